@@ -1,0 +1,1 @@
+"""Weights to ONNX step graphs to bundles, each checked against PyTorch."""

@@ -1,0 +1,1 @@
+"""Networks, training pairs, training, evaluation and weights (PyTorch). Knows no other package."""

@@ -1,0 +1,1 @@
+"""Runners of a step graph, one file a runner, and the bundle they read."""

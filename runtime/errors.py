@@ -1,0 +1,28 @@
+"""The faults that the runtime reports. Each says in one line what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class Fault(Exception):
+    """A fault in the input or the surroundings, not in the program. ``remedy`` says what to do about it."""
+
+    def __init__(self, what: str, *, remedy: str) -> None:
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{what}: {remedy}" if remedy else what)
+
+
+class ClipFault(Fault):
+    """A recorded clip cannot be read, or holds nothing to magnify."""
+
+
+class OutputFault(Fault):
+    """A result cannot be written."""
+
+
+class BundleFault(Fault):
+    """A bundle is missing, damaged, or not made for what is asked of it."""
+
+
+class OptionFault(Fault):
+    """An option has a value that cannot be used."""

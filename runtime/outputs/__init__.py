@@ -1,0 +1,1 @@
+"""Sinks of frames and results, one file a sink."""

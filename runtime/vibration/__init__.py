@@ -1,0 +1,1 @@
+"""Numbers from frames: displacement, spectra, modes."""

@@ -1,0 +1,96 @@
+"""The one command, ``tremorscope``: hands each subcommand to the stage that implements it, imported only then."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NamedTuple
+
+import click
+
+
+class _Entry(NamedTuple):
+    module: str
+    attribute: str
+    summary: str
+
+
+# Name -> where it lives. The summaries stand here so that `--help` imports no stage.
+COMMANDS = {
+    "magnify": _Entry("runtime.commands", "magnify", "Magnify the motion in a recorded clip."),
+    "demo": _Entry("runtime.commands", "demo", "Draw a vibrating footbridge, magnify and measure it."),
+    "train": _Entry("model.commands", "train", "Train a network from a recipe (resumes by itself)."),
+    "evaluate": _Entry("model.commands", "evaluate", "Judge weights or a bundle on the field's protocols."),
+    "export": _Entry("export.commands", "export", "Turn weights into a bundle of ONNX step graphs."),
+    "cost": _Entry("export.commands", "cost", "Compare networks: operations, parameters, time, memory."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A click group that imports a subcommand's module only when that subcommand is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002, D102
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002, D102
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002, D102
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Each command has its own --help.",
+)
+@click.version_option(package_name="tremorscope")
+def cli() -> None:
+    """See and measure vibration that the eye cannot: real-time video motion magnification."""
+
+
+def main() -> None:
+    """Run the command line; a fault becomes one line on stderr and a non-zero exit status."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted: nothing was left half-written", exit_status=130)
+    except ModuleNotFoundError as error:
+        _fail(_missing_extra(error))
+    except Exception as error:
+        # A fault is any exception that names its remedy; everything else is a bug and keeps its traceback.
+        if not isinstance(getattr(error, "remedy", None), str):
+            raise
+        _fail(str(error))
+
+
+_EXTRA_OF_MODULE = {
+    "torch": "train", "safetensors": "train", "PIL": "train", "skimage": "train",
+    "onnx": "export", "onnxscript": "export", "pycuda": "jetson",
+}  # fmt: skip
+
+
+def _missing_extra(error: ModuleNotFoundError) -> str:
+    extra = _EXTRA_OF_MODULE.get((error.name or "").partition(".")[0])
+    if extra is None:
+        raise error
+    return f"this command needs {error.name}, which is not installed: pip install 'tremorscope[{extra}]'"
+
+
+def _fail(message: str, exit_status: int = 1) -> None:
+    click.echo(f"tremorscope: {message}", err=True)
+    sys.exit(exit_status)
+
+
+if __name__ == "__main__":
+    main()
