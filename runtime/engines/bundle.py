@@ -1,0 +1,120 @@
+"""The bundle: a directory of ONNX step graphs and the manifest that describes and seals them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from runtime.errors import BundleFault
+
+MANIFEST_NAME = "manifest.json"
+SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FrameSize(_Strict):
+    """Width and height in pixels."""
+
+    width_px: int = Field(ge=16)
+    height_px: int = Field(ge=16)
+
+
+class Graph(_Strict):
+    """One ONNX file of the bundle and the hash that seals it."""
+
+    file: str
+    sha256: str
+    opset: int
+
+
+class AmplificationRange(_Strict):
+    """Amplifications (magnified over true displacement) that the weights were trained for."""
+
+    minimum: float = Field(ge=1.0)
+    maximum: float
+
+
+class Manifest(_Strict):
+    """Everything that a device must know of a bundle; stored as ``manifest.json``."""
+
+    format_version: Literal[1] = 1
+    network: str
+    """Name of the network, e.g. ``realtime``."""
+    architecture: dict[str, Any]
+    """The network's configuration, enough to build it again."""
+    trained: bool
+    """False for random weights, which serve timing only."""
+    weights_sha256: str
+    precision: Literal["fp32"] = "fp32"
+    pixel_format: Literal["rgb"] = "rgb"
+    frame_size: FrameSize | None
+    """The one size that the graphs take; None where they take any."""
+    amplification: AmplificationRange
+    graphs: dict[Literal["pairwise"], Graph]
+    checks: dict[str, Any] = Field(default_factory=dict)
+    """What the export compared and found."""
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose manifest was read and whose graphs match their hashes."""
+
+    directory: Path
+    manifest: Manifest
+
+    def graph_path(self, mode_family: Literal["pairwise"]) -> Path:
+        """Path of the graph of a mode family."""
+        return self.directory / self.manifest.graphs[mode_family].file
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def open_bundle(directory: Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+        BundleFault: the directory is no bundle, its manifest is wrong, or a graph is missing or was changed.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BundleFault(
+            f"{directory}: no {MANIFEST_NAME} there", remedy="name a directory that `tremorscope export` wrote"
+        ) from None
+    except OSError as error:
+        raise BundleFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BundleFault(f"{path}: {key}: {first['msg']}", remedy="export the bundle again") from None
+    except ValueError as error:
+        raise BundleFault(f"{path}: not valid JSON ({error})", remedy="export the bundle again") from None
+    for graph in manifest.graphs.values():
+        _check_graph(directory / graph.file, graph.sha256)
+    return Bundle(directory, manifest)
+
+
+def _check_graph(path: Path, expected_sha256: str) -> None:
+    if not path.is_file():
+        raise BundleFault(f"{path}: missing from the bundle", remedy="copy the whole directory, or export it again")
+    if sha256_of(path) != expected_sha256:
+        raise BundleFault(
+            f"{path}: its content is not what the manifest sealed", remedy="copy the bundle again, or export it again"
+        )
