@@ -1,0 +1,241 @@
+"""The two networks: the baseline (Oh et al.) and the real-time network (Ha et al.).
+
+Both map a frame, a reference and an amplification to the magnified frame. Frames are float NCHW RGB in [0, 1].
+Amplification is magnified displacement over true displacement, relative to the reference, so 1 changes nothing
+and the motion added is (amplification - 1) times the motion seen.
+
+Sources: Oh et al., "Learning-based Video Motion Magnification", ECCV 2018, arXiv 1804.02684;
+Ha et al., "Revisiting Learning-based Video Motion Magnification for Real-time Processing", arXiv 2403.01898.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Representation(NamedTuple):
+    """What an encoder makes of a frame: B x C x h x w each."""
+
+    texture: Tensor
+    shape: Tensor
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """The baseline's configuration; the defaults are those of Oh et al."""
+
+    channels: int = 32
+    """Channels of the encoder and of each representation; the decoder has twice as many."""
+    encoder_blocks: int = 3
+    branch_blocks: int = 2
+    decoder_blocks: int = 9
+
+
+@dataclass(frozen=True)
+class RealtimeConfig:
+    """The real-time family: a single linear encoder and a decoder on a small representation."""
+
+    encoder_stride: int = 4
+    encoder_kernel: int = 8
+    """Even for an even stride, so that every cell sees its pixels symmetrically."""
+    texture_channels: int = 48
+    shape_channels: int = 32
+    decoder_scale: int = 4
+    """Pixels of the frame per cell of the decoder, along each axis."""
+    decoder_channels: int = 64
+    decoder_blocks: int = 9
+    head: Literal["depth_to_space", "upsample"] = "depth_to_space"
+
+    def __post_init__(self) -> None:
+        if self.decoder_scale % self.encoder_stride:
+            raise ValueError("decoder_scale must be a multiple of encoder_stride")
+        if self.encoder_kernel < self.encoder_stride or (self.encoder_kernel - self.encoder_stride) % 2:
+            raise ValueError("encoder_kernel must be encoder_stride plus an even number")
+
+
+NetworkConfig = BaselineConfig | RealtimeConfig
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))), both 3x3, same channels."""
+
+    def __init__(self, channels: int, padding_mode: str = "zeros") -> None:
+        super().__init__()
+        self.conv1 = _conv(channels, channels, 3, padding_mode=padding_mode)
+        self.conv2 = _conv(channels, channels, 3, padding_mode=padding_mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x C x h x w -> the same."""
+        y: Tensor = x + self.conv2(F.relu(self.conv1(x)))
+        return y
+
+
+class RealtimeNetwork(nn.Module):
+    """The real-time network, difference first.
+
+    The encoder is linear, so the motion's representation is the encoding of the *pixel difference* to the
+    reference: its bias cancels, and no two rounded feature maps are ever subtracted.
+    """
+
+    def __init__(self, config: RealtimeConfig = RealtimeConfig()) -> None:  # noqa: B008 - frozen
+        super().__init__()
+        self.config = config
+        stride, kernel = config.encoder_stride, config.encoder_kernel
+        self.texture_encoder = nn.Conv2d(3, config.texture_channels, kernel, stride)
+        self.shape_encoder = nn.Conv2d(3, config.shape_channels, kernel, stride, bias=False)
+        channels = config.decoder_channels
+        self.merge = nn.Conv2d(
+            config.texture_channels + config.shape_channels,
+            channels,
+            kernel_size=3,
+            stride=config.decoder_scale // stride,
+            padding=1,
+        )
+        self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
+        head = _DepthToSpaceHead if config.head == "depth_to_space" else _UpsampleHead
+        self.head = head(channels, config.decoder_scale)
+
+    def encode(self, frame: Tensor) -> Representation:
+        """Linear representation of a frame: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
+        padded = self._pad(frame - 0.5)
+        return Representation(self.texture_encoder(padded), self.shape_encoder(padded))
+
+    def encode_motion(self, frame: Tensor, reference: Tensor) -> Tensor:
+        """Shape representation of what moved: B x S x ceil(H / stride) x ceil(W / stride), zero where still."""
+        motion: Tensor = self.shape_encoder(self._pad(frame - reference))
+        return motion
+
+    def decode(self, texture: Tensor, magnified_motion: Tensor) -> Tensor:
+        """The change that the motion makes to the frame: B x 3 x (at least H) x (at least W)."""
+        x = self.merge(torch.cat((texture, magnified_motion), dim=1))  # B x 64 x H/4 x W/4
+        change: Tensor = self.head(self.blocks(x))
+        return change
+
+    def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
+        """Frame and reference B x 3 x H x W in [0, 1], amplification B -> magnified frame, B x 3 x H x W."""
+        height, width = frame.shape[2:]
+        texture = self.texture_encoder(self._pad(frame - 0.5))
+        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
+        change = self.decode(texture, gain * self.encode_motion(frame, reference))
+        return frame + change[:, :, :height, :width]
+
+    def _pad(self, x: Tensor) -> Tensor:
+        # The same pads for every size: right and below there is room for a last, partly filled cell, which gives
+        # ceil(size / stride) cells. A size that the stride does not divide needs no case of its own.
+        before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
+        after = before + self.config.encoder_stride - 1
+        return F.pad(x, (before, after, before, after))
+
+
+class _DepthToSpaceHead(nn.Sequential):
+    """Cells to pixels in one convolution: B x C x h x w -> B x 3 x (h scale) x (w scale)."""
+
+    def __init__(self, channels: int, scale: int) -> None:
+        super().__init__(_conv(channels, 3 * scale * scale, 3), nn.PixelShuffle(scale))
+
+
+class _UpsampleHead(nn.Sequential):
+    """Cells to pixels by doubling and convolving: B x C x h x w -> B x 3 x (h scale) x (w scale)."""
+
+    def __init__(self, channels: int, scale: int) -> None:
+        layers: list[nn.Module] = []
+        while scale > 1:
+            layers += [nn.Upsample(scale_factor=2), _conv(channels, channels // 2, 3), nn.ReLU()]
+            channels, scale = channels // 2, scale // 2
+        super().__init__(*layers, _conv(channels, 3, 3))
+
+
+class BaselineNetwork(nn.Module):
+    """The network of Oh et al.: deep encoder, decoder at half the resolution, reflect padding."""
+
+    def __init__(self, config: BaselineConfig = BaselineConfig()) -> None:  # noqa: B008 - frozen
+        super().__init__()
+        self.config = config
+        c = config.channels
+        self.stem = nn.Sequential(
+            _reflect(3, c // 2, 7), nn.ReLU(), _reflect(c // 2, c, 3, stride=2), nn.ReLU(),
+            *_blocks(c, config.encoder_blocks),
+        )  # fmt: skip
+        self.texture_branch = nn.Sequential(
+            _reflect(c, c, 3, stride=2), nn.ReLU(), *_blocks(c, config.branch_blocks)
+        )
+        self.shape_branch = nn.Sequential(_reflect(c, c, 3), nn.ReLU(), *_blocks(c, config.branch_blocks))
+        self.manipulator_before = nn.Sequential(_reflect(c, c, 7), nn.ReLU())
+        self.manipulator_after = nn.Sequential(_reflect(c, c, 3), *_blocks(c, 1))
+        self.texture_upsampler = nn.Sequential(nn.Upsample(scale_factor=2), _reflect(c, c, 3), nn.ReLU())
+        self.decoder = nn.Sequential(
+            *_blocks(2 * c, config.decoder_blocks),
+            nn.Upsample(scale_factor=2), _reflect(2 * c, 2 * c, 3), nn.ReLU(),
+            _reflect(2 * c, c, 3), nn.ReLU(), _reflect(c, 3, 7),
+        )  # fmt: skip
+
+    def encode(self, frame: Tensor) -> Representation:
+        """B x 3 x H x W -> texture B x 32 x H/4 x W/4 and shape B x 32 x H/2 x W/2 (rounded up)."""
+        features = self.stem(frame - 0.5)  # B x 32 x H/2 x W/2
+        return Representation(self.texture_branch(features), self.shape_branch(features))
+
+    def manipulate(self, shape: Tensor, reference_shape: Tensor, amplification: Tensor) -> Tensor:
+        """M_b + h(gain g(M_b - M_a)): B x 32 x H/2 x W/2."""
+        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
+        magnified: Tensor = shape + self.manipulator_after(
+            gain * self.manipulator_before(shape - reference_shape)
+        )
+        return magnified
+
+    def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
+        """Frame and reference B x 3 x H x W in [0, 1], amplification B -> magnified frame, B x 3 x H x W."""
+        height, width = frame.shape[2:]
+        texture, shape = self.encode(frame)
+        magnified_shape = self.manipulate(shape, self.encode(reference).shape, amplification)
+        texture = self.texture_upsampler(texture)[:, :, : shape.shape[2], : shape.shape[3]]
+        x: Tensor = self.decoder(torch.cat((texture, magnified_shape), dim=1))  # B x 3 x H x W, up to even sizes
+        return x[:, :, :height, :width] + 0.5
+
+
+Network = BaselineNetwork | RealtimeNetwork
+
+CONFIGS: dict[str, type[NetworkConfig]] = {"baseline": BaselineConfig, "realtime": RealtimeConfig}
+
+
+def build_network(config: NetworkConfig) -> Network:
+    """A network with fresh weights."""
+    return RealtimeNetwork(config) if isinstance(config, RealtimeConfig) else BaselineNetwork(config)
+
+
+def describe(config: NetworkConfig) -> dict[str, Any]:
+    """The configuration as plain values, with its family under ``family``; `configure` reads it back."""
+    family = next(name for name, kind in CONFIGS.items() if type(config) is kind)
+    return {"family": family, **asdict(config)}
+
+
+def configure(description: dict[str, Any]) -> NetworkConfig:
+    """The configuration that `describe` wrote.
+
+    Raises:
+        ValueError: the family, a key or a value is unknown.
+    """
+    values = dict(description)
+    family = values.pop("family", None)
+    if family not in CONFIGS:
+        raise ValueError(f"network family {family!r} is unknown (known: {', '.join(CONFIGS)})")
+    try:
+        return CONFIGS[family](**values)
+    except TypeError as error:
+        raise ValueError(f"network family {family}: {error}") from None
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding_mode: str = "zeros") -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode=padding_mode)
+
+
+def _reflect(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    return _conv(inputs, outputs, kernel, stride, padding_mode="reflect")
+
+
+def _blocks(channels: int, count: int) -> list[ResidualBlock]:
+    return [ResidualBlock(channels, padding_mode="reflect") for _ in range(count)]
