@@ -82,7 +82,7 @@ class RealtimeNetwork(nn.Module):
     reference: its bias cancels, and no two rounded feature maps are ever subtracted.
     """
 
-    def __init__(self, config: RealtimeConfig = RealtimeConfig()) -> None:  # noqa: B008 - frozen
+    def __init__(self, config: RealtimeConfig = RealtimeConfig()) -> None:
         super().__init__()
         self.config = config
         stride, kernel = config.encoder_stride, config.encoder_kernel
@@ -153,7 +153,7 @@ class _UpsampleHead(nn.Sequential):
 class BaselineNetwork(nn.Module):
     """The network of Oh et al.: deep encoder, decoder at half the resolution, reflect padding."""
 
-    def __init__(self, config: BaselineConfig = BaselineConfig()) -> None:  # noqa: B008 - frozen
+    def __init__(self, config: BaselineConfig = BaselineConfig()) -> None:
         super().__init__()
         self.config = config
         c = config.channels
@@ -193,7 +193,9 @@ class BaselineNetwork(nn.Module):
         texture, shape = self.encode(frame)
         magnified_shape = self.manipulate(shape, self.encode(reference).shape, amplification)
         texture = self.texture_upsampler(texture)[:, :, : shape.shape[2], : shape.shape[3]]
-        x: Tensor = self.decoder(torch.cat((texture, magnified_shape), dim=1))  # B x 3 x H x W, up to even sizes
+        x: Tensor = self.decoder(
+            torch.cat((texture, magnified_shape), dim=1)
+        )  # B x 3 x H x W, up to even sizes
         return x[:, :, :height, :width] + 0.5
 
 

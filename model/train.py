@@ -1,0 +1,180 @@
+"""Training: one loop that can be killed at any moment and goes on where its last checkpoint stands."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from model.errors import CheckpointFault
+from model.files import write_atomically
+from model.images import PictureSet, gather_pictures
+from model.losses import consistency_loss, magnification_loss
+from model.networks import Network, build_network
+from model.pairs import Pairs, draw_pairs
+from model.recipe import Recipe
+from model.validation import validate
+from model.weights import save_weights
+
+_VALIDATION_SEED = 1_000_000_007  # far from any training step's seed
+
+
+@dataclass
+class _Run:
+    """A training run in memory; all that a checkpoint holds is here."""
+
+    network: Network
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+
+def train(recipe: Recipe, directory: Path, photographs: Path | None = None, device: str = "cpu") -> Path:
+    """Train a network, or go on with the run that ``directory`` holds, and return the path of its weights.
+
+    Writes into ``directory``: ``checkpoint.pt`` (to resume), ``log.jsonl`` (one line a validation),
+    ``validation.png`` (a contact sheet) and ``weights.safetensors`` (the averaged weights, after each validation).
+
+    Raises:
+        ImageFault: there are no pictures to train on.
+        CheckpointFault: the directory holds another recipe's run, or a damaged checkpoint.
+    """
+    pictures = gather_pictures(
+        photographs, recipe.pictures.drawn_pictures, recipe.pictures.validation_fraction,
+        recipe.pairs.window_px, recipe.seed,
+    )  # fmt: skip
+    torch.manual_seed(recipe.seed)
+    where = torch.device(device)
+    network = build_network(recipe.network_config()).to(where, memory_format=torch.channels_last)
+    run = _Run(
+        network=network,
+        average=AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.schedule.average_decay)),
+        optimiser=torch.optim.AdamW(
+            network.parameters(), lr=recipe.schedule.learning_rate, weight_decay=recipe.schedule.weight_decay
+        ),
+    )
+    _resume(run, recipe, directory)
+    held_out = draw_pairs(
+        pictures.validation, recipe.pairs, recipe.validation.pairs, _VALIDATION_SEED, device=where
+    )
+    weights = directory / "weights.safetensors"
+    progress = tqdm(
+        total=recipe.schedule.steps, initial=run.step, unit="step", desc=recipe.name, smoothing=0.05
+    )
+    resumed_at, resumed_seconds = time.monotonic(), run.seconds
+    shown: dict[str, float] = {}
+    with progress:
+        for pairs in _batches(recipe, pictures, run.step, where):
+            shown["loss"] = _step(run, recipe, pairs)
+            run.seconds = resumed_seconds + time.monotonic() - resumed_at
+            progress.update()
+            last = run.step == recipe.schedule.steps
+            if last or run.step % recipe.validation.every_steps == 0:
+                shown["ssim"] = _validate_and_save(run, recipe, held_out, directory, shown["loss"])
+            if last or run.step % recipe.validation.checkpoint_every_steps == 0:
+                _save_checkpoint(run, recipe, directory)
+            if run.step % 20 == 0:
+                progress.set_postfix({name: f"{value:.4f}" for name, value in shown.items()}, refresh=False)
+    return weights
+
+
+def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torch.device) -> Iterator[Pairs]:
+    """Batches from a step on, drawn one ahead in a second thread; a batch depends on its step alone."""
+
+    def draw(step: int) -> Pairs:
+        seed = recipe.seed * 1_000_003 + step
+        difficulty = recipe.schedule.difficulty(step)
+        return draw_pairs(pictures.training, recipe.pairs, recipe.schedule.batch, seed, difficulty, device)
+
+    with ThreadPoolExecutor(max_workers=1) as drawer:
+        ahead = drawer.submit(draw, first_step)
+        for step in range(first_step, recipe.schedule.steps):
+            batch = ahead.result()
+            if step + 1 < recipe.schedule.steps:
+                ahead = drawer.submit(draw, step + 1)
+            yield batch
+
+
+def _step(run: _Run, recipe: Recipe, pairs: Pairs) -> float:
+    schedule = recipe.schedule
+    for group in run.optimiser.param_groups:
+        group["lr"] = schedule.learning_rate_at(run.step)
+    magnified = run.network(pairs.frame, pairs.reference, pairs.amplification)
+    error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
+    loss = error
+    if schedule.consistency_weight:
+        loss = loss + schedule.consistency_weight * consistency_loss(run.network, pairs)
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(run.network.parameters(), schedule.gradient_norm_max)
+    run.optimiser.step()
+    run.average.update_parameters(run.network)
+    run.step += 1
+    return float(error.detach())
+
+
+def _validate_and_save(run: _Run, recipe: Recipe, held_out: Pairs, directory: Path, loss: float) -> float:
+    figures = validate(run.average.module, held_out, directory / "validation.png")
+    entry = {"step": run.step, "seconds": round(run.seconds, 1), "loss": round(loss, 5), **figures}
+    with (directory / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(entry) + "\n")
+    save_weights(
+        directory / "weights.safetensors",
+        recipe.name,
+        run.network,
+        run.average.module.state_dict(),
+        (recipe.pairs.amplification_min, recipe.pairs.amplification_max),
+        {"recipe": recipe.model_dump(mode="json"), **entry},
+    )
+    return figures["ssim"]
+
+
+def _save_checkpoint(run: _Run, recipe: Recipe, directory: Path) -> None:
+    content = io.BytesIO()
+    torch.save(
+        {
+            "recipe": recipe.model_dump_json(),
+            "step": run.step,
+            "seconds": run.seconds,
+            "network": run.network.state_dict(),
+            "average": run.average.state_dict(),
+            "optimiser": run.optimiser.state_dict(),
+        },
+        content,
+    )
+    write_atomically(directory / "checkpoint.pt", content.getvalue())
+
+
+def _resume(run: _Run, recipe: Recipe, directory: Path) -> None:
+    path = directory / "checkpoint.pt"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            return
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Tensor] = saved["network"]
+    except OSError as error:
+        raise CheckpointFault(f"{path}: {error.strerror}", remedy="choose another run directory") from None
+    except Exception as error:  # torch.load raises many types for a damaged file
+        raise CheckpointFault(
+            f"{path}: damaged ({type(error).__name__})", remedy="remove it to start again"
+        ) from None
+    if saved["recipe"] != recipe.model_dump_json():
+        raise CheckpointFault(
+            f"{path}: belongs to another recipe", remedy="choose another run directory, or restore the recipe"
+        )
+    run.network.load_state_dict(state)
+    run.average.load_state_dict(saved["average"])
+    run.optimiser.load_state_dict(saved["optimiser"])
+    run.step, run.seconds = saved["step"], saved["seconds"]
