@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 (a fault is not a bug)
     """A fault in the input or the surroundings, not in the program. ``remedy`` says what to do about it."""
 
     def __init__(self, what: str, *, remedy: str) -> None:
@@ -22,6 +22,10 @@ class OutputFault(Fault):
 
 class BundleFault(Fault):
     """A bundle is missing, damaged, or not made for what is asked of it."""
+
+
+class EngineFault(Fault):
+    """An engine that was loaded cannot carry out a step."""
 
 
 class OptionFault(Fault):

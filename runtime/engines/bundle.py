@@ -96,7 +96,8 @@ def open_bundle(directory: Path) -> Bundle:
         manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise BundleFault(
-            f"{directory}: no {MANIFEST_NAME} there", remedy="name a directory that `tremorscope export` wrote"
+            f"{directory}: no {MANIFEST_NAME} there",
+            remedy="name a directory that `tremorscope export` wrote",
         ) from None
     except OSError as error:
         raise BundleFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
@@ -113,8 +114,11 @@ def open_bundle(directory: Path) -> Bundle:
 
 def _check_graph(path: Path, expected_sha256: str) -> None:
     if not path.is_file():
-        raise BundleFault(f"{path}: missing from the bundle", remedy="copy the whole directory, or export it again")
+        raise BundleFault(
+            f"{path}: missing from the bundle", remedy="copy the whole directory, or export it again"
+        )
     if sha256_of(path) != expected_sha256:
         raise BundleFault(
-            f"{path}: its content is not what the manifest sealed", remedy="copy the bundle again, or export it again"
+            f"{path}: its content is not what the manifest sealed",
+            remedy="copy the bundle again, or export it again",
         )

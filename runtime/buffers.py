@@ -1,0 +1,68 @@
+"""The memory that frames live in: made once at the start, page-aligned, reused until the end.
+
+Every frame is stored once. The camera writes it into a slot, the engine reads it there through a pointer,
+and a sink reads it there as well; nothing is allocated while frames flow.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAGE_BYTES = mmap.PAGESIZE
+CHANNELS = 3
+
+Allocator = Callable[[int], NDArray[np.uint8]]
+"""Takes a number of bytes and returns that much writable memory, u8[nbytes], page-aligned and zeroed."""
+
+
+def allocate_host(nbytes: int) -> NDArray[np.uint8]:
+    """Ordinary memory, u8[nbytes], page-aligned and zeroed: the allocator where there is no GPU.
+
+    Raises:
+        MemoryError: the system has no room for it.
+    """
+    try:
+        pages = mmap.mmap(-1, nbytes)
+    except OSError as error:
+        raise MemoryError(f"cannot allocate {nbytes} bytes for frames") from error
+    return np.frombuffer(pages, dtype=np.uint8)  # the array keeps the mapping alive
+
+
+class FrameRing:
+    """A fixed number of equal frames in one block of memory, addressed by a running number.
+
+    Frame ``n`` lies in slot ``n % slots``: whoever writes frame ``n`` must know that nobody reads frame
+    ``n - slots`` any more.
+    """
+
+    def __init__(
+        self, slots: int, *, width_px: int, height_px: int, allocate: Allocator = allocate_host
+    ) -> None:
+        if slots < 1 or width_px < 1 or height_px < 1:
+            raise ValueError(f"a ring of {slots} frames of {width_px}x{height_px} cannot be")
+        frame_bytes = height_px * width_px * CHANNELS
+        # Each slot starts on a page of its own, as memory that a device maps must.
+        self._stride_bytes = -(-frame_bytes // PAGE_BYTES) * PAGE_BYTES
+        memory = allocate(slots * self._stride_bytes)
+        self._frames = tuple(
+            memory[start : start + frame_bytes].reshape(height_px, width_px, CHANNELS)
+            for start in range(0, slots * self._stride_bytes, self._stride_bytes)
+        )
+
+    @property
+    def slots(self) -> int:
+        """How many frames the ring holds."""
+        return len(self._frames)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the ring occupies."""
+        return self.slots * self._stride_bytes
+
+    def frame(self, number: int) -> NDArray[np.uint8]:
+        """The slot of frame ``number``: u8[H, W, 3], contiguous, a view that lives as long as the ring."""
+        return self._frames[number % len(self._frames)]

@@ -1,0 +1,122 @@
+"""Tells from a container's own structure whether a recording is whole, before anything is decoded.
+
+Decoders hide a missing end: they stop early, or conceal it. Containers of the three common families state how
+long their parts are, so a short file shows by arithmetic: ISO base media (ISO/IEC 14496-12: MP4, MOV),
+Matroska and WebM (RFC 9559), and RIFF (AVI).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_ISO_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+_EBML_MAGIC = b"\x1a\x45\xdf\xa3"
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What the walk over a container found; ``family`` is None where the container is of another family."""
+
+    family: str | None
+    missing_bytes: int = 0
+    """By how much the file is shorter than its parts claim."""
+    has_index: bool = True
+    """False for an ISO file without its ``moov`` box, which nothing can be read without."""
+
+
+class LossWatch:
+    """Notices pictures that went into a decoder and never came out, which decoders skip in silence."""
+
+    def __init__(self, *, active: bool) -> None:
+        self._active = active
+        self._waiting: set[int] = set()
+        self._first_pts: int | None = None
+
+    def sent(self, pts: int) -> None:
+        """A picture to be shown at time ``pts``, in ticks, went in."""
+        if self._active:
+            self._waiting.add(pts)
+
+    def came_out(self, pts: int | None) -> bool:
+        """The picture of time ``pts`` came out; True if one that is to be shown before it is missing."""
+        if not self._active or pts is None:
+            return False
+        if self._first_pts is None:
+            # What is shown before the first whole picture leans on pictures from before the clip began.
+            self._first_pts = pts
+        first = self._first_pts
+        self._waiting = {waiting for waiting in self._waiting if waiting > first and waiting != pts}
+        return any(waiting < pts for waiting in self._waiting)
+
+    def is_owed(self) -> bool:
+        """True if, at the end, a picture has not come out."""
+        return self._first_pts is not None and any(pts > self._first_pts for pts in self._waiting)
+
+
+def inspect_structure(path: Path) -> Structure:
+    """Walk the top-level parts of a file; reads a few bytes of each.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[4:8] in _ISO_FIRST_BOXES:
+            return _inspect_iso(file, size)
+        if head[:4] == _EBML_MAGIC:
+            return Structure("matroska", missing_bytes=_missing_of_matroska(file, size))
+        if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+            return Structure("avi", missing_bytes=_missing_of_riff(file, size))
+    return Structure(None)
+
+
+def _inspect_iso(file: BinaryIO, size: int) -> Structure:
+    start, names, missing = 0, set(), 0
+    while start + 8 <= size:
+        file.seek(start)
+        header = file.read(16)
+        length = int.from_bytes(header[:4], "big")
+        names.add(header[4:8])
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        if length < 8:  # 0: to the end of the file; anything else is no box
+            break
+        missing = max(0, start + length - size)
+        start += length
+    # A still picture (HEIC, AVIF) has its index in a meta box.
+    return Structure("iso", missing_bytes=missing, has_index=not names.isdisjoint((b"moov", b"meta")))
+
+
+def _missing_of_matroska(file: BinaryIO, size: int) -> int:
+    file.seek(4)
+    header_length = _ebml_size(file)
+    if header_length is None:
+        return 0
+    file.seek(header_length + 4, 1)  # over the EBML header's body and the Segment's four-byte identifier
+    segment_length = _ebml_size(file)
+    # A live recording leaves the length open: then nothing can be told.
+    return 0 if segment_length is None else max(0, file.tell() + segment_length - size)
+
+
+def _ebml_size(file: BinaryIO) -> int | None:
+    """A variable-length integer (RFC 8794, section 4); None for "unknown"."""
+    first = file.read(1)
+    if not first or first[0] == 0:
+        return None
+    width = 9 - first[0].bit_length()
+    value = int.from_bytes(first + file.read(width - 1), "big") & ((1 << (7 * width)) - 1)
+    return None if value == (1 << (7 * width)) - 1 else value
+
+
+def _missing_of_riff(file: BinaryIO, size: int) -> int:
+    start = 0
+    while start + 8 <= size:  # files over 1 GB are several RIFF parts in a row
+        file.seek(start)
+        header = file.read(8)
+        if header[:4] != b"RIFF":
+            return 0
+        start += 8 + int.from_bytes(header[4:], "little")
+    return max(0, start - size)

@@ -1,0 +1,63 @@
+"""The runtime's subcommands. Only click is imported here: what a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(no_args_is_help=True)
+@click.argument("clip", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Video to write, in MP4."
+)
+@click.option(
+    "-a",
+    "--amplification",
+    type=float,
+    required=True,
+    help="Magnified over true displacement, e.g. 20; the bundle states the range.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["static", "dynamic"]),
+    default="static",
+    show_default=True,
+    help="What motion is measured against: the first frame (displacement) or the frame before (velocity).",
+)
+@click.option(
+    "--view",
+    type=click.Choice(["magnified", "split", "difference"]),
+    default="magnified",
+    show_default=True,
+    help="What is shown: the magnified frame; left half as filmed beside right half magnified; "
+    "or 128 + (magnified - frame) / 2.",
+)
+@click.option(
+    "--capture-fps",
+    "capture_rate_hz",
+    type=float,
+    metavar="HZ",
+    help="True rate of a high-speed clip, where the file states only that of playback. The video keeps the "
+    "playback timing; duration and frequencies are reported for the true rate.",
+)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Exported network to run.  [default: the one that is installed]",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine.  [default: one a core]")
+@click.option("--overwrite", is_flag=True, help="Replace the video if it exists.")
+def magnify(**options: Any) -> None:
+    """Magnify the motion in CLIP, any video that FFmpeg reads, into an MP4 that browsers play."""
+    from runtime.interruption import orderly_stop
+    from runtime.magnify import MagnifyJob, magnify_clip
+    from runtime.progress import progress_bar
+
+    with orderly_stop(), progress_bar("magnify") as progress:
+        report = magnify_clip(MagnifyJob(**options), progress)
+    for line in report.lines():
+        click.echo(line)

@@ -1,0 +1,68 @@
+"""Magnifies frame after frame: chooses the reference of each step and hands it to the engine."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.buffers import Allocator, FrameRing, allocate_host
+from runtime.engines import PairwiseEngine
+from runtime.engines.bundle import AmplificationRange
+from runtime.errors import OptionFault
+
+Mode = Literal["static", "dynamic"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+def check_amplification(amplification: float, allowed: AmplificationRange) -> float:
+    """Return ``amplification`` (magnified over true displacement) if the bundle's weights can give it.
+
+    Raises:
+        OptionFault: it is not a finite number within the range of the bundle.
+    """
+    if not (math.isfinite(amplification) and allowed.minimum <= amplification <= allowed.maximum):
+        raise OptionFault(
+            f"amplification {amplification:g} cannot be used with this bundle",
+            remedy=f"choose a number from {allowed.minimum:g} to {allowed.maximum:g}",
+        )
+    return amplification
+
+
+class Magnifier:
+    """Magnifies motion against a reference that the mode chooses.
+
+    static: the first frame, so that the whole displacement since then is magnified.
+    dynamic: the frame before, so that velocity is magnified, and slow change is not.
+    """
+
+    def __init__(
+        self,
+        engine: PairwiseEngine,
+        *,
+        mode: Mode,
+        amplification: float,
+        allocate: Allocator = allocate_host,
+    ) -> None:
+        self._engine = engine
+        self._mode = mode
+        self._amplification = amplification
+        self._reference: NDArray[np.uint8] | None = None
+        self._kept = FrameRing(
+            1, width_px=engine.width_px, height_px=engine.height_px, allocate=allocate
+        ).frame(0)
+
+    def step(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8]) -> None:
+        """Magnify ``frame`` into ``magnified``; both u8[H, W, 3], RGB, contiguous.
+
+        In dynamic mode ``frame`` is the reference of the next step: leave it alone until that has returned.
+        The first frame has no motion yet: it is its own reference.
+        """
+        if self._reference is None:
+            np.copyto(self._kept, frame)
+            self._reference = self._kept
+        self._engine.step(frame, self._reference, self._amplification, magnified)
+        if self._mode == "dynamic":
+            self._reference = frame

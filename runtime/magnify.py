@@ -1,0 +1,186 @@
+"""The offline job: a recorded clip in, a magnified video out, in the same memory however long the clip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.buffers import FrameRing
+from runtime.cameras import FrameInfo
+from runtime.cameras.clip import ClipCamera
+from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
+from runtime.engines.onnx_runtime import OnnxRuntimeEngine
+from runtime.errors import BundleFault, ClipFault, OptionFault
+from runtime.magnifier import Magnifier, Mode, check_amplification
+from runtime.outputs.video import VideoWriter, check_output
+from runtime.timing import FrameTimes, TimeAxis
+from runtime.views import View, ViewComposer
+
+DEFAULT_BUNDLE = SHIPPED_BUNDLES / "realtime"
+Progress = Callable[[int, int | None], None]
+"""Called after every frame with the frames done and, where the clip tells, the frames in all."""
+
+
+@dataclass(frozen=True)
+class MagnifyJob:
+    """What to magnify, how, and where to."""
+
+    clip: Path
+    output: Path
+    amplification: float
+    """Magnified over true displacement."""
+    mode: Mode = "static"
+    view: View = "magnified"
+    capture_rate_hz: float | None = None
+    """True capture rate of a high-speed clip, whose file states only the rate of playback."""
+    bundle: Path | None = None
+    """Directory of the bundle; None takes the one that is shipped."""
+    threads: int | None = None
+    """Threads of the engine; None takes one a core."""
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class MagnifyReport:
+    """What a finished job did."""
+
+    job: MagnifyJob
+    network: str
+    frames: int
+    width_px: int
+    height_px: int
+    elapsed_s: float
+    time_axis: TimeAxis
+
+    def lines(self) -> list[str]:
+        """The report for a person."""
+        job = self.job
+        return [
+            f"frames         {self.frames} of {self.width_px}x{self.height_px} px, {job.clip.name}",
+            f"magnified      {job.amplification:g} times, {job.mode} mode, network {self.network}",
+            f"view           {job.view}",
+            *self.time_axis.lines(),
+            f"speed          {self.frames / self.elapsed_s:.1f} frames/s, {self.elapsed_s:.1f} s in all",
+            f"written        {job.output}",
+        ]
+
+
+def magnify_clip(job: MagnifyJob, progress: Progress | None = None) -> MagnifyReport:
+    """Magnify a clip into a video; on any failure, and on Ctrl-C, nothing is left behind.
+
+    Raises:
+        OptionFault: an amplification or a rate that cannot be used.
+        ClipFault: the clip cannot be read to its end, or has fewer than two frames.
+        BundleFault: the bundle is missing, untrained, or not for frames of this size.
+        EngineFault: a step failed.
+        OutputFault: the video cannot be written.
+    """
+    check_output(job.output, overwrite=job.overwrite, source=job.clip)
+    if job.capture_rate_hz is not None and not 0 < job.capture_rate_hz < float("inf"):
+        raise OptionFault(
+            f"capture rate {job.capture_rate_hz:g} Hz cannot be",
+            remedy="give the frames a second at which the camera filmed, e.g. 240",
+        )
+    bundle = _open_trained(job.bundle)
+    check_amplification(job.amplification, bundle.manifest.amplification)
+    start_s = time.monotonic()
+    with closing(ClipCamera(job.clip)) as camera:
+        engine = _engine_for(bundle, camera, job.threads)
+        magnifier = Magnifier(engine, mode=job.mode, amplification=job.amplification)
+        with VideoWriter(
+            job.output,
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+            time_base=camera.time_base,
+            nominal_rate_hz=camera.nominal_rate_hz,
+            colour=camera.colour,
+            pixel_aspect=camera.pixel_aspect,
+            comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
+            overwrite=job.overwrite,
+        ) as writer:
+            times = _run(camera, magnifier, job.view, writer, progress)
+    return MagnifyReport(
+        job=job,
+        network=bundle.manifest.network,
+        frames=times.count,
+        width_px=camera.width_px,
+        height_px=camera.height_px,
+        elapsed_s=time.monotonic() - start_s,
+        time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
+    )
+
+
+def _run(
+    camera: ClipCamera, magnifier: Magnifier, view: View, writer: VideoWriter, progress: Progress | None
+) -> FrameTimes:
+    """Carry every frame through: while frame n is magnified, n + 1 is decoded and n - 1 is encoded."""
+    width_px, height_px = camera.width_px, camera.height_px
+    # Frame n + 1 goes into the slot of n - 2, which the encoder has left by then.
+    frames = FrameRing(3, width_px=width_px, height_px=height_px)
+    magnifieds = FrameRing(2, width_px=width_px, height_px=height_px)
+    picture = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
+    composer = ViewComposer(view, width_px=width_px, height_px=height_px)
+    total, times = camera.frame_count_estimate, FrameTimes()
+
+    def show(number: int, info: FrameInfo) -> None:
+        composer.compose(frames.frame(number), magnifieds.frame(number), picture)
+        writer.write(picture, info.timestamp_s)
+
+    with ThreadPoolExecutor(1, "decode") as decoder, ThreadPoolExecutor(1, "encode") as encoder:
+        encoding: Future[None] | None = None
+        info = camera.read_into(frames.frame(0))
+        while info is not None:
+            number = times.count
+            decoding = decoder.submit(camera.read_into, frames.frame(number + 1))
+            magnifier.step(frames.frame(number), magnifieds.frame(number))
+            if encoding is not None:
+                encoding.result()
+            encoding = encoder.submit(show, number, info)
+            times.add(info.timestamp_s)
+            if progress is not None:
+                progress(times.count, total)
+            info = decoding.result()
+        if encoding is not None:
+            encoding.result()
+    if times.count < 2:
+        raise ClipFault(
+            f"{camera.path}: holds one frame only, so no motion", remedy="name a clip of two frames or more"
+        )
+    return times
+
+
+def _open_trained(directory: Path | None) -> Bundle:
+    if directory is None:
+        directory = DEFAULT_BUNDLE
+        if not directory.is_dir():
+            raise BundleFault(
+                "this installation has no bundle of its own",
+                remedy="name one that was exported, with --bundle DIR",
+            )
+    bundle = open_bundle(directory)
+    if not bundle.manifest.trained:
+        raise BundleFault(
+            f"{directory}: its weights are random, good for timing only",
+            remedy="name a bundle that was exported from trained weights",
+        )
+    return bundle
+
+
+def _engine_for(bundle: Bundle, camera: ClipCamera, threads: int | None) -> OnnxRuntimeEngine:
+    made_for = bundle.manifest.frame_size
+    if made_for is not None and (made_for.width_px, made_for.height_px) != (
+        camera.width_px,
+        camera.height_px,
+    ):
+        raise BundleFault(
+            f"{bundle.directory}: made for {made_for.width_px}x{made_for.height_px} px, and the clip has "
+            f"{camera.width_px}x{camera.height_px} px",
+            remedy="use a bundle for any size, or export one for this size",
+        )
+    return OnnxRuntimeEngine(
+        bundle.graph_path("pairwise"), width_px=camera.width_px, height_px=camera.height_px, threads=threads
+    )

@@ -1,0 +1,23 @@
+"""Progress of a job on a terminal: a bar on stderr with frames a second and the time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+
+@contextmanager
+def progress_bar(title: str, unit: str = "frames") -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar while the block runs; call what it yields with the work done and the work in all, if known.
+
+    Silent where stderr is no terminal; wiped when the block ends, so that what follows stands alone.
+    """
+    with tqdm(desc=title, unit=f" {unit}", disable=None, leave=False, dynamic_ncols=True) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            bar.total = None if total is None else max(total, done)
+            bar.update(done - bar.n)
+
+        yield show
