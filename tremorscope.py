@@ -1,4 +1,4 @@
-"""The one command, ``tremorscope``: hands each subcommand to the stage that implements it, imported only then."""
+"""The one command, ``tremorscope``: hands each subcommand to its stage, imported only then."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ COMMANDS = {
 class _LazyGroup(click.Group):
     """A click group that imports a subcommand's module only when that subcommand is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002, D102
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002, D102
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
         command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002, D102
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
@@ -60,9 +60,10 @@ def main() -> None:
         cli(standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
+    except click.UsageError as error:
+        _fail_usage(error)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted: nothing was left half-written", exit_status=130)
     except ModuleNotFoundError as error:
@@ -85,6 +86,15 @@ def _missing_extra(error: ModuleNotFoundError) -> str:
     if extra is None:
         raise error
     return f"this command needs {error.name}, which is not installed: pip install 'tremorscope[{extra}]'"
+
+
+def _fail_usage(error: click.UsageError) -> None:
+    message = error.format_message()
+    if "\n" in message:  # the help itself, which click raises where nothing at all was asked for
+        click.echo(message)
+        sys.exit(error.exit_code)
+    command = error.ctx.command_path if error.ctx else "tremorscope"
+    _fail(f"{message.rstrip('.')}: see {command} --help", error.exit_code)
 
 
 def _fail(message: str, exit_status: int = 1) -> None:

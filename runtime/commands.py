@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 
-@click.command(no_args_is_help=True)
+@click.command()
 @click.argument("clip", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Video to write, in MP4."
