@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,9 @@ def progress_bar(title: str, unit: str = "frames") -> Iterator[Callable[[int, in
 
     Silent where stderr is no terminal; wiped when the block ends, so that what follows stands alone.
     """
-    with tqdm(desc=title, unit=f" {unit}", disable=None, leave=False, dynamic_ncols=True) as bar:
+    # A serial console tells no size, which tqdm takes for no room at all.
+    columns, rows = shutil.get_terminal_size(fallback=(80, 24))
+    with tqdm(desc=title, unit=f" {unit}", disable=None, leave=False, ncols=columns, nrows=rows) as bar:
 
         def show(done: int, total: int | None) -> None:
             bar.total = None if total is None else max(total, done)

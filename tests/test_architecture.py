@@ -1,0 +1,128 @@
+"""Who may import whom. The stages of the kit point one way only, and each hardware library has one door."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = {"calibration", "export", "model", "runtime"}
+
+# A module is allowed if it is, or lies in, one of these; a package may always import itself.
+ALLOWED = {
+    "model": set(),
+    "runtime": set(),
+    "export": {"model", "runtime.engines", "runtime.errors"},
+    "calibration": {"export", "model", "runtime"},
+}
+
+RUNTIME_DEPENDENCIES = {
+    "av", "click", "matplotlib", "numpy", "onnxruntime", "pydantic", "scipy", "tqdm", "yaml",
+    "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt",
+}  # fmt: skip
+"""Third-party packages that the runtime may import at all; the second line only where they are at hand."""
+
+DOORS = {
+    "av": {"runtime/cameras/clip.py", "runtime/outputs/video.py"},
+    "onnxruntime": {"runtime/engines/onnx_runtime.py"},
+}
+"""Where the runtime may import a library; one not named here has one door wherever that is."""
+HARDWARE = {"av", "cuda", "gi", "jtop", "onnxruntime", "pycuda", "tensorrt"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Full names of all modules that a file imports anywhere, also within functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written in full"
+            # `from runtime import engines` imports runtime.engines as much as `import runtime.engines` does.
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def is_within(name: str, allowed: str) -> bool:
+    return name == allowed or name.startswith(f"{allowed}.")
+
+
+def offences(package: str, path: Path, names: set[str]) -> list[str]:
+    allowed = ALLOWED[package] | {package}
+    return [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for name in sorted(names)
+        if name.partition(".")[0] in OURS
+        # `from runtime import engines` names runtime itself on the way to runtime.engines.
+        and not any(is_within(name, ok) or is_within(ok, name) for ok in allowed)
+    ]
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_a_stage_imports_only_what_stands_before_it(package: str) -> None:
+    found = [offence for path in modules(package) for offence in offences(package, path, imports_of(path))]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "is_offence"),
+    [
+        ("runtime", "model.networks", True),
+        ("runtime", "export", True),
+        ("runtime", "runtime.cameras", False),
+        ("model", "runtime.errors", True),
+        ("export", "runtime.engines.bundle", False),
+        ("export", "runtime.cameras.clip", True),
+        ("export", "calibration", True),
+        ("calibration", "runtime.magnify", False),
+    ],
+)
+def test_the_rule_tells_right_from_wrong(package: str, name: str, is_offence: bool) -> None:
+    assert bool(offences(package, ROOT / package / "x.py", {name})) is is_offence
+
+
+def test_runtime_imports_only_its_declared_dependencies() -> None:
+    stray = defaultdict(set)
+    for path in modules("runtime"):
+        for name in imports_of(path):
+            top = name.partition(".")[0]
+            if top not in sys.stdlib_module_names and top not in RUNTIME_DEPENDENCIES | {"runtime"}:
+                stray[str(path.relative_to(ROOT))].add(top)
+    assert dict(stray) == {}
+
+
+@pytest.mark.parametrize("library", sorted(HARDWARE))
+def test_each_hardware_library_has_one_door(library: str) -> None:
+    importers = {
+        path.relative_to(ROOT).as_posix()
+        for path in modules("runtime")
+        if any(is_within(name, library) for name in imports_of(path))
+    }
+    if library in DOORS:
+        assert importers == DOORS[library]
+    else:
+        assert len(importers) <= 1
+
+
+def test_commands_import_only_click_before_they_run() -> None:
+    for path in ROOT.glob("*/commands.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        top = {
+            name.partition(".")[0]
+            for node in tree.body
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for name in ([node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+        }
+        assert {name for name in top if name not in sys.stdlib_module_names} <= {"click"}, path
+
+
+def test_the_walk_sees_every_package() -> None:
+    assert {package for package in OURS if modules(package)} == OURS

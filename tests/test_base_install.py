@@ -1,0 +1,98 @@
+"""What works with the base dependencies alone: a device installs neither PyTorch nor the ONNX tools."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+NOT_ON_A_DEVICE = ["onnx", "onnxscript", "safetensors", "skimage", "torch"]
+
+BLOCK = f"""
+import importlib.abc, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {NOT_ON_A_DEVICE}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+sys.path.insert(0, {str(ROOT)!r})
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", BLOCK + code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(f"sys.argv = ['tremorscope', *{arguments!r}]\nimport tremorscope\ntremorscope.main()")
+
+
+def test_the_block_works() -> None:
+    done = run("import torch")
+    assert done.returncode == 1
+    assert "No module named 'torch'" in done.stderr
+
+
+def test_runtime_is_imported_with_no_camera_and_no_engine() -> None:
+    done = run("import runtime; print(sorted({name.partition('.')[0] for name in sys.modules}))")
+    assert done.returncode == 0, done.stderr
+    for heavy in ("av", "cuda", "gi", "onnxruntime", "pycuda", "tensorrt", "matplotlib", "scipy"):
+        assert f"'{heavy}'" not in done.stdout
+
+
+def test_help_imports_no_stage() -> None:
+    done = run_command("--help")
+    assert done.returncode == 0, done.stderr
+    assert "magnify" in done.stdout
+    checked = run(
+        "import tremorscope\n"
+        "try: tremorscope.cli(['--help'], prog_name='tremorscope')\n"
+        "except SystemExit: pass\n"
+        "print(sorted(name for name in sys.modules if name.partition('.')[0] in "
+        "('numpy', 'runtime', 'model', 'export', 'calibration')))"
+    )
+    assert checked.stdout.splitlines()[-1] == "[]"
+
+
+def commands() -> list[str]:
+    sys.path.insert(0, str(ROOT))
+    import tremorscope
+
+    return list(tremorscope.COMMANDS)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_subcommand_tells_its_help(command: str) -> None:
+    module = ROOT / f"{__import__('tremorscope').COMMANDS[command].module.replace('.', '/')}.py"
+    if not module.exists() or f"def {command}(" not in module.read_text(encoding="utf-8"):
+        pytest.skip(f"{command} is not written yet")
+    done = run_command(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Usage: tremorscope {command}")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((ROOT / "runtime").rglob("*.py"))
+    ],
+)
+def test_every_module_of_the_runtime_is_imported(module: str) -> None:
+    if module.endswith(("pycuda", "tensorrt", "gstreamer")):
+        pytest.skip("needs a device")
+    done = run(f"import {module}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_magnified_clip_needs_no_more(clip: object, linear_bundle: object, tmp_path: object) -> None:
+    done = run_command(
+        "magnify", str(clip), "-o", f"{tmp_path}/o.mp4", "-a", "5", "--bundle", str(linear_bundle)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "frames         10" in done.stdout
