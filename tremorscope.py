@@ -20,7 +20,7 @@ COMMANDS = {
     "magnify": _Entry("runtime.commands", "magnify", "Magnify the motion in a recorded clip."),
     "demo": _Entry("runtime.commands", "demo", "Draw a vibrating footbridge, magnify and measure it."),
     "train": _Entry("model.commands", "train", "Train a network from a recipe (resumes by itself)."),
-    "evaluate": _Entry("model.commands", "evaluate", "Judge weights or a bundle on the field's protocols."),
+    "evaluate": _Entry("export.commands", "evaluate", "Judge weights or a bundle on the field's protocols."),
     "export": _Entry("export.commands", "export", "Turn weights into a bundle of ONNX step graphs."),
     "cost": _Entry("export.commands", "cost", "Compare networks: operations, parameters, time, memory."),
 }

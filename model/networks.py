@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+_PaddingMode = Literal["zeros", "reflect"]
+
+
 class Representation(NamedTuple):
     """What an encoder makes of a frame: B x C x h x w each."""
 
@@ -64,7 +67,7 @@ NetworkConfig = BaselineConfig | RealtimeConfig
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(x))), both 3x3, same channels."""
 
-    def __init__(self, channels: int, padding_mode: str = "zeros") -> None:
+    def __init__(self, channels: int, padding_mode: _PaddingMode = "zeros") -> None:
         super().__init__()
         self.conv1 = _conv(channels, channels, 3, padding_mode=padding_mode)
         self.conv2 = _conv(channels, channels, 3, padding_mode=padding_mode)
@@ -105,24 +108,33 @@ class RealtimeNetwork(nn.Module):
         padded = self._pad(frame - 0.5)
         return Representation(self.texture_encoder(padded), self.shape_encoder(padded))
 
-    def encode_motion(self, frame: Tensor, reference: Tensor) -> Tensor:
-        """Shape representation of what moved: B x S x ceil(H / stride) x ceil(W / stride), zero where still."""
-        motion: Tensor = self.shape_encoder(self._pad(frame - reference))
-        return motion
+    def change(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
+        """What magnification adds to the frame.
 
-    def decode(self, texture: Tensor, magnified_motion: Tensor) -> Tensor:
-        """The change that the motion makes to the frame: B x 3 x (at least H) x (at least W)."""
-        x = self.merge(torch.cat((texture, magnified_motion), dim=1))  # B x 64 x H/4 x W/4
-        change: Tensor = self.head(self.blocks(x))
-        return change
+        Args:
+            frame: B x 3 x H x W in [0, 1].
+            difference: frame - reference, B x 3 x H x W in [-1, 1].
+            amplification: B.
+
+        Returns:
+            B x 3 x H x W, zero-centred.
+        """
+        height, width = frame.shape[2:]
+        texture = self.texture_encoder(self._pad(frame - 0.5))  # B x 48 x H/4 x W/4
+        motion = self.shape_encoder(self._pad(difference))  # B x 32 x H/4 x W/4, zero where nothing moved
+        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
+        x = self.merge(torch.cat((texture, gain * motion), dim=1))  # B x 64 x H/4 x W/4
+        change: Tensor = self.head(self.blocks(x))  # B x 3 x H x W, rounded up to whole cells
+        return change[:, :, :height, :width]
 
     def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
         """Frame and reference B x 3 x H x W in [0, 1], amplification B -> magnified frame, B x 3 x H x W."""
-        height, width = frame.shape[2:]
-        texture = self.texture_encoder(self._pad(frame - 0.5))
-        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
-        change = self.decode(texture, gain * self.encode_motion(frame, reference))
-        return frame + change[:, :, :height, :width]
+        return frame + self.change(frame, frame - reference, amplification)
+
+    def magnify_pixels(self, frame_px: Tensor, reference_px: Tensor, amplification: Tensor) -> Tensor:
+        """As `forward`, in grey levels 0 to 255, with the difference taken there: exact for 8-bit frames."""
+        change = self.change(frame_px / 255.0, (frame_px - reference_px) / 255.0, amplification)
+        return frame_px + 255.0 * change
 
     def _pad(self, x: Tensor) -> Tensor:
         # The same pads for every size: right and below there is room for a last, partly filled cell, which gives
@@ -198,6 +210,11 @@ class BaselineNetwork(nn.Module):
         )  # B x 3 x H x W, up to even sizes
         return x[:, :, :height, :width] + 0.5
 
+    def magnify_pixels(self, frame_px: Tensor, reference_px: Tensor, amplification: Tensor) -> Tensor:
+        """As `forward`, in grey levels 0 to 255."""
+        magnified: Tensor = self(frame_px / 255.0, reference_px / 255.0, amplification)
+        return 255.0 * magnified
+
 
 Network = BaselineNetwork | RealtimeNetwork
 
@@ -231,7 +248,7 @@ def configure(description: dict[str, Any]) -> NetworkConfig:
         raise ValueError(f"network family {family}: {error}") from None
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding_mode: str = "zeros") -> nn.Conv2d:
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding_mode: _PaddingMode = "zeros") -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode=padding_mode)
 
 

@@ -1,0 +1,132 @@
+"""From weights to a bundle on disk: graph, checks and manifest, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from export.check import Comparison, compare
+from export.errors import ExportFault
+from export.step_graph import OPSET, pairwise_graph
+from model.networks import CONFIGS, Network, build_network, describe
+from model.weights import find_weights, load_weights
+from runtime.engines.bundle import MANIFEST_NAME, AmplificationRange, FrameSize, Graph, Manifest
+
+_ODD_SIZE_PX = (161, 119)
+_EVEN_SIZE_PX = (192, 128)
+_UNTRAINED_AMPLIFICATION = AmplificationRange(minimum=1.0, maximum=100.0)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network to export and what is known of its weights."""
+
+    name: str
+    network: Network
+    trained: bool
+    weights_sha256: str
+    amplification: AmplificationRange
+
+
+def trained_source(name_or_path: str) -> Source:
+    """A network with trained weights: shipped ones by name, or a file.
+
+    Raises:
+        WeightsFault: there are no such weights, or they are damaged.
+    """
+    weights = load_weights(find_weights(name_or_path))
+    allowed = AmplificationRange(minimum=weights.amplification_min, maximum=weights.amplification_max)
+    return Source(weights.name, weights.network, True, weights.sha256, allowed)
+
+
+def untrained_source(family: str) -> Source:
+    """A network of a family with random weights: as costly as a trained one, and of no other use.
+
+    Raises:
+        ExportFault: the family is unknown.
+    """
+    if family not in CONFIGS:
+        raise ExportFault(f"--model {family}: no such family", remedy=f"choose {' or '.join(CONFIGS)}")
+    torch.manual_seed(0)
+    network = build_network(CONFIGS[family]())
+    # At full strength random weights overflow 8 bits everywhere, where no comparison would see a difference.
+    for parameter in network.parameters():
+        parameter.data *= 0.5
+    return Source(family, network.eval(), False, "0" * 64, _UNTRAINED_AMPLIFICATION)
+
+
+def write_bundle(
+    source: Source, size: FrameSize | None, directory: Path, overwrite: bool = False
+) -> list[Comparison]:
+    """Export a network as a bundle and check it against PyTorch; nothing is left behind if anything fails.
+
+    Args:
+        source: the network.
+        size: the one frame size, or None for a graph that takes any.
+        directory: the bundle to write.
+        overwrite: replace a bundle that stands there.
+
+    Raises:
+        ExportFault: the bundle stands there already, cannot be written, or differs from the network.
+    """
+    if directory.exists() and not (overwrite and (directory / MANIFEST_NAME).is_file()):
+        what = "exists" if not overwrite else "exists and is no bundle"
+        remedy = "name another directory" + ("" if overwrite else ", or add --overwrite")
+        raise ExportFault(f"{directory}: {what}", remedy=remedy)
+    partial = directory.with_name(directory.name + ".partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        comparisons = _fill(source, size, partial)
+        if directory.exists():
+            shutil.rmtree(directory)
+        partial.rename(directory)
+    except OSError as error:
+        raise ExportFault(
+            f"{directory}: cannot be written ({error.strerror})", remedy="check the path, its permissions and the disk"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return comparisons
+
+
+def _fill(source: Source, size: FrameSize | None, directory: Path) -> list[Comparison]:
+    path = directory / "pairwise.onnx"
+    content = pairwise_graph(source.network, size).SerializeToString()
+    path.write_bytes(content)
+    amplifications = (1.0, min(20.0, source.amplification.maximum), source.amplification.maximum)
+    if size is None:
+        comparisons = compare(path, source.network, *_EVEN_SIZE_PX, amplifications)
+        comparisons += compare(path, source.network, *_ODD_SIZE_PX, amplifications)
+    else:
+        comparisons = compare(path, source.network, size.width_px, size.height_px, amplifications)
+        comparisons += _compare_at_odd_size(source, directory, amplifications)
+    manifest = Manifest(
+        network=source.name,
+        architecture=describe(source.network.config),
+        trained=source.trained,
+        weights_sha256=source.weights_sha256,
+        frame_size=size,
+        amplification=source.amplification,
+        graphs={"pairwise": Graph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=OPSET)},
+        checks={"onnxruntime_against_pytorch": [comparison.as_json() for comparison in comparisons]},
+        versions={name: importlib.metadata.version(name) for name in ("tremorscope", "torch", "onnx", "onnxruntime")},
+    )
+    (directory / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return comparisons
+
+
+def _compare_at_odd_size(source: Source, directory: Path, amplifications: tuple[float, ...]) -> list[Comparison]:
+    """A graph of one size says nothing of others, so a second, odd-sized one is made, compared and removed."""
+    width_px, height_px = _ODD_SIZE_PX
+    path = directory / "odd.onnx"
+    odd = pairwise_graph(source.network, FrameSize(width_px=width_px, height_px=height_px))
+    path.write_bytes(odd.SerializeToString())
+    comparisons = compare(path, source.network, width_px, height_px, amplifications)
+    path.unlink()
+    return comparisons

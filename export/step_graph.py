@@ -1,0 +1,85 @@
+"""The pairwise step graph: 8-bit frames in, 8-bit frame out, everything between inside one ONNX graph."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from model.networks import Network
+from runtime.engines.bundle import FrameSize
+
+OPSET = 17
+_NATIVE_OPSET = 18
+"""What PyTorch's exporter speaks; its graph is then restated in the opset that TensorRT 8.6 reads."""
+_TRACING_SIZE_PX = (144, 176)  # any size does: the graph is checked at others afterwards
+
+
+class PairwiseStep(nn.Module):
+    """What the graph computes: cast, network, clamp, round, cast."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
+        """Frame and reference uint8 1 x H x W x 3, amplification float32 1 -> magnified uint8 1 x H x W x 3."""
+        frame_px = frame.to(torch.float32).permute(0, 3, 1, 2)
+        reference_px = reference.to(torch.float32).permute(0, 3, 1, 2)
+        magnified_px: Tensor = self.network.magnify_pixels(frame_px, reference_px, amplification)
+        return magnified_px.clamp(0.0, 255.0).round().permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def pairwise_graph(network: Network, size: FrameSize | None) -> onnx.ModelProto:
+    """The pairwise step graph of a network, for one frame size or (None) for any.
+
+    Inputs ``frame``, ``reference`` (uint8 1 x H x W x 3, RGB) and ``amplification`` (float32 1); output
+    ``magnified`` (uint8 1 x H x W x 3). Where any size goes, H and W are named ``height`` and ``width``.
+    """
+    height, width = (size.height_px, size.width_px) if size else _TRACING_SIZE_PX
+    frame = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+    any_size = {1: torch.export.Dim("height", min=16), 2: torch.export.Dim("width", min=16)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            PairwiseStep(network).eval(),
+            (frame, torch.zeros_like(frame), torch.ones(1)),
+            dynamo=True,
+            verbose=False,
+            opset_version=_NATIVE_OPSET,
+            input_names=["frame", "reference", "amplification"],
+            output_names=["magnified"],
+            dynamic_shapes=None if size else (any_size, any_size, None),
+        )
+    assert program is not None
+    content = io.BytesIO()
+    program.save(content)
+    return restate(onnx.load_from_string(content.getvalue()), OPSET)
+
+
+def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The same graph under an older opset, where nothing in it is newer; the ONNX checker judges.
+
+    The converter of ONNX itself refuses every Pad and Resize between 18 and 17, also those that mean the same in
+    both. What differs is removed here where it says nothing: empty optional inputs and attributes at their defaults.
+    """
+    for node in graph.graph.node:
+        if node.op_type == "Pad" and len(node.input) == 4 and not node.input[3]:
+            del node.input[3:]
+        if node.op_type == "Resize":
+            new = {"antialias": 0, "keep_aspect_ratio_policy": b"stretch"}
+            kept = [a for a in node.attribute if not (a.name in new and onnx.helper.get_attribute_value(a) == new[a.name])]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+        for attribute in list(node.attribute):
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                raise NotImplementedError(f"{node.op_type} holds a subgraph, which restating does not look into")
+    for entry in graph.opset_import:
+        if entry.domain == "":
+            entry.version = opset
+    graph.ir_version = min(graph.ir_version, 8)
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
