@@ -235,7 +235,7 @@ def _open(path: Path, structure: Structure) -> Any:
     if not structure.has_index:
         raise no_index
     try:
-        container = av.open(str(path), mode="r", metadata_errors="replace")
+        container = _open_container(path)
     except (av.FFmpegError, OSError):
         raise (no_index if structure.missing_bytes else not_a_video) from None
     # FFmpeg renders text files as pictures of a terminal.
@@ -243,6 +243,14 @@ def _open(path: Path, structure: Structure) -> Any:
         container.close()
         raise not_a_video
     return container
+
+
+def _open_container(path: Path) -> Any:
+    opening: Any = av.open  # its keywords differ between releases
+    try:
+        return opening(str(path))
+    except UnicodeDecodeError:  # PyAV before 19 insists that titles and comments be UTF-8
+        return opening(str(path), metadata_encoding="latin-1")
 
 
 def _video_stream(path: Path, container: Any) -> Any:

@@ -297,16 +297,11 @@ def test_a_clip_with_a_blank_tail_is_refused_at_its_first_lost_frame(tmp_path: P
 
 
 def test_times_that_run_backwards_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "c.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
-        for number, picture in enumerate(textured_frames(4)):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="bgr0")
-            frame.pts = number
-            for packet in stream.encode(frame):
-                packet.pts, packet.dts = (10, 11, 11, 12)[number], number
-                container.mux(packet)
+    path = write_clip(tmp_path / "c.mkv", textured_frames(4), codec="ffv1", pixel_format="bgr0")
+    # A Matroska block starts with its track, its time in ms (16 bits) and its flags (RFC 9559, 10.2).
+    data = path.read_bytes()
+    assert data.count(b"\x81\x00\x50\x80") == 1
+    path.write_bytes(data.replace(b"\x81\x00\x50\x80", b"\x81\x00\x28\x80"))  # 80 ms becomes 40 ms
     assert "frame 3 has no time later than the frame before it" in refusal(path)
 
 
@@ -320,6 +315,21 @@ def test_a_picture_that_changes_its_size_is_refused(tmp_path: Path) -> None:
     ]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     assert "changes from 64x48 yuv420p to 96x48 yuv420p at frame 4" in refusal(path)
+
+
+def test_a_comment_in_another_encoding_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "c.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["comment"] = "filmed by hand"
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number, picture in enumerate(textured_frames(3)):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"by hand", b"by J\xfcrg"))
+    assert len(read_all(path)[0]) == 3
 
 
 CLIPS = ROOT.parent / "shared" / "clips"
