@@ -118,7 +118,8 @@ class ClipCamera:
         if ticks is None or (self._previous_ticks is not None and ticks <= self._previous_ticks):
             raise ClipFault(
                 f"{self.path}: frame {self._sequence + 1} has no time later than the frame before it",
-                remedy=f"write even times: ffmpeg -i {self._quoted} -fps_mode cfr repaired.mp4",
+                remedy=f"space the frames evenly: "
+                f"ffmpeg -i {self._quoted} -vf setpts=N/FRAME_RATE/TB repaired.mp4",
             )
         info = FrameInfo(sequence=self._sequence, timestamp_s=float(ticks * self._time_base))
         self._previous_ticks = ticks

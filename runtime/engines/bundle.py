@@ -72,8 +72,17 @@ class Bundle:
     manifest: Manifest
 
     def graph_path(self, mode_family: Literal["pairwise"]) -> Path:
-        """Path of the graph of a mode family."""
-        return self.directory / self.manifest.graphs[mode_family].file
+        """Path of the graph of a mode family.
+
+        Raises:
+            BundleFault: the bundle has none for it.
+        """
+        graph = self.manifest.graphs.get(mode_family)
+        if graph is None:
+            raise BundleFault(
+                f"{self.directory}: has no {mode_family} graph", remedy="export the bundle again"
+            )
+        return self.directory / graph.file
 
 
 def sha256_of(path: Path) -> str:

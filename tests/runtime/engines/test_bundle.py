@@ -1,0 +1,89 @@
+"""A bundle is read only if all of it is there, unchanged and understood."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.engines.bundle import open_bundle
+from runtime.errors import BundleFault
+
+MakeBundle = Callable[..., Path]
+
+
+def change(bundle: Path, **entries: Any) -> None:
+    path = bundle / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def test_a_whole_bundle_is_read(make_bundle: MakeBundle) -> None:
+    directory = make_bundle()
+    bundle = open_bundle(directory)
+    assert bundle.graph_path("pairwise") == directory / "pairwise.onnx"
+    assert bundle.manifest.frame_size is None
+    assert (bundle.manifest.amplification.minimum, bundle.manifest.amplification.maximum) == (1, 100)
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({"trained": "perhaps"}, "trained: "),
+        ({"colour": "blue"}, "colour: Extra inputs"),
+        ({"format_version": 2}, "format_version: "),
+        ({"amplification": {"minimum": 0.5, "maximum": 10}}, r"amplification\.minimum: "),
+        ({"frame_size": {"width_px": 8, "height_px": 64}}, r"frame_size\.width_px: "),
+    ],
+)
+def test_a_manifest_that_is_not_understood_names_the_entry(
+    make_bundle: MakeBundle, entries: dict[str, Any], expected: str
+) -> None:
+    bundle = make_bundle()
+    change(bundle, **entries)
+    with pytest.raises(BundleFault, match=rf"manifest\.json: {expected}.*: export the bundle again"):
+        open_bundle(bundle)
+
+
+def test_a_manifest_that_is_not_json_is_refused(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    (bundle / "manifest.json").write_text("{")
+    with pytest.raises(BundleFault, match="not valid JSON"):
+        open_bundle(bundle)
+
+
+def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleFault, match=r"no manifest\.json there: name a directory"):
+        open_bundle(tmp_path / "none")
+
+
+def test_a_file_in_place_of_a_directory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bundle"
+    path.touch()
+    with pytest.raises(BundleFault, match="Not a directory: check the path"):
+        open_bundle(path)
+
+
+def test_a_missing_graph_is_refused(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    (bundle / "pairwise.onnx").unlink()
+    with pytest.raises(BundleFault, match=r"pairwise\.onnx: missing from the bundle"):
+        open_bundle(bundle)
+
+
+def test_a_graph_of_which_one_bit_changed_is_refused(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    content = bytearray((bundle / "pairwise.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / "pairwise.onnx").write_bytes(content)
+    with pytest.raises(BundleFault, match="not what the manifest sealed"):
+        open_bundle(bundle)
+
+
+def test_a_bundle_without_the_graph_that_is_asked_for_says_so(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    change(bundle, graphs={})
+    with pytest.raises(BundleFault, match="has no pairwise graph"):
+        open_bundle(bundle).graph_path("pairwise")
