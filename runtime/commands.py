@@ -61,3 +61,41 @@ def magnify(**options: Any) -> None:
         report = magnify_clip(MagnifyJob(**options), progress)
     for line in report.lines():
         click.echo(line)
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path("out/demo"),
+    show_default=True,
+    help="Directory for the videos and the picture; files of an earlier run are replaced.",
+)
+@click.option(
+    "-a",
+    "--amplification",
+    type=float,
+    default=40.0,
+    show_default=True,
+    help="Magnified over true displacement.",
+)
+@click.option("--seconds", type=float, default=6.0, show_default=True, help="Length of the film.")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Exported network to run.  [default: the one that is installed]",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine.  [default: one a core]")
+def demo(**options: Any) -> None:
+    """Draw a footbridge that vibrates by less than 0.2 px, magnify it, and measure both against the truth."""
+    from runtime.demo import DemoJob, run_demo
+    from runtime.interruption import orderly_stop
+    from runtime.progress import progress_bar
+
+    with orderly_stop(), progress_bar("demo") as progress:
+        report = run_demo(DemoJob(**options), progress)
+    for line in report.lines():
+        click.echo(line)

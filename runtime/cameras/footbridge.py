@@ -24,6 +24,8 @@ DESIGN_WIDTH, DESIGN_HEIGHT = 640.0, 360.0
 SUPPORT_LEFT, SUPPORT_RIGHT = 72.0, 568.0
 """Where the span rests, in design units along x; between them the bridge moves, outside it is still."""
 WATERLINE = 246.0
+ABUTMENT = (42.0, 226.0, 40.0, 42.0)
+"""A patch of still masonry: left, top, width, height in design units."""
 _DECK_AT_ENDS, _CAMBER = 197.0, 9.0
 GIRDER_DEPTH = 25.0
 _ARCH_RISE = 118.0

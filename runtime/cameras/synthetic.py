@@ -20,6 +20,8 @@ _NEGLIGIBLE = 0.005
 _LARGEST_DISPLACEMENT_PX = 1.0
 _PADDING_PX = 8
 _PATCH_WIDTH = 64.0
+_PATCH_MARGIN_PX = 2.0
+"""From the girder's edges, where the blur mixes in what is still."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,16 @@ class SyntheticSettings:
         centre = footbridge.SUPPORT_LEFT + along * (footbridge.SUPPORT_RIGHT - footbridge.SUPPORT_LEFT)
         left, right = centre - _PATCH_WIDTH / 2, centre + _PATCH_WIDTH / 2
         tops = footbridge.deck_height(np.array([left, right, centre]))
-        top = math.ceil((float(tops.max()) + 1) * y_scale)
-        bottom = math.floor((float(tops.min()) + footbridge.GIRDER_DEPTH - 1) * y_scale)
+        top = math.ceil(float(tops.max()) * y_scale + _PATCH_MARGIN_PX)
+        bottom = math.floor((float(tops.min()) + footbridge.GIRDER_DEPTH) * y_scale - _PATCH_MARGIN_PX)
         return round(left * x_scale), top, round(_PATCH_WIDTH * x_scale), bottom - top
+
+    @property
+    def abutment_px(self) -> tuple[int, int, int, int]:
+        """Left, top, width and height of a patch of the left abutment, which stands still."""
+        x_scale, y_scale = self.width_px / footbridge.DESIGN_WIDTH, self.height_px / footbridge.DESIGN_HEIGHT
+        left, top, width, height = footbridge.ABUTMENT
+        return round(left * x_scale), round(top * y_scale), round(width * x_scale), round(height * y_scale)
 
     def displacement_px(self, x_px: ArrayLike, time_s: float) -> NDArray[np.float64]:
         """True displacement of the structure at columns ``x_px``: pixels along y, downwards positive."""

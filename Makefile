@@ -1,0 +1,50 @@
+# All the set-up there is: `make demo` and `make test` on a machine with Python 3.10 to 3.12 and make.
+
+PYTHON ?= python3
+OUT ?= out/demo
+RUNTIME := .venv/runtime
+DEV := .venv/dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean python
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Another interpreter: make demo PYTHON=python3.11"
+
+demo: $(RUNTIME)/installed ## Install the runtime alone, magnify a vibrating footbridge into out/demo
+	$(RUNTIME)/bin/tremorscope demo -o $(OUT)
+
+test: $(DEV)/installed ## Install everything for development and run the tests
+	$(DEV)/bin/python -m pytest
+
+lint: $(DEV)/installed ## Check style, format and types
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+clean: ## Remove the virtual environments and out/
+	rm -rf .venv out build
+
+# The runtime is installed, not linked: what the demonstration runs is what a device would run.
+RUNTIME_SOURCES := $(shell find runtime tremorscope.py -type f -not -path '*/__pycache__/*' -not -name '*.partial' 2>/dev/null)
+
+$(RUNTIME)/installed: pyproject.toml $(RUNTIME_SOURCES) | python
+	@test -x $(RUNTIME)/bin/python || $(PYTHON) -m venv $(RUNTIME)
+	@rm -rf build # a file deleted since an earlier build would be installed again
+	$(RUNTIME)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade .
+	@rm -rf build
+	@touch $@
+
+$(DEV)/installed: pyproject.toml | python
+	@test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null || { \
+	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1 | head -n 1); tremorscope needs Python 3.10, 3.11 or 3.12:" \
+	       "install one and name it, e.g. make demo PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: $(PYTHON) cannot make virtual environments: install its venv package," \
+	       "e.g. apt install python3-venv" >&2; exit 1; }
