@@ -88,7 +88,8 @@ def write_bundle(
         partial.rename(directory)
     except OSError as error:
         raise ExportFault(
-            f"{directory}: cannot be written ({error.strerror})", remedy="check the path, its permissions and the disk"
+            f"{directory}: cannot be written ({error.strerror})",
+            remedy="check the path, its permissions and the disk",
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -115,13 +116,17 @@ def _fill(source: Source, size: FrameSize | None, directory: Path) -> list[Compa
         amplification=source.amplification,
         graphs={"pairwise": Graph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=OPSET)},
         checks={"onnxruntime_against_pytorch": [comparison.as_json() for comparison in comparisons]},
-        versions={name: importlib.metadata.version(name) for name in ("tremorscope", "torch", "onnx", "onnxruntime")},
+        versions={
+            name: importlib.metadata.version(name) for name in ("tremorscope", "torch", "onnx", "onnxruntime")
+        },
     )
     (directory / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return comparisons
 
 
-def _compare_at_odd_size(source: Source, directory: Path, amplifications: tuple[float, ...]) -> list[Comparison]:
+def _compare_at_odd_size(
+    source: Source, directory: Path, amplifications: tuple[float, ...]
+) -> list[Comparison]:
     """A graph of one size says nothing of others, so a second, odd-sized one is made, compared and removed."""
     width_px, height_px = _ODD_SIZE_PX
     path = directory / "odd.onnx"

@@ -54,7 +54,9 @@ def compare(
         engine.step(frame, reference, amplification, magnified)
         with torch.no_grad():
             expected = step(
-                torch.from_numpy(frame[None]), torch.from_numpy(reference[None]), torch.tensor([amplification])
+                torch.from_numpy(frame[None]),
+                torch.from_numpy(reference[None]),
+                torch.tensor([amplification]),
             )
         difference = np.abs(magnified.astype(np.int16) - expected[0].numpy())
         found = Comparison(
@@ -81,7 +83,9 @@ def _moving_picture(width_px: int, height_px: int) -> tuple[NDArray[np.uint8], N
             for period, angle in ((4.5, 0.3), (11.0, 1.9), (37.0, 0.8), (90.0, 2.6))
         )
         colours = 128 + np.multiply.outer(waves, (24.0, 20.0, 16.0))
-        return np.clip(np.rint(colours + rng.normal(0, 1, colours.shape)), 0, 255).astype(np.uint8)
+        noisy: NDArray[np.float64] = np.rint(colours + rng.normal(0, 1, colours.shape))
+        pixels: NDArray[np.uint8] = np.clip(noisy, 0, 255).astype(np.uint8)
+        return pixels
 
     reference = film(0.0)
     return film(0.1), reference

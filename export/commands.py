@@ -28,7 +28,9 @@ def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) ->
     "--size", callback=_parse_size, default="any", show_default=True,
     help="Frame size, such as 1920x1080; 'any' makes a graph that takes every size.",
 )  # fmt: skip
-@click.option("-o", "--output", "directory", type=click.Path(path_type=Path), required=True, help="Bundle to write.")
+@click.option(
+    "-o", "--output", "directory", type=click.Path(path_type=Path), required=True, help="Bundle to write."
+)
 @click.option("--untrained", is_flag=True, help="Random weights, to time a network that has no weights yet.")
 @click.option("--overwrite", is_flag=True, help="Replace the bundle if it exists.")
 def export(model: str, size: FrameSize | None, directory: Path, untrained: bool, overwrite: bool) -> None:
@@ -45,3 +47,101 @@ def export(model: str, size: FrameSize | None, directory: Path, untrained: bool,
             f"{found.worst_grey_levels:4d} grey levels  {found.differing_share:18.4%}"
         )
     click.echo(f"bundle: {directory}")
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--photographs", type=click.Path(path_type=Path), required=True, help="Folder of photographs to judge on."
+)
+@click.option("--most", type=click.IntRange(min=1), help="Judge on the first so many photographs only.")
+@click.option("--target", "targets_px", type=float, multiple=True, default=(10.0,), show_default=True,
+              help="Magnify to so many px; may be given several times.")  # fmt: skip
+@click.option("--displacement", "displacements_px", type=float, multiple=True, help="Input displacement in px; may be "
+              "given several times.  [default: 0.01 to 1]")  # fmt: skip
+@click.option("--noise", "noise_grey_levels", type=float, default=0.0, show_default=True,
+              help="Standard deviation of the inputs' noise, in grey levels.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the table as CSV.")
+def evaluate(
+    model: str,
+    photographs: Path,
+    most: int | None,
+    targets_px: tuple[float, ...],
+    displacements_px: tuple[float, ...],
+    noise_grey_levels: float,
+    output: Path | None,
+) -> None:
+    """Judge MODEL (a bundle, weights, or 'unmagnified') by the sub-pixel test: exact shifts, magnified to a target."""
+    from dataclasses import asdict
+
+    from export.runners import open_magnifier
+    from model.evaluate import (
+        SUBPIXEL_DISPLACEMENTS_PX,
+        read_evaluation_photographs,
+        still_frame_ssim,
+        subpixel_test,
+        write_csv,
+    )
+
+    if any(value <= 0 for value in (*targets_px, *displacements_px)):
+        raise click.BadParameter("targets and displacements must be above 0 px")
+    title, magnify = open_magnifier(model)
+    pictures = read_evaluation_photographs(photographs, most)
+    click.echo(
+        f"{title}; {len(pictures)} photographs of {photographs.name}; noise {noise_grey_levels:g} grey levels"
+    )
+    click.echo("  d (px)  to (px)  amplification   SSIM           unmagnified  reached (px)")
+    rows = []
+    for target_px in targets_px:
+        trials = subpixel_test(
+            magnify,
+            pictures,
+            target_px=target_px,
+            noise_grey_levels=noise_grey_levels,
+            displacements_px=displacements_px or SUBPIXEL_DISPLACEMENTS_PX,
+        )
+        for trial in trials:
+            rows.append(asdict(trial))
+            click.echo(
+                f"{trial.displacement_px:8g}  {trial.target_px:7g}  {trial.target_px / trial.displacement_px:13g}  "
+                f"{trial.ssim:.3f} +- {trial.ssim_spread:.3f}  {trial.ssim_unmagnified:11.3f}  "
+                f"{trial.reached_px:6.2f} +- {trial.reached_spread_px:.2f}"
+            )
+    click.echo(f"still frame, amplification 1: SSIM {still_frame_ssim(magnify, pictures):.4f}")
+    if output:
+        write_csv(rows, output)
+        click.echo(f"table: {output}")
+
+
+@click.command()
+@click.option("--size", "sizes", multiple=True, default=("320x240", "640x360"), show_default=True,
+              help="Frame size; may be given several times.")  # fmt: skip
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Turns of each network."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True, help="Steps a turn.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")
+@click.pass_context
+def cost(ctx: click.Context, sizes: tuple[str, ...], rounds: int, steps: int, output: Path | None) -> None:
+    """Compare what the networks cost on this machine's CPU, taking turns in one run."""
+    import json
+
+    from export.cost import measure_costs
+
+    parsed = [size for text in sizes if (size := _parse_size(ctx, ctx.command.params[0], text))]
+    costs = measure_costs(
+        ("baseline", "realtime"), parsed, rounds, steps, lambda text: click.echo(f"{text} ...", err=True)
+    )
+    click.echo("network        size  kMAC/px  parameters    ms/frame  frames/s  peak MiB  cheaper  faster")
+    for found in costs:
+        base = next(c for c in costs if c.network == "baseline" and c.width_px == found.width_px)
+        click.echo(
+            f"{found.network:<9} {f'{found.width_px}x{found.height_px}':>9}  {found.kmac_per_pixel:7.1f}  "
+            f"{found.parameters:10,}  {found.step_ms:10.1f}  {found.rate_hz:8.2f}  {found.peak_memory_mib:8.0f}  "
+            f"{base.kmac_per_pixel / found.kmac_per_pixel:6.1f}x  {base.step_ms / found.step_ms:5.1f}x"
+        )
+    if output:
+        from model.files import write_atomically
+
+        write_atomically(output, json.dumps([found.as_json() for found in costs], indent=2).encode())
+        click.echo(f"figures: {output}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import logging
 import warnings
 
 import onnx
@@ -15,7 +15,9 @@ from runtime.engines.bundle import FrameSize
 OPSET = 17
 _NATIVE_OPSET = 18
 """What PyTorch's exporter speaks; its graph is then restated in the opset that TensorRT 8.6 reads."""
-_TRACING_SIZE_PX = (144, 176)  # any size does: the graph is checked at others afterwards
+_RESIZE_DEFAULTS_SINCE_18 = {"antialias": 0, "keep_aspect_ratio_policy": b"stretch"}
+_TRACING_SIZE_PX = (144, 176)
+"""Any size does: the graph is checked at others afterwards."""
 
 
 class PairwiseStep(nn.Module):
@@ -26,7 +28,7 @@ class PairwiseStep(nn.Module):
         self.network = network
 
     def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
-        """Frame and reference uint8 1 x H x W x 3, amplification float32 1 -> magnified uint8 1 x H x W x 3."""
+        """Frame and reference u8[1, H, W, 3], amplification f32[1] -> magnified u8[1, H, W, 3]."""
         frame_px = frame.to(torch.float32).permute(0, 3, 1, 2)
         reference_px = reference.to(torch.float32).permute(0, 3, 1, 2)
         magnified_px: Tensor = self.network.magnify_pixels(frame_px, reference_px, amplification)
@@ -44,6 +46,9 @@ def pairwise_graph(network: Network, size: FrameSize | None) -> onnx.ModelProto:
     any_size = {1: torch.export.Dim("height", min=16), 2: torch.export.Dim("width", min=16)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
+        logging.getLogger("torch.onnx").setLevel(
+            logging.ERROR
+        )  # it misses torchvision, which nothing here needs
         program = torch.onnx.export(
             PairwiseStep(network).eval(),
             (frame, torch.zeros_like(frame), torch.ones(1)),
@@ -55,28 +60,24 @@ def pairwise_graph(network: Network, size: FrameSize | None) -> onnx.ModelProto:
             dynamic_shapes=None if size else (any_size, any_size, None),
         )
     assert program is not None
-    content = io.BytesIO()
-    program.save(content)
-    return restate(onnx.load_from_string(content.getvalue()), OPSET)
+    return restate(program.model_proto, OPSET)
 
 
 def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The same graph under an older opset, where nothing in it is newer; the ONNX checker judges.
+    """The same graph under an older opset, where nothing in it is newer; ONNX's checker judges.
 
-    The converter of ONNX itself refuses every Pad and Resize between 18 and 17, also those that mean the same in
-    both. What differs is removed here where it says nothing: empty optional inputs and attributes at their defaults.
+    ONNX's own converter refuses every Pad and Resize between 18 and 17, also those that mean the same in both.
+    What differs is removed here where it says nothing: empty inputs and attributes at their defaults.
     """
     for node in graph.graph.node:
         if node.op_type == "Pad" and len(node.input) == 4 and not node.input[3]:
             del node.input[3:]
         if node.op_type == "Resize":
-            new = {"antialias": 0, "keep_aspect_ratio_policy": b"stretch"}
-            kept = [a for a in node.attribute if not (a.name in new and onnx.helper.get_attribute_value(a) == new[a.name])]
-            del node.attribute[:]
-            node.attribute.extend(kept)
-        for attribute in list(node.attribute):
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                raise NotImplementedError(f"{node.op_type} holds a subgraph, which restating does not look into")
+            for attribute in list(node.attribute):
+                if onnx.helper.get_attribute_value(attribute) == _RESIZE_DEFAULTS_SINCE_18.get(
+                    attribute.name
+                ):
+                    node.attribute.remove(attribute)
     for entry in graph.opset_import:
         if entry.domain == "":
             entry.version = opset

@@ -49,7 +49,8 @@ def _noise_field(rng: np.random.Generator, size_px: int, exponent: float) -> NDA
     spectrum = np.fft.rfft2(rng.normal(size=(size_px, size_px))) / radius**exponent
     spectrum[0, 0] = 0.0
     field = np.fft.irfft2(spectrum, s=(size_px, size_px))
-    return field / field.std()
+    normalised: NDArray[np.float64] = field / field.std()
+    return normalised
 
 
 def _fractal_noise(rng: np.random.Generator, size_px: int) -> NDArray[np.float64]:

@@ -6,6 +6,8 @@ should lie a fixed distance away. Any magnifier can be judged: a function of fra
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ImageFault
+from model.files import write_atomically
 from model.images import list_photographs, read_photograph
 from model.registration import ShiftedScene, reached_displacement_px
 from model.validation import ssim
@@ -73,7 +76,9 @@ def subpixel_test(
     for displacement_px in displacements_px:
         rng = np.random.default_rng(seed)
         scores = [
-            _judge(magnify, photograph, index * _GOLDEN_ANGLE, displacement_px, target_px, noise_grey_levels, rng)
+            _judge(
+                magnify, photograph, index * _GOLDEN_ANGLE, displacement_px, target_px, noise_grey_levels, rng
+            )
             for index, photograph in enumerate(photographs)
         ]
         score, unmagnified, reached = (np.array(column) for column in zip(*scores, strict=True))
@@ -113,3 +118,16 @@ def still_frame_ssim(magnify: Magnifier, photographs: Sequence[Frame]) -> float:
         ssim(magnify(photograph, photograph, 1.0), photograph, _BORDER_PX) for photograph in photographs
     ]
     return float(np.mean(scores))
+
+
+def write_csv(rows: Sequence[dict[str, float]], path: Path) -> None:
+    """Write trials as CSV, a column a figure.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())

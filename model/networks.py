@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
 _PaddingMode = Literal["zeros", "reflect"]
 
 
@@ -248,7 +247,9 @@ def configure(description: dict[str, Any]) -> NetworkConfig:
         raise ValueError(f"network family {family}: {error}") from None
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding_mode: _PaddingMode = "zeros") -> nn.Conv2d:
+def _conv(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, padding_mode: _PaddingMode = "zeros"
+) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode=padding_mode)
 
 

@@ -9,7 +9,7 @@ sampled where the layer has moved to; masks are analytic functions of the moved 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -126,7 +126,7 @@ def _log_uniform(rng: torch.Generator, shape: tuple[int, ...], low: float, high:
     return torch.exp(_uniform(rng, shape, math.log(low), math.log(high)))
 
 
-def _uniform(rng: torch.Generator, shape: tuple[int, ...], low: float, high: float) -> Tensor:
+def _uniform(rng: torch.Generator, shape: Sequence[int], low: float, high: float) -> Tensor:
     return low + (high - low) * torch.rand(shape, generator=rng)
 
 
@@ -152,7 +152,7 @@ def _draw_noise(rng: torch.Generator, settings: PairSettings, batch: int) -> Ten
     return torch.where(quiet, 0.0, levels / 255.0).reshape(-1, 1, 1, 1)
 
 
-def _recolouring(rng: torch.Generator, batch: int, device: torch.device):  # type: ignore[no-untyped-def]
+def _recolouring(rng: torch.Generator, batch: int, device: torch.device) -> Callable[[Tensor], Tensor]:
     gain = _uniform(rng, (batch, 3, 1, 1), 0.7, 1.3).to(device)
     offset = _uniform(rng, (batch, 3, 1, 1), -0.1, 0.1).to(device)
     return lambda picture: (picture * gain + offset).clamp(0.0, 1.0)
@@ -253,11 +253,16 @@ class _Masks:
         thickness_px = _log_uniform(rng, shape, 1.0, 12.0)
         aspect = torch.where(bar, thickness_px / radius, _uniform(rng, shape, 0.4, 1.0))
         wave = _uniform(rng, (*shape, _OUTLINE_HARMONICS), -0.16, 0.16) * (~bar)[..., None]
-        parts = (
-            _uniform(rng, (*shape, 2), -0.4, 0.4) * side, radius, _uniform(rng, shape, 0.0, 2 * math.pi), aspect,
-            wave, _uniform(rng, (*shape, _OUTLINE_HARMONICS), 0.0, 2 * math.pi), _log_uniform(rng, shape, 0.5, 2.5),
-        )  # fmt: skip
-        return _Masks(*(part.to(device) for part in parts), patch_px=side)
+        return _Masks(
+            centre_px=(_uniform(rng, (*shape, 2), -0.4, 0.4) * side).to(device),
+            radius_px=radius.to(device),
+            angle=_uniform(rng, shape, 0.0, 2 * math.pi).to(device),
+            aspect=aspect.to(device),
+            wave=wave.to(device),
+            wave_phase=_uniform(rng, wave.shape, 0.0, 2 * math.pi).to(device),
+            softness_px=_log_uniform(rng, shape, 0.5, 2.5).to(device),
+            patch_px=side,
+        )
 
     def render(self, shift_px: Tensor) -> Tensor:
         """Coverage in [0, 1] of masks moved by B x L x 2 (x, y) px: B x L x 1 x P x P."""

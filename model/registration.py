@@ -72,4 +72,5 @@ def reached_displacement_px(
 
 def _normalised(luma: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = luma - luma.mean()
-    return centred / max(float(centred.std()), 1e-9)
+    normalised: NDArray[np.float64] = centred / max(float(centred.std()), 1e-9)
+    return normalised

@@ -56,10 +56,12 @@ def train(recipe: Recipe, directory: Path, photographs: Path | None = None, devi
     )  # fmt: skip
     torch.manual_seed(recipe.seed)
     where = torch.device(device)
-    network = build_network(recipe.network_config()).to(where, memory_format=torch.channels_last)
+    network = build_network(recipe.network_config()).to(where)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on CPUs
+    average = get_ema_multi_avg_fn(recipe.schedule.average_decay)  # type: ignore[no-untyped-call]
     run = _Run(
         network=network,
-        average=AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.schedule.average_decay)),
+        average=AveragedModel(network, multi_avg_fn=average),
         optimiser=torch.optim.AdamW(
             network.parameters(), lr=recipe.schedule.learning_rate, weight_decay=recipe.schedule.weight_decay
         ),

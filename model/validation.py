@@ -38,7 +38,7 @@ def ssim(image: NDArray[np.uint8], truth: NDArray[np.uint8], border_px: int = _B
     """SSIM of two RGB pictures (H x W x 3 uint8), inside a border; Wang et al. 2004, uniform 11 x 11 window."""
     inner = slice(border_px, -border_px or None)
     return float(
-        structural_similarity(
+        structural_similarity(  # type: ignore[no-untyped-call]
             image[inner, inner], truth[inner, inner], win_size=11, channel_axis=2, data_range=255
         )
     )
