@@ -17,15 +17,13 @@ from av.filter import Graph
 from numpy.typing import NDArray
 
 from runtime.cameras import FrameInfo
-from runtime.cameras.intactness import LossWatch, Structure, inspect_structure
+from runtime.cameras.intactness import Structure, inspect_structure
 from runtime.colour import Colour, describe
 from runtime.errors import ClipFault
 
 MINIMUM_SIDE_PX = 16
 _RANGES = {1: "tv", 2: "pc"}
 _FORMATS = "MP4, MOV, AVI, MKV or another video that FFmpeg reads"
-# Each packet of these codecs is one picture in an ISO file, so a picture that does not come out was lost.
-_ONE_PICTURE_A_PACKET = ("h264", "hevc")
 
 
 class ClipCamera:
@@ -149,27 +147,19 @@ class ClipCamera:
         np.copyto(pixels, np.rot90(stored, self._layout.quarter_turns))
 
     def _decode(self) -> Iterator[Any]:
-        """Every frame in order of presentation; raises ClipFault where one is damaged or missing."""
-        watch = LossWatch(
-            active=self._structure.family == "iso"
-            and self._stream.codec_context.name in _ONE_PICTURE_A_PACKET
-        )
+        """Every frame in order of presentation; raises ClipFault where one is damaged."""
         decoded = 0
         try:
             for packet in self._container.demux(self._stream):
                 if packet.is_corrupt:
                     raise self._damaged(decoded)
-                if packet.size and packet.pts is not None and not packet.is_discard:
-                    watch.sent(packet.pts)
                 for frame in packet.decode():
-                    if frame.is_corrupt or watch.came_out(frame.pts):
+                    if frame.is_corrupt:
                         raise self._damaged(decoded)
                     yield frame
                     decoded += 1
         except av.FFmpegError:
             raise self._damaged(decoded) from None
-        if watch.is_owed():
-            raise self._damaged(decoded)
 
     def _damaged(self, decoded: int) -> ClipFault:
         announced = self._announced_frames()

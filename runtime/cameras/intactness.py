@@ -26,35 +26,6 @@ class Structure:
     """False for an ISO file without its ``moov`` box, which nothing can be read without."""
 
 
-class LossWatch:
-    """Notices pictures that went into a decoder and never came out, which decoders skip in silence."""
-
-    def __init__(self, *, active: bool) -> None:
-        self._active = active
-        self._waiting: set[int] = set()
-        self._first_pts: int | None = None
-
-    def sent(self, pts: int) -> None:
-        """A picture to be shown at time ``pts``, in ticks, went in."""
-        if self._active:
-            self._waiting.add(pts)
-
-    def came_out(self, pts: int | None) -> bool:
-        """The picture of time ``pts`` came out; True if one that is to be shown before it is missing."""
-        if not self._active or pts is None:
-            return False
-        if self._first_pts is None:
-            # What is shown before the first whole picture leans on pictures from before the clip began.
-            self._first_pts = pts
-        first = self._first_pts
-        self._waiting = {waiting for waiting in self._waiting if waiting > first and waiting != pts}
-        return any(waiting < pts for waiting in self._waiting)
-
-    def is_owed(self) -> bool:
-        """True if, at the end, a picture has not come out."""
-        return self._first_pts is not None and any(pts > self._first_pts for pts in self._waiting)
-
-
 def inspect_structure(path: Path) -> Structure:
     """Walk the top-level parts of a file; reads a few bytes of each.
 

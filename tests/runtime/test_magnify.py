@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,14 +12,16 @@ import numpy as np
 import pytest
 from support import Picture, linear_graph, read_video, textured_frames, write_clip
 
+from runtime.cameras.clip import ClipCamera
+from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import BundleFault, ClipFault, OptionFault
 from runtime.magnify import MagnifyJob, MagnifyReport, magnify_clip
+from runtime.outputs.video import VideoWriter
+from runtime.views import ViewComposer
 
 
 def magnify(clip: Path, bundle: Path, **changes: Any) -> tuple[MagnifyReport, list[Picture], list[Fraction]]:
-    job = MagnifyJob(
-        clip=clip, output=clip.with_name("out.mp4"), bundle=bundle, **{"amplification": 4.0} | changes
-    )
+    job = MagnifyJob(clip=clip, output=clip.with_name("out.mp4"), bundle=bundle, **{"amplification": 4.0} | changes)
     report = magnify_clip(job)
     pictures, times_s = read_video(job.output)
     return report, pictures, times_s
@@ -38,9 +41,7 @@ def test_static_mode_magnifies_the_distance_from_the_first_frame(tmp_path: Path,
     assert means == pytest.approx([100 + 4 * (value - 100) for value in VALUES], abs=2)
 
 
-def test_dynamic_mode_magnifies_the_distance_from_the_frame_before(
-    tmp_path: Path, linear_bundle: Path
-) -> None:
+def test_dynamic_mode_magnifies_the_distance_from_the_frame_before(tmp_path: Path, linear_bundle: Path) -> None:
     _, pictures, _ = magnify(flat_clip(tmp_path / "c.mp4", VALUES), linear_bundle, mode="dynamic")
     before = [VALUES[0], *VALUES]
     expected = [value + 3 * (value - earlier) for value, earlier in zip(VALUES, before, strict=False)]
@@ -76,6 +77,35 @@ def test_more_frames_than_slots_keep_their_order(tmp_path: Path, linear_bundle: 
     assert [float(picture.mean()) for picture in pictures] == pytest.approx(values, abs=2)
 
 
+def slowly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The same method, begun only after its neighbours had time to do what they must not do yet."""
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.02)
+        return method(*arguments)
+
+    return slow
+
+
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+@pytest.mark.parametrize(
+    "slow",
+    [(OnnxRuntimeEngine, "step"), (VideoWriter, "write"), (ClipCamera, "read_into"), (ViewComposer, "compose")],
+    ids=["engine", "encoder", "decoder", "view"],
+)
+def test_no_frame_is_overwritten_while_somebody_still_reads_it(
+    tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch, mode: str, slow: tuple[type, str]
+) -> None:
+    owner, name = slow
+    monkeypatch.setattr(owner, name, slowly(getattr(owner, name)))
+    clip = flat_clip(tmp_path / "c.mp4", VALUES)
+    _, pictures, _ = magnify(clip, linear_bundle, mode=mode, view="split")
+    references = [VALUES[0], *VALUES] if mode == "dynamic" else [VALUES[0]] * len(VALUES)
+    for value, reference, picture in zip(VALUES, references, pictures, strict=False):
+        assert float(picture[:, :24].mean()) == pytest.approx(value, abs=2)
+        assert float(picture[:, 40:].mean()) == pytest.approx(value + 3 * (value - reference), abs=2)
+
+
 def test_variable_times_are_kept_exactly(tmp_path: Path, linear_bundle: Path) -> None:
     ticks = [0, 3003, 6006, 18018, 18019, 90000, 93003]
     clip = flat_clip(tmp_path / "c.mp4", VALUES, ticks=ticks, time_base=Fraction(1, 90000))
@@ -94,9 +124,7 @@ def test_the_capture_rate_is_reported_and_the_playback_is_kept(tmp_path: Path, l
 
 
 @pytest.mark.parametrize(("width_px", "height_px"), [(641, 359), (16, 16), (17, 33)])
-def test_any_size_from_16_px_is_magnified(
-    tmp_path: Path, linear_bundle: Path, width_px: int, height_px: int
-) -> None:
+def test_any_size_from_16_px_is_magnified(tmp_path: Path, linear_bundle: Path, width_px: int, height_px: int) -> None:
     clip = write_clip(tmp_path / "c.mp4", textured_frames(4, width_px, height_px))
     report, pictures, _ = magnify(clip, linear_bundle)
     assert (report.frames, report.width_px, report.height_px) == (4, width_px, height_px)
@@ -132,9 +160,7 @@ def test_progress_counts_every_frame_of_those_announced(clip: Path, linear_bundl
 
 def refused(clip: Path, fault: type[Exception], match: str, bundle: Path | None, **changes: Any) -> None:
     before = sorted(clip.parent.iterdir())
-    job = MagnifyJob(
-        clip=clip, output=clip.with_name("out.mp4"), bundle=bundle, **{"amplification": 4.0} | changes
-    )
+    job = MagnifyJob(clip=clip, output=clip.with_name("out.mp4"), bundle=bundle, **{"amplification": 4.0} | changes)
     with pytest.raises(fault, match=match):
         magnify_clip(job)
     assert sorted(clip.parent.iterdir()) == before
@@ -189,6 +215,4 @@ def test_a_directory_that_is_no_bundle_is_refused(clip: Path, tmp_path: Path) ->
 
 def test_an_installation_without_a_bundle_says_so(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.magnify.DEFAULT_BUNDLE", clip.parent / "none")
-    refused(
-        clip, BundleFault, "has no bundle of its own: name one that was exported, with --bundle DIR", None
-    )
+    refused(clip, BundleFault, "has no bundle of its own: name one that was exported, with --bundle DIR", None)

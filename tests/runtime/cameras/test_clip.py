@@ -46,6 +46,24 @@ def turn(path: Path, matrix: tuple[int, int, int, int]) -> None:
     path.write_bytes(data)
 
 
+def write_yuv(
+    path: Path, yuv: tuple[int, int, int], *, width_px: int = 64, height_px: int = 48, matrix_code: int = 2
+) -> None:
+    """Two pictures of one colour, without loss; matrix 2 is "not stated"."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv444p"
+        stream.codec_context.colorspace = matrix_code
+        stream.codec_context.color_range = 1
+        for number in range(2):
+            frame = av.VideoFrame(width_px, height_px, "yuv444p")
+            for plane, value in zip(frame.planes, yuv, strict=True):
+                plane.update(bytes([value]) * plane.buffer_size)
+            frame.colorspace, frame.color_range, frame.pts = matrix_code, 1, number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
 # Pixels
 
 
@@ -70,9 +88,7 @@ def test_a_grey_clip_becomes_grey_rgb(tmp_path: Path, pixel_format: str) -> None
 
 
 def test_grey_h264_is_of_limited_range_as_in_every_player(tmp_path: Path) -> None:
-    path = write_clip(
-        tmp_path / "c.mp4", [RAMP] * 3, codec="libx264", pixel_format="gray", options={"qp": "0"}
-    )
+    path = write_clip(tmp_path / "c.mp4", [RAMP] * 3, codec="libx264", pixel_format="gray", options={"qp": "0"})
     pictures, _ = read_all(path)
     # 16 is black and 235 is white (ITU-R BT.601, 2.5.3).
     assert pictures[0][5, [16, 71, 126, 180, 235], 1].tolist() == pytest.approx([0, 64, 128, 191, 255], abs=1)
@@ -94,20 +110,19 @@ def test_yuv_is_converted_by_the_matrix_that_the_clip_states(
 ) -> None:
     # Red after BT.601 is Y 81, Cb 90, Cr 240; the same numbers are another colour after BT.709.
     path = tmp_path / "red.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
-        stream.codec_context.colorspace = matrix_code
-        stream.codec_context.color_range = 1
-        for number in range(2):
-            frame = av.VideoFrame(64, 48, "yuv444p")
-            for plane, value in zip(frame.planes, (81, 90, 240), strict=True):
-                plane.update(bytes([value]) * plane.buffer_size)
-            frame.colorspace, frame.color_range, frame.pts = matrix_code, 1, number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    pictures, _ = read_all(path)
-    np.testing.assert_allclose(pictures[0][20, 20], expected_rgb, atol=2)
+    write_yuv(path, (81, 90, 240), matrix_code=matrix_code)
+    np.testing.assert_allclose(read_all(path)[0][0][20, 20], expected_rgb, atol=2)
+
+
+@pytest.mark.parametrize(
+    ("width_px", "height_px", "expected_rgb"), [(640, 480, (254, 0, 0)), (1280, 720, (255, 24, 0))]
+)
+def test_a_matrix_that_is_not_stated_is_the_usual_one_for_the_height(
+    tmp_path: Path, width_px: int, height_px: int, expected_rgb: tuple[int, int, int]
+) -> None:
+    path = tmp_path / "red.mkv"
+    write_yuv(path, (81, 90, 240), width_px=width_px, height_px=height_px)
+    np.testing.assert_allclose(read_all(path)[0][0][20, 20], expected_rgb, atol=2)
 
 
 # (a, b, c, d) and how the picture must stand then, by the definition of the matrix.
@@ -160,9 +175,7 @@ def test_variable_times_are_kept_to_the_tick(
 
 
 def test_a_raw_stream_without_times_is_taken_as_even(tmp_path: Path) -> None:
-    path = write_clip(
-        tmp_path / "c.h264", textured_frames(6), codec="libx264", pixel_format="yuv420p", rate=50
-    )
+    path = write_clip(tmp_path / "c.h264", textured_frames(6), codec="libx264", pixel_format="yuv420p", rate=50)
     camera = ClipCamera(path)
     assert not camera.has_timestamps
     camera.close()
@@ -248,15 +261,11 @@ def test_a_clip_cut_before_its_index_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mp4", "libx264"), ("mkv", "ffv1"), ("avi", "mjpeg")])
-def test_a_clip_cut_in_its_pictures_is_refused_with_what_is_readable(
-    tmp_path: Path, suffix: str, codec: str
-) -> None:
+def test_a_clip_cut_in_its_pictures_is_refused_with_what_is_readable(tmp_path: Path, suffix: str, codec: str) -> None:
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(40)]
     pixel_format = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    whole = write_clip(
-        tmp_path / f"c.{suffix}", noise, codec=codec, pixel_format=pixel_format, faststart=True
-    )
+    whole = write_clip(tmp_path / f"c.{suffix}", noise, codec=codec, pixel_format=pixel_format, faststart=True)
     path = tmp_path / f"a cut.{suffix}"
     path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
     message = refusal(path)
@@ -309,9 +318,7 @@ def test_times_that_run_backwards_are_refused(tmp_path: Path) -> None:
 def test_a_picture_that_changes_its_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.h264"
     parts = [
-        write_clip(
-            tmp_path / f"{width}.h264", textured_frames(3, width), codec="libx264", pixel_format="yuv420p"
-        )
+        write_clip(tmp_path / f"{width}.h264", textured_frames(3, width), codec="libx264", pixel_format="yuv420p")
         for width in (64, 96)
     ]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))

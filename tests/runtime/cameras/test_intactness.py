@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import textured_frames, write_clip
 
-from runtime.cameras.intactness import LossWatch, inspect_structure
+from runtime.cameras.intactness import inspect_structure
 
 KINDS = [
     ("mp4", "libx264", "iso"),
@@ -59,30 +59,3 @@ def test_any_bytes_can_be_inspected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bytes"
     path.write_bytes(content)
     inspect_structure(path)
-
-
-def test_a_picture_that_never_comes_out_is_noticed() -> None:
-    watch = LossWatch(active=True)
-    for pts in (0, 4, 2, 1, 3):  # order of decoding
-        watch.sent(pts)
-    assert [watch.came_out(pts) for pts in (0, 1, 3)] == [False, False, True]
-
-
-def test_a_picture_missing_at_the_end_is_noticed() -> None:
-    watch = LossWatch(active=True)
-    for pts in (0, 1, 2):
-        watch.sent(pts)
-    assert not watch.came_out(0)
-    assert not watch.came_out(1)
-    assert watch.is_owed()
-    assert not watch.came_out(2)
-    assert not watch.is_owed()
-
-
-def test_pictures_before_the_first_whole_one_are_not_missed() -> None:
-    watch = LossWatch(active=True)
-    for pts in (3, 1, 2, 4):  # 1 and 2 lean on pictures from before a cut
-        watch.sent(pts)
-    assert not watch.came_out(3)
-    assert not watch.came_out(4)
-    assert not watch.is_owed()

@@ -192,9 +192,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["out.mp4"]
 
 
-def test_what_does_not_read_back_is_not_reported_as_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_does_not_read_back_is_not_reported_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = writer(tmp_path / "out.mp4")
     for number, picture in enumerate(textured_frames(10)):
         video.write(picture, number / 25)
