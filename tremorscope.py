@@ -66,6 +66,8 @@ def main() -> None:
         _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted: nothing was left half-written", exit_status=130)
+    except MemoryError:
+        _fail("out of memory: free some, or use a smaller picture")
     except ModuleNotFoundError as error:
         _fail(_missing_extra(error))
     except Exception as error:

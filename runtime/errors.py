@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Fault(Exception):  # noqa: N818 (a fault is not a bug)
+class Fault(Exception):
     """A fault in the input or the surroundings, not in the program. ``remedy`` says what to do about it."""
 
     def __init__(self, what: str, *, remedy: str) -> None:

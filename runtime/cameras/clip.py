@@ -51,14 +51,14 @@ class ClipCamera:
             if first is None:
                 raise ClipFault(f"{path}: holds no frame", remedy=f"name a video clip: {_FORMATS}")
             self._layout = _layout_of(path, first, self._stream)
+            self._time_base = Fraction(self._stream.time_base)
+            self._converter = _converter_to_rgb(path, first, self._time_base, self._layout.colour)
         except ClipFault:
             self._container.close()
             raise
         self._frames = chain([first], decoded)
-        self._time_base = Fraction(self._stream.time_base)
         self._rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self._has_timestamps = first.pts is not None
-        self._converter = _converter_to_rgb(first, self._time_base, self._layout.colour)
         self._sequence = 0
         self._previous_ticks: int | None = None
 
@@ -295,7 +295,7 @@ def _layout_of(path: Path, frame: Any, stream: Any) -> _Layout:
     return _Layout(_storage(frame), width_px, height_px, turns % 4, aspect, colour)
 
 
-def _converter_to_rgb(frame: Any, time_base: Fraction, colour: Colour) -> Graph:
+def _converter_to_rgb(path: Path, frame: Any, time_base: Fraction, colour: Colour) -> Graph:
     """A filter graph from the clip's pixels to packed 8-bit RGB, with exact rounding and full chroma."""
     graph = Graph()
     source = graph.add(
@@ -313,5 +313,11 @@ def _converter_to_rgb(frame: Any, time_base: Fraction, colour: Colour) -> Graph:
     source.link_to(scale)
     scale.link_to(to_rgb)
     to_rgb.link_to(sink)
-    graph.configure()
+    try:
+        graph.configure()
+    except av.FFmpegError:
+        raise ClipFault(
+            f"{path}: pictures of format {frame.format.name} cannot be read",
+            remedy=f"convert it: ffmpeg -i {shlex.quote(str(path))} -pix_fmt yuv420p converted.mp4",
+        ) from None
     return graph

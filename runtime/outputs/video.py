@@ -45,6 +45,13 @@ def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> 
             f"{path}: a video is written as MP4 only",
             remedy=f"name it with {SUFFIX}, e.g. {path.stem}{SUFFIX}",
         )
+    try:
+        _check_place(path, overwrite=overwrite, source=source)
+    except OSError as error:  # a name that is too long, a directory that may not be entered
+        raise _fault(path, error) from None
+
+
+def _check_place(path: Path, *, overwrite: bool, source: Path | None) -> None:
     if not path.parent.is_dir():
         raise OutputFault(
             f"{path}: there is no directory {path.parent}", remedy="make the directory first, or name another"
@@ -119,7 +126,7 @@ class VideoWriter:
             )
         except (av.FFmpegError, OSError) as error:
             self._remove_partial()
-            raise self._fault(error) from None
+            raise _fault(self.path, error) from None
         self._container.metadata["comment"] = comment
         self._stream = self._add_stream(nominal_rate_hz, pixel_aspect)
 
@@ -159,9 +166,12 @@ class VideoWriter:
         """Complete the video, read it back, and give it its name.
 
         Raises:
+            ValueError: no picture was written.
             OutputFault: it could not be completed; nothing is left then.
         """
         try:
+            if self._count == 0:
+                raise ValueError(f"{self.path}: no picture was written")
             self._encode(None)
             self._close()
             self._verify()
@@ -218,13 +228,13 @@ class VideoWriter:
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
-            raise self._fault(error) from None
+            raise _fault(self.path, error) from None
 
     def _close(self) -> None:
         try:
             self._container.close()
         except (av.FFmpegError, OSError) as error:
-            raise self._fault(error) from None
+            raise _fault(self.path, error) from None
 
     def _verify(self) -> None:
         # The system may have taken bytes that never reached the disk: only what reads back is a result.
@@ -234,7 +244,7 @@ class VideoWriter:
             with av.open(str(self._partial)) as written:
                 readable = sum(packet.size > 0 for packet in written.demux(video=0))
         except (av.FFmpegError, OSError) as error:
-            raise self._fault(error) from None
+            raise _fault(self.path, error) from None
         if readable != self._count:
             raise OutputFault(
                 f"{self.path}: only {readable} of {self._count} pictures can be read back",
@@ -246,25 +256,24 @@ class VideoWriter:
         try:
             self._partial.replace(self.path)
         except OSError as error:
-            raise self._fault(error) from None
+            raise _fault(self.path, error) from None
 
     def _remove_partial(self) -> None:
         with contextlib.suppress(OSError):  # a disk that went away takes the file with it
             self._partial.unlink(missing_ok=True)
 
-    def _fault(self, error: Exception) -> OutputFault:
-        number = getattr(error, "errno", None)
-        reason = getattr(error, "strerror", None) or str(error)
-        if number == errno.ENOSPC:
-            return OutputFault(
-                f"{self.path}: the disk is full", remedy="free some space, or name another directory"
-            )
-        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return OutputFault(
-                f"{self.path}: cannot be written ({reason.lower()})",
-                remedy="name a directory that you may write to",
-            )
-        return OutputFault(f"{self.path}: cannot be written ({reason})", remedy="name another directory")
+
+def _fault(path: Path, error: Exception) -> OutputFault:
+    number = getattr(error, "errno", None)
+    reason = getattr(error, "strerror", None) or str(error)
+    if number == errno.ENOSPC:
+        return OutputFault(f"{path}: the disk is full", remedy="free some space, or name another directory")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputFault(
+            f"{path}: cannot be written ({reason.lower()})",
+            remedy="name a directory that you may write to",
+        )
+    return OutputFault(f"{path}: cannot be written ({reason})", remedy="name another directory")
 
 
 def _converter_to_yuv(picture: NDArray[np.uint8], time_base: Fraction, colour: Colour) -> Graph:

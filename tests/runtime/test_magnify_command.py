@@ -82,6 +82,11 @@ def empty(path: Path) -> Path:
     return path
 
 
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
 BAD_CLIPS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda path: path, "no such file"),
     "directory": (lambda path: path.parent, "is a directory"),
@@ -95,7 +100,9 @@ BAD_CLIPS: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_CLIPS)
-def test_a_bad_clip_is_one_line_and_leaves_nothing(tmp_path: Path, out: Path, linear_bundle: Path, kind: str) -> None:
+def test_a_bad_clip_is_one_line_and_leaves_nothing(
+    tmp_path: Path, out: Path, linear_bundle: Path, kind: str
+) -> None:
     make, expected = BAD_CLIPS[kind]
     clip = make(tmp_path / "clip.mp4")
     expect_refusal(expected, "magnify", clip, "-o", out, "-a", 10, "--bundle", linear_bundle)
@@ -120,7 +127,9 @@ BAD_OPTIONS: dict[str, tuple[list[object], str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_OPTIONS)
-def test_a_bad_option_is_one_line_and_leaves_nothing(clip: Path, out: Path, linear_bundle: Path, kind: str) -> None:
+def test_a_bad_option_is_one_line_and_leaves_nothing(
+    clip: Path, out: Path, linear_bundle: Path, kind: str
+) -> None:
     options, expected = BAD_OPTIONS[kind]
     expect_refusal(expected, "magnify", clip, "-o", out, "--bundle", linear_bundle, *options)
     assert list(out.parent.iterdir()) == []
@@ -131,11 +140,16 @@ BAD_OUTPUTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "unsupported": (lambda directory: directory / "out.avi", "written as MP4 only"),
     "exists": (lambda directory: empty(directory / "out.mp4"), "exists already"),
     "directory": (lambda directory: directory, "written as MP4 only"),
+    "directory.mp4": (lambda directory: folder(directory / "o.mp4"), "is a directory"),
+    "long name": (lambda directory: directory / f"{'o' * 300}.mp4", "File name too long"),
+    "nearly too long a name": (lambda directory: directory / f"{'o' * 245}.mp4", "File name too long"),
 }
 
 
 @pytest.mark.parametrize("kind", BAD_OUTPUTS)
-def test_a_bad_output_is_one_line_and_leaves_nothing(clip: Path, out: Path, linear_bundle: Path, kind: str) -> None:
+def test_a_bad_output_is_one_line_and_leaves_nothing(
+    clip: Path, out: Path, linear_bundle: Path, kind: str
+) -> None:
     make, expected = BAD_OUTPUTS[kind]
     output = make(out.parent)
     before = list(out.parent.iterdir())
@@ -206,9 +220,13 @@ def test_a_disk_that_is_full_from_the_start_is_one_line(
     assert [path.name for path in disk.iterdir()] == ["log"]
 
 
-def test_a_read_only_disk_is_one_line(clip: Path, linear_bundle: Path, mounted: Callable[[str], Path]) -> None:
+def test_a_read_only_disk_is_one_line(
+    clip: Path, linear_bundle: Path, mounted: Callable[[str], Path]
+) -> None:
     disk = mounted("ro")
-    expect_refusal("read-only file system", "magnify", clip, "-o", disk / "o.mp4", "-a", 2, "--bundle", linear_bundle)
+    expect_refusal(
+        "read-only file system", "magnify", clip, "-o", disk / "o.mp4", "-a", 2, "--bundle", linear_bundle
+    )
 
 
 # Stopping
@@ -256,7 +274,9 @@ def peak_memory_mb(*arguments: object) -> float:
     return usage.ru_maxrss / 1024
 
 
-def test_a_long_clip_takes_no_more_memory_than_a_short_one(tmp_path: Path, out: Path, linear_bundle: Path) -> None:
+def test_a_long_clip_takes_no_more_memory_than_a_short_one(
+    tmp_path: Path, out: Path, linear_bundle: Path
+) -> None:
     peaks_mb = []
     for count in (150, 3000):
         clip = noisy_clip(tmp_path / f"{count}.mp4", count)
@@ -266,7 +286,9 @@ def test_a_long_clip_takes_no_more_memory_than_a_short_one(tmp_path: Path, out: 
     assert peaks_mb[1] - peaks_mb[0] < 10
 
 
-def test_a_terminal_shows_progress_with_rate_and_time_left(tmp_path: Path, out: Path, linear_bundle: Path) -> None:
+def test_a_terminal_shows_progress_with_rate_and_time_left(
+    tmp_path: Path, out: Path, linear_bundle: Path
+) -> None:
     clip = noisy_clip(tmp_path / "clip.mp4", 600)
     ours, theirs = pty.openpty()
     with subprocess.Popen(

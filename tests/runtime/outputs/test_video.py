@@ -148,7 +148,7 @@ def test_nothing_is_there_under_its_name_before_it_is_finished(tmp_path: Path) -
     assert len(read_video(tmp_path / "out.mp4")[0]) == 5
 
 
-class Trouble(Exception):  # noqa: N818
+class Trouble(Exception):
     pass
 
 
@@ -192,7 +192,9 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["out.mp4"]
 
 
-def test_what_does_not_read_back_is_not_reported_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_read_back_is_not_reported_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     video = writer(tmp_path / "out.mp4")
     for number, picture in enumerate(textured_frames(10)):
         video.write(picture, number / 25)
@@ -205,6 +207,13 @@ def test_what_does_not_read_back_is_not_reported_as_written(tmp_path: Path, monk
 
     monkeypatch.setattr(video, "_close", close_and_lose_the_end)
     with pytest.raises(OutputFault, match=r"of 10 pictures can be read back"):
+        video.finish()
+    assert listing(tmp_path) == []
+
+
+def test_a_video_of_no_picture_is_not_written(tmp_path: Path) -> None:
+    video = writer(tmp_path / "out.mp4")
+    with pytest.raises(ValueError, match="no picture"):
         video.finish()
     assert listing(tmp_path) == []
 
