@@ -76,7 +76,9 @@ def write_bundle(directory: Path, *, graph: bytes | None = None, **changes: Any)
     return directory
 
 
-def textured_frames(count: int, width_px: int = 64, height_px: int = 48, step_px: float = 0.3) -> list[Picture]:
+def textured_frames(
+    count: int, width_px: int = 64, height_px: int = 48, step_px: float = 0.3
+) -> list[Picture]:
     """Pictures, u8[H, W, 3], of smooth coloured waves that drift by ``step_px`` a frame along x."""
     y, x = np.mgrid[:height_px, :width_px]
     return [
@@ -127,7 +129,9 @@ def read_video(path: Path) -> tuple[list[Picture], list[Fraction]]:
     """All pictures of a video, as RGB, and the times at which they are shown, in seconds, exactly."""
     with av.open(str(path)) as container:
         frames: list[Any] = list(container.decode(video=0))
-    return [frame.to_ndarray(format="rgb24") for frame in frames], [frame.pts * frame.time_base for frame in frames]
+    return [frame.to_ndarray(format="rgb24") for frame in frames], [
+        frame.pts * frame.time_base for frame in frames
+    ]
 
 
 def command_line(*arguments: object) -> list[str]:
@@ -137,7 +141,9 @@ def command_line(*arguments: object) -> list[str]:
 
 def run_command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    return subprocess.run(command_line(*arguments), capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+    return subprocess.run(
+        command_line(*arguments), capture_output=True, text=True, cwd=cwd, timeout=120, check=False
+    )
 
 
 def mount_small_disk(directory: Path, options: str) -> None:

@@ -91,6 +91,8 @@ def test_every_module_of_the_runtime_is_imported(module: str) -> None:
 
 
 def test_a_magnified_clip_needs_no_more(clip: object, linear_bundle: object, tmp_path: object) -> None:
-    done = run_command("magnify", str(clip), "-o", f"{tmp_path}/o.mp4", "-a", "5", "--bundle", str(linear_bundle))
+    done = run_command(
+        "magnify", str(clip), "-o", f"{tmp_path}/o.mp4", "-a", "5", "--bundle", str(linear_bundle)
+    )
     assert done.returncode == 0, done.stderr
     assert "frames         10" in done.stdout

@@ -20,7 +20,9 @@ class RecordingEngine:
     def __init__(self) -> None:
         self.asked: list[tuple[int, int, float]] = []
 
-    def step(self, frame: np.ndarray, reference: np.ndarray, amplification: float, magnified: np.ndarray) -> None:
+    def step(
+        self, frame: np.ndarray, reference: np.ndarray, amplification: float, magnified: np.ndarray
+    ) -> None:
         self.asked.append((int(frame[0, 0, 0]), int(reference[0, 0, 0]), amplification))
         magnified[:] = 255
 

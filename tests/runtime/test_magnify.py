@@ -21,7 +21,9 @@ from runtime.views import ViewComposer
 
 
 def magnify(clip: Path, bundle: Path, **changes: Any) -> tuple[MagnifyReport, list[Picture], list[Fraction]]:
-    job = MagnifyJob(clip=clip, output=clip.with_name("out.mp4"), bundle=bundle, **{"amplification": 4.0} | changes)
+    job = MagnifyJob(
+        clip=clip, output=clip.with_name("out.mp4"), bundle=bundle, **{"amplification": 4.0} | changes
+    )
     report = magnify_clip(job)
     pictures, times_s = read_video(job.output)
     return report, pictures, times_s
@@ -41,7 +43,9 @@ def test_static_mode_magnifies_the_distance_from_the_first_frame(tmp_path: Path,
     assert means == pytest.approx([100 + 4 * (value - 100) for value in VALUES], abs=2)
 
 
-def test_dynamic_mode_magnifies_the_distance_from_the_frame_before(tmp_path: Path, linear_bundle: Path) -> None:
+def test_dynamic_mode_magnifies_the_distance_from_the_frame_before(
+    tmp_path: Path, linear_bundle: Path
+) -> None:
     _, pictures, _ = magnify(flat_clip(tmp_path / "c.mp4", VALUES), linear_bundle, mode="dynamic")
     before = [VALUES[0], *VALUES]
     expected = [value + 3 * (value - earlier) for value, earlier in zip(VALUES, before, strict=False)]
@@ -90,7 +94,12 @@ def slowly(method: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize("mode", ["static", "dynamic"])
 @pytest.mark.parametrize(
     "slow",
-    [(OnnxRuntimeEngine, "step"), (VideoWriter, "write"), (ClipCamera, "read_into"), (ViewComposer, "compose")],
+    [
+        (OnnxRuntimeEngine, "step"),
+        (VideoWriter, "write"),
+        (ClipCamera, "read_into"),
+        (ViewComposer, "compose"),
+    ],
     ids=["engine", "encoder", "decoder", "view"],
 )
 def test_no_frame_is_overwritten_while_somebody_still_reads_it(
@@ -124,7 +133,9 @@ def test_the_capture_rate_is_reported_and_the_playback_is_kept(tmp_path: Path, l
 
 
 @pytest.mark.parametrize(("width_px", "height_px"), [(641, 359), (16, 16), (17, 33)])
-def test_any_size_from_16_px_is_magnified(tmp_path: Path, linear_bundle: Path, width_px: int, height_px: int) -> None:
+def test_any_size_from_16_px_is_magnified(
+    tmp_path: Path, linear_bundle: Path, width_px: int, height_px: int
+) -> None:
     clip = write_clip(tmp_path / "c.mp4", textured_frames(4, width_px, height_px))
     report, pictures, _ = magnify(clip, linear_bundle)
     assert (report.frames, report.width_px, report.height_px) == (4, width_px, height_px)
@@ -160,7 +171,9 @@ def test_progress_counts_every_frame_of_those_announced(clip: Path, linear_bundl
 
 def refused(clip: Path, fault: type[Exception], match: str, bundle: Path | None, **changes: Any) -> None:
     before = sorted(clip.parent.iterdir())
-    job = MagnifyJob(clip=clip, output=clip.with_name("out.mp4"), bundle=bundle, **{"amplification": 4.0} | changes)
+    job = MagnifyJob(
+        clip=clip, output=clip.with_name("out.mp4"), bundle=bundle, **{"amplification": 4.0} | changes
+    )
     with pytest.raises(fault, match=match):
         magnify_clip(job)
     assert sorted(clip.parent.iterdir()) == before
@@ -215,4 +228,6 @@ def test_a_directory_that_is_no_bundle_is_refused(clip: Path, tmp_path: Path) ->
 
 def test_an_installation_without_a_bundle_says_so(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.magnify.DEFAULT_BUNDLE", clip.parent / "none")
-    refused(clip, BundleFault, "has no bundle of its own: name one that was exported, with --bundle DIR", None)
+    refused(
+        clip, BundleFault, "has no bundle of its own: name one that was exported, with --bundle DIR", None
+    )

@@ -88,7 +88,9 @@ def test_a_grey_clip_becomes_grey_rgb(tmp_path: Path, pixel_format: str) -> None
 
 
 def test_grey_h264_is_of_limited_range_as_in_every_player(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "c.mp4", [RAMP] * 3, codec="libx264", pixel_format="gray", options={"qp": "0"})
+    path = write_clip(
+        tmp_path / "c.mp4", [RAMP] * 3, codec="libx264", pixel_format="gray", options={"qp": "0"}
+    )
     pictures, _ = read_all(path)
     # 16 is black and 235 is white (ITU-R BT.601, 2.5.3).
     assert pictures[0][5, [16, 71, 126, 180, 235], 1].tolist() == pytest.approx([0, 64, 128, 191, 255], abs=1)
@@ -175,7 +177,9 @@ def test_variable_times_are_kept_to_the_tick(
 
 
 def test_a_raw_stream_without_times_is_taken_as_even(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "c.h264", textured_frames(6), codec="libx264", pixel_format="yuv420p", rate=50)
+    path = write_clip(
+        tmp_path / "c.h264", textured_frames(6), codec="libx264", pixel_format="yuv420p", rate=50
+    )
     camera = ClipCamera(path)
     assert not camera.has_timestamps
     camera.close()
@@ -261,11 +265,15 @@ def test_a_clip_cut_before_its_index_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mp4", "libx264"), ("mkv", "ffv1"), ("avi", "mjpeg")])
-def test_a_clip_cut_in_its_pictures_is_refused_with_what_is_readable(tmp_path: Path, suffix: str, codec: str) -> None:
+def test_a_clip_cut_in_its_pictures_is_refused_with_what_is_readable(
+    tmp_path: Path, suffix: str, codec: str
+) -> None:
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(40)]
     pixel_format = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    whole = write_clip(tmp_path / f"c.{suffix}", noise, codec=codec, pixel_format=pixel_format, faststart=True)
+    whole = write_clip(
+        tmp_path / f"c.{suffix}", noise, codec=codec, pixel_format=pixel_format, faststart=True
+    )
     path = tmp_path / f"a cut.{suffix}"
     path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
     message = refusal(path)
@@ -318,7 +326,9 @@ def test_times_that_run_backwards_are_refused(tmp_path: Path) -> None:
 def test_a_picture_that_changes_its_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.h264"
     parts = [
-        write_clip(tmp_path / f"{width}.h264", textured_frames(3, width), codec="libx264", pixel_format="yuv420p")
+        write_clip(
+            tmp_path / f"{width}.h264", textured_frames(3, width), codec="libx264", pixel_format="yuv420p"
+        )
         for width in (64, 96)
     ]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))

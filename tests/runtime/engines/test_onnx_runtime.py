@@ -26,7 +26,9 @@ def noise(seed: int, height_px: int, width_px: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("width_px", "height_px"), [(64, 48), (641, 359), (16, 17)])
 @pytest.mark.parametrize("amplification", [1.0, 2.5, 20.0])
-def test_a_step_computes_the_graph_exactly(graph: Path, width_px: int, height_px: int, amplification: float) -> None:
+def test_a_step_computes_the_graph_exactly(
+    graph: Path, width_px: int, height_px: int, amplification: float
+) -> None:
     engine = OnnxRuntimeEngine(graph, width_px=width_px, height_px=height_px, threads=1)
     frame, reference = noise(1, height_px, width_px), noise(2, height_px, width_px)
     magnified = np.empty_like(frame)
@@ -92,7 +94,9 @@ def test_a_graph_with_other_inputs_is_refused(tmp_path: Path) -> None:
         OnnxRuntimeEngine(other, width_px=32, height_px=16)
 
 
-def test_the_size_is_fixed_in_the_session_and_threads_are_set(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_is_fixed_in_the_session_and_threads_are_set(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[onnxruntime.SessionOptions] = []
     real: Callable[..., onnxruntime.InferenceSession] = onnxruntime.InferenceSession
 
