@@ -172,7 +172,7 @@ def _resume(run: _Run, recipe: Recipe, directory: Path) -> None:
         raise CheckpointFault(
             f"{path}: damaged ({type(error).__name__})", remedy="remove it to start again"
         ) from None
-    if saved["recipe"] != recipe.model_dump_json():
+    if not _same_run(saved["recipe"], recipe):
         raise CheckpointFault(
             f"{path}: belongs to another recipe", remedy="choose another run directory, or restore the recipe"
         )
@@ -180,3 +180,10 @@ def _resume(run: _Run, recipe: Recipe, directory: Path) -> None:
     run.average.load_state_dict(saved["average"])
     run.optimiser.load_state_dict(saved["optimiser"])
     run.step, run.seconds = saved["step"], saved["seconds"]
+
+
+def _same_run(saved_json: str, recipe: Recipe) -> bool:
+    """Whether a checkpoint's recipe is this one; only the number of steps may differ, to shorten or go on longer."""
+    saved, ours = json.loads(saved_json), recipe.model_dump(mode="json")
+    saved["schedule"]["steps"] = ours["schedule"]["steps"]
+    return bool(saved == ours)

@@ -1,0 +1,113 @@
+"""The commands `export`, `evaluate` and `cost`, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import run_command
+
+from model.drawing import draw_picture
+from model.networks import RealtimeConfig, RealtimeNetwork
+from model.weights import save_weights
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+
+TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = RealtimeNetwork(TINY)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(path, "tiny", network, network.state_dict(), (1.0, 40.0), {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("bundles") / "tiny"
+    done = run_command("export", "--model", weights, "--size", "97x61", "-o", directory)
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def test_a_bundle_says_what_it_is_and_what_was_checked(bundle: Path) -> None:
+    manifest = open_bundle(bundle).manifest
+    assert (manifest.network, manifest.trained, manifest.precision) == ("tiny", True, "fp32")
+    assert manifest.frame_size is not None
+    assert (manifest.frame_size.width_px, manifest.frame_size.height_px) == (97, 61)
+    assert manifest.amplification.maximum == 40
+    checks = manifest.checks["onnxruntime_against_pytorch"]
+    assert {(c["width_px"], c["height_px"]) for c in checks} == {(97, 61), (161, 119)}
+    assert max(c["worst_grey_levels"] for c in checks) <= 1
+    assert sorted(path.name for path in bundle.iterdir()) == ["manifest.json", "pairwise.onnx"]
+
+
+def test_a_bundle_is_not_replaced_unasked(bundle: Path, weights: Path) -> None:
+    before = (bundle / "manifest.json").read_bytes()
+    done = run_command("export", "--model", weights, "-o", bundle)
+    assert done.returncode == 1
+    assert "--overwrite" in done.stderr
+    assert (bundle / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--model", "no-such"), "no-such: no such weights"),
+        (("--model", "realtime", "--size", "1920"), "'1920' is not WIDTHxHEIGHT"),
+        (("--model", "realtime", "--size", "8x8"), "at least 16x16"),
+        (("--model", "wavelet", "--untrained"), "no such family"),
+        (("--model", __file__), "not a whole safetensors file"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    done = run_command("export", *arguments, "-o", tmp_path / "bundle")
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate_judges_bundle_and_weights_alike(weights: Path, tmp_path: Path) -> None:
+    directory, photographs = tmp_path / "any", tmp_path / "photographs"
+    assert run_command("export", "--model", weights, "-o", directory).returncode == 0
+    photographs.mkdir()
+    Image.fromarray(draw_picture(0, 300)).save(photographs / "drawn.png")
+    tables = []
+    for model in (weights, directory):
+        table = tmp_path / "table.csv"
+        done = run_command(
+            "evaluate", model, "--photographs", photographs, "--displacement", 0.5, "--target", 4, "-o", table
+        )
+        assert done.returncode == 0, done.stderr
+        tables.append(np.genfromtxt(table, delimiter=",", names=True))
+    assert tables[0]["ssim"] == pytest.approx(float(tables[1]["ssim"]), abs=1e-3)
+    assert tables[0]["reached_px"] == pytest.approx(float(tables[1]["reached_px"]), abs=0.02)
+
+
+def test_cost_sets_the_networks_side_by_side(tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    done = run_command("cost", "--size", "64x48", "--rounds", 1, "--steps", 2, "-o", path)
+    assert done.returncode == 0, done.stderr
+    baseline, realtime = json.loads(path.read_text())
+    assert (baseline["network"], realtime["network"]) == ("baseline", "realtime")
+    assert baseline["kmac_per_pixel"] / realtime["kmac_per_pixel"] >= 4.2
+    assert 0 < realtime["step_ms"] < baseline["step_ms"]
+    assert 0 < realtime["peak_memory_mib"] < 1000
+
+
+def test_the_shipped_bundle_is_of_the_shipped_weights() -> None:
+    from model.weights import find_weights, load_weights
+
+    shipped = open_bundle(SHIPPED_BUNDLES / "realtime").manifest
+    assert shipped.weights_sha256 == load_weights(find_weights("realtime")).sha256
+    assert shipped.trained
+    assert shipped.frame_size is None

@@ -1,0 +1,121 @@
+"""The networks: what they cost, which sizes they take, and what must hold whatever the weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.cost import macs_per_pixel, parameter_count
+from model.networks import (
+    BaselineConfig,
+    BaselineNetwork,
+    RealtimeConfig,
+    RealtimeNetwork,
+    build_network,
+    configure,
+    describe,
+)
+
+SMALL = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
+
+
+def test_the_baseline_costs_what_oh_et_al_built() -> None:
+    baseline = BaselineNetwork()
+    assert macs_per_pixel(baseline) == pytest.approx(311e3, rel=0.01)
+    assert parameter_count(baseline) == pytest.approx(0.97e6, rel=0.01)
+
+
+def test_the_realtime_network_costs_a_fraction_of_it() -> None:
+    realtime = macs_per_pixel(RealtimeNetwork())
+    assert realtime <= 74e3
+    assert macs_per_pixel(BaselineNetwork()) / realtime >= 4.2
+
+
+@pytest.mark.parametrize(
+    ("config", "macs"),
+    [
+        # encoder 3 x 64 x 80 / 16, merge 9 x 80 x 64 / 16, blocks 2 x 9 x 64 x 64 / 16 each, head 9 x 64 x 48 / 16
+        (RealtimeConfig(decoder_blocks=5), (3 * 64 * 80 + 9 * 80 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 48) / 16),
+        (
+            RealtimeConfig(encoder_stride=2, encoder_kernel=6, decoder_blocks=5),
+            3 * 36 * 80 / 4 + (9 * 80 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 48) / 16,
+        ),
+        (
+            RealtimeConfig(decoder_scale=8, decoder_blocks=5),
+            3 * 64 * 80 / 16 + (9 * 80 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 192) / 64,
+        ),
+    ],
+)
+def test_cost_is_the_sum_of_the_convolutions(config: RealtimeConfig, macs: float) -> None:
+    assert macs_per_pixel(RealtimeNetwork(config)) == pytest.approx(macs)
+
+
+@pytest.mark.parametrize("head", ["depth_to_space", "upsample"])
+@pytest.mark.parametrize("scale", [4, 8])
+def test_every_member_of_the_family_keeps_the_frame_size(head: str, scale: int) -> None:
+    config = configure({**describe(SMALL), "head": head, "decoder_scale": scale})
+    frame = torch.rand(2, 3, 33, 46)
+    assert build_network(config)(frame, frame, torch.tensor([1.0, 7.0])).shape == frame.shape
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(16, 40), width=st.integers(16, 40))
+def test_any_size_goes_in_and_comes_out(height: int, width: int) -> None:
+    frame, reference = torch.rand(2, 1, 3, height, width)
+    for network in (RealtimeNetwork(SMALL), BaselineNetwork(BaselineConfig(8, 1, 1, 1))):
+        with torch.no_grad():
+            assert network(frame, reference, torch.tensor([3.0])).shape == frame.shape
+
+
+def test_without_motion_the_amplification_changes_nothing() -> None:
+    network = RealtimeNetwork(SMALL)
+    frame = torch.rand(1, 3, 32, 48)
+    with torch.no_grad():
+        once, hundredfold = (network(frame, frame, torch.tensor([a])) for a in (1.0, 100.0))
+    assert torch.equal(once, hundredfold)
+
+
+def test_at_amplification_one_the_reference_changes_nothing() -> None:
+    frame, first, second = torch.rand(3, 1, 3, 32, 48)
+    network = RealtimeNetwork(SMALL)
+    with torch.no_grad():
+        assert torch.equal(network(frame, first, torch.ones(1)), network(frame, second, torch.ones(1)))
+
+
+def test_the_encoder_is_linear_so_the_difference_may_come_first() -> None:
+    network = RealtimeNetwork(SMALL).double()
+    frame, reference = torch.rand(2, 1, 3, 32, 48, dtype=torch.float64)
+    features_subtracted = network.encode(frame).shape - network.encode(reference).shape
+    pixels_subtracted = network.shape_encoder(network._pad(frame - reference))
+    torch.testing.assert_close(pixels_subtracted, features_subtracted, rtol=0, atol=1e-14)
+
+
+def test_grey_levels_and_unit_range_are_the_same_computation() -> None:
+    frame, reference = (torch.randint(0, 256, (1, 3, 32, 48)).float() for _ in range(2))
+    for network in (RealtimeNetwork(SMALL), BaselineNetwork(BaselineConfig(8, 1, 1, 1))):
+        with torch.no_grad():
+            in_units = 255 * network(frame / 255, reference / 255, torch.tensor([5.0]))
+            in_levels = network.magnify_pixels(frame, reference, torch.tensor([5.0]))
+        torch.testing.assert_close(in_levels, in_units, rtol=1e-5, atol=1e-2)
+
+
+@pytest.mark.parametrize("config", [BaselineConfig(channels=16), SMALL, RealtimeConfig(head="upsample")])
+def test_a_description_builds_the_same_network_again(config: BaselineConfig | RealtimeConfig) -> None:
+    assert configure(describe(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("description", "complaint"),
+    [
+        ({"family": "wavelet"}, "'wavelet' is unknown"),
+        ({}, "None is unknown"),
+        ({"family": "realtime", "layers": 3}, "layers"),
+        ({"family": "realtime", "decoder_scale": 6}, "multiple of encoder_stride"),
+        ({"family": "realtime", "encoder_kernel": 9}, "even number"),
+    ],
+)
+def test_a_wrong_description_is_refused(description: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        configure(description)
