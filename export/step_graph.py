@@ -60,7 +60,10 @@ def pairwise_graph(network: Network, size: FrameSize | None) -> onnx.ModelProto:
             dynamic_shapes=None if size else (any_size, any_size, None),
         )
     assert program is not None
-    return restate(program.model_proto, OPSET)
+    graph = program.model_proto
+    # The frame's own size, which the exporter may have left as a formula of roundings up and down.
+    graph.graph.output[0].type.CopyFrom(graph.graph.input[0].type)
+    return restate(graph, OPSET)
 
 
 def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
