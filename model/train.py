@@ -183,7 +183,8 @@ def _resume(run: _Run, recipe: Recipe, directory: Path) -> None:
 
 
 def _same_run(saved_json: str, recipe: Recipe) -> bool:
-    """Whether a checkpoint's recipe is this one; only the number of steps may differ, to shorten or go on longer."""
+    """Whether a checkpoint's recipe is this one; only its end may differ, to stop sooner or go on longer."""
     saved, ours = json.loads(saved_json), recipe.model_dump(mode="json")
-    saved["schedule"]["steps"] = ours["schedule"]["steps"]
+    for key in ("steps", "decay_share"):
+        saved["schedule"][key] = ours["schedule"][key]
     return bool(saved == ours)
