@@ -1,0 +1,182 @@
+"""Between the loop over frames and the disk: records are handed over at once and written by a thread."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runtime.store.faults import StoreFault, StoreFullFault
+from runtime.store.records import Mode, Peak, Record, SeriesBlock
+from runtime.store.reserve import Reserve
+from runtime.store.store import Store
+
+_BATCH = 64
+_RETRY_S = (0.2, 10.0)
+"""First and longest pause before a failed write is tried again; each is twice the one before."""
+
+
+@dataclass(frozen=True)
+class StoreState:
+    """How writing stands."""
+
+    trouble: str
+    """Why nothing can be written at present; empty if all is well."""
+    running: bool
+    """False once closed; while not closed, that the thread was ended by a mistake in the program."""
+    written: int
+    """Records that are on the disk."""
+    pending: int
+    """Records that wait for it."""
+    dropped_bulk: int
+    """Blocks of series, peaks and modes that were given up, the oldest first, because the disk lags behind."""
+    declined_bulk: int
+    """The same, given up because the disk guard said so."""
+    dropped_vital: int
+    """Alarms, events, clips and notices that were given up: only after thousands could not be written."""
+
+
+class BackgroundStore:
+    """Writes records in a thread of its own, in memory that is bounded.
+
+    ``offer`` never waits for the disk. Alarms, acknowledgements, baselines, events, clips and notices are vital
+    and go first; of series, peaks and modes the newest win. What cannot be written stays in its queue and is
+    tried again until it can. When the disk is full, a reserve that was set aside on it is given up for what
+    is vital.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        most_bulk: int = 256,
+        most_vital: int = 4096,
+        reserve: Reserve | None = None,
+        maintain: Callable[[], None] | None = None,
+        maintain_every_s: float = 60.0,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            store: stays the caller's, who closes it after this.
+            most_bulk: how many blocks, peaks and modes may wait.
+            most_vital: how many others may wait.
+            reserve: given up when there is no other room for what is vital.
+            maintain: called by the thread every ``maintain_every_s`` seconds, for retention; its StoreFaults
+            are told as trouble.
+            maintain_every_s: see there.
+        """
+        self._store = store
+        self._reserve = reserve
+        self._maintain = maintain
+        self._maintain_every_s = maintain_every_s
+        self._changed = threading.Condition()
+        self._serial = itertools.count()
+        self._bulk: deque[tuple[int, Record]] = deque(maxlen=most_bulk)
+        self._vital: deque[tuple[int, Record]] = deque(maxlen=most_vital)
+        self._accepts_bulk = True
+        self._stopping = False
+        self._trouble = ""
+        self._written = self._dropped_bulk = self._declined_bulk = self._dropped_vital = 0
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._thread.start()
+
+    def offer(self, record: Record) -> None:
+        """Hand a record over; returns at once."""
+        is_bulk = isinstance(record, (SeriesBlock, Peak, Mode))
+        with self._changed:
+            if is_bulk and not self._accepts_bulk:
+                self._declined_bulk += 1
+                return
+            queue = self._bulk if is_bulk else self._vital
+            if len(queue) == queue.maxlen:
+                self._dropped_bulk += is_bulk
+                self._dropped_vital += not is_bulk
+            queue.append((next(self._serial), record))
+            self._changed.notify()
+
+    def accept_bulk(self, accept: bool) -> None:
+        """Take series, peaks and modes, or decline them: the disk guard's last step."""
+        with self._changed:
+            self._accepts_bulk = accept
+
+    def state(self) -> StoreState:
+        """How writing stands."""
+        with self._changed:
+            return StoreState(
+                trouble=self._trouble,
+                running=self._thread.is_alive(),
+                written=self._written,
+                pending=len(self._bulk) + len(self._vital),
+                dropped_bulk=self._dropped_bulk,
+                declined_bulk=self._declined_bulk,
+                dropped_vital=self._dropped_vital,
+            )
+
+    def close(self, timeout_s: float = 5.0) -> StoreState:
+        """Write what waits, for at most ``timeout_s``, and end; what is pending in the answer was not written."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        return self.state()
+
+    def _run(self) -> None:
+        pause_s, longest_pause_s = _RETRY_S
+        due_s = time.monotonic()
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._vital or self._bulk or self._stopping, max(0.0, due_s - time.monotonic())
+                )
+                if self._stopping and not self._vital and not self._bulk:
+                    return
+            trouble = self._write_batch(self._vital) or self._write_batch(self._bulk)
+            if not trouble and time.monotonic() >= due_s:
+                trouble = self._keep_house()
+                due_s = time.monotonic() + self._maintain_every_s
+            with self._changed:
+                self._trouble = trouble
+                if not trouble:
+                    pause_s = _RETRY_S[0]
+                    continue
+                if self._stopping:
+                    return
+                self._changed.wait_for(lambda: self._stopping, pause_s)
+                pause_s = min(2 * pause_s, longest_pause_s)
+
+    def _write_batch(self, queue: deque[tuple[int, Record]]) -> str:
+        """Write the oldest of a queue and take them out of it; returns what went wrong, or nothing."""
+        with self._changed:
+            batch = list(itertools.islice(queue, _BATCH))
+        if not batch:
+            return ""
+        records = [record for _, record in batch]
+        try:
+            self._store.write(records)
+        except StoreFullFault as fault:
+            if queue is self._vital and self._reserve is not None and self._reserve.give_up():
+                return self._write_batch(queue)
+            return str(fault)
+        except StoreFault as fault:
+            return str(fault)
+        with self._changed:
+            self._written += len(batch)
+            # Newer ones may have pushed some of these out meanwhile.
+            while queue and queue[0][0] <= batch[-1][0]:
+                queue.popleft()
+        return ""
+
+    def _keep_house(self) -> str:
+        if self._reserve is not None:
+            self._reserve.hold()
+        if self._maintain is None:
+            return ""
+        try:
+            self._maintain()
+        except StoreFault as fault:
+            return str(fault)
+        return ""

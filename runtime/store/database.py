@@ -1,0 +1,201 @@
+"""Opening the file: one writer, any number of readers, checked before it is used.
+
+Write-ahead logging with ``synchronous=FULL``: a commit returns when the log is on the disk, so what was
+committed survives a power cut. That costs one flush a commit; series are committed in blocks of seconds, so
+flushes are rare. Memory mapping stays off: a disk that goes away would end the process instead of failing a
+read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault, damaged, told_as_faults
+from runtime.store.schema import BULK_TABLES, MIGRATIONS, check_identity, migrate
+
+_BUSY_TIMEOUT_S = 5.0
+_CACHE_KIB = 4096
+_LOG_LIMIT_BYTES = 16 * 2**20
+_CHECKED_WHOLE_BYTES = 64 * 2**20
+"""Up to this size a file is checked whole when it is opened: within a second even from a memory card."""
+SIDE_FILES = ("-wal", "-shm")
+"""What SQLite keeps beside the file while it is open, and after a power cut."""
+
+
+class WriterLock:
+    """Keeps a second writer out; the system releases it with the process, however that ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock of the store at ``path``.
+
+        Raises:
+            StoreBusyFault: another process has it.
+            StoreFault: the lock file cannot be made.
+        """
+        self._path = path.with_name(path.name + ".lock")
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise _cannot_write(path, error) from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise _cannot_write(path, error) from None
+            raise StoreBusyFault(
+                f"{path}: another tremorscope writes to it",
+                remedy="stop that one, or give each its own store",
+            ) from None
+
+    def release(self) -> None:
+        """Let another writer in; releasing twice is harmless."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def connect_writer(path: Path, migrations: Sequence[str] = MIGRATIONS) -> sqlite3.Connection:
+    """Open a store for writing, made if it is not there, checked, and brought up to date.
+
+    The caller holds the writer's lock. What a power cut left in the log is recovered here.
+
+    Raises:
+        StoreDamagedFault: it is no store, or not a sound one.
+        StoreFault: it cannot be written, or belongs to another program or to a newer version.
+    """
+    if path.is_dir():
+        raise StoreFault(f"{path}: is a directory", remedy="name a file for the store")
+    with told_as_faults(path), closed_on_failure(_connect(f"file:{_quoted(path)}?mode=rwc")) as connection:
+        _settle(connection)
+        check_identity(connection, path, migrations)
+        check_soundness(connection, path)  # before anything is changed in it
+        # Comes before the first table: it decides how the file is laid out.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise StoreFault(
+                f"{path}: its file system cannot do write-ahead logging",
+                remedy="put the store on a local disk, not on a network drive",
+            )
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
+        migrate(connection, migrations)
+        return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open a store for reading only, while another process may be writing to it.
+
+    On a disk that is mounted read-only it is read as it lies there, if no log is left beside it.
+
+    Raises:
+        StoreDamagedFault: it is no store.
+        StoreFault: it is missing or cannot be read.
+    """
+    if not path.is_file():
+        raise StoreFault(f"{path}: no such store", remedy="check the path")
+    address = f"file:{_quoted(path)}?mode=ro"
+    if not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-shm").exists():
+        # SQLite cannot make its index of the log there; without a log it needs none.
+        if _size(path.with_name(path.name + "-wal")):
+            raise StoreFault(
+                f"{path}: its log cannot be opened on a disk that may not be written",
+                remedy=f"copy {path.name} and {path.name}-wal to another disk and read them there",
+            )
+        address += "&immutable=1"
+    with told_as_faults(path), closed_on_failure(_connect(address)) as connection:
+        _settle(connection)
+        check_identity(connection, path)
+        return connection
+
+
+def check_soundness(connection: sqlite3.Connection, path: Path, *, whole: bool = False) -> None:
+    """Check that the file is sound: all of it if it is small or if told, else all tables but the bulk.
+
+    Raises:
+        StoreDamagedFault: with SQLite's first finding.
+    """
+    if whole or file_bytes(path) <= _CHECKED_WHOLE_BYTES:
+        checks = ["PRAGMA quick_check(1)"]
+    else:
+        names = [
+            str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
+        checks = [f"PRAGMA quick_check('{name}')" for name in names if name not in BULK_TABLES]
+    for check in checks:
+        finding = str(connection.execute(check).fetchone()[0])
+        if finding != "ok":
+            raise damaged(path, finding.splitlines()[0])
+
+
+def set_aside(path: Path, label: str) -> Path:
+    """Rename a damaged store and what lies beside it to ``PATH.damaged-LABEL``; nothing is deleted.
+
+    Raises:
+        StoreFault: it cannot be renamed.
+    """
+    kept = path.with_name(f"{path.name}.damaged-{label}")
+    try:
+        # The log first: beside a new store it must not be left, whatever happens in between.
+        for suffix in (*SIDE_FILES, ""):
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    return kept
+
+
+def file_bytes(path: Path) -> int:
+    """Size of the file and its log on the disk; 0 where there is none."""
+    return sum(_size(path.with_name(path.name + suffix)) for suffix in ("", "-wal"))
+
+
+@contextlib.contextmanager
+def closed_on_failure(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Close a connection if what follows fails."""
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _connect(address: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        address, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S
+    )
+
+
+def _settle(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _cannot_write(path: Path, error: OSError) -> StoreFault:
+    if error.errno == errno.ENOSPC:
+        return StoreFullFault(f"{path}: the disk is full", remedy="free some space")
+    if error.errno == errno.ENOENT:
+        return StoreFault(f"{path}: there is no directory {path.parent}", remedy="make the directory first")
+    return StoreFault(
+        f"{path}: cannot be written ({(error.strerror or str(error)).lower()})",
+        remedy="put the store on a disk and in a directory that may be written",
+    )

@@ -1,0 +1,191 @@
+"""Reading a store, while another process or thread may be writing to it."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.store.database import connect_reader
+from runtime.store.faults import told_as_faults
+from runtime.store.records import Alarm, Channel, Clip, Event, Mode, ModePoint, Notice, Peak, Summary
+from runtime.vibration.alarms import OpenAlarm
+from runtime.vibration.baseline import Baseline
+
+Samples = tuple[NDArray[np.float64], NDArray[np.float32]]
+"""Times in Unix seconds and values, both (samples,)."""
+
+_CHANNEL_COLUMNS = "region, axis, quantity, unit, mm_per_px"
+_ALARM_COLUMNS = (
+    "name, source, quantity, unit, raised_s, value, threshold, cleared_s, acknowledged_s, acknowledged_by"
+)
+_CLIP_COLUMNS = "event, kind, file, state, start_s, end_s, frames, dropped, nbytes, detail"
+
+
+class StoreReader:
+    """Reads a store through a connection of its own. May be called from any thread.
+
+    Every question sees what was committed when it was asked. Only ``series`` asks several, one a block, so
+    that a long export never keeps the writer's log from being emptied.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a store for reading.
+
+        Raises:
+            StoreDamagedFault: it is no store.
+            StoreFault: it is missing, cannot be read, or belongs to another program or to a newer version.
+        """
+        self.path = path
+        self._mutex = threading.Lock()
+        self._connection = connect_reader(path)
+
+    def close(self) -> None:
+        """Close it; closing twice is harmless."""
+        with self._mutex:
+            self._connection.close()
+
+    def __enter__(self) -> StoreReader:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def channels(self) -> tuple[Channel, ...]:
+        """All channels that were ever stored."""
+        return tuple(
+            Channel(*row) for row in self._rows(f"SELECT {_CHANNEL_COLUMNS} FROM channel ORDER BY id")
+        )
+
+    def series(
+        self, channel: Channel, from_s: float = -math.inf, to_s: float = math.inf
+    ) -> Iterator[Samples]:
+        """The samples of a channel with ``from_s`` <= time < ``to_s``, block by block, in order of time."""
+        blocks = self._rows(
+            "SELECT block.id FROM block JOIN block_values ON block = block.id WHERE channel = ? "
+            "AND end_s >= ? AND start_s < ? ORDER BY start_s, block.id",
+            self._number_of(channel), from_s, to_s,
+        )  # fmt: skip
+        for (block,) in blocks:
+            rows = self._rows(
+                "SELECT start_s, offsets_s, block_values.samples FROM block JOIN block_values ON block = block.id "
+                "WHERE block.id = ? AND channel = ?",
+                block, self._number_of(channel),
+            )  # fmt: skip
+            for start_s, offsets, samples in rows:  # none if retention was here meanwhile
+                times = start_s + np.frombuffer(offsets, "<f8")
+                wanted = (times >= from_s) & (times < to_s)
+                if wanted.any():
+                    yield times[wanted], np.frombuffer(samples, "<f4")[wanted]
+
+    def summaries(
+        self, channel: Channel, period_s: int, from_s: float = -math.inf, to_s: float = math.inf
+    ) -> tuple[Summary, ...]:
+        """Minutes (60) or hours (3600) of a channel that start at ``from_s`` <= time < ``to_s``."""
+        rows = self._rows(
+            "SELECT start_s, samples, lost, minimum, maximum, mean, mean_square FROM summary "
+            "WHERE channel = ? AND period_s = ? AND start_s >= ? AND start_s < ? ORDER BY start_s",
+            self._number_of(channel), period_s, from_s, to_s,
+        )  # fmt: skip
+        return tuple(
+            Summary(row[0], row[1], row[2], _number(row[3]), _number(row[4]), _number(row[5]), _root(row[6]))
+            for row in rows
+        )
+
+    def peaks(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Peak, ...]:
+        """Peaks found at ``from_s`` <= time < ``to_s``."""
+        rows = self._rows(
+            f"SELECT time_s, {_CHANNEL_COLUMNS}, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio "
+            "FROM peak JOIN channel ON channel.id = channel WHERE time_s >= ? AND time_s < ? "
+            "ORDER BY time_s, peak.id",
+            from_s, to_s,
+        )  # fmt: skip
+        return tuple(Peak(row[0], Channel(*row[1:6]), *row[6:]) for row in rows)
+
+    def modes(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Mode, ...]:
+        """Modes identified at ``from_s`` <= time < ``to_s``."""
+        rows = self._rows(
+            "SELECT time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, "
+            "shape FROM mode WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
+            from_s, to_s,
+        )  # fmt: skip
+        return tuple(_mode(row) for row in rows)
+
+    def alarms(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Alarm, ...]:
+        """Alarms raised at ``from_s`` <= time < ``to_s``."""
+        rows = self._rows(
+            f"SELECT {_ALARM_COLUMNS} FROM alarm WHERE raised_s >= ? AND raised_s < ? ORDER BY raised_s, id",
+            from_s, to_s,
+        )  # fmt: skip
+        return tuple(Alarm(*row) for row in rows)
+
+    def open_alarms(self) -> tuple[OpenAlarm, ...]:
+        """Alarms that are raised and not cleared: what a new ``AlarmBoard`` is told at the start."""
+        rows = self._rows(
+            "SELECT name, raised_s, acknowledged_s FROM alarm WHERE cleared_s IS NULL ORDER BY id"
+        )
+        return tuple(OpenAlarm(*row) for row in rows)
+
+    def baselines(self) -> dict[str, Baseline]:
+        """Learned baselines by the alarm's name."""
+        rows = self._rows("SELECT name, value, scatter, readings, from_s, to_s FROM baseline")
+        return {row[0]: Baseline(*row[1:]) for row in rows}
+
+    def events(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Event, ...]:
+        """Events triggered at ``from_s`` <= time < ``to_s``, once for each of their triggers."""
+        rows = self._rows(
+            "SELECT event, event_trigger.time_s, reason, alarm, alarm_raised_s FROM event_trigger "
+            "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
+            from_s, to_s,
+        )  # fmt: skip
+        return tuple(Event(*row) for row in rows)
+
+    def clips(self) -> tuple[Clip, ...]:
+        """All clips, whatever became of them, in order of time."""
+        rows = self._rows(
+            f"SELECT {_CLIP_COLUMNS} FROM clip JOIN event ON name = event ORDER BY event.time_s, file"
+        )
+        return tuple(Clip(*row) for row in rows)
+
+    def notices(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Notice, ...]:
+        """Notices of ``from_s`` <= time < ``to_s``."""
+        rows = self._rows(
+            "SELECT time_s, topic, text FROM notice WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
+            from_s, to_s,
+        )  # fmt: skip
+        return tuple(Notice(*row) for row in rows)
+
+    def _number_of(self, channel: Channel) -> int:
+        rows = self._rows(
+            "SELECT id FROM channel WHERE (region, axis, quantity, unit) = (?, ?, ?, ?) AND mm_per_px IS ?",
+            channel.region, channel.axis, channel.quantity, channel.unit, channel.mm_per_px,
+        )  # fmt: skip
+        return int(rows[0][0]) if rows else -1
+
+    def _rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._mutex, told_as_faults(self.path):
+            answer: sqlite3.Cursor = self._connection.execute(question, values)
+            return answer.fetchall()
+
+
+def _mode(row: tuple[Any, ...]) -> Mode:
+    time_s, label, hz, deviation_hz, damping, mac, temperature_c, shape = row
+    points = tuple(ModePoint(*point) for point in json.loads(shape))
+    return Mode(time_s, label, hz, deviation_hz, damping, mac, temperature_c, points)
+
+
+def _number(stored: float | None) -> float:
+    return math.nan if stored is None else stored
+
+
+def _root(mean_square: float | None) -> float:
+    return math.nan if mean_square is None else math.sqrt(mean_square)

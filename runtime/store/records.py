@@ -1,0 +1,207 @@
+"""What is stored, as plain data. Times are Unix seconds (UTC)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.vibration.alarms import AlarmEdge, Quantity
+from runtime.vibration.baseline import Baseline
+
+ClipKind = Literal["raw", "magnified"]
+ClipState = Literal["recording", "saved", "failed", "removed"]
+"""saved: read back whole, and in its place; removed: deleted by retention or by a person."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One quantity that is measured over time."""
+
+    region: str
+    """Region of interest, or the device itself."""
+    axis: str
+    """x (to the right), y (downwards), or empty where there is no direction."""
+    quantity: str = "displacement"
+    unit: str = "px"
+    mm_per_px: float | None = None
+    """Scale of a displacement in px, where it is known."""
+
+    @property
+    def name(self) -> str:
+        """The channel for a person."""
+        return " ".join(part for part in (self.region, self.axis) if part)
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesBlock:
+    """Samples of several channels at the same times.
+
+    Raises:
+        ValueError: times that do not advance or are not finite, or arrays that do not fit.
+    """
+
+    channels: tuple[Channel, ...]
+    times_s: NDArray[np.float64]
+    """(samples,), finite, strictly increasing."""
+    values: NDArray[np.float32]
+    """(channels, samples); NaN where nothing could be measured."""
+
+    def __post_init__(self) -> None:
+        if self.times_s.ndim != 1 or self.values.shape != (len(self.channels), len(self.times_s)):
+            raise ValueError(
+                f"values of {self.values.shape} for {len(self.channels)} channels at {self.times_s.shape} times"
+            )
+        if not len(self.times_s) or not np.isfinite(self.times_s).all():
+            raise ValueError("a block needs at least one sample, at finite times")
+        if not (np.diff(self.times_s) > 0).all():
+            raise ValueError("times in a block must advance")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One channel over one minute or hour."""
+
+    start_s: int
+    samples: int
+    lost: int
+    """Samples that are NaN."""
+    minimum: float
+    maximum: float
+    mean: float
+    rms: float
+    """About zero; the RMS about the mean is sqrt(rms**2 - mean**2)."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A peak of a spectrum."""
+
+    time_s: float
+    channel: Channel
+    frequency_hz: float
+    frequency_deviation_hz: float | None
+    """Standard deviation, where it is known."""
+    amplitude: float
+    """In the channel's unit."""
+    damping_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_finite(self.time_s, self.frequency_hz, self.amplitude)
+
+
+@dataclass(frozen=True)
+class ModePoint:
+    """A mode's motion at one region along one axis, as a complex number relative to the largest."""
+
+    region: str
+    axis: str
+    real: float
+    imaginary: float
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A mode of the structure as it was identified at one time."""
+
+    time_s: float
+    label: str
+    frequency_hz: float
+    frequency_deviation_hz: float | None = None
+    damping_ratio: float | None = None
+    mac: float | None = None
+    """Modal assurance criterion against the stored baseline, 0 to 1."""
+    temperature_c: float | None = None
+    shape: tuple[ModePoint, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_finite(self.time_s, self.frequency_hz)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One raise of an alarm and what became of it."""
+
+    name: str
+    source: str
+    quantity: Quantity
+    unit: str
+    raised_s: float
+    value: float
+    threshold: float
+    cleared_s: float | None = None
+    acknowledged_s: float | None = None
+    acknowledged_by: str | None = None
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """Somebody has seen the latest raise of an alarm."""
+
+    alarm: str
+    time_s: float
+    by: str
+
+
+@dataclass(frozen=True)
+class LearnedBaseline:
+    """The baseline of an alarm; it replaces an earlier one."""
+
+    alarm: str
+    baseline: Baseline
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something worth a clip."""
+
+    name: str
+    """Unique; the clips are named by it."""
+    time_s: float
+    """When it was triggered."""
+    reason: str
+    alarm: str | None = None
+    """The alarm that triggered it, with the time of its raise."""
+    alarm_raised_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip of an event and how it stands."""
+
+    event: str
+    kind: ClipKind
+    file: str
+    """Name within the directory of clips."""
+    state: ClipState
+    start_s: float | None = None
+    end_s: float | None = None
+    frames: int = 0
+    dropped: int = 0
+    """Frames between start and end that are missing in it."""
+    nbytes: int = 0
+    detail: str = ""
+    """Why it failed or was removed."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something about the service itself that a person should know, such as a disk that runs low."""
+
+    time_s: float
+    topic: str
+    text: str
+
+
+Record: TypeAlias = (
+    SeriesBlock | Peak | Mode | AlarmEdge | Acknowledgement | LearnedBaseline | Event | Clip | Notice
+)
+"""What can be written."""
+
+
+def _check_finite(*numbers: float) -> None:
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"not all finite: {numbers}")
