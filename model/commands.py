@@ -17,11 +17,23 @@ import click
     type=click.Path(path_type=Path),
     help="A folder of photographs, beside the drawn pictures.",
 )
+@click.option(
+    "--start-from",
+    type=click.Path(path_type=Path),
+    help="Weights that a new run starts from, instead of random ones.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads of the network's step.  [default: all cores]"
 )
-def train(recipe: Path, directory: Path, photographs: Path | None, device: str, threads: int | None) -> None:
+def train(
+    recipe: Path,
+    directory: Path,
+    photographs: Path | None,
+    start_from: Path | None,
+    device: str,
+    threads: int | None,
+) -> None:
     """Train the network that RECIPE (a YAML file, see configs/) describes.
 
     Started again with the same arguments it goes on from the last checkpoint, however it was stopped.
@@ -37,5 +49,5 @@ def train(recipe: Path, directory: Path, photographs: Path | None, device: str, 
         raise click.BadParameter(
             "this machine has no CUDA device that PyTorch can use", param_hint="--device"
         )
-    weights = run(load_recipe(recipe), directory, photographs, device)
+    weights = run(load_recipe(recipe), directory, photographs, device, start_from)
     click.echo(f"weights: {weights}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+from torch.nn import functional as F
 
 _KERNEL_HALF_WIDTH = 6
 """In output pixels."""
@@ -40,6 +41,13 @@ class PairSettings(BaseModel):
     noiseless_share: float = Field(default=0.25, ge=0, le=1)
     noise_max_grey_levels: float = Field(default=6.0, ge=0)
     """Shot noise's standard deviation at mid-grey, at most, in 8-bit grey levels."""
+    compression_share: float = Field(default=0.4, ge=0, le=1)
+    """Of the pairs whose noise is partly patchy, as video compression leaves it."""
+    compression_max_grey_levels: float = Field(default=1.5, ge=0)
+    flicker_share: float = Field(default=0.3, ge=0, le=1)
+    """Of the pairs whose light changes between reference and frame; that must not pass for motion."""
+    flicker_max: float = Field(default=0.02, ge=0, lt=0.5)
+    """Relative change of brightness, at most."""
 
     @property
     def window_px(self) -> int:
@@ -103,20 +111,15 @@ def draw_pairs(
     reference, frame, magnified = (
         compose(shift) for shift in (0 * displacement_px, displacement_px, magnified_px)
     )
+    light = _draw_flicker(rng, settings, batch).to(device)
+    frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
     recolour = _recolouring(rng, batch, device)
-    sigma = _draw_noise(rng, settings, batch).to(device)
-    noise = torch.randn((3, *frame.shape), generator=rng).to(device)
-
-    def film(picture: Tensor, noise: Tensor) -> Tensor:
-        # Shot noise: the variance grows with the light; sigma is its deviation at mid-grey.
-        noisy = picture + sigma * (picture / 0.5).sqrt() * noise
-        return (noisy.clamp(0.0, 1.0) * 255.0).round() / 255.0
-
+    sensor = _Sensor.draw(rng, settings, batch, device)
     return Pairs(
-        reference=film(reference, noise[0]),
-        frame=film(frame, noise[1]),
+        reference=sensor.film(rng, reference),
+        frame=sensor.film(rng, frame),
         magnified=magnified,
-        frame_recoloured=film(recolour(frame), noise[2]),
+        frame_recoloured=sensor.film(rng, recolour(frame)),
         magnified_recoloured=recolour(magnified),
         amplification=amplification.to(device),
     )
@@ -136,7 +139,8 @@ def _draw_motion(
     """Magnified displacement of each layer: B x L x 2 (x, y) in px."""
     batch = len(amplification)
     limit_px = (settings.input_motion_max_px * amplification).clamp(max=settings.magnified_motion_max_px)
-    length = difficulty * limit_px[:, None] * torch.rand((batch, layers), generator=rng)
+    # To the power of 1.5: small motion is what structures have, and what must come out best.
+    length = difficulty * limit_px[:, None] * torch.rand((batch, layers), generator=rng) ** 1.5
     angle = _uniform(rng, (batch, layers), 0.0, 2 * math.pi)
     still = torch.rand((batch, layers), generator=rng) < settings.still_layer_share
     still[:, 0] |= torch.rand(batch, generator=rng) < settings.still_background_share
@@ -144,12 +148,42 @@ def _draw_motion(
     return torch.stack((length * angle.cos(), length * angle.sin()), dim=-1)
 
 
-def _draw_noise(rng: torch.Generator, settings: PairSettings, batch: int) -> Tensor:
-    """Standard deviation of the noise at mid-grey, in [0, 1] of full scale: B x 1 x 1 x 1."""
-    quiet = torch.rand(batch, generator=rng) < settings.noiseless_share
-    # Squared, so that the small noise of good cameras is seen more often than the large.
-    levels = settings.noise_max_grey_levels * torch.rand(batch, generator=rng) ** 2
-    return torch.where(quiet, 0.0, levels / 255.0).reshape(-1, 1, 1, 1)
+def _draw_flicker(rng: torch.Generator, settings: PairSettings, batch: int) -> Tensor:
+    """Brightness of the frame over that of the reference: B x 1 x 1 x 1."""
+    flickers = torch.rand(batch, generator=rng) < settings.flicker_share
+    change = _uniform(rng, (batch,), -settings.flicker_max, settings.flicker_max)
+    return torch.where(flickers, 1.0 + change, 1.0).reshape(-1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class _Sensor:
+    """What a camera and its compression do to a picture: shot noise, patchy noise, 8 bits."""
+
+    shot_sigma: Tensor  # B x 1 x 1 x 1, deviation at mid-grey, of full scale
+    patchy_sigma: Tensor  # B x 1 x 1 x 1
+    patch_px: int
+
+    @staticmethod
+    def draw(rng: torch.Generator, settings: PairSettings, batch: int, device: torch.device) -> _Sensor:
+        quiet = torch.rand(batch, generator=rng) < settings.noiseless_share
+        # Squared, so that the small noise of good cameras is seen more often than the large.
+        shot = settings.noise_max_grey_levels / 255.0 * torch.rand(batch, generator=rng) ** 2
+        compressed = torch.rand(batch, generator=rng) < settings.compression_share
+        patchy = settings.compression_max_grey_levels / 255.0 * torch.rand(batch, generator=rng) ** 2
+        shot, patchy = torch.where(quiet, 0.0, shot), torch.where(compressed & ~quiet, patchy, 0.0)
+        patch_px = 2 << int(torch.randint(3, (1,), generator=rng))  # 2, 4 or 8
+        shape = (-1, 1, 1, 1)
+        return _Sensor(shot.reshape(shape).to(device), patchy.reshape(shape).to(device), patch_px)
+
+    def film(self, rng: torch.Generator, picture: Tensor) -> Tensor:
+        """B x 3 x P x P in [0, 1] -> the same, noisy and rounded to 8 bits."""
+        side = picture.shape[-1]
+        noise = torch.randn(picture.shape, generator=rng).to(picture.device)
+        coarse = torch.randn((len(picture), 3, *2 * [-(-side // self.patch_px)]), generator=rng)
+        patches = F.interpolate(coarse.to(picture.device), size=(side, side), mode="bilinear")
+        # Shot noise's variance grows with the light.
+        noisy = picture + self.shot_sigma * (picture / 0.5).sqrt() * noise + self.patchy_sigma * patches
+        return (noisy.clamp(0.0, 1.0) * 255.0).round() / 255.0
 
 
 def _recolouring(rng: torch.Generator, batch: int, device: torch.device) -> Callable[[Tensor], Tensor]:
@@ -232,7 +266,7 @@ _OUTLINE_HARMONICS = 3
 
 @dataclass(frozen=True)
 class _Masks:
-    """Soft outlines of the foreground layers: wavy discs and bars, as functions of the coordinates."""
+    """Soft outlines of the foreground layers, as functions of the coordinates: wavy discs, bars, rows of bars."""
 
     centre_px: Tensor  # B x L x 2
     radius_px: Tensor  # B x L
@@ -241,6 +275,7 @@ class _Masks:
     wave: Tensor  # B x L x K amplitudes of the outline's harmonics
     wave_phase: Tensor  # B x L x K
     softness_px: Tensor  # B x L
+    pitch_px: Tensor  # B x L, distance of the bars in a row; infinite where there is one shape
     patch_px: int
 
     @staticmethod
@@ -252,6 +287,9 @@ class _Masks:
         radius = torch.where(bar, _uniform(rng, shape, 0.3, 1.2), _uniform(rng, shape, 0.1, 0.5)) * side
         thickness_px = _log_uniform(rng, shape, 1.0, 12.0)
         aspect = torch.where(bar, thickness_px / radius, _uniform(rng, shape, 0.4, 1.0))
+        # Cables, railings, trusses: two in five bars are rows of bars.
+        in_row = bar & (torch.rand(shape, generator=rng) < 0.4)
+        pitch_px = torch.where(in_row, thickness_px * _uniform(rng, shape, 2.5, 8.0) + 4.0, torch.inf)
         wave = _uniform(rng, (*shape, _OUTLINE_HARMONICS), -0.16, 0.16) * (~bar)[..., None]
         return _Masks(
             centre_px=(_uniform(rng, (*shape, 2), -0.4, 0.4) * side).to(device),
@@ -261,6 +299,7 @@ class _Masks:
             wave=wave.to(device),
             wave_phase=_uniform(rng, wave.shape, 0.0, 2 * math.pi).to(device),
             softness_px=_log_uniform(rng, shape, 0.5, 2.5).to(device),
+            pitch_px=pitch_px.to(device),
             patch_px=side,
         )
 
@@ -271,7 +310,10 @@ class _Masks:
         x = axis - at[..., 0, None, None]
         y = axis[:, None] - at[..., 1, None, None]
         cos, sin = self.angle.cos()[..., None, None], self.angle.sin()[..., None, None]
-        u, v = x * cos + y * sin, (y * cos - x * sin) / self.aspect[..., None, None]
+        u, v = x * cos + y * sin, y * cos - x * sin
+        pitch_px = self.pitch_px[..., None, None]
+        v = torch.where(pitch_px.isfinite(), torch.remainder(v + pitch_px / 2, pitch_px) - pitch_px / 2, v)
+        v = v / self.aspect[..., None, None]
         theta = torch.atan2(v, u)[..., None]
         harmonics = torch.arange(2, 2 + _OUTLINE_HARMONICS, device=shift_px.device)
         wave = self.wave[..., None, None, :] * torch.cos(

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from model.errors import CheckpointFault
+from model.errors import CheckpointFault, WeightsFault
 from model.files import write_atomically
 from model.images import PictureSet, gather_pictures
 from model.losses import consistency_loss, magnification_loss
-from model.networks import Network, build_network
+from model.networks import Network, build_network, describe
 from model.pairs import Pairs, draw_pairs
 from model.recipe import Recipe
 from model.validation import validate
-from model.weights import save_weights
+from model.weights import load_weights, save_weights
 
 _VALIDATION_SEED = 1_000_000_007  # far from any training step's seed
 
@@ -40,14 +40,23 @@ class _Run:
     seconds: float = 0.0
 
 
-def train(recipe: Recipe, directory: Path, photographs: Path | None = None, device: str = "cpu") -> Path:
+def train(
+    recipe: Recipe,
+    directory: Path,
+    photographs: Path | None = None,
+    device: str = "cpu",
+    start_from: Path | None = None,
+) -> Path:
     """Train a network, or go on with the run that ``directory`` holds, and return the path of its weights.
 
     Writes into ``directory``: ``checkpoint.pt`` (to resume), ``log.jsonl`` (one line a validation),
     ``validation.png`` (a contact sheet) and ``weights.safetensors`` (the averaged weights, after each validation).
 
+    A new run starts from the weights at ``start_from``, or from random ones.
+
     Raises:
         ImageFault: there are no pictures to train on.
+        WeightsFault: the weights to start from are damaged, or of another network.
         CheckpointFault: the directory holds another recipe's run, or a damaged checkpoint.
     """
     pictures = gather_pictures(
@@ -56,7 +65,7 @@ def train(recipe: Recipe, directory: Path, photographs: Path | None = None, devi
     )  # fmt: skip
     torch.manual_seed(recipe.seed)
     where = torch.device(device)
-    network = build_network(recipe.network_config()).to(where)
+    network = _new_network(recipe, start_from).to(where)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on CPUs
     average = get_ema_multi_avg_fn(recipe.schedule.average_decay)  # type: ignore[no-untyped-call]
     run = _Run(
@@ -89,6 +98,19 @@ def train(recipe: Recipe, directory: Path, photographs: Path | None = None, devi
             if run.step % 20 == 0:
                 progress.set_postfix({name: f"{value:.4f}" for name, value in shown.items()}, refresh=False)
     return weights
+
+
+def _new_network(recipe: Recipe, start_from: Path | None) -> Network:
+    config = recipe.network_config()
+    if start_from is None:
+        return build_network(config)
+    weights = load_weights(start_from)
+    if weights.network.config != config:
+        raise WeightsFault(
+            f"{start_from}: weights of another network than the recipe's",
+            remedy=f"start from weights of {describe(config)}",
+        )
+    return weights.network.train()
 
 
 def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torch.device) -> Iterator[Pairs]:
