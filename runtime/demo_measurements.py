@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from runtime.cameras.synthetic import Mode, SyntheticSettings
 from runtime.outputs.slices import TimeSlice, VerticalLine
-from runtime.vibration.displacement import Region, RegionTracker
+from runtime.vibration.displacement import RegionTracker
+from runtime.vibration.regions import Region
 from runtime.vibration.tones import amplitudes_at, find_tones
 
 _LEAST_WAVE = 0.05

@@ -1,7 +1,8 @@
 """Sub-pixel displacement of a region of interest against a reference frame: gradient-based least squares.
 
 Inverse compositional Lucas-Kanade (Baker and Matthews, "Lucas-Kanade 20 Years On", IJCV 56(3), 2004, sections
-2 to 3) on luma, with gain and offset in the least squares so that a change of light does not pass for motion.
+2 to 3) on luma. A change of light does not pass for motion: gain, offset and a slope of brightness across the
+region (a lamp on one side, the bands of flicker behind a rolling shutter) are in the least squares.
 Gradients and their pseudo-inverse come from the reference once; the current frame is resampled by a windowed
 sinc.
 """
@@ -16,13 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
-from runtime.errors import OptionFault
+from runtime.vibration.noise import Luma, estimate_noise_sigma, luma
+from runtime.vibration.regions import Region, RegionFault
 from runtime.vibration.resampling import LARGEST_SHIFT_PX, MARGIN_PX, Resampler
 
-Luma = NDArray[np.float64]
-
-_BT601 = np.array([0.299, 0.587, 0.114])
-_SMALLEST_REGION_PX = 8
 _CENTRAL_DIFFERENCE = np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12
 _SMOOTHING = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 _GRADIENT_MARGIN = 4
@@ -41,70 +39,6 @@ _POOR_MATCH = 1.6
 """Residual, as a multiple of what noise explains, above which the coarse search finds a better start."""
 _GOOD_QUALITY = 0.8
 """Quality below which it is asked as well: the noise may have been overestimated."""
-
-
-class RegionFault(OptionFault):
-    """A region of interest lies outside the picture, is too small, or has no texture to hold on to."""
-
-
-def luma(rgb: NDArray[np.uint8]) -> Luma:
-    """Luma after ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, of (H, W, 3; RGB): (H, W) float64, 0 to 255."""
-    weighted: Luma = rgb @ _BT601
-    return weighted
-
-
-def estimate_noise_sigma(picture: Luma) -> float:
-    """Standard deviation of the noise in a picture (H, W), in grey levels, from its flattest parts.
-
-    The difference of two Laplacians cancels edges and shading (Immerkaer, "Fast Noise Variance Estimation",
-    CVIU 64(2), 1996); of blocks of 16x16 the tenth with the least of it that is left counts, and not less
-    than the 0.29 grey levels of rounding to 8 bit. Texture everywhere makes the estimate too high: the
-    cautious side.
-    """
-    mask = np.array([1.0, -2.0, 1.0])
-    response = ndimage.correlate1d(ndimage.correlate1d(picture, mask, axis=0), mask, axis=1) / 6
-    rows, columns = (16 * (side // 16) for side in picture.shape)
-    if rows == 0 or columns == 0:
-        return max(float(response.std()), 1 / math.sqrt(12))
-    blocks = response[:rows, :columns].reshape(rows // 16, 16, columns // 16, 16)
-    sigmas = np.sqrt((blocks**2).mean(axis=(1, 3))).ravel()
-    # A block that is clipped to black or white has lost its noise and tells nothing.
-    exposed = sigmas[sigmas > 1e-3]
-    if exposed.size == 0:
-        return 1 / math.sqrt(12)
-    return max(float(np.quantile(exposed, 0.1)), 1 / math.sqrt(12))
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle of the picture: its left column, top row, width and height, in pixels."""
-
-    x_px: int
-    y_px: int
-    width_px: int
-    height_px: int
-
-    def check_inside(self, picture_width_px: int, picture_height_px: int) -> None:
-        """Check that the region has a usable size and lies in a picture.
-
-        Raises:
-            RegionFault: it does not.
-        """
-        if min(self.width_px, self.height_px) < _SMALLEST_REGION_PX:
-            raise RegionFault(
-                f"{self}: too small to measure in",
-                remedy=f"make it at least {_SMALLEST_REGION_PX}x{_SMALLEST_REGION_PX} px, better 32x32",
-            )
-        fits_across = self.x_px >= 0 and self.x_px + self.width_px <= picture_width_px
-        fits_down = self.y_px >= 0 and self.y_px + self.height_px <= picture_height_px
-        if not (fits_across and fits_down):
-            raise RegionFault(
-                f"{self}: reaches outside the picture of {picture_width_px}x{picture_height_px} px",
-                remedy="move it inside or make it smaller",
-            )
-
-    def __str__(self) -> str:
-        return f"region {self.width_px}x{self.height_px} at x {self.x_px}, y {self.y_px}"
 
 
 @dataclass(frozen=True)
@@ -155,6 +89,7 @@ class RegionTracker:
         self._mean = float(self._template.mean())
         self._centred = (self._template - self._mean).ravel()
         self._energy = float(self._centred @ self._centred)
+        self._light = self._changes_of_light()
         self._solver = self._prepare(surroundings)
         self._resampler = Resampler(region.height_px, region.width_px)
         self._search_shape = tuple(
@@ -168,8 +103,8 @@ class RegionTracker:
         """The (2, pixels) matrix that turns a resampled region into gain times the step still to go (x, y).
 
         The rows weigh the pixels by the smoothed gradient, which leaves out the finest detail: no resampling
-        is exact there. Gain and offset are projected out of the weights, which solves for all four unknowns
-        at once.
+        is exact there. What a change of light looks like is projected out of the weights, which solves for
+        motion and light at once.
         """
         smooth = ndimage.correlate1d(
             ndimage.correlate1d(surroundings, _SMOOTHING, axis=0), _SMOOTHING, axis=1
@@ -198,17 +133,26 @@ class RegionTracker:
         """Standard deviation of a measurement that one frame's noise causes; infinite where texture lacks."""
         return solver
 
+    def _changes_of_light(self) -> Luma:
+        """Orthonormal pictures, (pixels, up to 4): what gain, offset and slopes of brightness add."""
+        rows, columns = self._template.shape
+        down = np.repeat(np.linspace(-1, 1, rows), columns)
+        across = np.tile(np.linspace(-1, 1, columns), rows)
+        contrast = self._centred / max(self._centred.std(), 1e-12)
+        pictures = np.stack([np.ones(down.size), across, down, contrast], axis=1)
+        axes, strengths, _ = np.linalg.svd(pictures, full_matrices=False)
+        independent: Luma = axes[:, strengths > 1e-6 * strengths[0]]
+        return independent
+
     def _gradients(self, surroundings: Luma) -> Luma:
-        """Slopes along x and y, (2, pixels), of which no part looks like gain or offset."""
+        """Slopes along x and y, (2, pixels), of which no part looks like a change of light."""
         slopes = np.stack(
             [
                 _without_margin(ndimage.correlate1d(surroundings, _CENTRAL_DIFFERENCE, axis=axis)).ravel()
                 for axis in (1, 0)
             ]
         )
-        slopes -= slopes.mean(axis=1, keepdims=True)
-        if self._energy > 0:
-            slopes -= np.outer(slopes @ self._centred / self._energy, self._centred)
+        slopes -= slopes @ self._light @ self._light.T
         return slopes
 
     def measure(self, picture: ArrayLike) -> Displacement:

@@ -15,7 +15,8 @@ from scipy import ndimage
 from runtime.cameras import FrameInfo, footbridge
 from runtime.cameras.synthetic import FOOTBRIDGE_MODES, Mode, SyntheticCamera, SyntheticSettings
 from runtime.errors import OptionFault
-from runtime.vibration.displacement import Region, RegionTracker
+from runtime.vibration.displacement import RegionTracker
+from runtime.vibration.regions import Region
 
 BT601 = np.array([0.299, 0.587, 0.114])
 

@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import fft
 
-from runtime.vibration.displacement import (
-    Displacement,
-    Region,
-    RegionFault,
-    RegionTracker,
-    estimate_noise_sigma,
-    luma,
-)
+from runtime.vibration.displacement import Displacement, RegionTracker
+from runtime.vibration.noise import estimate_noise_sigma, luma
+from runtime.vibration.regions import Region, RegionFault
 
 Picture = NDArray[np.float64]
 SIDE = 160
@@ -114,6 +109,17 @@ class TestLight:
         assert (measured.x_px, measured.y_px) == (pytest.approx(d_px, abs=1e-3), pytest.approx(0, abs=1e-3))
         assert measured.gain == pytest.approx(gain, abs=2e-3)
         assert measured.offset == pytest.approx(offset, abs=0.5)
+
+    @pytest.mark.parametrize(("exponent", "limit_px"), [(0.5, 4e-4), (1.0, 1.2e-3), (1.5, 5e-3)])
+    def test_flicker_of_a_lamp_on_one_side_hardly_moves_anything(
+        self, exponent: float, limit_px: float
+    ) -> None:
+        scene = textured(exponent=exponent)
+        across = np.linspace(-1, 1, SIDE)[None, :]
+        tracker = RegionTracker(scene, REGION, 1.0)
+        for strength in (-0.04, 0.02, 0.04):
+            measured = tracker.measure(scene * (1 + strength * (1 + across)))
+            assert np.hypot(measured.x_px, measured.y_px) < limit_px
 
     def test_flicker_is_no_obstacle_to_finding_a_long_way(self) -> None:
         scene = textured()
