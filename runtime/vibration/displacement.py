@@ -30,6 +30,8 @@ _NOISE_RESPONSE = float(
 """Product of smoothed and plain slopes, per pixel, that white noise of variance 1 has."""
 _SEARCH_PX = 16
 """How far the coarse search looks along x and y."""
+_SLOPED_SIDE_PX = 24
+"""Sides of at least this length are solved for a slope of brightness along them."""
 _COARSEST_NOISE_FLOOR_PX = 0.25
 """A direction in which one frame's noise alone would move the result by more than this is not measurable."""
 _ITERATIONS = 10
@@ -139,7 +141,9 @@ class RegionTracker:
         down = np.repeat(np.linspace(-1, 1, rows), columns)
         across = np.tile(np.linspace(-1, 1, columns), rows)
         contrast = self._centred / max(self._centred.std(), 1e-12)
-        pictures = np.stack([np.ones(down.size), across, down, contrast], axis=1)
+        # Across a few pixels the structure itself is little more than a slope.
+        slopes = [ramp for ramp, side in ((across, columns), (down, rows)) if side >= _SLOPED_SIDE_PX]
+        pictures = np.stack([np.ones(down.size), contrast, *slopes], axis=1)
         axes, strengths, _ = np.linalg.svd(pictures, full_matrices=False)
         independent: Luma = axes[:, strengths > 1e-6 * strengths[0]]
         return independent
