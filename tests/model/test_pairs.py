@@ -66,11 +66,11 @@ def test_amplification_is_magnified_over_true_displacement(pictures: list[Tensor
     settings_ = PairSettings(
         patch_px=96, foreground_layers=0, magnified_motion_max_px=9.0, amplification_min=amplification,
         amplification_max=amplification + 1e-6, still_background_share=0, still_layer_share=0,
-        low_contrast_share=0, blurred_share=0, noiseless_share=1,
+        low_contrast_share=0, blurred_share=0, noiseless_share=1, flicker_share=0,
     )  # fmt: skip
     inner = slice(24, -24), slice(24, -24)
     compared = 0
-    for seed in range(6):
+    for seed in range(10):
         pairs = draw_pairs(pictures[:1], settings_, 1, seed=seed)
         motion = _draw_motion(_after_amplification(seed), settings_, pairs.amplification, 1, 1.0)[0, 0]
         angle = math.atan2(float(motion[1]), float(motion[0]))
@@ -118,9 +118,20 @@ def test_some_layers_stand_still() -> None:
     assert float(still[1]) == pytest.approx(SETTINGS.still_layer_share, abs=0.03)
 
 
+def test_flicker_is_in_frame_and_truth_alike(pictures: list[Tensor]) -> None:
+    steady = PairSettings(patch_px=48, noiseless_share=1.0, still_layer_share=1.0, flicker_share=0.0)
+    lit = steady.model_copy(update={"flicker_share": 1.0, "flicker_max": 0.02})
+    before, after = (draw_pairs(pictures, settings_, 8, seed=4) for settings_ in (steady, lit))
+    assert torch.equal(before.frame, before.reference)
+    ratio = after.magnified.mean(dim=(1, 2, 3)) / before.magnified.mean(dim=(1, 2, 3))
+    assert 0.005 < float((ratio - 1).abs().max()) <= 0.02
+    # Only rounding separates what the input shows from what the truth shows.
+    assert float((after.frame - after.magnified).abs().max()) <= 0.5 / 255 + 1e-6
+
+
 def test_noise_has_the_strength_that_is_asked_for(pictures: list[Tensor]) -> None:
-    quiet = PairSettings(patch_px=48, noiseless_share=1.0, still_layer_share=1.0)
-    loud = PairSettings(patch_px=48, noiseless_share=0.0, noise_max_grey_levels=8.0, still_layer_share=1.0)
+    quiet = PairSettings(patch_px=48, noiseless_share=1.0, still_layer_share=1.0, flicker_share=0)
+    loud = quiet.model_copy(update={"noiseless_share": 0.0, "noise_max_grey_levels": 8.0})
     still = draw_pairs(pictures, quiet, 8, seed=3)
     assert torch.equal(still.frame, still.reference)
     noisy = draw_pairs(pictures, loud, 8, seed=3)

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from support import command_line, run_command
 
-from model.errors import CheckpointFault, RecipeFault
+from model.errors import CheckpointFault, RecipeFault, WeightsFault
 from model.recipe import Recipe, Schedule, load_recipe
 from model.train import train
 from model.weights import load_weights
@@ -47,7 +47,15 @@ def same_weights(first: Path, second: Path) -> bool:
 
 
 def test_it_learns_to_magnify(tmp_path: Path) -> None:
-    train(recipe(steps=240, average_decay=0.95, learning_rate=3e-3), tmp_path)
+    clean = {
+        "noiseless_share": 1.0,
+        "flicker_share": 0.0,
+        "still_background_share": 0.0,
+        "still_layer_share": 0.0,
+    }
+    schedule = {**SMALL["schedule"], "steps": 240, "average_decay": 0.95, "learning_rate": 3e-3}
+    pairs = {**SMALL["pairs"], **clean, "magnified_motion_max_px": 3}
+    train(Recipe.model_validate({**SMALL, "schedule": schedule, "pairs": pairs}), tmp_path)
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert log[-1]["step"] == 240
     assert log[-1]["ssim"] > log[0]["ssim"]
@@ -88,6 +96,18 @@ def test_a_run_can_be_made_longer_but_not_another(tmp_path: Path) -> None:
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 8
     with pytest.raises(CheckpointFault, match="another recipe"):
         train(recipe(steps=8, batch=3), tmp_path)
+
+
+def test_a_new_run_can_start_from_weights(tmp_path: Path) -> None:
+    first = train(recipe(), tmp_path / "first")
+    # With a rate of next to nothing the weights stay what they were at the start.
+    second = train(recipe(learning_rate=1e-12), tmp_path / "second", start_from=first)
+    ours, theirs = (load_weights(path).network.state_dict() for path in (first, second))
+    for name, value in ours.items():
+        torch.testing.assert_close(theirs[name], value, rtol=0, atol=1e-6)
+    other = Recipe.model_validate({**SMALL, "network": {**SMALL["network"], "decoder_blocks": 2}})
+    with pytest.raises(WeightsFault, match="another network"):
+        train(other, tmp_path / "third", start_from=first)
 
 
 def test_a_damaged_checkpoint_is_refused_and_kept(tmp_path: Path) -> None:
