@@ -104,8 +104,22 @@ class RealtimeNetwork(nn.Module):
 
     def encode(self, frame: Tensor) -> Representation:
         """Linear representation of a frame: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
-        padded = self._pad(frame - 0.5)
-        return Representation(self.texture_encoder(padded), self.shape_encoder(padded))
+        return Representation(self.texture(frame), self.motion(frame - 0.5))
+
+    def texture(self, frame: Tensor) -> Tensor:
+        """Texture of a frame in [0, 1]: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
+        texture: Tensor = self.texture_encoder(self._pad(frame - 0.5))
+        return texture
+
+    def motion(self, difference: Tensor) -> Tensor:
+        """Shape of a difference of frames, zero where nothing moved: sizes as those of `texture`."""
+        motion: Tensor = self.shape_encoder(self._pad(difference))
+        return motion
+
+    def decode(self, texture: Tensor, motion: Tensor) -> Tensor:
+        """What the added ``motion`` changes, from two representations: B x 3 x H x W, up to whole cells."""
+        change: Tensor = self.head(self.blocks(self.merge(torch.cat((texture, motion), dim=1))))
+        return change
 
     def change(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
         """What magnification adds to the frame.
@@ -119,11 +133,8 @@ class RealtimeNetwork(nn.Module):
             B x 3 x H x W, zero-centred.
         """
         height, width = frame.shape[2:]
-        texture = self.texture_encoder(self._pad(frame - 0.5))  # B x 48 x H/4 x W/4
-        motion = self.shape_encoder(self._pad(difference))  # B x 32 x H/4 x W/4, zero where nothing moved
         gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
-        x = self.merge(torch.cat((texture, gain * motion), dim=1))  # B x 64 x H/4 x W/4
-        change: Tensor = self.head(self.blocks(x))  # B x 3 x H x W, rounded up to whole cells
+        change = self.decode(self.texture(frame), gain * self.motion(difference))
         return change[:, :, :height, :width]
 
     def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
