@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from model.errors import RecipeFault
 from model.networks import NetworkConfig, configure, describe
-from model.pairs import PairSettings
+from model.pair_settings import PairSettings
 
 
 class _Strict(BaseModel):

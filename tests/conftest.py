@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from _pytest.reports import TestReport
 from support import textured_frames, write_bundle, write_clip
+
+REQUIRED_PARTS = {part for part in os.environ.get("TREMORSCOPE_REQUIRE", "").split(",") if part}
+"""Parts of the machine that must be there, e.g. ``make,tmpfs``: a test that skips for want of one fails instead."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, TestReport, TestReport]:
+    """Turn a skip whose reason names a required part ("needs make") into a failure."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        missing = sorted(part for part in REQUIRED_PARTS if part in report.longrepr[2])
+        if missing:
+            report.outcome = "failed"
+            report.longrepr = f"TREMORSCOPE_REQUIRE names {', '.join(missing)}, but: {report.longrepr[2]}"
+    return report
 
 
 @pytest.fixture(scope="session")

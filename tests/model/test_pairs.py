@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model.drawing import draw_picture
-from model.pairs import Pairs, PairSettings, _draw_motion, _Textures, draw_pairs
+from model.layers import Textures
+from model.pair_settings import PairSettings
+from model.pairs import Pairs, _draw_motion, draw_pairs
 from model.registration import reached_displacement_px
 
 SETTINGS = PairSettings(patch_px=48)
@@ -54,7 +56,7 @@ def test_translation_is_exact_in_float(shift_px: float, zoom_out: float) -> None
     x = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
     wave = torch.sin(2 * math.pi * x / period_source_px).expand(1, 1, 3, side, side)
     one = torch.ones(1, 1, dtype=torch.float64)
-    textures = _Textures(wave, zoom_out * one, one, patch)
+    textures = Textures(wave, zoom_out * one, one, patch)
     moved = textures.render(torch.tensor([[[shift_px, 0.0]]], dtype=torch.float64))
     at = torch.arange(patch, dtype=torch.float64) - (patch - 1) / 2
     expected = torch.sin(2 * math.pi * (at - shift_px) * zoom_out / period_source_px)
