@@ -74,12 +74,15 @@ class Store:
         """The connection within a transaction of its own: committed at the end, rolled back on failure."""
         with self._mutex, told_as_faults(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
+            committed = False
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
+                committed = True
             finally:
-                if self._connection.in_transaction:
-                    self._channels.clear()  # some may be rolled back
+                if not committed:
+                    self._channels.clear()  # some of them may be rolled back
+                if self._connection.in_transaction:  # a full disk rolls back by itself
                     self._connection.execute("ROLLBACK")
 
     @property
@@ -100,7 +103,8 @@ class Store:
         """
         with self._mutex, told_as_faults(self.path):
             size = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
-            self._connection.execute(f"PRAGMA incremental_vacuum({max(1, nbytes // size)})").fetchall()
+            # As a script, for ``execute`` would free one page and stop: each page is a row without columns.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({max(1, nbytes // size)})")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def check(self) -> None:

@@ -201,7 +201,7 @@ class TestTrouble:
             running.trigger(59 / RATE_HZ, "again")
         first, second = log.clips("saved")
         assert numbers_in(tmp_path / first.file) == list(range(4, 35))
-        assert numbers_in(tmp_path / second.file) == list(range(34, 60))
+        assert numbers_in(tmp_path / second.file) == list(range(35, 60))
 
     def test_time_that_runs_backwards_ends_the_clip_and_is_counted(self, tmp_path: Path) -> None:
         log = Log()

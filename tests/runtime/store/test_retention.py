@@ -1,0 +1,204 @@
+"""Forgetting: the oldest first, by age and by space, and what somebody must still see last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.errors import OptionFault
+from runtime.store.reader import StoreReader
+from runtime.store.records import (
+    Acknowledgement,
+    Channel,
+    Clip,
+    Event,
+    Mode,
+    Notice,
+    Peak,
+    SeriesBlock,
+)
+from runtime.store.retention import DAY_S, Forgotten, Retention, enforce
+from runtime.store.store import Store
+from runtime.vibration.alarms import AlarmEdge
+
+NOW = 1_793_000_000.0
+X = Channel("midspan", "x")
+
+
+def block(start_s: float, samples: int = 100, step_s: float = 0.01) -> SeriesBlock:
+    values = np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32)
+    return SeriesBlock((X,), start_s + step_s * np.arange(samples), values)
+
+
+def edges(name: str, time_s: float) -> list[AlarmEdge]:
+    common = ("midspan", "rms")
+    return [
+        AlarmEdge(name, *common, "raised", time_s, time_s, 1.5, 1.0, "px"),  # type: ignore[arg-type]
+        AlarmEdge(name, *common, "cleared", time_s + 9, time_s, 0.5, 1.0, "px"),  # type: ignore[arg-type]
+    ]
+
+
+def add_clip(store: Store, clips: Path, days_old: float, nbytes: int = 1000, alarm: str | None = None) -> str:
+    """An event of some days ago with its clip; with an alarm that nobody has acknowledged if one is named."""
+    time_s = NOW - days_old * DAY_S
+    name = f"e{days_old:g}"
+    if alarm:
+        store.write(edges(alarm, time_s))
+    file = f"{name}-raw.mp4"
+    (clips / file).write_bytes(bytes(nbytes))
+    store.write([Event(name, time_s, "reason", alarm, time_s if alarm else None)])
+    store.write([Clip(name, "raw", file, "saved", time_s, time_s + 10, 250, 0, nbytes)])
+    return file
+
+
+def left(clips: Path) -> set[str]:
+    return {path.name for path in clips.iterdir()}
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    directory = tmp_path / "clips"
+    directory.mkdir()
+    return directory
+
+
+def test_each_kind_is_kept_for_its_own_time(tmp_path: Path, clips: Path) -> None:
+    with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+        days = (0.5, 6.0, 8.0, 80.0, 100.0, 400.0, 4000.0)
+        for day in reversed(days):
+            time_s = NOW - day * DAY_S
+            store.write([block(time_s), Peak(time_s, X, 2.5, 0.1, 1.0), Mode(time_s, "mode 1", 2.5)])
+            store.write([*edges("deck", time_s), Acknowledgement("deck", time_s + 20, "ada")])
+            store.write([Notice(time_s, "topic", "text"), Event(f"e{day}", time_s, "by hand")])
+        forgotten = enforce(store, clips, Retention(), NOW)
+        assert len(list(reader.series(X))) == 2
+        assert len(reader.summaries(X, 60)) == 4
+        assert len(reader.summaries(X, 3600)) == 6
+        assert (len(reader.peaks()), len(reader.modes())) == (5, 5)
+        assert (len(reader.alarms()), len(reader.notices()), len(reader.events())) == (6, 6, 6)
+        assert forgotten.rows == 5 + 3 + 1 + 2 + 2 + 1 + 1 + 1
+        assert enforce(store, clips, Retention(), NOW) == Forgotten()
+
+
+def test_alarms_that_are_raised_or_not_acknowledged_are_kept_for_ever(tmp_path: Path, clips: Path) -> None:
+    with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+        store.write([*edges("seen", 0.0), Acknowledgement("seen", 20.0, "ada")])
+        store.write(edges("unseen", 0.0))
+        store.write([edges("still raised", 0.0)[0], Acknowledgement("still raised", 20.0, "ada")])
+        enforce(store, clips, Retention(), NOW)
+        assert {alarm.name for alarm in reader.alarms()} == {"unseen", "still raised"}
+
+
+def test_series_beyond_their_room_go_oldest_first_and_the_file_shrinks(tmp_path: Path, clips: Path) -> None:
+    with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+        for number in range(3000):
+            store.write([block(NOW - 40_000 + 10 * number, samples=300)])
+        store.write(edges("deck", NOW - 40_000))
+        policy = Retention(store_bytes=4_000_000)
+        assert store.used_bytes > 10_000_000
+        size_before = store.path.stat().st_size
+        enforce(store, clips, policy, NOW)
+        assert 2_000_000 < store.used_bytes <= 4_000_000
+        starts = [float(times[0]) for times, _ in reader.series(X)]
+        assert starts[-1] == NOW - 40_000 + 29_990
+        assert starts == sorted(starts)
+        assert 300 < len(starts) < 1500
+        assert store.path.stat().st_size < size_before / 2
+        assert len(reader.alarms()) == 1
+        assert sum(summary.samples for summary in reader.summaries(X, 3600)) == 900_000  # summaries stay
+        store.check()
+
+
+def test_summaries_go_when_series_are_not_enough(tmp_path: Path, clips: Path) -> None:
+    with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+        for number in range(30):
+            store.write([block(NOW - DAY_S * 3 + number * 6000, samples=100, step_s=60.0)])
+        enforce(store, clips, Retention(store_bytes=200_000), NOW)
+        assert store.used_bytes <= 200_000
+        assert list(reader.series(X)) == []
+        assert 0 < len(reader.summaries(X, 60)) < 3000
+
+
+class TestClips:
+    def test_old_ones_go_and_leave_the_list(self, tmp_path: Path, clips: Path) -> None:
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            old, young = add_clip(store, clips, 91), add_clip(store, clips, 89)
+            (clips / "mine.mp4").write_bytes(b"not a clip of ours")
+            forgotten = enforce(store, clips, Retention(), NOW)
+            assert (forgotten.clips, forgotten.clip_bytes) == ((old,), 1000)
+            assert left(clips) == {young, "mine.mp4"}
+            assert [(clip.file, clip.state, clip.detail) for clip in reader.clips()] == [
+                (old, "removed", "older than 90 days"),
+                (young, "saved", ""),
+            ]
+
+    def test_clips_of_unacknowledged_alarms_outlive_their_age(self, tmp_path: Path, clips: Path) -> None:
+        with Store(tmp_path / "s.db") as store:
+            file = add_clip(store, clips, 200, alarm="deck")
+            assert enforce(store, clips, Retention(), NOW).clips == ()
+            store.write([Acknowledgement("deck", NOW, "ada")])
+            assert enforce(store, clips, Retention(), NOW).clips == (file,)
+
+    def test_for_lack_of_room_they_go_after_all_others_oldest_first(
+        self, tmp_path: Path, clips: Path
+    ) -> None:
+        with Store(tmp_path / "s.db") as store:
+            unseen = [add_clip(store, clips, 50, alarm="a"), add_clip(store, clips, 40, alarm="b")]
+            others = [add_clip(store, clips, 30), add_clip(store, clips, 20), add_clip(store, clips, 10)]
+            gone: list[str] = []
+            for room in (4000, 3000, 2000, 1000):
+                gone += enforce(store, clips, Retention(clips_bytes=room), NOW).clips
+            assert gone == [*others, unseen[0]]
+            assert left(clips) == {unseen[1]}
+
+    def test_what_the_disk_guard_wants_is_freed_clips_then_series_then_unseen_clips(
+        self, tmp_path: Path, clips: Path
+    ) -> None:
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            unseen = add_clip(store, clips, 50, alarm="a")
+            first, second = add_clip(store, clips, 30), add_clip(store, clips, 20)
+            store.write([block(NOW - 2 * DAY_S), block(NOW - 0.5 * DAY_S)])
+            assert enforce(store, clips, Retention(), NOW, wanted_bytes=800).clips == (first,)
+            assert enforce(store, clips, Retention(), NOW, wanted_bytes=1000).clips == (second,)
+            assert len(list(reader.series(X))) == 2
+            assert enforce(store, clips, Retention(), NOW, wanted_bytes=1000).clips == ()
+            assert len(list(reader.series(X))) == 1  # what is younger than a day stays
+            assert enforce(store, clips, Retention(), NOW, wanted_bytes=1000).clips == (unseen,)
+            assert left(clips) == set()
+
+    def test_a_file_that_is_gone_already_is_no_trouble(self, tmp_path: Path, clips: Path) -> None:
+        with Store(tmp_path / "s.db") as store:
+            file = add_clip(store, clips, 91)
+            (clips / file).unlink()
+            assert enforce(store, clips, Retention(), NOW).clips == (file,)
+
+    def test_a_file_that_cannot_be_deleted_is_told_and_not_listed(self, tmp_path: Path, clips: Path) -> None:
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            file = add_clip(store, clips, 91)
+            (clips / file).unlink()
+            (clips / file).mkdir()  # as little to be deleted as a file on a read-only disk
+            forgotten = enforce(store, clips, Retention(), NOW)
+            assert (forgotten.clips, forgotten.stuck) == ((), (file,))
+            assert reader.clips()[0].state == "removed"
+
+
+def test_a_long_backlog_takes_several_calls_so_that_writers_get_their_turn(
+    tmp_path: Path, clips: Path
+) -> None:
+    with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+        for start in range(0, 12_000, 1000):
+            store.write([block(float(start + number), samples=1) for number in range(1000)])
+        assert enforce(store, clips, Retention(hours_days=1e6, minutes_days=1e6), NOW).rows == 40 * 256
+        enforce(store, clips, Retention(hours_days=1e6, minutes_days=1e6), NOW)
+        assert list(reader.series(X)) == []
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_a_policy_that_would_keep_nothing_is_refused(value: float) -> None:
+    with pytest.raises(
+        OptionFault, match=r"retention: series_days of .* would keep nothing: give a number above 0"
+    ):
+        Retention(series_days=value).check()
+    Retention().check()
