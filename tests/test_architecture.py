@@ -21,7 +21,7 @@ ALLOWED = {
 }
 
 RUNTIME_DEPENDENCIES = {
-    "av", "click", "matplotlib", "numpy", "onnxruntime", "pydantic", "scipy", "tqdm", "yaml",
+    "av", "click", "matplotlib", "numpy", "onnxruntime", "pydantic", "pyuff", "scipy", "tqdm", "yaml",
     "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt",
 }  # fmt: skip
 """Third-party packages that the runtime may import at all; the second line only where they are at hand."""
