@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 
 from runtime.store.database import connect_reader
 from runtime.store.faults import told_as_faults
-from runtime.store.records import Alarm, Channel, Clip, Event, Mode, ModePoint, Notice, Peak, Summary
+from runtime.store.records import (
+    Alarm,
+    Channel,
+    Clip,
+    Event,
+    Mode,
+    ModePoint,
+    Notice,
+    Peak,
+    SeriesBlock,
+    Summary,
+)
 from runtime.vibration.alarms import OpenAlarm
 from runtime.vibration.baseline import Baseline
 
@@ -86,6 +97,26 @@ class StoreReader:
                 wanted = (times >= from_s) & (times < to_s)
                 if wanted.any():
                     yield times[wanted], np.frombuffer(samples, "<f4")[wanted]
+
+    def blocks(self, from_s: float = -math.inf, to_s: float = math.inf) -> Iterator[SeriesBlock]:
+        """All samples with ``from_s`` <= time < ``to_s``, block by block with their channels, in order of time."""
+        found = self._rows(
+            "SELECT id FROM block WHERE end_s >= ? AND start_s < ? ORDER BY start_s, id", from_s, to_s
+        )
+        for (block,) in found:
+            rows = self._rows(
+                f"SELECT start_s, offsets_s, block_values.samples, {_CHANNEL_COLUMNS} FROM block "
+                "JOIN block_values ON block = block.id JOIN channel ON channel = channel.id WHERE block.id = ? "
+                "ORDER BY channel.id",
+                block,
+            )
+            if not rows:  # retention was here meanwhile
+                continue
+            times = rows[0][0] + np.frombuffer(rows[0][1], "<f8")
+            wanted = (times >= from_s) & (times < to_s)
+            if wanted.any():
+                values = np.stack([np.frombuffer(row[2], "<f4")[wanted] for row in rows])
+                yield SeriesBlock(tuple(Channel(*row[3:]) for row in rows), times[wanted], values)
 
     def summaries(
         self, channel: Channel, period_s: int, from_s: float = -math.inf, to_s: float = math.inf

@@ -1,0 +1,43 @@
+"""Result files that are whole or not there: written under a temporary name, flushed, and only then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from runtime.errors import OutputFault
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to be filled, which replaces ``path`` at the end; after any exception nothing is left of it.
+
+    Raises:
+        OutputFault: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise cannot_be_written(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):  # a disk that went away takes the file with it
+            partial.unlink(missing_ok=True)
+
+
+def cannot_be_written(path: Path, error: OSError) -> OutputFault:
+    """What the system says, as a fault with its remedy."""
+    if error.errno == errno.ENOSPC:
+        return OutputFault(f"{path}: the disk is full", remedy="free some space, or name another directory")
+    reason = (error.strerror or str(error)).lower()
+    return OutputFault(
+        f"{path}: cannot be written ({reason})", remedy="name a directory that you may write to"
+    )

@@ -1,0 +1,175 @@
+"""What is in a store, for other programs: CSV, UFF dataset 58, and SEP-005 dictionaries."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtime.outputs.files import whole_file
+from runtime.outputs.signals import Signal, even_interval, even_segments, sep005, write_uff
+from runtime.store.reader import StoreReader
+from runtime.store.records import Channel, SeriesBlock
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export holds."""
+
+    samples: int
+    """Rows of the series."""
+    signals: int
+    """Pieces without a gap in the UFF file."""
+    files: tuple[Path, ...]
+
+
+def export(
+    reader: StoreReader, directory: Path, from_s: float = -math.inf, to_s: float = math.inf
+) -> Exported:
+    """Write all that was stored at ``from_s`` <= time < ``to_s`` (Unix time) into a directory.
+
+    series.csv as measured, series.uff on an even grid, and peaks, modes, alarms, events and clips as CSV.
+
+    Raises:
+        OutputFault: a file cannot be written.
+        StoreFault: the store cannot be read.
+    """
+    tables: dict[str, Iterable[Any]] = {
+        "peaks": reader.peaks(from_s, to_s),
+        "modes": reader.modes(from_s, to_s),
+        "alarms": reader.alarms(from_s, to_s),
+        "events": reader.events(from_s, to_s),
+        "clips": reader.clips(),
+    }
+    samples = write_series_csv(directory / "series.csv", reader, from_s, to_s)
+    count = write_uff(directory / "series.uff", signals(reader, from_s, to_s))
+    written = [directory / "series.csv", directory / "series.uff"]
+    for name, records in tables.items():
+        rows = list(records)
+        if rows:
+            written.append(directory / f"{name}.csv")
+            write_records_csv(written[-1], rows)
+    return Exported(samples, count, tuple(written))
+
+
+def export_sep005(
+    reader: StoreReader, from_s: float = -math.inf, to_s: float = math.inf
+) -> list[dict[str, Any]]:
+    """The series as SEP-005 dictionaries, one for each piece without a gap.
+
+    Raises:
+        StoreFault: the store cannot be read.
+    """
+    return sep005(signals(reader, from_s, to_s))
+
+
+def signals(
+    reader: StoreReader, from_s: float = -math.inf, to_s: float = math.inf, *, in_mm: bool = True
+) -> Iterator[Signal]:
+    """The series as even signals without gaps, one channel after the other, in memory for one channel.
+
+    Regions are the nodes of UFF, numbered from 1 in the order in which they were first stored. Displacements
+    are given in mm where their scale is known, unless ``in_mm`` is false.
+
+    Raises:
+        StoreFault: the store cannot be read.
+    """
+    channels = reader.channels()
+    nodes = {
+        region: number for number, region in enumerate(dict.fromkeys(c.region for c in channels), start=1)
+    }
+    for channel in channels:
+        parts = list(reader.series(channel, from_s, to_s))
+        if sum(len(times) for times, _ in parts) < 2:
+            continue
+        times, values = (np.concatenate(each) for each in zip(*parts, strict=True))
+        scale = channel.mm_per_px if in_mm and channel.unit == "px" else None
+        interval_s = even_interval(times)
+        if interval_s == 0:  # the same moment again and again, from a clock that was set back
+            continue
+        for start_s, samples in even_segments(times, values, interval_s):
+            yield Signal(
+                place=channel.region,
+                axis=channel.axis,
+                unit="mm" if scale else channel.unit,
+                rate_hz=1 / interval_s,
+                values=samples * scale if scale else samples,
+                start_unix_s=start_s,
+                node=nodes[channel.region],
+                quantity=channel.quantity,
+            )
+
+
+def write_series_csv(
+    path: Path, reader: StoreReader, from_s: float = -math.inf, to_s: float = math.inf
+) -> int:
+    """Write samples as they were measured, a row a time, in the memory of one block; returns the rows.
+
+    Columns: Unix time in s, the same in UTC, and each channel in its own unit, empty where it is unknown.
+
+    Raises:
+        OutputFault: the file cannot be written.
+        StoreFault: the store cannot be read.
+    """
+    channels = reader.channels()
+    columns = {channel: number for number, channel in enumerate(channels)}
+    count = 0
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        table = csv.writer(text)
+        table.writerow(["time_unix_s", "time_utc", *(_heading(channel) for channel in channels)])
+        for block in reader.blocks(from_s, to_s):
+            table.writerows(_rows(block, columns))
+            count += len(block.times_s)
+        text.detach()
+    return count
+
+
+def write_records_csv(path: Path, records: list[Any]) -> None:
+    """Write records of one kind (`runtime.store.records`) as a table; what is nested becomes columns or JSON.
+
+    Raises:
+        OutputFault: the file cannot be written.
+    """
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        table = csv.writer(text)
+        rows = [_flat(record) for record in records]
+        table.writerow(rows[0])
+        table.writerows(row.values() for row in rows)
+        text.detach()
+
+
+def _rows(block: SeriesBlock, columns: dict[Channel, int]) -> Iterator[list[str]]:
+    for number, time_s in enumerate(block.times_s):
+        row = [""] * len(columns)
+        for channel, value in zip(block.channels, block.values[:, number], strict=True):
+            row[columns[channel]] = "" if np.isnan(value) else f"{value:.7g}"
+        utc = datetime.fromtimestamp(time_s, timezone.utc).isoformat(timespec="microseconds")
+        yield [f"{time_s:.6f}", utc, *row]
+
+
+def _heading(channel: Channel) -> str:
+    scale = f", {channel.mm_per_px:g} mm/px" if channel.mm_per_px else ""
+    return f"{channel.name} {channel.quantity} ({channel.unit}{scale})"
+
+
+def _flat(record: Any) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, Channel):
+            flat |= {f"channel_{name}": each for name, each in asdict(value).items()}
+        elif isinstance(value, tuple):
+            flat[field.name] = json.dumps([asdict(each) for each in value])
+        else:
+            flat[field.name] = value
+    return flat

@@ -1,0 +1,116 @@
+"""Exports of a store: what other programs read is what was stored."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyuff
+from sdypy_sep005.sep005 import assert_sep005
+
+from runtime.errors import OutputFault
+from runtime.store.export import export, export_sep005, signals
+from runtime.store.reader import StoreReader
+from runtime.store.records import Channel, Event, Mode, ModePoint, Peak, SeriesBlock
+from runtime.store.store import Store
+from runtime.vibration.alarms import AlarmEdge
+
+T0 = 1_793_000_000.0
+X, Y = Channel("midspan", "x", mm_per_px=0.5), Channel("midspan", "y", mm_per_px=0.5)
+PIER, HEAT = Channel("pier", "x"), Channel("device", "", "temperature", "degC")
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> StoreReader:
+    """Ten blocks of 10 s at 32 Hz of two regions, with 6 s missing after the fifth, and a temperature a block."""
+    values = np.random.default_rng(0).standard_normal((3, 3200)).astype(np.float32)
+    values[2, 100] = np.nan
+    with Store(tmp_path / "s.db") as store:
+        for number in range(10):
+            part = slice(320 * number, 320 * (number + 1))
+            start_s = T0 + 10 * number + (6 if number > 4 else 0)
+            store.write([SeriesBlock((X, Y, PIER), start_s + np.arange(320) / 32, values[:, part])])
+            store.write([SeriesBlock((HEAT,), np.array([start_s]), np.array([[20.5]], np.float32))])
+        store.write([Peak(T0 + 50, X, 2.5, 0.01, 0.3), Event("e1", T0 + 1, "by hand")])
+        store.write([Mode(T0 + 50, "mode 1", 2.5, shape=(ModePoint("midspan", "x", 1.0, 0.0),))])
+        store.write([AlarmEdge("deck", "midspan", "rms", "raised", T0 + 5, T0, 1.5, 1.0, "px")])
+    opened = StoreReader(tmp_path / "s.db")
+    opened.values = values  # type: ignore[attr-defined]
+    return opened
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_holds_every_sample_as_it_was_measured(reader: StoreReader, tmp_path: Path) -> None:
+    done = export(reader, tmp_path)
+    assert done.samples == 3210
+    rows = [row for row in rows_of(tmp_path / "series.csv") if row["midspan x displacement (px, 0.5 mm/px)"]]
+    values = reader.values  # type: ignore[attr-defined]
+    for column, expected in zip(
+        ("midspan x displacement (px, 0.5 mm/px)", "pier x displacement (px)"), values[[0, 2]], strict=True
+    ):
+        found = [float(row[column] or "nan") for row in rows]
+        assert found == pytest.approx(expected, rel=1e-6, nan_ok=True)
+    assert rows[0]["time_unix_s"] == "1793000000.000000"
+    assert rows[0]["time_utc"] == "2026-10-26T07:33:20.000000+00:00"
+    heat = [row["device temperature (degC)"] for row in rows_of(tmp_path / "series.csv")]
+    assert [value for value in heat if value] == ["20.5"] * 10
+
+
+def test_uff_holds_displacements_in_mm_cut_at_the_gap(reader: StoreReader, tmp_path: Path) -> None:
+    done = export(reader, tmp_path)
+    sets = pyuff.UFF(str(tmp_path / "series.uff")).read_sets()
+    values = reader.values  # type: ignore[attr-defined]
+    found = [(each["rsp_ent_name"], each["rsp_dir"], each["rsp_node"], len(each["data"])) for each in sets]
+    assert found == [
+        ("midspan", 1, 1, 1600), ("midspan", 1, 1, 1600), ("midspan", -2, 1, 1600), ("midspan", -2, 1, 1600),
+        ("pier", 1, 2, 100), ("pier", 1, 2, 1499), ("pier", 1, 2, 1600), ("device", 0, 3, 5), ("device", 0, 3, 5),
+    ]  # fmt: skip
+    assert done.signals == 9
+    assert sets[0]["data"] == pytest.approx(0.5 * values[0, :1600], rel=1e-6)
+    assert [each["ordinate_axis_units_lab"] for each in sets[:5:4]] == ["mm", "px"]
+    assert sets[1]["id4"].startswith("2026-10-26T07:34:16")
+
+
+def test_sep005_is_accepted_by_its_checker(reader: StoreReader) -> None:
+    channels = export_sep005(reader, T0, T0 + 20)
+    assert_sep005(channels)
+    assert [(each["name"], len(each["data"])) for each in channels[:2]] == [
+        ("midspan x", 640),
+        ("midspan y", 640),
+    ]
+    assert channels[0]["fs"] == 32.0
+
+
+def test_pixels_are_kept_where_they_are_asked_for(reader: StoreReader) -> None:
+    assert {signal.unit for signal in signals(reader, in_mm=False)} == {"px", "degC"}
+
+
+def test_tables_of_what_was_found(reader: StoreReader, tmp_path: Path) -> None:
+    done = export(reader, tmp_path)
+    assert [path.name for path in done.files] == [
+        "series.csv", "series.uff", "peaks.csv", "modes.csv", "alarms.csv", "events.csv",
+    ]  # fmt: skip
+    (peak,) = rows_of(tmp_path / "peaks.csv")
+    assert (peak["frequency_hz"], peak["channel_region"], peak["channel_axis"]) == ("2.5", "midspan", "x")
+    (mode,) = rows_of(tmp_path / "modes.csv")
+    assert json.loads(mode["shape"]) == [{"region": "midspan", "axis": "x", "real": 1.0, "imaginary": 0.0}]
+    (alarm,) = rows_of(tmp_path / "alarms.csv")
+    assert (alarm["name"], alarm["cleared_s"]) == ("deck", "")
+
+
+def test_a_time_without_samples_is_an_empty_table(reader: StoreReader, tmp_path: Path) -> None:
+    done = export(reader, tmp_path, 0.0, 1.0)
+    assert (done.samples, done.signals) == (0, 0)
+    assert rows_of(tmp_path / "series.csv") == []
+
+
+def test_a_directory_that_is_not_there_is_told(reader: StoreReader, tmp_path: Path) -> None:
+    with pytest.raises(OutputFault, match="cannot be written"):
+        export(reader, tmp_path / "none")
