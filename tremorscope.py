@@ -22,6 +22,7 @@ COMMANDS = {
     "train": _Entry("model.commands", "train", "Train a network from a recipe (resumes by itself)."),
     "evaluate": _Entry("export.commands", "evaluate", "Judge weights or a bundle on the field's protocols."),
     "export": _Entry("export.commands", "export", "Turn weights into a bundle of ONNX step graphs."),
+    "build": _Entry("runtime.commands", "build", "Build TensorRT engines from a bundle, on the device."),
     "cost": _Entry("export.commands", "cost", "Compare networks: operations, parameters, time, memory."),
 }
 

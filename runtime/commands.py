@@ -99,3 +99,62 @@ def demo(**options: Any) -> None:
         report = run_demo(DemoJob(**options), progress)
     for line in report.lines():
         click.echo(line)
+
+
+def _frame_size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> Any:
+    if text is None:
+        return None
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
+        raise click.BadParameter(f"{text} is no size of at least 16x16, such as 1920x1080")
+    from runtime.engines.bundle import FrameSize
+
+    return FrameSize(width_px=int(width), height_px=int(height))
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--size",
+    callback=_frame_size,
+    metavar="WxH",
+    help="Size of the frames; needed where the bundle takes any.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["tensorrt", "tensorrt-rtx"]),
+    default="tensorrt",
+    show_default=True,
+    help="TensorRT for a Jetson or a server, TensorRT for RTX for a workstation with an RTX GPU.",
+)
+@click.option(
+    "--workspace-mib",
+    type=click.IntRange(min=1),
+    help="Scratch memory for the builder.  [default: half of what is free, to 4096]",
+)
+@click.option(
+    "--timing-cache",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What earlier builds on this device timed; read and added to.  [default: beside the engines]",
+)
+@click.option("--dla", "dla_core", type=click.IntRange(min=0), metavar="CORE", help="Use a DLA core, from 0.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory of the engines.  [default: engines, within the bundle]",
+)
+@click.option("--rebuild", is_flag=True, help="Replace engines that are there, whether they fit or not.")
+def build(**options: Any) -> None:
+    """Build TensorRT engines from BUNDLE, a directory or the name of a shipped one, on the device that runs them."""
+    from runtime.engines.build_job import BuildJob, build_bundle
+    from runtime.interruption import orderly_stop
+    from runtime.progress import progress_bar
+
+    with orderly_stop(), progress_bar("build", "%") as progress:
+        reports = list(build_bundle(BuildJob(**options), progress))
+    for report in reports:
+        for line in report.lines():
+            click.echo(line)

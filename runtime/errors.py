@@ -25,7 +25,7 @@ class BundleFault(Fault):
 
 
 class EngineFault(Fault):
-    """An engine that was loaded cannot carry out a step."""
+    """An engine cannot be built or loaded, or cannot carry out a step."""
 
 
 class OptionFault(Fault):

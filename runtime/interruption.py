@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -37,3 +38,27 @@ def orderly_stop() -> Iterator[None]:
         if not stopped:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def stop_put_off() -> Iterator[Callable[[], bool]]:
+    """Put SIGINT, SIGTERM and SIGHUP off until the block has ended; what is yielded tells whether one came.
+
+    For calls into libraries that call back: an exception raised within a callback would go through their code.
+    Off the main thread, where no signal arrives, it does nothing.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, lambda received, _frame: came.append(received))
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

@@ -22,7 +22,7 @@ ALLOWED = {
 
 RUNTIME_DEPENDENCIES = {
     "av", "click", "matplotlib", "numpy", "onnxruntime", "pydantic", "pyuff", "scipy", "tqdm", "yaml",
-    "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt",
+    "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
 }  # fmt: skip
 """Third-party packages that the runtime may import at all; the second line only where they are at hand."""
 
@@ -31,7 +31,17 @@ DOORS = {
     "onnxruntime": {"runtime/engines/onnx_runtime.py"},
 }
 """Where the runtime may import a library; one not named here has one door wherever that is."""
-HARDWARE = {"av", "cuda", "gi", "jtop", "onnxruntime", "pycuda", "tensorrt"}
+HARDWARE = {
+    "av",
+    "cuda",
+    "gi",
+    "jtop",
+    "onnxruntime",
+    "pycuda",
+    "tensorrt",
+    "tensorrt_rtx",
+    "tensorrt_rtx_bindings",
+}
 
 
 def modules(package: str) -> list[Path]:

@@ -1,0 +1,215 @@
+"""The job of ``tremorscope build``: every step graph of a bundle into an engine for this device."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, Graph, open_bundle
+from runtime.engines.device import Device, read_device
+from runtime.engines.engine_file import (
+    EnginePaths,
+    Settings,
+    Sidecar,
+    Source,
+    check_engine,
+    describe_builder,
+    engine_paths,
+    write_engine,
+    write_whole,
+)
+from runtime.engines.tensorrt_build import build_engine
+from runtime.engines.tensorrt_library import Library, load_library
+from runtime.engines.tensorrt_plan import Plan, Request, Target, fit_workspace, plan_build
+from runtime.engines.tensorrt_progress import Progress
+from runtime.engines.tensorrt_shapes import InputShape, Shape, input_shape
+from runtime.errors import BundleFault, OptionFault
+
+_CELL_PX = 4
+"""Side of a cell of the representation where the bundle's architecture states none."""
+
+
+@dataclass(frozen=True)
+class BuildJob:
+    """What to build, for which frames, and how."""
+
+    bundle: Path
+    """Directory of a bundle, or the name of one that is shipped."""
+    size: FrameSize | None = None
+    """Of the frames; None takes the one that the bundle is for."""
+    target: Target = "tensorrt"
+    workspace_mib: int | None = None
+    """Scratch memory for the builder; None fits it to what is free."""
+    timing_cache: Path | None = None
+    """None keeps one beside the engines."""
+    dla_core: int | None = None
+    output: Path | None = None
+    """Directory of the engines; None takes ``engines`` within the bundle."""
+    rebuild: bool = False
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """What became of one graph."""
+
+    paths: EnginePaths
+    sidecar: Sidecar
+    built: bool
+    """False where an engine that fits was there already."""
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The report for a person."""
+        source, builder = self.sidecar.source, self.sidecar.builder
+        size = f"{source.frame_size.width_px}x{source.frame_size.height_px}"
+        how = f"in {self.sidecar.build_s:.1f} s" if self.built else f"already, on {self.sidecar.built_utc}"
+        return [
+            f"graph          {source.graph} of {source.network}, {source.precision.upper()}, {size} px",
+            f"built          {how}, {self.sidecar.engine_bytes / 1e6:.1f} MB, {builder.target} {builder.version}",
+            *(f"note           {note}" for note in self.notes),
+            f"engine         {self.paths.engine}",
+        ]
+
+
+def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
+    """Build an engine of every graph in a bundle; one that is there and fits is left as it is.
+
+    Args:
+        job: what to build.
+        progress: told the per cent of the graph at hand.
+
+    Yields:
+        What became of each graph, as soon as it is done.
+
+    Raises:
+        OptionFault: the size is missing or not the bundle's, or DLA or workspace cannot be had.
+        BundleFault: the bundle is damaged, or TensorRT does not take its graphs.
+        EngineFault: TensorRT is missing or not supported, finds no engine, an engine is there that does not fit,
+            or the engine cannot be written.
+    """
+    bundle = open_bundle(_find_bundle(job.bundle))
+    size = _frame_size(bundle, job.size)
+    library = load_library(job.target)
+    device, free_bytes = read_device()
+    for name, graph in bundle.manifest.graphs.items():
+        source = Source(
+            network=bundle.manifest.network,
+            graph=name,
+            graph_sha256=graph.sha256,
+            precision=bundle.manifest.precision,
+            frame_size=size,
+        )
+        paths = engine_paths(job.output or bundle.directory / "engines", job.target, name, size, job.dla_core)
+        if not job.rebuild and (paths.engine.exists() or paths.sidecar.exists()):
+            here = describe_builder(job.target, library.release, device)
+            sidecar, notes = check_engine(paths, source, here)
+            yield EngineReport(paths, sidecar, False, notes)
+            continue
+        request = Request(
+            target=job.target,
+            version=library.version,
+            precision=bundle.manifest.precision,
+            opset=graph.opset,
+            workspace_bytes=fit_workspace(free_bytes, job.workspace_mib),
+            dla_core=job.dla_core,
+        )
+        yield _build(job, bundle, graph, source, paths, library, device, plan_build(request), progress)
+
+
+def _build(
+    job: BuildJob,
+    bundle: Bundle,
+    graph: Graph,
+    source: Source,
+    paths: EnginePaths,
+    library: Library,
+    device: Device,
+    plan: Plan,
+    progress: Progress,
+) -> EngineReport:
+    cell_px = _cell_px(bundle)
+
+    def shape_of(name: str, shape: Shape) -> InputShape:
+        return input_shape(name, shape, source.frame_size, cell_px)
+
+    cache_path = job.timing_cache or paths.timing_cache
+    start_s = time.monotonic()
+    built = build_engine(
+        library,
+        (bundle.directory / graph.file).read_bytes(),
+        plan,
+        shape_of,
+        timing_cache=_read_timing_cache(cache_path),
+        progress=progress,
+    )
+    sidecar = Sidecar(
+        source=source,
+        builder=describe_builder(job.target, library.release, device),
+        settings=Settings(
+            rule=plan.rule,
+            network_flags=plan.network_flags,
+            builder_flags=plan.builder_flags,
+            cleared_flags=plan.cleared_flags,
+            workspace_bytes=dict(plan.pool_limits)["WORKSPACE"],
+            dla_core=plan.dla_core,
+        ),
+        engine_bytes=len(built.engine),
+        engine_sha256=hashlib.sha256(built.engine).hexdigest(),
+        built_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        build_s=round(time.monotonic() - start_s, 1),
+        tremorscope=importlib.metadata.version("tremorscope"),
+    ).sealed()
+    write_engine(paths, built.engine, sidecar)
+    if built.timing_cache:
+        write_whole(cache_path, built.timing_cache)
+    return EngineReport(paths, sidecar, True, plan.notes)
+
+
+def _cell_px(bundle: Bundle) -> int:
+    stride = bundle.manifest.architecture.get("encoder_stride", _CELL_PX)
+    if not isinstance(stride, int) or stride < 1:
+        raise BundleFault(
+            f"{bundle.directory}: its manifest states an encoder stride of {stride!r}",
+            remedy="export the bundle again",
+        )
+    return stride
+
+
+def _read_timing_cache(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise OptionFault(
+            f"{path}: cannot be read as a timing cache ({(error.strerror or '').lower()})",
+            remedy="name a file with --timing-cache, which need not be there yet",
+        ) from None
+
+
+def _find_bundle(named: Path) -> Path:
+    shipped = SHIPPED_BUNDLES / named
+    return shipped if len(named.parts) == 1 and not named.exists() and shipped.is_dir() else named
+
+
+def _frame_size(bundle: Bundle, asked: FrameSize | None) -> FrameSize:
+    made_for = bundle.manifest.frame_size
+    if made_for is None:
+        if asked is None:
+            raise OptionFault(
+                f"{bundle.directory}: the bundle is for any size, and an engine is for one",
+                remedy="name it, e.g. --size 1920x1080",
+            )
+        return asked
+    if asked is not None and asked != made_for:
+        raise OptionFault(
+            f"--size {asked.width_px}x{asked.height_px}: the bundle is for "
+            f"{made_for.width_px}x{made_for.height_px} px",
+            remedy="leave --size out, or use a bundle for any size",
+        )
+    return made_for

@@ -1,0 +1,136 @@
+"""What an engine is bound to: the GPU, its driver, the L4T release, the power mode; and the memory that is free.
+
+The GPU is asked through the driver's own library, which is there wherever a GPU is, so that building needs
+nothing else. Facts that a machine does not have are None.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+CUDA_DRIVER = "libcuda.so.1"
+
+# CUdevice_attribute of the CUDA driver API.
+_INTEGRATED, _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 18, 75, 76
+
+
+@dataclass(frozen=True)
+class Device:
+    """The machine that builds or runs an engine."""
+
+    machine: str
+    """Architecture, e.g. ``aarch64``."""
+    gpu: str | None
+    """Name of the GPU, e.g. ``Orin``."""
+    compute_capability: str | None
+    """Of the GPU, e.g. ``8.7``, also written SM 87."""
+    cuda: str | None
+    """The CUDA version of the driver, e.g. ``12.6``."""
+    l4t: str | None
+    """Release of Jetson Linux, e.g. ``36.4.3``; None where there is none."""
+    power_mode: str | None
+    """Number of the power mode that ``nvpmodel`` set."""
+
+
+@dataclass(frozen=True)
+class _Gpu:
+    name: str
+    compute_capability: str
+    cuda: str
+    free_bytes: int | None
+    """None where the GPU shares the system's memory."""
+
+
+def read_device(root: Path = Path("/"), cuda_driver: str = CUDA_DRIVER) -> tuple[Device, int]:
+    """The machine, and the bytes of memory that an engine could have.
+
+    Args:
+        root: where the system's files are.
+        cuda_driver: the driver's library.
+    """
+    gpu = _read_gpu(cuda_driver)
+    device = Device(
+        machine=platform.machine(),
+        gpu=gpu.name if gpu else None,
+        compute_capability=gpu.compute_capability if gpu else None,
+        cuda=gpu.cuda if gpu else None,
+        l4t=_l4t_release(_text(root / "etc/nv_tegra_release")),
+        power_mode=_power_mode(_text(root / "var/lib/nvpmodel/status")),
+    )
+    if gpu is not None and gpu.free_bytes is not None:
+        return device, gpu.free_bytes
+    return device, _available_bytes(_text(root / "proc/meminfo"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _l4t_release(text: str) -> str | None:
+    """From ``# R36 (release), REVISION: 4.3, GCID: ...``."""
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", text)
+    return f"{found[1]}.{found[2]}" if found else None
+
+
+def _power_mode(text: str) -> str | None:
+    """From ``pmode:0002 ...``."""
+    found = re.search(r"pmode:(\d+)", text)
+    return str(int(found[1])) if found else None
+
+
+def _available_bytes(text: str) -> int:
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def _read_gpu(cuda_driver: str) -> _Gpu | None:
+    """The first GPU; None where there is no driver or no GPU."""
+    try:
+        cuda = ctypes.CDLL(cuda_driver)
+    except OSError:
+        return None
+    device, version = ctypes.c_int(), ctypes.c_int()
+    name = ctypes.create_string_buffer(256)
+    if (
+        cuda.cuInit(0)
+        or cuda.cuDeviceGet(ctypes.byref(device), 0)
+        or cuda.cuDeviceGetName(name, len(name), device)
+        or cuda.cuDriverGetVersion(ctypes.byref(version))
+    ):
+        return None
+    major, minor, integrated = (
+        _attribute(cuda, device, which) for which in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR, _INTEGRATED)
+    )
+    return _Gpu(
+        name=name.value.decode("utf-8", "replace"),
+        compute_capability=f"{major}.{minor}",
+        cuda=f"{version.value // 1000}.{version.value % 1000 // 10}",
+        free_bytes=None if integrated else _free_on_gpu(cuda, device),
+    )
+
+
+def _attribute(cuda: ctypes.CDLL, device: ctypes.c_int, which: int) -> int:
+    value = ctypes.c_int()
+    cuda.cuDeviceGetAttribute(ctypes.byref(value), which, device)
+    return value.value
+
+
+def _free_on_gpu(cuda: ctypes.CDLL, device: ctypes.c_int) -> int:
+    """Bytes free on a GPU with memory of its own; 0 where it would not tell."""
+    context, free, total = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
+    if cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
+        return 0
+    try:
+        cuda.cuCtxPushCurrent_v2(context)
+        cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+        cuda.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+    finally:
+        cuda.cuDevicePrimaryCtxRelease_v2(device)
+    return free.value
