@@ -5,17 +5,29 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import onnx
 import torch
 
-from export.check import Comparison, compare
+from export.band_graph import band_graph
+from export.check import Comparison, compare, compare_band
 from export.errors import ExportFault
 from export.step_graph import OPSET, pairwise_graph
-from model.networks import CONFIGS, Network, build_network, describe
+from model.networks import CONFIGS, Network, RealtimeNetwork, build_network, describe
 from model.weights import find_weights, load_weights
-from runtime.engines.bundle import MANIFEST_NAME, AmplificationRange, FrameSize, Graph, Manifest
+from runtime.engines.bundle import (
+    MANIFEST_NAME,
+    AmplificationRange,
+    FrameSize,
+    Graph,
+    GraphName,
+    Manifest,
+    Representation,
+)
 
 _ODD_SIZE_PX = (161, 119)
 _EVEN_SIZE_PX = (192, 128)
@@ -97,16 +109,21 @@ def write_bundle(
 
 
 def _fill(source: Source, size: FrameSize | None, directory: Path) -> list[Comparison]:
-    path = directory / "pairwise.onnx"
-    content = pairwise_graph(source.network, size).SerializeToString()
-    path.write_bytes(content)
     amplifications = (1.0, min(20.0, source.amplification.maximum), source.amplification.maximum)
-    if size is None:
-        comparisons = compare(path, source.network, *_EVEN_SIZE_PX, amplifications)
-        comparisons += compare(path, source.network, *_ODD_SIZE_PX, amplifications)
-    else:
-        comparisons = compare(path, source.network, size.width_px, size.height_px, amplifications)
-        comparisons += _compare_at_odd_size(source, directory, amplifications)
+    exporters = _exporters(source.network)
+    graphs: dict[GraphName, Graph] = {}
+    comparisons: list[Comparison] = []
+    for name, exporter in exporters.items():
+        path = directory / f"{name}.onnx"
+        content = exporter.graph(size).SerializeToString()
+        path.write_bytes(content)
+        graphs[name] = Graph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=OPSET)
+        if size is None:
+            comparisons += exporter.compare(path, *_EVEN_SIZE_PX, amplifications)
+            comparisons += exporter.compare(path, *_ODD_SIZE_PX, amplifications)
+        else:
+            comparisons += exporter.compare(path, size.width_px, size.height_px, amplifications)
+            comparisons += _compare_at_odd_size(exporter, directory, amplifications)
     manifest = Manifest(
         network=source.name,
         architecture=describe(source.network.config),
@@ -114,7 +131,8 @@ def _fill(source: Source, size: FrameSize | None, directory: Path) -> list[Compa
         weights_sha256=source.weights_sha256,
         frame_size=size,
         amplification=source.amplification,
-        graphs={"pairwise": Graph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=OPSET)},
+        graphs=graphs,
+        representation=_representation(source.network),
         checks={"onnxruntime_against_pytorch": [comparison.as_json() for comparison in comparisons]},
         versions={
             name: importlib.metadata.version(name) for name in ("tremorscope", "torch", "onnx", "onnxruntime")
@@ -124,14 +142,45 @@ def _fill(source: Source, size: FrameSize | None, directory: Path) -> list[Compa
     return comparisons
 
 
+class _Exporter(NamedTuple):
+    """How one of the step graphs is made, and compared with the network."""
+
+    graph: Callable[[FrameSize | None], onnx.ModelProto]
+    compare: Callable[[Path, int, int, tuple[float, ...]], list[Comparison]]
+
+
+def _exporters(network: Network) -> dict[GraphName, _Exporter]:
+    found: dict[GraphName, _Exporter] = {
+        "pairwise": _Exporter(
+            lambda size: pairwise_graph(network, size),
+            lambda path, width_px, height_px, amplifications: compare(
+                path, network, width_px, height_px, amplifications
+            ),
+        )
+    }
+    if isinstance(network, RealtimeNetwork):  # band mode needs a linear encoder
+        found["band"] = _Exporter(
+            lambda size: band_graph(network, size),
+            lambda path, width_px, height_px, amplifications: compare_band(
+                path, network, width_px, height_px, amplifications
+            ),
+        )
+    return found
+
+
+def _representation(network: Network) -> Representation | None:
+    if not isinstance(network, RealtimeNetwork):
+        return None
+    return Representation(channels=network.config.shape_channels, cell_px=network.config.encoder_stride)
+
+
 def _compare_at_odd_size(
-    source: Source, directory: Path, amplifications: tuple[float, ...]
+    exporter: _Exporter, directory: Path, amplifications: tuple[float, ...]
 ) -> list[Comparison]:
     """A graph of one size says nothing of others, so a second, odd-sized one is made, compared and removed."""
     width_px, height_px = _ODD_SIZE_PX
     path = directory / "odd.onnx"
-    odd = pairwise_graph(source.network, FrameSize(width_px=width_px, height_px=height_px))
-    path.write_bytes(odd.SerializeToString())
-    comparisons = compare(path, source.network, width_px, height_px, amplifications)
+    path.write_bytes(exporter.graph(FrameSize(width_px=width_px, height_px=height_px)).SerializeToString())
+    comparisons = exporter.compare(path, width_px, height_px, amplifications)
     path.unlink()
     return comparisons

@@ -34,16 +34,16 @@ def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) ->
 @click.option("--untrained", is_flag=True, help="Random weights, to time a network that has no weights yet.")
 @click.option("--overwrite", is_flag=True, help="Replace the bundle if it exists.")
 def export(model: str, size: FrameSize | None, directory: Path, untrained: bool, overwrite: bool) -> None:
-    """Export a network as a bundle: an ONNX step graph and its manifest, checked against PyTorch."""
+    """Export a network as a bundle: ONNX step graphs and their manifest, checked against PyTorch."""
     from export.bundle import trained_source, untrained_source, write_bundle
 
     source = untrained_source(model) if untrained else trained_source(model)
     comparisons = write_bundle(source, size, directory, overwrite)
     click.echo("ONNX Runtime against PyTorch:")
-    click.echo("       size  amplification  worst difference  values that differ")
+    click.echo("graph            size  amplification  worst difference  values that differ")
     for found in comparisons:
         click.echo(
-            f"{f'{found.width_px}x{found.height_px}':>11}  {found.amplification:13g}  "
+            f"{found.graph:<9} {f'{found.width_px}x{found.height_px}':>11}  {found.amplification:13g}  "
             f"{found.worst_grey_levels:4d} grey levels  {found.differing_share:18.4%}"
         )
     click.echo(f"bundle: {directory}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import onnx
 import torch
@@ -44,26 +46,50 @@ def pairwise_graph(network: Network, size: FrameSize | None) -> onnx.ModelProto:
     height, width = (size.height_px, size.width_px) if size else _TRACING_SIZE_PX
     frame = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     any_size = {1: torch.export.Dim("height", min=16), 2: torch.export.Dim("width", min=16)}
+    graph = trace(
+        PairwiseStep(network),
+        {"frame": frame, "reference": torch.zeros_like(frame), "amplification": torch.ones(1)},
+        ("magnified",),
+        None if size else (any_size, any_size, None),
+    )
+    # The frame's own size, which the exporter may have left as a formula of roundings up and down.
+    graph.graph.output[0].type.CopyFrom(graph.graph.input[0].type)
+    return restate(graph, OPSET)
+
+
+def trace(
+    step: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: tuple[str, ...],
+    dynamic_shapes: tuple[dict[int, Any] | None, ...] | None,
+    translations: Mapping[Any, Callable[..., Any]] | None = None,
+) -> onnx.ModelProto:
+    """A step as an ONNX graph of PyTorch's own opset; ``inputs`` are examples by name, in order."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         logging.getLogger("torch.onnx").setLevel(
             logging.ERROR
         )  # it misses torchvision, which nothing here needs
+        exported = torch.export.export(
+            step.eval(),
+            tuple(inputs.values()),
+            dynamic_shapes=dynamic_shapes,
+            # What the exporter cannot prove of roundings up and down, the check at other sizes does.
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
         program = torch.onnx.export(
-            PairwiseStep(network).eval(),
-            (frame, torch.zeros_like(frame), torch.ones(1)),
+            exported,
             dynamo=True,
             verbose=False,
             opset_version=_NATIVE_OPSET,
-            input_names=["frame", "reference", "amplification"],
-            output_names=["magnified"],
-            dynamic_shapes=None if size else (any_size, any_size, None),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=dynamic_shapes,
+            custom_translation_table=dict(translations or {}),
         )
     assert program is not None
-    graph = program.model_proto
-    # The frame's own size, which the exporter may have left as a formula of roundings up and down.
-    graph.graph.output[0].type.CopyFrom(graph.graph.input[0].type)
-    return restate(graph, OPSET)
+    graph: onnx.ModelProto = program.model_proto
+    return graph
 
 
 def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
@@ -72,7 +98,10 @@ def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     ONNX's own converter refuses every Pad and Resize between 18 and 17, also those that mean the same in both.
     What differs is removed here where it says nothing: empty inputs and attributes at their defaults.
     """
+    constants = {tensor.name: tensor for tensor in graph.graph.initializer}
     for node in graph.graph.node:
+        if node.op_type == "ReduceMean":
+            _restate_reduction(node, constants)
         if node.op_type == "Pad" and len(node.input) == 4 and not node.input[3]:
             del node.input[3:]
         if node.op_type == "Resize":
@@ -87,3 +116,13 @@ def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     graph.ir_version = min(graph.ir_version, 8)
     onnx.checker.check_model(graph, full_check=True)
     return graph
+
+
+def _restate_reduction(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> None:
+    """Since opset 18 the axes of a mean are an input; before, they were an attribute, as they are of no sum."""
+    axes = onnx.numpy_helper.to_array(constants[node.input[1]]).tolist()
+    del node.input[1:]
+    for attribute in list(node.attribute):
+        if attribute.name == "noop_with_empty_axes":
+            node.attribute.remove(attribute)
+    node.attribute.append(onnx.helper.make_attribute("axes", axes))

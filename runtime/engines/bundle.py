@@ -16,6 +16,9 @@ MANIFEST_NAME = "manifest.json"
 SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
 
 
+GraphName = Literal["pairwise", "band"]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,6 +45,14 @@ class AmplificationRange(_Strict):
     maximum: float
 
 
+class Representation(_Strict):
+    """Of the shape representation, on which band mode filters: the size of its state follows from it."""
+
+    channels: int = Field(ge=1)
+    cell_px: int = Field(ge=1)
+    """Pixels a cell along each axis; a last, partly filled cell counts."""
+
+
 class Manifest(_Strict):
     """Everything that a device must know of a bundle; stored as ``manifest.json``."""
 
@@ -58,7 +69,9 @@ class Manifest(_Strict):
     frame_size: FrameSize | None
     """The one size that the graphs take; None where they take any."""
     amplification: AmplificationRange
-    graphs: dict[Literal["pairwise"], Graph]
+    graphs: dict[GraphName, Graph]
+    representation: Representation | None = None
+    """Stated where there is a ``band`` graph."""
     checks: dict[str, Any] = Field(default_factory=dict)
     """What the export compared and found."""
     versions: dict[str, str] = Field(default_factory=dict)
@@ -71,7 +84,7 @@ class Bundle:
     directory: Path
     manifest: Manifest
 
-    def graph_path(self, mode_family: Literal["pairwise"]) -> Path:
+    def graph_path(self, mode_family: GraphName) -> Path:
         """Path of the graph of a mode family.
 
         Raises:
@@ -80,9 +93,24 @@ class Bundle:
         graph = self.manifest.graphs.get(mode_family)
         if graph is None:
             raise BundleFault(
-                f"{self.directory}: has no {mode_family} graph", remedy="export the bundle again"
+                f"{self.directory}: has no {mode_family} graph",
+                remedy="export the bundle again"
+                + (" from a network with a linear encoder (realtime)" if mode_family == "band" else ""),
             )
         return self.directory / graph.file
+
+    @property
+    def representation(self) -> Representation:
+        """Of the ``band`` graph.
+
+        Raises:
+            BundleFault: the manifest does not state it.
+        """
+        if self.manifest.representation is None:
+            raise BundleFault(
+                f"{self.directory}: its manifest states no representation", remedy="export the bundle again"
+            )
+        return self.manifest.representation
 
 
 def sha256_of(path: Path) -> str:

@@ -45,7 +45,7 @@ def test_a_bundle_says_what_it_is_and_what_was_checked(bundle: Path) -> None:
     checks = manifest.checks["onnxruntime_against_pytorch"]
     assert {(c["width_px"], c["height_px"]) for c in checks} == {(97, 61), (161, 119)}
     assert max(c["worst_grey_levels"] for c in checks) <= 1
-    assert sorted(path.name for path in bundle.iterdir()) == ["manifest.json", "pairwise.onnx"]
+    assert sorted(path.name for path in bundle.iterdir()) == ["band.onnx", "manifest.json", "pairwise.onnx"]
 
 
 def test_a_bundle_is_not_replaced_unasked(bundle: Path, weights: Path) -> None:
