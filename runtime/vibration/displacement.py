@@ -32,7 +32,7 @@ _SEARCH_PX = 16
 """How far the coarse search looks along x and y."""
 _SLOPED_SIDE_PX = 24
 """Sides of at least this length are solved for a slope of brightness along them."""
-_COARSEST_NOISE_FLOOR_PX = 0.25
+_COARSEST_NOISE_FLOOR_PX = 0.1
 """A direction in which one frame's noise alone would move the result by more than this is not measurable."""
 _ITERATIONS = 10
 _CONVERGED_PX = 0.002

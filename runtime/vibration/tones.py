@@ -12,6 +12,7 @@ from scipy import fft, optimize
 from runtime.errors import OptionFault
 
 Values = NDArray[np.float64]
+_SLOW_SAMPLES_A_CYCLE = 24
 _PADDING = 8
 """Zero padding of the first look, in lengths of the signal: its peak is then near enough for the fit."""
 
@@ -23,6 +24,16 @@ class Tone:
     frequency_hz: float
     amplitude: float
     phase_rad: float
+
+
+@dataclass(frozen=True)
+class SlowTone:
+    """A sinusoid of few cycles, with the standard uncertainties of frequency and amplitude."""
+
+    frequency_hz: float
+    frequency_sigma_hz: float
+    amplitude: float
+    amplitude_sigma: float
 
 
 def find_tones(time_s: ArrayLike, signal: ArrayLike, count: int) -> tuple[Tone, ...]:
@@ -61,6 +72,47 @@ def amplitudes_at(time_s: ArrayLike, signal: ArrayLike, frequencies_hz: ArrayLik
         times, np.asarray(signal, dtype=np.float64), np.asarray(frequencies_hz, dtype=np.float64)
     )
     return tuple(float(amplitude) for amplitude in np.hypot(found[1::2], found[2::2]))
+
+
+def fit_slow_tone(values: Values, rate_hz: float, frequency_hz: float) -> SlowTone:
+    """One tone of few cycles beside a straight drift, in evenly spaced values (N,), near a frequency.
+
+    In time, because so few cycles, their mirror image at negative frequencies and the drift share the same
+    bins of a spectrum.
+    """
+    block = max(1, int(rate_hz / frequency_hz / _SLOW_SAMPLES_A_CYCLE))
+    count = values.size // block
+    means = values[: count * block].reshape(count, block).mean(axis=1)
+    times: Values = (np.arange(count, dtype=np.float64) + 0.5) * (block / rate_hz)
+    length_s = count * block / rate_hz
+
+    def columns(candidate: float) -> Values:
+        drift = (times - times.mean()) / length_s
+        return np.column_stack([_model(times, np.array([candidate])), drift])
+
+    def rest(candidate: float) -> Values:
+        model = columns(candidate)
+        left: Values = means - model @ np.linalg.lstsq(model, means, rcond=None)[0]
+        return left
+
+    bounds = (max(0.6 / length_s, frequency_hz - 1 / length_s), frequency_hz + 1 / length_s)
+    search: Any = optimize.minimize_scalar(
+        lambda candidate: float((rest(candidate) ** 2).sum()), bounds=bounds, method="bounded",
+        options={"xatol": 1e-4 / length_s},
+    )  # fmt: skip
+    best, step = float(search.x), 1e-3 / length_s
+    model = columns(best)
+    weights = np.linalg.lstsq(model, means, rcond=None)[0]
+    slope = (columns(best + step) - columns(best - step)) @ weights / (2 * step)
+    amplitude = float(np.hypot(weights[1], weights[2]))
+    growing = model[:, 1:3] @ weights[1:3] / amplitude
+    turning = model[:, 1:3] @ (weights[[2, 1]] * (-1, 1)) / amplitude
+    jacobian = np.column_stack([slope, growing, turning, model[:, [0, 3]]])
+    # The rest beside slow motion is drift, of which neighbouring samples agree: four count a cycle.
+    independent = max(1.0, 4 * best * length_s - jacobian.shape[1])
+    variance = float((rest(best) ** 2).mean()) * count / independent
+    variances = np.diag(np.linalg.pinv(jacobian.T @ jacobian)) * variance
+    return SlowTone(best, float(np.sqrt(variances[0])), amplitude, float(np.sqrt(variances[1])))
 
 
 def _spectral_peak(times: Values, values: Values) -> float:

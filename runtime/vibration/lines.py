@@ -1,0 +1,163 @@
+"""Fits lines of a spectrum: steady or decaying sinusoids, in the few bins around them, whatever the length."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, optimize
+
+Values = NDArray[np.float64]
+Complex = NDArray[np.complexfloating[Any, Any]]
+
+_REACH_BINS = 6
+_HANN_CORRELATION = (1.0, -2 / 3, 1 / 6)
+"""Of white noise in neighbouring bins behind a Hann window."""
+_LARGEST_DECAY = 40.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sinusoid in a segment of T seconds: amplitude * exp(-decay t / T) at its start."""
+
+    place_bins: float
+    """Frequency times T."""
+    place_sigma_bins: float
+    decay: float
+    """Natural logarithm of how often it shrinks within the segment; 0 for a steady one."""
+    decay_sigma: float
+    amplitude: float
+    """Root of twice the mean square over the segment: of a steady sinusoid, its amplitude."""
+    amplitude_sigma: float
+
+
+@dataclass(frozen=True)
+class LineFit:
+    """Sinusoids that together explain some bins of a spectrum."""
+
+    lines: tuple[Line, ...]
+    explained: float
+    """Share of the power above the noise floor that they explain."""
+    left: float
+    """Power that they leave, over what noise alone would."""
+
+
+def fit_lines(
+    factors: Complex, floor: Values, places_bins: list[float], rate_hz: float, *, decaying: bool = False
+) -> LineFit:
+    """Fit sinusoids near given places to one Hann-windowed transform, by variable projection.
+
+    The transform of a sinusoid of complex frequency is known in closed form, so only its place (and decay) is
+    searched for; amplitude and phase follow linearly. Uncertainties are those of least squares under the
+    noise floor, or under what is left where that is more, with the correlation of neighbouring bins.
+
+    Args:
+        factors: the segment's transform, (F,), in the density scaling of `scipy.signal.stft`.
+        floor: one-sided noise density, (F,).
+        places_bins: where to start, in bins; well above 0 and below F.
+        rate_hz: sampling rate.
+        decaying: whether they may decay.
+    """
+    samples = 2 * (factors.size - 1)
+    low = max(1, math.floor(min(places_bins)) - _REACH_BINS)
+    high = min(factors.size - 2, math.ceil(max(places_bins)) + _REACH_BINS)
+    bins = np.arange(low, high + 1)
+    seen, noise = factors[low : high + 1], floor[low : high + 1] / 2
+    count = len(places_bins)
+
+    def columns(parameters: Values) -> Complex:
+        decays = parameters[count:] if decaying else np.zeros(count)
+        return np.stack(
+            [
+                _hann_line(bins - place, decay, samples)
+                for place, decay in zip(parameters, decays, strict=False)
+            ],
+            axis=1,
+        )
+
+    def residual(parameters: Values) -> Values:
+        model = columns(parameters)
+        rest = seen - model @ np.linalg.lstsq(model, seen, rcond=None)[0]
+        return np.concatenate([rest.real, rest.imag])
+
+    start = np.array(places_bins + [0.5] * count * decaying)
+    reach = np.array([1.0] * count + [_LARGEST_DECAY] * count * decaying)
+    lower = start - reach
+    lower[count:] = 0
+    scale = float(np.abs(seen).max())
+    found: Any = optimize.least_squares(
+        lambda p: residual(p) / scale,
+        start,
+        bounds=(lower, start + reach),
+        xtol=1e-10,
+        ftol=1e-12,
+        gtol=1e-12,
+    )
+    best: Values = found.x
+    model = columns(best)
+    weights = np.linalg.lstsq(model, seen, rcond=None)[0]
+    left = float((np.abs(seen - model @ weights) ** 2).sum())
+    total, of_noise = float((np.abs(seen) ** 2).sum()), float(noise.sum())
+    explained = 1 - max(left - of_noise, 0) / max(total - of_noise, 1e-300)
+    spread = max(of_noise, left) / bins.size
+    deviations = _deviations(columns, best, weights, spread)
+    decays = best[count:] if decaying else np.zeros(count)
+    # In the density scaling a transform is multiplied by 1 / sqrt(rate * sum of the squared window).
+    unit = 2 * math.sqrt(rate_hz * 3 / 8 * samples)
+    lines = tuple(
+        Line(
+            place_bins=float(best[k]),
+            place_sigma_bins=float(deviations[k]),
+            decay=float(decays[k]),
+            decay_sigma=float(deviations[count + k]) if decaying else 0.0,
+            amplitude=unit * abs(complex(weights[k])) * _mean_size(float(decays[k])),
+            amplitude_sigma=unit * float(deviations[-count + k]) * _mean_size(float(decays[k])),
+        )
+        for k in range(count)
+    )
+    return LineFit(lines, explained, left / max(of_noise, 1e-300))
+
+
+def _hann_line(offset_bins: Values, decay: float, samples: int) -> Complex:
+    """Hann-windowed transform of exp(-decay n / samples) of unit amplitude, at offsets from its frequency."""
+
+    def ramp(offset: Complex) -> Complex:
+        exponent = 2j * np.pi * offset
+        near = np.abs(exponent) < 1e-9
+        safe = np.where(near, 1.0, exponent)
+        geometric = (1 - np.exp(-safe)) / (1 - np.exp(-safe / samples))
+        return np.where(near, samples, geometric)
+
+    place = offset_bins - 1j * decay / (2 * np.pi)
+    line: Complex = 0.5 * ramp(place) - 0.25 * (ramp(place - 1) + ramp(place + 1))
+    return line
+
+
+def _mean_size(decay: float) -> float:
+    """Root of the mean square of exp(-decay t) from 0 to 1."""
+    return math.sqrt(-math.expm1(-2 * decay) / (2 * decay)) if decay > 1e-6 else 1.0
+
+
+def _deviations(columns: Any, best: Values, weights: Complex, spread: float) -> Values:
+    """Standard deviations of places, decays and the sizes of the weights; ``spread`` is the noise a bin."""
+    model = columns(best)
+    slopes = []
+    for number in range(best.size):
+        step = np.zeros(best.size)
+        step[number] = 1e-4
+        slopes.append((columns(best + step) - columns(best - step)) @ weights / 2e-4)
+    directions = weights / np.maximum(np.abs(weights), 1e-300)
+    jacobian = np.column_stack([*slopes, model * directions, 1j * model * directions])
+    bins = jacobian.shape[0]
+    first = np.zeros(bins)
+    first[: min(bins, 3)] = _HANN_CORRELATION[: min(bins, 3)]
+    correlated = linalg.toeplitz(first) * spread / 2
+    real = np.vstack([jacobian.real, jacobian.imag])
+    covariance = linalg.block_diag(correlated, correlated)
+    inverse = np.linalg.pinv(real)
+    variances = np.einsum("ij,jk,ik->i", inverse, covariance, inverse)
+    kept: Values = np.sqrt(variances[: best.size + weights.size])
+    return kept

@@ -1,0 +1,138 @@
+"""Fits a resonance that is shaken at random: natural frequency, damping and power from its spectrum."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, signal
+
+Values = NDArray[np.float64]
+
+_LAGS = 256
+_BROAD = 40.0
+"""Decay within a segment beyond which the window no longer widens the resonance."""
+_HANN_INFLATION = 1 + 2 * (4 / 9 + 1 / 36)
+"""How much less independent the bins behind a Hann window are than they are many."""
+
+
+@dataclass(frozen=True)
+class Resonance:
+    """One mode of vibration under random excitation, in a segment of T seconds."""
+
+    place_bins: float
+    """Natural frequency times T."""
+    place_sigma_bins: float
+    decay: float
+    """2 pi * damping ratio * natural frequency * T."""
+    decay_sigma: float
+    power: float
+    """Mean square of its motion."""
+    power_sigma: float
+
+    def expected_density(self, bins: int, bin_hz: float) -> Values:
+        """What a segment's density is expected to be, (bins,), one-sided."""
+        expected: Values = (
+            self.power / bin_hz * _expected(np.arange(bins, dtype=np.float64) - self.place_bins, self.decay)
+        )
+        return expected
+
+
+def fit_resonance(
+    density: Values, floor: Values, low: int, high: int, top: float, bin_hz: float
+) -> Resonance:
+    """Fit a resonance to the bins from low to high of one segment's density, by Whittle's likelihood.
+
+    Near its natural frequency the density of a lightly damped mode under white excitation is a Lorentzian; what
+    is expected of a windowed periodogram is that, widened by the window: the transform of its correlation
+    times the window's (Brillinger, "Time Series: Data Analysis and Theory", 1981, ch. 5). So the width of the
+    window is taken out of the damping. Uncertainties come from the curvature of the likelihood.
+
+    Args:
+        density: one-sided density of a single Hann-windowed segment, (F,).
+        floor: of the noise, (F,).
+        low: first bin.
+        high: last bin.
+        top: where to start, in bins.
+        bin_hz: width of a bin.
+    """
+    bins = np.arange(low, high + 1, dtype=np.float64)
+    seen, noise = density[low : high + 1] * bin_hz, floor[low : high + 1] * bin_hz
+    power = max(float((seen - noise).sum()), 1e-3 * float(seen.sum()))
+
+    def unlikeliness(parameters: Values) -> float:
+        place, log_decay, log_power = parameters
+        model = noise + math.exp(log_power) * _expected(bins - place, math.exp(log_decay))
+        return float((np.log(model) + seen / model).sum())
+
+    best: Any = None
+    for decay in (1.0, 6.0, 30.0):
+        bounds = [(low, high), (math.log(0.05), math.log(math.pi * (high - low))), (None, None)]
+        start = [top, min(math.log(decay), bounds[1][1] or 0.0), math.log(power)]
+        found: Any = optimize.minimize(
+            unlikeliness, start, method="Nelder-Mead", bounds=bounds,
+            options={"xatol": 1e-4, "fatol": 1e-5, "maxiter": 300},
+        )  # fmt: skip
+        if best is None or found.fun < best.fun:
+            best = found
+    deviations = _deviations(unlikeliness, np.asarray(best.x))
+    place, decay, strength = float(best.x[0]), math.exp(best.x[1]), math.exp(best.x[2])
+    return Resonance(
+        place,
+        float(deviations[0]),
+        decay,
+        decay * float(deviations[1]),
+        strength,
+        strength * float(deviations[2]),
+    )
+
+
+def _expected(offset_bins: Values, decay: float) -> Values:
+    """Expected density a bin, (bins,), of a resonance of power 1 behind a Hann window."""
+    if decay > _BROAD:
+        expected: Values = 2 * decay / (decay**2 + (2 * np.pi * offset_bins) ** 2)
+        return expected
+    lags, correlation = _window_correlation()
+    damped = correlation * np.exp(-decay * lags)
+    # Twice the half axis; the lag 0 counts once.
+    damped[0] /= 2
+    widened: Values = 2 * decay / (decay**2 + (2 * np.pi * offset_bins) ** 2)
+    near = np.abs(offset_bins) < _LAGS / 6
+    widened[near] = 2 / _LAGS * np.cos(2 * np.pi * np.outer(offset_bins[near], lags)) @ damped
+    return np.maximum(widened, 1e-12)
+
+
+@cache
+def _window_correlation() -> tuple[Values, Values]:
+    """Lags from 0 to 1 in segments, and the correlation there of a Hann window with itself, 1 at lag 0."""
+    window = signal.windows.hann(_LAGS, sym=False)
+    correlation = np.correlate(window, window, "full")[_LAGS - 1 :]
+    return np.arange(_LAGS) / _LAGS, correlation / correlation[0]
+
+
+def _deviations(unlikeliness: Any, best: Values) -> Values:
+    """Standard deviations from the curvature at the best parameters; infinite where there is none."""
+    steps = np.array([0.05, 0.05, 0.05])
+    middle = unlikeliness(best)
+    curvature = np.empty((3, 3))
+    for i in range(3):
+        for j in range(3):
+            first, second = np.zeros(3), np.zeros(3)
+            first[i], second[j] = steps[i], steps[j]
+            if i == j:
+                ends = unlikeliness(best + first) + unlikeliness(best - first) - 2 * middle
+                curvature[i, i] = ends / steps[i] ** 2
+            else:
+                corners = unlikeliness(best + first + second) + unlikeliness(best - first - second)
+                corners -= unlikeliness(best + first - second) + unlikeliness(best - first + second)
+                curvature[i, j] = corners / (4 * steps[i] * steps[j])
+    try:
+        variances = np.diag(np.linalg.inv(curvature)) * _HANN_INFLATION
+    except np.linalg.LinAlgError:
+        return np.full(3, np.inf)
+    deviations: Values = np.sqrt(np.where(variances > 0, variances, np.inf))
+    return deviations
