@@ -1,47 +1,24 @@
-"""Figures for people, drawn by matplotlib without a display or any global state."""
+"""The demonstration's figure for people."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy import fft
 
-from runtime.errors import OutputFault
+from runtime.outputs.figures import BLUE, GREEN, GRID, INK, ORANGE, figure, png
+from runtime.outputs.files import whole_file
 from runtime.outputs.slices import TimeSlice
 
 Values = NDArray[np.float64]
 
-# Okabe and Ito's palette, told apart by people with any kind of colour vision.
-_FILMED, _MAGNIFIED, _TRUE, _SECOND = "#0072B2", "#D55E00", "#333333", "#009E73"
-_GRID = "#D9D9D9"
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 11.5,
-    "axes.titlesize": 12.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#666666",
-    "axes.labelcolor": "#222222",
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "lines.linewidth": 1.8,
-    "lines.solid_capstyle": "round",
-    "legend.frameon": False,
-    "legend.fontsize": 10.5,
-}
+_FILMED, _MAGNIFIED, _TRUE, _SECOND = BLUE, ORANGE, INK, GREEN
+_GRID = GRID
 
 
 @dataclass(frozen=True)
@@ -88,15 +65,13 @@ def save_effect_picture(effect: Effect, path: Path) -> None:
     Raises:
         OutputFault: the file cannot be written.
     """
-    with rc_context(_STYLE):
-        spacing = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.02, hspace=0.02)
-        figure = Figure(figsize=(13.0, 8.2), dpi=140, facecolor="white", layout=spacing)
-        halves = figure.add_gridspec(1, 2, width_ratios=(1.12, 1.0))
+    with figure(13.0, 8.2) as drawn, whole_file(path) as file:
+        halves = drawn.add_gridspec(1, 2, width_ratios=(1.12, 1.0))
         left = halves[0].subgridspec(2, 1)
         right = halves[1].subgridspec(4, 1, height_ratios=(1.15, 1.15, 0.85, 0.85))
-        _draw_frame(figure.add_subplot(left[0]), effect)
-        _draw_spectrum(figure.add_subplot(left[1]), effect)
-        axes = [figure.add_subplot(right[row]) for row in range(4)]
+        _draw_frame(drawn.add_subplot(left[0]), effect)
+        _draw_spectrum(drawn.add_subplot(left[1]), effect)
+        axes = [drawn.add_subplot(right[row]) for row in range(4)]
         _draw_slice(axes[0], effect.filmed, "As filmed: one line of pixels over time", _FILMED)
         _draw_slice(axes[1], effect.magnified, f"Magnified {effect.amplification:g} times", _MAGNIFIED)
         _draw_trace(axes[2], effect.first, effect.first.filmed_px, 1.0, "as filmed", _FILMED)
@@ -108,8 +83,8 @@ def save_effect_picture(effect: Effect, path: Path) -> None:
             upper.tick_params(labelbottom=False)
         axes[3].set_xlim(*_time_extent(effect.filmed))
         axes[3].set_xlabel("time (s)")
-        figure.align_ylabels(axes)
-        _save(figure, path)
+        drawn.align_ylabels(axes)
+        file.write(png(drawn))
 
 
 def _draw_frame(axes: Axes, effect: Effect) -> None:
@@ -229,18 +204,3 @@ def _amplitude_spectrum(time_s: Values, values: Values) -> tuple[Values, Values]
     length = 4 * values.size
     amplitudes = 2 * np.abs(fft.rfft((values - values.mean()) * window, length)) / window.sum()
     return fft.rfftfreq(length, step), amplitudes
-
-
-def _save(figure: Figure, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    canvas: Any = FigureCanvasAgg(figure)
-    try:
-        canvas.print_png(str(partial))
-        partial.replace(path)
-    except OSError as error:
-        raise OutputFault(
-            f"{path}: cannot be written ({error.strerror})",
-            remedy="check the directory, its permissions and its space",
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
