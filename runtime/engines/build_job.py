@@ -18,6 +18,7 @@ from runtime.engines.engine_file import (
     Sidecar,
     Source,
     check_engine,
+    check_writable,
     describe_builder,
     engine_paths,
     write_engine,
@@ -138,13 +139,14 @@ def _build(
         return input_shape(name, shape, source.frame_size, cell_px)
 
     cache_path = job.timing_cache or paths.timing_cache
+    check_writable(paths.engine.parent)  # before the minutes that a build takes on a device
     start_s = time.monotonic()
     built = build_engine(
         library,
         (bundle.directory / graph.file).read_bytes(),
         plan,
         shape_of,
-        timing_cache=_read_timing_cache(cache_path),
+        timing_cache=_read_timing_cache(cache_path) if plan.timing_cache else b"",
         progress=progress,
     )
     sidecar = Sidecar(

@@ -21,6 +21,7 @@ from runtime.engines.tensorrt_plan import Precision, Target
 from runtime.errors import EngineFault
 
 REBUILD = "build it again with tremorscope build --rebuild"
+_ELSEWHERE = "name another directory with --output, or make room and give the right to write"
 
 
 class _Strict(BaseModel):
@@ -116,6 +117,17 @@ def describe_builder(target: Target, version: str, device: Device) -> Builder:
     return Builder(target=target, version=version, **asdict(device))
 
 
+def check_writable(directory: Path) -> None:
+    """Refuse a directory in which nothing could be written, or that could not be made.
+
+    Raises:
+        EngineFault: it is such a one.
+    """
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise EngineFault(f"{directory}: no engine can be written there", remedy=_ELSEWHERE)
+
+
 def write_engine(paths: EnginePaths, engine: bytes, sidecar: Sidecar) -> None:
     """Write an engine, then its sidecar: one without the other is not taken for an engine.
 
@@ -143,7 +155,7 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         raise EngineFault(
             f"{path}: cannot be written ({(error.strerror or '').lower()})",
-            remedy="name a directory that can be written with --output, or make room",
+            remedy=_ELSEWHERE,
         ) from None
     finally:
         partial.unlink(missing_ok=True)

@@ -100,7 +100,7 @@ def _parse(library: Library, network: Any, graph: bytes) -> Any:
     problems = []
     for index in range(parser.num_errors):
         problem = parser.get_error(index)
-        problems.append(" ".join(problem.desc().split()))
+        problems.append(f"node {problem.node()}: {' '.join(problem.desc().split())}")
     raise BundleFault(
         f"{library} does not take the graph ({(problems or [library.log.reason()])[0][:300]})",
         remedy="export the bundle with this release of tremorscope",

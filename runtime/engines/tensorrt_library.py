@@ -65,6 +65,15 @@ def load_library(target: Target, root: Path = Path("/")) -> Library:
             f"{PRODUCTS[target]} cannot be loaded ({error})",
             remedy=_REMEDY_RTX if target == "tensorrt-rtx" else "sudo apt install --reinstall nvidia-jetpack",
         ) from None
+    return library_of(target, module)
+
+
+def library_of(target: Target, module: Any) -> Library:
+    """TensorRT as imported, with a logger.
+
+    Raises:
+        EngineFault: it does not state a version.
+    """
     log = BuildLog()
     return Library(
         target=target,

@@ -1,0 +1,49 @@
+"""The shapes that an engine is built for, from what a graph leaves open."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.engines.bundle import FrameSize
+from runtime.engines.tensorrt_shapes import Shape, input_shape
+from runtime.errors import BundleFault
+
+SIZE = FrameSize(width_px=1921, height_px=1081)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("frame", (1, -1, -1, 3), (1, 1081, 1921, 3)),
+        ("previous", (1, -1, -1, 4), (1, 1081, 1921, 4)),
+        ("reference", (1, 1081, 1921, 3), (1, 1081, 1921, 3)),
+        ("amplification", (1,), (1,)),
+        ("mask", (1, 1, -1, -1), (1, 1, 271, 481)),  # cells of 4 px, rounded up
+    ],
+)
+def test_what_follows_from_the_frames_is_fixed(name: str, shape: Shape, expected: Shape) -> None:
+    found = input_shape(name, shape, SIZE, cell_px=4)
+    assert found.stated == expected
+    assert not found.varies
+
+
+def test_the_sections_of_a_filter_stay_a_range() -> None:
+    state = input_shape("state", (2, -1, 32, -1, -1), SIZE, cell_px=4)
+    assert state.stated == (2, -1, 32, 271, 481)
+    assert (state.smallest[1], state.usual[1], state.largest[1]) == (1, 2, 8)
+    assert state.varies
+
+
+def test_sections_that_the_graph_fixes_are_kept() -> None:
+    assert input_shape("coefficients", (3, 2, 5), SIZE, cell_px=4).stated == (3, 2, 5)
+
+
+def test_a_graph_of_another_size_is_refused() -> None:
+    with pytest.raises(BundleFault, match=r"takes frame of shape \[1, 1080, 1920, 3\], not for 1921x1081 px"):
+        input_shape("frame", (1, 1080, 1920, 3), SIZE, cell_px=4)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("frame", (-1, -1, -1, 3)), ("unheard_of", (1, -1))])
+def test_what_should_not_be_open_is_refused(name: str, shape: Shape) -> None:
+    with pytest.raises(BundleFault, match=f"leaves axis . of {name} open: export"):
+        input_shape(name, shape, SIZE, cell_px=4)

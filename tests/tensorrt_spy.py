@@ -1,0 +1,204 @@
+"""Runs the real building code over the real bindings, with stand-ins for the objects that only a GPU can make.
+
+A stand-in has the attributes and signatures of its class in the bindings, read from pybind's documentation, and
+no others: what the code under test uses and a version lacks is an error, as it would be on the device. Run as a
+script it prints, as JSON, what was asked of TensorRT in each scenario, and the signatures of the bindings.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import json
+import re
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+INPUTS = {
+    "frame": (1, -1, -1, 3),
+    "reference": (1, -1, -1, 3),
+    "amplification": (1,),
+    "state": (2, -1, 32, -1, -1),
+}
+ENGINE = b"an engine"
+
+
+def signatures(function: Any) -> list[tuple[list[tuple[str, bool]], str]]:
+    """Of each overload: parameters (name, has a default) without ``self``, and what it returns."""
+    found = []
+    for line in (function.__doc__ or "").splitlines():
+        match = re.match(r"(?:\d+\. )?\w+\((.*)\) -> ([\w.:\[\], ]+)$", line.strip())
+        if match is not None and not match[1].startswith("*args"):
+            parameters = [(part.partition(":")[0].strip(), "=" in part) for part in _split(match[1])]
+            found.append(([each for each in parameters if each[0] != "self"], match[2]))
+    return found
+
+
+def _split(text: str) -> list[str]:
+    """At the commas that stand in no brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[(<") - (character in "])>")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part for part in parts if part.strip()]
+
+
+def accepts(parameters: list[tuple[str, bool]], positional: int, keywords: set[str]) -> bool:
+    """Whether a call with so many positional arguments and these keywords fits."""
+    names = [name for name, _ in parameters]
+    left = parameters[positional:]
+    return (
+        positional <= len(names)
+        and keywords <= {name for name, _ in left}
+        and all(has_default or name in keywords for name, has_default in left)
+    )
+
+
+class Spy:
+    """A stand-in for an object of a class of the bindings."""
+
+    def __init__(self, module: Any, cls: Any, calls: list[Any], answers: dict[str, Any]) -> None:
+        self.__dict__.update(_module=module, _cls=cls, _calls=calls, _answers=answers)
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._cls, name)
+        key = f"{self._cls.__name__}.{name}"
+        if inspect.isdatadescriptor(real):
+            self._calls.append((key, []))
+            return self._answers[key]
+        return lambda *positional, **keywords: self._call(key, real, positional, keywords)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not inspect.isdatadescriptor(getattr(self._cls, name)):
+            raise AttributeError(f"{self._cls.__name__}.{name} cannot be set")
+        self._calls.append((f"{self._cls.__name__}.{name}", [plain(value)]))
+
+    def __bytes__(self) -> bytes:
+        assert self._cls.__name__ == "IHostMemory"
+        return ENGINE
+
+    def _call(self, key: str, real: Any, positional: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        fitting = [
+            returned
+            for parameters, returned in signatures(real)
+            if accepts(parameters, len(positional), set(keywords))
+        ]
+        if not fitting:
+            raise TypeError(f"{key} takes {signatures(real)}, not {positional} {keywords}")
+        self._calls.append((key, [plain(value) for value in (*positional, *keywords.values())]))
+        if key in self._answers:
+            answer = self._answers[key]
+            return answer(*positional) if callable(answer) else answer
+        simple = {"bool": True, "int": 0, "None": None}
+        if fitting[0] in simple:
+            return simple[fitting[0]]
+        cls = getattr(self._module, fitting[0].rpartition(".")[2])
+        return Spy(self._module, cls, self._calls, self._answers)
+
+
+def plain(value: Any) -> Any:
+    """A value for JSON: the bindings' enumerations by name."""
+    if isinstance(value, enum.Enum) or type(getattr(type(value), "__members__", None)) is dict:
+        return value.name
+    return value if isinstance(value, (int, str, tuple)) else type(value).__name__
+
+
+def spied_module(module: Any, calls: list[Any], answers: dict[str, Any]) -> Any:
+    """The bindings, in which a Builder and a parser are stand-ins."""
+
+    def tensor(index: int) -> Spy:
+        name, shape = list(INPUTS.items())[index]
+        own = {"ITensor.name": name, "ITensor.shape": shape}
+        return Spy(module, module.ITensor, calls, answers | own)
+
+    answers = {
+        "INetworkDefinition.num_inputs": len(INPUTS),
+        "INetworkDefinition.num_outputs": 1,
+        "INetworkDefinition.num_layers": 7,
+        "INetworkDefinition.get_input": tensor,
+        "OnnxParser.num_errors": 1,
+        "OnnxParser.get_error": lambda _: Spy(module, module.ParserError, calls, answers),
+        "ParserError.desc": "no such operator",
+        "ParserError.node": 3,
+        "Builder.num_DLA_cores": 2,
+    } | answers
+
+    def constructor(name: str) -> Any:
+        def construct(*positional: Any) -> Spy:
+            cls = getattr(module, name)
+            assert any(accepts(each, len(positional), set()) for each, _ in signatures(cls.__init__)), name
+            return Spy(module, cls, calls, answers)
+
+        return construct
+
+    made = {name: constructor(name) for name in ("Builder", "OnnxParser")}
+    return SimpleNamespace(**{name: getattr(module, name) for name in dir(module)} | made)
+
+
+def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dict[str, Any]:
+    """Build with the running version's plan: what was called, and the fault, if any."""
+    import tensorrt_bindings
+
+    from runtime.engines import tensorrt_build, tensorrt_library, tensorrt_plan, tensorrt_shapes
+    from runtime.engines.bundle import FrameSize
+    from runtime.errors import Fault
+
+    calls: list[Any] = []
+    module = spied_module(
+        tensorrt_bindings, calls, {key.replace("__", "."): value for key, value in answers.items()}
+    )
+    library = tensorrt_library.library_of("tensorrt", module)
+    try:
+        plan = tensorrt_plan.plan_build(
+            tensorrt_plan.Request("tensorrt", library.version, precision, 17, 1 << 28, dla_core)  # type: ignore[arg-type]
+        )
+        built = tensorrt_build.build_engine(
+            library,
+            b"a graph",
+            plan,
+            lambda name, shape: tensorrt_shapes.input_shape(
+                name, shape, FrameSize(width_px=64, height_px=48), 4
+            ),
+            timing_cache=b"timings",
+            progress=lambda *_: None,
+        )
+    except Fault as fault:
+        return {"calls": calls, "fault": str(fault)}
+    return {"calls": calls, "engine": built.engine.decode(), "timing_cache": built.timing_cache.decode()}
+
+
+def api(module: Any) -> dict[str, Any]:
+    """Every class of the bindings: its attributes, and the signatures of those that can be called."""
+    return {
+        name: {
+            attribute: signatures(getattr(cls, attribute))
+            for attribute in dir(cls)
+            if hasattr(cls, attribute)
+        }
+        for name, cls in vars(module).items()
+        if inspect.isclass(cls)
+    }
+
+
+def main() -> None:
+    import tensorrt_bindings
+
+    scenarios = {
+        "fp32": scenario("fp32"),
+        "fp16": scenario("fp16"),
+        "int8": scenario("int8"),
+        "dla": scenario("fp16", dla_core=1),
+        "no such dla": scenario("fp16", dla_core=5),
+        "parse fails": scenario("fp32", OnnxParser__parse=False),
+        "build fails": scenario("fp32", Builder__build_serialized_network=None),
+        "cache of another device": scenario("fp32", IBuilderConfig__set_timing_cache=lambda *_: False),
+    }
+    json.dump({"api": api(tensorrt_bindings), "scenarios": scenarios}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
