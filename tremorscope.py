@@ -18,6 +18,9 @@ class _Entry(NamedTuple):
 # Name -> where it lives. The summaries stand here so that `--help` imports no stage.
 COMMANDS = {
     "magnify": _Entry("runtime.commands", "magnify", "Magnify the motion in a recorded clip."),
+    "measure": _Entry(
+        "runtime.commands", "measure", "Measure displacement, frequencies and modes in a clip."
+    ),
     "demo": _Entry("runtime.commands", "demo", "Draw a vibrating footbridge, magnify and measure it."),
     "train": _Entry("model.commands", "train", "Train a network from a recipe (resumes by itself)."),
     "evaluate": _Entry("export.commands", "evaluate", "Judge weights or a bundle on the field's protocols."),

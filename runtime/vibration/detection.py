@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal, stats
 
-from runtime.vibration.spectra import RESOLUTION_BINS, Spectrum, noise_floor
+from runtime.vibration.spectra import RESOLUTION_BINS, Spectrum, degrees_of_freedom, noise_floor
 
 Values = NDArray[np.float64]
 
@@ -34,10 +34,10 @@ class Bump:
     """Its density over that of the noise."""
 
 
-def threshold_over_floor(spectrum: Spectrum) -> float:
+def chance_over_floor(segments: int, bins: int) -> float:
     """Density over the noise floor that chance reaches in one of 1,000 spectra of noise."""
-    freedom = spectrum.degrees_of_freedom
-    return float(stats.chi2.isf(FALSE_ALARM / spectrum.frequency_hz.size, freedom) / freedom)
+    freedom = degrees_of_freedom(segments)
+    return float(stats.chi2.isf(FALSE_ALARM / bins, freedom) / freedom)
 
 
 def find_bumps(spectrum: Spectrum, density: Values, *, split_easily: bool) -> tuple[Bump, ...]:
@@ -50,8 +50,11 @@ def find_bumps(spectrum: Spectrum, density: Values, *, split_easily: bool) -> tu
     floor = noise_floor(spectrum, density)
     over = density / floor
     maxima, _ = signal.find_peaks(density)
-    maxima = maxima[(maxima >= _LOWEST_BIN) & (over[maxima] > threshold_over_floor(spectrum))]
-    freedom = spectrum.degrees_of_freedom
+    maxima = maxima[
+        (maxima >= _LOWEST_BIN)
+        & (over[maxima] > chance_over_floor(spectrum.segments, spectrum.frequency_hz.size))
+    ]
+    freedom = degrees_of_freedom(spectrum.segments)
     valley = 2.0 if split_easily else float(stats.f.isf(_VALLEY_CHANCE, freedom, freedom))
     accepted: list[int] = []
     for candidate in maxima[np.argsort(density[maxima])[::-1]].tolist():

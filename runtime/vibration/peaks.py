@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.vibration.detection import Bump, find_bumps, threshold_over_floor
+from runtime.vibration.detection import Bump, chance_over_floor, find_bumps
 from runtime.vibration.lines import Line, LineFit, fit_lines
 from runtime.vibration.resonance import Resonance, fit_resonance
 from runtime.vibration.sampling import EvenSeries
@@ -125,7 +125,9 @@ class _Study:
 
     def _still_unexplained(self, wide: list[Bump], narrow: list[Bump]) -> tuple[list[Bump], list[Bump]]:
         """What does not merely stand on the flank of a stronger resonance."""
-        chance_fine, chance_wide = threshold_over_floor(self._fine), threshold_over_floor(self._averaged)
+        chance_fine, chance_wide = (
+            chance_over_floor(each.segments, each.frequency_hz.size) for each in (self._fine, self._averaged)
+        )
         return (
             [each for each in wide if each.density > chance_wide * self._explained_at(each.frequency_hz)],
             [each for each in narrow if each.density > chance_fine * self._explained_at(each.frequency_hz)],

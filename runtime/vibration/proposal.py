@@ -22,6 +22,8 @@ _BLUR_SIGMA_PX = 1.0
 _GOOD_FLOOR_PX = 0.002
 """A noise floor at which more texture counts for hardly anything more; spread then decides."""
 _WORST_FLOOR_PX = 0.01
+_WORST_TO_BEST = 10.0
+"""Ratio of noise floors beyond which a region is not worth proposing beside the best one."""
 _ONE_DIRECTION = 0.2
 """What a region is worth that shows motion along one direction only, such as a mast's."""
 
@@ -66,7 +68,7 @@ def propose_regions(
     sigma = estimate_noise_sigma(picture) if noise_sigma is None else noise_sigma
     left, top, worse, better = _floors(picture, side, sigma)
     worth = 1 / (1 + worse / _GOOD_FLOOR_PX) + _ONE_DIRECTION / (1 + better / _GOOD_FLOOR_PX)
-    worth[better > _WORST_FLOOR_PX] = 0
+    worth[better > min(_WORST_FLOOR_PX, _WORST_TO_BEST * float(better.min()))] = 0
     # A first choice near the middle is as good as any: distance counts from the second on.
     reach = 0.5 * math.hypot(width_px, height_px) / math.sqrt(count)
     distance = np.full(worth.shape, reach)

@@ -68,6 +68,25 @@ class Scale:
         return f"{self.mm_per_px:.6g} mm/px ({self.provenance})"
 
 
+def scale_of(
+    mm_per_px: float | None,
+    length: tuple[float, float] | None,
+    optics: tuple[float, float, float] | None,
+) -> Scale | None:
+    """The scale from the one way in which it was given; None where it was given in none.
+
+    Raises:
+        OptionFault: it was given in more than one way, or cannot be.
+    """
+    if sum(way is not None for way in (mm_per_px, length, optics)) > 1:
+        raise OptionFault("the scale was given in more than one way", remedy="give it in one way")
+    if mm_per_px is not None:
+        return Scale.stated(mm_per_px)
+    if length is not None:
+        return Scale.from_length(*length)
+    return Scale.from_optics(*optics) if optics is not None else None
+
+
 def _check_positive(what: str, value: float, unit: str, *, remedy: str) -> None:
     if not (math.isfinite(value) and value > 0):
         raise OptionFault(f"{what} of {value:g} {unit} cannot be", remedy=remedy)

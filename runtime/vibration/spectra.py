@@ -37,8 +37,6 @@ class Spectrum:
     """One-sided power spectral density, (channels, F), in squared units a hertz."""
     segments: int
     segment_s: float
-    degrees_of_freedom: float
-    """Of the chi-squared distribution that each value of a stationary noise's spectrum follows."""
     factors: Complex
     """Transforms of the segments, (channels, F, segments): their products give the cross spectra."""
 
@@ -52,6 +50,14 @@ class Spectrum:
         part = self.factors[:, low : high + 1]
         cross: Complex = 2 * np.einsum("ifs,jfs->fij", part, part.conj()) / self.segments
         return cross
+
+
+def degrees_of_freedom(segments: int) -> float:
+    """Of the chi-squared distribution that a noise's density follows, for Hann windows that overlap by half.
+
+    Percival and Walden, "Spectral Analysis for Physical Applications", Cambridge 1993, eq. 292b.
+    """
+    return 36 * segments**2 / (19 * segments - 1)
 
 
 def usual_window_s(duration_s: float) -> float:
@@ -94,10 +100,7 @@ def welch(series: EvenSeries, window_s: float) -> Spectrum:
     density = 2 * np.mean(np.abs(together) ** 2, axis=-1)
     # The constant part and, as the length is even, the Nyquist frequency have no negative twin.
     density[:, [0, -1]] /= 2
-    # Hann windows overlapping by half: Percival and Walden, "Spectral Analysis for Physical Applications",
-    # Cambridge 1993, eq. 292b.
-    freedom = 36 * count**2 / (19 * count - 1)
-    return Spectrum(frequency, density, count, length / series.rate_hz, freedom, together)
+    return Spectrum(frequency, density, count, length / series.rate_hz, together)
 
 
 def noise_floor(spectrum: Spectrum, density: Values) -> Values:
@@ -107,7 +110,7 @@ def noise_floor(spectrum: Spectrum, density: Values) -> Values:
     left after values that stand out have been cut, which follows slopes; and, for the lowest few bins, what
     drift that falls with the square of frequency would have there, judged by the bins above.
     """
-    freedom = spectrum.degrees_of_freedom
+    freedom = degrees_of_freedom(spectrum.segments)
     to_mean = math.log(freedom / float(stats.chi2.median(freedom)))
     logs = np.log(np.maximum(density[1:], 1e-300))
     half = min(max(_FEWEST_NEIGHBOURS, logs.size // 20), max(1, (logs.size - 1) // 2))

@@ -1,0 +1,65 @@
+"""The look of a report: readable on a phone, on a desk and on paper, in light and dark surroundings."""
+
+STYLE = """
+:root { --ink: #1d2730; --soft: #5b6873; --line: #d9dfe4; --paper: #ffffff; --wash: #f4f6f8; --accent: #b34700; }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--wash); color: var(--ink);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+main { max-width: 1040px; margin: 0 auto; padding: 24px 20px 64px; }
+header { margin: 8px 0 20px; }
+.kit { margin: 0; color: var(--accent); font-weight: 600; letter-spacing: .02em; }
+h1 { margin: 0; font-size: 1.7rem; line-height: 1.2; overflow-wrap: anywhere; }
+h2 { margin: 0 0 12px; font-size: 1.12rem; }
+section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px;
+  padding: 18px 20px; margin: 0 0 16px; }
+section p { margin: 0 0 10px; }
+section p:last-child { margin-bottom: 0; }
+.small { color: var(--soft); font-size: .88rem; }
+table + .small { margin-top: 12px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 16px;
+  background: none; border: 0; padding: 0; }
+.card { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px; }
+.card p { margin: 0; }
+.card .big { font-size: 1.75rem; font-weight: 700; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.card.first { border-color: var(--accent); border-width: 2px; }
+.card.first .big { color: var(--accent); }
+.card .small { margin-top: 4px; }
+.facts { display: flex; flex-direction: column; justify-content: center; }
+.notes { background: #fff8ec; border-color: #ecd3a4; }
+.notes ul { margin: 0; padding-left: 20px; }
+.picture img { display: block; width: 100%; height: auto; border-radius: 4px; }
+table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .94rem; }
+th { text-align: left; color: var(--soft); font-weight: 600; font-size: .86rem; vertical-align: bottom;
+  border-bottom: 2px solid var(--line); padding: 4px 12px 6px 0; }
+td { border-bottom: 1px solid var(--line); padding: 7px 12px 7px 0; vertical-align: top; }
+tr:last-child td { border-bottom: 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 0; }
+dt { color: var(--soft); }
+dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 640px) {
+  main { padding: 14px 12px 40px; }
+  section { padding: 14px; }
+  .cards { gap: 10px; }
+  h1 { font-size: 1.35rem; }
+  thead { display: none; }
+  table, tbody, tr, td { display: block; width: 100%; }
+  tr { border-bottom: 1px solid var(--line); padding: 8px 0; }
+  tr:last-child { border-bottom: 0; }
+  td { display: flex; justify-content: space-between; gap: 16px; border: 0; padding: 2px 0; text-align: right; }
+  td::before { content: attr(data-label); color: var(--soft); text-align: left; flex: none; }
+  dl { grid-template-columns: 1fr; gap: 0; }
+  dd { margin-bottom: 8px; }
+}
+@media print {
+  body { background: none; font-size: 10.5pt; }
+  main { max-width: none; padding: 0; }
+  section { border: 0; padding: 0; margin: 0 0 16pt; border-radius: 0; }
+  .card { break-inside: avoid; }
+  .cards { grid-template-columns: repeat(4, 1fr); gap: 8pt; }
+  .card .big { font-size: 15pt; }
+  .notes { background: none; }
+  .picture, tr { break-inside: avoid; }
+  h2 { break-after: avoid; }
+  @page { margin: 14mm; }
+}
+"""
