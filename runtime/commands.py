@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from runtime.filters import FilterKind
 
 
 @click.command()
@@ -22,10 +25,75 @@ import click
 )
 @click.option(
     "--mode",
-    type=click.Choice(["static", "dynamic"]),
+    type=click.Choice(["static", "dynamic", "band"]),
     default="static",
     show_default=True,
-    help="What motion is measured against: the first frame (displacement) or the frame before (velocity).",
+    help="Which motion: since the first frame (displacement), since the frame before (velocity), or that of the "
+    "frequencies in --band.",
+)
+@click.option(
+    "--band",
+    "bands_hz",
+    type=float,
+    nargs=2,
+    multiple=True,
+    metavar="LOW HIGH",
+    help="Band mode: magnify motion of these frequencies in Hz; may be given twice.",
+)
+@click.option(
+    "--filter",
+    "filter_kind",
+    type=click.Choice(["butterworth", "iir", "fir"]),
+    default="butterworth",
+    show_default=True,
+    help="Band mode: butterworth is sharp; iir, two first-order low-passes, is soft and settles soonest; fir "
+    "forgets what is older than its taps.",
+)
+@click.option(
+    "--order",
+    type=int,
+    metavar="N",
+    help="Band mode: 1 to 4 for butterworth; taps less one for fir.  [default: 2; fits the band]",
+)
+@click.option(
+    "--notch",
+    "notches_hz",
+    type=float,
+    multiple=True,
+    metavar="HZ",
+    help="Band mode: leave this frequency out; may be given several times.",
+)
+@click.option(
+    "--roi",
+    "regions_px",
+    type=int,
+    nargs=4,
+    multiple=True,
+    metavar="X Y W H",
+    help="Magnify only this region, in pixels; may be given several times.",
+)
+@click.option(
+    "--feather",
+    "feather_px",
+    type=float,
+    default=16.0,
+    show_default=True,
+    metavar="PX",
+    help="Width of the soft seam around regions.",
+)
+@click.option(
+    "--max-displacement",
+    "max_displacement_px",
+    type=float,
+    metavar="PX",
+    help="The most that magnification adds to any displacement.  [default: no limit]",
+)
+@click.option(
+    "--refresh",
+    "refresh_s",
+    type=float,
+    metavar="SECONDS",
+    help="Static mode: let the reference follow the scene in so many seconds.  [default: keep the first frame]",
 )
 @click.option(
     "--view",
@@ -51,14 +119,27 @@ import click
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine.  [default: one a core]")
 @click.option("--overwrite", is_flag=True, help="Replace the video if it exists.")
-def magnify(**options: Any) -> None:
+def magnify(
+    bands_hz: tuple[tuple[float, float], ...],
+    filter_kind: FilterKind,
+    order: int | None,
+    notches_hz: tuple[float, ...],
+    regions_px: tuple[tuple[int, int, int, int], ...],
+    **options: Any,
+) -> None:
     """Magnify the motion in CLIP, any video that FFmpeg reads, into an MP4 that browsers play."""
+    from runtime.filters import BandSettings
     from runtime.interruption import orderly_stop
     from runtime.magnify import MagnifyJob, magnify_clip
     from runtime.progress import progress_bar
+    from runtime.vibration.regions import Region
 
-    with orderly_stop(), progress_bar("magnify") as progress:
-        report = magnify_clip(MagnifyJob(**options), progress)
+    if (order is not None or notches_hz) and not bands_hz:
+        raise click.UsageError("--order and --notch belong to --band")
+    band = BandSettings(bands_hz, filter_kind, order, notches_hz) if bands_hz else None
+    job = MagnifyJob(band=band, regions=tuple(Region(*region) for region in regions_px), **options)
+    with orderly_stop(), progress_bar("magnify") as bar:
+        report = magnify_clip(job, bar, bar.note)
     for line in report.lines():
         click.echo(line)
 

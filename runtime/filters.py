@@ -108,7 +108,7 @@ def slow_average(time_constant_s: float) -> Design:
 
 def _single_mode(pole: float, rate_hz: float) -> ModalFilter:
     nothing = np.empty(0, np.complex128)
-    return ModalFilter(rate_hz, nothing, nothing, np.array([pole, 0.0]), np.array([1.0, 0.0]))
+    return ModalFilter(rate_hz, nothing, nothing, np.array([pole, 0.0]), np.array([1.0, 0.0]), True)
 
 
 def _check(settings: BandSettings, rate_hz: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,26 @@ from runtime.engines import PairwiseEngine
 from runtime.engines.bundle import AmplificationRange
 from runtime.errors import OptionFault
 
-Mode = Literal["static", "dynamic"]
+PairwiseMode = Literal["static", "dynamic"]
+Mode = Literal["static", "dynamic", "band"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+class FrameMagnifier(Protocol):
+    """Magnifies frame after frame, whatever the mode."""
+
+    def step(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
+        """Magnify ``frame``, captured at ``timestamp_s``, into ``magnified``; both u8[H, W, 3], RGB, contiguous.
+
+        Leave ``frame`` alone until the next step has returned: it may be what that one compares with.
+        """
+
+    def lines(self) -> list[str]:
+        """What a person should know of its filter, if it has one."""
+
+    @property
+    def settling_left_s(self) -> float:
+        """Seconds until the magnification has faded in."""
 
 
 def check_amplification(amplification: float, allowed: AmplificationRange) -> float:
@@ -42,7 +60,7 @@ class Magnifier:
         self,
         engine: PairwiseEngine,
         *,
-        mode: Mode,
+        mode: PairwiseMode,
         amplification: float,
         allocate: Allocator = allocate_host,
     ) -> None:
@@ -54,7 +72,21 @@ class Magnifier:
             1, width_px=engine.width_px, height_px=engine.height_px, allocate=allocate
         ).frame(0)
 
-    def step(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8]) -> None:
+    @property
+    def settling_left_s(self) -> float:
+        """0: nothing settles here."""
+        return 0.0
+
+    def lines(self) -> list[str]:
+        """Nothing: there is no filter."""
+        return []
+
+    def step(
+        self,
+        frame: NDArray[np.uint8],
+        magnified: NDArray[np.uint8],
+        timestamp_s: float = 0.0,  # noqa: ARG002
+    ) -> None:
         """Magnify ``frame`` into ``magnified``; both u8[H, W, 3], RGB, contiguous.
 
         In dynamic mode ``frame`` is the reference of the next step: leave it alone until that has returned.

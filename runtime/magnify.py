@@ -13,16 +13,20 @@ from runtime.buffers import FrameRing
 from runtime.cameras import FrameInfo
 from runtime.cameras.clip import ClipCamera
 from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
-from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import BundleFault, ClipFault, OptionFault
-from runtime.magnifier import Magnifier, Mode, check_amplification
+from runtime.filters import BandSettings
+from runtime.magnification import Magnification, open_magnifier
+from runtime.magnifier import FrameMagnifier, Mode
 from runtime.outputs.video import VideoWriter, check_output
 from runtime.timing import FrameTimes, TimeAxis
+from runtime.vibration.regions import Region
 from runtime.views import View, ViewComposer
 
 DEFAULT_BUNDLE = SHIPPED_BUNDLES / "realtime"
 Progress = Callable[[int, int | None], None]
 """Called after every frame with the frames done and, where the clip tells, the frames in all."""
+Note = Callable[[str], None]
+"""Called with what there is to say of the frames just now; with nothing where that has passed."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,15 @@ class MagnifyJob:
     amplification: float
     """Magnified over true displacement."""
     mode: Mode = "static"
+    band: BandSettings | None = None
+    """Which frequencies band mode magnifies."""
+    regions: tuple[Region, ...] = ()
+    """Where to magnify; everywhere if there are none."""
+    feather_px: float = 16.0
+    max_displacement_px: float | None = None
+    """The most that magnification adds to any displacement; None adds all."""
+    refresh_s: float | None = None
+    """Seconds in which the reference of static mode follows the scene; None keeps the first frame."""
     view: View = "magnified"
     capture_rate_hz: float | None = None
     """True capture rate of a high-speed clip, whose file states only the rate of playback."""
@@ -42,6 +55,19 @@ class MagnifyJob:
     threads: int | None = None
     """Threads of the engine; None takes one a core."""
     overwrite: bool = False
+
+    @property
+    def magnification(self) -> Magnification:
+        """What to magnify, and where."""
+        return Magnification(
+            amplification=self.amplification,
+            mode=self.mode,
+            band=self.band,
+            regions=self.regions,
+            feather_px=self.feather_px,
+            max_displacement_px=self.max_displacement_px,
+            refresh_s=self.refresh_s,
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +81,8 @@ class MagnifyReport:
     height_px: int
     elapsed_s: float
     time_axis: TimeAxis
+    filter_lines: tuple[str, ...] = ()
+    """What there is to say of the filter, where there is one."""
 
     def lines(self) -> list[str]:
         """The report for a person."""
@@ -62,6 +90,7 @@ class MagnifyReport:
         return [
             f"frames         {self.frames} of {self.width_px}x{self.height_px} px, {job.clip.name}",
             f"magnified      {job.amplification:g} times, {job.mode} mode, network {self.network}",
+            *self.filter_lines,
             f"view           {job.view}",
             *self.time_axis.lines(),
             f"speed          {self.frames / self.elapsed_s:.1f} frames/s, {self.elapsed_s:.1f} s in all",
@@ -69,16 +98,19 @@ class MagnifyReport:
         ]
 
 
-def magnify_clip(job: MagnifyJob, progress: Progress | None = None) -> MagnifyReport:
+def magnify_clip(
+    job: MagnifyJob, progress: Progress | None = None, note: Note | None = None
+) -> MagnifyReport:
     """Magnify a clip into a video; on any failure, and on Ctrl-C, nothing is left behind.
 
     Raises:
-        OptionFault: an amplification or a rate that cannot be used.
+        OptionFault: an amplification, a rate, a band or a region that cannot be used.
         ClipFault: the clip cannot be read to its end, or has fewer than two frames.
         BundleFault: the bundle is missing, untrained, or not for frames of this size.
         EngineFault: a step failed.
         OutputFault: the video cannot be written.
     """
+    wanted = job.magnification
     check_output(job.output, overwrite=job.overwrite, source=job.clip)
     if job.capture_rate_hz is not None and not 0 < job.capture_rate_hz < float("inf"):
         raise OptionFault(
@@ -86,11 +118,17 @@ def magnify_clip(job: MagnifyJob, progress: Progress | None = None) -> MagnifyRe
             remedy="give the frames a second at which the camera filmed, e.g. 240",
         )
     bundle = _open_trained(job.bundle)
-    check_amplification(job.amplification, bundle.manifest.amplification)
     start_s = time.monotonic()
     with closing(ClipCamera(job.clip)) as camera:
-        engine = _engine_for(bundle, camera, job.threads)
-        magnifier = Magnifier(engine, mode=job.mode, amplification=job.amplification)
+        _check_size(bundle, camera)
+        magnifier = open_magnifier(
+            wanted,
+            bundle,
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+            rate_hz=job.capture_rate_hz or camera.nominal_rate_hz,
+            threads=job.threads,
+        )
         with VideoWriter(
             job.output,
             width_px=camera.width_px,
@@ -102,7 +140,7 @@ def magnify_clip(job: MagnifyJob, progress: Progress | None = None) -> MagnifyRe
             comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
             overwrite=job.overwrite,
         ) as writer:
-            times = _run(camera, magnifier, job.view, writer, progress)
+            times = _run(camera, magnifier, job, writer, progress, note)
     return MagnifyReport(
         job=job,
         network=bundle.manifest.network,
@@ -111,11 +149,17 @@ def magnify_clip(job: MagnifyJob, progress: Progress | None = None) -> MagnifyRe
         height_px=camera.height_px,
         elapsed_s=time.monotonic() - start_s,
         time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
+        filter_lines=(*(wanted.band.lines() if wanted.band else ()), *magnifier.lines()),
     )
 
 
 def _run(
-    camera: ClipCamera, magnifier: Magnifier, view: View, writer: VideoWriter, progress: Progress | None
+    camera: ClipCamera,
+    magnifier: FrameMagnifier,
+    job: MagnifyJob,
+    writer: VideoWriter,
+    progress: Progress | None,
+    note: Note | None,
 ) -> FrameTimes:
     """Carry every frame through: while frame n is magnified, n + 1 is decoded and n - 1 is encoded."""
     width_px, height_px = camera.width_px, camera.height_px
@@ -123,7 +167,7 @@ def _run(
     frames = FrameRing(3, width_px=width_px, height_px=height_px)
     magnifieds = FrameRing(2, width_px=width_px, height_px=height_px)
     picture = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
-    composer = ViewComposer(view, width_px=width_px, height_px=height_px)
+    composer = ViewComposer(job.view, width_px=width_px, height_px=height_px)
     total, times = camera.frame_count_estimate, FrameTimes()
 
     def show(number: int, info: FrameInfo) -> None:
@@ -136,11 +180,16 @@ def _run(
         while info is not None:
             number = times.count
             decoding = decoder.submit(camera.read_into, frames.frame(number + 1))
-            magnifier.step(frames.frame(number), magnifieds.frame(number))
+            # A high-speed clip's own times are those of playback: its frames were filmed evenly.
+            filmed_s = number / job.capture_rate_hz if job.capture_rate_hz else info.timestamp_s
+            magnifier.step(frames.frame(number), magnifieds.frame(number), filmed_s)
             if encoding is not None:
                 encoding.result()
             encoding = encoder.submit(show, number, info)
             times.add(info.timestamp_s)
+            if note is not None:
+                left_s = magnifier.settling_left_s
+                note(f"settling: {left_s:.2g} s left" if left_s else "")
             if progress is not None:
                 progress(times.count, total)
             info = decoding.result()
@@ -170,7 +219,7 @@ def _open_trained(directory: Path | None) -> Bundle:
     return bundle
 
 
-def _engine_for(bundle: Bundle, camera: ClipCamera, threads: int | None) -> OnnxRuntimeEngine:
+def _check_size(bundle: Bundle, camera: ClipCamera) -> None:
     made_for = bundle.manifest.frame_size
     if made_for is not None and (made_for.width_px, made_for.height_px) != (
         camera.width_px,
@@ -181,6 +230,3 @@ def _engine_for(bundle: Bundle, camera: ClipCamera, threads: int | None) -> Onnx
             f"{camera.width_px}x{camera.height_px} px",
             remedy="use a bundle for any size, or export one for this size",
         )
-    return OnnxRuntimeEngine(
-        bundle.graph_path("pairwise"), width_px=camera.width_px, height_px=camera.height_px, threads=threads
-    )

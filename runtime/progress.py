@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from tqdm import tqdm
 
 
+class ProgressBar:
+    """Shows work done and work in all, if known, and a note of what is special just now."""
+
+    def __init__(self, bar: tqdm[NoReturn]) -> None:
+        self._bar = bar
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show so much of the work as done."""
+        self._bar.total = None if total is None else max(total, done)
+        self._bar.update(done - self._bar.n)
+
+    def note(self, text: str) -> None:
+        """Show a few words beside the bar from its next update on."""
+        self._bar.set_postfix_str(text, refresh=False)
+
+
 @contextmanager
-def progress_bar(title: str, unit: str = "frames") -> Iterator[Callable[[int, int | None], None]]:
+def progress_bar(title: str, unit: str = "frames") -> Iterator[ProgressBar]:
     """Show a bar while the block runs; call what it yields with the work done and the work in all, if known.
 
     Silent where stderr is no terminal; wiped when the block ends, so that what follows stands alone.
@@ -18,9 +35,4 @@ def progress_bar(title: str, unit: str = "frames") -> Iterator[Callable[[int, in
     # A serial console tells no size, which tqdm takes for no room at all.
     columns, rows = shutil.get_terminal_size(fallback=(80, 24))
     with tqdm(desc=title, unit=f" {unit}", disable=None, leave=False, ncols=columns, nrows=rows) as bar:
-
-        def show(done: int, total: int | None) -> None:
-            bar.total = None if total is None else max(total, done)
-            bar.update(done - bar.n)
-
-        yield show
+        yield ProgressBar(bar)

@@ -40,7 +40,7 @@ class Filter(Protocol):
 
     @property
     def settling_s(self) -> float:
-        """Seconds after which what it started with has fallen to 1 %."""
+        """Seconds after which what it started with has fallen to 1 %; 0 where it is right from the start."""
 
     @property
     def largest_gain(self) -> float:
@@ -72,6 +72,8 @@ class ModalFilter:
     real_poles: NDArray[np.float64]
     """An even number of them."""
     real_residues: NDArray[np.float64]
+    starts_settled: bool = False
+    """True where a start from zero is no transient: where the first frame is the reference."""
 
     @property
     def sections(self) -> int:
@@ -85,8 +87,8 @@ class ModalFilter:
 
     @property
     def settling_s(self) -> float:
-        """Seconds until the slowest mode has decayed to 1 %; infinite where one keeps for ever."""
-        return self._decay(_SETTLED) / self.rate_hz
+        """Seconds until the slowest mode has decayed to 1 %."""
+        return 0.0 if self.starts_settled else self._decay(_SETTLED) / self.rate_hz
 
     @property
     def largest_gain(self) -> float:
