@@ -219,6 +219,14 @@ def _frame_size(_ctx: click.Context, _parameter: click.Parameter, text: str | No
     metavar="FILE",
     help="What earlier builds on this device timed; read and added to.  [default: beside the engines]",
 )
+@click.option(
+    "--sections",
+    "most_sections",
+    type=click.IntRange(min=1, max=256),
+    default=8,
+    show_default=True,
+    help="Most sections of a band filter, for which memory is set aside: its order for each band, one a notch.",
+)
 @click.option("--dla", "dla_core", type=click.IntRange(min=0), metavar="CORE", help="Use a DLA core, from 0.")
 @click.option(
     "-o",

@@ -152,6 +152,7 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
         tensorrt_bindings, calls, {key.replace("__", "."): value for key, value in answers.items()}
     )
     library = tensorrt_library.library_of("tensorrt", module)
+    sizes = tensorrt_shapes.Sizes(FrameSize(width_px=64, height_px=48), cell_px=4, most_sections=8)
     try:
         plan = tensorrt_plan.plan_build(
             tensorrt_plan.Request("tensorrt", library.version, precision, 17, 1 << 28, dla_core)  # type: ignore[arg-type]
@@ -160,9 +161,7 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
             library,
             b"a graph",
             plan,
-            lambda name, shape: tensorrt_shapes.input_shape(
-                name, shape, FrameSize(width_px=64, height_px=48), 4
-            ),
+            lambda name, shape: tensorrt_shapes.input_shape(name, shape, sizes),
             timing_cache=b"timings",
             progress=lambda *_: None,
         )

@@ -28,11 +28,8 @@ from runtime.engines.tensorrt_build import build_engine
 from runtime.engines.tensorrt_library import Library, load_library
 from runtime.engines.tensorrt_plan import Plan, Request, Target, fit_workspace, plan_build
 from runtime.engines.tensorrt_progress import Progress
-from runtime.engines.tensorrt_shapes import InputShape, Shape, input_shape
-from runtime.errors import BundleFault, OptionFault
-
-_CELL_PX = 4
-"""Side of a cell of the representation where the bundle's architecture states none."""
+from runtime.engines.tensorrt_shapes import Sizes, input_shape
+from runtime.errors import OptionFault
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,8 @@ class BuildJob:
     timing_cache: Path | None = None
     """None keeps one beside the engines."""
     dla_core: int | None = None
+    most_sections: int = 8
+    """Of a band filter, which is as many as its order, per band, and one a notch."""
     output: Path | None = None
     """Directory of the engines; None takes ``engines`` within the bundle."""
     rebuild: bool = False
@@ -104,6 +103,7 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
             graph_sha256=graph.sha256,
             precision=bundle.manifest.precision,
             frame_size=size,
+            most_sections=job.most_sections if name == "band" else None,
         )
         paths = engine_paths(job.output or bundle.directory / "engines", job.target, name, size, job.dla_core)
         if not job.rebuild and (paths.engine.exists() or paths.sidecar.exists()):
@@ -133,11 +133,9 @@ def _build(
     plan: Plan,
     progress: Progress,
 ) -> EngineReport:
-    cell_px = _cell_px(bundle)
-
-    def shape_of(name: str, shape: Shape) -> InputShape:
-        return input_shape(name, shape, source.frame_size, cell_px)
-
+    sizes = Sizes(source.frame_size)
+    if source.most_sections is not None:
+        sizes = Sizes(source.frame_size, bundle.representation.cell_px, source.most_sections)
     cache_path = job.timing_cache or paths.timing_cache
     check_writable(paths.engine.parent)  # before the minutes that a build takes on a device
     start_s = time.monotonic()
@@ -145,7 +143,7 @@ def _build(
         library,
         (bundle.directory / graph.file).read_bytes(),
         plan,
-        shape_of,
+        lambda name, shape: input_shape(name, shape, sizes),
         timing_cache=_read_timing_cache(cache_path) if plan.timing_cache else b"",
         progress=progress,
     )
@@ -170,16 +168,6 @@ def _build(
     if built.timing_cache:
         write_whole(cache_path, built.timing_cache)
     return EngineReport(paths, sidecar, True, plan.notes)
-
-
-def _cell_px(bundle: Bundle) -> int:
-    stride = bundle.manifest.architecture.get("encoder_stride", _CELL_PX)
-    if not isinstance(stride, int) or stride < 1:
-        raise BundleFault(
-            f"{bundle.directory}: its manifest states an encoder stride of {stride!r}",
-            remedy="export the bundle again",
-        )
-    return stride
 
 
 def _read_timing_cache(path: Path) -> bytes:

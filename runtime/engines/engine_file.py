@@ -37,6 +37,8 @@ class Source(_Strict):
     graph_sha256: str
     precision: Precision
     frame_size: FrameSize
+    most_sections: int | None = None
+    """Of a band filter; None where there is none."""
 
 
 class Builder(_Strict):
@@ -199,6 +201,7 @@ _BINDING: dict[Target, tuple[str, ...]] = {
 _NAMES = {
     "graph_sha256": "graph's hash",
     "frame_size": "frame size",
+    "most_sections": "most sections of a filter",
     "version": "TensorRT version",
     "gpu": "GPU",
     "compute_capability": "compute capability",

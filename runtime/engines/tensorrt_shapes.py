@@ -18,8 +18,19 @@ _OPEN_SIZES: dict[str, dict[int, str]] = {
     "state": {1: "sections", 3: "rows", 4: "columns"},
 }
 """By input and axis, which size a graph for any frame leaves open. TensorRT's parsers before 10 may not tell."""
-_SECTIONS = (1, 2, 8)
-"""Sections of a band filter, fewest, usual and most: a band-pass of order 2n has n."""
+_USUAL_SECTIONS = 2
+"""Of a band filter: what the default, a Butterworth of order 2 for one band, has."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What an engine is built for."""
+
+    frame: FrameSize
+    cell_px: int = 1
+    """Side of a cell of the representation in pixels; rows and columns are rounded up."""
+    most_sections: int = 1
+    """Of a band filter. TensorRT sets memory aside for the most, so that it should not be far above the need."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class InputShape:
         return self.smallest != self.largest
 
 
-def input_shape(name: str, shape: Shape, size: FrameSize, cell_px: int) -> InputShape:
+def input_shape(name: str, shape: Shape, sizes: Sizes) -> InputShape:
     """The shape of the input ``name`` for frames of one size, where the graph has -1 for what it leaves open.
 
     A fixed size is stated as such, not as a profile of one: such an engine needs no shapes at run time.
@@ -50,18 +61,18 @@ def input_shape(name: str, shape: Shape, size: FrameSize, cell_px: int) -> Input
     Args:
         name: the input.
         shape: its shape in the graph.
-        size: of the frames.
-        cell_px: side of a cell of the representation in pixels; rows and columns are rounded up.
+        sizes: what the engine is built for.
 
     Raises:
         BundleFault: the graph is for another size, or leaves open what it should not.
     """
+    size, cell_px, most = sizes.frame, sizes.cell_px, sizes.most_sections
     lengths = {
         "height": (size.height_px,) * 3,
         "width": (size.width_px,) * 3,
         "rows": (-(-size.height_px // cell_px),) * 3,
         "columns": (-(-size.width_px // cell_px),) * 3,
-        "sections": _SECTIONS,
+        "sections": (1, min(_USUAL_SECTIONS, most), most),
     }
     known = _OPEN_SIZES.get(name, {})
     ranges = []

@@ -78,6 +78,7 @@ def test_the_sidecar_says_what_was_built_from_what(engines: Path) -> None:
         "graph_sha256": manifest.graphs["pairwise"].sha256,
         "precision": "fp32",
         "frame_size": {"width_px": 640, "height_px": 360},
+        "most_sections": None,
     }
     assert sidecar["builder"]["version"] == RTX_VERSION
     assert sidecar["engine_bytes"] == (engines / f"{name()}.engine").stat().st_size
@@ -96,6 +97,14 @@ def test_an_engine_that_fits_is_left_alone(copied: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "built          already, on 20" in done.stdout
     assert (copied / f"{name()}.engine").stat().st_mtime_ns == before
+
+
+def test_a_band_engine_of_another_filter_is_refused(copied: Path) -> None:
+    sidecar = json.loads((copied / f"{name('band')}.json").read_text())
+    assert sidecar["source"]["most_sections"] == 8
+    done = build(copied, "--size", "640x360", "--sections", 12)
+    assert done.returncode == 1
+    assert "its most sections of a filter is 8, and here it is 12: build it again" in done.stderr
 
 
 def truncate(directory: Path) -> None:
@@ -163,7 +172,7 @@ def test_an_interrupted_build_ends_and_leaves_nothing(tmp_path: Path, signal_nam
     )
     done = run("-c", _BUILD.format(output=tmp_path / "engines", on_progress=on_progress), path=rtx_path())
     assert done.returncode == 130, done.stderr
-    assert json.loads(done.stdout)[-1] < 100  # it ended early
+    assert json.loads(done.stdout)[-1] < 40  # the next step was the last
     assert not (tmp_path / "engines").exists()
 
 
