@@ -98,7 +98,7 @@ class FrameTimes:
 class RateMeter:
     """Measures the rate of a camera while it runs; dropped frames and jitter do not pass for another rate."""
 
-    WINDOW = 32
+    WINDOW = 64
     """Intervals that the rate is measured over."""
     _FEWEST = 8
 

@@ -57,12 +57,90 @@ def linear_graph(size: tuple[int | str, int | str] = ("height", "width")) -> byt
     return bytes(model.SerializeToString())
 
 
-def write_bundle(directory: Path, *, graph: bytes | None = None, **changes: Any) -> Path:
-    """A bundle around ``graph``; ``changes`` replace entries of its manifest."""
-    graph = linear_graph() if graph is None else graph
+def linear_band_graph(size: tuple[int | str, int | str] = ("height", "width")) -> bytes:
+    """The same as a band step graph, with a cell for each pixel: clamp(frame + (A - 1) * mask * filtered pixels).
+
+    Its activity is the mean square of the filtered pixels; the cap is not used.
+    """
+    onnx = pytest.importorskip("onnx")
+    uint8, float32, int64 = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+    node, value, tensor = onnx.helper.make_node, onnx.helper.make_tensor_value_info, onnx.helper.make_tensor
+    nodes = [
+        node("Cast", ["frame"], ["frame_f"], to=float32),
+        node("Cast", ["previous"], ["previous_f"], to=float32),
+        node("Sub", ["frame_f", "previous_f"], ["difference"]),
+        node("Transpose", ["difference"], ["planes"], perm=[0, 3, 1, 2]),
+        node("Div", ["planes", "white"], ["step"]),
+        node("Unsqueeze", ["coefficients", "last_axes"], ["coefficients_6d"]),
+        node("Split", ["coefficients_6d"], ["own", "cross", "drive"], axis=0),
+        *(node("Squeeze", [name, "axis_0"], [f"{name}_5d"]) for name in ("own", "cross", "drive")),
+        node("Gather", ["state", "swapped"], ["other"], axis=0),
+        node("Mul", ["own_5d", "state"], ["kept"]),
+        node("Mul", ["cross_5d", "other"], ["turned"]),
+        node("Mul", ["drive_5d", "step"], ["driven"]),
+        node("Sum", ["kept", "turned", "driven"], ["next_state"]),
+        node("Gather", ["next_state", "first"], ["outputs"], axis=0),
+        node("ReduceSum", ["outputs", "axes_01"], ["filtered"], keepdims=0),
+        node("Mul", ["filtered", "filtered"], ["squares"]),
+        node("ReduceMean", ["squares"], ["mean_square"], keepdims=0),
+        node("Reshape", ["mean_square", "one_value"], ["activity"]),
+        node("Sub", ["amplification", "one"], ["gain"]),
+        node("Mul", ["filtered", "mask"], ["masked"]),
+        node("Transpose", ["masked"], ["masked_nhwc"], perm=[0, 2, 3, 1]),
+        node("Mul", ["masked_nhwc", "gain"], ["motion"]),
+        node("Mul", ["motion", "white"], ["motion_px"]),
+        node("Add", ["frame_f", "motion_px"], ["sum"]),
+        node("Round", ["sum"], ["rounded"]),
+        node("Clip", ["rounded", "black", "white"], ["clamped"]),
+        node("Cast", ["clamped"], ["magnified"], to=uint8),
+    ]
+    height, width = size
+    rows, columns = ("rows", "columns") if isinstance(height, str) else size
+    state = [2, "sections", 3, rows, columns]
+    lists = {"last_axes": [3, 4, 5], "axis_0": [0], "swapped": [1, 0], "first": [0], "axes_01": [0, 1]}
+    graph = onnx.helper.make_graph(
+        nodes,
+        "linear_band",
+        [
+            value("frame", uint8, [1, height, width, 3]),
+            value("previous", uint8, [1, height, width, 3]),
+            value("amplification", float32, [1]),
+            value("max_displacement_px", float32, [1]),
+            value("mask", float32, [1, 1, rows, columns]),
+            value("coefficients", float32, [3, 2, "sections"]),
+            value("state", float32, state),
+        ],
+        [
+            value("magnified", uint8, [1, height, width, 3]),
+            value("next_state", float32, state),
+            value("activity", float32, [1]),
+        ],
+        [
+            *(tensor(name, float32, [], [v]) for name, v in (("one", 1.0), ("black", 0.0), ("white", 255.0))),
+            *(tensor(name, int64, [len(v)], v) for name, v in (lists | {"one_value": [1]}).items()),
+        ],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def write_bundle(
+    directory: Path, *, graph: bytes | None = None, band_graph: bytes | None = None, **changes: Any
+) -> Path:
+    """A bundle around the two graphs; ``changes`` replace entries of its manifest."""
+    contents = {
+        "pairwise": linear_graph() if graph is None else graph,
+        "band": linear_band_graph() if band_graph is None else band_graph,
+    }
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "pairwise.onnx").write_bytes(graph)
-    sealed = {"file": "pairwise.onnx", "sha256": hashlib.sha256(graph).hexdigest(), "opset": 17}
+    sealed = {}
+    for name, content in contents.items():
+        (directory / f"{name}.onnx").write_bytes(content)
+        sealed[name] = {
+            "file": f"{name}.onnx",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "opset": 17,
+        }
     manifest: dict[str, Any] = {
         "network": "linear",
         "architecture": {},
@@ -70,7 +148,8 @@ def write_bundle(directory: Path, *, graph: bytes | None = None, **changes: Any)
         "weights_sha256": "0" * 64,
         "frame_size": None,
         "amplification": {"minimum": 1, "maximum": 100},
-        "graphs": {"pairwise": sealed},
+        "graphs": sealed,
+        "representation": {"channels": 3, "cell_px": 1},
     }
     (directory / "manifest.json").write_text(json.dumps(manifest | changes))
     return directory
