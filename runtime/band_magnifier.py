@@ -14,7 +14,7 @@ from runtime.timing import RateMeter
 UNLIMITED_PX = 1e6
 """A cap that caps nothing."""
 _FADE_OUT_S = 0.3
-_OTHER_RATE = 0.003
+_OTHER_RATE = 0.005
 """Relative change of the measured rate at which the filter is designed anew."""
 _JITTER = 0.2
 """Share of an interval by which frames may come early or late and still count as evenly spaced."""

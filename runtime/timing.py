@@ -100,7 +100,7 @@ class RateMeter:
 
     WINDOW = 64
     """Intervals that the rate is measured over."""
-    _FEWEST = 8
+    _FEWEST = 16
 
     def __init__(self, nominal_rate_hz: float) -> None:
         self._rate_hz = nominal_rate_hz

