@@ -26,7 +26,7 @@ from runtime.engines.engine_file import (
 )
 from runtime.engines.tensorrt_build import build_engine
 from runtime.engines.tensorrt_library import Library, load_library
-from runtime.engines.tensorrt_plan import Plan, Request, Target, fit_workspace, plan_build
+from runtime.engines.tensorrt_plan import PRODUCTS, Plan, Request, Target, fit_workspace, plan_build
 from runtime.engines.tensorrt_progress import Progress
 from runtime.engines.tensorrt_shapes import Sizes, input_shape
 from runtime.errors import OptionFault
@@ -67,10 +67,11 @@ class EngineReport:
         """The report for a person."""
         source, builder = self.sidecar.source, self.sidecar.builder
         size = f"{source.frame_size.width_px}x{source.frame_size.height_px}"
+        product = f"{PRODUCTS[builder.target]} {builder.version}"
         how = f"in {self.sidecar.build_s:.1f} s" if self.built else f"already, on {self.sidecar.built_utc}"
         return [
             f"graph          {source.graph} of {source.network}, {source.precision.upper()}, {size} px",
-            f"built          {how}, {self.sidecar.engine_bytes / 1e6:.1f} MB, {builder.target} {builder.version}",
+            f"built          {how}, {self.sidecar.engine_bytes / 1e6:.1f} MB, {product}",
             *(f"note           {note}" for note in self.notes),
             f"engine         {self.paths.engine}",
         ]

@@ -63,7 +63,9 @@ def load_library(target: Target, root: Path = Path("/")) -> Library:
     except ImportError as error:
         raise EngineFault(
             f"{PRODUCTS[target]} cannot be loaded ({error})",
-            remedy=_REMEDY_RTX if target == "tensorrt-rtx" else "sudo apt install --reinstall nvidia-jetpack",
+            remedy=_REMEDY_RTX
+            if target == "tensorrt-rtx"
+            else "sudo apt install --reinstall 'libnvinfer*' 'libnvonnxparsers*'",
         ) from None
     return library_of(target, module)
 

@@ -204,7 +204,7 @@ def test_bindings_without_their_library_are_told_from_none(tmp_path: Path) -> No
     assert done.returncode == 1
     assert done.stderr.strip() == (
         "tremorscope: TensorRT cannot be loaded (libnvinfer.so.10: cannot open shared object file: No such file or "
-        "directory): sudo apt install --reinstall nvidia-jetpack"
+        "directory): sudo apt install --reinstall 'libnvinfer*' 'libnvonnxparsers*'"
     )
 
 
