@@ -19,7 +19,7 @@ from runtime.measurement import Measurement
 from runtime.outputs.directories import whole_directory
 from runtime.timing import FrameTimes, TimeAxis
 from runtime.vibration.analysis import RegionSeries, analyse_recording
-from runtime.vibration.following import RegionFollower
+from runtime.vibration.following import RegionFollower, is_lost
 from runtime.vibration.meter import MotionMeter
 from runtime.vibration.modal_baseline import ModalBaseline, compare_with_baseline, read_baseline
 from runtime.vibration.noise import luma
@@ -37,6 +37,7 @@ RESULT_NAMES = (
 _MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
 _SAMPLE_BYTES = 128 * 2**20
 _FEWEST_FRAMES = 16
+_RIGID_QUALITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -192,19 +193,21 @@ def _choose_regions(
 
 
 def _holds_still(survey: _Survey, region: Region) -> bool:
-    """Whether a proposed region can be followed through the clip."""
+    """Whether one rigid part fills a proposed region, so that it can be followed through the clip."""
+    follower = RegionFollower(survey.first, region)
     try:
-        RegionFollower(survey.first, region).learn_noise(survey.samples)
+        follower.learn_noise(survey.samples)
     except RegionFault:
         return False
-    return True
+    found = [follower.tracker.measure(sample) for sample in survey.samples]
+    return not any(is_lost(each) for each in found) and min(each.quality for each in found) > _RIGID_QUALITY
 
 
 def _measure_all(
     job: MeasureJob, survey: _Survey, meter: MotionMeter, progress: Progress | None
 ) -> tuple[RegionSeries, ...]:
     count, regions = survey.times_s.size, len(meter.followers)
-    table = np.full((regions, 3, count), np.nan)
+    table = np.full((regions, 5, count), np.nan)
     with closing(ClipCamera(job.clip)) as camera:
         frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
         for number in range(count):
@@ -213,13 +216,20 @@ def _measure_all(
                     f"{job.clip}: has changed while it was read", remedy="measure a clip that is finished"
                 )
             for row, motion in zip(table, meter.measure(frame), strict=True):
-                row[:, number] = motion.x_px, motion.y_px, motion.quality
+                row[:, number] = motion.x_px, motion.y_px, motion.quality, motion.gain, motion.brightness
             if progress is not None:
                 progress(count + number + 1, 2 * count)
-    floors = meter.noise_floors_px.tolist()
+    floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
     return tuple(
-        RegionSeries(f"R{number + 1}", follower.region, x, y, quality, (floor[0], floor[1]))
-        for number, (follower, (x, y, quality), floor) in enumerate(
-            zip(meter.followers, table, floors, strict=True)
+        RegionSeries(
+            f"R{number + 1}",
+            follower.region,
+            x_px=table[number, 0],
+            y_px=table[number, 1],
+            quality=table[number, 2],
+            light=table[number, 3:],
+            noise_floor_px=(floors[number][0], floors[number][1]),
+            rounding_floor_px=(rounding[number][0], rounding[number][1]),
         )
+        for number, follower in enumerate(meter.followers)
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyArrowPatch, Rectangle
 from numpy.typing import NDArray
 
 from runtime.measurement import Measurement, short_frequency
 from runtime.outputs.figures import COLOURS, GREEN, GRID, INK, ORANGE, figure, png
-from runtime.vibration.analysis import AXES, Axis, Finding, RegionResult
+from runtime.vibration.analysis import AXES, Axis, Finding
 from runtime.vibration.modes import Mode
 from runtime.vibration.regions import Region
 
@@ -20,6 +21,7 @@ Values = NDArray[np.float64]
 _MOST_CURVES, _MOST_LABELS, _MOST_MODES, _MOST_TRACES = 6, 6, 3, 3
 _ARROW_SHARE = 0.13
 """Length of a mode's longest arrow, as a share of the picture's diagonal."""
+_SHORTEST_SHARE = 0.012
 _WIDTH_IN = 11.0
 
 
@@ -134,11 +136,19 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
     grey = measurement.frame.mean(axis=2)
     axes.imshow(0.45 * grey + 0.55 * 255, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
     height, width = measurement.frame.shape[:2]
+    diagonal = math.hypot(width, height)
+    regions = [result.series.region for result in measurement.analysis.regions]
+    middles = np.array([region.centre_px for region in regions])
     moving = mode.shape.real.reshape(-1, 2)
-    longest = max(float(np.hypot(*moving.T).max()), 1e-12)
-    scale = _ARROW_SHARE * math.hypot(width, height) / longest
-    for result, (x, y) in zip(measurement.analysis.regions, moving.tolist(), strict=True):
-        _draw_arrow(axes, result, (scale * x, scale * y))
+    moving *= _ARROW_SHARE * diagonal / max(float(np.hypot(*moving.T).max()), 1e-12)
+    # Half a period later all arrows are reversed: show the half in which more of them end in the picture.
+    moving *= max((1, -1), key=lambda sign: _inside(middles + sign * moving, width, height))
+    for middle, arrow in zip(middles.tolist(), moving.tolist(), strict=True):
+        axes.plot(
+            *middle, "o", color=INK, markersize=5, markeredgecolor="white", markeredgewidth=1.2, zorder=4
+        )
+        if math.hypot(*arrow) > _SHORTEST_SHARE * diagonal:
+            _draw_arrow(axes, middle, arrow)
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
     amplitude = measurement.amplitude_text(mode.peak).partition(" ±")[0]
@@ -146,19 +156,19 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
     axes.set_axis_off()
 
 
-def _draw_arrow(axes: Axes, result: RegionResult, arrow: tuple[float, float]) -> None:
-    middle = result.series.region.centre_px
-    axes.plot(*middle, "o", color="white", markersize=6.5, zorder=3)
-    axes.plot(*middle, "o", color=INK, markersize=4.5, zorder=4)
-    if math.hypot(*arrow) < 2:
-        return
+def _inside(tips: Values, width: int, height: int) -> int:
+    return int(((tips >= 0) & (tips <= (width, height))).all(axis=1).sum())
+
+
+def _draw_arrow(axes: Axes, middle: list[float], arrow: list[float]) -> None:
     tip = (middle[0] + arrow[0], middle[1] + arrow[1])
-    for colour, thickness in (("white", 4.6), (ORANGE, 2.4)):
-        axes.annotate(
-            "", xy=tip, xytext=middle, annotation_clip=False, zorder=5,
-            arrowprops={"arrowstyle": "-|>,head_width=0.32,head_length=0.6", "color": colour,
-                        "linewidth": thickness, "shrinkA": 0, "shrinkB": 0},
-        )  # fmt: skip
+    outlined = [patheffects.Stroke(linewidth=4.6, foreground="white"), patheffects.Normal()]
+    axes.add_patch(
+        FancyArrowPatch(
+            (middle[0], middle[1]), tip, arrowstyle="-|>,head_width=0.26,head_length=0.5", mutation_scale=13,
+            color=ORANGE, linewidth=2.2, shrinkA=0, shrinkB=0, zorder=5, path_effects=outlined,
+        )
+    )  # fmt: skip
 
 
 def history_picture(measurement: Measurement) -> bytes:

@@ -18,6 +18,7 @@ from runtime.vibration.peaks import ChannelSpectrum, Peak, analyse
 from runtime.vibration.regions import Region
 from runtime.vibration.sampling import EvenSeries, check_times, resample_evenly
 from runtime.vibration.spectra import RESOLUTION_BINS
+from runtime.vibration.tones import amplitudes_at
 
 Values = NDArray[np.float64]
 Axis = Literal["x", "y"]
@@ -25,6 +26,8 @@ AXES: tuple[Axis, ...] = ("x", "y")
 Verdict = Literal["vibrates", "moves, but not at a steady frequency", "below the noise floor", "lost"]
 
 _MOST_LOST = 0.1
+_PX_PER_LIGHT = 0.15
+"""What light may leave behind at most: px of apparent motion for a change of 1 in relative brightness."""
 _CLEARLY_MOVING = 3.0
 _HANN_BANDWIDTH = 1.5
 _HIGHEST_MULTIPLE = 6
@@ -42,8 +45,12 @@ class RegionSeries:
     """(N,), downwards positive; NaN likewise."""
     quality: Values
     """(N,), share of the region's variance that the match explains."""
+    light: Values
+    """(2, N): contrast and mean brightness against the reference's."""
     noise_floor_px: tuple[float, float]
     """Standard deviation of one frame's x and y that image noise causes; infinite where texture lacks."""
+    rounding_floor_px: tuple[float, float] = (0.0, 0.0)
+    """Amplitude along x and y up to which the rounding of pixels may pass for a steady tone."""
 
     def along(self, axis: Axis) -> Values:
         """Displacement along an axis."""
@@ -76,9 +83,8 @@ class RegionResult:
         spectrum = self.along(axis)
         if spectrum is None:
             return math.nan
-        floor = float(np.median(spectrum.floor))
-        chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size)
-        return math.sqrt(2 * chance * floor * _HANN_BANDWIDTH / spectrum.window_s)
+        wanted = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size) * spectrum.floor
+        return math.sqrt(2 * float(np.median(wanted)) * _HANN_BANDWIDTH / spectrum.window_s)
 
 
 @dataclass(frozen=True)
@@ -149,10 +155,17 @@ def analyse_recording(
     together = resample_evenly(time_s, channels, tick_s=tick_s)
     _check_band(band_hz, together)
     each = [resample_evenly(time_s, channel, tick_s=tick_s) for channel in channels]
-    spectra = [analyse(series, window_s=window_s, band_hz=band_hz) for series in each]
+    spectra = [
+        _believable(analyse(series, window_s=window_s, band_hz=band_hz), time_s, regions[number], axis)
+        for series, (number, axis) in zip(each, known, strict=True)
+    ]
     by_channel = dict(zip(known, spectra, strict=True))
     results = tuple(_result(number, series, by_channel) for number, series in enumerate(regions))
-    modes = find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
+    modes = [
+        mode
+        for mode in find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
+        if _is_motion(mode.peak, time_s, *_largest(mode, known, regions))
+    ]
     gaps = {(gap.start_s, gap.end_s, gap.missing) for series in each for gap in series.gaps}
     return Analysis(
         regions=results,
@@ -165,6 +178,29 @@ def analyse_recording(
         bridged=max(series.bridged for series in each),
         interpolated=any(series.interpolated for series in each),
     )
+
+
+def _believable(
+    spectrum: ChannelSpectrum, time_s: Values, region: RegionSeries, axis: Axis
+) -> ChannelSpectrum:
+    """The spectrum without the peaks that light or rounding explains."""
+    kept = tuple(peak for peak in spectrum.peaks if _is_motion(peak, time_s, region, axis))
+    return replace(spectrum, peaks=kept)
+
+
+def _is_motion(peak: Peak, time_s: Values, region: RegionSeries, axis: Axis) -> bool:
+    """Whether a peak is more than what is left of a change of light of the same frequency, or of rounding."""
+    known = np.isfinite(region.light).all(axis=0)
+    swing = max(amplitudes_at(time_s[known], each[known], [peak.frequency_hz])[0] for each in region.light)
+    return peak.amplitude > max(_PX_PER_LIGHT * swing, region.rounding_floor_px[AXES.index(axis)])
+
+
+def _largest(
+    mode: Mode, known: list[tuple[int, Axis]], regions: Sequence[RegionSeries]
+) -> tuple[RegionSeries, Axis]:
+    """The channel that moves most in a mode."""
+    number, axis = known[int(np.argmax(np.abs(mode.shape)))]
+    return regions[number], axis
 
 
 def _check_band(band_hz: tuple[float, float] | None, series: EvenSeries) -> None:

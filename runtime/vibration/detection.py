@@ -34,10 +34,17 @@ class Bump:
     """Its density over that of the noise."""
 
 
-def chance_over_floor(segments: int, bins: int) -> float:
-    """Density over the noise floor that chance reaches in one of 1,000 spectra of noise."""
+def chance_over_floor(segments: int, bins: int) -> Values:
+    """Density over the noise floor, (bins,), that chance reaches anywhere in one of 1,000 spectra of noise.
+
+    Every octave gets the same share of that chance: as structures go, the few bins of the lowest are as likely
+    to hold something as the many of the highest.
+    """
     freedom = degrees_of_freedom(segments)
-    return float(stats.chi2.isf(FALSE_ALARM / bins, freedom) / freedom)
+    numbers = np.arange(1, bins + 1)
+    shares = FALSE_ALARM / (numbers * (1 / numbers).sum())
+    thresholds: Values = stats.chi2.isf(shares, freedom) / freedom
+    return thresholds
 
 
 def find_bumps(spectrum: Spectrum, density: Values, *, split_easily: bool) -> tuple[Bump, ...]:
@@ -50,10 +57,8 @@ def find_bumps(spectrum: Spectrum, density: Values, *, split_easily: bool) -> tu
     floor = noise_floor(spectrum, density)
     over = density / floor
     maxima, _ = signal.find_peaks(density)
-    maxima = maxima[
-        (maxima >= _LOWEST_BIN)
-        & (over[maxima] > chance_over_floor(spectrum.segments, spectrum.frequency_hz.size))
-    ]
+    chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size)
+    maxima = maxima[(maxima >= _LOWEST_BIN) & (over[maxima] > chance[maxima])]
     freedom = degrees_of_freedom(spectrum.segments)
     valley = 2.0 if split_easily else float(stats.f.isf(_VALLEY_CHANCE, freedom, freedom))
     accepted: list[int] = []

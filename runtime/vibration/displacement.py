@@ -159,6 +159,11 @@ class RegionTracker:
         slopes -= slopes @ self._light @ self._light.T
         return slopes
 
+    @property
+    def mean_luma(self) -> float:
+        """Mean luma of the reference's region, in grey levels."""
+        return self._mean
+
     def measure(self, picture: ArrayLike) -> Displacement:
         """Displacement in a picture of the reference's size: (H, W) luma or (H, W, 3) uint8 RGB.
 

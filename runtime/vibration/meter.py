@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from runtime.vibration.displacement import Displacement
 from runtime.vibration.following import RefreshPolicy, RegionFollower, is_lost
-from runtime.vibration.noise import estimate_noise_sigma, luma
+from runtime.vibration.noise import ROUNDING_SIGMA, estimate_noise_sigma, luma
 from runtime.vibration.regions import Region, RegionFault
 
 Values = NDArray[np.float64]
+
+_QUIET = 1.2
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Motion:
     """Downwards positive; NaN likewise."""
     gain: float
     """Contrast against the reference; 1 where the light is the same."""
+    brightness: float
+    """Mean luma against the reference's; likewise."""
     residual: float
     """RMS difference in grey levels that motion and light leave unexplained."""
     quality: float
@@ -85,11 +89,23 @@ class MotionMeter:
         floors: Values = np.hypot(own, self._shake_floors)
         return floors
 
+    @property
+    def rounding_floors_px(self) -> Values:
+        """Amplitudes along x and y, (regions, 2), up to which rounding to 8 bit may pass for a steady tone.
+
+        Where noise is less than rounding it no longer scatters the errors of rounding, and these follow the
+        light; 0 where there is noise enough.
+        """
+        quiet = [each.tracker.noise_sigma < _QUIET * ROUNDING_SIGMA for each in self.followers]
+        floors: Values = np.where(np.array(quiet)[:, None], self.noise_floors_px, 0.0)
+        return floors
+
     def measure(self, frame: ArrayLike) -> tuple[Motion, ...]:
         """The motion of every region in a frame of the reference's size."""
         shake = self._shake(frame)
         return tuple(
-            _free_of(shake[number], follower.measure(frame)) for number, follower in enumerate(self.followers)
+            _free_of(shake[number], follower.measure(frame), follower.tracker.mean_luma)
+            for number, follower in enumerate(self.followers)
         )
 
     def _prepare_shake(self) -> None:
@@ -145,8 +161,9 @@ def _rows_at(places: Values, *, full: bool) -> Values:
     return rows
 
 
-def _free_of(shake: Values, found: Displacement) -> Motion:
+def _free_of(shake: Values, found: Displacement, mean_luma: float) -> Motion:
     x_px, y_px = found.x_px - float(shake[0]), found.y_px - float(shake[1])
     if is_lost(found):
         x_px = y_px = math.nan
-    return Motion(x_px, y_px, found.gain, found.residual, found.quality)
+    brightness = found.gain + found.offset / max(mean_luma, 1.0)
+    return Motion(x_px, y_px, found.gain, brightness, found.residual, found.quality)

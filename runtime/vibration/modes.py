@@ -161,6 +161,11 @@ def _candidates(
             _Candidate(bump.frequency_hz, resolution_hz, averaged.shape(bump.bin, order), bump.density)
             for bump in find_bumps(averaged.spectrum, averaged.singular[order], split_easily=order == 0)
         ]
+    resolution_hz = RESOLUTION_BINS * fine.spectrum.bin_hz
+    found += [
+        _Candidate(bump.frequency_hz, resolution_hz, fine.shape(bump.bin, 0), bump.density)
+        for bump in find_bumps(fine.spectrum, fine.singular[0], split_easily=True)
+    ]
     kept: list[_Candidate] = []
     for candidate in sorted(found, key=lambda each: -each.strength):
         if not any(

@@ -125,16 +125,15 @@ class _Study:
 
     def _still_unexplained(self, wide: list[Bump], narrow: list[Bump]) -> tuple[list[Bump], list[Bump]]:
         """What does not merely stand on the flank of a stronger resonance."""
-        chance_fine, chance_wide = (
-            chance_over_floor(each.segments, each.frequency_hz.size) for each in (self._fine, self._averaged)
-        )
-        return (
-            [each for each in wide if each.density > chance_wide * self._explained_at(each.frequency_hz)],
-            [each for each in narrow if each.density > chance_fine * self._explained_at(each.frequency_hz)],
-        )
 
-    def _explained_at(self, frequency_hz: float) -> float:
-        return float(self._explained[round(frequency_hz / self._fine.bin_hz)])
+        def stands(bump: Bump, spectrum: Spectrum) -> bool:
+            chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size)[bump.bin]
+            explained = self._explained[round(bump.frequency_hz / self._fine.bin_hz)]
+            return bool(bump.density > chance * explained)
+
+        return [each for each in wide if stands(each, self._averaged)], [
+            each for each in narrow if stands(each, self._fine)
+        ]
 
     def _judge(self, wide: list[Bump], narrow: list[Bump]) -> list[Peak]:
         if not (wide or narrow):
