@@ -22,7 +22,8 @@ _MOST_CURVES, _MOST_LABELS, _MOST_MODES, _MOST_TRACES = 6, 6, 3, 3
 _ARROW_SHARE = 0.13
 """Length of a mode's longest arrow, as a share of the picture's diagonal."""
 _SHORTEST_SHARE = 0.012
-_WIDTH_IN = 11.0
+_WIDTH_IN = 9.0
+_ZOOMED_CYCLES, _MANY_CYCLES = 12, 60
 
 
 def spectrum_picture(measurement: Measurement) -> bytes:
@@ -172,24 +173,43 @@ def _draw_arrow(axes: Axes, middle: list[float], arrow: list[float]) -> None:
 
 
 def history_picture(measurement: Measurement) -> bytes:
-    """Displacement over time of the liveliest channels, as PNG."""
+    """Displacement over time of the liveliest channels, and a few cycles of it where there are many, as PNG."""
     channels = _liveliest(measurement)[:_MOST_TRACES]
-    with figure(_WIDTH_IN, 0.9 + 1.65 * len(channels)) as drawn:
-        axes: list[Axes] = []
+    zoom_s = _zoom_s(measurement)
+    with figure(_WIDTH_IN, 0.9 + 1.55 * len(channels)) as drawn:
+        grid = drawn.add_gridspec(len(channels), 2 if zoom_s else 1, width_ratios=(2, 1) if zoom_s else None)
+        whole: list[Axes] = []
         for row, (number, axis) in enumerate(channels):
-            axes.append(drawn.add_subplot(len(channels), 1, row + 1, sharex=axes[0] if axes else None))
+            whole.append(drawn.add_subplot(grid[row, 0], sharex=whole[0] if whole else None))
             series = measurement.analysis.regions[number].series
             values = series.along(axis) - np.nanmedian(series.along(axis))
             # Pictures count y downwards; people expect what rises to go up.
-            towards = "to the right" if axis == "x" else "upwards"
-            axes[-1].plot(
-                measurement.times_s, values if axis == "x" else -values, color=COLOURS[row], linewidth=1.0
-            )
-            axes[-1].set_ylabel(f"{series.name}\n{towards} (px)")
-            axes[-1].grid(visible=True, color=GRID, linewidth=0.7)
-            axes[-1].tick_params(labelbottom=row == len(channels) - 1)
-        axes[0].set_title("Displacement over time")
-        axes[-1].set_xlabel("time (s)")
-        axes[-1].set_xlim(float(measurement.times_s[0]), float(measurement.times_s[-1]))
-        drawn.align_ylabels(axes)
+            values = values if axis == "x" else -values
+            is_last = row == len(channels) - 1
+            _draw_trace(whole[-1], measurement.times_s, values, COLOURS[row], is_last=is_last)
+            whole[-1].set_ylabel(f"{series.name} {'right' if axis == 'x' else 'up'} (px)")
+            if zoom_s:
+                part = measurement.times_s <= measurement.times_s[0] + zoom_s
+                axes = drawn.add_subplot(grid[row, 1])
+                _draw_trace(axes, measurement.times_s[part], values[part], COLOURS[row], is_last=is_last)
+                axes.set_title("Its beginning" if row == 0 else "")
+        whole[0].set_title("Displacement over time")
+        drawn.align_ylabels(whole)
         return png(drawn)
+
+
+def _zoom_s(measurement: Measurement) -> float | None:
+    """Length of a dozen cycles of the strongest peak, where more than can be told apart are drawn."""
+    findings = measurement.analysis.findings
+    if not findings or findings[0].peak.frequency_hz * measurement.analysis.duration_s < _MANY_CYCLES:
+        return None
+    return _ZOOMED_CYCLES / findings[0].peak.frequency_hz
+
+
+def _draw_trace(axes: Axes, times_s: Values, values: Values, colour: str, *, is_last: bool) -> None:
+    axes.plot(times_s, values, color=colour, linewidth=1.0)
+    axes.grid(visible=True, color=GRID, linewidth=0.7)
+    axes.tick_params(labelbottom=is_last)
+    axes.set_xlim(float(times_s[0]), float(times_s[-1]))
+    if is_last:
+        axes.set_xlabel("time (s)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from dataclasses import dataclass
 from html import escape
 
 from runtime.measurement import (
@@ -12,11 +13,14 @@ from runtime.measurement import (
     decimals,
     frequency_text,
     short_frequency,
+    with_uncertainty,
 )
 from runtime.outputs.report_style import STYLE
 from runtime.vibration.analysis import AXES, Finding, RegionResult
 from runtime.vibration.modes import Mode
+from runtime.vibration.peaks import Peak
 
+_MOST_ROWS = 12
 _KINDS = {"steady": "steady tone", "decaying": "free decay", "random": "resonance"}
 _METHOD = """
 <p>Displacement is measured in every frame against a reference frame, by least squares on brightness gradients. A
@@ -85,7 +89,7 @@ def _headline(measurement: Measurement) -> str:
 
 
 def _place(measurement: Measurement, finding: Finding) -> str:
-    return escape(f"{measurement.analysis.regions[finding.region].series.name}, along {finding.axis}")
+    return escape(f"{measurement.analysis.regions[finding.region].series.name} {finding.axis}")
 
 
 def _multiple(finding: Finding) -> str:
@@ -108,13 +112,22 @@ def _picture(title: str, png: bytes, alternative: str) -> str:
     )
 
 
-def _table(title: str, heading: list[str], rows: list[list[str]], remark: str = "") -> str:
-    """A table; cells are HTML. On narrow screens each row becomes a block, and each cell shows its heading."""
-    head = "".join(f"<th>{cell}</th>" for cell in heading)
-    body = ""
-    for row in rows:
-        cells = zip(heading, row, strict=True)
-        body += "<tr>" + "".join(f'<td data-label="{label}">{cell}</td>' for label, cell in cells) + "</tr>"
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    minor: bool = False
+    """Left out on a phone."""
+
+
+def _table(title: str, columns: list[_Column], rows: list[list[str]], remark: str = "") -> str:
+    """A table; cells are HTML."""
+
+    def line(tag: str, cells: list[str]) -> str:
+        marked = zip(columns, cells, strict=True)
+        return "".join(f"<{tag}{' class=minor' if c.minor else ''}>{cell}</{tag}>" for c, cell in marked)
+
+    head = line("th", [column.heading for column in columns])
+    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
     note = f"<p class=small>{remark}</p>" if remark else ""
     return (
         f"<section><h2>{title}</h2><table><thead><tr>{head}</tr></thead>"
@@ -122,28 +135,49 @@ def _table(title: str, heading: list[str], rows: list[list[str]], remark: str = 
     )
 
 
+def _amplitude_columns(measurement: Measurement, heading: str) -> list[_Column]:
+    """In px, and in mm where the scale is known: on a phone then in mm alone."""
+    if measurement.scale is None:
+        return [_Column(f"{heading} (px)")]
+    return [_Column(f"{heading} (px)", minor=True), _Column(f"{heading} (mm)")]
+
+
+def _amplitudes(measurement: Measurement, peak: Peak) -> list[str]:
+    factors = [1.0] if measurement.scale is None else [1.0, measurement.scale.mm_per_px]
+    return [with_uncertainty(f * peak.amplitude, f * peak.amplitude_sigma) for f in factors]
+
+
+def _remark(shown: int, number: int, what: str) -> str:
+    return f"{number - shown} weaker {what} in summary.json. " if number > shown else ""
+
+
 def _peaks(measurement: Measurement) -> str:
-    rows = []
-    for finding in measurement.analysis.findings:
-        peak = finding.peak
-        rows.append(
-            [
-                f"<b>{escape(frequency_text(peak))}</b>{_multiple(finding).replace(', ', '<br>', 1)}",
-                escape(measurement.amplitude_text(peak)),
-                _place(measurement, finding),
-                _KINDS[peak.kind],
-                escape(damping_text(peak)),
-                f"{10 * math.log10(peak.over_floor):.0f} dB",
-                str(len({region for region, _, _ in finding.seen_in})),
-            ]
-        )
-    if not rows:
+    findings = measurement.analysis.findings
+    if not findings:
         return ""
+    rows = [
+        [
+            f"<b>{frequency_text(finding.peak)}</b>{_multiple(finding).replace(', ', '<br>', 1)}",
+            *_amplitudes(measurement, finding.peak),
+            _place(measurement, finding),
+            _KINDS[finding.peak.kind],
+            escape(damping_text(finding.peak)),
+            f"{10 * math.log10(finding.peak.over_floor):.0f} dB",
+            str(len({region for region, _, _ in finding.seen_in})),
+        ]
+        for finding in findings[:_MOST_ROWS]
+    ]
+    columns = [
+        _Column("frequency"), *_amplitude_columns(measurement, "amplitude"), _Column("most in"),
+        _Column("kind", minor=True), _Column("damping", minor=True),
+        _Column("over noise", minor=True), _Column("regions", minor=True),
+    ]  # fmt: skip
     return _table(
         "Peaks, strongest first",
-        ["frequency", "amplitude", "most in", "kind", "damping", "over noise", "regions"],
+        columns,
         rows,
-        "Damping with &lt; is an upper bound: the recording is too short to resolve it.",
+        _remark(len(rows), len(findings), "peaks")
+        + "Damping with &lt; is an upper bound: the recording is too short to resolve it.",
     )
 
 
@@ -151,27 +185,33 @@ def _modes(measurement: Measurement) -> str:
     modes = measurement.analysis.modes
     if not modes:
         return ""
+    rows = [
+        [
+            f"<b>{frequency_text(mode.peak)}</b>",
+            *_amplitudes(measurement, mode.peak),
+            escape(damping_text(mode.peak)),
+            f"{mode.collinearity:.2f}",
+            escape(_largest_part(measurement, mode)),
+        ]
+        for mode in modes[:_MOST_ROWS]
+    ]
+    columns = [
+        _Column("frequency"), *_amplitude_columns(measurement, "largest"), _Column("damping", minor=True),
+        _Column("in phase"), _Column("most in"),
+    ]  # fmt: skip
     return _table(
         "Modes",
-        ["frequency", "largest amplitude", "damping", "phase collinearity", "moves most in"],
-        [
-            [
-                f"<b>{escape(frequency_text(mode.peak))}</b>",
-                escape(measurement.amplitude_text(mode.peak)),
-                escape(damping_text(mode.peak)),
-                f"{mode.collinearity:.2f}",
-                escape(_largest_part(measurement, mode)),
-            ]
-            for mode in modes
-        ],
-        "A phase collinearity near 1 means that all regions move in phase or in opposition, as in a "
-        "natural mode.",
+        columns,
+        rows,
+        _remark(len(rows), len(modes), "modes")
+        + "&ldquo;In phase&rdquo; is the modal phase collinearity: near 1 where all regions move in phase or in "
+        "opposition, as in a natural mode.",
     )
 
 
 def _largest_part(measurement: Measurement, mode: Mode) -> str:
     at = int(abs(mode.shape).argmax())
-    return f"{measurement.analysis.regions[at // 2].series.name}, along {AXES[at % 2]}"
+    return f"{measurement.analysis.regions[at // 2].series.name} {AXES[at % 2]}"
 
 
 def _baseline(measurement: Measurement) -> str:
@@ -190,21 +230,23 @@ def _baseline(measurement: Measurement) -> str:
                     f"{each.mac:.3f}",
                 ]
             )
-    return _table("Against the baseline", ["baseline", "now", "shift", "MAC"], rows)
+    return _table(
+        "Against the baseline", [_Column(each) for each in ("baseline", "now", "shift", "MAC")], rows
+    )
 
 
 def _regions(measurement: Measurement) -> str:
     return _table(
         "Regions",
         [
-            "region",
-            "place",
-            "verdict",
-            "RMS x, y",
-            "noise of a frame x, y",
-            "smallest visible x, y",
-            "quality",
-            "lost",
+            _Column("region"),
+            _Column("place", minor=True),
+            _Column("verdict"),
+            _Column("RMS x, y"),
+            _Column("noise of a frame x, y", minor=True),
+            _Column("smallest visible x, y"),
+            _Column("quality", minor=True),
+            _Column("lost", minor=True),
         ],
         [_region_row(result) for result in measurement.analysis.regions],
         "In px. Noise of a frame is predicted from texture and picture noise; the smallest visible amplitude "

@@ -31,8 +31,10 @@ table + .small { margin-top: 12px; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .94rem; }
 th { text-align: left; color: var(--soft); font-weight: 600; font-size: .86rem; vertical-align: bottom;
   border-bottom: 2px solid var(--line); padding: 4px 12px 6px 0; }
+td b { white-space: nowrap; }
 td { border-bottom: 1px solid var(--line); padding: 7px 12px 7px 0; vertical-align: top; }
-tr:last-child td { border-bottom: 0; }
+tr:last-child td b { white-space: nowrap; }
+td { border-bottom: 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 0; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -41,12 +43,9 @@ dd { margin: 0; overflow-wrap: anywhere; }
   section { padding: 14px; }
   .cards { gap: 10px; }
   h1 { font-size: 1.35rem; }
-  thead { display: none; }
-  table, tbody, tr, td { display: block; width: 100%; }
-  tr { border-bottom: 1px solid var(--line); padding: 8px 0; }
-  tr:last-child { border-bottom: 0; }
-  td { display: flex; justify-content: space-between; gap: 16px; border: 0; padding: 2px 0; text-align: right; }
-  td::before { content: attr(data-label); color: var(--soft); text-align: left; flex: none; }
+  .minor { display: none; }
+  table { font-size: .88rem; }
+  th, td { padding-right: 8px; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: 8px; }
 }
