@@ -16,6 +16,18 @@ class ClipFault(Fault):
     """A recorded clip cannot be read, or holds nothing to magnify."""
 
 
+class CameraFault(Fault):
+    """A camera cannot be opened, or gives no more frames until it is opened again."""
+
+
+class CorruptFrameFault(CameraFault):
+    """One frame came damaged, e.g. short; the camera can be read on. ``sequence`` is its number, where known."""
+
+    def __init__(self, what: str, *, remedy: str, sequence: int | None = None) -> None:
+        super().__init__(what, remedy=remedy)
+        self.sequence = sequence
+
+
 class OutputFault(Fault):
     """A result cannot be written."""
 

@@ -21,6 +21,8 @@ class FrameInfo:
     """Number of the frame as the source counts; a gap means that frames were dropped."""
     timestamp_s: float
     """Capture time in seconds on the source's own clock."""
+    segment: int = 0
+    """Rises where time or picture do not continue from the frame before: filters and references start anew."""
 
 
 class Camera(Protocol):

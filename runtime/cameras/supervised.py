@@ -1,0 +1,362 @@
+"""Keeps a camera that may fail running: watches it, opens it again, and never lets anybody wait for it.
+
+The rules and their numbers are in docs/cameras.md.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from runtime.cameras import Camera, FrameInfo
+from runtime.cameras.faults import Backoff, CameraEvent, FaultKind, FaultLog
+from runtime.cameras.intake import Intake
+from runtime.cameras.reader import Reader
+from runtime.cameras.supervision import Status, SupervisorSettings, SupervisorState
+from runtime.errors import CameraFault
+from runtime.leases import Lease, LeaseError, LeasingRing
+
+Clock = Callable[[], float]
+_CONSUMER = "the consumer of the camera"
+_LONGEST_WAIT_S = 60.0
+
+
+def spawn_thread(reader: Reader) -> None:
+    """Let a reader work in a thread that dies with the process, since nothing else ends a driver that hangs."""
+    threading.Thread(target=reader.run, name="camera", daemon=True).start()
+
+
+class CameraSupervisor:
+    """Owns a camera and delivers its frames, newest first where the consumer is slow, through whatever befalls it.
+
+    One thread reads, another watches it; both hold the lock only to move a frame or a number. The reading
+    thread never waits for the consumer, and nobody waits for the camera longer than asked.
+    """
+
+    def __init__(
+        self,
+        open_camera: Callable[[], Camera],
+        ring: LeasingRing,
+        *,
+        settings: SupervisorSettings | None = None,
+        on_event: Callable[[CameraEvent], None] | None = None,
+        clock: Clock = time.monotonic,
+        spawn: Callable[[Reader], None] = spawn_thread,
+    ) -> None:
+        """Prepare; ``start`` opens the camera.
+
+        Args:
+            open_camera: opens the camera, and raises a Fault where it cannot.
+            ring: where frames go; of the size that is wanted, with ``SupervisorSettings.slots`` slots.
+            settings: None takes the defaults.
+            on_event: told both edges of every fault by the watching thread; it must return at once.
+            clock: seconds on a clock that never goes back.
+            spawn: makes a reader work in a thread of its own.
+        """
+        self._settings = settings or SupervisorSettings()
+        self._open_camera, self._spawn = open_camera, spawn
+        self._wanted = ring.width_px, ring.height_px
+        self._on_event, self._clock = on_event, clock
+        lock = threading.RLock()
+        self._frames = threading.Condition(lock)
+        self._attention = threading.Condition(lock)
+        self._lock = lock
+        self._log = FaultLog()
+        self._backoff = Backoff(self._settings.backoff)
+        self._intake = Intake(ring, self._settings, self._log)
+        self._mailbox = self._intake.mailbox
+        self._reader: Reader | None = None
+        self._abandoned: list[Reader] = []
+        self._monitor: threading.Thread | None = None
+        self._mistake: LeaseError | None = None
+        self._retry_at_s = -math.inf
+        self._frozen_s = 0.0
+        self._steady_since_s: float | None = None
+        self._openings = 0
+        self._ended = self._closing = self._woken = False
+
+    def start(self) -> None:
+        """Begin to watch and to open the camera; returns at once, whether there is a camera or not."""
+        self._monitor = threading.Thread(target=self._watch, name="camera watch", daemon=True)
+        self._monitor.start()
+
+    def take(self, timeout_s: float) -> Lease | None:
+        """The oldest frame that waits, or None after ``timeout_s`` without one; release it after use.
+
+        ``Lease.info`` has its number and time on axes that go on through all faults: numbers skip what was dropped,
+        and ``segment`` rises where time or picture do not continue.
+
+        Raises:
+            LeaseError: the consumer lost a frame without releasing it.
+            CameraFault: a mistake in the program has ended the watching thread.
+        """
+        with self._lock:
+            if not self._mailbox and timeout_s > 0:
+                self._frames.wait_for(lambda: self._mailbox or self._is_over(), timeout_s)
+            if self._mistake is not None:
+                raise self._mistake
+            lease = self._mailbox.take(_CONSUMER)
+            if lease is not None:
+                return lease
+            if self._monitor is not None and not self._monitor.is_alive() and not self._closing:
+                raise CameraFault("nobody watches the camera any more", remedy="restart the service")
+            return None
+
+    def state(self) -> SupervisorState:
+        """How the camera stands."""
+        with self._lock:
+            return SupervisorState(
+                status=self._status(),
+                active=self._log.active,
+                taken=self._mailbox.taken,
+                waiting=len(self._mailbox),
+                drops=self._intake.drops,
+                openings=self._openings,
+                segments=self._intake.segments,
+                abandoned_threads=len(self._abandoned),
+                events_lost=self._log.events_lost,
+            )
+
+    def close(self) -> SupervisorState:
+        """Close the camera, for at most ``close_timeout_s``; a thread that hangs on is counted in the answer."""
+        until_s = time.monotonic() + self._settings.close_timeout_s
+        with self._lock:
+            self._closing = True
+            self._intake.given_up += self._mailbox.clear()
+            self._wake()
+            self._frames.notify_all()
+            self._frames.wait_for(lambda: self._reader is None, self._settings.close_timeout_s)
+            if self._reader is not None:
+                self._abandoned.append(self._reader)
+                self._reader = None
+        if self._monitor is not None:
+            self._monitor.join(max(0.0, until_s - time.monotonic()))
+        return self.state()
+
+    def check(self) -> float:
+        """Do what is due: start, abandon, tell; returns the seconds until something may be due again.
+
+        The watching thread does nothing else. Tests call it with a clock of their own.
+        """
+        with self._lock:
+            now_s = self._clock()
+            due_s = math.inf if self._is_over() else self._supervise(now_s)
+        self._tell()
+        return min(max(0.0, due_s - self._clock()), _LONGEST_WAIT_S)
+
+    # What the reader reports; see runtime.cameras.reader.Desk.
+
+    def opened(self, reader: Reader, size: tuple[int, int], rate_hz: float) -> Lease | None:
+        """Take note that the camera is open."""
+        with self._lock:
+            now_s = self._clock()
+            if self._is_stale(reader):
+                return None
+            if size != self._wanted:
+                wrong = f"frames are {_by(size)} px, and {_by(self._wanted)} px are wanted"
+                self._fail(reader, "resized", wrong, now_s)
+                return None
+            try:
+                lease = self._mailbox.free_slot()
+            except LeaseError as error:
+                self._stop_for(error)
+                return None
+            if lease is None:
+                self._fail(reader, "lost", "every slot of the ring is held by the consumer", now_s)
+                return None
+            settings = self._settings
+            self._frozen_s = max(settings.frozen_periods / rate_hz, settings.frozen_least_s)
+            self._intake.reopen(rate_hz)
+            self._openings += 1
+            self._set_deadline(reader, now_s + settings.open_timeout_s)
+            return lease
+
+    def failed(
+        self, reader: Reader, kind: FaultKind | None, what: str, info: FrameInfo | None = None
+    ) -> None:
+        """Take note that the camera gives no more frames."""
+        with self._lock:
+            now_s = self._clock()
+            if self._is_stale(reader):
+                self._intake.given_up += info is not None
+                return
+            if info is not None:
+                self._intake.count_bad(info, info.sequence, now_s)
+            self._fail(reader, kind or self._absence(), what, now_s)
+
+    def rejected(self, reader: Reader, what: str, info: FrameInfo | None, sequence: int | None) -> bool:
+        """Count a damaged frame; returns whether to read on."""
+        with self._lock:
+            now_s = self._clock()
+            if self._is_stale(reader):
+                self._intake.given_up += sequence is not None
+                return False
+            self._came(reader, now_s)
+            self._intake.count_bad(info, sequence, now_s)
+            if self._intake.strike("corrupt", what, now_s):
+                self._set_deadline(reader, now_s + self._settings.close_timeout_s)
+                return False
+            self._wake_to_tell()
+            return True
+
+    def deliver(self, reader: Reader, lease: Lease, info: FrameInfo) -> Lease | None:
+        """Take a whole frame over; returns the slot for the next."""
+        with self._lock:
+            now_s = self._clock()
+            if self._is_stale(reader):
+                self._intake.given_up += 1
+                return None
+            self._came(reader, now_s)
+            try:
+                following = self._intake.take_over(lease, info, now_s)
+            except LeaseError as error:
+                self._intake.given_up += 1
+                self._stop_for(error)
+                return None
+            if following is None:
+                self._set_deadline(reader, now_s + self._settings.close_timeout_s)
+                return None
+            if self._steady_since_s is None:
+                self._steady_since_s = now_s
+            self._wake_to_tell()
+            self._frames.notify()
+            return following
+
+    def ended(self, reader: Reader) -> None:
+        """Take note that the source came to its end."""
+        with self._lock:
+            if self._is_stale(reader):
+                return
+            if self._settings.end_is_fault:
+                self._fail(reader, self._absence(), "the source came to its end", self._clock())
+            else:
+                self._ended = True
+                self._frames.notify_all()
+
+    def finished(self, reader: Reader, lease: Lease | None) -> None:
+        """Take note that a reader's thread is about to end."""
+        with self._lock:
+            if lease is not None:
+                lease.release()
+            if reader is self._reader:
+                self._reader = None
+                self._retry_later(self._clock())
+            else:
+                self._abandoned.remove(reader)
+            self._wake()
+            self._frames.notify_all()
+
+    # All below is called with the lock held, except _watch and _tell.
+
+    def _supervise(self, now_s: float) -> float:
+        """Start or abandon a reader; returns when something may be due again."""
+        reader = self._reader
+        if reader is not None and now_s >= reader.deadline_s:
+            self._abandon(reader, now_s)
+            reader = None
+        if reader is not None:
+            return reader.deadline_s
+        if len(self._abandoned) >= self._settings.most_abandoned:
+            if "stuck" not in self._log.active:
+                self._log.seen("stuck", now_s, f"{len(self._abandoned)} threads hang in the camera's driver")
+            return math.inf
+        self._log.passed("stuck", now_s)
+        if now_s >= self._retry_at_s:
+            self._reader = reader = Reader(
+                self._open_camera, self, reject_constant=self._settings.reject_constant
+            )
+            reader.deadline_s = now_s + self._settings.open_timeout_s
+            self._spawn(reader)
+            return reader.deadline_s
+        return self._retry_at_s
+
+    def _abandon(self, reader: Reader, now_s: float) -> None:
+        """Leave a reader whose call to the camera does not return; it ends by itself when it does."""
+        settings = self._settings
+        if reader.stage == "opening":
+            self._log.seen(self._absence(), now_s, f"did not open within {settings.open_timeout_s:g} s")
+        elif reader.stage == "reading":
+            since_s = reader.last_frame_s
+            limit_s = settings.open_timeout_s if since_s is None else self._frozen_s
+            self._log.seen("frozen", now_s, f"no frame within {limit_s:.3g} s", since_s)
+        self._abandoned.append(reader)
+        self._reader = None
+        self._retry_later(now_s)
+
+    def _fail(self, reader: Reader, kind: FaultKind, what: str, now_s: float) -> None:
+        """Tell a failure; the reader closes its camera next."""
+        self._log.seen(kind, now_s, what)
+        self._set_deadline(reader, now_s + self._settings.close_timeout_s)
+
+    def _stop_for(self, mistake: LeaseError) -> None:
+        """Stop: without the slot that was lost this would go wrong again and again; ``take`` raises it."""
+        self._mistake = mistake
+        self._wake()
+        self._frames.notify_all()
+
+    def _came(self, reader: Reader, now_s: float) -> None:
+        reader.last_frame_s = now_s
+        reader.deadline_s = now_s + self._frozen_s
+
+    def _set_deadline(self, reader: Reader, deadline_s: float) -> None:
+        reader.deadline_s = deadline_s
+        self._wake()
+
+    def _retry_later(self, now_s: float) -> None:
+        since_s, self._steady_since_s = self._steady_since_s, None
+        if since_s is not None and now_s - since_s >= self._settings.steady_s:
+            self._backoff.reset()
+        self._retry_at_s = now_s + self._backoff.next_s()
+
+    def _absence(self) -> FaultKind:
+        return "lost" if self._intake.segments else "missing"
+
+    def _is_stale(self, reader: Reader) -> bool:
+        return self._closing or self._mistake is not None or reader is not self._reader
+
+    def _is_over(self) -> bool:
+        return self._closing or self._ended or self._mistake is not None
+
+    def _status(self) -> Status:
+        if self._closing:
+            return "closed"
+        if self._ended:
+            return "ended"
+        if self._reader is not None:
+            stage = self._reader.stage
+            return "running" if stage == "reading" else "opening" if stage == "opening" else "closing"
+        return "stuck" if "stuck" in self._log.active else "waiting"
+
+    def _wake(self) -> None:
+        self._woken = True
+        self._attention.notify_all()
+
+    def _wake_to_tell(self) -> None:
+        if self._log.has_untold:
+            self._wake()
+
+    def _tell(self) -> None:
+        while True:
+            with self._lock:
+                event = self._log.next_event()
+            if event is None:
+                return
+            if self._on_event is not None:
+                self._on_event(event)
+
+    def _watch(self) -> None:
+        while True:
+            with self._lock:
+                self._woken = False
+            wait_s = self.check()
+            with self._lock:
+                if self._closing:
+                    return
+                if not self._woken:
+                    self._attention.wait(wait_s)
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,99 @@
+"""How long each stage takes, frame by frame, over months, in constant memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+RELATIVE_ERROR = 0.01
+"""Bound on the error of a percentile, within the range of the histogram."""
+SHORTEST_S, LONGEST_S = 1e-6, 100.0
+_GROWTH = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
+_PER_LOG = 1 / math.log(_GROWTH)
+_BINS = math.ceil(math.log(LONGEST_S / SHORTEST_S) * _PER_LOG) + 1
+
+
+@dataclass(frozen=True)
+class LatencySummary:
+    """The distribution of one stage's times."""
+
+    count: int
+    median_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    """Exact."""
+
+
+class LatencyHistogram:
+    """Counts times in bins that grow by a constant factor, from 1 us to 100 s.
+
+    Every time in a bin is within 1 % of the value that stands for it, so percentiles are too; the maximum is exact.
+    The bins are those of Masson, Rim and Lee, DDSketch: a fast and fully-mergeable quantile sketch with
+    relative-error guarantees (VLDB 2019), section 2, at a fixed range. 7.4 kB.
+    """
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_BINS, np.int64)
+        self._count = 0
+        self._longest_s = 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory of the bins."""
+        return self._counts.nbytes
+
+    def add(self, elapsed_s: float) -> None:
+        """Count one time; outside of the range it goes into the outermost bin."""
+        bounded_s = min(max(elapsed_s, SHORTEST_S), LONGEST_S)
+        self._counts[math.ceil(math.log(bounded_s / SHORTEST_S) * _PER_LOG)] += 1
+        self._count += 1
+        self._longest_s = max(self._longest_s, elapsed_s)
+
+    def quantile_s(self, part: float) -> float:
+        """The time that ``part`` (0 to 1) of all times do not exceed (nearest rank); 0 if there are none."""
+        if not 0 <= part <= 1:
+            raise ValueError(f"a quantile of {part} cannot be")
+        if not self._count:
+            return 0.0
+        rank = max(1, math.ceil(part * self._count))
+        at = int(np.searchsorted(np.cumsum(self._counts), rank))
+        # Bin n holds (g^(n-1), g^n]; 2 g^n / (g + 1) is within 1 % of all of it.
+        return min(SHORTEST_S * 2 * _GROWTH**at / (_GROWTH + 1), self._longest_s)
+
+    def summary(self) -> LatencySummary:
+        """Median, 95th and 99th percentile, and maximum."""
+        median_ms, p95_ms, p99_ms = (1e3 * self.quantile_s(part) for part in (0.5, 0.95, 0.99))
+        return LatencySummary(self._count, median_ms, p95_ms, p99_ms, 1e3 * self._longest_s)
+
+    def clear(self) -> None:
+        """Begin anew, in the same memory."""
+        self._counts[:] = 0
+        self._count, self._longest_s = 0, 0.0
+
+
+class StageLatencies:
+    """One histogram a stage; which stages there are is fixed at the start."""
+
+    def __init__(self, stages: Iterable[str]) -> None:
+        self._histograms = {stage: LatencyHistogram() for stage in stages}
+
+    def add(self, stage: str, elapsed_s: float) -> None:
+        """Count the time of one frame in a stage.
+
+        Raises:
+            KeyError: there is no such stage.
+        """
+        self._histograms[stage].add(elapsed_s)
+
+    def summaries(self) -> dict[str, LatencySummary]:
+        """The distribution of every stage that has been timed."""
+        return {name: each.summary() for name, each in self._histograms.items() if each._count}
+
+    def clear(self) -> None:
+        """Begin anew, e.g. after publishing."""
+        for each in self._histograms.values():
+            each.clear()

@@ -1,0 +1,140 @@
+"""What a camera's timestamps say while it runs: its true rate, its jitter, what it loses, and which bands that fits.
+
+Memory is made once; adding a frame costs no allocation that stays.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from runtime.cameras import FrameInfo
+
+_FEWEST = 8
+LARGEST_ERROR = 0.05
+"""Error of a sampled sine, as a part of its amplitude, from which a warning is given: 26 dB."""
+
+
+@dataclass(frozen=True)
+class MeasuredRate:
+    """Rate and evenness of the latest frames."""
+
+    rate_hz: float
+    """Frames a second, drops left out: one over the true period."""
+    jitter_rms_s: float
+    """Standard deviation of the timestamps from even times."""
+    jitter_peak_s: float
+    """Largest deviation from even times."""
+    drop_ratio: float
+    """Part of the frames that the source should have given, and did not."""
+    frames: int
+    """How many frames this was measured from."""
+
+    @property
+    def nyquist_hz(self) -> float:
+        """Half the rate: motion above it shows at a wrong, lower frequency."""
+        return self.rate_hz / 2
+
+
+class RateWindow:
+    """Measures over a sliding window of frames.
+
+    Each frame is given its place on an even grid: by its number, and where the source does not number what it
+    lost, by the time since the frame before in units of the median interval. The rate is the slope of the
+    least-squares line through (place, time), so that drops do not count and rounding averages out; jitter is
+    what remains. The error of the rate is about ``sqrt(12) * jitter * rate**2 / frames**1.5``, the standard error of
+    a slope.
+    """
+
+    def __init__(self, window: int = 256) -> None:
+        if window < _FEWEST:
+            raise ValueError(f"a rate cannot be measured from {window} frames")
+        self._times_s = np.zeros(window)
+        self._numbers = np.zeros(window, np.int64)
+        self._count = 0
+        self._segment: int | None = None
+
+    def add(self, info: FrameInfo) -> None:
+        """Take note of a frame; another segment begins the window anew."""
+        if info.segment != self._segment:
+            self._segment, self._count = info.segment, 0
+        slot = self._count % len(self._times_s)
+        self._times_s[slot] = info.timestamp_s
+        self._numbers[slot] = info.sequence
+        self._count += 1
+
+    def measure(self) -> MeasuredRate | None:
+        """Rate and jitter of the window, or None while it has fewer than eight frames."""
+        window = len(self._times_s)
+        frames = min(self._count, window)
+        if frames < _FEWEST:
+            return None
+        order = np.arange(self._count - frames, self._count) % window
+        times_s, numbers = self._times_s[order] - self._times_s[order[0]], self._numbers[order]
+        steps, gaps = np.diff(times_s), np.maximum(np.diff(numbers), 1)
+        usual_s = float(np.median(steps / gaps))
+        if not usual_s > 0:
+            return None
+        places = np.concatenate([[0], np.cumsum(np.maximum(gaps, np.round(steps / usual_s)))])
+        centred = places - places.mean()
+        period_s = float(centred @ times_s / (centred @ centred))
+        off_s = times_s - times_s.mean() - period_s * centred
+        expected = int(places[-1]) + 1
+        return MeasuredRate(
+            rate_hz=1 / period_s,
+            jitter_rms_s=float(np.sqrt(off_s @ off_s / (frames - 2))),
+            jitter_peak_s=float(np.abs(off_s).max()),
+            drop_ratio=1 - frames / expected,
+            frames=frames,
+        )
+
+
+def band_error(high_hz: float, measured: MeasuredRate) -> float:
+    """Largest error of a sine within a band, as a part of its amplitude, if its samples are taken as even.
+
+    A sample that comes t late reads ``A sin(2 pi f (T + t))``, so its error is ``2 pi f t`` times A's cosine: an
+    RMS ratio of ``2 pi f t_rms``, the classic bound of jitter on a sampler (Shinagawa, Akazawa and Wakimoto, Jitter
+    analysis of high-speed sampling systems, IEEE J. Solid-State Circuits 25(1), 1990). A frame that is missing
+    and for which the one before stands in is one period late, so a part p of drops adds ``p * period**2``.
+    """
+    late_s = math.sqrt(measured.jitter_rms_s**2 + measured.drop_ratio / measured.rate_hz**2)
+    return 2 * math.pi * high_hz * late_s
+
+
+def alias_hz(frequency_hz: float, rate_hz: float) -> float:
+    """The frequency, from 0 to half the rate, at which motion of ``frequency_hz`` shows."""
+    return abs(frequency_hz - rate_hz * round(frequency_hz / rate_hz))
+
+
+def band_warnings(low_hz: float, high_hz: float, measured: MeasuredRate) -> list[str]:
+    """Why a band cannot be trusted at the measured rate, jitter and drops; nothing if it can.
+
+    Above half the rate a band is seen at wrong frequencies (the sampling theorem). Below it, samples that are not even
+    spread a part of each vibration over the whole spectrum: warned of above ``LARGEST_ERROR`` of its amplitude.
+    """
+    if high_hz >= measured.nyquist_hz:
+        seen_hz = alias_hz(high_hz, measured.rate_hz)
+        return [
+            f"the band up to {high_hz:g} Hz does not fit a camera of {measured.rate_hz:.4g} frames/s: "
+            f"motion at {high_hz:g} Hz shows at {seen_hz:.3g} Hz; "
+            f"keep the band below {measured.nyquist_hz:.4g} Hz, or film faster"
+        ]
+    error = band_error(high_hz, measured)
+    if error <= LARGEST_ERROR:
+        return []
+    steady_hz = high_hz * LARGEST_ERROR / error
+    jitters = measured.jitter_rms_s**2 >= measured.drop_ratio / measured.rate_hz**2
+    cause = (
+        f"frames come {measured.jitter_rms_s * 1e3:.3g} ms early or late"
+        if jitters
+        else f"{measured.drop_ratio:.1%} of the frames are missing"
+    )
+    where = (
+        f"only below {steady_hz:.3g} Hz is it less than {LARGEST_ERROR:.0%}"
+        if steady_hz > low_hz
+        else "no part of the band is free of it"
+    )
+    remedy = "lock exposure and rate" if jitters else "lower the rate or the resolution"
+    return [f"{cause}: at {high_hz:g} Hz that blurs {error:.0%} of a vibration; {where}; {remedy}"]
