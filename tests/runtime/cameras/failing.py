@@ -109,6 +109,7 @@ class Stage:
         wait_s = self.supervisor.check()
         if not self.step():
             self.world.clock.now_s += wait_s
+        self.supervisor.check()  # tells what happened in this step
         return self.supervisor.take(0)
 
     def step(self) -> bool:
