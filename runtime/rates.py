@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.cameras import FrameInfo
 
@@ -42,7 +43,7 @@ class RateWindow:
     """Measures over a sliding window of frames.
 
     Each frame is given its place on an even grid: by its number, and where the source does not number what it
-    lost, by the time since the frame before in units of the median interval. The rate is the slope of the
+    loses, by the time since the frame before in units of the median interval. The rate is the slope of the
     least-squares line through (place, time), so that drops do not count and rounding averages out; jitter is
     what remains. The error of the rate is about ``sqrt(12) * jitter * rate**2 / frames**1.5``, the standard error of
     a slope.
@@ -77,7 +78,7 @@ class RateWindow:
         usual_s = float(np.median(steps / gaps))
         if not usual_s > 0:
             return None
-        places = np.concatenate([[0], np.cumsum(np.maximum(gaps, np.round(steps / usual_s)))])
+        places = np.concatenate([[0], np.cumsum(gaps + _unnumbered(steps / usual_s, gaps))])
         centred = places - places.mean()
         period_s = float(centred @ times_s / (centred @ centred))
         off_s = times_s - times_s.mean() - period_s * centred
@@ -89,6 +90,18 @@ class RateWindow:
             drop_ratio=1 - frames / expected,
             frames=frames,
         )
+
+
+def _unnumbered(steps: NDArray[np.float64], gaps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How many frames each step (in periods) lost beyond the numbers; none where the source numbers its losses."""
+    if (gaps > 1).any():
+        return np.zeros(len(steps))
+    excess = np.maximum(np.round(steps - gaps), 0)
+    # A frame that is late or early is followed or preceded by a short step; after a loss time stays shifted.
+    pairs = np.maximum(np.round((steps - gaps)[:-1] + (steps - gaps)[1:]), 0)
+    excess[:-1] = np.minimum(excess[:-1], pairs)
+    excess[1:] = np.minimum(excess[1:], pairs)
+    return excess
 
 
 def band_error(high_hz: float, measured: MeasuredRate) -> float:
