@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from runtime.cameras import FrameInfo
@@ -59,7 +60,7 @@ class Continuity:
         if before is None:
             return self._place(info, now_s, info.timestamp_s, gap=1, trouble="", breaks=True)
         if self._reopened:
-            follows = self._time_follows(info.timestamp_s - before.timestamp_s, 0, now_s)
+            follows = self._time_follows(info, before, 0, now_s)
             time_s = info.timestamp_s + self._offset_s if follows else self._by_host(now_s, 1)
             return self._place(info, now_s, time_s, gap=1, trouble="", breaks=True)
         gap, step_s = info.sequence - before.sequence, info.timestamp_s - before.timestamp_s
@@ -70,7 +71,7 @@ class Continuity:
             trouble = f"the frame after number {before.sequence} has number {info.sequence}"
             gap = periods = 1
         time_s = info.timestamp_s + self._offset_s
-        if not self._time_follows(step_s, periods, now_s):
+        if not self._time_follows(info, before, periods, now_s):
             trouble = f"time leapt by {step_s:.6g} s, from {before.timestamp_s:.6f} s"
             time_s = self._by_host(now_s, periods)
         elif not trouble:
@@ -91,13 +92,18 @@ class Continuity:
         self._placed = FrameInfo(self._placed.sequence + gap, self._placed.timestamp_s, self._placed.segment)
         return gap - 1
 
-    def _time_follows(self, step_s: float, gap: int, now_s: float) -> bool:
-        counted = step_s <= gap * self._period_s + self._jump_s if gap else False
+    def _time_follows(self, info: FrameInfo, before: FrameInfo, periods: int, now_s: float) -> bool:
+        # Of steps that are lost in the rounding of large times the sum tells.
+        rises = info.timestamp_s + self._offset_s > self._placed.timestamp_s
+        step_s = info.timestamp_s - before.timestamp_s
+        counted = periods > 0 and step_s <= periods * self._period_s + self._jump_s
         lasted = abs(step_s - (now_s - self._arrived_s)) <= self._jump_s
-        return step_s > 0 and (counted or lasted)
+        return rises and step_s > 0 and (counted or lasted)
 
-    def _by_host(self, now_s: float, gap: int) -> float:
-        return self._placed.timestamp_s + max(now_s - self._arrived_s, gap * self._period_s)
+    def _by_host(self, now_s: float, periods: int) -> float:
+        last_s = self._placed.timestamp_s
+        later_s = last_s + max(now_s - self._arrived_s, periods * self._period_s)
+        return max(later_s, math.nextafter(last_s, math.inf))
 
     def _learn_period(self, step_s: float) -> None:
         bounded_s = min(max(step_s, 0.5 * self._period_s), 2 * self._period_s)
