@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
@@ -70,10 +71,21 @@ class Reader:
         self._lease: Lease | None = None
         self._size = (0, 0)
         self.stage: Stage = "opening"
-        self.deadline_s = math.inf
-        """When the present call is late, on the supervisor's clock; kept by the supervisor."""
-        self.last_frame_s: float | None = None
-        """When the last frame came; kept by the supervisor."""
+        self.since_s = self.limit_s = math.inf
+        """Since when, on the supervisor's clock, and for how long, the camera may leave unanswered."""
+
+    @property
+    def deadline_s(self) -> float:
+        """When the present call is late."""
+        return self.since_s + self.limit_s
+
+    def expect(self, since_s: float, limit_s: float) -> None:
+        """Bound the present call; the supervisor does."""
+        self.since_s, self.limit_s = since_s, limit_s
+
+    def start(self) -> None:
+        """Work in a thread that dies with the process, since nothing else ends a driver that hangs."""
+        threading.Thread(target=self.run, name="camera", daemon=True).start()
 
     def run(self) -> None:
         """Work until the camera is closed."""

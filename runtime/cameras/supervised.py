@@ -9,23 +9,20 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from runtime.cameras import Camera, FrameInfo
-from runtime.cameras.faults import Backoff, CameraEvent, FaultKind, FaultLog
+from runtime.cameras.faults import CameraEvent, FaultKind, FaultLog
 from runtime.cameras.intake import Intake
 from runtime.cameras.reader import Reader
 from runtime.cameras.supervision import Status, SupervisorSettings, SupervisorState
+from runtime.cameras.watching import Watch
 from runtime.errors import CameraFault
 from runtime.leases import Lease, LeaseError, LeasingRing
 
 Clock = Callable[[], float]
 _CONSUMER = "the consumer of the camera"
 _LONGEST_WAIT_S = 60.0
-
-
-def spawn_thread(reader: Reader) -> None:
-    """Let a reader work in a thread that dies with the process, since nothing else ends a driver that hangs."""
-    threading.Thread(target=reader.run, name="camera", daemon=True).start()
 
 
 class CameraSupervisor:
@@ -43,7 +40,7 @@ class CameraSupervisor:
         settings: SupervisorSettings | None = None,
         on_event: Callable[[CameraEvent], None] | None = None,
         clock: Clock = time.monotonic,
-        spawn: Callable[[Reader], None] = spawn_thread,
+        make_reader: Callable[..., Reader] = Reader,
     ) -> None:
         """Prepare; ``start`` opens the camera.
 
@@ -53,10 +50,10 @@ class CameraSupervisor:
             settings: None takes the defaults.
             on_event: told both edges of every fault by the watching thread; it must return at once.
             clock: seconds on a clock that never goes back.
-            spawn: makes a reader work in a thread of its own.
+            make_reader: makes what reads the camera in a thread of its own; a test's has none.
         """
-        self._settings = settings or SupervisorSettings()
-        self._open_camera, self._spawn = open_camera, spawn
+        settings = settings or SupervisorSettings()
+        self._close_timeout_s = settings.close_timeout_s
         self._wanted = ring.width_px, ring.height_px
         self._on_event, self._clock = on_event, clock
         lock = threading.RLock()
@@ -64,23 +61,19 @@ class CameraSupervisor:
         self._attention = threading.Condition(lock)
         self._lock = lock
         self._log = FaultLog()
-        self._backoff = Backoff(self._settings.backoff)
-        self._intake = Intake(ring, self._settings, self._log)
+        self._intake = Intake(ring, settings, self._log)
         self._mailbox = self._intake.mailbox
-        self._reader: Reader | None = None
-        self._abandoned: list[Reader] = []
-        self._monitor: threading.Thread | None = None
+        make = partial(make_reader, open_camera, self, reject_constant=settings.reject_constant)
+        self._watch = Watch(make, settings, self._log)
+        self._end_is_fault = settings.end_is_fault
+        self._thread: threading.Thread | None = None
         self._mistake: LeaseError | None = None
-        self._retry_at_s = -math.inf
-        self._frozen_s = 0.0
-        self._steady_since_s: float | None = None
-        self._openings = 0
         self._ended = self._closing = self._woken = False
 
     def start(self) -> None:
         """Begin to watch and to open the camera; returns at once, whether there is a camera or not."""
-        self._monitor = threading.Thread(target=self._watch, name="camera watch", daemon=True)
-        self._monitor.start()
+        self._thread = threading.Thread(target=self._run, name="camera watch", daemon=True)
+        self._thread.start()
 
     def take(self, timeout_s: float) -> Lease | None:
         """The oldest frame that waits, or None after ``timeout_s`` without one; release it after use.
@@ -100,7 +93,7 @@ class CameraSupervisor:
             lease = self._mailbox.take(_CONSUMER)
             if lease is not None:
                 return lease
-            if self._monitor is not None and not self._monitor.is_alive() and not self._closing:
+            if self._thread is not None and not self._thread.is_alive() and not self._closing:
                 raise CameraFault("nobody watches the camera any more", remedy="restart the service")
             return None
 
@@ -113,26 +106,26 @@ class CameraSupervisor:
                 taken=self._mailbox.taken,
                 waiting=len(self._mailbox),
                 drops=self._intake.drops,
-                openings=self._openings,
+                openings=self._watch.openings,
                 segments=self._intake.segments,
-                abandoned_threads=len(self._abandoned),
+                abandoned_threads=len(self._watch.abandoned),
                 events_lost=self._log.events_lost,
             )
 
     def close(self) -> SupervisorState:
         """Close the camera, for at most ``close_timeout_s``; a thread that hangs on is counted in the answer."""
-        until_s = time.monotonic() + self._settings.close_timeout_s
+        until_s = time.monotonic() + self._close_timeout_s
         with self._lock:
             self._closing = True
             self._intake.given_up += self._mailbox.clear()
             self._wake()
             self._frames.notify_all()
-            self._frames.wait_for(lambda: self._reader is None, self._settings.close_timeout_s)
-            if self._reader is not None:
-                self._abandoned.append(self._reader)
-                self._reader = None
-        if self._monitor is not None:
-            self._monitor.join(max(0.0, until_s - time.monotonic()))
+            self._frames.wait_for(lambda: self._watch.reader is None, self._close_timeout_s)
+            reader = self._watch.reader
+            if reader is not None:
+                self._watch.abandon(reader, self._clock())
+        if self._thread is not None:
+            self._thread.join(max(0.0, until_s - time.monotonic()))
         return self.state()
 
     def check(self) -> float:
@@ -142,7 +135,7 @@ class CameraSupervisor:
         """
         with self._lock:
             now_s = self._clock()
-            due_s = math.inf if self._is_over() else self._supervise(now_s)
+            due_s = math.inf if self._is_over() else self._watch.look(now_s)
         self._tell()
         return min(max(0.0, due_s - self._clock()), _LONGEST_WAIT_S)
 
@@ -156,7 +149,7 @@ class CameraSupervisor:
                 return None
             if size != self._wanted:
                 wrong = f"frames are {_by(size)} px, and {_by(self._wanted)} px are wanted"
-                self._fail(reader, "resized", wrong, now_s)
+                self._fail(reader, "resized", wrong)
                 return None
             try:
                 lease = self._mailbox.free_slot()
@@ -164,13 +157,11 @@ class CameraSupervisor:
                 self._stop_for(error)
                 return None
             if lease is None:
-                self._fail(reader, "lost", "every slot of the ring is held by the consumer", now_s)
+                self._fail(reader, "lost", "every slot of the ring is held by the consumer")
                 return None
-            settings = self._settings
-            self._frozen_s = max(settings.frozen_periods / rate_hz, settings.frozen_least_s)
             self._intake.reopen(rate_hz)
-            self._openings += 1
-            self._set_deadline(reader, now_s + settings.open_timeout_s)
+            self._watch.opened(reader, rate_hz, now_s)
+            self._wake()
             return lease
 
     def failed(
@@ -184,7 +175,7 @@ class CameraSupervisor:
                 return
             if info is not None:
                 self._intake.count_bad(info, info.sequence, now_s)
-            self._fail(reader, kind or self._absence(), what, now_s)
+            self._fail(reader, kind, what)
 
     def rejected(self, reader: Reader, what: str, info: FrameInfo | None, sequence: int | None) -> bool:
         """Count a damaged frame; returns whether to read on."""
@@ -193,10 +184,11 @@ class CameraSupervisor:
             if self._is_stale(reader):
                 self._intake.given_up += sequence is not None
                 return False
-            self._came(reader, now_s)
+            self._watch.came(reader, now_s, good=False)
             self._intake.count_bad(info, sequence, now_s)
             if self._intake.strike("corrupt", what, now_s):
-                self._set_deadline(reader, now_s + self._settings.close_timeout_s)
+                self._watch.close(reader, now_s)
+                self._wake()
                 return False
             self._wake_to_tell()
             return True
@@ -208,7 +200,7 @@ class CameraSupervisor:
             if self._is_stale(reader):
                 self._intake.given_up += 1
                 return None
-            self._came(reader, now_s)
+            self._watch.came(reader, now_s, good=True)
             try:
                 following = self._intake.take_over(lease, info, now_s)
             except LeaseError as error:
@@ -216,10 +208,9 @@ class CameraSupervisor:
                 self._stop_for(error)
                 return None
             if following is None:
-                self._set_deadline(reader, now_s + self._settings.close_timeout_s)
+                self._watch.close(reader, now_s)
+                self._wake()
                 return None
-            if self._steady_since_s is None:
-                self._steady_since_s = now_s
             self._wake_to_tell()
             self._frames.notify()
             return following
@@ -229,8 +220,8 @@ class CameraSupervisor:
         with self._lock:
             if self._is_stale(reader):
                 return
-            if self._settings.end_is_fault:
-                self._fail(reader, self._absence(), "the source came to its end", self._clock())
+            if self._end_is_fault:
+                self._fail(reader, None, "the source came to its end")
             else:
                 self._ended = True
                 self._frames.notify_all()
@@ -240,55 +231,15 @@ class CameraSupervisor:
         with self._lock:
             if lease is not None:
                 lease.release()
-            if reader is self._reader:
-                self._reader = None
-                self._retry_later(self._clock())
-            else:
-                self._abandoned.remove(reader)
+            self._watch.finished(reader, self._clock())
             self._wake()
             self._frames.notify_all()
 
-    # All below is called with the lock held, except _watch and _tell.
+    # All below is called with the lock held, except _run and _tell.
 
-    def _supervise(self, now_s: float) -> float:
-        """Start or abandon a reader; returns when something may be due again."""
-        reader = self._reader
-        if reader is not None and now_s >= reader.deadline_s:
-            self._abandon(reader, now_s)
-            reader = None
-        if reader is not None:
-            return reader.deadline_s
-        if len(self._abandoned) >= self._settings.most_abandoned:
-            if "stuck" not in self._log.active:
-                self._log.seen("stuck", now_s, f"{len(self._abandoned)} threads hang in the camera's driver")
-            return math.inf
-        self._log.passed("stuck", now_s)
-        if now_s >= self._retry_at_s:
-            self._reader = reader = Reader(
-                self._open_camera, self, reject_constant=self._settings.reject_constant
-            )
-            reader.deadline_s = now_s + self._settings.open_timeout_s
-            self._spawn(reader)
-            return reader.deadline_s
-        return self._retry_at_s
-
-    def _abandon(self, reader: Reader, now_s: float) -> None:
-        """Leave a reader whose call to the camera does not return; it ends by itself when it does."""
-        settings = self._settings
-        if reader.stage == "opening":
-            self._log.seen(self._absence(), now_s, f"did not open within {settings.open_timeout_s:g} s")
-        elif reader.stage == "reading":
-            since_s = reader.last_frame_s
-            limit_s = settings.open_timeout_s if since_s is None else self._frozen_s
-            self._log.seen("frozen", now_s, f"no frame within {limit_s:.3g} s", since_s)
-        self._abandoned.append(reader)
-        self._reader = None
-        self._retry_later(now_s)
-
-    def _fail(self, reader: Reader, kind: FaultKind, what: str, now_s: float) -> None:
-        """Tell a failure; the reader closes its camera next."""
-        self._log.seen(kind, now_s, what)
-        self._set_deadline(reader, now_s + self._settings.close_timeout_s)
+    def _fail(self, reader: Reader, kind: FaultKind | None, what: str) -> None:
+        self._watch.fail(reader, kind, what, self._clock())
+        self._wake()
 
     def _stop_for(self, mistake: LeaseError) -> None:
         """Stop: without the slot that was lost this would go wrong again and again; ``take`` raises it."""
@@ -296,25 +247,8 @@ class CameraSupervisor:
         self._wake()
         self._frames.notify_all()
 
-    def _came(self, reader: Reader, now_s: float) -> None:
-        reader.last_frame_s = now_s
-        reader.deadline_s = now_s + self._frozen_s
-
-    def _set_deadline(self, reader: Reader, deadline_s: float) -> None:
-        reader.deadline_s = deadline_s
-        self._wake()
-
-    def _retry_later(self, now_s: float) -> None:
-        since_s, self._steady_since_s = self._steady_since_s, None
-        if since_s is not None and now_s - since_s >= self._settings.steady_s:
-            self._backoff.reset()
-        self._retry_at_s = now_s + self._backoff.next_s()
-
-    def _absence(self) -> FaultKind:
-        return "lost" if self._intake.segments else "missing"
-
     def _is_stale(self, reader: Reader) -> bool:
-        return self._closing or self._mistake is not None or reader is not self._reader
+        return self._closing or self._mistake is not None or reader is not self._watch.reader
 
     def _is_over(self) -> bool:
         return self._closing or self._ended or self._mistake is not None
@@ -324,9 +258,15 @@ class CameraSupervisor:
             return "closed"
         if self._ended:
             return "ended"
-        if self._reader is not None:
-            stage = self._reader.stage
-            return "running" if stage == "reading" else "opening" if stage == "opening" else "closing"
+        reader = self._watch.reader
+        if reader is not None:
+            return (
+                "running"
+                if reader.stage == "reading"
+                else "opening"
+                if reader.stage == "opening"
+                else "closing"
+            )
         return "stuck" if "stuck" in self._log.active else "waiting"
 
     def _wake(self) -> None:
@@ -346,7 +286,7 @@ class CameraSupervisor:
             if self._on_event is not None:
                 self._on_event(event)
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._lock:
                 self._woken = False

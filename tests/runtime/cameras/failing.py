@@ -95,13 +95,19 @@ class Stage:
         )
         self.events: list[CameraEvent] = []
         self.readers: list[Reader] = []
+        readers = self.readers
+
+        class SteppedReader(Reader):
+            def start(self) -> None:
+                readers.append(self)
+
         self.supervisor = CameraSupervisor(
             lambda: FakeCamera(self.world),
             self.ring,
             settings=settings,
             on_event=self.events.append,
             clock=self.world.clock,
-            spawn=self.readers.append,
+            make_reader=SteppedReader,
         )
 
     def turn(self) -> Lease | None:

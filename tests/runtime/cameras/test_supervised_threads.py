@@ -114,6 +114,7 @@ def test_a_read_that_hangs_is_abandoned_and_the_camera_opened_again() -> None:
             first_frame_within(supervisor, 10)
             assert (events[0].kind, events[0].begins) == ("frozen", True)
             assert events[0].detail == "no frame within 0.5 s"
+            assert 0.5 <= events[0].at_s - events[0].since_s < 2.0
             assert supervisor.state().abandoned_threads == 1
             release.set()
             wait_until(lambda: supervisor.state().abandoned_threads == 0)
