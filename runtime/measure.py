@@ -19,12 +19,10 @@ from runtime.measurement import Measurement
 from runtime.outputs.directories import whole_directory
 from runtime.timing import FrameTimes, TimeAxis
 from runtime.vibration.analysis import RegionSeries, analyse_recording
-from runtime.vibration.following import RegionFollower, is_lost
+from runtime.vibration.choosing import choose_regions
 from runtime.vibration.meter import MotionMeter
 from runtime.vibration.modal_baseline import ModalBaseline, compare_with_baseline, read_baseline
-from runtime.vibration.noise import luma
-from runtime.vibration.proposal import propose_regions
-from runtime.vibration.regions import Region, RegionFault
+from runtime.vibration.regions import Region
 from runtime.vibration.scale import Scale
 
 Progress = Callable[[int, int | None], None]
@@ -37,7 +35,6 @@ RESULT_NAMES = (
 _MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
 _SAMPLE_BYTES = 128 * 2**20
 _FEWEST_FRAMES = 16
-_RIGID_QUALITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -182,25 +179,7 @@ def _choose_regions(
         return job.regions, False
     if baseline is not None:
         return tuple(each.region() for each in baseline.regions), False
-    proposals = propose_regions(luma(survey.first), job.proposals, taken=job.still)
-    kept = [each.region for each in proposals if _holds_still(survey, each.region)]
-    if not kept:
-        raise RegionFault(
-            "none of the proposed regions holds still enough to be followed",
-            remedy="choose regions by hand, with --roi",
-        )
-    return tuple(sorted(kept, key=lambda region: (region.x_px, region.y_px))), True
-
-
-def _holds_still(survey: _Survey, region: Region) -> bool:
-    """Whether one rigid part fills a proposed region, so that it can be followed through the clip."""
-    follower = RegionFollower(survey.first, region)
-    try:
-        follower.learn_noise(survey.samples)
-    except RegionFault:
-        return False
-    found = [follower.tracker.measure(sample) for sample in survey.samples]
-    return not any(is_lost(each) for each in found) and min(each.quality for each in found) > _RIGID_QUALITY
+    return choose_regions(survey.samples, job.proposals, still=job.still), True
 
 
 def _measure_all(

@@ -205,7 +205,7 @@ def frequency_text(peak: Peak) -> str:
 def damping_text(peak: Peak) -> str:
     """Damping in per cent with its uncertainty, or the bound that the recording sets."""
     if peak.damping is None:
-        return f"< {100 * (peak.damping_below or 0):.2g} %"
+        return "unknown" if peak.damping_below is None else f"< {100 * peak.damping_below:.2g} %"
     return f"{with_uncertainty(100 * peak.damping, 100 * (peak.damping_sigma or 0))} %"
 
 

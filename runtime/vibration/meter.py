@@ -80,6 +80,11 @@ class MotionMeter:
         """
         for follower in (*self.followers, *self._still):
             follower.learn_noise(frames)
+            if not np.isfinite(follower.noise_floor_px).any():
+                raise RegionFault(
+                    f"{follower.region}: shows neither motion along x nor along y, only across a slanted edge",
+                    remedy="choose a region with a corner or with texture in both directions",
+                )
         self._prepare_shake()
 
     @property

@@ -21,6 +21,8 @@ Kind = Literal["steady", "decaying", "random"]
 
 _STEADY, _JOINTLY_STEADY, _DECAYING = 0.9, 0.95, 0.9
 """Share of the power that sinusoids must explain for a peak to be called so."""
+_NOISE_ALONE = 2.0
+"""What a fit leaves, over the noise expected in its dozen bins, that is likely to be noise alone."""
 _LEAST_DECAY = 0.3
 _CLEARLY_DECAYING = 4.0
 _SLOW_BINS = 6.0
@@ -44,7 +46,7 @@ class Peak:
     """Share of critical damping; None where the peak is too narrow for the length of the recording."""
     damping_sigma: float | None
     damping_below: float | None
-    """Where damping is None: an upper bound, the width that the recording resolves."""
+    """Where damping is None: an upper bound, the width that the recording resolves; None if too weak to tell."""
     over_floor: float
     """Power density over that of the noise."""
 
@@ -167,7 +169,12 @@ class _Study:
             per_damping = 2 * math.pi * line.place_bins
             damping = (line.decay / per_damping, line.decay_sigma / per_damping, None)
             return self._peak(line, "decaying", damping, over)
-        return self._steady(steady.lines[0], over) if steady.explained >= _STEADY else None
+        if steady.explained >= _STEADY:
+            return self._steady(steady.lines[0], over)
+        if steady.left < _NOISE_ALONE:
+            # Too weak to tell a tone from a narrow resonance: the tone's frequency is the better one.
+            return self._peak(steady.lines[0], "steady", (None, None, None), over)
+        return None
 
     def _steady(self, line: Line, over: float) -> Peak:
         return self._peak(line, "steady", (None, None, self._narrowest_damping(line.place_bins)), over)

@@ -42,7 +42,7 @@ class Proposal:
 def usual_side_px(width_px: int, height_px: int) -> int:
     """Side of a square region for a picture of a size: 64 px, less in small pictures."""
     side = 8 * round(min(width_px, height_px) / 6 / 8)
-    return max(_SMALLEST_SIDE_PX, min(_LARGEST_SIDE_PX, side, min(width_px, height_px)))
+    return min(max(_SMALLEST_SIDE_PX, min(_LARGEST_SIDE_PX, side)), width_px, height_px)
 
 
 def propose_regions(

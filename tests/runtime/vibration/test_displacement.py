@@ -1,44 +1,18 @@
-"""Displacement of a region: how exact, how robust, how sure of itself, how fast."""
+"""Displacement of a region: how exact, how robust, how sure of itself."""
 
 from __future__ import annotations
-
-import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from scipy import fft
+from scenes import SIDE, filmed, shifted, textured
 
 from runtime.vibration.displacement import Displacement, RegionTracker
 from runtime.vibration.noise import estimate_noise_sigma, luma
 from runtime.vibration.regions import Region, RegionFault
 
-Picture = NDArray[np.float64]
-SIDE = 160
 REGION = Region(48, 48, 64, 64)
-
-
-def textured(seed: int = 0, exponent: float = 1.0) -> Picture:
-    """A periodic texture of mean 128 and standard deviation 25, blurred as by a lens."""
-    rng = np.random.default_rng(seed)
-    f = np.hypot(fft.fftfreq(SIDE)[:, None], fft.rfftfreq(SIDE)[None, :])
-    f[0, 0] = np.inf
-    lens = np.exp(-0.5 * (0.6 * 2 * np.pi * f) ** 2)
-    texture = fft.irfft2(fft.rfft2(rng.standard_normal((SIDE, SIDE))) * f**-exponent * lens, (SIDE, SIDE))
-    return 128 + 25 * (texture - texture.mean()) / texture.std()
-
-
-def shifted(picture: Picture, x_px: float, y_px: float) -> Picture:
-    """The periodic picture moved by a Fourier shift, exact for what it is made of."""
-    ramp = fft.fftfreq(SIDE)[:, None] * y_px + fft.rfftfreq(SIDE)[None, :] * x_px
-    return fft.irfft2(fft.rfft2(picture) * np.exp(-2j * np.pi * ramp), (SIDE, SIDE))
-
-
-def filmed(picture: Picture, rng: np.random.Generator, sigma: float = 1.0) -> Picture:
-    """As a camera delivers it: with noise, rounded to 8 bit."""
-    return np.clip(np.rint(picture + sigma * rng.standard_normal(picture.shape)), 0, 255)
 
 
 class TestAccuracy:
@@ -170,26 +144,6 @@ class TestSelfKnowledge:
         assert tracker.noise_floor_x_px == np.inf
         assert tracker.noise_floor_y_px < 0.01
         assert (measured.x_px, measured.y_px) == pytest.approx((0, 0.3), abs=2e-3)
-
-
-class TestCost:
-    def test_twenty_regions_of_a_full_hd_frame_take_less_than_10_ms_of_one_core(self) -> None:
-        rng = np.random.default_rng(8)
-        tile = np.tile(textured(), (7, 12))[:1080, :1920]
-        reference = np.repeat(filmed(tile, rng)[..., None], 3, axis=2).astype(np.uint8)
-        moved = np.tile(shifted(textured(), 0.1, -0.15), (7, 12))[:1080, :1920]
-        frame = np.repeat(filmed(moved, rng)[..., None], 3, axis=2).astype(np.uint8)
-        trackers = [
-            RegionTracker(reference, Region(90 * k, 50 * k, 64, 64), noise_sigma=1.0) for k in range(20)
-        ]
-
-        def cpu_seconds() -> float:
-            start = time.process_time()
-            for tracker in trackers:
-                tracker.measure(frame)
-            return time.process_time() - start
-
-        assert min(cpu_seconds() for _ in range(10)) < 0.010
 
 
 class TestRegion:
