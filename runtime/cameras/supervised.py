@@ -53,6 +53,8 @@ class CameraSupervisor:
             make_reader: makes what reads the camera in a thread of its own; a test's has none.
         """
         settings = settings or SupervisorSettings()
+        if ring.slots < settings.slots(held_by_consumer=1):
+            raise ValueError(f"{ring.slots} slots are too few for a camera: see SupervisorSettings.slots")
         self._close_timeout_s = settings.close_timeout_s
         self._wanted = ring.width_px, ring.height_px
         self._on_event, self._clock = on_event, clock

@@ -8,14 +8,15 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from failing import SIZE
 from numpy.typing import NDArray
 
-from runtime.cameras import FrameInfo
-from runtime.cameras.faults import CameraEvent
+from runtime.cameras import Camera, FrameInfo
+from runtime.cameras.faults import BackoffSettings, CameraEvent
 from runtime.cameras.supervised import CameraSupervisor
 from runtime.cameras.supervision import SupervisorSettings
-from runtime.errors import CameraFault
+from runtime.errors import CameraFault, CorruptFrameFault
 from runtime.leases import LeasingRing
 
 
@@ -49,7 +50,7 @@ class LiveCamera:
 
 @contextmanager
 def supervised(
-    open_camera: Callable[[], LiveCamera], settings: SupervisorSettings
+    open_camera: Callable[[], Camera], settings: SupervisorSettings
 ) -> Generator[tuple[CameraSupervisor, list[CameraEvent]], None, None]:
     ring = LeasingRing(settings.slots(held_by_consumer=2), width_px=SIZE[0], height_px=SIZE[1])
     events: list[CameraEvent] = []
@@ -77,6 +78,30 @@ def wait_until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < until_s
         time.sleep(0.005)
+
+
+class FastCamera:
+    """As fast as it is read; every fiftieth frame is lost, and every four hundredth ends the connection."""
+
+    width_px, height_px = SIZE
+    nominal_rate_hz = 50.0
+
+    def __init__(self, produced: list[int]) -> None:
+        self._produced = produced
+        self._sequence = -1
+
+    def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo:
+        for _ in range(2 if self._sequence % 50 == 48 else 1):
+            self._sequence += 1
+            self._produced[0] += 1
+        pixels[:] = self._sequence % 199
+        pixels[0] = 250
+        if self._sequence >= 400:
+            raise CorruptFrameFault("fast camera: short read", remedy="", sequence=self._sequence)
+        return FrameInfo(self._sequence, self._sequence / 50)
+
+    def close(self) -> None:
+        pass
 
 
 # Patient settings: a busy machine may keep a thread waiting for some tenths of a second.
@@ -167,3 +192,31 @@ def test_a_consumer_that_waits_in_vain_waits_no_longer_than_it_said() -> None:
         begun_s = time.monotonic()
         assert supervisor.take(0.2) is None
         assert 0.15 < time.monotonic() - begun_s < 2.0
+
+
+def test_with_real_threads_nothing_is_lost_that_was_not_counted() -> None:
+    produced, taken, torn = [0], 0, 0
+    settings = SupervisorSettings(
+        most_strikes=1, frozen_least_s=20.0, backoff=BackoffSettings(first_s=0.001, longest_s=0.001)
+    )
+    with supervised(lambda: FastCamera(produced), settings) as (supervisor, events):
+        while produced[0] < 10_000:
+            lease = supervisor.take(10)
+            assert lease is not None
+            with lease:
+                taken += 1
+                torn += lease.pixels[1:].min() != lease.pixels[1:].max()
+                if taken % 64 == 0:
+                    time.sleep(0.001)
+        state = supervisor.close()
+    assert state.produced == produced[0]
+    assert (state.taken, torn) == (taken, 0)
+    assert state.drops.source > 150
+    assert state.drops.corrupt >= 24
+    assert state.openings >= 24
+    assert {event.kind for event in events} == {"corrupt"}
+
+
+def test_a_ring_with_too_few_slots_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 slots are too few for a camera"):
+        CameraSupervisor(lambda: FastCamera([0]), LeasingRing(3, width_px=8, height_px=8))
