@@ -6,18 +6,22 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from failing import SIZE
 from numpy.typing import NDArray
+from support import textured_frames
 
 from runtime.cameras import Camera, FrameInfo
+from runtime.cameras.clip import ClipCamera
 from runtime.cameras.faults import BackoffSettings, CameraEvent
+from runtime.cameras.replay import ReplayCamera
 from runtime.cameras.supervised import CameraSupervisor
 from runtime.cameras.supervision import SupervisorSettings
 from runtime.errors import CameraFault, CorruptFrameFault
-from runtime.leases import LeasingRing
+from runtime.leases import Lease, LeasingRing
 
 
 class LiveCamera:
@@ -220,3 +224,29 @@ def test_with_real_threads_nothing_is_lost_that_was_not_counted() -> None:
 def test_a_ring_with_too_few_slots_is_refused() -> None:
     with pytest.raises(ValueError, match="3 slots are too few for a camera"):
         CameraSupervisor(lambda: FastCamera([0]), LeasingRing(3, width_px=8, height_px=8))
+
+
+def test_a_replayed_clip_comes_through_whole_and_ends_in_good_order(clip: Path) -> None:
+    truth = textured_frames(10)
+    settings = SupervisorSettings(most_waiting=10, end_is_fault=False, frozen_least_s=20.0)
+    ring = LeasingRing(settings.slots(held_by_consumer=2), width_px=64, height_px=48)
+    supervisor = CameraSupervisor(
+        lambda: ReplayCamera(lambda: ClipCamera(clip), pace="fast"), ring, settings=settings
+    )
+    supervisor.start()
+    reference: Lease | None = None
+    for number in range(10):
+        frame = supervisor.take(10)
+        assert frame is not None
+        assert frame.info == FrameInfo(number, pytest.approx(number / 25))
+        np.testing.assert_array_equal(frame.pixels, truth[number])
+        if reference is not None:  # the frame before, where it was written, while this one is used
+            np.testing.assert_array_equal(reference.pixels, truth[number - 1])
+            reference.release()
+        reference = frame
+    assert reference is not None
+    reference.release()
+    assert supervisor.take(10) is None
+    assert supervisor.state().status == "ended"
+    assert supervisor.close().drops.total == 0
+    ring.close()
