@@ -73,12 +73,12 @@ class BandMagnifier:
 
     @property
     def settling_s(self) -> float:
-        """Seconds that the filter takes to settle; magnification fades in meanwhile."""
+        """Seconds that the filter takes to settle."""
         return self._filter.settling_s
 
     @property
     def settling_left_s(self) -> float:
-        """Seconds until the magnification has faded in."""
+        """Seconds until the filter has settled; by half of the time the magnification has faded in."""
         return max(0.0, self._started_s + self._filter.settling_s - self._timestamp_s)
 
     @property
@@ -89,7 +89,7 @@ class BandMagnifier:
     def lines(self) -> list[str]:
         """The filter for a person."""
         settling = (
-            f"settles in {self.settling_s:.3g} s, faded in meanwhile"
+            f"settles in {self.settling_s:.3g} s, faded in by half of that"
             if self.settling_s
             else "settled at once"
         )
@@ -192,7 +192,8 @@ class BandMagnifier:
         """From 0 to 1: how far the magnification has faded in, or out for another filter."""
         level = 1.0
         if self._filter.settling_s:
-            level = _rise((self._timestamp_s - self._started_s) / self._filter.settling_s)
+            # By half the time, what the filter started with has fallen to a tenth.
+            level = _rise(2 * (self._timestamp_s - self._started_s) / self._filter.settling_s)
         if self._next_design is not None:
             level *= 1 - _rise((self._timestamp_s - self._fade_out_s) / _FADE_OUT_S)
         return level

@@ -32,7 +32,7 @@ class FrameMagnifier(Protocol):
 
     @property
     def settling_left_s(self) -> float:
-        """Seconds until the magnification has faded in."""
+        """Seconds until its filter has settled."""
 
 
 def check_amplification(amplification: float, allowed: AmplificationRange) -> float:

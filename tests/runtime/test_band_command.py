@@ -62,7 +62,7 @@ def test_a_band_is_magnified_and_its_filter_reported(clip: Path, tmp_path: Path,
     assert lines[1] == "magnified      5 times, band mode, network linear"
     assert lines[2] == "band           2.5 to 3.5 Hz, butterworth, order 3"
     assert lines[3] == (
-        "filter         settles in 3.4 s, faded in meanwhile; state 0.221 MB, designed for 30 Hz"
+        "filter         settles in 3.4 s, faded in by half of that; state 0.221 MB, designed for 30 Hz"
     )
     assert tone(pictures, LEFT, 3) == pytest.approx(20, rel=0.06)
     assert tone(pictures, RIGHT, 7) == pytest.approx(4, rel=0.12)

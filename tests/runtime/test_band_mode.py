@@ -21,16 +21,6 @@ LEFT, RIGHT = Region(24, 24, 48, 48), Region(120, 24, 48, 48)
 MEASURED_FROM_S, MEASURED_S = 5.0, 4.0
 
 
-_FIRST_WEIGHTS = "51fbe54639d55fdd2dd6ec41a09b70470dceaa2a1e2ba57d371e0327aaecaa48"
-"""Hardly trained: of 2 px they reach 0.5, in pairwise mode as well."""
-needs_trained_weights = pytest.mark.xfail(
-    open_bundle(SHIPPED_BUNDLES / "realtime").manifest.weights_sha256 == _FIRST_WEIGHTS,
-    reason="the bundle that is shipped is of the first weights",
-    raises=AssertionError,
-    strict=True,
-)
-
-
 def texture(seed: int) -> np.ndarray:
     """Waves of a texture as rows of (kx, ky, phase, strength): a picture that can be drawn anywhere exactly."""
     rng = np.random.default_rng(seed)
@@ -129,7 +119,6 @@ def test_the_structure_beside_the_band_stays_as_filmed(three_hz: np.ndarray, sev
         assert amplitude_px(displacements_px, own_hz) == pytest.approx(0.1, abs=0.07)
 
 
-@needs_trained_weights
 def test_the_structure_in_the_band_is_magnified_by_the_amplification(
     three_hz: np.ndarray, seven_hz: np.ndarray
 ) -> None:
