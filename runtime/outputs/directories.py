@@ -25,7 +25,7 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
         OutputFault: there is something in the way, or it cannot be written.
     """
     place = Path(os.path.abspath(path)) if not path.is_symlink() else path.resolve()
-    scratch = place.with_name(f".{place.name}.partial-{os.getpid()}")
+    scratch = place.parent / f".{place.name}.partial-{os.getpid()}"
     made = _make(path, place, scratch, overwrite=overwrite, names=names)
     try:
         yield scratch

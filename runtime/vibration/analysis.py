@@ -155,9 +155,10 @@ def analyse_recording(
     together = resample_evenly(time_s, channels, tick_s=tick_s)
     _check_band(band_hz, together)
     each = [resample_evenly(time_s, channel, tick_s=tick_s) for channel in channels]
+    analysed = [analyse(series, window_s=window_s, band_hz=band_hz, channels=len(known)) for series in each]
     spectra = [
-        _believable(analyse(series, window_s=window_s, band_hz=band_hz), time_s, regions[number], axis)
-        for series, (number, axis) in zip(each, known, strict=True)
+        _believable(spectrum, time_s, regions[number], axis)
+        for spectrum, (number, axis) in zip(analysed, known, strict=True)
     ]
     by_channel = dict(zip(known, spectra, strict=True))
     results = tuple(_result(number, series, by_channel) for number, series in enumerate(regions))

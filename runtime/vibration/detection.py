@@ -13,7 +13,7 @@ from runtime.vibration.spectra import RESOLUTION_BINS, Spectrum, degrees_of_free
 Values = NDArray[np.float64]
 
 FALSE_ALARM = 1e-3
-"""Chance that a whole spectrum of noise shows a peak."""
+"""Chance that a whole recording of noise shows a peak."""
 _LOWEST_BIN = 2
 """Below, what looks like a peak is drift."""
 _LEAKAGE_MARGIN = 6.0
@@ -34,30 +34,32 @@ class Bump:
     """Its density over that of the noise."""
 
 
-def chance_over_floor(segments: int, bins: int) -> Values:
-    """Density over the noise floor, (bins,), that chance reaches anywhere in one of 1,000 spectra of noise.
+def chance_over_floor(segments: int, bins: int, channels: int = 1) -> Values:
+    """Density over the noise floor, (bins,), that chance reaches anywhere in one of 1,000 recordings of noise.
 
     Every octave gets the same share of that chance: as structures go, the few bins of the lowest are as likely
     to hold something as the many of the highest.
     """
     freedom = degrees_of_freedom(segments)
     numbers = np.arange(1, bins + 1)
-    shares = FALSE_ALARM / (numbers * (1 / numbers).sum())
+    shares = FALSE_ALARM / (channels * numbers * (1 / numbers).sum())
     thresholds: Values = stats.chi2.isf(shares, freedom) / freedom
     return thresholds
 
 
-def find_bumps(spectrum: Spectrum, density: Values, *, split_easily: bool) -> tuple[Bump, ...]:
+def find_bumps(
+    spectrum: Spectrum, density: Values, *, split_easily: bool, channels: int = 1
+) -> tuple[Bump, ...]:
     """The bumps of one density (F,), highest over the floor first.
 
     What the Hann window leaks from a higher bump is left out, and so is a bump that is parted from a higher one
     by a valley no deeper than chance makes. With ``split_easily`` a valley of half the height is enough:
-    further tests are then up to the caller.
+    further tests are then up to the caller. ``channels`` is how many such spectra are looked through at once.
     """
     floor = noise_floor(spectrum, density)
     over = density / floor
     maxima, _ = signal.find_peaks(density)
-    chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size)
+    chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size, channels)
     maxima = maxima[(maxima >= _LOWEST_BIN) & (over[maxima] > chance[maxima])]
     freedom = degrees_of_freedom(spectrum.segments)
     valley = 2.0 if split_easily else float(stats.f.isf(_VALLEY_CHANCE, freedom, freedom))

@@ -155,17 +155,9 @@ def _candidates(
         resolution_hz = RESOLUTION_BINS * source.spectrum.bin_hz
         strength = float(source.singular[0, at])
         found.append(_Candidate(peak.frequency_hz, resolution_hz, source.shape(at, 0), strength))
-    resolution_hz = RESOLUTION_BINS * averaged.spectrum.bin_hz
-    for order in range(min(2, averaged.singular.shape[0])):
-        found += [
-            _Candidate(bump.frequency_hz, resolution_hz, averaged.shape(bump.bin, order), bump.density)
-            for bump in find_bumps(averaged.spectrum, averaged.singular[order], split_easily=order == 0)
-        ]
-    resolution_hz = RESOLUTION_BINS * fine.spectrum.bin_hz
-    found += [
-        _Candidate(bump.frequency_hz, resolution_hz, fine.shape(bump.bin, 0), bump.density)
-        for bump in find_bumps(fine.spectrum, fine.singular[0], split_easily=True)
-    ]
+    for source, order in [(averaged, 0), (averaged, 1), (fine, 0)]:
+        if order < source.singular.shape[0]:
+            found += _bumps(source, order, len(channels))
     kept: list[_Candidate] = []
     for candidate in sorted(found, key=lambda each: -each.strength):
         if not any(
@@ -176,6 +168,16 @@ def _candidates(
         ):
             kept.append(candidate)
     return kept
+
+
+def _bumps(source: _Decomposition, order: int, channels: int) -> list[_Candidate]:
+    """Where a singular value stands out."""
+    resolution_hz = RESOLUTION_BINS * source.spectrum.bin_hz
+    density = source.singular[order]
+    return [
+        _Candidate(bump.frequency_hz, resolution_hz, source.shape(bump.bin, order), bump.density)
+        for bump in find_bumps(source.spectrum, density, split_easily=order == 0, channels=channels)
+    ]
 
 
 def _mode_along(
@@ -189,7 +191,9 @@ def _mode_along(
     weights = averaged.weights(shape, candidate.frequency_hz)
     runs = tuple(replace(run, values=weights[None, :] @ run.values) for run in series.runs)
     window_s = averaged.spectrum.segment_s
-    peaks = analyse(replace(series, runs=runs), window_s=window_s, band_hz=band_hz).peaks
+    peaks = analyse(
+        replace(series, runs=runs), window_s=window_s, band_hz=band_hz, channels=candidate.shape.size
+    ).peaks
     near = [
         each for each in peaks if abs(each.frequency_hz - candidate.frequency_hz) < candidate.resolution_hz
     ]

@@ -77,7 +77,11 @@ class ChannelSpectrum:
 
 
 def analyse(
-    series: EvenSeries, *, window_s: float | None = None, band_hz: tuple[float, float] | None = None
+    series: EvenSeries,
+    *,
+    window_s: float | None = None,
+    band_hz: tuple[float, float] | None = None,
+    channels: int = 1,
 ) -> ChannelSpectrum:
     """Spectrum and peaks of a series of one channel.
 
@@ -88,6 +92,8 @@ def analyse(
         series: evenly sampled, of one channel.
         window_s: length of Welch's segments; None takes the usual one for the length of the recording.
         band_hz: peaks outside are not reported; None reports all.
+        channels: how many series of the recording are analysed: the more there are, the more a peak must stand
+        out for none of them to show one by chance.
 
     Raises:
         OptionFault: the window does not fit the recording.
@@ -95,7 +101,7 @@ def analyse(
     longest_s = series.longest_samples / series.rate_hz
     averaged = welch(series, window_s or usual_window_s(longest_s))
     density, floor = averaged.density[0], noise_floor(averaged, averaged.density[0])
-    found = _Study(series, averaged).peaks()
+    found = _Study(series, averaged, channels).peaks()
     low, high = band_hz or (0.0, math.inf)
     kept = [peak for peak in found if low <= peak.frequency_hz <= high]
     kept.sort(key=lambda peak: -peak.amplitude)
@@ -107,7 +113,7 @@ def analyse(
 class _Study:
     """Judges, from the strongest to the weakest, what kind of motion each group of bumps is, and measures it."""
 
-    def __init__(self, series: EvenSeries, averaged: Spectrum) -> None:
+    def __init__(self, series: EvenSeries, averaged: Spectrum, channels: int) -> None:
         longest = max(series.runs, key=lambda run: run.samples)
         self._values = longest.values[0]
         self._rate_hz = series.rate_hz
@@ -115,11 +121,14 @@ class _Study:
         self._floor = noise_floor(self._fine, self._fine.density[0])
         self._explained = self._floor.copy()
         self._averaged = averaged
+        self._channels = channels
 
     def peaks(self) -> list[Peak]:
         """All peaks of the series."""
-        wide = find_bumps(self._averaged, self._averaged.density[0], split_easily=False)
-        narrow = find_bumps(self._fine, self._fine.density[0], split_easily=True)
+        wide = find_bumps(
+            self._averaged, self._averaged.density[0], split_easily=False, channels=self._channels
+        )
+        narrow = find_bumps(self._fine, self._fine.density[0], split_easily=True, channels=self._channels)
         found: list[Peak] = []
         for group in _groups(wide, narrow, self._fine.bin_hz):
             found += self._judge(*self._still_unexplained(*group))
@@ -129,7 +138,9 @@ class _Study:
         """What does not merely stand on the flank of a stronger resonance."""
 
         def stands(bump: Bump, spectrum: Spectrum) -> bool:
-            chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size)[bump.bin]
+            chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size, self._channels)[
+                bump.bin
+            ]
             explained = self._explained[round(bump.frequency_hz / self._fine.bin_hz)]
             return bool(bump.density > chance * explained)
 
