@@ -111,3 +111,26 @@ def test_the_shipped_bundle_is_of_the_shipped_weights() -> None:
     assert shipped.weights_sha256 == load_weights(find_weights("realtime")).sha256
     assert shipped.trained
     assert shipped.frame_size is None
+
+
+def test_a_network_that_is_not_linear_has_no_band_graph(tmp_path: Path) -> None:
+    done = run_command(
+        "export", "--model", "baseline", "--untrained", "--size", "32x32", "-o", tmp_path / "b"
+    )
+    assert done.returncode == 0, done.stderr
+    manifest = open_bundle(tmp_path / "b").manifest
+    assert list(manifest.graphs) == ["pairwise"]
+    assert manifest.representation is None
+
+
+def test_the_band_graph_is_checked_over_steps_and_at_an_odd_size(bundle: Path) -> None:
+    manifest = open_bundle(bundle).manifest
+    assert manifest.representation is not None
+    assert (manifest.representation.channels, manifest.representation.cell_px) == (8, 4)
+    band = [c for c in manifest.checks["onnxruntime_against_pytorch"] if c["graph"] == "band"]
+    assert {(c["width_px"], c["height_px"], c["amplification"]) for c in band} == {
+        (width_px, height_px, amplification)
+        for width_px, height_px in ((97, 61), (161, 119))
+        for amplification in (1.0, 20.0, 40.0)
+    }
+    assert max(c["worst_grey_levels"] for c in band) <= 1
