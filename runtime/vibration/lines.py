@@ -64,61 +64,83 @@ def fit_lines(
     samples = 2 * (factors.size - 1)
     low = max(1, math.floor(min(places_bins)) - _REACH_BINS)
     high = min(factors.size - 2, math.ceil(max(places_bins)) + _REACH_BINS)
-    bins = np.arange(low, high + 1)
-    seen, noise = factors[low : high + 1], floor[low : high + 1] / 2
-    count = len(places_bins)
+    problem = _Problem(
+        bins=np.arange(low, high + 1, dtype=np.float64),
+        seen=factors[low : high + 1],
+        samples=samples,
+        count=len(places_bins),
+        decaying=decaying,
+    )
+    best = problem.solve(places_bins)
+    model = problem.columns(best)
+    weights = np.linalg.lstsq(model, problem.seen, rcond=None)[0]
+    left = float((np.abs(problem.seen - model @ weights) ** 2).sum())
+    total, of_noise = float((np.abs(problem.seen) ** 2).sum()), float(floor[low : high + 1].sum()) / 2
+    explained = 1 - max(left - of_noise, 0) / max(total - of_noise, 1e-300)
+    spread = max(of_noise, left) / problem.bins.size
+    deviations = _deviations(problem.columns, best, weights, spread)
+    # In the density scaling a transform is multiplied by 1 / sqrt(rate * sum of the squared window).
+    unit = 2 * math.sqrt(rate_hz * 3 / 8 * samples)
+    lines = tuple(problem.line(k, best, deviations, unit * weights, unit) for k in range(problem.count))
+    return LineFit(lines, explained, left / max(of_noise, 1e-300))
 
-    def columns(parameters: Values) -> Complex:
-        decays = parameters[count:] if decaying else np.zeros(count)
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """Least squares for the places, and the decays if wanted, of some lines in some bins."""
+
+    bins: Values
+    seen: Complex
+    samples: int
+    count: int
+    decaying: bool
+
+    def columns(self, parameters: Values) -> Complex:
+        """The transform of each line at unit amplitude, (bins, lines)."""
+        decays = self._decays(parameters)
         return np.stack(
             [
-                _hann_line(bins - place, decay, samples)
-                for place, decay in zip(parameters, decays, strict=False)
+                _hann_line(self.bins - place, decay, self.samples)
+                for place, decay in zip(parameters[: self.count], decays, strict=True)
             ],
             axis=1,
         )
 
-    def residual(parameters: Values) -> Values:
-        model = columns(parameters)
-        rest = seen - model @ np.linalg.lstsq(model, seen, rcond=None)[0]
-        return np.concatenate([rest.real, rest.imag])
+    def solve(self, places_bins: list[float]) -> Values:
+        """The best places, then the best decays, no further than a bin from where they start."""
+        count, decays = self.count, self.count * self.decaying
+        start = np.array(places_bins + [0.5] * decays)
+        reach = np.array([1.0] * count + [_LARGEST_DECAY] * decays)
+        lower = start - reach
+        lower[count:] = 0
+        scale = max(float(np.abs(self.seen).max()), 1e-300)
 
-    start = np.array(places_bins + [0.5] * count * decaying)
-    reach = np.array([1.0] * count + [_LARGEST_DECAY] * count * decaying)
-    lower = start - reach
-    lower[count:] = 0
-    scale = float(np.abs(seen).max())
-    found: Any = optimize.least_squares(
-        lambda p: residual(p) / scale,
-        start,
-        bounds=(lower, start + reach),
-        xtol=1e-10,
-        ftol=1e-12,
-        gtol=1e-12,
-    )
-    best: Values = found.x
-    model = columns(best)
-    weights = np.linalg.lstsq(model, seen, rcond=None)[0]
-    left = float((np.abs(seen - model @ weights) ** 2).sum())
-    total, of_noise = float((np.abs(seen) ** 2).sum()), float(noise.sum())
-    explained = 1 - max(left - of_noise, 0) / max(total - of_noise, 1e-300)
-    spread = max(of_noise, left) / bins.size
-    deviations = _deviations(columns, best, weights, spread)
-    decays = best[count:] if decaying else np.zeros(count)
-    # In the density scaling a transform is multiplied by 1 / sqrt(rate * sum of the squared window).
-    unit = 2 * math.sqrt(rate_hz * 3 / 8 * samples)
-    lines = tuple(
-        Line(
-            place_bins=float(best[k]),
-            place_sigma_bins=float(deviations[k]),
-            decay=float(decays[k]),
-            decay_sigma=float(deviations[count + k]) if decaying else 0.0,
-            amplitude=unit * abs(complex(weights[k])) * _mean_size(float(decays[k])),
-            amplitude_sigma=unit * float(deviations[-count + k]) * _mean_size(float(decays[k])),
+        def residual(parameters: Values) -> Values:
+            model = self.columns(parameters)
+            rest = (self.seen - model @ np.linalg.lstsq(model, self.seen, rcond=None)[0]) / scale
+            return np.concatenate([rest.real, rest.imag])
+
+        found: Any = optimize.least_squares(
+            residual, start, bounds=(lower, start + reach), xtol=1e-10, ftol=1e-12, gtol=1e-12
         )
-        for k in range(count)
-    )
-    return LineFit(lines, explained, left / max(of_noise, 1e-300))
+        best: Values = found.x
+        return best
+
+    def line(self, number: int, best: Values, deviations: Values, amplitudes: Complex, unit: float) -> Line:
+        """One line of the solution; ``unit`` turns the deviation of a weight into that of an amplitude."""
+        decay = float(self._decays(best)[number])
+        size = _mean_size(decay)
+        return Line(
+            place_bins=float(best[number]),
+            place_sigma_bins=float(deviations[number]),
+            decay=decay,
+            decay_sigma=float(deviations[self.count + number]) if self.decaying else 0.0,
+            amplitude=abs(complex(amplitudes[number])) * size,
+            amplitude_sigma=unit * float(deviations[number - self.count]) * size,
+        )
+
+    def _decays(self, parameters: Values) -> Values:
+        return parameters[self.count :] if self.decaying else np.zeros(self.count)
 
 
 def _hann_line(offset_bins: Values, decay: float, samples: int) -> Complex:

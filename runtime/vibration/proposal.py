@@ -21,7 +21,7 @@ _STEPS_A_SIDE = 4
 _BLUR_SIGMA_PX = 1.0
 _GOOD_FLOOR_PX = 0.002
 """A noise floor at which more texture counts for hardly anything more; spread then decides."""
-_WORST_FLOOR_PX = 0.01
+_WORST_FLOOR_PX = 0.03
 _WORST_TO_BEST = 10.0
 """Ratio of noise floors beyond which a region is not worth proposing beside the best one."""
 _ONE_DIRECTION = 0.2
@@ -70,7 +70,7 @@ def propose_regions(
     worth = 1 / (1 + worse / _GOOD_FLOOR_PX) + _ONE_DIRECTION / (1 + better / _GOOD_FLOOR_PX)
     worth[better > min(_WORST_FLOOR_PX, _WORST_TO_BEST * float(better.min()))] = 0
     # A first choice near the middle is as good as any: distance counts from the second on.
-    reach = 0.5 * math.hypot(width_px, height_px) / math.sqrt(count)
+    reach = 0.8 * math.hypot(width_px, height_px) / math.sqrt(count)
     distance = np.full(worth.shape, reach)
     chosen: list[Proposal] = []
     for region in taken:
