@@ -71,7 +71,7 @@ def evaluate(
     noise_grey_levels: float,
     output: Path | None,
 ) -> None:
-    """Judge MODEL (a bundle, weights, or 'unmagnified') by the sub-pixel test: exact shifts, magnified to a target."""
+    """Judge MODEL (a bundle or weights) by the sub-pixel test: exact shifts, magnified to a target."""
     from dataclasses import asdict
 
     from export.runners import open_magnifier

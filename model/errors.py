@@ -26,3 +26,7 @@ class WeightsFault(ModelFault):
 
 class CheckpointFault(ModelFault):
     """A training run cannot be resumed or written."""
+
+
+class ResultFault(ModelFault):
+    """A result cannot be written."""

@@ -124,7 +124,7 @@ def write_csv(rows: Sequence[dict[str, float]], path: Path) -> None:
     """Write trials as CSV, a column a figure.
 
     Raises:
-        OSError: the file cannot be written.
+        ResultFault: the file cannot be written.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))
