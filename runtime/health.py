@@ -1,0 +1,281 @@
+"""How the service stands, as one picture that metrics, /healthz, MQTT and the web page all read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from runtime.latency import LatencySummary
+from runtime.vibration.alarms import AlarmStatus
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class CameraHealth:
+    """How the camera stands."""
+
+    status: str = "opening"
+    """opening, running, closing, waiting (for the next attempt), stuck, ended or closed."""
+    faults: tuple[str, ...] = ()
+    """Kinds of the faults that last at present; see `runtime.cameras.faults.FaultKind`."""
+    fault_totals: Mapping[str, int] = field(default_factory=dict)
+    """How often each kind of fault has begun since the start."""
+    source: str = ""
+    """What the frames come from, for a person."""
+    width_px: int = 0
+    height_px: int = 0
+    nominal_rate_hz: float = 0.0
+    """As the camera states it."""
+    rate_hz: float | None = None
+    """As measured from the frames' times; None before there are enough."""
+    jitter_ms: float | None = None
+    """Standard deviation of the frames' times from even ones."""
+    openings: int = 0
+    """How often it was opened with success."""
+    segments: int = 0
+    """How often time or picture began anew."""
+    drops: Mapping[str, int] = field(default_factory=dict)
+    """Frames that the camera produced and nobody got, by reason: source, late, no_slot, corrupt, abandoned."""
+
+    @property
+    def dropped(self) -> int:
+        """All drops together."""
+        return sum(self.drops.values())
+
+
+@dataclass(frozen=True)
+class MagnificationHealth:
+    """What the magnifier does."""
+
+    active: bool = False
+    """Whether frames are being magnified."""
+    reasons: tuple[str, ...] = ()
+    """Why: of "viewer", "event" and "always" those that hold; nothing while it idles."""
+    why_not: str = ""
+    """Why nothing is magnified though somebody wants it, e.g. that heat has switched it off; empty if all is well."""
+    engine: str = ""
+    """Which runner, e.g. ``onnxruntime``; empty before there is one."""
+    precision: str = ""
+    """fp32, fp16 or int8."""
+    mode: str = ""
+    """static, dynamic or band."""
+    bands_hz: tuple[tuple[float, float], ...] = ()
+    amplification: float = 1.0
+    """Magnified over true displacement, as wanted."""
+    settling_left_s: float = 0.0
+    """Seconds until the filter has settled."""
+    frames: int = 0
+    """Frames that were magnified since the start."""
+    skipped: int = 0
+    """Frames that were measured, but not magnified because that would have held up the camera."""
+
+
+@dataclass(frozen=True)
+class NaturalFrequency:
+    """A natural frequency as the latest analysis has found it."""
+
+    number: int
+    """Of the mode; it keeps its number while the frequency wanders."""
+    frequency_hz: float
+    deviation_hz: float | None
+    """Standard deviation, where it is known."""
+    damping_ratio: float | None
+    """Where it is known."""
+    time_s: float
+    """When it was last seen, in Unix time."""
+
+
+@dataclass(frozen=True)
+class RegionHealth:
+    """The latest measurement in one region."""
+
+    name: str
+    displacement_rms_px: float | None = None
+    """Vibration about the window's own mean, over the latest window; None where too little is known."""
+    displacement_peak_px: float | None = None
+    """Largest distance from the reference position, likewise."""
+    noise_floor_px: float | None = None
+    """Standard deviation of one frame that noise causes, on the worse axis that shows motion."""
+    quality: float | None = None
+    """Share of the region's variance that the latest match explains, 0 to 1."""
+    lost_ratio: float = 0.0
+    """Share of the latest window's frames in which nothing could be measured."""
+    mm_per_px: float | None = None
+    """The scale, where one is stated."""
+    frequencies: tuple[NaturalFrequency, ...] = ()
+    """Natural frequencies that the region's latest spectrum shows, lowest first."""
+    trouble: str = ""
+    """Why nothing is measured here; empty if all is well."""
+
+
+@dataclass(frozen=True)
+class StorageHealth:
+    """How store, clips and disk stand."""
+
+    trouble: str = ""
+    """Why nothing can be written at present; empty if all is well."""
+    written: int = 0
+    pending: int = 0
+    """Records that wait for the disk."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Records given up, by kind: bulk, declined, vital."""
+    free_bytes: int | None = None
+    given_up: tuple[str, ...] = ()
+    """What the disk guard has given up: of previews, clips and series."""
+    recording: str | None = None
+    """The event that is being recorded."""
+    clips: Mapping[str, int] = field(default_factory=dict)
+    """Clips since the start by what became of them: saved, failed, declined."""
+    clip_frames_dropped: int = 0
+    """Frames that are missing in clips because writing fell behind."""
+
+
+@dataclass(frozen=True)
+class DeviceHealth:
+    """How the device itself stands."""
+
+    temperatures_c: Mapping[str, float] = field(default_factory=dict)
+    """By zone."""
+    governor_level: int = 0
+    """0 is full speed; each step up gives something up for the sake of heat."""
+    governor: str = ""
+    """The level for a person, e.g. "half rate"."""
+    throttled: bool = False
+    """Whether the hardware says that it has slowed itself down."""
+    rss_bytes: int = 0
+    """Resident memory of the process."""
+    cpu_s: float = 0.0
+    """Processor time of the process since its start."""
+
+
+@dataclass(frozen=True)
+class ReloadHealth:
+    """What became of the latest change of the configuration."""
+
+    time_s: float | None = None
+    """Unix time; None before the first."""
+    applied: tuple[str, ...] = ()
+    """What was changed."""
+    needs_restart: tuple[str, ...] = ()
+    """What the file says and the service does not do until it is started again."""
+    refused: str = ""
+    """Why the file was refused, in which case all goes on as before; empty if it was not."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """Everything at one moment."""
+
+    name: str = "tremorscope"
+    """Of this instance, as configured."""
+    version: str = ""
+    started_s: float = 0.0
+    """Unix time."""
+    time_s: float = 0.0
+    """Unix time of the picture."""
+    uptime_s: float = 0.0
+    ready: bool = False
+    """Whether a first frame was processed since the start."""
+    stopping: bool = False
+    frames: int = 0
+    """Frames that were processed (measured) since the start."""
+    last_frame_age_s: float | None = None
+    """Seconds since the last frame was processed; None before the first."""
+    stages: Mapping[str, LatencySummary] = field(default_factory=dict)
+    """Time that each stage of the loop takes a frame, over the latest minute or so."""
+    camera: CameraHealth = field(default_factory=CameraHealth)
+    magnification: MagnificationHealth = field(default_factory=MagnificationHealth)
+    regions: tuple[RegionHealth, ...] = ()
+    modes: tuple[NaturalFrequency, ...] = ()
+    """Modes of the whole structure that are followed, lowest first."""
+    alarms: tuple[AlarmStatus, ...] = ()
+    storage: StorageHealth = field(default_factory=StorageHealth)
+    device: DeviceHealth = field(default_factory=DeviceHealth)
+    recoveries: Mapping[str, int] = field(default_factory=dict)
+    """How often each rung of the recovery ladder was taken."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """What each output (web, metrics, mqtt) says of itself; empty text where all is well."""
+    viewers: int = 0
+    """Who watches the live picture at present."""
+    reload: ReloadHealth = field(default_factory=ReloadHealth)
+    problems: tuple[str, ...] = ()
+    """Everything else that a person should know at present, a line each."""
+
+    @property
+    def period_s(self) -> float | None:
+        """Usual seconds between two frames; None while no rate is known."""
+        rate_hz = self.camera.rate_hz or self.camera.nominal_rate_hz
+        return 1 / rate_hz if rate_hz > 0 else None
+
+    @property
+    def raised(self) -> tuple[AlarmStatus, ...]:
+        """The alarms that are raised."""
+        return tuple(each for each in self.alarms if each.phase in ("raised", "clearing"))
+
+
+class HealthBoard:
+    """Where every part of the service writes how it stands, and every output reads it. Any thread may do either.
+
+    What depends on the moment (time, age of the last frame) is worked out when it is asked for, so that it tells the
+    truth also when the loop over frames hangs.
+    """
+
+    def __init__(
+        self,
+        name: str = "tremorscope",
+        *,
+        version: str = "",
+        clock: Clock = time.monotonic,
+        unix_clock: Clock = time.time,
+    ) -> None:
+        self._clock, self._unix_clock = clock, unix_clock
+        self._lock = threading.Lock()
+        self._started_s = clock()
+        self._frame_s: float | None = None
+        self._health = Health(name=name, version=version, started_s=unix_clock())
+
+    def update(self, **changes: Any) -> None:
+        """Replace fields of `Health`, by name.
+
+        Raises:
+            TypeError: there is no such field.
+        """
+        with self._lock:
+            self._health = replace(self._health, **changes)
+
+    def update_output(self, name: str, text: str) -> None:
+        """Say how an output stands; empty text where all is well."""
+        with self._lock:
+            self._health = replace(self._health, outputs={**self._health.outputs, name: text})
+
+    def count_recovery(self, rung: str) -> None:
+        """Count one step of the recovery ladder."""
+        with self._lock:
+            counts = {**self._health.recoveries, rung: self._health.recoveries.get(rung, 0) + 1}
+            self._health = replace(self._health, recoveries=counts)
+
+    def frame_processed(self, frames: int) -> None:
+        """Take note that the frame of this count was processed just now; cheap, once a frame."""
+        with self._lock:
+            self._frame_s = self._clock()
+            self._frames = frames
+
+    def snapshot(self) -> Health:
+        """How everything stands at this moment."""
+        with self._lock:
+            now_s, health, frame_s = self._clock(), self._health, self._frame_s
+            frames = self._frames if frame_s is not None else 0
+        return replace(
+            health,
+            time_s=self._unix_clock(),
+            uptime_s=now_s - self._started_s,
+            ready=frame_s is not None,
+            frames=frames,
+            last_frame_age_s=None if frame_s is None else max(0.0, now_s - frame_s),
+        )
+
+    _frames = 0
