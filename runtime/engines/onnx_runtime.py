@@ -26,6 +26,7 @@ _ONNX_RUNTIME_ERRORS = (
     _state.RuntimeException,
 )
 
+RELEASE: str = onnxruntime.__version__
 _U8, _F32 = "tensor(uint8)", "tensor(float)"
 _REMEDY = "export the bundle again with this release of tremorscope"
 _Shapes = dict[str, tuple[int | None, ...]]

@@ -1,0 +1,74 @@
+"""The account of pixels that the CPU copies: whoever copies a picture tells it, and nobody copies in silence.
+
+On the mapped path nothing is copied between camera and engine, and the account of a frame there is 0. What the
+device moves by itself (a GPU that reads mapped memory, a camera that writes by DMA) is no copy by the CPU.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class CopyAccount:
+    """Bytes of pixels that the CPU has copied, by place, in constant memory; any thread may add.
+
+    A place is a short name that is the same each time, e.g. ``camera: decoded picture``.
+    """
+
+    def __init__(self) -> None:
+        self._by_place: dict[str, int] = {}
+        self._frames = 0
+        self._total_bytes = self._at_frame_start = self._last_frame_bytes = self._most_bytes = 0
+        self._lock = threading.Lock()
+
+    def add(self, place: str, nbytes: int) -> None:
+        """Take note that so many bytes of pixels were copied at ``place``."""
+        with self._lock:
+            self._by_place[place] = self._by_place.get(place, 0) + nbytes
+            self._total_bytes += nbytes
+
+    def frame_done(self) -> int:
+        """A frame has come to its end; returns the bytes that were copied since the one before came to its."""
+        with self._lock:
+            self._last_frame_bytes = self._total_bytes - self._at_frame_start
+            self._at_frame_start = self._total_bytes
+            self._most_bytes = max(self._most_bytes, self._last_frame_bytes)
+            self._frames += 1
+            return self._last_frame_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes copied since the start."""
+        return self._total_bytes
+
+    @property
+    def frames(self) -> int:
+        """Frames that have come to their end."""
+        return self._frames
+
+    @property
+    def last_frame_bytes(self) -> int:
+        """Bytes copied for the latest frame that came to its end."""
+        return self._last_frame_bytes
+
+    @property
+    def most_frame_bytes(self) -> int:
+        """The most that any frame cost."""
+        return self._most_bytes
+
+    def by_place(self) -> dict[str, int]:
+        """Bytes copied since the start, by place."""
+        with self._lock:
+            return dict(self._by_place)
+
+
+def copy_pixels(
+    source: NDArray[np.uint8], target: NDArray[np.uint8], account: CopyAccount | None, place: str
+) -> None:
+    """Copy a picture into another's memory, and tell the account; None where nobody keeps one."""
+    np.copyto(target, source)
+    if account is not None:
+        account.add(place, target.nbytes)
