@@ -92,7 +92,6 @@ class BandStep(nn.Module):
             magnified u8[1, H, W, 3]; the next step's state; the activity f32[1], which is the mean square of
             the filtered motion over the largest that one difference of 8-bit frames can encode.
         """
-        height, width = frame.shape[1:3]
         frame_px = frame.to(torch.float32).permute(0, 3, 1, 2)
         previous_px = previous.to(torch.float32).permute(0, 3, 1, 2)
         frame_01 = frame_px / 255.0
@@ -104,10 +103,9 @@ class BandStep(nn.Module):
         added_px = gain * self._displacement_px(frame_01, energy)
         limit_px = max_displacement_px.reshape(1, 1, 1, 1)
         gain = gain * (limit_px / torch.maximum(added_px, limit_px))
-        change = self.network.decode(self.network.texture(frame_01), gain * motion)
+        decoded = self.network.decode(self.network.texture(frame_01), gain * motion)
         visible = F.interpolate((_VISIBLE_FROM_MASK * mask).clamp(0.0, 1.0), scale_factor=float(self.cell_px))
-        change = (255.0 * visible * change)[:, :, :height, :width]
-        magnified_px = (frame_px + change).clamp(0.0, 255.0).round()
+        magnified_px = (255.0 * self.network.draw(frame_01, visible * decoded)).clamp(0.0, 255.0).round()
         activity = F.adaptive_avg_pool2d(energy, 1).reshape(1) / self.largest_energy
         return magnified_px.permute(0, 2, 3, 1).to(torch.uint8), next_state, activity
 

@@ -21,7 +21,9 @@ from model.randomness import log_uniform, uniform
 class Textures:
     """What each layer is painted with: a window of a picture, sampled at moved coordinates."""
 
-    windows: Tensor  # B x L x 3 x W x W float, already recoloured
+    windows: Tensor  # B x L x 3 x W x W float
+    contrast: Tensor  # B x L x 1 x 1 x 1
+    brightness: Tensor  # B x L x 1 x 1 x 1, added after the contrast
     zoom_out: Tensor  # B x L source px per output px
     blur: Tensor  # B x L widening of the kernel, at least 1
     patch_px: int
@@ -38,19 +40,23 @@ class Textures:
         shape = (batch, layers)
         low = torch.rand(shape, generator=rng) < settings.low_contrast_share
         contrast = torch.where(low, log_uniform(rng, shape, 0.03, 0.4), uniform(rng, shape, 0.6, 1.2))
-        mean = windows.mean(dim=(2, 3, 4), keepdim=True)
+        contrast = contrast.to(device)[..., None, None, None]
         shift = uniform(rng, shape, -0.15, 0.15).to(device)[..., None, None, None]
-        windows = mean + shift + (windows - mean) * contrast.to(device)[..., None, None, None]
+        brightness = shift + (1.0 - contrast) * windows.mean(dim=(2, 3, 4), keepdim=True)
         blurred = torch.rand(shape, generator=rng) < settings.blurred_share
         blur = torch.where(blurred, uniform(rng, shape, 1.0, 4.0), torch.ones(shape))
         zoom_out = uniform(rng, shape, 1.0, MAX_ZOOM_OUT)
-        return Textures(windows, zoom_out.to(device), blur.to(device), settings.patch_px)
+        return Textures(
+            windows, contrast, brightness, zoom_out.to(device), blur.to(device), settings.patch_px
+        )
 
     def render(self, shift_px: Tensor) -> Tensor:
         """Layers moved by B x L x 2 (x, y) px -> B x L x 3 x P x P."""
         rows = self._sampling_matrix(shift_px[..., 1])  # B x L x P x W
         columns = self._sampling_matrix(shift_px[..., 0])
-        return torch.einsum("blpw,blcwv,blqv->blcpq", rows, self.windows, columns)
+        # Recoloured only now, for the windows are much larger than what is shown of them.
+        shown = torch.einsum("blpw,blcwv,blqv->blcpq", rows, self.windows, columns)
+        return torch.addcmul(self.brightness, shown, self.contrast)
 
     def _sampling_matrix(self, shift_px: Tensor) -> Tensor:
         side = self.windows.shape[-1]

@@ -15,6 +15,18 @@ def magnification_loss(magnified: Tensor, truth: Tensor, border_px: int) -> Tens
     return F.l1_loss(magnified[..., inner, inner], truth[..., inner, inner])
 
 
+def displacement_loss(decoded: Tensor, truth_px: Tensor, border_px: int) -> Tensor:
+    """Mean absolute error in px, inside the border, of a displacement field that the decoder gave: a scalar.
+
+    Args:
+        decoded: B x 5 x P x P, as `RealtimeNetwork.decode` gives it where its skip is warped.
+        truth_px: B x 2 x P x P.
+        border_px: not judged.
+    """
+    inner = slice(border_px, -border_px or None)
+    return F.l1_loss(decoded[:, :2, inner, inner], truth_px[..., inner, inner])
+
+
 def consistency_loss(network: Network, pairs: Pairs) -> Tensor:
     """Texture must not change with motion, nor shape with colour: a scalar.
 

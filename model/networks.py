@@ -52,6 +52,8 @@ class RealtimeConfig:
     decoder_channels: int = 64
     decoder_blocks: int = 9
     head: Literal["depth_to_space", "upsample"] = "depth_to_space"
+    skip: Literal["frame", "warped"] = "frame"
+    """What the decoder's change is added to: the frame, or the frame warped by a displacement it also decodes."""
 
     def __post_init__(self) -> None:
         if self.decoder_scale % self.encoder_stride:
@@ -100,7 +102,7 @@ class RealtimeNetwork(nn.Module):
         )
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
         head = _DepthToSpaceHead if config.head == "depth_to_space" else _UpsampleHead
-        self.head = head(channels, config.decoder_scale)
+        self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
 
     def encode(self, frame: Tensor) -> Representation:
         """Linear representation of a frame: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
@@ -117,34 +119,47 @@ class RealtimeNetwork(nn.Module):
         return motion
 
     def decode(self, texture: Tensor, motion: Tensor) -> Tensor:
-        """What the added ``motion`` changes, from two representations: B x 3 x H x W, up to whole cells."""
-        change: Tensor = self.head(self.blocks(self.merge(torch.cat((texture, motion), dim=1))))
-        return change
+        """How the added ``motion`` alters the frame, from two representations; `draw` draws it.
 
-    def change(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
-        """What magnification adds to the frame.
+        Returns:
+            B x 3 x H x W, a change of the colours in [-1, 1]; behind the two components (x, y) of a displacement in
+            px where the skip is warped: B x 5 x H x W. Sizes are up to whole cells. Zero alters nothing.
+        """
+        decoded: Tensor = self.head(self.blocks(self.merge(torch.cat((texture, motion), dim=1))))
+        if self.config.skip == "frame":
+            return decoded
+        # The head thinks in cells, so that all it gives is of the order of one.
+        return torch.cat((self.config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
+
+    def draw(self, frame: Tensor, decoded: Tensor) -> Tensor:
+        """The magnified frame: B x 3 x H x W in [0, 1] and what `decode` made of it -> B x 3 x H x W."""
+        height, width = frame.shape[2:]
+        decoded = decoded[:, :, :height, :width]
+        if self.config.skip == "frame":
+            return frame + decoded
+        return warp(frame, decoded[:, :2]) + decoded[:, 2:]
+
+    def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
+        """What `decode` makes of a frame and its difference to the reference.
 
         Args:
             frame: B x 3 x H x W in [0, 1].
             difference: frame - reference, B x 3 x H x W in [-1, 1].
             amplification: B.
-
-        Returns:
-            B x 3 x H x W, zero-centred.
         """
-        height, width = frame.shape[2:]
         gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
-        change = self.decode(self.texture(frame), gain * self.motion(difference))
-        return change[:, :, :height, :width]
+        return self.decode(self.texture(frame), gain * self.motion(difference))
 
     def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
         """Frame and reference B x 3 x H x W in [0, 1], amplification B -> magnified frame, B x 3 x H x W."""
-        return frame + self.change(frame, frame - reference, amplification)
+        return self.draw(frame, self.decode_pair(frame, frame - reference, amplification))
 
     def magnify_pixels(self, frame_px: Tensor, reference_px: Tensor, amplification: Tensor) -> Tensor:
         """As `forward`, in grey levels 0 to 255, with the difference taken there: exact for 8-bit frames."""
-        change = self.change(frame_px / 255.0, (frame_px - reference_px) / 255.0, amplification)
-        return frame_px + 255.0 * change
+        frame = frame_px / 255.0
+        return 255.0 * self.draw(
+            frame, self.decode_pair(frame, (frame_px - reference_px) / 255.0, amplification)
+        )
 
     def _pad(self, x: Tensor) -> Tensor:
         # The same pads for every size: right and below there is room for a last, partly filled cell, which gives
@@ -154,22 +169,42 @@ class RealtimeNetwork(nn.Module):
         return F.pad(x, (before, after, before, after))
 
 
-class _DepthToSpaceHead(nn.Sequential):
-    """Cells to pixels in one convolution: B x C x h x w -> B x 3 x (h scale) x (w scale)."""
+def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
+    """Move each pixel's content: what comes to lie at x is what the frame shows at x - displacement(x).
 
-    def __init__(self, channels: int, scale: int) -> None:
-        super().__init__(_conv(channels, 3 * scale * scale, 3), nn.PixelShuffle(scale))
+    Bilinear between pixels; from outside comes what lies at the border.
+
+    Args:
+        frame: B x C x H x W.
+        displacement_px: B x 2 (x, y) x H x W.
+
+    Returns:
+        B x C x H x W.
+    """
+    height, width = frame.shape[2:]
+    x = torch.arange(width, device=frame.device, dtype=frame.dtype) - displacement_px[:, 0]
+    y = torch.arange(height, device=frame.device, dtype=frame.dtype)[:, None] - displacement_px[:, 1]
+    # Centres of pixels in the coordinates of grid_sample, in which the picture reaches from -1 to 1.
+    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
+    return F.grid_sample(frame, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+class _DepthToSpaceHead(nn.Sequential):
+    """Cells to pixels in one convolution: B x C x h x w -> B x N x (h scale) x (w scale)."""
+
+    def __init__(self, channels: int, outputs: int, scale: int) -> None:
+        super().__init__(_conv(channels, outputs * scale * scale, 3), nn.PixelShuffle(scale))
 
 
 class _UpsampleHead(nn.Sequential):
-    """Cells to pixels by doubling and convolving: B x C x h x w -> B x 3 x (h scale) x (w scale)."""
+    """Cells to pixels by doubling and convolving: B x C x h x w -> B x N x (h scale) x (w scale)."""
 
-    def __init__(self, channels: int, scale: int) -> None:
+    def __init__(self, channels: int, outputs: int, scale: int) -> None:
         layers: list[nn.Module] = []
         while scale > 1:
             layers += [nn.Upsample(scale_factor=2), _conv(channels, channels // 2, 3), nn.ReLU()]
             channels, scale = channels // 2, scale // 2
-        super().__init__(*layers, _conv(channels, 3, 3))
+        super().__init__(*layers, _conv(channels, outputs, 3))
 
 
 class BaselineNetwork(nn.Module):

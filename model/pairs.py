@@ -32,6 +32,8 @@ class Pairs:
     magnified_recoloured: Tensor
     amplification: Tensor
     """B."""
+    added_px: Tensor
+    """B x 2 x P x P: by how much (x, y) what ``magnified`` shows at a pixel lies further than in the frame."""
 
     def to(self, device: torch.device) -> Pairs:
         """The same pairs on another device."""
@@ -62,18 +64,15 @@ def draw_pairs(
     textures = Textures.draw(rng, pictures, settings, batch, layers, device)
     masks = Masks.draw(rng, settings, batch, layers - 1, device)
 
-    def compose(shift_px: Tensor) -> Tensor:
+    def compose(shift_px: Tensor) -> tuple[Tensor, Tensor]:
         shift_px = shift_px.to(device)
-        colours = textures.render(shift_px)  # B x L x 3 x P x P
         coverage = masks.render(shift_px[:, 1:])  # B x (L - 1) x 1 x P x P
-        picture = colours[:, 0]
-        for layer in range(layers - 1):
-            picture = torch.lerp(picture, colours[:, layer + 1], coverage[:, layer])
-        return picture.clamp(0.0, 1.0)
+        return _overlay(textures.render(shift_px), coverage).clamp(0.0, 1.0), coverage
 
-    reference, frame, magnified = (
-        compose(shift) for shift in (0 * displacement_px, displacement_px, magnified_px)
-    )
+    reference, _ = compose(0 * displacement_px)
+    frame, _ = compose(displacement_px)
+    magnified, coverage = compose(magnified_px)
+    added_px = _overlay((magnified_px - displacement_px).to(device)[..., None, None], coverage)
     light = _draw_flicker(rng, settings, batch).to(device)
     frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
     recolour = _recolouring(rng, batch, device)
@@ -85,7 +84,16 @@ def draw_pairs(
         frame_recoloured=sensor.film(rng, recolour(frame)),
         magnified_recoloured=recolour(magnified),
         amplification=amplification.to(device),
+        added_px=added_px.expand(-1, -1, *frame.shape[2:]),
     )
+
+
+def _overlay(layers: Tensor, coverage: Tensor) -> Tensor:
+    """B x L x C x P x P, each but the first over those before, by B x (L - 1) x 1 x P x P -> B x C x P x P."""
+    result = layers[:, 0]
+    for layer in range(layers.shape[1] - 1):
+        result = torch.lerp(result, layers[:, layer + 1], coverage[:, layer])
+    return result
 
 
 def _draw_motion(

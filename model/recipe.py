@@ -41,6 +41,8 @@ class Schedule(_Strict):
     """Steps over which the motion and the amplification grow from little to their full range."""
     ease_in_from: float = Field(default=0.1, gt=0, le=1)
     consistency_weight: float = Field(default=0.1, ge=0)
+    displacement_weight: float = Field(default=0.0, ge=0)
+    """Of the error, in px, of the displacement by which a warped skip moves the frame."""
     loss_border_px: int = Field(default=8, ge=0)
     """Not judged: what moves in from outside the patch cannot be known."""
 

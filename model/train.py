@@ -19,8 +19,8 @@ from tqdm import tqdm
 from model.errors import CheckpointFault, WeightsFault
 from model.files import write_atomically
 from model.images import PictureSet, gather_pictures
-from model.losses import consistency_loss, magnification_loss
-from model.networks import Network, build_network, describe
+from model.losses import consistency_loss, displacement_loss, magnification_loss
+from model.networks import Network, RealtimeNetwork, build_network, describe
 from model.pairs import Pairs, draw_pairs
 from model.recipe import Recipe
 from model.validation import validate
@@ -134,9 +134,16 @@ def _step(run: _Run, recipe: Recipe, pairs: Pairs) -> float:
     schedule = recipe.schedule
     for group in run.optimiser.param_groups:
         group["lr"] = schedule.learning_rate_at(run.step)
-    magnified = run.network(pairs.frame, pairs.reference, pairs.amplification)
-    error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
-    loss = error
+    network = run.network
+    if schedule.displacement_weight and isinstance(network, RealtimeNetwork):
+        decoded = network.decode_pair(pairs.frame, pairs.frame - pairs.reference, pairs.amplification)
+        magnified = network.draw(pairs.frame, decoded)
+        error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
+        off_px = displacement_loss(decoded, pairs.added_px, schedule.loss_border_px)
+        loss = error + schedule.displacement_weight * off_px
+    else:
+        magnified = network(pairs.frame, pairs.reference, pairs.amplification)
+        loss = error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
     if schedule.consistency_weight:
         loss = loss + schedule.consistency_weight * consistency_loss(run.network, pairs)
     run.optimiser.zero_grad(set_to_none=True)

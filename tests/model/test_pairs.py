@@ -56,7 +56,8 @@ def test_translation_is_exact_in_float(shift_px: float, zoom_out: float) -> None
     x = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
     wave = torch.sin(2 * math.pi * x / period_source_px).expand(1, 1, 3, side, side)
     one = torch.ones(1, 1, dtype=torch.float64)
-    textures = Textures(wave, zoom_out * one, one, patch)
+    contrast, brightness = (value * one[..., None, None, None] for value in (1.0, 0.0))
+    textures = Textures(wave, contrast, brightness, zoom_out * one, one, patch)
     moved = textures.render(torch.tensor([[[shift_px, 0.0]]], dtype=torch.float64))
     at = torch.arange(patch, dtype=torch.float64) - (patch - 1) / 2
     expected = torch.sin(2 * math.pi * (at - shift_px) * zoom_out / period_source_px)
