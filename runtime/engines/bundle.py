@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from runtime.errors import BundleFault
 
@@ -17,6 +17,8 @@ SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
 
 
 GraphName = Literal["pairwise", "band"]
+Precision = Literal["fp32", "fp16", "int8"]
+ScaleMethod = Literal["entropy", "percentile", "minmax"]
 
 
 class _Strict(BaseModel):
@@ -53,6 +55,37 @@ class Representation(_Strict):
     """Pixels a cell along each axis; a last, partly filled cell counts."""
 
 
+class Calibration(_Strict):
+    """What the scales of an INT8 bundle were measured on."""
+
+    source: Literal["set", "drawn"]
+    """A calibration set of the user's, or pairs that were drawn."""
+    sha256: str
+    """Of the set; of drawn pairs, of what they are drawn from."""
+    pairs: int = Field(ge=1)
+    samples: int = Field(ge=1)
+    """Tiles of pairs, each at an amplification, that the network was run on."""
+    frame_size: FrameSize
+    channels: Literal[3] = 3
+    amplification: AmplificationRange
+    """The deployed range, over which amplification was swept."""
+
+
+class Quantisation(_Strict):
+    """How an INT8 bundle was made from an FP32 one."""
+
+    method: ScaleMethod
+    unquantised: Literal["fp32", "fp16"]
+    """Type of what is not INT8."""
+    layers: tuple[str, ...]
+    """The convolutions in INT8, e.g. ``blocks.0.conv1``."""
+    kept: tuple[str, ...] = ()
+    """Convolutions of the decoder that were kept in floating point."""
+    float_graphs: dict[GraphName, str]
+    """SHA-256 of the FP32 graphs that were quantised."""
+    calibration: Calibration
+
+
 class Manifest(_Strict):
     """Everything that a device must know of a bundle; stored as ``manifest.json``."""
 
@@ -64,7 +97,7 @@ class Manifest(_Strict):
     trained: bool
     """False for random weights, which serve timing only."""
     weights_sha256: str
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision = "fp32"
     pixel_format: Literal["rgb"] = "rgb"
     frame_size: FrameSize | None
     """The one size that the graphs take; None where they take any."""
@@ -72,9 +105,23 @@ class Manifest(_Strict):
     graphs: dict[GraphName, Graph]
     representation: Representation | None = None
     """Stated where there is a ``band`` graph."""
+    quantisation: Quantisation | None = None
+    """Stated where the precision is ``int8``."""
     checks: dict[str, Any] = Field(default_factory=dict)
     """What the export compared and found."""
+    accuracy: dict[str, Any] = Field(default_factory=dict)
+    """What `tremorscope compare` measured."""
+    deployable: bool | None = None
+    """Its verdict: whether no more is lost than was allowed; None where nobody compared."""
     versions: dict[str, str] = Field(default_factory=dict)
+    seal: str | None = None
+    """SHA-256 of all the rest, by which an edit by hand is noticed; `write_manifest` sets it."""
+
+    @model_validator(mode="after")
+    def _states_what_its_precision_needs(self) -> Manifest:
+        if (self.precision == "int8") != (self.quantisation is not None):
+            raise ValueError("an int8 bundle states its quantisation, and no other does")
+        return self
 
 
 @dataclass(frozen=True)
@@ -122,15 +169,34 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
+    """Seal a manifest and write it, whole or not at all; returns it with its seal.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    content = json.loads(manifest.model_dump_json())  # as it will be read
+    sealed = manifest.model_copy(update={"seal": _digest(content)})
+    partial = directory / f".{MANIFEST_NAME}.partial"
+    try:
+        partial.write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        partial.replace(directory / MANIFEST_NAME)
+    finally:
+        partial.unlink(missing_ok=True)
+    return sealed
+
+
 def open_bundle(directory: Path) -> Bundle:
     """Read and check a bundle.
 
     Raises:
-        BundleFault: the directory is no bundle, its manifest is wrong, or a graph is missing or was changed.
+        BundleFault: the directory is no bundle, its manifest is wrong or was edited, or a graph is missing or
+            was changed.
     """
     path = directory / MANIFEST_NAME
     try:
-        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        manifest = Manifest.model_validate(content)
     except FileNotFoundError:
         raise BundleFault(
             f"{directory}: no {MANIFEST_NAME} there",
@@ -144,9 +210,20 @@ def open_bundle(directory: Path) -> Bundle:
         raise BundleFault(f"{path}: {key}: {first['msg']}", remedy="export the bundle again") from None
     except ValueError as error:
         raise BundleFault(f"{path}: not valid JSON ({error})", remedy="export the bundle again") from None
+    # Manifests of FP32 bundles bore no seal at first.
+    if manifest.seal != _digest(content) and (manifest.seal is not None or manifest.precision != "fp32"):
+        raise BundleFault(
+            f"{path}: was edited: its content does not match its seal",
+            remedy="copy the bundle again, or export it again",
+        )
     for graph in manifest.graphs.values():
         _check_graph(directory / graph.file, graph.sha256)
     return Bundle(directory, manifest)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _check_graph(path: Path, expected_sha256: str) -> None:

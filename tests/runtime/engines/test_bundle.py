@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime.engines.bundle import open_bundle
+from runtime.engines.bundle import open_bundle, write_manifest
 from runtime.errors import BundleFault
 
 MakeBundle = Callable[..., Path]
@@ -87,3 +87,32 @@ def test_a_bundle_without_the_graph_that_is_asked_for_says_so(make_bundle: MakeB
     change(bundle, graphs={})
     with pytest.raises(BundleFault, match="has no pairwise graph"):
         open_bundle(bundle).graph_path("pairwise")
+
+
+def test_a_sealed_manifest_is_read_and_no_edit_passes(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    sealed = write_manifest(bundle, open_bundle(bundle).manifest)
+    assert sealed.seal is not None
+    assert open_bundle(bundle).manifest == sealed
+    change(bundle, amplification={"minimum": 1, "maximum": 200})
+    with pytest.raises(BundleFault, match=r"manifest\.json: was edited: .* seal: copy the bundle again"):
+        open_bundle(bundle)
+
+
+def test_reduced_precision_needs_a_seal(make_bundle: MakeBundle) -> None:
+    with pytest.raises(BundleFault, match="does not match its seal"):
+        open_bundle(make_bundle(precision="fp16"))
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({"precision": "int4"}, "precision: Input should be 'fp32', 'fp16' or 'int8'"),
+        ({"precision": "int8"}, "an int8 bundle states its quantisation"),
+    ],
+)
+def test_a_precision_that_is_not_understood_is_refused(
+    make_bundle: MakeBundle, entries: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(BundleFault, match=expected):
+        open_bundle(make_bundle(**entries))
