@@ -148,6 +148,10 @@ class BandMagnifier:
             self._run(frame, magnified, 1.0)
         self._previous = frame
 
+    def restart(self) -> None:
+        """Start the filter from rest with the next frame."""
+        self._previous = None
+
     def _run(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8], intervals: float) -> float:
         assert self._previous is not None
         return self._engine.step(

@@ -27,6 +27,9 @@ class FrameMagnifier(Protocol):
         Leave ``frame`` alone until the next step has returned: it may be what that one compares with.
         """
 
+    def restart(self) -> None:
+        """Forget all frames: the next one is the first. Whatever they lay in may be used again."""
+
     def lines(self) -> list[str]:
         """What a person should know of its filter, if it has one."""
 
@@ -98,3 +101,7 @@ class Magnifier:
         self._engine.step(frame, self._reference, self._amplification, magnified)
         if self._mode == "dynamic":
             self._reference = frame
+
+    def restart(self) -> None:
+        """Take the next frame as the first."""
+        self._reference = None

@@ -16,6 +16,8 @@ from runtime.cameras import FrameInfo
 _FEWEST = 8
 LARGEST_ERROR = 0.05
 """Error of a sampled sine, as a part of its amplitude, from which a warning is given: 26 dB."""
+_HYSTERESIS = 0.1
+"""By which part a limit must be kept again before its warning is over."""
 
 
 @dataclass(frozen=True)
@@ -151,3 +153,26 @@ def band_warnings(low_hz: float, high_hz: float, measured: MeasuredRate) -> list
     )
     remedy = "lock exposure and rate" if jitters else "lower the rate or the resolution"
     return [f"{cause}: at {high_hz:g} Hz that blurs {error:.0%} of a vibration; {where}; {remedy}"]
+
+
+class BandWatch:
+    """Warns while a band cannot be trusted; a warning keeps its words until its cause changes or is well over."""
+
+    def __init__(self, low_hz: float, high_hz: float) -> None:
+        self._low_hz, self._high_hz = low_hz, high_hz
+        self._warnings: tuple[str, ...] = ()
+        self._aliases = False
+
+    def look(self, measured: MeasuredRate) -> tuple[str, ...]:
+        """The warnings that hold now, nothing if there are none."""
+        aliases = self._high_hz >= measured.nyquist_hz
+        if not self._warnings or (aliases and not self._aliases):
+            self._warnings = tuple(band_warnings(self._low_hz, self._high_hz, measured))
+            self._aliases = aliases
+        elif self._is_well_over(measured):
+            self._warnings = ()
+        return self._warnings
+
+    def _is_well_over(self, measured: MeasuredRate) -> bool:
+        fits = self._high_hz < (1 - _HYSTERESIS) * measured.nyquist_hz
+        return fits and band_error(self._high_hz, measured) < (1 - _HYSTERESIS) * LARGEST_ERROR

@@ -6,7 +6,7 @@ every frame is stored once, where the engine reads it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +23,10 @@ class FrameInfo:
     """Capture time in seconds on the source's own clock."""
     segment: int = 0
     """Rises where time or picture do not continue from the frame before: filters and references start anew."""
+    captured_s: float | None = field(default=None, compare=False)
+    """When it was captured on the host's own clock (``time.monotonic``), where the camera can tell."""
+    arrived_s: float | None = field(default=None, compare=False)
+    """When the whole frame was in the ring, on the same clock; the supervisor fills it in."""
 
 
 class Camera(Protocol):

@@ -116,5 +116,6 @@ class Continuity:
             self._offset_s = time_s - info.timestamp_s
         self._source, self._arrived_s = info, now_s
         self._reopened, self._skipped = False, 0
-        self._placed = FrameInfo(self._placed.sequence + gap, time_s, self._placed.segment + breaks)
+        number, segment = self._placed.sequence + gap, self._placed.segment + breaks
+        self._placed = FrameInfo(number, time_s, segment, captured_s=info.captured_s, arrived_s=now_s)
         return Placed(self._placed, gap - 1, trouble)

@@ -100,12 +100,12 @@ class ReplayCamera:
             late_s = self._lateness(info)
             if late_s < 0:
                 self._wait(-late_s)
-                return None if self._closed.is_set() else info
+                return None if self._closed.is_set() else self._dated(info)
             if late_s < self._interval_s:
-                return info
+                return self._dated(info)
             if self._clock() >= give_up_at_s:
                 self._slip(late_s)
-                return info
+                return self._dated(info)
             self.dropped += 1
         return None
 
@@ -120,6 +120,12 @@ class ReplayCamera:
         if self._starts_at_s is None:
             self._starts_at_s = now_s - info.timestamp_s
         return now_s - (self._starts_at_s + info.timestamp_s)
+
+    def _dated(self, info: FrameInfo) -> FrameInfo:
+        """A frame with the time at which a camera would have captured it: when it was due."""
+        assert self._starts_at_s is not None
+        captured_s = self._starts_at_s + info.timestamp_s
+        return FrameInfo(info.sequence, info.timestamp_s, captured_s=captured_s)
 
     def _slip(self, late_s: float) -> None:
         assert self._starts_at_s is not None
