@@ -23,3 +23,10 @@ class Control(Protocol):
         Raises:
             OptionFault: the bundle's weights cannot give it.
         """
+
+    def set_bands(self, bands_hz: tuple[tuple[float, float], ...]) -> None:
+        """Magnify other bands, with a fade over the change, until the configuration is read again.
+
+        Raises:
+            OptionFault: a band cannot be had at the measured rate, or the mode knows no bands; all goes on as before.
+        """
