@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime.configuration.outputs import OutputSettings
-from runtime.control import Control
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed
+from runtime.outputs.controls import Controls
 from runtime.vibration.alarms import AlarmEdge
 
 
@@ -27,7 +27,7 @@ class Publishing:
         state_directory: Path,
         store: Path | None = None,
         clips: Path | None = None,
-        control: Control | None = None,
+        controls: Controls | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -38,9 +38,9 @@ class Publishing:
             state_directory: where messages wait that a broker has not taken yet; it must be there.
             store: the SQLite store, for the lists of alarms and events; None shows none.
             clips: the directory of the clips; None offers none.
-            control: what people may do; None lets them look only.
+            controls: what people may do; None lets them look only.
         """
-        self._settings, self._board, self._feed, self._control = settings, board, feed, control
+        self._settings, self._board, self._feed, self._controls = settings, board, feed, controls
         self._state_directory, self._store, self._clips = state_directory, store, clips
 
     def start(self) -> None:
