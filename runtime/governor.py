@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from runtime.configuration.device import ThermalLevelSettings, ThermalSettings
-
-
-@dataclass(frozen=True)
-class ThermalReading:
-    """What the device says of its heat at one moment."""
-
-    temperature_c: float | None
-    """The hottest zone; None where none gives a believable reading."""
-    zone: str = ""
-    """Which one that is."""
-    throttled: tuple[str, ...] = ()
-    """What holds the device back at present: names of cooling devices, and of current limits just met."""
-    temperatures_c: Mapping[str, float] = field(default_factory=dict)
-    """Every zone that gives a believable reading."""
-
-    def __str__(self) -> str:
-        heat = (
-            "no temperature" if self.temperature_c is None else f"{self.zone} at {self.temperature_c:.1f} °C"
-        )
-        return f"{heat}, held back by {', '.join(self.throttled)}" if self.throttled else heat
+from runtime.thermal import ThermalReading
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from runtime.configuration.section import Section
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Celsius = Annotated[float, Field(ge=-40, le=150, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RebootSettings(_Settings):
+class RebootSettings(Section):
     """The last rung: restarting the whole device. Off unless somebody wants it."""
 
     enabled: bool = False
@@ -28,7 +26,7 @@ class RebootSettings(_Settings):
     """Not sooner than this after the device was started, whatever the clock on the wall says."""
 
 
-class RecoverySettings(_Settings):
+class RecoverySettings(Section):
     """What is done, and when, about a camera that gives no frames."""
 
     reopen_after_s: Seconds = 10.0
@@ -51,7 +49,7 @@ class RecoverySettings(_Settings):
         )
 
 
-class ThermalLevelSettings(_Settings):
+class ThermalLevelSettings(Section):
     """What is done from a temperature on."""
 
     enter_c: Celsius
@@ -66,7 +64,7 @@ class ThermalLevelSettings(_Settings):
     """False: measuring goes on, magnification rests."""
 
 
-class ThermalSettings(_Settings):
+class ThermalSettings(Section):
     """How the service takes load off a device that gets hot."""
 
     enabled: bool = True
