@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from runtime.cameras import FrameInfo
 from runtime.cameras.intactness import Structure, inspect_structure
 from runtime.colour import Colour, describe
+from runtime.copies import CopyAccount, copy_pixels
 from runtime.errors import ClipFault
 
 MINIMUM_SIDE_PX = 16
@@ -33,13 +34,18 @@ class ClipCamera:
     the clip states; a picture that was filmed turned is turned upright.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, account: CopyAccount | None = None) -> None:
         """Open a clip and check that it is whole.
+
+        Args:
+            path: the clip.
+            account: is told of the one copy from the decoder's memory.
 
         Raises:
             ClipFault: it is missing, not a video, too small, or cut short.
         """
         self.path = path
+        self._account = account
         self._structure = _inspect(path)
         self._container = _open(path, self._structure)
         try:
@@ -144,7 +150,8 @@ class ClipCamera:
         plane = converted.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         stored = rows[: frame.height, : 3 * frame.width].reshape(frame.height, frame.width, 3)
-        np.copyto(pixels, np.rot90(stored, self._layout.quarter_turns))
+        upright = np.rot90(stored, self._layout.quarter_turns)
+        copy_pixels(upright, pixels, self._account, "camera: decoded picture")
 
     def _decode(self) -> Iterator[Any]:
         """Every frame in order of presentation; raises ClipFault where one is damaged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -161,3 +162,22 @@ class ReplayCamera:
                 f"{self._width_px}x{self._height_px} px",
                 remedy="do not replace a clip while it is replayed",
             )
+
+
+class CapturedFasterCamera:
+    """A clip that was filmed faster than it is played: its times are stretched or shrunk to those of the capture."""
+
+    def __init__(self, source: Camera, capture_rate_hz: float) -> None:
+        self._source = source
+        self._scale = source.nominal_rate_hz / capture_rate_hz
+        self.width_px, self.height_px = source.width_px, source.height_px
+        self.nominal_rate_hz = capture_rate_hz
+
+    def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
+        """Write the next frame into ``pixels``, u8[H, W, 3] RGB, and return its data, or None at the end."""
+        info = self._source.read_into(pixels)
+        return info and replace(info, timestamp_s=info.timestamp_s * self._scale)
+
+    def close(self) -> None:
+        """Close the clip."""
+        self._source.close()

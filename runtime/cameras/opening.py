@@ -1,0 +1,107 @@
+"""Opens the camera that a configuration describes. What a kind needs is imported only when it is opened."""
+
+from __future__ import annotations
+
+from runtime.cameras import Camera
+from runtime.cameras.settings import (
+    CameraSettings,
+    ClipSettings,
+    CsiSettings,
+    RtspSettings,
+    SyntheticCameraSettings,
+    V4l2Settings,
+)
+from runtime.copies import CopyAccount
+from runtime.errors import CameraFault
+
+
+def open_camera(settings: CameraSettings, *, account: CopyAccount | None = None) -> Camera:
+    """Open a camera; returns within 10 s, be it with a fault.
+
+    Args:
+        settings: which camera, and how.
+        account: is told of every byte of pixels that the CPU copies on the way into the ring.
+
+    Raises:
+        CameraFault: it cannot be opened.
+        ClipFault: the clip cannot be read.
+        OptionFault: the settings contradict each other.
+    """
+    if isinstance(settings, SyntheticCameraSettings):
+        return _open_synthetic(settings)
+    if isinstance(settings, ClipSettings):
+        return _open_clip(settings, account)
+    raise CameraFault(
+        f"a camera of kind {settings.kind} cannot be opened yet", remedy="use clip or synthetic"
+    )
+
+
+def ends_in_good_order(settings: CameraSettings) -> bool:
+    """Whether the end of the source is its end (a clip), not a failure: `SupervisorSettings.end_is_fault` is the
+    opposite."""
+    if isinstance(settings, ClipSettings):
+        return not settings.loop
+    return isinstance(settings, SyntheticCameraSettings) and settings.duration_s is not None
+
+
+def frame_size(settings: CameraSettings) -> tuple[int, int]:
+    """Width and height in pixels of the frames that will come, to make the ring; opens the camera if need be.
+
+    Raises:
+        Fault: see `open_camera`.
+    """
+    if (size := settings.size_px) is not None:
+        return size
+    camera = open_camera(settings)
+    try:
+        return camera.width_px, camera.height_px
+    finally:
+        camera.close()
+
+
+def has_argus(settings: CameraSettings) -> bool:
+    """Whether nvargus-daemon stands behind this camera, and restarting it may help."""
+    return isinstance(settings, CsiSettings)
+
+
+def describe(settings: CameraSettings) -> str:
+    """The camera for a person, without anything secret."""
+    if isinstance(settings, CsiSettings):
+        return f"CSI camera {settings.sensor_id}"
+    if isinstance(settings, V4l2Settings):
+        return f"camera {settings.device}"
+    if isinstance(settings, RtspSettings):
+        return f"camera {settings.url}"
+    if isinstance(settings, ClipSettings):
+        return f"clip {settings.path}"
+    return "synthetic footbridge"
+
+
+def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
+    from runtime.cameras.replay import ReplayCamera
+    from runtime.cameras.synthetic import FOOTBRIDGE_MODES, Mode, SyntheticCamera, SyntheticSettings
+
+    modes = FOOTBRIDGE_MODES if settings.modes is None else settings.modes
+    drawn = SyntheticSettings(
+        width_px=settings.width_px,
+        height_px=settings.height_px,
+        rate_hz=settings.rate_hz,
+        noise_sigma=settings.noise_sigma,
+        seed=settings.seed,
+        modes=tuple(Mode(m.frequency_hz, m.amplitude_px, m.half_waves, m.phase_rad) for m in modes),
+        duration_s=settings.duration_s,
+    )
+    return ReplayCamera(lambda: SyntheticCamera(drawn), pace=settings.speed)
+
+
+def _open_clip(settings: ClipSettings, account: CopyAccount | None) -> Camera:
+    from runtime.cameras.clip import ClipCamera
+    from runtime.cameras.replay import CapturedFasterCamera, ReplayCamera
+
+    def open_clip() -> Camera:
+        clip = ClipCamera(settings.path, account=account)
+        if settings.capture_rate_hz is None:
+            return clip
+        return CapturedFasterCamera(clip, settings.capture_rate_hz)
+
+    return ReplayCamera(open_clip, pace=settings.speed, loop=settings.loop)

@@ -1,0 +1,227 @@
+"""Which camera is opened, and how: the ``camera`` section of a configuration, one class a kind.
+
+`CameraSettings` tells the kinds apart by ``kind``. Units stand in the names; a key that is not known is refused. A
+password never stands here: ``credential`` names where it is kept (`runtime.cameras.credentials`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from typing_extensions import Self
+
+from runtime.configuration.section import Section
+
+Side = Annotated[int, Field(ge=16, le=8192, multiple_of=2)]
+Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
+Flip = Literal["none", "rotate-90", "rotate-180", "rotate-270", "mirror", "upside-down"]
+"""How a picture is turned: clockwise by degrees, or mirrored left to right, or top to bottom."""
+_QUARTERS = ("rotate-90", "rotate-270")
+
+
+class ExposureSettings(Section):
+    """Exposure and gain. A change of brightness would be magnified like a motion, so both are held by default."""
+
+    exposure_us: float | None = Field(default=None, gt=0, le=10_000_000, allow_inf_nan=False)
+    """Exposure time in microseconds, held for ever; empty: the camera finds its own while it settles. Under lamps a
+    multiple of their flicker's period, 10000 at 50 Hz mains and 8333 at 60 Hz, keeps flicker out of the picture."""
+    gain: float | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
+    """Gain in the camera's own units (a factor on CSI), held for ever; empty: the camera finds its own."""
+    lock: bool = True
+    """Hold exposure, gain and white balance once they have settled; false leaves them to the camera all the time."""
+    settle_s: float = Field(default=2.0, ge=0, le=60, allow_inf_nan=False)
+    """So long after opening the camera may adapt before it is locked; frames of this time are not given out."""
+    darkest: int = Field(default=24, ge=0, le=254)
+    """A locked picture whose mean brightness is below this grey level is let settle anew ..."""
+    brightest: int = Field(default=232, ge=1, le=255)
+    """... and one above this as well, as at dusk and dawn. 0 and 255 never let it."""
+    out_of_range_s: float = Field(default=30.0, gt=0, le=3600, allow_inf_nan=False)
+    """So long the brightness must stay outside before that."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.brightest <= self.darkest:
+            raise ValueError("darkest must be below brightest")
+        return self
+
+
+class _Sized(Section):
+    """A camera whose size is chosen."""
+
+    width_px: Side = 1920
+    """Width of a frame as the sensor gives it, before it is turned."""
+    height_px: Side = 1080
+    """Height of a frame as the sensor gives it, before it is turned."""
+    rate_hz: Rate = 30.0
+    """Frames a second."""
+    flip: Flip = "none"
+    """How the picture is turned, clockwise, for a camera that hangs upside down or stands on its side."""
+
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        """Width and height of the frames that come, turned; None where only the source knows."""
+        turned = self.flip in _QUARTERS
+        return (self.height_px, self.width_px) if turned else (self.width_px, self.height_px)
+
+
+class CsiSettings(_Sized):
+    """A camera on the CSI connector, through NVIDIA's Argus (nvarguscamerasrc)."""
+
+    kind: Literal["csi"] = "csi"
+    sensor_id: int = Field(default=0, ge=0, le=15)
+    """Which camera, as Argus counts them."""
+    sensor_mode: int | None = Field(default=None, ge=0, le=255)
+    """Mode of the sensor; empty: the one that fits size and rate best."""
+    memory: Literal["auto", "nvmm", "copy"] = "auto"
+    """nvmm: frames stay where the camera wrote them and the GPU reads them there. copy: one copy into ordinary memory.
+    auto: nvmm, or copy with a stated reason where that cannot be."""
+    exposure: ExposureSettings = ExposureSettings()
+
+
+class V4l2Settings(_Sized):
+    """A USB camera, or any other that Linux offers as a video device (V4L2)."""
+
+    kind: Literal["v4l2"] = "v4l2"
+    device: Path = Path("/dev/video0")
+    """The device; a name under /dev/v4l/by-id stays the same wherever the camera is plugged in."""
+    format: Literal["auto", "raw", "mjpeg"] = "auto"
+    """What the camera sends. raw has no compression noise, but USB 2 carries little of it; auto: raw where the camera
+    offers it at this size and rate, else mjpeg."""
+    exposure: ExposureSettings = ExposureSettings()
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, device: Path) -> Path:
+        if not device.is_absolute() or device.parts[1:2] != ("dev",):
+            raise ValueError("is no device: write its path, such as /dev/video0")
+        return device
+
+
+class RtspSettings(Section):
+    """A camera on the network that speaks RTSP. Its exposure is set in the camera itself."""
+
+    kind: Literal["rtsp"] = "rtsp"
+    url: str
+    """Where it is, e.g. rtsp://10.0.0.5/stream1; with neither user nor password in it."""
+    user: str | None = Field(default=None, min_length=1, max_length=256)
+    """Who logs in; empty for a camera that lets in anybody."""
+    credential: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")
+    """Name of the password: a file of that name in $CREDENTIALS_DIRECTORY, or a variable of the environment."""
+    transport: Literal["tcp", "udp", "auto"] = "tcp"
+    """tcp loses nothing on the way; udp comes sooner; auto tries udp first."""
+    latency_ms: int = Field(default=200, ge=0, le=10_000)
+    """How long packets may be late: so much every picture is delayed."""
+    width_px: Side | None = None
+    """Width that the camera must have; empty: whatever it sends."""
+    height_px: Side | None = None
+    """Height that the camera must have; empty: whatever it sends."""
+    rate_hz: Rate | None = None
+    """Frames a second, for a camera that does not state its rate; empty: as stated."""
+    flip: Flip = "none"
+    """How the picture is turned, clockwise."""
+    silence_s: float = Field(default=5.0, ge=1, le=60, allow_inf_nan=False)
+    """So long without a packet the camera counts as lost."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("rtsp", "rtsps") or not parts.hostname or re.search(r"[\s\"\x00-\x1f]", url):
+            raise ValueError("is no address of a stream: write rtsp://HOST/PATH")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(
+                "holds a user or a password, and this file may be read by others: "
+                "write the user under `user`, and under `credential` the name of the password"
+            )
+        return url
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.width_px is None) != (self.height_px is None):
+            raise ValueError("width_px and height_px belong together: give both or neither")
+        if self.credential is not None and self.user is None:
+            raise ValueError("credential is the password of a user: give `user` as well")
+        return self
+
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        """Width and height of the frames that come, turned; None where only the source knows."""
+        if self.width_px is None or self.height_px is None:
+            return None
+        turned = self.flip in _QUARTERS
+        return (self.height_px, self.width_px) if turned else (self.width_px, self.height_px)
+
+
+class ClipSettings(Section):
+    """A recorded clip, replayed as if it were a camera."""
+
+    kind: Literal["clip"] = "clip"
+    path: Path
+    """The clip: any video that FFmpeg reads."""
+    speed: Literal["true", "fast"] = "true"
+    """true: every frame when it is due; fast: as soon as it is asked for."""
+    loop: bool = False
+    """Whether to begin again at the end; times and numbers go on."""
+    capture_rate_hz: Rate | None = None
+    """The true rate of a high-speed clip, whose file holds only the playback rate."""
+
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        """None: only the clip knows."""
+        return None
+
+
+class ModeSettings(Section):
+    """One mode of vibration of the drawn structure."""
+
+    frequency_hz: Rate
+    """Natural frequency."""
+    amplitude_px: float = Field(ge=-1, le=1, allow_inf_nan=False)
+    """Largest displacement along the span."""
+    half_waves: int = Field(default=1, ge=1, le=20)
+    """Half-waves of the mode's shape along the span."""
+    phase_rad: float = Field(default=0.0, allow_inf_nan=False)
+    """Phase at time 0."""
+
+
+class SyntheticCameraSettings(Section):
+    """A drawn footbridge that vibrates in known modes: to try out an installation without a camera."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    width_px: int = Field(default=640, ge=64, le=8192)
+    """Width of a frame."""
+    height_px: int = Field(default=360, ge=36, le=8192)
+    """Height of a frame."""
+    rate_hz: Rate = 30.0
+    """Frames a second."""
+    noise_sigma: float = Field(default=1.0, ge=0, le=64, allow_inf_nan=False)
+    """Standard deviation of the sensor's noise in grey levels."""
+    seed: int = Field(default=1, ge=0)
+    """Of noise and drawing: the same seed gives the same frames."""
+    modes: tuple[ModeSettings, ...] | None = None
+    """Its modes of vibration; empty: 2.1 Hz at 0.12 px and 4.7 Hz at 0.05 px."""
+    duration_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """After so long it ends; empty: never."""
+    speed: Literal["true", "fast"] = "true"
+    """true: every frame when it is due; fast: as soon as it is asked for."""
+
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        """Width and height of every frame."""
+        return self.width_px, self.height_px
+
+
+CameraSettings = Annotated[
+    CsiSettings | V4l2Settings | RtspSettings | ClipSettings | SyntheticCameraSettings,
+    Field(discriminator="kind"),
+]
+"""Any camera, told apart by ``kind``."""
+
+camera_settings: TypeAdapter[
+    CsiSettings | V4l2Settings | RtspSettings | ClipSettings | SyntheticCameraSettings
+] = TypeAdapter(CameraSettings, config=ConfigDict(hide_input_in_errors=True))
+"""Reads the ``camera`` section by itself, e.g. ``camera_settings.validate_python({"kind": "csi"})``."""
