@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ class LatencySummary:
     p99_ms: float
     max_ms: float
     """Exact."""
+    mean_ms: float = 0.0
+    """Exact."""
+    jitter_ms: float = 0.0
+    """Standard deviation."""
 
 
 class LatencyHistogram:
@@ -40,6 +45,7 @@ class LatencyHistogram:
         self._counts = np.zeros(_BINS, np.int64)
         self._count = 0
         self._longest_s = 0.0
+        self._mean_s = self._squares = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -52,6 +58,10 @@ class LatencyHistogram:
         self._counts[math.ceil(math.log(bounded_s / SHORTEST_S) * _PER_LOG)] += 1
         self._count += 1
         self._longest_s = max(self._longest_s, elapsed_s)
+        # Welford, Technometrics 4(3), 1962: no sum of squares from which digits are lost over months.
+        off_s = elapsed_s - self._mean_s
+        self._mean_s += off_s / self._count
+        self._squares += off_s * (elapsed_s - self._mean_s)
 
     def quantile_s(self, part: float) -> float:
         """The time that ``part`` (0 to 1) of all times do not exceed (nearest rank); 0 if there are none."""
@@ -65,21 +75,26 @@ class LatencyHistogram:
         return min(SHORTEST_S * 2 * _GROWTH**at / (_GROWTH + 1), self._longest_s)
 
     def summary(self) -> LatencySummary:
-        """Median, 95th and 99th percentile, and maximum."""
+        """Median, 95th and 99th percentile, maximum, mean and spread."""
         median_ms, p95_ms, p99_ms = (1e3 * self.quantile_s(part) for part in (0.5, 0.95, 0.99))
-        return LatencySummary(self._count, median_ms, p95_ms, p99_ms, 1e3 * self._longest_s)
+        jitter_s = math.sqrt(self._squares / self._count) if self._count else 0.0
+        return LatencySummary(
+            self._count, median_ms, p95_ms, p99_ms, 1e3 * self._longest_s, 1e3 * self._mean_s, 1e3 * jitter_s
+        )
 
     def clear(self) -> None:
         """Begin anew, in the same memory."""
         self._counts[:] = 0
         self._count, self._longest_s = 0, 0.0
+        self._mean_s = self._squares = 0.0
 
 
 class StageLatencies:
-    """One histogram a stage; which stages there are is fixed at the start."""
+    """One histogram a stage; which stages there are is fixed at the start. One thread adds, any other may read."""
 
     def __init__(self, stages: Iterable[str]) -> None:
         self._histograms = {stage: LatencyHistogram() for stage in stages}
+        self._lock = threading.Lock()
 
     def add(self, stage: str, elapsed_s: float) -> None:
         """Count the time of one frame in a stage.
@@ -87,13 +102,22 @@ class StageLatencies:
         Raises:
             KeyError: there is no such stage.
         """
-        self._histograms[stage].add(elapsed_s)
+        with self._lock:
+            self._histograms[stage].add(elapsed_s)
 
     def summaries(self) -> dict[str, LatencySummary]:
         """The distribution of every stage that has been timed."""
-        return {name: each.summary() for name, each in self._histograms.items() if each._count}
+        with self._lock:
+            return {name: each.summary() for name, each in self._histograms.items() if each._count}
+
+    def drain(self) -> dict[str, LatencySummary]:
+        """The distributions since the last time, e.g. to publish them; every time is told exactly once."""
+        with self._lock:
+            found = {name: each.summary() for name, each in self._histograms.items() if each._count}
+            for each in self._histograms.values():
+                each.clear()
+            return found
 
     def clear(self) -> None:
-        """Begin anew, e.g. after publishing."""
-        for each in self._histograms.values():
-            each.clear()
+        """Begin anew."""
+        self.drain()

@@ -18,6 +18,8 @@ LARGEST_ERROR = 0.05
 """Error of a sampled sine, as a part of its amplitude, from which a warning is given: 26 dB."""
 _HYSTERESIS = 0.1
 """By which part a limit must be kept again before its warning is over."""
+_OTHER_RATE = 0.02
+"""Relative change of the rate at which a warning is put into new words."""
 
 
 @dataclass(frozen=True)
@@ -156,22 +158,29 @@ def band_warnings(low_hz: float, high_hz: float, measured: MeasuredRate) -> list
 
 
 class BandWatch:
-    """Warns while a band cannot be trusted; a warning keeps its words until its cause changes or is well over."""
+    """Warns while a band cannot be trusted; a warning keeps its words until what it says is wrong or well over."""
 
     def __init__(self, low_hz: float, high_hz: float) -> None:
         self._low_hz, self._high_hz = low_hz, high_hz
         self._warnings: tuple[str, ...] = ()
-        self._aliases = False
+        self._told: MeasuredRate | None = None
 
     def look(self, measured: MeasuredRate) -> tuple[str, ...]:
         """The warnings that hold now, nothing if there are none."""
-        aliases = self._high_hz >= measured.nyquist_hz
-        if not self._warnings or (aliases and not self._aliases):
-            self._warnings = tuple(band_warnings(self._low_hz, self._high_hz, measured))
-            self._aliases = aliases
+        if not self._warnings or self._is_another(measured):
+            found = band_warnings(self._low_hz, self._high_hz, measured)
+            if found or self._is_well_over(measured):
+                self._warnings, self._told = tuple(found), measured
         elif self._is_well_over(measured):
             self._warnings = ()
         return self._warnings
+
+    def _is_another(self, measured: MeasuredRate) -> bool:
+        """Whether a warning would read otherwise by now."""
+        told = self._told
+        assert told is not None
+        beyond = [self._high_hz >= each.nyquist_hz for each in (told, measured)]
+        return beyond[0] != beyond[1] or abs(measured.rate_hz / told.rate_hz - 1) > _OTHER_RATE
 
     def _is_well_over(self, measured: MeasuredRate) -> bool:
         fits = self._high_hz < (1 - _HYSTERESIS) * measured.nyquist_hz

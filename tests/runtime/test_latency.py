@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 
 import numpy as np
@@ -74,3 +75,34 @@ def test_memory_is_constant() -> None:
         assert tracemalloc.get_traced_memory()[0] - before < 500
     finally:
         tracemalloc.stop()
+
+
+def test_mean_and_spread_are_exact() -> None:
+    times_s = np.random.default_rng(1).uniform(1e-3, 9e-3, 4000)
+    histogram = LatencyHistogram()
+    for each in times_s:
+        histogram.add(float(each))
+    summary = histogram.summary()
+    assert summary.mean_ms == pytest.approx(1e3 * times_s.mean(), rel=1e-9)
+    assert summary.jitter_ms == pytest.approx(1e3 * times_s.std(), rel=1e-9)
+    histogram.clear()
+    histogram.add(2e-3)
+    assert (histogram.summary().mean_ms, histogram.summary().jitter_ms) == (2.0, 0.0)
+
+
+def test_what_is_drained_by_one_thread_while_another_adds_is_told_exactly_once() -> None:
+    stages, drained, done = StageLatencies(["step"]), 0, threading.Event()
+
+    def add() -> None:
+        for _ in range(20_000):
+            stages.add("step", 1e-3)
+        done.set()
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    while not done.is_set():
+        drained += sum(each.count for each in stages.drain().values())
+    adding.join()
+    drained += sum(each.count for each in stages.drain().values())
+    assert drained == 20_000
+    assert stages.drain() == {}
