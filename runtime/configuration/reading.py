@@ -1,0 +1,89 @@
+"""From a file to a configuration that can be followed, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from runtime.configuration.checking import contradictions
+from runtime.configuration.migration import MigrationProblem, migrate
+from runtime.configuration.problems import ConfigurationFault, Problem, at, of_validation
+from runtime.configuration.schema import VERSION, Configuration, json_schema
+from runtime.configuration.yaml_document import YamlDocument, YamlProblem, parse_yaml
+from runtime.errors import Fault
+
+
+@dataclass(frozen=True)
+class LoadedConfiguration:
+    """A configuration and where it came from."""
+
+    configuration: Configuration
+    file: Path
+    digest: str
+    """SHA-256 of the file's content."""
+    from_version: int
+    """Of the format that the file has."""
+    warnings: tuple[str, ...] = ()
+    """What is not wrong, but should be known: a line each."""
+
+    @property
+    def is_migrated(self) -> bool:
+        """Whether the file has an older format, which was brought forward in memory."""
+        return self.from_version != VERSION
+
+
+def load_configuration(file: Path) -> LoadedConfiguration:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigurationFault: it cannot be read or followed; ``lines`` has every problem.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationFault(
+            file, [Problem(f"cannot be read ({error.strerror})", "name a configuration file")]
+        ) from None
+    return parse_configuration(content, file)
+
+
+def parse_configuration(content: bytes, file: Path) -> LoadedConfiguration:
+    """The same from the file's content; ``file`` is for messages.
+
+    Raises:
+        ConfigurationFault: see `load_configuration`.
+    """
+    document, from_version = _document(content, file)
+    try:
+        # By way of JSON, in which a list may become a tuple and text a path though nothing else is guessed.
+        configuration = Configuration.model_validate_json(json.dumps(document.data), strict=True)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise ConfigurationFault(file, of_validation(found, document, json_schema())) from None
+    try:
+        contradicting = contradictions(configuration)
+    except Fault as fault:  # of a part that has no place of its own in the file
+        contradicting = [((), fault.what, fault.remedy)]
+    problems = [at(document, path, what, remedy) for path, what, remedy in contradicting]
+    if problems:
+        raise ConfigurationFault(file, sorted(problems, key=lambda each: each.line or 0))
+    warnings: tuple[str, ...] = ()
+    if from_version != VERSION:
+        warnings = (f"{file}: has the format of version {from_version}; it is read as version {VERSION}",)
+    return LoadedConfiguration(
+        configuration, file, hashlib.sha256(content).hexdigest(), from_version, warnings
+    )
+
+
+def _document(content: bytes, file: Path) -> tuple[YamlDocument, int]:
+    try:
+        return migrate(parse_yaml(content))
+    except YamlProblem as problem:
+        key = (problem.key,) if problem.key else ()
+        raise ConfigurationFault(file, [Problem(problem.what, problem.remedy, key, problem.line)]) from None
+    except MigrationProblem as fault:
+        raise ConfigurationFault(file, [fault.problem]) from None
