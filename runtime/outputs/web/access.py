@@ -1,0 +1,179 @@
+"""Who may see and who may do what.
+
+Two tokens: one to look, one to control as well. Where there is a token everybody needs one, also on the device
+itself, because a reverse proxy connects from there. Where there is none only programs on the device can connect
+(``check_exposure``), and browsers there are held to names of the device, so that a foreign page cannot reach it
+under a name of its own (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from urllib.parse import urlsplit
+
+from runtime.configuration.outputs import HttpSettings
+from runtime.errors import OptionFault
+from runtime.outputs.secrets import Secret, read_secret, variable_of
+
+COOKIE = "tremorscope"
+SHORTEST_TOKEN = 16
+SESSION_S = 30 * 86_400.0
+_STATE_CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class Level(IntEnum):
+    """What somebody may do."""
+
+    NONE = 0
+    VIEW = 1
+    CONTROL = 2
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens, where there are any."""
+
+    view: str | None = None
+    control: str | None = None
+
+    def __repr__(self) -> str:
+        return "Tokens(...)"
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one at all."""
+        return self.view is not None or self.control is not None
+
+    def level_of(self, token: str) -> Level:
+        """What the holder of a token may do; takes the same time for every token."""
+        given = hashlib.sha256(token.encode()).digest()
+        level = Level.NONE
+        for known, grants in ((self.view, Level.VIEW), (self.control, Level.CONTROL)):
+            expected = hashlib.sha256((known or "").encode()).digest()
+            if hmac.compare_digest(given, expected) and known:
+                level = max(level, grants)
+        return level
+
+
+def read_tokens(environment: Mapping[str, str] | None = None) -> Tokens:
+    """The tokens from credentials or environment.
+
+    Raises:
+        OptionFault: one is too short to be a secret.
+    """
+    found: dict[Secret, str | None] = {"web-token": None, "control-token": None}
+    for name in found:
+        token = read_secret(name) if environment is None else read_secret(name, environment)
+        if token is not None and len(token) < SHORTEST_TOKEN:
+            raise OptionFault(
+                f"{variable_of(name)}: {len(token)} characters are no secret",
+                remedy=f"give at least {SHORTEST_TOKEN}, e.g. from: openssl rand -hex 24",
+            )
+        found[name] = token
+    return Tokens(view=found["web-token"], control=found["control-token"])
+
+
+def check_exposure(settings: HttpSettings, tokens: Tokens) -> None:
+    """Refuse to serve the network without a token.
+
+    Raises:
+        OptionFault: with the remedy.
+    """
+    if not settings.is_local and not tokens.any:
+        raise OptionFault(
+            f"outputs.http.host: {settings.host} can be reached over the network, and there is no token",
+            remedy=f"set {variable_of('web-token')} or the credential web-token, or listen at 127.0.0.1",
+        )
+
+
+class Access:
+    """Judges requests."""
+
+    def __init__(
+        self, settings: HttpSettings, tokens: Tokens, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._settings, self._tokens, self._clock = settings, tokens, clock
+        self._names = {settings.host.lower(), "localhost", *(name.lower() for name in settings.allowed_hosts)}
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether everybody has to show a token."""
+        return self._tokens.any
+
+    def level_of(self, *, authorization: str | None, cookie: str | None) -> Level:
+        """What a request's headers entitle to."""
+        if not self._tokens.any:
+            return Level.CONTROL
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            return self._tokens.level_of(token.strip()) if scheme.lower() == "bearer" else Level.NONE
+        return self._level_of_session(cookie) if cookie else Level.NONE
+
+    def level_of_token(self, token: str) -> Level:
+        """What a token entitles to."""
+        return self._tokens.level_of(token)
+
+    def open_session(self, level: Level) -> str:
+        """A cookie's value that stands for a level, for ``SESSION_S``; ends when the token is changed."""
+        text = f"{int(level)}.{int(self._clock() + SESSION_S)}"
+        return f"{text}.{self._sign(text, level)}"
+
+    def refuses(self, method: str, headers: Mapping[str, str]) -> str:
+        """Why a request must not be answered whoever sends it; empty if it may be.
+
+        It came under a name that is not the device's, or another site's page has sent it.
+        """
+        host = headers.get("Host", "")
+        if not self._tokens.any and not self._is_ours(host):
+            return f"this page is not known as {host[:80]!r}: name it in outputs.http.allowed_hosts"
+        if method in _STATE_CHANGING:
+            origin = headers.get("Origin")
+            # "null", as of a sandboxed page, is no origin of ours either.
+            if origin is not None and origin.lower().partition("://")[2] != host.lower():
+                return "requests that change something must come from this page"
+            if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+                return "requests that change something must come from this page"
+        return ""
+
+    def _is_ours(self, host: str) -> bool:
+        name = _host_name(f"//{host}")
+        if name in self._names:
+            return True
+        try:
+            return ipaddress.ip_address(name).is_loopback
+        except ValueError:
+            return False
+
+    def _level_of_session(self, value: str) -> Level:
+        text, _, signature = value.rpartition(".")
+        number, _, until = text.partition(".")
+        if number not in ("1", "2") or not until.isdecimal() or len(until) > 12:
+            return Level.NONE
+        level = Level(int(number))
+        expected = self._sign(text, level)
+        if expected is None or not hmac.compare_digest(signature.encode(), expected.encode()):
+            return Level.NONE
+        return level if self._clock() < int(until) else Level.NONE
+
+    def _sign(self, text: str, level: Level) -> str | None:
+        token = self._tokens.control if level is Level.CONTROL else self._tokens.view
+        if not token:
+            return None  # nobody can sign for a level that has no token
+        key = hashlib.sha256(b"tremorscope session " + token.encode()).digest()
+        digest = hmac.new(key, text.encode(), "sha256").digest()
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _host_name(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return "" if parts.path or parts.username is not None else (parts.hostname or "")
+    except ValueError:
+        return ""

@@ -1,0 +1,214 @@
+"""Accepts connections at a bounded rate, holds a bounded number of them, and cuts off those that only hold on.
+
+aiohttp reads a request for as long as a client cares to send it, and answers for as long as one cares to read.
+``Guard`` stands between the transport and aiohttp and sets both a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from runtime.outputs.web.limits import Limits, TokenBucket
+
+_log = logging.getLogger(__name__)
+_NO_DESCRIPTOR_S = 0.2
+_HANDSHAKE_S = 5.0
+
+
+class Guard(asyncio.Protocol):
+    """One connection: passes everything on to aiohttp's protocol, and watches its times and sizes."""
+
+    def __init__(self, inner: asyncio.Protocol, desk: Listener) -> None:
+        self._inner, self._desk = inner, desk
+        self._limits = desk.limits
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
+        self.answering = False
+        self.idle_since_s = time.monotonic()
+
+    def begin(self) -> None:
+        """A whole request is here and is being answered."""
+        self.answering = True
+        self._unread_bytes = 0
+        self._disarm()
+
+    def end(self) -> None:
+        """It is answered; the next is due."""
+        self.answering = False
+        self.idle_since_s = time.monotonic()
+        self._arm()
+        self._desk.became_idle()
+
+    def cut(self, reason: str) -> None:
+        """Close the connection at once."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._desk.refused[reason] += 1
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to watch."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self._limits.send_buffer_bytes // 2, low=0)
+        self._desk.opened(self)
+        self._arm()
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass data on, unless there is too much that nobody has asked for."""
+        self._unread_bytes += len(data)
+        if self._unread_bytes > self._limits.unread_bytes:
+            self.cut("oversized")
+            return
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass it on."""
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: it has a deadline to read something."""
+        loop = asyncio.get_running_loop()
+        self._stall = loop.call_later(self._limits.stall_s, self.cut, "stalled")
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the watch."""
+        self._disarm()
+        if self._stall is not None:
+            self._stall.cancel()
+        self._desk.closed(self)
+        self._inner.connection_lost(exc)
+
+    def _arm(self) -> None:
+        self._disarm()
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(self._limits.idle_s, self.cut, "late")
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class Listener:
+    """Owns a listening socket and the connections that came through it; lives in one event loop."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        make_protocol: Callable[[], asyncio.Protocol],
+        limits: Limits,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            listening: a socket that listens already.
+            make_protocol: makes what answers one connection: aiohttp's server.
+            limits: the bounds.
+            tls: encrypts, where there is one.
+        """
+        self._listening, self._make_protocol, self._tls = listening, make_protocol, tls
+        self.limits = limits
+        self.refused: Counter[str] = Counter()
+        """Connections that were cut: late (no request in time), oversized, stalled, evicted."""
+        self._guards: dict[Guard, None] = {}
+        self._joining: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open, or being opened."""
+        return len(self._guards) + len(self._joining)
+
+    async def run(self) -> None:
+        """Accept until cancelled."""
+        loop = asyncio.get_running_loop()
+        bucket = TokenBucket(self.limits.accepts_hz, burst=self.limits.accepts_hz / 2)
+        self._listening.setblocking(False)
+        while True:
+            await self._make_room()
+            await bucket.take()
+            try:
+                connection, _ = await loop.sock_accept(self._listening)
+            except OSError as error:  # no file descriptor left, or the client is gone already
+                _log.debug("a connection could not be accepted: %s", error)
+                await asyncio.sleep(_NO_DESCRIPTOR_S)
+                continue
+            task = loop.create_task(self._join(connection))
+            self._joining.add(task)
+            task.add_done_callback(self._joined)
+
+    def close(self) -> None:
+        """Cut every connection."""
+        for task in self._joining:
+            task.cancel()
+        for guard in list(self._guards):
+            guard.cut("closing")
+
+    def opened(self, guard: Guard) -> None:
+        """Take note of a connection."""
+        self._guards[guard] = None
+
+    def closed(self, guard: Guard) -> None:
+        """Take note that it is gone."""
+        self._guards.pop(guard, None)
+        self._changed.set()
+
+    def became_idle(self) -> None:
+        """Take note that a connection could be closed to make room."""
+        self._changed.set()
+
+    async def _join(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1e3 * self.limits.stall_s))
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: Guard(self._make_protocol(), self),
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
+            )
+        except (OSError, asyncio.CancelledError):  # a client that went, or speaks no TLS
+            connection.close()
+
+    def _joined(self, task: asyncio.Task[None]) -> None:
+        self._joining.discard(task)
+        self._changed.set()
+
+    async def _make_room(self) -> None:
+        """Wait until a connection may come, closing the one that has been idle longest."""
+        while self.connections >= self.limits.connections:
+            idle = min(
+                (guard for guard in self._guards if not guard.answering),
+                key=lambda guard: guard.idle_since_s,
+                default=None,
+            )
+            now_s = time.monotonic()
+            if idle is not None and now_s - idle.idle_since_s >= self.limits.least_idle_s:
+                idle.cut("evicted")
+                await asyncio.sleep(0)  # it is gone when the loop comes round
+                continue
+            self._changed.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self.limits.least_idle_s)
