@@ -211,6 +211,18 @@ def test_the_engine_compares_with_the_frame_before_however_slots_come_back(
     stage.close()
 
 
+def test_the_frame_before_is_kept_although_every_output_has_let_it_go() -> None:
+    viewer = Outlet("viewer")
+    stage = Stage(viewer, magnifier=Magnifier(Adder(), mode="dynamic", amplification=2.0))
+    stage.source.scribbles = True
+    for number in range(100):
+        stage.run(1)
+        with viewer.take(0) or pytest.fail("no picture") as picture:
+            assert picture.magnified is not None
+            assert (picture.magnified.pixels == number + max(0, number - 1)).all()
+    stage.close()
+
+
 class BlockedSink:
     """An output that hangs in its first picture until it is released."""
 
