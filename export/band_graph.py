@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.step_graph import OPSET, restate, trace
-from model.networks import RealtimeNetwork
+from model.networks import RealtimeNetwork, slope
 from runtime.engines.bundle import FrameSize
 
 _PROBES = 8
@@ -61,7 +61,7 @@ class BandStep(nn.Module):
         probes = min(_PROBES, kernels.shape[0])
         directions = torch.linalg.svd(kernels.flatten(1).double()).U[:, :probes].T.to(kernels.dtype)
         probed = torch.einsum("pc,cijk->pijk", directions, kernels)
-        slopes = torch.cat((_slope(probed, 3), _slope(probed, 2)))  # 2P x 3 x (k + 2) x (k + 2)
+        slopes = torch.cat((slope(probed, 3), slope(probed, 2)))  # 2P x 3 x (k + 2) x (k + 2)
         self.register_buffer("probe", directions[:, :, None, None])
         self.register_buffer("slope_kernels", slopes)
         self.register_buffer("flat_energy", (slopes**2).sum() * _ROUNDING_SIGMA**2)
@@ -103,7 +103,7 @@ class BandStep(nn.Module):
         added_px = gain * self._displacement_px(frame_01, energy)
         limit_px = max_displacement_px.reshape(1, 1, 1, 1)
         gain = gain * (limit_px / torch.maximum(added_px, limit_px))
-        decoded = self.network.decode(self.network.texture(frame_01), gain * motion)
+        decoded = self.network.decode(frame_01, motion, gain)
         visible = F.interpolate((_VISIBLE_FROM_MASK * mask).clamp(0.0, 1.0), scale_factor=float(self.cell_px))
         magnified_px = (255.0 * self.network.draw(frame_01, visible * decoded)).clamp(0.0, 255.0).round()
         activity = F.adaptive_avg_pool2d(energy, 1).reshape(1) / self.largest_energy
@@ -139,13 +139,6 @@ def filter_step(step: Tensor, coefficients: Tensor, state: Tensor) -> tuple[Tens
 
 def _energy(measured: Tensor) -> Tensor:
     return (measured * measured).sum(dim=1, keepdim=True)
-
-
-def _slope(kernels: Tensor, axis: int) -> Tensor:
-    """Kernels that see the central difference of a picture where ``kernels`` see the picture: one px wider."""
-    padded = F.pad(kernels, (2, 2, 2, 2))
-    wide = (padded.roll(1, axis) - padded.roll(-1, axis)) / 2
-    return wide[:, :, 1:-1, 1:-1].contiguous()
 
 
 def band_graph(network: RealtimeNetwork, size: FrameSize | None) -> onnx.ModelProto:

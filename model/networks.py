@@ -54,8 +54,16 @@ class RealtimeConfig:
     head: Literal["depth_to_space", "upsample"] = "depth_to_space"
     skip: Literal["frame", "warped"] = "frame"
     """What the decoder's change is added to: the frame, or the frame warped by a displacement it also decodes."""
+    flow_windows_cells: tuple[int, ...] = ()
+    """Sides of windows, odd, each averaging over what the one before gave: after each the decoder is told the
+    displacement that fits best. None: it is told nothing."""
+    flow_probes: int = 8
+    """How many combinations of the shape channels that least-squares fit is made on."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "flow_windows_cells", tuple(self.flow_windows_cells)
+        )  # YAML and JSON have lists
         if self.decoder_scale % self.encoder_stride:
             raise ValueError("decoder_scale must be a multiple of encoder_stride")
         if self.encoder_kernel < self.encoder_stride or (self.encoder_kernel - self.encoder_stride) % 2:
@@ -92,9 +100,13 @@ class RealtimeNetwork(nn.Module):
         stride, kernel = config.encoder_stride, config.encoder_kernel
         self.texture_encoder = nn.Conv2d(3, config.texture_channels, kernel, stride)
         self.shape_encoder = nn.Conv2d(3, config.shape_channels, kernel, stride, bias=False)
+        with torch.no_grad():
+            smooth = smooth_kernels(config.encoder_kernel)[: config.shape_channels]
+            self.shape_encoder.weight[: len(smooth)] = smooth
         channels = config.decoder_channels
+        self.flow = LeastSquaresFlow(config) if config.flow_windows_cells else None
         self.merge = nn.Conv2d(
-            config.texture_channels + config.shape_channels,
+            config.texture_channels + config.shape_channels + 3 * len(config.flow_windows_cells),
             channels,
             kernel_size=3,
             stride=config.decoder_scale // stride,
@@ -118,14 +130,22 @@ class RealtimeNetwork(nn.Module):
         motion: Tensor = self.shape_encoder(self._pad(difference))
         return motion
 
-    def decode(self, texture: Tensor, motion: Tensor) -> Tensor:
-        """How the added ``motion`` alters the frame, from two representations; `draw` draws it.
+    def decode(self, frame: Tensor, motion: Tensor, gain: Tensor) -> Tensor:
+        """How ``gain`` times a ``motion`` alters the frame; `draw` draws it.
+
+        Args:
+            frame: B x 3 x H x W in [0, 1].
+            motion: B x C x h x w, as `motion` encodes it.
+            gain: B x 1 x 1 x 1, or B x 1 x h x w where it differs from cell to cell.
 
         Returns:
             B x 3 x H x W, a change of the colours in [-1, 1]; behind the two components (x, y) of a displacement in
             px where the skip is warped: B x 5 x H x W. Sizes are up to whole cells. Zero alters nothing.
         """
-        decoded: Tensor = self.head(self.blocks(self.merge(torch.cat((texture, motion), dim=1))))
+        known = [self.texture(frame), gain * motion]
+        if self.flow is not None:
+            known.append(self.flow(frame, motion, gain, self.shape_encoder.weight))
+        decoded: Tensor = self.head(self.blocks(self.merge(torch.cat(known, dim=1))))
         if self.config.skip == "frame":
             return decoded
         # The head thinks in cells, so that all it gives is of the order of one.
@@ -148,7 +168,7 @@ class RealtimeNetwork(nn.Module):
             amplification: B.
         """
         gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
-        return self.decode(self.texture(frame), gain * self.motion(difference))
+        return self.decode(frame, self.motion(difference), gain)
 
     def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
         """Frame and reference B x 3 x H x W in [0, 1], amplification B -> magnified frame, B x 3 x H x W."""
@@ -167,6 +187,90 @@ class RealtimeNetwork(nn.Module):
         before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
         after = before + self.config.encoder_stride - 1
         return F.pad(x, (before, after, before, after))
+
+
+class LeastSquaresFlow(nn.Module):
+    """The displacement that explains a motion best, cell by cell, over windows of several sizes.
+
+    A displacement d changes a frame by -d times its slopes, and every linear encoding of it alike: motion = -(d_x S_x
+    + d_y S_y), where S are the encodings of the slopes, which a linear encoder gives by one more convolution. The
+    least-squares solution over a window (Lucas and Kanade, IJCAI 1981) has no parameters; how far it can be trusted
+    where, the decoder learns.
+    """
+
+    def __init__(self, config: RealtimeConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, frame: Tensor, motion: Tensor, gain: Tensor, kernels: Tensor) -> Tensor:
+        """Displacement times gain in cells (x, y) and how badly it explains the motion (0 to 1), for each window.
+
+        Args:
+            frame: B x 3 x H x W in [0, 1].
+            motion: B x C x h x w.
+            gain: B x 1 x 1 x 1 or B x 1 x h x w.
+            kernels: the encoder's that made ``motion``, C x 3 x k x k.
+
+        Returns:
+            B x 3 W x h x w for W windows.
+        """
+        probes, stride = self.config.flow_probes, self.config.encoder_stride
+        kernels, motion = kernels[:probes], motion[:, :probes]
+        before = (self.config.encoder_kernel - stride) // 2 + 1
+        after = before + stride - 1
+        padded = F.pad(frame - 0.5, (before, after, before, after))
+        slopes = F.conv2d(padded, torch.cat((slope(kernels, 3), slope(kernels, 2))), stride=stride)
+        x, y = slopes[:, :probes], slopes[:, probes:]
+        products = torch.stack((x * x, x * y, y * y, x * motion, y * motion, motion * motion), dim=1).sum(
+            dim=2
+        )
+        # Rounding to 8 bits leaves slopes of its own: below them there is nothing to measure.
+        flat = _ROUNDING_VARIANCE * kernels.square().sum()
+        found = []
+        for window in self.config.flow_windows_cells:
+            products = F.avg_pool2d(products, window, 1, window // 2, count_include_pad=False)
+            found.append(self._solve(products, flat, gain))
+        return torch.cat(found, dim=1)
+
+    def _solve(self, products: Tensor, flat: Tensor, gain: Tensor) -> Tensor:
+        xx, xy, yy, xm, ym, mm = products.unsqueeze(2).unbind(1)  # B x 1 x h x w each
+        xx, yy = xx + flat, yy + flat
+        determinant = xx * yy - xy * xy
+        d_x, d_y = (xy * ym - yy * xm) / determinant, (xy * xm - xx * ym) / determinant
+        unexplained = (mm + d_x * xm + d_y * ym + flat) / (mm + flat)
+        cells = torch.cat((d_x, d_y), dim=1) * (gain / self.config.encoder_stride)
+        return torch.cat((cells.clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS), unexplained), dim=1)
+
+
+_ROUNDING_VARIANCE = 1 / (12 * 255**2)
+_LARGEST_FLOW_CELLS = 8.0
+
+
+def smooth_kernels(side_px: int) -> Tensor:
+    """Eight kernels that a shape encoder starts from: luma blurred and its derivatives, and two chromas blurred.
+
+    A displacement is a ratio of change to slope only where both are smooth at the scale of the displacement.
+
+    Returns:
+        8 x 3 x side x side, each of unit energy.
+    """
+    at = (torch.arange(side_px) - (side_px - 1) / 2) / (0.2 * side_px)
+    blur = torch.exp(-at.square() / 2)
+    profiles = (blur, -at * blur, (at.square() - 1) * blur)
+    luma, red_green, blue_yellow = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
+    orders = [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)]
+    planes = [(luma, y, x) for y, x in orders] + [(red_green, 0, 0), (blue_yellow, 0, 0)]
+    kernels = torch.stack(
+        [colour[:, None, None] * torch.outer(profiles[y], profiles[x]) for colour, y, x in planes]
+    )
+    return kernels / kernels.flatten(1).norm(dim=1)[:, None, None, None]
+
+
+def slope(kernels: Tensor, axis: int) -> Tensor:
+    """Kernels that see the central difference of a picture where ``kernels`` see the picture: one px wider a side."""
+    padded = F.pad(kernels, (2, 2, 2, 2))
+    wide = (padded.roll(1, axis) - padded.roll(-1, axis)) / 2
+    return wide[:, :, 1:-1, 1:-1]
 
 
 def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:

@@ -279,7 +279,7 @@ def test_the_displacement_that_the_cap_goes_by_is_what_shows_of_it(
 def test_of_an_edge_all_displacement_across_it_shows(network: RealtimeNetwork, shift_px: float) -> None:
     ratio = displacement_ratio(network, shift_px, 0.0, widest_angle=0.0)
     # The finest waves, of 6 px, are steeper than central differences see.
-    assert np.quantile(np.abs(ratio - 1), 0.95) < 0.12
+    assert np.quantile(np.abs(ratio - 1), 0.95) < 0.15
 
 
 def test_motion_below_the_cap_is_untouched_and_above_it_is_scaled_down_to_it(
@@ -289,7 +289,7 @@ def test_motion_below_the_cap_is_untouched_and_above_it_is_scaled_down_to_it(
     before = (255 * moved(0, 0)).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     decoded: list[torch.Tensor] = []
     decode = network.decode
-    monkeypatch.setattr(network, "decode", lambda *given: decoded.append(given[1]) or decode(*given))
+    monkeypatch.setattr(network, "decode", lambda *given: decoded.append(given[1] * given[2]) or decode(*given))
     coefficients = torch.from_numpy(frame_before(RATE_HZ).coefficients(1, 1.0))
 
     def motion(shift_px: float, cap_px: float) -> torch.Tensor:
