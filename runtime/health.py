@@ -106,6 +106,8 @@ class RegionHealth:
     """Share of the latest window's frames in which nothing could be measured."""
     mm_per_px: float | None = None
     """The scale, where one is stated."""
+    rectangle_px: tuple[int, int, int, int] | None = None
+    """Where it lies in the frame: left column, top row, width, height."""
     frequencies: tuple[NaturalFrequency, ...] = ()
     """Natural frequencies that the region's latest spectrum shows, lowest first."""
     trouble: str = ""
