@@ -26,6 +26,9 @@ COMMANDS = {
     "evaluate": _Entry("export.commands", "evaluate", "Judge weights or a bundle on the field's protocols."),
     "export": _Entry("export.commands", "export", "Turn weights into a bundle of ONNX step graphs."),
     "build": _Entry("runtime.commands", "build", "Build TensorRT engines from a bundle, on the device."),
+    "calibrate": _Entry(
+        "calibration.commands", "calibrate", "Gather frames for INT8 scales, and compute the scales."
+    ),
     "cost": _Entry("export.commands", "cost", "Compare networks: operations, parameters, time, memory."),
 }
 

@@ -35,10 +35,10 @@ Tiles = NDArray[np.float32]
 """N x 2 x P x P x 3 in grey levels, neither noisy nor rounded: each tile's reference and frame."""
 
 
-def draw(size: FrameSize, count: int, seed: int = 0) -> Iterator[CalibrationPair]:
-    """``count`` pairs of a size; pair i depends on the seed and i alone."""
+def draw(size: FrameSize, count: int, seed: int = 0, *, first: int = 0) -> Iterator[CalibrationPair]:
+    """Pairs ``first`` to ``count`` of a size; pair i depends on the seed and i alone."""
     bank = _TileBank(seed)
-    for index in range(count):
+    for index in range(first, count):
         rng = np.random.default_rng((seed, index))
         # Every displacement in turn, so that a short set holds small and large motion alike.
         level = (index * 5) % _LEVELS

@@ -72,6 +72,8 @@ class PairEntry(_Strict):
     """Deviation (RMS) of the frame's luma from its mean, in grey levels."""
     change: float = Field(ge=0)
     """Mean absolute change of luma from reference to frame, in grey levels: motion, light and noise together."""
+    signature: str = ""
+    """What candidates are compared with, so that near-duplicates stay out; see `calibration.duplicates`."""
 
 
 class SetManifest(_Strict):
@@ -95,14 +97,15 @@ class SetManifest(_Strict):
     sha256: str
     """Seals everything above, and through their hashes the pairs' files."""
 
-    def seal(self) -> str:
-        """What ``sha256`` must be."""
-        content = self.model_dump(mode="json", exclude={"sha256"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
     def sealed(self) -> SetManifest:
         """The same with its seal."""
-        return self.model_copy(update={"sha256": self.seal()})
+        return self.model_copy(update={"sha256": _seal(json.loads(self.model_dump_json()))})
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """What ``sha256`` must be in a manifest as it stands on disk; fields that come later do not break it."""
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,8 @@ def read_manifest(directory: Path) -> SetManifest:
     path = directory / MANIFEST_NAME
     remedy = "restore it from a copy, or capture the set again"
     try:
-        manifest = SetManifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        manifest = SetManifest.model_validate(content)
     except (FileNotFoundError, NotADirectoryError):
         raise CalibrationFault(
             f"{directory}: is no calibration set (no {MANIFEST_NAME} there)",
@@ -205,7 +209,7 @@ def read_manifest(directory: Path) -> SetManifest:
         raise CalibrationFault(f"{path}: {key}: {first['msg']}", remedy=remedy) from None
     except ValueError as error:
         raise CalibrationFault(f"{path}: not valid JSON ({error})", remedy=remedy) from None
-    if manifest.seal() != manifest.sha256 or manifest.count != len(manifest.pairs):
+    if _seal(content) != manifest.sha256 or manifest.count != len(manifest.pairs):
         raise CalibrationFault(f"{path}: was edited: its content does not match its seal", remedy=remedy)
     return manifest
 

@@ -1,0 +1,90 @@
+"""The commands ``tremorscope calibrate`` and ``tremorscope compare``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from runtime.engines.bundle import FrameSize
+
+
+@click.group()
+def calibrate() -> None:
+    """Gather the frames that INT8 scales are computed from, and look at them."""
+
+
+def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> FrameSize | None:
+    from runtime.engines.bundle import FrameSize
+
+    if text is None:
+        return None
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
+        raise click.BadParameter(f"{text} is no size of at least 16x16, such as 1920x1080")
+    return FrameSize(width_px=int(width), height_px=int(height))
+
+
+@calibrate.command()
+@click.option(
+    "--camera",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="SETTINGS|CLIP",
+    help="A camera's settings (.yaml: a configuration, or its camera section alone), or a recorded clip.",
+)
+@click.option("-o", "--output", "directory", type=click.Path(path_type=Path), required=True, metavar="SET",
+              help="Directory of the set; one that was begun is gone on with.")  # fmt: skip
+@click.option(
+    "--count", type=click.IntRange(min=32), metavar="N", help="Pairs to keep, at least 32.  [default: 256]"
+)
+@click.option(
+    "--over", metavar="TIME", help="How long to go on, such as '7 days' or '12 h'.  [default: 1 day]"
+)
+@click.option("--schedule", metavar="HOURS",
+              help="Parts of the day to use, in local time, such as '5-9, 12-13, 17-21'.  [default: all]")  # fmt: skip
+@click.option("--size", callback=_size, metavar="WxH",
+              help="Keep cuts of this size, from all over the picture.  [default: the whole picture]")  # fmt: skip
+@click.option("--distance", "distances_s", type=click.FloatRange(min=0, min_open=True), multiple=True,
+              metavar="SECONDS", help="Age of the reference in static pairs; repeatable.  [default: 1, 30]")  # fmt: skip
+@click.option("--due", "due_only", is_flag=True, help="Take what is due now and end: for a timer.")
+@click.option("--finish", is_flag=True, help="Close the set with what it holds.")
+@click.option("--reserve", "reserve_gb", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="GB",
+              help="Free space that is left alone.")  # fmt: skip
+def capture(reserve_gb: float, **options: Any) -> None:
+    """Gather frame pairs from a camera or a clip into a set; stopped at any moment, it goes on where it was."""
+    from calibration.capture import CaptureJob
+    from calibration.capture_run import capture as run
+    from runtime.interruption import orderly_stop
+    from runtime.progress import progress_bar
+
+    job = CaptureJob(reserve_bytes=round(reserve_gb * 1e9), **options)
+    with orderly_stop(), progress_bar("capture", "visits") as bar:
+        # On a terminal the bar shows it; in a log each pair has its line.
+        say = bar.note if sys.stderr.isatty() else lambda text: click.echo(text, err=True)
+        report = run(job, bar, say)
+    for line in report.lines():
+        click.echo(line)
+
+
+@calibrate.command()
+@click.option("--size", callback=_size, required=True, metavar="WxH", help="Size of the frames.")
+@click.option("--count", type=click.IntRange(min=32), default=256, show_default=True, help="Pairs to draw.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same gives the same set."
+)
+@click.option("-o", "--output", "directory", type=click.Path(path_type=Path), required=True, metavar="SET",
+              help="Directory of the set; one that was begun is gone on with.")  # fmt: skip
+def draw(size: FrameSize, count: int, seed: int, directory: Path) -> None:
+    """Draw a set of frame pairs, where there is no camera yet."""
+    from calibration.draw_set import draw_set
+    from runtime.interruption import orderly_stop
+    from runtime.progress import progress_bar
+
+    with orderly_stop(), progress_bar("draw", "pairs") as bar:
+        manifest = draw_set(directory, size, count, seed, bar)
+    click.echo(f"{manifest.count} pairs of {size.width_px}x{size.height_px} px: {directory}")
+    click.echo(f"sha256 {manifest.sha256}")
