@@ -1,0 +1,106 @@
+"""Which parts of a step graph may be computed in less than FP32: found by what they are, not by where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass, TopologicalSortPass
+
+from export.errors import ExportFault
+from export.tidy import layer_name, tidy
+
+TEXTURE_ENCODER, SHAPE_ENCODER = "texture_encoder", "shape_encoder"
+PICTURE = "magnified"
+"""The output that is seen. What another output hangs on (the state of a filter, a measurement) stays FP32."""
+
+
+def open_graph(graph: onnx.ModelProto) -> ir.Model:
+    """A copy of a step graph to rewrite, every value with its type.
+
+    Raises:
+        ExportFault: it is not of a network with linear encoders, or is not in FP32.
+    """
+    model = ir.from_proto(tidy(graph))
+    ShapeInferencePass()(model)
+    layers = convolutions(model.graph)
+    if not {TEXTURE_ENCODER, SHAPE_ENCODER} < layers.keys():
+        raise ExportFault(
+            "the graph is not of the realtime network",
+            remedy="FP16 and INT8 are for that; keep this one in FP32",
+        )
+    reduced = {node.op_type for node in model.graph} & {"QuantizeLinear", "DequantizeLinear"}
+    if reduced or any(
+        node.inputs[1].dtype != ir.DataType.FLOAT for node in layers.values() if node.inputs[1]
+    ):
+        raise ExportFault("the graph is not in FP32", remedy="start from a bundle in FP32")
+    return model
+
+
+def close_graph(model: ir.Model) -> onnx.ModelProto:
+    """The graph as ONNX, nodes in order and nothing unused in it, judged by ONNX's checker."""
+    TopologicalSortPass()(model)
+    for name in [name for name, value in model.graph.initializers.items() if not value.uses()]:
+        del model.graph.initializers[name]
+    graph = ir.to_proto(model)
+    del graph.graph.value_info[:]  # the checker infers types anew, so that a wrong one cannot stand
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
+
+
+def convolutions(graph: ir.Graph) -> dict[str, ir.Node]:
+    """The network's convolutions by their module's name, in order of computation."""
+    return {name: node for node in graph if (name := layer_name(node)) is not None}
+
+
+def decoder_convolutions(graph: ir.Graph) -> dict[str, ir.Node]:
+    """Those behind the encoders, such as ``merge``, ``blocks.0.conv1`` and ``head.0``."""
+    encoders = (TEXTURE_ENCODER, SHAPE_ENCODER)
+    return {name: node for name, node in convolutions(graph).items() if name not in encoders}
+
+
+def decoder_layers(graph: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of the decoder's convolutions, in order of computation.
+
+    Raises:
+        ExportFault: as `open_graph`.
+    """
+    return tuple(decoder_convolutions(open_graph(graph).graph))
+
+
+def reduced_region(graph: ir.Graph) -> set[ir.Node]:
+    """The nodes that FP16 is good enough for: encoders and decoder, and what lies between them.
+
+    Not in it: the difference of the pixels, which is exact in FP32; what feeds an output other than the picture,
+    such as the filter's state, where errors would add up over time; and everything behind the decoder's last
+    convolution: coordinates, which FP16 knows to half a pixel at full HD, and the drawing of the picture.
+    """
+    kept = _upstream(value.producer() for value in graph.outputs if value.name != PICTURE)
+    ends = [node for node in convolutions(graph).values() if node not in kept]
+    between = _downstream(ends) & _upstream(ends)
+    return (between | set(ends)) - kept
+
+
+def _upstream(ends: Iterable[ir.Node | None]) -> set[ir.Node]:
+    """The nodes and all that they depend on."""
+    todo = [node for node in ends if node is not None]
+    found: set[ir.Node] = set()
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += node.predecessors()
+    return found
+
+
+def _downstream(starts: Iterable[ir.Node]) -> set[ir.Node]:
+    """The nodes and all that depends on them."""
+    todo = list(starts)
+    found: set[ir.Node] = set()
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += node.successors()
+    return found

@@ -1,0 +1,111 @@
+"""A step graph with the decoder in INT8, in two arrangements of the same scales.
+
+For TensorRT: quantised is what a convolution reads, not what it gives; at a residual sum, the branch that skips the
+convolution. So convolution, sum and activation become one kernel. After NVIDIA's TensorRT developer guide, "Working
+with quantized types".
+
+For ONNX Runtime on the CPU: its kernels compute a convolution in INT8 only where the output is quantised too, where
+input and output are coded alike, and take up a ReLU only where the range begins at zero. So everything is written
+without a sign, and what a convolution gives to a sum is quantised as well; the sums stay in floating point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Literal
+
+import onnx
+import onnx_ir as ir
+
+from export.half_graph import to_half
+from export.layers import close_graph, decoder_convolutions, open_graph, reduced_region
+from export.qdq import OFFSET, POSITIVE, Quantiser, chosen_layers, input_of, output_of
+
+Unquantised = Literal["fp32", "fp16"]
+"""Type of everything that is not INT8."""
+
+_OPSET_OF_HALF_SCALES = 19
+
+
+def quantised_graph(
+    graph: onnx.ModelProto,
+    scales: Mapping[str, float],
+    layers: Collection[str] | None = None,
+    unquantised: Unquantised = "fp32",
+) -> onnx.ModelProto:
+    """The same step graph with convolutions of the decoder in INT8, as TensorRT fuses them.
+
+    Args:
+        graph: a step graph in FP32.
+        scales: size of one INT8 step by `export.qdq.input_of` every layer that is quantised.
+        layers: which convolutions; None takes all of the decoder.
+        unquantised: FP16 makes a graph of opset 19, whose Q/DQ pairs have FP16 scales.
+
+    Raises:
+        ExportFault: the graph is not of the realtime network or not in FP32, a layer is unknown, or a scale is
+            missing or is no positive number.
+    """
+    if unquantised == "fp16":
+        graph = onnx.version_converter.convert_version(graph, _OPSET_OF_HALF_SCALES)
+    model = open_graph(graph)
+    convolutions = decoder_convolutions(model.graph)
+    chosen = chosen_layers(convolutions, layers)
+    if unquantised == "fp16":
+        to_half(model.graph, reduced_region(model.graph))
+    known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
+    quantiser = Quantiser(model.graph, scales)
+    for name in chosen:
+        quantiser.quantise_weights(convolutions[name])
+        quantiser.quantise_input(convolutions[name], 0, input_of(name))
+    for name in chosen:
+        for add, index in _sums_with(convolutions[name]):
+            skip = add.inputs[1 - index]
+            if skip in known:
+                quantiser.quantise_input(add, 1 - index, known[skip])
+    return close_graph(model)
+
+
+def quantised_graph_for_cpu(
+    graph: onnx.ModelProto, scales: Mapping[str, float], layers: Collection[str] | None = None
+) -> onnx.ModelProto:
+    """The same step graph with convolutions of the decoder in INT8, as ONNX Runtime's CPU kernels take them.
+
+    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be seen.
+
+    Args:
+        graph: a step graph in FP32.
+        scales: size of one INT8 step by `export.qdq.input_of` every layer that is quantised, and by `output_of`
+            those that end in a residual sum.
+        layers: which convolutions; None takes all that are not last.
+
+    Raises:
+        ExportFault: as `quantised_graph`.
+    """
+    model = open_graph(graph)
+    convolutions = decoder_convolutions(model.graph)
+    last = next(reversed(convolutions))
+    known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
+    chosen = [name for name in chosen_layers(convolutions, layers) if name != last]
+    quantiser = Quantiser(model.graph, scales)
+    for name in chosen:
+        node = convolutions[name]
+        quantiser.quantise_weights(node)
+        quantiser.quantise_input(node, 0, input_of(name), POSITIVE if _is_behind_relu(node) else OFFSET)
+    for name in chosen:
+        given = convolutions[name].outputs[0]
+        if given in known:  # merge: what it gives, the first block reads
+            quantiser.quantise_output(convolutions[name], known[given], OFFSET)
+        elif _sums_with(convolutions[name]):
+            quantiser.quantise_output(convolutions[name], output_of(name), OFFSET)
+    return close_graph(model)
+
+
+def _sums_with(convolution: ir.Node) -> list[tuple[ir.Node, int]]:
+    """The residual sums that a convolution ends in, each with the index of that input."""
+    return [(use.node, use.idx) for use in convolution.outputs[0].uses() if use.node.op_type == "Add"]
+
+
+def _is_behind_relu(convolution: ir.Node) -> bool:
+    source = convolution.inputs[0]
+    producer = None if source is None else source.producer()
+    return producer is not None and producer.op_type == "Relu"

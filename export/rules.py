@@ -1,0 +1,118 @@
+"""Does a quantised graph keep TensorRT's rules? A walk over what was written, apart from what wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from export.errors import ExportFault
+
+
+def check_rules(graph: onnx.ModelProto) -> None:
+    """Refuse a graph that breaks a rule of explicit quantisation, or of taking differences first.
+
+    Raises:
+        ExportFault: it does; the first offence is named.
+    """
+    offence = next(offences(graph), None)
+    if offence is not None:
+        raise ExportFault(offence, remedy="this is a defect of the export: please report it")
+
+
+def offences(graph: onnx.ModelProto) -> Iterator[str]:
+    """Where a graph breaks a rule, in words, one by one."""
+    model = ir.from_proto(graph)
+    for node in model.graph:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            yield from _of_scales(node)
+        if node.op_type == "Conv":
+            yield from _of_convolution(node)
+        if node.op_type == "Add":
+            yield from _of_sum(node)
+        if node.op_type == "Sub" and any(map(_has_convolution_behind, node.inputs)):
+            yield f"{node.name}: subtracts what a convolution gave: differences are taken on the pixels"
+
+
+def _of_scales(node: ir.Node) -> Iterator[str]:
+    scale, zero = (_constant(value) for value in node.inputs[1:3])
+    if scale is None or zero is None:
+        yield f"{node.name}: its scale or its zero point is no initialiser"
+        return
+    if zero.dtype != np.int8 or np.any(zero):
+        yield f"{node.name}: its zero point is not 0 in INT8"
+    if not (np.issubdtype(scale.dtype, np.floating) and np.all((scale > 0) & (scale < np.inf))):
+        yield f"{node.name}: its scale is no positive number"
+    weights = _constant(node.inputs[0])
+    if weights is None:
+        if scale.ndim:
+            yield f"{node.name}: an activation has more than one scale"
+        return
+    axis = node.attributes.get("axis")
+    if weights.dtype != np.int8 or node.op_type != "DequantizeLinear":
+        yield f"{node.name}: weights are not stored as INT8"
+    if axis is None or axis.as_int() != 0 or scale.shape != weights.shape[:1]:
+        yield f"{node.name}: weights have not one scale for each output channel, on axis 0"
+
+
+def _of_convolution(node: ir.Node) -> Iterator[str]:
+    data, weights = (_is_dequantised(value) for value in node.inputs[:2])
+    if data != weights:
+        yield f"{node.name}: only one of data and weights is quantised"
+    if len(node.inputs) > 2 and (bias := _constant(node.inputs[2])) is not None:
+        if not np.issubdtype(bias.dtype, np.floating):
+            yield f"{node.name}: its bias is not in floating point"
+    elif len(node.inputs) > 2 and node.inputs[2] is not None:
+        yield f"{node.name}: its bias is no initialiser"
+
+
+def _of_sum(node: ir.Node) -> Iterator[str]:
+    """Where a quantised convolution ends in a sum, the branch beside it is quantised and its own is not."""
+    for index in (0, 1):
+        branch, beside = node.inputs[index], node.inputs[1 - index]
+        if _is_quantised_convolution(_producer(branch)) and not _is_dequantised(beside):
+            yield f"{node.name}: the branch that skips a quantised convolution is not quantised"
+        # What others read as well is a layer's input (the first block's, which merge gives), not a branch.
+        read_here_alone = branch is not None and len(branch.uses()) == 1 and _is_dequantised(branch)
+        if read_here_alone and _is_quantised_convolution(_producer(_producer(_producer(branch)))):
+            yield f"{node.name}: the branch of a convolution is quantised"
+
+
+def _producer(value: ir.Value | ir.Node | None) -> ir.Node | None:
+    """What made a value, or the first input of a node."""
+    if isinstance(value, ir.Node):
+        value = value.inputs[0]
+    return None if value is None else value.producer()
+
+
+def _is_quantised_convolution(node: ir.Node | None) -> bool:
+    return node is not None and node.op_type == "Conv" and _is_dequantised(node.inputs[0])
+
+
+def _is_dequantised(value: ir.Value | None) -> bool:
+    node = _producer(value)
+    return node is not None and node.op_type == "DequantizeLinear"
+
+
+def _has_convolution_behind(value: ir.Value | None) -> bool:
+    todo, seen = [_producer(value)], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        if node.op_type == "Conv":
+            return True
+        seen.add(node)
+        todo += node.predecessors()
+    return False
+
+
+def _constant(value: ir.Value | None) -> NDArray[Any] | None:
+    if value is None or value.const_value is None:
+        return None
+    numbers: NDArray[Any] = value.const_value.numpy()
+    return numbers

@@ -1,0 +1,65 @@
+"""One pass that leaves in a graph what it needs and nothing else, under names that say what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import Sequential, common
+
+PRODUCER = "tremorscope"
+_NETWORK_SCOPE = "network."
+"""Of the names of a step's parameters: ``network.blocks.0.conv1.weight``."""
+_WEIGHT = ".weight"
+
+
+def tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph without dead nodes, doubles and identities, and without what the exporter noted of its source.
+
+    Every convolution of the network bears the name of its module, such as ``blocks.0.conv1``; see `layer_name`.
+    """
+    model = ir.from_proto(graph)
+    Sequential(
+        common.IdentityEliminationPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.DeduplicateInitializersPass(),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedOpsetsPass(),
+        # Stack traces and paths of the machine that exported it, which are nobody's business.
+        common.ClearMetadataAndDocStringPass(),
+        common.TopologicalSortPass(),
+    )(model)
+    _name_nodes(model.graph)
+    model.producer_name, model.producer_version = PRODUCER, None
+    return ir.to_proto(model)
+
+
+def layer_name(node: ir.Node) -> str | None:
+    """The module of the network that a convolution is, by the name of its weights; None where it is none."""
+    if node.op_type != "Conv" or node.inputs[1] is None:
+        return None
+    weights = node.inputs[1].name or ""
+    if not (weights.startswith(_NETWORK_SCOPE) and weights.endswith(_WEIGHT)):
+        return None
+    return weights[len(_NETWORK_SCOPE) : -len(_WEIGHT)]
+
+
+def _name_nodes(graph: ir.Graph) -> None:
+    counts: dict[str, int] = {}
+    for node in graph:
+        name = layer_name(node)
+        if name is None:
+            kind = node.op_type.lower()
+            counts[kind] = counts.get(kind, 0) + 1
+            name = f"{kind}.{counts[kind]}"
+        node.name = name
+
+
+def stamp(graph: onnx.ModelProto, facts: Mapping[str, str]) -> onnx.ModelProto:
+    """Write facts into the metadata of a graph, so that a file alone tells what it is; returns the graph."""
+    present = {entry.key: entry for entry in graph.metadata_props}
+    for key, value in facts.items():
+        entry = present.get(key) or graph.metadata_props.add(key=key)
+        entry.value = value
+    return graph
