@@ -1,0 +1,151 @@
+"""What the page is told, as JSON. Times are Unix seconds; a number that is not known is null."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.health import Health
+from runtime.live import FrequencyPoint, LiveFeed, LiveSeries, LiveSpectrum
+from runtime.outputs.liveness import judge
+from runtime.store.records import Alarm, Clip, Event
+
+MOST_SAMPLES = 2400
+"""Of displacement in one answer, the latest win."""
+MOST_BINS = 2048
+"""Of a spectrum; above that the larger of neighbours stands for both."""
+MOST_POINTS = 3000
+"""Of natural frequencies over time; above that some are left out, evenly."""
+MOST_EVENTS = 200
+MOST_ALARMS = 200
+
+
+def encode(answer: object) -> bytes:
+    """An answer as JSON."""
+    return json.dumps(answer, allow_nan=False, separators=(",", ":")).encode()
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, mappings and sequences as JSON knows them; NaN and the infinities become null."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if dataclasses.is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    return [plain(each) for each in value]
+
+
+def state(health: Health) -> dict[str, Any]:
+    """How everything stands."""
+    verdict = judge(health)
+    raised = {each.rule.name for each in health.raised}
+    answer: dict[str, Any] = plain(health)
+    for alarm, status in zip(answer["alarms"], health.alarms, strict=True):
+        alarm["raised"] = status.rule.name in raised
+        alarm["unit"] = status.rule.threshold_unit
+        alarm["needs_attention"] = status.needs_attention
+    return {"ok": verdict.ok, "verdict": verdict.text, **answer}
+
+
+def motion(series: LiveSeries, region: str) -> dict[str, Any]:
+    """The latest displacement of one region, or of the first if there is none of that name."""
+    answer: dict[str, Any] = {"generation": series.generation, "regions": list(series.regions)}
+    if not series.regions:
+        return answer | {"region": None, "times_s": [], "x_px": [], "y_px": []}
+    row = series.regions.index(region) if region in series.regions else 0
+    latest = slice(-MOST_SAMPLES, None)
+    return answer | {
+        "region": series.regions[row],
+        "times_s": np.round(series.times_s[latest], 4).tolist(),
+        "x_px": _numbers(series.x_px[row, latest]),
+        "y_px": _numbers(series.y_px[row, latest]),
+    }
+
+
+def spectra(found: Sequence[LiveSpectrum], region: str, after_s: float) -> dict[str, Any]:
+    """The latest spectra of one region; only ``time_s`` where they are no later than ``after_s``."""
+    of_region = [each for each in found if each.region == region]
+    time_s = max((each.time_s for each in of_region), default=None)
+    if time_s is None or time_s <= after_s:
+        return {"region": region, "time_s": time_s}
+    return {"region": region, "time_s": time_s, "axes": {each.axis: _spectrum(each) for each in of_region}}
+
+
+def _spectrum(spectrum: LiveSpectrum) -> dict[str, Any]:
+    together = -(-len(spectrum.frequency_hz) // MOST_BINS)
+    return {
+        "duration_s": spectrum.duration_s,
+        "frequency_hz": np.round(_largest(spectrum.frequency_hz, together), 5).tolist(),
+        "amplitude_px": _numbers(_largest(spectrum.amplitude_px, together)),
+        "floor_px": None if spectrum.floor_px is None else _numbers(_largest(spectrum.floor_px, together)),
+        "peaks": plain(spectrum.peaks),
+    }
+
+
+def frequencies(points: Sequence[FrequencyPoint]) -> dict[str, Any]:
+    """Natural frequencies over time, thinned out where there are too many, and the latest always there."""
+    every = -(-len(points) // MOST_POINTS) or 1
+    kept = points[::-1][::every][::-1]
+    return {
+        "mode": [point.mode for point in kept],
+        "time_s": [round(point.time_s, 2) for point in kept],
+        "frequency_hz": [_finite(point.frequency_hz) for point in kept],
+        "deviation_hz": [_finite(point.deviation_hz) for point in kept],
+    }
+
+
+def alarms(found: Iterable[Alarm]) -> list[dict[str, Any]]:
+    """Raises of alarms, the latest first."""
+    return [plain(each) for each in list(found)[: -MOST_ALARMS - 1 : -1]]
+
+
+def events(found: Iterable[Event], clips: Iterable[Clip]) -> list[dict[str, Any]]:
+    """Events with everything that triggered them and with their clips, the latest first."""
+    by_name: dict[str, dict[str, Any]] = {}
+    for event in found:
+        entry = by_name.setdefault(
+            event.name, {"name": event.name, "time_s": event.time_s, "reasons": [], "alarms": [], "clips": []}
+        )
+        if event.reason not in entry["reasons"]:
+            entry["reasons"].append(event.reason)
+        if event.alarm is not None and event.alarm not in entry["alarms"]:
+            entry["alarms"].append(event.alarm)
+    latest = sorted(by_name.values(), key=lambda each: float(each["time_s"]), reverse=True)[:MOST_EVENTS]
+    kept = {each["name"] for each in latest}
+    for clip in clips:
+        if clip.event in kept:
+            by_name[clip.event]["clips"].append(plain(clip))
+    return latest
+
+
+def live(feed: LiveFeed, *, region: str, after_s: float, spectrum_after_s: float) -> dict[str, Any]:
+    """What a page asks for several times a second: displacement since, and the spectrum if there is a new one."""
+    answer = motion(feed.series(after_s), region)
+    return {"motion": answer, "spectra": spectra(feed.spectra(), answer["region"] or "", spectrum_after_s)}
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 6)
+
+
+def _numbers(values: NDArray[np.floating]) -> list[float | None]:
+    """Numbers with six digits; null for NaN."""
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _largest(values: NDArray[np.float64], together: int) -> NDArray[np.float64]:
+    """The largest of every so many neighbours, the last group perhaps of fewer."""
+    if together <= 1 or not len(values):
+        return values
+    return np.maximum.reduceat(values, np.arange(0, len(values), together))

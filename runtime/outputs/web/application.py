@@ -1,0 +1,142 @@
+"""Puts routes, access, limits and headers together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import NoReturn
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from runtime.errors import Fault
+from runtime.outputs.web.access import COOKIE, SESSION_S, Access, Level
+from runtime.outputs.web.handlers import Handler, Route
+from runtime.outputs.web.limits import Limits, TokenBucket
+from runtime.outputs.web.listener import Guard
+from runtime.outputs.web.site import SECURITY_HEADERS, load_site
+
+_WRONG_TOKEN_S = 1.0
+"""How long somebody waits who has shown a wrong token."""
+
+
+class Application:
+    """The application, and what it counts."""
+
+    def __init__(
+        self, access: Access, routes: list[Route], limits: Limits, *, has_page: bool, is_encrypted: bool
+    ) -> None:
+        self._access, self._is_encrypted = access, is_encrypted
+        self._bucket = TokenBucket(limits.requests_hz, burst=limits.requests_hz / 2)
+        self.responses: Counter[str] = Counter()
+        """Answers by class of their status, e.g. 2xx."""
+        self.app = web.Application(middlewares=[self._middleware()], client_max_size=limits.body_bytes)
+        self.app.on_response_prepare.append(_secure)
+        for route in routes:
+            self.app.router.add_route(route.method, route.path, self._for(route.level, route.handler))
+        self._site = load_site() if has_page else {}
+        if has_page:
+            self._add_page()
+
+    def _add_page(self) -> None:
+        add = self.app.router.add_route
+        add("GET", "/", self._for(Level.NONE, self._index))
+        add("GET", "/page/{name}", self._for(Level.NONE, self._file))
+        add("GET", "/login", self._for(Level.NONE, self._login_page))
+        add("POST", "/login", self._for(Level.NONE, self._login))
+        add("POST", "/logout", self._for(Level.NONE, self._logout))
+
+    def _for(self, level: Level, handler: Handler) -> Handler:
+        async def allowed(request: web.Request) -> web.StreamResponse:
+            if request["level"] >= level:
+                return await handler(request)
+            if request["level"] > Level.NONE:
+                raise web.HTTPForbidden(text="this token may look, not control\n")
+            if "Authorization" in request.headers:
+                await asyncio.sleep(_WRONG_TOKEN_S)
+            raise web.HTTPUnauthorized(text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"})
+
+        return allowed
+
+    def _middleware(self) -> Middleware:
+        @web.middleware
+        async def judge(request: web.Request, handler: Handler) -> web.StreamResponse:
+            guard = request.transport.get_protocol() if request.transport is not None else None
+            if not isinstance(guard, Guard):  # the client is gone
+                raise web.HTTPBadRequest
+            guard.begin()
+            try:
+                response = await self._answer(request, handler)
+                self.responses[f"{response.status // 100}xx"] += 1
+                return response
+            except web.HTTPException as error:
+                self.responses[f"{error.status // 100}xx"] += 1
+                raise
+            except ConnectionError:  # the client went while it was answered
+                raise web.HTTPBadRequest from None
+            finally:
+                guard.end()
+
+        return judge
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        await self._bucket.take()
+        reason = self._access.refuses(request.method, request.headers)
+        if reason and request.path not in ("/healthz", "/readyz"):
+            raise web.HTTPForbidden(text=f"{reason}\n")
+        request["level"] = self._access.level_of(
+            authorization=request.headers.get("Authorization"), cookie=request.cookies.get(COOKIE)
+        )
+        try:
+            return await handler(request)
+        except Fault as fault:
+            raise web.HTTPConflict(text=f"{fault}\n") from None
+        except asyncio.TimeoutError:
+            raise web.HTTPRequestTimeout(text="that took too long\n") from None
+
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        token = request.query.get("token")
+        if token is not None:
+            await self._enter(token)
+        if request["level"] is Level.NONE:
+            raise web.HTTPSeeOther("/login")
+        return self._site["index.html"].answer(request)
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        file = self._site.get(request.match_info["name"])
+        if file is None:
+            raise web.HTTPNotFound(text="there is no such file\n")
+        return file.answer(request)
+
+    async def _login_page(self, request: web.Request) -> web.StreamResponse:
+        return self._site["login.html"].answer(request)
+
+    async def _login(self, request: web.Request) -> web.StreamResponse:
+        form = await asyncio.wait_for(request.post(), 5.0)
+        await self._enter(str(form.get("token", "")).strip())
+
+    async def _enter(self, token: str) -> NoReturn:
+        level = self._access.level_of_token(token)
+        if level is Level.NONE and self._access.needs_token:
+            await asyncio.sleep(_WRONG_TOKEN_S)
+            raise web.HTTPSeeOther("/login?wrong")
+        response = web.HTTPSeeOther("/")
+        if level is not Level.NONE:
+            response.set_cookie(
+                COOKIE, self._access.open_session(level), max_age=int(SESSION_S), httponly=True,
+                samesite="Lax", secure=self._is_encrypted, path="/",
+            )  # fmt: skip
+        raise response
+
+    async def _logout(self, _: web.Request) -> web.StreamResponse:
+        response = web.HTTPSeeOther("/login")
+        response.del_cookie(COOKIE, path="/")
+        raise response
+
+
+async def _secure(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(SECURITY_HEADERS)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["Server"] = "tremorscope"
+    if request.protocol.transport is None:
+        response.force_close()

@@ -1,0 +1,88 @@
+"""Alarms, events and clips as the store knows them, asked for in a few threads beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import Fault
+from runtime.outputs.web import answers
+from runtime.store.reader import StoreReader
+
+_FRESH_S = 2.0
+"""An answer serves everybody who asks within this time."""
+_CLIP_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,80}\.mp4")
+
+
+class Archive:
+    """Reads the store; where that cannot be read just now, it says so and tries again when asked again."""
+
+    def __init__(self, store: Path | None, clips: Path | None) -> None:
+        self._store, self._clips = store, clips
+        self._reader: StoreReader | None = None
+        self._mutex = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="web archive")
+        self._answer: tuple[float, dict[str, Any]] = (-_FRESH_S, {})
+        self._asking: asyncio.Lock | None = None
+
+    async def history(self) -> dict[str, Any]:
+        """Alarms and events, the latest first; ``trouble`` says why there are none."""
+        self._asking = self._asking or asyncio.Lock()
+        async with self._asking:  # one question at a time, and its answer for all who wait
+            if time.monotonic() - self._answer[0] >= _FRESH_S:
+                found = await asyncio.get_running_loop().run_in_executor(self._pool, self._read)
+                self._answer = (time.monotonic(), found)
+            return self._answer[1]
+
+    async def clip(self, file: str) -> Path | None:
+        """Where a saved clip lies; None if none of this name is listed as saved."""
+        if self._clips is None or not _CLIP_NAME.fullmatch(file):
+            return None
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._find, self._clips, file)
+
+    def close(self) -> None:
+        """Close the store."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._mutex:
+            self._forget()
+
+    def _read(self) -> dict[str, Any]:
+        if self._store is None:
+            return {"alarms": [], "events": [], "trouble": "nothing is stored"}
+        with self._mutex:
+            try:
+                reader = self._open()
+                return {
+                    "alarms": answers.alarms(reader.alarms()),
+                    "events": answers.events(reader.events(), reader.clips()),
+                    "trouble": "",
+                }
+            except Fault as fault:
+                self._forget()
+                return {"alarms": [], "events": [], "trouble": str(fault)}
+
+    def _find(self, clips: Path, file: str) -> Path | None:
+        path = clips / file
+        with self._mutex:
+            try:
+                listed = any(clip.file == file and clip.state == "saved" for clip in self._open().clips())
+            except Fault:
+                self._forget()
+                return None
+        return path if listed and path.is_file() and not path.is_symlink() else None
+
+    def _open(self) -> StoreReader:
+        if self._reader is None:
+            assert self._store is not None
+            self._reader = StoreReader(self._store)
+        return self._reader
+
+    def _forget(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None

@@ -1,0 +1,202 @@
+"""The HTTP server: a thread with an event loop, started and stopped from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from runtime.configuration.outputs import HttpSettings
+from runtime.errors import OptionFault, OutputFault
+from runtime.health import HealthBoard
+from runtime.live import LiveFeed
+from runtime.outputs.controls import Controls
+from runtime.outputs.metrics import Counts
+from runtime.outputs.web.access import Access, Level, Tokens, check_exposure
+from runtime.outputs.web.application import Application
+from runtime.outputs.web.archive import Archive
+from runtime.outputs.web.handlers import Handlers
+from runtime.outputs.web.limits import Limits, TokenBucket
+from runtime.outputs.web.listener import Listener
+from runtime.outputs.web.pictures import LivePictures
+
+_BACKLOG = 128
+_log = logging.getLogger(__name__)
+
+
+class _Complaints(logging.Filter):
+    """Keeps clients' mistakes out of the log, which they could fill, and bounds the rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.malformed = 0
+        self._bucket = TokenBucket(0.2, burst=10)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            self.malformed += 1
+            return False
+        return record.levelno > logging.DEBUG and self._bucket.try_take()
+
+
+class WebServer:
+    """Serves health, metrics and the page until it is closed."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        tokens: Tokens,
+        *,
+        board: HealthBoard,
+        feed: LiveFeed,
+        store: Path | None = None,
+        clips: Path | None = None,
+        controls: Controls | None = None,
+        counts: Callable[[], Counts] = dict,
+        limits: Limits | None = None,
+    ) -> None:
+        """Take the port; nothing is answered yet.
+
+        Raises:
+            OptionFault: the network could reach the page without a token, or the certificate cannot be used.
+            OutputFault: the port cannot be had.
+        """
+        check_exposure(settings, tokens)
+        self._settings, self._board = settings, board
+        self._limits = limits or Limits(connections=settings.most_connections)
+        self._tls = _tls(settings)
+        self._pictures = LivePictures(feed, settings)
+        self._archive = Archive(store, clips)
+        self._more_counts = counts
+        self._complaints = _Complaints()
+        handlers = Handlers(
+            board=board,
+            feed=feed,
+            pictures=self._pictures,
+            archive=self._archive,
+            controls=controls,
+            adjustable=settings.adjustable,
+            most_viewers=settings.most_viewers,
+            limits=self._limits,
+            counts=self.counts,
+        )
+        routes = handlers.probes()
+        if settings.metrics:
+            routes += handlers.scraped(Level.VIEW if settings.metrics_need_token else Level.NONE)
+        if settings.page:
+            routes += handlers.of_page()
+        self._application = Application(
+            Access(settings, tokens), routes, self._limits, has_page=settings.page,
+            is_encrypted=self._tls is not None,
+        )  # fmt: skip
+        self._listening = _listen(settings)
+        self.port: int = self._listening.getsockname()[1]
+        """The port that was taken."""
+        self._listener: Listener | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._started = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._thread.start()
+        self._started.wait(10.0)
+        self._board.update_output("http", "")
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """Cut every connection and end, for at most ``timeout_s``."""
+        self._closing = True
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(timeout_s)
+        self._listening.close()
+
+    def counts(self) -> Counts:
+        """What was answered and refused, and what the other outputs count."""
+        refused = dict(self._listener.refused) if self._listener is not None else {}
+        return {
+            "http_responses": dict(self._application.responses),
+            "http_refused": refused | {"malformed": self._complaints.malformed},
+            "pictures": {"encoded": self._pictures.encoded},
+            **self._more_counts(),
+        }
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        finally:
+            if not self._closing:
+                self._board.update_output("http", "ended by a mistake in the program: restart the service")
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        logger = logging.Logger(f"{__name__}.aiohttp")
+        logger.parent = _log
+        logger.addFilter(self._complaints)
+        runner = web.AppRunner(
+            self._application.app,
+            access_log=None,
+            logger=logger,
+            keepalive_timeout=self._limits.idle_s,
+            lingering_time=1.0,
+            handler_cancellation=True,
+            shutdown_timeout=0.5,
+        )
+        await runner.setup()
+        assert runner.server is not None
+        self._listener = Listener(self._listening, runner.server, self._limits, tls=self._tls)
+        self._pictures.start()
+        accepting = asyncio.create_task(self._listener.run())
+        stopping = asyncio.create_task(self._stop.wait())
+        self._started.set()
+        try:
+            await asyncio.wait((accepting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if accepting.done():
+                accepting.result()  # raises the mistake that ended it
+        finally:
+            accepting.cancel()
+            stopping.cancel()
+            self._listener.close()
+            await runner.cleanup()
+            self._pictures.close()
+            self._archive.close()
+
+
+def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise OptionFault(
+            f"outputs.http.tls_certificate: {settings.tls_certificate} and {settings.tls_key} cannot be used "
+            f"({error.strerror or error})",
+            remedy="give a PEM certificate with its chain, and its key, readable by the service",
+        ) from None
+    return context
+
+
+def _listen(settings: HttpSettings) -> socket.socket:
+    where = f"outputs.http: {settings.host} port {settings.port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:  # socket.gaierror is one
+        raise OutputFault(
+            f"{where} cannot be listened at ({error.strerror or error})",
+            remedy="free the port, name another in outputs.http.port, or one of the device's own addresses as host",
+        ) from None
