@@ -66,7 +66,7 @@ class _Monitor:
             return None
         if self.rule.quantity == "signal":
             return self._hear(reading.time_s)
-        if reading.quantity != self.rule.quantity:
+        if reading.quantity != self.rule.quantity or reading.unit not in (None, self.rule.unit):
             return None
         value = reading.value if self.shift is None else self.shift.percent(reading)
         if value is None:

@@ -82,6 +82,8 @@ class Reading:
     """px, mm or Hz; None or NaN where nothing could be measured."""
     deviation: float = 0.0
     """Standard deviation of the value, in its unit, where it is known."""
+    unit: str | None = None
+    """Of a displacement: rules in another unit do not take it; None is the unit that every rule has."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,181 @@
+"""Turns readings into alarms, and alarms into what must be done: store, clips, messages."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+from runtime.configuration.vibration import (
+    CAMERA,
+    DisplacementAlarmSettings,
+    FrequencyAlarmSettings,
+    SignalAlarmSettings,
+    VibrationSettings,
+)
+from runtime.service.measuring import RegionLevels
+from runtime.store.records import Acknowledgement, LearnedBaseline, Record
+from runtime.vibration.alarm_board import AlarmBoard
+from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus, OpenAlarm, Reading
+from runtime.vibration.baseline import Baseline
+
+log = logging.getLogger("tremorscope.alarms")
+
+_GAPS = 3.5
+"""Readings that may fail to come in a row before a dwell starts anew, in intervals at which they should."""
+
+
+def alarm_rules(settings: VibrationSettings) -> tuple[AlarmRule, ...]:
+    """The rules of the alarms in a configuration."""
+    return tuple(_rule(each, settings) for each in settings.alarms)
+
+
+def _rule(
+    alarm: DisplacementAlarmSettings | FrequencyAlarmSettings | SignalAlarmSettings,
+    settings: VibrationSettings,
+) -> AlarmRule:
+    if isinstance(alarm, SignalAlarmSettings):
+        return AlarmRule(
+            alarm.name, alarm.source, "signal", alarm.silence_s, 0.0, dwell_s=0.0,
+            clear_dwell_s=alarm.clear_dwell_s,
+        )  # fmt: skip
+    if isinstance(alarm, FrequencyAlarmSettings):
+        return AlarmRule(
+            alarm.name, alarm.mode, "frequency", alarm.above_percent, alarm.clear_at * alarm.above_percent,
+            dwell_s=alarm.dwell_s, clear_dwell_s=alarm.clear_dwell_s, learning_s=alarm.learning_s,
+            longest_gap_s=_GAPS * settings.analyse_every_s,
+        )  # fmt: skip
+    in_px = alarm.above_px is not None
+    threshold = alarm.above_px if alarm.above_px is not None else alarm.above_mm
+    assert threshold is not None
+    return AlarmRule(
+        alarm.name, alarm.region, alarm.quantity, threshold, alarm.clear_at * threshold,
+        unit="px" if in_px else "mm", dwell_s=alarm.dwell_s, clear_dwell_s=alarm.clear_dwell_s,
+        longest_gap_s=max(10.0, _GAPS * settings.window_s),
+    )  # fmt: skip
+
+
+class AlarmDesk:
+    """Follows all alarms; any thread may bring readings, acknowledge and ask.
+
+    What must be done about an edge is done before the call that completed it returns; none of it may wait.
+    """
+
+    def __init__(
+        self,
+        settings: VibrationSettings,
+        *,
+        on_edge: Callable[[AlarmEdge, bool], None],
+        store: Callable[[Record], None],
+        opened: Iterable[OpenAlarm] = (),
+        baselines: Mapping[str, Baseline] | None = None,
+        now_s: float = 0.0,
+    ) -> None:
+        """Begin where an earlier process has left off.
+
+        Args:
+            settings: holds the alarms.
+            on_edge: told every edge, and whether a clip of it is wanted; must not wait.
+            store: takes edges, acknowledgements and baselines; must not wait.
+            opened: alarms that were raised when the process before ended.
+            baselines: those that were learned, by the alarm's name.
+            now_s: Unix time.
+
+        Raises:
+            OptionFault: a rule cannot be followed.
+        """
+        self._on_edge, self._store = on_edge, store
+        self._lock = threading.RLock()
+        self._board = AlarmBoard(())
+        self._settings = VibrationSettings()
+        self._learned = set(baselines or {})
+        self._use(settings, tuple(opened), dict(baselines or {}), now_s)
+
+    def use(self, settings: VibrationSettings, now_s: float) -> None:
+        """Follow other alarms from now on; those that stay keep their state, others that are raised are cleared.
+
+        Raises:
+            OptionFault: a rule cannot be followed; all goes on as before.
+        """
+        with self._lock:
+            self._use(settings, self._board.opened(), self._board.baselines(), now_s)
+
+    def levels(self, unix_s: float, levels: Iterable[RegionLevels]) -> None:
+        """Take what the regions have shown in a window that has ended."""
+        for each in levels:
+            found = each.levels
+            for quantity, value in (("peak", found.peak), ("rms", found.rms)):
+                self.read(Reading(each.name, quantity, unix_s, value, unit="px"))  # type: ignore[arg-type]
+                if each.mm_per_px is not None:
+                    self.read(Reading(each.name, quantity, unix_s, each.mm_per_px * value, unit="mm"))  # type: ignore[arg-type]
+
+    def frame(self, unix_s: float) -> None:
+        """Take note that the camera gives frames; now and then is enough."""
+        self.read(Reading(CAMERA, "rms", unix_s, 0.0))
+
+    def read(self, reading: Reading) -> None:
+        """Take any reading."""
+        with self._lock:
+            self._carry_out(self._board.read(reading))
+            for name, baseline in self._board.baselines().items() if reading.quantity == "frequency" else ():
+                if name not in self._learned:
+                    self._learned.add(name)
+                    self._store(LearnedBaseline(name, baseline))
+                    log.info("alarm %s: baseline learned: %.5g Hz", name, baseline.value)
+
+    def advance(self, unix_s: float) -> None:
+        """Tell the time, once a second, so that silence is noticed."""
+        with self._lock:
+            self._carry_out(self._board.advance(unix_s))
+
+    def acknowledge(self, name: str, by: str, unix_s: float) -> bool:
+        """Note that somebody has seen the latest raise of an alarm; False if there is nothing to see."""
+        with self._lock:
+            if not self._board.acknowledge(name, unix_s):
+                return False
+            self._store(Acknowledgement(name, unix_s, by))
+        log.info("alarm %s acknowledged by %s", name, by)
+        return True
+
+    def statuses(self) -> tuple[AlarmStatus, ...]:
+        """How every alarm stands."""
+        with self._lock:
+            return self._board.statuses()
+
+    def _use(
+        self,
+        settings: VibrationSettings,
+        opened: tuple[OpenAlarm, ...],
+        baselines: dict[str, Baseline],
+        now_s: float,
+    ) -> None:
+        rules = alarm_rules(settings)
+        before = {rule.name: rule for rule in alarm_rules(self._settings)}
+        # What is compared with a baseline must be what the baseline was learned of.
+        kept = {
+            rule.name: baselines[rule.name]
+            for rule in rules
+            if rule.name in baselines and before.get(rule.name, rule).source == rule.source
+        }
+        self._board = AlarmBoard(rules, opened=opened, baselines=kept)
+        self._settings = settings
+        self._learned = set(kept)
+        names = {rule.name for rule in rules}
+        for alarm in opened:
+            if alarm.name not in names:  # nobody follows it any more
+                self._store(_ended(alarm, before.get(alarm.name), now_s))
+                log.warning("alarm %s was raised and is no longer configured: cleared", alarm.name)
+
+    def _carry_out(self, edges: Iterable[AlarmEdge]) -> None:
+        for edge in edges:
+            self._store(edge)
+            fields = {"alarm": edge.name, "edge": edge.edge, "value": edge.value, "unit": edge.unit}
+            log.warning("%s", edge, extra={"fields": fields})
+            self._on_edge(edge, any(each.name == edge.name and each.record for each in self._settings.alarms))
+
+
+def _ended(alarm: OpenAlarm, rule: AlarmRule | None, now_s: float) -> AlarmEdge:
+    return AlarmEdge(
+        alarm.name, rule.source if rule else "", rule.quantity if rule else "signal", "cleared", now_s, now_s,
+        0.0, rule.threshold if rule else 0.0, rule.threshold_unit if rule else "",
+    )  # fmt: skip

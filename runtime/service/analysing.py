@@ -1,0 +1,248 @@
+"""Finds spectra, natural frequencies and modes in the latest minutes, again and again, in a thread of its own."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from runtime.configuration.vibration import VibrationSettings
+from runtime.errors import OptionFault
+from runtime.health import NaturalFrequency
+from runtime.live import FrequencyPoint, LiveFeed, LivePeak, LiveSpectrum
+from runtime.service.history import MotionHistory, Recorded
+from runtime.store import records
+from runtime.vibration.alarms import Reading
+from runtime.vibration.analysis import AXES, Analysis, Axis, RegionResult, analyse_recording
+from runtime.vibration.modes import Mode
+from runtime.vibration.peaks import ChannelSpectrum, Peak
+from runtime.vibration.tracking import FrequencyTracker, Sighting, Track
+
+_HANN_BANDWIDTH = 1.5
+"""Equivalent noise bandwidth of the Hann window, in bins."""
+_FIRST_AFTER_S = 20.0
+"""The first analysis need not wait for the whole recording."""
+_SHORTEST_S = 5.0
+_MOST_PEAKS = 24
+"""Peaks stored of one channel and analysis, strongest first."""
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one analysis has found, and how long it took."""
+
+    time_s: float = 0.0
+    """Unix time of the end of what was analysed."""
+    elapsed_s: float = 0.0
+    regions: tuple[tuple[str, tuple[NaturalFrequency, ...]], ...] = ()
+    """Natural frequencies that each region shows, lowest first."""
+    modes: tuple[NaturalFrequency, ...] = ()
+    """Of the whole structure: those that are followed, lowest first."""
+    trouble: str = ""
+    """Why nothing could be analysed; empty if all is well."""
+
+
+class Analyst:
+    """Analyses the history every so often and hands over what it finds."""
+
+    def __init__(
+        self,
+        settings: VibrationSettings,
+        history: MotionHistory,
+        *,
+        tracker: FrequencyTracker,
+        feed: LiveFeed,
+        store: Callable[[records.Record], None],
+        read: Callable[[Reading], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; ``work`` does it all.
+
+        Args:
+            settings: how often, over how long, and which modes alarms watch.
+            history: what was measured.
+            tracker: numbers modes; it outlives a change of the settings.
+            feed: shows spectra and natural frequencies.
+            store: takes peaks and modes.
+            read: takes the readings of the modes that alarms watch.
+            clock: seconds on a clock that never goes back.
+        """
+        self._settings, self._history, self.tracker, self._feed = settings, history, tracker, feed
+        self._store, self._read, self._clock = store, read, clock
+        self._due_s = clock() + min(settings.analyse_every_s, settings.analyse_over_s, _FIRST_AFTER_S)
+        self.findings = Findings()
+        """The latest; replaced as a whole."""
+
+    def look(self) -> bool:
+        """Analyse if it is time; returns whether it was."""
+        if self._clock() < self._due_s:
+            return False
+        self._due_s = self._clock() + self._settings.analyse_every_s
+        recorded = self._history.latest(self._settings.analyse_over_s)
+        if recorded is None or not recorded.regions:
+            self.findings = Findings(trouble="nothing is being measured")
+            return True
+        if recorded.times_s[-1] - recorded.times_s[0] < _SHORTEST_S:
+            self._due_s = self._clock() + _SHORTEST_S
+            return True
+        started_s = self._clock()
+        try:
+            analysis = analyse_recording(
+                recorded.times_s, recorded.regions, band_hz=self._settings.frequencies_hz
+            )
+        except OptionFault as fault:
+            self.findings = Findings(recorded.unix_s, self._clock() - started_s, trouble=str(fault))
+            return True
+        self._publish(recorded, analysis, started_s)
+        return True
+
+    def _publish(self, recorded: Recorded, analysis: Analysis, started_s: float) -> None:
+        unix_s = recorded.unix_s
+        tracks = self._follow(unix_s, analysis.modes)
+        self._feed.set_spectra(
+            [
+                _live_spectrum(region.series.name, axis, spectrum, unix_s, analysis.duration_s)
+                for region in analysis.regions
+                for axis in AXES
+                if (spectrum := region.along(axis)) is not None
+            ]
+        )
+        self._feed.add_frequencies(
+            [
+                FrequencyPoint(track.number, unix_s, mode.frequency_hz, mode.peak.frequency_sigma_hz)
+                for mode, track in zip(analysis.modes, tracks, strict=True)
+                if track is not None
+            ]
+        )
+        for record in _records(unix_s, analysis, tracks):
+            self._store(record)
+        for reading in self._readings(unix_s, analysis.modes):
+            self._read(reading)
+        self.findings = Findings(
+            unix_s,
+            self._clock() - started_s,
+            tuple((each.series.name, _frequencies(each, tracks, unix_s)) for each in analysis.regions),
+            _followed(self.tracker.tracks, analysis.modes, tracks),
+        )
+
+    def _follow(self, unix_s: float, modes: Sequence[Mode]) -> list[Track | None]:
+        """The track of each mode; None where it was not seen often enough yet."""
+        sightings = [Sighting(m.frequency_hz, m.peak.frequency_sigma_hz, m.shape) for m in modes]
+        try:
+            seen = self.tracker.update(unix_s, sightings)
+        except OptionFault:  # the system's clock was set back: modes are numbered anew
+            self.tracker = FrequencyTracker(self.tracker.settings)
+            seen = self.tracker.update(unix_s, sightings)
+        latest = {track.latest.frequency_hz: track for track in seen}
+        return [latest.get(mode.frequency_hz) for mode in modes]
+
+    def _readings(self, unix_s: float, modes: Sequence[Mode]) -> list[Reading]:
+        """The frequency of each mode that is named in the settings: the strongest within its range."""
+        found = []
+        for named in self._settings.modes:
+            within = [mode for mode in modes if named.low_hz <= mode.frequency_hz <= named.high_hz]
+            if within:
+                peak = max(within, key=lambda mode: mode.peak.amplitude).peak
+                found.append(
+                    Reading(named.name, "frequency", unix_s, peak.frequency_hz, peak.frequency_sigma_hz)
+                )
+        return found
+
+
+def _live_spectrum(
+    name: str, axis: Axis, spectrum: ChannelSpectrum, unix_s: float, duration_s: float
+) -> LiveSpectrum:
+    per_bin = 2 * _HANN_BANDWIDTH / spectrum.window_s
+    return LiveSpectrum(
+        name, axis, unix_s, duration_s, spectrum.frequency_hz,
+        np.sqrt(per_bin * spectrum.density),
+        np.sqrt(per_bin * spectrum.floor),
+        tuple(
+            LivePeak(peak.frequency_hz, _finite(peak.frequency_sigma_hz), peak.amplitude, peak.damping)
+            for peak in spectrum.peaks[:_MOST_PEAKS]
+        ),
+    )  # fmt: skip
+
+
+def _records(unix_s: float, analysis: Analysis, tracks: Sequence[Track | None]) -> list[records.Record]:
+    found: list[records.Record] = []
+    for region in analysis.regions:
+        for axis in AXES:
+            spectrum = region.along(axis)
+            peaks = spectrum.peaks[:_MOST_PEAKS] if spectrum else ()
+            found += [_stored_peak(unix_s, region.series.name, axis, peak) for peak in peaks]
+    names = [each.series.name for each in analysis.regions]
+    for mode, track in zip(analysis.modes, tracks, strict=True):
+        if track is not None:
+            found.append(_stored_mode(unix_s, mode, track, names))
+    return found
+
+
+def _stored_peak(unix_s: float, name: str, axis: str, peak: Peak) -> records.Peak:
+    return records.Peak(
+        unix_s, records.Channel(name, axis), peak.frequency_hz, _finite(peak.frequency_sigma_hz), peak.amplitude,
+        peak.damping,
+    )  # fmt: skip
+
+
+def _stored_mode(unix_s: float, mode: Mode, track: Track, names: Sequence[str]) -> records.Mode:
+    shape = tuple(
+        records.ModePoint(name, axis, float(part.real), float(part.imag))
+        for name, parts in zip(names, mode.shape.reshape(-1, 2), strict=True)
+        for axis, part in zip(AXES, parts, strict=True)
+    )
+    return records.Mode(
+        unix_s, str(track.number), mode.frequency_hz, _finite(mode.peak.frequency_sigma_hz), mode.peak.damping,
+        shape=shape,
+    )  # fmt: skip
+
+
+def _frequencies(
+    region: RegionResult, tracks: Sequence[Track | None], unix_s: float
+) -> tuple[NaturalFrequency, ...]:
+    """The peaks of a region, strongest axis first, with the number of the mode that they belong to; 0 of none."""
+    peaks = [peak for axis in AXES if (spectrum := region.along(axis)) for peak in spectrum.peaks]
+    peaks.sort(key=lambda peak: -peak.amplitude)
+    kept: list[Peak] = []
+    for peak in peaks:
+        if not any(_is_same(peak, other) for other in kept):
+            kept.append(peak)
+    numbered = [
+        NaturalFrequency(
+            next((t.number for t in tracks if t and _is_near(peak, t)), 0),
+            peak.frequency_hz, _finite(peak.frequency_sigma_hz), peak.damping, unix_s,
+        )
+        for peak in kept[:_MOST_PEAKS]
+    ]  # fmt: skip
+    return tuple(sorted(numbered, key=lambda each: each.frequency_hz))
+
+
+def _followed(
+    confirmed: Sequence[Track], modes: Sequence[Mode], tracks: Sequence[Track | None]
+) -> tuple[NaturalFrequency, ...]:
+    damping = {track.number: mode.peak.damping for mode, track in zip(modes, tracks, strict=True) if track}
+    return tuple(
+        NaturalFrequency(
+            track.number, track.frequency_hz, _finite(track.sigma_hz), damping.get(track.number), track.last_s
+        )
+        for track in confirmed
+    )
+
+
+def _is_same(peak: Peak, other: Peak) -> bool:
+    return (
+        abs(peak.frequency_hz - other.frequency_hz)
+        < 3 * (peak.frequency_sigma_hz + other.frequency_sigma_hz) + 1e-3 * peak.frequency_hz
+    )
+
+
+def _is_near(peak: Peak, track: Track) -> bool:
+    return abs(peak.frequency_hz / track.frequency_hz - 1) < 0.02
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

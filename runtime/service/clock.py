@@ -1,0 +1,69 @@
+"""From the camera's time to Unix time: evenly, and without a jump where the device's clock is only a little off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_FASTEST = 1e-4
+"""Seconds a second by which the mapping may drift: so much a frequency measured on stored times can be wrong."""
+_PATIENCE_S = 30.0
+"""In so long a small difference is made up for."""
+_LARGEST_S = 1.0
+"""A difference beyond this is a step of the clock ..."""
+_CONFIRM_S = 5.0
+"""... if it has lasted so long."""
+
+
+class UnixClock:
+    """Follows the system's clock slowly, as it is corrected and the camera's own drifts, and steps where it stepped.
+
+    One thread calls ``take`` for every frame; any may ask ``to_unix_s``.
+    """
+
+    def __init__(
+        self,
+        *,
+        unix_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._unix_clock, self._clock = unix_clock, clock
+        self._offset_s: float | None = None
+        self._latest_s = 0.0
+        self._off_since_s: float | None = None
+        self.steps = 0
+        """How often the system's clock was stepped by more than a second while the service ran."""
+
+    def take(self, timestamp_s: float, arrived_s: float | None = None) -> float:
+        """The Unix time of a frame; ``arrived_s`` is when it was whole, on the monotonic clock."""
+        late_s = 0.0 if arrived_s is None else max(0.0, self._clock() - arrived_s)
+        now_s = self._unix_clock() - late_s
+        if self._offset_s is None:
+            self._offset_s, self._latest_s = now_s - timestamp_s, timestamp_s
+            return now_s
+        step_s, self._latest_s = timestamp_s - self._latest_s, timestamp_s
+        off_s = now_s - (self._offset_s + timestamp_s)
+        if self._has_stepped(off_s, timestamp_s):
+            self._offset_s += off_s
+            self._off_since_s = None
+            self.steps += 1
+        elif step_s > 0:
+            most_s = _FASTEST * step_s
+            self._offset_s += min(max(off_s * step_s / _PATIENCE_S, -most_s), most_s)
+        return self._offset_s + timestamp_s
+
+    def to_unix_s(self, timestamp_s: float) -> float:
+        """Unix time of a moment on the camera's clock; as it is before there was a frame."""
+        return timestamp_s + (self._offset_s or 0.0)
+
+    def now_s(self) -> float:
+        """Unix time now, for what happens between frames."""
+        return self._unix_clock()
+
+    def _has_stepped(self, off_s: float, timestamp_s: float) -> bool:
+        if abs(off_s) <= _LARGEST_S:
+            self._off_since_s = None
+            return False
+        if self._off_since_s is None:
+            self._off_since_s = timestamp_s
+        return timestamp_s - self._off_since_s >= _CONFIRM_S

@@ -1,0 +1,243 @@
+"""Measures every raw frame: displacement of all regions, levels of each window, and what goes into the store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.configuration.vibration import VibrationSettings
+from runtime.health import RegionHealth
+from runtime.live import LiveFeed
+from runtime.service.history import MotionHistory
+from runtime.store.collector import SeriesCollector
+from runtime.store.records import Channel, SeriesBlock
+from runtime.vibration.following import RegionFollower
+from runtime.vibration.levels import Levels, LevelWindow
+from runtime.vibration.meter import Motion, MotionMeter
+from runtime.vibration.noise import estimate_noise_sigma, luma
+from runtime.vibration.regions import Region, RegionFault
+
+Picture = NDArray[np.uint8]
+Values = NDArray[np.float64]
+
+_LEARNING_FRAMES = 8
+_LEARNING_S = 1.0
+"""From so many frames, spread over so long, noise is learned before anything is measured."""
+_RETRY_S = 60.0
+"""After so long a region that could not be measured, as in fog, is tried again ..."""
+_GIVE_UP_S = 300.0
+"""... and one that has been lost so long is begun anew, where it now is."""
+_NOT_MEASURED = Motion(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class RegionLevels:
+    """How strongly a region moved in one window."""
+
+    name: str
+    levels: Levels
+    mm_per_px: float | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one frame has completed: the windows that ended before it, and a block for the store."""
+
+    levels: tuple[RegionLevels, ...] = ()
+    block: SeriesBlock | None = None
+
+
+class Measuring:
+    """Measures frame after frame; called by the loop over frames alone, but for ``regions``.
+
+    Begins by learning noise from the first second. A region that cannot be measured is told and tried again every
+    minute, while the others go on; one whose content has gone for five minutes is begun anew.
+    """
+
+    def __init__(
+        self,
+        settings: VibrationSettings,
+        *,
+        history: MotionHistory,
+        feed: LiveFeed,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: what to measure; there is at least one region.
+            history: takes every measurement.
+            feed: shows it.
+            tell: takes what a person should know, in one line.
+        """
+        self._settings, self._history, self._feed, self._tell = settings, history, feed, tell
+        self._regions = settings.regions
+        names = [each.name for each in self._regions]
+        scales = [settings.scale_of(each) for each in self._regions]
+        self._mm_per_px = [scale.mm_per_px if scale else None for scale in scales]
+        channels = [
+            Channel(name, axis, mm_per_px=mm_per_px)
+            for name, mm_per_px in zip(names, self._mm_per_px, strict=True)
+            for axis in ("x", "y")
+        ]
+        self._collector = SeriesCollector(channels)
+        self._windows = [LevelWindow(settings.window_s) for _ in names]
+        self._latest: list[Levels | None] = [None] * len(names)
+        self._motions: tuple[Motion, ...] = (_NOT_MEASURED,) * len(names)
+        self._troubles = ["learning what noise there is"] * len(names)
+        self._floors_px: Values = np.full((len(names), 2), np.inf)
+        self._row = np.full((len(names), 5), np.nan)
+        self._meter: MotionMeter | None = None
+        self._places: list[int] = []
+        """Number of the region that each of the meter's belongs to."""
+        self._samples: list[Picture] = []
+        self._sample_due_s = self._retry_s = -math.inf
+        self._known_s = [-math.inf] * len(names)
+        feed.set_regions(names)
+
+    def take(self, frame: Picture, timestamp_s: float, unix_s: float) -> Measured:
+        """Measure a frame, u8[H, W, 3], captured at a time of the camera and of Unix."""
+        if timestamp_s >= self._retry_s:
+            self._learn(frame, timestamp_s)
+        if self._meter is None:
+            return Measured()
+        self._motions = self._measure(frame, timestamp_s)
+        for row, each in zip(self._row, self._motions, strict=True):
+            row[:] = each.x_px, each.y_px, each.quality, each.gain, each.brightness
+        moved = self._row[:, :2]
+        moved[~np.isfinite(self._floors_px)] = np.nan  # an axis without texture tells nothing
+        self._history.add(timestamp_s, unix_s, self._row)
+        self._feed.add_motion(unix_s, moved)
+        return Measured(self._finish_windows(unix_s), self._collector.add(unix_s, moved.ravel()))
+
+    def flush(self) -> SeriesBlock | None:
+        """What has been gathered for the store, at the end."""
+        return self._collector.flush()
+
+    def regions(self) -> tuple[RegionHealth, ...]:
+        """How every region stands; may be called from any thread."""
+        found = []
+        for at, region in enumerate(self._regions):
+            levels, floors = self._latest[at], self._floors_px[at]
+            known = floors[np.isfinite(floors)]
+            frames = levels.samples + levels.lost if levels else 0
+            found.append(
+                RegionHealth(
+                    region.name,
+                    displacement_rms_px=_known(levels.rms) if levels else None,
+                    displacement_peak_px=_known(levels.peak) if levels else None,
+                    noise_floor_px=float(known.max()) if known.size else None,
+                    quality=_known(self._motions[at].quality),
+                    lost_ratio=levels.lost / frames if levels and frames else 0.0,
+                    mm_per_px=self._mm_per_px[at],
+                    trouble=self._troubles[at],
+                )
+            )
+        return tuple(found)
+
+    def _measure(self, frame: Picture, timestamp_s: float) -> tuple[Motion, ...]:
+        assert self._meter is not None
+        motions = [_NOT_MEASURED] * len(self._regions)
+        for at, motion in zip(self._places, self._meter.measure(frame), strict=True):
+            motions[at] = motion
+            if not motion.lost:
+                self._known_s[at] = timestamp_s
+        gone = [self._regions[at].name for at in self._places if timestamp_s - self._known_s[at] > _GIVE_UP_S]
+        if gone and timestamp_s < self._retry_s:
+            self._tell(
+                f"region {', '.join(gone)}: lost for {_GIVE_UP_S:g} s; all are measured from here anew"
+            )
+            self._retry_s = timestamp_s
+        return tuple(motions)
+
+    def _finish_windows(self, unix_s: float) -> tuple[RegionLevels, ...]:
+        finished = []
+        for at, (window, motion) in enumerate(zip(self._windows, self._motions, strict=True)):
+            # Along an axis without texture the meter says 0, which adds nothing.
+            levels = window.add(unix_s, motion.x_px, motion.y_px)
+            if levels is not None:
+                self._latest[at] = levels
+                finished.append(RegionLevels(self._regions[at].name, levels, self._mm_per_px[at]))
+        return tuple(finished)
+
+    def _learn(self, frame: Picture, timestamp_s: float) -> None:
+        """Gather a frame to learn from; with the last of them, begin to measure."""
+        if timestamp_s < self._sample_due_s:
+            return
+        self._sample_due_s = timestamp_s + _LEARNING_S / _LEARNING_FRAMES
+        self._samples.append(frame.copy())
+        if len(self._samples) < _LEARNING_FRAMES:
+            return
+        samples, self._samples = self._samples, []
+        self._begin(samples, timestamp_s)
+
+    def _begin(self, samples: Sequence[Picture], timestamp_s: float) -> None:
+        troubles = ["" for _ in self._regions]
+        places = list(range(len(self._regions)))
+        sigma = estimate_noise_sigma(luma(samples[0]))
+        for at, region in enumerate(self._regions):
+            troubles[at] = _trouble_with(samples, region.region(), sigma)
+            if troubles[at]:
+                places.remove(at)
+        meter = None
+        if places:
+            meter, trouble = self._open_meter(samples, places)
+            if meter is None:
+                troubles = [each or trouble for each in troubles]
+                places = []
+        self._note(troubles)
+        # As long as some are measured, those are not disturbed for the sake of others that are still in trouble.
+        unchanged = self._meter is not None and places == self._places and any(troubles)
+        self._retry_s = timestamp_s + _RETRY_S if any(troubles) else math.inf
+        if not unchanged:
+            self._adopt(meter, places, timestamp_s)
+
+    def _adopt(self, meter: MotionMeter | None, places: list[int], timestamp_s: float) -> None:
+        self._meter, self._places = meter, places
+        self._known_s = [timestamp_s] * len(self._regions)
+        floors: Values = np.full((len(self._regions), 2), np.inf)
+        rounding: Values = np.zeros((len(self._regions), 2))
+        if meter is not None:
+            floors[places], rounding[places] = meter.noise_floors_px, meter.rounding_floors_px
+        self._floors_px = floors
+        self._motions = (_NOT_MEASURED,) * len(self._regions)
+        self._history.begin(floors, rounding)
+
+    def _open_meter(self, samples: Sequence[Picture], places: list[int]) -> tuple[MotionMeter | None, str]:
+        still = [each.region() for each in self._settings.still]
+        try:
+            meter = MotionMeter(samples[0], [self._regions[at].region() for at in places], still)
+            meter.learn_noise(samples)
+        except RegionFault as fault:
+            return None, str(fault)
+        return meter, ""
+
+    def _note(self, troubles: list[str]) -> None:
+        for region, before, now in zip(self._regions, self._troubles, troubles, strict=True):
+            if now and now != before:
+                self._tell(f"region {region.name}: {now}")
+            elif before and not now:
+                self._tell(f"region {region.name}: is measured")
+        self._troubles = troubles
+
+
+def _trouble_with(samples: Sequence[Picture], region: Region, sigma: float) -> str:
+    """Why a region cannot be measured; empty if it can."""
+    try:
+        follower = RegionFollower(samples[0], region, sigma)
+        follower.learn_noise(samples)
+    except RegionFault as fault:
+        return str(fault)
+    if not np.isfinite(follower.noise_floor_px).any():
+        return (
+            f"{region}: shows motion neither along x nor along y: choose one with texture in both directions"
+        )
+    return ""
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
