@@ -97,7 +97,7 @@ class FrameWatchdog:
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._pause_s = (notifier.watchdog_s or 0.0) / 4
-        self._frames = -1
+        self._frames = 0
         self._fed_s: float | None = None
 
     def progress(self, frames: int, now_s: float) -> bool:

@@ -86,13 +86,18 @@ class RebootMemory:
 
     def refusal(self) -> str:
         """Why the device must not be restarted now; empty if it may be."""
-        self._record = self._load()
+        recent_s = self.recent_s()
         most, uptime_s = self._settings.most_a_day, self._uptime_s()
         if uptime_s < self._settings.least_uptime_s:
             return f"it was started only {uptime_s:.0f} s ago"
-        if len(_recent(self._record, self._running_s(self._record))) >= most:
+        if len(recent_s) >= most:
             return f"it was restarted {most} times within a day of running already"
         return self.trouble
+
+    def recent_s(self) -> tuple[float, ...]:
+        """Restarts of the device within a day of running, in seconds of its running time."""
+        self._record = self._load()
+        return _recent(self._record, self._running_s(self._record))
 
     def note_reboot(self) -> str:
         """Note that the device is about to be restarted; returns why that could not be remembered, or nothing."""

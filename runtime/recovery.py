@@ -152,7 +152,8 @@ class RecoveryLadder:
             self._well_noted = True
 
     def _climb(self, now_s: float, outage_s: float, stuck: bool) -> Action:
-        if not stuck and self._in_outage["reopen"] < self._attempts["reopen"]:
+        can_reopen = not stuck and not self._in_outage["restart_argus"]
+        if can_reopen and self._in_outage["reopen"] < self._attempts["reopen"]:
             self._next_s = now_s + self._settings.reopen_after_s
             return self._take("reopen", outage_s)
         if self._in_outage["restart_argus"] < self._attempts["restart_argus"]:

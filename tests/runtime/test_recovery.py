@@ -1,0 +1,271 @@
+"""The recovery ladder: its rungs in order, each with its dwell, and restarts of the device bounded and remembered."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.configuration.device import RebootSettings, RecoverySettings
+from runtime.reboots import RebootMemory
+from runtime.recovery import RUNGS, Action, RecoveryLadder
+
+SETTINGS = RecoverySettings(
+    reopen_after_s=10, reopen_attempts=2, restart_argus_dwell_s=20, restart_argus_attempts=1, steady_s=30
+)
+
+
+@dataclass
+class Device:
+    """A device whose time is ours: it can run, and be started anew."""
+
+    path: Path
+    settings: RebootSettings = field(default_factory=lambda: RebootSettings(enabled=True))
+    uptime_s: float = 0.0
+    boot: int = 1
+
+    def memory(self, instance: str = "") -> RebootMemory:
+        return RebootMemory(
+            self.path,
+            self.settings,
+            instance=instance,
+            uptime_s=lambda: self.uptime_s,
+            boot_id=lambda: f"boot-{self.boot}",
+        )
+
+    def restart(self) -> None:
+        self.uptime_s, self.boot = 0.0, self.boot + 1
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return Device(tmp_path / "recovery.json")
+
+
+def climb(ladder: RecoveryLadder, *, until_s: float, healthy: bool = False) -> list[tuple[float, str]]:
+    """Ten looks a second at a camera that stays as it is; returns when each rung was taken."""
+    taken = []
+    for tenth in range(round(until_s * 10)):
+        action = ladder.advance(tenth / 10, healthy)
+        if action is not None:
+            taken.append((tenth / 10, action.rung))
+    return taken
+
+
+def test_the_rungs_come_in_their_order_each_after_its_dwell() -> None:
+    ladder = RecoveryLadder(SETTINGS, has_argus=True)
+    assert climb(ladder, until_s=100) == [
+        (10.0, "reopen"),
+        (20.0, "reopen"),
+        (30.0, "restart_argus"),
+        (50.0, "exit"),
+    ]
+    assert SETTINGS.longest_s == 50.0
+    assert ladder.counts == {"reopen": 2, "restart_argus": 1, "exit": 1, "reboot": 0}
+
+
+def test_without_argus_its_rung_is_left_out() -> None:
+    assert climb(RecoveryLadder(SETTINGS, has_argus=False), until_s=100) == [
+        (10.0, "reopen"),
+        (20.0, "reopen"),
+        (30.0, "exit"),
+    ]
+
+
+def test_a_camera_that_hangs_in_its_driver_is_not_opened_again() -> None:
+    ladder = RecoveryLadder(SETTINGS, has_argus=True)
+    actions = [ladder.advance(float(second), False, stuck=True) for second in range(60)]
+    assert [(n, action.rung) for n, action in enumerate(actions) if action] == [
+        (10, "restart_argus"),
+        (30, "exit"),
+    ]
+
+
+def test_a_camera_that_is_well_is_left_alone() -> None:
+    ladder = RecoveryLadder(SETTINGS, has_argus=True)
+    assert climb(ladder, until_s=100, healthy=True) == []
+    assert not ladder.in_outage
+
+
+def test_an_outage_is_over_only_when_frames_have_come_for_a_while() -> None:
+    ladder = RecoveryLadder(SETTINGS, has_argus=True)
+    assert ladder.advance(0, False) is None
+    assert str(ladder.advance(10, False)) == ("no good frames for 10 s: opening the camera anew (attempt 1)")
+    for second in range(11, 35):  # back, but not for long enough
+        assert ladder.advance(second, True) is None
+    assert ladder.in_outage
+    assert ladder.advance(35, False) is None
+    again = ladder.advance(45, False)
+    assert again is not None
+    assert (again.rung, again.attempt) == ("reopen", 2)
+    for second in range(46, 78):
+        ladder.advance(second, True)
+    assert not ladder.in_outage
+    ladder.advance(80, False)
+    afresh = ladder.advance(90, False)
+    assert afresh is not None
+    assert (afresh.rung, afresh.attempt) == ("reopen", 1)
+    assert ladder.counts["reopen"] == 3
+
+
+def test_after_the_last_rung_nothing_more_is_done() -> None:
+    ladder = RecoveryLadder(SETTINGS, has_argus=False)
+    climb(ladder, until_s=40)
+    assert [ladder.advance(1000.0 + second, False) for second in range(100)] == [None] * 100
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 40), st.booleans(), st.booleans()), max_size=80),
+    st.booleans(),
+)
+def test_rungs_never_step_down_within_an_outage_and_never_come_sooner_than_their_dwell(
+    looks: list[tuple[float, bool, bool]], has_argus: bool
+) -> None:
+    ladder = RecoveryLadder(SETTINGS, has_argus=has_argus)
+    now_s, latest, taken = 0.0, -1, []
+    for pause_s, healthy, stuck in looks:
+        now_s += pause_s
+        was_in_outage = ladder.in_outage
+        action = ladder.advance(now_s, healthy, stuck=stuck)
+        if was_in_outage and not ladder.in_outage:
+            latest = -1
+        if action is not None:
+            assert not healthy
+            assert RUNGS.index(action.rung) >= latest
+            assert has_argus or action.rung != "restart_argus"
+            latest = RUNGS.index(action.rung)
+            taken.append(now_s)
+    assert all(later - earlier >= 10.0 for earlier, later in pairwise(taken))
+    assert sum(ladder.counts.values()) == len(taken)
+
+
+def process(device: Device, *, instance: str = "", busy: str = "") -> Action:
+    """One process that never gets a frame, from its start to its end."""
+    ladder = RecoveryLadder(
+        SETTINGS.model_copy(update={"reboot": device.settings}),
+        has_argus=False,
+        memory=device.memory(instance),
+        busy=lambda: busy,
+    )
+    began_s = device.uptime_s
+    while True:
+        device.uptime_s += 1.0
+        action = ladder.advance(device.uptime_s - began_s, False)
+        if action is not None and action.rung in ("exit", "reboot"):
+            return action
+
+
+def test_the_device_is_restarted_only_after_enough_failed_starts(device: Device) -> None:
+    device.uptime_s = 5000.0
+    assert [process(device).rung for _ in range(4)] == ["exit", "exit", "exit", "reboot"]
+
+
+def test_frames_that_come_for_good_end_the_row_of_failed_starts(device: Device) -> None:
+    device.uptime_s = 5000.0
+    for _ in range(3):
+        process(device)
+    assert device.memory().failed_starts == 3
+    ladder = RecoveryLadder(SETTINGS, has_argus=False, memory=device.memory())
+    climb(ladder, until_s=40, healthy=True)
+    assert device.memory().failed_starts == 0
+    assert process(device).rung == "exit"
+
+
+def test_it_is_never_restarted_unless_somebody_wants_it(tmp_path: Path) -> None:
+    device = Device(tmp_path / "recovery.json", RebootSettings(), uptime_s=5000.0)
+    assert {process(device).rung for _ in range(20)} == {"exit"}
+
+
+def test_it_is_not_restarted_while_something_must_not_be_interrupted(device: Device) -> None:
+    device.uptime_s = 5000.0
+    for _ in range(3):
+        process(device)
+    action = process(device, busy="a clip is being written")
+    assert action.rung == "exit"
+    assert str(action).endswith("the device is not restarted: a clip is being written")
+    assert process(device).rung == "reboot"
+
+
+def test_it_is_not_restarted_soon_after_it_was_started(device: Device) -> None:
+    device.uptime_s = 100.0
+    actions = [process(device) for _ in range(5)]
+    assert {action.rung for action in actions} == {"exit"}
+    assert "started only" in actions[-1].note
+
+
+def test_it_is_not_restarted_when_that_could_not_be_remembered(device: Device) -> None:
+    device.uptime_s = 5000.0
+    for _ in range(3):
+        process(device)
+    device.path = device.path.parent / "no such directory" / "recovery.json"
+    memory = device.memory()
+    assert memory.note_reboot() != ""
+    assert str(device.path) in memory.trouble
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x17", b'{"reboots_s": "many"}', b'{"running_s": -1}'])
+def test_a_damaged_memory_counts_as_a_day_used_up(device: Device, content: bytes) -> None:
+    device.path.write_bytes(content)
+    device.uptime_s = 5000.0
+    assert {process(device).rung for _ in range(6)} == {"exit"}
+    device.uptime_s += 86_400.0
+    assert process(device).rung == "reboot"
+
+
+def test_instances_share_the_bound_and_have_rows_of_their_own(device: Device) -> None:
+    device.uptime_s = 5000.0
+    for _ in range(3):
+        process(device, instance="north")
+    assert process(device, instance="south").rung == "exit"
+    assert (device.memory("north").failed_starts, device.memory("south").failed_starts) == (3, 1)
+    for instance in ("north", "south", "south", "south"):
+        action = process(device, instance=instance)
+        if action.rung == "reboot":
+            device.restart()
+            device.uptime_s = 5000.0
+    assert len([*device.memory().recent_s()]) == 2
+    for _ in range(8):
+        assert process(device, instance="east").rung == "exit"
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    most=st.integers(1, 4),
+    after_exits=st.integers(1, 3),
+    off_s=st.lists(st.floats(0, 50_000), min_size=1, max_size=5),
+    least_uptime_s=st.floats(1, 3000),
+)
+def test_never_more_restarts_a_day_than_allowed_whatever_the_clock_says(
+    most: int,
+    after_exits: int,
+    off_s: list[float],
+    least_uptime_s: float,
+) -> None:
+    limits = RebootSettings(
+        enabled=True, most_a_day=most, after_exits=after_exits, least_uptime_s=least_uptime_s
+    )
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:  # hundreds of flushes would wear a disk
+        restarts_s = weeks_of_failures(Device(Path(memory) / "recovery.json", limits), off_s)
+    assert restarts_s
+    for moment_s in restarts_s:
+        assert sum(moment_s <= other_s < moment_s + 86_400 for other_s in restarts_s) <= most
+
+
+def weeks_of_failures(device: Device, off_s: list[float]) -> list[float]:
+    """When the device is restarted, in true time, while the camera never gives a frame."""
+    true_s, restarts_s = 0.0, []
+    for round_number in range(100):
+        before_s = device.uptime_s
+        action = process(device)
+        device.uptime_s += 600.0  # time that nobody noted, e.g. because the process was killed
+        true_s += device.uptime_s - before_s
+        if action.rung == "reboot":
+            restarts_s.append(true_s)
+            device.restart()
+            true_s += off_s[round_number % len(off_s)]
+    return restarts_s
