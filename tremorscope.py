@@ -87,6 +87,7 @@ def main() -> None:
 _EXTRA_OF_MODULE = {
     "torch": "train", "safetensors": "train", "PIL": "train", "skimage": "train",
     "onnx": "export", "onnxscript": "export", "pycuda": "jetson",
+    "aiohttp": "service", "paho": "service", "prometheus_client": "service",
 }  # fmt: skip
 
 

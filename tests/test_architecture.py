@@ -21,13 +21,13 @@ ALLOWED = {
 }
 
 RUNTIME_DEPENDENCIES = {
-    "av", "click", "matplotlib", "numpy", "onnxruntime", "pydantic", "pyuff", "scipy", "tqdm", "yaml",
+    "aiohttp", "av", "click", "matplotlib", "numpy", "onnxruntime", "prometheus_client", "pydantic", "pyuff", "scipy", "tqdm", "yaml",
     "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
 }  # fmt: skip
 """Third-party packages that the runtime may import at all; the second line only where they are at hand."""
 
 DOORS = {
-    "av": {"runtime/cameras/clip.py", "runtime/outputs/video.py"},
+    "av": {"runtime/cameras/clip.py", "runtime/outputs/jpeg.py", "runtime/outputs/video.py"},
     "onnxruntime": {"runtime/engines/onnx_runtime.py"},
 }
 """Where the runtime may import a library; one not named here has one door wherever that is."""

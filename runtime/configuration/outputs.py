@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
-from typing_extensions import Self
 
 from runtime.configuration.section import Section
 from runtime.views import View
@@ -78,7 +77,7 @@ class HttpSettings(Section):
     """Most connections open at a time; the longest idle one makes room for a new one."""
 
     @model_validator(mode="after")
-    def _certificate_has_key(self) -> Self:
+    def _certificate_has_key(self) -> HttpSettings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together: give both, or neither")
         return self
@@ -103,7 +102,7 @@ class MqttTlsSettings(Section):
     """PEM file with its key."""
 
     @model_validator(mode="after")
-    def _certificate_has_key(self) -> Self:
+    def _certificate_has_key(self) -> MqttTlsSettings:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together: give both, or neither")
         return self
