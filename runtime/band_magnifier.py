@@ -49,7 +49,8 @@ class BandMagnifier:
             OptionFault: there is no such filter at this rate.
         """
         self._engine = engine
-        self._amplification = amplification
+        self.amplification = amplification
+        """Magnified over true displacement once faded in, from the next step on; a large change shows as a jump."""
         self._max_displacement_px = UNLIMITED_PX if max_displacement_px is None else max_displacement_px
         self._meter = RateMeter(rate_hz)
         self._design = design
@@ -157,7 +158,7 @@ class BandMagnifier:
         return self._engine.step(
             frame,
             self._previous,
-            amplification=1 + (self._amplification - 1) * self._level(),
+            amplification=1 + (self.amplification - 1) * self._level(),
             max_displacement_px=self._max_displacement_px,
             coefficients=self._filter.coefficients(self._elapsed, intervals),
             magnified=magnified,

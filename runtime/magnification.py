@@ -79,8 +79,8 @@ def open_magnifier(
         )
         assert wanted.mode != "band"
         return Magnifier(pairwise, mode=wanted.mode, amplification=wanted.amplification)
-    filter_design = _design(wanted)
-    filter_design(rate_hz)  # a band that cannot be is told before a network is loaded
+    wanted_design = filter_design(wanted)
+    wanted_design(rate_hz)  # a band that cannot be is told before a network is loaded
     engine = OnnxRuntimeBandEngine(
         bundle.graph_path("band"),
         bundle.representation,
@@ -99,14 +99,15 @@ def open_magnifier(
     )
     return BandMagnifier(
         engine,
-        filter_design,
+        wanted_design,
         amplification=wanted.amplification,
         rate_hz=rate_hz,
         max_displacement_px=wanted.max_displacement_px,
     )
 
 
-def _design(wanted: Magnification) -> Design:
+def filter_design(wanted: Magnification) -> Design:
+    """What designs the filter of a magnification, whatever its mode, for the rate that is measured."""
     if wanted.band is not None:
         return partial(design, wanted.band)
     if wanted.mode == "dynamic":

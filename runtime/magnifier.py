@@ -37,6 +37,9 @@ class FrameMagnifier(Protocol):
     def settling_left_s(self) -> float:
         """Seconds until its filter has settled."""
 
+    amplification: float
+    """Magnified over true displacement, from the next step on."""
+
 
 def check_amplification(amplification: float, allowed: AmplificationRange) -> float:
     """Return ``amplification`` (magnified over true displacement) if the bundle's weights can give it.
@@ -69,7 +72,8 @@ class Magnifier:
     ) -> None:
         self._engine = engine
         self._mode = mode
-        self._amplification = amplification
+        self.amplification = amplification
+        """Magnified over true displacement, from the next step on; a large change shows as a jump."""
         self._reference: NDArray[np.uint8] | None = None
         self._kept = FrameRing(
             1, width_px=engine.width_px, height_px=engine.height_px, allocate=allocate
@@ -98,7 +102,7 @@ class Magnifier:
         if self._reference is None:
             np.copyto(self._kept, frame)
             self._reference = self._kept
-        self._engine.step(frame, self._reference, self._amplification, magnified)
+        self._engine.step(frame, self._reference, self.amplification, magnified)
         if self._mode == "dynamic":
             self._reference = frame
 
