@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 PAGE_BYTES = mmap.PAGESIZE
 CHANNELS = 3
+"""Bytes a pixel, where nothing else is said: red, green, blue."""
 
 Allocator = Callable[[int], NDArray[np.uint8]]
 """Takes a number of bytes and returns that much writable memory, u8[nbytes], page-aligned and zeroed."""
@@ -40,16 +41,34 @@ class FrameRing:
     """
 
     def __init__(
-        self, slots: int, *, width_px: int, height_px: int, allocate: Allocator = allocate_host
+        self,
+        slots: int,
+        *,
+        width_px: int,
+        height_px: int,
+        channels: int = CHANNELS,
+        allocate: Allocator = allocate_host,
     ) -> None:
-        if slots < 1 or width_px < 1 or height_px < 1:
-            raise ValueError(f"a ring of {slots} frames of {width_px}x{height_px} cannot be")
-        frame_bytes = height_px * width_px * CHANNELS
+        """Make the memory, ``slots`` times a frame's bytes rounded up to whole pages.
+
+        Args:
+            slots: how many frames.
+            width_px: width of every frame in pixels.
+            height_px: height of every frame in pixels.
+            channels: bytes a pixel: 3, or 4 where the camera and the graph have a fourth that says nothing.
+            allocate: makes the memory; a runtime's own where its engines read or write the frames.
+
+        Raises:
+            MemoryError: there is no room for it.
+        """
+        if slots < 1 or width_px < 1 or height_px < 1 or channels < 1:
+            raise ValueError(f"a ring of {slots} frames of {width_px}x{height_px}x{channels} cannot be")
+        frame_bytes = height_px * width_px * channels
         # Each slot starts on a page of its own, as memory that a device maps must.
         self._stride_bytes = -(-frame_bytes // PAGE_BYTES) * PAGE_BYTES
         memory = allocate(slots * self._stride_bytes)
         self._frames = tuple(
-            memory[start : start + frame_bytes].reshape(height_px, width_px, CHANNELS)
+            memory[start : start + frame_bytes].reshape(height_px, width_px, channels)
             for start in range(0, slots * self._stride_bytes, self._stride_bytes)
         )
 
@@ -64,5 +83,5 @@ class FrameRing:
         return self.slots * self._stride_bytes
 
     def frame(self, number: int) -> NDArray[np.uint8]:
-        """The slot of frame ``number``: u8[H, W, 3], contiguous, a view that lives as long as the ring."""
+        """The slot of frame ``number``: u8[H, W, C], contiguous, a view that lives as long as the ring."""
         return self._frames[number % len(self._frames)]

@@ -39,7 +39,7 @@ class Lease:
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """The frame, u8[H, W, 3], contiguous, page-aligned; writable until it is sealed.
+        """The frame, u8[H, W, C], contiguous, page-aligned; writable until it is sealed.
 
         Raises:
             LeaseError: the lease has been released.
@@ -122,22 +122,28 @@ class LeasingRing:
     """
 
     def __init__(
-        self, slots: int, *, width_px: int, height_px: int, allocate: Allocator = allocate_host
+        self,
+        slots: int,
+        *,
+        width_px: int,
+        height_px: int,
+        channels: int = CHANNELS,
+        allocate: Allocator = allocate_host,
     ) -> None:
-        """Make the memory, ``slots`` times a frame's bytes rounded up to whole pages.
+        """Make the memory, ``slots`` times a frame's bytes rounded up to whole pages; see `FrameRing`.
 
         Raises:
             MemoryError: there is no room for it.
         """
-        if slots < 1 or width_px < 1 or height_px < 1:
-            raise ValueError(f"a ring of {slots} frames of {width_px}x{height_px} cannot be")
-        self.width_px, self.height_px, self.slots = width_px, height_px, slots
-        frame_bytes = height_px * width_px * CHANNELS
+        if slots < 1 or width_px < 1 or height_px < 1 or channels < 1:
+            raise ValueError(f"a ring of {slots} frames of {width_px}x{height_px}x{channels} cannot be")
+        self.width_px, self.height_px, self.channels, self.slots = width_px, height_px, channels, slots
+        frame_bytes = height_px * width_px * channels
         self.stride_bytes = -(-frame_bytes // PAGE_BYTES) * PAGE_BYTES
         self.memory = allocate(slots * self.stride_bytes)
         """All slots, u8[slots * stride_bytes]: what a device maps once."""
         self._writable = tuple(
-            self.memory[start : start + frame_bytes].reshape(height_px, width_px, CHANNELS)
+            self.memory[start : start + frame_bytes].reshape(height_px, width_px, channels)
             for start in range(0, slots * self.stride_bytes, self.stride_bytes)
         )
         self._readable = tuple(_read_only(frame) for frame in self._writable)
@@ -161,9 +167,12 @@ class LeasingRing:
         """A free slot to write a frame into, or None where all are held; never waits.
 
         Raises:
-            LeaseError: a lease was lost without being released, so that its slot can never come back.
+            LeaseError: a lease was lost without being released, so that its slot can never come back; or the ring
+                is closed.
         """
         self._refuse_leaks()
+        if not self._writable:
+            raise LeaseError(f"{holder} wants a frame of a ring that is closed")
         with self._lock:
             if not self._free:
                 return None
@@ -173,7 +182,7 @@ class LeasingRing:
         return Lease(self, slot, holder, None)
 
     def close(self) -> None:
-        """Check that every frame was released.
+        """Check that every frame was released, and let go of the memory, which a device can unmap then.
 
         Raises:
             LeaseError: a frame is held still, or a lease was lost; the message names the holders.
@@ -181,6 +190,8 @@ class LeasingRing:
         self._refuse_leaks()
         if holders := self.holders:
             raise LeaseError(f"frames are held still by {', '.join(sorted(set(holders)))}")
+        self._writable = self._readable = ()
+        self.memory = self.memory[:0].copy()
 
     def _refuse_leaks(self) -> None:
         if self._leaks:
