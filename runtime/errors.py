@@ -20,6 +20,10 @@ class CameraFault(Fault):
     """A camera cannot be opened, or gives no more frames until it is opened again."""
 
 
+class FrozenCameraFault(CameraFault):
+    """A camera gave no frame for too long; it is to be opened again."""
+
+
 class CorruptFrameFault(CameraFault):
     """One frame came damaged, e.g. short; the camera can be read on. ``sequence`` is its number, where known."""
 

@@ -26,7 +26,8 @@ class Continuity:
 
     Within a segment, times are the sensor's own plus a constant. Where the sensor's time goes back or leaps by
     more than ``jump_s``, and after a reopening whose clock began anew, a new segment begins: the gap is then as
-    long as the host's clock says, and at least one period.
+    long as the host's clock says, and at least one period. Where the source itself begins a new segment, so does
+    this, and time goes on.
 
     A step dt of the sensor's time, ``gap`` numbers further, follows if dt > 0 and dt is at most ``jump_s`` longer
     than ``gap`` periods, or is within ``jump_s`` of the time that passed on the host's clock, as it is after a
@@ -76,7 +77,8 @@ class Continuity:
             time_s = self._by_host(now_s, periods)
         elif not trouble:
             self._learn_period(step_s / periods)
-        return self._place(info, now_s, time_s, gap=gap, trouble=trouble, breaks=bool(trouble))
+        breaks = bool(trouble) or info.segment != before.segment
+        return self._place(info, now_s, time_s, gap=gap, trouble=trouble, breaks=breaks)
 
     def skip(self, sequence: int) -> int:
         """Count a frame of which only the number is known; returns how many were dropped before it."""
@@ -88,7 +90,7 @@ class Continuity:
             return 0  # a number that cannot be: the next whole frame tells
         # The time stays that of the last whole frame, with which the next is compared.
         self._skipped += gap
-        self._source = FrameInfo(sequence, before.timestamp_s)
+        self._source = FrameInfo(sequence, before.timestamp_s, before.segment)
         self._placed = FrameInfo(self._placed.sequence + gap, self._placed.timestamp_s, self._placed.segment)
         return gap - 1
 

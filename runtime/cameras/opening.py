@@ -12,7 +12,6 @@ from runtime.cameras.settings import (
     V4l2Settings,
 )
 from runtime.copies import CopyAccount
-from runtime.errors import CameraFault
 
 
 def open_camera(settings: CameraSettings, *, account: CopyAccount | None = None) -> Camera:
@@ -31,9 +30,17 @@ def open_camera(settings: CameraSettings, *, account: CopyAccount | None = None)
         return _open_synthetic(settings)
     if isinstance(settings, ClipSettings):
         return _open_clip(settings, account)
-    raise CameraFault(
-        f"a camera of kind {settings.kind} cannot be opened yet", remedy="use clip or synthetic"
-    )
+    if isinstance(settings, V4l2Settings):
+        from runtime.cameras.v4l2 import open_v4l2
+
+        return open_v4l2(settings, account=account)
+    if isinstance(settings, RtspSettings):
+        from runtime.cameras.rtsp import open_rtsp
+
+        return open_rtsp(settings, account=account)
+    from runtime.cameras.csi import open_csi_copying
+
+    return open_csi_copying(settings, account=account)
 
 
 def ends_in_good_order(settings: CameraSettings) -> bool:

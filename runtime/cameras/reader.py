@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.cameras import Camera, FrameInfo
 from runtime.cameras.faults import FaultKind
-from runtime.errors import CorruptFrameFault, Fault
+from runtime.errors import CorruptFrameFault, Fault, FrozenCameraFault
 from runtime.leases import Lease
 
 Stage = Literal["opening", "reading", "closing", "done"]
@@ -30,6 +30,8 @@ class Trouble:
     """True where only one frame was damaged."""
     sequence: int | None = None
     """Its number, where known."""
+    kind: FaultKind | None = None
+    """What kind of fault it is, where that is known better than missing or lost."""
 
 
 class Desk(Protocol):
@@ -120,7 +122,7 @@ class Reader:
         info = _guarded(lambda: camera.read_into(pixels))
         if isinstance(info, Trouble):
             if not info.corrupt:
-                self._fail(None, info.what)
+                self._fail(info.kind, info.what)
             elif not self._desk.rejected(self, info.what, None, info.sequence):
                 self.stage = "closing"
         elif info is None:
@@ -200,6 +202,8 @@ def _guarded(call: Callable[[], T]) -> T | Trouble:
         return call()
     except CorruptFrameFault as fault:
         return Trouble(str(fault), corrupt=True, sequence=fault.sequence)
+    except FrozenCameraFault as fault:
+        return Trouble(str(fault), kind="frozen")
     except Fault as fault:
         return Trouble(str(fault))
     except Exception as error:

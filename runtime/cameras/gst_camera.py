@@ -1,0 +1,246 @@
+"""A camera behind a GStreamer pipeline: frames come in any raw format and are written once, into the ring."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.cameras import FrameInfo
+from runtime.cameras.exposure import ExposureHold
+from runtime.cameras.gst_faults import fault
+from runtime.cameras.gst_memory import RgbConverter, pointer_to
+from runtime.cameras.gst_pipeline import Arrival, GStreamerPipeline, PipelinePlan
+from runtime.cameras.gstreamer import load_gstreamer
+from runtime.copies import CopyAccount
+from runtime.errors import CorruptFrameFault, FrozenCameraFault
+
+START_TIMEOUT_S = 4.0
+FIRST_FRAME_TIMEOUT_S = 3.0
+STOP_TIMEOUT_S = 2.5
+_FALLBACK_RATE_HZ = 25.0
+_COPY_PLACE = "camera: picture into the ring"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a camera is asked for; None leaves it to the camera."""
+
+    size_px: tuple[int, int] | None = None
+    """Width and height as they leave the pipeline, turned."""
+    rate_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """What was asked of a camera, and what it gave."""
+
+    camera: str
+    wanted: Wanted
+    width_px: int
+    height_px: int
+    rate_hz: float
+    format: str
+    """Of the pictures as they leave GStreamer, e.g. ``YUY2``."""
+    memory: Literal["copy", "nvmm"]
+    """copy: written once into the ring by the CPU. nvmm: read by the GPU where the camera wrote them."""
+    why: str
+    """Why not nvmm; empty where that is not to be expected."""
+    decoder: str
+    """What decodes a compressed stream; empty for one that is not compressed."""
+    pipeline: str
+    """Without anything secret."""
+
+
+@dataclass
+class _Format:
+    """The present format of the frames that come."""
+
+    caps: Any
+    width_px: int
+    height_px: int
+    rate_hz: float
+    name: str
+    converter: RgbConverter | None = field(default=None)
+
+
+class GStreamerCamera:
+    """Any camera that GStreamer reads into ordinary memory.
+
+    The CPU passes once over each picture that is given out: from GStreamer's buffer, of whatever raw format, into
+    the ring as RGB. Frames that are pushed out meanwhile cost nothing.
+    """
+
+    def __init__(
+        self,
+        plan: PipelinePlan,
+        wanted: Wanted,
+        *,
+        account: CopyAccount | None = None,
+        hold: Callable[[GStreamerPipeline], ExposureHold] | None = None,
+        silence_s: float | None = None,
+        first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
+        knows_capture: bool = True,
+        why: str = "",
+    ) -> None:
+        """Start the pipeline and wait for its first frame.
+
+        Args:
+            plan: the pipeline.
+            wanted: what it was made to ask for.
+            account: is told of what the CPU copies.
+            hold: makes what holds exposure and gain, once the pipeline is built.
+            silence_s: so long without a frame the camera is frozen; None takes 13 periods, at least 0.45 s, a little
+                less than the supervisor waits before it gives its thread up.
+            first_frame_timeout_s: most time from the start to the first frame.
+            knows_capture: whether times in the pipeline are those of the capture, not of the arrival here.
+            why: why frames do not stay in NVIDIA's memory, if that could be expected.
+
+        Raises:
+            CameraFault: it cannot be opened, or gives no frame in time.
+        """
+        self._plan, self._wanted, self._account, self._why = plan, wanted, account, why
+        self._silence_s, self._knows_capture = silence_s, knows_capture
+        self._pipeline = GStreamerPipeline(plan)
+        with ExitStack() as undo:
+            undo.callback(self._pipeline.stop, STOP_TIMEOUT_S)
+            self._hold = hold(self._pipeline) if hold else None
+            self._pipeline.start(START_TIMEOUT_S)
+            first = self._pipeline.take(first_frame_timeout_s)
+            if first is None:
+                raise fault(
+                    "ended", plan.advice, f"no frame within {first_frame_timeout_s:.3g} s of its start"
+                )
+            self._format = self._format_of(first)
+            undo.pop_all()
+        self._first: Arrival | None = first
+
+    @property
+    def width_px(self) -> int:
+        """Width of every frame in pixels."""
+        return self._format.width_px
+
+    @property
+    def height_px(self) -> int:
+        """Height of every frame in pixels."""
+        return self._format.height_px
+
+    @property
+    def nominal_rate_hz(self) -> float:
+        """Frames a second as the source states them."""
+        return self._format.rate_hz
+
+    @property
+    def pushed_out(self) -> int:
+        """Frames that were asked for too late, so that newer ones pushed them out; their numbers are skipped."""
+        return self._pipeline.pushed_out
+
+    def report(self) -> CameraReport:
+        """What was asked of the camera, and what it gives."""
+        got = self._format
+        return CameraReport(
+            camera=self._plan.advice.camera,
+            wanted=self._wanted,
+            width_px=got.width_px,
+            height_px=got.height_px,
+            rate_hz=got.rate_hz,
+            format=got.name,
+            memory="copy",
+            why=self._why,
+            decoder=self._pipeline.decoder(),
+            pipeline=self._plan.text,
+        )
+
+    def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
+        """Write the next frame into ``pixels``, u8[H, W, 3] RGB, contiguous, and return its data.
+
+        Raises:
+            CorruptFrameFault: the frame is shorter than a picture; read on.
+            FrozenCameraFault: no frame came in time.
+            CameraFault: the camera failed or ended.
+        """
+        arrival = self._next()
+        if not self._same_format(arrival):
+            return FrameInfo(
+                arrival.number, arrival.time_s
+            )  # of another size: the caller sees that, and drops it
+        converter = self._format.converter
+        assert converter is not None
+        try:
+            converter.convert(arrival.sample.get_buffer(), pixels)
+        except CorruptFrameFault as short:
+            raise CorruptFrameFault(
+                f"{self._plan.advice.camera}: {short.what}", remedy=short.remedy, sequence=arrival.number
+            ) from None
+        if self._account is not None:
+            self._account.add(_COPY_PLACE, pixels.nbytes)
+        segment = 0
+        if self._hold is not None:
+            segment = self._hold.look(pixels, time.monotonic())
+        return FrameInfo(arrival.number, arrival.time_s, segment, captured_s=self._captured_s(arrival))
+
+    def close(self) -> None:
+        """Stop the pipeline; closing twice is harmless.
+
+        Raises:
+            CameraFault: the driver did not return in time; its thread is left behind.
+        """
+        stopped = self._pipeline.stop(STOP_TIMEOUT_S)
+        if self._format.converter is not None:
+            self._format.converter.close()
+            self._format.converter = None
+        if not stopped:
+            raise fault("broken", self._plan.advice, f"it did not stop within {STOP_TIMEOUT_S:.3g} s")
+
+    def _next(self) -> Arrival:
+        """The next frame that is to be given out: those come and go while the camera adapts to the light."""
+        while True:
+            arrival, self._first = self._first, None
+            arrival = arrival or self._pipeline.take(self._limit_s)
+            if arrival is None:
+                raise FrozenCameraFault(
+                    f"{self._plan.advice.camera}: no frame within {self._limit_s:.3g} s",
+                    remedy="check the camera's cable and its power",
+                )
+            if self._hold is None or self._hold.is_settled(time.monotonic()):
+                return arrival
+
+    @property
+    def _limit_s(self) -> float:
+        return self._silence_s or max(13 / self._format.rate_hz, 0.45)
+
+    def _captured_s(self, arrival: Arrival) -> float | None:
+        return self._pipeline.host_time_s(arrival) if self._knows_capture else None
+
+    def _same_format(self, arrival: Arrival) -> bool:
+        """Follow a change of format; returns False where the size is another one now."""
+        caps = arrival.sample.get_caps()
+        if pointer_to(caps) == pointer_to(self._format.caps):
+            return True
+        size = self._format.width_px, self._format.height_px
+        old, self._format = self._format, self._format_of(arrival)
+        if old.converter is not None:
+            old.converter.close()
+        return size == (self._format.width_px, self._format.height_px)
+
+    def _format_of(self, arrival: Arrival) -> _Format:
+        caps = arrival.sample.get_caps()
+        structure = caps.get_structure(0)
+        width_px, height_px = structure.get_value("width"), structure.get_value("height")
+        stated, numerator, denominator = structure.get_fraction("framerate")
+        rate_hz = numerator / denominator if stated and numerator and denominator else 0.0
+        rgb = load_gstreamer().Caps.from_string(
+            f"video/x-raw,format=RGB,width={width_px},height={height_px}"
+            + (f",framerate={numerator}/{denominator}" if stated else "")
+            + f",interlace-mode={structure.get_value('interlace-mode') or 'progressive'}"
+        )
+        converter = RgbConverter(caps, rgb, width_px, height_px)
+        rate_hz = self._wanted.rate_hz or rate_hz if rate_hz == 0 else rate_hz
+        return _Format(
+            caps, width_px, height_px, rate_hz or _FALLBACK_RATE_HZ, structure.get_value("format"), converter
+        )

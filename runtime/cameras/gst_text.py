@@ -1,0 +1,45 @@
+"""Words of gst-launch's language that several kinds of camera share."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from runtime.cameras.settings import Flip
+
+SINK_TEXT = (
+    "appsink name=sink caps=video/x-raw sync=false qos=false enable-last-sample=false max-buffers=1 "
+    "wait-on-eos=false"
+)
+"""Where frames in ordinary memory come out: each is given on at once, and nothing waits for a clock."""
+
+NVMM_SINK_TEXT = SINK_TEXT.replace("caps=video/x-raw", 'caps="video/x-raw(memory:NVMM)"')
+"""Where frames in NVIDIA's memory come out."""
+
+FLIPS: dict[Flip, str] = {
+    "none": "none",
+    "rotate-90": "clockwise",
+    "rotate-180": "rotate-180",
+    "rotate-270": "counterclockwise",
+    "mirror": "horizontal-flip",
+    "upside-down": "vertical-flip",
+}
+"""Methods of videoflip."""
+
+NV_FLIPS: dict[Flip, int] = {
+    "none": 0,
+    "rotate-270": 1,
+    "rotate-180": 2,
+    "rotate-90": 3,
+    "mirror": 4,
+    "upside-down": 6,
+}
+"""Methods of nvvidconv, which counts quarters the other way round."""
+
+
+def rate_text(rate_hz: float) -> str:
+    """A rate as GStreamer writes it; 29.97 is 30000/1001."""
+    broadcast = Fraction(round(rate_hz * 1.001) * 1000, 1001)
+    rate = Fraction(rate_hz).limit_denominator(1000)
+    if rate.denominator != 1 and abs(broadcast - Fraction(rate_hz)) < Fraction(1, 200):
+        rate = broadcast
+    return f"{rate.numerator}/{rate.denominator}"

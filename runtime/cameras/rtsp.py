@@ -1,0 +1,76 @@
+"""A camera on the network that speaks RTSP, through rtspsrc and whatever decoder this machine has."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from runtime.cameras.credentials import read_credential
+from runtime.cameras.gst_camera import GStreamerCamera, Wanted
+from runtime.cameras.gst_faults import Advice, Cause
+from runtime.cameras.gst_pipeline import PipelinePlan
+from runtime.cameras.gst_text import FLIPS, NV_FLIPS, SINK_TEXT
+from runtime.cameras.gstreamer import has_element
+from runtime.cameras.settings import RtspSettings
+from runtime.copies import CopyAccount
+
+FIRST_FRAME_TIMEOUT_S = 15.0
+"""Cameras that save bandwidth send a whole picture only every ten seconds or so; nothing can be seen before it."""
+_PROTOCOLS = {"tcp": "tcp", "udp": "udp", "auto": "udp+tcp"}
+_REMEDIES: MappingProxyType[Cause, str] = MappingProxyType(
+    {
+        "absent": "check the address, the network and whether the camera is on: "
+        "`gst-discoverer-1.0` followed by the address tells more",
+        "unauthorised": "check `user`, and the password that `credential` names",
+        "undecodable": "set the camera to H.264, H.265 or MJPEG, and install the decoder: "
+        "sudo apt install gstreamer1.0-libav gstreamer1.0-plugins-good gstreamer1.0-plugins-bad",
+        "ended": "check the camera and the network",
+        "broken": "check the camera and the network",
+    }
+)
+
+
+def open_rtsp(settings: RtspSettings, *, account: CopyAccount | None = None) -> GStreamerCamera:
+    """Connect to a camera and wait for its first picture.
+
+    Raises:
+        CameraFault: it cannot be reached, refuses, or sends nothing that can be decoded.
+        OptionFault: the password cannot be found.
+    """
+    return GStreamerCamera(
+        plan(settings, jetson=has_element("nvvidconv")),
+        Wanted(settings.size_px, settings.rate_hz),
+        account=account,
+        silence_s=settings.silence_s,
+        first_frame_timeout_s=FIRST_FRAME_TIMEOUT_S,
+        knows_capture=False,
+    )
+
+
+def plan(settings: RtspSettings, *, jetson: bool) -> PipelinePlan:
+    """The pipeline; on a Jetson its decoder leaves pictures in its own memory, from where nvvidconv fetches them."""
+    silence_us = round(settings.silence_s * 1e6)
+    parts = [
+        f"rtspsrc name=source protocols={_PROTOCOLS[settings.transport]} latency={settings.latency_ms} "
+        f"drop-on-latency=true tcp-timeout={silence_us} timeout={silence_us}",
+        "application/x-rtp,media=video",
+        "decodebin",
+    ]
+    elements = ["rtspsrc", "decodebin", "appsink"]
+    if jetson:
+        parts += [f"nvvidconv flip-method={NV_FLIPS[settings.flip]}", "video/x-raw,format=RGBA"]
+        elements.append("nvvidconv")
+    elif settings.flip != "none":
+        parts.append(f"videoflip method={FLIPS[settings.flip]}")
+        elements.append("videoflip")
+    properties: list[tuple[str, object]] = [("location", settings.url)]
+    if settings.user is not None:
+        properties.append(("user-id", settings.user))
+    if settings.credential is not None:
+        properties.append(("user-pw", read_credential(settings.credential)))
+    return PipelinePlan(
+        text=" ! ".join([*parts, SINK_TEXT]),
+        elements=tuple(elements),
+        advice=Advice(f"camera {settings.url}", _REMEDIES),
+        properties=tuple(properties),
+        numbers_frames=False,
+    )

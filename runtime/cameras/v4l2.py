@@ -1,0 +1,91 @@
+"""A USB camera, or any other video device of Linux, through v4l2src."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from runtime.cameras.exposure import ExposureControl, ExposureHold
+from runtime.cameras.gst_camera import GStreamerCamera, Wanted
+from runtime.cameras.gst_faults import Advice, Cause
+from runtime.cameras.gst_pipeline import PipelinePlan, offers_any
+from runtime.cameras.gst_text import FLIPS, SINK_TEXT, rate_text
+from runtime.cameras.settings import ExposureSettings, V4l2Settings
+from runtime.cameras.v4l2_controls import V4l2Controls
+from runtime.copies import CopyAccount
+
+_REMEDIES: MappingProxyType[Cause, str] = MappingProxyType(
+    {
+        "absent": "plug it in; `v4l2-ctl --list-devices` lists what is there",
+        "busy": "stop the program that uses it; `fuser -v` followed by the device names it",
+        "forbidden": "let the user into group video: sudo usermod -aG video USER, and log in again",
+        "not negotiable": "choose a size and rate that it offers, e.g. as `v4l2-ctl --list-formats-ext` lists",
+    }
+)
+
+
+def open_v4l2(
+    settings: V4l2Settings,
+    *,
+    account: CopyAccount | None = None,
+    controls: Callable[[V4l2Settings], ExposureControl] | None = None,
+) -> GStreamerCamera:
+    """Open a video device.
+
+    Args:
+        settings: which, and how.
+        account: is told of what the CPU copies.
+        controls: makes what sets exposure and gain; None takes the device's own controls.
+
+    Raises:
+        CameraFault: it cannot be opened, or does not offer what is asked for.
+    """
+    make_controls = controls or _controls
+    return GStreamerCamera(
+        plan(settings),
+        Wanted(settings.size_px, settings.rate_hz),
+        account=account,
+        hold=lambda _: ExposureHold(settings.exposure, make_controls(settings)),
+    )
+
+
+def plan(settings: V4l2Settings) -> PipelinePlan:
+    """The pipeline; with format auto the device is asked what it offers.
+
+    Raises:
+        CameraFault: GStreamer is not there, or the device cannot be opened.
+    """
+    compressed = settings.format == "mjpeg"
+    if settings.format == "auto":
+        raw = _plan(settings, compressed=False)
+        compressed = not offers_any(raw, _caps(settings, compressed=False)) and offers_any(
+            raw, _caps(settings, compressed=True)
+        )
+    return _plan(settings, compressed=compressed)
+
+
+def _plan(settings: V4l2Settings, *, compressed: bool) -> PipelinePlan:
+    parts = ["v4l2src name=source", _caps(settings, compressed=compressed)]
+    elements = ["v4l2src", "appsink"]
+    if compressed:
+        parts.append("jpegdec")
+        elements.append("jpegdec")
+    if settings.flip != "none":
+        parts.append(f"videoflip method={FLIPS[settings.flip]}")
+        elements.append("videoflip")
+    return PipelinePlan(
+        text=" ! ".join([*parts, SINK_TEXT]),
+        elements=tuple(elements),
+        advice=Advice(f"camera {settings.device}", _REMEDIES),
+        properties=(("device", str(settings.device)),),
+    )
+
+
+def _caps(settings: V4l2Settings, *, compressed: bool) -> str:
+    kind = "image/jpeg" if compressed else "video/x-raw"
+    return f"{kind},width={settings.width_px},height={settings.height_px},framerate={rate_text(settings.rate_hz)}"
+
+
+def _controls(settings: V4l2Settings) -> ExposureControl:
+    exposure: ExposureSettings = settings.exposure
+    return V4l2Controls(settings.device, exposure)
