@@ -29,6 +29,7 @@ COMMANDS = {
     "calibrate": _Entry(
         "calibration.commands", "calibrate", "Gather frames for INT8 scales, and compute the scales."
     ),
+    "doctor": _Entry("runtime.bench_commands", "doctor", "Say what this device lacks, and what mends it."),
     "cost": _Entry("export.commands", "cost", "Compare networks: operations, parameters, time, memory."),
 }
 

@@ -1,0 +1,104 @@
+"""The cameras that the kernel knows, and NVIDIA's Argus, which stands between CSI cameras and everybody."""
+
+from __future__ import annotations
+
+from runtime.doctor.board import is_jetson
+from runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
+from runtime.doctor.machine import Machine
+from runtime.doctor.needs import Needs
+
+_SOCKET = "/tmp/argus_socket"
+_CSI_DRIVER = "vi-output"
+"""Beginning of the names that Jetson's capture driver gives its devices."""
+
+
+def _names(machine: Machine) -> dict[str, str]:
+    """Video devices and the names of their cameras."""
+    found = {}
+    for path in machine.glob("/sys/class/video4linux/video*"):
+        if (machine.number(f"{path}/index") or 0) == 0:  # further ones of a USB camera carry no pictures
+            found["/dev/" + path.rpartition("/")[2]] = machine.text(f"{path}/name")
+    return found
+
+
+def cameras(machine: Machine, needs: Needs) -> list[Finding]:
+    """The cameras, one finding each, or what is missing."""
+    found = _names(machine)
+    findings = [ok(f"camera {device}", name or "without a name") for device, name in found.items()]
+    if needs.wants("csi") or (needs.camera is None and is_jetson(machine)):
+        return findings + _csi(needs, list(found.values()))
+    if needs.wants("v4l2"):
+        return findings + _v4l2(machine, needs)
+    if not findings:
+        return [
+            not_needed("camera", "none here", "clips, cameras on the network and the drawn structure will do")
+        ]
+    return findings
+
+
+def _csi(needs: Needs, names: list[str]) -> list[Finding]:
+    on_csi = [name for name in names if name.startswith(_CSI_DRIVER)]
+    if len(on_csi) > needs.sensor_id:
+        return []
+    if names and needs.camera is None:
+        return []
+    what = f"the kernel knows {len(on_csi)} CSI cameras" if on_csi else "the kernel knows no CSI camera"
+    if needs.sensor_id:
+        what += f", and sensor_id is {needs.sensor_id}"
+    return [
+        missing(
+            "camera",
+            what,
+            "check the cable on both ends with the device switched off, and choose the sensor's overlay",
+            "sudo /opt/nvidia/jetson-io/jetson-io.py",
+            needed=needs.wants("csi"),
+        )
+    ]
+
+
+def _v4l2(machine: Machine, needs: Needs) -> list[Finding]:
+    device = needs.device
+    if device is None or machine.exists(device):
+        return []
+    there = machine.glob("/dev/v4l/by-id/*-index0") or machine.glob("/dev/video*")
+    return [
+        missing(
+            f"camera {device}",
+            "not there",
+            f"there are {', '.join(there)}" if there else "no video device is there: plug the camera in",
+            "ls /dev/v4l/by-id /dev/video*",
+            needed=True,
+        )
+    ]
+
+
+def argus(machine: Machine, needs: Needs) -> Finding:
+    """The daemon behind CSI cameras, and the socket by which it is asked."""
+    name = "nvargus-daemon"
+    if not is_jetson(machine) or not needs.may_want("csi"):
+        return not_needed(name, "no CSI camera is used")
+    answer = machine.run(("systemctl", "is-active", name))
+    state = answer.output.splitlines()[-1] if answer and answer.output else "unknown"
+    needed = needs.wants("csi") or needs.camera is None
+    if state == "active":
+        if machine.exists(_SOCKET):
+            return ok(name, "active")
+        return wrong(
+            name,
+            f"active, but {_SOCKET} is not there",
+            "no CSI camera can be opened",
+            f"sudo systemctl restart {name}",
+            needed=needed,
+        )
+    if state == "unknown" and machine.exists(_SOCKET):  # within a container systemd cannot be asked
+        return ok(name, f"{_SOCKET} is there")
+    if state == "failed":
+        command = f"sudo systemctl restart {name}; journalctl -u {name} -n 50"
+        return wrong(name, "failed", "no CSI camera can be opened", command, needed=needed)
+    return missing(
+        name,
+        f"is {state}",
+        "no CSI camera can be opened",
+        f"sudo systemctl enable --now {name}",
+        needed=needed,
+    )

@@ -1,0 +1,67 @@
+"""GStreamer, its bindings for Python, and each element that a camera's pipeline is made of."""
+
+from __future__ import annotations
+
+import json
+
+from runtime.cameras.gstreamer import BINDINGS, PACKAGES
+from runtime.doctor.board import is_jetson
+from runtime.doctor.finding import Finding, missing, not_needed, ok
+from runtime.doctor.machine import Machine
+from runtime.doctor.needs import CameraKind, Needs
+
+ELEMENTS: dict[CameraKind, tuple[str, ...]] = {
+    "csi": ("nvarguscamerasrc", "nvvidconv"),
+    "v4l2": ("v4l2src", "jpegdec"),
+    "rtsp": ("rtspsrc", "h264parse", "h265parse", "decodebin"),
+}
+"""What each kind of camera needs besides `_COMMON`."""
+_COMMON = ("appsink", "capsfilter", "videoflip")
+_KINDS: dict[CameraKind, str] = {"csi": "CSI", "v4l2": "USB", "rtsp": "network"}
+
+_ASK = """
+import json, sys, gi
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst
+Gst.init(None)
+print(json.dumps({"version": Gst.version_string().split()[-1],
+    "elements": [n for n in %r if Gst.ElementFactory.find(n)]}))
+"""
+
+
+def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
+    """GStreamer as the cameras see it, from Python, and its elements."""
+    if needs.camera in ("clip", "synthetic"):
+        return [not_needed("GStreamer", f"the camera is a {needs.camera}")]
+    kinds = [kind for kind in ELEMENTS if needs.may_want(kind)]
+    names = [*_COMMON, *(name for kind in kinds for name in ELEMENTS[kind])]
+    answer = machine.python_says(_ASK % (names,))
+    try:
+        said = json.loads(answer.output.splitlines()[-1]) if answer and answer.status == 0 else None
+    except (ValueError, IndexError):
+        said = None
+    if said is None:
+        means = "no camera but clips can be opened"
+        command = f"sudo apt install {BINDINGS}"
+        needed = needs.camera is not None or is_jetson(machine)
+        reason = "cannot be used from Python"
+        if answer is not None and answer.output:
+            reason += f" ({answer.output.splitlines()[-1]})"
+        return [missing("GStreamer", reason, means, command, needed=needed)]
+    there = set(said["elements"])
+    return [
+        ok("GStreamer", str(said["version"])),
+        *(_element(machine, needs, name, None, name in there) for name in _COMMON if name not in there),
+        *(_element(machine, needs, name, kind, name in there) for kind in kinds for name in ELEMENTS[kind]),
+    ]
+
+
+def _element(machine: Machine, needs: Needs, name: str, kind: CameraKind | None, is_there: bool) -> Finding:
+    title = f"element {name}"
+    if is_there:
+        return ok(title, "there")
+    if kind == "csi" and not is_jetson(machine) and not needs.wants("csi"):
+        return not_needed(title, "not there", "CSI cameras belong to a Jetson")
+    whose = "every camera needs it" if kind is None else f"{_KINDS[kind]} cameras need it"
+    needed = kind is None or needs.wants(kind) or (kind == "csi" and needs.camera is None)
+    return missing(title, "not there", whose, f"sudo apt install {PACKAGES[name]}", needed=needed)

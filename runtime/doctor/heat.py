@@ -1,0 +1,62 @@
+"""Heat and power: how warm the device is, and whether it has to hold itself back."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from runtime.doctor.finding import Finding, not_needed, ok, wrong
+from runtime.doctor.machine import Machine
+from runtime.thermal import SysfsThermometer
+
+HOT_C = 85.0
+"""From here on a Jetson is near to slowing itself down; the service takes load off before."""
+
+
+def heat(machine: Machine) -> Finding:
+    """The hottest part, and what holds the device back because of it."""
+    reading = SysfsThermometer(root=machine.root).read()
+    if reading.temperature_c is None:
+        return not_needed("temperature", "the kernel states none")
+    found = f"{reading.temperature_c:.0f} °C at {reading.zone}"
+    if reading.throttled:
+        slowed = ", ".join(reading.throttled)
+        return wrong(
+            "temperature", f"{found}; slowed down: {slowed}", "frames come late", "sudo jetson_clocks --fan"
+        )
+    if reading.temperature_c >= HOT_C:
+        return wrong(
+            "temperature", found, "the device is about to slow itself down", "sudo jetson_clocks --fan"
+        )
+    return ok("temperature", found)
+
+
+def supply(machine: Machine) -> Finding:
+    """How often the supply's voltage or current met its limit since the start."""
+    counts = {
+        _kind(path): machine.number(path) or 0
+        for path in machine.glob("/sys/class/hwmon/hwmon*/oc*_event_cnt")
+    }
+    if not counts:
+        return not_needed("power supply", "the kernel counts nothing")
+    low, high = counts.get("oc1", 0), counts.get("oc2", 0)
+    if low:
+        return wrong(
+            "power supply",
+            f"its voltage fell too low {low} times since the start",
+            "frames come late, and the device may stop: use a stronger supply and a thicker cable",
+            "grep . /sys/class/hwmon/hwmon*/oc*_event_cnt",
+        )
+    if high:
+        return wrong(
+            "power supply",
+            f"the device drew too much {high} times since the start",
+            "it slows itself down meanwhile: use a stronger supply, or a power mode of fewer watts",
+            "sudo nvpmodel -q",
+        )
+    return ok("power supply", "within its limits since the start")
+
+
+def _kind(path: str) -> str:
+    found = re.match(r"oc\d+", PurePosixPath(path).name)
+    return found[0] if found else ""

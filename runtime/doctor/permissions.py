@@ -1,0 +1,90 @@
+"""What the user of the service may touch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runtime.doctor.board import is_jetson
+from runtime.doctor.finding import Finding, not_needed, ok, wrong
+from runtime.doctor.machine import Machine
+from runtime.doctor.needs import Needs
+
+SERVICE_USER = "tremorscope"
+_GPU_NODES = (
+    "/dev/nvmap",
+    "/dev/nvhost-ctrl-gpu",
+    "/dev/nvgpu/igpu0/ctrl",
+    "/dev/nvidiactl",
+    "/dev/dri/renderD128",
+)
+
+
+def groups(machine: Machine, needs: Needs) -> Finding:
+    """Membership of the groups that own cameras and GPU, of the service's user, or of this one before it is there."""
+    name = "groups"
+    wanted = [group for group in ("video", "render") if _group_id(machine, group) is not None]
+    if not (is_jetson(machine) or needs.camera in ("csi", "v4l2")) or not wanted:
+        return not_needed(name, "no device has to be opened")
+    if _has_service_user(machine):
+        user = SERVICE_USER
+        lacking = [group for group in wanted if not _is_member(machine, user, group)]
+    elif machine.user_id == 0:
+        return ok(name, "root, who may do everything")
+    else:
+        user = "$USER"
+        lacking = [group for group in wanted if _group_id(machine, group) not in machine.group_ids]
+    who = "this user" if user == "$USER" else f"user {user}"
+    if not lacking:
+        return ok(name, f"{who} is in {', '.join(wanted)}")
+    return wrong(
+        name,
+        f"{who} is not in {', '.join(lacking)}",
+        "camera and GPU cannot be opened; a change holds from the next login on",
+        f"sudo usermod -aG {','.join(lacking)} {user}",
+        needed=True,
+    )
+
+
+def devices(machine: Machine, needs: Needs) -> Finding:
+    """Whether this user may open the devices of GPU and cameras that are there."""
+    name = "devices"
+    nodes = [node for node in _GPU_NODES if machine.exists(node)] if is_jetson(machine) else []
+    if needs.camera == "v4l2" and needs.device is not None:
+        nodes += [str(needs.device)] if machine.exists(needs.device) else []
+    elif needs.may_want("v4l2"):
+        nodes += machine.glob("/dev/video*")
+    if not nodes:
+        return not_needed(name, "there are none to open")
+    closed = [node for node in nodes if not machine.may_use(machine.path(Path(node)))]
+    if not closed:
+        return ok(name, f"{', '.join(nodes)} may be opened")
+    return wrong(
+        name,
+        f"{', '.join(closed)} may not be opened by this user",
+        "the service's own user may be allowed to: see groups",
+        f"ls -l {' '.join(closed)}; sudo usermod -aG video,render $USER",
+        needed=needs.configured and not _has_service_user(machine),
+    )
+
+
+def _has_service_user(machine: Machine) -> bool:
+    return any(line.startswith(f"{SERVICE_USER}:") for line in machine.text("/etc/passwd").splitlines())
+
+
+def _group(machine: Machine, group: str) -> list[str] | None:
+    """Name, password, number and members."""
+    for line in machine.text("/etc/group").splitlines():
+        fields = line.split(":")
+        if fields[0] == group and len(fields) == 4:
+            return fields
+    return None
+
+
+def _group_id(machine: Machine, group: str) -> int | None:
+    fields = _group(machine, group)
+    return int(fields[2]) if fields and fields[2].isdecimal() else None
+
+
+def _is_member(machine: Machine, user: str, group: str) -> bool:
+    fields = _group(machine, group)
+    return fields is not None and user in fields[3].split(",")

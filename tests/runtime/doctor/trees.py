@@ -1,0 +1,173 @@
+"""Invented machines: trees of files and the answers of commands, as a Jetson of some release would have them.
+
+Written after NVIDIA's documentation, not copied from devices: what a real one says must still be seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.doctor.gstreamer import ELEMENTS
+from runtime.doctor.machine import Answer, Machine
+
+ALL_ELEMENTS = frozenset(
+    ("appsink", "capsfilter", "videoflip", *(name for names in ELEMENTS.values() for name in names))
+)
+NOT_FOUND = Answer(1, "ModuleNotFoundError: No module named 'it'")
+
+
+@dataclass
+class Invented:
+    """A machine that can be broken piece by piece before it is examined."""
+
+    root: Path
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """By what the command, in one line, contains."""
+    elements: frozenset[str] = ALL_ELEMENTS
+    python_version: tuple[int, int] = (3, 10)
+    user_id: int = 1000
+    group_ids: frozenset[int] = frozenset({1000, 44, 104})
+    free_bytes: int = 40 * 10**9
+    closed: frozenset[str] = frozenset()
+    """Devices that the user may not open."""
+    site_packages: bool = True
+    asked: list[str] = field(default_factory=list)
+
+    def write(self, path: str, text: str = "") -> None:
+        file = self.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def remove(self, path: str) -> None:
+        (self.root / path.lstrip("/")).unlink()
+
+    def run(self, command: Sequence[str]) -> Answer | None:
+        line = " ".join(command)
+        self.asked.append(line)
+        if "ElementFactory" in line:
+            return self.answers.get("ElementFactory") or Answer(
+                0, json.dumps({"version": "1.20.3", "elements": sorted(self.elements)})
+            )
+        return next((answer for part, answer in self.answers.items() if part in line), None)
+
+    def machine(self) -> Machine:
+        self.write("venv/pyvenv.cfg", f"include-system-site-packages = {str(self.site_packages).lower()}\n")
+        return Machine(
+            root=self.root,
+            run=self.run,
+            architecture="aarch64",
+            python=Path("/opt/tremorscope/bin/python"),
+            python_version=self.python_version,
+            prefix=self.root / "venv",
+            user_id=self.user_id,
+            group_ids=self.group_ids,
+            may_use=lambda path: str(path.relative_to(self.root)) not in self.closed,
+            free_bytes=lambda _path: self.free_bytes,
+        )
+
+
+def package(name: str, version: str) -> str:
+    """An entry of /var/lib/dpkg/status."""
+    return (
+        f"Package: {name}\nStatus: install ok installed\nPriority: standard\nSection: metapackages\n"
+        f"Maintainer: NVIDIA Corporation\nArchitecture: arm64\nVersion: {version}\n"
+        f"Description: what it is\n it goes on here\n\n"
+    )
+
+
+@dataclass(frozen=True)
+class Release:
+    """One JetPack."""
+
+    jetpack: str
+    l4t: str
+    tensorrt: str
+    cuda: str
+    python: tuple[int, int]
+
+
+JETPACK_60 = Release("6.0+b106", "36.3.0", "8.6.2.3", "12.2", (3, 10))
+JETPACK_62 = Release("6.2+b77", "36.4.3", "10.3.0.30", "12.6", (3, 10))
+JETPACK_72 = Release("7.2+b12", "39.2.0", "10.16.2.10", "13.2", (3, 12))
+
+
+def orin(root: Path, release: Release = JETPACK_62) -> Invented:
+    """A Jetson Orin Nano with a camera, on which all is well."""
+    major, _, revision = release.l4t.partition(".")
+    library = {"8": "libnvinfer8", "10": "libnvinfer10"}[release.tensorrt.partition(".")[0]]
+    it = Invented(root, python_version=release.python)
+    it.write("/proc/device-tree/model", "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super\0")
+    it.write(
+        "/etc/nv_tegra_release",
+        f"# R{major} (release), REVISION: {revision}, GCID: 12345678, BOARD: generic, EABI: aarch64, DATE: "
+        "Wed Jan  8 01:49:37 UTC 2025\n",
+    )
+    it.write(
+        "/var/lib/dpkg/status",
+        package("adduser", "3.118")
+        + package("nvidia-jetpack", release.jetpack)
+        + package("nvidia-l4t-core", f"{release.l4t}-20250107174145")
+        + package(library, f"{release.tensorrt}-1+cuda{release.cuda}"),
+    )
+    it.write("/var/lib/nvpmodel/status", "pmode:0002 fmode:quiet\n")
+    it.write(
+        "/etc/nvpmodel.conf",
+        "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=1 NAME=25W >\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n"
+        "< PM_CONFIG DEFAULT=1 >\n",
+    )
+    for name, value in {"min_freq": 306000000, "cur_freq": 612000000, "max_freq": 1020000000}.items():
+        it.write(f"/sys/class/devfreq/17000000.gpu/{name}", f"{value}\n")
+    for number, (kind, millidegrees) in enumerate({"cpu-thermal": 48250, "gpu-thermal": 47100}.items()):
+        it.write(f"/sys/class/thermal/thermal_zone{number}/type", f"{kind}\n")
+        it.write(f"/sys/class/thermal/thermal_zone{number}/temp", f"{millidegrees}\n")
+    for number in (1, 2, 3):
+        it.write(f"/sys/class/hwmon/hwmon2/oc{number}_event_cnt", "0\n")
+    it.write(
+        "/proc/meminfo",
+        "MemTotal:        7802112 kB\nMemFree:          523000 kB\nMemAvailable:    4900000 kB\n"
+        "SwapTotal:       3901056 kB\nSwapFree:        3901056 kB\n",
+    )
+    it.write("/proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/zram0 partition\t650176\t0\t5\n")
+    it.write("/proc/mounts", "/dev/nvme0n1p1 / ext4 rw,relatime 0 0\ntmpfs /tmp tmpfs rw 0 0\n")
+    it.write("/sys/class/video4linux/video0/name", "vi-output, imx219 9-0010\n")
+    it.write("/sys/class/video4linux/video0/index", "0\n")
+    it.write("/etc/group", "root:x:0:\nvideo:x:44:ubuntu\nrender:x:104:ubuntu\nubuntu:x:1000:\n")
+    it.write("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\nubuntu:x:1000:1000::/home/ubuntu:/bin/bash\n")
+    for path in ("/dev/video0", "/dev/nvmap", "/dev/dri/renderD128", "/tmp/argus_socket"):
+        it.write(path)
+    for path in (
+        "/usr/local/cuda/bin/nvcc",
+        "/run/systemd/journal/socket",
+        "/var/log/journal/id/system.journal",
+    ):
+        it.write(path)
+    it.write(f"/usr/lib/python{release.python[0]}.{release.python[1]}/dist-packages/tensorrt/__init__.py")
+    it.answers = {
+        "nvpmodel -q": Answer(0, "NV Power Mode: MAXN_SUPER\n2"),
+        "systemctl is-active nvargus-daemon": Answer(0, "active"),
+        "timedatectl show": Answer(0, "Timezone=Europe/Zurich\nNTP=yes\nNTPSynchronized=yes"),
+        "import onnxruntime": Answer(0, "1.23.0"),
+        "import tensorrt": Answer(0, release.tensorrt),
+        "import pycuda": Answer(0, "2026.1, Orin"),
+        "import cuda.bindings": Answer(0, f"{release.cuda}.0"),
+    }
+    return it
+
+
+def desktop(root: Path) -> Invented:
+    """An x86-64 machine without a GPU or a camera."""
+    it = Invented(root, python_version=(3, 11), group_ids=frozenset({1000}), site_packages=False)
+    it.write("/proc/meminfo", "MemTotal: 24000000 kB\nMemAvailable: 20000000 kB\nSwapTotal: 0 kB\n")
+    it.write("/proc/mounts", "/dev/vda / ext4 rw 0 0\n")
+    it.write("/etc/group", "root:x:0:\nvideo:x:44:\n")
+    it.write("/run/systemd/timesync/synchronized")
+    it.answers = {
+        "import onnxruntime": Answer(0, "1.23.0"),
+        "import tensorrt": NOT_FOUND,
+        "import pycuda": NOT_FOUND,
+        "import cuda.bindings": NOT_FOUND,
+    }
+    return it
