@@ -49,7 +49,7 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) ->
 @click.option("--size", callback=_size, metavar="WxH",
               help="Keep cuts of this size, from all over the picture.  [default: the whole picture]")  # fmt: skip
 @click.option("--distance", "distances_s", type=click.FloatRange(min=0, min_open=True), multiple=True,
-              metavar="SECONDS", help="Age of the reference in static pairs; repeatable.  [default: 1, 30]")  # fmt: skip
+              metavar="SECONDS", help="Age of the reference in static pairs; repeated.  [default: 1, 30]")  # fmt: skip
 @click.option("--due", "due_only", is_flag=True, help="Take what is due now and end: for a timer.")
 @click.option("--finish", is_flag=True, help="Close the set with what it holds.")
 @click.option("--reserve", "reserve_gb", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="GB",

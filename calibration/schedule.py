@@ -123,7 +123,9 @@ class Schedule:
         if not spans:
             return 0
         elapsed_s = sum((end - start).total_seconds() for start, end in spans)
-        return min(self.visits, 1 + math.floor(elapsed_s / self._open_s * self.visits))
+        due = min(self.visits, 1 + math.floor(elapsed_s / self._open_s * self.visits))
+        # Where one part of the day has ended on a visit's very time, the visit is due as the next begins.
+        return due if self.visit_at(due - 1) <= now else due - 1
 
     @property
     def ends_at(self) -> datetime:

@@ -59,8 +59,9 @@ class World:
     fails_when: Callable[[float], bool] = lambda _now_s: False
     light: Callable[[float], float] = lambda _now_s: 1.0
     frozen: bool = False
-    width_px: int = 128
-    height_px: int = 72
+    width_px: int = 96
+    height_px: int = 54
+    rate_hz: float = 2.0
 
     def now(self) -> datetime:
         return MIDNIGHT + timedelta(seconds=self.now_s)
@@ -81,22 +82,21 @@ def daylight(now_s: float) -> float:
 
 
 class WorldCamera:
-    """Looks at the world at 10 frames a second."""
+    """Looks at the world; its noise repeats after eleven frames."""
 
     def __init__(self, world: World) -> None:
         self._world, self._sequence = world, 0
-        self.width_px, self.height_px, self.nominal_rate_hz = world.width_px, world.height_px, 10.0
+        self.width_px, self.height_px, self.nominal_rate_hz = world.width_px, world.height_px, world.rate_hz
         y, x = np.mgrid[: world.height_px, : world.width_px]
-        self._scene = 120 + 60 * np.sin(x / 7.0) * np.cos(y / 5.0)
+        rng = np.random.default_rng(0)
+        self._scene = (120 + 60 * np.sin(x / 7.0) * np.cos(y / 5.0)).astype(np.float32)[..., None]
+        self._noise = rng.normal(0, world.noise, (11, world.height_px, world.width_px, 3)).astype(np.float32)
 
     def read_into(self, pixels: Picture) -> FrameInfo | None:
         world = self._world
-        world.now_s += 0.1
-        rng = np.random.default_rng(0 if world.frozen else round(world.now_s * 10))
-        lit = self._scene[..., None] * world.light(world.now_s) + rng.normal(
-            0, world.noise, (*pixels.shape[:2], 3)
-        )
-        pixels[:] = np.clip(np.rint(lit), 0, 255)
+        world.now_s += 1 / world.rate_hz
+        noise = self._noise[0 if world.frozen else self._sequence % 11]
+        pixels[:] = np.clip(self._scene * np.float32(world.light(world.now_s)) + noise + 0.5, 0, 255)
         self._sequence += 1
         return FrameInfo(self._sequence, world.now_s)
 
