@@ -22,6 +22,11 @@ COMMANDS = {
         "runtime.commands", "measure", "Measure displacement, frequencies and modes in a clip."
     ),
     "demo": _Entry("runtime.commands", "demo", "Draw a vibrating footbridge, magnify and measure it."),
+    "run": _Entry("runtime.service_commands", "run", "Run the service: watch a structure for months."),
+    "check": _Entry("runtime.service_commands", "check", "Say whether a configuration can be followed."),
+    "schema": _Entry(
+        "runtime.service_commands", "schema", "Print the JSON schema of configurations, for editors."
+    ),
     "train": _Entry("model.commands", "train", "Train a network from a recipe (resumes by itself)."),
     "evaluate": _Entry("export.commands", "evaluate", "Judge weights or a bundle on the field's protocols."),
     "export": _Entry("export.commands", "export", "Turn weights into a bundle of ONNX step graphs."),

@@ -99,6 +99,12 @@ class CameraSupervisor:
                 raise CameraFault("nobody watches the camera any more", remedy="restart the service")
             return None
 
+    def reopen(self) -> None:
+        """If the camera waits for its next attempt, make it now, and let the pauses begin anew; returns at once."""
+        with self._lock:
+            self._watch.hurry()
+            self._wake()
+
     def state(self) -> SupervisorState:
         """How the camera stands."""
         with self._lock:

@@ -86,6 +86,11 @@ class Watch:
         self.reader = None
         self._retry_later(now_s)
 
+    def hurry(self) -> None:
+        """Let the next attempt be due now, and the pauses begin anew."""
+        self._backoff.reset()
+        self._retry_at_s = -math.inf
+
     def _tell_hanging(self, reader: Reader, now_s: float) -> None:
         limit = f"within {reader.limit_s:.3g} s"
         if reader.stage == "opening":

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from runtime.buffers import CHANNELS, FrameRing
 from runtime.errors import OptionFault
 
-Magnify = Callable[[NDArray[np.uint8], NDArray[np.uint8]], None]
-"""Takes a frame and writes its magnified twin, both u8[H, W, 3]; the frame stays as it is until the next call."""
+Magnify = Callable[[NDArray[np.uint8], NDArray[np.uint8], float], None]
+"""Takes a frame, writes its magnified twin, both u8[H, W, 3], and is told the frame's time in seconds; the frame stays
+as it is until the next call."""
 
 _NOT_WHOLE = -1
 
@@ -119,7 +120,7 @@ class ClipFrames:
             return left
         self._taken += 1
         if self._magnify is not None:
-            self._magnify(frame, self._magnified)
+            self._magnify(frame, self._magnified, timestamp_s)
             frame = self._magnified
         write(frame, timestamp_s)
         if self.last_s is None:

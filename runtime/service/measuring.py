@@ -134,6 +134,7 @@ class Measuring:
                     quality=_known(self._motions[at].quality),
                     lost_ratio=levels.lost / frames if levels and frames else 0.0,
                     mm_per_px=self._mm_per_px[at],
+                    rectangle_px=(region.x_px, region.y_px, region.width_px, region.height_px),
                     trouble=self._troubles[at],
                 )
             )

@@ -41,9 +41,17 @@ _CLOSED = StoreState("", False, 0, 0, 0, 0, 0)
 class Frames(Protocol):
     """What the recorder must know of the frames."""
 
-    width_px: int
-    height_px: int
-    rate_hz: float
+    @property
+    def width_px(self) -> int:
+        """Width of every frame in pixels."""
+
+    @property
+    def height_px(self) -> int:
+        """Height of every frame in pixels."""
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second."""
 
 
 def state_directory(settings: StoreSettings) -> Path:
@@ -94,6 +102,11 @@ class Storage:
     def recorder(self) -> EventRecorder | None:
         """Records clips; None where that is not configured, or cannot be done now."""
         return self._recorder
+
+    @property
+    def magnifies_clips(self) -> bool:
+        """Whether clips are magnified as well."""
+        return self._recording is not None and self._recording.magnified
 
     def start_recorder(
         self,

@@ -123,7 +123,8 @@ class TestOneEvent:
         def make_magnify() -> Any:
             threads.add(threading.current_thread().name)
 
-            def invert(frame: NDArray[np.uint8], magnified: NDArray[np.uint8]) -> None:
+            def invert(frame: NDArray[np.uint8], magnified: NDArray[np.uint8], time_s: float) -> None:
+                assert time_s == number_of(frame) / RATE_HZ
                 np.subtract(255, frame, out=magnified)
 
             return invert
@@ -242,7 +243,7 @@ class TestTrouble:
         log = Log()
 
         def make_magnify() -> Any:
-            def slowly(frame: NDArray[np.uint8], magnified: NDArray[np.uint8]) -> None:
+            def slowly(frame: NDArray[np.uint8], magnified: NDArray[np.uint8], _time_s: float) -> None:
                 time.sleep(0.03)
                 np.copyto(magnified, frame)
 
@@ -264,7 +265,7 @@ class TestTrouble:
         entered, stuck = threading.Event(), threading.Event()
 
         def make_magnify() -> Any:
-            def hang(frame: NDArray[np.uint8], magnified: NDArray[np.uint8]) -> None:  # noqa: ARG001
+            def hang(frame: NDArray[np.uint8], magnified: NDArray[np.uint8], _time_s: float) -> None:  # noqa: ARG001
                 entered.set()
                 stuck.wait(60)
 

@@ -1,0 +1,215 @@
+"""Builds the parts of the service from a configuration; nothing runs yet but the threads that write to the disk."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from runtime.cameras import Camera
+from runtime.cameras.faults import CameraEvent
+from runtime.cameras.opening import describe, ends_in_good_order, open_camera
+from runtime.cameras.supervised import CameraSupervisor
+from runtime.cameras.supervision import SupervisorSettings
+from runtime.configuration.checking import open_configured_bundle, rate_of
+from runtime.configuration.schema import Configuration
+from runtime.configuration.vibration import VibrationSettings
+from runtime.health import CameraHealth, HealthBoard
+from runtime.leases import LeasingRing
+from runtime.live import LiveFeed
+from runtime.service.alarming import AlarmDesk
+from runtime.service.analysing import Analyst
+from runtime.service.clock import UnixClock
+from runtime.service.engines import MagnifierMaker, open_configured_runtime
+from runtime.service.events import EventMagnifier
+from runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
+from runtime.service.history import MotionHistory
+from runtime.service.magnifying import EngineDescription, Magnifying
+from runtime.service.measuring import Measuring
+from runtime.service.storing import Storage
+from runtime.vibration.alarms import AlarmEdge
+from runtime.vibration.tracking import FrequencyTracker
+
+log = logging.getLogger("tremorscope.camera")
+
+_WAITING_FRAMES = 4
+"""Frames that may wait for the loop, so that a pause of a tenth of a second costs none."""
+_LIVE_S = 300.0
+"""Displacement that viewers get at once."""
+_FASTEST_HISTORY_HZ = 240.0
+"""Faster cameras are kept for a shorter time than asked for: memory is made once."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known of the camera before it runs."""
+
+    open: Callable[[], Camera]
+    width_px: int
+    height_px: int
+    rate_hz: float
+
+
+def survey_source(configuration: Configuration) -> Source:
+    """Size and rate of the frames that will come; where only the camera knows them, it is opened for a moment.
+
+    Raises:
+        Fault: it cannot be opened.
+    """
+    settings = configuration.camera
+    opening = partial(open_camera, settings)
+    size, rate_hz = settings.size_px, rate_of(configuration)
+    if size is None or rate_hz is None:
+        camera = opening()
+        try:
+            size, rate_hz = (camera.width_px, camera.height_px), rate_hz or camera.nominal_rate_hz
+        finally:
+            camera.close()
+    return Source(opening, *size, rate_hz)
+
+
+class CameraJournal:
+    """Tells both edges of the camera's faults: log, store, counts."""
+
+    def __init__(self) -> None:
+        self.notice: Callable[[str, str], None] = lambda _topic, _text: None
+        """Takes what is to be stored."""
+        self.totals: Counter[str] = Counter()
+        """How often each kind has begun."""
+
+    def __call__(self, event: CameraEvent) -> None:
+        """Take note of an edge."""
+        self.totals[event.kind] += event.begins
+        fields = {"fault": event.kind, "edge": "begins" if event.begins else "ends"}
+        if event.begins:
+            log.warning("camera %s: %s", event.kind, event.detail, extra={"fields": fields})
+            self.notice("camera", f"{event.kind}: {event.detail}")
+        else:
+            lasted_s = event.at_s - event.since_s
+            log.info("camera no longer %s, after %.1f s", event.kind, lasted_s, extra={"fields": fields})
+            self.notice("camera", f"no longer {event.kind}, after {lasted_s:.1f} s")
+
+
+class Parts:
+    """Everything that the service is made of."""
+
+    def __init__(self, configuration: Configuration, *, on_edge: Callable[[AlarmEdge, bool], None]) -> None:
+        """Build everything; what was opened is closed again where something else cannot be.
+
+        Args:
+            configuration: what to build.
+            on_edge: told every edge of an alarm, and whether a clip of it is wanted.
+
+        Raises:
+            Fault: the configuration cannot be followed on this machine.
+            MemoryError: the system has no room for the frames.
+        """
+        self.source = source = survey_source(configuration)
+        self._size = {"width_px": source.width_px, "height_px": source.height_px}
+        self.bundle = open_configured_bundle(configuration)
+        self.runtime = open_configured_runtime(
+            configuration.magnification, self.bundle, (source.width_px, source.height_px)
+        )
+        self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
+        self.clock = UnixClock()
+        live_samples = round(_LIVE_S * min(source.rate_hz, _FASTEST_HISTORY_HZ))
+        self.feed = LiveFeed(**self._size, most_samples=live_samples)
+        with ExitStack() as undo:
+            undo.callback(self.runtime.close)
+            self.supervisor = self._build_camera(configuration)
+            self.storage = Storage(configuration.store, configuration.recording)
+            undo.callback(self.storage.close, 2.0)
+            self.journal.notice = self.storage.notice
+            self.alarms = AlarmDesk(
+                configuration.vibration,
+                on_edge=on_edge,
+                store=self.storage.offer,
+                opened=self.storage.opened_alarms,
+                baselines=self.storage.baselines,
+                now_s=self.clock.now_s(),
+            )
+            self.magnifying = self._build_magnifying(configuration)
+            self.tracker = FrequencyTracker()
+            self.measuring, self.analyst = self.build_measuring(configuration.vibration)
+            self.events = EventMagnifier(self._make_maker, lambda: self.magnifying.settings, source.rate_hz)
+            self.storage.start_recorder(source, make_magnify=self.events.make, to_unix_s=self.clock.to_unix_s)
+            self.loop = FrameLoop(self._frame_parts(configuration), self.measuring)
+            undo.pop_all()
+
+    def build_measuring(self, settings: VibrationSettings) -> tuple[Measuring | None, Analyst | None]:
+        """What measures displacement and analyses it; None where no region is named."""
+        if not settings.regions:
+            self.feed.set_regions(())
+            return None, None
+        rate_hz = min(self.source.rate_hz, _FASTEST_HISTORY_HZ)
+        most_samples = math.ceil(1.1 * settings.analyse_over_s * rate_hz) + 64
+        self.history = MotionHistory(
+            [each.name for each in settings.regions],
+            [each.region() for each in settings.regions],
+            most_samples=most_samples,
+        )
+        measuring = Measuring(
+            settings,
+            history=self.history,
+            feed=self.feed,
+            tell=lambda text: self.storage.notice("measurement", text),
+        )
+        return measuring, self.build_analyst(settings)
+
+    def build_analyst(self, settings: VibrationSettings) -> Analyst:
+        """What analyses the present history."""
+        return Analyst(
+            settings,
+            self.history,
+            tracker=self.tracker,
+            feed=self.feed,
+            store=self.storage.offer,
+            read=self.alarms.read,
+        )
+
+    def _build_camera(self, configuration: Configuration) -> CameraSupervisor:
+        supervision = SupervisorSettings(
+            most_waiting=_WAITING_FRAMES, end_is_fault=not ends_in_good_order(configuration.camera)
+        )
+        slots = supervision.slots(held_by_consumer=HELD_FRAMES)
+        self.ring = LeasingRing(slots, **self._size, allocate=self.runtime.allocate)
+        self.journal = CameraJournal()
+        self.camera = CameraHealth(
+            source=describe(configuration.camera),
+            width_px=self.source.width_px,
+            height_px=self.source.height_px,
+            nominal_rate_hz=self.source.rate_hz,
+        )
+        return CameraSupervisor(self.source.open, self.ring, settings=supervision, on_event=self.journal)
+
+    def _build_magnifying(self, configuration: Configuration) -> Magnifying:
+        self.pictures = LeasingRing(2, **self._size, allocate=self.runtime.allocate)
+        return Magnifying(
+            configuration.magnification,
+            self.bundle,
+            self._make_maker,
+            self.pictures,
+            self.feed,
+            engine=EngineDescription(self.runtime.name, self.bundle.manifest.precision),
+            rate_hz=self.source.rate_hz,
+            to_unix_s=self.clock.to_unix_s,
+        )
+
+    def _make_maker(self) -> MagnifierMaker:
+        return MagnifierMaker(self.bundle, self.runtime, (self.source.width_px, self.source.height_px))
+
+    def _frame_parts(self, configuration: Configuration) -> FrameParts:
+        return FrameParts(
+            self.supervisor,
+            self.clock,
+            self.storage,
+            self.alarms,
+            self.magnifying,
+            self.board,
+            configuration.store.series,
+        )

@@ -1,0 +1,108 @@
+"""Makes magnifiers for the service: engines are opened once each and used for one magnifier after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runtime.band_magnifier import BandMagnifier
+from runtime.cell_mask import cell_mask
+from runtime.configuration.magnification import MagnificationSettings
+from runtime.engines import BandEngine, PairwiseEngine
+from runtime.engines.bundle import Bundle
+from runtime.engines.choosing import Runtime, open_runtime
+from runtime.magnification import Magnification, filter_design
+from runtime.magnifier import FrameMagnifier, Magnifier, check_amplification
+
+
+def open_configured_runtime(
+    settings: MagnificationSettings, bundle: Bundle, size: tuple[int, int]
+) -> Runtime:
+    """The runtime that the settings ask for.
+
+    Raises:
+        EngineFault: what was insisted on is not to be had.
+    """
+    return open_runtime(
+        settings.runtime,
+        bundle,
+        width_px=size[0],
+        height_px=size[1],
+        threads=settings.threads,
+        engines=settings.engines,
+    )
+
+
+class MagnifierMaker:
+    """Makes magnifiers on one pair of engines; used by one thread."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, size: tuple[int, int]) -> None:
+        self._bundle, self._runtime, self._size = bundle, runtime, size
+        self._pairwise: PairwiseEngine | None = None
+        self._band: BandEngine | None = None
+
+    def prepare(self, wanted: Magnification) -> None:
+        """Open the engine that a magnification needs, which may take seconds.
+
+        Raises:
+            BundleFault: the bundle has no graph for it.
+            EngineFault: it cannot be loaded or run.
+        """
+        if wanted.filters:
+            self._band = self._band or self._runtime.open_band()
+        else:
+            self._pairwise = self._pairwise or self._runtime.open_pairwise()
+
+    def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
+        """A magnifier that begins with the next frame; the one before on the same engine must not be used again.
+
+        Raises:
+            OptionFault: an amplification or a band that cannot be, at this rate.
+            BundleFault: the bundle has no graph for it.
+            EngineFault: its engine cannot be loaded or run.
+        """
+        check_amplification(wanted.amplification, self._bundle.manifest.amplification)
+        self.prepare(wanted)
+        if not wanted.filters:
+            assert self._pairwise is not None
+            assert wanted.mode != "band"
+            return Magnifier(
+                self._pairwise,
+                mode=wanted.mode,
+                amplification=wanted.amplification,
+                allocate=self._runtime.allocate,
+            )
+        assert self._band is not None
+        design = filter_design(wanted)
+        design(rate_hz)
+        self._band.set_mask(
+            cell_mask(
+                wanted.regions,
+                width_px=self._size[0],
+                height_px=self._size[1],
+                cell_px=self._band.cell_px,
+                feather_px=wanted.feather_px,
+            )
+        )
+        return BandMagnifier(
+            self._band,
+            design,
+            amplification=wanted.amplification,
+            rate_hz=rate_hz,
+            max_displacement_px=wanted.max_displacement_px,
+        )
+
+
+def check_magnification(wanted: Magnification, bundle: Bundle, rate_hz: float) -> None:
+    """Check that a magnification can be made at a rate, without an engine.
+
+    Raises:
+        OptionFault: an amplification or a band that cannot be.
+        BundleFault: the bundle has no graph for it.
+    """
+    check_amplification(wanted.amplification, bundle.manifest.amplification)
+    bundle.graph_path("band" if wanted.filters else "pairwise")
+    filter_design(wanted)(rate_hz)
+
+
+MakeMaker = Callable[[], MagnifierMaker]
+"""Opens engines of one's own, for another thread."""

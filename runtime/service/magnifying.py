@@ -1,0 +1,293 @@
+"""The live magnification: runs while it is wanted, in a thread of its own, and never holds up what measures."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runtime.configuration.magnification import MagnificationSettings
+from runtime.engines.bundle import Bundle
+from runtime.errors import Fault
+from runtime.governor import Level
+from runtime.health import MagnificationHealth
+from runtime.leases import Lease, LeasingRing
+from runtime.live import LiveFeed, LiveInfo
+from runtime.outlets import Outlet, frames_held, pictures_held
+from runtime.pipeline import LivePipeline
+from runtime.service.engines import MagnifierMaker, MakeMaker, check_magnification
+from runtime.service.fading import FadingMagnifier
+
+log = logging.getLogger("tremorscope.magnification")
+
+_HOLDER = "magnifying"
+_RETRY_S = (5.0, 60.0)
+"""First and longest pause after an engine has failed; each is twice the one before."""
+FRAMES_HELD = frames_held(()) + 2
+"""Frames that are held here at most: those of the loop, and one on the way to it while another comes."""
+
+
+class FrameBox:
+    """One frame on its way from the loop that measures to the one that magnifies: the newest wins, nobody waits."""
+
+    def __init__(self) -> None:
+        self._came = threading.Condition()
+        self._lease: Lease | None = None
+        self.skipped = 0
+        """Frames that a newer one has pushed out."""
+
+    def put(self, frame: Lease) -> None:
+        """Leave a frame; its holder goes on with its own lease."""
+        lease = frame.share(_HOLDER)
+        with self._came:
+            before, self._lease = self._lease, lease
+            self.skipped += before is not None
+            self._came.notify()
+        if before is not None:
+            before.release()
+
+    def take(self, timeout_s: float) -> Lease | None:
+        """The frame, to be released after use; None after ``timeout_s`` without one."""
+        with self._came:
+            if self._lease is None:
+                self._came.wait_for(lambda: self._lease is not None, timeout_s)
+            lease, self._lease = self._lease, None
+            return lease
+
+    def clear(self) -> None:
+        """Let go of a frame that nobody will take."""
+        with self._came:
+            lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()
+
+
+class LiveOutlet(Outlet):
+    """Hands pictures from the loop to the live feed, which copies them: no slot is held."""
+
+    def __init__(
+        self,
+        feed: LiveFeed,
+        describe: Callable[[], tuple[float, float]],
+        to_unix_s: Callable[[float], float],
+    ) -> None:
+        super().__init__("live feed", wants_magnified=False)
+        self.slots = 0
+        self._feed, self._describe, self._to_unix_s = feed, describe, to_unix_s
+
+    def offer(self, frame: Lease, magnified: Lease | None) -> None:
+        """Show it, if anybody watches."""
+        assert frame.info is not None
+        amplification, settling_left_s = self._describe() if magnified is not None else (1.0, 0.0)
+        self._feed.offer(
+            frame.pixels,
+            magnified.pixels if magnified is not None else None,
+            LiveInfo(
+                frame.info.sequence,
+                self._to_unix_s(frame.info.timestamp_s),
+                amplification,
+                settling_left_s,
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class EngineDescription:
+    """Which engine computes, for a person."""
+
+    name: str = ""
+    precision: str = ""
+
+
+class Magnifying:
+    """Decides for every frame whether it is magnified, and does so in ``work``."""
+
+    def __init__(
+        self,
+        settings: MagnificationSettings,
+        bundle: Bundle,
+        make_maker: MakeMaker,
+        pictures: LeasingRing,
+        feed: LiveFeed,
+        *,
+        engine: EngineDescription,
+        rate_hz: float,
+        to_unix_s: Callable[[float], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; engines are opened by ``work``.
+
+        Args:
+            settings: what is magnified, and when.
+            bundle: of the engines.
+            make_maker: opens engines for the thread that calls it.
+            pictures: takes magnified pictures.
+            feed: shows them, and knows whether anybody watches.
+            engine: what computes, for a person.
+            rate_hz: frames a second as the camera states them.
+            to_unix_s: from the camera's time to Unix time.
+            clock: seconds on a clock that never goes back.
+        """
+        if pictures.slots < pictures_held(()):
+            raise ValueError("no slot for magnified pictures")
+        self._settings, self._bundle, self._make_maker, self._feed = settings, bundle, make_maker, feed
+        self._engine, self._rate_hz, self._clock = engine, rate_hz, clock
+        self._box = FrameBox()
+        self._pipeline = LivePipeline(
+            self._box, None, pictures, (LiveOutlet(feed, self._describe, to_unix_s),), clock=clock
+        )
+        self._maker: MagnifierMaker | None = None
+        self._fading: FadingMagnifier | None = None
+        self._lock = threading.Lock()
+        self._pending: MagnificationSettings | None = None
+        self._level = Level()
+        self._credit = 0.0
+        self._was_wanted = False
+        self._trouble = ""
+        self._retry_s, self._pause_s = 0.0, _RETRY_S[0]
+
+    @property
+    def settings(self) -> MagnificationSettings:
+        """What is magnified at present, or as soon as can be."""
+        return self._pending or self._settings
+
+    @property
+    def latencies(self) -> LivePipeline:
+        """The loop that magnifies, which times its stages."""
+        return self._pipeline
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why frames are magnified now; nothing while nobody wants them."""
+        when = self.settings.when
+        wanted = {"always": when == "always", "viewer": when != "never" and self._feed.wanted}
+        return tuple(reason for reason, holds in wanted.items() if holds)
+
+    # For the loop that measures.
+
+    def consider(self, frame: Lease) -> None:
+        """Pass a frame on if it is to be magnified or shown; never waits."""
+        wanted = bool(self.reasons) or self._feed.wanted
+        if wanted and self._level.rate_fraction < 1 and self._was_wanted:
+            self._credit += self._level.rate_fraction
+            if self._credit < 1:
+                return
+            self._credit -= 1
+        if wanted or self._was_wanted:  # one frame more, so that the loop lets go of what it compares with
+            self._pipeline.magnifies = bool(self.reasons) and self._level.magnify
+            self._box.put(frame)
+        self._was_wanted = wanted
+
+    # For those who change it; any thread.
+
+    def configure(self, settings: MagnificationSettings) -> None:
+        """Magnify differently from soon on, faded.
+
+        Raises:
+            OptionFault: it cannot be done at the measured rate; all goes on as before.
+            BundleFault: the bundle has no graph for it.
+        """
+        check_magnification(settings.wanted(), self._bundle, self.rate_hz)
+        with self._lock:
+            self._pending = settings
+
+    def hold_back(self, level: Level) -> None:
+        """Take load off the device."""
+        self._level = level
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second that are magnified: measured, or as stated while that is not known."""
+        measured = self._pipeline.rate if self._was_wanted else None
+        return measured.rate_hz if measured else self._rate_hz * self._level.rate_fraction
+
+    def health(self) -> MagnificationHealth:
+        """How it stands."""
+        settings, fading, state = self.settings, self._fading, self._pipeline.state()
+        reasons = self.reasons
+        why_not = self._trouble or ("" if self._level.magnify else "the device is too hot")
+        if reasons and not why_not and fading is None:
+            why_not = "the engine is being loaded"
+        return MagnificationHealth(
+            active=bool(reasons) and not why_not,
+            reasons=reasons,
+            why_not=why_not if reasons or self._trouble else "",
+            engine=self._engine.name,
+            precision=self._engine.precision,
+            mode=settings.mode,
+            bands_hz=settings.bands_hz if settings.mode == "band" else (),
+            amplification=settings.amplification,
+            settling_left_s=fading.settling_left_s if fading and reasons else 0.0,
+            frames=state.magnified,
+            skipped=self._box.skipped + state.no_slot,
+        )
+
+    # In its own thread.
+
+    def work(self, is_stopping: Callable[[], bool]) -> None:
+        """Magnify what is passed on, until the end; a failing engine is tried again, and frames are shown as filmed."""
+        if self._settings.when != "never":
+            self._open()
+        while not is_stopping():
+            self._advance()
+
+    def close(self) -> None:
+        """Let go of all frames, once neither thread runs any more."""
+        self._box.clear()
+        self._pipeline.close()
+
+    def _advance(self) -> None:
+        try:
+            self._apply_changes()
+            self._pipeline.advance(0.25)
+        except Fault as fault:
+            self._fail(fault)
+
+    def _apply_changes(self) -> None:
+        if self._fading is None:
+            wants = bool(self.reasons) and self._level.magnify
+            if wants and self._clock() >= self._retry_s:
+                self._open()
+            return
+        with self._lock:
+            settings, self._pending = self._pending, None
+        if settings is None:
+            return
+        before, self._settings = self._settings, settings
+        self._fading.amplification = settings.amplification
+        same = {"amplification", "when"}
+        if before.model_dump(exclude=same) != settings.model_dump(exclude=same):
+            maker = self._maker
+            assert maker is not None
+            maker.prepare(settings.wanted())
+            self._fading.change(lambda: maker.make(self._settings.wanted(), self.rate_hz))
+
+    def _open(self) -> None:
+        with self._lock:
+            self._settings, self._pending = self.settings, None
+        try:
+            self._maker = self._maker or self._make_maker()
+            self._fading = FadingMagnifier(self._maker.make(self._settings.wanted(), self.rate_hz))
+        except Fault as fault:
+            self._fail(fault)
+            return
+        self._pipeline.use(self._fading)
+        if self._trouble:
+            log.info("magnification works again")
+        self._trouble, self._pause_s = "", _RETRY_S[0]
+
+    def _fail(self, fault: Fault) -> None:
+        if str(fault) != self._trouble:
+            log.error("%s", fault, extra={"fields": {"remedy": fault.remedy}})
+        self._trouble = str(fault)
+        self._fading = self._maker = None
+        self._pipeline.use(None)
+        self._retry_s = self._clock() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _RETRY_S[1])
+
+    def _describe(self) -> tuple[float, float]:
+        """Amplification of the latest step, and seconds until the filter has settled."""
+        fading = self._fading
+        return (fading.present_amplification, fading.settling_left_s) if fading else (1.0, 0.0)

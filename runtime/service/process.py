@@ -1,0 +1,337 @@
+"""The process: starts the parts, looks after them once or more a second, changes them, and ends them in time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime.cameras.opening import has_argus
+from runtime.configuration.problems import ConfigurationFault
+from runtime.configuration.reading import LoadedConfiguration, load_configuration
+from runtime.errors import Fault
+from runtime.governor import Step, ThermalGovernor
+from runtime.health import ReloadHealth
+from runtime.notify import FrameWatchdog, Notifier
+from runtime.outputs.publishing import Publishing
+from runtime.privileged import ask
+from runtime.reboots import RebootMemory
+from runtime.recovery import EXIT_RECOVERY, Action, RecoveryLadder
+from runtime.service.assembly import Parts
+from runtime.service.changes import Changes, changes_between
+from runtime.service.crew import Crew
+from runtime.service.reporting import Reporter, status_line
+from runtime.service.signals import RECORD, RELOAD, STOPPING, SignalQueue
+from runtime.service.storing import state_directory
+from runtime.store.records import Notice
+from runtime.thermal import thermometer
+from runtime.vibration.alarms import AlarmEdge
+
+log = logging.getLogger("tremorscope.service")
+
+STOP_WITHIN_S = 9.0
+"""From SIGTERM to the end; systemd is asked for ten."""
+_LOOK_S = 0.25
+_SECOND_S = 1.0
+_STATUS_S = 5.0
+_FILE_S = 1.0
+_SILENT_PERIODS, _SILENT_S = 15.0, 1.0
+"""Frames are missing after so many periods, but not sooner than this."""
+MEMORY_NAME = "recovery.json"
+
+
+class Service:
+    """One instance, from its construction to the end of ``run``. Also what people may do to it: `Controls`."""
+
+    def __init__(self, loaded: LoadedConfiguration, *, notifier: Notifier | None = None) -> None:
+        """Build everything that the configuration names.
+
+        Raises:
+            Fault: it cannot be followed on this machine.
+            MemoryError: the system has no room for the frames.
+        """
+        self._loaded, self._configuration = loaded, loaded.configuration
+        self._notifier = notifier or Notifier(None)
+        self._crew = Crew()
+        self._exit_status = 0
+        self._publishing: Publishing | None = None
+        configuration = loaded.configuration
+        self.parts = parts = Parts(configuration, on_edge=self._on_edge)
+        self.board = parts.board
+        directory = state_directory(configuration.store)
+        recovery = configuration.recovery
+        self._ladder = RecoveryLadder(
+            recovery,
+            has_argus=has_argus(configuration.camera),
+            memory=RebootMemory(directory / MEMORY_NAME, recovery.reboot, instance=configuration.name),
+            busy=self._busy,
+        )
+        self._governor = ThermalGovernor(
+            configuration.thermal, thermometer(configuration.thermal), on_step=self._on_heat
+        )
+        self._reporter = Reporter(parts, self._ladder, self._governor)
+        self._publishing = Publishing(
+            configuration.outputs,
+            board=parts.board,
+            feed=parts.feed,
+            state_directory=directory,
+            store=parts.storage.path,
+            clips=parts.storage.clips,
+            controls=self,
+        )
+        self._watchdog = FrameWatchdog(self._notifier)
+        self._is_ready = False
+        self._second_s = self._status_s = self._file_s = 0.0
+        self._seen_file = _stamp(loaded.file)
+        self._changing = threading.Lock()
+
+    # What people may do; see `runtime.outputs.controls.Controls`.
+
+    def acknowledge(self, alarm: str, by: str) -> bool:
+        """Note that somebody has seen the latest raise of an alarm; False if there is nothing to see."""
+        return self.parts.alarms.acknowledge(alarm, by, self.parts.clock.now_s())
+
+    def record_event(self, reason: str) -> str | None:
+        """Record a clip of what happens now; returns the event's name, or None where nothing is recorded."""
+        recorder, latest_s = self.parts.storage.recorder, self.parts.loop.latest_s
+        return recorder.trigger(latest_s, reason) if recorder is not None and latest_s is not None else None
+
+    def adjust(
+        self,
+        *,
+        amplification: float | None = None,
+        bands_hz: tuple[tuple[float, float], ...] | None = None,
+    ) -> None:
+        """Change the amplification, the bands, or both, until the service is started or reconfigured again.
+
+        Raises:
+            Fault: it cannot be done; all goes on as before.
+        """
+        changes: dict[str, object] = {}
+        if amplification is not None:
+            changes["amplification"] = float(amplification)
+        if bands_hz is not None:
+            changes |= {"mode": "band", "bands_hz": bands_hz}
+        with self._changing:
+            self.parts.magnifying.configure(self.parts.magnifying.settings.model_copy(update=changes))
+        log.info("adjusted: %s", changes)
+
+    # The life of the process.
+
+    def run(self, signals: SignalQueue) -> int:
+        """Run until a signal, the end of the source, or the end of the recovery ladder; returns the exit status.
+
+        Raises:
+            Fault: an output can never work as configured.
+        """
+        for warning in self._loaded.warnings:
+            log.warning("%s", warning)
+        self.start()
+        try:
+            while not self._crew.stopping and not self.parts.loop.ended:
+                received = signals.wait(_LOOK_S)
+                if received in STOPPING:
+                    log.info("%s: ending", received.name if received else "")
+                    break
+                if received == RELOAD:
+                    self.reload()
+                elif received == RECORD:
+                    self.record_event("by SIGUSR1")
+                self.look()
+        finally:
+            self.close()
+        self._crew.raise_failure()
+        return self._exit_status
+
+    def start(self) -> None:
+        """Start all threads; frames flow soon after.
+
+        Raises:
+            Fault: an output can never work as configured.
+        """
+        parts, crew = self.parts, self._crew
+        assert self._publishing is not None
+        self._publishing.start()
+        parts.supervisor.start()
+        crew.start("frames", lambda: parts.loop.work(lambda: crew.stopping))
+        crew.start("magnifying", lambda: parts.magnifying.work(lambda: crew.stopping))
+        crew.start("analysis", self._analyse, in_background=True)
+        self._notifier.status("waiting for the first frame")
+
+    def look(self) -> None:
+        """Do what is due: signs of life, health, recovery, heat, disk, a changed file."""
+        now_s, parts = time.monotonic(), self.parts
+        self._watchdog.progress(parts.loop.frames, now_s)
+        if not self._is_ready and parts.loop.frames:
+            self._is_ready = True
+            self._reporter.report()
+            self._notifier.ready(status_line(parts.board.snapshot()))
+            log.info("ready: %s", status_line(parts.board.snapshot()))
+        if now_s >= self._second_s:
+            self._second_s = now_s + _SECOND_S
+            parts.storage.check()
+            parts.alarms.advance(parts.clock.now_s())
+            parts.magnifying.hold_back(self._governor.update(now_s))
+            self._recover(now_s)
+            self._reporter.report()
+        if now_s >= self._status_s and self._is_ready:
+            self._status_s = now_s + _STATUS_S
+            self._notifier.status(status_line(parts.board.snapshot()))
+        if now_s >= self._file_s:
+            self._file_s = now_s + _FILE_S
+            self._look_at_file()
+
+    def close(self) -> None:
+        """End everything within `STOP_WITHIN_S`: clips complete, store written, farewells said."""
+        until_s = time.monotonic() + STOP_WITHIN_S
+        self._notifier.stopping("completing clips and store")
+        self.board.update(stopping=True)
+        parts = self.parts
+        parts.feed.close()
+        apart = [threading.Thread(target=work, daemon=True) for work in self._farewells()]
+        for thread in apart:
+            thread.start()
+        hanging = self._crew.stop(1.5)
+        parts.loop.flush()
+        left = parts.storage.close(max(1.0, until_s - time.monotonic() - 0.5))
+        for thread in apart:
+            thread.join(max(0.0, until_s - time.monotonic()))
+        if not hanging:
+            parts.magnifying.close()
+        for text in (*(f"thread {name} still runs" for name in hanging), left):
+            if text:
+                log.error("at the end: %s", text)
+        log.info("ended after %d frames", parts.loop.frames)
+        self._notifier.close()
+
+    def reload(self) -> ReloadHealth:
+        """Read the configuration again and take over what can be taken over; tells what cannot."""
+        self._notifier.reloading("reading the configuration again")
+        self._seen_file = _stamp(self._loaded.file)
+        try:
+            loaded = load_configuration(self._loaded.file)
+            with self._changing:
+                changes = changes_between(self._configuration, loaded.configuration)
+                self._apply(changes)
+        except ConfigurationFault as fault:
+            told = ReloadHealth(time.time(), refused="; ".join(fault.lines))
+        except Fault as fault:
+            told = ReloadHealth(time.time(), refused=str(fault))
+        else:
+            self._configuration = changes.configuration
+            told = ReloadHealth(time.time(), changes.applied, changes.needs_restart)
+        self._tell_reload(told)
+        self.board.update(reload=told)
+        self._notifier.ready(status_line(self.board.snapshot()))
+        return told
+
+    def _apply(self, changes: Changes) -> None:
+        """Take over what can be taken over, or nothing where any of it cannot be."""
+        parts, vibration = self.parts, changes.configuration.vibration
+        # Adjustments by hand end with a reload, also where the file says of them what it said before.
+        present = parts.magnifying.settings
+        if changes.magnification or present != changes.configuration.magnification:
+            parts.magnifying.configure(changes.configuration.magnification)
+        if changes.alarms:
+            parts.alarms.use(vibration, parts.clock.now_s())
+        if changes.regions:
+            measuring, parts.analyst = parts.build_measuring(vibration)
+            parts.loop.use(measuring)
+        elif changes.analysis and parts.analyst is not None:
+            parts.analyst = parts.build_analyst(vibration)
+
+    def _tell_reload(self, told: ReloadHealth) -> None:
+        if told.refused:
+            log.error("configuration refused, all goes on as before: %s", told.refused)
+        for text in told.applied:
+            log.info("changed: %s", text)
+        for text in told.needs_restart:
+            log.warning("needs a restart: %s", text)
+        if not (told.refused or told.applied or told.needs_restart):
+            log.info("the configuration has not changed")
+        words = [told.refused and f"refused: {told.refused}", *told.applied]
+        words += [f"needs a restart: {text}" for text in told.needs_restart]
+        if any(words):
+            text = "; ".join(word for word in words if word)
+            self.parts.storage.offer(Notice(time.time(), "configuration", text))
+
+    def _look_at_file(self) -> None:
+        stamp = _stamp(self._loaded.file)
+        # A file that is being written changes twice: it is read when it has rested for a look.
+        if stamp == self._seen_file or not self._configuration.reload_on_change:
+            self._changed_file = None
+            return
+        if stamp is not None and stamp == self._changed_file:
+            self.reload()
+        self._changed_file = stamp
+
+    _changed_file: tuple[int, int, int] | None = None
+
+    def _analyse(self) -> None:
+        while not self._crew.wait(_LOOK_S):
+            if self.parts.analyst is not None:
+                self.parts.analyst.look()
+
+    def _recover(self, now_s: float) -> None:
+        state = self.parts.supervisor.state()
+        latest_s = self.parts.loop.latest_at_s
+        rate_hz = self.parts.source.rate_hz
+        silent_s = max(_SILENT_PERIODS / rate_hz, _SILENT_S)
+        healthy = latest_s is not None and now_s - latest_s < silent_s
+        if self.parts.loop.ended:
+            return
+        action = self._ladder.advance(now_s, healthy, stuck=state.status == "stuck")
+        if action is not None:
+            self._carry_out(action)
+
+    def _carry_out(self, action: Action) -> None:
+        log.error("%s", action, extra={"fields": {"rung": action.rung, "attempt": action.attempt}})
+        self.parts.storage.offer(Notice(time.time(), "recovery", str(action)))
+        if action.rung == "reopen":
+            self.parts.supervisor.reopen()
+        elif action.rung == "restart_argus":
+            self._crew.start("restart argus", lambda: self._ask_for("restart-argus"))
+        else:
+            if action.rung == "reboot":
+                self._ask_for("reboot")
+            self._exit_status = EXIT_RECOVERY
+            self._crew.stop(0.0)
+
+    def _ask_for(self, request: str) -> None:
+        refusal = ask(request)  # type: ignore[arg-type]
+        if refusal:
+            log.error("%s: %s", request, refusal)
+
+    def _on_edge(self, edge: AlarmEdge, record: bool) -> None:
+        if self._publishing is not None:
+            self._publishing.edge(edge)
+        recording = self._configuration.recording
+        recorder, latest_s = self.parts.storage.recorder, self.parts.loop.latest_s
+        wanted = record and recording is not None and recording.on_alarm and edge.edge == "raised"
+        if wanted and recorder is not None and latest_s is not None:
+            recorder.trigger(latest_s, str(edge), alarm=edge.name, alarm_raised_s=edge.time_s)
+
+    def _on_heat(self, step: Step) -> None:
+        log.warning("%s", step, extra={"fields": {"level": step.after.index}})
+        self.parts.storage.offer(Notice(time.time(), "heat", str(step)))
+
+    def _busy(self) -> str:
+        recorder = self.parts.storage.recorder
+        return "a clip is being written" if recorder and recorder.state().recording else ""
+
+    def _farewells(self) -> list[Callable[[], object]]:
+        farewells: list[Callable[[], object]] = [self.parts.supervisor.close]
+        if self._publishing is not None:
+            farewells.append(self._publishing.close)
+        return farewells
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """What tells a changed file; None where it is not there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,106 @@
+"""Gathers how everything stands, once a second, for the board that all outputs read."""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+from runtime.governor import ThermalGovernor
+from runtime.health import DeviceHealth, Health, RegionHealth
+from runtime.recovery import RecoveryLadder
+from runtime.service.analysing import Findings
+from runtime.service.assembly import Parts
+from runtime.service.frames import camera_health, stage_summaries
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_STATM = Path("/proc/self/statm")
+_CLEAR_EVERY = 60
+"""Reports after which the stages' times begin anew."""
+
+
+class Reporter:
+    """Writes the health of all parts to the board."""
+
+    def __init__(self, parts: Parts, ladder: RecoveryLadder, governor: ThermalGovernor) -> None:
+        self._parts, self._ladder, self._governor = parts, ladder, governor
+        self._reports = 0
+
+    def report(self) -> None:
+        """Gather and write."""
+        parts, loop = self._parts, self._parts.loop
+        findings = parts.analyst.findings if parts.analyst else Findings()
+        storage = parts.storage.health()
+        magnification = parts.magnifying.health()
+        if storage.recording and parts.storage.magnifies_clips:
+            magnification = replace(magnification, reasons=(*magnification.reasons, "event"))
+        parts.board.update(
+            camera=camera_health(parts.camera, parts.supervisor, loop.rate, dict(parts.journal.totals)),
+            magnification=magnification,
+            stages=stage_summaries(loop, parts.magnifying),
+            regions=_regions(loop.measuring.regions() if loop.measuring else (), findings),
+            modes=findings.modes,
+            alarms=parts.alarms.statuses(),
+            storage=storage,
+            device=self._device(),
+            recoveries=self._ladder.counts,
+            viewers=parts.feed.viewers,
+            problems=self._problems(findings),
+        )
+        self._reports += 1
+        if self._reports % _CLEAR_EVERY == 0:
+            loop.latencies.clear()
+            parts.magnifying.latencies.latencies.clear()
+
+    def _device(self) -> DeviceHealth:
+        reading, level = self._governor.reading, self._governor.level
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return DeviceHealth(
+            temperatures_c=dict(reading.temperatures_c),
+            governor_level=level.index,
+            governor=str(level),
+            throttled=bool(reading.throttled),
+            rss_bytes=resident_bytes(),
+            cpu_s=usage.ru_utime + usage.ru_stime,
+        )
+
+    def _problems(self, findings: Findings) -> tuple[str, ...]:
+        parts = self._parts
+        found = [*parts.magnifying.latencies.warnings, findings.trouble]
+        if parts.clock.steps:
+            found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
+        if parts.storage.thread_ended:
+            found.append("a thread that writes to the disk has ended: restart the service")
+        return tuple(text for text in found if text)
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    try:
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def status_line(health: Health) -> str:
+    """One line for ``systemctl status``."""
+    camera = health.camera
+    rate = f"{camera.rate_hz:.4g} frames/s" if camera.rate_hz else f"camera {camera.status}"
+    parts = [rate, f"{health.frames} frames, {camera.dropped} dropped"]
+    if camera.faults:
+        parts.append(f"camera {', '.join(camera.faults)}")
+    raised = [each.rule.name for each in health.raised]
+    parts.append(f"alarms: {', '.join(raised)}" if raised else "no alarms")
+    if health.magnification.active:
+        parts.append(f"magnifying {health.magnification.amplification:g} times")
+    if health.device.governor_level:
+        parts.append(health.device.governor)
+    if health.storage.trouble:
+        parts.append(health.storage.trouble)
+    return "; ".join(parts)
+
+
+def _regions(regions: tuple[RegionHealth, ...], findings: Findings) -> tuple[RegionHealth, ...]:
+    frequencies = dict(findings.regions)
+    return tuple(replace(each, frequencies=frequencies.get(each.name, ())) for each in regions)

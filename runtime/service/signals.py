@@ -1,0 +1,36 @@
+"""Signals as a queue that the main thread reads: nothing is interrupted, nothing runs at a wrong moment."""
+
+from __future__ import annotations
+
+import signal
+from types import TracebackType
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+RELOAD = signal.SIGHUP
+RECORD = signal.SIGUSR1
+
+
+class SignalQueue:
+    """Holds the service's signals back in this thread and in all that it starts; only for the main thread.
+
+    Enter it before anything starts a thread.
+    """
+
+    _KINDS = (*STOPPING, RELOAD, RECORD)
+
+    def __enter__(self) -> SignalQueue:
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._KINDS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A second Ctrl-C during the end must not become an exception after it.
+        while signal.sigtimedwait(self._KINDS, 0) is not None:
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+    def wait(self, seconds: float) -> signal.Signals | None:
+        """The next signal, or None after so many seconds."""
+        found = signal.sigtimedwait(self._KINDS, seconds)
+        return signal.Signals(found.si_signo) if found is not None else None

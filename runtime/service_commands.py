@@ -1,0 +1,81 @@
+"""The subcommands around the service. Only click is imported here: what a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Configuration, in YAML; `tremorscope check FILE` says whether it can be followed.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is logged: to the journal under systemd, else to stderr.",
+)
+def run(file: Path, log_level: str) -> None:
+    """Run the service: a camera, what is measured and magnified, alarms, clips, store, and what leaves the device.
+
+    SIGTERM or Ctrl-C ends it within 10 s with clips and store complete. SIGHUP, or a change of the file, takes over
+    what can change while it runs, and tells what cannot. SIGUSR1 records a clip.
+
+    Exit status: 0 ended as asked, 75 to be started again (no camera), 78 the configuration cannot be followed.
+    """
+    from runtime.service.running import run_service
+
+    sys.exit(run_service(file, log_level))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--migrate",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="NEW",
+    help="Write the configuration in the present format to another file; comments are lost.",
+)
+def check(file: Path, output: Path | None) -> None:
+    """Say whether FILE is a configuration that can be followed: ok, or each problem on a line."""
+    from runtime.configuration.problems import ConfigurationFault
+    from runtime.configuration.reading import load_configuration
+    from runtime.configuration.writing import write_configuration
+    from runtime.recovery import EXIT_CONFIGURATION
+
+    try:
+        loaded = load_configuration(file)
+    except ConfigurationFault as fault:
+        for line in fault.lines:
+            click.echo(line)
+        sys.exit(EXIT_CONFIGURATION)
+    for warning in loaded.warnings:
+        click.echo(warning)
+    if output is not None:
+        write_configuration(loaded.configuration, output)
+        click.echo(f"{output}: written in the format of version {loaded.configuration.version}")
+    click.echo(f"{file}: ok")
+
+
+@click.command()
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file, not to stdout."
+)
+def schema(output: Path | None) -> None:
+    """Print the JSON schema of the configuration, by which editors complete and check it."""
+    from runtime.configuration.writing import schema_text, write_schema
+
+    if output is None:
+        click.echo(schema_text(), nl=False)
+    else:
+        write_schema(output)
