@@ -97,6 +97,7 @@ def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
         seed=settings.seed,
         modes=tuple(Mode(m.frequency_hz, m.amplitude_px, m.half_waves, m.phase_rad) for m in modes),
         duration_s=settings.duration_s,
+        reuse_noise=settings.reuse_noise,
     )
     return ReplayCamera(lambda: SyntheticCamera(drawn), pace=settings.speed)
 

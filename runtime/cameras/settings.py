@@ -204,6 +204,9 @@ class SyntheticCameraSettings(Section):
     """Of noise and drawing: the same seed gives the same frames."""
     modes: tuple[ModeSettings, ...] | None = None
     """Its modes of vibration; empty: 2.1 Hz at 0.12 px and 4.7 Hz at 0.05 px."""
+    reuse_noise: bool = True
+    """Take every frame's noise from a store of four frames' worth, at another place each time, instead of drawing it
+    anew: a quarter of the time, and no two frames have the same noise at the same place."""
     duration_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """After so long it ends; empty: never."""
     speed: Literal["true", "fast"] = "true"

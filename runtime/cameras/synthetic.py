@@ -19,6 +19,8 @@ _NEGLIGIBLE = 0.005
 """Grey levels below which a term of the power series is left out."""
 _LARGEST_DISPLACEMENT_PX = 1.0
 _PADDING_PX = 8
+_POOL_FRAMES = 4
+"""Frames' worth of noise that is drawn once where noise is reused."""
 _PATCH_WIDTH = 64.0
 _PATCH_MARGIN_PX = 2.0
 """From the girder's edges, where the blur mixes in what is still."""
@@ -45,7 +47,9 @@ class SyntheticSettings:
     """What the synthetic camera films, and how.
 
     ``noise_sigma`` is the standard deviation, in grey levels, of the sensor's noise on each channel before
-    the rounding to 8 bit. ``duration_s`` None films for ever. Frame n depends on the settings and on n alone.
+    the rounding to 8 bit. ``reuse_noise`` draws four frames of noise once and takes another stretch of them for every
+    frame, which makes filming four times cheaper: two frames then have the same noise, but at other places.
+    ``duration_s`` None films for ever. Frame n depends on the settings and on n alone.
     """
 
     width_px: int = 640
@@ -55,6 +59,7 @@ class SyntheticSettings:
     seed: int = 1
     modes: tuple[Mode, ...] = FOOTBRIDGE_MODES
     duration_s: float | None = None
+    reuse_noise: bool = False
 
     def __post_init__(self) -> None:
         if not (64 <= self.width_px <= 8192 and 36 <= self.height_px <= 8192):
@@ -154,6 +159,7 @@ class SyntheticCamera:
         self._columns_px = np.repeat(np.arange(columns.start, columns.stop, dtype=np.float64), 3)
         self._exact = np.empty_like(self._still)
         self._noise = np.empty_like(self._still)
+        self._noise_pool = self._draw_pool() if self.settings.reuse_noise else None
         self._next = 0
 
     @property
@@ -192,10 +198,7 @@ class SyntheticCamera:
             return None
         picture = self.render(time_s)
         if settings.noise_sigma > 0:
-            random = np.random.Generator(np.random.SFC64([settings.seed, self._next]))
-            random.standard_normal(dtype=np.float32, out=self._noise)
-            self._noise *= np.float32(settings.noise_sigma)
-            self._exact += self._noise
+            self._exact += self._noise_of(self._next)
         np.rint(picture, out=picture)
         np.clip(picture, 0, 255, out=picture)
         np.copyto(pixels, picture, casting="unsafe")
@@ -205,6 +208,22 @@ class SyntheticCamera:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    def _noise_of(self, number: int) -> Array:
+        random = np.random.Generator(np.random.SFC64([self.settings.seed, number]))
+        if self._noise_pool is not None:
+            start = int(random.integers(self._noise_pool.size - self._noise.size))
+            stretch: Array = self._noise_pool[start : start + self._noise.size]
+            return stretch.reshape(self._noise.shape)
+        random.standard_normal(dtype=np.float32, out=self._noise)
+        self._noise *= np.float32(self.settings.noise_sigma)
+        return self._noise
+
+    def _draw_pool(self) -> Array:
+        random = np.random.Generator(np.random.SFC64(self.settings.seed))
+        pool: Array = random.standard_normal(_POOL_FRAMES * self._noise.size, dtype=np.float32)
+        pool *= np.float32(self.settings.noise_sigma)
+        return pool
 
 
 def _series_of(

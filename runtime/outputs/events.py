@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import Fault, OutputFault
+from runtime.niceness import step_back
 from runtime.outputs.event_clips import TIME_BASE, EventClipWriter, clip_name, event_name
 from runtime.outputs.event_settings import EventSettings
 from runtime.outputs.frame_history import ClipFrames, FrameHistory, Magnify, slots_for
@@ -240,6 +241,7 @@ class EventRecorder:
             self._active = None
 
     def _run(self, kind: ClipKind) -> None:
+        step_back()
         frames = ClipFrames(self._history, self._size, self._make_magnify if kind == "magnified" else None)
         while not (self._stopping and self._waiting[kind].empty()):
             try:

@@ -39,6 +39,8 @@ log = logging.getLogger("tremorscope.camera")
 
 _WAITING_FRAMES = 4
 """Frames that may wait for the loop, so that a pause of a tenth of a second costs none."""
+_FROZEN_S = 2.0
+"""Least time without a frame before the camera is opened again: on a device under load sooner would be too soon."""
 _LIVE_S = 300.0
 """Displacement that viewers get at once."""
 _FASTEST_HISTORY_HZ = 240.0
@@ -174,7 +176,9 @@ class Parts:
 
     def _build_camera(self, configuration: Configuration) -> CameraSupervisor:
         supervision = SupervisorSettings(
-            most_waiting=_WAITING_FRAMES, end_is_fault=not ends_in_good_order(configuration.camera)
+            most_waiting=_WAITING_FRAMES,
+            frozen_least_s=_FROZEN_S,
+            end_is_fault=not ends_in_good_order(configuration.camera),
         )
         slots = supervision.slots(held_by_consumer=HELD_FRAMES)
         self.ring = LeasingRing(slots, **self._size, allocate=self.runtime.allocate)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable
 
-BACKGROUND_NICENESS = 10
-"""How far threads that may be late stand behind the loop over frames."""
+from runtime.niceness import step_back
 
 
 class Crew:
@@ -50,8 +47,7 @@ class Crew:
 
     def _run(self, work: Callable[[], None], in_background: bool) -> None:
         if in_background:
-            with contextlib.suppress(OSError):  # on Linux each thread has a niceness of its own
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
+            step_back()
         try:
             work()
         except BaseException as error:

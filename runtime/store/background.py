@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runtime.niceness import step_back
 from runtime.store.faults import StoreFault, StoreFullFault
 from runtime.store.records import Mode, Peak, Record, SeriesBlock
 from runtime.store.reserve import Reserve
@@ -125,6 +126,7 @@ class BackgroundStore:
         return self.state()
 
     def _run(self) -> None:
+        step_back()
         pause_s, longest_pause_s = _RETRY_S
         due_s = time.monotonic()
         while True:

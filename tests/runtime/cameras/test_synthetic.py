@@ -103,6 +103,16 @@ class TestFrames:
         assert errors[:, mid_tones].std() == pytest.approx(np.sqrt(4 + 1 / 12), rel=0.01)
         assert abs(errors[:, mid_tones].mean()) < 0.02
 
+    def test_reused_noise_is_as_strong_and_never_the_same_at_the_same_place(self) -> None:
+        settings = SyntheticSettings(modes=(), noise_sigma=2.0, reuse_noise=True)
+        still = SyntheticCamera(settings).render(0.0).copy()
+        noise = film(settings, 40).astype(np.float32)[:, 20:120, 20:220] - still[20:120, 20:220]
+        assert noise.std() == pytest.approx(np.sqrt(2.0**2 + 1 / 12), rel=0.01)
+        alike = np.corrcoef(noise.reshape(40, -1)) - np.eye(40)
+        # Of 60,000 independent values in each frame, the largest of 780 correlations is below 4.5 / sqrt(60,000).
+        assert np.abs(alike).max() < 0.02
+        assert np.array_equal(film(settings, 3), film(settings, 3))
+
     def test_without_noise_are_the_exact_picture_rounded(self) -> None:
         settings = SyntheticSettings(320, 180, noise_sigma=0.0)
         frames = film(settings, 3)
