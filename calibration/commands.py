@@ -88,3 +88,24 @@ def draw(size: FrameSize, count: int, seed: int, directory: Path) -> None:
         manifest = draw_set(directory, size, count, seed, bar)
     click.echo(f"{manifest.count} pairs of {size.width_px}x{size.height_px} px: {directory}")
     click.echo(f"sha256 {manifest.sha256}")
+
+
+@calibrate.command()
+@click.argument("directory", metavar="SET", type=click.Path(path_type=Path))
+@click.option(
+    "--sheet", type=click.Path(path_type=Path), metavar="PNG", help="Draw frames and histograms, too."
+)
+@click.option("--verify", is_flag=True, help="Check every file against its hash, as calibrating would.")
+def show(directory: Path, sheet: Path | None, verify: bool) -> None:
+    """Say what SET holds: how many pairs, from when, how bright, how much in motion."""
+    from calibration.frames import CalibrationSet, read_manifest
+    from calibration.show import describe, draw_sheet
+
+    manifest = CalibrationSet.open(directory).manifest if verify else read_manifest(directory)
+    for line in describe(manifest):
+        click.echo(line)
+    if verify:
+        click.echo("every file is as it was sealed")
+    if sheet is not None and manifest.pairs:
+        draw_sheet(directory, manifest, sheet)
+        click.echo(f"sheet: {sheet}")
