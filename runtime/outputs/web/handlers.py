@@ -18,7 +18,7 @@ from runtime.outputs import metrics
 from runtime.outputs.controls import Controls
 from runtime.outputs.liveness import Verdict, judge, judge_readiness
 from runtime.outputs.web import answers
-from runtime.outputs.web.access import Level
+from runtime.outputs.web.access import COOKIE, Level
 from runtime.outputs.web.archive import Archive
 from runtime.outputs.web.limits import Limits
 from runtime.outputs.web.pictures import EncodedPicture, LivePictures
@@ -130,7 +130,11 @@ class Handlers:
         if now_s - self._state[0] >= _FRESH_S:
             self._state = (now_s, answers.state(self._board.snapshot()))
         may_control = request["level"] >= Level.CONTROL and self._controls is not None
-        rights = {"may_control": may_control, "may_adjust": may_control and self._adjustable}
+        rights = {
+            "may_control": may_control,
+            "may_adjust": may_control and self._adjustable,
+            "logged_in": COOKIE in request.cookies,
+        }
         return _json(self._state[1] | rights)
 
     async def live(self, request: web.Request) -> web.Response:

@@ -1,0 +1,163 @@
+// Asks the device for numbers, one question after the other, and hands them to the panels. While nobody looks at the
+// page it asks for nothing but the state, now and then, so that the device can rest.
+
+import { choice } from "./format.js";
+import { Charts } from "./charts.js";
+import { Panels } from "./panels.js";
+import { LivePicture } from "./picture.js";
+
+const LIVE_MS = 250, STATE_MS = 1000, HISTORY_MS = 5000, FREQUENCIES_MS = 15000, HIDDEN_MS = 15000;
+const TIMEOUT_MS = 10000, LONGEST_PAUSE_MS = 10000;
+const FREEZE_MS = 3000;
+
+const $ = (id) => document.getElementById(id);
+
+class Page {
+  constructor() {
+    this.region = localStorage.getItem("tremorscope region") ?? "";
+    this.charts = new Charts();
+    this.panels = new Panels({
+      choose: (region) => this.choose(region),
+      send: (path, body) => this.send(path, body),
+      refresh: () => this.wake("history"),
+    });
+    this.wakers = {};
+    this.paused = false;
+    this.picture = new LivePicture($("live"), {
+      shown: () => this.curtain(""),
+      troubled: (text) => this.curtain(text),
+    });
+    this.view = choice($("views"), "view", () => this.look());
+    $("pause").addEventListener("click", () => this.pause());
+    document.addEventListener("visibilitychange", () => this.look());
+    setInterval(() => this.watchPicture(), 500);
+    this.look();
+    this.loop("state", STATE_MS, () => this.askState(), true);
+    this.loop("live", LIVE_MS, () => this.askLive());
+    this.loop("history", HISTORY_MS, () => this.askHistory());
+    this.loop("frequencies", FREQUENCIES_MS, () => this.askFrequencies());
+  }
+
+  // Asks again and again, with pauses that grow while the device does not answer.
+  async loop(name, everyMs, ask, evenHidden = false) {
+    for (let failures = 0; ; ) {
+      let pause = everyMs;
+      if (document.hidden && !evenHidden) pause = HIDDEN_MS;
+      else {
+        try {
+          await ask();
+          failures = 0;
+          if (document.hidden) pause = HIDDEN_MS;
+        } catch (error) {
+          failures += 1;
+          pause = Math.min(1000 * 2 ** (failures - 1), LONGEST_PAUSE_MS);
+          if (name === "state") this.panels.lost(error.message);
+        }
+      }
+      await new Promise((done) => {
+        const timer = setTimeout(done, pause);
+        this.wakers[name] = () => { clearTimeout(timer); done(); };
+      });
+    }
+  }
+
+  wake(...names) {
+    for (const name of names) this.wakers[name]?.();
+  }
+
+  async ask(path) {
+    const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (response.status === 401) location.assign("/login");
+    if (!response.ok) throw new Error((await response.text()).trim() || `answer ${response.status}`);
+    return response.json();
+  }
+
+  async send(path, body) {
+    const response = await fetch(path, {
+      method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    if (!response.ok) throw new Error((await response.text()).trim() || `answer ${response.status}`);
+    const answer = await response.json();
+    this.wake("state", "history");
+    return answer;
+  }
+
+  async askState() {
+    const state = await this.ask("/api/state");
+    this.panels.state(state, this.region, this.picture.rate());
+    this.charts.state(state, this.region);
+  }
+
+  async askLive() {
+    const after = this.charts.motionAfter(), spectrumAfter = this.charts.spectrumAfter();
+    const query = new URLSearchParams({ region: this.region, after, spectrum_after: spectrumAfter });
+    const { motion, spectra } = await this.ask(`/api/live?${query}`);
+    if (motion.region !== null && motion.region !== this.region) {
+      this.region = motion.region;
+      this.wake("state");
+    }
+    this.charts.motion(motion);
+    this.charts.spectrum(spectra);
+  }
+
+  async askHistory() {
+    this.panels.history(await this.ask("/api/history"));
+  }
+
+  async askFrequencies() {
+    this.charts.frequencies(await this.ask("/api/frequencies"));
+  }
+
+  choose(region) {
+    this.region = region;
+    localStorage.setItem("tremorscope region", region);
+    this.charts.forget();
+    this.wake("state", "live");
+  }
+
+  // Looks at the chosen view, or not at all where nobody does.
+  look() {
+    if (document.hidden || this.paused) this.picture.stop();
+    else {
+      this.picture.start(this.view());
+      this.wake("state", "live", "history", "frequencies");
+    }
+  }
+
+  pause() {
+    this.paused = !this.paused;
+    $("pause").textContent = this.paused ? "Go on" : "Pause";
+    this.look();
+  }
+
+  watchPicture() {
+    const rate = this.picture.rate();
+    $("pace").textContent = rate ? `${rate.toFixed(0)} pictures/s shown` : "";
+    if (!this.paused && !document.hidden && this.picture.count && this.picture.sinceLastMs() > FREEZE_MS) {
+      this.curtain("no new picture");
+    }
+  }
+
+  curtain(text) {
+    if ($("curtain").textContent === text) return;
+    $("curtain").textContent = text;
+    $("curtain").hidden = !text;
+  }
+}
+
+function themes() {
+  const stored = localStorage.getItem("tremorscope theme");
+  if (stored) document.documentElement.dataset.theme = stored;
+  $("theme").addEventListener("click", () => {
+    const dark = document.documentElement.dataset.theme
+      ? document.documentElement.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("tremorscope theme", dark ? "light" : "dark");
+    window.dispatchEvent(new Event("themed"));
+  });
+}
+
+themes();
+window.page = new Page();

@@ -1,0 +1,252 @@
+// Everything on the page that is text: status, alarms, regions, events, the device.
+
+import { NOTHING, bytes, clock, duration, element, number, show, withUnit } from "./format.js";
+
+const $ = (id) => document.getElementById(id);
+const PHASES = { learning: "learning", normal: "normal", pending: "above, waiting", raised: "raised", clearing: "raised, falling" };
+const REASONS = { viewer: "somebody watches", event: "an event is recorded", always: "always" };
+
+export class Panels {
+  constructor({ choose, send, refresh }) {
+    this.choose = choose;
+    this.send = send;
+    this.refresh = refresh;
+    this.attention = "";
+    $("show-regions").addEventListener("change", () => { $("overlay").toggleAttribute("hidden", !$("show-regions").checked); });
+    $("adjust").addEventListener("submit", (event) => { event.preventDefault(); this.adjust(); });
+    $("adjust").addEventListener("input", () => { this.touched = true; });
+    $("record").addEventListener("click", () => this.record());
+    $("player-close").addEventListener("click", () => $("player").close());
+    $("player").addEventListener("close", () => { $("video").removeAttribute("src"); $("video").load(); });
+    $("video").addEventListener("error", () => {
+      if (!$("video").getAttribute("src")) return;
+      $("player-trouble").textContent = "This browser cannot play the clip (H.264 in MP4): download it instead.";
+      $("player-trouble").hidden = false;
+    });
+  }
+
+  lost(why) {
+    $("status").className = "status lost";
+    $("verdict").textContent = `no answer from the device (${why}); trying again`;
+  }
+
+  state(state, region) {
+    $("name").textContent = state.name;
+    $("status").className = `status ${state.ok ? "ok" : "bad"}`;
+    $("verdict").textContent = state.ok ? `${number(state.camera.rate_hz, 4)} frames/s` : state.verdict;
+    $("leave").hidden = !state.logged_in;
+    this.may = state.may_control;
+    $("record").hidden = !state.may_control;
+    this.problems(state);
+    this.raised(state);
+    this.magnification(state);
+    this.regions(state, region);
+    this.rules(state);
+    this.device(state);
+  }
+
+  problems(state) {
+    const outputs = Object.entries(state.outputs).filter(([, text]) => text).map(([name, text]) => `${name}: ${text}`);
+    const storage = state.storage;
+    const lines = [
+      ...(state.ok ? [] : [state.verdict]),
+      ...state.problems,
+      ...outputs,
+      ...(storage.trouble ? [`storage: ${storage.trouble}`] : []),
+      ...(storage.given_up.length ? [`disk low: no more ${storage.given_up.join(", ")}`] : []),
+      ...(state.reload.refused ? [`changed configuration refused: ${state.reload.refused}`] : []),
+      ...(state.reload.needs_restart.length ? [`after a restart: ${state.reload.needs_restart.join(", ")}`] : []),
+    ];
+    $("problems").hidden = !lines.length;
+    show($("problems"), lines, ...lines.map((line) => element("p", {}, line)));
+  }
+
+  raised(state) {
+    const wanting = state.alarms.filter((alarm) => alarm.needs_attention);
+    const key = wanting.map(({ rule, raised, acknowledged_s, raised_s }) => [rule.name, raised, acknowledged_s, raised_s, this.may]);
+    document.title = `${wanting.length ? "\u26a0 " : ""}${state.name}`;
+    show($("raised"), key, () => wanting.map((alarm) => this.banner(alarm)));
+    const attention = JSON.stringify(key);
+    if (attention !== this.attention) this.refresh();
+    this.attention = attention;
+  }
+
+  banner(alarm) {
+    const { rule } = alarm;
+    const seen = alarm.acknowledged_s !== null;
+    const what = `${rule.quantity} of ${rule.source} passed ${withUnit(rule.threshold, alarm.unit)}`;
+    const text = element("p", {}, element("strong", {}, `${alarm.raised ? "Alarm" : "Alarm is over"}: ${rule.name}`),
+      ` ${what}, ${clock(alarm.raised_s)}${seen ? `, acknowledged ${clock(alarm.acknowledged_s, false)}` : ""}`);
+    const button = element("button", { type: "button", "data-acknowledge": rule.name }, "Acknowledge");
+    button.addEventListener("click", () => this.acknowledge(rule.name, button));
+    return element("div", { class: `alarm ${alarm.raised ? "on" : "over"} ${seen ? "seen" : ""}` }, text,
+      seen || !this.may ? null : button);
+  }
+
+  async acknowledge(name, button) {
+    button.disabled = true;
+    try {
+      await this.send("/api/acknowledge", { alarm: name });
+    } catch (error) {
+      button.disabled = false;
+      button.textContent = `Acknowledge (${error.message})`;
+    }
+  }
+
+  magnification({ magnification, camera, may_adjust, regions }) {
+    const bands = magnification.bands_hz.map(([low, high]) => `${number(low)} to ${number(high)} Hz`).join(", ");
+    const mode = magnification.mode === "band" && bands ? bands : magnification.mode;
+    const parts = magnification.active
+      ? [`\u00d7 ${number(magnification.amplification, 4)}`, mode, ...(magnification.settling_left_s > 0.05
+        ? [`settling, ${number(magnification.settling_left_s, 2)} s left`] : [])]
+      : ["as filmed", ...(magnification.why_not ? [magnification.why_not] : [])];
+    $("magnification").textContent = parts.filter(Boolean).join(" \u00b7 ");
+    $("adjust").hidden = !may_adjust;
+    for (const label of document.querySelectorAll("#adjust .band")) label.hidden = magnification.mode !== "band";
+    if (!this.touched) {
+      $("amplification").value = magnification.amplification;
+      const [low, high] = magnification.bands_hz[0] ?? ["", ""];
+      $("band-low").value = low;
+      $("band-high").value = high;
+    }
+    this.magnified = magnification;
+    this.overlay(camera, regions);
+  }
+
+  async adjust() {
+    const body = { amplification: Number($("amplification").value) };
+    const [low, high] = [Number($("band-low").value), Number($("band-high").value)];
+    const others = this.magnified.bands_hz.slice(1);
+    if (this.magnified.mode === "band" && low > 0) body.bands_hz = [[low, high], ...others];
+    $("adjusted").textContent = "";
+    try {
+      await this.send("/api/adjust", body);
+      this.touched = false;
+      $("adjusted").textContent = "applied until the next restart";
+    } catch (error) {
+      $("adjusted").textContent = error.message;
+    }
+  }
+
+  async record() {
+    try {
+      const { event } = await this.send("/api/record", { reason: "by hand, on the page" });
+      $("record").textContent = event ? "Recording \u2026" : "Nothing is recorded";
+    } catch (error) {
+      $("record").textContent = error.message;
+    }
+    setTimeout(() => { $("record").textContent = "Record a clip"; }, 4000);
+  }
+
+  overlay(camera, regions) {
+    const boxes = regions.filter((each) => each.rectangle_px);
+    $("overlay").setAttribute("viewBox", `0 0 ${camera.width_px || 1} ${camera.height_px || 1}`);
+    const key = [camera.width_px, this.region, boxes.map(({ name, rectangle_px }) => [name, rectangle_px])];
+    show($("overlay"), key, () => boxes.map(({ name, rectangle_px: [x, y, width, height] }) => {
+      const box = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      for (const [attribute, value] of Object.entries({ x, y, width, height })) box.setAttribute(attribute, value);
+      box.classList.toggle("chosen", name === this.region);
+      return box;
+    }));
+  }
+
+  regions(state, region) {
+    this.region = region;
+    const head = ["Region", "RMS", "Peak", "Natural frequencies"];
+    const rows = state.regions.map((each) => {
+      const [unit, scale] = each.mm_per_px === null ? ["px", 1] : ["mm", each.mm_per_px];
+      const hz = each.frequencies.map((one) => number(one.frequency_hz, 4)).join(", ");
+      const below = each.displacement_rms_px !== null && each.noise_floor_px !== null
+        && each.displacement_rms_px < 1.5 * each.noise_floor_px;
+      return [
+        each.name,
+        each.trouble ? NOTHING : withUnit(each.displacement_rms_px === null ? null : each.displacement_rms_px * scale, unit),
+        each.trouble ? NOTHING : withUnit(each.displacement_peak_px === null ? null : each.displacement_peak_px * scale, unit),
+        each.trouble || (hz ? `${hz} Hz` : below ? "still (noise only)" : NOTHING),
+      ];
+    });
+    show($("regions"), [rows, region], () => [
+      element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
+      element("tbody", {}, ...rows.map((cells) => {
+        const pick = element("button", { type: "button", class: "pick", "aria-pressed": String(cells[0] === region) }, cells[0]);
+        pick.addEventListener("click", () => this.choose(cells[0]));
+        return element("tr", { class: cells[0] === region ? "chosen" : null },
+          element("th", { scope: "row" }, pick), ...cells.slice(1).map((text) => element("td", {}, text)));
+      })),
+    ]);
+  }
+
+  rules(state) {
+    const head = ["Alarm", "Now", "Raised from", "State"];
+    const rows = state.alarms.map((alarm) => [
+      alarm.rule.name, withUnit(alarm.value, alarm.unit), withUnit(alarm.rule.threshold, alarm.unit),
+      PHASES[alarm.phase] ?? alarm.phase,
+    ]);
+    show($("rules"), rows, () => rows.length ? [
+      element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
+      element("tbody", {}, ...rows.map((cells, n) => element("tr", { class: state.alarms[n].raised ? "on" : null },
+        element("th", { scope: "row" }, cells[0]), ...cells.slice(1).map((text) => element("td", {}, text))))),
+    ] : [element("caption", {}, "no alarm is set up")]);
+  }
+
+  history({ alarms, events, trouble }) {
+    show($("alarm-history"), [alarms, trouble], () => alarms.length ? alarms.slice(0, 20).map((alarm) => element("li", {},
+      element("strong", {}, alarm.name), ` ${clock(alarm.raised_s)}, ${withUnit(alarm.value, alarm.unit)}; `,
+      alarm.cleared_s ? `over after ${duration(alarm.cleared_s - alarm.raised_s)}` : "not over",
+      alarm.acknowledged_s ? `, acknowledged by ${alarm.acknowledged_by}` : ", not acknowledged",
+    )) : [element("li", { class: "faint" }, trouble || "none")]);
+    show($("events"), [events, trouble], () => events.length ? events.map((event) => this.event(event))
+      : [element("li", { class: "faint" }, trouble || "none recorded yet")]);
+  }
+
+  event(event) {
+    const clips = event.clips.map((clip) => {
+      if (clip.state !== "saved") return element("p", { class: "faint" }, `${clip.kind}: ${clip.state}${clip.detail ? `, ${clip.detail}` : ""}`);
+      const length = clip.end_s !== null && clip.start_s !== null ? `${number(clip.end_s - clip.start_s, 2)} s` : "";
+      const play = element("button", { type: "button", "data-play": clip.file }, `\u25b6 ${clip.kind}`);
+      play.addEventListener("click", () => this.play(event, clip));
+      const lost = clip.dropped ? `, ${clip.dropped} frames missing` : "";
+      return element("p", {}, play, " ", element("a", { href: `/clips/${encodeURIComponent(clip.file)}?download`, download: clip.file },
+        `download ${length}, ${bytes(clip.nbytes)}`), lost);
+    });
+    return element("li", {}, element("strong", {}, clock(event.time_s)), ` ${event.reasons.join("; ")}`, ...clips);
+  }
+
+  play(event, clip) {
+    const source = `/clips/${encodeURIComponent(clip.file)}`;
+    $("player-title").textContent = `${clock(event.time_s)}, ${clip.kind}`;
+    $("player-trouble").hidden = true;
+    $("player-download").href = `${source}?download`;
+    $("player-download").setAttribute("download", clip.file);
+    $("video").src = source;
+    $("player").showModal();
+    $("video").play().catch(() => {});
+  }
+
+  device(state) {
+    const { camera, device, storage, magnification } = state;
+    const zones = Object.entries(device.temperatures_c).map(([zone, c]) => `${zone} ${number(c, 3)} \u00b0C`);
+    const drops = Object.entries(camera.drops).filter(([, count]) => count).map(([why, count]) => `${count} ${why}`);
+    const rungs = Object.entries(state.recoveries).filter(([, count]) => count).map(([rung, count]) => `${count} \u00d7 ${rung}`);
+    const stages = Object.entries(state.stages).map(([stage, each]) => `${stage} ${number(each.median_ms)} (99 %: ${number(each.p99_ms)})`);
+    const why = magnification.reasons.map((each) => REASONS[each] ?? each).join(", ");
+    const rows = [
+      ["Camera", `${camera.source || NOTHING}, ${camera.status}${camera.faults.length ? `: ${camera.faults.join(", ")}` : ""}`],
+      ["Frames", `${camera.width_px} \u00d7 ${camera.height_px} px, ${number(camera.rate_hz, 4)} frames/s, jitter ${withUnit(camera.jitter_ms, "ms", 2)}`],
+      ["Dropped", drops.join(", ") || "none"],
+      ["Magnification", magnification.active ? `on (${why})` : `rests${magnification.why_not ? `: ${magnification.why_not}` : ""}`],
+      ["Runs on", [magnification.engine, magnification.precision].filter(Boolean).join(", ") || NOTHING],
+      ["Time a frame (ms)", stages.join(", ") || NOTHING],
+      ["Temperature", zones.join(", ") || NOTHING],
+      ["Heat", device.governor || (device.governor_level ? `level ${device.governor_level}` : "full speed")],
+      ["Disk", `${bytes(storage.free_bytes)} free`],
+      ["Clips", Object.entries(storage.clips).map(([what, count]) => `${count} ${what}`).join(", ") || "none"],
+      ["Memory", bytes(device.rss_bytes)],
+      ["Recoveries", rungs.join(", ") || "none"],
+      ["Watching", `${state.viewers}`],
+      ["Running for", duration(state.uptime_s)],
+      ["Version", state.version || NOTHING],
+    ];
+    show($("device"), rows, () => rows.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
+  }
+}
