@@ -28,7 +28,7 @@ RUNTIME_DEPENDENCIES = {
 
 DOORS = {
     "av": {"runtime/cameras/clip.py", "runtime/outputs/jpeg.py", "runtime/outputs/video.py"},
-    "onnxruntime": {"runtime/engines/onnx_runtime.py"},
+    "onnxruntime": {"runtime/engines/onnx_graph.py"},
 }
 """Where the runtime may import a library; one not named here has one door wherever that is."""
 HARDWARE = {

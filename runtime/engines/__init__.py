@@ -19,6 +19,13 @@ class PairwiseEngine(Protocol):
     def height_px(self) -> int:
         """Height of every frame in pixels."""
 
+    @property
+    def channels(self) -> int:
+        """Bytes a pixel of the frames that go in: 3 in RGB, or 4 where the graph takes them as a camera gives them.
+
+        The picture that comes out always has 3.
+        """
+
     def step(
         self,
         frame: NDArray[np.uint8],
@@ -28,8 +35,10 @@ class PairwiseEngine(Protocol):
     ) -> None:
         """Magnify the motion from ``reference`` to ``frame`` and write the picture into ``magnified``.
 
-        All three are u8[H, W, 3] in RGB, contiguous, and remain the caller's; nothing is copied.
-        ``magnified`` must not overlap the other two. Returns when the picture is complete.
+        ``frame`` and ``reference`` are u8[H, W, C] with the graph's ``channels``, ``magnified`` is u8[H, W, 3] in
+        RGB. All are contiguous, in memory that the runner reaches (`runtime.engines.choosing.Runtime.allocate`),
+        and remain the caller's; nothing is copied. ``magnified`` must not overlap the other two. Returns when the
+        picture is complete.
         """
 
 
@@ -47,6 +56,13 @@ class BandEngine(Protocol):
     @property
     def height_px(self) -> int:
         """Height of every frame in pixels."""
+
+    @property
+    def channels(self) -> int:
+        """Bytes a pixel of the frames that go in: 3 in RGB, or 4 where the graph takes them as a camera gives them.
+
+        The picture that comes out always has 3.
+        """
 
     @property
     def cell_px(self) -> int:
@@ -78,7 +94,7 @@ class BandEngine(Protocol):
         """Take the motion from ``previous`` to ``frame`` into the state and write the picture.
 
         Args:
-            frame: u8[H, W, 3] in RGB, contiguous.
+            frame: u8[H, W, C] with the graph's ``channels``, contiguous.
             previous: the frame of the step before, of the same form.
             amplification: magnified over true displacement of the filtered motion.
             max_displacement_px: the most that is added to any displacement.

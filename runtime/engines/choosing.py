@@ -109,7 +109,7 @@ class _OnnxRuntime:
 
     @property
     def description(self) -> str:
-        from runtime.engines.onnx_runtime import RELEASE
+        from runtime.engines.onnx_graph import RELEASE
 
         return f"ONNX Runtime {RELEASE} on the CPU"
 

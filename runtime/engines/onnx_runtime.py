@@ -6,31 +6,12 @@ import math
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from runtime.buffers import Allocator, allocate_host
 from runtime.engines.bundle import Representation
-from runtime.errors import BundleFault, EngineFault
-
-# ONNX Runtime's exceptions have no common base but Exception.
-_ONNX_RUNTIME_ERRORS = (
-    _state.EPFail,
-    _state.Fail,
-    _state.InvalidArgument,
-    _state.InvalidGraph,
-    _state.InvalidProtobuf,
-    _state.NoSuchFile,
-    _state.NotImplemented,
-    _state.RuntimeException,
-)
-
-RELEASE: str = onnxruntime.__version__
-_U8, _F32 = "tensor(uint8)", "tensor(float)"
-_REMEDY = "export the bundle again with this release of tremorscope"
-_Shapes = dict[str, tuple[int | None, ...]]
-"""Shape of every input and output by name; None where each step may have another."""
+from runtime.engines.frames import check_frame
+from runtime.engines.onnx_graph import F32, U8, BoundGraph, Shapes
 
 
 class OnnxRuntimeEngine:
@@ -48,25 +29,32 @@ class OnnxRuntimeEngine:
         Raises:
             BundleFault: the graph cannot be loaded, or is not a ``pairwise`` graph for frames of this size.
         """
-        self._shape = (1, height_px, width_px, 3)
-        inputs = {"frame": _U8, "reference": _U8, "amplification": _F32}
-        shapes: _Shapes = dict.fromkeys(("frame", "reference", "magnified"), self._shape)
+        self._shape = (height_px, width_px, 3)
+        inputs = {"frame": U8, "reference": U8, "amplification": F32}
+        shapes: Shapes = dict.fromkeys(("frame", "reference"), (1, height_px, width_px, None))
+        shapes |= {"magnified": (1, *self._shape)}
         sizes = {"width": width_px, "height": height_px}
-        self._bound = _BoundGraph(
-            graph, inputs, {"magnified": _U8}, shapes | {"amplification": (1,)}, sizes, threads
+        self._bound = BoundGraph(
+            graph, inputs, {"magnified": U8}, shapes | {"amplification": (1,)}, sizes, threads
         )
+        self._input_shape = (height_px, width_px, self._bound.channels)
         self._amplification = np.ones(1, dtype=np.float32)
         self._bound.read("amplification", self._amplification)
 
     @property
     def width_px(self) -> int:
         """Width of every frame in pixels."""
-        return self._shape[2]
+        return self._shape[1]
 
     @property
     def height_px(self) -> int:
         """Height of every frame in pixels."""
-        return self._shape[1]
+        return self._shape[0]
+
+    @property
+    def channels(self) -> int:
+        """Bytes a pixel of the frames that go in."""
+        return self._input_shape[2]
 
     def step(
         self,
@@ -75,14 +63,15 @@ class OnnxRuntimeEngine:
         amplification: float,
         magnified: NDArray[np.uint8],
     ) -> None:
-        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; each u8[H, W, 3], RGB.
+        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `runtime.engines`.
 
         Raises:
             ValueError: an array has another shape or type, or is not contiguous.
             EngineFault: the graph failed while running, for want of memory for example.
         """
-        for pixels in (frame, reference, magnified):
-            _check_frame(pixels, self._shape[1:])
+        check_frame(frame, self._input_shape)
+        check_frame(reference, self._input_shape)
+        check_frame(magnified, self._shape)
         self._amplification[0] = amplification
         self._bound.read("frame", frame[None])
         self._bound.read("reference", reference[None])
@@ -116,26 +105,26 @@ class OnnxRuntimeBandEngine:
         Raises:
             BundleFault: the graph cannot be loaded, or is not a ``band`` graph for frames of this size.
         """
-        self._shape = (1, height_px, width_px, 3)
+        self._shape = (height_px, width_px, 3)
         self._cell_px = representation.cell_px
         rows, columns = (-(-side // self._cell_px) for side in (height_px, width_px))
         self._planes = (representation.channels, rows, columns)
         self._allocate = allocate
-        inputs = dict.fromkeys(
-            ("amplification", "max_displacement_px", "mask", "coefficients", "state"), _F32
-        )
-        shapes: _Shapes = dict.fromkeys(("frame", "previous", "magnified"), self._shape)
+        inputs = dict.fromkeys(("amplification", "max_displacement_px", "mask", "coefficients", "state"), F32)
+        shapes: Shapes = dict.fromkeys(("frame", "previous"), (1, height_px, width_px, None))
+        shapes |= {"magnified": (1, *self._shape)}
         shapes |= dict.fromkeys(("state", "next_state"), (2, None, *self._planes))
         shapes |= dict.fromkeys(("amplification", "max_displacement_px", "activity"), (1,))
         shapes |= {"mask": (1, 1, rows, columns), "coefficients": (3, 2, None)}
-        self._bound = _BoundGraph(
+        self._bound = BoundGraph(
             graph,
-            {"frame": _U8, "previous": _U8} | inputs,
-            {"magnified": _U8, "next_state": _F32, "activity": _F32},
+            {"frame": U8, "previous": U8} | inputs,
+            {"magnified": U8, "next_state": F32, "activity": F32},
             shapes,
             {"width": width_px, "height": height_px, "rows": rows, "columns": columns},
             threads,
         )
+        self._input_shape = (height_px, width_px, self._bound.channels)
         self._scalars = {
             name: np.ones(1, np.float32) for name in ("amplification", "max_displacement_px", "activity")
         }
@@ -151,12 +140,17 @@ class OnnxRuntimeBandEngine:
     @property
     def width_px(self) -> int:
         """Width of every frame in pixels."""
-        return self._shape[2]
+        return self._shape[1]
 
     @property
     def height_px(self) -> int:
         """Height of every frame in pixels."""
-        return self._shape[1]
+        return self._shape[0]
+
+    @property
+    def channels(self) -> int:
+        """Bytes a pixel of the frames that go in."""
+        return self._input_shape[2]
 
     @property
     def cell_px(self) -> int:
@@ -200,8 +194,9 @@ class OnnxRuntimeBandEngine:
             ValueError: an array has another shape or type, or is not contiguous.
             EngineFault: the graph failed while running, for want of memory for example.
         """
-        for pixels in (frame, previous, magnified):
-            _check_frame(pixels, self._shape[1:])
+        check_frame(frame, self._input_shape)
+        check_frame(previous, self._input_shape)
+        check_frame(magnified, self._shape)
         if coefficients.shape != self._coefficients.shape:
             raise ValueError(f"coefficients of shape {coefficients.shape}, not {self._coefficients.shape}")
         np.copyto(self._coefficients, coefficients)
@@ -216,98 +211,3 @@ class OnnxRuntimeBandEngine:
         self._bound.run()
         self._states = next_state, state
         return float(self._scalars["activity"][0])
-
-
-class _BoundGraph:
-    """A graph of checked interface whose inputs and outputs lie in the caller's memory."""
-
-    def __init__(
-        self,
-        graph: Path,
-        inputs: dict[str, str],
-        outputs: dict[str, str],
-        shapes: _Shapes,
-        sizes: dict[str, int],
-        threads: int | None,
-    ) -> None:
-        """Load a graph whose inputs and outputs must be of these types and shapes, with named sizes as stated."""
-        self._at = f"{sizes['width']}x{sizes['height']}"
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(graph), _session_options(sizes, threads), providers=["CPUExecutionProvider"]
-            )
-        except _ONNX_RUNTIME_ERRORS as error:
-            raise BundleFault(f"{graph}: cannot be loaded ({_first_line(error)})", remedy=_REMEDY) from None
-        _check_types(graph, self._session, inputs, outputs)
-        _check_shapes(graph, self._session, shapes)
-        self._binding = self._session.io_binding()
-
-    def read(self, name: str, array: NDArray[np.generic]) -> None:
-        """Let an input be read from a contiguous array, which must outlive its use."""
-        self._binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-
-    def write(self, name: str, array: NDArray[np.generic]) -> None:
-        """Let an output be written into a contiguous array, which must outlive its use."""
-        self._binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-
-    def run(self) -> None:
-        """Compute the outputs from the inputs.
-
-        Raises:
-            EngineFault: the graph failed while running.
-        """
-        try:
-            self._session.run_with_iobinding(self._binding)
-        except _ONNX_RUNTIME_ERRORS as error:
-            raise EngineFault(
-                f"a step at {self._at} failed ({_first_line(error)})",
-                remedy="free memory or use a smaller picture",
-            ) from None
-
-
-def _check_frame(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
-    # Bound by pointer: a wrong array would be read beyond its end instead of being refused.
-    if pixels.shape != shape or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous:
-        raise ValueError(f"not a contiguous uint8 frame of shape {shape}: {pixels.dtype} {pixels.shape}")
-
-
-def _session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    # With the size known, shapes are folded and memory is planned once, instead of at every step.
-    for name, size in sizes.items():
-        options.add_free_dimension_override_by_name(name, size)
-    # Idle threads sleep: spinning ones take the core that decodes and encodes.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    return options
-
-
-def _check_types(
-    graph: Path, session: onnxruntime.InferenceSession, inputs: dict[str, str], outputs: dict[str, str]
-) -> None:
-    kind = "pairwise" if "reference" in inputs else "band"
-    for found, expected in ((session.get_inputs(), inputs), (session.get_outputs(), outputs)):
-        types = {tensor.name: tensor.type for tensor in found}
-        if types != expected:
-            raise BundleFault(f"{graph}: not a {kind} graph (has {types}, not {expected})", remedy=_REMEDY)
-
-
-def _check_shapes(graph: Path, session: onnxruntime.InferenceSession, shapes: _Shapes) -> None:
-    for tensor in (*session.get_inputs(), *session.get_outputs()):
-        wanted = shapes[tensor.name]
-        # A size that is still a name is decided at run time; a number must be ours.
-        agrees = len(tensor.shape) == len(wanted) and all(
-            not isinstance(have, int) or want is None or have == want
-            for have, want in zip(tensor.shape, wanted, strict=True)
-        )
-        if not agrees:
-            raise BundleFault(
-                f"{graph}: made for {tensor.name} of shape {tensor.shape}, not {list(wanted)}",
-                remedy="export a bundle for this size, or for any size by leaving --size out",
-            )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
