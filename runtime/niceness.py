@@ -11,6 +11,6 @@ BACKGROUND = 10
 
 
 def step_back() -> None:
-    """Let this thread, and those that it starts from now on, run behind others; Linux gives each a niceness of its own."""
+    """Let this thread, and those that it starts later, run behind others; Linux gives each a niceness of its own."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND)

@@ -53,7 +53,7 @@ def json_schema() -> dict[str, Any]:
     schema = Configuration.model_json_schema(mode="validation")
     return {
         "$schema": GenerateJsonSchema.schema_dialect,
-        "$id": "https://tremorscope.invalid/schema/configuration-1.json",
+        "$id": "urn:tremorscope:configuration:1",
         **schema,
         "title": "tremorscope configuration",
     }
