@@ -16,7 +16,7 @@ export class Charts {
     this.unit = choice($("units"), "unit", () => { this.motionRange.forget(); this.showMotion(); this.showSpectrum(); });
     this.axis = choice($("scales"), "scale", () => this.showSpectrum());
     this.motionChart = new Chart($("motion"), {
-      x: "seconds ago", y: "displacement", readout: (x) => `${number(-x, 3)} s ago`,
+      x: "time (s), 0 is now", y: "displacement", readout: (x) => `${number(-x, 3)} s ago`,
     });
     this.spectrumChart = new Chart($("spectrum"), {
       x: "frequency (Hz)", y: "amplitude", readout: (x) => withUnit(x, "Hz", 4),
@@ -150,7 +150,7 @@ export class Charts {
   showFrequencies() {
     const { mode, time_s, frequency_hz, deviation_hz } = this.points ?? { mode: [], time_s: [], frequency_hz: [] };
     const modes = [...new Set(mode)].sort((a, b) => a - b);
-    if (!modes.includes(Number(this.mode))) this.mode = modes.length ? String(modes[0]) : "";
+    if (this.mode !== "all" && !modes.includes(Number(this.mode))) this.mode = modes.length ? String(modes[0]) : "";
     show($("modes"), [modes, this.mode], () => [...modes.map(String), ...(modes.length > 1 ? ["all"] : [])].map((each) =>
       element("button", { type: "button", "data-mode": each, "aria-pressed": String(each === this.mode) },
         each === "all" ? "all" : `mode ${each}`)));
@@ -181,7 +181,7 @@ export class Charts {
 }
 
 function describe(peak, axis, scale, unit) {
-  const spread = peak.deviation_hz === null ? "" : ` \u00b1 ${number(peak.deviation_hz, 1)}`;
+  const spread = peak.deviation_hz === null ? "" : ` \u00b1 ${number(peak.deviation_hz, 2)}`;
   const damping = peak.damping_ratio === null ? "" : `, damping ${number(100 * peak.damping_ratio, 2)} %`;
   const hz = peak.deviation_hz > 0
     ? peak.frequency_hz.toFixed(Math.max(0, 1 - Math.floor(Math.log10(peak.deviation_hz))))

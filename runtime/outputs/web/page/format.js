@@ -13,6 +13,11 @@ export function number(value, digits = 3) {
   return text.replace("-", MINUS);
 }
 
+// As few digits as tell it: settings, not measurements.
+export function setting(value) {
+  return Number.isFinite(value) ? String(Number(value.toPrecision(6))).replace("-", MINUS) : NOTHING;
+}
+
 export function withUnit(value, unit, digits = 3) {
   const text = number(value, digits);
   return text === NOTHING ? text : `${text}\u202f${unit}`;

@@ -1,6 +1,6 @@
 // Everything on the page that is text: status, alarms, regions, events, the device.
 
-import { NOTHING, bytes, clock, duration, element, number, show, withUnit } from "./format.js";
+import { NOTHING, bytes, clock, duration, element, number, setting, show, withUnit } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 const PHASES = { learning: "learning", normal: "normal", pending: "above, waiting", raised: "raised", clearing: "raised, falling" };
@@ -94,10 +94,10 @@ export class Panels {
   }
 
   magnification({ magnification, camera, may_adjust, regions }) {
-    const bands = magnification.bands_hz.map(([low, high]) => `${number(low)} to ${number(high)} Hz`).join(", ");
+    const bands = magnification.bands_hz.map(([low, high]) => `${setting(low)} to ${setting(high)} Hz`).join(", ");
     const mode = magnification.mode === "band" && bands ? bands : magnification.mode;
     const parts = magnification.active
-      ? [`\u00d7 ${number(magnification.amplification, 4)}`, mode, ...(magnification.settling_left_s > 0.05
+      ? [`\u00d7 ${setting(magnification.amplification)}`, mode, ...(magnification.settling_left_s > 0.05
         ? [`settling, ${number(magnification.settling_left_s, 2)} s left`] : [])]
       : ["as filmed", ...(magnification.why_not ? [magnification.why_not] : [])];
     $("magnification").textContent = parts.filter(Boolean).join(" \u00b7 ");
