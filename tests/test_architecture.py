@@ -29,6 +29,7 @@ RUNTIME_DEPENDENCIES = {
 DOORS = {
     "av": {"runtime/cameras/clip.py", "runtime/outputs/jpeg.py", "runtime/outputs/video.py"},
     "onnxruntime": {"runtime/engines/onnx_graph.py"},
+    "cuda": {"runtime/cuda_egl.py", "runtime/cuda_graphs.py"},
 }
 """Where the runtime may import a library; one not named here has one door wherever that is."""
 HARDWARE = {

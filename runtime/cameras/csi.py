@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, Literal
 
 from runtime.cameras.exposure import ExposureHold
 from runtime.cameras.gst_camera import GStreamerCamera, Wanted
-from runtime.cameras.gst_faults import Advice, Cause
-from runtime.cameras.gst_pipeline import GStreamerPipeline, PipelinePlan
+from runtime.cameras.gst_faults import Advice, Cause, GStreamerFault
+from runtime.cameras.gst_pipeline import PipelinePlan
 from runtime.cameras.gst_text import NV_FLIPS, NVMM_SINK_TEXT, SINK_TEXT, rate_text
-from runtime.cameras.settings import CsiSettings, ExposureSettings
+from runtime.cameras.nvbufsurface import NvmmFault, SurfaceLibrary
+from runtime.cameras.nvmm import DevicePictures, NvmmWriter
+from runtime.cameras.settings import CsiSettings
+from runtime.cameras.writers import MakeWriter, cpu_writer
 from runtime.copies import CopyAccount
+from runtime.cuda import Gpu
+from runtime.cuda_egl import EglPictures
+from runtime.errors import CameraFault, EngineFault
 
 POOL_BUFFERS = 12
 """Pictures that nvvidconv makes room for on the zero-copy path: as many may be held at a time, less two."""
@@ -28,24 +36,71 @@ _REMEDIES: MappingProxyType[Cause, str] = MappingProxyType(
 )
 
 
-def open_csi_copying(
-    settings: CsiSettings, *, account: CopyAccount | None = None, why: str = ""
+def open_csi(
+    settings: CsiSettings,
+    *,
+    account: CopyAccount | None = None,
+    gpu: Gpu | None = None,
+    make_pictures: Callable[[Gpu], DevicePictures] = EglPictures,
+    load_surfaces: Callable[[], SurfaceLibrary] = SurfaceLibrary,
 ) -> GStreamerCamera:
-    """Open a CSI camera whose frames are copied once, by the CPU, into the ring.
+    """Open a CSI camera.
 
     Args:
         settings: which camera, and how.
-        account: is told of what the CPU copies.
-        why: why frames do not stay in the camera's memory.
+        account: is told of what the CPU copies: nothing where frames stay in NVIDIA's memory.
+        gpu: on which the engine runs, and in whose mapped memory the ring lies; None: there is none.
+        make_pictures: brings pictures to the GPU.
+        load_surfaces: loads NVIDIA's buffer library.
 
     Raises:
         CameraFault: it cannot be opened, or does not offer what is asked for.
     """
+    why = ""
+    if settings.memory != "copy":
+        try:
+            return _open_nvmm(settings, gpu, make_pictures, load_surfaces)
+        except (NvmmFault, EngineFault, GStreamerFault) as reason:
+            if isinstance(reason, GStreamerFault) and reason.cause != "not negotiable":
+                raise
+            if settings.memory == "nvmm":
+                raise CameraFault(
+                    f"CSI camera {settings.sensor_id}: its frames cannot stay in NVIDIA's memory: {reason.what}",
+                    remedy=f"{reason.remedy}, or set memory: auto",
+                ) from None
+            why = reason.what
+    return _open(settings, "copy", cpu_writer(account), why)
+
+
+def _open_nvmm(
+    settings: CsiSettings,
+    gpu: Gpu | None,
+    make_pictures: Callable[[Gpu], DevicePictures],
+    load_surfaces: Callable[[], SurfaceLibrary],
+) -> GStreamerCamera:
+    if gpu is None:
+        raise NvmmFault("the engine does not run on a GPU", remedy="choose runtime: tensorrt")
+    surfaces = load_surfaces()
+    # With either of them EGL looks for a screen, which a device at a bridge has not.
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        os.environ.pop(variable, None)
+
+    def make_writer(sample: Any, width_px: int, height_px: int) -> NvmmWriter:
+        return NvmmWriter(
+            sample, width_px, height_px, surfaces=surfaces, make_pictures=lambda: make_pictures(gpu)
+        )
+
+    return _open(settings, "nvmm", make_writer, "")
+
+
+def _open(
+    settings: CsiSettings, memory: Literal["copy", "nvmm"], make_writer: MakeWriter, why: str
+) -> GStreamerCamera:
     return GStreamerCamera(
-        plan(settings, "copy"),
+        plan(settings, memory),
         Wanted(settings.size_px, settings.rate_hz),
-        account=account,
-        hold=lambda pipeline: hold_of(settings, pipeline),
+        make_writer,
+        hold=lambda pipeline: ExposureHold(settings.exposure, ArgusExposure(pipeline.source)),
         why=why,
     )
 
@@ -78,16 +133,11 @@ def plan(settings: CsiSettings, memory: Literal["copy", "nvmm"]) -> PipelinePlan
     )
 
 
-def hold_of(settings: CsiSettings, pipeline: GStreamerPipeline) -> ExposureHold:
-    """What holds exposure and white balance of a camera in a pipeline."""
-    return ExposureHold(settings.exposure, ArgusExposure(pipeline.source, settings.exposure))
-
-
 class ArgusExposure:
     """Locks and frees what Argus adapts by itself. Ranges that the plan fixed stay fixed."""
 
-    def __init__(self, source: Any, settings: ExposureSettings) -> None:
-        self._source, self._settings = source, settings
+    def __init__(self, source: Any) -> None:
+        self._source = source
 
     def lock(self) -> None:
         """Hold exposure, gain and white balance at what was found."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from runtime.cameras import FrameInfo
 from runtime.cameras.exposure import ExposureHold
 from runtime.cameras.gst_faults import fault
-from runtime.cameras.gst_memory import RgbConverter, pointer_to
+from runtime.cameras.gst_memory import pointer_to
 from runtime.cameras.gst_pipeline import Arrival, GStreamerPipeline, PipelinePlan
-from runtime.cameras.gstreamer import load_gstreamer
-from runtime.copies import CopyAccount
-from runtime.errors import CorruptFrameFault, FrozenCameraFault
+from runtime.cameras.writers import MakeWriter, PictureWriter
+from runtime.cuda_egl import DevicePicture
+from runtime.errors import CameraFault, CorruptFrameFault, FrozenCameraFault
 
 START_TIMEOUT_S = 4.0
 FIRST_FRAME_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 2.5
 _FALLBACK_RATE_HZ = 25.0
-_COPY_PLACE = "camera: picture into the ring"
 
 
 @dataclass(frozen=True)
@@ -66,22 +65,37 @@ class _Format:
     height_px: int
     rate_hz: float
     name: str
-    converter: RgbConverter | None = field(default=None)
+    writer: PictureWriter
+
+
+class HeldFrame:
+    """A frame in the camera's own memory. It stays there until it is released: do that once the GPU is done with it.
+
+    The camera has few buffers (`runtime.cameras.csi.POOL_BUFFERS`): whoever holds them all stops it.
+    """
+
+    def __init__(self, info: FrameInfo, picture: DevicePicture, sample: Any) -> None:
+        self.info, self.picture = info, picture
+        self._sample: Any = sample
+
+    def release(self) -> None:
+        """Let go of it; releasing twice is harmless."""
+        self._sample = None
 
 
 class GStreamerCamera:
-    """Any camera that GStreamer reads into ordinary memory.
+    """Any camera that GStreamer reads.
 
-    The CPU passes once over each picture that is given out: from GStreamer's buffer, of whatever raw format, into
-    the ring as RGB. Frames that are pushed out meanwhile cost nothing.
+    Each picture that is given out is passed over once, by the CPU or the GPU: from GStreamer's buffer into the ring,
+    as RGB. Frames that are pushed out meanwhile cost nothing.
     """
 
     def __init__(
         self,
         plan: PipelinePlan,
         wanted: Wanted,
+        make_writer: MakeWriter,
         *,
-        account: CopyAccount | None = None,
         hold: Callable[[GStreamerPipeline], ExposureHold] | None = None,
         silence_s: float | None = None,
         first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
@@ -93,7 +107,7 @@ class GStreamerCamera:
         Args:
             plan: the pipeline.
             wanted: what it was made to ask for.
-            account: is told of what the CPU copies.
+            make_writer: makes what writes pictures into the ring, once their format is known.
             hold: makes what holds exposure and gain, once the pipeline is built.
             silence_s: so long without a frame the camera is frozen; None takes 13 periods, at least 0.45 s, a little
                 less than the supervisor waits before it gives its thread up.
@@ -104,7 +118,7 @@ class GStreamerCamera:
         Raises:
             CameraFault: it cannot be opened, or gives no frame in time.
         """
-        self._plan, self._wanted, self._account, self._why = plan, wanted, account, why
+        self._plan, self._wanted, self._make_writer, self._why = plan, wanted, make_writer, why
         self._silence_s, self._knows_capture = silence_s, knows_capture
         self._pipeline = GStreamerPipeline(plan)
         with ExitStack() as undo:
@@ -150,7 +164,7 @@ class GStreamerCamera:
             height_px=got.height_px,
             rate_hz=got.rate_hz,
             format=got.name,
-            memory="copy",
+            memory=got.writer.memory,
             why=self._why,
             decoder=self._pipeline.decoder(),
             pipeline=self._plan.text,
@@ -166,23 +180,41 @@ class GStreamerCamera:
         """
         arrival = self._next()
         if not self._same_format(arrival):
-            return FrameInfo(
-                arrival.number, arrival.time_s
-            )  # of another size: the caller sees that, and drops it
-        converter = self._format.converter
-        assert converter is not None
+            # Of another size: the caller sees that by width_px and height_px, and drops it.
+            return FrameInfo(arrival.number, arrival.time_s)
         try:
-            converter.convert(arrival.sample.get_buffer(), pixels)
+            self._format.writer.write(arrival.sample.get_buffer(), pixels)
         except CorruptFrameFault as short:
             raise CorruptFrameFault(
                 f"{self._plan.advice.camera}: {short.what}", remedy=short.remedy, sequence=arrival.number
             ) from None
-        if self._account is not None:
-            self._account.add(_COPY_PLACE, pixels.nbytes)
         segment = 0
         if self._hold is not None:
             segment = self._hold.look(pixels, time.monotonic())
         return FrameInfo(arrival.number, arrival.time_s, segment, captured_s=self._captured_s(arrival))
+
+    def read_held(self) -> HeldFrame:
+        """The next frame where the camera left it, for an engine that reads four channels: no copy by anybody.
+
+        Brightness is not looked at here, so that an exposure which was locked stays so.
+
+        Raises:
+            FrozenCameraFault: no frame came in time.
+            CameraFault: the camera failed or ended, changed its size, or its frames are in the CPU's memory.
+        """
+        arrival = self._next()
+        same = self._same_format(arrival)
+        picture = self._format.writer.picture(arrival.sample.get_buffer())
+        if picture is None or not same:
+            raise CameraFault(
+                f"{self._plan.advice.camera}: the frame cannot be read by the GPU where it is",
+                remedy="read it into the ring",
+            )
+        return HeldFrame(
+            FrameInfo(arrival.number, arrival.time_s, captured_s=self._captured_s(arrival)),
+            picture,
+            arrival.sample,
+        )
 
     def close(self) -> None:
         """Stop the pipeline; closing twice is harmless.
@@ -190,10 +222,8 @@ class GStreamerCamera:
         Raises:
             CameraFault: the driver did not return in time; its thread is left behind.
         """
+        self._format.writer.close()  # while the buffers that it knows still exist
         stopped = self._pipeline.stop(STOP_TIMEOUT_S)
-        if self._format.converter is not None:
-            self._format.converter.close()
-            self._format.converter = None
         if not stopped:
             raise fault("broken", self._plan.advice, f"it did not stop within {STOP_TIMEOUT_S:.3g} s")
 
@@ -223,9 +253,8 @@ class GStreamerCamera:
         if pointer_to(caps) == pointer_to(self._format.caps):
             return True
         size = self._format.width_px, self._format.height_px
-        old, self._format = self._format, self._format_of(arrival)
-        if old.converter is not None:
-            old.converter.close()
+        self._format.writer.close()
+        self._format = self._format_of(arrival)
         return size == (self._format.width_px, self._format.height_px)
 
     def _format_of(self, arrival: Arrival) -> _Format:
@@ -234,13 +263,11 @@ class GStreamerCamera:
         width_px, height_px = structure.get_value("width"), structure.get_value("height")
         stated, numerator, denominator = structure.get_fraction("framerate")
         rate_hz = numerator / denominator if stated and numerator and denominator else 0.0
-        rgb = load_gstreamer().Caps.from_string(
-            f"video/x-raw,format=RGB,width={width_px},height={height_px}"
-            + (f",framerate={numerator}/{denominator}" if stated else "")
-            + f",interlace-mode={structure.get_value('interlace-mode') or 'progressive'}"
-        )
-        converter = RgbConverter(caps, rgb, width_px, height_px)
-        rate_hz = self._wanted.rate_hz or rate_hz if rate_hz == 0 else rate_hz
         return _Format(
-            caps, width_px, height_px, rate_hz or _FALLBACK_RATE_HZ, structure.get_value("format"), converter
+            caps,
+            width_px,
+            height_px,
+            rate_hz or self._wanted.rate_hz or _FALLBACK_RATE_HZ,
+            structure.get_value("format"),
+            self._make_writer(arrival.sample, width_px, height_px),
         )

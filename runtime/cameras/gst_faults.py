@@ -69,6 +69,14 @@ _GENERAL: dict[Cause, str] = {
 }
 
 
+class GStreamerFault(CameraFault):
+    """A camera behind GStreamer cannot be opened or gives no more frames, for a known ``cause``."""
+
+    def __init__(self, what: str, *, remedy: str, cause: Cause) -> None:
+        super().__init__(what, remedy=remedy)
+        self.cause = cause
+
+
 @dataclass(frozen=True)
 class GStreamerError:
     """An error as GStreamer tells it."""
@@ -96,7 +104,7 @@ def cause_of(error: GStreamerError) -> Cause:
     return _DOMAINS.get(error.domain, {}).get(error.code, "broken")
 
 
-def fault_of(error: GStreamerError, advice: Advice, offers: str = "") -> CameraFault:
+def fault_of(error: GStreamerError, advice: Advice, offers: str = "") -> GStreamerFault:
     """The fault for a person; ``offers`` says what the camera can do, where that is known."""
     cause = cause_of(error)
     said = _one_line(error.message)
@@ -106,13 +114,13 @@ def fault_of(error: GStreamerError, advice: Advice, offers: str = "") -> CameraF
     return fault(cause, advice, said, offers)
 
 
-def fault(cause: Cause, advice: Advice, said: str = "", offers: str = "") -> CameraFault:
+def fault(cause: Cause, advice: Advice, said: str = "", offers: str = "") -> GStreamerFault:
     """A fault of one camera."""
     remedy = advice.remedies.get(cause, _GENERAL[cause])
     if cause == "not negotiable" and offers:
         remedy = f"{remedy}; it offers {offers}"
     what = f"{advice.camera} {_TEXTS[cause]}" + (f" ({said.rstrip('.')})" if said else "")
-    return CameraFault(what, remedy=remedy)
+    return GStreamerFault(what, remedy=remedy, cause=cause)
 
 
 def _one_line(text: str) -> str:

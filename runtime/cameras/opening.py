@@ -11,15 +11,21 @@ from runtime.cameras.settings import (
     SyntheticCameraSettings,
     V4l2Settings,
 )
+from runtime.cameras.supervision import SupervisorSettings
 from runtime.copies import CopyAccount
+from runtime.cuda import Gpu
 
 
-def open_camera(settings: CameraSettings, *, account: CopyAccount | None = None) -> Camera:
-    """Open a camera; returns within 10 s, be it with a fault.
+def open_camera(
+    settings: CameraSettings, *, account: CopyAccount | None = None, gpu: Gpu | None = None
+) -> Camera:
+    """Open a camera; returns in time for the supervisor of `supervisor_settings`, be it with a fault.
 
     Args:
         settings: which camera, and how.
         account: is told of every byte of pixels that the CPU copies on the way into the ring.
+        gpu: on which the engine runs, where the ring lies in its mapped memory: a CSI camera's frames are then
+            written there by the GPU, and the CPU copies nothing.
 
     Raises:
         CameraFault: it cannot be opened.
@@ -38,9 +44,16 @@ def open_camera(settings: CameraSettings, *, account: CopyAccount | None = None)
         from runtime.cameras.rtsp import open_rtsp
 
         return open_rtsp(settings, account=account)
-    from runtime.cameras.csi import open_csi_copying
+    from runtime.cameras.csi import open_csi
 
-    return open_csi_copying(settings, account=account)
+    return open_csi(settings, account=account, gpu=gpu)
+
+
+def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
+    """When such a camera counts as failing: a network is slower to answer than a cable."""
+    if isinstance(settings, RtspSettings):
+        return SupervisorSettings(frozen_least_s=settings.silence_s + 1, open_timeout_s=25)
+    return SupervisorSettings(end_is_fault=not ends_in_good_order(settings))
 
 
 def ends_in_good_order(settings: CameraSettings) -> bool:

@@ -11,6 +11,7 @@ from runtime.cameras.gst_pipeline import PipelinePlan
 from runtime.cameras.gst_text import FLIPS, NV_FLIPS, SINK_TEXT
 from runtime.cameras.gstreamer import has_element
 from runtime.cameras.settings import RtspSettings
+from runtime.cameras.writers import cpu_writer
 from runtime.copies import CopyAccount
 
 FIRST_FRAME_TIMEOUT_S = 15.0
@@ -39,7 +40,7 @@ def open_rtsp(settings: RtspSettings, *, account: CopyAccount | None = None) -> 
     return GStreamerCamera(
         plan(settings, jetson=has_element("nvvidconv")),
         Wanted(settings.size_px, settings.rate_hz),
-        account=account,
+        cpu_writer(account),
         silence_s=settings.silence_s,
         first_frame_timeout_s=FIRST_FRAME_TIMEOUT_S,
         knows_capture=False,

@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, TypeAdapter, field_validator, model_validator
-from typing_extensions import Self
 
 from runtime.configuration.section import Section
 
@@ -43,7 +42,7 @@ class ExposureSettings(Section):
     """So long the brightness must stay outside before that."""
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _in_order(self) -> ExposureSettings:
         if self.brightest <= self.darkest:
             raise ValueError("darkest must be below brightest")
         return self
@@ -140,7 +139,7 @@ class RtspSettings(Section):
         return url
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _whole(self) -> RtspSettings:
         if (self.width_px is None) != (self.height_px is None):
             raise ValueError("width_px and height_px belong together: give both or neither")
         if self.credential is not None and self.user is None:

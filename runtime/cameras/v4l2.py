@@ -12,6 +12,7 @@ from runtime.cameras.gst_pipeline import PipelinePlan, offers_any
 from runtime.cameras.gst_text import FLIPS, SINK_TEXT, rate_text
 from runtime.cameras.settings import ExposureSettings, V4l2Settings
 from runtime.cameras.v4l2_controls import V4l2Controls
+from runtime.cameras.writers import cpu_writer
 from runtime.copies import CopyAccount
 
 _REMEDIES: MappingProxyType[Cause, str] = MappingProxyType(
@@ -44,7 +45,7 @@ def open_v4l2(
     return GStreamerCamera(
         plan(settings),
         Wanted(settings.size_px, settings.rate_hz),
-        account=account,
+        cpu_writer(account),
         hold=lambda _: ExposureHold(settings.exposure, make_controls(settings)),
     )
 
