@@ -1,0 +1,88 @@
+#!/bin/sh
+# Keeps passwords and tokens where only root and, while it runs, the service can read them.
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+NAMES="web-token control-token mqtt-password rtsp-password"
+
+usage() {
+    cat <<END
+Usage: credential.sh set NAME < SECRET
+       credential.sh generate NAME
+       credential.sh remove NAME
+       credential.sh list
+
+NAME is one of: $NAMES.
+The secret is read from standard input, kept in $ETC/credentials (root's alone), and given to the service by
+systemd when it starts: restart it afterwards. generate makes one of 32 characters and prints it once.
+
+  --root DIR   Work below this directory.
+END
+}
+
+write_dropins() {
+    dropin=$(mktemp)
+    printf '# Written by credential.sh.\n\n[Service]\n' >"$dropin"
+    found=
+    for name in $NAMES; do
+        [ -f "$ROOT$ETC/credentials/$name" ] || continue
+        found=yes
+        printf 'LoadCredential=%s:%s/credentials/%s\n' "$name" "$ETC" "$name" >>"$dropin"
+    done
+    for unit in tremorscope.service tremorscope@.service; do
+        if [ -n "$found" ]; then
+            put_file "$dropin" "/etc/systemd/system/$unit.d/20-credentials.conf" 0644
+        else
+            remove "/etc/systemd/system/$unit.d/20-credentials.conf"
+        fi
+    done
+    rm -f "$dropin"
+    if is_live; then systemctl daemon-reload; fi
+}
+
+keep() { # NAME SECRET
+    [ -n "$2" ] || die "the secret for $1 is empty" "give it on standard input: credential.sh set $1 < FILE"
+    make_directory "$ETC/credentials" 0700
+    (umask 077 && printf '%s\n' "$2" >"$ROOT$ETC/credentials/.$1.partial")
+    mv -f "$ROOT$ETC/credentials/.$1.partial" "$ROOT$ETC/credentials/$1"
+    write_dropins
+    say "kept $1; restart the service to use it: systemctl restart 'tremorscope*.service'" >&2
+}
+
+if [ "${1:-}" = --root ]; then
+    argument_of "$1" $#
+    set_root "$2"
+    shift 2
+fi
+case ${1:---help} in
+-h | --help) usage && exit 0 ;;
+list)
+    for name in $NAMES; do [ ! -f "$ROOT$ETC/credentials/$name" ] || say "$name"; done
+    exit 0
+    ;;
+set | generate | remove) ;;
+*) die "$1: no such command" "see $PROGRAM --help" ;;
+esac
+case " $NAMES " in
+*" ${2:-} "*) ;;
+*) die "${2:-nothing}: no such credential" "name one of: $NAMES" ;;
+esac
+need_root
+case $1 in
+set)
+    secret=$(head -c 4097)
+    [ "${#secret}" -le 4096 ] || die "the secret for $2 is longer than 4096 characters" "give a shorter one"
+    case $secret in *"
+"*) die "the secret for $2 has several lines" "give one line" ;; esac
+    keep "$2" "$secret"
+    ;;
+generate)
+    secret=$(head -c 256 /dev/urandom | base64 -w 0 | tr -dc 'A-Za-z0-9' | head -c 32)
+    keep "$2" "$secret"
+    say "$secret"
+    ;;
+remove)
+    remove "$ETC/credentials/$2"
+    write_dropins
+    ;;
+esac

@@ -1,0 +1,53 @@
+#!/bin/sh
+# Starts a real systemd as process 1 of namespaces of its own, on a copy of this machine's files in memory.
+#
+#   unshare --mount --pid --uts --ipc --cgroup --net --fork --kill-child boot.sh SOURCE LIBRARIES PYTHON
+#
+# Nothing that it does outlives it: files are written to memory, it sees no device and no network but its own loopback.
+# Of the units that Debian ships it knows only the few below: others would reach for the machine's real devices.
+set -eu
+
+mount --make-rprivate /
+mount -t tmpfs -o size=1500m tmpfs /mnt
+mkdir /mnt/changes /mnt/work /mnt/root
+mount -t overlay -o lowerdir=/,upperdir=/mnt/changes,workdir=/mnt/work overlay /mnt/root
+cd /mnt/root
+
+mount -t tmpfs -o mode=0755 tmpfs dev
+for node in null zero full random urandom tty; do
+    touch "dev/$node"
+    mount --bind "/dev/$node" "dev/$node"
+done
+ln -s /proc/self/fd dev/fd
+mkdir dev/shm
+mount -t tmpfs -o mode=1777 tmpfs dev/shm
+mount -t sysfs -o ro sysfs sys
+mount -t proc proc proc
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+for place in run tmp var/lib var/log var/cache; do mount -t tmpfs tmpfs "$place"; done
+chmod 1777 tmp
+mkdir -p run/lock run/stock srv/source srv/libraries srv/python
+mount --bind "$1" srv/source
+mount --bind "$2" srv/libraries
+mount --bind "$3" srv/python # which may lie below /root, where services see nothing
+ip link set lo up 2>/dev/null || true
+
+for unit in sysinit basic multi-user sockets timers paths slices network local-fs shutdown umount final reboot; do
+    ln -s "/lib/systemd/system/$unit.target" run/stock/
+done
+for unit in systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket systemd-reboot.service \
+    dbus.service dbus.socket polkit.service; do
+    [ ! -e "/lib/systemd/system/$unit" ] || ln -s "/lib/systemd/system/$unit" run/stock/
+done
+mkdir run/stock/sockets.target.wants
+for socket in run/stock/*.socket; do ln -s "../$(basename "$socket")" run/stock/sockets.target.wants/; done
+rm -rf etc/systemd/system/* etc/systemd/journald.conf.d
+printf '[Journal]\nStorage=volatile\nReadKMsg=no\nRateLimitBurst=0\n' >etc/systemd/journald.conf
+printf '[Manager]\nDefaultTimeoutStopSec=5s\n' >etc/systemd/system.conf
+
+mkdir old
+pivot_root . old
+umount -l old
+exec env -i container=unshare PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/systemd/system:/usr/local/lib/systemd/system:/run/stock \
+    /lib/systemd/systemd --system --unit=multi-user.target --log-target=journal

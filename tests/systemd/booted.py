@@ -1,0 +1,128 @@
+"""A machine with a real systemd, in namespaces of its own (see boot.sh), and what tests do with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+BOOT = Path(__file__).with_name("boot.sh")
+_PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_UNIT_PATH = "/etc/systemd/system:/run/systemd/system:/usr/local/lib/systemd/system:/run/stock"
+PYTHON = f"/srv/python/bin/{Path(sys.executable).resolve().name}"
+"""The interpreter on the machine, outside any virtual environment."""
+
+
+class Machine:
+    """A booted machine. The sources are at /srv/source, the libraries of our virtual environment at /srv/libraries."""
+
+    def __init__(self) -> None:
+        """Boot.
+
+        Raises:
+            OSError, CalledProcessError, TimeoutError: namespaces, overlays or systemd do not work here.
+        """
+        libraries = sysconfig.get_paths()["purelib"]
+        command = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--net", "--fork", "--kill-child"]
+        self._process = subprocess.Popen(
+            [*command, str(BOOT), str(ROOT), libraries, sys.base_prefix],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self._init = 0
+        try:
+            wait_until(self._is_up, "systemd to start", timeout_s=20)
+        except BaseException:
+            self.power_off()
+            raise
+
+    def _is_up(self) -> bool:
+        if self._process.poll() is not None:
+            assert self._process.stdout is not None
+            raise OSError(self._process.stdout.read())
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        if not children or "systemd" not in Path(f"/proc/{children[0]}/comm").read_text():
+            return False
+        self._init = int(children[0])
+        return self.run("systemctl", "is-active", "--quiet", "multi-user.target", check=False).returncode == 0
+
+    def power_off(self) -> None:
+        """Pull the plug: every process is killed at once."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def run(
+        self, *command: object, check: bool = True, stdin: str = "", timeout_s: float = 60, user: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on the machine, as root or another user."""
+        entering = ["nsenter", "--target", str(self._init), "--all", "--"]
+        switching = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"] if user else []
+        environment = [
+            "env", "-i", f"PATH={_PATH}", f"SYSTEMD_UNIT_PATH={_UNIT_PATH}", "SYSTEMD_PAGER=", "LANG=C.UTF-8",
+        ]  # fmt: skip
+        done = subprocess.run(
+            [*entering, *switching, *environment, *map(str, command)],
+            capture_output=True, text=True, check=False, input=stdin, timeout=timeout_s,
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def systemctl(self, *arguments: str, check: bool = True) -> str:
+        """What systemctl says."""
+        return self.run("systemctl", *arguments, check=check).stdout.strip()
+
+    def show(self, unit: str, name: str) -> str:
+        """One property of a unit."""
+        return self.systemctl("show", "--value", "-p", name, unit)
+
+    def journal(self, *arguments: str) -> str:
+        """What the journal holds, as bare messages."""
+        self.run("journalctl", "--sync")
+        return self.run("journalctl", "-q", "-o", "cat", *arguments).stdout
+
+    def write(self, path: str, content: str, mode: str = "0644") -> None:
+        """Write a file."""
+        self.run("sh", "-c", 'mkdir -p "$(dirname "$1")" && cat >"$1" && chmod "$2" "$1"', "-", path, mode,
+                 stdin=content)  # fmt: skip
+
+    def read(self, path: str) -> str:
+        """What a file holds; nothing if it is not there."""
+        return self.run("cat", path, check=False).stdout
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 15.0) -> None:
+    """Look again and again until something is so.
+
+    Raises:
+        TimeoutError: it did not become so.
+    """
+    until_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"waited {timeout_s:g} s for {what}")
+        time.sleep(0.05)
+
+
+def boot_or_skip() -> Machine:
+    """A machine, or a skipped test where there can be none."""
+    if os.geteuid() != 0:
+        pytest.skip("needs systemd in namespaces, and so root")
+    for tool in ("unshare", "nsenter", "setpriv", "systemctl", "journalctl"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs systemd in namespaces, and so {tool}")
+    try:
+        return Machine()
+    except (OSError, TimeoutError) as error:
+        pytest.skip(f"needs systemd in namespaces: {' '.join(str(error).split())[-300:]}")

@@ -1,0 +1,222 @@
+"""The units under a real systemd: ready, watchdog, restarts and their limits, reload, stop, requests, confinement.
+
+The service is a small one around our own notifier, watchdog and ladder (small_service.py); everything else is the
+units as they are shipped, with shorter times.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from booted import PYTHON, Machine, boot_or_skip, wait_until
+from support import ROOT
+
+SYSTEMD = ROOT / "systemd"
+SERVICE = "tremorscope.service"
+NVARGUS = """[Service]
+ExecStart=/bin/sleep infinity
+"""
+SHORT = f"""[Service]
+ExecStart=
+ExecStart={PYTHON} -I -X faulthandler /srv/source/tests/systemd/small_service.py
+WatchdogSec=1
+RestartSec=0.2
+TimeoutAbortSec=3
+TimeoutStopSec=5
+[Unit]
+StartLimitIntervalSec=60
+StartLimitBurst=4
+"""
+
+
+@pytest.fixture(scope="module")
+def booted() -> Iterator[Machine]:
+    machine = boot_or_skip()
+    for path in (*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.path"), *SYSTEMD.glob("*.timer")):
+        machine.write(f"/usr/local/lib/systemd/system/{path.name}", path.read_text())
+    machine.write("/etc/sysusers.d/tremorscope.conf", (SYSTEMD / "tremorscope.sysusers").read_text())
+    machine.write("/etc/tmpfiles.d/tremorscope.conf", (SYSTEMD / "tremorscope.tmpfiles").read_text())
+    machine.write("/opt/tremorscope/current/systemd/revive.sh", (SYSTEMD / "revive.sh").read_text(), "0755")
+    machine.run("systemd-sysusers", "tremorscope.conf")
+    machine.run("systemd-tmpfiles", "--create", "tremorscope.conf")
+    for unit in ("tremorscope.service", "tremorscope@.service"):
+        machine.write(f"/etc/systemd/system/{unit}.d/short.conf", SHORT)
+    machine.write("/etc/systemd/system/nvargus-daemon.service", NVARGUS)
+    machine.systemctl("daemon-reload")
+    yield machine
+    machine.power_off()
+
+
+@pytest.fixture
+def machine(booted: Machine) -> Iterator[Machine]:
+    """The machine with nothing of ours running or remembered."""
+    yield booted
+    booted.run("sh", "-c", "systemctl stop 'tremorscope*' nvargus-daemon; systemctl reset-failed; "
+               "rm -rf /var/lib/tremorscope/* /run/tremorscope-requests/*", check=False)  # fmt: skip
+
+
+def state(machine: Machine, unit: str = SERVICE) -> str:
+    return machine.show(unit, "ActiveState")
+
+
+def test_it_is_ready_with_the_first_frame_and_says_how_it_stands(machine: Machine) -> None:
+    machine.run("mkdir", "-p", "/var/lib/tremorscope/main")
+    machine.run("touch", "/var/lib/tremorscope/main/frozen")
+    machine.systemctl("start", "--no-block", SERVICE)
+    wait_until(lambda: machine.show(SERVICE, "MainPID") != "0", "the process to start")
+    assert state(machine) == "activating"
+    machine.run("rm", "/var/lib/tremorscope/main/frozen")
+    wait_until(lambda: state(machine) == "active", "the service to be ready")
+    assert machine.show(SERVICE, "StatusText") == "50 frames/s"
+
+
+def test_a_frozen_camera_in_a_living_process_starves_the_watchdog(machine: Machine) -> None:
+    machine.systemctl("start", SERVICE)
+    before = machine.show(SERVICE, "MainPID")
+    machine.run("touch", "/var/lib/tremorscope/main/frozen")
+    wait_until(lambda: machine.show(SERVICE, "NRestarts") == "1", "the watchdog to strike")
+    machine.run("rm", "/var/lib/tremorscope/main/frozen")
+    wait_until(lambda: state(machine) == "active", "the service to be back")
+    assert machine.show(SERVICE, "MainPID") != before
+    log = machine.journal("-u", SERVICE)
+    assert "Watchdog timeout" in log
+    assert "Fatal Python error: Aborted" in log  # with the stacks of all threads
+    assert "small_service.py" in log
+
+
+def test_frames_keep_the_watchdog_quiet(machine: Machine) -> None:
+    machine.systemctl("start", SERVICE)
+    before = machine.show(SERVICE, "MainPID")
+    machine.run("sleep", "2.5")
+    assert machine.show(SERVICE, "MainPID") == before
+
+
+def test_starts_that_fail_are_given_up_and_revived_later(machine: Machine) -> None:
+    machine.systemctl("enable", SERVICE)
+    machine.run("mkdir", "-p", "/var/lib/tremorscope/main")
+    machine.run("touch", "/var/lib/tremorscope/main/crash")
+    machine.systemctl("start", "--no-block", SERVICE)
+    wait_until(lambda: state(machine) == "failed", "the restarts to be used up")
+    assert machine.show(SERVICE, "NRestarts") == "4"
+    assert machine.show(SERVICE, "Result") == "exit-code"
+    machine.run("rm", "/var/lib/tremorscope/main/crash")
+    machine.systemctl("start", "tremorscope-revive.service")
+    wait_until(lambda: state(machine) == "active", "the service to be revived")
+
+
+def test_what_was_stopped_by_hand_or_is_not_enabled_is_not_revived(machine: Machine) -> None:
+    machine.systemctl("enable", SERVICE)
+    machine.systemctl("start", SERVICE)
+    machine.systemctl("stop", SERVICE)
+    machine.systemctl("start", "tremorscope-revive.service")
+    assert state(machine) == "inactive"
+
+
+def test_a_configuration_that_cannot_be_followed_is_not_tried_again(machine: Machine) -> None:
+    machine.run("mkdir", "-p", "/var/lib/tremorscope/main")
+    machine.run("touch", "/var/lib/tremorscope/main/wrong")
+    machine.systemctl("start", SERVICE, check=False)
+    wait_until(lambda: state(machine) == "failed", "the service to fail")
+    assert machine.show(SERVICE, "NRestarts") == "0"
+    assert machine.show(SERVICE, "ExecMainStatus") == "78"
+
+
+def test_the_ladder_restarts_the_camera_daemon_and_then_the_service(machine: Machine) -> None:
+    machine.systemctl("start", "nvargus-daemon", "tremorscope-restart-argus.path", SERVICE)
+    argus, service = machine.show("nvargus-daemon", "MainPID"), machine.show(SERVICE, "MainPID")
+    machine.run("touch", "/var/lib/tremorscope/main/away")
+    wait_until(lambda: int(machine.show(SERVICE, "NRestarts")) >= 1, "the ladder to ask for a fresh process")
+    machine.run("rm", "/var/lib/tremorscope/main/away")
+    wait_until(lambda: state(machine) == "active", "the service to be back")
+    assert machine.show(SERVICE, "MainPID") != service
+    assert machine.show("nvargus-daemon", "MainPID") not in (argus, "0")
+    assert state(machine, "nvargus-daemon") == "active"
+    assert machine.run("ls", "/run/tremorscope-requests").stdout == ""
+    rungs = machine.journal("-t", "tremorscope", "--output-fields=TREMORSCOPE_RUNG", "TREMORSCOPE_RUNG=exit")
+    assert "exit" in rungs
+    log = machine.journal("-u", SERVICE)
+    assert "restarting nvargus: done" in log
+    assert log.index("opening the camera anew") < log.index("restarting nvargus-daemon")
+
+
+def test_a_changed_configuration_is_taken_over_without_a_restart(machine: Machine) -> None:
+    machine.systemctl("start", SERVICE)
+    before = machine.show(SERVICE, "MainPID")
+    machine.systemctl("reload", SERVICE)
+    wait_until(lambda: machine.show(SERVICE, "StatusText").endswith("reloaded"), "the reload")
+    assert machine.show(SERVICE, "MainPID") == before
+    assert state(machine) == "active"
+
+
+@pytest.mark.parametrize(("takes_s", "finished"), [(1, True), (60, False)])
+def test_stopping_waits_for_what_is_being_finished_but_not_for_ever(
+    machine: Machine, takes_s: int, finished: bool
+) -> None:
+    machine.write(f"/run/systemd/system/{SERVICE}.d/stop.conf", f"[Service]\nEnvironment=STOP_TAKES_S={takes_s}\n")
+    machine.systemctl("daemon-reload")
+    try:
+        machine.systemctl("start", SERVICE)
+        machine.systemctl("stop", SERVICE)
+        assert state(machine) == ("inactive" if finished else "failed")
+        done = machine.run("test", "-e", "/var/lib/tremorscope/main/finished", check=False).returncode == 0
+        assert done is finished
+    finally:
+        machine.run("rm", f"/run/systemd/system/{SERVICE}.d/stop.conf")
+        machine.systemctl("daemon-reload")
+
+
+def test_two_cameras_run_side_by_side_and_apart(machine: Machine) -> None:
+    machine.systemctl("start", "tremorscope@north.service", "tremorscope@south.service")
+    machine.run("touch", "/var/lib/tremorscope/north/frozen")
+    south = machine.show("tremorscope@south.service", "MainPID")
+    wait_until(lambda: machine.show("tremorscope@north.service", "NRestarts") == "1", "the north to be restarted")
+    assert machine.show("tremorscope@south.service", "MainPID") == south
+    environment = json.loads(machine.read("/var/lib/tremorscope/south/environment.json"))
+    assert environment["STATE_DIRECTORY"] == "/var/lib/tremorscope/south"
+    assert environment["TREMORSCOPE_RECOVERY_FILE"] == "/var/lib/tremorscope/recovery.json"
+
+
+def test_the_service_is_confined_to_what_it_needs(machine: Machine) -> None:
+    machine.write(
+        "/run/systemd/system/tremorscope@around.service.d/around.conf",
+        f"[Service]\nType=oneshot\nWatchdogSec=0\nRestart=no\nExecStart=\n"
+        f"ExecStart={PYTHON} -I /srv/source/tests/systemd/small_service.py --look-around\n",
+    )
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "tremorscope@around.service")
+    around = json.loads(machine.read("/var/lib/tremorscope/around/around.json"))
+    user, video, render = (
+        int(machine.run(*command).stdout.split(":")[2])
+        for command in (
+            ("getent", "passwd", "tremorscope"), ("getent", "group", "video"), ("getent", "group", "render"),
+        )
+    )  # fmt: skip
+    assert around == {
+        "uid": user, "groups": sorted({*around["groups"], video, render}), "capabilities": 0,
+        "etc": False, "opt": False, "state": True, "tmp": True, "sysctl": False, "home": False,
+        "requests": True, "cwd": "/var/lib/tremorscope/around",
+    }  # fmt: skip
+
+
+def test_displays_and_secrets_are_kept_from_the_environment(machine: Machine) -> None:
+    machine.systemctl("set-environment", "DISPLAY=:0", "WAYLAND_DISPLAY=wayland-0")
+    machine.write("/etc/tremorscope/credentials/mqtt-password", "a secret\n", "0600")
+    machine.write(
+        f"/run/systemd/system/{SERVICE}.d/credentials.conf",
+        "[Service]\nLoadCredential=mqtt-password:/etc/tremorscope/credentials/mqtt-password\n",
+    )
+    machine.systemctl("daemon-reload")
+    try:
+        machine.systemctl("start", SERVICE)
+        environment = json.loads(machine.read("/var/lib/tremorscope/main/environment.json"))
+        assert not {"DISPLAY", "WAYLAND_DISPLAY"} & environment.keys()
+        assert "a secret" not in json.dumps(environment)
+        pid = machine.show(SERVICE, "MainPID")
+        kept = f"/proc/{pid}/root{environment['CREDENTIALS_DIRECTORY']}/mqtt-password"
+        assert machine.read(kept) == "a secret\n"
+    finally:
+        machine.run("rm", f"/run/systemd/system/{SERVICE}.d/credentials.conf")
+        machine.systemctl("unset-environment", "DISPLAY", "WAYLAND_DISPLAY")
+        machine.systemctl("daemon-reload")
