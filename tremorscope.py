@@ -28,13 +28,20 @@ COMMANDS = {
         "runtime.service_commands", "schema", "Print the JSON schema of configurations, for editors."
     ),
     "train": _Entry("model.commands", "train", "Train a network from a recipe (resumes by itself)."),
-    "evaluate": _Entry("export.commands", "evaluate", "Judge weights or a bundle on the field's protocols."),
+    "evaluate": _Entry(
+        "export.evaluate_command", "evaluate", "Judge magnifiers on the field's protocols, side by side."
+    ),
     "export": _Entry("export.commands", "export", "Turn weights into a bundle of ONNX step graphs."),
     "build": _Entry("runtime.commands", "build", "Build TensorRT engines from a bundle, on the device."),
     "calibrate": _Entry(
         "calibration.commands", "calibrate", "Gather frames for INT8 scales, and compute the scales."
     ),
     "doctor": _Entry("runtime.bench_commands", "doctor", "Say what this device lacks, and what mends it."),
+    "compare": _Entry(
+        "calibration.commands",
+        "compare",
+        "Judge FP32, FP16 and INT8 side by side, and mark what may be deployed.",
+    ),
     "cost": _Entry("export.commands", "cost", "Compare networks: operations, parameters, time, memory."),
 }
 
