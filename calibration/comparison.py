@@ -1,0 +1,281 @@
+"""Bundles of one network side by side: what each precision costs in quality, and whether it may be deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.errors import CalibrationFault
+from calibration.frames import CalibrationSet
+from calibration.judging import ConditionScore, Judge, Material, Score, fitted
+from calibration.verdict import LimitChanges, Loss, displacement_error, noise_ratio, ssim_loss, worst_pixel
+from export.runners import bundle_magnifier, network_magnifier
+from model.drawing import draw_picture
+from model.errors import WeightsFault
+from model.evaluate import Magnifier
+from model.weights import find_weights, load_weights
+from runtime.engines.bundle import MANIFEST_NAME, Bundle, open_bundle, write_manifest
+from runtime.errors import OutputFault
+from runtime.outputs.files import cannot_be_written
+
+PHOTOGRAPHS, PAIRS = 8, 16
+"""How many of each are judged on, unless told otherwise."""
+_DRAWN_PX = 448
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What is judged, and how it is called in the report."""
+
+    name: str
+    magnify: Magnifier
+    bundle: Bundle | None
+    """None for the network itself, run by PyTorch."""
+    nbytes: int
+
+    @property
+    def precision(self) -> str:
+        """As its manifest states it."""
+        return self.bundle.manifest.precision if self.bundle else "fp32"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one contestant."""
+
+    contestant: Contestant
+    score: Score
+    losses: tuple[Loss, ...]
+    """Against FP32, whether within the limits or not; none for the yardstick."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not fit for deployment; empty if it is."""
+        return [f"{loss.where}: {loss.text}" for loss in self.losses if loss.exceeds]
+
+    @property
+    def deployable(self) -> bool:
+        """Whether no more is lost than may be."""
+        return not self.reasons
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that a comparison found; the first verdict is the yardstick's."""
+
+    verdicts: tuple[Verdict, ...]
+    material: Material
+    photographs_from: str
+    calibration_sha256: str | None
+
+    @property
+    def network(self) -> str:
+        """Name of the network."""
+        found = next(v.contestant.bundle for v in self.verdicts if v.contestant.bundle is not None)
+        return found.manifest.network
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "judged_on": self._judged_on(),
+            "bundles": [
+                {
+                    "name": verdict.contestant.name,
+                    "directory": str(verdict.contestant.bundle.directory)
+                    if verdict.contestant.bundle
+                    else None,
+                    "precision": verdict.contestant.precision,
+                    "nbytes": verdict.contestant.nbytes,
+                    "deployable": verdict.deployable,
+                    "reasons": verdict.reasons,
+                    **asdict(verdict.score),
+                    "losses": [asdict(loss) | {"exceeds": loss.exceeds} for loss in verdict.losses],
+                }
+                for verdict in self.verdicts
+            ],
+        }
+
+    def accuracy_of(self, verdict: Verdict) -> dict[str, Any]:
+        """What a bundle's manifest notes."""
+        return {
+            "compared_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "compared_with": self.verdicts[0].contestant.name,
+            "judged_on": self._judged_on(),
+            "still_ssim": round(verdict.score.still_ssim, 5),
+            "conditions": {
+                str(each.condition): {
+                    "ssim": round(each.ssim, 5),
+                    "reached_px": round(each.reached_px, 4),
+                    "noise_floor_px": float(f"{each.noise_floor_px:.4g}"),
+                    "worst_grey_levels": each.agreement.worst_grey_levels if each.agreement else 0,
+                    "mean_grey_levels": round(each.agreement.mean_grey_levels, 4) if each.agreement else 0.0,
+                }
+                for each in verdict.score.conditions
+            },
+            "reasons": verdict.reasons,
+            "tremorscope": version("tremorscope"),
+        }
+
+    def _judged_on(self) -> dict[str, Any]:
+        return {
+            "photographs": self.photographs_from,
+            "photographs_count": len(self.material.photographs),
+            "calibration_sha256": self.calibration_sha256,
+            "calibration_pairs": len(self.material.pairs),
+            "noise_grey_levels": self.material.noise_grey_levels,
+            "input_noise_grey_levels": self.material.input_noise_grey_levels,
+        }
+
+
+def open_contestants(directories: Sequence[Path]) -> list[Contestant]:
+    """The bundles, FP32 first; where none is, the shipped network in PyTorch takes its place.
+
+    Raises:
+        BundleFault: a directory is no bundle.
+        CalibrationFault: bundles of several networks, none in FP32, or untrained weights.
+    """
+    bundles = [open_bundle(directory) for directory in directories]
+    _check_comparable(bundles)
+    bundles.sort(key=lambda bundle: ("fp32", "fp16", "int8").index(bundle.manifest.precision))
+    contestants = [
+        Contestant(
+            _name(bundle, bundles),
+            fitted(bundle_magnifier(bundle), bundle.manifest.frame_size),
+            bundle,
+            bundle.graph_path("pairwise").stat().st_size,
+        )
+        for bundle in bundles
+    ]
+    if bundles[0].manifest.precision != "fp32":
+        contestants.insert(0, _network_of(bundles[0]))
+    return contestants
+
+
+def _name(bundle: Bundle, bundles: Sequence[Bundle]) -> str:
+    precision = bundle.manifest.precision
+    alone = sum(each.manifest.precision == precision for each in bundles) == 1
+    return precision.upper() if alone else f"{precision.upper()} {bundle.directory.resolve().name}"
+
+
+def _check_comparable(bundles: Sequence[Bundle]) -> None:
+    weights = {bundle.manifest.weights_sha256 for bundle in bundles}
+    if len(weights) > 1:
+        raise CalibrationFault(
+            "the bundles hold different weights: "
+            + ", ".join(f"{b.directory} {b.manifest.weights_sha256[:8]}" for b in bundles),
+            remedy="compare bundles that were exported from one training",
+        )
+    for bundle in bundles:
+        if not bundle.manifest.trained:
+            raise CalibrationFault(
+                f"{bundle.directory}: its weights are untrained, so it has no quality to lose",
+                remedy="export trained weights",
+            )
+
+
+def _network_of(bundle: Bundle) -> Contestant:
+    """The weights that a bundle was made from, if they are shipped."""
+    manifest = bundle.manifest
+    try:
+        weights = load_weights(find_weights(manifest.network))
+    except WeightsFault:
+        weights = None
+    if weights is None or weights.sha256 != manifest.weights_sha256:
+        raise CalibrationFault(
+            f"{bundle.directory}: there is no FP32 to compare it with",
+            remedy="name the FP32 bundle that it was made from as well",
+        )
+    nbytes = 4 * sum(parameter.numel() for parameter in weights.network.parameters())
+    return Contestant("FP32 (PyTorch)", network_magnifier(weights.network), None, nbytes)
+
+
+def drawn_photographs(count: int = PHOTOGRAPHS) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], ...]:
+    """Pictures to judge on where there are no photographs."""
+    return tuple(draw_picture(1000 + seed, _DRAWN_PX) for seed in range(count))
+
+
+def material_of(
+    photographs: tuple[np.ndarray[Any, np.dtype[np.uint8]], ...], calibration: CalibrationSet | None,
+    pairs: int = PAIRS, **settings: Any,
+) -> Material:  # fmt: skip
+    """What to judge on; of a calibration set so many pairs, spread evenly over it."""
+    chosen = []
+    if calibration is not None:
+        at = sorted(
+            {round(index) for index in np.linspace(0, len(calibration) - 1, min(pairs, len(calibration)))}
+        )
+        chosen = [calibration.read(index) for index in at]
+    return Material(photographs, tuple(chosen), **settings)
+
+
+def compare(
+    contestants: Sequence[Contestant], material: Material, changes: LimitChanges,
+    progress: Callable[[int, int | None], None] = lambda _done, _total: None,
+) -> tuple[Verdict, ...]:  # fmt: skip
+    """Judge everything; the first contestant is the yardstick."""
+    done = 0
+    judge = Judge(material)
+    total = judge.pictures() * len(contestants)
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    judge.tick = tick
+    scores = [judge.score(contestant.magnify) for contestant in contestants]
+    return tuple(
+        Verdict(
+            contestant, score, () if index == 0 else tuple(_losses(scores[0], score, contestant, changes))
+        )
+        for index, (contestant, score) in enumerate(zip(contestants, scores, strict=True))
+    )
+
+
+def _losses(fp32: Score, found: Score, contestant: Contestant, changes: LimitChanges) -> list[Loss]:
+    precision = contestant.bundle.manifest.precision if contestant.bundle else "fp32"
+    limits = changes.applied_to(precision)
+    losses = []
+    for before, after in zip(fp32.conditions, found.conditions, strict=True):
+        where = str(after.condition)
+        losses += [
+            ssim_loss(where, before.ssim, after.ssim, limits),
+            displacement_error(where, before.reached_px, after.reached_px, limits),
+            noise_ratio(where, before.noise_floor_px, after.noise_floor_px, limits),
+        ]
+        worst = worst_pixel(where, _worst(after), limits)
+        losses += [worst] if worst else []
+    return [*losses, ssim_loss("still frame", fp32.still_ssim, found.still_ssim, limits)]
+
+
+def _worst(score: ConditionScore) -> int:
+    agreements = (score.agreement, score.on_set)
+    return max((each.worst_grey_levels for each in agreements if each is not None), default=0)
+
+
+def mark(comparison: Comparison) -> None:
+    """Note figures and verdict in each bundle's manifest.
+
+    Raises:
+        OutputFault: a manifest cannot be written.
+    """
+    for verdict in comparison.verdicts:
+        bundle = verdict.contestant.bundle
+        if bundle is None:
+            continue
+        noted = bundle.manifest.model_copy(
+            update={"accuracy": comparison.accuracy_of(verdict), "deployable": verdict.deployable}
+        )
+        try:
+            write_manifest(bundle.directory, noted)
+        except OSError as error:
+            fault = cannot_be_written(bundle.directory / MANIFEST_NAME, error)
+            raise OutputFault(
+                fault.what, remedy="make it writable, or leave it as it is with --no-mark"
+            ) from None
