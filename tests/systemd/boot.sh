@@ -19,8 +19,10 @@ for node in null zero full random urandom tty; do
     mount --bind "/dev/$node" "dev/$node"
 done
 ln -s /proc/self/fd dev/fd
-mkdir dev/shm
+mkdir dev/shm dev/pts
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
 mount -t sysfs -o ro sysfs sys
 mount -t proc proc proc
 mount -t cgroup2 cgroup2 sys/fs/cgroup
@@ -48,6 +50,7 @@ printf '[Manager]\nDefaultTimeoutStopSec=5s\n' >etc/systemd/system.conf
 mkdir old
 pivot_root . old
 umount -l old
+mount --make-rshared / # as systemd does itself where it is no container: credentials are mounted by a helper
 exec env -i container=unshare PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/systemd/system:/usr/local/lib/systemd/system:/run/stock \
     /lib/systemd/systemd --system --unit=multi-user.target --log-target=journal

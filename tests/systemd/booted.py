@@ -31,7 +31,17 @@ class Machine:
             OSError, CalledProcessError, TimeoutError: namespaces, overlays or systemd do not work here.
         """
         libraries = sysconfig.get_paths()["purelib"]
-        command = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--net", "--fork", "--kill-child"]
+        command = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--uts",
+            "--ipc",
+            "--cgroup",
+            "--net",
+            "--fork",
+            "--kill-child",
+        ]
         self._process = subprocess.Popen(
             [*command, str(BOOT), str(ROOT), libraries, sys.base_prefix],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

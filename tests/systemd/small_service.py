@@ -17,11 +17,11 @@ from typing import Any
 sys.path.insert(0, "/srv/source")
 sys.path.append("/srv/libraries")
 
-from runtime.configuration.device import RecoverySettings  # noqa: E402
-from runtime.logs import set_up  # noqa: E402
-from runtime.notify import FrameWatchdog, Notifier  # noqa: E402
-from runtime.privileged import ask  # noqa: E402
-from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, RecoveryLadder  # noqa: E402
+from runtime.configuration.device import RecoverySettings
+from runtime.logs import set_up
+from runtime.notify import FrameWatchdog, Notifier
+from runtime.privileged import ask
+from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, RecoveryLadder
 
 STATE = Path(os.environ["STATE_DIRECTORY"])
 LADDER = RecoverySettings(
@@ -85,10 +85,12 @@ def look_around() -> dict[str, Any]:
 
     status = Path("/proc/self/status").read_text().splitlines()
     capabilities = next(line.split()[1] for line in status if line.startswith("CapEff"))
+    credentials = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"))
     return {
+        "credentials": {path.name: path.read_text() for path in sorted(credentials.glob("*"))},
         "uid": os.getuid(), "groups": sorted(os.getgroups()), "capabilities": int(capabilities, 16),
         "etc": works("/etc/tremorscope/x"), "opt": works("/opt/x"), "state": works(str(STATE / "x")),
-        "tmp": works("/tmp/x"), "sysctl": works("/proc/sys/kernel/hostname"), "home": Path("/root").exists(),
+        "tmp": works("/tmp/x"), "sysctl": works("/proc/sys/kernel/hostname"), "home": os.access("/root", os.R_OK),
         "requests": works("/run/tremorscope-requests/x"), "cwd": str(Path.cwd()),
     }  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from booted import PYTHON, Machine, boot_or_skip, wait_until
@@ -39,6 +40,7 @@ def booted() -> Iterator[Machine]:
     machine.write("/etc/sysusers.d/tremorscope.conf", (SYSTEMD / "tremorscope.sysusers").read_text())
     machine.write("/etc/tmpfiles.d/tremorscope.conf", (SYSTEMD / "tremorscope.tmpfiles").read_text())
     machine.write("/opt/tremorscope/current/systemd/revive.sh", (SYSTEMD / "revive.sh").read_text(), "0755")
+    machine.run("mkdir", "-p", "/etc/tremorscope")
     machine.run("systemd-sysusers", "tremorscope.conf")
     machine.run("systemd-tmpfiles", "--create", "tremorscope.conf")
     for unit in ("tremorscope.service", "tremorscope@.service"):
@@ -154,7 +156,9 @@ def test_a_changed_configuration_is_taken_over_without_a_restart(machine: Machin
 def test_stopping_waits_for_what_is_being_finished_but_not_for_ever(
     machine: Machine, takes_s: int, finished: bool
 ) -> None:
-    machine.write(f"/run/systemd/system/{SERVICE}.d/stop.conf", f"[Service]\nEnvironment=STOP_TAKES_S={takes_s}\n")
+    machine.write(
+        f"/run/systemd/system/{SERVICE}.d/stop.conf", f"[Service]\nEnvironment=STOP_TAKES_S={takes_s}\n"
+    )
     machine.systemctl("daemon-reload")
     try:
         machine.systemctl("start", SERVICE)
@@ -171,52 +175,53 @@ def test_two_cameras_run_side_by_side_and_apart(machine: Machine) -> None:
     machine.systemctl("start", "tremorscope@north.service", "tremorscope@south.service")
     machine.run("touch", "/var/lib/tremorscope/north/frozen")
     south = machine.show("tremorscope@south.service", "MainPID")
-    wait_until(lambda: machine.show("tremorscope@north.service", "NRestarts") == "1", "the north to be restarted")
+    wait_until(
+        lambda: machine.show("tremorscope@north.service", "NRestarts") == "1", "the north to be restarted"
+    )
     assert machine.show("tremorscope@south.service", "MainPID") == south
     environment = json.loads(machine.read("/var/lib/tremorscope/south/environment.json"))
     assert environment["STATE_DIRECTORY"] == "/var/lib/tremorscope/south"
     assert environment["TREMORSCOPE_RECOVERY_FILE"] == "/var/lib/tremorscope/recovery.json"
 
 
-def test_the_service_is_confined_to_what_it_needs(machine: Machine) -> None:
+def look_around(machine: Machine, more: str = "") -> dict[str, Any]:
+    """What a process sees that runs as the service does."""
     machine.write(
-        "/run/systemd/system/tremorscope@around.service.d/around.conf",
-        f"[Service]\nType=oneshot\nWatchdogSec=0\nRestart=no\nExecStart=\n"
-        f"ExecStart={PYTHON} -I /srv/source/tests/systemd/small_service.py --look-around\n",
+        "/run/systemd/system/tremorscope@around.service.d/zz-around.conf",
+        f"[Service]\nType=simple\nWatchdogSec=0\nRestart=no\nExecStart=\n"
+        f"ExecStart={PYTHON} -I /srv/source/tests/systemd/small_service.py --look-around\n{more}",
     )
     machine.systemctl("daemon-reload")
     machine.systemctl("start", "tremorscope@around.service")
-    around = json.loads(machine.read("/var/lib/tremorscope/around/around.json"))
+    wait_until(lambda: state(machine, "tremorscope@around.service") == "inactive", "the process to end")
+    around: dict[str, Any] = json.loads(machine.read("/var/lib/tremorscope/around/around.json"))
+    return around
+
+
+def test_the_service_is_confined_to_what_it_needs(machine: Machine) -> None:
     user, video, render = (
-        int(machine.run(*command).stdout.split(":")[2])
-        for command in (
-            ("getent", "passwd", "tremorscope"), ("getent", "group", "video"), ("getent", "group", "render"),
-        )
-    )  # fmt: skip
+        int(machine.run("getent", *query).stdout.split(":")[2])
+        for query in (("passwd", "tremorscope"), ("group", "video"), ("group", "render"))
+    )
+    around = look_around(machine)
+    assert {video, render} < set(around.pop("groups"))
     assert around == {
-        "uid": user, "groups": sorted({*around["groups"], video, render}), "capabilities": 0,
+        "credentials": {}, "uid": user, "capabilities": 0,
         "etc": False, "opt": False, "state": True, "tmp": True, "sysctl": False, "home": False,
         "requests": True, "cwd": "/var/lib/tremorscope/around",
     }  # fmt: skip
 
 
-def test_displays_and_secrets_are_kept_from_the_environment(machine: Machine) -> None:
-    machine.systemctl("set-environment", "DISPLAY=:0", "WAYLAND_DISPLAY=wayland-0")
+def test_secrets_reach_the_service_and_not_its_environment(machine: Machine) -> None:
     machine.write("/etc/tremorscope/credentials/mqtt-password", "a secret\n", "0600")
-    machine.write(
-        f"/run/systemd/system/{SERVICE}.d/credentials.conf",
-        "[Service]\nLoadCredential=mqtt-password:/etc/tremorscope/credentials/mqtt-password\n",
-    )
-    machine.systemctl("daemon-reload")
-    try:
-        machine.systemctl("start", SERVICE)
-        environment = json.loads(machine.read("/var/lib/tremorscope/main/environment.json"))
-        assert not {"DISPLAY", "WAYLAND_DISPLAY"} & environment.keys()
-        assert "a secret" not in json.dumps(environment)
-        pid = machine.show(SERVICE, "MainPID")
-        kept = f"/proc/{pid}/root{environment['CREDENTIALS_DIRECTORY']}/mqtt-password"
-        assert machine.read(kept) == "a secret\n"
-    finally:
-        machine.run("rm", f"/run/systemd/system/{SERVICE}.d/credentials.conf")
-        machine.systemctl("unset-environment", "DISPLAY", "WAYLAND_DISPLAY")
-        machine.systemctl("daemon-reload")
+    line = "LoadCredential=mqtt-password:/etc/tremorscope/credentials/mqtt-password\n"
+    assert look_around(machine, line)["credentials"] == {"mqtt-password": "a secret\n"}
+
+
+def test_displays_are_kept_from_the_service(machine: Machine) -> None:
+    machine.systemctl("set-environment", "DISPLAY=:0", "WAYLAND_DISPLAY=wayland-0")
+    machine.systemctl("start", SERVICE)
+    machine.systemctl("unset-environment", "DISPLAY", "WAYLAND_DISPLAY")
+    environment = json.loads(machine.read("/var/lib/tremorscope/main/environment.json"))
+    assert "INVOCATION_ID" in environment
+    assert not {"DISPLAY", "WAYLAND_DISPLAY"} & environment.keys()
