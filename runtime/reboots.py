@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,15 @@ from runtime.outputs.files import whole_file
 
 _DAY_S = 86_400.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+_FILE_VARIABLE = "TREMORSCOPE_RECOVERY_FILE"
+
+
+def memory_file(state_directory: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the memory lies: where the unit says, for all instances; else in this instance's state directory."""
+    stated = environment.get(_FILE_VARIABLE)
+    return Path(stated) if stated else state_directory / "recovery.json"
 
 
 class _Record(BaseModel):

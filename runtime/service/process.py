@@ -17,7 +17,7 @@ from runtime.health import ReloadHealth
 from runtime.notify import FrameWatchdog, Notifier
 from runtime.outputs.publishing import Publishing
 from runtime.privileged import ask
-from runtime.reboots import RebootMemory
+from runtime.reboots import RebootMemory, memory_file
 from runtime.recovery import EXIT_RECOVERY, Action, RecoveryLadder
 from runtime.service.assembly import Parts
 from runtime.service.changes import Changes, changes_between
@@ -27,6 +27,7 @@ from runtime.service.signals import RECORD, RELOAD, STOPPING, SignalQueue
 from runtime.service.storing import state_directory
 from runtime.store.records import Notice
 from runtime.thermal import thermometer
+from runtime.updating import is_updating
 from runtime.vibration.alarms import AlarmEdge
 
 log = logging.getLogger("tremorscope.service")
@@ -39,7 +40,6 @@ _STATUS_S = 5.0
 _FILE_S = 1.0
 _SILENT_PERIODS, _SILENT_S = 15.0, 1.0
 """Frames are missing after so many periods, but not sooner than this."""
-MEMORY_NAME = "recovery.json"
 
 
 class Service:
@@ -65,7 +65,7 @@ class Service:
         self._ladder = RecoveryLadder(
             recovery,
             has_argus=has_argus(configuration.camera),
-            memory=RebootMemory(directory / MEMORY_NAME, recovery.reboot, instance=configuration.name),
+            memory=RebootMemory(memory_file(directory), recovery.reboot, instance=configuration.name),
             busy=self._busy,
         )
         self._governor = ThermalGovernor(
@@ -319,7 +319,9 @@ class Service:
 
     def _busy(self) -> str:
         recorder = self.parts.storage.recorder
-        return "a clip is being written" if recorder and recorder.state().recording else ""
+        if recorder and recorder.state().recording:
+            return "a clip is being written"
+        return "an installation is going on" if is_updating() else ""
 
     def _farewells(self) -> list[Callable[[], object]]:
         farewells: list[Callable[[], object]] = [self.parts.supervisor.close]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.configuration.device import RebootSettings, RecoverySettings
-from runtime.reboots import RebootMemory
+from runtime.reboots import RebootMemory, memory_file
 from runtime.recovery import RUNGS, Action, RecoveryLadder
+from runtime.updating import is_updating
 
 SETTINGS = RecoverySettings(
     reopen_after_s=10, reopen_attempts=2, restart_argus_dwell_s=20, restart_argus_attempts=1, steady_s=30
@@ -269,3 +271,23 @@ def weeks_of_failures(device: Device, off_s: list[float]) -> list[float]:
             device.restart()
             true_s += off_s[round_number % len(off_s)]
     return restarts_s
+
+
+def test_the_unit_says_where_all_instances_remember(tmp_path: Path) -> None:
+    stated = {"TREMORSCOPE_RECOVERY_FILE": "/var/lib/tremorscope/recovery.json"}
+    assert memory_file(tmp_path, stated) == Path("/var/lib/tremorscope/recovery.json")
+    assert memory_file(tmp_path, {}) == tmp_path / "recovery.json"
+
+
+def test_an_installation_is_known_by_its_lock_and_forgotten_with_its_process(tmp_path: Path) -> None:
+    lock = tmp_path / "tremorscope.lock"
+    assert not is_updating(lock)
+    script = f"exec 9>{lock}; flock -n 9; echo locked; read line"
+    with subprocess.Popen(
+        ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as installer:
+        assert installer.stdout is not None
+        installer.stdout.readline()
+        assert is_updating(lock)
+        installer.kill()
+    assert not is_updating(lock)
