@@ -20,6 +20,7 @@ class RebootSettings(Section):
     enabled: bool = False
     """The installer must have allowed it too: ``install.sh --allow-reboot``."""
     most_a_day: int = Field(default=2, ge=1, le=24)
+    """Most restarts of the device within a day of its running."""
     after_exits: int = Field(default=3, ge=1, le=100)
     """So many starts in a row that never came to good frames go before it."""
     least_uptime_s: Seconds = 1800.0
@@ -68,6 +69,7 @@ class ThermalSettings(Section):
     """How the service takes load off a device that gets hot."""
 
     enabled: bool = True
+    """Whether load is taken off; temperatures are told in any case."""
     levels: tuple[ThermalLevelSettings, ...] = (
         ThermalLevelSettings(enter_c=80, precision="int8"),
         ThermalLevelSettings(enter_c=85, precision="int8", rate_fraction=0.5),
@@ -84,6 +86,7 @@ class ThermalSettings(Section):
     throttled_counts: bool = True
     """Whether a device that throttles itself, or meets its current limit, is held back by one level at least."""
     source: Literal["sysfs", "jtop"] = "sysfs"
+    """Who is asked: the kernel's own files, or the service of jetson-stats where that is installed."""
     zones: tuple[str, ...] = ()
     """Names of the thermal zones that count; empty: all of them that give a believable reading."""
 

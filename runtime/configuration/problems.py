@@ -35,7 +35,8 @@ class Problem:
         place = f"{file}:{self.line}" if self.line else str(file)
         key = dotted(self.path)
         named = f"{key} = {self.value}" if key and self.value else key
-        return ": ".join(part for part in (place, named, self.what, self.remedy) if part)
+        line = ": ".join(part for part in (place, named, self.what, self.remedy) if part)
+        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 class ConfigurationFault(Fault):
@@ -223,4 +224,6 @@ def _child(data: Any, part: str | int) -> Any:
 
 def _shortened(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (dict, list)) and len(text) > _LONGEST_VALUE:
+        return ""  # its line tells more than its beginning
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

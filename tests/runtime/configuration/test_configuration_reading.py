@@ -1,0 +1,319 @@
+"""Configurations: what is accepted, and that everything else is told with file, line, key, value and remedy."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import ROOT, run_command
+
+from runtime.configuration.migration import migrate
+from runtime.configuration.problems import ConfigurationFault
+from runtime.configuration.reading import LoadedConfiguration, load_configuration, parse_configuration
+from runtime.configuration.schema import json_schema
+from runtime.configuration.writing import schema_text, write_configuration
+from runtime.configuration.yaml_document import parse_yaml
+
+READY = ["bridge", "demo", "mast", "rotating-machine"]
+WHOLE = """\
+version: 1
+camera: {kind: synthetic}
+magnification:
+  amplification: 20
+vibration:
+  regions:
+    - {name: mid-span, x_px: 288, y_px: 195, width_px: 64, height_px: 20}
+  modes:
+    - {name: bending, low_hz: 1.8, high_hz: 2.4}
+  alarms:
+    - {name: sway, quantity: rms, region: mid-span, above_px: 2}
+store:
+  directory: state
+"""
+
+
+def read(text: str) -> LoadedConfiguration:
+    return parse_configuration(text.encode(), Path("a.yaml"))
+
+
+def lines(text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationFault) as caught:
+        read(text)
+    for line in caught.value.lines:
+        assert line.startswith("a.yaml")
+        assert "\n" not in line
+    return caught.value.lines
+
+
+def changed(before: str, after: str) -> str:
+    assert WHOLE.count(before) == 1
+    return WHOLE.replace(before, after)
+
+
+class TestReadyFiles:
+    @pytest.mark.parametrize("name", READY)
+    def test_can_be_followed(self, name: str) -> None:
+        loaded = load_configuration(ROOT / "configs" / f"{name}.yaml")
+        assert loaded.warnings == ()
+        assert loaded.configuration.vibration.regions
+        assert {alarm.quantity for alarm in loaded.configuration.vibration.alarms} >= {"signal"}
+
+    @pytest.mark.parametrize("name", READY)
+    def test_name_their_schema_so_that_editors_help(self, name: str) -> None:
+        first = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+        assert first == "# yaml-language-server: $schema=schema.json"
+
+    def test_the_schema_beside_them_is_the_present_one(self) -> None:
+        kept = (ROOT / "configs" / "schema.json").read_text(encoding="utf-8")
+        assert kept == schema_text(), "tremorscope schema -o configs/schema.json"
+
+    def test_every_key_is_described(self) -> None:
+        bare = [
+            f"{name}.{key}"
+            for name, section in json_schema()["$defs"].items()
+            for key, field in section.get("properties", {}).items()
+            if "description" not in field and "$ref" not in field and key not in ("kind", "quantity")
+            # Sections of their own are described where they are defined.
+            and not any("$ref" in each for each in field.get("anyOf", field.get("allOf", [])))
+        ]
+        assert bare == []
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (
+                changed("amplification: 20", "amplificaton: 20"),
+                "a.yaml:4: magnification.amplificaton = 20: there is no such key: did you mean amplification?",
+            ),
+            (
+                changed("amplification: 20", "amplification: lots"),
+                'a.yaml:4: magnification.amplification = "lots": a number is wanted: '
+                "write it without quotes or unit, e.g. 0.5 or 1000",
+            ),
+            (
+                changed("amplification: 20", "amplification: 0.5"),
+                "a.yaml:4: magnification.amplification = 0.5: must be at least 1: change it",
+            ),
+            (
+                changed("amplification: 20", "amplification: 5000"),
+                "a.yaml:4: magnification.amplification = 5000: must be at most 1000: change it",
+            ),
+            (
+                changed("amplification: 20", "amplification: yes"),
+                "a.yaml:4: magnification.amplification = true: a number is wanted: "
+                "write it without quotes or unit, e.g. 0.5 or 1000",
+            ),
+            (
+                changed("amplification: 20", "mode: bond"),
+                'a.yaml:4: magnification.mode = "bond": is none of the choices: choose \'static\', \'dynamic\' or '
+                "'band'",
+            ),
+            (
+                changed("kind: synthetic", "kind: film"),
+                'a.yaml:2: camera = {"kind": "film"}: kind \'film\' is none of the choices: '
+                "choose 'csi', 'v4l2', 'rtsp', 'clip', 'synthetic'",
+            ),
+            (
+                changed("camera: {kind: synthetic}\n", ""),
+                "a.yaml:1: camera: is missing: add it",
+            ),
+            (
+                changed("region: mid-span, above_px: 2", "region: mid-spam, above_px: 2"),
+                'a.yaml:11: vibration.alarms[0].region = "mid-spam": is none of vibration.regions: '
+                "choose mid-span, or add it to vibration.regions",
+            ),
+            (
+                changed("above_px: 2", "above_mm: 2"),
+                "a.yaml:11: vibration.alarms[0].above_mm = 2: needs a scale, and region mid-span has none: "
+                "add vibration.scale, or give above_px",
+            ),
+            (
+                changed("x_px: 288", "x_px: 600"),
+                "a.yaml:7: vibration.regions[0]: region 64x20 at x 600, y 195: reaches outside the picture of 640x360 px: "
+                "move it inside or make it smaller",
+            ),
+            (
+                changed("high_hz: 2.4", "high_hz: 24"),
+                "a.yaml:9: vibration.modes[0].high_hz = 24: cannot be seen at 30 frames a second: "
+                "choose below 15 Hz, or film faster",
+            ),
+            (
+                changed("amplification: 20", "mode: band"),
+                'a.yaml:4: magnification.mode = "band": and band mode go together: give mode: band and bands_hz, '
+                "or neither",
+            ),
+            (
+                changed("directory: state", "directory: state\n  directory: other"),
+                "a.yaml:14: store.directory: stands twice, first on line 13: keep one of them",
+            ),
+            (changed("version: 1", "version: 2"), "a.yaml:1: version = 2: is no version that is known here: "
+             "update tremorscope"),
+            (changed("version: 1\n", ""), "a.yaml:1: version: is missing: add `version: 1`"),
+            ("", "a.yaml:1: holds no configuration: begin with `version: 1` and a `camera` section"),
+            (
+                changed("  amplification: 20", "\tamplification: 20"),
+                "a.yaml:4: found character '\\t' that cannot start any token: mend the YAML: indent with blanks, "
+                "write `key: value`, quote text that holds : or #",
+            ),
+            (
+                changed("amplification: 20", "max_displacement_px: 010"),
+                'a.yaml:4: magnification.max_displacement_px = "010": a number is wanted: '
+                "write it without quotes or unit, e.g. 0.5 or 1000",
+            ),
+            (
+                changed("above_px: 2", "above_px: .nan"),
+                "a.yaml:11: vibration.alarms[0].above_px = NaN: a finite number is wanted: write it in full",
+            ),
+        ],
+    )  # fmt: skip
+    def test_name_file_line_key_value_and_remedy(self, text: str, expected: str) -> None:
+        assert lines(text) == (expected,)
+
+    def test_are_told_all_at_once_in_the_order_of_the_file(self) -> None:
+        text = changed("amplification: 20", "amplification: 0").replace("high_hz: 2.4", "high: 2.4")
+        found = lines(text)
+        assert [int(re.match(r"a\.yaml:(\d+):", line)[1]) for line in found] == [4, 9, 9]  # type: ignore[index]
+        assert "did you mean high_hz?" in found[2] or "did you mean high_hz?" in found[1]
+
+    def test_the_first_is_told_where_there_is_room_for_one(self) -> None:
+        with pytest.raises(ConfigurationFault) as caught:
+            read(changed("amplification: 20", "amplification: 0").replace("kind: synthetic", "kind: 3"))
+        assert str(caught.value).count("\n") == 0
+        assert str(caught.value).endswith("(and 1 more: tremorscope check a.yaml)")
+
+    def test_of_the_file_itself(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationFault, match="cannot be read .No such file"):
+            load_configuration(tmp_path / "none.yaml")
+        with pytest.raises(ConfigurationFault, match="not text in UTF-8: save the file as UTF-8"):
+            parse_configuration(b"version: 1\nname: \xff\n", Path("a.yaml"))
+        with pytest.raises(ConfigurationFault, match="more than a megabyte"):
+            parse_configuration(b"#" * 1_100_000, Path("a.yaml"))
+
+    def test_of_text_that_means_more_than_it_says(self) -> None:
+        bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(8)
+        )
+        assert "aliases that grow without end" in lines(bomb)[0]
+        assert "nested too deeply" in lines("version: &v [*v]\n")[0] or "alias" in lines("version: &v [*v]\n")[0]
+
+
+class TestValues:
+    def test_are_not_guessed(self) -> None:
+        """YAML 1.1 reads octal, sexagesimal and dates into what looks like a number; here all of it stays text."""
+        data = parse_yaml(b"a: 010\nb: 1:30\nc: 2026-11-22\nd: 1_000\ne: 1.5\nf: -3\ng: off\nh: ~\n").data
+        assert data == {
+            "a": "010", "b": "1:30", "c": "2026-11-22", "d": 1000, "e": 1.5, "f": -3, "g": False, "h": None,
+        }  # fmt: skip
+
+    def test_a_null_section_records_no_clips(self) -> None:
+        assert read(WHOLE + "recording: null\n").configuration.recording is None
+
+    def test_written_again_they_are_the_same(self, tmp_path: Path) -> None:
+        loaded = load_configuration(ROOT / "configs" / "bridge.yaml")
+        write_configuration(loaded.configuration, tmp_path / "again.yaml")
+        assert load_configuration(tmp_path / "again.yaml").configuration == loaded.configuration
+
+
+OLD = """\
+version: 0
+source: synthetic
+size: [640, 360]
+fps: 30
+alpha: 20
+band: [1.8, 2.4]
+roi: {mid-span: [288, 195, 64, 20], quarter: [164, 197, 64, 20]}
+mm_per_px: 2.4
+limit: {mid-span: 3.5}
+path: /var/lib/tremorscope
+"""
+PRESENT = {
+    "version": 1,
+    "camera": {"kind": "synthetic", "rate_hz": 30, "width_px": 640, "height_px": 360},
+    "magnification": {"amplification": 20, "mode": "band", "bands_hz": [[1.8, 2.4]]},
+    "store": {"directory": "/var/lib/tremorscope"},
+    "vibration": {
+        "scale": {"mm_per_px": 2.4},
+        "regions": [
+            {"name": "mid-span", "x_px": 288, "y_px": 195, "width_px": 64, "height_px": 20},
+            {"name": "quarter", "x_px": 164, "y_px": 197, "width_px": 64, "height_px": 20},
+        ],
+        "alarms": [{"name": "mid-span moves", "quantity": "rms", "region": "mid-span", "above_px": 3.5}],
+    },
+}
+
+
+class TestMigration:
+    def test_brings_version_0_forward(self) -> None:
+        document, found = migrate(parse_yaml(OLD.encode()))
+        assert found == 0
+        assert document.data == PRESENT
+        loaded = read(OLD)
+        assert loaded.configuration == read(yaml.safe_dump(PRESENT)).configuration
+        assert loaded.warnings == ("a.yaml: has the format of version 0; it is read as version 1",)
+
+    @pytest.mark.parametrize(
+        ("before", "after", "expected"),
+        [
+            ("alpha: 20", "alpha: 0", "a.yaml:5: magnification.amplification = 0: must be at least 1"),
+            ("[288, 195, 64, 20]", "[600, 195, 64, 20]", "a.yaml:7: vibration.regions[0]"),
+            ("[288, 195, 64, 20]", "[288, 195]", "a.yaml:7: roi.mid-span = [288, 195]: is no region"),
+            ("size: [640, 360]", "size: 640", "a.yaml:3: size = 640: is no size"),
+            ("fps: 30", "fsp: 30", "a.yaml:4: fsp = 30: there is no such key"),
+            ("3.5}", "x}", 'a.yaml:9: vibration.alarms[0].above_px = "x": a number is wanted'),
+        ],
+    )
+    def test_keeps_the_lines_of_the_old_file(self, before: str, after: str, expected: str) -> None:
+        assert any(line.startswith(expected) for line in lines(OLD.replace(before, after)))
+
+    def test_of_the_present_version_changes_nothing(self) -> None:
+        document = parse_yaml(WHOLE.encode())
+        assert migrate(document) == (document, 1)
+
+
+class TestCommands:
+    def test_check_says_ok(self) -> None:
+        done = run_command("check", ROOT / "configs" / "demo.yaml")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("demo.yaml: ok\n")
+
+    def test_check_gives_each_problem_a_line(self, tmp_path: Path) -> None:
+        file = tmp_path / "bad.yaml"
+        file.write_text(changed("amplification: 20", "amplification: 0").replace("above_px: 2", "above_px: -2"))
+        done = run_command("check", file)
+        assert done.returncode == 78
+        assert done.stderr == ""
+        assert [line.split(": ")[0] for line in done.stdout.splitlines()] == [f"{file}:4", f"{file}:11"]
+
+    def test_check_writes_the_present_format(self, tmp_path: Path) -> None:
+        old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+        old.write_text(OLD)
+        done = run_command("check", old, "--migrate", new)
+        assert done.returncode == 0, done.stderr
+        assert load_configuration(new).configuration == load_configuration(old).configuration
+        assert not load_configuration(new).is_migrated
+
+    def test_schema_prints_json(self) -> None:
+        done = run_command("schema")
+        assert json.loads(done.stdout) == json_schema()
+
+    def test_run_refuses_with_the_status_that_systemd_does_not_restart(self, tmp_path: Path) -> None:
+        file = tmp_path / "bad.yaml"
+        file.write_text(changed("amplification: 20", "amplification: 0"))
+        done = run_command("run", "--config", file)
+        assert done.returncode == 78
+        (line,) = done.stderr.splitlines()
+        assert line.endswith(f"{file}:4: magnification.amplification = 0: must be at least 1: change it")
+
+
+def test_json_of_every_ready_file_follows_the_schema() -> None:
+    """Editors judge by the schema alone: what it says of the ready files is what the service says."""
+    jsonschema: Any = pytest.importorskip("jsonschema", reason="needs jsonschema")
+    for name in READY:
+        data = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator(json_schema()).validate(data)
