@@ -1,4 +1,4 @@
-"""The commands ``tremorscope export``, ``tremorscope evaluate`` and ``tremorscope cost``."""
+"""The commands ``tremorscope export`` and ``tremorscope cost``."""
 
 from __future__ import annotations
 
@@ -47,70 +47,6 @@ def export(model: str, size: FrameSize | None, directory: Path, untrained: bool,
             f"{found.worst_grey_levels:4d} grey levels  {found.differing_share:18.4%}"
         )
     click.echo(f"bundle: {directory}")
-
-
-@click.command()
-@click.argument("model")
-@click.option(
-    "--photographs", type=click.Path(path_type=Path), required=True, help="Folder of photographs to judge on."
-)
-@click.option("--most", type=click.IntRange(min=1), help="Judge on the first so many photographs only.")
-@click.option("--target", "targets_px", type=float, multiple=True, default=(10.0,), show_default=True,
-              help="Magnify to so many px; may be given several times.")  # fmt: skip
-@click.option("--displacement", "displacements_px", type=float, multiple=True, help="Input displacement in px; may be "
-              "given several times.  [default: 0.01 to 1]")  # fmt: skip
-@click.option("--noise", "noise_grey_levels", type=float, default=0.0, show_default=True,
-              help="Standard deviation of the inputs' noise, in grey levels.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the table as CSV.")
-def evaluate(
-    model: str,
-    photographs: Path,
-    most: int | None,
-    targets_px: tuple[float, ...],
-    displacements_px: tuple[float, ...],
-    noise_grey_levels: float,
-    output: Path | None,
-) -> None:
-    """Judge MODEL (a bundle or weights) by the sub-pixel test: exact shifts, magnified to a target."""
-    from dataclasses import asdict
-
-    from export.runners import open_magnifier
-    from model.evaluate import (
-        SUBPIXEL_DISPLACEMENTS_PX,
-        read_evaluation_photographs,
-        still_frame_ssim,
-        subpixel_test,
-        write_csv,
-    )
-
-    if any(value <= 0 for value in (*targets_px, *displacements_px)):
-        raise click.BadParameter("targets and displacements must be above 0 px")
-    title, magnify = open_magnifier(model)
-    pictures = read_evaluation_photographs(photographs, most)
-    click.echo(
-        f"{title}; {len(pictures)} photographs of {photographs.name}; noise {noise_grey_levels:g} grey levels"
-    )
-    click.echo("  d (px)  to (px)  amplification   SSIM           unmagnified  reached (px)")
-    rows = []
-    for target_px in targets_px:
-        trials = subpixel_test(
-            magnify,
-            pictures,
-            target_px=target_px,
-            noise_grey_levels=noise_grey_levels,
-            displacements_px=displacements_px or SUBPIXEL_DISPLACEMENTS_PX,
-        )
-        for trial in trials:
-            rows.append(asdict(trial))
-            click.echo(
-                f"{trial.displacement_px:8g}  {trial.target_px:7g}  {trial.target_px / trial.displacement_px:13g}  "
-                f"{trial.ssim:.3f} +- {trial.ssim_spread:.3f}  {trial.ssim_unmagnified:11.3f}  "
-                f"{trial.reached_px:6.2f} +- {trial.reached_spread_px:.2f}"
-            )
-    click.echo(f"still frame, amplification 1: SSIM {still_frame_ssim(magnify, pictures):.4f}")
-    if output:
-        write_csv(rows, output)
-        click.echo(f"table: {output}")
 
 
 @click.command()

@@ -263,14 +263,16 @@ def smooth_kernels(side_px: int) -> Tensor:
     kernels = torch.stack(
         [colour[:, None, None] * torch.outer(profiles[y], profiles[x]) for colour, y, x in planes]
     )
-    return kernels / kernels.flatten(1).norm(dim=1)[:, None, None, None]
+    scaled: Tensor = kernels / kernels.flatten(1).norm(dim=1)[:, None, None, None]
+    return scaled
 
 
 def slope(kernels: Tensor, axis: int) -> Tensor:
     """Kernels that see the central difference of a picture where ``kernels`` see the picture: one px wider a side."""
     padded = F.pad(kernels, (2, 2, 2, 2))
     wide = (padded.roll(1, axis) - padded.roll(-1, axis)) / 2
-    return wide[:, :, 1:-1, 1:-1]
+    slopes: Tensor = wide[:, :, 1:-1, 1:-1]
+    return slopes
 
 
 def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:

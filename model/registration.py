@@ -37,16 +37,16 @@ class ShiftedScene:
 
 def reached_displacement_px(
     result: NDArray[np.uint8],
-    scene: NDArray[np.uint8],
+    scene: NDArray[np.float64],
     inner: tuple[slice, slice],
     angle: float,
     largest_px: float,
 ) -> float:
-    """How far the scene has moved in the result: the shift of the scene that correlates best with it.
+    """How far a scene has moved in a result: the shift of the scene that correlates best with it, in luma.
 
     Args:
         result: the magnified picture, already cut to ``inner``, h x w x 3.
-        scene: the unmoved picture, H x W x 3, larger than ``inner`` by the displacement searched.
+        scene: the unmoved picture, H x W x 3, larger than ``inner`` on all sides by the displacement searched.
         inner: rows and columns of the scene that the result shows.
         angle: direction of the motion, in radians from x towards y.
         largest_px: end of the search, which starts at -1 px.
@@ -54,13 +54,28 @@ def reached_displacement_px(
     Returns:
         Displacement in px along the direction.
     """
-    scene_luma = ShiftedScene(scene @ _LUMA)
-    wanted = _normalised(result @ _LUMA)
-    x, y = float(np.cos(angle)), float(np.sin(angle))
+    luma = scene @ _LUMA
+    rows, columns = inner[0].indices(luma.shape[0]), inner[1].indices(luma.shape[1])
+    margin = min(rows[0], columns[0], luma.shape[0] - rows[1], luma.shape[1] - columns[1])
+    # Opposite edges of the scene must meet without a step, as far from what is shown as there is room.
+    luma = (luma - luma.mean()) * _taper(luma.shape, max(1, int(margin - largest_px)))
+    shown, window = np.zeros_like(luma), np.zeros_like(luma)
+    wanted = result @ _LUMA
+    shown[inner], window[inner] = wanted - wanted.mean(), 1.0
+    spectrum = np.conj(scipy.fft.fft2(luma))
+    products = np.stack(
+        (
+            scipy.fft.fft2(shown) * spectrum,
+            scipy.fft.fft2(window) * spectrum,
+            scipy.fft.fft2(window) * np.conj(scipy.fft.fft2(luma**2)),
+        )
+    ) / (window.sum() * luma.size)
+    y_turns, x_turns = (2j * np.pi * scipy.fft.fftfreq(side) for side in luma.shape)
 
     def mismatch(shift_px: float) -> float:
-        shifted = scene_luma.shifted(shift_px * x, shift_px * y)[inner]
-        return -float((_normalised(shifted) * wanted).mean())
+        x, y = np.exp(x_turns * shift_px * np.cos(angle)), np.exp(y_turns * shift_px * np.sin(angle))
+        covariance, mean, square = (products @ x @ y).real
+        return -float(covariance / np.sqrt(max(square - mean**2, 1e-9)))
 
     grid = np.arange(-1.0, largest_px + 1.0)
     best = float(grid[np.argmin([mismatch(shift) for shift in grid])])
@@ -70,7 +85,11 @@ def reached_displacement_px(
     return float(found.x)
 
 
-def _normalised(luma: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred = luma - luma.mean()
-    normalised: NDArray[np.float64] = centred / max(float(centred.std()), 1e-9)
-    return normalised
+def _taper(shape: tuple[int, ...], width_px: int) -> NDArray[np.float64]:
+    """One in the middle, falling smoothly to zero over the outermost pixels."""
+    ramps = []
+    for side in shape:
+        inwards = np.minimum(np.arange(side), np.arange(side)[::-1]) / width_px
+        ramps.append(0.5 - 0.5 * np.cos(np.pi * np.minimum(inwards, 1.0)))
+    taper: NDArray[np.float64] = np.outer(*ramps)
+    return taper

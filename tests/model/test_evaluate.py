@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from model.comparators import linear_eulerian, phase_based, unmagnified
 from model.drawing import draw_picture
 from model.errors import ImageFault
 from model.evaluate import (
-    Frame,
-    read_evaluation_photographs,
+    Conditions,
+    film,
+    judge,
+    moving_blob,
+    noise,
     still_frame_ssim,
+    still_noise_gain,
     subpixel_test,
+    texture,
     write_csv,
 )
 from model.registration import ShiftedScene, reached_displacement_px
-
-
-def unmagnified(frame: Frame, _reference: Frame, _amplification: float) -> Frame:
-    return frame
+from model.scenes import BandOfTexture, Frame, blobs, read_evaluation_photographs, whole_frames
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +53,9 @@ def test_reached_displacement_is_the_true_one(photographs: list[Frame], moved_px
             moved_px * np.cos(angle), moved_px * np.sin(angle)
         )
         result = np.clip(np.rint(moved), 0, 255).astype(np.uint8)[inner]
-        assert reached_displacement_px(result, photographs[0], inner, angle, 15.0) == pytest.approx(
-            moved_px, abs=0.02
-        )
+        assert reached_displacement_px(
+            result, photographs[0].astype(float), inner, angle, 15.0
+        ) == pytest.approx(moved_px, abs=0.02)
 
 
 def test_what_is_not_magnified_reaches_what_it_moved(photographs: list[Frame]) -> None:
@@ -59,6 +63,77 @@ def test_what_is_not_magnified_reaches_what_it_moved(photographs: list[Frame]) -
     assert [trial.reached_px for trial in trials] == pytest.approx([0.05, 1.0], abs=0.05)
     assert all(trial.ssim == trial.ssim_unmagnified for trial in trials)
     assert trials[0].ssim < 0.9
+
+
+@pytest.mark.parametrize("kind", ["whole", "blob", "texture"])
+def test_the_truth_of_every_scene_is_perfect_and_reaches_its_target(
+    kind: str, photographs: list[Frame]
+) -> None:
+    scene = {
+        "whole": whole_frames(photographs)[1], "blob": blobs(photographs)[1], "texture": BandOfTexture(16.0, seed=1),
+    }[kind]  # fmt: skip
+    conditions = Conditions(0.2)
+    truth = film(scene, conditions, np.random.default_rng(0))[2]
+    trial = judge({"truth": lambda *_: truth, "as it is": unmagnified}, [scene], conditions)
+    assert trial["truth"].ssim == 1.0
+    assert trial["truth"].reached_px == pytest.approx(10.0, abs=0.05)
+    assert trial["as it is"].reached_px == pytest.approx(0.2, abs=0.05)
+    assert trial["as it is"].ssim == trial["truth"].ssim_unmagnified < 0.95
+
+
+def test_only_the_disc_moves_before_its_background(photographs: list[Frame]) -> None:
+    scene = blobs(photographs)[0]
+    change = np.abs(scene.picture(10.0) - scene.picture(0.0)).max(axis=2)
+    assert change[:40].max() < 0.01
+    assert change[108:148, 108:148].mean() > 1.0
+
+
+def test_a_band_of_texture_holds_only_its_periods() -> None:
+    picture = BandOfTexture(8.0, seed=0).picture(0.0)[..., 0]
+    power = np.abs(np.fft.fft2(picture - picture.mean())) ** 2
+    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256))
+    outside = np.abs(np.log2(np.maximum(frequency, 1e-9) * 8.0)) > 0.51
+    assert power[outside].sum() < 1e-9 * power.sum()
+    assert picture.std() == pytest.approx(24.0, rel=0.01)
+
+
+def test_every_protocol_judges_all_magnifiers_on_the_same_frames(photographs: list[Frame]) -> None:
+    seen: dict[str, list[bytes]] = {"first": [], "second": []}
+
+    def noting(name: str) -> Callable[[Frame, Frame, float], Frame]:
+        return lambda frame, _reference, _amplification: seen[name].append(frame.tobytes()) or frame
+
+    protocols = [
+        noise(photographs[:1], (2.0,)), moving_blob(photographs, (1.0,)), texture((8.0,), count=1),
+    ]  # fmt: skip
+    trials = [
+        trial for protocol in protocols for trial in protocol.run({name: noting(name) for name in seen})
+    ]
+    assert seen["first"] == seen["second"]
+    assert len(seen["first"]) == 4
+    assert [trial["first"].noise_grey_levels for trial in trials] == [2.0, 0.5, 0.0]
+    assert trials[2]["first"].period_px == 8.0
+
+
+def test_phase_based_reaches_what_linear_eulerian_does_not(photographs: list[Frame]) -> None:
+    magnifiers = {"phase": phase_based, "linear": linear_eulerian, "none": unmagnified}
+    trial = judge(magnifiers, whole_frames(photographs)[:1], Conditions(0.2, target_px=4.0))
+    assert trial["phase"].reached_px == pytest.approx(4.0, abs=0.8)
+    assert trial["phase"].ssim > trial["linear"].ssim + 0.05
+    assert 0.3 < trial["linear"].reached_px < 3.0
+
+
+def test_what_is_still_is_left_alone_by_every_method(photographs: list[Frame]) -> None:
+    for method in (phase_based, linear_eulerian):
+        assert still_frame_ssim(method, photographs) > 0.999
+    assert still_noise_gain(unmagnified, photographs) == 0.0
+
+    def amplifying(frame: Frame, reference: Frame, amplification: float) -> Frame:
+        grown = frame + (amplification - 1) * (frame.astype(float) - reference)
+        return np.clip(np.rint(grown), 0, 255).astype(np.uint8)
+
+    # The difference of two noisy frames is noisier than one by the root of two.
+    assert still_noise_gain(amplifying, photographs) == pytest.approx(19 * np.sqrt(2), rel=0.1)
 
 
 def test_more_noise_is_judged_worse(photographs: list[Frame]) -> None:

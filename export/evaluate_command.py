@@ -1,0 +1,108 @@
+"""The command ``tremorscope evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from model.evaluate import Trial
+
+PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--photographs", type=click.Path(path_type=Path), required=True, help="Folder of photographs to judge on."
+)
+@click.option("--most", type=click.IntRange(min=1), help="Judge on the first so many photographs only.")
+@click.option(
+    "--protocol", "chosen", type=click.Choice(PROTOCOLS), multiple=True,
+    help="Run this one only; may be given several times.  [default: all]",
+)  # fmt: skip
+@click.option("-o", "--output", "directory", type=click.Path(path_type=Path),
+              help="Write evaluation.csv, evaluation.png and examples.png into this directory.")  # fmt: skip
+def evaluate(
+    models: tuple[str, ...],
+    photographs: Path,
+    most: int | None,
+    chosen: tuple[str, ...],
+    directory: Path | None,
+) -> None:
+    """Judge magnifiers on the field's protocols, all on the same frames.
+
+    MODEL is the name of shipped weights (realtime), a weights file, a bundle's directory, or one of the methods to
+    compare with: unmagnified, linear-eulerian, phase-based.
+
+    \b
+    subpixel      whole photographs shifted by 0.01 to 1 px, magnified to 10 px
+    subpixel-4px  the same, to 4 px
+    noise         0.05 px to 10 px, under noise of 0.5 to 8 grey levels
+    blob          a disc that moves over a still background, to 10 px
+    texture       random texture with periods from 4 to 64 px, 0.1 px to 10 px
+
+    Beside these: SSIM of a still frame at amplification 1, and how much a still scene's noise grows at 20.
+    """
+    from export.runners import open_magnifier
+    from model.evaluate import standard_protocols, still_frame_ssim, still_noise_gain, write_csv
+    from model.scenes import read_evaluation_photographs
+
+    opened = dict(open_magnifier(model) for model in dict.fromkeys(models))
+    pictures = read_evaluation_photographs(photographs, most)
+    protocols = dict(zip(PROTOCOLS, standard_protocols(pictures), strict=True))
+    protocols = {name: protocol for name, protocol in protocols.items() if not chosen or name in chosen}
+    found: dict[str, list[dict[str, Trial]]] = {}
+    total = sum(len(protocol.trials) for protocol in protocols.values())
+    with tqdm(total=total, unit="trial", desc="evaluate", disable=None) as progress:
+        for name, protocol in protocols.items():
+            found[name] = []
+            for trials in protocol.run(opened):
+                found[name].append(trials)
+                progress.update()
+    for name, protocol in protocols.items():
+        click.echo(
+            f"\n{protocol.name}, {len(pictures)} photographs: SSIM / reached px (spread between scenes)"
+        )
+        _show(name, found[name])
+    click.echo("\nstill scenes" + " " * 24 + "SSIM at 1x   noise gain at 20x")
+    stills = {
+        title: (still_frame_ssim(run, pictures), still_noise_gain(run, pictures))
+        for title, run in opened.items()
+    }
+    for title, (score, gain) in stills.items():
+        click.echo(f"{title:<36}{score:10.4f}   {gain:17.3f}")
+    if directory:
+        from export.evaluation_pictures import draw_curves, draw_examples
+
+        rows = [
+            {"protocol": name, "magnifier": title, **vars(trial)}
+            for name, series in found.items() for trials in series for title, trial in trials.items()
+        ]  # fmt: skip
+        write_csv(rows, directory / "evaluation.csv")
+        draw_curves(found, directory / "evaluation.png")
+        draw_examples(opened, pictures, directory / "examples.png")
+        click.echo(f"\nwritten: {directory}/evaluation.csv, evaluation.png, examples.png")
+
+
+def _show(protocol: str, series: list[dict[str, Trial]]) -> None:
+    """A table: a line a magnifier, a column a trial."""
+    heads = [_head(protocol, next(iter(trials.values()))) for trials in series]
+    click.echo(" " * 28 + "".join(f"{head:>22}" for head in heads))
+    for title in series[0]:
+        cells = (
+            f"{t.ssim:.3f}/{t.reached_px:5.2f} ({t.ssim_spread:.2f}/{t.reached_spread_px:.2f})"
+            for t in (trials[title] for trials in series)
+        )
+        click.echo(f"{title:<28}" + "".join(f"{cell:>22}" for cell in cells))
+
+
+def _head(protocol: str, trial: Trial) -> str:
+    if protocol == "noise":
+        return f"noise {trial.noise_grey_levels:g}"
+    if protocol == "texture":
+        return f"period {trial.period_px:g} px"
+    return f"{trial.displacement_px:g} px"

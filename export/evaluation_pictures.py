@@ -1,0 +1,69 @@
+"""What an evaluation looks like: curves over displacement, noise and period, and magnified photographs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.evaluate import Conditions, Magnifier, Trial, film
+from model.files import write_atomically
+from model.scenes import Frame, blobs, whole_frames
+from runtime.outputs.figures import COLOURS, GRID, INK, figure, png
+
+_AXES = {
+    "subpixel": ("displacement_px", "true displacement (px), magnified to 10 px"),
+    "subpixel-4px": ("displacement_px", "true displacement (px), magnified to 4 px"),
+    "noise": ("noise_grey_levels", "noise (grey levels), 0.05 px to 10 px"),
+    "blob": ("displacement_px", "true displacement of a disc (px), to 10 px"),
+    "texture": ("period_px", "period of the texture (px), 0.1 px to 10 px"),
+}
+
+
+def draw_curves(found: Mapping[str, Sequence[Mapping[str, Trial]]], path: Path) -> None:
+    """Write a PNG: SSIM above and reached displacement below, a column a protocol, a line a magnifier."""
+    with figure(4.2 * len(found) + 1.0, 7.5, dpi=110) as drawn:
+        grid: Any = drawn.subplots(2, len(found), squeeze=False)
+        for column, (protocol, series) in enumerate(found.items()):
+            attribute, label = _AXES[protocol]
+            for colour, title in zip(COLOURS * 3, series[0], strict=False):
+                trials = [trials[title] for trials in series]
+                x = [getattr(trial, attribute) for trial in trials]
+                grid[0, column].plot(x, [trial.ssim for trial in trials], "o-", color=colour, label=title)
+                grid[1, column].plot(x, [trial.reached_px for trial in trials], "o-", color=colour)
+            target_px = next(iter(series[0].values())).target_px
+            grid[1, column].axhline(target_px, color=INK, linestyle=":", linewidth=1)
+            for row, what in enumerate(("SSIM", "reached (px)")):
+                grid[row, column].set(
+                    xscale="log", xlabel=label if row else "", ylabel="" if column else what
+                )
+                grid[row, column].grid(color=GRID, linewidth=0.6)
+            grid[0, column].set(ylim=(0, 1), title=protocol)
+        grid[0, 0].legend(loc="lower right", fontsize=8.5)
+        write_atomically(path, png(drawn))
+
+
+def draw_examples(magnifiers: Mapping[str, Magnifier], photographs: Sequence[Frame], path: Path) -> None:
+    """Write a PNG: a row a scene (shifted frame, moving disc), columns truth and magnifiers, and their errors below."""
+    conditions = Conditions(0.2)
+    scenes = [whole_frames(photographs)[0], blobs(photographs)[0]]
+    rng = np.random.default_rng(0)
+    with figure(3.0 * (len(magnifiers) + 1), 12.4, dpi=90) as drawn:
+        grid: Any = drawn.subplots(2 * len(scenes), len(magnifiers) + 1, squeeze=False)
+        for row, scene in enumerate(scenes):
+            reference, frame, truth = film(scene, conditions, rng)
+            results = {"truth": truth} | {
+                title: magnify(frame, reference, conditions.amplification)
+                for title, magnify in magnifiers.items()
+            }
+            for column, (title, result) in enumerate(results.items()):
+                error = np.abs(result.astype(int) - truth).mean(axis=2)
+                for at, picture in ((2 * row, result), (2 * row + 1, error)):
+                    axes = grid[at, column]
+                    axes.imshow(picture, cmap="magma", vmin=0, vmax=80)
+                    axes.set_axis_off()
+                grid[2 * row, column].set_title(title, fontsize=9)
+                grid[2 * row + 1, column].set_title(f"mean error {error.mean():.1f} grey levels", fontsize=8)
+        write_atomically(path, png(drawn))
