@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buffers import Allocator, FrameRing, allocate_host
+from runtime.copies import CopyAccount, copy_pixels
 from runtime.engines import PairwiseEngine
 from runtime.engines.bundle import AmplificationRange
 from runtime.errors import OptionFault
@@ -69,15 +70,32 @@ class Magnifier:
         mode: PairwiseMode,
         amplification: float,
         allocate: Allocator = allocate_host,
+        account: CopyAccount | None = None,
     ) -> None:
+        """Prepare; the memory for a reference is made now.
+
+        Args:
+            engine: computes the steps.
+            mode: which frame a frame is compared with.
+            amplification: see the attribute.
+            allocate: makes the memory of the reference that static mode keeps; the runtime's own.
+            account: told of the one copy that static mode makes at its start.
+        """
         self._engine = engine
         self._mode = mode
+        self._account = account
         self.amplification = amplification
         """Magnified over true displacement, from the next step on; a large change shows as a jump."""
         self._reference: NDArray[np.uint8] | None = None
-        self._kept = FrameRing(
-            1, width_px=engine.width_px, height_px=engine.height_px, allocate=allocate
-        ).frame(0)
+        self._kept: NDArray[np.uint8] | None = None
+        if mode == "static":
+            self._kept = FrameRing(
+                1,
+                width_px=engine.width_px,
+                height_px=engine.height_px,
+                channels=engine.channels,
+                allocate=allocate,
+            ).frame(0)
 
     @property
     def settling_left_s(self) -> float:
@@ -94,14 +112,16 @@ class Magnifier:
         magnified: NDArray[np.uint8],
         timestamp_s: float = 0.0,  # noqa: ARG002
     ) -> None:
-        """Magnify ``frame`` into ``magnified``; both u8[H, W, 3], RGB, contiguous.
+        """Magnify ``frame``, u8[H, W, C], into ``magnified``, u8[H, W, 3], RGB; both contiguous.
 
         In dynamic mode ``frame`` is the reference of the next step: leave it alone until that has returned.
         The first frame has no motion yet: it is its own reference.
         """
         if self._reference is None:
-            np.copyto(self._kept, frame)
-            self._reference = self._kept
+            self._reference = frame
+            if self._kept is not None:
+                copy_pixels(frame, self._kept, self._account, "magnifier: reference kept")
+                self._reference = self._kept
         self._engine.step(frame, self._reference, self.amplification, magnified)
         if self._mode == "dynamic":
             self._reference = frame

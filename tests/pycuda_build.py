@@ -67,6 +67,21 @@ def fake_driver(directory: Path) -> Path:
     return directory
 
 
+def over_fake_driver(suite: Path, directory: Path) -> None:
+    """Run a module of tests in a process that finds PyCUDA, cuda-bindings and the fake driver; all must pass."""
+    path = [pycuda(), *graph_bindings(), ROOT, ROOT / "tests", ROOT / "tests/runtime"]
+    environment = os.environ | {
+        "LD_LIBRARY_PATH": str(fake_driver(directory)),
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(suite)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " skipped" not in done.stdout
+
+
 def _need_compiler() -> None:
     if shutil.which("gcc") is None or shutil.which("g++") is None:
         pytest.skip("needs gcc")

@@ -21,17 +21,20 @@ ROOT = Path(__file__).resolve().parent.parent
 Picture = NDArray[np.uint8]
 
 
-def linear_graph(size: tuple[int | str, int | str] = ("height", "width")) -> bytes:
+def linear_graph(size: tuple[int | str, int | str] = ("height", "width"), channels: int = 3) -> bytes:
     """Linear Eulerian magnification as a pairwise step graph: clamp(frame + (A - 1) * (frame - reference)).
 
-    It has the interface of an exported network, and its output can be foretold exactly.
+    It has the interface of an exported network, and its output can be foretold exactly. Of four channels that go in
+    it leaves the last out.
     """
     onnx = pytest.importorskip("onnx")
     uint8, float32 = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
     node, value, tensor = onnx.helper.make_node, onnx.helper.make_tensor_value_info, onnx.helper.make_tensor
     nodes = [
-        node("Cast", ["frame"], ["f"], to=float32),
-        node("Cast", ["reference"], ["r"], to=float32),
+        node("Cast", ["frame"], ["f_all"], to=float32),
+        node("Cast", ["reference"], ["r_all"], to=float32),
+        node("Slice", ["f_all", "from_first", "to_third", "last_axis"], ["f"]),
+        node("Slice", ["r_all", "from_first", "to_third", "last_axis"], ["r"]),
         node("Sub", ["f", "r"], ["difference"]),
         node("Sub", ["amplification", "one"], ["gain"]),
         node("Mul", ["difference", "gain"], ["motion"]),
@@ -40,8 +43,9 @@ def linear_graph(size: tuple[int | str, int | str] = ("height", "width")) -> byt
         node("Clip", ["rounded", "black", "white"], ["clamped"]),
         node("Cast", ["clamped"], ["magnified"], to=uint8),
     ]
-    shape = [1, *size, 3]
+    shape, picture = [1, *size, channels], [1, *size, 3]
     constants = {"one": 1.0, "black": 0.0, "white": 255.0}
+    places = {"from_first": 0, "to_third": 3, "last_axis": 3}
     graph = onnx.helper.make_graph(
         nodes,
         "linear",
@@ -50,8 +54,11 @@ def linear_graph(size: tuple[int | str, int | str] = ("height", "width")) -> byt
             value("reference", uint8, shape),
             value("amplification", float32, [1]),
         ],
-        [value("magnified", uint8, shape)],
-        [tensor(name, float32, [], [number]) for name, number in constants.items()],
+        [value("magnified", uint8, picture)],
+        [
+            *(tensor(name, float32, [], [number]) for name, number in constants.items()),
+            *(tensor(name, onnx.TensorProto.INT64, [1], [place]) for name, place in places.items()),
+        ],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     return bytes(model.SerializeToString())

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from pycuda_build import fake_driver, graph_bindings, pycuda
-from support import ROOT
+from pycuda_build import over_fake_driver
 
 from runtime.cuda_graphs import load_capture
 from runtime.cuda_pycuda import open_gpu
 from runtime.errors import EngineFault
 
 
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """In which PyCUDA and cuda-bindings find a driver."""
-    path = [pycuda(), *graph_bindings(), ROOT, ROOT / "tests", ROOT / "tests/runtime"]
-    return os.environ | {
-        "LD_LIBRARY_PATH": str(fake_driver(tmp_path_factory.mktemp("driver"))),
-        "PYTHONPATH": os.pathsep.join(map(str, path)),
-    }
-
-
-def test_pycuda_keeps_the_protocol(environment: dict[str, str]) -> None:
-    suite = Path(__file__).with_name("pycuda_suite.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(suite)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " skipped" not in done.stdout
+def test_pycuda_keeps_the_protocol(tmp_path_factory: pytest.TempPathFactory) -> None:
+    over_fake_driver(Path(__file__).with_name("pycuda_suite.py"), tmp_path_factory.mktemp("driver"))
 
 
 def test_without_pycuda_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

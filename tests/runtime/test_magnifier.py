@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
+from runtime.copies import CopyAccount
 from runtime.engines.bundle import AmplificationRange
 from runtime.errors import OptionFault
 from runtime.magnifier import Magnifier, Mode, check_amplification
@@ -15,7 +17,7 @@ from runtime.magnifier import Magnifier, Mode, check_amplification
 class RecordingEngine:
     """Writes down what it is asked for: (frame, reference, amplification) by the value of the first pixel."""
 
-    width_px, height_px = 16, 16
+    width_px, height_px, channels = 16, 16, 3
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, int, float]] = []
@@ -43,6 +45,19 @@ def test_static_mode_compares_with_the_first_frame_even_when_its_slot_is_used_ag
 
 def test_dynamic_mode_compares_with_the_frame_before() -> None:
     assert run("dynamic", [1, 2, 3, 4, 5]) == [(1, 1, 20), (2, 1, 20), (3, 2, 20), (4, 3, 20), (5, 4, 20)]
+
+
+@pytest.mark.parametrize(("mode", "copied_bytes"), [("static", 2 * 16 * 16 * 3), ("dynamic", 0)])
+def test_a_frame_is_copied_only_where_it_must_outlive_its_slot(mode: Any, copied_bytes: int) -> None:
+    """Static mode keeps its first frame, and the first after a restart."""
+    account = CopyAccount()
+    magnifier = Magnifier(RecordingEngine(), mode=mode, amplification=2.0, account=account)
+    frame, picture = np.zeros((2, 16, 16, 3), np.uint8)
+    for number in range(10):
+        if number == 5:
+            magnifier.restart()
+        magnifier.step(frame, picture)
+    assert account.total_bytes == copied_bytes
 
 
 @pytest.mark.parametrize("amplification", [1.0, 1.5, 20.0, 100.0])
