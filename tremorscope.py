@@ -36,6 +36,7 @@ COMMANDS = {
     "calibrate": _Entry(
         "calibration.commands", "calibrate", "Gather frames for INT8 scales, and compute the scales."
     ),
+    "bench": _Entry("runtime.bench_commands", "bench", "Time every stage from the camera to the outputs."),
     "doctor": _Entry("runtime.bench_commands", "doctor", "Say what this device lacks, and what mends it."),
     "compare": _Entry(
         "calibration.commands",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,3 +41,105 @@ def doctor(configuration: Path | None, as_json: bool) -> None:
         for line in lines(examined):
             click.echo(line)
     sys.exit(0 if examined.can_run else 1)
+
+
+def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> Any:
+    if text is None:
+        return None
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
+        raise click.BadParameter(f"{text} is no size of at least 16x16, such as 1920x1080")
+    from runtime.engines.bundle import FrameSize
+
+    return FrameSize(width_px=int(width), height_px=int(height))
+
+
+@click.command()
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Exported network to run.  [default: the one that is installed]",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Bundle of a baseline, whose step is timed in turns with the network's.",
+)
+@click.option(
+    "--config",
+    "configuration",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take camera, magnification and runtime from this configuration; other options go before it.",
+)
+@click.option(
+    "--camera",
+    metavar="KIND|YAML",
+    help="csi, v4l2, synthetic, or settings such as '{kind: v4l2, device: /dev/video2}'.  [default: drawn frames]",
+)
+@click.option(
+    "--size", callback=_size, metavar="WxH", help="Size of the frames.  [default: the bundle's, or 640x360]"
+)
+@click.option("--rate", "rate_hz", type=click.FloatRange(min=0.1, max=10_000), metavar="HZ",
+              help="Frames a second of the drawn camera.  [default: 30]")  # fmt: skip
+@click.option(
+    "--mode", type=click.Choice(["static", "dynamic", "band"]), help="See magnify.  [default: static]"
+)
+@click.option(
+    "--band",
+    "bands_hz",
+    type=float,
+    nargs=2,
+    multiple=True,
+    metavar="LOW HIGH",
+    help="Band mode: its frequencies in Hz.",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "onnxruntime", "tensorrt"]),
+    help="What computes.",
+)
+@click.option(
+    "--engines",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory of built engines.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of the engine on the CPU.  [default: one a core]"
+)
+@click.option("--frames", type=click.IntRange(min=10, max=1_000_000), default=200, show_default=True,
+              help="How many magnified frames are timed.")  # fmt: skip
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all numbers as JSON."
+)
+@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw them as a PNG.")
+def bench(json_file: Path | None, picture: Path | None, **options: Any) -> None:
+    """Run the live loop as the service does, and time every stage from the camera to the outputs.
+
+    Nothing is stored or shown. Drawn frames come at their rate; a real camera is opened as by the service, which must
+    not hold it meanwhile.
+    """
+    import json
+
+    from runtime.bench.job import run_bench
+    from runtime.bench.options import bench_job
+    from runtime.bench.report import lines
+    from runtime.interruption import orderly_stop
+    from runtime.outputs.files import whole_file
+    from runtime.progress import progress_bar
+
+    job = bench_job(**options)
+    with orderly_stop(), progress_bar("bench") as bar:
+        found = run_bench(job, bar, bar.note)
+    for line in lines(found):
+        click.echo(line)
+    if json_file is not None:
+        with whole_file(json_file) as file:
+            file.write(json.dumps(found.as_json(), indent=1, ensure_ascii=False).encode())
+    if picture is not None:
+        from runtime.bench.picture import save_bench_picture
+
+        save_bench_picture(found, picture)

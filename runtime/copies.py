@@ -7,6 +7,7 @@ device moves by itself (a GPU that reads mapped memory, a camera that writes by 
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,11 @@ class CopyAccount:
         self._total_bytes = self._at_frame_start = self._last_frame_bytes = self._most_bytes = 0
         self._lock = threading.Lock()
 
-    def add(self, place: str, nbytes: int) -> None:
-        """Take note that so many bytes of pixels were copied at ``place``."""
+    def add(self, place: str, nbytes: int, elapsed_s: float | None = None) -> None:  # noqa: ARG002
+        """Take note that so many bytes of pixels were copied at ``place``, in so many seconds if that is known.
+
+        The time is for accounts that keep it, as that of `tremorscope bench` does.
+        """
         with self._lock:
             self._by_place[place] = self._by_place.get(place, 0) + nbytes
             self._total_bytes += nbytes
@@ -69,6 +73,7 @@ def copy_pixels(
     source: NDArray[np.uint8], target: NDArray[np.uint8], account: CopyAccount | None, place: str
 ) -> None:
     """Copy a picture into another's memory, and tell the account; None where nobody keeps one."""
+    begun_s = time.perf_counter()
     np.copyto(target, source)
     if account is not None:
-        account.add(place, target.nbytes)
+        account.add(place, target.nbytes, time.perf_counter() - begun_s)

@@ -110,6 +110,15 @@ class StageLatencies:
         with self._lock:
             return {name: each.summary() for name, each in self._histograms.items() if each._count}
 
+    def quantiles_ms(self, stage: str, parts: Iterable[float]) -> list[float]:
+        """The times that such parts (0 to 1) of a stage's frames did not exceed.
+
+        Raises:
+            KeyError: there is no such stage.
+        """
+        with self._lock:
+            return [1e3 * self._histograms[stage].quantile_s(float(part)) for part in parts]
+
     def drain(self) -> dict[str, LatencySummary]:
         """The distributions since the last time, e.g. to publish them; every time is told exactly once."""
         with self._lock:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.cameras import FrameInfo
+from runtime.copies import CopyAccount
 from runtime.latency import StageLatencies
 from runtime.leases import Lease, LeasingRing
 from runtime.magnifier import FrameMagnifier
@@ -72,6 +73,7 @@ class LivePipeline:
         outlets: Sequence[Outlet],
         *,
         band_hz: tuple[float, float] | None = None,
+        account: CopyAccount | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Put the loop together; all memory that it needs is in the two rings.
@@ -83,12 +85,14 @@ class LivePipeline:
             pictures: takes the magnified pictures, in ``pictures_held(outlets)`` slots or more.
             outlets: where pictures go, one for each output.
             band_hz: lowest and highest frequency that is looked at, to warn where the camera cannot show it.
+            account: of the pixels that the CPU copies; told the end of each frame.
             clock: the clock of ``FrameInfo.captured_s`` and ``arrived_s``.
         """
         if pictures.slots < pictures_held(outlets):
             raise ValueError(f"{pictures.slots} slots are too few for magnified pictures: see pictures_held")
         self._source, self._pictures, self._outlets, self._clock = source, pictures, tuple(outlets), clock
         self._magnifier = self._next_magnifier = magnifier
+        self._account = account
         self._band = BandWatch(*band_hz) if band_hz else None
         self._last: FrameInfo | None = None
         self._reference: Lease | None = None
@@ -122,6 +126,8 @@ class LivePipeline:
             self._note(frame.info)
             magnified = self._magnify(frame)
             self._hand_over(frame, magnified)
+        if self._account is not None:
+            self._account.frame_done()
         return self._last
 
     def use(self, magnifier: FrameMagnifier | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
@@ -70,9 +71,10 @@ class CpuWriter:
 
     def write(self, buffer: Any, pixels: NDArray[np.uint8]) -> None:
         """Convert and copy in one."""
+        begun_s = time.perf_counter()
         self._converter.convert(buffer, pixels)
         if self._account is not None:
-            self._account.add(COPY_PLACE, pixels.nbytes)
+            self._account.add(COPY_PLACE, pixels.nbytes, time.perf_counter() - begun_s)
 
     def close(self) -> None:
         """Give the converter back."""

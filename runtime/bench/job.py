@@ -1,0 +1,144 @@
+"""Runs the live loop for a while on stop-watches, as the service would run it, and takes the times together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from runtime.bench.compare import compare
+from runtime.bench.live import LiveLoop, build_loop
+from runtime.bench.record import Record, begin_anew, result_of
+from runtime.bench.result import BenchResult
+from runtime.bench.rig import (
+    Moment,
+)
+from runtime.cameras.opening import frame_size
+from runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
+from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, open_bundle
+from runtime.engines.choosing import Runtime, RuntimeChoice, open_runtime
+from runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
+from runtime.magnification import Magnification
+
+NO_FRAME_S = 15.0
+"""A camera that gives nothing for so long ends the bench: longer than its supervisor takes to open it twice."""
+NOT_THERE_S = 4.0
+"""A camera that cannot be opened does so: its supervisor has tried several times by then."""
+FEWEST_FRAMES = 10
+_DEFAULT_SIZE = FrameSize(width_px=640, height_px=360)
+Progress = Callable[[int, "int | None"], None]
+
+
+@dataclass(frozen=True)
+class BenchJob:
+    """What to time."""
+
+    bundle: Path | None = None
+    """Directory of an exported network; None takes the one that is installed."""
+    size: FrameSize | None = None
+    """Of the drawn camera's frames; None takes the bundle's own, or 640x360."""
+    camera: CameraSettings | None = None
+    """Which camera; None draws one."""
+    magnification: Magnification = field(default_factory=lambda: Magnification(amplification=20.0))
+    frames: int = 200
+    """How many magnified frames are timed."""
+    warm_up: int = 10
+    """How many come before them."""
+    rate_hz: float = 30.0
+    """Of the drawn camera."""
+    runtime: RuntimeChoice = "auto"
+    engines: Path | None = None
+    threads: int | None = None
+    against: Path | None = None
+    """A second bundle, whose step is timed in turns with the first's."""
+
+
+def run_bench(
+    job: BenchJob,
+    progress: Progress = lambda _done, _total: None,
+    note: Callable[[str], None] = lambda _text: None,
+) -> BenchResult:
+    """Run and time the live loop, then the baseline's step if there is one.
+
+    Raises:
+        BundleFault: a bundle is missing, damaged, or not for frames of this size.
+        EngineFault: the runner that was asked for is not to be had, or fails.
+        CameraFault: the camera gives no frames.
+        OptionFault: what is asked for contradicts itself.
+    """
+    note("opening")
+    bundle = open_bundle(job.bundle or SHIPPED_BUNDLES / "realtime")
+    baseline = open_bundle(job.against) if job.against else None
+    camera = _camera(job, bundle)
+    size = frame_size(camera)
+    with ExitStack() as closing:
+        runtime = _open(job, bundle, size, closing)
+        rig = build_loop(job, bundle, runtime, camera, size, closing)
+        note("warming up")
+        _run(rig, Record(job.warm_up), progress, job.warm_up)
+        before = begin_anew(rig)
+        note("timing")
+        record = Record(job.frames)
+        _run(rig, record, progress, job.frames)
+        result = result_of(job, bundle, runtime, rig, record, size, before)
+    if baseline is None:
+        return result
+    note("comparing")
+    turns = max(5, min(30, job.frames // 5))
+    try:
+        return replace(result, comparison=compare(job, bundle, baseline, size, turns, progress))
+    except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
+        return replace(result, comparison_failed=str(fault))
+
+
+def _camera(job: BenchJob, bundle: Bundle) -> CameraSettings:
+    wanted = job.size or bundle.manifest.frame_size
+    if job.camera is None:
+        size = wanted or _DEFAULT_SIZE
+        return SyntheticCameraSettings(width_px=size.width_px, height_px=size.height_px, rate_hz=job.rate_hz)
+    if job.size is None:
+        return job.camera
+    if not hasattr(job.camera, "width_px"):
+        raise OptionFault(f"the size of a {job.camera.kind} is its own", remedy="leave --size out")
+    sized = job.camera.model_dump() | {"width_px": job.size.width_px, "height_px": job.size.height_px}
+    return type(job.camera).model_validate(sized)
+
+
+def _open(job: BenchJob, bundle: Bundle, size: tuple[int, int], closing: ExitStack) -> Runtime:
+    runtime = open_runtime(
+        job.runtime, bundle, width_px=size[0], height_px=size[1], threads=job.threads, engines=job.engines
+    )
+    closing.callback(runtime.close)
+    return runtime
+
+
+def _run(rig: LiveLoop, record: Record, progress: Progress, total: int) -> None:
+    """Let so many frames through the loop."""
+    last_s = time.monotonic()
+    while record.count < record.wanted:
+        info = rig.loop.advance(0.5)
+        ended, now_s = Moment.now(), time.monotonic()
+        if info is not None:
+            record.add(rig, info, ended, now_s)
+            progress(record.count, total)
+            last_s = now_s
+        elif rig.supervisor.state().status == "ended":
+            if record.count < min(FEWEST_FRAMES, record.wanted):
+                raise CameraFault(
+                    f"{rig.camera}: ended after {record.count} frames",
+                    remedy="name a longer clip, or loop it",
+                )
+            return
+        elif now_s - last_s > (NOT_THERE_S if _is_missing(rig) else NO_FRAME_S):
+            seen = rig.events[-1].detail if rig.events else "it says nothing"
+            raise CameraFault(
+                f"{rig.camera}: no frame within {now_s - last_s:.0f} s ({seen})",
+                remedy="see what tremorscope doctor says",
+            )
+
+
+def _is_missing(rig: LiveLoop) -> bool:
+    """Whether the camera has never been opened, and says so by itself."""
+    return rig.supervisor.state().openings == 0 and "missing" in rig.supervisor.state().active

@@ -1,0 +1,108 @@
+"""The live loop as the service has it, built around stop-watches, with one output that does nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runtime.bench.rig import (
+    DrawnCamera,
+    EngineWatch,
+    Nothing,
+    TimedAccount,
+    TimedCamera,
+    TimedRuntime,
+    TimedSource,
+    draw_frames,
+)
+from runtime.cameras import Camera
+from runtime.cameras.faults import CameraEvent
+from runtime.cameras.opening import describe, ends_in_good_order, open_camera
+from runtime.cameras.replay import ReplayCamera
+from runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
+from runtime.cameras.supervised import CameraSupervisor
+from runtime.cameras.supervision import SupervisorSettings
+from runtime.cameras.synthetic import SyntheticSettings
+from runtime.engines.bundle import Bundle
+from runtime.engines.choosing import Runtime
+from runtime.latency import LatencyHistogram
+from runtime.leases import LeasingRing
+from runtime.outlets import Outlet, SinkThread, frames_held, pictures_held
+from runtime.pipeline import LivePipeline
+from runtime.service.engines import MagnifierMaker
+
+if TYPE_CHECKING:
+    from runtime.bench.job import BenchJob
+
+
+@dataclass
+class LiveLoop:
+    """The loop and its stop-watches."""
+
+    loop: LivePipeline
+    supervisor: CameraSupervisor
+    source: TimedSource
+    watch: EngineWatch
+    between: LatencyHistogram
+    account: TimedAccount
+    events: deque[CameraEvent]
+    camera: str
+
+
+def build_loop(
+    job: BenchJob,
+    bundle: Bundle,
+    runtime: Runtime,
+    camera: CameraSettings,
+    size: tuple[int, int],
+    closing: ExitStack,
+) -> LiveLoop:
+    """The loop as the service has it, with one output that does nothing."""
+    watch, between, account = EngineWatch(), LatencyHistogram(), TimedAccount()
+    maker = MagnifierMaker(bundle, TimedRuntime(runtime, watch), size)
+    maker.prepare(job.magnification)
+    outlet = Outlet("bench")
+    settings = SupervisorSettings(end_is_fault=not ends_in_good_order(camera))
+    ring = LeasingRing(
+        settings.slots(held_by_consumer=frames_held([outlet])),
+        width_px=size[0],
+        height_px=size[1],
+        allocate=runtime.allocate,
+    )
+    pictures = LeasingRing(
+        pictures_held([outlet]), width_px=size[0], height_px=size[1], allocate=runtime.allocate
+    )
+    opening = _opening(camera, account, runtime)
+    events: deque[CameraEvent] = deque(maxlen=100)
+    supervisor = CameraSupervisor(
+        lambda: TimedCamera(opening(), between), ring, settings=settings, on_event=events.append
+    )
+    source = TimedSource(supervisor)
+    nominal_hz = getattr(camera, "rate_hz", None) or job.rate_hz
+    magnifier = maker.make(job.magnification, nominal_hz)
+    loop = LivePipeline(source, magnifier, pictures, [outlet], account=account)
+    sink = SinkThread(outlet, Nothing())
+    closing.callback(supervisor.close)
+    closing.callback(sink.close, 5.0)
+    closing.callback(loop.close)
+    sink.start()
+    supervisor.start()
+    return LiveLoop(loop, supervisor, source, watch, between, account, events, describe(camera))
+
+
+def _opening(camera: CameraSettings, account: TimedAccount, runtime: Runtime) -> Callable[[], Camera]:
+    if not isinstance(camera, SyntheticCameraSettings):
+        return lambda: open_camera(camera, account=account, gpu=getattr(runtime, "gpu", None))
+    drawn = draw_frames(
+        SyntheticSettings(
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+            rate_hz=camera.rate_hz,
+            noise_sigma=camera.noise_sigma,
+            seed=camera.seed,
+        )
+    )
+    return lambda: ReplayCamera(lambda: DrawnCamera(drawn, camera.rate_hz), pace=camera.speed)

@@ -1,0 +1,151 @@
+"""Keeps the times of a run, frame by frame, and makes of them what was found."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from runtime.bench.live import LiveLoop
+from runtime.bench.memory import MemoryTrace, peak_bytes, reset_peak, resident_bytes
+from runtime.bench.result import BenchResult, Copies, Memory, Overhead, Timeline, curve_parts
+from runtime.bench.rig import Moment
+from runtime.cameras import FrameInfo
+from runtime.cameras.supervision import Drops
+from runtime.engines.bundle import Bundle
+from runtime.engines.choosing import Runtime
+from runtime.engines.device import read_device
+
+if TYPE_CHECKING:
+    from runtime.bench.job import BenchJob
+
+
+class Record:
+    """Frame by frame, in memory that is made before."""
+
+    def __init__(self, frames: int) -> None:
+        self.wanted, self.count = frames, 0
+        self.ready_s, self.total_s, self.loop_s, self.engine_s = np.zeros((4, frames))
+        self.memory = MemoryTrace(frames)
+
+    def add(self, rig: LiveLoop, info: FrameInfo, ended: Moment, ended_at_s: float) -> None:
+        """Note the frame that has just been through the loop."""
+        engine, n = rig.watch.read(), self.count
+        loop = ended.since(rig.source.given)
+        began_s = info.captured_s if info.captured_s is not None else info.arrived_s
+        self.ready_s[n] = ended_at_s
+        self.total_s[n] = ended_at_s - began_s if began_s is not None else 0.0
+        self.engine_s[n] = engine.wall_s
+        self.loop_s[n] = loop.cpu_s - engine.cpu_s
+        self.memory.look(n)
+        self.count = n + 1
+
+
+@dataclass(frozen=True)
+class Before:
+    """Counters as they stood when timing began."""
+
+    drops: Drops
+    copied: dict[str, int]
+    began_s: float
+
+
+def begin_anew(rig: LiveLoop) -> Before:
+    """Forget what was timed before, and take note of the counters."""
+    rig.loop.latencies.clear()
+    rig.between.clear()
+    rig.account.times.clear()
+    rig.watch.read()
+    rig.events.clear()
+    reset_peak()
+    return Before(rig.supervisor.state().drops, rig.account.by_place(), time.monotonic())
+
+
+def result_of(
+    job: BenchJob,
+    bundle: Bundle,
+    runtime: Runtime,
+    rig: LiveLoop,
+    record: Record,
+    size: tuple[int, int],
+    before: Before,
+) -> BenchResult:
+    """What was found, when all frames are through."""
+    frames = record.count
+    stages = rig.loop.latencies.summaries()
+    curves = {name: rig.loop.latencies.quantiles_ms(name, curve_parts()) for name in stages}
+    if (copying := rig.account.times.summary()).count:
+        stages["copy"] = copying
+        curves["copy"] = [1e3 * rig.account.times.quantile_s(float(part)) for part in curve_parts()]
+    copied = _copied_per_frame(rig, before, frames)
+    nominal_hz = job.rate_hz if job.camera is None else getattr(job.camera, "rate_hz", None) or 0.0
+    manifest = bundle.manifest
+    return BenchResult(
+        version=_version(),
+        when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        device=_device(),
+        bundle=bundle.directory.name,
+        network=manifest.network,
+        precision=manifest.precision,
+        trained=manifest.trained,
+        mode=job.magnification.mode,
+        runtime=runtime.description,
+        why=runtime.why,
+        passed_over=tuple(runtime.passed_over),
+        camera=rig.camera,
+        width_px=size[0],
+        height_px=size[1],
+        frames=frames,
+        elapsed_s=float(record.ready_s[frames - 1] - before.began_s),
+        nominal_rate_hz=nominal_hz or (rig.loop.rate.rate_hz if rig.loop.rate else 0.0),
+        stages=stages,
+        curves_ms=curves,
+        overhead=Overhead(
+            engine_ms=1e3 * float(np.median(record.engine_s[:frames])),
+            loop_ms=1e3 * float(np.median(record.loop_s[:frames])),
+            supervision_ms=rig.between.summary().median_ms,
+        ),
+        memory=Memory(resident_bytes(), peak_bytes(), record.memory.growth_bytes()),
+        copies=Copies(sum(copied.values()), copied),
+        rate=rig.loop.rate,
+        drops=_since(before.drops, rig.supervisor.state().drops),
+        faults=tuple(f"{event.kind}: {event.detail}" for event in rig.events if event.begins),
+        comparison=None,
+        comparison_failed="",
+        timeline=Timeline(
+            since_s=record.ready_s[:frames] - before.began_s,
+            step_ms=1e3 * record.engine_s[:frames],
+            total_ms=1e3 * record.total_s[:frames],
+            resident_at=record.memory.frames.copy(),
+            resident_bytes=record.memory.nbytes.copy(),
+        ),
+    )
+
+
+def _copied_per_frame(rig: LiveLoop, before: Before, frames: int) -> dict[str, float]:
+    """Bytes by place: of every frame of the camera where the camera copied, else of every magnified frame."""
+    read = max(1, rig.between.summary().count)
+    return {
+        place: (nbytes - before.copied.get(place, 0)) / (read if place.startswith("camera") else frames)
+        for place, nbytes in rig.account.by_place().items()
+    }
+
+
+def _since(before: Drops, now: Drops) -> Drops:
+    return Drops(**{name: getattr(now, name) - getattr(before, name) for name in vars(now)})
+
+
+def _device() -> dict[str, Any]:
+    device, available = read_device()
+    return {**vars(device), "available_bytes": available}
+
+
+def _version() -> str:
+    try:
+        return version("tremorscope")
+    except PackageNotFoundError:
+        return "unknown"

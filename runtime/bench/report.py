@@ -1,0 +1,77 @@
+"""What a bench has found, for a person: read in ten seconds."""
+
+from __future__ import annotations
+
+from runtime.bench.result import BenchResult
+
+NAMES = {
+    "capture": "sensor to ring",
+    "copy": "copied by the CPU",
+    "wait": "waited for the loop",
+    "step": "magnified",
+    "output": "handed to outputs",
+    "total": "altogether",
+}
+"""Stages in the order in which a frame passes them."""
+
+
+def lines(found: BenchResult) -> list[str]:
+    """The report, a line each."""
+    weights = "" if found.trained else ", untrained weights"
+    return [
+        f"{found.network} ({found.precision}{weights}), {found.mode} mode, {found.width_px}x{found.height_px}, "
+        f"{found.camera}",
+        f"{found.runtime}: {found.why}",
+        *(f"  passed over: {each}" for each in found.passed_over),
+        "",
+        headline(found),
+        "",
+        f"{'ms':<20}{'median':>9}{'p95':>9}{'p99':>9}{'max':>9}{'jitter':>9}",
+        *(_row(found, name) for name in NAMES if name in found.stages),
+        "",
+        *_facts(found),
+    ]
+
+
+def headline(found: BenchResult) -> str:
+    """The one thing to know."""
+    rate = f"{found.rate_hz:.3g} of {found.nominal_rate_hz:.4g} frames/s magnified"
+    if found.keeps_up:
+        return f"Keeps up: {rate}, room for {found.most_rate_hz:.3g}."
+    return f"Does not keep up: {rate}. (Every frame is measured all the same.)"
+
+
+def _row(found: BenchResult, name: str) -> str:
+    each = found.stages[name]
+    values = (each.median_ms, each.p95_ms, each.p99_ms, each.max_ms, each.jitter_ms)
+    return f"{NAMES[name]:<20}" + "".join(f"{_ms(value):>9}" for value in values)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+
+
+def _facts(found: BenchResult) -> list[str]:
+    cost, memory, copies = found.overhead, found.memory, found.copies
+    told = [
+        f"overhead   {cost.total_ms:.3f} ms a frame beyond the engine's {_ms(cost.engine_ms)} ms: "
+        f"{cost.part_of_step:.2%} (loop {cost.loop_ms:.3f}, supervision {cost.supervision_ms:.3f})",
+        f"copied     {copies.bytes_per_frame:,.0f} bytes a frame by the CPU"
+        + (f" ({', '.join(copies.by_place)})" if copies.bytes_per_frame else ""),
+        f"memory     {memory.peak_bytes / 2**20:.0f} MiB at most; "
+        f"{memory.growth_bytes / 2**20:+.1f} MiB from the third quarter of the run to the last",
+    ]
+    if found.rate is not None:
+        told.append(
+            f"camera     {found.rate.rate_hz:.4g} frames/s, {1e3 * found.rate.jitter_rms_s:.2f} ms early or late, "
+            f"{found.drops.source + found.drops.corrupt} lost, {found.drops.late} more than could be magnified"
+        )
+    told += [f"fault      {fault}" for fault in found.faults]
+    if found.comparison_failed:
+        told.append(f"baseline   could not be run: {found.comparison_failed}")
+    if (beside := found.comparison) is not None:
+        told.append(
+            f"baseline   {beside.baseline}: {_ms(beside.baseline_ms)} ms a step against {_ms(beside.model_ms)} ms, "
+            f"{beside.speedup:.2f} times faster (in {beside.turns} turns)"
+        )
+    return told

@@ -1,0 +1,198 @@
+"""Stop-watches for the live loop: around the camera, the engine and the source, none of which notices."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.buffers import Allocator
+from runtime.cameras import Camera, FrameInfo
+from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
+from runtime.copies import CopyAccount
+from runtime.engines import BandEngine, PairwiseEngine
+from runtime.engines.choosing import Runtime, RuntimeName
+from runtime.latency import LatencyHistogram
+from runtime.leases import Lease
+from runtime.outlets import LivePicture
+from runtime.pipeline import FrameSource
+
+DRAWN_FRAMES = 4
+"""Of the synthetic camera: what is shown matters little to how long it takes, and drawing takes longer than a step."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment on two clocks, or the time between two of them."""
+
+    wall_s: float
+    cpu_s: float
+    """CPU time of this thread alone: whatever else the machine does is not in it."""
+
+    @staticmethod
+    def now() -> Moment:
+        """This moment."""
+        return Moment(time.perf_counter(), time.thread_time())
+
+    def since(self, earlier: Moment) -> Moment:
+        """The time between."""
+        return Moment(self.wall_s - earlier.wall_s, self.cpu_s - earlier.cpu_s)
+
+
+class EngineWatch:
+    """How long engines took since it was last read."""
+
+    def __init__(self) -> None:
+        self._wall_s = self._cpu_s = 0.0
+
+    def add(self, elapsed: Moment) -> None:
+        """Count one step of an engine."""
+        self._wall_s += elapsed.wall_s
+        self._cpu_s += elapsed.cpu_s
+
+    def read(self) -> Moment:
+        """The time since the last call, of all steps together."""
+        elapsed = Moment(self._wall_s, self._cpu_s)
+        self._wall_s = self._cpu_s = 0.0
+        return elapsed
+
+
+class TimedEngine:
+    """An engine with a stop-watch around its step; all else is the engine's own."""
+
+    def __init__(self, engine: PairwiseEngine | BandEngine, watch: EngineWatch) -> None:
+        self._engine, self._watch = engine, watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def step(self, *frames: Any, **settings: Any) -> Any:
+        """See `PairwiseEngine.step` and `BandEngine.step`."""
+        begun = Moment.now()
+        answer = self._engine.step(*frames, **settings)
+        self._watch.add(Moment.now().since(begun))
+        return answer
+
+
+class TimedRuntime:
+    """A `Runtime` whose engines have a stop-watch."""
+
+    def __init__(self, runtime: Runtime, watch: EngineWatch) -> None:
+        self._runtime, self._watch = runtime, watch
+        self.name: RuntimeName = runtime.name
+        self.description, self.why, self.passed_over = runtime.description, runtime.why, runtime.passed_over
+        self.allocate: Allocator = runtime.allocate
+        self.close = runtime.close
+
+    def open_pairwise(self) -> PairwiseEngine:
+        """See `Runtime.open_pairwise`."""
+        timed: Any = TimedEngine(self._runtime.open_pairwise(), self._watch)
+        return timed  # type: ignore[no-any-return]
+
+    def open_band(self) -> BandEngine:
+        """See `Runtime.open_band`."""
+        timed: Any = TimedEngine(self._runtime.open_band(), self._watch)
+        return timed  # type: ignore[no-any-return]
+
+
+class TimedCamera:
+    """A camera that notes what CPU time its reader takes between two frames: the supervisor's own work on each."""
+
+    def __init__(self, camera: Camera, between: LatencyHistogram) -> None:
+        self._camera, self._between = camera, between
+        self._given_s: float | None = None
+        self.close = camera.close
+
+    @property
+    def width_px(self) -> int:
+        """Width of every frame in pixels."""
+        return self._camera.width_px
+
+    @property
+    def height_px(self) -> int:
+        """Height of every frame in pixels."""
+        return self._camera.height_px
+
+    @property
+    def nominal_rate_hz(self) -> float:
+        """Frames a second as the source states them."""
+        return self._camera.nominal_rate_hz
+
+    def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
+        """See `Camera.read_into`."""
+        if self._given_s is not None:
+            self._between.add(time.thread_time() - self._given_s)
+        info = self._camera.read_into(pixels)
+        self._given_s = time.thread_time()
+        return info
+
+
+class TimedSource:
+    """A source that notes when it last gave a frame."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self.given = Moment.now()
+
+    def take(self, timeout_s: float) -> Lease | None:
+        """See `FrameSource.take`."""
+        lease = self._source.take(timeout_s)
+        self.given = Moment.now()
+        return lease
+
+
+class TimedAccount(CopyAccount):
+    """An account of copies that knows how long each took, where that was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = LatencyHistogram()
+
+    def add(self, place: str, nbytes: int, elapsed_s: float | None = None) -> None:
+        """Take note of a copy."""
+        super().add(place, nbytes)
+        if elapsed_s is not None:
+            self.times.add(elapsed_s)
+
+
+class DrawnCamera:
+    """The synthetic footbridge, drawn once: a few frames that come again and again, at the cost of writing them."""
+
+    def __init__(self, drawn: NDArray[np.uint8], rate_hz: float) -> None:
+        """Show ``drawn``, u8[N, H, W, 3], in turn."""
+        self._drawn, self.nominal_rate_hz = drawn, rate_hz
+        self.height_px, self.width_px = drawn.shape[1:3]
+        self._next = 0
+
+    def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
+        """Write the next frame; see `Camera.read_into`."""
+        np.copyto(pixels, self._drawn[self._next % len(self._drawn)])
+        info = FrameInfo(self._next, self._next / self.nominal_rate_hz)
+        self._next += 1
+        return info
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def draw_frames(settings: SyntheticSettings) -> NDArray[np.uint8]:
+    """The first frames of the synthetic camera, u8[N, H, W, 3]."""
+    camera = SyntheticCamera(settings)
+    drawn = np.zeros((DRAWN_FRAMES, settings.height_px, settings.width_px, 3), np.uint8)
+    for frame in drawn:
+        camera.read_into(frame)
+    return drawn
+
+
+class Nothing:
+    """An output that looks at one pixel of each picture."""
+
+    seen = 0
+
+    def show(self, picture: LivePicture) -> None:
+        """Use a picture as little as can be."""
+        assert picture.magnified is not None
+        self.seen += 1 + 0 * int(picture.magnified.pixels[0, 0, 0])
