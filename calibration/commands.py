@@ -166,4 +166,4 @@ def compare(
         click.echo(line)
     click.echo(f"report: {options['output'] / 'report.html'}")
     if not all(verdict.deployable for verdict in comparison.verdicts):
-        raise click.exceptions.Exit(3)
+        sys.exit(3)

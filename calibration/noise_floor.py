@@ -59,8 +59,7 @@ def _noisy(rng: np.random.Generator, picture: Picture, sigma: float) -> Picture:
 
 def _textured_blocks(luma: NDArray[np.float64]) -> list[tuple[int, int]]:
     """Tops and lefts of the blocks whose weaker axis has the most texture (Shi and Tomasi, CVPR 1994)."""
-    gradients: list[NDArray[np.float64]] = np.gradient(luma)
-    gy, gx = gradients
+    gy, gx = np.gradient(luma, axis=0), np.gradient(luma, axis=1)
     blocks = []
     for top in range(_BORDER_PX, luma.shape[0] - _BORDER_PX - BLOCK_PX + 1, BLOCK_PX):
         for left in range(_BORDER_PX, luma.shape[1] - _BORDER_PX - BLOCK_PX + 1, BLOCK_PX):
