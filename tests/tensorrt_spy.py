@@ -12,6 +12,8 @@ import inspect
 import json
 import re
 import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -135,7 +137,7 @@ def spied_module(module: Any, calls: list[Any], answers: dict[str, Any]) -> Any:
 
         return construct
 
-    made = {name: constructor(name) for name in ("Builder", "OnnxParser")}
+    made = {name: constructor(name) for name in ("Builder", "OnnxParser", "Runtime")}
     return SimpleNamespace(**{name: getattr(module, name) for name in dir(module)} | made)
 
 
@@ -170,6 +172,78 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
     return {"calls": calls, "engine": built.engine.decode(), "timing_cache": built.timing_cache.decode()}
 
 
+def run_scenario(module: Any, target: str, directory: Path, **changed: Any) -> dict[str, Any]:
+    """Load and run both step graphs: what was called, and whether the pictures are those of ONNX Runtime.
+
+    Behind the signatures of the bindings stands `tensorrt_fake`; ``changed`` are other answers.
+    """
+    from tensorrt_fake import FakeContext, FakeEngine, at_once
+
+    from runtime.engines import tensorrt_library
+    from runtime.errors import Fault
+
+    calls: list[Any] = []
+
+    def context(fake: FakeContext) -> Spy:
+        names = ("set_tensor_address", "set_input_shape", "execute_async_v3")
+        own = {f"IExecutionContext.{name}": getattr(fake, name) for name in names}
+        return Spy(module, module.IExecutionContext, calls, own | answers)
+
+    def engine(content: bytes) -> Spy:
+        fake = FakeEngine(content, library.log, at_once, module)
+        names = ("get_tensor_name", "get_tensor_mode", "get_tensor_dtype", "get_tensor_shape")
+        own = {f"ICudaEngine.{name}": getattr(fake, name) for name in (*names, "get_tensor_profile_shape")}
+        own["ICudaEngine.num_io_tensors"] = fake.num_io_tensors
+        own["ICudaEngine.create_execution_context"] = lambda: context(fake.create_execution_context())
+        return Spy(module, module.ICudaEngine, calls, own | answers)
+
+    answers = {key.replace("__", "."): value for key, value in changed.items()}
+    spied = spied_module(module, calls, {"Runtime.deserialize_cuda_engine": engine} | answers)
+    library = tensorrt_library.library_of(target, spied)  # type: ignore[arg-type]
+    try:
+        return {"calls": calls} | _run_both(library, directory)
+    except Fault as fault:
+        return {"calls": calls, "fault": str(fault)}
+
+
+def _run_both(library: Any, directory: Path) -> dict[str, Any]:
+    import numpy as np
+    from tensorrt_fake import engine_content
+
+    from runtime.buffers import FrameRing
+    from runtime.cuda_host import HostGpu
+    from runtime.engines.bundle import Representation
+    from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
+    from runtime.engines.tensorrt_band import TensorrtBandEngine
+    from runtime.engines.tensorrt_load import load_engine
+    from runtime.engines.tensorrt_runner import TensorrtEngine
+
+    gpu, of, size = HostGpu(), Representation(channels=3, cell_px=1), {"width_px": 32, "height_px": 17}
+    loaded = []
+    for graph in ("pairwise", "band"):
+        path = directory / f"{graph}.engine"
+        path.write_bytes(engine_content(directory / f"{graph}.onnx", 32, 17))
+        loaded.append(load_engine(library, path))
+    ring = FrameRing(4, **size, allocate=gpu.allocate_mapped)
+    frame, before, magnified, wanted = (ring.frame(number) for number in range(4))
+    frame[:], before[:] = np.random.default_rng(1).integers(0, 256, (2, 17, 32, 3), dtype=np.uint8)
+    pairwise = TensorrtEngine(gpu, loaded[0], **size)
+    pairwise.step(frame, before, 3.0, magnified)
+    OnnxRuntimeEngine(directory / "pairwise.onnx", **size).step(frame, before, 3.0, wanted)
+    equal = {"pairwise": bool((magnified == wanted).all())}
+    band = TensorrtBandEngine(gpu, loaded[1], of, **size)
+    reference = OnnxRuntimeBandEngine(directory / "band.onnx", of, **size)
+    options: dict[str, Any] = {"amplification": 2.0, "max_displacement_px": 9.0}
+    options["coefficients"] = np.full((3, 2, 2), 0.5, np.float32)
+    for each, picture in ((band, magnified), (reference, wanted)):
+        each.start(2)
+        for pair in ((frame, before), (before, frame), (frame, before)):
+            each.step(*pair, magnified=picture, **options)
+    pairwise.close()
+    band.close()
+    return {"equal": equal | {"band": bool((magnified == wanted).all())}}
+
+
 def api(module: Any) -> dict[str, Any]:
     """Every class of the bindings: its attributes, and the signatures of those that can be called."""
     return {
@@ -183,20 +257,46 @@ def api(module: Any) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    import tensorrt_bindings
+def running(module: Any, target: str) -> dict[str, Any]:
+    """What comes of running engines, well and badly."""
+    from support import write_bundle
 
-    scenarios = {
-        "fp32": scenario("fp32"),
-        "fp16": scenario("fp16"),
-        "int8": scenario("int8"),
-        "dla": scenario("fp16", dla_core=1),
-        "no such dla": scenario("fp16", dla_core=5),
-        "parse fails": scenario("fp32", OnnxParser__parse=False),
-        "build fails": scenario("fp32", Builder__build_serialized_network=None),
-        "cache of another device": scenario("fp32", IBuilderConfig__set_timing_cache=lambda *_: False),
-    }
-    json.dump({"api": api(tensorrt_bindings), "scenarios": scenarios}, sys.stdout)
+    with tempfile.TemporaryDirectory() as name:
+        directory = write_bundle(Path(name))
+        return {
+            "run": run_scenario(module, target, directory),
+            "no engine": run_scenario(module, target, directory, Runtime__deserialize_cuda_engine=None),
+            "no context": run_scenario(module, target, directory, ICudaEngine__create_execution_context=None),
+            "no step": run_scenario(
+                module, target, directory, IExecutionContext__execute_async_v3=lambda _: False
+            ),
+            "no shape": run_scenario(
+                module, target, directory, IExecutionContext__set_input_shape=lambda *_: False
+            ),
+        }
+
+
+def main() -> None:
+    if sys.argv[1:] == ["rtx"]:
+        import tensorrt_rtx_bindings as module
+
+        target, scenarios = "tensorrt-rtx", {}
+    else:
+        import tensorrt_bindings as module
+
+        target = "tensorrt"
+        scenarios = {
+            "fp32": scenario("fp32"),
+            "fp16": scenario("fp16"),
+            "int8": scenario("int8"),
+            "dla": scenario("fp16", dla_core=1),
+            "no such dla": scenario("fp16", dla_core=5),
+            "parse fails": scenario("fp32", OnnxParser__parse=False),
+            "build fails": scenario("fp32", Builder__build_serialized_network=None),
+            "cache of another device": scenario("fp32", IBuilderConfig__set_timing_cache=lambda *_: False),
+        }
+    scenarios |= running(module, target)
+    json.dump({"api": api(module), "scenarios": scenarios}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -53,13 +53,13 @@ class LoadedEngine:
                 remedy=REBUILD,
             )
         for name, (dtype, shape) in wanted.items():
-            tensor = self.tensors[name]
-            agrees = len(tensor.shape) == len(shape) and all(
-                want in (-1, have) for have, want in zip(tensor.shape, shape, strict=True)
+            have = self.tensors[name]
+            agrees = len(have.shape) == len(shape) and all(
+                want in (-1, size) for size, want in zip(have.shape, shape, strict=True)
             )
-            if tensor.dtype != np.dtype(dtype) or not agrees:
+            if have.dtype != np.dtype(dtype) or not agrees:
                 raise EngineFault(
-                    f"{self.path}: {name} is {tensor.dtype} {list(tensor.shape)}, not {dtype} {list(shape)}",
+                    f"{self.path}: {name} is {have.dtype} {list(have.shape)}, not {dtype} {list(shape)}",
                     remedy=REBUILD,
                 )
 

@@ -37,12 +37,14 @@ class StepContext:
             EngineFault: there is no memory for the context.
         """
         self._gpu, self._loaded, self._varying = gpu, loaded, varying
-        self._context = loaded.engine.create_execution_context()
-        if self._context is None:
+        engine = loaded.engine
+        context = engine.create_execution_context()
+        if context is None:
             raise EngineFault(
                 f"{loaded.path}: no memory to run it ({loaded.library.log.reason()})",
                 remedy="stop other programs, or build for a smaller --size",
             )
+        self._context = context
         self._stream = gpu.stream()
         self._started, self._ended = gpu.event(), gpu.event()
         self._bound: dict[str, int] = {}

@@ -15,23 +15,30 @@ from typing import Any
 
 import pytest
 from support import ROOT
-from tensorrt_wheels import BINDINGS, bindings, stub_libraries, tensorrt_module
+from tensorrt_wheels import BINDINGS, RTX_VERSION, bindings, rtx_path, stub_libraries, tensorrt_module
 
 from runtime.engines.tensorrt_plan import Request, parse_version, plan_build
 
 VERSIONS = list(BINDINGS)
-MODULES = ["tensorrt_build", "tensorrt_library", "tensorrt_progress"]
+BUILDING = ["tensorrt_build", "tensorrt_library", "tensorrt_progress"]
+RUNNING = ["tensorrt_load", "tensorrt_step", "tensorrt_runner", "tensorrt_band", "tensorrt_memory"]
+MODULES = [*BUILDING, *RUNNING]
 CLASS_OF = {
     "builder": "Builder",
     "cache": "ITimingCache",
     "config": "IBuilderConfig",
+    "context": "IExecutionContext",
+    "engine": "ICudaEngine",
     "network": "INetworkDefinition",
     "parser": "OnnxParser",
     "problem": "ParserError",
     "profile": "IOptimizationProfile",
+    "runtime": "Runtime",
     "tensor": "ITensor",
 }
 """In these modules a variable's name tells its class."""
+VALUES = {"memory", "ranges", "stated"}
+"""Names of what TensorRT returns that is no object of its own."""
 
 
 @pytest.fixture(scope="session")
@@ -173,6 +180,83 @@ def test_timings_of_another_device_are_replaced_not_used(spied: Any, version: st
     assert len(asked(scenario, "IBuilderConfig.create_timing_cache")) == 2
 
 
+@pytest.fixture(scope="session")
+def rtx_spied() -> Any:
+    """What `tensorrt_spy` saw of TensorRT for RTX, whose bindings come with their library."""
+    search = os.pathsep.join(map(str, [*rtx_path(), ROOT]))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests/tensorrt_spy.py"), "rtx"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": search},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(params=[*VERSIONS, "rtx"])
+def running(request: pytest.FixtureRequest) -> Any:
+    """What was seen of a version, TensorRT for RTX included, and its name in messages."""
+    if request.param == "rtx":
+        return request.getfixturevalue("rtx_spied"), f"TensorRT for RTX {RTX_VERSION}"
+    return request.getfixturevalue("spied")(request.param), f"TensorRT {request.param}"
+
+
+def test_the_runner_runs_on_the_signatures_of_the_real_bindings(running: Any) -> None:
+    """With the pictures of ONNX Runtime, which computes behind the signatures."""
+    seen, _ = running
+    scenario = seen["scenarios"]["run"]
+    assert scenario["equal"] == {"pairwise": True, "band": True}
+    shapes = asked(scenario, "IExecutionContext.set_input_shape")
+    assert shapes == [
+        ["coefficients", [3, 2, 1]], ["state", [2, 1, 3, 17, 32]],
+        ["coefficients", [3, 2, 2]], ["state", [2, 2, 3, 17, 32]],
+    ]  # fmt: skip
+    # Three steps to warm each engine up, one of the pairwise and three of the band graph.
+    assert asked(scenario, "IExecutionContext.execute_async_v3") == [[0]] * (3 + 1 + 3 + 3)
+    bound = {name for name, _ in asked(scenario, "IExecutionContext.set_tensor_address")}
+    assert bound == {
+        "frame", "reference", "previous", "amplification", "max_displacement_px", "mask", "coefficients",
+        "state", "next_state", "magnified", "activity",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said"),
+    [
+        ("no engine", "pairwise.engine: {} does not take it (no reason given): build it again with"),
+        ("no context", "pairwise.engine: no memory to run it (no reason given): stop other programs"),
+        ("no step", "pairwise.engine: {} failed to run a step (no reason given): restart the service"),
+        (
+            "no shape",
+            "band.engine: {} does not take coefficients of shape [3, 2, 1] (no reason given): restart",
+        ),
+    ],
+)
+def test_what_fails_at_run_time_is_told_in_one_line(running: Any, scenario: str, said: str) -> None:
+    seen, name = running
+    assert said.format(name) in seen["scenarios"][scenario]["fault"]
+
+
+def test_every_name_of_the_library_that_is_used_to_run_exists(running: Any) -> None:
+    seen, _ = running
+    found = set()
+    for module in RUNNING:
+        tree = ast.parse((ROOT / f"runtime/engines/{module}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("trt."):
+                found.add(ast.unparse(node).removeprefix("trt."))
+    assert found == {
+        "Runtime", "DataType", "DataType.UINT8", "DataType.FLOAT", "TensorIOMode", "TensorIOMode.INPUT",
+    }  # fmt: skip
+    for name in found:
+        of, _, attribute = name.partition(".")
+        assert of in seen["api"], name
+        assert not attribute or attribute in seen["api"][of], name
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_without_a_gpu_the_command_says_so_in_one_line(version: str, stubs: Path, tmp_path: Path) -> None:
     (tmp_path / "module").mkdir()
@@ -226,7 +310,7 @@ def test_the_scenarios_leave_no_use_of_tensorrt_out(spied: Any) -> None:
 
 
 def test_no_variable_of_tensorrt_goes_by_another_name() -> None:
-    """What a TensorRT object returns is bound to a name that tells its class, or is memory, which has no methods."""
+    """What a TensorRT object returns is bound to a name that tells its class, or is a value, which has no methods."""
     for module in MODULES:
         tree = ast.parse((ROOT / f"runtime/engines/{module}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
@@ -237,7 +321,7 @@ def test_no_variable_of_tensorrt_goes_by_another_name() -> None:
                 called = called.value
             if isinstance(called, ast.Name) and called.id in {"trt", *CLASS_OF}:
                 names = {ast.unparse(target) for target in node.targets}
-                assert names <= {*CLASS_OF, "memory"}, f"{module}.py:{node.lineno}"
+                assert names <= {*CLASS_OF, *VALUES}, f"{module}.py:{node.lineno}"
 
 
 def test_nothing_is_used_that_tensorrt_has_given_up() -> None:
