@@ -1,1 +1,7 @@
 """The lean runtime: cameras, buffers, engines, magnification, vibration, outputs. Never imports torch or onnx."""
+
+import os
+
+# ONNX Runtime's own wheels report their use to its maker over the internet unless this is set before they are
+# imported. A device in the field calls nobody.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -84,7 +84,10 @@ check_surroundings() {
         [ -z "$directory" ] || [ -d "$directory" ] || die "$directory: there is no such directory" "check the path"
     done
     free_kb=$(df -Pk "${ROOT:-/}" | awk 'NR == 2 {print $4}')
-    [ "$free_kb" -ge 2000000 ] || die "only $((free_kb / 1000)) MB free on ${ROOT:-/}" "a release needs 2 GB: free some"
+    needed_kb=2000000
+    [ -z "$LIBRARIES" ] || needed_kb=200000
+    [ "$free_kb" -ge $needed_kb ] ||
+        die "only $((free_kb / 1000)) MB free on ${ROOT:-/}" "a release needs $((needed_kb / 1000)) MB: free some"
 }
 
 # --- The release: a virtual environment with everything that the units need, named after what is in it.
