@@ -24,7 +24,7 @@ from runtime.engines.bundle import FrameSize
 SMALLEST_PX, LARGEST_PX = 0.01, 2.0
 """Displacements between frame and reference, spread evenly in their logarithm."""
 _LEVELS = 12
-_TILES_A_LEVEL = 20
+_MOST_TILES_A_LEVEL = 20
 _PICTURES = 16
 _PICTURE_PX = 384
 _TILE = PairSettings(patch_px=128, foreground_layers=2, magnified_motion_max_px=LARGEST_PX)
@@ -37,7 +37,7 @@ Tiles = NDArray[np.float32]
 
 def draw(size: FrameSize, count: int, seed: int = 0, *, first: int = 0) -> Iterator[CalibrationPair]:
     """Pairs ``first`` to ``count`` of a size; pair i depends on the seed and i alone."""
-    bank = _TileBank(seed)
+    bank = _TileBank(seed, size)
     for index in range(first, count):
         rng = np.random.default_rng((seed, index))
         # Every displacement in turn, so that a short set holds small and large motion alike.
@@ -59,8 +59,10 @@ def displacement_of(level: int) -> float:
 class _TileBank:
     """Tiles of each level of displacement, drawn when they are first asked for."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, size: FrameSize) -> None:
         self._seed = seed
+        shown = math.ceil(size.width_px / _TILE.patch_px) * math.ceil(size.height_px / _TILE.patch_px)
+        self._count = min(_MOST_TILES_A_LEVEL, 4 * shown)
         self._pictures: list[torch.Tensor] = []
         self._tiles: dict[int, Tiles] = {}
 
@@ -73,16 +75,18 @@ class _TileBank:
             ]
         if level not in self._tiles:
             rng = torch.Generator().manual_seed(self._seed * _LEVELS + level)
-            self._tiles[level] = _draw_tiles(rng, self._pictures, displacement_of(level))
+            self._tiles[level] = _draw_tiles(rng, self._pictures, self._count, displacement_of(level))
         return self._tiles[level]
 
 
 @torch.no_grad()
-def _draw_tiles(rng: torch.Generator, pictures: list[torch.Tensor], displacement_px: float) -> Tiles:
+def _draw_tiles(
+    rng: torch.Generator, pictures: list[torch.Tensor], count: int, displacement_px: float
+) -> Tiles:
     layers, device = 1 + _TILE.foreground_layers, torch.device("cpu")
-    textures = Textures.draw(rng, pictures, _TILE, _TILES_A_LEVEL, layers, device)
-    masks = Masks.draw(rng, _TILE, _TILES_A_LEVEL, layers - 1, device)
-    shape = (_TILES_A_LEVEL, layers)
+    textures = Textures.draw(rng, pictures, _TILE, count, layers, device)
+    masks = Masks.draw(rng, _TILE, count, layers - 1, device)
+    shape = (count, layers)
     length = displacement_px * uniform(rng, shape, 0.5, 1.0)
     length = torch.where(torch.rand(shape, generator=rng) < _STILL_SHARE, 0.0, length)
     angle = uniform(rng, shape, 0.0, 2 * math.pi)
