@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections import OrderedDict, deque
@@ -12,7 +11,9 @@ from typing import Any
 
 from runtime.cameras.gst_faults import Advice, GStreamerError, fault, fault_of
 from runtime.cameras.gst_memory import argus_frame
+from runtime.cameras.gst_text import modes_text
 from runtime.cameras.gstreamer import (
+    LinkFault,
     call_bounded,
     hanging_calls,
     load_gstreamer,
@@ -37,7 +38,7 @@ class PipelinePlan:
     text: str
     """In the language of gst-launch. The first element is named ``source``, the last is an appsink named ``sink``."""
     elements: tuple[str, ...]
-    """Names of the elements that must be there."""
+    """Names of the elements that must be there, the source first."""
     advice: Advice
     properties: tuple[tuple[str, object], ...] = field(default=(), repr=False)
     """Of the source, set apart from the text because they are secret or hard to quote."""
@@ -78,7 +79,7 @@ class GStreamerPipeline:
                 remedy="restart the service, and the device if that does not help",
             )
         self.plan = plan
-        self._pipeline = parse_pipeline(plan.text, self._camera)
+        self._pipeline = self._parse()
         self._source, self._sink = self._named(SOURCE), self._named(SINK)
         for name, value in plan.properties:
             self._source.set_property(name, value)
@@ -94,8 +95,7 @@ class GStreamerPipeline:
         self._sink.set_property("emit-signals", True)
         self._handler = self._sink.connect("new-sample", self._on_sample)
         pad = self._source.get_static_pad("src") if plan.numbers_frames else None
-        if pad is not None:
-            pad.add_probe(self._gst.PadProbeType.BUFFER, self._on_source)
+        self._probe = (pad, pad.add_probe(self._gst.PadProbeType.BUFFER, self._on_source)) if pad else None
         self._fault: CameraFault | None = None
         self._stopped: bool | None = None
 
@@ -140,7 +140,11 @@ class GStreamerPipeline:
     def stop(self, timeout_s: float) -> bool:
         """Stop and close the camera; returns False where a driver did not return in time and was left behind."""
         if self._stopped is None:
+            # GStreamer's references to this object are none that Python's garbage collector sees.
             self._sink.disconnect(self._handler)
+            if self._probe is not None:
+                pad, number = self._probe
+                pad.remove_probe(number)
             null = self._gst.State.NULL
             self._stopped = call_bounded(
                 lambda: self._pipeline.set_state(null), timeout_s, f"stop {self._camera}"
@@ -167,16 +171,6 @@ class GStreamerPipeline:
             return None
         return float(self._pipeline.get_base_time() * 1e-9 + arrival.pipeline_s)
 
-    def offers(self) -> str:
-        """What the camera can do, as far as it tells, in a few words."""
-        pad = self._source.get_static_pad("src")
-        caps = pad.query_caps(None) if pad is not None else None
-        if caps is None or caps.is_any() or caps.is_empty():
-            return ""
-        modes = dict.fromkeys(_mode(caps.get_structure(n)) for n in range(min(caps.get_size(), 200)))
-        shown = list(modes)[:8]
-        return ", ".join(shown) + (f" and {len(modes) - 8} more" if len(modes) > 8 else "")
-
     def decoder(self) -> str:
         """Names of the elements that decode a compressed stream, as they were found; empty if there are none."""
         found, elements = [], self._pipeline.iterate_recurse()
@@ -192,6 +186,13 @@ class GStreamerPipeline:
     @property
     def _camera(self) -> str:
         return self.plan.advice.camera
+
+    def _parse(self) -> Any:
+        try:
+            return parse_pipeline(self.plan.text, self._camera)
+        except LinkFault as error:
+            source = self._gst.ElementFactory.make(self.plan.elements[0])
+            raise fault("not negotiable", self.plan.advice, error.what[:160], _offers(source)) from None
 
     def _set_state(self, state: Any, timeout_s: float) -> None:
         """Change the state, which opens the camera; raises CameraFault if that fails or takes too long."""
@@ -261,7 +262,7 @@ class GStreamerPipeline:
             return
         error, debug = message.parse_error()
         told = GStreamerError(error.domain, error.code, error.message, debug or "")
-        self._fault = fault_of(told, self.plan.advice, self.offers())
+        self._fault = fault_of(told, self.plan.advice, _offers(self._source))
 
 
 def offers_any(plan: PipelinePlan, caps: str) -> bool:
@@ -277,9 +278,10 @@ def offers_any(plan: PipelinePlan, caps: str) -> bool:
         pipeline.stop(_ASK_TIMEOUT_S)
 
 
-def _mode(structure: Any) -> str:
-    """One of the camera's modes in a few words, e.g. ``1280x720 YUY2 at 30/1``."""
-    width, height = structure.get_value("width"), structure.get_value("height")
-    kind = structure.get_value("format") or structure.get_name().partition("/")[2]
-    rate = re.search(r"framerate=\(fraction(?:range)?\)([^,;]+)", structure.to_string())
-    return f"{width}x{height} {kind}" + (f" at {rate[1].strip()}" if rate else "")
+def _offers(source: Any) -> str:
+    """What a camera can do, as far as its element tells, in a few words."""
+    pad = source.get_static_pad("src") if source is not None else None
+    caps = pad.query_caps(None) if pad is not None else None
+    if caps is None or caps.is_any() or caps.is_empty():
+        return ""
+    return modes_text(caps.get_structure(n).to_string() for n in range(min(caps.get_size(), 200)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from fractions import Fraction
 
 from runtime.cameras.settings import Flip
@@ -43,3 +45,22 @@ def rate_text(rate_hz: float) -> str:
     if rate.denominator != 1 and abs(broadcast - Fraction(rate_hz)) < Fraction(1, 200):
         rate = broadcast
     return f"{rate.numerator}/{rate.denominator}"
+
+
+def modes_text(structures: Iterable[str]) -> str:
+    """What a camera offers, from the structures of its caps, in a few words: ``1280x720 YUY2 at 10, 30 Hz``."""
+    modes = list(dict.fromkeys(_mode(structure) for structure in structures))
+    more = f" and {len(modes) - _MOST_MODES} more" if len(modes) > _MOST_MODES else ""
+    return "; ".join(modes[:_MOST_MODES]) + more
+
+
+def _mode(structure: str) -> str:
+    fields = {name: value.strip() for name, value in _FIELD.findall(structure)}
+    kind = fields.get("format") or structure.partition(",")[0].partition("/")[2].partition("(")[0]
+    rate = re.sub(r"/1\b", "", fields.get("framerate", ""))
+    size = f"{fields.get('width', '?')}x{fields.get('height', '?')}"
+    return f"{size} {kind}" + (f" at {rate.strip('{} ')} Hz" if rate else "")
+
+
+_MOST_MODES = 8
+_FIELD = re.compile(r"([a-z-]+)=\(\w+\)([\[{].*?[\]}]|[^,;]+)")

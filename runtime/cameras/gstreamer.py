@@ -29,6 +29,10 @@ BINDINGS = "python3-gi gir1.2-gstreamer-1.0"
 _LOADING = threading.Lock()
 
 
+class LinkFault(CameraFault):
+    """Two elements of a pipeline do not fit together."""
+
+
 def load_gstreamer() -> Any:
     """The module ``Gst``, ready for use; safe to call again, from any thread.
 
@@ -86,6 +90,7 @@ def parse_pipeline(text: str, camera: str) -> Any:
     """A pipeline from its description in the language of gst-launch.
 
     Raises:
+        LinkFault: two elements do not fit together: the camera has no such size, rate or format.
         CameraFault: this GStreamer does not understand it, e.g. for want of a property.
     """
     gst = load_gstreamer()
@@ -94,6 +99,8 @@ def parse_pipeline(text: str, camera: str) -> Any:
     try:
         return gst.parse_launch(text)
     except GLib.Error as error:
+        if error.matches(gst.ParseError.quark(), gst.ParseError.LINK):
+            raise LinkFault(error.message, remedy="") from None
         raise CameraFault(
             f"{camera}: {gst.version_string()} does not understand the pipeline ({error.message})",
             remedy="bring GStreamer and, on a Jetson, JetPack up to date",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -152,8 +153,7 @@ class SyntheticCamera:
     def __init__(self, settings: SyntheticSettings | None = None) -> None:
         self.settings = settings or SyntheticSettings()
         width, height = self.settings.width_px, self.settings.height_px
-        layers = footbridge.draw(width, height, self.settings.seed)
-        still, self._series, rows, columns = _series_of(layers, self.settings)
+        still, self._series, rows, columns = _drawn(self.settings)
         self._still = still.reshape(height, 3 * width)
         self._moving = (rows, slice(3 * columns.start, 3 * columns.stop))
         self._columns_px = np.repeat(np.arange(columns.start, columns.stop, dtype=np.float64), 3)
@@ -224,6 +224,12 @@ class SyntheticCamera:
         pool: Array = random.standard_normal(_POOL_FRAMES * self._noise.size, dtype=np.float32)
         pool *= np.float32(self.settings.noise_sigma)
         return pool
+
+
+@functools.lru_cache(maxsize=1)
+def _drawn(settings: SyntheticSettings) -> tuple[Array, list[Array], slice, slice]:
+    """See `_series_of`; kept, because a camera that is opened again is the same, and drawing it takes seconds."""
+    return _series_of(footbridge.draw(settings.width_px, settings.height_px, settings.seed), settings)
 
 
 def _series_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -29,6 +30,14 @@ class HandClock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    """Wait for another thread."""
+    until_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.005)
 
 
 @dataclass

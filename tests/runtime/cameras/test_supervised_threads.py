@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from failing import SIZE
+from failing import SIZE, wait_until
 from numpy.typing import NDArray
 from support import textured_frames
 
@@ -75,13 +75,6 @@ def first_frame_within(supervisor: CameraSupervisor, limit_s: float) -> float:
     assert lease is not None
     lease.release()
     return time.monotonic() - begun_s
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
-    until_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < until_s
-        time.sleep(0.005)
 
 
 class FastCamera:

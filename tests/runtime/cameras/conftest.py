@@ -1,0 +1,29 @@
+"""What the tests of cameras share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runtime.cameras.gstreamer import load_gstreamer
+from runtime.errors import CameraFault
+
+
+@pytest.fixture(scope="session")
+def gstreamer() -> Any:
+    """The module Gst; skips where it is not there."""
+    try:
+        return load_gstreamer()
+    except CameraFault as fault:
+        pytest.skip(f"needs gstreamer: {fault}")
+
+
+@pytest.fixture
+def scene(gstreamer: Any) -> Iterator[Any]:  # noqa: ARG001
+    """Stand-ins for the elements of a Jetson and of video devices, and what they film."""
+    import standins
+
+    with standins.registered(standins.Scene()) as made:
+        yield made

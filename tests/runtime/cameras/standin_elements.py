@@ -1,0 +1,233 @@
+"""The elements behind `standins`: imported only where GStreamer is there."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import struct
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import gi
+import numpy as np
+import standins
+from standins import picture, turn
+
+from runtime.cameras.gst_memory import _library, pointer_to
+from runtime.cameras.gstreamer import load_gstreamer
+
+load_gstreamer()
+gi.require_version("GstBase", "1.0")
+from gi.repository import GLib, GObject, Gst, GstBase  # noqa: E402
+
+NVMM = "video/x-raw(memory:NVMM)"
+_CODE = struct.Struct("<qii")
+_ATTACHED: deque[Any] = deque(maxlen=256)
+
+
+def recorded(name: str, kind: Any, default: Any) -> Any:
+    def get(self: Any) -> Any:
+        return self.values.get(name, default)
+
+    def put(self: Any, value: Any) -> None:
+        self.values[name] = value
+        standins.SCENE.seen[name] = value
+        standins.SCENE.log.append((name, value))
+
+    extra = {"minimum": -1, "maximum": 10**9} if kind is int else {}
+    return GObject.Property(get, put, type=kind, default=default, nick=name, **extra)
+
+
+class Source(GstBase.BaseSrc):
+    """Gives out frames of `standins.SCENE`; what is in them is made by ``content``."""
+
+    __gtype_name__ = "StandInSource"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, Any] = {}
+        self.number, self.size = -1, (0, 0)
+        self.set_format(Gst.Format.TIME)
+        self.set_live(True)
+        self.interrupted = threading.Event()
+
+    def do_start(self) -> bool:
+        standins.SCENE.opened += 1
+        self.number = -1
+        self.began_s = time.monotonic()
+        return standins.SCENE.start(self)
+
+    def do_stop(self) -> bool:
+        standins.SCENE.stop()
+        return True
+
+    def do_unlock(self) -> bool:
+        self.interrupted.set()
+        return True
+
+    def do_unlock_stop(self) -> bool:
+        self.interrupted.clear()
+        return True
+
+    def do_set_caps(self, caps: Any) -> bool:
+        structure = caps.get_structure(0)
+        self.size = structure.get_value("width"), structure.get_value("height")
+        self.kind = structure.get_name()
+        _, numerator, denominator = structure.get_fraction("framerate")
+        self.period_ns = 10**9 * denominator // numerator
+        return True
+
+    def do_create(self, offset: int, size: int, given: Any) -> Any:  # noqa: ARG002
+        while True:
+            self.number += 1
+            if self.number >= standins.SCENE.frames:
+                return Gst.FlowReturn.EOS, None
+            if standins.SCENE.period_s:
+                due_s = self.began_s + self.number * standins.SCENE.period_s
+                self.interrupted.wait(max(0.0, due_s - time.monotonic()))
+            if self.interrupted.is_set():
+                return Gst.FlowReturn.FLUSHING, None
+            what = standins.SCENE.act(self.number)
+            if what == "end":
+                return Gst.FlowReturn.EOS, None
+            if isinstance(what, tuple):
+                self.fail(*what[1:])
+                return Gst.FlowReturn.ERROR, None
+            if what != "skip":
+                break
+        content = self.content(self.number)
+        buffer = Gst.Buffer.new_wrapped(content[: len(content) // 2] if what == "short" else content)
+        buffer.pts = self.number * self.period_ns
+        buffer.duration = self.period_ns
+        self.mark(buffer)
+        standins.SCENE.produced += 1
+        return Gst.FlowReturn.OK, buffer
+
+    def fail(self, domain: str, code: int, text: str, debug: str = "") -> None:
+        error = GLib.Error.new_literal(GLib.quark_from_string(domain), text, code)
+        self.post_message(Gst.Message.new_error(self, error, debug))
+
+    def content(self, number: int) -> bytes:
+        raise NotImplementedError
+
+    def mark(self, buffer: Any) -> None:
+        pass
+
+
+class ArgusSource(Source):
+    __gtype_name__ = "StandInArgusSource"
+    sensor_id = recorded("sensor-id", int, 0)
+    sensor_mode = recorded("sensor-mode", int, -1)
+    tnr_mode = recorded("tnr-mode", int, 1)
+    ee_mode = recorded("ee-mode", int, 1)
+    exposuretimerange = recorded("exposuretimerange", str, None)
+    gainrange = recorded("gainrange", str, None)
+    ispdigitalgainrange = recorded("ispdigitalgainrange", str, None)
+    aelock = recorded("aelock", bool, False)
+    awblock = recorded("awblock", bool, False)
+
+    def content(self, number: int) -> bytes:
+        return _CODE.pack(number, *self.size)
+
+    def mark(self, buffer: Any) -> None:
+        if standins.SCENE.sensor_time is not None:
+            data = _CODE.pack(self.number, 0, 0)[:8] + struct.pack(
+                "<q", standins.SCENE.sensor_time(self.number)
+            )
+            attached = ctypes.create_string_buffer(data)
+            _ATTACHED.append(attached)
+            quark = _library("glib-2.0").g_quark_from_string(b"GstBufferMetaData")
+            setter = _library("gstreamer-1.0").gst_mini_object_set_qdata
+            setter.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p]
+            setter.restype = None
+            setter(pointer_to(buffer), quark, ctypes.addressof(attached), None)
+
+
+class VideoDevice(Source):
+    __gtype_name__ = "StandInVideoDevice"
+    device = recorded("device", str, "/dev/video0")
+
+    def content(self, number: int) -> bytes:
+        filmed = picture(number, *self.size)
+        if self.kind == "image/jpeg":
+            from PIL import Image
+
+            packed = io.BytesIO()
+            Image.fromarray(filmed).save(packed, "jpeg", quality=95, subsampling=0)
+            return packed.getvalue()
+        return filmed.tobytes()
+
+    def mark(self, buffer: Any) -> None:
+        buffer.offset = self.number
+
+
+class VideoConverter(Gst.Element):
+    """nvvidconv: makes RGBA of what ArgusSource says, turned, in ordinary or in NVIDIA's memory."""
+
+    __gtype_name__ = "StandInVideoConverter"
+    flip_method = recorded("flip-method", int, 0)
+    output_buffers = recorded("output-buffers", int, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, Any] = {}
+        self.sink = Gst.Pad.new_from_template(self.get_pad_template("sink"), "sink")
+        self.src = Gst.Pad.new_from_template(self.get_pad_template("src"), "src")
+        self.sink.set_chain_function_full(self.chain)
+        self.sink.set_event_function_full(self.event)
+        self.add_pad(self.sink)
+        self.add_pad(self.src)
+        self.in_nvmm = False
+
+    def event(self, pad: Any, _parent: Any, event: Any) -> bool:
+        if event.type != Gst.EventType.CAPS:
+            return pad.event_default(self, event)
+        structure = event.parse_caps().get_structure(0)
+        width, height = structure.get_value("width"), structure.get_value("height")
+        _, numerator, denominator = structure.get_fraction("framerate")
+        if self.values.get("flip-method", 0) in (1, 3):
+            width, height = height, width
+        allowed = self.src.peer_query_caps(None)
+        self.in_nvmm = allowed.get_size() > 0 and allowed.get_features(0).contains("memory:NVMM")
+        kind = NVMM if self.in_nvmm else "video/x-raw"
+        made = Gst.Caps.from_string(
+            f"{kind},format=RGBA,width={width},height={height},framerate={numerator}/{denominator}"
+        )
+        if not made.can_intersect(allowed) or (self.in_nvmm and not standins.SCENE.converts_nvmm):
+            return False
+        return self.src.push_event(Gst.Event.new_caps(made))
+
+    def chain(self, _pad: Any, _parent: Any, buffer: Any) -> Any:
+        _, info = buffer.map(Gst.MapFlags.READ)
+        code = bytes(info.data)
+        buffer.unmap(info)
+        whole = len(code) == _CODE.size
+        made = self.convert(*_CODE.unpack(code)) if whole else Gst.Buffer.new_wrapped(bytes(10))
+        made.pts, made.duration = buffer.pts, buffer.duration
+        return self.src.push(made)
+
+    def convert(self, number: int, width: int, height: int) -> Any:
+        turned = turn(picture(number, width, height), self.values.get("flip-method", 0))
+        rgba = np.concatenate([turned, np.full((*turned.shape[:2], 1), 255, np.uint8)], axis=-1)
+        return standins.SCENE.nvmm.buffer(rgba) if self.in_nvmm else Gst.Buffer.new_wrapped(rgba.tobytes())
+
+
+def _describe(kind: Any, klass: str, pads: dict[str, str]) -> None:
+    kind.set_metadata(kind.__gtype_name__, klass, "a stand-in for tests", "tremorscope")
+    for name, caps in pads.items():
+        direction = Gst.PadDirection.SINK if name == "sink" else Gst.PadDirection.SRC
+        kind.add_pad_template(
+            Gst.PadTemplate.new(name, direction, Gst.PadPresence.ALWAYS, Gst.Caps.from_string(caps))
+        )
+
+
+_MODES = "width=64,height=48,framerate={10/1,30/1};"
+_describe(ArgusSource, "Source/Video", {"src": f"{NVMM},format=NV12,width=[16,4096],"
+    "height=[16,4096],framerate=[1/1,120/1]"})  # fmt: skip
+_describe(VideoDevice, "Source/Video", {"src": f"video/x-raw,format=RGB,{_MODES} image/jpeg,{_MODES}"
+    "image/jpeg,width=128,height=96,framerate=30/1"})  # fmt: skip
+_describe(VideoConverter, "Filter/Converter/Video", {"sink": f"{NVMM},format=NV12",
+    "src": f"video/x-raw,format=RGBA;{NVMM},format=RGBA"})  # fmt: skip
+ELEMENTS = {"nvarguscamerasrc": ArgusSource, "v4l2src": VideoDevice, "nvvidconv": VideoConverter}
