@@ -118,6 +118,7 @@ class Comparison:
                 }
                 for each in verdict.score.conditions
             },
+            "limits": {f"{loss.where}, {loss.what}": loss.limit for loss in verdict.losses},
             "reasons": verdict.reasons,
             "tremorscope": version("tremorscope"),
         }

@@ -118,6 +118,11 @@ if TYPE_CHECKING:
     help="Exported network to run.  [default: the one that is installed]",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine.  [default: one a core]")
+@click.option(
+    "--allow-inaccurate",
+    is_flag=True,
+    help="Run a bundle that `tremorscope compare` found to lose too much.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the video if it exists.")
 def magnify(
     bands_hz: tuple[tuple[float, float], ...],

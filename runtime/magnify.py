@@ -55,6 +55,8 @@ class MagnifyJob:
     threads: int | None = None
     """Threads of the engine; None takes one a core."""
     overwrite: bool = False
+    allow_inaccurate: bool = False
+    """Run a bundle that was found to lose too much."""
 
     @property
     def magnification(self) -> Magnification:
@@ -106,7 +108,7 @@ def magnify_clip(
     Raises:
         OptionFault: an amplification, a rate, a band or a region that cannot be used.
         ClipFault: the clip cannot be read to its end, or has fewer than two frames.
-        BundleFault: the bundle is missing, untrained, or not for frames of this size.
+        BundleFault: the bundle is missing, untrained, not deployable, or not for frames of this size.
         EngineFault: a step failed.
         OutputFault: the video cannot be written.
     """
@@ -118,6 +120,8 @@ def magnify_clip(
             remedy="give the frames a second at which the camera filmed, e.g. 240",
         )
     bundle = _open_trained(job.bundle)
+    if not job.allow_inaccurate:
+        bundle.check_deployable()
     start_s = time.monotonic()
     with closing(ClipCamera(job.clip)) as camera:
         _check_size(bundle, camera)

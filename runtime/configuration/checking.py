@@ -45,9 +45,11 @@ def open_configured_bundle(configuration: Configuration) -> Bundle:
     """The bundle that the configuration names, its files checked against their hashes.
 
     Raises:
-        BundleFault: it is missing or damaged.
+        BundleFault: it is missing or damaged, or was found to lose too much.
     """
-    return open_bundle(configuration.magnification.bundle or DEFAULT_BUNDLE)
+    bundle = open_bundle(configuration.magnification.bundle or DEFAULT_BUNDLE)
+    bundle.check_deployable()
+    return bundle
 
 
 def rate_of(configuration: Configuration) -> float | None:

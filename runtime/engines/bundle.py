@@ -146,6 +146,21 @@ class Bundle:
             )
         return self.directory / graph.file
 
+    def check_deployable(self) -> None:
+        """Refuse a bundle that `tremorscope compare` found to lose more than was allowed; one that nobody compared
+        passes.
+
+        Raises:
+            BundleFault: it lost too much; the first reason is named.
+        """
+        if self.manifest.deployable is False:
+            reasons = self.manifest.accuracy.get("reasons") or ["no reason is noted"]
+            more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+            raise BundleFault(
+                f"{self.directory}: is not deployable: {reasons[0]}{more}",
+                remedy="use FP16, or calibrate again; or accept the loss: tremorscope compare with wider limits",
+            )
+
     @property
     def representation(self) -> Representation:
         """Of the ``band`` graph.

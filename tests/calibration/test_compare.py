@@ -224,3 +224,30 @@ def test_noise_may_grow_by_a_tenth_and_a_figure_that_is_none_counts_as_lost() ->
     fp16 = worst_pixel("", 3, DEFAULTS["fp16"])
     assert fp16 is not None
     assert fp16.exceeds
+
+
+def test_the_runtime_refuses_a_bundle_that_lost_too_much_unless_told_otherwise(
+    tmp_path: Path, clip: Path
+) -> None:
+    bundle = bundle_of(
+        tmp_path / "short",
+        "int8",
+        deployable=False,
+        accuracy={"reasons": ["0.05 px x200: too short", "and more"]},
+    )
+    command = ("magnify", clip, "-o", tmp_path / "out.mp4", "-a", 4, "--bundle", bundle)
+    done = run_command(*command)
+    assert done.returncode == 1
+    assert (
+        "is not deployable: 0.05 px x200: too short and 1 more: use FP16, or calibrate again" in done.stderr
+    )
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.mp4").exists()
+    assert run_command(*command, "--allow-inaccurate").returncode == 0
+
+
+@pytest.mark.parametrize("verdict", [True, None])
+def test_a_bundle_that_is_deployable_or_that_nobody_compared_runs(
+    tmp_path: Path, verdict: bool | None
+) -> None:
+    open_bundle(bundle_of(tmp_path / "bundle", deployable=verdict)).check_deployable()
