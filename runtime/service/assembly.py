@@ -41,6 +41,8 @@ _WAITING_FRAMES = 4
 """Frames that may wait for the loop, so that a pause of a tenth of a second costs none."""
 _FROZEN_S = 2.0
 """Least time without a frame before the camera is opened again: on a device under load sooner would be too soon."""
+_OPEN_S, _DRAW_S = 10.0, 300.0
+"""Most time for opening a camera, and for drawing one."""
 _LIVE_S = 300.0
 """Displacement that viewers get at once."""
 _FASTEST_HISTORY_HZ = 240.0
@@ -178,6 +180,7 @@ class Parts:
         supervision = SupervisorSettings(
             most_waiting=_WAITING_FRAMES,
             frozen_least_s=_FROZEN_S,
+            open_timeout_s=_OPEN_S if configuration.camera.kind != "synthetic" else _DRAW_S,
             end_is_fault=not ends_in_good_order(configuration.camera),
         )
         slots = supervision.slots(held_by_consumer=HELD_FRAMES)
