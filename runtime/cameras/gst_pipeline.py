@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -265,15 +266,15 @@ class GStreamerPipeline:
         self._fault = fault_of(told, self.plan.advice, _offers(self._source))
 
 
-def offers_any(plan: PipelinePlan, caps: str) -> bool:
-    """Whether the source of a plan, opened for the question, can give frames of these caps.
+def first_offered(plan: PipelinePlan, choices: Sequence[str]) -> int | None:
+    """Which of several caps the source of a plan, opened for the question, can give; None if it can give none.
 
     Raises:
         CameraFault: it cannot be opened, or did not answer in time.
     """
     pipeline = GStreamerPipeline(plan)
     try:
-        return pipeline.can_give(caps)
+        return next((n for n, caps in enumerate(choices) if pipeline.can_give(caps)), None)
     finally:
         pipeline.stop(_ASK_TIMEOUT_S)
 

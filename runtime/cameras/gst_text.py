@@ -14,18 +14,21 @@ SINK_TEXT = (
 )
 """Where frames in ordinary memory come out: each is given on at once, and nothing waits for a clock."""
 
+SINK_ANY_TEXT = "appsink name=sink"
+"""Where a pipeline ends that only asks what a camera offers."""
+
 NVMM_SINK_TEXT = SINK_TEXT.replace("caps=video/x-raw", 'caps="video/x-raw(memory:NVMM)"')
 """Where frames in NVIDIA's memory come out."""
 
 FLIPS: dict[Flip, str] = {
-    "none": "none",
-    "rotate-90": "clockwise",
-    "rotate-180": "rotate-180",
-    "rotate-270": "counterclockwise",
-    "mirror": "horizontal-flip",
-    "upside-down": "vertical-flip",
+    "none": "identity",
+    "rotate-90": "90r",
+    "rotate-180": "180",
+    "rotate-270": "90l",
+    "mirror": "horiz",
+    "upside-down": "vert",
 }
-"""Methods of videoflip."""
+"""videoflip's ``video-direction``: its older ``method`` is ignored by GStreamer 1.22 in a description of a pipeline."""
 
 NV_FLIPS: dict[Flip, int] = {
     "none": 0,

@@ -61,7 +61,7 @@ def plan(settings: RtspSettings, *, jetson: bool) -> PipelinePlan:
         parts += [f"nvvidconv flip-method={NV_FLIPS[settings.flip]}", "video/x-raw,format=RGBA"]
         elements.append("nvvidconv")
     elif settings.flip != "none":
-        parts.append(f"videoflip method={FLIPS[settings.flip]}")
+        parts.append(f"videoflip video-direction={FLIPS[settings.flip]}")
         elements.append("videoflip")
     properties: list[tuple[str, object]] = [("location", settings.url)]
     if settings.user is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 
 from runtime.cameras.exposure import ExposureControl, ExposureHold
 from runtime.cameras.gst_camera import GStreamerCamera, Wanted
 from runtime.cameras.gst_faults import Advice, Cause
-from runtime.cameras.gst_pipeline import PipelinePlan, offers_any
-from runtime.cameras.gst_text import FLIPS, SINK_TEXT, rate_text
+from runtime.cameras.gst_pipeline import PipelinePlan, first_offered
+from runtime.cameras.gst_text import FLIPS, SINK_ANY_TEXT, SINK_TEXT, rate_text
 from runtime.cameras.settings import ExposureSettings, V4l2Settings
 from runtime.cameras.v4l2_controls import V4l2Controls
 from runtime.cameras.writers import cpu_writer
@@ -58,10 +59,9 @@ def plan(settings: V4l2Settings) -> PipelinePlan:
     """
     compressed = settings.format == "mjpeg"
     if settings.format == "auto":
-        raw = _plan(settings, compressed=False)
-        compressed = not offers_any(raw, _caps(settings, compressed=False)) and offers_any(
-            raw, _caps(settings, compressed=True)
-        )
+        asking = replace(_plan(settings, compressed=False), text=f"v4l2src name=source ! {SINK_ANY_TEXT}")
+        choices = [_caps(settings, compressed=False), _caps(settings, compressed=True)]
+        compressed = first_offered(asking, choices) == 1
     return _plan(settings, compressed=compressed)
 
 
@@ -72,7 +72,7 @@ def _plan(settings: V4l2Settings, *, compressed: bool) -> PipelinePlan:
         parts.append("jpegdec")
         elements.append("jpegdec")
     if settings.flip != "none":
-        parts.append(f"videoflip method={FLIPS[settings.flip]}")
+        parts.append(f"videoflip video-direction={FLIPS[settings.flip]}")
         elements.append("videoflip")
     return PipelinePlan(
         text=" ! ".join([*parts, SINK_TEXT]),

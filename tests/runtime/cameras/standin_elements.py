@@ -160,7 +160,7 @@ class VideoDevice(Source):
         return filmed.tobytes()
 
     def mark(self, buffer: Any) -> None:
-        buffer.offset = self.number
+        buffer.offset = 0 if standins.SCENE.unnumbered else self.number
 
 
 class VideoConverter(Gst.Element):

@@ -40,6 +40,8 @@ class Scene:
     opened: int = 0
     nvmm: Any = None
     """Where nvvidconv takes surfaces from: `surfaces.FakeSurfaces`."""
+    unnumbered: bool = False
+    """Whether a video device gives every frame the number 0."""
     converts_nvmm: bool = True
     """Whether nvvidconv can leave pictures in NVIDIA's memory."""
     seen: dict[str, Any] = field(default_factory=dict)
