@@ -12,8 +12,6 @@ from export.errors import ExportFault
 from export.tidy import layer_name, tidy
 
 TEXTURE_ENCODER, SHAPE_ENCODER = "texture_encoder", "shape_encoder"
-PICTURE = "magnified"
-"""The output that is seen. What another output hangs on (the state of a filter, a measurement) stays FP32."""
 
 
 def open_graph(graph: onnx.ModelProto) -> ir.Model:
@@ -70,21 +68,19 @@ def decoder_layers(graph: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def reduced_region(graph: ir.Graph) -> set[ir.Node]:
-    """The nodes that FP16 is good enough for: encoders and decoder, and what lies between them.
+    """The nodes that FP16 is good enough for: the texture's encoder and the decoder.
 
-    Not in it: the difference of the pixels, which is exact in FP32; what feeds an output other than the picture,
-    such as the filter's state, where errors would add up over time; and everything behind the decoder's last
-    convolution: coordinates, which FP16 knows to half a pixel at full HD, and the drawing of the picture.
+    Not in it: the difference of the pixels and its encoding, gain, and what is measured on it (products of small
+    numbers, which FP16 loses, and the state of a filter, in which errors add up); and everything behind the decoder's
+    last convolution: coordinates, which FP16 knows to half a pixel at full HD, and the drawing of the picture.
     """
-    kept = _upstream(value.producer() for value in graph.outputs if value.name != PICTURE)
-    ends = [node for node in convolutions(graph).values() if node not in kept]
-    between = _downstream(ends) & _upstream(ends)
-    return (between | set(ends)) - kept
+    ends = [node for name, node in convolutions(graph).items() if name != SHAPE_ENCODER]
+    return _downstream(ends) & _upstream(ends)
 
 
-def _upstream(ends: Iterable[ir.Node | None]) -> set[ir.Node]:
+def _upstream(ends: Iterable[ir.Node]) -> set[ir.Node]:
     """The nodes and all that they depend on."""
-    todo = [node for node in ends if node is not None]
+    todo = list(ends)
     found: set[ir.Node] = set()
     while todo:
         node = todo.pop()

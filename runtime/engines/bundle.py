@@ -18,7 +18,7 @@ SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
 
 GraphName = Literal["pairwise", "band"]
 Precision = Literal["fp32", "fp16", "int8"]
-ScaleMethod = Literal["entropy", "percentile", "minmax"]
+ScaleMethod = Literal["mse", "entropy", "percentile", "minmax"]
 
 
 class _Strict(BaseModel):
@@ -103,6 +103,8 @@ class Manifest(_Strict):
     """The one size that the graphs take; None where they take any."""
     amplification: AmplificationRange
     graphs: dict[GraphName, Graph]
+    cpu_graphs: dict[GraphName, Graph] = Field(default_factory=dict)
+    """The same computation, arranged for ONNX Runtime on the CPU, where that has an arrangement of its own."""
     representation: Representation | None = None
     """Stated where there is a ``band`` graph."""
     quantisation: Quantisation | None = None
@@ -231,7 +233,7 @@ def open_bundle(directory: Path) -> Bundle:
             f"{path}: was edited: its content does not match its seal",
             remedy="copy the bundle again, or export it again",
         )
-    for graph in manifest.graphs.values():
+    for graph in (*manifest.graphs.values(), *manifest.cpu_graphs.values()):
         _check_graph(directory / graph.file, graph.sha256)
     return Bundle(directory, manifest)
 
