@@ -168,7 +168,7 @@ class LivePipeline:
         self._frames += 1
         self._last = info
         self._window.add(info)
-        if taken_s >= self._rate_due_s:
+        if taken_s >= self._rate_due_s or self.rate is None:
             self._rate_due_s = taken_s + _RATE_EVERY_S
             self.rate = self._window.measure()
             if self._band is not None and self.rate is not None:

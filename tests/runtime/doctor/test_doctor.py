@@ -12,6 +12,7 @@ import pytest
 from support import run_command as run_command_line
 from trees import JETPACK_60, JETPACK_62, JETPACK_72, NOT_FOUND, Invented, Release, desktop, orin, package
 
+import tremorscope
 from runtime.doctor.examination import Examination, examine
 from runtime.doctor.finding import Finding
 from runtime.doctor.machine import Answer, Machine, run_command
@@ -307,10 +308,15 @@ def test_the_command_says_something_sensible_of_this_machine(tmp_path: Path) -> 
     assert (told["can_run"], done.returncode, done.stderr) == (False, 1, "")
 
 
-def test_a_configuration_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+def test_a_configuration_that_cannot_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     configuration = tmp_path / "site.yaml"
     configuration.write_text("version: 1\ncamera: {kind: csl}\n")
-    done = run_command_line("doctor", "--config", configuration)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert "site.yaml" in done.stderr
+    monkeypatch.setattr("sys.argv", ["tremorscope", "doctor", "--config", str(configuration)])
+    with pytest.raises(SystemExit) as stopped:
+        tremorscope.main()
+    printed = capsys.readouterr()
+    assert (stopped.value.code, printed.out) == (1, "")
+    assert len(printed.err.splitlines()) == 1
+    assert "site.yaml" in printed.err
