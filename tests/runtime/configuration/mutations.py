@@ -101,13 +101,13 @@ class Mutator:
         elif isinstance(value, (int, float)):
             self._set(path, value * self._random.choice((-1, 0, 1e-3, 0.1, 2, 10, 1e6)))
         else:
-            self._set(path, self._random.choice((value.upper(), value[:-1], value * 20, f" {value} ", value + "\n")))
+            self._set(
+                path, self._random.choice((value.upper(), value[:-1], value * 20, f" {value} ", value + "\n"))
+            )
 
     def _nudged(self) -> None:
         """A number that is a little different: most of these can be followed."""
-        path = self._any_path(
-            lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
-        )
+        path = self._any_path(lambda value: isinstance(value, (int, float)) and not isinstance(value, bool))
         if path is not None:
             value = at(self._data, path)
             self._set(path, type(value)(value * self._random.choice((0.5, 0.9, 1.1, 2))))

@@ -54,9 +54,7 @@ def build(loaded: LoadedConfiguration, directory: Path) -> Service | None:
     store = loaded.configuration.store.model_copy(update={"directory": directory})
     configuration = loaded.configuration.model_copy(update={"store": store})
     try:
-        return Service(
-            LoadedConfiguration(configuration, loaded.file, loaded.digest, loaded.from_version)
-        )
+        return Service(LoadedConfiguration(configuration, loaded.file, loaded.digest, loaded.from_version))
     except Fault as fault:
         assert fault.remedy
         assert "\n" not in str(fault)

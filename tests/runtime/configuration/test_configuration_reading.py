@@ -76,7 +76,9 @@ class TestReadyFiles:
             f"{name}.{key}"
             for name, section in json_schema()["$defs"].items()
             for key, field in section.get("properties", {}).items()
-            if "description" not in field and "$ref" not in field and key not in ("kind", "quantity")
+            if "description" not in field
+            and "$ref" not in field
+            and key not in ("kind", "quantity")
             # Sections of their own are described where they are defined.
             and not any("$ref" in each for each in field.get("anyOf", field.get("allOf", [])))
         ]
@@ -200,7 +202,9 @@ class TestErrors:
             f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(8)
         )
         assert "aliases that grow without end" in lines(bomb)[0]
-        assert "nested too deeply" in lines("version: &v [*v]\n")[0] or "alias" in lines("version: &v [*v]\n")[0]
+        assert (
+            "nested too deeply" in lines("version: &v [*v]\n")[0] or "alias" in lines("version: &v [*v]\n")[0]
+        )
 
 
 class TestValues:
@@ -284,7 +288,9 @@ class TestCommands:
 
     def test_check_gives_each_problem_a_line(self, tmp_path: Path) -> None:
         file = tmp_path / "bad.yaml"
-        file.write_text(changed("amplification: 20", "amplification: 0").replace("above_px: 2", "above_px: -2"))
+        file.write_text(
+            changed("amplification: 20", "amplification: 0").replace("above_px: 2", "above_px: -2")
+        )
         done = run_command("check", file)
         assert done.returncode == 78
         assert done.stderr == ""
