@@ -21,13 +21,19 @@ ALLOWED = {
 }
 
 RUNTIME_DEPENDENCIES = {
-    "aiohttp", "av", "click", "matplotlib", "numpy", "onnxruntime", "prometheus_client", "pydantic", "pyuff", "scipy", "tqdm", "yaml",
+    "aiohttp", "av", "click", "matplotlib", "numpy", "onnxruntime", "prometheus_client", "pydantic", "pyuff",
+    "scipy", "tqdm", "yaml",
     "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
 }  # fmt: skip
-"""Third-party packages that the runtime may import at all; the second line only where they are at hand."""
+"""Third-party packages that the runtime may import at all; the last line only where they are at hand."""
 
 DOORS = {
-    "av": {"runtime/cameras/clip.py", "runtime/outputs/jpeg.py", "runtime/outputs/video.py"},
+    "av": {
+        "runtime/cameras/clip.py",
+        "runtime/outputs/jpeg.py",
+        "runtime/outputs/rtsp.py",
+        "runtime/outputs/video.py",
+    },
     "onnxruntime": {"runtime/engines/onnx_graph.py"},
     "cuda": {"runtime/cuda_egl.py", "runtime/cuda_graphs.py"},
 }

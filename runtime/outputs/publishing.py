@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime.configuration.outputs import OutputSettings
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed
 from runtime.outputs.controls import Controls
+from runtime.outputs.secrets import read_secret
 from runtime.vibration.alarms import AlarmEdge
+
+if TYPE_CHECKING:
+    from runtime.outputs.metrics import Counts
+    from runtime.outputs.mqtt import MqttPublisher
+    from runtime.outputs.rtsp import RtspPublisher
+    from runtime.outputs.web.server import WebServer
 
 
 class Publishing:
@@ -42,16 +52,72 @@ class Publishing:
         """
         self._settings, self._board, self._feed, self._controls = settings, board, feed, controls
         self._state_directory, self._store, self._clips = state_directory, store, clips
+        self._web: WebServer | None = None
+        self._mqtt: MqttPublisher | None = None
+        self._rtsp: RtspPublisher | None = None
 
     def start(self) -> None:
         """Start everything that is configured.
 
         Raises:
             Fault: an output can never work like this, e.g. a port that is taken or a token that is missing.
+            ModuleNotFoundError: a library of the extra ``service`` is not installed.
         """
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
 
     def edge(self, edge: AlarmEdge) -> None:
         """Publish an edge of an alarm: handed over at once, kept on the disk until a broker has taken it."""
+        if self._mqtt is not None:
+            self._mqtt.edge(edge)
+
+    def counts(self) -> Counts:
+        """What MQTT and RTSP count."""
+        found: dict[str, Mapping[str, int]] = {}
+        for output in (self._mqtt, self._rtsp):
+            if output is not None:
+                found |= output.counts()
+        return found
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Say goodbye and stop, for at most ``timeout_s``."""
+        until_s = time.monotonic() + timeout_s
+        for output in (self._mqtt, self._web, self._rtsp):
+            if output is not None:
+                output.close(max(0.1, until_s - time.monotonic()))
+
+    def _start(self) -> None:
+        # Each is imported only where it is wanted: a device may do without.
+        settings, board, feed = self._settings, self._board, self._feed
+        if settings.mqtt is not None:
+            from runtime.outputs.mqtt import MqttPublisher
+
+            password = read_secret("mqtt-password")
+            self._mqtt = MqttPublisher(
+                settings.mqtt, board=board, state_directory=self._state_directory, password=password
+            )
+            self._mqtt.start()
+        if settings.rtsp is not None:
+            from runtime.outputs.rtsp import RtspPublisher
+
+            password = read_secret("rtsp-password")
+            self._rtsp = RtspPublisher(settings.rtsp, board=board, feed=feed, password=password)
+            self._rtsp.start()
+        if settings.http.enabled:
+            from runtime.outputs.web.access import read_tokens
+            from runtime.outputs.web.server import WebServer
+
+            self._web = WebServer(
+                settings.http,
+                read_tokens(),
+                board=board,
+                feed=feed,
+                store=self._store,
+                clips=self._clips,
+                controls=self._controls,
+                counts=self.counts,
+            )
+            self._web.start()

@@ -1,0 +1,186 @@
+"""The live picture to a media server such as MediaMTX, which serves it on to any number of players.
+
+One thread connects, encodes and sends, and begins again for ever where the server is away. While there is no
+connection nothing is watched, so that magnification may rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import NDArray
+
+from runtime.configuration.outputs import RtspSettings
+from runtime.errors import OptionFault
+from runtime.health import HealthBoard
+from runtime.live import LiveFeed, LiveFrame
+from runtime.outputs.metrics import Counts
+from runtime.views import ViewComposer
+
+TIME_BASE = Fraction(1, 90_000)
+_POLL_S = 0.5
+_PAUSES_S = (1.0, 30.0)
+_KEY_PICTURE_EVERY_S = 1.0
+_BT709, _LIMITED_RANGE = 1, 1
+_X264 = {
+    "preset": "ultrafast",  # a device has better things to do
+    "tune": "zerolatency",
+    "forced-idr": "1",
+}
+
+
+class RtspPublisher:
+    """Publishes until it is closed."""
+
+    def __init__(
+        self,
+        settings: RtspSettings,
+        *,
+        board: HealthBoard,
+        feed: LiveFeed,
+        password: str | None = None,
+        stall_s: float = 10.0,
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            settings: where to, and what.
+            board: told how it goes.
+            feed: the live pictures.
+            password: of ``settings.username``.
+            stall_s: a server that answers or takes nothing for so long is left, and connected to anew.
+
+        Raises:
+            OptionFault: there is a password and no username.
+        """
+        if password is not None and settings.username is None:
+            raise OptionFault(
+                "outputs.rtsp: there is a password, and no username", remedy="set outputs.rtsp.username"
+            )
+        self._settings, self._board, self._feed, self._stall_s = settings, board, feed, stall_s
+        self._url = _with_credentials(settings.url, settings.username, password)
+        # H.264 with colours at half resolution needs even sizes: at most one column and row are left out.
+        self._width_px, self._height_px = feed.width_px // 2 * 2, feed.height_px // 2 * 2
+        self._composer = ViewComposer(settings.view, width_px=feed.width_px, height_px=feed.height_px)
+        self._picture: NDArray[np.uint8] = np.zeros((feed.height_px, feed.width_px, 3), np.uint8)
+        self._stopping = threading.Event()
+        self._counts = {"published": 0, "connections": 0}
+        self._thread = threading.Thread(target=self._run, name="rtsp", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def counts(self) -> Counts:
+        """Pictures that the server has taken, and connections that were made."""
+        return {"rtsp": dict(self._counts)}
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """End, for at most ``timeout_s``."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        pause_s = _PAUSES_S[0]
+        while not self._stopping.is_set():
+            before = self._counts["published"]
+            try:
+                with self._connection() as (container, stream), self._feed.watch():
+                    self._tell("")
+                    self._publish(container, stream)
+            except (FFmpegError, OSError) as error:
+                # Not the error's own text: it holds the address, password and all.
+                reason = error.strerror or type(error).__name__
+                self._tell(f"{self._settings.url}: {reason.lower()}; trying again")
+            if self._counts["published"] > before:
+                pause_s = _PAUSES_S[0]
+            self._stopping.wait(pause_s)
+            pause_s = min(2 * pause_s, _PAUSES_S[1])
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[tuple[Any, Any]]:
+        settings, rate = self._settings, Fraction(self._settings.rate_hz).limit_denominator(1000)
+        options = {"rtsp_transport": settings.transport, "timeout": str(round(1e6 * self._stall_s))}
+        container: Any = av.open(self._url, "w", format="rtsp", options=options)
+        try:
+            stream: Any = container.add_stream("libx264", rate=rate, options=_X264)
+            stream.width, stream.height, stream.pix_fmt = self._width_px, self._height_px, "yuv420p"
+            stream.bit_rate = 1000 * settings.bitrate_kbps
+            stream.codec_context.time_base = TIME_BASE
+            stream.codec_context.thread_count = 1
+            stream.codec_context.colorspace, stream.codec_context.color_range = _BT709, _LIMITED_RANGE
+            stream.codec_context.gop_size = max(1, round(_KEY_PICTURE_EVERY_S * settings.rate_hz))
+            container.start_encoding()
+            port = urlsplit(settings.url).port or (322 if settings.url.startswith("rtsps") else 554)
+            _bound_sending(port, self._stall_s)
+            self._counts["connections"] += 1
+            yield container, stream
+        finally:
+            with contextlib.suppress(FFmpegError, OSError):  # the goodbye to a server that is gone
+                container.close()
+
+    def _publish(self, container: Any, stream: Any) -> None:
+        sequence, due_s = -1, time.monotonic()
+        first_s, last_ticks = 0.0, -1
+        while not self._stopping.is_set() and not self._feed.closed:
+            frame = self._feed.latest(sequence, _POLL_S)
+            if frame is None:
+                continue
+            with frame:
+                sequence = frame.info.sequence
+                first_s = first_s or frame.info.time_s
+                picture = self._compose(frame)
+            last_ticks = max(last_ticks + 1, round((frame.info.time_s - first_s) / TIME_BASE))
+            picture.pts, picture.time_base = last_ticks, TIME_BASE
+            for packet in stream.encode(picture):
+                container.mux(packet)
+            self._counts["published"] += 1
+            due_s = max(due_s + 1 / self._settings.rate_hz, time.monotonic())
+            self._stopping.wait(due_s - time.monotonic())
+
+    def _compose(self, frame: LiveFrame) -> Any:
+        magnified = frame.frame if frame.magnified is None else frame.magnified
+        self._composer.compose(frame.frame, magnified, self._picture)
+        even = np.ascontiguousarray(self._picture[: self._height_px, : self._width_px])
+        return av.VideoFrame.from_numpy_buffer(even, "rgb24").reformat(
+            format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE
+        )
+
+    def _tell(self, text: str) -> None:
+        self._board.update_output("rtsp", text)
+
+
+def _with_credentials(url: str, username: str | None, password: str | None) -> str:
+    if username is None:
+        return url
+    parts = urlsplit(url)
+    who = quote(username, safe="") + (f":{quote(password, safe='')}" if password is not None else "")
+    return urlunsplit(parts._replace(netloc=f"{who}@{parts.netloc}"))
+
+
+def _bound_sending(port: int, timeout_s: float) -> None:
+    """Let the kernel end connections to this port on which nothing was taken for so long.
+
+    FFmpeg waits for ever for a server that stands still, and gives no access to its socket; so every connection of
+    this process to the port is bounded, which does no harm to any.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            connection = socket.socket(fileno=os.dup(int(name)))
+        except OSError:  # gone meanwhile, or no socket
+            continue
+        with connection, contextlib.suppress(OSError):
+            if connection.type == socket.SOCK_STREAM and connection.getpeername()[1] == port:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * timeout_s))
