@@ -30,11 +30,11 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: in no order with the default stream
 _RESTART = "restart the service; if it comes again, look for the GPU's own messages with dmesg"
 
 
-def open_gpu() -> PycudaGpu:
-    """The first GPU of the machine.
+def load_pycuda() -> Any:
+    """PyCUDA's driver module; nothing is asked of a GPU yet.
 
     Raises:
-        EngineFault: PyCUDA is not installed or cannot be loaded, or there is no GPU.
+        EngineFault: it is not installed or cannot be loaded.
     """
     try:
         import pycuda.driver as drv
@@ -44,6 +44,16 @@ def open_gpu() -> PycudaGpu:
         raise EngineFault("PyCUDA is not installed", remedy=INSTALL_PYCUDA) from None
     except ImportError as error:
         raise EngineFault(f"PyCUDA cannot be loaded ({error})", remedy=INSTALL_PYCUDA) from None
+    return drv
+
+
+def open_gpu() -> PycudaGpu:
+    """The first GPU of the machine.
+
+    Raises:
+        EngineFault: PyCUDA is not installed or cannot be loaded, or there is no GPU.
+    """
+    drv = load_pycuda()
     try:
         drv.init()
         return PycudaGpu(drv, drv.Device(0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,16 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from runtime.engines.bundle import Bundle, FrameSize, GraphName
+from runtime.engines.engine_file import (
+    Builder,
+    EnginePaths,
+    Settings,
+    Sidecar,
+    Source,
+    engine_paths,
+    write_engine,
+)
 from runtime.engines.tensorrt_library import BuildLog, Library
 from runtime.engines.tensorrt_plan import Version
 
@@ -178,6 +189,38 @@ def _array(address: int, shape: tuple[int, ...], kind: str) -> np.ndarray:
     dtype = np.dtype(np.uint8 if kind == "tensor(uint8)" else np.float32)
     nbytes = int(np.prod(shape)) * dtype.itemsize
     return np.frombuffer((ctypes.c_uint8 * nbytes).from_address(address), dtype).reshape(shape)
+
+
+def write_fake_engine(
+    bundle: Bundle, graph: GraphName, size: FrameSize, directory: Path, builder: Builder
+) -> EnginePaths:
+    """An engine as `tremorscope build` leaves it, with a sidecar that says it was built by ``builder``."""
+    cell_px = bundle.representation.cell_px
+    content = engine_content(bundle.graph_path(graph), size.width_px, size.height_px, cell_px)
+    source = Source(
+        network=bundle.manifest.network,
+        graph=graph,
+        graph_sha256=bundle.manifest.graphs[graph].sha256,
+        precision=bundle.manifest.precision,
+        frame_size=size,
+        most_sections=8 if graph == "band" else None,
+    )
+    settings = Settings(
+        rule="", network_flags=(), builder_flags=(), cleared_flags=(), workspace_bytes=1, dla_core=None
+    )
+    sidecar = Sidecar(
+        source=source,
+        builder=builder,
+        settings=settings,
+        engine_bytes=len(content),
+        engine_sha256=hashlib.sha256(content).hexdigest(),
+        built_utc="",
+        build_s=0.0,
+        tremorscope="",
+    )
+    paths = engine_paths(directory, builder.target, graph, size)
+    write_engine(paths, content, sidecar)
+    return paths
 
 
 def fake_library(enqueue: Enqueue = at_once) -> tuple[Library, list[FakeEngine]]:

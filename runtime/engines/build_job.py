@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, Graph, open_bundle
+from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, Graph, GraphName, open_bundle
 from runtime.engines.device import Device, read_device
 from runtime.engines.engine_file import (
     EnginePaths,
@@ -51,6 +51,8 @@ class BuildJob:
     output: Path | None = None
     """Directory of the engines; None takes ``engines`` within the bundle."""
     rebuild: bool = False
+    graphs: tuple[GraphName, ...] | None = None
+    """Which of the bundle's; None builds all."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
     library = load_library(job.target)
     device, free_bytes = read_device()
     for name, graph in bundle.manifest.graphs.items():
+        if job.graphs is not None and name not in job.graphs:
+            continue
         source = Source(
             network=bundle.manifest.network,
             graph=name,

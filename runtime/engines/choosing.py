@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from runtime.buffers import Allocator, allocate_host
+from runtime.cuda import Gpu
 from runtime.engines import BandEngine, PairwiseEngine
-from runtime.engines.bundle import Bundle
-from runtime.errors import EngineFault
+from runtime.engines.bundle import Bundle, FrameSize, GraphName
+from runtime.engines.tensorrt_plan import Target
+from runtime.errors import EngineFault, Fault
+from runtime.leases import LeaseError
 
 RuntimeChoice = Literal["auto", "onnxruntime", "tensorrt"]
 RUNTIME_CHOICES: tuple[RuntimeChoice, ...] = get_args(RuntimeChoice)
@@ -36,11 +42,19 @@ class Runtime(Protocol):
         """Every reason why a faster runner was not taken, one a line; empty where none is faster."""
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know though it stops nothing, e.g. that the power mode is another than at building."""
+
+    @property
     def allocate(self) -> Allocator:
         """Makes the memory of frames: give it to every ring whose frames the engines read or write."""
 
+    @property
+    def gpu(self) -> Gpu | None:
+        """The GPU whose memory ``allocate`` maps, for cameras that write there by themselves; None on the CPU."""
+
     def open_pairwise(self) -> PairwiseEngine:
-        """Load the ``pairwise`` graph and run it a few times, so that the first step is as quick as the rest.
+        """Load the ``pairwise`` graph; the first step is as quick as the rest. Each call opens another.
 
         Raises:
             BundleFault: the bundle has none, or it is not for frames of this size.
@@ -48,7 +62,7 @@ class Runtime(Protocol):
         """
 
     def open_band(self) -> BandEngine:
-        """Load the ``band`` graph and run it a few times; its state is zero.
+        """Load the ``band`` graph; its state is zero. Each call opens another, with a state of its own.
 
         Raises:
             BundleFault: the bundle has none, or it is not for frames of this size.
@@ -71,6 +85,7 @@ def open_runtime(
     height_px: int,
     threads: int | None = None,
     engines: Path | None = None,
+    graphs: Collection[GraphName] | None = None,
     build: bool = False,
 ) -> Runtime:
     """The runtime of a bundle on this machine.
@@ -82,16 +97,99 @@ def open_runtime(
         height_px: height of every frame in pixels.
         threads: how many threads of the CPU compute a step; None takes one a core. Of ONNX Runtime alone.
         engines: directory of built engines; None takes ``engines`` within the bundle, as `tremorscope build` does.
+        graphs: which of the bundle's will be opened; None is all of them.
         build: build an engine that is missing or does not fit, which takes minutes, instead of refusing it.
 
     Raises:
         EngineFault: what was insisted on is not to be had; the message says all that is missing.
     """
-    del engines, build
+    asked = "the configuration asks for it"
+    if choice == "onnxruntime":
+        return _OnnxRuntime(bundle, width_px, height_px, threads, why=asked)
+    size = FrameSize(width_px=width_px, height_px=height_px)
+    wanted = tuple(bundle.manifest.graphs) if graphs is None else tuple(graphs)
+    reasons: list[str] = []
+    for target in _targets():
+        why = asked if choice == "tensorrt" else "the fastest that this machine has"
+        found = _open_tensorrt(target, bundle, size, wanted, engines, build=build, why=why)
+        if not isinstance(found, tuple):
+            return found
+        reasons += [reason for reason in found if reason not in reasons]
     if choice == "tensorrt":
-        raise EngineFault("this release runs no TensorRT engines", remedy="choose auto or onnxruntime")
-    why = "the configuration asks for it" if choice == "onnxruntime" else "it runs on every machine"
-    return _OnnxRuntime(bundle, width_px, height_px, threads, why=why)
+        raise EngineFault(
+            f"TensorRT cannot be used here ({'; '.join(reasons)})", remedy="mend that, or choose auto"
+        )
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    why = f"TensorRT cannot be used here: {reasons[0]}{more}"
+    return _OnnxRuntime(bundle, width_px, height_px, threads, why=why, passed_over=tuple(reasons))
+
+
+@contextmanager
+def closing_runtime(runtime: Runtime) -> Iterator[Runtime]:
+    """Close the runtime at the end; a fault that comes from within is not covered up by what it left in use.
+
+    Raises:
+        LeaseError: memory is in use still though nothing failed.
+    """
+    try:
+        yield runtime
+    except BaseException:
+        with suppress(LeaseError):
+            runtime.close()
+        raise
+    runtime.close()
+
+
+def _targets() -> tuple[Target, ...]:
+    """TensorRT; and TensorRT for RTX where it is installed, which it is on few machines."""
+    if any(importlib.util.find_spec(name) for name in ("tensorrt_rtx", "tensorrt_rtx_bindings")):
+        return "tensorrt", "tensorrt-rtx"
+    return ("tensorrt",)
+
+
+def _open_tensorrt(
+    target: Target,
+    bundle: Bundle,
+    size: FrameSize,
+    graphs: tuple[GraphName, ...],
+    engines: Path | None,
+    *,
+    build: bool,
+    why: str,
+) -> Runtime | tuple[str, ...]:
+    """The runtime, or every reason why it cannot be had."""
+    from runtime.engines.tensorrt_runtime import TensorrtRuntime, look_for_tensorrt
+
+    found = look_for_tensorrt(target, bundle, size, graphs, engines)
+    try:
+        if build and found.lacks_engines_alone:
+            _build(target, bundle, size, found.unfit, engines)
+            found = look_for_tensorrt(target, bundle, size, graphs, engines)
+        if found.missing:
+            return found.missing
+        from runtime.cuda_pycuda import open_gpu
+
+        gpu = open_gpu()
+        try:
+            return TensorrtRuntime(gpu, found, bundle, size, why)
+        except BaseException:
+            with suppress(LeaseError):
+                gpu.close()
+            raise
+    except Fault as fault:
+        return (str(fault),)
+    except MemoryError as error:
+        return (f"{error}: stop other programs, or use a smaller picture",)
+
+
+def _build(
+    target: Target, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...], engines: Path | None
+) -> None:
+    from runtime.engines.build_job import BuildJob, build_bundle
+
+    job = BuildJob(bundle.directory, size=size, target=target, output=engines, graphs=graphs, rebuild=True)
+    for _ in build_bundle(job, lambda *_: None):
+        pass
 
 
 @dataclass(frozen=True)
@@ -104,8 +202,10 @@ class _OnnxRuntime:
     threads: int | None
     why: str
     passed_over: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     name: RuntimeName = "onnxruntime"
     allocate: Allocator = field(default=allocate_host)
+    gpu: Gpu | None = None
 
     @property
     def description(self) -> str:

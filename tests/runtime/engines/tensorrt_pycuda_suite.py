@@ -17,12 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 from support import write_bundle
-from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library
+from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library, write_fake_engine
 
 from runtime.cameras import FrameInfo
 from runtime.copies import CopyAccount
 from runtime.cuda_pycuda import PycudaGpu, open_gpu
-from runtime.engines.bundle import Representation
+from runtime.engines import tensorrt_runtime
+from runtime.engines.bundle import FrameSize, Representation, open_bundle
+from runtime.engines.choosing import closing_runtime, open_runtime
+from runtime.engines.device import read_device
+from runtime.engines.engine_file import describe_builder
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_library import Library
 from runtime.engines.tensorrt_load import load_engine
@@ -175,7 +179,11 @@ def test_the_number_of_graphs_is_bounded_and_the_latest_are_kept(bench: Bench) -
             engine.step(leases[number].pixels, leases[0].pixels, 2.0, picture.pixels)
             assert (picture.pixels == 100 + 2 * number).all()
         assert count("launches") - launched == MOST_GRAPHS
-        for number in (8, 0, 0):  # 8 is used, so that 9 is now the oldest; 0 comes back and is captured in its place
+        for number in (
+            8,
+            0,
+            0,
+        ):  # 8 is used, so that 9 is now the oldest; 0 comes back and is captured in its place
             engine.step(leases[number].pixels, leases[0].pixels, 2.0, picture.pixels)
         launched = count("launches")
         for number in (8, 0):
@@ -295,6 +303,29 @@ def test_nothing_stays_of_ten_thousand_frames(bench: Bench) -> None:
     frames.close()
     pictures.close()
     engine.close()
+
+
+def test_auto_takes_tensorrt_with_this_driver_and_its_gpu(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the sidecar over driver, context and engines to a picture in mapped memory, and back to nothing."""
+    monkeypatch.setattr(tensorrt_runtime, "load_library", lambda _: bench.library)
+    bundle, size = open_bundle(bench.directory), FrameSize(**SIZE)
+    device, _ = read_device()
+    assert (device.gpu, device.compute_capability) == ("threads in place of a GPU", "8.7")
+    for graph in bundle.manifest.graphs:
+        builder = describe_builder("tensorrt", "10.3.0", device)
+        write_fake_engine(bundle, graph, size, bench.directory / "engines", builder)
+    with closing_runtime(open_runtime("auto", bundle, **SIZE)) as runtime:
+        assert runtime.description == "TensorRT 10.3.0 on threads in place of a GPU"
+        frames = LeasingRing(3, **SIZE, allocate=runtime.allocate)
+        with film(frames, 110) as frame, film(frames, 100) as reference:
+            picture = frames.acquire("magnifier")
+            assert picture is not None
+            runtime.open_pairwise().step(frame.pixels, reference.pixels, 2.0, picture.pixels)
+            assert (picture.pixels == 120).all()
+            picture.release()
+        frames.close()
 
 
 @pytest.mark.parametrize("call", ["cuMemAlloc_v2", "cuMemHostAlloc", "cuStreamCreate"])

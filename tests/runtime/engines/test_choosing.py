@@ -1,31 +1,301 @@
-"""Which runner is chosen, and what is said of it."""
+"""Which runner is chosen, and every reason that is given for it."""
 
 from __future__ import annotations
 
+import dataclasses
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from tensorrt_fake import FakeEngine, fake_library, write_fake_engine
 
 from runtime.buffers import FrameRing
-from runtime.engines.bundle import open_bundle
-from runtime.engines.choosing import open_runtime
+from runtime.cuda_host import HostGpu
+from runtime.engines import choosing, tensorrt_runtime
+from runtime.engines.bundle import Bundle, FrameSize, open_bundle
+from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
+from runtime.engines.device import Device
+from runtime.engines.engine_file import describe_builder, engine_paths
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
+from runtime.engines.tensorrt_band import TensorrtBandEngine
+from runtime.engines.tensorrt_library import Library
+from runtime.engines.tensorrt_runner import TensorrtEngine
+from runtime.errors import EngineFault
+from runtime.leases import LeaseError
+
+ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "0")
+SIZE = FrameSize(width_px=32, height_px=16)
+GRAPHS = ("pairwise", "band")
+
+
+@dataclass
+class Machine:
+    """What a machine has; each part may be taken away."""
+
+    bundle: Bundle
+    library: Library
+    made: list[FakeEngine]
+    device: Device = ORIN
+    gpus: list[HostGpu] = field(default_factory=list)
+
+    def open(self, choice: Any = "auto", **options: Any) -> Runtime:
+        return open_runtime(choice, self.bundle, width_px=32, height_px=16, threads=1, **options)
+
+    def build(self, *graphs: Any, device: Device = ORIN, release: str = "10.3.0") -> None:
+        builder = describe_builder("tensorrt", release, device)
+        for graph in graphs or GRAPHS:
+            write_fake_engine(self.bundle, graph, SIZE, self.bundle.directory / "engines", builder)
+
+    def engine(self, graph: str) -> Path:
+        return engine_paths(self.bundle.directory / "engines", "tensorrt", graph, SIZE).engine
+
+    def take_away(self, monkeypatch: pytest.MonkeyPatch, part: str, fault: EngineFault) -> None:
+        def missing(*_: Any) -> Any:
+            raise fault
+
+        monkeypatch.setattr(tensorrt_runtime, part, missing)
+
+
+@pytest.fixture
+def machine(make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A Jetson with everything but engines."""
+    library, made = fake_library()
+    it = Machine(open_bundle(make_bundle()), library, made)
+
+    def open_gpu() -> HostGpu:
+        it.gpus.append(HostGpu())
+        return it.gpus[-1]
+
+    monkeypatch.setattr(tensorrt_runtime, "read_device", lambda: (it.device, 1 << 30))
+    monkeypatch.setattr(tensorrt_runtime, "load_library", lambda _: it.library)
+    monkeypatch.setattr(tensorrt_runtime, "load_pycuda", lambda: "pycuda")
+    monkeypatch.setattr("runtime.cuda_pycuda.open_gpu", open_gpu)
+    monkeypatch.setattr(choosing, "_targets", lambda: ("tensorrt",))
+    return it
+
+
+def magnify(runtime: Runtime) -> list[int]:
+    """What a step of each graph makes of 100 after 90, 5 times."""
+    ring = FrameRing(4, width_px=32, height_px=16, allocate=runtime.allocate)
+    frame, before, one, other = (ring.frame(number) for number in range(4))
+    frame[:], before[:] = 100, 90
+    runtime.open_pairwise().step(frame, before, 5, one)
+    keep_all = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[1.0], [0.0]]], np.float32)
+    runtime.open_band().step(
+        frame, before, amplification=5, max_displacement_px=9, coefficients=keep_all, magnified=other
+    )
+    return [*np.unique(one).tolist(), *np.unique(other).tolist()]
+
+
+def test_tensorrt_is_taken_where_everything_is_there(machine: Machine) -> None:
+    machine.build()
+    with closing_runtime(machine.open()) as runtime:
+        assert (runtime.name, runtime.why) == ("tensorrt", "the fastest that this machine has")
+        assert runtime.description == "TensorRT 10.3.0 on the CPU's own memory"
+        assert runtime.passed_over == runtime.notes == ()
+        assert runtime.gpu is machine.gpus[0]
+        assert len(machine.made) == 2, "both are loaded and warm before they are asked for"
+        assert isinstance(runtime.open_pairwise(), TensorrtEngine)
+        assert isinstance(runtime.open_band(), TensorrtBandEngine)
+        assert len(machine.made) == 2
+        assert magnify(runtime) == [140, 140]
+        assert len(machine.made) == 4, "another of each"
+    assert machine.gpus[0].mapped_nbytes == 0
+    assert machine.open("tensorrt").why == "the configuration asks for it"
 
 
 @pytest.mark.parametrize("choice", ["auto", "onnxruntime"])
-def test_onnx_runtime_runs_both_graphs(linear_bundle: Path, choice: str) -> None:
-    runtime = open_runtime(choice, open_bundle(linear_bundle), width_px=32, height_px=16, threads=1)  # type: ignore[arg-type]
+def test_onnx_runtime_runs_both_graphs(machine: Machine, choice: str) -> None:
+    if choice == "onnxruntime":
+        machine.build()
+    with closing_runtime(machine.open(choice)) as runtime:
+        assert (runtime.name, runtime.gpu) == ("onnxruntime", None)
+        assert runtime.description.startswith("ONNX Runtime 1.")
+        assert isinstance(runtime.open_pairwise(), OnnxRuntimeEngine)
+        assert isinstance(runtime.open_band(), OnnxRuntimeBandEngine)
+        assert magnify(runtime) == [140, 140]
+    runtime.close()
+    if choice == "onnxruntime":
+        assert (runtime.why, runtime.passed_over) == ("the configuration asks for it", ())
+
+
+def refused(machine: Machine, *reasons: str) -> None:
+    """Both choices say the same reasons; auto goes on, and insisting does not."""
+    runtime = machine.open()
     assert runtime.name == "onnxruntime"
-    assert runtime.description.startswith("ONNX Runtime 1.")
-    assert runtime.why
-    pairwise, band = runtime.open_pairwise(), runtime.open_band()
-    assert isinstance(pairwise, OnnxRuntimeEngine)
-    assert isinstance(band, OnnxRuntimeBandEngine)
-    ring = FrameRing(3, width_px=32, height_px=16, allocate=runtime.allocate)
-    frame, reference, magnified = (ring.frame(number) for number in range(3))
-    frame[:], reference[:] = 100, 90
-    pairwise.step(frame, reference, 5, magnified)
-    assert np.unique(magnified).tolist() == [140]
-    runtime.close()
-    runtime.close()
+    assert list(runtime.passed_over) == list(reasons)
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    assert runtime.why == f"TensorRT cannot be used here: {reasons[0]}{more}"
+    with pytest.raises(EngineFault) as caught:
+        machine.open("tensorrt")
+    assert str(caught.value) == (
+        f"TensorRT cannot be used here ({'; '.join(reasons)}): mend that, or choose auto"
+    )
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_gpu(machine: Machine) -> None:
+    machine.build()
+    machine.device = dataclasses.replace(ORIN, gpu=None)
+    refused(machine, "no GPU answers: check that the NVIDIA driver is loaded")
+
+
+@pytest.mark.parametrize("part", ["load_library", "load_pycuda"])
+def test_without_a_library(machine: Machine, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    machine.build()
+    machine.take_away(monkeypatch, part, EngineFault("it is not there", remedy="install it"))
+    refused(machine, "it is not there: install it")
+
+
+def test_without_engines_the_command_that_builds_them_is_named(machine: Machine) -> None:
+    at, directory = f"{machine.engine('pairwise').parent}", machine.bundle.directory
+    refused(
+        machine,
+        *(
+            f"{at}/{graph}-32x16.tensorrt.engine: no engine there: tremorscope build {directory} --size 32x16"
+            for graph in GRAPHS
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "difference"),
+    [
+        ({"release": "10.3.1"}, "TensorRT version is 10.3.1, and here it is 10.3.0"),
+        ({"device": dataclasses.replace(ORIN, gpu="Thor")}, "GPU is Thor, and here it is Orin"),
+        ({"device": dataclasses.replace(ORIN, l4t="36.4.4")}, "L4T release is 36.4.4, and here it is 36.4.3"),
+    ],
+)
+def test_engines_of_another_machine(machine: Machine, build: Any, difference: str) -> None:
+    machine.build(**build)
+    remedy = "build it again with tremorscope build --rebuild"
+    refused(machine, *(f"{machine.engine(graph)}: its {difference}: {remedy}" for graph in GRAPHS))
+
+
+def test_a_damaged_engine(machine: Machine) -> None:
+    machine.build()
+    content = machine.engine("band").read_bytes()
+    machine.engine("band").write_bytes(content[::-1])
+    refused(
+        machine,
+        f"{machine.engine('band')}: its content is not what was built: "
+        "build it again with tremorscope build --rebuild",
+    )
+
+
+def test_an_engine_that_cannot_be_loaded_is_passed_over_and_leaves_nothing(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.build()
+    monkeypatch.setattr(FakeEngine, "create_execution_context", lambda _: None)
+    refused(
+        machine,
+        f"{machine.engine('pairwise')}: no memory to run it (no reason given): "
+        "stop other programs, or build for a smaller --size",
+    )
+    gc.collect()
+    assert len(machine.gpus) == 2
+    for gpu in machine.gpus:
+        gpu.close()
+
+
+def test_too_little_memory_is_a_reason(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise MemoryError("the GPU has no room (cuMemAlloc failed: out of memory)")
+
+    machine.build()
+    monkeypatch.setattr(HostGpu, "allocate_device", full)
+    refused(
+        machine,
+        "the GPU has no room (cuMemAlloc failed: out of memory): "
+        "stop other programs, or use a smaller picture",
+    )
+
+
+def test_only_the_graphs_that_are_wanted_need_an_engine(machine: Machine) -> None:
+    machine.build("pairwise")
+    assert machine.open().name == "onnxruntime"
+    runtime = machine.open(graphs=["pairwise"])
+    assert runtime.name == "tensorrt"
+    with pytest.raises(EngineFault, match="the band engine was not asked for"):
+        runtime.open_band()
+
+
+def test_another_power_mode_is_noted(machine: Machine) -> None:
+    machine.build()
+    machine.device = dataclasses.replace(ORIN, power_mode="2")
+    runtime = machine.open()
+    assert runtime.name == "tensorrt"
+    assert len(runtime.notes) == 2
+    assert runtime.notes[0].startswith("built in power mode 0, now 2: it runs, but")
+
+
+def test_engines_are_built_where_asked_for_if_nothing_else_is_missing(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Any] = []
+
+    def build_bundle(job: Any, progress: Any) -> Any:
+        jobs.append(job)
+        progress(50, 100)
+        machine.build(*job.graphs)
+        yield from ()
+
+    monkeypatch.setattr("runtime.engines.build_job.build_bundle", build_bundle)
+    machine.build("pairwise")
+    machine.build("band", release="8.6.1")
+    assert machine.open().name == "onnxruntime"
+    assert jobs == []
+    assert machine.open(build=True).name == "tensorrt"
+    (job,) = jobs
+    assert (job.graphs, job.rebuild, job.size, job.output) == (("band",), True, SIZE, None)
+    machine.build("band", release="8.6.1")
+    machine.take_away(monkeypatch, "load_pycuda", EngineFault("no PyCUDA", remedy="install it"))
+    assert machine.open(build=True).name == "onnxruntime"
+    assert len(jobs) == 1, "minutes of building would have been for nothing"
+
+
+def test_a_build_that_fails_is_a_reason(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_bundle(*_: Any) -> Any:
+        raise EngineFault("no engine was found", remedy="free memory")
+
+    monkeypatch.setattr("runtime.engines.build_job.build_bundle", build_bundle)
+    assert machine.open(build=True).passed_over == ("no engine was found: free memory",)
+
+
+def test_tensorrt_for_rtx_is_looked_for_where_it_is_installed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "_targets", lambda: ("tensorrt", "tensorrt-rtx"))
+    builder = describe_builder("tensorrt-rtx", "10.3.0", ORIN)
+    for graph in GRAPHS:
+        write_fake_engine(machine.bundle, graph, SIZE, machine.bundle.directory / "engines", builder)  # type: ignore[arg-type]
+    assert machine.open().name == "tensorrt"
+    machine.engine("band").with_name("band-32x16.tensorrt-rtx.engine").unlink()
+    reasons = machine.open().passed_over
+    assert len(reasons) == 3
+    assert "the engine of this sidecar is missing" in reasons[2]
+
+
+def test_memory_in_use_is_told_at_the_end_unless_something_else_went_wrong(machine: Machine) -> None:
+    machine.build()
+    kept = []
+
+    def use(problem: Exception | None) -> None:
+        with closing_runtime(machine.open()) as runtime:
+            kept.append(FrameRing(1, width_px=32, height_px=16, allocate=runtime.allocate))
+            if problem is not None:
+                raise problem
+
+    with pytest.raises(LeaseError, match="mapped memory is in use still"):
+        use(None)
+    with pytest.raises(KeyError, match="what went wrong"):
+        use(KeyError("what went wrong"))
+    kept.clear()
+    for gpu in machine.gpus:
+        gpu.close()
+        assert gpu.mapped_nbytes == 0
