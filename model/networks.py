@@ -79,11 +79,12 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, padding_mode: _PaddingMode = "zeros") -> None:
         super().__init__()
         self.conv1 = _conv(channels, channels, 3, padding_mode=padding_mode)
+        self.activation: nn.Module = nn.ReLU()
         self.conv2 = _conv(channels, channels, 3, padding_mode=padding_mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x h x w -> the same."""
-        y: Tensor = x + self.conv2(F.relu(self.conv1(x)))
+        y: Tensor = x + self.conv2(self.activation(self.conv1(x)))
         return y
 
 
