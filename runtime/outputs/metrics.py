@@ -135,14 +135,15 @@ def _of_vibration(health: Health) -> Iterator[Metric]:
     yield from by_region(
         "lost_ratio", "Share of frames in which nothing could be measured", lambda r: r.lost_ratio
     )
-    found = [(r.name, each) for r in health.regions for each in r.frequencies]
-    labels = "region mode"
+    # Told apart by their order: not every peak is a mode with a number of its own.
+    found = [((r.name, str(n)), each) for r in health.regions for n, each in enumerate(r.frequencies, 1)]
+    labels = "region peak"
     yield from gauges("natural_frequency_hz", "Natural frequency in a region's latest spectrum", labels,
-                      (((name, str(each.number)), each.frequency_hz) for name, each in found))  # fmt: skip
+                      ((key, each.frequency_hz) for key, each in found))  # fmt: skip
     yield from gauges("natural_frequency_deviation_hz", "Its standard deviation", labels,
-                      (((name, str(each.number)), each.deviation_hz) for name, each in found))  # fmt: skip
+                      ((key, each.deviation_hz) for key, each in found))  # fmt: skip
     yield from gauges("damping_ratio", "Its damping", labels,
-                      (((name, str(each.number)), each.damping_ratio) for name, each in found))  # fmt: skip
+                      ((key, each.damping_ratio) for key, each in found))  # fmt: skip
     yield from gauges("mode_frequency_hz", "Mode of the whole structure", "mode",
                       (((str(each.number),), each.frequency_hz) for each in health.modes))  # fmt: skip
 

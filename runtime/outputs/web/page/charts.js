@@ -6,6 +6,7 @@ import { NOTHING, choice, clock, element, number, show, withUnit } from "./forma
 const X_COLOUR = "--series-x", Y_COLOUR = "--series-y";
 const MODE_COLOURS = ["--mode-1", "--mode-2", "--mode-3", "--mode-4", "--mode-5", "--mode-6"];
 const KEPT_S = 60;
+const MISSING = 1.5; // times the usual interval: frames are missing, and no line is drawn across
 const $ = (id) => document.getElementById(id);
 
 export class Charts {
@@ -87,6 +88,7 @@ export class Charts {
     const end = t[t.length - 1] ?? 0;
     const first = Math.max(0, t.findIndex((each) => each >= end - span));
     const times = t.slice(first).map((each) => each - end);
+    const gap = MISSING * usualStep(times);
     const scaled = [x, y].map((list) => list.slice(first).map((each) => (each === null ? null : each * scale)));
     let low = Infinity, high = -Infinity;
     for (const list of scaled) {
@@ -96,8 +98,8 @@ export class Charts {
       x: [-span, 0], y: this.motionRange.fit(low, high), yUnit: unit,
       empty: times.length ? "" : "nothing is measured yet",
       series: [
-        { name: "horizontal", colour: X_COLOUR, x: times, y: scaled[0], gap: 0.5 },
-        { name: "vertical (down)", colour: Y_COLOUR, x: times, y: scaled[1], gap: 0.5 },
+        { name: "horizontal", colour: X_COLOUR, x: times, y: scaled[0], gap },
+        { name: "vertical (down)", colour: Y_COLOUR, x: times, y: scaled[1], gap },
       ],
     });
   }
@@ -132,7 +134,7 @@ export class Charts {
       }
     }
     const range = log
-      ? [10 ** Math.floor(Math.log10(Math.max(low, high * 1e-4))), 10 ** Math.ceil(Math.log10(high) + 0.15)]
+      ? [10 ** (Math.floor(2 * Math.log10(Math.max(low, high * 1e-4))) / 2), 10 ** (Math.ceil(2 * Math.log10(2.2 * high)) / 2)]
       : [0, 1.2 * high];
     const empty = !(high > 0);
     this.spectrumChart.draw({
@@ -178,6 +180,11 @@ export class Charts {
       empty: empty ? "no natural frequency found yet" : "",
     });
   }
+}
+
+function usualStep(times) {
+  const steps = times.slice(1).map((time, n) => time - times[n]).sort((a, b) => a - b);
+  return steps.length ? steps[steps.length >> 1] : 1;
 }
 
 function describe(peak, axis, scale, unit) {

@@ -154,7 +154,8 @@ export class Panels {
     this.region = region;
     const head = ["Region", "RMS", "Peak", "Natural frequencies"];
     const rows = state.regions.map((each) => {
-      const [unit, scale] = each.mm_per_px === null ? ["px", 1] : ["mm", each.mm_per_px];
+      const inMm = each.mm_per_px !== null && $("units").querySelector("[aria-pressed=true]").dataset.unit === "mm";
+      const [unit, scale] = inMm ? ["mm", each.mm_per_px] : ["px", 1];
       const hz = each.frequencies.map((one) => number(one.frequency_hz, 4)).join(", ");
       const below = each.displacement_rms_px !== null && each.noise_floor_px !== null
         && each.displacement_rms_px < 1.5 * each.noise_floor_px;
@@ -232,7 +233,7 @@ export class Panels {
     const why = magnification.reasons.map((each) => REASONS[each] ?? each).join(", ");
     const rows = [
       ["Camera", `${camera.source || NOTHING}, ${camera.status}${camera.faults.length ? `: ${camera.faults.join(", ")}` : ""}`],
-      ["Frames", `${camera.width_px} \u00d7 ${camera.height_px} px, ${number(camera.rate_hz, 4)} frames/s, jitter ${withUnit(camera.jitter_ms, "ms", 2)}`],
+      ["Frames", `${camera.width_px} \u00d7 ${camera.height_px} px, ${number(camera.rate_hz, 4)} frames/s, jitter ${camera.jitter_ms !== null && camera.jitter_ms < 0.01 ? "under 0.01\u202fms" : withUnit(camera.jitter_ms, "ms", 2)}`],
       ["Dropped", drops.join(", ") || "none"],
       ["Magnification", magnification.active ? `on (${why})` : `rests${magnification.why_not ? `: ${magnification.why_not}` : ""}`],
       ["Runs on", [magnification.engine, magnification.precision].filter(Boolean).join(", ") || NOTHING],
