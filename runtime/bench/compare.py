@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runtime.bench.result import Comparison
-from runtime.engines import PairwiseEngine
-from runtime.engines.bundle import Bundle
-from runtime.engines.choosing import open_runtime
-from runtime.leases import LeasingRing
+from runtime.buffers import FrameRing
+from runtime.engines.bundle import Bundle, GraphName
+from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
 
 if TYPE_CHECKING:
     from runtime.bench.job import BenchJob
+
+_PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
 
 
 def compare(
@@ -33,39 +35,50 @@ def compare(
         BundleFault: a bundle has no pairwise graph for this size.
         EngineFault: an engine cannot be had, or fails, for want of memory for example.
     """
-    width_px, height_px = size
-    with ExitStack() as closing:
-        steps = []
-        for bundle, engines in ((model, job.engines), (baseline, None)):
-            runtime = open_runtime(
-                job.runtime,
-                bundle,
-                width_px=width_px,
-                height_px=height_px,
-                threads=job.threads,
-                engines=engines,
-            )
-            closing.callback(runtime.close)
-            ring = LeasingRing(3, width_px=width_px, height_px=height_px, allocate=runtime.allocate)
-            steps.append(_step(runtime.open_pairwise(), ring, job.magnification.amplification))
-        times_s = np.zeros((turns, len(steps)))
+    times_s = np.zeros((turns, 2))
+    with (
+        _opened(job, model, size, job.engines) as first,
+        _opened(job, baseline, size, None) as second,
+    ):
+        steps = [_step(runtime, size, job.magnification.amplification) for runtime in (first, second)]
         for step in steps:
             step()  # the first makes memory
         for turn in range(turns):
             for which, step in enumerate(steps):
                 times_s[turn, which] = step()
             progress(turn + 1, turns)
-        del steps, ring, step
+        del steps, step  # and with them what lies in the runtimes' memory
     model_ms, baseline_ms = (1e3 * float(each) for each in np.median(times_s, axis=0))
     speedup = float(np.median(times_s[:, 1] / times_s[:, 0]))
     return Comparison(baseline.manifest.network, model_ms, baseline_ms, turns, speedup)
 
 
-def _step(engine: PairwiseEngine, ring: LeasingRing, amplification: float) -> Callable[[], float]:
+def _opened(
+    job: BenchJob, bundle: Bundle, size: tuple[int, int], engines: Path | None
+) -> AbstractContextManager[Runtime]:
+    return closing_runtime(
+        open_runtime(
+            job.runtime,
+            bundle,
+            width_px=size[0],
+            height_px=size[1],
+            threads=job.threads,
+            engines=engines,
+            graphs=_PAIRWISE,
+        )
+    )
+
+
+def _step(runtime: Runtime, size: tuple[int, int], amplification: float) -> Callable[[], float]:
     """A step on noise, which returns how long it took, in seconds."""
+    width_px, height_px = size
+    engine = runtime.open_pairwise()
+    inputs = FrameRing(
+        2, width_px=width_px, height_px=height_px, channels=engine.channels, allocate=runtime.allocate
+    )
+    outputs = FrameRing(1, width_px=width_px, height_px=height_px, allocate=runtime.allocate)
+    frame, reference, magnified = inputs.frame(0), inputs.frame(1), outputs.frame(0)
     random = np.random.default_rng(0)
-    leases = [ring.acquire("the comparison") for _ in range(3)]
-    frame, reference, magnified = (lease.pixels for lease in leases if lease is not None)
     for pixels in (frame, reference):
         pixels[:] = random.integers(0, 256, pixels.shape, np.uint8)
 
@@ -74,7 +87,4 @@ def _step(engine: PairwiseEngine, ring: LeasingRing, amplification: float) -> Ca
         engine.step(frame, reference, amplification, magnified)
         return time.perf_counter() - begun_s
 
-    for lease in leases:
-        assert lease is not None
-        lease.release()  # nobody else uses this ring
     return step

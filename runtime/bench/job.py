@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from runtime.bench.rig import (
 )
 from runtime.cameras.opening import frame_size
 from runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, open_bundle
-from runtime.engines.choosing import Runtime, RuntimeChoice, open_runtime
+from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, GraphName, open_bundle
+from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
 from runtime.magnification import Magnification
 
@@ -27,6 +28,8 @@ NO_FRAME_S = 15.0
 NOT_THERE_S = 4.0
 """A camera that cannot be opened does so: its supervisor has tried several times by then."""
 FEWEST_FRAMES = 10
+_PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
+_BAND: tuple[GraphName, ...] = ("band",)
 _DEFAULT_SIZE = FrameSize(width_px=640, height_px=360)
 Progress = Callable[[int, "int | None"], None]
 
@@ -73,16 +76,8 @@ def run_bench(
     baseline = open_bundle(job.against) if job.against else None
     camera = _camera(job, bundle)
     size = frame_size(camera)
-    with ExitStack() as closing:
-        runtime = _open(job, bundle, size, closing)
-        rig = build_loop(job, bundle, runtime, camera, size, closing)
-        note("warming up")
-        _run(rig, Record(job.warm_up), progress, job.warm_up)
-        before = begin_anew(rig)
-        note("timing")
-        record = Record(job.frames)
-        _run(rig, record, progress, job.frames)
-        result = result_of(job, bundle, runtime, rig, record, size, before)
+    with _runtime(job, bundle, size) as runtime:
+        result = _timed(job, bundle, runtime, camera, size, progress, note)
     if baseline is None:
         return result
     note("comparing")
@@ -106,12 +101,41 @@ def _camera(job: BenchJob, bundle: Bundle) -> CameraSettings:
     return type(job.camera).model_validate(sized)
 
 
-def _open(job: BenchJob, bundle: Bundle, size: tuple[int, int], closing: ExitStack) -> Runtime:
-    runtime = open_runtime(
-        job.runtime, bundle, width_px=size[0], height_px=size[1], threads=job.threads, engines=job.engines
+@contextmanager
+def _runtime(job: BenchJob, bundle: Bundle, size: tuple[int, int]) -> Iterator[Runtime]:
+    opened = open_runtime(
+        job.runtime,
+        bundle,
+        width_px=size[0],
+        height_px=size[1],
+        threads=job.threads,
+        engines=job.engines,
+        graphs=_BAND if job.magnification.filters else _PAIRWISE,
     )
-    closing.callback(runtime.close)
-    return runtime
+    with closing_runtime(opened) as runtime:
+        yield runtime
+        gc.collect()  # rings that hang in a cycle of references hold its memory
+
+
+def _timed(
+    job: BenchJob,
+    bundle: Bundle,
+    runtime: Runtime,
+    camera: CameraSettings,
+    size: tuple[int, int],
+    progress: Progress,
+    note: Callable[[str], None],
+) -> BenchResult:
+    """Run the loop; nothing of it is left when this returns."""
+    with ExitStack() as closing:
+        rig = build_loop(job, bundle, runtime, camera, size, closing)
+        note("warming up")
+        _run(rig, Record(job.warm_up), progress, job.warm_up)
+        before = begin_anew(rig)
+        note("timing")
+        record = Record(job.frames)
+        _run(rig, record, progress, job.frames)
+        return result_of(job, bundle, runtime, rig, record, size, before)
 
 
 def _run(rig: LiveLoop, record: Record, progress: Progress, total: int) -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime.bench.rig import (
     DrawnCamera,
@@ -62,7 +62,8 @@ def build_loop(
 ) -> LiveLoop:
     """The loop as the service has it, with one output that does nothing."""
     watch, between, account = EngineWatch(), LatencyHistogram(), TimedAccount()
-    maker = MagnifierMaker(bundle, TimedRuntime(runtime, watch), size)
+    timed: Any = TimedRuntime(runtime, watch)
+    maker = MagnifierMaker(bundle, timed, size)
     maker.prepare(job.magnification)
     outlet = Outlet("bench")
     settings = SupervisorSettings(end_is_fault=not ends_in_good_order(camera))
@@ -95,7 +96,7 @@ def build_loop(
 
 def _opening(camera: CameraSettings, account: TimedAccount, runtime: Runtime) -> Callable[[], Camera]:
     if not isinstance(camera, SyntheticCameraSettings):
-        return lambda: open_camera(camera, account=account, gpu=getattr(runtime, "gpu", None))
+        return lambda: open_camera(camera, account=account, gpu=runtime.gpu)
     drawn = draw_frames(
         SyntheticSettings(
             width_px=camera.width_px,

@@ -22,7 +22,8 @@ def lines(found: BenchResult) -> list[str]:
         f"{found.network} ({found.precision}{weights}), {found.mode} mode, {found.width_px}x{found.height_px}, "
         f"{found.camera}",
         f"{found.runtime}: {found.why}",
-        *(f"  passed over: {each}" for each in found.passed_over),
+        *(f"  passed over: {each}" for each in found.passed_over[1:] if found.device.get("gpu")),
+        *(f"  note: {each}" for each in found.notes),
         "",
         headline(found),
         "",

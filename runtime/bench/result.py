@@ -108,6 +108,8 @@ class BenchResult:
     runtime: str
     why: str
     passed_over: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What should be known of the engines, though it stops nothing."""
     camera: str
     width_px: int
     height_px: int
@@ -164,6 +166,7 @@ class BenchResult:
             "format_version": 1,
             **plain,
             "passed_over": list(self.passed_over),
+            "notes": list(self.notes),
             "stages": {name: asdict(each) for name, each in self.stages.items()},
             "overhead": {
                 **asdict(self.overhead),

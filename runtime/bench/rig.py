@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.buffers import Allocator
 from runtime.cameras import Camera, FrameInfo
 from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from runtime.copies import CopyAccount
 from runtime.engines import BandEngine, PairwiseEngine
-from runtime.engines.choosing import Runtime, RuntimeName
+from runtime.engines.choosing import Runtime
 from runtime.latency import LatencyHistogram
 from runtime.leases import Lease
 from runtime.outlets import LivePicture
@@ -78,24 +77,21 @@ class TimedEngine:
 
 
 class TimedRuntime:
-    """A `Runtime` whose engines have a stop-watch."""
+    """A `Runtime` whose engines have a stop-watch; all else is its own."""
 
     def __init__(self, runtime: Runtime, watch: EngineWatch) -> None:
         self._runtime, self._watch = runtime, watch
-        self.name: RuntimeName = runtime.name
-        self.description, self.why, self.passed_over = runtime.description, runtime.why, runtime.passed_over
-        self.allocate: Allocator = runtime.allocate
-        self.close = runtime.close
 
-    def open_pairwise(self) -> PairwiseEngine:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+    def open_pairwise(self) -> TimedEngine:
         """See `Runtime.open_pairwise`."""
-        timed: Any = TimedEngine(self._runtime.open_pairwise(), self._watch)
-        return timed  # type: ignore[no-any-return]
+        return TimedEngine(self._runtime.open_pairwise(), self._watch)
 
-    def open_band(self) -> BandEngine:
+    def open_band(self) -> TimedEngine:
         """See `Runtime.open_band`."""
-        timed: Any = TimedEngine(self._runtime.open_band(), self._watch)
-        return timed  # type: ignore[no-any-return]
+        return TimedEngine(self._runtime.open_band(), self._watch)
 
 
 class TimedCamera:
