@@ -152,7 +152,11 @@ start_instances() {
     for unit in $INSTANCES; do
         say "starting $unit, and waiting for its first frame"
         run systemctl reset-failed "$unit" 2>/dev/null || true
-        run systemctl restart "$unit" || failed="$failed $unit"
+        if ! run systemctl restart "$unit"; then
+            failed="$failed $unit"
+            warn "the last that $unit said:"
+            journalctl --quiet --no-pager --output cat --lines 8 --unit "$unit" >&2 || true
+        fi
     done
     [ -z "$failed" ]
 }

@@ -1,16 +1,19 @@
 #!/bin/sh
 # Starts a real systemd as process 1 of namespaces of its own, on a copy of this machine's files in memory.
 #
-#   unshare --mount --pid --uts --ipc --cgroup --net --fork --kill-child boot.sh SOURCE LIBRARIES PYTHON
+#   unshare --mount --pid --uts --ipc --cgroup --net --fork --kill-child boot.sh SOURCE LIBRARIES PYTHON [DISK]
 #
-# Nothing that it does outlives it: files are written to memory, it sees no device and no network but its own loopback.
+# Nothing that it does outlives it: files are written to memory, or to the directory DISK, which the next start can
+# take up again; it sees no device and no network but its own loopback.
 # Of the units that Debian ships it knows only the few below: others would reach for the machine's real devices.
 set -eu
 
 mount --make-rprivate /
 mount -t tmpfs -o size=1500m tmpfs /mnt
-mkdir /mnt/changes /mnt/work /mnt/root
-mount -t overlay -o lowerdir=/,upperdir=/mnt/changes,workdir=/mnt/work overlay /mnt/root
+mkdir /mnt/root /mnt/disk
+[ -z "${4:-}" ] || mount --bind "$4" /mnt/disk
+mkdir -p /mnt/disk/changes /mnt/disk/work
+mount -t overlay -o lowerdir=/,upperdir=/mnt/disk/changes,workdir=/mnt/disk/work overlay /mnt/root
 cd /mnt/root
 
 mount -t tmpfs -o mode=0755 tmpfs dev
@@ -26,7 +29,7 @@ ln -s pts/ptmx dev/ptmx
 mount -t sysfs -o ro sysfs sys
 mount -t proc proc proc
 mount -t cgroup2 cgroup2 sys/fs/cgroup
-for place in run tmp var/lib var/log var/cache; do mount -t tmpfs tmpfs "$place"; done
+for place in run tmp; do mount -t tmpfs tmpfs "$place"; done
 chmod 1777 tmp
 mkdir -p run/lock run/stock srv/source srv/libraries srv/python
 mount --bind "$1" srv/source
@@ -43,11 +46,15 @@ for unit in systemd-journald.service systemd-journald.socket systemd-journald-de
 done
 mkdir run/stock/sockets.target.wants
 for socket in run/stock/*.socket; do ln -s "../$(basename "$socket")" run/stock/sockets.target.wants/; done
-rm -rf etc/systemd/system/* etc/systemd/journald.conf.d
+if [ ! -e etc/tremorscope-test ]; then
+    touch etc/tremorscope-test
+    rm -rf etc/systemd/system/* etc/systemd/journald.conf.d
+fi
 printf '[Journal]\nStorage=volatile\nReadKMsg=no\nRateLimitBurst=0\n' >etc/systemd/journald.conf
-printf '[Manager]\nDefaultTimeoutStopSec=5s\n' >etc/systemd/system.conf
+# An interpreter that was built into /root finds its library nowhere else once a service no longer sees /root.
+printf '[Manager]\nDefaultTimeoutStopSec=5s\nDefaultEnvironment=LD_LIBRARY_PATH=/srv/python/lib\n' >etc/systemd/system.conf
 
-mkdir old
+mkdir -p old
 pivot_root . old
 umount -l old
 mount --make-rshared / # as systemd does itself where it is no container: credentials are mounted by a helper

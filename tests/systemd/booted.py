@@ -24,12 +24,16 @@ PYTHON = f"/srv/python/bin/{Path(sys.executable).resolve().name}"
 class Machine:
     """A booted machine. The sources are at /srv/source, the libraries of our virtual environment at /srv/libraries."""
 
-    def __init__(self) -> None:
-        """Boot.
+    def __init__(self, disk: Path | None = None) -> None:
+        """Boot; with ``disk``, a directory, what is written stays there, and the next machine finds it.
 
         Raises:
             OSError, CalledProcessError, TimeoutError: namespaces, overlays or systemd do not work here.
         """
+        self._disk = disk
+        self._boot()
+
+    def _boot(self) -> None:
         libraries = sysconfig.get_paths()["purelib"]
         command = [
             "unshare",
@@ -43,7 +47,7 @@ class Machine:
             "--kill-child",
         ]
         self._process = subprocess.Popen(
-            [*command, str(BOOT), str(ROOT), libraries, sys.base_prefix],
+            [*command, str(BOOT), str(ROOT), libraries, sys.base_prefix, str(self._disk or "")],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self._init = 0
@@ -64,11 +68,19 @@ class Machine:
         return self.run("systemctl", "is-active", "--quiet", "multi-user.target", check=False).returncode == 0
 
     def power_off(self) -> None:
-        """Pull the plug: every process is killed at once."""
+        """Pull the plug: every process is killed at once, and nothing is flushed by anybody."""
         self._process.kill()
         self._process.wait()
+        if self._init:  # which ends when all others have
+            wait_until(lambda: not Path(f"/proc/{self._init}").exists(), "all processes to end")
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    def cut_power(self) -> None:
+        """Pull the plug, and start again with the same disk."""
+        assert self._disk is not None
+        self.power_off()
+        self._boot()
 
     def run(
         self, *command: object, check: bool = True, stdin: str = "", timeout_s: float = 60, user: str = ""
@@ -125,7 +137,7 @@ def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 1
         time.sleep(0.05)
 
 
-def boot_or_skip() -> Machine:
+def boot_or_skip(disk: Path | None = None) -> Machine:
     """A machine, or a skipped test where there can be none."""
     if os.geteuid() != 0:
         pytest.skip("needs systemd in namespaces, and so root")
@@ -133,6 +145,6 @@ def boot_or_skip() -> Machine:
         if shutil.which(tool) is None:
             pytest.skip(f"needs systemd in namespaces, and so {tool}")
     try:
-        return Machine()
+        return Machine(disk)
     except (OSError, TimeoutError) as error:
         pytest.skip(f"needs systemd in namespaces: {' '.join(str(error).split())[-300:]}")
