@@ -14,9 +14,12 @@ from runtime.configuration.schema import json_schema
 
 Path = tuple[Any, ...]
 
+_SCRAPS = (b"\t", b": ", b"\n", b"&a ", b"*a ", b"{", b"- ", b"\xff", b"!!python/none ")
+
 _WRONG: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2.5, -0.0, 1e-300, 1e300, 10**15, float("nan"), float("inf"), "", "x", "1e3", "010",
-    "mid-span", "../../etc", "a" * 300, "\u0000", "\u202e", "é∆", [], [1], [[]], [None, None], {}, {"x": 1}, {"kind": "csi"},
+    "mid-span", "../../etc", "a" * 300, "\u0000", "\u202e", "é∆", [], [1], [[]], [None, None], {}, {"x": 1},
+    {"kind": "csi"},
 )  # fmt: skip
 
 
@@ -154,5 +157,5 @@ class Mutator:
             elif way < 0.7:
                 del content[place]
             else:
-                content[place:place] = self._random.choice((b"\t", b": ", b"\n", b"&a ", b"*a ", b"{", b"- ", b"\xff", b"!!python/none "))  # fmt: skip
+                content[place:place] = self._random.choice(_SCRAPS)
         return bytes(content)

@@ -23,7 +23,7 @@ SEED = 20_261_122
 
 
 def good_ones(directory: Path) -> list[dict[str, Any]]:
-    """The ready configurations, with their stores in a directory and small pictures, so that memory is not the point."""
+    """The ready configurations, with their stores in a directory, and between them every section that there is."""
     found = []
     for name in ("demo", "bridge", "mast", "rotating-machine"):
         data = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
@@ -56,8 +56,7 @@ def build(loaded: LoadedConfiguration, directory: Path) -> Service | None:
     try:
         return Service(LoadedConfiguration(configuration, loaded.file, loaded.digest, loaded.from_version))
     except Fault as fault:
-        assert fault.remedy
-        assert "\n" not in str(fault)
+        refusal((f"m.yaml: {fault}",))
         return None
 
 

@@ -137,8 +137,8 @@ class TestErrors:
             ),
             (
                 changed("x_px: 288", "x_px: 600"),
-                "a.yaml:7: vibration.regions[0]: region 64x20 at x 600, y 195: reaches outside the picture of 640x360 px: "
-                "move it inside or make it smaller",
+                "a.yaml:7: vibration.regions[0]: region 64x20 at x 600, y 195: "
+                "reaches outside the picture of 640x360 px: move it inside or make it smaller",
             ),
             (
                 changed("high_hz: 2.4", "high_hz: 24"),
@@ -190,7 +190,7 @@ class TestErrors:
         assert str(caught.value).endswith("(and 1 more: tremorscope check a.yaml)")
 
     def test_of_the_file_itself(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigurationFault, match="cannot be read .No such file"):
+        with pytest.raises(ConfigurationFault, match=r"cannot be read \(No such file"):
             load_configuration(tmp_path / "none.yaml")
         with pytest.raises(ConfigurationFault, match="not text in UTF-8: save the file as UTF-8"):
             parse_configuration(b"version: 1\nname: \xff\n", Path("a.yaml"))
