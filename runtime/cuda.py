@@ -4,8 +4,8 @@
 adds graphs where cuda-bindings are installed, and is the one module that imports those. `runtime.cuda_host` is the
 same on a machine without a GPU, in the CPU's own memory.
 
-Every call but ``allocate_mapped`` and ``device_address`` is made within ``Gpu.current``, in any thread, one thread at a
-time; failures of the driver come out of it as an EngineFault.
+Every call but ``allocate_mapped``, ``find`` and ``device_address`` is made within ``Gpu.current``, in any thread, each
+stream in one thread at a time; failures of the driver come out of it as an EngineFault.
 """
 
 from __future__ import annotations
@@ -122,6 +122,9 @@ class Gpu(Protocol):
 
     def free_bytes(self) -> int:
         """Bytes that are free on the GPU."""
+
+    def find(self, array: NDArray[Any]) -> int | None:
+        """Where the GPU finds a contiguous array; None where it lies outside of mapped memory."""
 
     def device_address(self, array: NDArray[Any]) -> int:
         """Where the GPU finds a contiguous array that lies in mapped memory.

@@ -105,6 +105,10 @@ class HostGpu:
         """Not known here: 0."""
         return 0
 
+    def find(self, array: NDArray[Any]) -> int | None:
+        """The array's own address; None where it is not from ``allocate_mapped``."""
+        return self._mapped.find(array)
+
     def device_address(self, array: NDArray[Any]) -> int:
         """The array's own address, for memory of ``allocate_mapped`` alone."""
         return self._mapped.device_address(array)

@@ -160,6 +160,10 @@ class PycudaGpu:
         free, _ = self._drv.mem_get_info()
         return int(free)
 
+    def find(self, array: NDArray[Any]) -> int | None:
+        """Where the GPU finds a contiguous array; None where it lies outside of mapped memory."""
+        return self._mapped.find(array)
+
     def device_address(self, array: NDArray[Any]) -> int:
         """Where the GPU finds a contiguous array that lies in mapped memory."""
         return self._mapped.device_address(array)

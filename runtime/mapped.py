@@ -6,6 +6,7 @@ last is gone it may be freed, which happens where the device can be spoken to, n
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -57,6 +58,7 @@ class MappedBlocks:
     def __init__(self, obtain: Callable[[int], Mapping]) -> None:
         """``obtain`` gets so many bytes from the device's library, or raises MemoryError."""
         self._obtain = obtain
+        self._lock = threading.Lock()
         self._blocks: tuple[_Block, ...] = ()
         self._unused: deque[_Block] = deque()
 
@@ -74,43 +76,45 @@ class MappedBlocks:
         if nbytes < 1:
             raise ValueError(f"{nbytes} bytes cannot be mapped")
         self.free_unused()
-        mapping = self._obtain(nbytes)
-        if mapping.host_address % PAGE_BYTES or mapping.device_address % PAGE_BYTES:
-            mapping.free()
-            mapping = self._obtain(nbytes + PAGE_BYTES)
-        skipped = -mapping.host_address % PAGE_BYTES
-        start = mapping.host_address + skipped
-        if (mapping.device_address + skipped) % PAGE_BYTES:
-            mapping.free()
-            raise MemoryError(f"{nbytes} bytes were mapped off the pages, at {mapping.device_address:#x}")
-        block = _Block(start, start + nbytes, mapping.device_address - mapping.host_address, mapping)
-        owner = _Owner(start, nbytes)
+        block = self._map(nbytes)
+        owner = _Owner(block.start, nbytes)
         weakref.finalize(owner, partial(self._unused.append, block)).atexit = False
-        self._blocks = (*self._blocks, block)
+        with self._lock:
+            self._blocks = (*self._blocks, block)
         array: NDArray[np.uint8] = np.asarray(owner)
         array.fill(0)
         return array
 
-    def device_address(self, array: NDArray[Any]) -> int:
-        """Where the device finds a contiguous array that lies in one of the blocks.
-
-        Raises:
-            ValueError: it does not; for the device that memory does not exist.
-        """
+    def find(self, array: NDArray[Any]) -> int | None:
+        """Where the device finds a contiguous array; None where it lies in no block: the device cannot reach it."""
         start: int = array.__array_interface__["data"][0]
         end = start + array.nbytes
         for block in self._blocks:
             if block.start <= start and end <= block.end:
                 return start + block.to_device
-        raise ValueError(
-            f"{array.nbytes} bytes at {start:#x} are not in mapped memory: allocate frames with the runtime's allocator"
-        )
+        return None
+
+    def device_address(self, array: NDArray[Any]) -> int:
+        """Where the device finds a contiguous array that lies in one of the blocks.
+
+        Raises:
+            ValueError: it does not.
+        """
+        address = self.find(array)
+        if address is None:
+            raise ValueError(
+                f"{array.nbytes} bytes are not in mapped memory: allocate them with the runtime's allocator"
+            )
+        return address
 
     def free_unused(self) -> None:
         """Give back what nothing refers to any more; call it where the device can be spoken to."""
-        while self._unused:
-            block = self._unused.popleft()
-            self._blocks = tuple(each for each in self._blocks if each is not block)
+        while True:
+            with self._lock:
+                if not self._unused:
+                    return
+                block = self._unused.popleft()
+                self._blocks = tuple(each for each in self._blocks if each is not block)
             block.mapping.free()
 
     def close(self) -> None:
@@ -123,3 +127,15 @@ class MappedBlocks:
         if self._blocks:
             sizes = ", ".join(f"{(block.end - block.start) / 1e6:.1f} MB" for block in self._blocks)
             raise LeaseError(f"mapped memory is in use still: {sizes}; let go of rings and frames first")
+
+    def _map(self, nbytes: int) -> _Block:
+        mapping = self._obtain(nbytes)
+        if mapping.host_address % PAGE_BYTES or mapping.device_address % PAGE_BYTES:
+            mapping.free()
+            mapping = self._obtain(nbytes + PAGE_BYTES)
+        skipped = -mapping.host_address % PAGE_BYTES
+        start = mapping.host_address + skipped
+        if (mapping.device_address + skipped) % PAGE_BYTES:
+            mapping.free()
+            raise MemoryError(f"{nbytes} bytes were mapped off the pages, at {mapping.device_address:#x}")
+        return _Block(start, start + nbytes, mapping.device_address - mapping.host_address, mapping)

@@ -36,9 +36,9 @@ class PairwiseEngine(Protocol):
         """Magnify the motion from ``reference`` to ``frame`` and write the picture into ``magnified``.
 
         ``frame`` and ``reference`` are u8[H, W, C] with the graph's ``channels``, ``magnified`` is u8[H, W, 3] in
-        RGB. All are contiguous, in memory that the runner reaches (`runtime.engines.choosing.Runtime.allocate`),
-        and remain the caller's; nothing is copied. ``magnified`` must not overlap the other two. Returns when the
-        picture is complete.
+        RGB. All are contiguous and remain the caller's; nothing is copied of what lies in memory that the runner
+        reaches (`runtime.engines.choosing.Runtime.allocate`). ``magnified`` must not overlap the other two.
+        Returns when the picture is complete.
         """
 
 

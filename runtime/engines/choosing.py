@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from runtime.buffers import Allocator, allocate_host
+from runtime.copies import CopyAccount
 from runtime.cuda import Gpu
 from runtime.engines import BandEngine, PairwiseEngine
 from runtime.engines.bundle import Bundle, FrameSize, GraphName
@@ -70,10 +71,9 @@ class Runtime(Protocol):
         """
 
     def close(self) -> None:
-        """Give engines and device back; let go of the rings first. Closing twice is harmless.
+        """Give engines and device back; they must not be used any more. Closing twice is harmless.
 
-        Raises:
-            LeaseError: memory from ``allocate`` is in use still.
+        Memory from ``allocate`` that is in use still stays as it is, until the process ends or this is called again.
         """
 
 
@@ -87,6 +87,7 @@ def open_runtime(
     engines: Path | None = None,
     graphs: Collection[GraphName] | None = None,
     build: bool = False,
+    account: CopyAccount | None = None,
 ) -> Runtime:
     """The runtime of a bundle on this machine.
 
@@ -99,6 +100,7 @@ def open_runtime(
         engines: directory of built engines; None takes ``engines`` within the bundle, as `tremorscope build` does.
         graphs: which of the bundle's will be opened; None is all of them.
         build: build an engine that is missing or does not fit, which takes minutes, instead of refusing it.
+        account: told of frames that the engines cannot reach where they lie, and have to copy.
 
     Raises:
         EngineFault: what was insisted on is not to be had; the message says all that is missing.
@@ -111,7 +113,7 @@ def open_runtime(
     reasons: list[str] = []
     for target in _targets():
         why = asked if choice == "tensorrt" else "the fastest that this machine has"
-        found = _open_tensorrt(target, bundle, size, wanted, engines, build=build, why=why)
+        found = _open_tensorrt(target, bundle, size, wanted, engines, account, build=build, why=why)
         if not isinstance(found, tuple):
             return found
         reasons += [reason for reason in found if reason not in reasons]
@@ -126,18 +128,11 @@ def open_runtime(
 
 @contextmanager
 def closing_runtime(runtime: Runtime) -> Iterator[Runtime]:
-    """Close the runtime at the end; a fault that comes from within is not covered up by what it left in use.
-
-    Raises:
-        LeaseError: memory is in use still though nothing failed.
-    """
+    """Close the runtime at the end, whatever comes from within."""
     try:
         yield runtime
-    except BaseException:
-        with suppress(LeaseError):
-            runtime.close()
-        raise
-    runtime.close()
+    finally:
+        runtime.close()
 
 
 def _targets() -> tuple[Target, ...]:
@@ -153,6 +148,7 @@ def _open_tensorrt(
     size: FrameSize,
     graphs: tuple[GraphName, ...],
     engines: Path | None,
+    account: CopyAccount | None,
     *,
     build: bool,
     why: str,
@@ -171,7 +167,7 @@ def _open_tensorrt(
 
         gpu = open_gpu()
         try:
-            return TensorrtRuntime(gpu, found, bundle, size, why)
+            return TensorrtRuntime(gpu, found, bundle, size, why, account)
         except BaseException:
             with suppress(LeaseError):
                 gpu.close()

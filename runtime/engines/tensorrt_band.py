@@ -7,11 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.copies import CopyAccount
 from runtime.cuda import DeviceMemory, Gpu
 from runtime.engines.bundle import Representation
 from runtime.engines.frames import check_frame
 from runtime.engines.tensorrt_load import LoadedEngine
-from runtime.engines.tensorrt_memory import Scalars, frame_channels, warm_up
+from runtime.engines.tensorrt_memory import FrameAddresses, Scalars, frame_channels, warm_up
 from runtime.engines.tensorrt_step import StepContext
 from runtime.errors import EngineFault
 
@@ -27,8 +28,11 @@ class TensorrtBandEngine:
         *,
         width_px: int,
         height_px: int,
+        account: CopyAccount | None = None,
     ) -> None:
         """Prepare for frames of ``width_px`` x ``height_px``, and run a few steps to warm up.
+
+        ``account`` is told of frames that are not in mapped memory, and have to be copied.
 
         Raises:
             EngineFault: the engine is of another graph or size, or cannot be run.
@@ -55,6 +59,7 @@ class TensorrtBandEngine:
         )
         self._gpu, self._loaded = gpu, loaded
         self._most_sections = loaded.tensors["coefficients"].largest[2]
+        self._frames = FrameAddresses(gpu, account)
         self._scalars = Scalars(
             gpu,
             {
@@ -151,10 +156,10 @@ class TensorrtBandEngine:
         coefficients: NDArray[np.float32],
         magnified: NDArray[np.uint8],
     ) -> float:
-        """One step; see `runtime.engines.BandEngine.step`. All frames lie in mapped memory.
+        """One step; see `runtime.engines.BandEngine.step`.
 
         Raises:
-            ValueError: an array has another shape or type, is not contiguous, or not in mapped memory.
+            ValueError: an array has another shape or type, or is not contiguous.
             EngineFault: TensorRT or the GPU failed, or hangs.
         """
         check_frame(frame, self._input_shape)
@@ -162,21 +167,28 @@ class TensorrtBandEngine:
         check_frame(magnified, self._picture_shape)
         if coefficients.shape != (3, 2, self._sections):
             raise ValueError(f"coefficients of shape {coefficients.shape}, not {(3, 2, self._sections)}")
-        scalars, where = self._scalars, self._gpu.device_address
+        scalars, at = self._scalars, self._frames
         scalars["amplification"][0] = amplification
         scalars["max_displacement_px"][0] = max_displacement_px
         np.copyto(self._coefficients, coefficients)
         state, next_state = self._states
+        addresses = (
+            at.of_input("frame", frame),
+            at.of_input("previous", previous),
+            at.of_output("magnified", magnified),
+            state.address,
+            next_state.address,
+        )
         with self._gpu.current():
-            self._steps.run(
-                (where(frame), where(previous), where(magnified), state.address, next_state.address)
-            )
+            self._steps.run(addresses)
+        at.deliver("magnified", magnified)
         self._states = [next_state, state]
         return float(scalars["activity"][0])
 
     def close(self) -> None:
         """Give everything back to the GPU."""
         self._scalars.close()
+        self._frames.close()
         self._coefficients = np.zeros((3, 2, 0), np.float32)
         with self._gpu.current():
             self._steps.close()

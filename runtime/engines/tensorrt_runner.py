@@ -1,6 +1,6 @@
 """TensorRT on the GPU: the runner of the ``pairwise`` graph, which reads and writes frames where they lie.
 
-Frames must be in memory from the GPU's own allocator (`runtime.cuda.Gpu.allocate_mapped`); nothing is copied.
+Frames belong into memory from the GPU's own allocator (`runtime.cuda.Gpu.allocate_mapped`): then nothing is copied.
 """
 
 from __future__ import annotations
@@ -10,18 +10,29 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.copies import CopyAccount
 from runtime.cuda import Gpu
 from runtime.engines.frames import check_frame
 from runtime.engines.tensorrt_load import LoadedEngine
-from runtime.engines.tensorrt_memory import Scalars, frame_channels, warm_up
+from runtime.engines.tensorrt_memory import FrameAddresses, Scalars, frame_channels, warm_up
 from runtime.engines.tensorrt_step import StepContext
 
 
 class TensorrtEngine:
     """The ``pairwise`` engine: see `runtime.engines.PairwiseEngine`."""
 
-    def __init__(self, gpu: Gpu, loaded: LoadedEngine, *, width_px: int, height_px: int) -> None:
+    def __init__(
+        self,
+        gpu: Gpu,
+        loaded: LoadedEngine,
+        *,
+        width_px: int,
+        height_px: int,
+        account: CopyAccount | None = None,
+    ) -> None:
         """Prepare for frames of ``width_px`` x ``height_px``, and run a few steps to warm up.
+
+        ``account`` is told of frames that are not in mapped memory, and have to be copied.
 
         Raises:
             EngineFault: the engine is of another graph or size, or cannot be run.
@@ -38,6 +49,7 @@ class TensorrtEngine:
             }
         )
         self._gpu = gpu
+        self._frames = FrameAddresses(gpu, account)
         self._scalars = Scalars(gpu, {"amplification": 1})
         with gpu.current():
             self._steps = StepContext(gpu, loaded, ("frame", "reference", "magnified"))
@@ -77,22 +89,29 @@ class TensorrtEngine:
         amplification: float,
         magnified: NDArray[np.uint8],
     ) -> None:
-        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``, all in mapped memory.
+        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `runtime.engines`.
 
         Raises:
-            ValueError: an array has another shape or type, is not contiguous, or not in mapped memory.
+            ValueError: an array has another shape or type, or is not contiguous.
             EngineFault: TensorRT or the GPU failed, or hangs.
         """
         check_frame(frame, self._input_shape)
         check_frame(reference, self._input_shape)
         check_frame(magnified, self._picture_shape)
-        where = self._gpu.device_address
+        at = self._frames
         self._scalars["amplification"][0] = amplification
+        addresses = (
+            at.of_input("frame", frame),
+            at.of_input("reference", reference),
+            at.of_output("magnified", magnified),
+        )
         with self._gpu.current():
-            self._steps.run((where(frame), where(reference), where(magnified)))
+            self._steps.run(addresses)
+        at.deliver("magnified", magnified)
 
     def close(self) -> None:
         """Give everything back to the GPU."""
         self._scalars.close()
+        self._frames.close()
         with self._gpu.current():
             self._steps.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from runtime.buffers import Allocator
+from runtime.copies import CopyAccount
 from runtime.cuda import Gpu
 from runtime.cuda_pycuda import load_pycuda
 from runtime.engines import BandEngine, PairwiseEngine
@@ -28,6 +30,7 @@ from runtime.engines.tensorrt_load import load_engine
 from runtime.engines.tensorrt_plan import Target
 from runtime.engines.tensorrt_runner import TensorrtEngine
 from runtime.errors import EngineFault, Fault
+from runtime.leases import LeaseError
 
 T = TypeVar("T")
 
@@ -126,7 +129,15 @@ def _check(
 class TensorrtRuntime:
     """See `runtime.engines.choosing.Runtime`."""
 
-    def __init__(self, gpu: Gpu, found: Found, bundle: Bundle, size: FrameSize, why: str) -> None:
+    def __init__(
+        self,
+        gpu: Gpu,
+        found: Found,
+        bundle: Bundle,
+        size: FrameSize,
+        why: str,
+        account: CopyAccount | None = None,
+    ) -> None:
         """Load and warm up an engine of every graph that was found.
 
         Raises:
@@ -140,7 +151,7 @@ class TensorrtRuntime:
         self.why, self.notes = why, found.notes
         self.passed_over: tuple[str, ...] = ()
         self._gpu, self._found, self._bundle, self._size = gpu, found, bundle, size
-        self._library = found.library
+        self._library, self._account = found.library, account
         self._opened: list[TensorrtEngine | TensorrtBandEngine] = []
         self._ready: dict[GraphName, TensorrtEngine | TensorrtBandEngine] = {}
         for graph in found.paths:
@@ -169,15 +180,12 @@ class TensorrtRuntime:
         return engine
 
     def close(self) -> None:
-        """Give engines, memory and context back; closing twice is harmless.
-
-        Raises:
-            LeaseError: frames in mapped memory are in use still; when they are let go of, close again.
-        """
+        """Give engines, memory and context back; closing again gives back what was in use the time before."""
         while self._opened:
             self._opened.pop().close()
         self._ready.clear()
-        self._gpu.close()
+        with suppress(LeaseError):
+            self._gpu.close()
 
     def _open(self, graph: GraphName) -> TensorrtEngine | TensorrtBandEngine:
         if graph not in self._found.paths:
@@ -191,8 +199,9 @@ class TensorrtRuntime:
             loaded = load_engine(self._library, self._found.paths[graph].engine)
         engine: TensorrtEngine | TensorrtBandEngine
         if graph == "pairwise":
-            engine = TensorrtEngine(self._gpu, loaded, **sizes)
+            engine = TensorrtEngine(self._gpu, loaded, **sizes, account=self._account)
         else:
-            engine = TensorrtBandEngine(self._gpu, loaded, self._bundle.representation, **sizes)
+            of = self._bundle.representation
+            engine = TensorrtBandEngine(self._gpu, loaded, of, **sizes, account=self._account)
         self._opened.append(engine)
         return engine

@@ -49,9 +49,9 @@ def test_parts_of_mapped_memory_lie_as_far_apart_for_the_device(gpu: Any_) -> No
 
 def test_memory_that_is_not_mapped_is_refused(gpu: Any_) -> None:
     mapped = gpu.allocate_mapped(PAGE_BYTES)
-    with pytest.raises(
-        ValueError, match="not in mapped memory: allocate frames with the runtime's allocator"
-    ):
+    assert gpu.find(mapped) == gpu.device_address(mapped)
+    assert gpu.find(np.zeros(16, np.uint8)) is None
+    with pytest.raises(ValueError, match="not in mapped memory: allocate them with the runtime's allocator"):
         gpu.device_address(np.zeros(16, np.uint8))
     beyond = np.lib.stride_tricks.as_strided(mapped, (PAGE_BYTES + 1,), (1,))
     with pytest.raises(ValueError, match="not in mapped memory"):

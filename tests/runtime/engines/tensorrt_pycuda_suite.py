@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -326,6 +327,33 @@ def test_auto_takes_tensorrt_with_this_driver_and_its_gpu(
             assert (picture.pixels == 120).all()
             picture.release()
         frames.close()
+
+
+def test_two_threads_run_an_engine_each(bench: Bench) -> None:
+    """The live picture, and the clip of an event beside it, while cameras open and close."""
+    problems: list[Any] = []
+
+    def work(offset: int) -> None:
+        engine = bench.pairwise()
+        for number in range(60):
+            frames = bench.ring(3)
+            with film(frames, 100 + offset) as frame, film(frames, 100) as reference:
+                picture = frames.acquire("magnifier")
+                assert picture is not None
+                engine.step(frame.pixels, reference.pixels, 2.0, picture.pixels)
+                if not (picture.pixels == 100 + 2 * offset).all():
+                    problems.append((offset, number))
+                picture.release()
+            frames.close()
+        engine.close()
+
+    threads = [threading.Thread(target=work, args=(offset,)) for offset in (3, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert problems == []
 
 
 @pytest.mark.parametrize("call", ["cuMemAlloc_v2", "cuMemHostAlloc", "cuStreamCreate"])

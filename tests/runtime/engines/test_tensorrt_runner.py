@@ -14,6 +14,7 @@ from support import linear_graph
 from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library
 
 from runtime.buffers import FrameRing
+from runtime.copies import CopyAccount
 from runtime.cuda_host import HostGpu
 from runtime.engines import tensorrt_step
 from runtime.engines.bundle import SHIPPED_BUNDLES, Representation, open_bundle
@@ -237,21 +238,49 @@ def test_an_engine_is_warm_when_it_is_there(
     assert band.step(ring.frame(0), ring.frame(0), magnified=bench.ring(1).frame(0), **options) == 0
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_frames_that_the_gpu_cannot_reach_are_refused(
-    bench: Bench, pairwise: TensorrtEngine, place: int
+@pytest.mark.parametrize("elsewhere", [(), (0,), (1,), (2,), (0, 1, 2)])
+def test_frames_that_the_gpu_cannot_reach_are_copied_and_told(
+    bench: Bench, linear_bundle: Path, elsewhere: tuple[int, ...]
 ) -> None:
+    account = CopyAccount()
+    loaded = bench.load(linear_bundle / "pairwise.onnx")
+    engine = TensorrtEngine(bench.gpu, loaded, width_px=32, height_px=17, account=account)
     ring = bench.ring(3)
-    frames = [ring.frame(number) for number in range(3)]
-    frames[place] = np.zeros((17, 32, 3), np.uint8)
-    executed = bench.context.executed
-    with pytest.raises(
-        ValueError, match="not in mapped memory: allocate frames with the runtime's allocator"
-    ):
-        pairwise.step(frames[0], frames[1], 2.0, frames[2])
-    frames[place] = ring.frame(0)[:, ::2]
-    with pytest.raises(ValueError, match="not a contiguous uint8 frame"):
-        pairwise.step(frames[0], frames[1], 2.0, frames[2])
+    for value in (10, 20, 30):
+        frames = [
+            np.zeros((17, 32, 3), np.uint8) if place in elsewhere else ring.frame(place) for place in range(3)
+        ]
+        frames[0][:], frames[1][:], frames[2][:] = 100 + value, 100, 0
+        engine.step(frames[0], frames[1], 2.0, frames[2])
+        assert (frames[2] == 100 + 2 * value).all()
+    assert account.total_bytes == 3 * len(elsewhere) * 17 * 32 * 3
+    engine.close()
+    del frames, ring
+    bench.gpu.close()
+
+
+def test_band_mode_copies_and_tells_too(bench: Bench, linear_bundle: Path) -> None:
+    account, ring = CopyAccount(), bench.ring(3)
+    loaded = bench.load(linear_bundle / "band.onnx")
+    engine = TensorrtBandEngine(bench.gpu, loaded, PIXELWISE, width_px=32, height_px=17, account=account)
+    options: dict[str, Any] = {"amplification": 2, "max_displacement_px": 9, "coefficients": KEEP_ALL}
+    frames = [np.full((17, 32, 3), value, np.uint8) for value in (110, 100, 0)]
+    for each in (frames, [ring.frame(number) for number in range(3)]):
+        each[0][:], each[1][:], each[2][:] = 110, 100, 0
+        engine.start(1)
+        engine.step(each[0], each[1], magnified=each[2], **options)
+        assert (each[2] == 120).all()
+        assert account.total_bytes == 3 * 17 * 32 * 3
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_frames_that_do_not_fit_are_refused(bench: Bench, pairwise: TensorrtEngine, place: int) -> None:
+    ring = bench.ring(3)
+    frames, executed = [ring.frame(number) for number in range(3)], bench.context.executed
+    for wrong in (ring.frame(0)[:, ::2], ring.frame(0)[:16], np.zeros((17, 32, 3), np.float32)):
+        frames[place] = wrong
+        with pytest.raises(ValueError, match="not a contiguous uint8 frame"):
+            pairwise.step(frames[0], frames[1], 2.0, frames[2])
     assert bench.context.executed == executed
 
 
