@@ -7,11 +7,10 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from runtime.cameras import Camera
 from runtime.cameras.faults import CameraEvent
 from runtime.cameras.opening import describe, ends_in_good_order, open_camera
 from runtime.cameras.supervised import CameraSupervisor
@@ -19,8 +18,9 @@ from runtime.cameras.supervision import SupervisorSettings
 from runtime.configuration.checking import open_configured_bundle, rate_of
 from runtime.configuration.schema import Configuration
 from runtime.configuration.vibration import VibrationSettings
+from runtime.copies import CopyAccount
 from runtime.health import CameraHealth, HealthBoard
-from runtime.leases import LeasingRing
+from runtime.leases import LeaseError, LeasingRing
 from runtime.live import LiveFeed
 from runtime.service.alarming import AlarmDesk
 from runtime.service.analysing import Analyst
@@ -53,7 +53,6 @@ _FASTEST_HISTORY_HZ = 240.0
 class Source:
     """What is known of the camera before it runs."""
 
-    open: Callable[[], Camera]
     width_px: int
     height_px: int
     rate_hz: float
@@ -66,15 +65,14 @@ def survey_source(configuration: Configuration) -> Source:
         Fault: it cannot be opened.
     """
     settings = configuration.camera
-    opening = partial(open_camera, settings)
     size, rate_hz = settings.size_px, rate_of(configuration)
     if size is None or rate_hz is None:
-        camera = opening()
+        camera = open_camera(settings)
         try:
             size, rate_hz = (camera.width_px, camera.height_px), rate_hz or camera.nominal_rate_hz
         finally:
             camera.close()
-    return Source(opening, *size, rate_hz)
+    return Source(*size, rate_hz)
 
 
 class CameraJournal:
@@ -116,15 +114,15 @@ class Parts:
         self.source = source = survey_source(configuration)
         self._size = {"width_px": source.width_px, "height_px": source.height_px}
         self.bundle = open_configured_bundle(configuration)
-        self.runtime = open_configured_runtime(
-            configuration.magnification, self.bundle, (source.width_px, source.height_px)
-        )
+        size = (source.width_px, source.height_px)
+        self.account = CopyAccount()
+        self.runtime = open_configured_runtime(configuration.magnification, self.bundle, size, self.account)
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
         live_samples = round(_LIVE_S * min(source.rate_hz, _FASTEST_HISTORY_HZ))
         self.feed = LiveFeed(**self._size, most_samples=live_samples)
         with ExitStack() as undo:
-            undo.callback(self.runtime.close)
+            undo.callback(self.close_runtime)
             self.supervisor = self._build_camera(configuration)
             self.storage = Storage(configuration.store, configuration.recording)
             undo.callback(self.storage.close, 2.0)
@@ -144,6 +142,11 @@ class Parts:
             self.storage.start_recorder(source, make_magnify=self.events.make, to_unix_s=self.clock.to_unix_s)
             self.loop = FrameLoop(self._frame_parts(configuration), self.measuring)
             undo.pop_all()
+
+    def close_runtime(self) -> None:
+        """Give engines and device back, unless something still holds frames in their memory."""
+        with suppress(LeaseError):
+            self.runtime.close()
 
     def build_measuring(self, settings: VibrationSettings) -> tuple[Measuring | None, Analyst | None]:
         """What measures displacement and analyses it; None where no region is named."""
@@ -192,7 +195,8 @@ class Parts:
             height_px=self.source.height_px,
             nominal_rate_hz=self.source.rate_hz,
         )
-        return CameraSupervisor(self.source.open, self.ring, settings=supervision, on_event=self.journal)
+        opening = partial(open_camera, configuration.camera, account=self.account, gpu=self.runtime.gpu)
+        return CameraSupervisor(opening, self.ring, settings=supervision, on_event=self.journal)
 
     def _build_magnifying(self, configuration: Configuration) -> Magnifying:
         self.pictures = LeasingRing(2, **self._size, allocate=self.runtime.allocate)

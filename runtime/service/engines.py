@@ -7,6 +7,7 @@ from collections.abc import Callable
 from runtime.band_magnifier import BandMagnifier
 from runtime.cell_mask import cell_mask
 from runtime.configuration.magnification import MagnificationSettings
+from runtime.copies import CopyAccount
 from runtime.engines import BandEngine, PairwiseEngine
 from runtime.engines.bundle import Bundle
 from runtime.engines.choosing import Runtime, open_runtime
@@ -15,7 +16,7 @@ from runtime.magnifier import FrameMagnifier, Magnifier, check_amplification
 
 
 def open_configured_runtime(
-    settings: MagnificationSettings, bundle: Bundle, size: tuple[int, int]
+    settings: MagnificationSettings, bundle: Bundle, size: tuple[int, int], account: CopyAccount
 ) -> Runtime:
     """The runtime that the settings ask for.
 
@@ -29,6 +30,7 @@ def open_configured_runtime(
         height_px=size[1],
         threads=settings.threads,
         engines=settings.engines,
+        account=account,
     )
 
 

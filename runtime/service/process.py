@@ -152,6 +152,9 @@ class Service:
             Fault: an output can never work as configured.
         """
         parts, crew = self.parts, self._crew
+        log.info("engine: %s, because %s", parts.runtime.description, parts.runtime.why)
+        for note in (*parts.runtime.passed_over, *parts.runtime.notes):
+            log.info("engine: %s", note)
         assert self._publishing is not None
         self._publishing.start()
         parts.supervisor.start()
@@ -198,8 +201,9 @@ class Service:
         left = parts.storage.close(max(1.0, until_s - time.monotonic() - 0.5))
         for thread in apart:
             thread.join(max(0.0, until_s - time.monotonic()))
-        if not hanging:
+        if not hanging and not left:
             parts.magnifying.close()
+            parts.close_runtime()
         for text in (*(f"thread {name} still runs" for name in hanging), left):
             if text:
                 log.error("at the end: %s", text)
