@@ -85,7 +85,7 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
             ],
         ),
         (
-            "computing",
+            "software",
             [
                 partial(libraries.python, machine),
                 partial(libraries.environment, machine, needs),
@@ -93,6 +93,7 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
                 partial(libraries.tensorrt, machine, needs),
                 partial(libraries.pycuda, machine, needs),
                 partial(libraries.cuda_bindings, machine),
+                partial(libraries.publishing, machine, needs),
             ],
         ),
         (

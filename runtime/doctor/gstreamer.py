@@ -7,18 +7,22 @@ import json
 from runtime.cameras.gstreamer import BINDINGS, PACKAGES
 from runtime.doctor.board import is_jetson
 from runtime.doctor.finding import Finding, missing, not_needed, ok
+from runtime.doctor.libraries import sees_system_packages
 from runtime.doctor.machine import Machine
 from runtime.doctor.needs import CameraKind, Needs
 
 ELEMENTS: dict[CameraKind, tuple[str, ...]] = {
     "csi": ("nvarguscamerasrc", "nvvidconv"),
-    "v4l2": ("v4l2src", "jpegdec"),
-    "rtsp": ("rtspsrc", "h264parse", "h265parse", "decodebin"),
+    "v4l2": ("v4l2src", "jpegdec", "videoflip"),
+    "rtsp": ("rtspsrc", "decodebin", "h264parse", "h265parse"),
 }
-"""What each kind of camera needs besides `_COMMON`."""
-_COMMON = ("appsink", "capsfilter", "videoflip")
+"""What each kind of camera needs besides `COMMON` and, for a network camera, `DECODERS`."""
+COMMON = ("appsink",)
+DECODERS = {True: ("nvv4l2decoder",), False: ("avdec_h264", "avdec_h265")}
+"""Of network cameras, on a Jetson and elsewhere."""
 _KINDS: dict[CameraKind, str] = {"csi": "CSI", "v4l2": "USB", "rtsp": "network"}
 
+_TO_COMPILE = "libgirepository1.0-dev libcairo2-dev pkg-config"
 _ASK = """
 import json, sys, gi
 gi.require_version("Gst", "1.0")
@@ -33,8 +37,10 @@ def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
     """GStreamer as the cameras see it, from Python, and its elements."""
     if needs.camera in ("clip", "synthetic"):
         return [not_needed("GStreamer", f"the camera is a {needs.camera}")]
-    kinds = [kind for kind in ELEMENTS if needs.may_want(kind)]
-    names = [*_COMMON, *(name for kind in kinds for name in ELEMENTS[kind])]
+    of_kind = {kind: names for kind, names in ELEMENTS.items() if needs.may_want(kind)}
+    if "rtsp" in of_kind:
+        of_kind["rtsp"] += DECODERS[is_jetson(machine)]
+    names = [*COMMON, *(name for names in of_kind.values() for name in names)]
     answer = machine.python_says(_ASK % (names,))
     try:
         said = json.loads(answer.output.splitlines()[-1]) if answer and answer.status == 0 else None
@@ -43,6 +49,8 @@ def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
     if said is None:
         means = "no camera but clips can be opened"
         command = f"sudo apt install {BINDINGS}"
+        if sees_system_packages(machine) is False:
+            command += f" {_TO_COMPILE} && {machine.python.parent}/pip install 'tremorscope[gstreamer]'"
         needed = needs.camera is not None or is_jetson(machine)
         reason = "cannot be used from Python"
         if answer is not None and answer.output:
@@ -51,12 +59,18 @@ def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
     there = set(said["elements"])
     return [
         ok("GStreamer", str(said["version"])),
-        *(_element(machine, needs, name, None, name in there) for name in _COMMON if name not in there),
-        *(_element(machine, needs, name, kind, name in there) for kind in kinds for name in ELEMENTS[kind]),
+        *(_element(machine, needs, name, None, is_there=False) for name in COMMON if name not in there),
+        *(
+            _element(machine, needs, name, kind, is_there=name in there)
+            for kind, names in of_kind.items()
+            for name in names
+        ),
     ]
 
 
-def _element(machine: Machine, needs: Needs, name: str, kind: CameraKind | None, is_there: bool) -> Finding:
+def _element(
+    machine: Machine, needs: Needs, name: str, kind: CameraKind | None, *, is_there: bool
+) -> Finding:
     title = f"element {name}"
     if is_there:
         return ok(title, "there")

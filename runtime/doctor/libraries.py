@@ -10,7 +10,7 @@ from runtime.doctor.machine import Machine
 from runtime.doctor.needs import Needs
 
 _PYTHONS = ((3, 10), (3, 12))
-_NEEDS_SITE = "python3 -m venv --system-site-packages .venv && .venv/bin/pip install tremorscope"
+_NEEDS_SITE = "python3 -m venv --system-site-packages .venv && .venv/bin/pip install ."
 _TENSORRT_NEW_ENOUGH = (8, 6)
 
 
@@ -31,11 +31,9 @@ def python(machine: Machine) -> Finding:
 def environment(machine: Machine, needs: Needs) -> Finding:
     """The virtual environment: JetPack's libraries are the system's, so it must see those."""
     name = "virtual environment"
-    try:
-        stated = (machine.prefix / "pyvenv.cfg").read_text(encoding="utf-8")
-    except OSError:
+    sees = sees_system_packages(machine)
+    if sees is None:
         return ok(name, "none: the system's own Python")
-    sees = re.search(r"^include-system-site-packages\s*=\s*true", stated, re.MULTILINE | re.IGNORECASE)
     if sees:
         return ok(name, "with the system's packages")
     if not is_jetson(machine):
@@ -46,6 +44,33 @@ def environment(machine: Machine, needs: Needs) -> Finding:
         "JetPack's TensorRT and GStreamer cannot be seen from it",
         _NEEDS_SITE,
         needed=needs.on_gpu or needs.camera in (None, "csi", "v4l2", "rtsp"),
+    )
+
+
+def sees_system_packages(machine: Machine) -> bool | None:
+    """Whether the virtual environment does; None where there is none."""
+    try:
+        stated = (machine.prefix / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"^include-system-site-packages\s*=\s*true", stated, re.MULTILINE | re.IGNORECASE)
+    return found is not None
+
+
+def publishing(machine: Machine, needs: Needs) -> Finding:
+    """What the service publishes with: HTTP, MQTT, metrics."""
+    name = "publishing"
+    lacking = [
+        module for module in ("aiohttp", "paho.mqtt", "prometheus_client") if not _version(machine, module)
+    ]
+    if not lacking:
+        return ok(name, "aiohttp, paho-mqtt, prometheus-client")
+    return missing(
+        name,
+        f"cannot import {', '.join(lacking)}",
+        "the service has no page, no metrics and no MQTT",
+        f"{machine.python.parent}/pip install 'tremorscope[service]'",
+        needed=needs.configured,
     )
 
 

@@ -46,8 +46,9 @@ def _verdict(examined: Examination) -> str:
     needed = sum(finding.prevents for finding in examined.findings)
     advised = sum(finding.is_amiss for finding in examined.findings) - needed
     if needed:
-        more = f", {advised} more to be advised" if advised else ""
-        return f"This device cannot run yet: {needed} needed {'thing is' if needed == 1 else 'things are'} amiss{more}."
+        more = f"; {advised} more should be mended" if advised else ""
+        what = "1 thing that it needs is" if needed == 1 else f"{needed} things that it needs are"
+        return f"This device cannot run yet: {what} amiss{more}."
     if advised:
         return f"This device can run; {advised} {'thing' if advised == 1 else 'things'} should be mended."
     return "This device can run, and nothing is amiss."

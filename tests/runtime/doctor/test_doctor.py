@@ -10,9 +10,23 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from support import run_command as run_command_line
-from trees import JETPACK_60, JETPACK_62, JETPACK_72, NOT_FOUND, Invented, Release, desktop, orin, package
+from trees import (
+    ALL_ELEMENTS,
+    JETPACK_60,
+    JETPACK_62,
+    JETPACK_72,
+    NOT_FOUND,
+    Invented,
+    Release,
+    desktop,
+    orin,
+    package,
+)
 
 import tremorscope
+from runtime.cameras import csi, rtsp, v4l2
+from runtime.cameras.gstreamer import PACKAGES
+from runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings
 from runtime.doctor.examination import Examination, examine
 from runtime.doctor.finding import Finding
 from runtime.doctor.machine import Answer, Machine, run_command
@@ -143,6 +157,15 @@ FAULTS: dict[str, tuple[Break, Needs, str, str, bool, str]] = {
         without("jpegdec"), Needs(), "element jpegdec", "missing", False, "gstreamer1.0-plugins-good",
     ),
     "no appsink": (without("appsink"), Needs(), "element appsink", "missing", True, "gstreamer1.0-plugins-base"),
+    "no decoder": (
+        without("nvv4l2decoder"),
+        Needs(camera="rtsp", configured=True),
+        "element nvv4l2decoder",
+        "missing",
+        True,
+        "nvidia-l4t-gstreamer",
+    ),
+    "no HTTP": (answer("import aiohttp", NO_SUCH), CSI, "publishing", "missing", True, "tremorscope[service]"),
     "no CSI camera": (
         lambda it: it.remove("/sys/class/video4linux/video0/name"), CSI, "camera", "missing", True, "jetson-io",
     ),
@@ -246,13 +269,13 @@ def test_a_broken_device_is_told_whole_and_the_needed_things_first(tmp_path: Pat
     examined = look(it, CSI)
     assert not examined.can_run
     assert {each.name for each in examined.findings if each.prevents} == {
-        "virtual environment", "TensorRT", "PyCUDA", "GStreamer", "file system", "groups",
+        "virtual environment", "TensorRT", "PyCUDA", "GStreamer", "publishing", "file system", "groups",
     }  # fmt: skip
     report = lines(examined)
     advice = [line.split()[0] for line in report if line.startswith(("  needed", "  advised"))]
     assert advice == sorted(advice, reverse=True)
-    assert report[-1] == "This device cannot run yet: 6 needed things are amiss, 3 more to be advised."
-    assert max(map(len, report)) < 160
+    assert report[-1] == "This device cannot run yet: 7 things that it needs are amiss; 3 more should be mended."
+    assert max(len(line) for line in report if "$ " not in line) < 120
 
 
 def test_what_no_command_answers_is_no_crash(tmp_path: Path) -> None:
@@ -277,6 +300,21 @@ def test_versions_are_read_from_packages_where_the_release_file_is_gone(tmp_path
     assert named(look(it), "JetPack").found == "6.2, Jetson Linux 36.4.3"
     it.write("/var/lib/dpkg/status", package("nvidia-l4t-core", "36.4.4-20250616085344"))
     assert named(look(it), "JetPack").found == "6.2.1, Jetson Linux 36.4.4"
+
+
+def test_every_element_of_every_cameras_pipeline_is_looked_for() -> None:
+    """The plans are the cameras' own."""
+    cameras = [
+        csi.plan(CsiSettings(), "copy"),
+        csi.plan(CsiSettings(), "nvmm"),
+        v4l2.plan(V4l2Settings(format="raw", flip="rotate-90")),
+        v4l2.plan(V4l2Settings(format="mjpeg", flip="mirror")),
+        rtsp.plan(RtspSettings(url="rtsp://10.0.0.5/1", flip="mirror"), jetson=False),
+        rtsp.plan(RtspSettings(url="rtsp://10.0.0.5/1"), jetson=True),
+    ]
+    used = {element for camera in cameras for element in camera.elements}
+    assert used <= ALL_ELEMENTS
+    assert set(PACKAGES) >= ALL_ELEMENTS
 
 
 def test_json_tells_the_same_as_the_report(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.doctor.gstreamer import ELEMENTS
+from runtime.doctor.gstreamer import COMMON, DECODERS, ELEMENTS
 from runtime.doctor.machine import Answer, Machine
 
 ALL_ELEMENTS = frozenset(
-    ("appsink", "capsfilter", "videoflip", *(name for names in ELEMENTS.values() for name in names))
+    (*COMMON, *(name for table in (ELEMENTS, DECODERS) for names in table.values() for name in names))
 )
+PUBLISHING = {f"import {name}": Answer(0, "1.0") for name in ("aiohttp", "paho.mqtt", "prometheus_client")}
 NOT_FOUND = Answer(1, "ModuleNotFoundError: No module named 'it'")
 
 
@@ -153,6 +154,7 @@ def orin(root: Path, release: Release = JETPACK_62) -> Invented:
         "import tensorrt": Answer(0, release.tensorrt),
         "import pycuda": Answer(0, "2026.1, Orin"),
         "import cuda.bindings": Answer(0, f"{release.cuda}.0"),
+        **PUBLISHING,
     }
     return it
 
@@ -169,5 +171,6 @@ def desktop(root: Path) -> Invented:
         "import tensorrt": NOT_FOUND,
         "import pycuda": NOT_FOUND,
         "import cuda.bindings": NOT_FOUND,
+        **PUBLISHING,
     }
     return it
