@@ -139,6 +139,8 @@ def show(directory: Path, sheet: Path | None, verify: bool) -> None:
 @click.option(
     "--max-grey-levels", "grey_levels", type=click.IntRange(min=0), help="[default: 2; INT8 no limit]"
 )
+@click.option("--sensitivity/--no-sensitivity", default=True, show_default=True,
+              help="Find out which layers of an INT8 bundle cost the quality.")  # fmt: skip
 @click.option("--no-mark", is_flag=True, help="Leave the bundles' manifests as they are.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report.")
 def compare(

@@ -7,9 +7,13 @@ from html import escape
 
 from calibration.comparison import Comparison, Verdict
 from calibration.judging import Agreement, ConditionScore
+from calibration.sensitivity import Sensitivity
 from runtime.outputs.report_style import STYLE
 
-_MORE_STYLE = ".bad { color: #b3261e; font-weight: 600; } .good { color: #1a7f37; }"
+_MORE_STYLE = (
+    ".bad { color: #b3261e; font-weight: 600; } .good { color: #1a7f37; } "
+    ".bar { display: inline-block; height: .7em; background: #0072B2; border-radius: 2px; }"
+)
 _METHOD = """
 <p>Sub-pixel test after Oh et al. (ECCV 2018): photographs shifted exactly by the stated displacement, each in a
 direction of its own, are magnified to 10 px; SSIM and the displacement reached are judged against the exactly shifted
@@ -31,6 +35,7 @@ def report_page(comparison: Comparison, pictures: bytes, extra: str = "") -> str
         *(_condition(comparison, index) for index in range(len(comparison.material.conditions))),
         _still(comparison),
         _picture(pictures),
+        _sensitivity(comparison.sensitivity),
         extra,
         _judged_on(comparison),
         f"<section><h2>How this was measured</h2>{_METHOD}</section>",
@@ -118,7 +123,7 @@ def _cells(verdict: Verdict, score: ConditionScore, fp32: ConditionScore) -> lis
     )
     return [
         cell("SSIM", f"{score.ssim:.4f}" + ("" if first else f" ({score.ssim - fp32.ssim:+.4f})")),
-        f"{score.reached_px:.3f} px",
+        f"{score.reached_px:.3f} &plusmn; {score.reached_spread_px:.3f} px",
         "" if first else cell("displacement", f"{score.reached_px / fp32.reached_px - 1.0:+.2%}"),
         f"{score.noise_floor_px:.5f} px"
         + ("" if first else cell("noise", f" ({score.noise_floor_px / fp32.noise_floor_px:.3f} x)")),
@@ -153,6 +158,47 @@ def _picture(png: bytes) -> str:
         "<section class=picture><h2>Side by side</h2>"
         f'<img alt="The same motion magnified by each precision" src="data:image/png;base64,{data}"></section>'
     )
+
+
+def _sensitivity(found: Sensitivity | None) -> str:
+    if found is None:
+        return ""
+    layers = table(
+        "Which layers cost the quality",
+        ["layer in INT8, all others in FP32", "error (RMS, grey levels)", "share of the squares"],
+        [
+            [
+                f"<b>{escape(each.layer)}</b>",
+                f"{each.rms_grey_levels:.3f}",
+                f"{_bar(each.share)} {each.share:.1%}",
+            ]
+            for each in found.layers
+        ],
+        "A layer whose inputs are always zero costs nothing.",
+    )
+    verdicts = {
+        True: "<span class=good>within the limits</span>",
+        False: "<span class=bad>loses too much</span>",
+    }
+    trials = table(
+        "What to keep in floating point",
+        ["kept", "error (RMS, grey levels)", ""],
+        [
+            [
+                escape(", ".join(each.layers)) or "nothing",
+                f"{each.rms_grey_levels:.3f}",
+                verdicts.get(each.within_limits, "") if each.within_limits is not None else "",
+            ]
+            for each in found.trials
+        ],
+        "Each line was measured, on fewer photographs than above, with the scales of the INT8 bundle and without the "
+        "correction of the constant error that calibrating adds.",
+    )
+    return layers + trials
+
+
+def _bar(share: float) -> str:
+    return f'<span class=bar style="width:{max(1, round(160 * share))}px"></span>'
 
 
 def _judged_on(comparison: Comparison) -> str:

@@ -18,9 +18,11 @@ from calibration.comparison import (
     mark,
     material_of,
     open_contestants,
+    sensitivity_of,
 )
 from calibration.errors import CalibrationFault
 from calibration.frames import CalibrationSet
+from calibration.sensitivity import Sensitivity
 from calibration.verdict import LimitChanges
 from model.scenes import read_evaluation_photographs
 from runtime.engines.bundle import FrameSize
@@ -42,6 +44,8 @@ class CompareJob:
     noise_grey_levels: float = 2.0
     input_noise_grey_levels: float = 0.0
     limits: LimitChanges = field(default_factory=LimitChanges)
+    sensitivity: bool = True
+    """Find out which layers of an INT8 bundle cost the quality."""
     mark: bool = True
     overwrite: bool = False
 
@@ -72,6 +76,7 @@ def run_comparison(job: CompareJob, progress: Callable[[int, int | None], None])
         comparison = Comparison(
             verdicts, material, f"from {job.photographs.name}" if job.photographs else "drawn",
             calibration.sha256 if calibration else None,
+            sensitivity_of(contestants, material, job.limits, progress) if job.sensitivity else None,
         )  # fmt: skip
         page = report_page(comparison, draw_pictures(contestants, material))
         (directory / REPORT).write_text(page, encoding="utf-8")
@@ -111,4 +116,18 @@ def summary_lines(comparison: Comparison) -> list[str]:
         state = "deployable" if verdict.deployable else "not deployable"
         lines.append(f"{verdict.contestant.name}: {state}, {verdict.contestant.nbytes / 1e6:.2f} MB")
         lines += [f"  {reason}" for reason in verdict.reasons]
+    if comparison.sensitivity is not None:
+        lines += ["", *_sensitivity_lines(comparison.sensitivity)]
     return lines
+
+
+def _sensitivity_lines(sensitivity: Sensitivity) -> list[str]:
+    costliest = ", ".join(f"{each.layer} {each.share:.0%}" for each in sensitivity.layers[:4])
+    proposal = sensitivity.proposal
+    if proposal is None:
+        advice = f"keeping {len(sensitivity.trials[-1].layers)} layers in floating point does not suffice"
+    elif proposal.layers:
+        advice = f"keep in floating point: {' '.join(proposal.layers)}"
+    else:
+        advice = "nothing needs to be kept in floating point"
+    return [f"costliest layers in INT8: {costliest}", advice]

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from calibration.errors import CalibrationFault
 from calibration.frames import CalibrationSet
+from calibration.graphs import graph_magnifier
 from calibration.judging import ConditionScore, Judge, Material, Score, fitted
-from calibration.verdict import LimitChanges, Loss, displacement_error, noise_ratio, ssim_loss, worst_pixel
-from export.runners import bundle_magnifier, network_magnifier
+from calibration.sensitivity import Sensitivity, measure_sensitivity
+from calibration.verdict import (
+    LimitChanges,
+    Limits,
+    Loss,
+    displacement_error,
+    noise_ratio,
+    ssim_loss,
+    worst_pixel,
+)
+from export.runners import network_magnifier
 from model.drawing import draw_picture
 from model.errors import WeightsFault
 from model.evaluate import Magnifier
@@ -27,6 +38,7 @@ from runtime.outputs.files import cannot_be_written
 PHOTOGRAPHS, PAIRS = 8, 16
 """How many of each are judged on, unless told otherwise."""
 _DRAWN_PX = 448
+_SENSITIVITY_PHOTOGRAPHS = 3
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,8 @@ class Comparison:
     material: Material
     photographs_from: str
     calibration_sha256: str | None
+    sensitivity: Sensitivity | None = None
+    """Of the first INT8 bundle's layers, where it was measured."""
 
     @property
     def network(self) -> str:
@@ -99,6 +113,7 @@ class Comparison:
                 }
                 for verdict in self.verdicts
             ],
+            "sensitivity": asdict(self.sensitivity) if self.sensitivity else None,
         }
 
     def accuracy_of(self, verdict: Verdict) -> dict[str, Any]:
@@ -144,18 +159,23 @@ def open_contestants(directories: Sequence[Path]) -> list[Contestant]:
     bundles = [open_bundle(directory) for directory in directories]
     _check_comparable(bundles)
     bundles.sort(key=lambda bundle: ("fp32", "fp16", "int8").index(bundle.manifest.precision))
-    contestants = [
-        Contestant(
-            _name(bundle, bundles),
-            fitted(bundle_magnifier(bundle), bundle.manifest.frame_size),
-            bundle,
-            bundle.graph_path("pairwise").stat().st_size,
-        )
-        for bundle in bundles
-    ]
+    contestants = [each for bundle in bundles for each in _arrangements(bundle, _name(bundle, bundles))]
     if bundles[0].manifest.precision != "fp32":
         contestants.insert(0, _network_of(bundles[0]))
     return contestants
+
+
+def _arrangements(bundle: Bundle, name: str) -> list[Contestant]:
+    """The graph that TensorRT takes and, where there is one, that for the CPU, whose rounding differs."""
+    paths = [(name, bundle.graph_path("pairwise"))]
+    if (for_cpu := bundle.manifest.cpu_graphs.get("pairwise")) is not None:
+        paths.append((f"{name} on a CPU", bundle.directory / for_cpu.file))
+    return [
+        Contestant(
+            title, fitted(graph_magnifier(path), bundle.manifest.frame_size), bundle, path.stat().st_size
+        )
+        for title, path in paths
+    ]
 
 
 def _name(bundle: Bundle, bundles: Sequence[Bundle]) -> str:
@@ -239,9 +259,37 @@ def compare(
     )
 
 
+def sensitivity_of(
+    contestants: Sequence[Contestant], material: Material, changes: LimitChanges,
+    progress: Callable[[int, int | None], None],
+) -> Sensitivity | None:  # fmt: skip
+    """What the layers of the first INT8 bundle cost; None where no FP32 or no INT8 bundle is among the contestants."""
+    fp32, int8 = (
+        next((each.bundle for each in contestants if each.bundle and each.precision == precision), None)
+        for precision in ("fp32", "int8")
+    )
+    if fp32 is None or int8 is None or fp32.manifest.frame_size != int8.manifest.frame_size:
+        return None
+    some = replace(material, photographs=material.photographs[:_SENSITIVITY_PHOTOGRAPHS], pairs=())
+    judge, limits = Judge(some), changes.applied_to("int8")
+    yardstick = judge.score(next(each.magnify for each in contestants if each.bundle is fp32))
+
+    def within_limits(magnify: Magnifier) -> bool:
+        return not any(loss.exceeds for loss in losses_of(yardstick, judge.score(magnify), limits))
+
+    return measure_sensitivity(
+        onnx.load(str(fp32.graph_path("pairwise"))), onnx.load(str(int8.graph_path("pairwise"))),
+        some.photographs, some.conditions, within_limits, progress, fp32.manifest.frame_size,
+    )  # fmt: skip
+
+
 def _losses(fp32: Score, found: Score, contestant: Contestant, changes: LimitChanges) -> list[Loss]:
     precision = contestant.bundle.manifest.precision if contestant.bundle else "fp32"
-    limits = changes.applied_to(precision)
+    return losses_of(fp32, found, changes.applied_to(precision))
+
+
+def losses_of(fp32: Score, found: Score, limits: Limits) -> list[Loss]:
+    """Everything that may be lost, lost or not."""
     losses = []
     for before, after in zip(fp32.conditions, found.conditions, strict=True):
         where = str(after.condition)
@@ -266,12 +314,23 @@ def mark(comparison: Comparison) -> None:
     Raises:
         OutputFault: a manifest cannot be written.
     """
+    by_bundle: dict[Path, list[Verdict]] = {}
     for verdict in comparison.verdicts:
-        bundle = verdict.contestant.bundle
-        if bundle is None:
-            continue
+        if verdict.contestant.bundle is not None:
+            by_bundle.setdefault(verdict.contestant.bundle.directory, []).append(verdict)
+    for verdicts in by_bundle.values():
+        bundle = verdicts[0].contestant.bundle
+        assert bundle is not None
+        accuracy = comparison.accuracy_of(verdicts[0])
+        if len(verdicts) > 1:
+            accuracy["on_a_cpu"] = comparison.accuracy_of(verdicts[1])
+        accuracy["reasons"] = [
+            f"{'' if index == 0 else 'on a CPU: '}{reason}"
+            for index, verdict in enumerate(verdicts)
+            for reason in verdict.reasons
+        ]
         noted = bundle.manifest.model_copy(
-            update={"accuracy": comparison.accuracy_of(verdict), "deployable": verdict.deployable}
+            update={"accuracy": accuracy, "deployable": not accuracy["reasons"]}
         )
         try:
             write_manifest(bundle.directory, noted)

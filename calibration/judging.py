@@ -69,6 +69,8 @@ class ConditionScore:
     """Against the truth, mean over photographs."""
     ssim_unmagnified: float
     reached_px: float
+    reached_spread_px: float
+    """Standard deviation between photographs."""
     noise_floor_px: float
     agreement: Agreement | None = None
     """With FP32; None for FP32 itself."""
@@ -128,7 +130,7 @@ class Judge:
             for pair in material.pairs
         ]
         return ConditionScore(
-            condition, trial.ssim, trial.ssim_unmagnified, trial.reached_px, floor,
+            condition, trial.ssim, trial.ssim_unmagnified, trial.reached_px, trial.reached_spread_px, floor,
             self._agreement(f"test {condition}", outputs), self._agreement(f"set {condition}", on_set),
         )  # fmt: skip
 

@@ -1,0 +1,187 @@
+"""Which layers cost the quality of an INT8 bundle, and which to keep in floating point.
+
+Each convolution is quantised alone, all others in FP32, and the error in the picture is measured. Errors of single
+layers add up well as mean squares, so their shares tell where the loss comes from. The proposal is then *measured*, not
+summed up: the costliest layers are kept in floating point, one more each time, until the rest stays within the limits.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from calibration.frames import Picture
+from calibration.graphs import graph_magnifier
+from calibration.judging import Condition, centre, fitted
+from export.layers import decoder_layers
+from export.qdq import LEVELS, input_of
+from export.quantised_graph import quantised_graph
+from model.evaluate import Magnifier
+from model.registration import ShiftedScene
+from runtime.engines.bundle import FrameSize
+
+_VIEW_PX = 192
+_MOST_KEPT = 6
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What a layer costs when it alone is quantised."""
+
+    layer: str
+    rms_grey_levels: float
+    """Of the difference from FP32, over all conditions."""
+    share: float
+    """Of the sum of mean squares over all layers."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left to lose with some layers kept in floating point."""
+
+    layers: tuple[str, ...]
+    """Kept; the costliest first."""
+    rms_grey_levels: float
+    within_limits: bool | None = None
+    """None where it was not judged."""
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What the layers cost."""
+
+    layers: tuple[LayerCost, ...]
+    """Costliest first."""
+    trials: tuple[Kept, ...]
+    """From nothing kept on, a layer more each time."""
+
+    @property
+    def proposal(self) -> Kept | None:
+        """The fewest kept layers with which the limits hold; None where none of the trials does."""
+        return next((trial for trial in self.trials if trial.within_limits), None)
+
+
+class Variants:
+    """A pairwise graph with any choice of its layers in INT8, as magnifiers."""
+
+    def __init__(
+        self, fp32: onnx.ModelProto, scales: Mapping[str, float], scratch: Path, frame_size: FrameSize | None
+    ) -> None:
+        self._fp32, self._scales, self._scratch, self._frame_size = fp32, scales, scratch, frame_size
+        self.layers = tuple(name for name in decoder_layers(fp32) if input_of(name) in scales)
+        """That have a scale, in order of computation."""
+
+    def magnifier(self, layers: Sequence[str]) -> Magnifier:
+        """With these layers in INT8 and all others in FP32."""
+        graph = quantised_graph(self._fp32, self._scales, layers) if layers else self._fp32
+        path = self._scratch / f"{len(list(self._scratch.iterdir()))}.onnx"
+        path.write_bytes(graph.SerializeToString())
+        return fitted(graph_magnifier(path), self._frame_size)
+
+
+def measure_sensitivity(
+    fp32: onnx.ModelProto, int8: onnx.ModelProto, photographs: Sequence[Picture], conditions: Sequence[Condition],
+    within_limits: Callable[[Magnifier], bool], progress: Callable[[int, int | None], None],
+    frame_size: FrameSize | None = None,
+) -> Sensitivity:  # fmt: skip
+    """Quantise each layer alone, then keep more and more of the costliest.
+
+    Args:
+        fp32: a pairwise step graph for any frame size.
+        int8: the same, quantised: its scales are taken.
+        photographs: to judge on, u8[H, W, 3].
+        conditions: what motion, magnified how much.
+        within_limits: judges a magnifier in full.
+        progress: called with graphs done and all graphs.
+        frame_size: the one that the graphs take; None for any.
+    """
+    inputs = _inputs(photographs, conditions)
+    with tempfile.TemporaryDirectory() as scratch:
+        variants = Variants(fp32, scales_of(int8), Path(scratch), frame_size)
+        total = len(variants.layers) + _MOST_KEPT + 2
+        truth = _outputs(variants.magnifier(()), inputs)
+        squares = {}
+        for number, layer in enumerate(variants.layers):
+            progress(number + 1, total)
+            squares[layer] = _mean_square(_outputs(variants.magnifier((layer,)), inputs), truth)
+        ordered = sorted(squares, key=lambda layer: -squares[layer])
+        sum_of_squares = max(sum(squares.values()), 1e-12)
+        costs = tuple(
+            LayerCost(layer, squares[layer] ** 0.5, squares[layer] / sum_of_squares) for layer in ordered
+        )
+        trials: list[Kept] = []
+        for count in range(min(_MOST_KEPT, len(ordered)) + 1):
+            progress(len(variants.layers) + count + 1, total)
+            rest = [layer for layer in variants.layers if layer not in ordered[:count]]
+            magnify = variants.magnifier(rest)
+            rms = _mean_square(_outputs(magnify, inputs), truth) ** 0.5
+            trials.append(Kept(tuple(ordered[:count]), rms, within_limits(magnify)))
+            if trials[-1].within_limits:
+                break
+    return Sensitivity(costs, tuple(trials))
+
+
+def scales_of(int8: onnx.ModelProto) -> dict[str, float]:
+    """The size of one INT8 step by `export.qdq.input_of` each layer whose input is written in 8 bits."""
+    model = ir.from_proto(int8)
+    steps: dict[ir.Value, float] = {}
+    for node in model.graph:
+        source = node.inputs[0] if node.inputs else None
+        if node.op_type == "QuantizeLinear" and source is not None:
+            steps[source] = _step(node)
+    scales = {}
+    for node in model.graph:
+        if node.op_type != "Conv" or not node.name:  # which bears the name of its layer
+            continue
+        source = node.inputs[0]
+        producer = source.producer() if source is not None else None
+        if producer is not None and producer.op_type == "DequantizeLinear" and producer.inputs[0] is not None:
+            quantise = producer.inputs[0].producer()
+            source = quantise.inputs[0] if quantise is not None else None
+        if source is not None and source in steps:
+            scales[input_of(node.name)] = steps[source]
+    return scales
+
+
+def _step(quantise: ir.Node) -> float:
+    """Of a symmetric INT8 coding of the same range."""
+    scale, zero = (
+        value.const_value.numpy() if value and value.const_value else None for value in quantise.inputs[1:3]
+    )
+    assert scale is not None
+    positive = zero is not None and zero.dtype == np.uint8 and int(zero) == 0
+    return float(scale) * (255 / LEVELS if positive else 1.0)
+
+
+def _inputs(
+    photographs: Sequence[Picture], conditions: Sequence[Condition]
+) -> list[tuple[Picture, Picture, float]]:
+    """Frame, reference and amplification: each photograph moved as each condition says."""
+    inputs = []
+    for number, photograph in enumerate(photographs):
+        scene = ShiftedScene(centre(photograph, _VIEW_PX + 32).astype(np.float64))
+        angle = 2.4 * number
+        for condition in conditions:
+            x_px, y_px = condition.displacement_px * np.cos(angle), condition.displacement_px * np.sin(angle)
+            frame, reference = (
+                centre(np.clip(np.rint(scene.shifted(x, y)), 0, 255).astype(np.uint8), _VIEW_PX)
+                for x, y in ((x_px, y_px), (0.0, 0.0))
+            )
+            inputs.append((frame, reference, condition.amplification))
+    return inputs
+
+
+def _outputs(magnify: Magnifier, inputs: Sequence[tuple[Picture, Picture, float]]) -> list[Picture]:
+    return [magnify(*each) for each in inputs]
+
+
+def _mean_square(found: Sequence[Picture], truth: Sequence[Picture]) -> float:
+    return float(
+        np.mean([((a.astype(np.float32) - b) ** 2).mean() for a, b in zip(found, truth, strict=True)])
+    )
