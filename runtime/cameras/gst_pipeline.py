@@ -21,6 +21,7 @@ from runtime.cameras.gstreamer import (
     parse_pipeline,
     require_elements,
 )
+from runtime.cameras.numbering import FrameNumbers
 from runtime.errors import CameraFault
 
 SINK = "sink"
@@ -87,8 +88,7 @@ class GStreamerPipeline:
         self._came = threading.Condition()
         self._waiting: deque[Arrival] = deque()
         self._marks: OrderedDict[int, tuple[int, int]] = OrderedDict()
-        self._unnumbered = not plan.numbers_frames
-        self._last_number = -1
+        self._numbers = FrameNumbers(numbered=plan.numbers_frames)
         self.arrived = 0
         """Frames that came to the end of the pipeline."""
         self.pushed_out = 0
@@ -237,20 +237,14 @@ class GStreamerPipeline:
         with self._came:
             mark = self._marks.pop(pts, None)
             time_s = mark[1] * 1e-9 if mark else pipeline_s
-            self._waiting.append(Arrival(self._number(mark), time_s, pipeline_s, sample))
+            number = self._numbers.next(mark[0] if mark else None, time_s)
+            self.arrived += 1
+            self._waiting.append(Arrival(number, time_s, pipeline_s, sample))
             if len(self._waiting) > self.plan.most_waiting:
                 self._waiting.popleft()
                 self.pushed_out += 1
             self._came.notify()
         return self._gst.FlowReturn.OK
-
-    def _number(self, mark: tuple[int, int] | None) -> int:
-        self.arrived += 1
-        if mark is not None and mark[0] == self._last_number:
-            self._unnumbered = True  # a driver that gives every frame the same number
-        number = self._last_number + 1 if self._unnumbered or mark is None else mark[0]
-        self._last_number = number
-        return number
 
     def _look_at_bus(self, timeout_s: float) -> None:
         """Keep the first error or end that was told; throw everything else away, so that the bus never fills."""

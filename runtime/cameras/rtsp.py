@@ -16,7 +16,11 @@ from runtime.copies import CopyAccount
 
 FIRST_FRAME_TIMEOUT_S = 15.0
 """Cameras that save bandwidth send a whole picture only every ten seconds or so; nothing can be seen before it."""
+_ANSWER_TIMEOUT_US = 5_000_000
 _PROTOCOLS = {"tcp": "tcp", "udp": "udp", "auto": "udp+tcp"}
+_BUFFER_MODES = {"tcp": "none", "udp": "slave", "auto": "slave"}
+"""none: times are the camera's own, by RTP. slave: they are drawn towards this machine's clock, by milliseconds a
+minute at first; it takes that to know how long to wait for a packet that UDP has lost."""
 _REMEDIES: MappingProxyType[Cause, str] = MappingProxyType(
     {
         "absent": "check the address, the network and whether the camera is on: "
@@ -30,7 +34,12 @@ _REMEDIES: MappingProxyType[Cause, str] = MappingProxyType(
 )
 
 
-def open_rtsp(settings: RtspSettings, *, account: CopyAccount | None = None) -> GStreamerCamera:
+def open_rtsp(
+    settings: RtspSettings,
+    *,
+    account: CopyAccount | None = None,
+    first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
+) -> GStreamerCamera:
     """Connect to a camera and wait for its first picture.
 
     Raises:
@@ -42,17 +51,16 @@ def open_rtsp(settings: RtspSettings, *, account: CopyAccount | None = None) -> 
         Wanted(settings.size_px, settings.rate_hz),
         cpu_writer(account),
         silence_s=settings.silence_s,
-        first_frame_timeout_s=FIRST_FRAME_TIMEOUT_S,
+        first_frame_timeout_s=first_frame_timeout_s,
         knows_capture=False,
     )
 
 
 def plan(settings: RtspSettings, *, jetson: bool) -> PipelinePlan:
     """The pipeline; on a Jetson its decoder leaves pictures in its own memory, from where nvvidconv fetches them."""
-    silence_us = round(settings.silence_s * 1e6)
     parts = [
         f"rtspsrc name=source protocols={_PROTOCOLS[settings.transport]} latency={settings.latency_ms} "
-        f"drop-on-latency=true tcp-timeout={silence_us} timeout={silence_us}",
+        f"buffer-mode={_BUFFER_MODES[settings.transport]} drop-on-latency=true tcp-timeout={_ANSWER_TIMEOUT_US}",
         "application/x-rtp,media=video",
         "decodebin",
     ]

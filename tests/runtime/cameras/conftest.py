@@ -15,9 +15,16 @@ from runtime.errors import CameraFault
 def gstreamer() -> Any:
     """The module Gst; skips where it is not there."""
     try:
-        return load_gstreamer()
+        gst = load_gstreamer()
     except CameraFault as fault:
         pytest.skip(f"needs gstreamer: {fault}")
+    import gi
+
+    # Before any element is met: one whose base class is not known yet is known by half for ever after.
+    gi.require_version("GstBase", "1.0")
+    from gi.repository import GstBase  # noqa: F401
+
+    return gst
 
 
 @pytest.fixture
