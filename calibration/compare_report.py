@@ -13,6 +13,7 @@ from runtime.outputs.report_style import STYLE
 _MORE_STYLE = (
     ".bad { color: #b3261e; font-weight: 600; } .good { color: #1a7f37; } "
     ".bar { display: inline-block; height: .7em; background: #0072B2; border-radius: 2px; }"
+    "td, th { white-space: nowrap; } td.text { white-space: normal; } section { overflow-x: auto; }"
 )
 _METHOD = """
 <p>Sub-pixel test after Oh et al. (ECCV 2018): photographs shifted exactly by the stated displacement, each in a
@@ -53,7 +54,10 @@ def report_page(comparison: Comparison, pictures: bytes, extra: str = "") -> str
 def table(title: str, headings: list[str], rows: list[list[str]], remark: str = "") -> str:
     """A section with a table; cells are HTML."""
     head = "".join(f"<th>{heading}</th>" for heading in headings)
-    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    lines = "".join(
+        f"<tr><td class=text>{row[0]}</td>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
     note = f"<p class=small>{remark}</p>" if remark else ""
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
     return f"<section><h2>{title}</h2>{body}{note}</section>"
@@ -90,7 +94,7 @@ def _condition(comparison: Comparison, index: int) -> str:
     condition = comparison.material.conditions[index]
     fp32 = comparison.verdicts[0].score.conditions[index]
     has_set = bool(comparison.material.pairs)
-    headings = ["", "SSIM", "reached", "gain error", "noise floor", "worst, mean grey levels"]
+    headings = ["", "SSIM", "reached", "gain error", "noise floor", "worst, mean<br>grey levels"]
     rows = [
         [
             f"<b>{escape(verdict.contestant.name)}</b>",
@@ -101,7 +105,7 @@ def _condition(comparison: Comparison, index: int) -> str:
     ]
     return table(
         f"{condition.displacement_px:g} px magnified {condition.amplification:g} times",
-        [*headings, *(["on your frames: worst, mean, SSIM"] if has_set else [])],
+        [*headings, *(["on your frames:<br>worst, mean, SSIM"] if has_set else [])],
         rows,
         f"Unmagnified, the frame has an SSIM of {fp32.ssim_unmagnified:.3f}. Gain error is that of the displacement "
         f"against FP32's; {condition.target_px:g} px were asked for. Noise of "
