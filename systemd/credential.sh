@@ -1,6 +1,7 @@
 #!/bin/sh
 # Keeps passwords and tokens where only root and, while it runs, the service can read them.
 set -eu
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
 NAMES="web-token control-token mqtt-password rtsp-password"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs tremorscope as a service. Run again it mends what is missing and changes nothing else.
 set -eu
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
 usage() {
@@ -156,8 +157,7 @@ fill_release() {
     PATH="$PATH:/usr/local/cuda/bin" PIP_ROOT_USER_ACTION=ignore \
         "$target/bin/python3" -m pip install "$@" "${what}[$extras]" || return 1
     mkdir -p "$target/systemd" || return 1
-    cp "$HERE"/* "$target/systemd/" 2>/dev/null || true # its directory, backoff, follows
-    cp -r "$HERE/backoff" "$target/systemd/" || return 1
+    cp "$HERE"/* "$target/systemd/" || return 1
     for part in configs docs; do
         [ ! -d "$SOURCE/$part" ] || cp -r "$SOURCE/$part" "$target/" || return 1
     done
@@ -193,7 +193,7 @@ put_system_files() {
     version=$(version_of_systemd)
     if [ "${version:-0}" -ge 254 ]; then
         for unit in tremorscope tremorscope@; do
-            put_file "$from/backoff/10-backoff.conf" "$UNITS/$unit.service.d/10-backoff.conf" 0644
+            put_file "$from/10-backoff.conf" "$UNITS/$unit.service.d/10-backoff.conf" 0644
         done
     fi
     run systemd-sysusers ${ROOT:+"--root=$ROOT"} tremorscope.conf

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Takes the service away. Configuration and data stay, unless --purge is given.
 set -eu
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
 usage() {

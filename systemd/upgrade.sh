@@ -1,6 +1,7 @@
 #!/bin/sh
 # Upgrades an installation to the release that this script belongs to, or goes back to the one before.
 set -eu
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
 usage() {
