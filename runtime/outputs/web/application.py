@@ -11,7 +11,7 @@ from aiohttp.typedefs import Middleware
 
 from runtime.errors import Fault
 from runtime.outputs.web.access import COOKIE, SESSION_S, Access, Level
-from runtime.outputs.web.handlers import Handler, Route
+from runtime.outputs.web.handlers import LEVEL, Handler, Route
 from runtime.outputs.web.limits import Limits, TokenBucket
 from runtime.outputs.web.listener import Guard
 from runtime.outputs.web.site import SECURITY_HEADERS, load_site
@@ -48,9 +48,9 @@ class Application:
 
     def _for(self, level: Level, handler: Handler) -> Handler:
         async def allowed(request: web.Request) -> web.StreamResponse:
-            if request["level"] >= level:
+            if request[LEVEL] >= level:
                 return await handler(request)
-            if request["level"] > Level.NONE:
+            if request[LEVEL] > Level.NONE:
                 raise web.HTTPForbidden(text="this token may look, not control\n")
             if "Authorization" in request.headers:
                 await asyncio.sleep(_WRONG_TOKEN_S)
@@ -84,7 +84,7 @@ class Application:
         reason = self._access.refuses(request.method, request.headers)
         if reason and request.path not in ("/healthz", "/readyz"):
             raise web.HTTPForbidden(text=f"{reason}\n")
-        request["level"] = self._access.level_of(
+        request[LEVEL] = self._access.level_of(
             authorization=request.headers.get("Authorization"), cookie=request.cookies.get(COOKIE)
         )
         try:
@@ -98,7 +98,7 @@ class Application:
         token = request.query.get("token")
         if token is not None:
             await self._enter(token)
-        if request["level"] is Level.NONE:
+        if request[LEVEL] is Level.NONE:
             raise web.HTTPSeeOther("/login")
         return self._site["index.html"].answer(request)
 

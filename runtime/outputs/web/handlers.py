@@ -28,6 +28,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _FRESH_S = 0.25
 """The state of the service serves everybody who asks within this time."""
 _BOUNDARY = b"picture"
+LEVEL = web.RequestKey("level", Level)
+"""What whoever asks may do; set before a handler is called."""
 _BODY_S = 5.0
 _NO_PICTURE_S = 3.0
 
@@ -129,7 +131,7 @@ class Handlers:
         now_s = time.monotonic()
         if now_s - self._state[0] >= _FRESH_S:
             self._state = (now_s, answers.state(self._board.snapshot()))
-        may_control = request["level"] >= Level.CONTROL and self._controls is not None
+        may_control = request[LEVEL] >= Level.CONTROL and self._controls is not None
         rights = {
             "may_control": may_control,
             "may_adjust": may_control and self._adjustable,

@@ -1,0 +1,133 @@
+"""The metrics, judged by Prometheus' own parser."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from runtime.health import (
+    CameraHealth,
+    DeviceHealth,
+    Health,
+    MagnificationHealth,
+    NaturalFrequency,
+    RegionHealth,
+    ReloadHealth,
+    StorageHealth,
+)
+from runtime.latency import LatencySummary
+from runtime.outputs.metrics import Counts, render
+from runtime.vibration.alarms import AlarmRule, AlarmStatus
+
+FREQUENCY = NaturalFrequency(0, 2.1, 0.004, 0.011, 0.0)
+FULL = Health(
+    name='bridge "7"\n\\ north',  # what a label must survive
+    version="0.1.0",
+    started_s=1_795_000_000.0,
+    uptime_s=90.0,
+    ready=True,
+    frames=2700,
+    last_frame_age_s=0.03,
+    stages={"measure": LatencySummary(300, 4.0, 5.0, 6.0, 9.0)},
+    camera=CameraHealth(
+        status="running", faults=("time",), fault_totals={"frozen": 2, "time": 1}, nominal_rate_hz=30.0, rate_hz=29.98,
+        jitter_ms=0.3, openings=3, segments=4, drops={"source": 5, "late": 2},
+    ),
+    magnification=MagnificationHealth(
+        active=True, bands_hz=((1.8, 2.4), (4.0, 5.0)), amplification=20.0, frames=100, skipped=3
+    ),
+    regions=(
+        RegionHealth(
+            "midspan", 0.08, 0.13, 0.003, 0.99, 0.0, mm_per_px=2.5,
+            frequencies=(FREQUENCY, replace(FREQUENCY, frequency_hz=4.7, deviation_hz=None)),
+        ),
+        RegionHealth("pier", trouble="too little texture"),
+    ),
+    modes=(replace(FREQUENCY, number=1),),
+    alarms=(
+        AlarmStatus(AlarmRule("sway", "midspan", "rms", 0.2, 0.1, unit="mm"), "raised", 0.25, 1.0, None, None),
+        AlarmStatus(AlarmRule("shift", "mode 1", "frequency", 2.0, 1.0), "learning", None, None, None, None),
+    ),
+    storage=StorageHealth(
+        written=10, pending=1, dropped={"bulk": 1}, free_bytes=5_000_000_000, given_up=("previews",), clips={"saved": 2}
+    ),
+    device=DeviceHealth({"CPU": 51.5}, governor_level=1, throttled=True, rss_bytes=300_000_000, cpu_s=12.5),
+    recoveries={"reopen": 2},
+    outputs={"http": "", "mqtt": "no connection"},
+    viewers=2,
+    reload=ReloadHealth(refused="bad"),
+    problems=("a", "b"),
+)  # fmt: skip
+COUNTS: Counts = {"http_responses": {"2xx": 7}}
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(health: Health, counts: Counts | None = None) -> Samples:
+    """All samples as the parser reads them; the same labels twice would be refused by Prometheus."""
+    found: Samples = {}
+    for family in text_string_to_metric_families(render(lambda: health, lambda: counts or {}).decode()):
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in found, key
+            found[key] = sample.value
+    return found
+
+
+def test_every_number_of_the_health_is_there_with_its_unit() -> None:
+    found = samples(FULL, COUNTS)
+
+    def value(name: str, /, **labels: str) -> float:
+        return found[f"tremorscope_{name}", tuple(sorted(labels.items()))]
+
+    assert value("info", name=FULL.name, version="0.1.0") == 1
+    assert value("frames_total") == 2700
+    assert value("frame_age_seconds") == 0.03
+    assert value("healthy") == 1
+    assert value("stage_latency_seconds", stage="measure", quantile="0.99") == 0.006
+    assert value("drops_total", reason="late") == 2
+    assert value("camera_fault", kind="time") == 1
+    assert value("camera_fault", kind="frozen") == 0
+    assert value("camera_faults_total", kind="frozen") == 2
+    assert value("band_high_hz", band="1") == 5.0
+    assert value("displacement_rms_px", region="midspan") == 0.08
+    assert math.isclose(value("displacement_rms_mm", region="midspan"), 0.2)
+    assert value("natural_frequency_hz", region="midspan", peak="2") == 4.7
+    assert value("mode_frequency_hz", mode="1") == 2.1
+    assert value("alarm_raised", alarm="sway", source="midspan", quantity="rms") == 1
+    assert value("alarm_threshold", alarm="sway", source="midspan", quantity="rms", unit="mm") == 0.2
+    assert value("temperature_celsius", zone="CPU") == 51.5
+    assert value("disk_free_bytes") == 5e9
+    assert value("given_up", thing="previews") == 1
+    assert value("given_up", thing="clips") == 0
+    assert value("recoveries_total", rung="reopen") == 2
+    assert value("output_ok", output="http") == 1
+    assert value("output_ok", output="mqtt") == 0
+    assert value("http_responses_total", reason="2xx") == 7
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    names = {name for name, _ in samples(FULL)}
+    assert ("tremorscope_displacement_rms_px", (("region", "pier"),)) not in samples(FULL)
+    empty = {name for name, _ in samples(Health())}
+    assert "tremorscope_frame_age_seconds" not in empty
+    assert "tremorscope_disk_free_bytes" not in empty
+    assert "tremorscope_displacement_rms_px" not in empty
+    assert empty < names
+
+
+def test_names_follow_one_form_and_every_metric_says_what_it_is() -> None:
+    families = list(text_string_to_metric_families(render(lambda: FULL, lambda: COUNTS).decode()))
+    for family in families:
+        assert re.fullmatch(r"tremorscope_[a-z][a-z0-9_]*", family.name)
+        assert family.documentation
+        assert family.type in ("gauge", "counter")
+    assert len({family.name for family in families}) == len(families)
+
+
+def test_frames_that_stop_show() -> None:
+    stopped = samples(replace(FULL, last_frame_age_s=7.0))
+    assert stopped["tremorscope_healthy", ()] == 0
