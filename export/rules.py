@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from export.errors import ExportFault
 
+_COMPARED_WITH = ("reference", "previous")
+"""Inputs that only their difference to the frame may be encoded of."""
+
 
 def check_rules(graph: onnx.ModelProto) -> None:
     """Refuse a graph that breaks a rule of explicit quantisation, or of taking differences first.
@@ -34,8 +37,9 @@ def offences(graph: onnx.ModelProto) -> Iterator[str]:
             yield from _of_convolution(node)
         if node.op_type == "Add":
             yield from _of_sum(node)
-        if node.op_type == "Sub" and any(map(_has_convolution_behind, node.inputs)):
-            yield f"{node.name}: subtracts what a convolution gave: differences are taken on the pixels"
+    for value in model.graph.inputs:
+        if value.name in _COMPARED_WITH and (encoder := _encoded_alone(value)) is not None:
+            yield f"{encoder.name}: encodes the {value.name} by itself: differences are taken on the pixels"
 
 
 def _of_scales(node: ir.Node) -> Iterator[str]:
@@ -98,17 +102,17 @@ def _is_dequantised(value: ir.Value | None) -> bool:
     return node is not None and node.op_type == "DequantizeLinear"
 
 
-def _has_convolution_behind(value: ir.Value | None) -> bool:
-    todo, seen = [_producer(value)], set()
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen:
-            continue
+def _encoded_alone(value: ir.Value) -> ir.Node | None:
+    """The convolution that sees a frame without another having been subtracted from it first, if there is one."""
+    for node in value.consumers():
         if node.op_type == "Conv":
-            return True
-        seen.add(node)
-        todo += node.predecessors()
-    return False
+            return node
+        if node.op_type == "Sub" and all(_constant(subtracted) is None for subtracted in node.inputs):
+            continue
+        for output in node.outputs:
+            if (found := _encoded_alone(output)) is not None:
+                return found
+    return None
 
 
 def _constant(value: ir.Value | None) -> NDArray[Any] | None:

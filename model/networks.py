@@ -52,9 +52,9 @@ class RealtimeConfig:
     decoder_channels: int = 64
     decoder_blocks: int = 9
     head: Literal["depth_to_space", "upsample"] = "depth_to_space"
-    skip: Literal["frame", "warped"] = "frame"
+    skip: Literal["frame", "warped"] = "warped"
     """What the decoder's change is added to: the frame, or the frame warped by a displacement it also decodes."""
-    flow_windows_cells: tuple[int, ...] = ()
+    flow_windows_cells: tuple[int, ...] = (3, 5, 9)
     """Sides of windows, odd, each averaging over what the one before gave: after each the decoder is told the
     displacement that fits best. None: it is told nothing."""
     flow_probes: int = 8
@@ -238,7 +238,9 @@ class LeastSquaresFlow(nn.Module):
         xx, yy = xx + flat, yy + flat
         determinant = xx * yy - xy * xy
         d_x, d_y = (xy * ym - yy * xm) / determinant, (xy * xm - xx * ym) / determinant
-        unexplained = (mm + d_x * xm + d_y * ym + flat) / (mm + flat)
+        explained = -(d_x * xm + d_y * ym) / (mm + flat)
+        # Without gain nothing about the motion may show.
+        unexplained = 1.0 - gain.clamp(max=1.0) * explained
         cells = torch.cat((d_x, d_y), dim=1) * (gain / self.config.encoder_stride)
         return torch.cat((cells.clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS), unexplained), dim=1)
 

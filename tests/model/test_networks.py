@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from model.networks import (
     build_network,
     configure,
     describe,
+    warp,
 )
 
 SMALL = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
@@ -37,14 +40,22 @@ def test_the_realtime_network_costs_a_fraction_of_it() -> None:
     ("config", "macs"),
     [
         # encoder 3 x 64 x 80 / 16, merge 9 x 80 x 64 / 16, blocks 2 x 9 x 64 x 64 / 16 each, head 9 x 64 x 48 / 16
-        (RealtimeConfig(decoder_blocks=5), (3 * 64 * 80 + 9 * 80 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 48) / 16),
+        # Encoder; merge of 48 + 32 + 9 channels; blocks; head to 3 colours and 2 displacements; 16 slopes of 8 filters.
+        (
+            RealtimeConfig(decoder_blocks=5),
+            (3 * 64 * 80 + 9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 80 + 3 * 100 * 16) / 16,
+        ),
+        (
+            RealtimeConfig(decoder_blocks=5, skip="frame", flow_windows_cells=()),
+            (3 * 64 * 80 + 9 * 80 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 48) / 16,
+        ),
         (
             RealtimeConfig(encoder_stride=2, encoder_kernel=6, decoder_blocks=5),
-            3 * 36 * 80 / 4 + (9 * 80 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 48) / 16,
+            3 * (36 * 80 + 64 * 16) / 4 + (9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 80) / 16,
         ),
         (
             RealtimeConfig(decoder_scale=8, decoder_blocks=5),
-            3 * 64 * 80 / 16 + (9 * 80 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 192) / 64,
+            3 * (64 * 80 + 100 * 16) / 16 + (9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 320) / 64,
         ),
     ],
 )
@@ -119,3 +130,44 @@ def test_a_description_builds_the_same_network_again(config: BaselineConfig | Re
 def test_a_wrong_description_is_refused(description: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         configure(description)
+
+
+@pytest.mark.parametrize(("x_px", "y_px"), [(0.0, 0.0), (3.0, -2.0), (0.5, 0.25)])
+def test_a_warp_moves_the_picture_by_the_displacement(x_px: float, y_px: float) -> None:
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(56.0), indexing="ij")
+    plane = torch.stack((0.01 * x, 0.02 * y, 0.01 * x - 0.01 * y))[None]  # bilinear is exact on planes
+    displacement = torch.tensor([x_px, y_px])[None, :, None, None].expand(1, 2, 40, 56)
+    moved = torch.stack((0.01 * (x - x_px), 0.02 * (y - y_px), 0.01 * (x - x_px) - 0.01 * (y - y_px)))[None]
+    inside = (..., slice(4, -4), slice(4, -4))
+    torch.testing.assert_close(warp(plane, displacement)[inside], moved[inside], atol=1e-5, rtol=0)
+    if (x_px, y_px) == (0.0, 0.0):
+        torch.testing.assert_close(warp(plane, displacement), plane, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("shift_px", [(0.05, 0.0), (0.0, 0.4), (-0.3, 0.2)])
+def test_least_squares_finds_the_displacement_of_texture(shift_px: tuple[float, float]) -> None:
+    def scene(x_px: float, y_px: float) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(0)
+        y, x = torch.meshgrid(torch.arange(96.0) - y_px, torch.arange(96.0) - x_px, indexing="ij")
+        level = torch.zeros(96, 96)
+        for angle, period_px, phase in torch.rand(30, 3, generator=rng).tolist():
+            along = x * math.cos(6.3 * angle) + y * math.sin(6.3 * angle)
+            level += torch.sin(2 * math.pi * along / (12 + 30 * period_px) + 6.3 * phase)
+        return (0.5 + 0.02 * level).expand(1, 3, -1, -1)
+
+    network = RealtimeNetwork(RealtimeConfig(decoder_blocks=1))
+    frame, reference = scene(*shift_px), scene(0.0, 0.0)
+    assert network.flow is not None
+    with torch.no_grad():
+        found = network.flow(
+            frame,
+            network.motion(frame - reference),
+            torch.full((1, 1, 1, 1), 4.0),
+            network.shape_encoder.weight,
+        )[0, :, 4:-4, 4:-4]
+    for window in range(3):
+        x, y, unexplained = found[3 * window : 3 * window + 3]
+        # Four times the displacement in cells of four pixels is the displacement in pixels.
+        assert float((x.median() - shift_px[0]).abs()) < 0.05 * math.hypot(*shift_px)
+        assert float((y.median() - shift_px[1]).abs()) < 0.05 * math.hypot(*shift_px)
+        assert float(unexplained.median()) < 0.25
