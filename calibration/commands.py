@@ -141,6 +141,8 @@ def show(directory: Path, sheet: Path | None, verify: bool) -> None:
 )
 @click.option("--sensitivity/--no-sensitivity", default=True, show_default=True,
               help="Find out which layers of an INT8 bundle cost the quality.")  # fmt: skip
+@click.option("--proof/--no-proof", default=True, show_default=True,
+              help="Show what INT8 would be if features were subtracted, not pixels.")  # fmt: skip
 @click.option("--no-mark", is_flag=True, help="Leave the bundles' manifests as they are.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report.")
 def compare(

@@ -23,6 +23,9 @@ between photographs cancels.</p>
 <p>Noise floor: a motionless picture is filmed twice with noise of its own each time and magnified; blocks of 48 px are
 registered on the clean picture, and the RMS of the displacements found along an axis, divided by the amplification, is
 the noise floor. True motion of that size would show as much.</p>
+<p>&ldquo;Features subtracted&rdquo; is the same INT8 graph with one change: frame and reference are encoded apart,
+written in INT8, and then subtracted. The graph that is deployed takes the difference of the 8-bit pixels first, which
+is exact, and encodes that.</p>
 <p>Grey levels are differences from the picture that FP32 makes of the same input, over all pixels and channels.</p>
 """
 
@@ -66,6 +69,8 @@ def table(title: str, headings: list[str], rows: list[list[str]], remark: str = 
 def _cards(comparison: Comparison) -> str:
     cards = []
     for index, verdict in enumerate(comparison.verdicts):
+        if verdict.contestant.is_for_show:
+            continue
         state = "yardstick" if index == 0 else "deployable" if verdict.deployable else "not deployable"
         style = "" if verdict.deployable else " first"
         cards.append(
@@ -85,6 +90,7 @@ def _reasons(comparison: Comparison) -> str:
     items = "".join(
         f"<li><b>{escape(verdict.contestant.name)}</b> {escape(reason)}</li>"
         for verdict in comparison.verdicts
+        if not verdict.contestant.is_for_show
         for reason in verdict.reasons
     )
     return f"<section class=notes><h2>Lost too much</h2><ul>{items}</ul></section>" if items else ""

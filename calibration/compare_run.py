@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from calibration.comparison import (
     Comparison,
     compare,
     drawn_photographs,
+    features_subtracted,
     mark,
     material_of,
     open_contestants,
@@ -46,6 +48,8 @@ class CompareJob:
     limits: LimitChanges = field(default_factory=LimitChanges)
     sensitivity: bool = True
     """Find out which layers of an INT8 bundle cost the quality."""
+    proof: bool = True
+    """Show what INT8 would be without taking the difference first."""
     mark: bool = True
     overwrite: bool = False
 
@@ -71,7 +75,12 @@ def run_comparison(job: CompareJob, progress: Callable[[int, int | None], None])
         photographs, calibration, job.pairs, noise_grey_levels=job.noise_grey_levels,
         input_noise_grey_levels=job.input_noise_grey_levels,
     )  # fmt: skip
-    with whole_directory(job.output, overwrite=job.overwrite, names={REPORT, FIGURES}) as directory:
+    with (
+        whole_directory(job.output, overwrite=job.overwrite, names={REPORT, FIGURES}) as directory,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        if job.proof and (shown := features_subtracted(contestants, photographs, Path(scratch))):
+            contestants.append(shown)
         verdicts = compare(contestants, material, job.limits, progress)
         comparison = Comparison(
             verdicts, material, f"from {job.photographs.name}" if job.photographs else "drawn",
@@ -97,8 +106,10 @@ def _check_size(size: FrameSize | None, calibration: CalibrationSet) -> None:
 
 def summary_lines(comparison: Comparison) -> list[str]:
     """The comparison for a terminal."""
+    width = max(len(verdict.contestant.name) for verdict in comparison.verdicts)
     lines = [
-        "bundle            condition        SSIM      reached   gain error  noise floor       worst, mean grey levels"
+        f"{'bundle':<{width}}  condition        SSIM      reached   gain error  noise floor       "
+        "worst, mean grey levels"
     ]
     fp32 = comparison.verdicts[0].score
     for verdict in comparison.verdicts:
@@ -108,11 +119,13 @@ def summary_lines(comparison: Comparison) -> list[str]:
             found = each.agreement
             worst = "" if found is None else f"{found.worst_grey_levels:3d}, {found.mean_grey_levels:.3f}"
             lines.append(
-                f"{verdict.contestant.name:<16}  {each.condition!s:<12}  {each.ssim:7.4f}  {each.reached_px:7.3f} px  "
-                f"{gain:>10}  {each.noise_floor_px:.5f} {ratio:<9}  {worst}"
+                f"{verdict.contestant.name:<{width}}  {each.condition!s:<12}  {each.ssim:7.4f}  "
+                f"{each.reached_px:7.3f} px  {gain:>10}  {each.noise_floor_px:.5f} {ratio:<9}  {worst}"
             )
     lines.append("")
     for verdict in comparison.verdicts[1:]:
+        if verdict.contestant.is_for_show:
+            continue
         state = "deployable" if verdict.deployable else "not deployable"
         lines.append(f"{verdict.contestant.name}: {state}, {verdict.contestant.nbytes / 1e6:.2f} MB")
         lines += [f"  {reason}" for reason in verdict.reasons]

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import onnx
 
+from calibration.difference_proof import subtracting_features
 from calibration.errors import CalibrationFault
-from calibration.frames import CalibrationSet
+from calibration.frames import CalibrationSet, Picture
 from calibration.graphs import graph_magnifier
 from calibration.judging import ConditionScore, Judge, Material, Score, fitted
 from calibration.sensitivity import Sensitivity, measure_sensitivity
@@ -31,7 +32,7 @@ from model.drawing import draw_picture
 from model.errors import WeightsFault
 from model.evaluate import Magnifier
 from model.weights import find_weights, load_weights
-from runtime.engines.bundle import MANIFEST_NAME, Bundle, open_bundle, write_manifest
+from runtime.engines.bundle import MANIFEST_NAME, Bundle, Precision, open_bundle, write_manifest
 from runtime.errors import OutputFault
 from runtime.outputs.files import cannot_be_written
 
@@ -48,13 +49,11 @@ class Contestant:
     name: str
     magnify: Magnifier
     bundle: Bundle | None
-    """None for the network itself, run by PyTorch."""
+    """None for the network itself, run by PyTorch, and for what only serves the comparison."""
     nbytes: int
-
-    @property
-    def precision(self) -> str:
-        """As its manifest states it."""
-        return self.bundle.manifest.precision if self.bundle else "fp32"
+    precision: Precision
+    is_for_show: bool = False
+    """Shown beside the others, but nothing that could be deployed."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,8 @@ class Verdict:
 
     @property
     def deployable(self) -> bool:
-        """Whether no more is lost than may be."""
-        return not self.reasons
+        """Whether no more is lost than may be, of what could be deployed at all."""
+        return not self.reasons or self.contestant.is_for_show
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,8 @@ class Comparison:
                     else None,
                     "precision": verdict.contestant.precision,
                     "nbytes": verdict.contestant.nbytes,
-                    "deployable": verdict.deployable,
+                    "deployable": verdict.deployable and not verdict.contestant.is_for_show,
+                    "is_for_show": verdict.contestant.is_for_show,
                     "reasons": verdict.reasons,
                     **asdict(verdict.score),
                     "losses": [asdict(loss) | {"exceeds": loss.exceeds} for loss in verdict.losses],
@@ -172,7 +172,11 @@ def _arrangements(bundle: Bundle, name: str) -> list[Contestant]:
         paths.append((f"{name} on a CPU", bundle.directory / for_cpu.file))
     return [
         Contestant(
-            title, fitted(graph_magnifier(path), bundle.manifest.frame_size), bundle, path.stat().st_size
+            title,
+            fitted(graph_magnifier(path), bundle.manifest.frame_size),
+            bundle,
+            path.stat().st_size,
+            bundle.manifest.precision,
         )
         for title, path in paths
     ]
@@ -213,16 +217,30 @@ def _network_of(bundle: Bundle) -> Contestant:
             remedy="name the FP32 bundle that it was made from as well",
         )
     nbytes = 4 * sum(parameter.numel() for parameter in weights.network.parameters())
-    return Contestant("FP32 (PyTorch)", network_magnifier(weights.network), None, nbytes)
+    return Contestant("FP32 (PyTorch)", network_magnifier(weights.network), None, nbytes, "fp32")
 
 
-def drawn_photographs(count: int = PHOTOGRAPHS) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], ...]:
+def features_subtracted(
+    contestants: Sequence[Contestant], photographs: Sequence[Picture], scratch: Path
+) -> Contestant | None:
+    """The first INT8 contestant without the difference taken first; None where there is no INT8 bundle."""
+    int8 = next((each for each in contestants if each.bundle and each.precision == "int8"), None)
+    if int8 is None or int8.bundle is None:
+        return None
+    graph = subtracting_features(onnx.load(str(int8.bundle.graph_path("pairwise"))), photographs)
+    path = scratch / "features-subtracted.onnx"
+    path.write_bytes(graph.SerializeToString())
+    magnify = fitted(graph_magnifier(path), int8.bundle.manifest.frame_size)
+    return Contestant(f"{int8.name}, features subtracted", magnify, None, path.stat().st_size, "int8", True)
+
+
+def drawn_photographs(count: int = PHOTOGRAPHS) -> tuple[Picture, ...]:
     """Pictures to judge on where there are no photographs."""
     return tuple(draw_picture(1000 + seed, _DRAWN_PX) for seed in range(count))
 
 
 def material_of(
-    photographs: tuple[np.ndarray[Any, np.dtype[np.uint8]], ...], calibration: CalibrationSet | None,
+    photographs: tuple[Picture, ...], calibration: CalibrationSet | None,
     pairs: int = PAIRS, **settings: Any,
 ) -> Material:  # fmt: skip
     """What to judge on; of a calibration set so many pairs, spread evenly over it."""
@@ -284,8 +302,7 @@ def sensitivity_of(
 
 
 def _losses(fp32: Score, found: Score, contestant: Contestant, changes: LimitChanges) -> list[Loss]:
-    precision = contestant.bundle.manifest.precision if contestant.bundle else "fp32"
-    return losses_of(fp32, found, changes.applied_to(precision))
+    return losses_of(fp32, found, changes.applied_to(contestant.precision))
 
 
 def losses_of(fp32: Score, found: Score, limits: Limits) -> list[Loss]:
