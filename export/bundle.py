@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import onnx
 import torch
@@ -16,7 +17,9 @@ import torch
 from export.band_graph import band_graph
 from export.check import Comparison, compare, compare_band
 from export.errors import ExportFault
-from export.step_graph import OPSET, pairwise_graph
+from export.half_graph import half_graph
+from export.step_graph import pairwise_graph
+from export.tidy import stamp, tidy
 from model.networks import CONFIGS, Network, RealtimeNetwork, build_network, describe
 from model.weights import find_weights, load_weights
 from runtime.engines.bundle import (
@@ -26,8 +29,12 @@ from runtime.engines.bundle import (
     Graph,
     GraphName,
     Manifest,
+    Precision,
     Representation,
+    write_manifest,
 )
+
+FloatPrecision = Literal["fp32", "fp16"]
 
 _ODD_SIZE_PX = (161, 119)
 _EVEN_SIZE_PX = (192, 128)
@@ -73,7 +80,11 @@ def untrained_source(family: str) -> Source:
 
 
 def write_bundle(
-    source: Source, size: FrameSize | None, directory: Path, overwrite: bool = False
+    source: Source,
+    size: FrameSize | None,
+    directory: Path,
+    overwrite: bool = False,
+    precision: FloatPrecision = "fp32",
 ) -> list[Comparison]:
     """Export a network as a bundle and check it against PyTorch; nothing is left behind if anything fails.
 
@@ -82,9 +93,22 @@ def write_bundle(
         size: the one frame size, or None for a graph that takes any.
         directory: the bundle to write.
         overwrite: replace a bundle that stands there.
+        precision: of the graphs; INT8 is made of an FP32 bundle, see `calibration.quantise`.
 
     Raises:
-        ExportFault: the bundle stands there already, cannot be written, or differs from the network.
+        ExportFault: the bundle stands there already, cannot be written, or differs from the network; or the
+            network is not one for FP16.
+    """
+    with new_bundle(directory, overwrite) as partial:
+        return _fill(source, size, partial, precision)
+
+
+@contextmanager
+def new_bundle(directory: Path, overwrite: bool) -> Iterator[Path]:
+    """An empty directory to fill, which becomes the bundle at the end; after any exception nothing is left of it.
+
+    Raises:
+        ExportFault: something else stands there, or it cannot be written.
     """
     if directory.exists() and not (overwrite and (directory / MANIFEST_NAME).is_file()):
         what = "exists" if not overwrite else "exists and is no bundle"
@@ -94,7 +118,7 @@ def write_bundle(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        comparisons = _fill(source, size, partial)
+        yield partial
         if directory.exists():
             shutil.rmtree(directory)
         partial.rename(directory)
@@ -105,19 +129,58 @@ def write_bundle(
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return comparisons
 
 
-def _fill(source: Source, size: FrameSize | None, directory: Path) -> list[Comparison]:
+def write_graph(
+    directory: Path, name: GraphName, graph: onnx.ModelProto, facts: Mapping[str, str], suffix: str = ""
+) -> Graph:
+    """Write a graph with what it is in its metadata, and give what the manifest says of it.
+
+    Args:
+        directory: of the bundle.
+        name: of the graph.
+        graph: what to write.
+        facts: see `facts_of`.
+        suffix: of the file's name, for an arrangement of its own.
+    """
+    content = stamp(graph, {"tremorscope.graph": name, **facts}).SerializeToString(deterministic=True)
+    path = directory / f"{name}{suffix}.onnx"
+    path.write_bytes(content)
+    opset = next(entry.version for entry in graph.opset_import if entry.domain == "")
+    return Graph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=opset)
+
+
+def facts_of(
+    network: str, weights_sha256: str, amplification: AmplificationRange, precision: Precision
+) -> dict[str, str]:
+    """What a graph's metadata say, so that the file alone tells what it is."""
+    return {
+        "tremorscope.network": network,
+        "tremorscope.precision": precision,
+        "tremorscope.weights_sha256": weights_sha256,
+        "tremorscope.amplification": f"{amplification.minimum:g} to {amplification.maximum:g}",
+        "tremorscope.pixel_format": "rgb",
+        "tremorscope.release": importlib.metadata.version("tremorscope"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what made a bundle."""
+    return {
+        name: importlib.metadata.version(name) for name in ("tremorscope", "torch", "onnx", "onnxruntime")
+    }
+
+
+def _fill(
+    source: Source, size: FrameSize | None, directory: Path, precision: FloatPrecision
+) -> list[Comparison]:
     amplifications = (1.0, min(20.0, source.amplification.maximum), source.amplification.maximum)
-    exporters = _exporters(source.network)
+    facts = facts_of(source.name, source.weights_sha256, source.amplification, precision)
     graphs: dict[GraphName, Graph] = {}
     comparisons: list[Comparison] = []
-    for name, exporter in exporters.items():
-        path = directory / f"{name}.onnx"
-        content = exporter.graph(size).SerializeToString()
-        path.write_bytes(content)
-        graphs[name] = Graph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=OPSET)
+    for name, exporter in _exporters(source.network, precision).items():
+        graphs[name] = write_graph(directory, name, exporter.graph(size), facts)
+        path = directory / graphs[name].file
         if size is None:
             comparisons += exporter.compare(path, *_EVEN_SIZE_PX, amplifications)
             comparisons += exporter.compare(path, *_ODD_SIZE_PX, amplifications)
@@ -129,16 +192,15 @@ def _fill(source: Source, size: FrameSize | None, directory: Path) -> list[Compa
         architecture=describe(source.network.config),
         trained=source.trained,
         weights_sha256=source.weights_sha256,
+        precision=precision,
         frame_size=size,
         amplification=source.amplification,
         graphs=graphs,
         representation=_representation(source.network),
         checks={"onnxruntime_against_pytorch": [comparison.as_json() for comparison in comparisons]},
-        versions={
-            name: importlib.metadata.version(name) for name in ("tremorscope", "torch", "onnx", "onnxruntime")
-        },
+        versions=versions(),
     )
-    (directory / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_manifest(directory, manifest)
     return comparisons
 
 
@@ -149,23 +211,27 @@ class _Exporter(NamedTuple):
     compare: Callable[[Path, int, int, tuple[float, ...]], list[Comparison]]
 
 
-def _exporters(network: Network) -> dict[GraphName, _Exporter]:
+def _exporters(network: Network, precision: FloatPrecision) -> dict[GraphName, _Exporter]:
     found: dict[GraphName, _Exporter] = {
         "pairwise": _Exporter(
-            lambda size: pairwise_graph(network, size),
+            lambda size: _restated(pairwise_graph(network, size), precision),
             lambda path, width_px, height_px, amplifications: compare(
-                path, network, width_px, height_px, amplifications
+                path, network, width_px, height_px, amplifications, precision
             ),
         )
     }
     if isinstance(network, RealtimeNetwork):  # band mode needs a linear encoder
         found["band"] = _Exporter(
-            lambda size: band_graph(network, size),
+            lambda size: _restated(band_graph(network, size), precision),
             lambda path, width_px, height_px, amplifications: compare_band(
-                path, network, width_px, height_px, amplifications
+                path, network, width_px, height_px, amplifications, precision
             ),
         )
     return found
+
+
+def _restated(graph: onnx.ModelProto, precision: FloatPrecision) -> onnx.ModelProto:
+    return half_graph(graph) if precision == "fp16" else tidy(graph)
 
 
 def _representation(network: Network) -> Representation | None:

@@ -15,11 +15,26 @@ from export.band_graph import BandStep
 from export.errors import ExportFault
 from export.step_graph import PairwiseStep
 from model.networks import Network, RealtimeNetwork
-from runtime.engines.bundle import Representation
+from runtime.engines.bundle import Precision, Representation
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 
-WORST_ALLOWED_GREY_LEVELS = 1
-"""Rounding to 8 bits may fall on either side of a half; anything beyond is another computation."""
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a graph may be from PyTorch in FP32 before it is another computation."""
+
+    worst_grey_levels: int
+    """Of any channel of any pixel."""
+    rms_grey_levels: float
+    """Over a picture."""
+
+
+LIMITS: dict[Precision, Limits] = {
+    "fp32": Limits(1, 0.1),  # rounding to 8 bits may fall on either side of a half
+    "fp16": Limits(2, 0.5),
+    # Rounding moves edges a little, which alters single pixels much: the rest is for `tremorscope compare` to judge.
+    "int8": Limits(255, 6.0),
+}
 _BAND_STEPS = 12
 _BAND_SECTIONS = 2
 
@@ -37,6 +52,7 @@ class Comparison:
     """Largest difference of any channel of any pixel."""
     differing_share: float
     """Share of the values that differ at all."""
+    rms_grey_levels: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for the manifest."""
@@ -44,12 +60,17 @@ class Comparison:
 
 
 def compare(
-    graph: Path, network: Network, width_px: int, height_px: int, amplifications: tuple[float, ...]
+    graph: Path,
+    network: Network,
+    width_px: int,
+    height_px: int,
+    amplifications: tuple[float, ...],
+    precision: Precision = "fp32",
 ) -> list[Comparison]:
     """Run graph and network on the same noisy, moving picture.
 
     Raises:
-        ExportFault: they differ by more than one grey level anywhere.
+        ExportFault: they differ by more than the `LIMITS` of the graph's precision.
         BundleFault: the graph cannot be run at this size.
     """
     engine = OnnxRuntimeEngine(graph, width_px=width_px, height_px=height_px)
@@ -65,7 +86,7 @@ def compare(
                 torch.from_numpy(reference[None]),
                 torch.tensor([amplification]),
             )
-        comparisons.append(_judge("pairwise", magnified, expected[0].numpy(), amplification))
+        comparisons.append(judge("pairwise", magnified, expected[0].numpy(), amplification, precision))
     return comparisons
 
 
@@ -75,11 +96,12 @@ def compare_band(
     width_px: int,
     height_px: int,
     amplifications: tuple[float, ...],
+    precision: Precision = "fp32",
 ) -> list[Comparison]:
     """Run the band graph and the network over several steps of state, each with its own state, and compare.
 
     Raises:
-        ExportFault: they differ by more than one grey level anywhere.
+        ExportFault: they differ by more than the `LIMITS` of the graph's precision.
         BundleFault: the graph cannot be run at this size.
     """
     step = BandStep(network).eval()
@@ -115,7 +137,7 @@ def compare_band(
                     torch.from_numpy(coefficients),
                     state,
                 )
-            found = _judge("band", magnified, expected[0].numpy(), amplification)
+            found = judge("band", magnified, expected[0].numpy(), amplification, precision)
             worst = max(worst, found, key=lambda each: (each.worst_grey_levels, each.differing_share))
         comparisons.append(worst)
     return comparisons
@@ -131,19 +153,31 @@ def _ringing_sections() -> NDArray[np.float32]:
     return np.ascontiguousarray(sections, np.float32)
 
 
-def _judge(
-    graph: str, magnified: NDArray[np.uint8], expected: NDArray[np.uint8], amplification: float
+def judge(
+    graph: str,
+    magnified: NDArray[np.uint8],
+    expected: NDArray[np.uint8],
+    amplification: float,
+    precision: Precision = "fp32",
 ) -> Comparison:
+    """Compare a picture that a graph made with the one that it should be, u8[H, W, 3] each.
+
+    Raises:
+        ExportFault: they differ by more than the `LIMITS` of the graph's precision.
+    """
     height_px, width_px = magnified.shape[:2]
     difference = np.abs(magnified.astype(np.int16) - expected)
     worst, share = int(difference.max()), float((difference > 0).mean())
-    if worst > WORST_ALLOWED_GREY_LEVELS:
+    rms = float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
+    limits = LIMITS[precision]
+    if worst > limits.worst_grey_levels or rms > limits.rms_grey_levels:
         raise ExportFault(
             f"at {width_px}x{height_px} and amplification {amplification:g} the {graph} graph is "
-            f"{worst} grey levels from PyTorch (allowed: {WORST_ALLOWED_GREY_LEVELS})",
+            f"{worst} grey levels from PyTorch, {rms:.2g} RMS "
+            f"(allowed: {limits.worst_grey_levels}, and {limits.rms_grey_levels:g} RMS)",
             remedy="report it with the versions of torch, onnx and onnxruntime",
         )
-    return Comparison(graph, width_px, height_px, amplification, worst, share)
+    return Comparison(graph, width_px, height_px, amplification, worst, share, round(rms, 4))
 
 
 def _film(width_px: int, height_px: int, shift_px: float, seed: int) -> NDArray[np.uint8]:
