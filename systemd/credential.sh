@@ -43,10 +43,10 @@ write_dropins() {
 
 keep() { # NAME SECRET
     [ -n "$2" ] || die "the secret for $1 is empty" "give it on standard input: credential.sh set $1 < FILE"
-    make_directory "$ETC/credentials" 0700
+    make_directory "$ETC/credentials" 0700 >&2
     (umask 077 && printf '%s\n' "$2" >"$ROOT$ETC/credentials/.$1.partial")
     mv -f "$ROOT$ETC/credentials/.$1.partial" "$ROOT$ETC/credentials/$1"
-    write_dropins
+    write_dropins >&2
     say "kept $1; restart the service to use it: systemctl restart 'tremorscope*.service'" >&2
 }
 

@@ -105,7 +105,7 @@ name_release() {
     fi
     if [ -n "$WHEEL" ]; then
         version=$(basename "$WHEEL" | cut -d- -f2)
-        digest=$( (sha256sum <"$WHEEL" && cat "$HERE"/*) | sha256sum | cut -c1-8)
+        digest=$( (sha256sum <"$WHEEL" && find "$HERE" -maxdepth 1 -type f -exec cat {} +) | sha256sum | cut -c1-8)
     else
         version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$SOURCE/pyproject.toml" | head -n 1)
         digest=$(sources | (cd "$SOURCE" && tr '\n' '\0' | xargs -0 sha256sum) | sha256sum | cut -c1-8)
@@ -157,7 +157,7 @@ fill_release() {
     PATH="$PATH:/usr/local/cuda/bin" PIP_ROOT_USER_ACTION=ignore \
         "$target/bin/python3" -m pip install "$@" "${what}[$extras]" || return 1
     mkdir -p "$target/systemd" || return 1
-    cp "$HERE"/* "$target/systemd/" || return 1
+    find "$HERE" -maxdepth 1 -type f -exec cp -p -t "$target/systemd" {} + || return 1
     for part in configs docs; do
         [ ! -d "$SOURCE/$part" ] || cp -r "$SOURCE/$part" "$target/" || return 1
     done

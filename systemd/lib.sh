@@ -61,7 +61,7 @@ argument_of() { # OPTION ARGUMENTS-LEFT
 take_lock() {
     [ -z "$DRY" ] || return 0
     mkdir -p "$ROOT/run/lock"
-    exec 9>"$ROOT/run/lock/tremorscope.lock"
+    exec 9>>"$ROOT/run/lock/tremorscope.lock"
     chmod 0644 "$ROOT/run/lock/tremorscope.lock"
     flock -n 9 || die "another installation is going on" "wait until it has ended"
 }

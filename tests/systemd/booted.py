@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,3 +149,33 @@ def boot_or_skip(disk: Path | None = None) -> Machine:
         return Machine(disk)
     except (OSError, TimeoutError) as error:
         pytest.skip(f"needs systemd in namespaces: {' '.join(str(error).split())[-300:]}")
+
+
+def build_wheel(directory: Path) -> Path:
+    """The kit as it stands, as a wheel in a directory."""
+    parts = [
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "tremorscope.py",
+        "runtime",
+        "calibration",
+        "export",
+        "model",
+    ]
+    source = directory / "source"  # a copy, because building leaves things behind
+    source.mkdir()
+    subprocess.run(["cp", "-r", *parts, str(source)], cwd=ROOT, check=True)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", str(directory), str(source)], check=True)
+    (wheel,) = directory.glob("*.whl")
+    return wheel
+
+
+def changed_wheel(wheel: Path, directory: Path, beginnings: dict[str, bytes]) -> Path:
+    """The same wheel in another directory, in which files begin with something more."""
+    directory.mkdir()
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(directory / wheel.name, "w") as new:
+        for entry in old.namelist():
+            new.writestr(entry, beginnings.get(entry, b"") + old.read(entry))
+    return directory / wheel.name

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import subprocess
-import sys
 import time
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from booted import PYTHON, Machine, boot_or_skip, wait_until
-from support import ROOT
+from booted import PYTHON, Machine, boot_or_skip, build_wheel, changed_wheel, wait_until
 
 SERVICE = "tremorscope.service"
 STATE = "/var/lib/tremorscope"
@@ -54,53 +48,22 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The kit as it stands, built once."""
-    directory = tmp_path_factory.mktemp("wheel")
-    parts = [
-        "pyproject.toml",
-        "README.md",
-        "LICENSE",
-        "tremorscope.py",
-        "runtime",
-        "calibration",
-        "export",
-        "model",
-    ]
-    (directory / "source").mkdir()  # a copy, because building leaves things behind
-    subprocess.run(["cp", "-r", *parts, str(directory / "source")], cwd=ROOT, check=True)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", str(directory), str(directory / "source")], check=True)
-    (built,) = directory.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Iterator[Machine]:
-    machine = boot_or_skip(tmp_path_factory.mktemp("disk"))
-    machine.write("/root/main.yaml", CONFIGURATION.format(name="main", port=8081))
-    machine.write("/root/store.py", LOOK_AT_STORE)
-    for name, changed in (
-        ("first", {}),
-        ("second", {"runtime/service/running.py": b"SECOND = True\n"}),
-        ("broken", {"runtime/service/running.py": b"raise SystemExit(1)\n"}),
-    ):
-        add_wheel(machine, name, wheel, changed)
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    disk = tmp_path_factory.mktemp("disk")
+    root = disk / "changes" / "root"  # as the machine will see it
+    root.mkdir(parents=True)
+    wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
+    module = "runtime/service/running.py"
+    changed_wheel(wheel, root / "first", {})
+    changed_wheel(wheel, root / "second", {module: b"SECOND = True\n"})
+    changed_wheel(wheel, root / "broken", {module: b"raise SystemExit(1)\n"})
+    (root / "main.yaml").write_text(CONFIGURATION.format(name="main", port=8081))
+    (root / "store.py").write_text(LOOK_AT_STORE)
+    machine = boot_or_skip(disk)
     done = install(machine, "first", "--config", "/root/main.yaml")
     assert done.stdout.endswith("done: release " + release(machine) + "\n")
     yield machine
     machine.power_off()
-
-
-def add_wheel(machine: Machine, name: str, wheel: Path, changed: dict[str, bytes]) -> None:
-    """Put a wheel on the machine in which files begin with something else."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(content, "w") as new:
-        for entry in old.namelist():
-            new.writestr(entry, changed.get(entry, b"") + old.read(entry))
-    path = f"/root/{name}/{wheel.name}"
-    machine.write(path + ".base64", base64.b64encode(content.getvalue()).decode())
-    machine.run("sh", "-c", f"base64 -d {path}.base64 >{path} && rm {path}.base64")
 
 
 def install(
