@@ -55,7 +55,8 @@ def bench_job(
                 "--rate is for the drawn camera", remedy="write rate_hz among the camera's settings"
             )
         changes["rate_hz"] = rate_hz
-    return dataclasses.replace(base, against=against, frames=frames, **changes)
+    warm_up = max(2, min(10, frames // 20))
+    return dataclasses.replace(base, against=against, frames=frames, warm_up=warm_up, **changes)
 
 
 def read_camera(text: str) -> CameraSettings:
