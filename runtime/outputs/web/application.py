@@ -13,7 +13,7 @@ from runtime.errors import Fault
 from runtime.outputs.web.access import COOKIE, SESSION_S, Access, Level
 from runtime.outputs.web.handlers import LEVEL, Handler, Route
 from runtime.outputs.web.limits import Limits, TokenBucket
-from runtime.outputs.web.listener import Guard
+from runtime.outputs.web.listener import answering
 from runtime.outputs.web.site import SECURITY_HEADERS, load_site
 
 _WRONG_TOKEN_S = 1.0
@@ -61,21 +61,16 @@ class Application:
     def _middleware(self) -> Middleware:
         @web.middleware
         async def judge(request: web.Request, handler: Handler) -> web.StreamResponse:
-            guard = request.transport.get_protocol() if request.transport is not None else None
-            if not isinstance(guard, Guard):  # the client is gone
-                raise web.HTTPBadRequest
-            guard.begin()
-            try:
-                response = await self._answer(request, handler)
+            with answering(request):
+                try:
+                    response = await self._answer(request, handler)
+                except web.HTTPException as error:
+                    self.responses[f"{error.status // 100}xx"] += 1
+                    raise
+                except ConnectionError:  # the client went while it was answered
+                    raise web.HTTPBadRequest from None
                 self.responses[f"{response.status // 100}xx"] += 1
                 return response
-            except web.HTTPException as error:
-                self.responses[f"{error.status // 100}xx"] += 1
-                raise
-            except ConnectionError:  # the client went while it was answered
-                raise web.HTTPBadRequest from None
-            finally:
-                guard.end()
 
         return judge
 

@@ -7,9 +7,11 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runtime.health import HealthBoard
@@ -21,6 +23,7 @@ from runtime.outputs.web import answers
 from runtime.outputs.web.access import COOKIE, Level
 from runtime.outputs.web.archive import Archive
 from runtime.outputs.web.limits import Limits
+from runtime.outputs.web.listener import answering
 from runtime.outputs.web.pictures import EncodedPicture, LivePictures
 from runtime.views import VIEWS, View
 
@@ -42,6 +45,25 @@ class Route:
     path: str
     level: Level
     handler: Handler
+
+
+class _ClipResponse(web.FileResponse):
+    """A file that is sent after the handler has returned, for a bounded time, and counted while it is sent."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        headers: Mapping[str, str],
+        sending: Callable[[], contextlib.AbstractContextManager[None]],
+        longest_s: float,
+    ) -> None:
+        super().__init__(path, headers=headers)
+        self._sending, self._longest_s = sending, longest_s
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        with self._sending(), answering(request):
+            return await asyncio.wait_for(super().prepare(request), self._longest_s)
 
 
 class _Body(BaseModel):
@@ -167,10 +189,7 @@ class Handlers:
         headers = {"Content-Type": "video/mp4"}
         if "download" in request.query:
             headers["Content-Disposition"] = f'attachment; filename="{file}"'
-        response = web.FileResponse(path, headers=headers)
-        with self._sending():
-            await asyncio.wait_for(response.prepare(request), self._limits.stream_s)
-        return response
+        return _ClipResponse(path, headers=headers, sending=self._sending, longest_s=self._limits.stream_s)
 
     async def still(self, request: web.Request) -> web.Response:
         """The next live picture."""

@@ -13,7 +13,9 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from aiohttp import web
 
 from runtime.outputs.web.limits import Limits, TokenBucket
 
@@ -105,6 +107,23 @@ class Guard(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+@contextlib.contextmanager
+def answering(request: web.BaseRequest) -> Iterator[None]:
+    """Say that a request is being answered, so that its connection is not taken for idle.
+
+    Raises:
+        HTTPBadRequest: the client is gone.
+    """
+    guard = request.transport.get_protocol() if request.transport is not None else None
+    if not isinstance(guard, Guard):
+        raise web.HTTPBadRequest
+    guard.begin()
+    try:
+        yield
+    finally:
+        guard.end()
 
 
 class Listener:

@@ -23,10 +23,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceRig]:
 
 
 def make_server(
-    rig: ServiceRig, tokens: Tokens = Tokens(), *, limits: Limits | None = None, **settings: object  # noqa: B008
+    rig: ServiceRig, tokens: Tokens = Tokens(), *, limits: Limits | None = None, at_port: int = 0, **settings: object  # noqa: B008
 ) -> WebServer:  # fmt: skip
-    """A server on a free port of the loopback interface."""
-    given = HttpSettings.model_validate({"port": 1} | settings).model_copy(update={"port": 0})
+    """A server on a port of the loopback interface, a free one unless it is named."""
+    given = HttpSettings.model_validate({"port": 1} | settings).model_copy(update={"port": at_port})
     server = WebServer(
         given, tokens, board=rig.board, feed=rig.feed, store=rig.store, clips=rig.clips,
         controls=rig.controls, limits=limits,

@@ -91,9 +91,11 @@ class Page {
 
   async askLive() {
     const after = this.charts.motionAfter(), spectrumAfter = this.charts.spectrumAfter();
-    const query = new URLSearchParams({ region: this.region, after, spectrum_after: spectrumAfter });
+    const asked = this.region;
+    const query = new URLSearchParams({ region: asked, after, spectrum_after: spectrumAfter });
     const { motion, spectra } = await this.ask(`/api/live?${query}`);
-    if (motion.region !== null && motion.region !== this.region) {
+    if (asked !== this.region) return; // another was chosen meanwhile
+    if (motion.region !== null && motion.region !== asked) {
       this.region = motion.region;
       this.wake("state");
     }

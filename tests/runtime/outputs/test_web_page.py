@@ -1,0 +1,281 @@
+"""The page in a real Chromium: pictures move, charts live, alarms appear, a wrong token stays outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import TOKENS, make_server
+from mosquitto_rig import wait_until
+from service_rig import RULE, ServiceRig
+
+from runtime.outputs.web.server import WebServer
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+PHONE = (390, 844)
+DESK = (1440, 900)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio"):
+        options.add_argument(argument)
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_page_load_timeout(30)
+    yield driver
+    driver.quit()
+
+
+def show(chromium: Any, address: str, size: tuple[int, int]) -> None:
+    width_px, height_px = size
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width_px, "height": height_px, "deviceScaleFactor": 1, "mobile": width_px < 600},
+    )
+    chromium.get(address)
+
+
+def run(chromium: Any, code: str) -> Any:
+    return chromium.execute_script(code)
+
+
+def eventually(chromium: Any, code: str, timeout_s: float = 20.0) -> Any:
+    """Wait until the page says so."""
+    found: list[Any] = []
+
+    def ask() -> bool:
+        found.append(run(chromium, code))
+        return bool(found[-1])
+
+    wait_until(ask, timeout_s, f"never: {code}")
+    return found[-1]
+
+
+# A number that changes with any pixel.
+DIGEST = """
+const canvas = document.getElementById(arguments[0]);
+const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+let sum = 0;
+for (let n = 0; n < pixels.length; n += 97) sum = (31 * sum + pixels[n]) % 1000003;
+return sum;
+"""
+
+
+def changes(chromium: Any, canvas: str, within_s: float = 8.0) -> bool:
+    first, deadline_s = chromium.execute_script(DIGEST, canvas), time.monotonic() + within_s
+    while time.monotonic() < deadline_s:
+        if chromium.execute_script(DIGEST, canvas) != first:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.fixture
+def opened(request: pytest.FixtureRequest, chromium: Any, web: WebServer) -> Any:
+    show(chromium, f"http://localhost:{web.port}/", getattr(request, "param", DESK))
+    eventually(
+        chromium,
+        "return page.picture.count > 3 && page.charts.found && document.querySelector('#events li button')",
+    )
+    return chromium
+
+
+@pytest.mark.parametrize("opened", [DESK, PHONE], ids=["desk", "phone"], indirect=True)
+def test_everything_that_moves_moves_and_fits(opened: Any, service: ServiceRig) -> None:
+    assert changes(opened, "live")
+    assert changes(opened, "motion")
+    assert opened.execute_script(DIGEST, "spectrum") != 0
+    assert eventually(opened, "return document.getElementById('verdict').textContent") == "30.00 frames/s"
+    assert run(opened, "return page.picture.rate()") > 2
+    # Nothing is wider than the screen, and what is pressed is large enough for a finger.
+    assert run(opened, "return document.documentElement.scrollWidth <= window.innerWidth")
+    small = run(
+        opened,
+        "return [...document.querySelectorAll('button')].filter(b => b.offsetHeight && b.offsetHeight < 32).length",
+    )
+    assert small == 0
+    text = run(opened, "return document.getElementById('regions').innerText")
+    assert "midspan" in text
+    assert "0.203" in text  # 0.0845 px at 2.4 mm a pixel
+    assert service.feed.viewers >= 1
+
+
+def test_nothing_goes_wrong_and_nothing_comes_from_elsewhere(opened: Any, web: WebServer) -> None:
+    # "rendering" complains of the tests themselves, which read the canvas back.
+    complaints = [each for each in opened.get_log("browser") if each["source"] != "rendering"]
+    assert complaints == []
+    asked = [json.loads(each["message"])["message"] for each in opened.get_log("performance")]
+    addresses = {
+        each["params"]["request"]["url"] for each in asked if each["method"] == "Network.requestWillBeSent"
+    }
+    assert addresses
+    own = f"http://localhost:{web.port}/"
+    assert all(address.startswith((own, "data:", "chrome")) for address in addresses), addresses
+
+
+def test_views_and_regions_are_chosen(opened: Any) -> None:
+    run(opened, "document.querySelector('[data-view=difference]').click()")
+    eventually(opened, "return page.picture.view === 'difference' && page.picture.rate() > 2")
+    # Grey where nothing moves: the corner of the sky.
+    corner = "return [...document.getElementById('live').getContext('2d').getImageData(4, 4, 1, 1).data]"
+    wait_until(lambda: all(abs(value - 128) < 12 for value in run(opened, corner)[:3]), 10.0)
+    run(opened, "document.querySelector('[data-view=magnified]').click()")
+    run(opened, "[...document.querySelectorAll('.pick')].find(b => b.textContent === 'quarter span').click()")
+    eventually(opened, "return document.querySelector('#motion-title .of').textContent === 'of quarter span'")
+    eventually(opened, "return document.getElementById('peaks').textContent.includes('4.7000')")
+    run(opened, "[...document.querySelectorAll('.pick')].find(b => b.textContent === 'midspan').click()")
+    eventually(opened, "return document.getElementById('peaks').textContent.includes('2.1000')")
+
+
+def test_an_alarm_appears_and_is_acknowledged(opened: Any, service: ServiceRig) -> None:
+    service.edge("raised")
+    try:
+        text = eventually(opened, "return document.getElementById('raised').innerText")
+        assert text.startswith("Alarm: midspan rms rms of midspan passed 0.200\u202fmm")
+        assert run(opened, "return document.title").startswith("\u26a0")
+        asked = len(service.controls.asked)
+        run(opened, "document.querySelector('[data-acknowledge]').click()")
+        eventually(opened, "return document.getElementById('raised').innerText.includes('acknowledged')")
+        assert service.controls.asked[asked:] == [("acknowledge", RULE.name, "web page")]
+        eventually(opened, "return !document.querySelector('[data-acknowledge]')")
+    finally:
+        service.edge("cleared")
+    eventually(opened, "return document.getElementById('raised').innerText === ''")
+
+
+def test_amplification_is_set_and_a_refusal_is_shown(opened: Any, service: ServiceRig) -> None:
+    before = service.magnification
+    fill = """
+      for (const [id, value] of Object.entries(arguments[0])) {
+        const field = document.getElementById(id);
+        field.value = value;
+        field.dispatchEvent(new Event("input", {bubbles: true}));
+      }
+      document.querySelector("#adjust button").click();
+    """
+    opened.execute_script(fill, {"amplification": 55, "band-low": 4, "band-high": 5})
+    eventually(
+        opened,
+        "return document.getElementById('magnification').textContent.startsWith('\u00d7 55 \u00b7 4 to 5 Hz')",
+    )
+    assert service.magnification.bands_hz == ((4.0, 5.0),)
+    opened.execute_script(fill, {"band-high": 20})
+    eventually(
+        opened, "return document.getElementById('adjusted').textContent.includes('keep it below 15 Hz')"
+    )
+    service.magnification = before
+    service.board.update(magnification=before)
+
+
+PLAYED = """
+const video = document.getElementById("video");
+return video.readyState >= 2 || video.error ? [video.videoWidth, video.error?.message ?? ""] : 0;
+"""
+
+
+def test_a_clip_of_an_event_plays(opened: Any) -> None:
+    run(opened, "document.querySelector('#events [data-play]').click()")
+    state = eventually(opened, PLAYED)
+    assert state == [320, ""]
+    moved = "return document.getElementById('video').currentTime > 0.1"
+    eventually(opened, moved)
+    run(opened, "document.getElementById('player-close').click()")
+    eventually(opened, "return document.getElementById('video').getAttribute('src') === null")
+
+
+def test_frames_that_stop_are_told_and_come_back(opened: Any, service: ServiceRig) -> None:
+    service.frozen.set()
+    try:
+        eventually(opened, "return document.getElementById('status').classList.contains('bad')")
+        assert "no frame for" in run(opened, "return document.getElementById('verdict').textContent")
+        eventually(opened, "return document.getElementById('curtain').textContent === 'no new picture'")
+    finally:
+        service.frozen.clear()
+    eventually(opened, "return document.getElementById('status').classList.contains('ok')")
+    eventually(opened, "return document.getElementById('curtain').hidden")
+
+
+def test_a_paused_page_lets_magnification_rest(opened: Any, service: ServiceRig) -> None:
+    assert service.feed.wanted
+    run(opened, "document.getElementById('pause').click()")
+    wait_until(lambda: not service.feed.wanted, 8.0)
+    run(opened, "document.getElementById('pause').click()")
+    wait_until(lambda: service.feed.wanted, 8.0)
+
+
+def test_a_device_that_was_away_is_found_again(
+    chromium: Any, service: ServiceRig, make_page: Callable[..., WebServer]
+) -> None:
+    first = make_page()
+    show(chromium, f"http://localhost:{first.port}/", DESK)
+    eventually(chromium, "return page.picture.count > 3")
+    first.close()
+    eventually(
+        chromium,
+        "return document.getElementById('verdict').textContent.startsWith('no answer from the device')",
+    )
+    make_page(port=first.port)
+    count = run(chromium, "return page.picture.count")
+    eventually(chromium, f"return page.picture.count > {count} + 3", 25.0)
+    eventually(chromium, "return document.getElementById('status').classList.contains('ok')", 25.0)
+    assert service.feed.wanted
+
+
+@pytest.fixture
+def make_page(service: ServiceRig) -> Iterator[Callable[..., WebServer]]:
+    made: list[WebServer] = []
+
+    def make(port: int = 0) -> WebServer:
+        made.append(make_server(service, at_port=port))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_only_the_right_token_opens_the_page(chromium: Any, guarded: WebServer) -> None:
+    chromium.delete_all_cookies()
+    address = f"http://127.0.0.1:{guarded.port}/"
+    show(chromium, address, PHONE)
+    assert chromium.current_url == f"{address}login"
+
+    def enter(token: str) -> None:
+        run(
+            chromium,
+            f"document.getElementById('token').value = '{token}'; document.querySelector('form').submit()",
+        )
+
+    enter("wrong-token-0123456789")
+    wait_until(lambda: chromium.current_url == f"{address}login?wrong", 15.0)
+    eventually(chromium, "return !document.getElementById('wrong').hidden")
+    assert chromium.get_cookies() == []
+    enter(str(TOKENS.view))
+    wait_until(lambda: chromium.current_url == address, 15.0)
+    eventually(chromium, "return window.page && page.picture.count > 3")
+    eventually(chromium, "return !document.getElementById('leave').hidden")
+    # Who may only look is offered nothing else.
+    assert run(
+        chromium,
+        "return document.getElementById('adjust').hidden && document.getElementById('record').hidden",
+    )
+    assert chromium.get_cookies()[0]["httpOnly"]
+    run(chromium, "document.querySelector('#leave button').click()")
+    wait_until(lambda: chromium.current_url == f"{address}login", 15.0)
+    chromium.get(f"{address}?token={TOKENS.control}")
+    wait_until(lambda: chromium.current_url == address, 15.0)  # the token is gone from the address
+    eventually(chromium, "return !document.getElementById('adjust').hidden")
