@@ -58,7 +58,8 @@ class FadingMagnifier:
 
     def step(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
         """Magnify ``frame`` into ``magnified``; see `FrameMagnifier.step`."""
-        if self._next is not None and (self._is_fresh or self._is_out(timestamp_s)):
+        is_out = self._aim == self._now == 1.0
+        if self._next is not None and (self._is_fresh or is_out):
             make, self._next = self._next, None
             self._inner = make()
             if not self._is_fresh:
@@ -66,9 +67,6 @@ class FadingMagnifier:
         self._inner.amplification = self._now = self._level(timestamp_s)
         self._is_fresh = False
         self._inner.step(frame, magnified, timestamp_s)
-
-    def _is_out(self, timestamp_s: float) -> bool:
-        return self._aim == 1.0 and timestamp_s - self._began_s >= FADE_S
 
     def _level(self, timestamp_s: float) -> float:
         aim = self.amplification if self._next is None else 1.0

@@ -284,7 +284,8 @@ class Service:
         rate_hz = self.parts.source.rate_hz
         silent_s = max(_SILENT_PERIODS / rate_hz, _SILENT_S)
         healthy = latest_s is not None and now_s - latest_s < silent_s
-        if self.parts.loop.ended:
+        drawing = self._configuration.camera.kind == "synthetic" and state.status == "opening"
+        if self.parts.loop.ended or drawing:
             return
         action = self._ladder.advance(now_s, healthy, stuck=state.status == "stuck")
         if action is not None:
