@@ -117,6 +117,19 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Exported network to run.  [default: the one that is installed]",
 )
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "onnxruntime", "tensorrt"]),
+    default="auto",
+    show_default=True,
+    help="What computes: TensorRT takes engines that `tremorscope build` made, and a GPU; auto takes it if it can.",
+)
+@click.option(
+    "--engines",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where TensorRT's engines are.  [default: engines, within the bundle]",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine.  [default: one a core]")
 @click.option(
     "--allow-inaccurate",

@@ -8,7 +8,7 @@ from functools import partial
 from runtime.band_magnifier import BandMagnifier
 from runtime.cell_mask import cell_mask
 from runtime.engines.bundle import Bundle
-from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
+from runtime.engines.choosing import Runtime
 from runtime.errors import OptionFault
 from runtime.filters import BandSettings, Design, design, first_frame, frame_before, slow_average
 from runtime.magnifier import FrameMagnifier, Magnifier, Mode, check_amplification
@@ -57,11 +57,11 @@ class Magnification:
 def open_magnifier(
     wanted: Magnification,
     bundle: Bundle,
+    runtime: Runtime,
     *,
     width_px: int,
     height_px: int,
     rate_hz: float,
-    threads: int | None = None,
 ) -> FrameMagnifier:
     """The magnifier for frames of one size.
 
@@ -71,23 +71,20 @@ def open_magnifier(
     Raises:
         OptionFault: an amplification, a band or a region that cannot be used.
         BundleFault: the bundle has no graph for it.
+        EngineFault: its engine cannot be loaded or run.
     """
     check_amplification(wanted.amplification, bundle.manifest.amplification)
     if not wanted.filters:
-        pairwise = OnnxRuntimeEngine(
-            bundle.graph_path("pairwise"), width_px=width_px, height_px=height_px, threads=threads
-        )
         assert wanted.mode != "band"
-        return Magnifier(pairwise, mode=wanted.mode, amplification=wanted.amplification)
+        return Magnifier(
+            runtime.open_pairwise(),
+            mode=wanted.mode,
+            amplification=wanted.amplification,
+            allocate=runtime.allocate,
+        )
     wanted_design = filter_design(wanted)
     wanted_design(rate_hz)  # a band that cannot be is told before a network is loaded
-    engine = OnnxRuntimeBandEngine(
-        bundle.graph_path("band"),
-        bundle.representation,
-        width_px=width_px,
-        height_px=height_px,
-        threads=threads,
-    )
+    engine = runtime.open_band()
     engine.set_mask(
         cell_mask(
             wanted.regions,

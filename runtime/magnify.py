@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.buffers import FrameRing
+from runtime.buffers import Allocator, FrameRing
 from runtime.cameras import FrameInfo
 from runtime.cameras.clip import ClipCamera
 from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
+from runtime.engines.choosing import RuntimeChoice, open_runtime
 from runtime.errors import BundleFault, ClipFault, OptionFault
 from runtime.filters import BandSettings
 from runtime.magnification import Magnification, open_magnifier
@@ -52,8 +53,12 @@ class MagnifyJob:
     """True capture rate of a high-speed clip, whose file states only the rate of playback."""
     bundle: Path | None = None
     """Directory of the bundle; None takes the one that is shipped."""
+    runtime: RuntimeChoice = "auto"
+    """What computes the steps."""
+    engines: Path | None = None
+    """Directory of built TensorRT engines; None takes ``engines`` within the bundle."""
     threads: int | None = None
-    """Threads of the engine; None takes one a core."""
+    """Threads of the engine on the CPU; None takes one a core."""
     overwrite: bool = False
     allow_inaccurate: bool = False
     """Run a bundle that was found to lose too much."""
@@ -83,6 +88,8 @@ class MagnifyReport:
     height_px: int
     elapsed_s: float
     time_axis: TimeAxis
+    runtime: str = ""
+    """What computed the steps."""
     filter_lines: tuple[str, ...] = ()
     """What there is to say of the filter, where there is one."""
 
@@ -96,6 +103,7 @@ class MagnifyReport:
             f"view           {job.view}",
             *self.time_axis.lines(),
             f"speed          {self.frames / self.elapsed_s:.1f} frames/s, {self.elapsed_s:.1f} s in all",
+            f"runtime        {self.runtime}",
             f"written        {job.output}",
         ]
 
@@ -109,7 +117,7 @@ def magnify_clip(
         OptionFault: an amplification, a rate, a band or a region that cannot be used.
         ClipFault: the clip cannot be read to its end, or has fewer than two frames.
         BundleFault: the bundle is missing, untrained, not deployable, or not for frames of this size.
-        EngineFault: a step failed.
+        EngineFault: the runtime that was insisted on is not to be had, or a step failed.
         OutputFault: the video cannot be written.
     """
     wanted = job.magnification
@@ -123,15 +131,27 @@ def magnify_clip(
     if not job.allow_inaccurate:
         bundle.check_deployable()
     start_s = time.monotonic()
-    with closing(ClipCamera(job.clip)) as camera:
+    with ExitStack() as closing:
+        camera = ClipCamera(job.clip)
+        closing.callback(camera.close)
         _check_size(bundle, camera)
-        magnifier = open_magnifier(
-            wanted,
+        runtime = open_runtime(
+            job.runtime,
             bundle,
             width_px=camera.width_px,
             height_px=camera.height_px,
-            rate_hz=job.capture_rate_hz or camera.nominal_rate_hz,
             threads=job.threads,
+            engines=job.engines,
+            graphs=("band" if wanted.filters else "pairwise",),
+        )
+        closing.callback(runtime.close)
+        magnifier = open_magnifier(
+            wanted,
+            bundle,
+            runtime,
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+            rate_hz=job.capture_rate_hz or camera.nominal_rate_hz,
         )
         with VideoWriter(
             job.output,
@@ -144,7 +164,7 @@ def magnify_clip(
             comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
             overwrite=job.overwrite,
         ) as writer:
-            times = _run(camera, magnifier, job, writer, progress, note)
+            times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
     return MagnifyReport(
         job=job,
         network=bundle.manifest.network,
@@ -152,6 +172,7 @@ def magnify_clip(
         width_px=camera.width_px,
         height_px=camera.height_px,
         elapsed_s=time.monotonic() - start_s,
+        runtime=runtime.description,
         time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
         filter_lines=(*(wanted.band.lines() if wanted.band else ()), *magnifier.lines()),
     )
@@ -160,6 +181,7 @@ def magnify_clip(
 def _run(
     camera: ClipCamera,
     magnifier: FrameMagnifier,
+    allocate: Allocator,
     job: MagnifyJob,
     writer: VideoWriter,
     progress: Progress | None,
@@ -168,8 +190,8 @@ def _run(
     """Carry every frame through: while frame n is magnified, n + 1 is decoded and n - 1 is encoded."""
     width_px, height_px = camera.width_px, camera.height_px
     # Frame n + 1 goes into the slot of n - 2, which the encoder has left by then.
-    frames = FrameRing(3, width_px=width_px, height_px=height_px)
-    magnifieds = FrameRing(2, width_px=width_px, height_px=height_px)
+    frames = FrameRing(3, width_px=width_px, height_px=height_px, allocate=allocate)
+    magnifieds = FrameRing(2, width_px=width_px, height_px=height_px, allocate=allocate)
     picture = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
     composer = ViewComposer(job.view, width_px=width_px, height_px=height_px)
     total, times = camera.frame_count_estimate, FrameTimes()

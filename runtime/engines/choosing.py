@@ -108,10 +108,13 @@ def open_runtime(
     asked = "the configuration asks for it"
     if choice == "onnxruntime":
         return _OnnxRuntime(bundle, width_px, height_px, threads, why=asked)
-    size = FrameSize(width_px=width_px, height_px=height_px)
     wanted = tuple(bundle.manifest.graphs) if graphs is None else tuple(graphs)
     reasons: list[str] = []
-    for target in _targets():
+    least_px = 16
+    if min(width_px, height_px) < least_px:
+        reasons.append(f"frames of {width_px}x{height_px} px are below {least_px} px: use a larger picture")
+    for target in _targets() if not reasons else ():
+        size = FrameSize(width_px=width_px, height_px=height_px)
         why = asked if choice == "tensorrt" else "the fastest that this machine has"
         found = _open_tensorrt(target, bundle, size, wanted, engines, account, build=build, why=why)
         if not isinstance(found, tuple):

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from gpu_suite import *  # noqa: F403
+from support import resident_bytes
 
 from runtime.buffers import PAGE_BYTES
 from runtime.cuda import wait_for
@@ -230,7 +231,6 @@ def test_no_gpu_is_told_in_one_line(call: str) -> None:
 
 def test_nothing_stays_of_ten_thousand_frames(gpu: PycudaGpu) -> None:
     """Contexts, events and graphs are used a frame, and made at the start."""
-    import resource
 
     memory = gpu.allocate_mapped(PAGE_BYTES)
     with gpu.current():
@@ -249,10 +249,10 @@ def test_nothing_stays_of_ten_thousand_frames(gpu: PycudaGpu) -> None:
 
     for _ in range(500):
         frame()
-    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    resident = resident_bytes()
     for _ in range(9_500):
         frame()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 1024
+    assert resident_bytes() - resident < 1 << 20
     with gpu.current():
         graph.free()
         device.free()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import resource
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import write_bundle
+from support import resident_bytes, write_bundle
 from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library, write_fake_engine
 
 from runtime.cameras import FrameInfo
@@ -296,9 +295,9 @@ def test_nothing_stays_of_ten_thousand_frames(bench: Bench) -> None:
 
     run(1000)
     device, mapped = count("device_bytes"), count("host_bytes")
-    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    resident = resident_bytes()
     run(9000)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 2048
+    assert resident_bytes() - resident < 2 << 20
     assert (device, mapped) == (count("device_bytes"), count("host_bytes"))
     reference.release()
     frames.close()
