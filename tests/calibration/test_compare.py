@@ -81,7 +81,11 @@ def small_motion(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def compared(tmp_path: Path) -> Callable[..., Comparison]:
     def run(*bundles: Path, **options: Any) -> Comparison:
-        job = CompareJob(bundles, tmp_path / "report", most=2, overwrite=True, **options)
+        plain: dict[str, Any] = {
+            "sensitivity": False,
+            "proof": False,
+        }  # the stand-in has neither layers nor encoders
+        job = CompareJob(bundles, tmp_path / "report", most=2, overwrite=True, **plain | options)
         return run_comparison(job, lambda _done, _total: None)
 
     return run
@@ -170,7 +174,8 @@ def test_bundles_that_cannot_be_compared_are_refused(
 
 def test_the_command_ends_with_3_where_too_much_is_lost(tmp_path: Path) -> None:
     bundles = bundle_of(tmp_path / "fp32"), bundle_of(tmp_path / "short", "int8", share=-25.0)
-    done = run_command("compare", *bundles, "-o", tmp_path / "report", "--most", 1)
+    plain = ("--no-sensitivity", "--no-proof", "--most", 1)
+    done = run_command("compare", *bundles, "-o", tmp_path / "report", *plain)
     assert done.returncode == 3, done.stderr
     assert "INT8: not deployable" in done.stdout
     done = run_command("compare", bundles[0], "-o", tmp_path / "report", "--most", 1)
