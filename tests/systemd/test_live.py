@@ -55,7 +55,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
     module = "runtime/service/running.py"
     changed_wheel(wheel, root / "first", {})
-    changed_wheel(wheel, root / "second", {module: b"SECOND = True\n"})
+    changed_wheel(wheel, root / "second", {module: b"# second\n"})
     changed_wheel(wheel, root / "broken", {module: b"raise SystemExit(1)\n"})
     (root / "main.yaml").write_text(CONFIGURATION.format(name="main", port=8081))
     (root / "store.py").write_text(LOOK_AT_STORE)
