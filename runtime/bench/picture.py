@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from runtime.bench.report import NAMES, headline
+from runtime.bench.report import NAMES, headline, milliseconds
 from runtime.bench.result import BenchResult, curve_parts
 from runtime.outputs.figures import BLUE, GREEN, GRID, INK, ORANGE, figure, png
 from runtime.outputs.files import whole_file
@@ -52,7 +52,7 @@ def _draw_spread(axes: Axes, found: BenchResult) -> None:
         axes.plot([p5, p95], [row, row], color=colour, linewidth=11, alpha=0.45, solid_capstyle="butt")
         axes.plot([median], [row], marker="|", markersize=16, markeredgewidth=2.5, color=INK)
         axes.annotate(
-            f"{median:.3g} ms   (95 %: {p95:.3g}, most: {high:.3g})",
+            f"{milliseconds(median)} ms   (95 %: {milliseconds(p95)}, most: {milliseconds(high)})",
             (high, row), xytext=(10, 0), textcoords="offset points", va="center", color=INK, fontsize=10.5,
         )  # fmt: skip
     axes.set_yticks(range(len(stages)), [NAMES[name] for name in reversed(stages)])
@@ -60,7 +60,7 @@ def _draw_spread(axes: Axes, found: BenchResult) -> None:
     axes.set_xscale("log")
     lowest, highest = axes.get_xlim()
     axes.set_xlim(lowest, highest * (highest / lowest) ** 0.55)  # room for the words
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"{value:g}" if value <= highest else ""))
     axes.grid(visible=True, axis="x", color=GRID, linewidth=0.7)
     axes.set_xlabel("ms a frame: nine in ten frames within the thick bar")
     axes.set_title("Where the time goes")

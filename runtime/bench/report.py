@@ -45,17 +45,18 @@ def headline(found: BenchResult) -> str:
 def _row(found: BenchResult, name: str) -> str:
     each = found.stages[name]
     values = (each.median_ms, each.p95_ms, each.p99_ms, each.max_ms, each.jitter_ms)
-    return f"{NAMES[name]:<20}" + "".join(f"{_ms(value):>9}" for value in values)
+    return f"{NAMES[name]:<20}" + "".join(f"{milliseconds(value):>9}" for value in values)
 
 
-def _ms(value: float) -> str:
+def milliseconds(value: float) -> str:
+    """A time with as many digits as mean something."""
     return f"{value:.3f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
 def _facts(found: BenchResult) -> list[str]:
     cost, memory, copies = found.overhead, found.memory, found.copies
     told = [
-        f"overhead   {cost.total_ms:.3f} ms a frame beyond the engine's {_ms(cost.engine_ms)} ms: "
+        f"overhead   {cost.total_ms:.3f} ms a frame beyond the engine's {milliseconds(cost.engine_ms)} ms: "
         f"{cost.part_of_step:.2%} (loop {cost.loop_ms:.3f}, supervision {cost.supervision_ms:.3f})",
         f"copied     {copies.bytes_per_frame:,.0f} bytes a frame by the CPU"
         + (f" ({', '.join(copies.by_place)})" if copies.bytes_per_frame else ""),
@@ -72,7 +73,7 @@ def _facts(found: BenchResult) -> list[str]:
         told.append(f"baseline   could not be run: {found.comparison_failed}")
     if (beside := found.comparison) is not None:
         told.append(
-            f"baseline   {beside.baseline}: {_ms(beside.baseline_ms)} ms a step against {_ms(beside.model_ms)} ms, "
+            f"baseline   {beside.baseline}: {milliseconds(beside.baseline_ms)} ms a step against {milliseconds(beside.model_ms)} ms, "
             f"{beside.speedup:.2f} times faster (in {beside.turns} turns)"
         )
     return told
