@@ -80,14 +80,17 @@ class Continuity:
         breaks = bool(trouble) or info.segment != before.segment
         return self._place(info, now_s, time_s, gap=gap, trouble=trouble, breaks=breaks)
 
-    def skip(self, sequence: int) -> int:
-        """Count a frame of which only the number is known; returns how many were dropped before it."""
+    def skip(self, sequence: int) -> int | None:
+        """Count a frame of which only the number is known; returns how many were dropped before it.
+
+        None where it leaps too far to be believed: if it is right, the gap before the next whole frame tells of it.
+        """
         before = self._source
         if before is None or self._reopened or sequence <= before.sequence:
             return 0
         gap = sequence - before.sequence
         if gap * self._period_s > self._jump_s + self._period_s:
-            return 0  # a number that cannot be: the next whole frame tells
+            return None
         # The time stays that of the last whole frame, with which the next is compared.
         self._skipped += gap
         self._source = FrameInfo(sequence, before.timestamp_s, before.segment)

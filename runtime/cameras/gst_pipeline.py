@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from runtime.cameras.gst_faults import Advice, GStreamerError, fault, fault_of
 from runtime.cameras.gst_memory import argus_frame
@@ -97,7 +97,8 @@ class GStreamerPipeline:
         self._handler = self._sink.connect("new-sample", self._on_sample)
         pad = self._source.get_static_pad("src") if plan.numbers_frames else None
         self._probe = (pad, pad.add_probe(self._gst.PadProbeType.BUFFER, self._on_source)) if pad else None
-        self._fault: CameraFault | None = None
+        # What was told, not the fault: one that was raised keeps alive, by its traceback, all that was in use then.
+        self._told: GStreamerError | Literal["ended", ""] = ""
         self._stopped: bool | None = None
 
     def start(self, timeout_s: float) -> None:
@@ -129,27 +130,19 @@ class GStreamerPipeline:
         while True:
             self._look_at_bus(0.0)
             with self._came:
-                if not self._waiting and self._fault is None:
+                if not self._waiting and not self._told:
                     self._came.wait(max(0.0, min(_LOOK_EVERY_S, give_up_s - time.monotonic())))
                 if self._waiting:
                     return self._waiting.popleft()
-            if self._fault is not None:
-                raise self._fault
+            if self._told:
+                raise self._fault()
             if time.monotonic() >= give_up_s:
                 return None
 
     def stop(self, timeout_s: float) -> bool:
         """Stop and close the camera; returns False where a driver did not return in time and was left behind."""
         if self._stopped is None:
-            # GStreamer's references to this object are none that Python's garbage collector sees.
-            self._sink.disconnect(self._handler)
-            if self._probe is not None:
-                pad, number = self._probe
-                pad.remove_probe(number)
-            null = self._gst.State.NULL
-            self._stopped = call_bounded(
-                lambda: self._pipeline.set_state(null), timeout_s, f"stop {self._camera}"
-            )
+            self._stopped = call_bounded(self._stop, timeout_s, f"stop {self._camera}")
             with self._came:
                 self._waiting.clear()
         return self._stopped
@@ -188,6 +181,15 @@ class GStreamerPipeline:
     def _camera(self) -> str:
         return self.plan.advice.camera
 
+    def _stop(self) -> None:
+        self._pipeline.set_state(self._gst.State.NULL)
+        # Only now, when none of GStreamer's threads can be in them: PyGObject frees the calls at once. They must be
+        # taken away, because the references they hold are none that Python's garbage collector sees.
+        self._sink.disconnect(self._handler)
+        if self._probe is not None:
+            pad, number = self._probe
+            pad.remove_probe(number)
+
     def _parse(self) -> Any:
         try:
             return parse_pipeline(self.plan.text, self._camera)
@@ -207,7 +209,7 @@ class GStreamerPipeline:
             # The error is on the bus, or about to be.
             left_s = max(0.0, min(1.0, timeout_s - (time.monotonic() - begun_s)))
             self._look_at_bus(left_s)
-            raise self._fault or fault("broken", self.plan.advice, "it could not be started")
+            raise self._fault()
 
     def _named(self, name: str) -> Any:
         element = self._pipeline.get_by_name(name)
@@ -250,14 +252,21 @@ class GStreamerPipeline:
         """Keep the first error or end that was told; throw everything else away, so that the bus never fills."""
         kinds = self._gst.MessageType.ERROR | self._gst.MessageType.EOS
         message = self._pipeline.get_bus().timed_pop_filtered(int(timeout_s * 1e9), kinds)
-        if message is None or self._fault is not None:
+        if message is None or self._told:
             return
         if message.type == self._gst.MessageType.EOS:
-            self._fault = fault("ended", self.plan.advice)
+            self._told = "ended"
             return
         error, debug = message.parse_error()
-        told = GStreamerError(error.domain, error.code, error.message, debug or "")
-        self._fault = fault_of(told, self.plan.advice, _offers(self._source))
+        self._told = GStreamerError(error.domain, error.code, error.message, debug or "")
+
+    def _fault(self) -> CameraFault:
+        """What was told, as a fault."""
+        if isinstance(self._told, GStreamerError):
+            return fault_of(self._told, self.plan.advice, _offers(self._source))
+        if self._told == "ended":
+            return fault("ended", self.plan.advice)
+        return fault("broken", self.plan.advice, "it could not be started")
 
 
 def first_offered(plan: PipelinePlan, choices: Sequence[str]) -> int | None:

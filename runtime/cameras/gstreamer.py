@@ -97,7 +97,8 @@ def parse_pipeline(text: str, camera: str) -> Any:
     from gi.repository import GLib
 
     try:
-        return gst.parse_launch(text)
+        # Without the flag what could be built is returned beside the error, and lost.
+        return gst.parse_launch_full(text, None, gst.ParseFlags.FATAL_ERRORS)
     except GLib.Error as error:
         if error.matches(gst.ParseError.quark(), gst.ParseError.LINK):
             raise LinkFault(error.message, remedy="") from None

@@ -45,10 +45,10 @@ class Intake:
         """Count a frame that cannot be used, as far as it is known."""
         if info is not None and math.isfinite(info.timestamp_s):
             self._source += self._continuity.place(info, now_s).dropped
-        elif sequence is not None:
-            self._source += self._continuity.skip(sequence)
+        elif sequence is not None and (dropped := self._continuity.skip(sequence)) is not None:
+            self._source += dropped
         else:
-            return  # without a number it counts as dropped when the next one comes
+            return  # it counts as dropped when the next one comes
         self._corrupt += 1
 
     def strike(self, kind: Literal["corrupt", "time"], what: str, now_s: float) -> bool:

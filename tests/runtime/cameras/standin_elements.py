@@ -92,12 +92,19 @@ class Source(GstBase.BaseSrc):
             what = standins.SCENE.act(self.number)
             if what == "end":
                 return Gst.FlowReturn.EOS, None
-            if isinstance(what, tuple):
+            if isinstance(what, tuple) and what[0] == "error":
                 self.fail(*what[1:])
                 return Gst.FlowReturn.ERROR, None
+            if isinstance(what, tuple):
+                _, width, height = what
+                self.set_caps(
+                    Gst.Caps.from_string(
+                        f"{self.kind},format=RGB,width={width},height={height},framerate=30/1"
+                    )
+                )
             if what != "skip":
                 break
-        content = self.content(self.number)
+        content = what if isinstance(what, bytes) else self.content(self.number)
         buffer = Gst.Buffer.new_wrapped(content[: len(content) // 2] if what == "short" else content)
         buffer.pts = self.number * self.period_ns
         buffer.duration = self.period_ns
@@ -224,10 +231,17 @@ def _describe(kind: Any, klass: str, pads: dict[str, str]) -> None:
 
 
 _MODES = "width=64,height=48,framerate={10/1,30/1};"
-_describe(ArgusSource, "Source/Video", {"src": f"{NVMM},format=NV12,width=[16,4096],"
-    "height=[16,4096],framerate=[1/1,120/1]"})  # fmt: skip
-_describe(VideoDevice, "Source/Video", {"src": f"video/x-raw,format=RGB,{_MODES} image/jpeg,{_MODES}"
-    "image/jpeg,width=128,height=96,framerate=30/1"})  # fmt: skip
-_describe(VideoConverter, "Filter/Converter/Video", {"sink": f"{NVMM},format=NV12",
-    "src": f"video/x-raw,format=RGBA;{NVMM},format=RGBA"})  # fmt: skip
+_SIZES = f"format=RGB,{_MODES} image/jpeg,{_MODES} video/x-raw,format=RGB,width=80,height=60,framerate=30/1"
+_ANY_SIZE = "width=[16,4096],height=[16,4096],framerate=[1/1,120/1]"
+_describe(ArgusSource, "Source/Video", {"src": f"{NVMM},format=NV12,{_ANY_SIZE}"})
+_describe(
+    VideoDevice,
+    "Source/Video",
+    {"src": f"video/x-raw,{_SIZES}; image/jpeg,width=128,height=96,framerate=30/1"},
+)
+_describe(
+    VideoConverter,
+    "Filter/Converter/Video",
+    {"sink": f"{NVMM},format=NV12", "src": f"video/x-raw,format=RGBA;{NVMM},format=RGBA"},
+)
 ELEMENTS = {"nvarguscamerasrc": ArgusSource, "v4l2src": VideoDevice, "nvvidconv": VideoConverter}

@@ -7,6 +7,7 @@ goes wrong is written into `Scene`, which all of them share.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ class Scene:
     """Real time from one frame to the next; 0: as fast as can be."""
     act: Callable[[int], Any] = lambda number: None  # noqa: ARG005
     """Called before each frame with its number, in GStreamer's thread; what it returns tells what happens:
-    None: a good frame; "skip": lost before it left; "short": half a frame; "end"; ("error", domain, code, text)."""
+    None: a good frame; "skip": lost before it left; "short": half a frame; "end"; bytes: these instead of a picture;
+    ("size", width, height): of this and all later frames; ("error", domain, code, text, debug)."""
     start: Callable[[Any], bool] = lambda element: True  # noqa: ARG005
     """Called when the camera is opened; may post an error, and returns whether it is there."""
     stop: Callable[[], None] = lambda: None
@@ -55,10 +57,15 @@ SCENE = Scene()
 
 def picture(number: int, width_px: int, height_px: int) -> NDArray[np.uint8]:
     """What is filmed, u8[H, W, 3]: a slope that moves, with the frame's number in the first pixel."""
-    y, x = np.mgrid[:height_px, :width_px]
-    filmed = np.stack([x + number, y + 2 * number, x + y], axis=-1).astype(np.uint8)
+    filmed = _slope(width_px, height_px) + np.array([number & 255, 2 * number & 255, 0], np.uint8)
     filmed[0, 0] = number & 255, number >> 8 & 255, number >> 16 & 255
     return filmed
+
+
+@functools.cache
+def _slope(width_px: int, height_px: int) -> NDArray[np.uint8]:
+    y, x = np.mgrid[:height_px, :width_px]
+    return np.stack([x, y, x + y], axis=-1).astype(np.uint8)
 
 
 def number_in(pixels: NDArray[np.uint8]) -> int:

@@ -100,3 +100,21 @@ def test_whatever_comes_times_rise_and_numbers_add_up(history: list[tuple[int, f
             assert place.info.sequence == before.sequence + 1 + place.dropped
             assert place.info.segment - before.segment in (0, 1)
         before = place.info
+
+
+def test_where_the_source_begins_a_new_segment_so_does_the_axis_and_time_goes_on() -> None:
+    axis = Continuity(jump_s=0.5)
+    axis.reopen(30.0)
+    placed = [axis.place(FrameInfo(n, n / 30, segment=n // 4), n / 30) for n in range(10)]
+    assert [p.info.segment for p in placed] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+    assert [p.trouble for p in placed] == [""] * 10
+    assert [p.info.timestamp_s for p in placed] == [n / 30 for n in range(10)]
+
+
+def test_a_damaged_frame_far_ahead_is_left_to_the_gap_before_the_next_whole_one() -> None:
+    axis = Continuity(jump_s=0.5)
+    axis.reopen(30.0)
+    axis.place(FrameInfo(0, 0.0), 0.0)
+    assert axis.skip(5) == 4
+    assert axis.skip(65) is None
+    assert axis.place(FrameInfo(66, 2.2), 2.2).dropped == 60

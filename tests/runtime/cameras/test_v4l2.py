@@ -130,9 +130,8 @@ def test_a_camera_may_hang_in_any_way(scene: Any, flip: str) -> None:
 def test_what_it_does_not_offer_is_told_with_what_it_does(scene: Any) -> None:  # noqa: ARG001
     with pytest.raises(CameraFault, match="does not offer what is asked of it") as told:
         open_it(width_px=1920, height_px=1080)
-    assert (
-        "it offers 64x48 RGB at 10, 30 Hz; 64x48 jpeg at 10, 30 Hz; 128x96 jpeg at 30 Hz" in told.value.remedy
-    )
+    offered = "64x48 RGB at 10, 30 Hz; 64x48 jpeg at 10, 30 Hz; 80x60 RGB at 30 Hz; 128x96 jpeg at 30 Hz"
+    assert told.value.remedy.endswith(f"it offers {offered}")
 
 
 @pytest.mark.parametrize(
