@@ -140,7 +140,8 @@ def _sensitivity_lines(sensitivity: Sensitivity) -> list[str]:
     if proposal is None:
         advice = f"keeping {len(sensitivity.trials[-1].layers)} layers in floating point does not suffice"
     elif proposal.layers:
-        advice = f"keep in floating point: {' '.join(proposal.layers)}"
+        kept = " ".join(f"--keep-fp16 {layer}" for layer in proposal.layers)
+        advice = f"proposal: tremorscope calibrate quantise ... {kept}"
     else:
         advice = "nothing needs to be kept in floating point"
     return [f"costliest layers in INT8: {costliest}", advice]
