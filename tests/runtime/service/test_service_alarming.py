@@ -1,0 +1,141 @@
+"""Alarms of the service: from settings to rules, from readings to edges, over reloads and restarts."""
+
+from __future__ import annotations
+
+from service_parts import MID_SPAN, QUARTER, Told, vibration
+
+from runtime.configuration.vibration import VibrationSettings
+from runtime.service.alarming import AlarmDesk, alarm_rules
+from runtime.service.measuring import RegionLevels
+from runtime.store.records import Acknowledgement, LearnedBaseline
+from runtime.vibration.alarms import AlarmEdge, OpenAlarm, Reading
+from runtime.vibration.baseline import Baseline
+from runtime.vibration.levels import Levels
+
+SWAY = {"name": "sway", "quantity": "rms", "region": "mid-span", "above_mm": 2.0, "dwell_s": 2, "clear_dwell_s": 2}
+SHIFT = {"name": "shift", "quantity": "frequency", "mode": "first", "above_percent": 4, "dwell_s": 0, "learning_s": 0}
+SILENT = {"name": "silent", "quantity": "signal", "source": "camera", "silence_s": 10, "clear_dwell_s": 0}
+FIRST = {"name": "first", "low_hz": 1.8, "high_hz": 2.4}
+
+
+def settings(*alarms: dict[str, object]) -> VibrationSettings:
+    return vibration(
+        regions=[MID_SPAN, QUARTER], modes=[FIRST], alarms=alarms, scale={"mm_per_px": 5}, analyse_every_s=60
+    )
+
+
+class Desk:
+    def __init__(self, *alarms: dict[str, object], **more: object) -> None:
+        self.edges, self.stored = Told(), Told()
+        self.desk = AlarmDesk(settings(*alarms), on_edge=self.edges, store=self.stored, **more)  # type: ignore[arg-type]
+
+    def level(self, time_s: float, rms_px: float, name: str = "mid-span") -> None:
+        found = Levels(time_s - 1, time_s, 2 * rms_px, rms_px, 30, 0)
+        self.desk.levels(time_s, [RegionLevels(name, found, 5.0)])
+
+    def told(self) -> list[tuple[str, str, bool]]:
+        return [(edge.name, edge.edge, record) for edge, record in self.edges.all]
+
+
+class TestRules:
+    def test_say_what_the_settings_say(self) -> None:
+        in_px = SWAY | {"name": "px", "quantity": "peak", "above_mm": None, "above_px": 3, "clear_at": 0.5}
+        sway, px, shift, silent = alarm_rules(settings(SWAY, in_px, SHIFT, SILENT))
+        assert (sway.source, sway.quantity, sway.threshold, sway.clear_at, sway.unit) == (
+            "mid-span", "rms", 2.0, 1.6, "mm",
+        )  # fmt: skip
+        assert (px.quantity, px.threshold, px.clear_at, px.unit) == ("peak", 3.0, 1.5, "px")
+        assert (shift.source, shift.threshold, shift.threshold_unit) == ("first", 4.0, "%")
+        # Readings come once a minute: a dwell survives three that fail to come.
+        assert shift.longest_gap_s > 3 * 60
+        assert (silent.source, silent.threshold, silent.dwell_s) == ("camera", 10.0, 0.0)
+
+
+class TestDesk:
+    def test_judges_millimetres_by_millimetres_and_pixels_by_pixels(self) -> None:
+        in_px = SWAY | {"name": "px", "above_mm": None, "above_px": 2.0}
+        rig = Desk(SWAY, in_px)
+        for second in range(10):
+            rig.level(second, 0.5)  # 2.5 mm
+        assert rig.told() == [("sway", "raised", True)]
+        edge = rig.edges.all[0][0]
+        assert (edge.value, edge.unit, edge.time_s) == (2.5, "mm", 2.0)
+        assert rig.stored.of(AlarmEdge) == [edge]
+
+    def test_watches_each_region_by_itself(self) -> None:
+        rig = Desk(SWAY)
+        for second in range(10):
+            rig.level(second, 5.0, "quarter")
+        assert rig.told() == []
+
+    def test_notices_silence_without_any_reading_and_its_end(self) -> None:
+        rig = Desk(SILENT | {"record": False})
+        rig.desk.advance(0.0)
+        rig.desk.frame(1.0)
+        rig.desk.advance(10.0)
+        assert rig.told() == []
+        rig.desk.advance(11.5)
+        rig.desk.frame(12.0)
+        assert rig.told() == [("silent", "raised", False), ("silent", "cleared", False)]
+
+    def test_stores_a_baseline_once_it_is_learned_and_does_not_learn_it_again(self) -> None:
+        rig = Desk(SHIFT)
+        for minute in range(12):
+            rig.desk.read(Reading("first", "frequency", 60.0 * minute, 2.1, 0.001))
+        (learned,) = rig.stored.of(LearnedBaseline)
+        assert (learned.alarm, learned.baseline.value) == ("shift", 2.1)
+        after = Desk(SHIFT, baselines={"shift": learned.baseline})
+        after.desk.read(Reading("first", "frequency", 5000.0, 1.9, 0.001))
+        assert after.told() == [("shift", "raised", True)]
+        assert after.stored.of(LearnedBaseline) == []
+
+    def test_acknowledges_once(self) -> None:
+        rig = Desk(SWAY)
+        assert not rig.desk.acknowledge("sway", "me", 0.0)
+        for second in range(4):
+            rig.level(second, 1.0)
+        assert rig.desk.acknowledge("sway", "me", 5.0)
+        assert not rig.desk.acknowledge("sway", "me", 6.0)
+        assert rig.stored.of(Acknowledgement) == [Acknowledgement("sway", 5.0, "me")]
+
+
+class TestChange:
+    def test_keeps_alarms_that_stay_raised_and_clears_by_the_new_threshold(self) -> None:
+        rig = Desk(SWAY)
+        for second in range(4):
+            rig.level(second, 0.5)
+        rig.desk.use(settings(SWAY | {"above_mm": 20.0}), 4.0)
+        (status,) = rig.desk.statuses()
+        assert status.phase == "raised"
+        for second in range(5, 9):
+            rig.level(second, 0.5)
+        assert rig.told() == [("sway", "raised", True), ("sway", "cleared", True)]
+
+    def test_clears_what_is_no_longer_configured(self) -> None:
+        rig = Desk(SWAY)
+        for second in range(4):
+            rig.level(second, 1.0)
+        rig.desk.use(settings(SILENT), 9.0)
+        cleared = rig.stored.of(AlarmEdge)[-1]
+        assert (cleared.name, cleared.edge, cleared.time_s, cleared.source) == ("sway", "cleared", 9.0, "mid-span")
+        assert [each.rule.name for each in rig.desk.statuses()] == ["silent"]
+
+    def test_learns_anew_for_another_mode_and_keeps_the_baseline_for_the_same(self) -> None:
+        known = {"shift": Baseline(2.1, 0.01, 50, 0.0, 1.0)}
+        rig = Desk(SHIFT, baselines=known)
+        rig.desk.use(settings(SHIFT | {"above_percent": 3}), 1.0)
+        assert rig.desk.statuses()[0].baseline == known["shift"]
+        second = FIRST | {"name": "second", "low_hz": 4, "high_hz": 5}
+        other = vibration(modes=[FIRST, second], alarms=[SHIFT | {"mode": "second"}])
+        rig.desk.use(other, 2.0)
+        assert rig.desk.statuses()[0].baseline is None
+
+
+class TestRestart:
+    def test_goes_on_with_what_was_raised_and_clears_what_nobody_follows(self) -> None:
+        opened = [OpenAlarm("sway", 100.0, 110.0), OpenAlarm("gone", 90.0)]
+        rig = Desk(SWAY, opened=opened, now_s=200.0)
+        (status,) = rig.desk.statuses()
+        assert (status.phase, status.raised_s, status.acknowledged_s) == ("raised", 100.0, 110.0)
+        (edge,) = rig.stored.of(AlarmEdge)
+        assert (edge.name, edge.edge, edge.time_s) == ("gone", "cleared", 200.0)

@@ -1,0 +1,375 @@
+"""The parts together, in this process: what runs when, what holds up nothing, what is done about faults."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from service_parts import MID_SPAN, configured
+
+from runtime.cameras import FrameInfo
+from runtime.errors import CameraFault, EngineFault, OptionFault
+from runtime.governor import Level
+from runtime.notify import Notifier
+from runtime.recovery import EXIT_RECOVERY
+from runtime.service import assembly
+from runtime.service.engines import MagnifierMaker
+from runtime.service.process import Service
+from runtime.service.signals import SignalQueue
+from runtime.thermal import ThermalReading
+
+PATIENCE_S = 90.0
+
+
+@contextmanager
+def running(service: Service) -> Iterator[Service]:
+    service.start()
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def until(service: Service, condition: Callable[[], object], what: str = "") -> None:
+    limit_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < limit_s, what or service.board.snapshot()
+        service.look()
+        time.sleep(0.02)
+
+
+def frames(service: Service, more: int) -> None:
+    goal = service.parts.loop.frames + more
+    until(service, lambda: service.parts.loop.frames >= goal)
+
+
+class Camera:
+    """Gives frames at 50 Hz of the host's time; what it shows and when it fails is decided from outside."""
+
+    width_px, height_px, nominal_rate_hz = 320, 180, 50.0
+    fails = False
+
+    def __init__(self) -> None:
+        if Camera.fails:
+            raise CameraFault("no camera there", remedy="plug it in")
+        self._number = 0
+        rng = np.random.default_rng(1)
+        self._picture = rng.integers(0, 255, (180, 320, 3), np.uint8)
+
+    def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
+        if Camera.fails:
+            raise CameraFault("the camera has gone", remedy="plug it in")
+        time.sleep(0.02)
+        np.copyto(pixels, self._picture)
+        self._number += 1
+        return FrameInfo(self._number, self._number / 50.0)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
+    """A camera that can be made to fail, in place of the synthetic one."""
+    Camera.fails = False
+    monkeypatch.setattr(assembly, "open_camera", lambda *_args, **_more: Camera())
+    return Camera
+
+
+class TestMagnification:
+    def test_runs_only_while_somebody_watches(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
+        with running(Service(configured(tmp_path, linear_bundle))) as service:
+            feed = service.parts.feed
+            frames(service, 60)
+            idle = service.parts.magnifying.health()
+            assert (idle.active, idle.reasons, idle.frames) == (False, (), 0)
+            with feed.watch():
+                until(service, lambda: service.parts.magnifying.health().frames > 5)
+                found = feed.latest(timeout_s=10)
+                assert found is not None
+                with found:
+                    assert found.magnified is not None
+                    assert found.info.amplification == 10.0
+                    assert abs(found.info.time_s - time.time()) < 10
+                assert service.parts.magnifying.health().reasons == ("viewer",)
+            frames(service, 10)
+            after = service.parts.magnifying.health()
+            assert (after.active, after.reasons) == (False, ())
+            frames(service, 60)
+            assert service.parts.magnifying.health().frames == after.frames
+            # What was compared with has been let go of: only the newest frames are held.
+            until(service, lambda: service.parts.ring.free >= service.parts.ring.slots - 3)
+
+    def test_runs_always_or_never_if_told_so(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
+        always = configured(tmp_path / "a", linear_bundle, magnification={"when": "always"})
+        with running(Service(always)) as service:
+            until(service, lambda: service.parts.magnifying.health().frames > 5)
+            assert service.parts.magnifying.health().reasons == ("always",)
+        never = configured(tmp_path / "n", linear_bundle, magnification={"when": "never"})
+        with running(Service(never)) as service, service.parts.feed.watch():
+            found = service.parts.feed.latest(timeout_s=PATIENCE_S)
+            assert found is not None
+            with found:
+                assert found.magnified is None
+            assert service.parts.magnifying.health().frames == 0
+
+    def test_that_is_slow_holds_up_no_measurement_and_is_counted(
+        self, tmp_path: Path, linear_bundle: Path, camera: object, monkeypatch: pytest.MonkeyPatch  # noqa: ARG002
+    ) -> None:
+        make = MagnifierMaker.make
+
+        def slow(self: MagnifierMaker, wanted: Any, rate_hz: float) -> Any:
+            made = make(self, wanted, rate_hz)
+            step = made.step
+
+            def slowly(frame: Any, magnified: Any, timestamp_s: float) -> None:
+                time.sleep(0.3)
+                step(frame, magnified, timestamp_s)
+
+            made.step = slowly  # type: ignore[method-assign]
+            return made
+
+        monkeypatch.setattr(MagnifierMaker, "make", slow)
+        with running(Service(configured(tmp_path, linear_bundle))) as service:
+            frames(service, 10)
+            with service.parts.feed.watch():
+                until(service, lambda: service.parts.magnifying.health().frames >= 1)
+                before, magnified = service.parts.loop.frames, service.parts.magnifying.health().frames
+                frames(service, 150)
+                health = service.parts.magnifying.health()
+                measured = service.parts.loop.frames - before
+                assert health.frames - magnified <= measured / 4
+                assert health.skipped >= measured / 2
+            state = service.parts.supervisor.state()
+            assert state.produced == state.taken + state.waiting + state.drops.total
+            assert service.parts.loop.frames >= state.taken - 1
+
+    def test_whose_engine_fails_is_told_and_tried_again_while_frames_are_shown_as_filmed(
+        self, tmp_path: Path, linear_bundle: Path, camera: object, monkeypatch: pytest.MonkeyPatch  # noqa: ARG002
+    ) -> None:
+        broken = [True]
+        prepare = MagnifierMaker.prepare
+
+        def failing(self: MagnifierMaker, wanted: Any) -> None:
+            if broken[0]:
+                raise EngineFault("the GPU is gone", remedy="look for it")
+            prepare(self, wanted)
+
+        monkeypatch.setattr(MagnifierMaker, "prepare", failing)
+        monkeypatch.setattr("runtime.service.magnifying._RETRY_S", (0.2, 0.2))
+        with running(Service(configured(tmp_path, linear_bundle))) as service, service.parts.feed.watch():
+            found = service.parts.feed.latest(timeout_s=PATIENCE_S)
+            assert found is not None
+            with found:
+                assert found.magnified is None
+            health = service.parts.magnifying.health()
+            assert (health.active, health.why_not) == (False, "the GPU is gone: look for it")
+            frames(service, 20)
+            broken[0] = False
+            until(service, lambda: service.parts.magnifying.health().frames > 3)
+            assert service.parts.magnifying.health().why_not == ""
+
+    def test_is_held_back_by_heat(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
+        with running(Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))) as service:
+            magnifying = service.parts.magnifying
+            until(service, lambda: magnifying.health().frames > 3)
+            service._governor.update = lambda _now_s: Level(1, rate_fraction=0.5)  # type: ignore[method-assign]
+            service._second_s = 0.0
+            frames(service, 10)
+            before, shown = service.parts.loop.frames, magnifying.health()
+            frames(service, 100)
+            after = magnifying.health()
+            passed_on = after.frames + after.skipped - shown.frames - shown.skipped
+            assert passed_on / (service.parts.loop.frames - before) == pytest.approx(0.5, abs=0.06)
+            service._governor.update = lambda _now_s: Level(2, magnify=False)  # type: ignore[method-assign]
+            service._second_s = 0.0
+            frames(service, 10)
+            stopped = magnifying.health()
+            frames(service, 30)
+            assert magnifying.health().frames == stopped.frames
+            assert stopped.why_not == "the device is too hot"
+
+
+class TestControls:
+    def test_adjust_changes_what_is_magnified_until_the_file_is_read_again(
+        self, tmp_path: Path, linear_bundle: Path, camera: object  # noqa: ARG002
+    ) -> None:
+        loaded = configured(tmp_path, linear_bundle)
+        loaded.file.write_text("version: 1\n")
+        with running(Service(loaded)) as service:
+            service.adjust(amplification=30)
+            service.adjust(bands_hz=((2.0, 4.0),))
+            health = service.parts.magnifying.health()
+            assert (health.amplification, health.mode, health.bands_hz) == (30, "band", ((2.0, 4.0),))
+            for wrong in ({"amplification": 5000.0}, {"bands_hz": ((2.0, 40.0),)}, {"bands_hz": ()}):
+                with pytest.raises(OptionFault):
+                    service.adjust(**wrong)  # type: ignore[arg-type]
+            assert service.parts.magnifying.health() == health
+            assert "camera: is missing" in service.reload().refused
+            assert service.parts.magnifying.health().amplification == 30
+
+    def test_record_an_event_by_hand(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
+        recording = {"pre_roll_s": 0.2, "post_roll_s": 0.2, "magnified": False}
+        with running(Service(configured(tmp_path, linear_bundle, recording=recording))) as service:
+            assert service.record_event("too early") is None or service.parts.loop.frames
+            frames(service, 30)
+            assert service.record_event("by hand") is not None
+            until(service, lambda: service.parts.storage.health().clips["saved"] >= 1)
+
+    def test_acknowledge_an_alarm(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
+        alarm = {"name": "silent", "quantity": "signal", "source": "mid-span", "silence_s": 2, "clear_dwell_s": 0}
+        # A region that is never measured, because its content is noise without end.
+        loaded = configured(tmp_path, linear_bundle, vibration={"alarms": [alarm], "window_s": 0.5})
+        with running(Service(loaded)) as service:
+            service.parts.loop.use(None)
+            until(service, lambda: service.board.snapshot().raised)
+            assert service.acknowledge("silent", "me")
+            assert not service.acknowledge("silent", "me")
+            service._second_s = 0.0
+            service.look()
+            assert service.board.snapshot().alarms[0].acknowledged_s is not None
+
+
+class TestRecovery:
+    def test_ends_with_the_status_for_a_restart_where_the_camera_stays_away(
+        self, tmp_path: Path, linear_bundle: Path, camera: type[Camera]
+    ) -> None:
+        camera.fails = True
+        recovery = {"reopen_after_s": 0.3, "reopen_attempts": 2, "restart_argus_attempts": 0}
+        loaded = configured(tmp_path, linear_bundle, recovery=recovery)
+        begun_s = time.monotonic()
+        with SignalQueue() as signals:
+            service = Service(loaded)
+            assert service.run(signals) == EXIT_RECOVERY
+        assert time.monotonic() - begun_s < PATIENCE_S
+        found = service.board.snapshot()
+        assert found.recoveries["reopen"] == 2
+        assert found.camera.faults == ("missing",)
+
+    def test_goes_on_when_the_camera_comes_back(
+        self, tmp_path: Path, linear_bundle: Path, camera: type[Camera]
+    ) -> None:
+        recovery = {"reopen_after_s": 0.5, "reopen_attempts": 20}
+        with running(Service(configured(tmp_path, linear_bundle, recovery=recovery))) as service:
+            frames(service, 20)
+            camera.fails = True
+            until(service, lambda: service.board.snapshot().recoveries.get("reopen", 0) >= 1)
+            before = service.parts.loop.frames
+            assert service.board.snapshot().camera.faults == ("lost",)
+            camera.fails = False
+            until(service, lambda: service.parts.loop.frames > before + 20)
+            until(service, lambda: service.board.snapshot().camera.faults == ())
+
+    def test_a_mistake_in_the_program_ends_the_service_with_its_traceback(
+        self, tmp_path: Path, linear_bundle: Path, camera: object, monkeypatch: pytest.MonkeyPatch  # noqa: ARG002
+    ) -> None:
+        service = Service(configured(tmp_path, linear_bundle))
+
+        def mistaken(*_: object) -> None:
+            raise ZeroDivisionError("a mistake")
+
+        monkeypatch.setattr(service.parts.magnifying, "consider", mistaken)
+        with SignalQueue() as signals, pytest.raises(ZeroDivisionError, match="a mistake"):
+            service.run(signals)
+
+
+class Systemd(Notifier):
+    """Notes what systemd would be told."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.watchdog_s = 0.4
+        self.told: list[str] = []
+
+    def ready(self, status: str = "") -> None:
+        self.told.append(f"ready {status}")
+
+    def watchdog(self) -> None:
+        self.told.append("watchdog")
+
+    def stopping(self, status: str = "") -> None:
+        self.told.append(f"stopping {status}")
+
+
+class TestSystemd:
+    def test_hears_ready_with_the_first_frame_and_life_with_frames_alone(
+        self, tmp_path: Path, linear_bundle: Path, camera: type[Camera]
+    ) -> None:
+        systemd = Systemd()
+        camera.fails = True
+        with running(Service(configured(tmp_path, linear_bundle), notifier=systemd)) as service:
+            for _ in range(20):
+                service.look()
+                time.sleep(0.02)
+            assert systemd.told == []
+            camera.fails = False
+            frames(service, 60)
+            assert systemd.told[0].startswith(("ready ", "watchdog"))
+            assert sum(told.startswith("ready") for told in systemd.told) == 1
+            assert systemd.told.count("watchdog") >= 3
+            camera.fails = True
+            until(service, lambda: service.parts.supervisor.state().status == "waiting")
+            service.look()
+            fed = systemd.told.count("watchdog")
+            for _ in range(50):
+                service.look()
+                time.sleep(0.02)
+            assert systemd.told.count("watchdog") == fed
+        assert systemd.told[-1].startswith("stopping")
+
+
+class TestSignals:
+    def test_are_taken_in_order_and_none_is_left_for_later(self) -> None:
+        with SignalQueue() as signals:
+            signal.raise_signal(signal.SIGHUP)
+            assert signals.wait(5) == signal.SIGHUP
+            assert signals.wait(0.01) is None
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            assert {signals.wait(5), signals.wait(5)} == {signal.SIGINT, signal.SIGTERM}
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.01)  # were it left, KeyboardInterrupt would come here
+
+
+class TestHealth:
+    def test_tells_everything_at_once(self, tmp_path: Path, linear_bundle: Path) -> None:
+        alarm = {"name": "sway", "quantity": "rms", "region": "mid-span", "above_px": 5}
+        loaded = configured(tmp_path, linear_bundle, vibration={"alarms": [alarm], "window_s": 0.5})
+        service = Service(loaded)
+        service._governor._read = lambda: ThermalReading(61.5, "cpu", temperatures_c={"cpu": 61.5})
+        with running(service):
+            until(service, lambda: (service.board.snapshot().regions or [None])[0] and service.board.snapshot().regions[0].displacement_rms_px)  # fmt: skip
+            service._second_s = 0.0
+            service.look()
+            health = service.board.snapshot()
+        assert health.ready
+        assert health.frames == pytest.approx(service.parts.loop.frames, abs=5)
+        assert (health.camera.source, health.camera.status) == ("synthetic footbridge", "running")
+        assert (health.camera.width_px, health.camera.height_px, health.camera.nominal_rate_hz) == (320, 180, 30.0)
+        assert set(health.camera.drops) == {"source", "late", "no_slot", "corrupt", "abandoned"}
+        assert {"capture", "wait", "measure", "record"} <= set(health.stages)
+        assert health.regions[0].displacement_rms_px == pytest.approx(0.085, rel=0.4)
+        assert [each.rule.name for each in health.alarms] == ["sway"]
+        assert health.device.temperatures_c == {"cpu": 61.5}
+        assert health.device.rss_bytes > 50e6
+        assert health.magnification.engine == "onnxruntime"
+        assert health.storage.trouble == ""
+        assert health.recoveries == {"reopen": 0, "restart_argus": 0, "exit": 0, "reboot": 0}
+
+
+def test_the_end_of_a_clip_is_the_end_of_the_service(tmp_path: Path, linear_bundle: Path) -> None:
+    camera = {"kind": "synthetic", "width_px": 320, "height_px": 180, "duration_s": 2.0, "speed": "fast"}
+    loaded = configured(tmp_path, linear_bundle, camera=camera, vibration={"regions": [MID_SPAN]})
+    with SignalQueue() as signals:
+        service = Service(loaded)
+        assert service.run(signals) == 0
+    state = service.parts.supervisor.state()
+    assert state.produced == 60
+    assert service.parts.loop.frames + state.drops.total == 60

@@ -1,0 +1,179 @@
+"""The store of the service: whatever the disk is like, watching goes on, and everything is counted."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import mount_small_disk, unmount
+
+from runtime.configuration.storage import RecordingSettings, StoreSettings
+from runtime.errors import OutputFault
+from runtime.service.assembly import Source
+from runtime.service.storing import Storage, state_directory
+from runtime.store.faults import StoreBusyFault
+from runtime.store.reader import StoreReader
+from runtime.store.records import Notice
+from runtime.vibration.alarms import AlarmEdge
+
+FRAMES = Source(64, 48, 25.0)
+ROOMY = {"previews_below_gb": 0.003, "clips_below_gb": 0.002, "series_below_gb": 0.001}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def settings(directory: Path, **disk: float) -> StoreSettings:
+    return StoreSettings.model_validate({"directory": directory, "disk": ROOMY | disk, "reserve_mb": 1})
+
+
+def storage(directory: Path, clock: Clock | None = None, **disk: float) -> Storage:
+    return Storage(settings(directory, **disk), RecordingSettings(pre_roll_s=1, post_roll_s=1), clock=clock or Clock())
+
+
+def until(condition: object, seconds: float = 30.0) -> None:
+    limit_s = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < limit_s
+        time.sleep(0.02)
+
+
+def film(kept: Storage, first: int, last: int) -> None:
+    recorder = kept.recorder
+    assert recorder is not None
+    for number in range(first, last):
+        recorder.offer(np.full((48, 64, 3), number % 256, np.uint8), number / 25)
+        time.sleep(0.001)
+
+
+def test_lies_where_the_settings_say_or_systemd_or_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert state_directory(settings(tmp_path)) == tmp_path
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/tremorscope:/var/lib/other")
+    assert state_directory(StoreSettings()) == Path("/var/lib/tremorscope")
+    monkeypatch.delenv("STATE_DIRECTORY")
+    assert state_directory(StoreSettings()) == Path("tremorscope-state")
+
+
+def test_hands_what_was_raised_and_learned_to_the_next_process(tmp_path: Path) -> None:
+    first = storage(tmp_path)
+    first.offer(AlarmEdge("sway", "top", "rms", "raised", 5.0, 4.0, 3.0, 2.0, "px"))
+    assert first.close(5.0) == ""
+    second = storage(tmp_path)
+    assert [(alarm.name, alarm.raised_s) for alarm in second.opened_alarms] == [("sway", 5.0)]
+    assert second.close(5.0) == ""
+
+
+def test_a_second_instance_is_refused(tmp_path: Path) -> None:
+    first = storage(tmp_path)
+    with pytest.raises(StoreBusyFault):
+        storage(tmp_path)
+    first.close(5.0)
+
+
+def test_goes_on_without_a_disk_counts_what_is_lost_and_takes_it_when_it_is_there(tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    place.write_text("in the way")
+    clock = Clock()
+    kept = storage(place / "state", clock)
+    kept.start_recorder(FRAMES, make_magnify=None, to_unix_s=float)
+    kept.offer(Notice(1.0, "a", "lost"))
+    kept.check()
+    health = kept.health()
+    assert "cannot be made (not a directory)" in health.trouble
+    assert health.dropped["unopened"] == 2  # and the guard's own word
+    assert kept.recorder is None
+    place.unlink()
+    clock.now_s += 31.0
+    kept.check()
+    kept.check()
+    assert kept.health().trouble == ""
+    assert kept.recorder is not None
+    kept.offer(Notice(2.0, "b", "kept"))
+    assert kept.close(5.0) == ""
+    with StoreReader(kept.path) as reader:
+        texts = [notice.text for notice in reader.notices()]
+    assert "kept" in texts
+    assert "lost" not in texts
+
+
+def test_keeps_a_damaged_store_and_begins_another(tmp_path: Path) -> None:
+    (tmp_path / "tremorscope.db").write_bytes(b"SQLite format 3\x00" + bytes(range(256)) * 40)
+    kept = storage(tmp_path)
+    assert kept.close(5.0) == ""
+    with StoreReader(kept.path) as reader:
+        (notice,) = reader.notices()
+    assert "the store was damaged; it is kept as" in notice.text
+    assert len(list(tmp_path.glob("tremorscope.db.damaged-*"))) == 1
+
+
+def test_gives_up_magnified_clips_then_clips_then_series_and_tells(tmp_path: Path) -> None:
+    mount_small_disk(tmp_path, "size=24m")
+    try:
+        kept = storage(tmp_path / "s", previews_below_gb=0.015, clips_below_gb=0.010, series_below_gb=0.005)
+        made = []
+
+        def make_magnify() -> object:
+            made.append(1)
+            return lambda frame, magnified, _time_s: np.copyto(magnified, frame)
+
+        kept.start_recorder(FRAMES, make_magnify=make_magnify, to_unix_s=float)  # type: ignore[arg-type]
+        (tmp_path / "ballast").write_bytes(bytes(9 << 20))
+        kept.check()
+        assert kept.health().given_up == ("previews",)
+        film(kept, 0, 30)
+        assert kept.recorder is not None
+        kept.recorder.trigger(29 / 25, "by hand")
+        film(kept, 30, 60)
+        until(lambda: kept.health().clips.get("saved", 0) + kept.health().clips.get("failed", 0) == 2)
+        assert (kept.health().clips["saved"], made) == (1, [])
+        (tmp_path / "ballast").write_bytes(bytes(14 << 20))
+        kept.check()
+        assert kept.health().given_up == ("previews", "clips")
+        assert kept.recorder.trigger(59 / 25, "too late") is None
+        assert kept.health().clips["declined"] == 1
+        (tmp_path / "ballast").unlink()
+        kept.check()
+        assert kept.health().given_up == ()
+        assert kept.close(5.0) == ""
+        with StoreReader(kept.path) as reader:
+            texts = [notice.text for notice in reader.notices()]
+            failed = [clip for clip in reader.clips() if clip.state == "failed" and clip.kind == "magnified"]
+        assert [text.split(":")[0] for text in texts] == [
+            "previews given up", "clips given up", "clips begun again", "previews begun again",
+        ]  # fmt: skip
+        assert failed[0].detail == "no magnified clip: the disk is low: free some space"
+    finally:
+        unmount(tmp_path)
+
+
+def test_completes_clips_and_records_at_the_end(tmp_path: Path) -> None:
+    kept = storage(tmp_path)
+    kept.start_recorder(FRAMES, make_magnify=None, to_unix_s=float)
+    film(kept, 0, 30)
+    assert kept.recorder is not None
+    assert kept.recorder.trigger(29 / 25, "at the very end") is not None
+    for number in range(200):
+        kept.offer(Notice(float(number), "n", str(number)))
+    assert kept.close(8.0) == ""
+    connection = sqlite3.connect(kept.path)
+    assert connection.execute("SELECT count(*) FROM notice").fetchone() == (200,)
+    assert connection.execute("SELECT state, frames FROM clip").fetchall() == [("saved", 26)]
+    connection.close()
+
+
+def test_a_recorder_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
+    kept = Storage(settings(tmp_path), RecordingSettings(pre_roll_s=600, post_roll_s=1, longest_s=700, memory_mb=1))
+    with pytest.raises(Exception, match="shorten the pre-roll") as caught:
+        kept.start_recorder(FRAMES, make_magnify=None, to_unix_s=float)
+    assert not isinstance(caught.value, OutputFault)
+    kept.close(2.0)
