@@ -72,8 +72,9 @@ def _facts(found: BenchResult) -> list[str]:
     if found.comparison_failed:
         told.append(f"baseline   could not be run: {found.comparison_failed}")
     if (beside := found.comparison) is not None:
+        model, baseline = milliseconds(beside.model_ms), milliseconds(beside.baseline_ms)
         told.append(
-            f"baseline   {beside.baseline}: {milliseconds(beside.baseline_ms)} ms a step against {milliseconds(beside.model_ms)} ms, "
-            f"{beside.speedup:.2f} times faster (in {beside.turns} turns)"
+            f"baseline   {beside.baseline}: {baseline} ms a step against {model} ms, {beside.speedup:.2f} times faster "
+            f"(in {beside.turns} turns)"
         )
     return told
