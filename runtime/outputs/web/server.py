@@ -140,7 +140,7 @@ class WebServer:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        logger = logging.Logger(f"{__name__}.aiohttp")
+        logger = logging.Logger(f"{__name__}.aiohttp", logging.DEBUG)  # the filter decides, and counts
         logger.parent = _log
         logger.addFilter(self._complaints)
         runner = web.AppRunner(

@@ -1,0 +1,73 @@
+"""200 clients at once, most of them ill-behaved: the frame loop must not notice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from conftest import make_server
+from http_rig import ask
+from mosquitto_rig import wait_until
+from service_rig import RATE_HZ, ServiceRig
+
+from runtime.outputs.web.limits import Limits
+
+SWARM = Path(__file__).parent / "client_swarm.py"
+WINDOW_S = 3.0
+ROUNDS = 2
+
+
+def computing() -> None:
+    """What a frame costs beyond copies: a few milliseconds of arrays, as measuring displacement does."""
+    picture = np.ones((180, 320), np.float32)
+    for _ in range(20):
+        picture = picture * 1.0001 + np.roll(picture, 1, axis=0) * 0.0001
+
+
+def frames_in(rig: ServiceRig, seconds: float) -> float:
+    begun_s, before = time.monotonic(), rig.frames
+    time.sleep(seconds)
+    return (rig.frames - before) / (time.monotonic() - begun_s)
+
+
+def test_the_frame_loop_keeps_its_rate(tmp_path: Path) -> None:
+    alone: list[float] = []
+    crowded: list[float] = []
+    reports: list[dict[str, int]] = []
+    with ServiceRig(tmp_path, width_px=320, height_px=180, work=computing) as rig:
+        server = make_server(rig, limits=Limits(connections=256))
+        try:
+            wait_until(lambda: rig.frames > 10)
+            for _ in range(ROUNDS):  # in turns, so that a busy neighbour is busy in both
+                alone.append(frames_in(rig, WINDOW_S))
+                swarm = subprocess.Popen(
+                    [sys.executable, str(SWARM), str(server.port), str(WINDOW_S + 2.0)],
+                    stdout=subprocess.PIPE, preexec_fn=lambda: os.nice(5),
+                )  # fmt: skip
+                wait_until(lambda: server._listener is not None and server._listener.connections > 90, 10.0)
+                crowded.append(frames_in(rig, WINDOW_S))
+                assert server._listener is not None
+                assert server._listener.connections <= 256
+                output, _ = swarm.communicate(timeout=20)
+                reports.append(json.loads(output))
+                wait_until(lambda: ask(server.port, "/healthz").status == 200, 5.0)
+        finally:
+            server.close()
+        wait_until(lambda: not rig.feed.viewers, 5.0)
+    counts = server.counts()
+    print(f"alone {alone}, crowded {crowded} frames/s; clients {reports}; server {counts}")
+    for report in reports:
+        assert report["polled 200"] > 50  # those who behave are served meanwhile
+        assert report["watched 200"] >= 1
+        assert report["watched 503"] >= 1  # twelve may watch
+        assert report["babbled"] > 20
+        assert set(report) & {"climbed 404", "climbed 400"}
+        assert "climbed 200" not in report
+    assert counts["http_refused"]["malformed"] > 20
+    # The loop is due 30 times a second and catches up: fewer frames means that it was held up for good.
+    assert np.mean(crowded) >= 0.98 * min(float(np.mean(alone)), RATE_HZ)
