@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def calibrate() -> None:
-    """Gather the frames that INT8 scales are computed from, and look at them."""
+    """Gather the frames that INT8 scales are computed from, look at them, and quantise with them."""
 
 
 def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> FrameSize | None:
@@ -109,6 +109,37 @@ def show(directory: Path, sheet: Path | None, verify: bool) -> None:
     if sheet is not None and manifest.pairs:
         draw_sheet(directory, manifest, sheet)
         click.echo(f"sheet: {sheet}")
+
+
+@calibrate.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--calibration", type=click.Path(path_type=Path), metavar="SET",
+              help="The set to measure ranges on.  [default: drawn pairs]")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="BUNDLE8",
+              help="INT8 bundle to write; interrupted, the same command goes on where it was.")  # fmt: skip
+@click.option("--method", type=click.Choice(["mse", "entropy", "percentile", "minmax"]), default="mse",
+              show_default=True, help="How a range is chosen; mse: rounding and clipping cost least.")  # fmt: skip
+@click.option("--keep-fp16", "keep", multiple=True, metavar="LAYER",
+              help="Leave a layer of the decoder in floating point; repeatable.")  # fmt: skip
+@click.option("--unquantised", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True,
+              help="Type of all that is not INT8. fp16: for TensorRT 10 and later (opset 19).")  # fmt: skip
+@click.option("--amplification", type=(float, float), metavar="MIN MAX",
+              help="The range that will be used.  [default: the network's]")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the bundle if it exists.")
+@click.option("--restart", is_flag=True, help="Throw away what an interrupted run has left.")
+def quantise(amplification: tuple[float, float] | None, keep: tuple[str, ...], **options: Any) -> None:
+    """Measure the ranges of BUNDLE, which is in FP32, and write it in INT8."""
+    from calibration.quantise import QuantiseJob, deployed_range
+    from calibration.quantise import quantise as run
+    from runtime.interruption import orderly_stop
+    from runtime.progress import progress_bar
+
+    job = QuantiseJob(**options, keep=keep, amplification=deployed_range(amplification))
+    with orderly_stop(), progress_bar("calibrate", "pairs") as bar:
+        report = run(job, bar)
+    for line in report.lines():
+        click.echo(line)
+    click.echo(f"bundle: {job.output}")
 
 
 @click.command()

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
-from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 from calibration.frames import Picture
 from export.layers import SHAPE_ENCODER, close_graph, convolutions, decoder_convolutions, open_graph
@@ -56,6 +56,7 @@ class LastConvolution:
 
     def __init__(self, graph: onnx.ModelProto, layer: str, threads: int = 0) -> None:
         model = ir.from_proto(graph)
+        ShapeInferencePass()(model)
         node = next(each for each in model.graph if each.op_type == "Conv" and each.name == layer)
         self._tensors = _Tensors(model, [node.outputs[0]], threads)
 

@@ -86,7 +86,8 @@ def _range_of_least_error(histogram: Histogram) -> float:
 
 
 _RANGES: dict[ScaleMethod, Callable[[Histogram], float]] = {
-    "minmax": _range_to_the_largest,
-    "percentile": _range_of_most,
+    "mse": _range_of_least_error,
     "entropy": _range_of_least_divergence,
+    "percentile": _range_of_most,
+    "minmax": _range_to_the_largest,
 }

@@ -1,0 +1,198 @@
+"""Making and writing an INT8 bundle, once its scales are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from calibration.correction import corrected, outputs_of
+from calibration.frames import Picture
+from calibration.tiles import Sample
+from export.bias_shift import shifted_bias
+from export.bundle import facts_of, versions, write_graph
+from export.check import judge
+from export.layers import decoder_layers
+from export.quantised_graph import Unquantised, quantised_graph, quantised_graph_for_cpu
+from export.rules import check_rules
+from runtime.engines.bundle import (
+    Bundle,
+    Calibration,
+    Graph,
+    GraphName,
+    Manifest,
+    Quantisation,
+    ScaleMethod,
+    write_manifest,
+)
+from runtime.engines.onnx_runtime import OnnxRuntimeEngine
+
+_CHECKED_ON_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class QuantiseReport:
+    """What was made."""
+
+    manifest: Manifest
+    scales: dict[str, float]
+    float_bytes: int
+    int8_bytes: int
+    """Of the graphs that TensorRT takes."""
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        quantisation = self.manifest.quantisation
+        assert quantisation is not None
+        calibration = quantisation.calibration
+        if calibration.source == "drawn":
+            on = f"{calibration.pairs} drawn pairs: capture a set for scales of your own scene"
+        else:
+            on = f"{calibration.pairs} pairs of the set {calibration.sha256[:12]}"
+        found = self.manifest.checks["int8_against_fp32"]
+        return [
+            f"measured on     {on}",
+            f"                {calibration.samples} tiles at amplifications of "
+            f"{calibration.amplification.minimum:g} to {calibration.amplification.maximum:g}",
+            f"in INT8         {len(quantisation.layers)} of "
+            f"{len(quantisation.layers) + len(quantisation.kept)} convolutions of the decoder, "
+            f"the rest in {quantisation.unquantised.upper()}; scales by {quantisation.method}",
+            f"graphs          {self.int8_bytes / 1e6:.2f} MB, {self.float_bytes / self.int8_bytes:.1f} times "
+            f"smaller than the {self.float_bytes / 1e6:.2f} MB of FP32",
+            f"against FP32    at most {max(each['rms_grey_levels'] for each in found):.2g} grey levels RMS "
+            f"on {len(found)} tiles; tremorscope compare judges what that costs",
+        ]
+
+
+@dataclass(frozen=True)
+class BundleQuantiser:
+    """Makes both arrangements of each graph of an FP32 bundle, and the bundle."""
+
+    bundle: Bundle
+    """In FP32."""
+    graphs: Mapping[GraphName, onnx.ModelProto]
+    """Its graphs."""
+    layers: Sequence[str]
+    """To quantise."""
+    kept: tuple[str, ...]
+    """Not to."""
+    scales: Mapping[str, float]
+    unquantised: Unquantised
+    samples: Sequence[Sample]
+    """On which the constant error is measured, and the result checked."""
+
+    def for_tensorrt(self) -> dict[GraphName, onnx.ModelProto]:
+        """By name of graph; rules are checked."""
+        made = self._corrected(
+            lambda graph: quantised_graph(graph, self.scales, self.layers, self.unquantised)
+        )
+        for graph in made.values():
+            check_rules(graph)
+        return made
+
+    def for_cpu(self) -> dict[GraphName, onnx.ModelProto]:
+        """By name of graph."""
+        return self._corrected(lambda graph: quantised_graph_for_cpu(graph, self.scales, self.layers))
+
+    def _corrected(
+        self, make: Callable[[onnx.ModelProto], onnx.ModelProto]
+    ) -> dict[GraphName, onnx.ModelProto]:
+        last = decoder_layers(self.graphs["pairwise"])[-1]
+        expected = outputs_of(self.graphs["pairwise"], last, self.samples)
+        pairwise, shift = corrected(make(self.graphs["pairwise"]), last, expected, self.samples)
+        made: dict[GraphName, onnx.ModelProto] = {"pairwise": pairwise}
+        for name, graph in self.graphs.items():
+            if name != "pairwise":  # the same decoder, which makes the same error
+                made[name] = shifted_bias(make(graph), last, shift)
+        return made
+
+    def write(self, directory: Path, method: ScaleMethod, calibration: Calibration) -> QuantiseReport:
+        """Write graphs and manifest into a directory and check them against FP32.
+
+        Raises:
+            ExportFault: a graph breaks a rule, or computes something else.
+        """
+        manifest = self.bundle.manifest
+        facts = facts_of(manifest.network, manifest.weights_sha256, manifest.amplification, "int8")
+        facts |= {"tremorscope.calibration_sha256": calibration.sha256}
+        graphs = {
+            name: write_graph(directory, name, graph, facts) for name, graph in self.for_tensorrt().items()
+        }
+        cpu_graphs = {
+            name: write_graph(directory, name, graph, facts, suffix=".cpu")
+            for name, graph in self.for_cpu().items()
+        }
+        quantisation = Quantisation(
+            method=method,
+            unquantised=self.unquantised,
+            layers=tuple(self.layers),
+            kept=self.kept,
+            float_graphs={name: graph.sha256 for name, graph in manifest.graphs.items()},
+            calibration=calibration,
+        )
+        checked = [
+            found for made in (graphs, cpu_graphs) for found in self._check(directory, made["pairwise"])
+        ]
+        changes = {
+            "precision": "int8",
+            "graphs": graphs,
+            "cpu_graphs": cpu_graphs,
+            "quantisation": quantisation,
+            "checks": manifest.checks | {"int8_against_fp32": checked},
+            "accuracy": {},
+            "deployable": None,
+            "versions": versions(),
+        }
+        return QuantiseReport(
+            write_manifest(directory, manifest.model_copy(update=changes)),
+            dict(self.scales),
+            _nbytes(self.bundle.directory, manifest.graphs),
+            _nbytes(directory, graphs),
+        )
+
+    def _check(self, directory: Path, graph: Graph) -> list[dict[str, Any]]:
+        """Compare a pairwise graph with FP32 on some of the samples.
+
+        Raises:
+            ExportFault: it is another computation.
+        """
+        found = []
+        for sample in self.samples[:_CHECKED_ON_SAMPLES]:
+            frame, reference = _fitted(sample, self.bundle.manifest)
+            quantised, expected = (
+                _magnified(path, frame, reference, sample.amplification)
+                for path in (directory / graph.file, self.bundle.graph_path("pairwise"))
+            )
+            comparison = judge("pairwise", quantised, expected, sample.amplification, "int8")
+            found.append({"file": graph.file} | comparison.as_json())
+        return found
+
+
+def _magnified(path: Path, frame: Picture, reference: Picture, amplification: float) -> Picture:
+    magnified = np.empty_like(frame)
+    engine = OnnxRuntimeEngine(path, width_px=frame.shape[1], height_px=frame.shape[0])
+    engine.step(frame, reference, amplification, magnified)
+    return magnified
+
+
+def _nbytes(directory: Path, graphs: Mapping[GraphName, Graph]) -> int:
+    return sum((directory / graph.file).stat().st_size for graph in graphs.values())
+
+
+def _fitted(sample: Sample, manifest: Manifest) -> tuple[Picture, Picture]:
+    """A tile continued by its mirror image to the size of the bundle, where that has one."""
+    height_px, width_px = sample.frame.shape[:2]
+    if manifest.frame_size is not None:
+        height_px, width_px = manifest.frame_size.height_px, manifest.frame_size.width_px
+    pictures = []
+    for picture in (sample.frame, sample.reference):
+        beyond = [
+            max(0, wanted - have) for wanted, have in zip((height_px, width_px), picture.shape, strict=False)
+        ]
+        wide = np.pad(picture, ((0, beyond[0]), (0, beyond[1]), (0, 0)), mode="symmetric")
+        pictures.append(np.ascontiguousarray(wide[:height_px, :width_px]))
+    return pictures[0], pictures[1]
