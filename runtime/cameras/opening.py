@@ -50,15 +50,16 @@ def open_camera(
 
 
 def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
-    """When such a camera counts as failing: a network is slower to answer than a cable."""
+    """When such a camera counts as failing: a network is slower to answer than a cable, and exposure has to settle."""
     if isinstance(settings, RtspSettings):
         return SupervisorSettings(frozen_least_s=settings.silence_s + 1, open_timeout_s=25)
+    if isinstance(settings, (CsiSettings, V4l2Settings)):
+        return SupervisorSettings(open_timeout_s=10 + settings.exposure.settle_s)
     return SupervisorSettings(end_is_fault=not ends_in_good_order(settings))
 
 
 def ends_in_good_order(settings: CameraSettings) -> bool:
-    """Whether the end of the source is its end (a clip), not a failure: `SupervisorSettings.end_is_fault` is the
-    opposite."""
+    """Whether the end of the source is its end, as of a clip: the opposite of `SupervisorSettings.end_is_fault`."""
     if isinstance(settings, ClipSettings):
         return not settings.loop
     return isinstance(settings, SyntheticCameraSettings) and settings.duration_s is not None

@@ -8,13 +8,12 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from runtime.cameras.faults import CameraEvent
-from runtime.cameras.opening import describe, ends_in_good_order, open_camera
+from runtime.cameras.opening import describe, open_camera, supervisor_settings
 from runtime.cameras.supervised import CameraSupervisor
-from runtime.cameras.supervision import SupervisorSettings
 from runtime.configuration.checking import open_configured_bundle, rate_of
 from runtime.configuration.schema import Configuration
 from runtime.configuration.vibration import VibrationSettings
@@ -180,11 +179,13 @@ class Parts:
         )
 
     def _build_camera(self, configuration: Configuration) -> CameraSupervisor:
-        supervision = SupervisorSettings(
+        of_kind = supervisor_settings(configuration.camera)  # a network is slower to answer than a cable
+        open_s = _OPEN_S if configuration.camera.kind != "synthetic" else _DRAW_S
+        supervision = replace(
+            of_kind,
             most_waiting=_WAITING_FRAMES,
-            frozen_least_s=_FROZEN_S,
-            open_timeout_s=_OPEN_S if configuration.camera.kind != "synthetic" else _DRAW_S,
-            end_is_fault=not ends_in_good_order(configuration.camera),
+            frozen_least_s=max(_FROZEN_S, of_kind.frozen_least_s),
+            open_timeout_s=max(open_s, of_kind.open_timeout_s),
         )
         slots = supervision.slots(held_by_consumer=HELD_FRAMES)
         self.ring = LeasingRing(slots, **self._size, allocate=self.runtime.allocate)

@@ -10,7 +10,14 @@ import pytest
 from pydantic import ValidationError
 from support import textured_frames
 
-from runtime.cameras.opening import describe, ends_in_good_order, frame_size, has_argus, open_camera
+from runtime.cameras.opening import (
+    describe,
+    ends_in_good_order,
+    frame_size,
+    has_argus,
+    open_camera,
+    supervisor_settings,
+)
 from runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings, camera_settings
 from runtime.copies import CopyAccount
 
@@ -95,6 +102,14 @@ def test_the_drawn_structure_is_opened_with_its_modes() -> None:
     assert frames == 3
     assert pixels.std() > 10
     assert ends_in_good_order(settings)
+
+
+def test_the_supervisor_waits_as_long_as_a_kind_of_camera_needs() -> None:
+    slow = supervisor_settings(read(kind="rtsp", url="rtsp://10.0.0.5/a", silence_s=8))
+    assert (slow.frozen_least_s, slow.open_timeout_s, slow.end_is_fault) == (9, 25, True)
+    settling = supervisor_settings(read(kind="csi", exposure={"settle_s": 20}))
+    assert (settling.frozen_least_s, settling.open_timeout_s) == (0.5, 30)
+    assert supervisor_settings(read(kind="synthetic", duration_s=3)).end_is_fault is False
 
 
 def test_a_camera_is_described_without_its_secret() -> None:
