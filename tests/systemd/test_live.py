@@ -144,6 +144,22 @@ def test_a_changed_configuration_is_taken_over_and_a_wrong_one_is_refused(machin
     assert is_active(machine)
 
 
+def test_a_calibration_capture_borrows_the_camera_until_its_set_is_complete(machine: Machine) -> None:
+    capture, pid = "tremorscope-calibration-capture.service", machine.show(SERVICE, "MainPID")
+    machine.write(
+        f"{STATE}/calibration/manifest.json", '{\n "wanted": 256,\n "complete": true,\n "count": 256\n}'
+    )
+    machine.systemctl("start", capture)
+    assert "exec-condition" in machine.journal("-u", capture)
+    assert machine.show(SERVICE, "MainPID") == pid
+    machine.run("rm", "-r", f"{STATE}/calibration")
+    machine.systemctl("start", capture)
+    assert machine.show(capture, "Result") == "success"
+    assert json.loads(machine.read(f"{STATE}/calibration/manifest.json"))["count"] == 1
+    wait_for_frames(machine)
+    assert machine.show(SERVICE, "MainPID") != pid
+
+
 def test_stopping_completes_the_clip_that_is_being_written_within_ten_seconds(machine: Machine) -> None:
     record_clip(machine)
     began_s = time.monotonic()
