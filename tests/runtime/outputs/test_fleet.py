@@ -1,0 +1,200 @@
+"""The example of a fleet: dashboard and alerts ask for what is published, the broker keeps devices apart."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+from conftest import TOKENS
+from http_rig import ask
+from mosquitto_rig import MOSQUITTO, free_port, needs_mosquitto, wait_until
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+from prometheus_client.parser import text_string_to_metric_families
+from support import ROOT
+from test_metrics import FULL
+from test_mqtt import board_of_bridge, edge, make_certificates, settings
+
+from runtime.outputs.metrics import render
+from runtime.outputs.mqtt import MqttPublisher
+from runtime.outputs.mqtt_messages import slug
+from runtime.outputs.web.server import WebServer
+
+FLEET = ROOT / "configs" / "fleet"
+DASHBOARD = json.loads((FLEET / "grafana-dashboard.json").read_text())
+RULES = yaml.safe_load((FLEET / "prometheus-alerts.yml").read_text())["groups"][0]["rules"]
+PROMETHEUS = shutil.which("prometheus")
+needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="needs prometheus")
+
+
+def queries() -> list[tuple[str, str]]:
+    """What the panels ask, with Grafana's variables filled in."""
+    return [
+        (panel["title"], target["expr"].replace("$instance", ".*").replace("$__rate_interval", "4s"))
+        for panel in DASHBOARD["panels"]
+        for target in panel.get("targets", [])
+    ]
+
+
+def published() -> set[str]:
+    counts = {"http_refused": {"late": 1}, "http_responses": {"2xx": 1}}
+    families = text_string_to_metric_families(render(lambda: FULL, lambda: counts).decode())
+    return {sample.name for family in families for sample in family.samples}
+
+
+@pytest.mark.parametrize(
+    "expression", [expression for _, expression in queries()] + [rule["expr"] for rule in RULES]
+)
+def test_only_what_is_published_is_asked_for(expression: str) -> None:
+    asked = set(re.findall(r"\btremorscope_\w+", expression))
+    assert asked or expression.startswith("up{")
+    assert asked <= published()
+
+
+def test_every_panel_of_the_dashboard_is_whole() -> None:
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels) > 15
+    for panel in panels:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        if panel["type"] != "row":
+            assert panel["targets"]
+    labels = {label for _, query in queries() for label in re.findall(r"(\w+)=~?\"", query)}
+    assert labels <= {"instance", "quantile"}
+
+
+@needs_prometheus
+def test_the_rules_and_the_configuration_are_sound(tmp_path: Path) -> None:
+    text = (FLEET / "prometheus.yml").read_text()
+    (tmp_path / "token").write_text("x")
+    (tmp_path / "prometheus.yml").write_text(
+        text.replace("/etc/prometheus/tremorscope-token", str(tmp_path / "token"))
+    )
+    shutil.copy(FLEET / "prometheus-alerts.yml", tmp_path)
+    done = subprocess.run(
+        ["promtool", "check", "config", str(tmp_path / "prometheus.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{len(RULES)} rules found" in done.stdout
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path, guarded: WebServer) -> Iterator[int]:
+    """A Prometheus with the example's configuration that asks a service in miniature once a second."""
+    assert PROMETHEUS is not None
+    port = free_port()
+    (tmp_path / "token").write_text(f"{TOKENS.view}\n")
+    shutil.copy(FLEET / "prometheus-alerts.yml", tmp_path)
+    text = (FLEET / "prometheus.yml").read_text().replace("15s", "1s")
+    text = text.replace("/etc/prometheus/tremorscope-token", str(tmp_path / "token"))
+    text = text.replace("bridge-7.example.net:8080", f"localhost:{guarded.port}")
+    text = text.replace("          - mast-2.example.net:8080\n", "")
+    (tmp_path / "prometheus.yml").write_text(text)
+    process = subprocess.Popen(
+        [
+            PROMETHEUS, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stdout=subprocess.DEVNULL, stderr=(tmp_path / "log").open("wb"),
+    )  # fmt: skip
+    yield port
+    process.terminate()
+    process.wait(10)
+
+
+def result_of(port: int, expression: str) -> list[Any]:
+    answer = ask(port, f"/api/v1/query?{urlencode({'query': expression})}").json
+    assert answer["status"] == "success", answer
+    return list(answer["data"]["result"])
+
+
+@needs_prometheus
+def test_a_real_prometheus_answers_every_panel_and_every_rule(prometheus: int) -> None:
+    def is_up() -> bool:
+        try:
+            return bool(result_of(prometheus, "min_over_time(up[4s]) == 1 and count_over_time(up[10s]) > 3"))
+        except (OSError, ValueError):  # it is starting
+            return False
+
+    wait_until(is_up, 30.0, "Prometheus does not reach the service")
+    empty = [title for title, expression in queries() if not result_of(prometheus, expression)]
+    assert empty == []
+    groups = ask(prometheus, "/api/v1/rules").json["data"]["groups"]
+    health = {rule["name"]: rule["health"] for rule in groups[0]["rules"]}
+    assert set(health.values()) == {"ok"}, health
+    firing = {rule["name"] for rule in groups[0]["rules"] if rule["state"] != "inactive"}
+    assert firing == set()
+
+
+@needs_mosquitto
+def test_the_broker_lets_a_device_write_under_its_own_name_alone(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    passwords, acl = tmp_path / "fleet.passwords", tmp_path / "fleet.acl"
+    passwords.touch(mode=0o600)
+    acl.write_text((FLEET / "mosquitto.acl").read_text())
+    acl.chmod(0o600)
+    for user in ("bridge-7", "mast-2", "fleet"):
+        subprocess.run(
+            ["mosquitto_passwd", "-b", passwords, user, f"{user} secret"], check=True, capture_output=True
+        )
+    port = free_port()
+    text = (FLEET / "mosquitto.conf").read_text()
+    text = text.replace("/etc/mosquitto/fleet/", f"{tmp_path}/").replace("/etc/mosquitto/", f"{tmp_path}/")
+    text = text.replace("listener 8883", f"listener {port} 127.0.0.1")
+    (tmp_path / "mosquitto.conf").write_text(f"{text}\nuser {tmp_path.owner()}\n")
+    assert MOSQUITTO is not None
+    broker = subprocess.Popen([MOSQUITTO, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+    heard: list[tuple[str, str]] = []
+    looker = Client(CallbackAPIVersion.VERSION2)
+    looker.username_pw_set("fleet", "fleet secret")
+    looker.tls_set(str(tmp_path / "ca.pem"))
+    looker.on_connect = lambda *_: looker.subscribe("tremorscope/#", 1)
+    looker.on_message = lambda _, __, message: heard.append((message.topic, message.payload.decode()))
+    intruder = Client(CallbackAPIVersion.VERSION2)
+    intruder.username_pw_set("mast-2", "mast-2 secret")
+    intruder.tls_set(str(tmp_path / "ca.pem"))
+    tls = {"ca_file": str(tmp_path / "ca.pem")}
+    own = settings(port, topic="tremorscope", username="bridge-7", tls=tls)
+    publisher = MqttPublisher(
+        own, board=board_of_bridge(), state_directory=tmp_path, password="bridge-7 secret"
+    )
+    try:
+        looker.connect_async("127.0.0.1", port)
+        looker.loop_start()
+        publisher.start()
+        publisher.edge(edge(1))
+        wait_until(lambda: any(topic == "tremorscope/bridge-7/edge" for topic, _ in heard), 20.0)
+        assert ("tremorscope/bridge-7/status", "online") in heard
+        intruder.connect("127.0.0.1", port)
+        intruder.loop_start()
+        intruder.publish("tremorscope/bridge-7/edge", "forged", 1).wait_for_publish(5.0)
+        intruder.publish("tremorscope/mast-2/edge", "own", 1).wait_for_publish(5.0)
+        wait_until(lambda: ("tremorscope/mast-2/edge", "own") in heard)
+        time.sleep(0.2)
+        assert not [
+            text for topic, text in heard if topic == "tremorscope/bridge-7/edge" and text == "forged"
+        ]
+    finally:
+        publisher.close(0.5)
+        for client in (looker, intruder):
+            client.disconnect()
+            client.loop_stop()
+        broker.terminate()
+        broker.wait(10)
+
+
+def test_the_users_name_in_the_example_is_the_topic() -> None:
+    assert slug("bridge-7") == "bridge-7"
+    assert "tremorscope/%u/#" in (FLEET / "mosquitto.acl").read_text()
