@@ -82,6 +82,7 @@ class RecoveryLadder:
         has_argus: bool,
         memory: Memory | None = None,
         busy: Callable[[], str] = lambda: "",
+        opening_s: float = 0.0,
     ) -> None:
         """Begin at the bottom.
 
@@ -91,8 +92,12 @@ class RecoveryLadder:
             memory: what outlives the process; None never restarts the device.
             busy: what must not be interrupted by a restart of the device, e.g. "a clip is being written"; empty
                 if nothing.
+            opening_s: how long opening this camera may take: no dwell is shorter, else the ladder would climb on
+                while a camera on the network still answers.
         """
         self._settings, self._memory, self._busy = settings, memory, busy
+        self._reopen_s = max(settings.reopen_after_s, opening_s)
+        self._restart_argus_s = max(settings.restart_argus_dwell_s, opening_s)
         self._attempts: dict[Rung, int] = {
             "reopen": settings.reopen_attempts,
             "restart_argus": settings.restart_argus_attempts if has_argus else 0,
@@ -110,6 +115,13 @@ class RecoveryLadder:
     def counts(self) -> Mapping[Rung, int]:
         """How often each rung was taken since the process began."""
         return dict(self._counts)
+
+    @property
+    def longest_s(self) -> float:
+        """Most time from the last good frame to the last rung; systemd's WatchdogSec must be longer."""
+        return self._reopen_s * (1 + self._attempts["reopen"]) + (
+            self._restart_argus_s * self._attempts["restart_argus"]
+        )
 
     @property
     def in_outage(self) -> bool:
@@ -134,7 +146,7 @@ class RecoveryLadder:
             self._began_s = now_s
         if self._bad_since_s is None:
             self._bad_since_s = now_s
-            self._next_s = max(self._next_s, now_s + self._settings.reopen_after_s)
+            self._next_s = max(self._next_s, now_s + self._reopen_s)
         if now_s < self._next_s:
             return None
         return self._climb(now_s, now_s - self._began_s, stuck)
@@ -154,10 +166,10 @@ class RecoveryLadder:
     def _climb(self, now_s: float, outage_s: float, stuck: bool) -> Action:
         can_reopen = not stuck and not self._in_outage["restart_argus"]
         if can_reopen and self._in_outage["reopen"] < self._attempts["reopen"]:
-            self._next_s = now_s + self._settings.reopen_after_s
+            self._next_s = now_s + self._reopen_s
             return self._take("reopen", outage_s)
         if self._in_outage["restart_argus"] < self._attempts["restart_argus"]:
-            self._next_s = now_s + self._settings.restart_argus_dwell_s
+            self._next_s = now_s + self._restart_argus_s
             return self._take("restart_argus", outage_s)
         self._ended = True
         return self._end(outage_s)

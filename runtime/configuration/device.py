@@ -42,13 +42,6 @@ class RecoverySettings(Section):
     """After so long with good frames the outage is over and the ladder begins at the bottom again."""
     reboot: RebootSettings = RebootSettings()
 
-    @property
-    def longest_s(self) -> float:
-        """Most time from the last good frame until the process ends; systemd's WatchdogSec must be longer."""
-        return self.reopen_after_s * (1 + self.reopen_attempts) + (
-            self.restart_argus_dwell_s * self.restart_argus_attempts
-        )
-
 
 class ThermalLevelSettings(Section):
     """What is done from a temperature on."""

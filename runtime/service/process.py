@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.cameras.opening import has_argus
+from runtime.cameras.opening import has_argus, supervisor_settings
 from runtime.configuration.problems import ConfigurationFault
 from runtime.configuration.reading import LoadedConfiguration, load_configuration
 from runtime.errors import Fault
@@ -67,6 +67,7 @@ class Service:
             has_argus=has_argus(configuration.camera),
             memory=RebootMemory(memory_file(directory), recovery.reboot, instance=configuration.name),
             busy=self._busy,
+            opening_s=supervisor_settings(configuration.camera).open_timeout_s,
         )
         self._governor = ThermalGovernor(
             configuration.thermal, thermometer(configuration.thermal), on_step=self._on_heat
@@ -162,6 +163,13 @@ class Service:
         crew.start("magnifying", lambda: parts.magnifying.work(lambda: crew.stopping))
         crew.start("analysis", self._analyse, in_background=True)
         self._notifier.status("waiting for the first frame")
+        watchdog_s = self._notifier.watchdog_s
+        if watchdog_s is not None and watchdog_s <= self._ladder.longest_s:
+            log.warning(
+                "systemd's watchdog strikes after %.0f s, before the recovery ladder has come to its end after %.0f s: "
+                "shorten the dwells under recovery, or lengthen WatchdogSec",
+                watchdog_s, self._ladder.longest_s,
+            )  # fmt: skip
 
     def look(self) -> None:
         """Do what is due: signs of life, health, recovery, heat, disk, a changed file."""

@@ -67,7 +67,7 @@ def test_the_rungs_come_in_their_order_each_after_its_dwell() -> None:
         (30.0, "restart_argus"),
         (50.0, "exit"),
     ]
-    assert SETTINGS.longest_s == 50.0
+    assert ladder.longest_s == 50.0
     assert ladder.counts == {"reopen": 2, "restart_argus": 1, "exit": 1, "reboot": 0}
 
 
@@ -77,6 +77,12 @@ def test_without_argus_its_rung_is_left_out() -> None:
         (20.0, "reopen"),
         (30.0, "exit"),
     ]
+
+
+def test_a_camera_that_is_slow_to_open_is_given_the_time_for_it() -> None:
+    ladder = RecoveryLadder(SETTINGS, has_argus=False, opening_s=25)
+    assert climb(ladder, until_s=100) == [(25.0, "reopen"), (50.0, "reopen"), (75.0, "exit")]
+    assert ladder.longest_s == 75.0
 
 
 def test_a_camera_that_hangs_in_its_driver_is_not_opened_again() -> None:
