@@ -4,7 +4,7 @@ set -eu
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
-NAMES="web-token control-token mqtt-password rtsp-password"
+KNOWN="web-token control-token mqtt-password rtsp-password"
 
 usage() {
     cat <<END
@@ -13,7 +13,8 @@ Usage: credential.sh set NAME < SECRET
        credential.sh remove NAME
        credential.sh list
 
-NAME is one of: $NAMES.
+NAME is one of $KNOWN,
+or what a camera's configuration states under credential.
 The secret is read from standard input, kept in $ETC/credentials (root's alone), and given to the service by
 systemd when it starts: restart it afterwards. generate makes one of 32 characters and prints it once.
 
@@ -21,12 +22,16 @@ systemd when it starts: restart it afterwards. generate makes one of 32 characte
 END
 }
 
+kept() { # the names of all that are kept
+    [ ! -d "$ROOT$ETC/credentials" ] || (cd "$ROOT$ETC/credentials" && find . -maxdepth 1 -type f -name '[A-Za-z_]*' |
+        sed 's#^\./##' | LC_ALL=C sort)
+}
+
 write_dropins() {
     dropin=$(mktemp)
     printf '# Written by credential.sh.\n\n[Service]\n' >"$dropin"
     found=
-    for name in $NAMES; do
-        [ -f "$ROOT$ETC/credentials/$name" ] || continue
+    for name in $(kept); do
         found=yes
         printf 'LoadCredential=%s:%s/credentials/%s\n' "$name" "$ETC" "$name" >>"$dropin"
     done
@@ -58,16 +63,18 @@ fi
 case ${1:---help} in
 -h | --help) usage && exit 0 ;;
 list)
-    for name in $NAMES; do [ ! -f "$ROOT$ETC/credentials/$name" ] || say "$name"; done
+    kept
     exit 0
     ;;
 set | generate | remove) ;;
 *) die "$1: no such command" "see $PROGRAM --help" ;;
 esac
-case " $NAMES " in
-*" ${2:-} "*) ;;
-*) die "${2:-nothing}: no such credential" "name one of: $NAMES" ;;
+case ${2:-} in
+'' | [!A-Za-z_]* | *[!A-Za-z0-9_.-]*)
+    die "'${2:-}' cannot be the name of a credential" "name one of $KNOWN, or what a camera states under credential"
+    ;;
 esac
+case " $KNOWN " in *" $2 "*) ;; *) [ "$1" = remove ] || warn "$2 is only used if a camera states it under credential" ;; esac
 need_root
 case $1 in
 set)

@@ -282,15 +282,18 @@ def test_credentials_are_roots_alone_and_reach_every_instance(tmp_path: Path) ->
     for unit in ("tremorscope.service", "tremorscope@.service"):
         lines = (tmp_path / f"etc/systemd/system/{unit}.d/20-credentials.conf").read_text().splitlines()
         assert lines[-2:] == [
-            "LoadCredential=web-token:/etc/tremorscope/credentials/web-token",
             "LoadCredential=mqtt-password:/etc/tremorscope/credentials/mqtt-password",
+            "LoadCredential=web-token:/etc/tremorscope/credentials/web-token",
         ]
-    assert credential("list").stdout.split() == ["web-token", "mqtt-password"]
+    assert credential("list").stdout.split() == ["mqtt-password", "web-token"]
+    assert "only used if a camera states it" in credential("set", "north_camera", stdin="x").stderr
+    credential("remove", "north_camera")
     credential("remove", "web-token")
     credential("remove", "mqtt-password")
     assert not (tmp_path / "etc/systemd/system/tremorscope.service.d/20-credentials.conf").exists()
     for arguments, stdin, message in (
-        (("set", "root-password"), "x", "no such credential"),
+        (("set", "../shadow"), "x", "cannot be the name of a credential"),
+        (("set",), "x", "cannot be the name of a credential"),
         (("set", "web-token"), "", "is empty"),
         (("set", "web-token"), "two\nlines\n", "has several lines"),
         (("set", "web-token"), "x" * 5000, "longer than 4096"),
