@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.engines import BandEngine
 from runtime.filters import Design
-from runtime.timing import RateMeter
+from runtime.rates import RateMeter
 
 UNLIMITED_PX = 1e6
 """A cap that caps nothing."""

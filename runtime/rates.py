@@ -96,6 +96,33 @@ class RateWindow:
         )
 
 
+class RateMeter:
+    """The rate of a camera from the times between its frames, for whoever has no more than those."""
+
+    WINDOW = 64
+    """Intervals that the rate is measured over."""
+    _FEWEST = 16
+
+    def __init__(self, nominal_rate_hz: float) -> None:
+        self._rate_hz = nominal_rate_hz
+        self._window = RateWindow(self.WINDOW + 1)
+        self._count, self._time_s = 0, 0.0
+        self._window.add(FrameInfo(0, 0.0))
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second: as stated until a few intervals are known, then as measured."""
+        return self._rate_hz
+
+    def add(self, interval_s: float) -> None:
+        """Take the time between two frames that followed each other, in seconds."""
+        self._count += 1
+        self._time_s += interval_s
+        self._window.add(FrameInfo(self._count, self._time_s))
+        if self._count >= self._FEWEST and (measured := self._window.measure()) is not None:
+            self._rate_hz = measured.rate_hz
+
+
 def _unnumbered(steps: NDArray[np.float64], gaps: NDArray[np.int64]) -> NDArray[np.float64]:
     """How many frames each step (in periods) lost beyond the numbers; none where the source numbers its losses."""
     if (gaps > 1).any():

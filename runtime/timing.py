@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
-from statistics import fmean, median
 
 
 @dataclass(frozen=True)
@@ -93,29 +91,3 @@ class FrameTimes:
             measured=measured,
             capture_rate_hz=capture_rate_hz,
         )
-
-
-class RateMeter:
-    """Measures the rate of a camera while it runs; dropped frames and jitter do not pass for another rate."""
-
-    WINDOW = 64
-    """Intervals that the rate is measured over."""
-    _FEWEST = 16
-
-    def __init__(self, nominal_rate_hz: float) -> None:
-        self._rate_hz = nominal_rate_hz
-        self._intervals_s: deque[float] = deque(maxlen=self.WINDOW)
-
-    @property
-    def rate_hz(self) -> float:
-        """Frames a second: as stated until a few intervals are known, then as measured."""
-        return self._rate_hz
-
-    def add(self, interval_s: float) -> None:
-        """Take the time between two frames that followed each other, in seconds."""
-        self._intervals_s.append(interval_s)
-        if len(self._intervals_s) < self._FEWEST:
-            return
-        # The mean of what is near the median: rounding to a clock's ticks averages out, gaps do not count.
-        usual_s = median(self._intervals_s)
-        self._rate_hz = 1 / fmean(each for each in self._intervals_s if abs(each - usual_s) <= 0.5 * usual_s)

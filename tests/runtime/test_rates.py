@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runtime.cameras import FrameInfo
-from runtime.rates import MeasuredRate, RateWindow, alias_hz, band_error, band_warnings
+from runtime.rates import MeasuredRate, RateMeter, RateWindow, alias_hz, band_error, band_warnings
 
 
 def measure(
@@ -133,3 +133,27 @@ def test_jitter_and_drops_are_told_with_what_they_leave() -> None:
         "10.0% of the frames are missing: at 10 Hz that blurs 66% of a vibration; "
         "no part of the band is free of it; lower the rate or the resolution"
     )
+
+
+def metered(intervals_s: list[float], nominal_rate_hz: float = 25.0) -> float:
+    meter = RateMeter(nominal_rate_hz)
+    for interval_s in intervals_s:
+        meter.add(interval_s)
+    return meter.rate_hz
+
+
+def test_the_rate_is_the_stated_one_until_a_few_intervals_are_known() -> None:
+    assert metered([1 / 30] * 15) == 25
+    assert metered([1 / 30] * 16) == pytest.approx(30)
+
+
+def test_a_clock_of_milliseconds_is_averaged_out() -> None:
+    assert metered([0.033, 0.033, 0.034] * 20) == pytest.approx(30, rel=0.003)
+
+
+def test_dropped_frames_do_not_lower_the_rate() -> None:
+    assert metered(([1 / 30] * 5 + [3 / 30]) * 10) == pytest.approx(30)
+
+
+def test_another_rate_is_found_within_the_window() -> None:
+    assert metered([1 / 30] * 100 + [1 / 24] * RateMeter.WINDOW) == pytest.approx(24)

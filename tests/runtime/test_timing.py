@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from runtime.timing import FrameTimes, RateMeter, TimeAxis
+from runtime.timing import FrameTimes, TimeAxis
 
 
 def axis_of(times_s: list[float], capture_rate_hz: float | None = None) -> TimeAxis:
@@ -52,27 +52,3 @@ def test_the_capture_rate_changes_reality_and_not_the_playback() -> None:
 def test_one_frame_has_no_rate() -> None:
     with pytest.raises(ValueError, match="two frames"):
         axis_of([0.0])
-
-
-def metered(intervals_s: list[float], nominal_rate_hz: float = 25.0) -> float:
-    meter = RateMeter(nominal_rate_hz)
-    for interval_s in intervals_s:
-        meter.add(interval_s)
-    return meter.rate_hz
-
-
-def test_the_rate_is_the_stated_one_until_a_few_intervals_are_known() -> None:
-    assert metered([1 / 30] * 15) == 25
-    assert metered([1 / 30] * 16) == pytest.approx(30)
-
-
-def test_a_clock_of_milliseconds_is_averaged_out() -> None:
-    assert metered([0.033, 0.033, 0.034] * 20) == pytest.approx(30, rel=0.003)
-
-
-def test_dropped_frames_do_not_lower_the_rate() -> None:
-    assert metered(([1 / 30] * 5 + [3 / 30]) * 10) == pytest.approx(30)
-
-
-def test_another_rate_is_found_within_the_window() -> None:
-    assert metered([1 / 30] * 100 + [1 / 24] * RateMeter.WINDOW) == pytest.approx(24)
