@@ -38,6 +38,8 @@ class CameraHealth:
     """How often it was opened with success."""
     segments: int = 0
     """How often time or picture began anew."""
+    numbered: int = 0
+    """Number of the latest frame that was processed, from 1: it counts every frame and every drop since the start."""
     drops: Mapping[str, int] = field(default_factory=dict)
     """Frames that the camera produced and nobody got, by reason: source, late, no_slot, corrupt, abandoned."""
 

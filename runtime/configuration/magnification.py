@@ -52,6 +52,9 @@ class MagnificationSettings(Section):
     """What computes: auto takes the fastest that this machine has."""
     bundle: Path | None = None
     """Directory of an exported network; null takes the one that is installed."""
+    int8_bundle: Path | None = None
+    """Directory of the same network in INT8 (`tremorscope calibrate quantise`), taken while heat asks for it
+    (thermal.levels); null stays with the bundle."""
     engines: Path | None = None
     """Directory of built engines; null takes engines within the bundle."""
     threads: Annotated[int, Field(ge=1, le=256)] | None = None

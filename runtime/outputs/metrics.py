@@ -93,6 +93,8 @@ def _of_camera(health: Health) -> Iterator[Metric]:
     yield from gauge(
         "frame_jitter_seconds", "Standard deviation of the frames' times from even ones", jitter_s
     )
+    yield from counter("camera_frames", "Frames that the camera numbered: those processed and all that were dropped",
+                       camera.numbered)  # fmt: skip
     yield from counters("drops", "Frames that nobody got", "reason", camera.drops)
     kinds = dict.fromkeys((*CAMERA_FAULTS, *camera.faults))
     yield from gauges("camera_fault", "1 while a fault lasts", "kind",

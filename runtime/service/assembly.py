@@ -18,20 +18,30 @@ from runtime.configuration.checking import open_configured_bundle, rate_of
 from runtime.configuration.schema import Configuration
 from runtime.configuration.vibration import VibrationSettings
 from runtime.copies import CopyAccount
+from runtime.engines.choosing import Runtime
+from runtime.governor import Level
 from runtime.health import CameraHealth, HealthBoard
 from runtime.leases import LeaseError, LeasingRing
 from runtime.live import LiveFeed
+from runtime.magnification import Magnification
 from runtime.service.alarming import AlarmDesk
 from runtime.service.analysing import Analyst
 from runtime.service.clock import UnixClock
-from runtime.service.engines import MagnifierMaker, open_configured_runtime
+from runtime.service.engines import (
+    MagnifierMaker,
+    Maker,
+    open_configured_runtime,
+    open_int8_bundle,
+)
 from runtime.service.events import EventMagnifier
 from runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
 from runtime.service.history import MotionHistory
 from runtime.service.magnifying import EngineDescription, Magnifying
 from runtime.service.measuring import Measuring
+from runtime.service.part import PartMaker, middle_part
 from runtime.service.storing import Storage
 from runtime.vibration.alarms import AlarmEdge
+from runtime.vibration.regions import Region
 from runtime.vibration.tracking import FrequencyTracker
 
 log = logging.getLogger("tremorscope.camera")
@@ -115,6 +125,8 @@ class Parts:
         self.bundle = open_configured_bundle(configuration)
         size = (source.width_px, source.height_px)
         self.account = CopyAccount()
+        self._settings = configuration.magnification
+        self._lighter: list[Runtime] = []
         self.runtime = open_configured_runtime(configuration.magnification, self.bundle, size, self.account)
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
@@ -144,8 +156,9 @@ class Parts:
 
     def close_runtime(self) -> None:
         """Give engines and device back, unless something still holds frames in their memory."""
-        with suppress(LeaseError):
-            self.runtime.close()
+        for runtime in (*self._lighter, self.runtime):
+            with suppress(LeaseError):
+                runtime.close()
 
     def build_measuring(self, settings: VibrationSettings) -> tuple[Measuring | None, Analyst | None]:
         """What measures displacement and analyses it; None where no region is named."""
@@ -212,8 +225,23 @@ class Parts:
             to_unix_s=self.clock.to_unix_s,
         )
 
-    def _make_maker(self) -> MagnifierMaker:
-        return MagnifierMaker(self.bundle, self.runtime, (self.source.width_px, self.source.height_px))
+    def _make_maker(self, wanted: Magnification, level: Level) -> Maker:
+        """What makes magnifiers, with engines of their own for a lighter load.
+
+        Raises:
+            Fault: there is no bundle in INT8, or no engine for a part of the picture.
+        """
+        size = (self.source.width_px, self.source.height_px)
+        if level.precision == "configured" and level.region_fraction == 1:
+            return MagnifierMaker(self.bundle, self.runtime, size)
+        bundle = open_int8_bundle(self._settings) if level.precision == "int8" else self.bundle
+        whole = Region(0, 0, *size)
+        part = whole if level.region_fraction == 1 else middle_part(wanted, size, level.region_fraction)
+        part_size = (part.width_px, part.height_px)
+        runtime = open_configured_runtime(self._settings, bundle, part_size, self.account)
+        self._lighter.append(runtime)
+        maker = MagnifierMaker(bundle, runtime, part_size)
+        return maker if part == whole else PartMaker(maker, part, runtime.allocate)
 
     def _frame_parts(self, configuration: Configuration) -> FrameParts:
         return FrameParts(

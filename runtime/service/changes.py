@@ -11,7 +11,7 @@ from runtime.configuration.yaml_document import Path, dotted
 
 _LIVE = ("magnification", "vibration", "reload_on_change")
 """Sections that are taken over while the service runs ..."""
-_NOT_LIVE = {("magnification", key) for key in ("bundle", "runtime", "engines", "threads")}
+_NOT_LIVE = {("magnification", key) for key in ("bundle", "int8_bundle", "runtime", "engines", "threads")}
 """... but for these keys."""
 
 

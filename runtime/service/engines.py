@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from runtime.band_magnifier import BandMagnifier
 from runtime.cell_mask import cell_mask
 from runtime.configuration.magnification import MagnificationSettings
 from runtime.copies import CopyAccount
 from runtime.engines import BandEngine, PairwiseEngine
-from runtime.engines.bundle import Bundle
+from runtime.engines.bundle import Bundle, open_bundle
 from runtime.engines.choosing import Runtime, open_runtime
+from runtime.errors import BundleFault
+from runtime.governor import Level
 from runtime.magnification import Magnification, filter_design
 from runtime.magnifier import FrameMagnifier, Magnifier, check_amplification
 
@@ -32,6 +35,26 @@ def open_configured_runtime(
         engines=settings.engines,
         account=account,
     )
+
+
+def open_int8_bundle(settings: MagnificationSettings) -> Bundle:
+    """The bundle that is taken where heat asks for INT8.
+
+    Raises:
+        BundleFault: none is named, it is missing or damaged, or it is not in INT8.
+    """
+    if settings.int8_bundle is None:
+        raise BundleFault(
+            "magnification.int8_bundle names no bundle",
+            remedy="make one with `tremorscope calibrate quantise`",
+        )
+    bundle = open_bundle(settings.int8_bundle)
+    if bundle.manifest.precision != "int8":
+        raise BundleFault(
+            f"{settings.int8_bundle}: is in {bundle.manifest.precision}",
+            remedy="name a bundle that `tremorscope calibrate quantise` wrote",
+        )
+    return bundle
 
 
 class MagnifierMaker:
@@ -106,5 +129,15 @@ def check_magnification(wanted: Magnification, bundle: Bundle, rate_hz: float) -
     filter_design(wanted)(rate_hz)
 
 
-MakeMaker = Callable[[], MagnifierMaker]
-"""Opens engines of one's own, for another thread."""
+class Maker(Protocol):
+    """Makes magnifiers; used by one thread."""
+
+    def prepare(self, wanted: Magnification) -> None:
+        """Open the engine that a magnification needs, which may take seconds."""
+
+    def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
+        """A magnifier that begins with the next frame."""
+
+
+MakeMaker = Callable[[Magnification, Level], Maker]
+"""Opens engines of one's own for a magnification, as light as the level asks for."""

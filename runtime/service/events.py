@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runtime.configuration.magnification import MagnificationSettings
+from runtime.governor import Level
 from runtime.outputs.frame_history import Magnify
-from runtime.service.engines import MagnifierMaker, MakeMaker
+from runtime.service.engines import MakeMaker, Maker
 
 
 class EventMagnifier:
@@ -16,7 +17,7 @@ class EventMagnifier:
         self, make_maker: MakeMaker, settings: Callable[[], MagnificationSettings], rate_hz: float
     ) -> None:
         self._make_maker, self._settings, self._rate_hz = make_maker, settings, rate_hz
-        self._maker: MagnifierMaker | None = None
+        self._maker: Maker | None = None
 
     def make(self) -> Magnify:
         """What magnifies the frames of one clip, as the live picture is magnified at present.
@@ -24,6 +25,7 @@ class EventMagnifier:
         Raises:
             Fault: the engine cannot be had.
         """
+        wanted = self._settings().wanted()
         if self._maker is None:
-            self._maker = self._make_maker()
-        return self._maker.make(self._settings().wanted(), self._rate_hz).step
+            self._maker = self._make_maker(wanted, Level())
+        return self._maker.make(wanted, self._rate_hz).step

@@ -52,6 +52,8 @@ class FrameLoop:
         """Measured from the sensor's timestamps, renewed once a second."""
         self.frames = 0
         """Frames that were processed."""
+        self.numbered = 0
+        """Number of the latest frame, from 1, drops included."""
         self.latest_s: float | None = None
         """The camera's time of the latest frame."""
         self.latest_at_s: float | None = None
@@ -109,6 +111,7 @@ class FrameLoop:
             self.rate = self._window.measure()
             parts.alarms.frame(unix_s)
         self.frames += 1
+        self.numbered = info.sequence + 1
         self.latest_at_s = ended_s
         parts.board.frame_processed(self.frames)
 
@@ -131,10 +134,10 @@ class FrameLoop:
 
 
 def camera_health(
-    base: CameraHealth, supervisor: CameraSupervisor, rate: MeasuredRate | None, totals: Mapping[str, int]
+    base: CameraHealth, supervisor: CameraSupervisor, loop: FrameLoop, totals: Mapping[str, int]
 ) -> CameraHealth:
     """How the camera stands; ``base`` has what does not change."""
-    state = supervisor.state()
+    state, rate = supervisor.state(), loop.rate
     return replace(
         base,
         status=state.status,
@@ -144,6 +147,7 @@ def camera_health(
         jitter_ms=1e3 * rate.jitter_rms_s if rate else None,
         openings=state.openings,
         segments=state.segments,
+        numbered=loop.numbered,
         drops=vars(state.drops),
     )
 

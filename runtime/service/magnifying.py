@@ -14,83 +14,23 @@ from runtime.errors import Fault
 from runtime.governor import Level
 from runtime.health import MagnificationHealth
 from runtime.leases import Lease, LeasingRing
-from runtime.live import LiveFeed, LiveInfo
-from runtime.outlets import Outlet, frames_held, pictures_held
+from runtime.live import LiveFeed
+from runtime.outlets import frames_held, pictures_held
 from runtime.pipeline import LivePipeline
-from runtime.service.engines import MagnifierMaker, MakeMaker, check_magnification
+from runtime.service.engines import MakeMaker, Maker, check_magnification
 from runtime.service.fading import FadingMagnifier
+from runtime.service.passing import FrameBox, LiveOutlet
+from runtime.vibration.regions import Region
 
 log = logging.getLogger("tremorscope.magnification")
 
-_HOLDER = "magnifying"
+_Load = tuple[str, float, tuple[Region, ...]]
+"""Precision, share of the region, and the regions where that share is not all."""
+_FULL_LOAD: _Load = ("configured", 1.0, ())
 _RETRY_S = (5.0, 60.0)
 """First and longest pause after an engine has failed; each is twice the one before."""
 FRAMES_HELD = frames_held(()) + 2
 """Frames that are held here at most: those of the loop, and one on the way to it while another comes."""
-
-
-class FrameBox:
-    """One frame on its way from the loop that measures to the one that magnifies: the newest wins, nobody waits."""
-
-    def __init__(self) -> None:
-        self._came = threading.Condition()
-        self._lease: Lease | None = None
-        self.skipped = 0
-        """Frames that a newer one has pushed out."""
-
-    def put(self, frame: Lease) -> None:
-        """Leave a frame; its holder goes on with its own lease."""
-        lease = frame.share(_HOLDER)
-        with self._came:
-            before, self._lease = self._lease, lease
-            self.skipped += before is not None
-            self._came.notify()
-        if before is not None:
-            before.release()
-
-    def take(self, timeout_s: float) -> Lease | None:
-        """The frame, to be released after use; None after ``timeout_s`` without one."""
-        with self._came:
-            if self._lease is None:
-                self._came.wait_for(lambda: self._lease is not None, timeout_s)
-            lease, self._lease = self._lease, None
-            return lease
-
-    def clear(self) -> None:
-        """Let go of a frame that nobody will take."""
-        with self._came:
-            lease, self._lease = self._lease, None
-        if lease is not None:
-            lease.release()
-
-
-class LiveOutlet(Outlet):
-    """Hands pictures from the loop to the live feed, which copies them: no slot is held."""
-
-    def __init__(
-        self,
-        feed: LiveFeed,
-        describe: Callable[[], tuple[float, float]],
-        to_unix_s: Callable[[float], float],
-    ) -> None:
-        super().__init__("live feed", wants_magnified=False)
-        self.slots = 0
-        self._feed, self._describe, self._to_unix_s = feed, describe, to_unix_s
-
-    def offer(self, frame: Lease, magnified: Lease | None) -> None:
-        """Show it, if anybody watches."""
-        assert frame.info is not None
-        amplification, settling_left_s = self._describe() if magnified is not None else (1.0, 0.0)
-        self._feed.offer(
-            frame.pixels,
-            magnified.pixels if magnified is not None else None,
-            LiveInfo(
-                frame.info.sequence,
-                self._to_unix_s(frame.info.timestamp_s),
-                amplification,
-                settling_left_s,
-            ),
-        )
 
 
 @dataclass(frozen=True)
@@ -138,11 +78,13 @@ class Magnifying:
         self._pipeline = LivePipeline(
             self._box, None, pictures, (LiveOutlet(feed, self._describe, to_unix_s),), clock=clock
         )
-        self._maker: MagnifierMaker | None = None
+        self._maker: Maker | None = None
         self._fading: FadingMagnifier | None = None
         self._lock = threading.Lock()
         self._pending: MagnificationSettings | None = None
         self._level = Level()
+        self._makers: dict[_Load, Maker] = {}
+        self._load = _FULL_LOAD
         self._credit = 0.0
         self._was_wanted = False
         self._trouble = ""
@@ -253,22 +195,42 @@ class Magnifying:
             return
         with self._lock:
             settings, self._pending = self._pending, None
-        if settings is None:
-            return
-        before, self._settings = self._settings, settings
-        self._fading.amplification = settings.amplification
+        before, self._settings = self._settings, settings or self._settings
+        self._fading.amplification = self._settings.amplification
         same = {"amplification", "when"}
-        if before.model_dump(exclude=same) != settings.model_dump(exclude=same):
+        if before.model_dump(exclude=same) != self._settings.model_dump(exclude=same) or self._lighten():
             maker = self._maker
             assert maker is not None
-            maker.prepare(settings.wanted())
+            maker.prepare(self._settings.wanted())
             self._fading.change(lambda: maker.make(self._settings.wanted(), self.rate_hz))
+
+    def _lighten(self) -> bool:
+        """Take the engine that the level of heat asks for; returns whether it is another.
+
+        One that cannot be had is told, and all stays as it is. Engines are kept: heat comes and goes every day.
+        """
+        wanted, level = self._settings.wanted(), self._level
+        load = (level.precision, level.region_fraction, wanted.regions if level.region_fraction < 1 else ())
+        if load == self._load:
+            return False
+        self._load = load
+        try:
+            maker = self._makers.get(load) or self._make_maker(wanted, level)
+            maker.prepare(wanted)
+        except Fault as fault:
+            log.warning("%s cannot be had, magnification stays as it is: %s", level, fault)
+            return False
+        self._makers[load] = self._maker = maker
+        return True
 
     def _open(self) -> None:
         with self._lock:
             self._settings, self._pending = self.settings, None
         try:
-            self._maker = self._maker or self._make_maker()
+            if self._maker is None:
+                self._maker = self._make_maker(self._settings.wanted(), Level())
+                self._load = _FULL_LOAD
+                self._makers[_FULL_LOAD] = self._maker
             self._fading = FadingMagnifier(self._maker.make(self._settings.wanted(), self.rate_hz))
         except Fault as fault:
             self._fail(fault)
@@ -283,6 +245,7 @@ class Magnifying:
             log.error("%s", fault, extra={"fields": {"remedy": fault.remedy}})
         self._trouble = str(fault)
         self._fading = self._maker = None
+        self._makers.clear()
         self._pipeline.use(None)
         self._retry_s = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _RETRY_S[1])

@@ -36,7 +36,7 @@ class Reporter:
         if storage.recording and parts.storage.magnifies_clips:
             magnification = replace(magnification, reasons=(*magnification.reasons, "event"))
         parts.board.update(
-            camera=camera_health(parts.camera, parts.supervisor, loop.rate, dict(parts.journal.totals)),
+            camera=camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals)),
             magnification=magnification,
             stages=stage_summaries(loop, parts.magnifying),
             regions=_regions(loop.measuring.regions() if loop.measuring else (), findings),

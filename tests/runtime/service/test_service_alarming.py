@@ -12,8 +12,22 @@ from runtime.vibration.alarms import AlarmEdge, OpenAlarm, Reading
 from runtime.vibration.baseline import Baseline
 from runtime.vibration.levels import Levels
 
-SWAY = {"name": "sway", "quantity": "rms", "region": "mid-span", "above_mm": 2.0, "dwell_s": 2, "clear_dwell_s": 2}
-SHIFT = {"name": "shift", "quantity": "frequency", "mode": "first", "above_percent": 4, "dwell_s": 0, "learning_s": 0}
+SWAY = {
+    "name": "sway",
+    "quantity": "rms",
+    "region": "mid-span",
+    "above_mm": 2.0,
+    "dwell_s": 2,
+    "clear_dwell_s": 2,
+}
+SHIFT = {
+    "name": "shift",
+    "quantity": "frequency",
+    "mode": "first",
+    "above_percent": 4,
+    "dwell_s": 0,
+    "learning_s": 0,
+}
 SILENT = {"name": "silent", "quantity": "signal", "source": "camera", "silence_s": 10, "clear_dwell_s": 0}
 FIRST = {"name": "first", "low_hz": 1.8, "high_hz": 2.4}
 
@@ -117,7 +131,12 @@ class TestChange:
             rig.level(second, 1.0)
         rig.desk.use(settings(SILENT), 9.0)
         cleared = rig.stored.of(AlarmEdge)[-1]
-        assert (cleared.name, cleared.edge, cleared.time_s, cleared.source) == ("sway", "cleared", 9.0, "mid-span")
+        assert (cleared.name, cleared.edge, cleared.time_s, cleared.source) == (
+            "sway",
+            "cleared",
+            9.0,
+            "mid-span",
+        )
         assert [each.rule.name for each in rig.desk.statuses()] == ["silent"]
 
     def test_learns_anew_for_another_mode_and_keeps_the_baseline_for_the_same(self) -> None:

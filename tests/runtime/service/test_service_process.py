@@ -54,7 +54,7 @@ class Camera:
     """Gives frames at 50 Hz of the host's time; what it shows and when it fails is decided from outside."""
 
     width_px, height_px, nominal_rate_hz = 320, 180, 50.0
-    fails = False
+    fails = flickers = False
 
     def __init__(self) -> None:
         if Camera.fails:
@@ -68,6 +68,8 @@ class Camera:
             raise CameraFault("the camera has gone", remedy="plug it in")
         time.sleep(0.02)
         np.copyto(pixels, self._picture)
+        if Camera.flickers and self._number % 2:
+            pixels //= 2
         self._number += 1
         return FrameInfo(self._number, self._number / 50.0)
 
@@ -78,13 +80,14 @@ class Camera:
 @pytest.fixture
 def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
     """A camera that can be made to fail, in place of the synthetic one."""
-    Camera.fails = False
+    Camera.fails = Camera.flickers = False
     monkeypatch.setattr(assembly, "open_camera", lambda *_args, **_more: Camera())
     return Camera
 
 
 class TestMagnification:
-    def test_runs_only_while_somebody_watches(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
+    @pytest.mark.usefixtures("camera")
+    def test_runs_only_while_somebody_watches(self, tmp_path: Path, linear_bundle: Path) -> None:
         with running(Service(configured(tmp_path, linear_bundle))) as service:
             feed = service.parts.feed
             frames(service, 60)
@@ -107,7 +110,8 @@ class TestMagnification:
             # What was compared with has been let go of: only the newest frames are held.
             until(service, lambda: service.parts.ring.free >= service.parts.ring.slots - 3)
 
-    def test_runs_always_or_never_if_told_so(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
+    @pytest.mark.usefixtures("camera")
+    def test_runs_always_or_never_if_told_so(self, tmp_path: Path, linear_bundle: Path) -> None:
         always = configured(tmp_path / "a", linear_bundle, magnification={"when": "always"})
         with running(Service(always)) as service:
             until(service, lambda: service.parts.magnifying.health().frames > 5)
@@ -120,8 +124,9 @@ class TestMagnification:
                 assert found.magnified is None
             assert service.parts.magnifying.health().frames == 0
 
+    @pytest.mark.usefixtures("camera")
     def test_that_is_slow_holds_up_no_measurement_and_is_counted(
-        self, tmp_path: Path, linear_bundle: Path, camera: object, monkeypatch: pytest.MonkeyPatch  # noqa: ARG002
+        self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         make = MagnifierMaker.make
 
@@ -151,8 +156,9 @@ class TestMagnification:
             assert state.produced == state.taken + state.waiting + state.drops.total
             assert service.parts.loop.frames >= state.taken - 1
 
+    @pytest.mark.usefixtures("camera")
     def test_whose_engine_fails_is_told_and_tried_again_while_frames_are_shown_as_filmed(
-        self, tmp_path: Path, linear_bundle: Path, camera: object, monkeypatch: pytest.MonkeyPatch  # noqa: ARG002
+        self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         broken = [True]
         prepare = MagnifierMaker.prepare
@@ -176,8 +182,11 @@ class TestMagnification:
             until(service, lambda: service.parts.magnifying.health().frames > 3)
             assert service.parts.magnifying.health().why_not == ""
 
-    def test_is_held_back_by_heat(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
-        with running(Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))) as service:
+    @pytest.mark.usefixtures("camera")
+    def test_is_held_back_by_heat(self, tmp_path: Path, linear_bundle: Path) -> None:
+        with running(
+            Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))
+        ) as service:
             magnifying = service.parts.magnifying
             until(service, lambda: magnifying.health().frames > 3)
             service._governor.update = lambda _now_s: Level(1, rate_fraction=0.5)  # type: ignore[method-assign]
@@ -196,10 +205,56 @@ class TestMagnification:
             assert magnifying.health().frames == stopped.frames
             assert stopped.why_not == "the device is too hot"
 
+    def test_takes_the_middle_alone_where_heat_asks_for_less_and_all_of_it_again(
+        self, tmp_path: Path, linear_bundle: Path, camera: type[Camera]
+    ) -> None:
+        camera.flickers = True
+        loaded = configured(tmp_path, linear_bundle, magnification={"when": "always", "mode": "dynamic"})
+        with running(Service(loaded)) as service, service.parts.feed.watch():
+            changed = self.changed_share(service)
+            until(service, lambda: changed() > 0.9, "all of the picture is magnified")
+            service._governor.update = lambda _now_s: Level(3, region_fraction=0.5)  # type: ignore[method-assign]
+            service._second_s = 0.0
+            until(service, lambda: 0.05 < changed() < 0.3, "a quarter of its area")
+            service._governor.update = lambda _now_s: Level()  # type: ignore[method-assign]
+            service._second_s = 0.0
+            until(service, lambda: changed() > 0.9, "all of it again")
+
+    @pytest.mark.usefixtures("camera")
+    def test_stays_as_it_is_where_there_is_no_bundle_in_int8(
+        self, tmp_path: Path, linear_bundle: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with running(
+            Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))
+        ) as service:
+            until(service, lambda: service.parts.magnifying.health().frames > 3)
+            service._governor.update = lambda _now_s: Level(1, precision="int8")  # type: ignore[method-assign]
+            service._second_s = 0.0
+            until(service, lambda: "cannot be had" in caplog.text)
+            before = service.parts.magnifying.health().frames
+            until(service, lambda: service.parts.magnifying.health().frames > before + 5)
+        assert caplog.text.count("magnification.int8_bundle names no bundle") == 1
+
+    @staticmethod
+    def changed_share(service: Service) -> Callable[[], float]:
+        """What share of the newest picture the magnification has changed."""
+
+        def changed() -> float:
+            found = service.parts.feed.latest(timeout_s=10)
+            if found is None:
+                return 0.0
+            with found:
+                if found.magnified is None:
+                    return 0.0
+                return float((found.magnified != found.frame).any(axis=2).mean())
+
+        return changed
+
 
 class TestControls:
+    @pytest.mark.usefixtures("camera")
     def test_adjust_changes_what_is_magnified_until_the_file_is_read_again(
-        self, tmp_path: Path, linear_bundle: Path, camera: object  # noqa: ARG002
+        self, tmp_path: Path, linear_bundle: Path
     ) -> None:
         loaded = configured(tmp_path, linear_bundle)
         loaded.file.write_text("version: 1\n")
@@ -215,7 +270,8 @@ class TestControls:
             assert "camera: is missing" in service.reload().refused
             assert service.parts.magnifying.health().amplification == 30
 
-    def test_record_an_event_by_hand(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
+    @pytest.mark.usefixtures("camera")
+    def test_record_an_event_by_hand(self, tmp_path: Path, linear_bundle: Path) -> None:
         recording = {"pre_roll_s": 0.2, "post_roll_s": 0.2, "magnified": False}
         with running(Service(configured(tmp_path, linear_bundle, recording=recording))) as service:
             assert service.record_event("too early") is None or service.parts.loop.frames
@@ -223,8 +279,15 @@ class TestControls:
             assert service.record_event("by hand") is not None
             until(service, lambda: service.parts.storage.health().clips["saved"] >= 1)
 
-    def test_acknowledge_an_alarm(self, tmp_path: Path, linear_bundle: Path, camera: object) -> None:  # noqa: ARG002
-        alarm = {"name": "silent", "quantity": "signal", "source": "mid-span", "silence_s": 2, "clear_dwell_s": 0}
+    @pytest.mark.usefixtures("camera")
+    def test_acknowledge_an_alarm(self, tmp_path: Path, linear_bundle: Path) -> None:
+        alarm = {
+            "name": "silent",
+            "quantity": "signal",
+            "source": "mid-span",
+            "silence_s": 2,
+            "clear_dwell_s": 0,
+        }
         # A region that is never measured, because its content is noise without end.
         loaded = configured(tmp_path, linear_bundle, vibration={"alarms": [alarm], "window_s": 0.5})
         with running(Service(loaded)) as service:
@@ -267,8 +330,9 @@ class TestRecovery:
             until(service, lambda: service.parts.loop.frames > before + 20)
             until(service, lambda: service.board.snapshot().camera.faults == ())
 
+    @pytest.mark.usefixtures("camera")
     def test_a_mistake_in_the_program_ends_the_service_with_its_traceback(
-        self, tmp_path: Path, linear_bundle: Path, camera: object, monkeypatch: pytest.MonkeyPatch  # noqa: ARG002
+        self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         service = Service(configured(tmp_path, linear_bundle))
 
@@ -345,14 +409,18 @@ class TestHealth:
         service = Service(loaded)
         service._governor._read = lambda: ThermalReading(61.5, "cpu", temperatures_c={"cpu": 61.5})
         with running(service):
-            until(service, lambda: (service.board.snapshot().regions or [None])[0] and service.board.snapshot().regions[0].displacement_rms_px)  # fmt: skip
+            until(service, lambda: any(r.displacement_rms_px for r in service.board.snapshot().regions))
             service._second_s = 0.0
             service.look()
             health = service.board.snapshot()
         assert health.ready
         assert health.frames == pytest.approx(service.parts.loop.frames, abs=5)
         assert (health.camera.source, health.camera.status) == ("synthetic footbridge", "running")
-        assert (health.camera.width_px, health.camera.height_px, health.camera.nominal_rate_hz) == (320, 180, 30.0)
+        assert (health.camera.width_px, health.camera.height_px, health.camera.nominal_rate_hz) == (
+            320,
+            180,
+            30.0,
+        )
         assert set(health.camera.drops) == {"source", "late", "no_slot", "corrupt", "abandoned"}
         assert {"capture", "wait", "measure", "record"} <= set(health.stages)
         assert health.regions[0].displacement_rms_px == pytest.approx(0.085, rel=0.4)

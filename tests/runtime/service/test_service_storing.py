@@ -36,7 +36,9 @@ def settings(directory: Path, **disk: float) -> StoreSettings:
 
 
 def storage(directory: Path, clock: Clock | None = None, **disk: float) -> Storage:
-    return Storage(settings(directory, **disk), RecordingSettings(pre_roll_s=1, post_roll_s=1), clock=clock or Clock())
+    return Storage(
+        settings(directory, **disk), RecordingSettings(pre_roll_s=1, post_roll_s=1), clock=clock or Clock()
+    )
 
 
 def until(condition: object, seconds: float = 30.0) -> None:
@@ -172,7 +174,9 @@ def test_completes_clips_and_records_at_the_end(tmp_path: Path) -> None:
 
 
 def test_a_recorder_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
-    kept = Storage(settings(tmp_path), RecordingSettings(pre_roll_s=600, post_roll_s=1, longest_s=700, memory_mb=1))
+    kept = Storage(
+        settings(tmp_path), RecordingSettings(pre_roll_s=600, post_roll_s=1, longest_s=700, memory_mb=1)
+    )
     with pytest.raises(Exception, match="shorten the pre-roll") as caught:
         kept.start_recorder(FRAMES, make_magnify=None, to_unix_s=float)
     assert not isinstance(caught.value, OutputFault)

@@ -1,0 +1,269 @@
+"""Runs the service for hours as it runs in the field, and says whether it stays as it is.
+
+    python tests/soak.py                   # two hours
+    python tests/soak.py --seconds 900 -o soak.json
+
+The demonstration's camera at its real rate; somebody watches for 20 s of every minute; a clip is recorded every three
+minutes; the configuration changes every four; Prometheus asks every 5 s. Checked are
+
+* resident memory: the median of the last quarter against that of the first quarter after the warm-up, below 1 %;
+* queues: what waits for the disk, threads, open files: no more at the end than they ever were in the first quarter;
+* drops: frames processed and frames counted as dropped are together all that the camera has numbered.
+
+`tests/runtime/service/test_service_soak.py` runs it where TREMORSCOPE_SOAK_S says for how long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+GROWTH = 0.01
+"""Largest growth of resident memory, as a part."""
+SLACK_FRAMES = 40
+"""Frames on their way while the counts are read: drops are told once a second, and a few frames wait."""
+_EVERY_S = 5.0
+_WATCH_S, _WATCH_EVERY_S = 20.0, 60.0
+_RECORD_EVERY_S, _CHANGE_EVERY_S = 180.0, 240.0
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How the process stood at one moment."""
+
+    at_s: float
+    rss_bytes: int
+    threads: int
+    files: int
+    cpu_s: float
+    metrics: dict[str, float]
+
+
+@dataclass
+class Verdict:
+    """What was found."""
+
+    seconds: float
+    rss_first_mb: float
+    rss_last_mb: float
+    rss_growth: float
+    most_pending: float
+    most_threads: tuple[int, int]
+    """In the first quarter and in the last."""
+    most_files: tuple[int, int]
+    frames: float
+    drops: float
+    numbered: float
+    """By the camera; frames and drops together must be as many."""
+    rate_hz: float
+    """Frames that the camera gave a second; below 30 where the machine is too busy to draw them."""
+    magnified: float
+    clips: float
+    openings: float
+    cpu: float
+    """Of one core."""
+    stopped_s: float = 0.0
+    status: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+class Soaked:
+    """The service as a process, with those who use it."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+        self._file = directory / "soak.yaml"
+        asked = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text(encoding="utf-8"))
+        asked["store"]["directory"] = str(directory / "state")
+        asked["outputs"] = {"http": {"port": port}}
+        asked["magnification"]["threads"] = 1
+        self._asked = asked
+        self._write()
+        self.log = directory / "log"
+        with self.log.open("w") as stderr:
+            command = [sys.executable, str(ROOT / "tremorscope.py"), "run", "--config", str(self._file)]
+            self.process = subprocess.Popen(command, stderr=stderr)
+        self._stop = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def wait_for_frames(self, seconds: float = 180.0) -> None:
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
+            try:
+                if self.metrics().get("tremorscope_frames_total", 0) > 0:
+                    self._watcher.start()
+                    return
+            except OSError:
+                pass
+            time.sleep(0.5)
+        raise TimeoutError(self.log.read_text(encoding="utf-8"))
+
+    def sample(self, start_s: float) -> Sample:
+        process = Path(f"/proc/{self.process.pid}")
+        fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
+        rss_bytes = int((process / "statm").read_text().split()[1]) * _PAGE_BYTES
+        return Sample(
+            time.monotonic() - start_s,
+            rss_bytes,
+            int(fields[17]),
+            len(os.listdir(process / "fd")),
+            (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
+            self.metrics(),
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Every metric, summed over its labels."""
+        with urllib.request.urlopen(f"{self._url}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        found: dict[str, float] = {}
+        for name, value in re.findall(r"^(\w+)(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE):
+            found[name] = found.get(name, 0.0) + float(value)
+        return found
+
+    def record(self) -> None:
+        self.process.send_signal(signal.SIGUSR1)
+
+    def change(self) -> None:
+        magnification = self._asked["magnification"]
+        magnification["amplification"] = 60 - magnification["amplification"]
+        self._write()
+
+    def stop(self) -> float:
+        self._stop.set()
+        begun_s = time.monotonic()
+        self.process.terminate()
+        self.process.wait(60)
+        return time.monotonic() - begun_s
+
+    def _write(self) -> None:
+        partial = self._file.with_suffix(".partial")
+        partial.write_text(yaml.safe_dump(self._asked), encoding="utf-8")
+        partial.replace(self._file)
+
+    def _watch(self) -> None:
+        """Look at the live picture now and then, as people do."""
+        while not self._stop.wait(_WATCH_EVERY_S - _WATCH_S):
+            until_s = time.monotonic() + _WATCH_S
+            try:
+                with urllib.request.urlopen(f"{self._url}/live.mjpeg", timeout=30) as stream:
+                    while time.monotonic() < until_s and not self._stop.is_set():
+                        stream.read(65536)
+            except OSError:
+                continue
+
+
+def soak(seconds: float, directory: Path, port: int, warm_up_s: float) -> tuple[Verdict, list[Sample]]:
+    """Run for so long, and judge."""
+    service = Soaked(directory, port)
+    samples: list[Sample] = []
+    try:
+        service.wait_for_frames()
+        start_s = time.monotonic()
+        record_s, change_s = 30.0, 60.0
+        while (at_s := time.monotonic() - start_s) < seconds:
+            samples.append(service.sample(start_s))
+            if at_s >= record_s:
+                record_s += _RECORD_EVERY_S
+                service.record()
+            if at_s >= change_s:
+                change_s += _CHANGE_EVERY_S
+                service.change()
+            time.sleep(_EVERY_S)
+        samples.append(service.sample(start_s))
+        stopped_s = service.stop()
+    finally:
+        service.process.kill()
+        service.process.wait()
+    verdict = judge(samples, warm_up_s)
+    verdict.stopped_s, verdict.status = stopped_s, service.process.returncode
+    if stopped_s > 10 or service.process.returncode:
+        verdict.faults.append(f"the end took {stopped_s:.1f} s, with status {service.process.returncode}")
+    if "Traceback" in service.log.read_text(encoding="utf-8"):
+        verdict.faults.append("a traceback in the log")
+    return verdict, samples
+
+
+def judge(samples: list[Sample], warm_up_s: float) -> Verdict:
+    """What the samples say."""
+    warm = [each for each in samples if each.at_s >= warm_up_s]
+    quarter = max(1, len(warm) // 4)
+    first, last = warm[:quarter], warm[-quarter:]
+
+    def rose(name: str) -> float:
+        return warm[-1].metrics.get(name, 0.0) - warm[0].metrics.get(name, 0.0)
+
+    rss_first, rss_last = (statistics.median(each.rss_bytes for each in part) for part in (first, last))
+    seconds = warm[-1].at_s - warm[0].at_s
+    frames, drops = rose("tremorscope_frames_total"), rose("tremorscope_drops_total")
+    numbered = rose("tremorscope_camera_frames_total")
+    verdict = Verdict(
+        seconds=samples[-1].at_s,
+        rss_first_mb=rss_first / 1e6,
+        rss_last_mb=rss_last / 1e6,
+        rss_growth=rss_last / rss_first - 1,
+        most_pending=max(each.metrics.get("tremorscope_store_records_pending", 0) for each in warm),
+        most_threads=(max(each.threads for each in first), max(each.threads for each in last)),
+        most_files=(max(each.files for each in first), max(each.files for each in last)),
+        frames=frames,
+        drops=drops,
+        numbered=numbered,
+        rate_hz=numbered / seconds,
+        magnified=rose("tremorscope_magnified_frames_total"),
+        clips=rose("tremorscope_clips_total"),
+        openings=warm[-1].metrics.get("tremorscope_camera_openings_total", 0.0),
+        cpu=(warm[-1].cpu_s - warm[0].cpu_s) / seconds,
+    )
+    uncounted = numbered - frames - drops
+    checks = {
+        f"memory grew by {verdict.rss_growth:.2%}": verdict.rss_growth < GROWTH,
+        f"{verdict.most_pending:.0f} records waited for the disk": verdict.most_pending < 256,
+        f"threads rose from {verdict.most_threads}": verdict.most_threads[1] <= verdict.most_threads[0] + 1,
+        f"open files rose from {verdict.most_files}": verdict.most_files[1] <= verdict.most_files[0] + 2,
+        f"{uncounted:.0f} frames are unaccounted for": abs(uncounted) <= SLACK_FRAMES,
+        "nothing was magnified": verdict.magnified > 0,
+    }
+    verdict.faults = [text for text, holds in checks.items() if not holds]
+    return verdict
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Run the service for long, and check that it stays as it is."
+    )
+    parser.add_argument("--seconds", type=float, default=7200.0)
+    parser.add_argument(
+        "--warm-up", type=float, help="seconds that do not count [default: a fifth, 300 at most]"
+    )
+    parser.add_argument("--port", type=int, default=18080)
+    parser.add_argument("-o", "--output", type=Path, help="write all samples and the verdict as JSON")
+    options = parser.parse_args()
+    warm_up_s = options.warm_up if options.warm_up is not None else min(300.0, options.seconds / 5)
+    with tempfile.TemporaryDirectory() as directory:
+        verdict, samples = soak(options.seconds, Path(directory), options.port, warm_up_s)
+    result: dict[str, Any] = {"verdict": asdict(verdict), "samples": [asdict(each) for each in samples]}
+    if options.output is not None:
+        options.output.write_text(json.dumps(result), encoding="utf-8")
+    print(json.dumps(asdict(verdict), indent=2))
+    sys.exit(bool(verdict.faults))
+
+
+if __name__ == "__main__":
+    main()
