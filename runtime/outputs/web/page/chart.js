@@ -196,10 +196,11 @@ class Frame {
   series(pen, { colour, x, y, fill, dots, gap }) {
     pen.strokeStyle = pen.fillStyle = this.colour(colour);
     if (dots) {
+      const radius = x.length < 100 ? 3 : 1.8;
       for (let n = 0; n < x.length; n += 1) {
         if (y[n] === null) continue;
         pen.beginPath();
-        pen.arc(this.x(x[n]), this.y(y[n]), 1.8, 0, 7);
+        pen.arc(this.x(x[n]), this.y(y[n]), radius, 0, 7);
         pen.fill();
       }
       return;

@@ -188,13 +188,13 @@ function usualStep(times) {
 }
 
 function describe(peak, axis, scale, unit) {
-  const spread = peak.deviation_hz === null ? "" : ` \u00b1 ${number(peak.deviation_hz, 2)}`;
   const damping = peak.damping_ratio === null ? "" : `, damping ${number(100 * peak.damping_ratio, 2)} %`;
-  const hz = peak.deviation_hz > 0
-    ? peak.frequency_hz.toFixed(Math.max(0, 1 - Math.floor(Math.log10(peak.deviation_hz))))
+  const places = peak.deviation_hz > 0 ? Math.min(6, Math.max(0, 1 - Math.floor(Math.log10(peak.deviation_hz)))) : 0;
+  const hz = places
+    ? `${peak.frequency_hz.toFixed(places)} \u00b1 ${peak.deviation_hz.toFixed(places)}`
     : number(peak.frequency_hz, 4);
   const amplitude = peak.amplitude_px === null ? NOTHING : withUnit(peak.amplitude_px * scale, unit);
-  return `${hz}${spread} Hz ${axis}: ${amplitude}${damping}`;
+  return `${hz} Hz ${axis}: ${amplitude}${damping}`;
 }
 
 // Each name but once, so that the legend does not repeat itself.

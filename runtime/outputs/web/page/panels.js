@@ -74,7 +74,11 @@ export class Panels {
   banner(alarm) {
     const { rule } = alarm;
     const seen = alarm.acknowledged_s !== null;
-    const what = `${rule.quantity} of ${rule.source} passed ${withUnit(rule.threshold, alarm.unit)}`;
+    const threshold = withUnit(rule.threshold, alarm.unit);
+    const what = {
+      signal: `nothing came from ${rule.source} for ${threshold}`,
+      frequency: `${rule.source} has moved by ${threshold} or more`,
+    }[rule.quantity] ?? `${rule.quantity} of ${rule.source} passed ${threshold}`;
     const text = element("p", {}, element("strong", {}, `${alarm.raised ? "Alarm" : "Alarm is over"}: ${rule.name}`),
       ` ${what}, ${clock(alarm.raised_s)}${seen ? `, acknowledged ${clock(alarm.acknowledged_s, false)}` : ""}`);
     const button = element("button", { type: "button", "data-acknowledge": rule.name }, "Acknowledge");
