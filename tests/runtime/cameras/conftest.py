@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,3 +35,12 @@ def scene(gstreamer: Any) -> Iterator[Any]:  # noqa: ARG001
 
     with standins.registered(standins.Scene()) as made:
         yield made
+
+
+@pytest.fixture
+def quick_threads() -> Iterator[None]:
+    """Python's threads hand over to each other sooner: four of them work for each frame here."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(before)

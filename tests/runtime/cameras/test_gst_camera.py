@@ -141,6 +141,7 @@ def test_the_newest_frame_wins_and_numbers_tell_what_was_pushed_out() -> None:
     camera.close()
 
 
+@pytest.mark.usefixtures("quick_threads")
 def test_ten_thousand_frames_leave_no_memory_behind() -> None:
     account = CopyAccount()
     camera = open_it(

@@ -7,9 +7,8 @@ stand-in for v4l2src does what they cannot.
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -139,15 +138,6 @@ class Rig:
     @property
     def kinds(self) -> set[str]:
         return {event.kind for event in self.events}
-
-
-@pytest.fixture
-def quick_threads() -> Iterator[None]:
-    """Python's threads hand over to each other sooner: four of them work for each frame here."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    yield
-    sys.setswitchinterval(before)
 
 
 def resident_bytes() -> int:

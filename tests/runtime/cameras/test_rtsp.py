@@ -106,10 +106,9 @@ def test_a_moving_picture_comes_through(server: Server, codec: str, transport: s
     assert [info.sequence for info in infos] == sorted({info.sequence for info in infos})
     steps_s = np.diff([info.timestamp_s for info in infos])
     numbers = np.diff([info.sequence for info in infos])
+    assert (steps_s > 0).all()
     if transport == "tcp":  # then times are the camera's own
         np.testing.assert_allclose((steps_s / numbers)[10:], 0.04, atol=2e-5)
-    else:
-        assert np.median(steps_s / numbers) == pytest.approx(0.04, abs=0.002)
     assert account.total_bytes == 20 * pixels.nbytes
     assert infos[0].captured_s is None  # when it left the camera nobody here can know
     camera.close()
