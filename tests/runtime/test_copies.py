@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import threading
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import ROOT
 
 from runtime.copies import CopyAccount, copy_pixels
 
@@ -45,3 +49,57 @@ def test_threads_lose_no_byte() -> None:
     for thread in threads:
         thread.join()
     assert account.total_bytes == 4 * 20_000 * 3
+
+
+RUNTIME = ROOT / "runtime"
+DRAWN = {"footbridge.py", "synthetic.py"}
+"""Cameras whose pictures are computed: what they write into the slot is the picture's first place."""
+BETWEEN_CAMERA_AND_ENGINE = [
+    *(
+        RUNTIME / f"{name}.py"
+        for name in ("band_magnifier", "buffers", "leases", "magnifier", "mapped", "pipeline")
+    ),
+    *sorted(path for path in (RUNTIME / "cameras").glob("*.py") if path.name not in DRAWN),
+    *sorted((RUNTIME / "engines").glob("*.py")),
+]
+COPYING = {"array", "ascontiguousarray", "astype", "copy", "copyto", "memmove", "tobytes"}
+NO_PIXELS = {
+    ("leases.py", "close"): "a part without length, in place of the memory",
+    ("onnx_runtime.py", "step"): "coefficients of a filter",
+    ("tensorrt_band.py", "set_mask"): "a mask",
+    ("tensorrt_band.py", "step"): "coefficients of a filter",
+}
+
+
+def copies_in(path: Path) -> set[str]:
+    """The functions of a file that copy an array: by a call, or by assigning to a part of one."""
+    return {
+        function.name
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in COPYING)
+        or (isinstance(node, ast.Assign) and any(is_part(target) for target in node.targets))
+    }
+
+
+def is_part(target: ast.expr) -> bool:
+    """Whether something is assigned to as ``array[...]`` or ``array[a:b]``."""
+    return isinstance(target, ast.Subscript) and any(
+        isinstance(node, ast.Slice) or (isinstance(node, ast.Constant) and node.value is ...)
+        for node in ast.walk(target.slice)
+    )
+
+
+def test_nobody_between_camera_and_engine_copies_in_silence() -> None:
+    """Every copy of a camera's pixels goes through `runtime.copies`, or is told in the place where it is made."""
+    found = {(path.name, function) for path in BETWEEN_CAMERA_AND_ENGINE for function in copies_in(path)}
+    assert found == set(NO_PIXELS)
+
+
+@pytest.mark.parametrize(
+    "copy", ["np.copyto(pixels, it)", "pixels[:] = it", "pixels[..., 1] = it", "it.tobytes()"]
+)
+def test_a_copy_would_be_found(tmp_path: Path, copy: str) -> None:
+    (tmp_path / "camera.py").write_text(f"def read_into(pixels):\n    {copy}\n")
+    assert copies_in(tmp_path / "camera.py") == {"read_into"}

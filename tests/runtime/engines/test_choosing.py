@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from tensorrt_fake import FakeEngine, fake_library, write_fake_engine
 
+from runtime.bench.job import BenchJob, run_bench
+from runtime.bench.result import Copies
 from runtime.buffers import PAGE_BYTES, FrameRing
 from runtime.cuda_host import HostGpu
 from runtime.engines import choosing, tensorrt_runtime
@@ -25,6 +27,8 @@ from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_library import Library
 from runtime.engines.tensorrt_runner import TensorrtEngine
 from runtime.errors import EngineFault
+from runtime.filters import BandSettings
+from runtime.magnification import Magnification
 
 ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "0")
 SIZE = FrameSize(width_px=32, height_px=16)
@@ -44,10 +48,12 @@ class Machine:
     def open(self, choice: Any = "auto", **options: Any) -> Runtime:
         return open_runtime(choice, self.bundle, width_px=32, height_px=16, threads=1, **options)
 
-    def build(self, *graphs: Any, device: Device = ORIN, release: str = "10.3.0") -> None:
+    def build(
+        self, *graphs: Any, device: Device = ORIN, release: str = "10.3.0", size: FrameSize = SIZE
+    ) -> None:
         builder = describe_builder("tensorrt", release, device)
         for graph in graphs or GRAPHS:
-            write_fake_engine(self.bundle, graph, SIZE, self.bundle.directory / "engines", builder)
+            write_fake_engine(self.bundle, graph, size, self.bundle.directory / "engines", builder)
 
     def engine(self, graph: str) -> Path:
         return engine_paths(self.bundle.directory / "engines", "tensorrt", graph, SIZE).engine
@@ -292,4 +298,27 @@ def test_frames_in_use_outlive_the_runtime(machine: Machine) -> None:
     assert machine.gpus[0].mapped_nbytes == PAGE_BYTES
     del frame
     runtime.close()
+    assert machine.gpus[0].mapped_nbytes == 0
+
+
+@pytest.mark.parametrize("mode", ["dynamic", "band"])
+def test_the_live_loop_on_tensorrt_copies_no_pixel(machine: Machine, mode: Any) -> None:
+    """Camera, supervisor, ring, magnifier, outlet: what the service runs, as `tremorscope bench` times it."""
+    size = FrameSize(width_px=64, height_px=48)
+    machine.build(size=size)
+    band = BandSettings(((2.0, 6.0),)) if mode == "band" else None
+    job = BenchJob(
+        bundle=machine.bundle.directory,
+        size=size,
+        frames=20,
+        warm_up=2,
+        rate_hz=100.0,
+        magnification=Magnification(5.0, mode, band),
+    )
+    result = run_bench(job)
+    assert result.copies == Copies(0.0, {})
+    executed = [context.executed for engine in machine.made for context in engine.contexts]
+    assert max(executed) >= 22
+    gc.collect()
+    machine.gpus[0].close()
     assert machine.gpus[0].mapped_nbytes == 0
