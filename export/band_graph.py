@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.step_graph import OPSET, restate, trace
-from model.networks import RealtimeNetwork, slope
+from model.networks import SLOPE_REACH_PX, RealtimeNetwork, slope
 from runtime.engines.bundle import FrameSize
 
 _PROBES = 8
@@ -61,7 +61,7 @@ class BandStep(nn.Module):
         probes = min(_PROBES, kernels.shape[0])
         directions = torch.linalg.svd(kernels.flatten(1).double()).U[:, :probes].T.to(kernels.dtype)
         probed = torch.einsum("pc,cijk->pijk", directions, kernels)
-        slopes = torch.cat((slope(probed, 3), slope(probed, 2)))  # 2P x 3 x (k + 2) x (k + 2)
+        slopes = torch.cat((slope(probed, 3), slope(probed, 2)))  # 2P x 3 x (k + 4) x (k + 4)
         self.register_buffer("probe", directions[:, :, None, None])
         self.register_buffer("slope_kernels", slopes)
         self.register_buffer("flat_energy", (slopes**2).sum() * _ROUNDING_SIGMA**2)
@@ -116,9 +116,9 @@ class BandStep(nn.Module):
         linear measurement of the frame alike. For an edge the root of the ratio of energies is the
         displacement across it; for texture of all directions it is down to 0.7 of the displacement.
         """
-        before = (self.network.config.encoder_kernel - self.cell_px) // 2
+        before = (self.network.config.encoder_kernel - self.cell_px) // 2 + SLOPE_REACH_PX
         after = before + self.cell_px - 1
-        padded = F.pad(frame - 0.5, (before + 1, after + 1, before + 1, after + 1))
+        padded = F.pad(frame - 0.5, (before, after, before, after))
         slopes = _energy(F.conv2d(padded, self.slope_kernels, stride=self.cell_px))
         window = (_WINDOW_CELLS, 1, _WINDOW_CELLS // 2)
         return torch.sqrt(F.avg_pool2d(energy, *window) / (F.avg_pool2d(slopes, *window) + self.flat_energy))

@@ -24,7 +24,7 @@ _AXES = {
 
 def draw_curves(found: Mapping[str, Sequence[Mapping[str, Trial]]], path: Path) -> None:
     """Write a PNG: SSIM above and reached displacement below, a column a protocol, a line a magnifier."""
-    with figure(4.2 * len(found) + 1.0, 7.5, dpi=110) as drawn:
+    with figure(4.2 * len(found) + 1.0, 8.0, dpi=110) as drawn:
         grid: Any = drawn.subplots(2, len(found), squeeze=False)
         for column, (protocol, series) in enumerate(found.items()):
             attribute, label = _AXES[protocol]
@@ -36,12 +36,15 @@ def draw_curves(found: Mapping[str, Sequence[Mapping[str, Trial]]], path: Path) 
             target_px = next(iter(series[0].values())).target_px
             grid[1, column].axhline(target_px, color=INK, linestyle=":", linewidth=1)
             for row, what in enumerate(("SSIM", "reached (px)")):
-                grid[row, column].set(
-                    xscale="log", xlabel=label if row else "", ylabel="" if column else what
-                )
-                grid[row, column].grid(color=GRID, linewidth=0.6)
-            grid[0, column].set(ylim=(0, 1), title=protocol)
-        grid[0, 0].legend(loc="lower right", fontsize=8.5)
+                shown = grid[row, column]
+                shown.set(xscale="log", xlabel=label if row else "", ylabel="" if column else what)
+                shown.set_xticks(x, [f"{value:g}" for value in x])
+                shown.minorticks_off()
+                shown.grid(color=GRID, linewidth=0.6)
+            grid[0, column].set(ylim=(-0.2, 1), title=protocol)
+        drawn.legend(
+            *grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(series[0])
+        )
         write_atomically(path, png(drawn))
 
 

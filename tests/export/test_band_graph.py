@@ -271,7 +271,7 @@ def test_the_displacement_that_the_cap_goes_by_is_what_shows_of_it(
     """Of texture of all directions 0.7 shows if it is even; less of what runs along it, more of what crosses it."""
     ratio = displacement_ratio(network, shift_x_px, shift_y_px)
     assert np.median(ratio) == pytest.approx(0.71, abs=0.15)
-    assert np.quantile(ratio, 0.05) > 0.5
+    assert np.quantile(ratio, 0.05) > 0.45
     assert ratio.max() < 1.15
 
 
@@ -304,7 +304,7 @@ def test_motion_below_the_cap_is_untouched_and_above_it_is_scaled_down_to_it(
     assert float((kept > 0.999).float().mean()) > 0.9, "but where rounding alone looks like motion"
     scale = motion(0.5, 4.0).norm(dim=1) / large.norm(dim=1)  # 10 px would be
     assert float(scale.quantile(0.05)) > 0.36
-    assert float(scale.quantile(0.95)) < 4 / (0.5 * 10)
+    assert float(scale.quantile(0.95)) < 1.05 * 4 / (0.5 * 10)
 
 
 def test_the_activity_is_at_most_one_for_a_single_difference(path: Path) -> None:

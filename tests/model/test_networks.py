@@ -43,7 +43,7 @@ def test_the_realtime_network_costs_a_fraction_of_it() -> None:
         # Encoder; merge of 48 + 32 + 9 channels; blocks; head to 3 colours and 2 displacements; 16 slopes of 8 filters.
         (
             RealtimeConfig(decoder_blocks=5),
-            (3 * 64 * 80 + 9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 80 + 3 * 100 * 16) / 16,
+            (3 * 64 * 80 + 9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 80 + 3 * 144 * 16) / 16,
         ),
         (
             RealtimeConfig(decoder_blocks=5, skip="frame", flow_windows_cells=()),
@@ -51,11 +51,11 @@ def test_the_realtime_network_costs_a_fraction_of_it() -> None:
         ),
         (
             RealtimeConfig(encoder_stride=2, encoder_kernel=6, decoder_blocks=5),
-            3 * (36 * 80 + 64 * 16) / 4 + (9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 80) / 16,
+            3 * (36 * 80 + 100 * 16) / 4 + (9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 80) / 16,
         ),
         (
             RealtimeConfig(decoder_scale=8, decoder_blocks=5),
-            3 * (64 * 80 + 100 * 16) / 16 + (9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 320) / 64,
+            3 * (64 * 80 + 144 * 16) / 16 + (9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 320) / 64,
         ),
     ],
 )
@@ -168,6 +168,6 @@ def test_least_squares_finds_the_displacement_of_texture(shift_px: tuple[float, 
     for window in range(3):
         x, y, unexplained = found[3 * window : 3 * window + 3]
         # Four times the displacement in cells of four pixels is the displacement in pixels.
-        assert float((x.median() - shift_px[0]).abs()) < 0.05 * math.hypot(*shift_px)
-        assert float((y.median() - shift_px[1]).abs()) < 0.05 * math.hypot(*shift_px)
+        assert float((x.median() - shift_px[0]).abs()) < 0.03 * math.hypot(*shift_px)
+        assert float((y.median() - shift_px[1]).abs()) < 0.03 * math.hypot(*shift_px)
         assert float(unexplained.median()) < 0.25
