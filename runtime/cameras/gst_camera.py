@@ -222,8 +222,10 @@ class GStreamerCamera:
         Raises:
             CameraFault: the driver did not return in time; its thread is left behind.
         """
-        self._format.writer.close()  # while the buffers that it knows still exist
-        stopped = self._pipeline.stop(STOP_TIMEOUT_S)
+        try:
+            self._format.writer.close()  # while the buffers that it knows still exist
+        finally:
+            stopped = self._pipeline.stop(STOP_TIMEOUT_S)
         if not stopped:
             raise fault("broken", self._plan.advice, f"it did not stop within {STOP_TIMEOUT_S:.3g} s")
 

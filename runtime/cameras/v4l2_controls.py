@@ -28,6 +28,9 @@ AUTO_GAIN = 0x00980912
 GAIN = 0x00980913
 MANUAL, APERTURE_PRIORITY, AUTO = 1, 3, 0
 
+_NOT_THIS_ONE = (errno.EINVAL, errno.ENOTTY, errno.ERANGE, errno.EACCES, errno.EIO, errno.EBUSY)
+"""The camera has no such control, or does not take the value now. Whatever is worse its frames will tell."""
+
 Ioctl = Callable[[int, int, bytearray], object]
 """As ``fcntl.ioctl``: changes the bytes in place."""
 
@@ -99,8 +102,7 @@ class V4l2Controls:
         try:
             self._ioctl(fd, request, data)
         except OSError as error:
-            # A camera without this control, or one that does not take the value; all else is told by its frames.
-            if error.errno in (errno.EINVAL, errno.ENOTTY, errno.ERANGE, errno.EACCES, errno.EIO):
+            if error.errno in _NOT_THIS_ONE:
                 return False
             raise CameraFault(
                 f"camera {self._device}: its controls cannot be set ({error.strerror})",

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.cuda_egl import _BLOCK, _PTX, EglPictures
+from runtime.cuda_egl import _BLOCK, _PTX, DevicePicture, EglPictures
 from runtime.cuda_host import HostGpu
+from runtime.cuda_pycuda import open_gpu
 from runtime.errors import EngineFault
+from runtime.leases import LeasingRing
 
 SOURCE, TARGET = 1 << 40, 1 << 41
 MASK = {"u32": 0xFFFFFFFF, "b32": 0xFFFFFFFF, "u64": (1 << 64) - 1, "b64": (1 << 64) - 1, "u8": 0xFF}
@@ -105,7 +107,7 @@ def test_every_byte_of_every_size_is_written_and_none_beside_it(
     target = np.full(3 * width * height, 77, np.uint8)
     arguments = {"source": SOURCE, "target": TARGET, "pitch": pitch, "width": width, "nbytes": target.size}
     machine = Machine(source, target, arguments)
-    for thread in range(-(-target.size // 4) + 3):  # and a few that have nothing to do
+    for thread in range(-(-target.size // 4) + 3):  # three of them have nothing to do
         machine.run(thread // _BLOCK, thread % _BLOCK)
     expected = source[:, : 4 * width].reshape(height, width, 4)[..., :3]
     np.testing.assert_array_equal(target.reshape(height, width, 3), expected)
@@ -148,3 +150,29 @@ def test_what_is_used_of_cuda_bindings_exists() -> None:
     assert frame.frameType == driver.CUeglFrameType.CU_EGL_FRAME_TYPE_ARRAY
     assert (frame.planeCount, frame.pitch, len(frame.frame.pPitch)) == (0, 0, 3)
     assert driver.CUgraphicsRegisterFlags.CU_GRAPHICS_REGISTER_FLAGS_NONE.value == 0
+
+
+def test_a_gpu_writes_a_picture_into_the_ring() -> None:
+    pytest.importorskip("pycuda", reason="needs a GPU with PyCUDA")
+    try:
+        gpu = open_gpu()
+    except EngineFault as fault:
+        pytest.skip(f"needs a GPU: {fault}")
+    ring = LeasingRing(2, width_px=637, height_px=359, allocate=gpu.allocate_mapped)
+    source = np.random.default_rng(3).integers(0, 256, (359, 2560), dtype=np.uint8)
+    pictures = EglPictures(gpu)
+    with gpu.current():
+        memory = gpu.allocate_device(source.nbytes)
+        gpu.upload(source, memory)
+    lease = ring.acquire("test")
+    assert lease is not None
+    for _ in range(3):
+        lease.pixels[:] = 0
+        pictures.write(DevicePicture(memory.address, 2560, 637, 359), lease.pixels)
+        np.testing.assert_array_equal(lease.pixels, source[:, : 4 * 637].reshape(359, 637, 4)[..., :3])
+    with pytest.raises(ValueError, match="not in mapped memory"):
+        pictures.write(DevicePicture(memory.address, 2560, 637, 359), np.zeros((359, 637, 3), np.uint8))
+    pictures.close()
+    lease.release()
+    with gpu.current():
+        memory.free()

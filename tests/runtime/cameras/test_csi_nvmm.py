@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from standins import picture
+from standins import number_in, picture
 from surfaces import CUDA_DEVICE, L4T, FakeSurfaces, HostPictures, compile_library, read
 
 from runtime.cameras.csi import open_csi
+from runtime.cameras.faults import BackoffSettings
 from runtime.cameras.gst_camera import GStreamerCamera
 from runtime.cameras.nvbufsurface import NvmmFault, SurfaceLibrary, _Parameters, _Surface
 from runtime.cameras.settings import CsiSettings
+from runtime.cameras.supervised import CameraSupervisor
+from runtime.cameras.supervision import SupervisorSettings
 from runtime.copies import CopyAccount
 from runtime.cuda_host import HostGpu
 from runtime.errors import CameraFault
@@ -219,3 +222,36 @@ def test_a_fault_of_the_camera_itself_is_no_reason_to_copy(bench: MakeBench) -> 
     with pytest.raises(CameraFault, match=r"CSI camera 0 cannot be opened \(No cameras available"):
         made.open()
     assert made.scene.opened == 1
+
+
+@pytest.mark.usefixtures("quick_threads")
+def test_under_the_supervisor_argus_may_die_again_and_again_and_the_cpu_still_copies_nothing(
+    bench: MakeBench,
+) -> None:
+    made = bench()
+    made.scene.period_s = 0.001
+    made.scene.act = lambda number: "end" if number == 300 else None
+    settings = SupervisorSettings(backoff=BackoffSettings(first_s=0.001, longest_s=0.002))
+    ring = LeasingRing(
+        settings.slots(held_by_consumer=2), width_px=64, height_px=48, allocate=made.gpu.allocate_mapped
+    )
+    supervisor = CameraSupervisor(lambda: made.open(), ring, settings=settings)
+    supervisor.start()
+    taken = 0
+    while made.scene.produced < 1500:
+        lease = supervisor.take(10)
+        if lease is not None:
+            with lease:
+                np.testing.assert_array_equal(lease.pixels, picture(number_in(lease.pixels), 64, 48))
+                taken += 1
+    state = supervisor.close()
+    ring.close()
+    assert state.taken == taken > 200
+    assert state.openings >= 5
+    assert state.abandoned_threads == 0
+    assert len(made.pictures) == state.openings
+    assert all(pictures.closed for pictures in made.pictures)
+    assert sum(pictures.unregistered for pictures in made.pictures) == sum(
+        len(pictures.registered) for pictures in made.pictures
+    )
+    assert (made.account.total_bytes, made.surfaces.starved) == (0, 0)

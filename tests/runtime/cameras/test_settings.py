@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from runtime.cameras.opening import (
 )
 from runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings, camera_settings
 from runtime.copies import CopyAccount
+from runtime.errors import CameraFault
 
 
 def read(**keys: object) -> object:
@@ -110,6 +112,16 @@ def test_the_supervisor_waits_as_long_as_a_kind_of_camera_needs() -> None:
     settling = supervisor_settings(read(kind="csi", exposure={"settle_s": 20}))
     assert (settling.frozen_least_s, settling.open_timeout_s) == (0.5, 30)
     assert supervisor_settings(read(kind="synthetic", duration_s=3)).end_is_fault is False
+
+
+@pytest.mark.parametrize("kind", [{"kind": "csi"}, {"kind": "v4l2"}, {"kind": "rtsp", "url": "rtsp://h/"}])
+def test_without_gstreamer_the_packages_are_named(
+    kind: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gi", None)
+    with pytest.raises(CameraFault, match="GStreamer cannot be used from Python") as told:
+        open_camera(read(**kind))
+    assert "sudo apt install python3-gi gir1.2-gstreamer-1.0" in told.value.remedy
 
 
 def test_a_camera_is_described_without_its_secret() -> None:
