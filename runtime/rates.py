@@ -102,6 +102,7 @@ class RateMeter:
     WINDOW = 64
     """Intervals that the rate is measured over."""
     _FEWEST = 16
+    _EVERY = 8
 
     def __init__(self, nominal_rate_hz: float) -> None:
         self._rate_hz = nominal_rate_hz
@@ -119,7 +120,9 @@ class RateMeter:
         self._count += 1
         self._time_s += interval_s
         self._window.add(FrameInfo(self._count, self._time_s))
-        if self._count >= self._FEWEST and (measured := self._window.measure()) is not None:
+        # A full window changes little from frame to frame, and measuring costs more than all else in the loop.
+        is_due = self._count <= self.WINDOW or self._count % self._EVERY == 0
+        if self._count >= self._FEWEST and is_due and (measured := self._window.measure()) is not None:
             self._rate_hz = measured.rate_hz
 
 

@@ -156,4 +156,5 @@ def test_dropped_frames_do_not_lower_the_rate() -> None:
 
 
 def test_another_rate_is_found_within_the_window() -> None:
-    assert metered([1 / 30] * 100 + [1 / 24] * RateMeter.WINDOW) == pytest.approx(24)
+    # ... and the few frames until it is looked at again.
+    assert metered([1 / 30] * 100 + [1 / 24] * (RateMeter.WINDOW + 8)) == pytest.approx(24)
