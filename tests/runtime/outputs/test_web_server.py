@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import time
@@ -404,16 +405,19 @@ def test_who_brings_no_request_in_time_is_cut_off(quick: WebServer) -> None:
     assert quick.counts()["http_refused"]["late"] >= 2
 
 
-def test_an_idle_connection_makes_room_for_another(quick: WebServer) -> None:
-    idle = [socket.create_connection(("127.0.0.1", quick.port)) for _ in range(6)]
-    time.sleep(0.35)
+def test_an_idle_connection_makes_room_for_another(service: ServiceRig) -> None:
+    patient = make_server(service, limits=Limits(connections=6, idle_s=60.0, least_idle_s=0.3))
+    idle = [socket.create_connection(("127.0.0.1", patient.port)) for _ in range(6)]
     try:
-        begun_s = time.monotonic()
-        assert ask(quick.port, "/healthz").status == 200
-        assert time.monotonic() - begun_s < 3.0
+        assert ask(patient.port, "/healthz", timeout_s=5.0).status == 200
+        assert patient.counts()["http_refused"]["evicted"] == 1
+        idle[0].settimeout(2.0)
+        with contextlib.suppress(ConnectionResetError):
+            assert idle[0].recv(1) == b""  # the one that had been idle longest; an abort resets
     finally:
         for connection in idle:
             connection.close()
+        patient.close()
 
 
 def test_a_viewer_who_reads_nothing_is_cut_off_and_the_others_see_on(quick: WebServer) -> None:
