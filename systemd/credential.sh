@@ -15,7 +15,7 @@ Usage: credential.sh set NAME < SECRET
 
 NAME is one of $KNOWN,
 or what a camera's configuration states under credential.
-The secret is read from standard input, kept in $ETC/credentials (root's alone), and given to the service by
+The secret is read from the terminal or standard input, kept in $ETC/credentials (root's alone), and given to the service by
 systemd when it starts: restart it afterwards. generate makes one of 32 characters and prints it once.
 
   --root DIR   Work below this directory.
@@ -78,7 +78,15 @@ case " $KNOWN " in *" $2 "*) ;; *) [ "$1" = remove ] || warn "$2 is only used if
 need_root
 case $1 in
 set)
-    secret=$(head -c 4097)
+    if [ -t 0 ]; then
+        printf '%s, which is not shown: ' "$2" >&2
+        trap 'stty echo' EXIT
+        stty -echo
+        IFS= read -r secret || true
+        printf '\n' >&2
+    else
+        secret=$(head -c 4097)
+    fi
     [ "${#secret}" -le 4096 ] || die "the secret for $2 is longer than 4096 characters" "give a shorter one"
     case $secret in *"
 "*) die "the secret for $2 has several lines" "give one line" ;; esac

@@ -7,6 +7,7 @@ HERE=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 ROOT=
 DRY=
 INSTANCES=
+CHANGED=
 
 # Where things are, below --root.
 OPT=/opt/tremorscope
@@ -78,6 +79,7 @@ put_file() { # SOURCE PATH MODE
         return 0
     fi
     say "+ $2"
+    case $2 in "$UNITS"/*) CHANGED=yes ;; esac
     [ -n "$DRY" ] && return 0
     mkdir -p "$(dirname "$ROOT$2")"
     install -m "$3" "$1" "$ROOT$2.partial"
@@ -88,6 +90,7 @@ put_file() { # SOURCE PATH MODE
 put_link() { # TARGET PATH
     [ "$(readlink "$ROOT$2" 2>/dev/null)" = "$1" ] && return 0
     say "+ $2 -> $1"
+    CHANGED=yes
     [ -n "$DRY" ] && return 0
     ln -s "$1" "$ROOT$2.partial"
     mv -fT "$ROOT$2.partial" "$ROOT$2"
@@ -146,10 +149,11 @@ check_configurations() { # RELEASE
     done
 }
 
-# Start or restart what is enabled, and wait until frames come.
+# Start what is enabled, anew where anything has changed, and wait until frames come.
 start_instances() {
     failed=
     for unit in $INSTANCES; do
+        if [ -z "$CHANGED" ] && systemctl is-active --quiet "$unit"; then continue; fi
         say "starting $unit, and waiting for its first frame"
         run systemctl reset-failed "$unit" 2>/dev/null || true
         if ! run systemctl restart "$unit"; then

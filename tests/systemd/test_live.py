@@ -125,7 +125,7 @@ def test_installing_again_changes_nothing(machine: Machine) -> None:
                            "-printf", "%p %m %u %s %T@\\n").stdout  # fmt: skip
 
     before, pid = files(), machine.show(SERVICE, "MainPID")
-    said = install(machine, "first", "--config", "/root/main.yaml", "--no-start", "--ignore-doctor").stdout
+    said = install(machine, "first", "--config", "/root/main.yaml", "--ignore-doctor").stdout
     assert files() == before
     assert machine.show(SERVICE, "MainPID") == pid
     assert not [line for line in said.splitlines() if line.startswith(("+", "-"))]
@@ -233,6 +233,8 @@ def test_an_upgrade_that_gives_no_frames_is_taken_back(machine: Machine) -> None
     assert done.returncode == 1
     assert f"gave no frames; {before} runs again" in done.stderr.splitlines()[-1]
     assert release(machine) == before
+    kept = machine.run("ls", "/opt/tremorscope/releases").stdout.split()
+    assert sorted(kept) == sorted([before, release(machine, "previous")])  # the one before those is gone
     assert is_active(machine)
 
 
