@@ -410,7 +410,7 @@ def test_an_idle_connection_makes_room_for_another(service: ServiceRig) -> None:
     idle = [socket.create_connection(("127.0.0.1", patient.port)) for _ in range(6)]
     try:
         assert ask(patient.port, "/healthz", timeout_s=5.0).status == 200
-        assert patient.counts()["http_refused"]["evicted"] == 1
+        assert patient.counts()["http_refused"]["evicted"] >= 1
         idle[0].settimeout(2.0)
         with contextlib.suppress(ConnectionResetError):
             assert idle[0].recv(1) == b""  # the one that had been idle longest; an abort resets
