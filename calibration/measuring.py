@@ -26,6 +26,7 @@ from runtime.outputs.files import whole_file
 _FORMAT = 1
 _SAVED_EVERY_S = 20.0
 _SAMPLING = Sampling()
+_DRAWN_SIZE = FrameSize(width_px=384, height_px=384)
 
 
 class PairSource(Protocol):
@@ -78,8 +79,8 @@ class CapturedPairs:
 class DrawnPairs:
     """Pairs drawn on the spot, for a bundle that has no set."""
 
-    count: int = 192
-    frame_size: FrameSize = FrameSize(width_px=384, height_px=384)  # noqa: RUF009 - frozen
+    count: int = 128
+    frame_size: FrameSize = _DRAWN_SIZE
     seed: int = 0
     kind: str = "drawn"
 

@@ -50,6 +50,8 @@ class QuantiseJob:
     """The INT8 bundle to write."""
     calibration: Path | None = None
     """A calibration set; None draws pairs."""
+    drawn: DrawnPairs | None = None
+    """The pairs to draw; None takes as many as scales need."""
     method: ScaleMethod = "mse"
     keep: tuple[str, ...] = ()
     """Layers of the decoder that stay in floating point."""
@@ -122,7 +124,7 @@ def _correction_samples(source: PairSource, amplification: AmplificationRange) -
 
 def _pairs_of(job: QuantiseJob, manifest: Manifest) -> PairSource:
     if job.calibration is None:
-        return DrawnPairs()
+        return job.drawn or DrawnPairs()
     source = CapturedPairs(CalibrationSet.open(job.calibration))
     size = manifest.frame_size
     if size is not None and size != source.frame_size:

@@ -110,10 +110,7 @@ def new_bundle(directory: Path, overwrite: bool) -> Iterator[Path]:
     Raises:
         ExportFault: something else stands there, or it cannot be written.
     """
-    if directory.exists() and not (overwrite and (directory / MANIFEST_NAME).is_file()):
-        what = "exists" if not overwrite else "exists and is no bundle"
-        remedy = "name another directory" + ("" if overwrite else ", or add --overwrite")
-        raise ExportFault(f"{directory}: {what}", remedy=remedy)
+    check_place(directory, overwrite)
     partial = directory.with_name(directory.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -129,6 +126,18 @@ def new_bundle(directory: Path, overwrite: bool) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_place(directory: Path, overwrite: bool) -> None:
+    """Make sure that nothing is where a bundle is to be written, or a bundle that may be replaced.
+
+    Raises:
+        ExportFault: something else is.
+    """
+    if directory.exists() and not (overwrite and (directory / MANIFEST_NAME).is_file()):
+        what = "exists" if not overwrite else "exists and is no bundle"
+        remedy = "name another directory" + ("" if overwrite else ", or add --overwrite")
+        raise ExportFault(f"{directory}: {what}", remedy=remedy)
 
 
 def write_graph(
