@@ -136,6 +136,9 @@ class TestMeasuring:
         assert np.isfinite(series.y_px[0]).all()
         assert np.abs(np.diff(series.y_px[0])).max() < 0.1  # no step
         assert rig.told.all.count("region mid-span: is measured") == 1
+        recorded = rig.history.latest(100.0)
+        assert recorded is not None
+        assert recorded.times_s[0] < 2.0  # nothing was begun anew
 
     def test_counts_a_region_as_lost_while_it_is_covered_and_knows_it_again(self) -> None:
         rig = Rig(window_s=1)
