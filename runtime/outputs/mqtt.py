@@ -7,30 +7,28 @@ confirmed them. The service only ever puts an edge into a queue.
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections import deque
 from pathlib import Path
 
 from paho.mqtt.client import Client, MQTTMessageInfo
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from runtime.configuration.outputs import MqttSettings
-from runtime.errors import OptionFault
 from runtime.health import Health, HealthBoard
 from runtime.outputs import mqtt_messages as messages
 from runtime.outputs.liveness import judge
 from runtime.outputs.metrics import Counts
 from runtime.outputs.mqtt_buffer import BufferFault, Message, MessageKind, MqttBuffer
+from runtime.outputs.mqtt_client import make_client
 from runtime.vibration.alarms import AlarmEdge
 
 _LOOK_EVERY_S = 1.0
 _IN_FLIGHT = 20
 """Messages that may wait for the broker's confirmation at a time."""
 _MOST_UNWRITTEN = 4096
-_RECONNECT_S = (1, 60)
 _AT_LEAST_ONCE = 1
 
 
@@ -54,7 +52,15 @@ class MqttPublisher:
         self._settings, self._board = settings, board
         self._topics = messages.Topics(settings.topic, board.snapshot().name)
         self._where = f"{settings.host}:{settings.broker_port}"
-        self._client = self._make_client(password)
+        self._client = make_client(
+            settings, client_id=f"tremorscope-{messages.slug(board.snapshot().name)}", password=password
+        )
+        self._client.will_set(self._topics.status, messages.OFFLINE, _AT_LEAST_ONCE, retain=True)
+        self._client.max_inflight_messages_set(_IN_FLIGHT)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_publish = self._on_publish
         self._buffer = MqttBuffer(
             state_directory / "mqtt-buffer.db",
             most_summaries=settings.most_buffered_summaries,
@@ -113,33 +119,6 @@ class MqttPublisher:
         self._client.loop_stop()
         if not self._thread.is_alive():
             self._buffer.close()
-
-    def _make_client(self, password: str | None) -> Client:
-        settings = self._settings
-        if password is not None and settings.username is None:
-            raise OptionFault(
-                "outputs.mqtt: there is a password, and no username", remedy="set outputs.mqtt.username"
-            )
-        instance = messages.slug(self._board.snapshot().name)
-        client = Client(CallbackAPIVersion.VERSION2, client_id=f"tremorscope-{instance}")
-        if settings.username is not None:
-            client.username_pw_set(settings.username, password)
-        if settings.tls is not None:
-            try:
-                client.tls_set_context(_tls(settings))
-            except OSError as error:  # ssl.SSLError is one
-                raise OptionFault(
-                    f"outputs.mqtt.tls: its files cannot be used ({error.strerror or error})",
-                    remedy="give PEM files that the service may read",
-                ) from None
-        client.will_set(self._topics.status, messages.OFFLINE, _AT_LEAST_ONCE, retain=True)
-        client.reconnect_delay_set(*_RECONNECT_S)
-        client.max_inflight_messages_set(_IN_FLIGHT)
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_connect_fail = self._on_connect_fail
-        client.on_publish = self._on_publish
-        return client
 
     # Called by paho's thread: they note what happened, and wait for nothing.
 
@@ -302,15 +281,6 @@ class MqttPublisher:
             f"broker {self._where}: {self._refusal or 'no connection'}; {waiting.get('edge', 0)} edges of alarms and "
             f"{waiting.get('summary', 0)} summaries wait"
         )
-
-
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
-    assert settings.tls is not None
-    context = ssl.create_default_context(cafile=settings.tls.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.tls.certificate is not None:
-        context.load_cert_chain(settings.tls.certificate, settings.tls.key)
-    return context
 
 
 def _wait(info: MQTTMessageInfo, deadline_s: float) -> None:

@@ -85,9 +85,10 @@ class Publishing:
     def close(self, timeout_s: float = 3.0) -> None:
         """Say goodbye and stop, for at most ``timeout_s``."""
         until_s = time.monotonic() + timeout_s
-        for output in (self._mqtt, self._web, self._rtsp):
+        # The broker's farewell takes longest, and the others must not go without their share.
+        for output, share in ((self._mqtt, 0.6), (self._web, 0.8), (self._rtsp, 1.0)):
             if output is not None:
-                output.close(max(0.1, until_s - time.monotonic()))
+                output.close(max(0.1, until_s - (1 - share) * timeout_s - time.monotonic()))
 
     def _start(self) -> None:
         # Each is imported only where it is wanted: a device may do without.

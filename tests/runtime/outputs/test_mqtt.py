@@ -35,8 +35,8 @@ def edge(number: int, kind: str = "raised") -> AlarmEdge:
     )  # fmt: skip
 
 
-def board_of_bridge() -> HealthBoard:
-    board = HealthBoard("bridge-7", version="0.1.0")
+def board_of_bridge(**clocks: Callable[[], float]) -> HealthBoard:
+    board = HealthBoard("bridge-7", version="0.1.0", **clocks)
     board.update(
         camera=CameraHealth(status="running", rate_hz=30.0),
         regions=(RegionHealth("mid span", displacement_rms_px=0.08, mm_per_px=2.5), RegionHealth("pier")),
@@ -117,6 +117,20 @@ def test_both_edges_of_an_alarm_are_told_at_once_and_its_state_follows(
     wait_until(lambda: (listener.of(ALARM_TOPIC) or [{}])[-1].get("acknowledged_s"), 3.0)
     assert [each["raised"] for each in listener.of(ALARM_TOPIC)][-1] is False
     wait_until(lambda: publisher.counts()["mqtt_messages"]["edge"] == 2, 3.0)
+    listener.close()
+
+
+def test_frames_that_stop_are_told_at_once_not_with_the_next_summary(
+    broker: Broker, publish: Callable[..., MqttPublisher]
+) -> None:
+    now_s = [100.0]
+    publish(board_of_bridge(clock=lambda: now_s[0]), broker.port, summary_every_s=3600.0)
+    listener = Listener(broker)
+    wait_until(lambda: listener.of("site/bridge-7/state"))
+    now_s[0] += 30
+    wait_until(lambda: listener.of("site/bridge-7/state")[-1]["ok"] is False, 4.0)
+    assert listener.of("site/bridge-7/state")[-1]["verdict"].startswith("no frame for 30.0 s")
+    assert len(listener.of("site/bridge-7/summary")) == 1
     listener.close()
 
 

@@ -1,0 +1,132 @@
+"""All outputs together: started and stopped as one, with secrets from the environment."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TOKENS
+from http_rig import ask
+from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, wait_until
+from service_rig import ServiceRig
+from support import ROOT
+from test_mqtt import make_certificates
+
+from runtime.configuration.outputs import HttpSettings, OutputSettings
+from runtime.errors import OptionFault, OutputFault
+from runtime.outputs.publishing import Publishing
+from runtime.outputs.web.access import Tokens
+from runtime.outputs.web.server import WebServer
+
+
+def publishing(rig: ServiceRig, directory: Path, **outputs: Any) -> Publishing:
+    return Publishing(
+        OutputSettings.model_validate(outputs), board=rig.board, feed=rig.feed, state_directory=directory,
+        store=rig.store, clips=rig.clips, controls=rig.controls,
+    )  # fmt: skip
+
+
+@needs_mosquitto
+def test_everything_starts_counts_and_stops(
+    service: ServiceRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TREMORSCOPE_WEB_TOKEN", str(TOKENS.view))
+    broker = Broker(tmp_path).start()
+    nobody, port = free_port(), free_port()
+    all_of_it = publishing(
+        service, tmp_path, http={"port": port}, mqtt={"host": "127.0.0.1", "port": broker.port},
+        rtsp={"url": f"rtsp://127.0.0.1:{nobody}/bridge"},
+    )  # fmt: skip
+    all_of_it.start()
+    listener = Listener(broker)
+    try:
+        edge = service.edge("raised")
+        all_of_it.edge(edge)
+        wait_until(lambda: listener.of("tremorscope/bridge-7/edge"))
+        assert listener.of("tremorscope/bridge-7/edge")[0]["value"] == edge.value
+        assert ask(port, "/metrics").status == 401
+        metrics = ask(port, "/metrics", Authorization=f"Bearer {TOKENS.view}").text
+        assert 'tremorscope_mqtt_messages_total{reason="edge"}' in metrics
+        assert 'tremorscope_rtsp_total{reason="published"} 0.0' in metrics
+        wait_until(lambda: service.board.snapshot().outputs["mqtt"] == "")
+        assert "connection refused" in service.board.snapshot().outputs["rtsp"]
+        assert service.board.snapshot().outputs["http"] == ""
+    finally:
+        service.edge("cleared")
+        begun_s = time.monotonic()
+        all_of_it.close(3.0)
+        assert time.monotonic() - begun_s < 4.0
+        wait_until(lambda: listener.last("tremorscope/bridge-7/status") == "offline", 5.0)
+        listener.close()
+        broker.stop()
+
+
+def test_where_one_cannot_start_none_is_left_behind(service: ServiceRig, tmp_path: Path) -> None:
+    port = free_port()
+    first = publishing(service, tmp_path, http={"port": port})
+    first.start()
+    second = publishing(
+        service, tmp_path, http={"port": port}, mqtt={"host": "127.0.0.1", "port": free_port()}
+    )
+    with pytest.raises(OutputFault, match="cannot be listened at"):
+        second.start()
+    assert ask(port, "/healthz").status in (200, 503)
+    first.close()
+    third = publishing(service, tmp_path, http={"port": port})
+    third.start()
+    third.close()
+
+
+def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
+    code = f"""
+import importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in ("aiohttp", "paho", "prometheus_client"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+import tremorscope
+from runtime.configuration.outputs import OutputSettings
+from runtime.health import HealthBoard
+from runtime.live import LiveFeed
+from runtime.outputs.publishing import Publishing
+feed = LiveFeed(width_px=64, height_px=48)
+outputs = Publishing(OutputSettings(), board=HealthBoard(), feed=feed, state_directory=Path({str(tmp_path)!r}))
+try:
+    outputs.start()
+except ModuleNotFoundError as error:
+    print(tremorscope._missing_extra(error))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip().endswith("pip install 'tremorscope[service]'"), done.stderr
+
+
+def test_the_page_is_encrypted_where_there_is_a_certificate(service: ServiceRig, tmp_path: Path) -> None:
+    authority, certificate, key = make_certificates(tmp_path)
+    given = HttpSettings(tls_certificate=certificate, tls_key=key).model_copy(update={"port": 0})
+    server = WebServer(given, TOKENS, board=service.board, feed=service.feed)
+    server.start()
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context, timeout=10)
+        connection.request("GET", f"/?token={TOKENS.view}")
+        answer = connection.getresponse()
+        assert (answer.status, "; Secure" in str(answer.headers["Set-Cookie"])) == (303, True)
+        connection.close()
+        with pytest.raises(OSError, match=r"reset|closed|Remote"):
+            ask(server.port, "/healthz", timeout_s=8.0)
+    finally:
+        server.close()
+    with pytest.raises(OptionFault, match="tls_certificate"):
+        WebServer(
+            HttpSettings(port=free_port(), tls_certificate=tmp_path / "no.pem", tls_key=key), Tokens(),
+            board=service.board, feed=service.feed,
+        )  # fmt: skip
