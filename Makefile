@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 OUT ?= out/demo
+# More of pyproject.toml's extras for the tests, such as EXTRAS=,gstreamer (which needs its headers).
+EXTRAS ?=
 RUNTIME := .venv/runtime
 DEV := .venv/dev
 
@@ -16,7 +18,7 @@ demo: $(RUNTIME)/installed ## Install the runtime alone, magnify a vibrating foo
 	$(RUNTIME)/bin/tremorscope demo -o $(OUT)
 
 test: $(DEV)/installed ## Install everything for development and run the tests
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile
 
 lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff check .
@@ -38,7 +40,7 @@ $(RUNTIME)/installed: pyproject.toml $(RUNTIME_SOURCES) | python
 
 $(DEV)/installed: pyproject.toml | python
 	@test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev$(EXTRAS)]'
 	@touch $@
 
 python:

@@ -22,10 +22,11 @@ ALLOWED = {
 
 RUNTIME_DEPENDENCIES = {
     "aiohttp", "av", "click", "matplotlib", "numpy", "onnxruntime", "prometheus_client", "pydantic", "pyuff",
-    "scipy", "tqdm", "yaml",
+    "scipy", "tqdm", "typing_extensions", "pydantic_core", "yaml",
     "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
 }  # fmt: skip
-"""Third-party packages that the runtime may import at all; the last line only where they are at hand."""
+"""Third-party packages that the runtime may import at all (typing_extensions and pydantic_core are of pydantic); the last
+line only where they are at hand."""
 
 DOORS = {
     "av": {
