@@ -23,8 +23,7 @@ from runtime.buffers import Allocator
 
 ADDRESS_ALIGNMENT_BYTES = 256
 """What TensorRT asks of the address of every input and output; a page has it."""
-_LONGEST_NAP_S = 0.0005
-_SHORTEST_NAP_S = 0.00005
+_SHORTEST_NAP_S, _LONGEST_NAP_S = 50e-6, 200e-6
 
 
 @dataclass(frozen=True)
@@ -177,9 +176,9 @@ def wait_for(event: Event, *, expected_s: float, limit_s: float) -> bool:
     CUDA's own waits have no bound: a GPU that hangs would hang the service.
     """
     begin_s = time.monotonic()
-    if expected_s > 4 * _LONGEST_NAP_S and not event.done():
-        time.sleep(0.8 * expected_s)
-    nap_s = min(max(expected_s / 20, _SHORTEST_NAP_S), _LONGEST_NAP_S)
+    if expected_s > 5 * _LONGEST_NAP_S and not event.done():
+        time.sleep(0.9 * expected_s)
+    nap_s = min(max(expected_s / 100, _SHORTEST_NAP_S), _LONGEST_NAP_S)  # at most a hundredth too late
     while not event.done():
         if time.monotonic() - begin_s > limit_s:
             return False
