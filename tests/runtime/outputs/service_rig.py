@@ -246,6 +246,7 @@ class ServiceRig:
                 return
             if self.frozen.is_set():
                 begun_s += 1 / RATE_HZ
+                begun_unix_s += 1 / RATE_HZ
                 continue
             late_s = time.monotonic() - due_s
             self.late += late_s > 0.5 / RATE_HZ

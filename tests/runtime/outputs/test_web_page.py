@@ -203,10 +203,12 @@ def test_frames_that_stop_are_told_and_come_back(opened: Any, service: ServiceRi
         eventually(opened, "return document.getElementById('status').classList.contains('bad')")
         assert "no frame for" in run(opened, "return document.getElementById('verdict').textContent")
         eventually(opened, "return document.getElementById('curtain').textContent === 'no new picture'")
+        assert run(opened, "return page.charts.behind") > 2.5  # the curve moves away from now
     finally:
         service.frozen.clear()
     eventually(opened, "return document.getElementById('status').classList.contains('ok')")
     eventually(opened, "return document.getElementById('curtain').hidden")
+    eventually(opened, "return page.charts.behind < 1.5")
 
 
 def test_a_paused_page_lets_magnification_rest(opened: Any, service: ServiceRig) -> None:

@@ -6,6 +6,7 @@ import { NOTHING, choice, clock, element, number, show, withUnit } from "./forma
 const X_COLOUR = "--series-x", Y_COLOUR = "--series-y";
 const MODE_COLOURS = ["--mode-1", "--mode-2", "--mode-3", "--mode-4", "--mode-5", "--mode-6"];
 const KEPT_S = 60;
+const LATE_S = 1.5; // behind the device's clock: frames have stopped
 const MISSING = 1.5; // times the usual interval: frames are missing, and no line is drawn across
 const $ = (id) => document.getElementById(id);
 
@@ -55,6 +56,7 @@ export class Charts {
   state(state, region) {
     const of = state.regions.find((each) => each.name === region);
     this.scale = of?.mm_per_px ?? null;
+    this.clock = { device_s: state.time_s, here_ms: performance.now() };
     $("units").hidden = this.scale === null;
     for (const heading of document.querySelectorAll(".chart .of")) heading.textContent = region ? `of ${region}` : "";
   }
@@ -85,8 +87,13 @@ export class Charts {
     const span = Number(this.span());
     const [unit, scale] = this.shownUnit();
     const { t, x, y } = this.samples;
-    const end = t[t.length - 1] ?? 0;
-    const first = Math.max(0, t.findIndex((each) => each >= end - span));
+    // Where nothing comes any more the curve moves on to the left, and does not pretend to be of now.
+    const now = this.clock ? this.clock.device_s + (performance.now() - this.clock.here_ms) / 1000 : 0;
+    const last = t[t.length - 1] ?? now;
+    this.behind = Math.max(0, now - last);
+    const end = this.behind > LATE_S ? now : last;
+    const within = t.findIndex((each) => each >= end - span);
+    const first = within < 0 ? t.length : within;
     const times = t.slice(first).map((each) => each - end);
     const gap = MISSING * usualStep(times);
     const scaled = [x, y].map((list) => list.slice(first).map((each) => (each === null ? null : each * scale)));
@@ -96,7 +103,7 @@ export class Charts {
     }
     this.motionChart.draw({
       x: [-span, 0], y: this.motionRange.fit(low, high), yUnit: unit,
-      empty: times.length ? "" : "nothing is measured yet",
+      empty: times.length ? "" : t.length ? "nothing was measured in this time" : "nothing is measured yet",
       series: [
         { name: "horizontal", colour: X_COLOUR, x: times, y: scaled[0], gap },
         { name: "vertical (down)", colour: Y_COLOUR, x: times, y: scaled[1], gap },
