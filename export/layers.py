@@ -22,17 +22,22 @@ def open_graph(graph: onnx.ModelProto) -> ir.Model:
     """
     model = ir.from_proto(tidy(graph))
     ShapeInferencePass()(model)
-    layers = convolutions(model.graph)
-    if not {TEXTURE_ENCODER, SHAPE_ENCODER} < layers.keys():
+    reduced = any(
+        node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        or (
+            node.op_type == "Conv"
+            and node.inputs[1] is not None
+            and node.inputs[1].dtype != ir.DataType.FLOAT
+        )
+        for node in model.graph
+    )
+    if reduced:
+        raise ExportFault("the graph is not in FP32", remedy="start from a bundle in FP32")
+    if not {TEXTURE_ENCODER, SHAPE_ENCODER} < convolutions(model.graph).keys():
         raise ExportFault(
             "the graph is not of the realtime network",
             remedy="FP16 and INT8 are for that; keep this one in FP32",
         )
-    reduced = {node.op_type for node in model.graph} & {"QuantizeLinear", "DequantizeLinear"}
-    if reduced or any(
-        node.inputs[1].dtype != ir.DataType.FLOAT for node in layers.values() if node.inputs[1]
-    ):
-        raise ExportFault("the graph is not in FP32", remedy="start from a bundle in FP32")
     return model
 
 

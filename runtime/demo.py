@@ -134,7 +134,7 @@ def _magnifier(job: DemoJob) -> tuple[str, Magnifier]:
         )
     check_amplification(job.amplification, bundle.manifest.amplification)
     engine: PairwiseEngine = OnnxRuntimeEngine(
-        bundle.graph_path("pairwise"), width_px=job.width_px, height_px=job.height_px, threads=job.threads
+        bundle.cpu_graph_path("pairwise"), width_px=job.width_px, height_px=job.height_px, threads=job.threads
     )
     return bundle.manifest.network, Magnifier(engine, mode="static", amplification=job.amplification)
 

@@ -216,7 +216,7 @@ class _OnnxRuntime:
         from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 
         return OnnxRuntimeEngine(
-            self.bundle.graph_path("pairwise"),
+            self.bundle.cpu_graph_path("pairwise"),
             width_px=self.width_px,
             height_px=self.height_px,
             threads=self.threads,
@@ -226,7 +226,7 @@ class _OnnxRuntime:
         from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine
 
         return OnnxRuntimeBandEngine(
-            self.bundle.graph_path("band"),
+            self.bundle.cpu_graph_path("band"),
             self.bundle.representation,
             width_px=self.width_px,
             height_px=self.height_px,

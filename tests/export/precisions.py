@@ -1,0 +1,55 @@
+"""What the tests of precisions share: the shipped network and its graphs, and scales for them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import onnx
+
+from calibration.histograms import Histogram
+from calibration.observation import Observer
+from calibration.scales import scale_of
+from export.check import _film
+from model.networks import Network
+from model.weights import find_weights, load_weights
+from runtime.engines.bundle import SHIPPED_BUNDLES, GraphName, open_bundle
+
+SHIPPED = SHIPPED_BUNDLES / "realtime"
+GRAPHS: tuple[GraphName, ...] = ("pairwise", "band")
+
+
+@cache
+def shipped_network() -> Network:
+    return load_weights(find_weights("realtime")).network
+
+
+@cache
+def shipped_graph(name: GraphName) -> onnx.ModelProto:
+    return onnx.load(open_bundle(SHIPPED).graph_path(name))
+
+
+@cache
+def scales() -> dict[str, float]:
+    """Of the shipped network on a few small, moving pictures, by the largest values seen."""
+    observer = Observer(shipped_graph("pairwise"), threads=1)
+    histograms = {name: Histogram.empty() for name in observer.tensors}
+    for number, amplification in enumerate((1.0, 20.0, 200.0)):
+        frame, reference = _film(97, 64, 0.1, 2 * number), _film(97, 64, 0.0, 2 * number + 1)
+        for name, tensor in observer.observe(frame, reference, amplification).items():
+            histograms[name].add(tensor)
+    return {name: scale_of(histogram, "minmax") for name, histogram in histograms.items()}
+
+
+def inferred_types(graph: onnx.ModelProto) -> dict[str, int]:
+    """Element type of every tensor by name."""
+    inferred = onnx.shape_inference.infer_shapes(graph, strict_mode=True).graph
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in (*inferred.value_info, *inferred.input, *inferred.output)
+    }
+    return types | {constant.name: constant.data_type for constant in inferred.initializer}
+
+
+def constants(graph: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {each.name: onnx.numpy_helper.to_array(each) for each in graph.graph.initializer}
