@@ -148,6 +148,15 @@ class Bundle:
             )
         return self.directory / graph.file
 
+    def cpu_graph_path(self, mode_family: GraphName) -> Path:
+        """Path of the graph that ONNX Runtime runs on the CPU: arranged for it, or the one that all run.
+
+        Raises:
+            BundleFault: the bundle has none for it.
+        """
+        arranged = self.manifest.cpu_graphs.get(mode_family)
+        return self.graph_path(mode_family) if arranged is None else self.directory / arranged.file
+
     def check_deployable(self) -> None:
         """Refuse a bundle that `tremorscope compare` found to lose more than was allowed; one that nobody compared
         passes.

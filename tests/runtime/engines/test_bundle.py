@@ -116,3 +116,16 @@ def test_a_precision_that_is_not_understood_is_refused(
 ) -> None:
     with pytest.raises(BundleFault, match=expected):
         open_bundle(make_bundle(**entries))
+
+
+def test_the_cpu_runs_the_graph_that_is_arranged_for_it_where_there_is_one(
+    make_bundle: Callable[..., Path],
+) -> None:
+    directory = make_bundle()
+    manifest = json.loads((directory / "manifest.json").read_text())
+    arranged = manifest["graphs"]["band"] | {"file": "band-cpu.onnx"}
+    (directory / "band-cpu.onnx").write_bytes((directory / "band.onnx").read_bytes())
+    bundle = open_bundle(make_bundle(cpu_graphs={"band": arranged}))
+    assert bundle.cpu_graph_path("band") == directory / "band-cpu.onnx"
+    assert bundle.cpu_graph_path("pairwise") == bundle.graph_path("pairwise") == directory / "pairwise.onnx"
+    assert bundle.graph_path("band") == directory / "band.onnx"
