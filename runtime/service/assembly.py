@@ -39,10 +39,10 @@ from runtime.service.history import MotionHistory
 from runtime.service.magnifying import EngineDescription, Magnifying
 from runtime.service.measuring import Measuring
 from runtime.service.part import PartMaker, middle_part
+from runtime.service.resuming import followed_before, points_of
 from runtime.service.storing import Storage
 from runtime.vibration.alarms import AlarmEdge
 from runtime.vibration.regions import Region
-from runtime.vibration.tracking import FrequencyTracker
 
 log = logging.getLogger("tremorscope.camera")
 
@@ -147,7 +147,8 @@ class Parts:
                 now_s=self.clock.now_s(),
             )
             self.magnifying = self._build_magnifying(configuration)
-            self.tracker = FrequencyTracker()
+            self.tracker = followed_before(self.storage.modes)
+            self.feed.add_frequencies(points_of(self.storage.modes))
             self.measuring, self.analyst = self.build_measuring(configuration.vibration)
             self.events = EventMagnifier(self._make_maker, lambda: self.magnifying.settings, source.rate_hz)
             self.storage.start_recorder(source, make_magnify=self.events.make, to_unix_s=self.clock.to_unix_s)

@@ -129,8 +129,8 @@ class Service:
         """
         for warning in self._loaded.warnings:
             log.warning("%s", warning)
-        self.start()
         try:
+            self.start()
             while not self._crew.stopping and not self.parts.loop.ended:
                 received = signals.wait(_LOOK_S)
                 if received in STOPPING:

@@ -24,7 +24,7 @@ from runtime.outputs.frame_history import Magnify
 from runtime.store.background import BackgroundStore, StoreState
 from runtime.store.faults import StoreBusyFault, StoreFault
 from runtime.store.reader import StoreReader
-from runtime.store.records import Notice, Record
+from runtime.store.records import Mode, Notice, Record
 from runtime.store.reserve import Reserve
 from runtime.store.retention import enforce
 from runtime.store.store import Store, open_or_set_aside
@@ -35,6 +35,7 @@ log = logging.getLogger("tremorscope.store")
 
 STORE_NAME, CLIPS_NAME, RESERVE_NAME = "tremorscope.db", "clips", ".reserve"
 _RETRY_S = 30.0
+_RECENT_S = 86_400.0
 _CLOSED = StoreState("", False, 0, 0, 0, 0, 0)
 
 
@@ -96,6 +97,8 @@ class Storage:
         """Alarms that were raised when the process before ended."""
         self.baselines: dict[str, Baseline] = {}
         """Those that were learned, by the alarm's name."""
+        self.modes: tuple[Mode, ...] = ()
+        """Modes that were found within the latest day before this process began."""
         self._try_to_open()
 
     @property
@@ -247,6 +250,7 @@ class Storage:
     def _use(self, store: Store, reserve: Reserve) -> None:
         with suppress(StoreFault), StoreReader(self.path) as reader:
             self.opened_alarms, self.baselines = reader.open_alarms(), reader.baselines()
+            self.modes = reader.modes(from_s=self._unix_clock() - _RECENT_S)
             listed = reader.clips()
             self._store = store
             self._background = BackgroundStore(

@@ -99,6 +99,17 @@ class FrequencyTracker:
         """All modes that were seen often enough, lowest frequency first."""
         return tuple(sorted((t for t in self._tracks if t.confirmed), key=lambda t: t.frequency_hz))
 
+    def resume(self, number: int, time_s: float, sighting: Sighting) -> None:
+        """Go on with a mode that was followed before, e.g. by an earlier process, under the number that it had then.
+
+        Call it before the first ``update``, for each mode with its last sighting.
+        """
+        following = max(self._next, number + 1)
+        track = self._begin(time_s, sighting)
+        track.number, track.confirmed = number, True
+        self._take(track, time_s, sighting, None)
+        self._next = following
+
     def update(
         self, time_s: float, sightings: Sequence[Sighting], temperature_c: float | None = None
     ) -> tuple[Track, ...]:

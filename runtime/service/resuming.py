@@ -1,0 +1,41 @@
+"""Goes on with the modes that the process before has followed: numbers and history outlive a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from runtime.live import FrequencyPoint
+from runtime.store.records import Mode
+from runtime.vibration.tracking import FrequencyTracker, Sighting
+
+_UNKNOWN_DEVIATION = 0.01
+"""Part of a frequency that its deviation is taken for where none was stored."""
+
+
+def followed_before(modes: Iterable[Mode]) -> FrequencyTracker:
+    """A tracker that follows the modes of a store, each from where it was seen last, under its number."""
+    tracker, latest = FrequencyTracker(), {}
+    for mode in modes:
+        if (number := _number(mode)) is not None:
+            latest[number] = mode
+    for number, mode in latest.items():
+        deviation_hz = mode.frequency_deviation_hz or _UNKNOWN_DEVIATION * mode.frequency_hz
+        shape = np.array([complex(point.real, point.imaginary) for point in mode.shape])
+        sighting = Sighting(mode.frequency_hz, deviation_hz, shape if shape.size else None)
+        tracker.resume(number, mode.time_s, sighting)
+    return tracker
+
+
+def points_of(modes: Iterable[Mode]) -> list[FrequencyPoint]:
+    """The same modes for those who look at natural frequencies over time."""
+    return [
+        FrequencyPoint(number, mode.time_s, mode.frequency_hz, mode.frequency_deviation_hz)
+        for mode in modes
+        if (number := _number(mode)) is not None
+    ]
+
+
+def _number(mode: Mode) -> int | None:
+    return int(mode.label) if mode.label.isdecimal() else None
