@@ -175,7 +175,12 @@ def _sensitivity(found: Sensitivity | None) -> str:
         return ""
     layers = table(
         "Which layers cost the quality",
-        ["layer in INT8, all others in FP32", "error (RMS, grey levels)", "share of the squares"],
+        [
+            "in INT8, all others in FP32",
+            "error where it moves<br>(RMS, grey levels)",
+            "false motion at rest<br>(RMS, noise floors)",
+            "share of both",
+        ],
         [
             [
                 f"<b>{escape(each.layer)}</b>",
@@ -186,23 +191,19 @@ def _sensitivity(found: Sensitivity | None) -> str:
         ],
         "A layer whose inputs are always zero costs nothing.",
     )
-    verdicts = {
-        True: "<span class=good>within the limits</span>",
-        False: "<span class=bad>loses too much</span>",
-    }
     trials = table(
         "What to keep in floating point",
-        ["kept", "error (RMS, grey levels)", ""],
+        ["kept", "error (RMS, grey levels)", "lost too much"],
         [
             [
                 escape(", ".join(each.layers)) or "nothing",
                 f"{each.rms_grey_levels:.3f}",
-                verdicts.get(each.within_limits, "") if each.within_limits is not None else "",
+                "<br>".join(f"<span class=bad>{escape(reason)}</span>" for reason in each.reasons)
+                or "<span class=good>within the limits</span>",
             ]
             for each in found.trials
         ],
-        "Each line was measured, on fewer photographs than above, with the scales of the INT8 bundle and without the "
-        "correction of the constant error that calibrating adds.",
+        "Each line was measured, on fewer photographs than above, with the scales of the INT8 bundle.",
     )
     return layers + trials
 

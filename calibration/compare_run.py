@@ -106,7 +106,7 @@ def _check_size(size: FrameSize | None, calibration: CalibrationSet) -> None:
 
 def summary_lines(comparison: Comparison) -> list[str]:
     """The comparison for a terminal."""
-    width = max(len(verdict.contestant.name) for verdict in comparison.verdicts)
+    width = max(6, *(len(verdict.contestant.name) for verdict in comparison.verdicts))
     lines = [
         f"{'bundle':<{width}}  condition        SSIM      reached   gain error  noise floor       "
         "worst, mean grey levels"
@@ -138,7 +138,8 @@ def _sensitivity_lines(sensitivity: Sensitivity) -> list[str]:
     costliest = ", ".join(f"{each.layer} {each.share:.0%}" for each in sensitivity.layers[:4])
     proposal = sensitivity.proposal
     if proposal is None:
-        advice = f"keeping {len(sensitivity.trials[-1].layers)} layers in floating point does not suffice"
+        most = len(sensitivity.trials[-1].layers)
+        advice = f"keeping the {most} costliest in floating point does not suffice: the loss is spread over many layers"
     elif proposal.layers:
         kept = " ".join(f"--keep-fp16 {layer}" for layer in proposal.layers)
         advice = f"proposal: tremorscope calibrate quantise ... {kept}"

@@ -16,7 +16,7 @@ from calibration.difference_proof import subtracting_features
 from calibration.errors import CalibrationFault
 from calibration.frames import CalibrationSet, Picture
 from calibration.graphs import graph_magnifier
-from calibration.judging import ConditionScore, Judge, Material, Score, fitted
+from calibration.judging import Judge, Material, Score, fitted
 from calibration.sensitivity import Sensitivity, measure_sensitivity
 from calibration.verdict import (
     LimitChanges,
@@ -68,7 +68,7 @@ class Verdict:
     @property
     def reasons(self) -> list[str]:
         """Why it is not fit for deployment; empty if it is."""
-        return [f"{loss.where}: {loss.text}" for loss in self.losses if loss.exceeds]
+        return reasons_of(self.losses)
 
     @property
     def deployable(self) -> bool:
@@ -292,12 +292,12 @@ def sensitivity_of(
     judge, limits = Judge(some), changes.applied_to("int8")
     yardstick = judge.score(next(each.magnify for each in contestants if each.bundle is fp32))
 
-    def within_limits(magnify: Magnifier) -> bool:
-        return not any(loss.exceeds for loss in losses_of(yardstick, judge.score(magnify), limits))
+    def losses(magnify: Magnifier) -> list[str]:
+        return reasons_of(losses_of(yardstick, judge.score(magnify), limits))
 
     return measure_sensitivity(
         onnx.load(str(fp32.graph_path("pairwise"))), onnx.load(str(int8.graph_path("pairwise"))),
-        some.photographs, some.conditions, within_limits, progress, fp32.manifest.frame_size,
+        some.photographs, some.conditions, losses, progress, fp32.manifest.frame_size,
     )  # fmt: skip
 
 
@@ -315,14 +315,15 @@ def losses_of(fp32: Score, found: Score, limits: Limits) -> list[Loss]:
             displacement_error(where, before.reached_px, after.reached_px, limits),
             noise_ratio(where, before.noise_floor_px, after.noise_floor_px, limits),
         ]
-        worst = worst_pixel(where, _worst(after), limits)
-        losses += [worst] if worst else []
+        if after.agreement is not None:
+            worst = worst_pixel(where, after.agreement.worst_grey_levels, limits)
+            losses += [worst] if worst else []
     return [*losses, ssim_loss("still frame", fp32.still_ssim, found.still_ssim, limits)]
 
 
-def _worst(score: ConditionScore) -> int:
-    agreements = (score.agreement, score.on_set)
-    return max((each.worst_grey_levels for each in agreements if each is not None), default=0)
+def reasons_of(losses: Sequence[Loss]) -> list[str]:
+    """What is lost beyond the limits, in words."""
+    return [f"{loss.where}: {loss.text}" for loss in losses if loss.exceeds]
 
 
 def mark(comparison: Comparison) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from calibration.frames import CalibrationPair, Picture
 from calibration.noise_floor import noise_floor_px
+from calibration.tiles import largest_displacement_px
 from model.evaluate import Magnifier, still_frame_ssim, subpixel_test
 from model.validation import ssim
 from runtime.engines.bundle import FrameSize
 
 VIEW_PX = 256
 _SET_VIEW_PX = 384
+_FARTHEST_PX = 30.0
+"""The largest magnified motion of the training."""
 
 
 @dataclass(frozen=True)
@@ -122,17 +126,23 @@ class Judge:
         views = [centre(photograph, VIEW_PX) for photograph in material.photographs]
         floor = noise_floor_px(counting, views, condition.amplification, material.noise_grey_levels)
         on_set = [
-            counting(
-                centre(pair.frame, _SET_VIEW_PX),
-                centre(pair.reference, _SET_VIEW_PX),
-                condition.amplification,
-            )
-            for pair in material.pairs
+            counting(frame, reference, min(condition.amplification, most))
+            for frame, reference, most in self._views_of_pairs
         ]
         return ConditionScore(
             condition, trial.ssim, trial.ssim_unmagnified, trial.reached_px, trial.reached_spread_px, floor,
             self._agreement(f"test {condition}", outputs), self._agreement(f"set {condition}", on_set),
         )  # fmt: skip
+
+    @cached_property
+    def _views_of_pairs(self) -> list[tuple[Picture, Picture, float]]:
+        """Frame, reference and the most amplification: what moves most goes no further than networks draw."""
+        views = []
+        for pair in self.material.pairs:
+            frame, reference = centre(pair.frame, _SET_VIEW_PX), centre(pair.reference, _SET_VIEW_PX)
+            moved_px = largest_displacement_px(frame, reference)
+            views.append((frame, reference, max(1.0, _FARTHEST_PX / max(moved_px, 1e-6))))
+        return views
 
     def _agreement(self, name: str, outputs: list[Picture]) -> Agreement | None:
         if not outputs:

@@ -1,8 +1,10 @@
 """Which layers cost the quality of an INT8 bundle, and which to keep in floating point.
 
-Each convolution is quantised alone, all others in FP32, and the error in the picture is measured. Errors of single
-layers add up well as mean squares, so their shares tell where the loss comes from. The proposal is then *measured*, not
-summed up: the costliest layers are kept in floating point, one more each time, until the rest stays within the limits.
+Each convolution is quantised alone, all others in FP32, and two errors are measured: of the picture where something
+moves, and of the displacement that is seen where nothing does. Errors of single layers add up well as mean squares, so
+their shares tell where the loss comes from. The proposal is then *measured*, not summed up: the costliest layers are
+kept in floating point, one more each time, until the rest stays within the limits. Every graph is corrected as
+calibrating corrects it (`calibration.correction`).
 """
 
 from __future__ import annotations
@@ -15,19 +17,25 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from calibration.frames import Picture
+from calibration.correction import corrected, outputs_of
+from calibration.frames import Picture, drawn_pairs
 from calibration.graphs import graph_magnifier
 from calibration.judging import Condition, centre, fitted
+from calibration.noise_floor import apparent_displacements_px
+from calibration.tiles import Sample, Sampling, samples_of
 from export.layers import decoder_layers
 from export.qdq import LEVELS, input_of
 from export.quantised_graph import quantised_graph
 from model.evaluate import Magnifier
 from model.registration import ShiftedScene
-from runtime.engines.bundle import FrameSize
+from runtime.engines.bundle import AmplificationRange, FrameSize
 
 _VIEW_PX = 192
 _MOST_KEPT = 6
+_NOISE_GREY_LEVELS = 2.0
+_CORRECTED_ON_PAIRS = 16
 
 
 @dataclass(frozen=True)
@@ -36,9 +44,11 @@ class LayerCost:
 
     layer: str
     rms_grey_levels: float
-    """Of the difference from FP32, over all conditions."""
+    """Of the difference from FP32 where something moves, over all conditions."""
+    false_motion: float
+    """RMS of the displacement that is seen where nothing moves and not in FP32, over FP32's noise floor."""
     share: float
-    """Of the sum of mean squares over all layers."""
+    """Mean of its shares in the sums of both squares over all layers."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,8 @@ class Kept:
     layers: tuple[str, ...]
     """Kept; the costliest first."""
     rms_grey_levels: float
-    within_limits: bool | None = None
-    """None where it was not judged."""
+    reasons: tuple[str, ...]
+    """Why too much is still lost; none where all is within the limits."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class Sensitivity:
     @property
     def proposal(self) -> Kept | None:
         """The fewest kept layers with which the limits hold; None where none of the trials does."""
-        return next((trial for trial in self.trials if trial.within_limits), None)
+        return next((trial for trial in self.trials if not trial.reasons), None)
 
 
 class Variants:
@@ -74,12 +84,18 @@ class Variants:
         self, fp32: onnx.ModelProto, scales: Mapping[str, float], scratch: Path, frame_size: FrameSize | None
     ) -> None:
         self._fp32, self._scales, self._scratch, self._frame_size = fp32, scales, scratch, frame_size
-        self.layers = tuple(name for name in decoder_layers(fp32) if input_of(name) in scales)
+        layers = decoder_layers(fp32)
+        self.layers = tuple(name for name in layers if input_of(name) in scales)
         """That have a scale, in order of computation."""
+        self._last, self._samples = layers[-1], _correction_samples()
+        self._expected = outputs_of(fp32, self._last, self._samples)
 
     def magnifier(self, layers: Sequence[str]) -> Magnifier:
         """With these layers in INT8 and all others in FP32."""
-        graph = quantised_graph(self._fp32, self._scales, layers) if layers else self._fp32
+        graph = self._fp32
+        if layers:
+            graph = quantised_graph(self._fp32, self._scales, layers)
+            graph, _ = corrected(graph, self._last, self._expected, self._samples)
         path = self._scratch / f"{len(list(self._scratch.iterdir()))}.onnx"
         path.write_bytes(graph.SerializeToString())
         return fitted(graph_magnifier(path), self._frame_size)
@@ -87,7 +103,7 @@ class Variants:
 
 def measure_sensitivity(
     fp32: onnx.ModelProto, int8: onnx.ModelProto, photographs: Sequence[Picture], conditions: Sequence[Condition],
-    within_limits: Callable[[Magnifier], bool], progress: Callable[[int, int | None], None],
+    losses: Callable[[Magnifier], Sequence[str]], progress: Callable[[int, int | None], None],
     frame_size: FrameSize | None = None,
 ) -> Sensitivity:  # fmt: skip
     """Quantise each layer alone, then keep more and more of the costliest.
@@ -97,7 +113,7 @@ def measure_sensitivity(
         int8: the same, quantised: its scales are taken.
         photographs: to judge on, u8[H, W, 3].
         conditions: what motion, magnified how much.
-        within_limits: judges a magnifier in full.
+        losses: judges a magnifier in full, and says what it loses beyond the limits.
         progress: called with graphs done and all graphs.
         frame_size: the one that the graphs take; None for any.
     """
@@ -105,26 +121,77 @@ def measure_sensitivity(
     with tempfile.TemporaryDirectory() as scratch:
         variants = Variants(fp32, scales_of(int8), Path(scratch), frame_size)
         total = len(variants.layers) + _MOST_KEPT + 2
-        truth = _outputs(variants.magnifier(()), inputs)
+        fp32_magnifier = variants.magnifier(())
+        truth, floor = _outputs(fp32_magnifier, inputs), _Stillness(photographs, conditions, fp32_magnifier)
         squares = {}
         for number, layer in enumerate(variants.layers):
             progress(number + 1, total)
-            squares[layer] = _mean_square(_outputs(variants.magnifier((layer,)), inputs), truth)
-        ordered = sorted(squares, key=lambda layer: -squares[layer])
-        sum_of_squares = max(sum(squares.values()), 1e-12)
-        costs = tuple(
-            LayerCost(layer, squares[layer] ** 0.5, squares[layer] / sum_of_squares) for layer in ordered
-        )
+            magnify = variants.magnifier((layer,))
+            squares[layer] = _mean_square(_outputs(magnify, inputs), truth), floor.mean_square(magnify)
+        costs = _costs(squares)
+        ordered = [each.layer for each in costs]
         trials: list[Kept] = []
         for count in range(min(_MOST_KEPT, len(ordered)) + 1):
             progress(len(variants.layers) + count + 1, total)
             rest = [layer for layer in variants.layers if layer not in ordered[:count]]
             magnify = variants.magnifier(rest)
             rms = _mean_square(_outputs(magnify, inputs), truth) ** 0.5
-            trials.append(Kept(tuple(ordered[:count]), rms, within_limits(magnify)))
-            if trials[-1].within_limits:
+            trials.append(Kept(tuple(ordered[:count]), rms, tuple(losses(magnify))))
+            if not trials[-1].reasons:
                 break
     return Sensitivity(costs, tuple(trials))
+
+
+def _costs(squares: Mapping[str, tuple[float, float]]) -> tuple[LayerCost, ...]:
+    """Mean squares of both errors by layer, as costs, costliest first."""
+    of_picture, of_motion = (max(sum(column), 1e-12) for column in zip(*squares.values(), strict=True))
+    costs = [
+        LayerCost(layer, picture**0.5, motion**0.5, (picture / of_picture + motion / of_motion) / 2)
+        for layer, (picture, motion) in squares.items()
+    ]
+    return tuple(sorted(costs, key=lambda each: -each.share))
+
+
+class _Stillness:
+    """Motionless noisy pairs, and what FP32 shows to move in them."""
+
+    def __init__(
+        self, photographs: Sequence[Picture], conditions: Sequence[Condition], fp32: Magnifier
+    ) -> None:
+        self._clean = [centre(photograph, _VIEW_PX) for photograph in photographs]
+        self._conditions = conditions
+        self._fp32 = [self._seen(fp32, condition) for condition in conditions]
+
+    def mean_square(self, magnify: Magnifier) -> float:
+        """Of the displacements that differ from FP32's, over the mean square of those; mean over the conditions."""
+        ratios = [
+            float(((self._seen(magnify, condition) - seen) ** 2).mean() / max((seen**2).mean(), 1e-12))
+            for condition, seen in zip(self._conditions, self._fp32, strict=True)
+        ]
+        return float(np.mean(ratios))
+
+    def _seen(self, magnify: Magnifier, condition: Condition) -> NDArray[np.float64]:
+        found = []
+        for number, clean in enumerate(self._clean):
+            rng = np.random.default_rng(number)
+            frame, reference = (
+                np.clip(np.rint(clean + rng.normal(0.0, _NOISE_GREY_LEVELS, clean.shape)), 0, 255).astype(
+                    np.uint8
+                )
+                for _ in range(2)
+            )
+            found.append(apparent_displacements_px(magnify(frame, reference, condition.amplification), clean))
+        return np.concatenate(found)
+
+
+def _correction_samples() -> list[Sample]:
+    amplification = AmplificationRange(minimum=1.0, maximum=200.0)
+    size = FrameSize(width_px=_VIEW_PX, height_px=_VIEW_PX)
+    return [
+        sample
+        for index, pair in enumerate(drawn_pairs(size, _CORRECTED_ON_PAIRS, seed=1))
+        for sample in samples_of(pair, index, amplification, Sampling(tile_px=_VIEW_PX, tiles_a_pair=1))
+    ]
 
 
 def scales_of(int8: onnx.ModelProto) -> dict[str, float]:
