@@ -82,10 +82,11 @@ def test_the_prongs_of_a_tuning_fork_show_in_its_band_and_in_none_beside_it(tmp_
         f"fork at 64 Hz: filmed {before_px.round(3)} px, in its band {at_it_px.round(3)}, beside {beside_px.round(3)}"
     )
     assert 0.9 < before_px.min() < before_px.max() < 1.2
-    # More than a pixel of motion of a fine texture is more than the network was made for.
-    assert (at_it_px > 1.9 * before_px).all()
-    assert (at_it_px < 4.6 * before_px).all()
-    np.testing.assert_allclose(beside_px, before_px, rtol=0.03)
+    # A swing of more than a pixel is more than the network was made for.
+    assert (at_it_px > 2.5 * before_px).all()
+    assert (at_it_px < 4.4 * before_px).all()
+    # The skirt of the band beside lets through a thirtieth, which is then amplified, too.
+    np.testing.assert_allclose(beside_px, before_px, rtol=0.12)
 
 
 def test_the_strings_of_a_guitar_are_picked_apart_by_band(tmp_path: Path) -> None:
@@ -101,8 +102,8 @@ def test_the_strings_of_a_guitar_are_picked_apart_by_band(tmp_path: Path) -> Non
     for number, hz in enumerate(strings_hz):
         found = shimmer(magnify(clip, (hz - 5, hz + 5), 100.0, 600)) / filmed
         print(f"band {hz - 5:g} to {hz + 5:g} Hz: shimmer at {strings_hz} Hz times {found.round(2)}")
-        assert found[number] > 1.6
-        assert np.delete(found, number).max() < 1.1
+        assert found[number] > 5
+        assert np.delete(found, number).max() < 1.4
 
 
 def test_a_babys_breathing_shows_in_its_band_and_in_none_beside_it(tmp_path: Path) -> None:
