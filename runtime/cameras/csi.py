@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from runtime.cameras.exposure import ExposureHold
-from runtime.cameras.gst_camera import GStreamerCamera, Wanted
+from runtime.cameras.gst_camera import SILENCE_S, GStreamerCamera, Wanted
 from runtime.cameras.gst_faults import Advice, Cause, GStreamerFault
 from runtime.cameras.gst_pipeline import PipelinePlan
 from runtime.cameras.gst_text import NV_FLIPS, NVMM_SINK_TEXT, SINK_TEXT, rate_text
@@ -41,6 +41,7 @@ def open_csi(
     *,
     account: CopyAccount | None = None,
     gpu: Gpu | None = None,
+    silence_s: float = SILENCE_S,
     make_pictures: Callable[[Gpu], DevicePictures] = EglPictures,
     load_surfaces: Callable[[], SurfaceLibrary] = SurfaceLibrary,
 ) -> GStreamerCamera:
@@ -50,6 +51,7 @@ def open_csi(
         settings: which camera, and how.
         account: is told of what the CPU copies: nothing where frames stay in NVIDIA's memory.
         gpu: on which the engine runs, and in whose mapped memory the ring lies; None: there is none.
+        silence_s: after so long without a frame it is frozen.
         make_pictures: brings pictures to the GPU.
         load_surfaces: loads NVIDIA's buffer library.
 
@@ -59,7 +61,7 @@ def open_csi(
     why = ""
     if settings.memory != "copy":
         try:
-            return _open_nvmm(settings, gpu, make_pictures, load_surfaces)
+            return _open_nvmm(settings, silence_s, gpu, make_pictures, load_surfaces)
         except (NvmmFault, EngineFault, GStreamerFault) as reason:
             if isinstance(reason, GStreamerFault) and reason.cause != "not negotiable":
                 raise
@@ -69,11 +71,12 @@ def open_csi(
                     remedy=f"{reason.remedy}, or set memory: auto",
                 ) from None
             why = reason.what
-    return _open(settings, "copy", cpu_writer(account), why)
+    return _open(settings, silence_s, "copy", cpu_writer(account), why)
 
 
 def _open_nvmm(
     settings: CsiSettings,
+    silence_s: float,
     gpu: Gpu | None,
     make_pictures: Callable[[Gpu], DevicePictures],
     load_surfaces: Callable[[], SurfaceLibrary],
@@ -90,17 +93,22 @@ def _open_nvmm(
             sample, width_px, height_px, surfaces=surfaces, make_pictures=lambda: make_pictures(gpu)
         )
 
-    return _open(settings, "nvmm", make_writer, "")
+    return _open(settings, silence_s, "nvmm", make_writer, "")
 
 
 def _open(
-    settings: CsiSettings, memory: Literal["copy", "nvmm"], make_writer: MakeWriter, why: str
+    settings: CsiSettings,
+    silence_s: float,
+    memory: Literal["copy", "nvmm"],
+    make_writer: MakeWriter,
+    why: str,
 ) -> GStreamerCamera:
     return GStreamerCamera(
         plan(settings, memory),
         Wanted(settings.size_px, settings.rate_hz),
         make_writer,
         hold=lambda pipeline: ExposureHold(settings.exposure, ArgusExposure(pipeline.source)),
+        silence_s=silence_s,
         why=why,
     )
 

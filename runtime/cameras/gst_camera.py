@@ -23,6 +23,8 @@ from runtime.errors import CameraFault, CorruptFrameFault, FrozenCameraFault
 START_TIMEOUT_S = 4.0
 FIRST_FRAME_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 2.5
+SILENCE_S = 0.45
+"""A little less than ``SupervisorSettings.frozen_least_s``."""
 _FALLBACK_RATE_HZ = 25.0
 
 
@@ -97,7 +99,7 @@ class GStreamerCamera:
         make_writer: MakeWriter,
         *,
         hold: Callable[[GStreamerPipeline], ExposureHold] | None = None,
-        silence_s: float | None = None,
+        silence_s: float = SILENCE_S,
         first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
         knows_capture: bool = True,
         why: str = "",
@@ -109,8 +111,8 @@ class GStreamerCamera:
             wanted: what it was made to ask for.
             make_writer: makes what writes pictures into the ring, once their format is known.
             hold: makes what holds exposure and gain, once the pipeline is built.
-            silence_s: so long without a frame the camera is frozen; None takes 13 periods, at least 0.45 s, a little
-                less than the supervisor waits before it gives its thread up.
+            silence_s: after so long without a frame, and 13 periods at least, the camera is frozen: a little sooner
+                than the supervisor gives its thread up.
             first_frame_timeout_s: most time from the start to the first frame.
             knows_capture: whether times in the pipeline are those of the capture, not of the arrival here.
             why: why frames do not stay in NVIDIA's memory, if that could be expected.
@@ -244,7 +246,7 @@ class GStreamerCamera:
 
     @property
     def _limit_s(self) -> float:
-        return self._silence_s or max(13 / self._format.rate_hz, 0.45)
+        return max(13 / self._format.rate_hz, self._silence_s)
 
     def _captured_s(self, arrival: Arrival) -> float | None:
         return self._pipeline.host_time_s(arrival) if self._knows_capture else None

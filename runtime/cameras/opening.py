@@ -17,7 +17,11 @@ from runtime.cuda import Gpu
 
 
 def open_camera(
-    settings: CameraSettings, *, account: CopyAccount | None = None, gpu: Gpu | None = None
+    settings: CameraSettings,
+    *,
+    account: CopyAccount | None = None,
+    gpu: Gpu | None = None,
+    frozen_least_s: float = 0.5,
 ) -> Camera:
     """Open a camera; returns in time for the supervisor of `supervisor_settings`, be it with a fault.
 
@@ -26,6 +30,8 @@ def open_camera(
         account: is told of every byte of pixels that the CPU copies on the way into the ring.
         gpu: on which the engine runs, where the ring lies in its mapped memory: a CSI camera's frames are then
             written there by the GPU, and the CPU copies nothing.
+        frozen_least_s: as ``SupervisorSettings.frozen_least_s``: a live camera gives a read up a little sooner, so
+            that it closes in good order. A network camera goes by its own ``silence_s``.
 
     Raises:
         CameraFault: it cannot be opened.
@@ -39,14 +45,14 @@ def open_camera(
     if isinstance(settings, V4l2Settings):
         from runtime.cameras.v4l2 import open_v4l2
 
-        return open_v4l2(settings, account=account)
+        return open_v4l2(settings, account=account, silence_s=0.9 * frozen_least_s)
     if isinstance(settings, RtspSettings):
         from runtime.cameras.rtsp import open_rtsp
 
         return open_rtsp(settings, account=account)
     from runtime.cameras.csi import open_csi
 
-    return open_csi(settings, account=account, gpu=gpu)
+    return open_csi(settings, account=account, gpu=gpu, silence_s=0.9 * frozen_least_s)
 
 
 def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:

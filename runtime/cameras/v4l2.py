@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from runtime.cameras.exposure import ExposureControl, ExposureHold
-from runtime.cameras.gst_camera import GStreamerCamera, Wanted
+from runtime.cameras.gst_camera import SILENCE_S, GStreamerCamera, Wanted
 from runtime.cameras.gst_faults import Advice, Cause
 from runtime.cameras.gst_pipeline import PipelinePlan, first_offered
 from runtime.cameras.gst_text import FLIPS, SINK_ANY_TEXT, SINK_TEXT, rate_text
@@ -30,6 +30,7 @@ def open_v4l2(
     settings: V4l2Settings,
     *,
     account: CopyAccount | None = None,
+    silence_s: float = SILENCE_S,
     controls: Callable[[V4l2Settings], ExposureControl] | None = None,
 ) -> GStreamerCamera:
     """Open a video device.
@@ -37,6 +38,7 @@ def open_v4l2(
     Args:
         settings: which, and how.
         account: is told of what the CPU copies.
+        silence_s: after so long without a frame it is frozen.
         controls: makes what sets exposure and gain; None takes the device's own controls.
 
     Raises:
@@ -48,6 +50,7 @@ def open_v4l2(
         Wanted(settings.size_px, settings.rate_hz),
         cpu_writer(account),
         hold=lambda _: ExposureHold(settings.exposure, make_controls(settings)),
+        silence_s=silence_s,
     )
 
 

@@ -210,7 +210,13 @@ class Parts:
             height_px=self.source.height_px,
             nominal_rate_hz=self.source.rate_hz,
         )
-        opening = partial(open_camera, configuration.camera, account=self.account, gpu=self.runtime.gpu)
+        opening = partial(
+            open_camera,
+            configuration.camera,
+            account=self.account,
+            gpu=self.runtime.gpu,
+            frozen_least_s=supervision.frozen_least_s,
+        )
         return CameraSupervisor(opening, self.ring, settings=supervision, on_event=self.journal)
 
     def _build_magnifying(self, configuration: Configuration) -> Magnifying:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from runtime.cameras.settings import CsiSettings
 from runtime.copies import CopyAccount
 from runtime.errors import CameraFault, FrozenCameraFault
 
+open_csi_patiently = partial(open_csi, silence_s=20)  # a busy machine may keep a thread waiting
 SIZE = {"width_px": 64, "height_px": 48, "exposure": {"settle_s": 0}}
 
 
@@ -29,7 +31,7 @@ def test_every_pixel_comes_through_and_one_copy_is_told(scene: Any) -> None:
     scene.period_s = 0.005
     scene.sensor_time = lambda number: 7_000_000_000 + number * 33_333_333
     account = CopyAccount()
-    camera = open_csi(settings(memory="copy"), account=account)
+    camera = open_csi_patiently(settings(memory="copy"), account=account)
     pixels = np.zeros((48, 64, 3), np.uint8)
     for _ in range(50):
         info = camera.read_into(pixels)
@@ -69,7 +71,7 @@ def test_the_pipelines_are_these() -> None:
 
 
 def test_what_is_set_reaches_argus(scene: Any) -> None:
-    camera = open_csi(
+    camera = open_csi_patiently(
         settings(
             sensor_id=1, sensor_mode=3, rate_hz=60, exposure={"exposure_us": 2000, "gain": 4, "settle_s": 0}
         )
@@ -98,7 +100,7 @@ def test_what_is_set_reaches_argus(scene: Any) -> None:
 )
 def test_a_camera_may_hang_in_any_way(scene: Any, flip: str, method: int) -> None:
     scene.period_s = 0.005
-    camera = open_csi(settings(flip=flip))
+    camera = open_csi_patiently(settings(flip=flip))
     truth = turn(picture(0, 64, 48), method)
     assert (camera.height_px, camera.width_px) == truth.shape[:2]
     pixels = np.zeros(truth.shape, np.uint8)
@@ -110,7 +112,7 @@ def test_a_camera_may_hang_in_any_way(scene: Any, flip: str, method: int) -> Non
 
 def test_exposure_is_locked_once_it_has_settled_and_frames_before_are_not_given_out(scene: Any) -> None:
     scene.period_s = 0.02
-    camera = open_csi(settings(exposure={"settle_s": 0.5}))
+    camera = open_csi_patiently(settings(exposure={"settle_s": 0.5}))
     numbers = read_numbers(camera, 3)
     assert numbers[0] >= 20  # half a second of frames
     assert numbers == list(range(numbers[0], numbers[0] + 3))
@@ -120,7 +122,7 @@ def test_exposure_is_locked_once_it_has_settled_and_frames_before_are_not_given_
 
 def test_exposure_may_be_left_to_the_camera(scene: Any) -> None:
     scene.period_s = 0.01
-    camera = open_csi(settings(exposure={"lock": False}))
+    camera = open_csi_patiently(settings(exposure={"lock": False}))
     assert read_numbers(camera, 5)[0] < 5
     assert "aelock" not in scene.seen
     camera.close()
@@ -129,7 +131,7 @@ def test_exposure_may_be_left_to_the_camera(scene: Any) -> None:
 def test_the_times_are_the_sensors_and_say_when_it_was_on_the_hosts_clock(scene: Any) -> None:
     scene.period_s = 1 / 60
     scene.sensor_time = lambda number: 5_000_000_000 + round(number * 1e9 / 59.94)
-    camera = open_csi(settings(rate_hz=60))
+    camera = open_csi_patiently(settings(rate_hz=60))
     pixels = np.zeros((48, 64, 3), np.uint8)
     infos = [camera.read_into(pixels) for _ in range(30)]
     times_s = [info.timestamp_s for info in infos if info]
@@ -157,7 +159,7 @@ def test_a_camera_that_cannot_be_opened_is_told_with_its_remedy(
 
     scene.start = refuse
     with pytest.raises(CameraFault, match=message) as told:
-        open_csi(settings())
+        open_csi_patiently(settings())
     assert str(told.value).startswith("CSI camera 0 ")
     assert remedy in told.value.remedy
     assert "\n" not in str(told.value)
@@ -165,13 +167,13 @@ def test_a_camera_that_cannot_be_opened_is_told_with_its_remedy(
 
 def test_a_rate_that_the_sensor_has_not_is_told_with_what_it_has(scene: Any) -> None:  # noqa: ARG001
     with pytest.raises(CameraFault, match="does not offer what is asked of it") as told:
-        open_csi(settings(rate_hz=240))
+        open_csi_patiently(settings(rate_hz=240))
     assert "[ 16, 4096 ]x[ 16, 4096 ] NV12 at [ 1, 120 ] Hz" in told.value.remedy
 
 
 def test_argus_that_ends_the_stream_without_an_error_is_a_lost_camera(scene: Any) -> None:
     scene.period_s, scene.frames = 0.01, 5
-    camera = open_csi(settings())
+    camera = open_csi_patiently(settings())
     read_numbers(camera, 5)
     with pytest.raises(CameraFault, match="CSI camera 0 gives no more frames") as told:
         camera.read_into(np.zeros((48, 64, 3), np.uint8))
@@ -183,12 +185,12 @@ def test_argus_that_freezes_is_told_before_the_supervisor_gives_its_thread_up(sc
     scene.period_s = 0.01
     thaw = threading.Event()
     scene.act = lambda number: thaw.wait(20) and None if number == 5 else None
-    camera = open_csi(settings())
+    camera = open_csi(settings(), silence_s=1)
     read_numbers(camera, 5)
     begun_s = time.monotonic()
-    with pytest.raises(FrozenCameraFault, match=r"no frame within 0\.45 s"):
+    with pytest.raises(FrozenCameraFault, match=r"no frame within 1 s"):
         camera.read_into(np.zeros((48, 64, 3), np.uint8))
-    assert time.monotonic() - begun_s < 2
+    assert time.monotonic() - begun_s < 4
     thaw.set()
     camera.close()
 
@@ -197,11 +199,13 @@ def test_argus_that_does_not_answer_holds_nobody_up(scene: Any) -> None:
     release = threading.Event()
     scene.start = lambda element: release.wait(30)  # noqa: ARG005
     begun_s = time.monotonic()
+    pipeline = GStreamerPipeline(plan(settings(), "copy"))
     with pytest.raises(CameraFault, match=r"no answer within 0\.5 s"):
-        GStreamerPipeline(plan(settings(), "copy")).start(0.5)
-    assert time.monotonic() - begun_s < 2
-    assert hanging_calls() == 1
-    release.set()
+        pipeline.start(0.5)
+    assert not pipeline.stop(0.2)
+    assert time.monotonic() - begun_s < 3
+    assert hanging_calls() == 2
+    release.set()  # what hung returns, and what was to follow it follows
     wait_until(lambda: hanging_calls() == 0)
 
 
@@ -224,5 +228,5 @@ def test_a_machine_without_a_jetsons_elements_is_told_so(gstreamer: Any) -> None
     if gstreamer.ElementFactory.find("nvarguscamerasrc"):
         pytest.skip("this is a Jetson")
     with pytest.raises(CameraFault, match="no elements nvarguscamerasrc, nvvidconv") as told:
-        open_csi(settings())
+        open_csi_patiently(settings())
     assert "sudo apt install nvidia-l4t-camera nvidia-l4t-gstreamer" in told.value.remedy

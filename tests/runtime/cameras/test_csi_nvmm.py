@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class Bench:
             CsiSettings.model_validate(SIZE | keys),
             account=self.account,
             gpu=self.gpu if gpu else None,
+            silence_s=20,
             make_pictures=make,
             load_surfaces=lambda: SurfaceLibrary((str(self.library),)),
         )
@@ -231,14 +233,15 @@ def test_under_the_supervisor_argus_may_die_again_and_again_and_the_cpu_still_co
     made = bench()
     made.scene.period_s = 0.001
     made.scene.act = lambda number: "end" if number == 300 else None
-    settings = SupervisorSettings(backoff=BackoffSettings(first_s=0.001, longest_s=0.002))
+    settings = SupervisorSettings(frozen_least_s=30, backoff=BackoffSettings(first_s=0.001, longest_s=0.002))
     ring = LeasingRing(
         settings.slots(held_by_consumer=2), width_px=64, height_px=48, allocate=made.gpu.allocate_mapped
     )
     supervisor = CameraSupervisor(lambda: made.open(), ring, settings=settings)
     supervisor.start()
-    taken = 0
-    while made.scene.produced < 1500:
+    taken, until_s = 0, time.monotonic() + 60
+    while taken < 100 or supervisor.state().openings < 5:
+        assert time.monotonic() < until_s
         lease = supervisor.take(10)
         if lease is not None:
             with lease:
@@ -246,8 +249,7 @@ def test_under_the_supervisor_argus_may_die_again_and_again_and_the_cpu_still_co
                 taken += 1
     state = supervisor.close()
     ring.close()
-    assert state.taken == taken > 200
-    assert state.openings >= 5
+    assert state.taken == taken
     assert state.abandoned_threads == 0
     assert len(made.pictures) == state.openings
     assert all(pictures.closed for pictures in made.pictures)

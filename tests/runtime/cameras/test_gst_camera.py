@@ -32,7 +32,7 @@ def plan(text: str, **keys: Any) -> PipelinePlan:
 
 
 def open_it(text: str, account: CopyAccount | None = None) -> GStreamerCamera:
-    return GStreamerCamera(plan(text), Wanted(), cpu_writer(account))
+    return GStreamerCamera(plan(text), Wanted(), cpu_writer(account), silence_s=20)
 
 
 def convert(gst: Any, kind: str, content: np.ndarray, width: int, height: int) -> np.ndarray:

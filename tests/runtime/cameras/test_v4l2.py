@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from runtime.cameras.v4l2_controls import (
 from runtime.copies import CopyAccount
 from runtime.errors import CameraFault
 
+open_v4l2_patiently = partial(open_v4l2, silence_s=20)  # a busy machine may keep a thread waiting
+
 
 class NoControls:
     """A camera whose exposure nobody can set."""
@@ -46,14 +49,14 @@ def settings(**keys: Any) -> V4l2Settings:
 
 
 def open_it(**keys: Any) -> Any:
-    return open_v4l2(settings(**keys), account=keys.pop("account", None), controls=NoControls)
+    return open_v4l2_patiently(settings(**keys), account=keys.pop("account", None), controls=NoControls)
 
 
 def test_raw_frames_come_through_exactly_and_numbers_are_the_drivers(scene: Any) -> None:
     scene.period_s = 0.004
     scene.act = lambda number: "skip" if number % 10 == 3 else None
     account = CopyAccount()
-    camera = open_v4l2(settings(), account=account, controls=NoControls)
+    camera = open_v4l2_patiently(settings(), account=account, controls=NoControls)
     assert (camera.report().format, camera.nominal_rate_hz, camera.report().decoder) == ("RGB", 30.0, "")
     pixels = np.zeros((48, 64, 3), np.uint8)
     numbers = []
@@ -178,7 +181,7 @@ def test_the_real_element_tells_of_a_device_that_is_not_there(gstreamer: Any) ->
     if gstreamer.ElementFactory.find("v4l2src") is None:
         pytest.skip("needs gstreamer's v4l2src")
     with pytest.raises(CameraFault, match=r"camera /dev/video97 cannot be opened .*video97") as told:
-        open_v4l2(settings(device="/dev/video97"), controls=NoControls)
+        open_v4l2_patiently(settings(device="/dev/video97"), controls=NoControls)
     assert "plug it in" in told.value.remedy
 
 
