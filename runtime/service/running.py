@@ -11,6 +11,7 @@ from runtime.configuration.reading import load_configuration
 from runtime.errors import CameraFault, Fault
 from runtime.notify import Notifier
 from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY
+from runtime.service.memory import share_arenas
 from runtime.service.process import Service
 from runtime.service.signals import SignalQueue
 from runtime.store.faults import StoreBusyFault
@@ -25,6 +26,7 @@ def run_service(file: Path, log_level: str = "info") -> int:
     78 where only another configuration does.
     """
     logs.set_up(log_level.upper())
+    share_arenas()
     with SignalQueue() as signals:
         notifier = Notifier.from_environment()
         try:

@@ -17,7 +17,7 @@ def test_stays_as_it_is(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    verdict, _ = soak(SECONDS, tmp_path, port, warm_up_s=min(300.0, SECONDS / 3))
+    verdict, _ = soak(SECONDS, tmp_path, port, warm_up_s=min(300.0, SECONDS / 2))
     print(verdict)
     assert verdict.faults == []
 
