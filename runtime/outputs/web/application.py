@@ -12,10 +12,12 @@ from aiohttp.typedefs import Middleware
 from runtime.errors import Fault
 from runtime.outputs.web.access import COOKIE, SESSION_S, Access, Level
 from runtime.outputs.web.handlers import LEVEL, Handler, Route
-from runtime.outputs.web.limits import Limits, TokenBucket
+from runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
 from runtime.outputs.web.listener import answering
 from runtime.outputs.web.site import SECURITY_HEADERS, load_site
 
+_PROBES = ("/healthz", "/readyz")
+"""Answered also where the processor's share is used up: whoever watches over the device must not be misled."""
 _WRONG_TOKEN_S = 1.0
 """How long somebody waits who has shown a wrong token."""
 
@@ -28,6 +30,8 @@ class Application:
     ) -> None:
         self._access, self._is_encrypted = access, is_encrypted
         self._bucket = TokenBucket(limits.requests_hz, burst=limits.requests_hz / 2)
+        self.budget: CpuBudget | None = None
+        """Made in the event loop's thread before anything is answered."""
         self.responses: Counter[str] = Counter()
         """Answers by class of their status, e.g. 2xx."""
         self.app = web.Application(middlewares=[self._middleware()], client_max_size=limits.body_bytes)
@@ -76,8 +80,11 @@ class Application:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         await self._bucket.take()
+        if request.path not in _PROBES:
+            assert self.budget is not None
+            await self.budget.take()
         reason = self._access.refuses(request.method, request.headers)
-        if reason and request.path not in ("/healthz", "/readyz"):
+        if reason and request.path not in _PROBES:
             raise web.HTTPForbidden(text=f"{reason}\n")
         request[LEVEL] = self._access.level_of(
             authorization=request.headers.get("Authorization"), cookie=request.cookies.get(COOKIE)

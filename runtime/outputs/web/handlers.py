@@ -29,7 +29,7 @@ from runtime.views import VIEWS, View
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _FRESH_S = 0.25
-"""The state of the service serves everybody who asks within this time."""
+"""The state and the metrics of the service serve everybody who asks within this time."""
 _BOUNDARY = b"picture"
 LEVEL = web.RequestKey("level", Level)
 """What whoever asks may do; set before a handler is called."""
@@ -107,6 +107,7 @@ class Handlers:
         self._controls, self._adjustable = controls, adjustable
         self._most_viewers, self._limits, self._counts = most_viewers, limits, counts
         self._state: tuple[float, dict[str, Any]] = (-_FRESH_S, {})
+        self._metrics: tuple[float, bytes] = (-_FRESH_S, b"")
         self._downloads = 0
 
     def probes(self) -> list[Route]:
@@ -145,8 +146,10 @@ class Handlers:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Everything for Prometheus."""
-        body = metrics.render(self._board.snapshot, self._counts)
-        return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
+        now_s = time.monotonic()
+        if now_s - self._metrics[0] >= _FRESH_S:
+            self._metrics = (now_s, metrics.render(self._board.snapshot, self._counts))
+        return web.Response(body=self._metrics[1], headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def state(self, request: web.Request) -> web.Response:
         """How everything stands, and what who asks may do."""

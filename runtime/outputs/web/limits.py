@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_NO_DEBT_S = 1e-4
+"""Less than this is rounding."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -14,6 +17,10 @@ class Limits:
 
     connections: int = 256
     """Open at a time."""
+    cpu_share: float = 0.06
+    """Of one core, in the long run, for everything but the sending of pictures: beyond it requests wait."""
+    cpu_burst_s: float = 0.3
+    """Processor time that may be used at once after a pause."""
     accepts_hz: float = 100.0
     """New connections a second in the long run; further ones wait in the kernel."""
     requests_hz: float = 150.0
@@ -65,3 +72,40 @@ class TokenBucket:
         wait_s = self.reserve()
         if wait_s:
             await asyncio.sleep(wait_s)
+
+
+class CpuBudget:
+    """Keeps the event loop's thread to a share of one core, by letting work begin only while there is credit.
+
+    Python runs one thread at a time: what answering takes is taken from the loop over frames. Streams that run
+    already are counted, and not held up.
+    """
+
+    def __init__(
+        self,
+        share: float,
+        burst_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        spent: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """Begin with all credit; to be made and used in the event loop's thread."""
+        self._share, self._burst_s, self._clock, self._spent = share, burst_s, clock, spent
+        self._credit_s, self._at_s, self._spent_s = burst_s, clock(), spent()
+        self._turn = asyncio.Lock()
+
+    def debt_s(self) -> float:
+        """Seconds until there is credit again; 0 if there is."""
+        now_s, spent_s = self._clock(), self._spent()
+        earned_s = self._share * (now_s - self._at_s)
+        self._credit_s = min(self._burst_s, self._credit_s + earned_s) - (spent_s - self._spent_s)
+        self._at_s, self._spent_s = now_s, spent_s
+        debt_s = -self._credit_s / self._share
+        return debt_s if debt_s > _NO_DEBT_S else 0.0
+
+    async def take(self) -> None:
+        """Wait for credit, in order: one begins after the other, so that not all begin at once."""
+        async with self._turn:
+            while debt_s := self.debt_s():
+                await asyncio.sleep(min(debt_s, 0.5))
+            await asyncio.sleep(0)  # whoever begins now is counted before the next one asks

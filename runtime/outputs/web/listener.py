@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
-from runtime.outputs.web.limits import Limits, TokenBucket
+from runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
 
 _log = logging.getLogger(__name__)
 _NO_DESCRIPTOR_S = 0.2
@@ -135,6 +135,7 @@ class Listener:
         make_protocol: Callable[[], asyncio.Protocol],
         limits: Limits,
         *,
+        budget: CpuBudget,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare.
@@ -143,9 +144,11 @@ class Listener:
             listening: a socket that listens already.
             make_protocol: makes what answers one connection: aiohttp's server.
             limits: the bounds.
+            budget: holds up new connections where too much was done.
             tls: encrypts, where there is one.
         """
         self._listening, self._make_protocol, self._tls = listening, make_protocol, tls
+        self._budget = budget
         self.limits = limits
         self.refused: Counter[str] = Counter()
         """Connections that were cut: late (no request in time), oversized, stalled, evicted."""
@@ -166,6 +169,7 @@ class Listener:
         while True:
             await self._make_room()
             await bucket.take()
+            await self._budget.take()
             try:
                 connection, _ = await loop.sock_accept(self._listening)
             except OSError as error:  # no file descriptor left, or the client is gone already

@@ -23,7 +23,7 @@ from runtime.outputs.web.access import Access, Level, Tokens, check_exposure
 from runtime.outputs.web.application import Application
 from runtime.outputs.web.archive import Archive
 from runtime.outputs.web.handlers import Handlers
-from runtime.outputs.web.limits import Limits, TokenBucket
+from runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
 from runtime.outputs.web.listener import Listener
 from runtime.outputs.web.pictures import LivePictures
 
@@ -154,7 +154,9 @@ class WebServer:
         )
         await runner.setup()
         assert runner.server is not None
-        self._listener = Listener(self._listening, runner.server, self._limits, tls=self._tls)
+        budget = CpuBudget(self._limits.cpu_share, self._limits.cpu_burst_s)
+        self._application.budget = budget
+        self._listener = Listener(self._listening, runner.server, self._limits, budget=budget, tls=self._tls)
         self._pictures.start()
         accepting = asyncio.create_task(self._listener.run())
         stopping = asyncio.create_task(self._stop.wait())

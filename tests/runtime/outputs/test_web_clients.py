@@ -29,6 +29,12 @@ def computing() -> None:
         picture = picture * 1.0001 + np.roll(picture, 1, axis=0) * 0.0001
 
 
+def processor_s(thread: int | None) -> float:
+    """Processor time that a thread of this process has used."""
+    fields = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def frames_in(rig: ServiceRig, seconds: float) -> float:
     begun_s, before = time.monotonic(), rig.frames
     time.sleep(seconds)
@@ -39,6 +45,7 @@ def test_the_frame_loop_keeps_its_rate(tmp_path: Path) -> None:
     alone: list[float] = []
     crowded: list[float] = []
     reports: list[dict[str, int]] = []
+    shares: list[float] = []
     with ServiceRig(tmp_path, width_px=320, height_px=180, work=computing) as rig:
         server = make_server(rig, limits=Limits(connections=256))
         try:
@@ -50,7 +57,9 @@ def test_the_frame_loop_keeps_its_rate(tmp_path: Path) -> None:
                     stdout=subprocess.PIPE, preexec_fn=lambda: os.nice(5),
                 )  # fmt: skip
                 wait_until(lambda: server._listener is not None and server._listener.connections > 90, 10.0)
+                spent_s = processor_s(server._thread.native_id)
                 crowded.append(frames_in(rig, WINDOW_S))
+                shares.append((processor_s(server._thread.native_id) - spent_s) / WINDOW_S)
                 assert server._listener is not None
                 assert server._listener.connections <= 256
                 output, _ = swarm.communicate(timeout=20)
@@ -60,14 +69,16 @@ def test_the_frame_loop_keeps_its_rate(tmp_path: Path) -> None:
             server.close()
         wait_until(lambda: not rig.feed.viewers, 5.0)
     counts = server.counts()
-    print(f"alone {alone}, crowded {crowded} frames/s; clients {reports}; server {counts}")
+    print(f"alone {alone}, crowded {crowded} frames/s; cores {shares}; clients {reports}; server {counts}")
     for report in reports:
-        assert report["polled 200"] > 50  # those who behave are served meanwhile
+        assert report["polled 200"] > 30  # those who behave are served meanwhile
         assert report["watched 200"] >= 1
         assert report["watched 503"] >= 1  # twelve may watch
         assert report["babbled"] > 20
         assert set(report) & {"climbed 404", "climbed 400"}
         assert "climbed 200" not in report
     assert counts["http_refused"]["malformed"] > 20
+    # What cannot be taken cannot disturb: 0.06 of a core, the burst, and the pictures of twelve viewers.
+    assert max(shares) < 0.06 + 0.3 / WINDOW_S + 0.06
     # The loop is due 30 times a second and catches up: fewer frames means that it was held up for good.
     assert np.mean(crowded) >= 0.98 * min(float(np.mean(alone)), RATE_HZ)
