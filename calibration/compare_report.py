@@ -38,6 +38,7 @@ def report_page(comparison: Comparison, pictures: bytes, extra: str = "") -> str
         _reasons(comparison),
         *(_condition(comparison, index) for index in range(len(comparison.material.conditions))),
         _still(comparison),
+        _on_set(comparison),
         _picture(pictures),
         _sensitivity(comparison.sensitivity),
         extra,
@@ -99,19 +100,17 @@ def _reasons(comparison: Comparison) -> str:
 def _condition(comparison: Comparison, index: int) -> str:
     condition = comparison.material.conditions[index]
     fp32 = comparison.verdicts[0].score.conditions[index]
-    has_set = bool(comparison.material.pairs)
     headings = ["", "SSIM", "reached", "gain error", "noise floor", "worst, mean<br>grey levels"]
     rows = [
         [
             f"<b>{escape(verdict.contestant.name)}</b>",
             *_cells(verdict, verdict.score.conditions[index], fp32),
-            *([_agreement(verdict.score.conditions[index].on_set)] if has_set else []),
         ]
         for verdict in comparison.verdicts
     ]
     return table(
         f"{condition.displacement_px:g} px magnified {condition.amplification:g} times",
-        [*headings, *(["on your frames:<br>worst, mean, SSIM"] if has_set else [])],
+        headings,
         rows,
         f"Unmagnified, the frame has an SSIM of {fp32.ssim_unmagnified:.3f}. Gain error is that of the displacement "
         f"against FP32's; {condition.target_px:g} px were asked for. Noise of "
@@ -145,6 +144,27 @@ def _agreement(found: Agreement | None) -> str:
     if found is None:
         return ""
     return f"{found.worst_grey_levels}, {found.mean_grey_levels:.3f}, {found.ssim:.4f}"
+
+
+def _on_set(comparison: Comparison) -> str:
+    """How the user's own frames come out, against FP32."""
+    if not comparison.material.pairs:
+        return ""
+    rows = [
+        [
+            f"<b>{escape(verdict.contestant.name)}</b>",
+            *(_agreement(each.on_set) for each in verdict.score.conditions),
+        ]
+        for verdict in comparison.verdicts[1:]
+    ]
+    headings = [f"up to x{condition.amplification:g}" for condition in comparison.material.conditions]
+    return table(
+        "On your own frames",
+        ["", *headings],
+        rows,
+        "Worst and mean difference from FP32's picture in grey levels, and SSIM to it. No motion is magnified beyond "
+        "30 px. Nobody knows how these frames should look, so they decide nothing.",
+    )
 
 
 def _still(comparison: Comparison) -> str:
@@ -185,6 +205,7 @@ def _sensitivity(found: Sensitivity | None) -> str:
             [
                 f"<b>{escape(each.layer)}</b>",
                 f"{each.rms_grey_levels:.3f}",
+                f"{each.false_motion:.3f}",
                 f"{_bar(each.share)} {each.share:.1%}",
             ]
             for each in found.layers
