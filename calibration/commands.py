@@ -123,6 +123,8 @@ def show(directory: Path, sheet: Path | None, verify: bool) -> None:
               help="Leave a layer of the decoder in floating point; repeatable.")  # fmt: skip
 @click.option("--unquantised", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True,
               help="Type of all that is not INT8. fp16: for TensorRT 10 and later (opset 19).")  # fmt: skip
+@click.option("--fused-sums", is_flag=True,
+              help="Put the residual stream into INT8, too: less memory traffic in TensorRT, more noise.")  # fmt: skip
 @click.option("--amplification", type=(float, float), metavar="MIN MAX",
               help="The range that will be used.  [default: the network's]")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the bundle if it exists.")

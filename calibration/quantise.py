@@ -57,6 +57,8 @@ class QuantiseJob:
     """Layers of the decoder that stay in floating point."""
     unquantised: Unquantised = "fp32"
     """Type of all that is not INT8."""
+    fused_sums: bool = False
+    """Quantise the residual stream, too, for TensorRT."""
     amplification: AmplificationRange | None = None
     """The range to be deployed; None takes the network's."""
     overwrite: bool = False
@@ -97,7 +99,7 @@ def quantise(job: QuantiseJob, on_progress: Progress = lambda done, total: None)
         _check_motion(source, measured)
         scales = {name: scale_of(each, job.method) for name, each in measured.histograms.items()}
         quantiser = BundleQuantiser(
-            bundle, graphs, layers, job.keep, scales, job.unquantised,
+            bundle, graphs, layers, job.keep, scales, job.unquantised, job.fused_sums,
             _correction_samples(source, amplification),
         )  # fmt: skip
         report = quantiser.write(partial, job.method, describe(source, measured, amplification))

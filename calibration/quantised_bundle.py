@@ -82,16 +82,17 @@ class BundleQuantiser:
     """Not to."""
     scales: Mapping[str, float]
     unquantised: Unquantised
+    fused_sums: bool
     samples: Sequence[Sample]
     """On which the constant error is measured, and the result checked."""
 
     def for_tensorrt(self) -> dict[GraphName, onnx.ModelProto]:
         """By name of graph; rules are checked."""
         made = self._corrected(
-            lambda graph: quantised_graph(graph, self.scales, self.layers, self.unquantised)
+            lambda graph: quantised_graph(graph, self.scales, self.layers, self.unquantised, self.fused_sums)
         )
         for graph in made.values():
-            check_rules(graph)
+            check_rules(graph, self.fused_sums)
         return made
 
     def for_cpu(self) -> dict[GraphName, onnx.ModelProto]:
@@ -129,6 +130,7 @@ class BundleQuantiser:
         quantisation = Quantisation(
             method=method,
             unquantised=self.unquantised,
+            fused_sums=self.fused_sums,
             layers=tuple(self.layers),
             kept=self.kept,
             float_graphs={name: graph.sha256 for name, graph in manifest.graphs.items()},

@@ -1,8 +1,10 @@
 """A step graph with the decoder in INT8, in two arrangements of the same scales.
 
-For TensorRT: quantised is what a convolution reads, not what it gives; at a residual sum, the branch that skips the
-convolution. So convolution, sum and activation become one kernel. After NVIDIA's TensorRT developer guide, "Working
-with quantized types".
+For TensorRT: quantised is what a convolution reads, not what it gives. After NVIDIA's TensorRT developer guide,
+"Working with quantized types". That guide also wants the branch quantised that skips a convolution at a residual sum,
+so that convolution and sum become one kernel. It costs too much here: the residual stream carries a displacement of up
+to 8 cells, one INT8 step of which is 0.3 px, and every block rounds it anew. So sums stay in floating point, unless
+asked for.
 
 For ONNX Runtime on the CPU: its kernels compute a convolution in INT8 only where the output is quantised too, where
 input and output are coded alike, and take up a ReLU only where the range begins at zero. So everything is written
@@ -32,14 +34,16 @@ def quantised_graph(
     scales: Mapping[str, float],
     layers: Collection[str] | None = None,
     unquantised: Unquantised = "fp32",
+    fused_sums: bool = False,
 ) -> onnx.ModelProto:
-    """The same step graph with convolutions of the decoder in INT8, as TensorRT fuses them.
+    """The same step graph with convolutions of the decoder in INT8, as TensorRT takes them.
 
     Args:
         graph: a step graph in FP32.
         scales: size of one INT8 step by `export.qdq.input_of` every layer that is quantised.
         layers: which convolutions; None takes all of the decoder.
         unquantised: FP16 makes a graph of opset 19, whose Q/DQ pairs have FP16 scales.
+        fused_sums: quantise what skips a convolution, too, at residual sums.
 
     Raises:
         ExportFault: the graph is not of the realtime network or not in FP32, a layer is unknown, or a scale is
@@ -57,7 +61,7 @@ def quantised_graph(
     for name in chosen:
         quantiser.quantise_weights(convolutions[name])
         quantiser.quantise_input(convolutions[name], 0, input_of(name))
-    for name in chosen:
+    for name in chosen if fused_sums else ():
         for add, index in _sums_with(convolutions[name]):
             skip = add.inputs[1 - index]
             if skip in known:

@@ -16,18 +16,22 @@ _COMPARED_WITH = ("reference", "previous")
 """Inputs that only their difference to the frame may be encoded of."""
 
 
-def check_rules(graph: onnx.ModelProto) -> None:
+def check_rules(graph: onnx.ModelProto, fused_sums: bool = False) -> None:
     """Refuse a graph that breaks a rule of explicit quantisation, or of taking differences first.
+
+    Args:
+        graph: a step graph of any precision.
+        fused_sums: whether what skips a quantised convolution must be quantised, too, at sums; else it must not.
 
     Raises:
         ExportFault: it does; the first offence is named.
     """
-    offence = next(offences(graph), None)
+    offence = next(offences(graph, fused_sums), None)
     if offence is not None:
         raise ExportFault(offence, remedy="this is a defect of the export: please report it")
 
 
-def offences(graph: onnx.ModelProto) -> Iterator[str]:
+def offences(graph: onnx.ModelProto, fused_sums: bool = False) -> Iterator[str]:
     """Where a graph breaks a rule, in words, one by one."""
     model = ir.from_proto(graph)
     for node in model.graph:
@@ -36,7 +40,7 @@ def offences(graph: onnx.ModelProto) -> Iterator[str]:
         if node.op_type == "Conv":
             yield from _of_convolution(node)
         if node.op_type == "Add":
-            yield from _of_sum(node)
+            yield from _of_sum(node, fused_sums)
     for value in model.graph.inputs:
         if value.name in _COMPARED_WITH and (encoder := _encoded_alone(value)) is not None:
             yield f"{encoder.name}: encodes the {value.name} by itself: differences are taken on the pixels"
@@ -74,12 +78,13 @@ def _of_convolution(node: ir.Node) -> Iterator[str]:
         yield f"{node.name}: its bias is no initialiser"
 
 
-def _of_sum(node: ir.Node) -> Iterator[str]:
-    """Where a quantised convolution ends in a sum, the branch beside it is quantised and its own is not."""
+def _of_sum(node: ir.Node, fused: bool) -> Iterator[str]:
+    """Where a quantised convolution ends in a sum, its own branch is not quantised, and the other only if asked for."""
     for index in (0, 1):
         branch, beside = node.inputs[index], node.inputs[1 - index]
-        if _is_quantised_convolution(_producer(branch)) and not _is_dequantised(beside):
-            yield f"{node.name}: the branch that skips a quantised convolution is not quantised"
+        if _is_quantised_convolution(_producer(branch)) and _is_dequantised(beside) != fused:
+            state = "not quantised" if fused else "quantised"
+            yield f"{node.name}: the branch that skips a quantised convolution is {state}"
         # What others read as well is a layer's input (the first block's, which merge gives), not a branch.
         read_here_alone = branch is not None and len(branch.uses()) == 1 and _is_dequantised(branch)
         if read_here_alone and _is_quantised_convolution(_producer(_producer(_producer(branch)))):

@@ -77,6 +77,8 @@ class Quantisation(_Strict):
     method: ScaleMethod
     unquantised: Literal["fp32", "fp16"]
     """Type of what is not INT8."""
+    fused_sums: bool = False
+    """Whether the residual stream is in INT8, too, where TensorRT runs it."""
     layers: tuple[str, ...]
     """The convolutions in INT8, e.g. ``blocks.0.conv1``."""
     kept: tuple[str, ...] = ()

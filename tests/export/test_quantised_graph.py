@@ -183,13 +183,14 @@ def a_computed_scale(graph: onnx.ModelProto) -> None:
     node.input[1] = "computed"
 
 
-def a_skip_in_floating_point(graph: onnx.ModelProto) -> None:
-    add, index, pair = _residual(graph)
-    add.input[index] = pair
+def an_unasked_skip_in_int8(graph: onnx.ModelProto) -> None:
+    graph.CopyFrom(quantised_graph(shipped_graph("pairwise"), scales(), fused_sums=True))
 
 
 def a_quantised_branch(graph: onnx.ModelProto) -> None:
-    add, index, _ = _residual(graph)
+    convolution = next(each for each in graph.graph.node if each.name == "blocks.2.conv2")
+    add = next(each for each in graph.graph.node if convolution.output[0] in each.input)
+    index = 1 - list(add.input).index(convolution.output[0])
     branch = add.input[1 - index]
     operands = next(each.input[1:] for each in graph.graph.node if each.op_type == "QuantizeLinear")
     position = list(graph.graph.node).index(add)
@@ -211,18 +212,6 @@ def _replace(graph: onnx.ModelProto, suffix: str, change: Callable[[np.ndarray],
     constant.CopyFrom(numpy_helper.from_array(change(numbers).astype(numbers.dtype), constant.name))
 
 
-def _residual(graph: onnx.ModelProto) -> tuple[onnx.NodeProto, int, str]:
-    """A residual sum, which of its inputs skips, and what that was before its pair."""
-    made_by = {output: node for node in graph.graph.node for output in node.output}
-    for node in graph.graph.node:
-        if node.op_type == "Add":
-            for index in (0, 1):
-                pair = made_by.get(node.input[index])
-                if pair is not None and pair.op_type == "DequantizeLinear":
-                    return node, index, made_by[pair.input[0]].input[0]
-    raise AssertionError("no residual sum")
-
-
 @pytest.mark.parametrize(
     ("breaks", "complaint"),
     [
@@ -230,7 +219,7 @@ def _residual(graph: onnx.ModelProto) -> tuple[onnx.NodeProto, int, str]:
         (a_scale_of_nothing, "scale is no positive number"),
         (weights_by_input_channel, "on axis 0"),
         (a_computed_scale, "no initialiser"),
-        (a_skip_in_floating_point, "skips a quantised convolution is not quantised"),
+        (an_unasked_skip_in_int8, "skips a quantised convolution is quantised"),
         (a_quantised_branch, "the branch of a convolution is quantised"),
         (the_reference_encoded_by_itself, "encodes the reference by itself"),
     ],
@@ -240,3 +229,23 @@ def test_a_broken_rule_is_noticed(breaks: Callable[[onnx.ModelProto], None], com
     breaks(graph)
     with pytest.raises(ExportFault, match=complaint):
         check_rules(graph)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_sums_are_fused_where_that_is_asked_for(name: GraphName) -> None:
+    graph = quantised_graph(shipped_graph(name), scales(), fused_sums=True)
+    assert list(offences(graph, fused_sums=True)) == []
+    # One pair a tensor all the same: what skips a block is what its first convolution reads.
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) == len(LAYERS)
+    sums = [node for node in graph.graph.node if node.op_type == "Add"]
+    made_by = {output: node for node in graph.graph.node for output in node.output}
+    residual = [
+        [made_by[value].op_type for value in node.input]
+        for node in sums
+        if any(value in made_by and made_by[value].name.endswith("conv2") for value in node.input)
+    ]
+    assert len(residual) == 9
+    assert all(sorted(kinds) == ["Conv", "DequantizeLinear"] for kinds in residual)
+    broken = quantised_graph(shipped_graph(name), scales())
+    with pytest.raises(ExportFault, match="skips a quantised convolution is not quantised"):
+        check_rules(broken, fused_sums=True)
