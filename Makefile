@@ -18,7 +18,8 @@ demo: $(RUNTIME)/installed ## Install the runtime alone, magnify a vibrating foo
 	$(RUNTIME)/bin/tremorscope demo -o $(OUT)
 
 test: $(DEV)/installed ## Install everything for development and run the tests
-	$(DEV)/bin/python -m pytest -n auto --dist loadfile
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile -m "not alone"
+	$(DEV)/bin/python -m pytest -m alone
 
 lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff check .

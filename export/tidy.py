@@ -49,11 +49,11 @@ def _name_nodes(graph: ir.Graph) -> None:
     counts: dict[str, int] = {}
     for node in graph:
         name = layer_name(node)
-        if name is None:
-            kind = node.op_type.lower()
-            counts[kind] = counts.get(kind, 0) + 1
-            name = f"{kind}.{counts[kind]}"
-        node.name = name
+        kind = name or node.op_type.lower()
+        counts[kind] = counts.get(kind, 0) + 1
+        # A layer that runs twice, as the baseline's encoder does, is told apart from its first run.
+        again = f" run {counts[kind]}" if counts[kind] > 1 else ""
+        node.name = f"{kind}.{counts[kind]}" if name is None else f"{name}{again}"
 
 
 def stamp(graph: onnx.ModelProto, facts: Mapping[str, str]) -> onnx.ModelProto:

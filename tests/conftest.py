@@ -14,6 +14,14 @@ REQUIRED_PARTS = {part for part in os.environ.get("TREMORSCOPE_REQUIRE", "").spl
 """Parts of the machine that must be there, e.g. ``make,tmpfs``: a test that skips for want of one fails instead."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that judge the memory of their own process: other threads of a parallel run would count in it."""
+    for item in items:
+        module = getattr(item, "module", None)
+        if hasattr(module, "tracemalloc") or hasattr(module, "MemoryTrace"):
+            item.add_marker("alone")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, TestReport, TestReport]:
     """Turn a skip whose reason names a required part ("needs make") into a failure."""

@@ -25,8 +25,8 @@ RUNTIME_DEPENDENCIES = {
     "scipy", "tqdm", "typing_extensions", "pydantic_core", "yaml",
     "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
 }  # fmt: skip
-"""Third-party packages that the runtime may import at all (typing_extensions and pydantic_core are of pydantic); the last
-line only where they are at hand."""
+"""Third-party packages that the runtime may import at all (typing_extensions and pydantic_core are of pydantic);
+the last line only where they are at hand."""
 
 DOORS = {
     "av": {

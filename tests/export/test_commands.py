@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -81,16 +81,23 @@ def test_evaluate_judges_bundle_and_weights_alike(weights: Path, tmp_path: Path)
     assert run_command("export", "--model", weights, "-o", directory).returncode == 0
     photographs.mkdir()
     Image.fromarray(draw_picture(0, 300)).save(photographs / "drawn.png")
-    tables = []
-    for model in (weights, directory):
-        table = tmp_path / "table.csv"
-        done = run_command(
-            "evaluate", model, "--photographs", photographs, "--displacement", 0.5, "--target", 4, "-o", table
-        )
-        assert done.returncode == 0, done.stderr
-        tables.append(np.genfromtxt(table, delimiter=",", names=True))
-    assert tables[0]["ssim"] == pytest.approx(float(tables[1]["ssim"]), abs=1e-3)
-    assert tables[0]["reached_px"] == pytest.approx(float(tables[1]["reached_px"]), abs=0.02)
+    done = run_command(
+        "evaluate", weights, directory, "unmagnified", "--photographs", photographs,
+        "--protocol", "blob", "-o", tmp_path / "found",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "moving blob, 1 photographs" in done.stdout
+    with (tmp_path / "found" / "evaluation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    by_runner = {
+        name: [row for row in rows if name in row["magnifier"]] for name in ("PyTorch", "ONNX", "unmag")
+    }
+    assert [len(series) for series in by_runner.values()] == [3, 3, 3]
+    for torch_row, onnx_row in zip(by_runner["PyTorch"], by_runner["ONNX"], strict=True):
+        assert float(torch_row["ssim"]) == pytest.approx(float(onnx_row["ssim"]), abs=1e-3)
+        assert float(torch_row["reached_px"]) == pytest.approx(float(onnx_row["reached_px"]), abs=0.02)
+    for name in ("evaluation.png", "examples.png"):
+        assert (tmp_path / "found" / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
 def test_cost_sets_the_networks_side_by_side(tmp_path: Path) -> None:
