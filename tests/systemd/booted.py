@@ -68,6 +68,12 @@ class Machine:
         self._init = int(children[0])
         return self.run("systemctl", "is-active", "--quiet", "multi-user.target", check=False).returncode == 0
 
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.power_off()
+
     def power_off(self) -> None:
         """Pull the plug: every process is killed at once, and nothing is flushed by anybody."""
         self._process.kill()

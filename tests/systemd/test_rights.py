@@ -13,24 +13,24 @@ SYSTEMD = ROOT / "systemd"
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    machine = boot_or_skip()
-    if machine.systemctl("is-active", "dbus.socket", check=False) != "active":
-        machine.power_off()
-        pytest.skip("needs polkit and dbus")
-    machine.write("/etc/sysusers.d/tremorscope.conf", (SYSTEMD / "tremorscope.sysusers").read_text())
-    machine.run("systemd-sysusers", "tremorscope.conf")
-    machine.run("mkdir", "-p", "/etc/polkit-1/rules.d")
-    rules = "50-tremorscope.rules"
-    machine.write(f"/etc/polkit-1/rules.d/{rules}", (SYSTEMD / rules).read_text())
-    for unit in ("nvargus-daemon", "other"):
-        machine.write(f"/etc/systemd/system/{unit}.service", "[Service]\nExecStart=/bin/sleep infinity\n")
-    machine.systemctl("daemon-reload")
-    machine.systemctl("start", "nvargus-daemon", "other")
-    if machine.systemctl("start", "polkit", check=False) or machine.show("polkit", "ActiveState") != "active":
-        machine.power_off()
-        pytest.skip("needs polkit and dbus")
-    yield machine
-    machine.power_off()
+    with boot_or_skip() as machine:
+        if machine.systemctl("is-active", "dbus.socket", check=False) != "active":
+            pytest.skip("needs polkit and dbus")
+        machine.write("/etc/sysusers.d/tremorscope.conf", (SYSTEMD / "tremorscope.sysusers").read_text())
+        machine.run("systemd-sysusers", "tremorscope.conf")
+        machine.run("mkdir", "-p", "/etc/polkit-1/rules.d")
+        rules = "50-tremorscope.rules"
+        machine.write(f"/etc/polkit-1/rules.d/{rules}", (SYSTEMD / rules).read_text())
+        for unit in ("nvargus-daemon", "other"):
+            machine.write(f"/etc/systemd/system/{unit}.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+        machine.systemctl("daemon-reload")
+        machine.systemctl("start", "nvargus-daemon", "other")
+        if (
+            machine.systemctl("start", "polkit", check=False)
+            or machine.show("polkit", "ActiveState") != "active"
+        ):
+            pytest.skip("needs polkit and dbus")
+        yield machine
 
 
 def attempt(machine: Machine, *arguments: str, user: str = "tremorscope") -> str:

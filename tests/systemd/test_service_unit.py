@@ -34,21 +34,22 @@ StartLimitBurst=4
 
 @pytest.fixture(scope="module")
 def booted() -> Iterator[Machine]:
-    machine = boot_or_skip()
-    for path in (*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.path"), *SYSTEMD.glob("*.timer")):
-        machine.write(f"/usr/local/lib/systemd/system/{path.name}", path.read_text())
-    machine.write("/etc/sysusers.d/tremorscope.conf", (SYSTEMD / "tremorscope.sysusers").read_text())
-    machine.write("/etc/tmpfiles.d/tremorscope.conf", (SYSTEMD / "tremorscope.tmpfiles").read_text())
-    machine.write("/opt/tremorscope/current/systemd/revive.sh", (SYSTEMD / "revive.sh").read_text(), "0755")
-    machine.run("mkdir", "-p", "/etc/tremorscope")
-    machine.run("systemd-sysusers", "tremorscope.conf")
-    machine.run("systemd-tmpfiles", "--create", "tremorscope.conf")
-    for unit in ("tremorscope.service", "tremorscope@.service"):
-        machine.write(f"/etc/systemd/system/{unit}.d/short.conf", SHORT)
-    machine.write("/etc/systemd/system/nvargus-daemon.service", NVARGUS)
-    machine.systemctl("daemon-reload")
-    yield machine
-    machine.power_off()
+    with boot_or_skip() as machine:
+        for path in (*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.path"), *SYSTEMD.glob("*.timer")):
+            machine.write(f"/usr/local/lib/systemd/system/{path.name}", path.read_text())
+        machine.write("/etc/sysusers.d/tremorscope.conf", (SYSTEMD / "tremorscope.sysusers").read_text())
+        machine.write("/etc/tmpfiles.d/tremorscope.conf", (SYSTEMD / "tremorscope.tmpfiles").read_text())
+        machine.write(
+            "/opt/tremorscope/current/systemd/revive.sh", (SYSTEMD / "revive.sh").read_text(), "0755"
+        )
+        machine.run("mkdir", "-p", "/etc/tremorscope")
+        machine.run("systemd-sysusers", "tremorscope.conf")
+        machine.run("systemd-tmpfiles", "--create", "tremorscope.conf")
+        for unit in ("tremorscope.service", "tremorscope@.service"):
+            machine.write(f"/etc/systemd/system/{unit}.d/short.conf", SHORT)
+        machine.write("/etc/systemd/system/nvargus-daemon.service", NVARGUS)
+        machine.systemctl("daemon-reload")
+        yield machine
 
 
 @pytest.fixture
