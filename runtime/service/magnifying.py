@@ -157,7 +157,9 @@ class Magnifying:
             reasons=reasons,
             why_not=why_not if reasons or self._trouble else "",
             engine=self._engine.name,
-            precision=self._engine.precision,
+            precision="int8"
+            if self._load[0] == "int8" and self._load in self._makers
+            else self._engine.precision,
             mode=settings.mode,
             bands_hz=settings.bands_hz if settings.mode == "band" else (),
             amplification=settings.amplification,

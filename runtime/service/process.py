@@ -158,6 +158,9 @@ class Service:
             log.info("engine: %s", note)
         assert self._publishing is not None
         self._publishing.start()
+        http = self._configuration.outputs.http
+        if http.enabled:
+            log.info("served at http%s://%s:%d", "s" if http.tls_certificate else "", http.host, http.port)
         parts.supervisor.start()
         crew.start("frames", lambda: parts.loop.work(lambda: crew.stopping))
         crew.start("magnifying", lambda: parts.magnifying.work(lambda: crew.stopping))

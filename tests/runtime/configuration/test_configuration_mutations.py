@@ -71,6 +71,7 @@ def wait_for_frames(service: Service) -> None:
 def test_is_refused_in_readable_lines_or_can_be_built(part: int, tmp_path: Path) -> None:
     mutator = Mutator(good_ones(tmp_path / "state"), SEED + part)
     refused, built, unlike, ran = 0, 0, set(), False
+    runs = part < 2  # drawing its bridge takes a camera seconds
     with ThreadPoolExecutor(8) as closing:
         for number in range(COUNT // 5):
             content = mutator.next()
@@ -86,7 +87,7 @@ def test_is_refused_in_readable_lines_or_can_be_built(part: int, tmp_path: Path)
                 continue
             built += 1
             camera = loaded.configuration.camera
-            if not ran and camera.kind == "synthetic" and camera.width_px <= 640:
+            if runs and not ran and camera.kind == "synthetic" and camera.width_px <= 640:
                 ran = True
                 service.start()
                 wait_for_frames(service)
@@ -95,4 +96,4 @@ def test_is_refused_in_readable_lines_or_can_be_built(part: int, tmp_path: Path)
     # Were all of them refused for one reason, or none at all, nothing would be shown.
     assert len(unlike) > 20
     assert built > 10
-    assert ran
+    assert ran == runs
