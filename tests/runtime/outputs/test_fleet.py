@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 
 import pytest
 import yaml
-from conftest import TOKENS
 from http_rig import ask
 from mosquitto_rig import MOSQUITTO, free_port, needs_mosquitto, wait_until
 from paho.mqtt.client import Client
@@ -23,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support import ROOT
 from test_metrics import FULL
 from test_mqtt import board_of_bridge, edge, make_certificates, settings
+from web_rig import TOKENS
 
 from runtime.outputs.metrics import render
 from runtime.outputs.mqtt import MqttPublisher

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TOKENS
 from http_rig import ask
 from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, wait_until
 from service_rig import ServiceRig
 from support import ROOT
 from test_mqtt import make_certificates
+from web_rig import TOKENS
 
 from runtime.configuration.outputs import HttpSettings, OutputSettings
 from runtime.errors import OptionFault, OutputFault

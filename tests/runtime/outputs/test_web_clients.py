@@ -10,13 +10,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-from conftest import make_server
+import pytest
 from http_rig import ask
 from mosquitto_rig import wait_until
 from service_rig import RATE_HZ, ServiceRig
+from web_rig import make_server
 
 from runtime.outputs.web.limits import Limits
 
+pytestmark = pytest.mark.alone
 SWARM = Path(__file__).parent / "client_swarm.py"
 WINDOW_S = 3.0
 ROUNDS = 2

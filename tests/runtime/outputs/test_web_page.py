@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import TOKENS, make_server
 from mosquitto_rig import wait_until
 from service_rig import RULE, ServiceRig
+from web_rig import TOKENS, make_server
 
 from runtime.outputs.web.server import WebServer
 

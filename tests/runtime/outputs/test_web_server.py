@@ -12,11 +12,11 @@ from pathlib import Path
 
 import av
 import pytest
-from conftest import TOKENS, make_server
 from http_rig import Answer, ask, post, raw
 from mosquitto_rig import free_port, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from service_rig import MODES_HZ, RATE_HZ, REGIONS, RULE, ServiceRig
+from web_rig import TOKENS, make_server
 
 from runtime.configuration.outputs import HttpSettings
 from runtime.errors import OutputFault

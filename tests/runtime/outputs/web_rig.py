@@ -1,0 +1,25 @@
+"""A web server for tests, on the loopback interface alone."""
+
+from __future__ import annotations
+
+from service_rig import ServiceRig
+
+from runtime.configuration.outputs import HttpSettings
+from runtime.outputs.web.access import Tokens
+from runtime.outputs.web.limits import Limits
+from runtime.outputs.web.server import WebServer
+
+TOKENS = Tokens(view="view-0123456789abcdef", control="control-0123456789abcdef")
+
+
+def make_server(
+    rig: ServiceRig, tokens: Tokens = Tokens(), *, limits: Limits | None = None, at_port: int = 0, **settings: object  # noqa: B008
+) -> WebServer:  # fmt: skip
+    """A server on a port of the loopback interface, a free one unless it is named."""
+    given = HttpSettings.model_validate({"port": 1} | settings).model_copy(update={"port": at_port})
+    server = WebServer(
+        given, tokens, board=rig.board, feed=rig.feed, store=rig.store, clips=rig.clips,
+        controls=rig.controls, limits=limits,
+    )  # fmt: skip
+    server.start()
+    return server
