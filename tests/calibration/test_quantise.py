@@ -47,8 +47,8 @@ def made(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def job(directory: Path, calibration: Path, **changes: Any) -> QuantiseJob:
-    return replace(QuantiseJob(SHIPPED, directory / "int8", calibration), **changes)
+def job(directory: Path, drawn_set: Path, **changes: Any) -> QuantiseJob:
+    return replace(QuantiseJob(SHIPPED, directory / "int8", drawn_set), **changes)
 
 
 def test_the_manifest_says_how_it_was_made(made: Path, drawn_set: Path) -> None:
@@ -142,7 +142,7 @@ def begun(tmp_path: Path, drawn_set: Path, **changes: Any) -> QuantiseJob:
 def test_what_was_measured_on_another_set_is_never_reused(drawn_set: Path, tmp_path: Path) -> None:
     wanted = begun(tmp_path, drawn_set)
     other = tmp_path / "other"
-    draw_set(other, SIZE, 32, seed=1, reserve_bytes=0)
+    write_set(other)
     with pytest.raises(
         CalibrationFault, match=r"ranges\.npz: an interrupted calibration of another bundle, set"
     ):
@@ -248,12 +248,12 @@ def test_a_manifest_edited_by_hand_is_refused(made: Path, tmp_path: Path) -> Non
 
 
 def test_without_a_set_pairs_are_drawn_and_the_manifest_says_so(tmp_path: Path) -> None:
-    drawn = DrawnPairs(count=4, frame_size=FrameSize(width_px=64, height_px=64))
+    drawn = DrawnPairs(count=2, frame_size=FrameSize(width_px=48, height_px=48))
     report = quantise(replace(QuantiseJob(SHIPPED, tmp_path / "int8"), drawn=drawn, unquantised="fp16"))
     found = open_bundle(tmp_path / "int8").manifest
     assert found.quantisation is not None
-    assert (found.quantisation.calibration.source, found.quantisation.calibration.pairs) == ("drawn", 4)
+    assert (found.quantisation.calibration.source, found.quantisation.calibration.pairs) == ("drawn", 2)
     assert found.quantisation.calibration.sha256 == drawn.sha256 != DrawnPairs().sha256
     assert found.graphs["pairwise"].opset == 19
     assert found.cpu_graphs["pairwise"].opset == 17
-    assert "4 drawn pairs: capture a set for scales of your own scene" in report.lines()[0]
+    assert "2 drawn pairs: capture a set for scales of your own scene" in report.lines()[0]
