@@ -65,6 +65,7 @@ def capture(job: CaptureJob, progress: Progress, say: Say, clocks: Clocks | None
         Fault: see the message; what was captured before stays.
     """
     clocks = clocks or Clocks()
+    _check_words(job)
     with held(job.directory):
         collector, source = _begin(job, clocks)
         before = collector.writer.count
@@ -112,6 +113,14 @@ def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, Source | None]:
         capture=state.model_dump(mode="json"), reserve_bytes=job.reserve_bytes,
     )  # fmt: skip
     return Collector(writer, state, size), source
+
+
+def _check_words(job: CaptureJob) -> None:
+    """Before a camera is opened, which may take seconds."""
+    if job.over is not None:
+        parse_duration_s(job.over)
+    if job.schedule is not None:
+        parse_hours(job.schedule)
 
 
 def _nothing_named(job: CaptureJob) -> CalibrationFault:

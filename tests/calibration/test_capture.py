@@ -203,12 +203,12 @@ def test_two_captures_do_not_write_to_one_set(watch: Capture) -> None:
 
 
 def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
-    """Of a process that keeps 120 pairs of 480x270 px, 93 MB, against one that keeps 32."""
-    scene = textured_frames(1, 480, 270)[0]
-    frames = ((scene * (0.2 + 0.008 * (37 * number % 101))).astype(np.uint8) for number in range(400))
+    """Of a process that keeps about 90 pairs of 400x224 px, 48 MB, against one that keeps 32."""
+    scene = textured_frames(1, 400, 224)[0]
+    frames = ((scene * (0.2 + 0.008 * (37 * number % 101))).astype(np.uint8) for number in range(240))
     clip = write_clip(tmp_path / "clip.mkv", frames)
     peaks = []
-    for count in (32, 120):
+    for count in (32, 96):
         code = (
             "import resource; from pathlib import Path; from calibration.capture import CaptureJob; "
             "from calibration.capture_run import capture; "
@@ -218,9 +218,9 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         kept, peak_kib = map(int, done.stdout.split())
-        assert kept >= 0.9 * count
+        assert kept >= 0.8 * count
         peaks.append(peak_kib)
-    assert peaks[1] - peaks[0] < 20_000
+    assert peaks[1] - peaks[0] < 12_000
 
 
 @pytest.fixture(scope="module")
@@ -258,17 +258,17 @@ def test_the_same_clip_gives_the_same_set_and_a_third_run_adds_nothing(clip: Pat
 
 
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_very_same_set(clip: Path, tmp_path: Path) -> None:
-    command = command_line("calibrate", "capture", "--camera", clip, "--count", 60, "--reserve", 0, "-o")
+    command = command_line("calibrate", "capture", "--camera", clip, "--count", 48, "--reserve", 0, "-o")
     subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
     rng, target, kills = random.Random(0), tmp_path / "killed", 0
-    for _attempt in range(40):
+    for attempt in range(7):
         process = subprocess.Popen([*command, target], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         # Killed only once it is at work: at a random moment after it began to write.
         before = len(list(target.glob("pair-*"))) if target.exists() else 0
         while process.poll() is None and len(list(target.glob("pair-*"))) <= before:
             time.sleep(0.002)
         time.sleep(rng.random() * 0.15)
-        if process.poll() is None:
+        if process.poll() is None and attempt < 6:
             process.send_signal(signal.SIGKILL)
             kills += 1
         process.communicate()
@@ -281,7 +281,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_very_same_set(clip: P
     assert kills >= 3
     assert process.returncode == 0
     assert read_manifest(target).sha256 == read_manifest(tmp_path / "whole").sha256
-    assert len(CalibrationSet.open(target)) == 60
+    assert len(CalibrationSet.open(target)) == 48
     assert {file.suffix for file in target.iterdir()} == {".mkv", ".json"}
 
 
@@ -315,7 +315,7 @@ def test_bad_input_is_one_line_with_its_remedy(
     assert done.returncode == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not list((tmp_path / "set").iterdir())
+    assert not (tmp_path / "set").exists() or not list((tmp_path / "set").iterdir())
 
 
 def test_a_camera_by_its_settings(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def compared(tmp_path: Path) -> Callable[..., Comparison]:
             "sensitivity": False,
             "proof": False,
         }  # the stand-in has neither layers nor encoders
-        job = CompareJob(bundles, tmp_path / "report", most=2, overwrite=True, **plain | options)
+        job = CompareJob(bundles, tmp_path / "report", most=1, overwrite=True, **plain | options)
         return run_comparison(job, lambda _done, _total: None)
 
     return run

@@ -53,9 +53,9 @@ def test_parts_of_the_day_must_not_overlap() -> None:
 
 
 @given(
-    parts=st.sampled_from(PARTS), visits=st.integers(2, 300), days=st.floats(1, 9), asked=st.floats(-0.2, 1.2)
+    parts=st.sampled_from(PARTS), visits=st.integers(2, 60), days=st.floats(1, 9), asked=st.floats(-0.2, 1.2)
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_visit_is_due_exactly_when_its_time_has_come(
     parts: str, visits: int, days: float, asked: float
 ) -> None:
