@@ -94,7 +94,7 @@ def test_the_page_is_told_numbers(web: WebServer) -> None:
     time.sleep(0.3)
     later = ask(web.port, f"/api/live?region=midspan&after={after}&spectrum_after=9e9").json
     assert 5 <= len(later["motion"]["times_s"]) <= RATE_HZ * 5
-    assert min(later["motion"]["times_s"]) > after
+    assert min(later["motion"]["times_s"]) >= after
     assert "axes" not in later["spectra"]
     spectrum = answer["spectra"]["axes"]["y"]
     assert spectrum["peaks"][0]["frequency_hz"] == MODES_HZ[0]

