@@ -52,6 +52,12 @@ def read_numbers(camera: Any, frames: int, shape: tuple[int, int] = (48, 64)) ->
     return numbers
 
 
+def read_to(camera: Any, number: int) -> None:
+    """Read until a frame comes that none can push out, because none follows it."""
+    while read_numbers(camera, 1)[0] < number:
+        pass
+
+
 def test_the_pipelines_are_these() -> None:
     copying, staying = plan(settings(flip="rotate-180"), "copy"), plan(settings(flip="rotate-90"), "nvmm")
     sink = "sync=false qos=false enable-last-sample=false max-buffers=1 wait-on-eos=false"
@@ -115,15 +121,14 @@ def test_exposure_is_locked_once_it_has_settled_and_frames_before_are_not_given_
     camera = open_csi_patiently(settings(exposure={"settle_s": 0.5}))
     numbers = read_numbers(camera, 3)
     assert numbers[0] >= 20  # half a second of frames
-    assert numbers == list(range(numbers[0], numbers[0] + 3))
     assert scene.log[-2:] == [("aelock", True), ("awblock", True)]
     camera.close()
 
 
 def test_exposure_may_be_left_to_the_camera(scene: Any) -> None:
     scene.period_s = 0.01
-    camera = open_csi_patiently(settings(exposure={"lock": False}))
-    assert read_numbers(camera, 5)[0] < 5
+    camera = open_csi_patiently(settings(exposure={"lock": False, "settle_s": 60}))
+    assert read_numbers(camera, 5)[0] < 2000
     assert "aelock" not in scene.seen
     camera.close()
 
@@ -134,11 +139,12 @@ def test_the_times_are_the_sensors_and_say_when_it_was_on_the_hosts_clock(scene:
     camera = open_csi_patiently(settings(rate_hz=60))
     pixels = np.zeros((48, 64, 3), np.uint8)
     infos = [camera.read_into(pixels) for _ in range(30)]
+    numbers = np.array([info.sequence for info in infos if info])
     times_s = [info.timestamp_s for info in infos if info]
-    np.testing.assert_allclose(np.diff(times_s), 1 / 59.94, atol=1e-8)
+    np.testing.assert_allclose(times_s, 5 + numbers / 59.94, atol=1e-8)
     captured_s = [info.captured_s for info in infos if info]
-    assert all(at_s is not None and abs(at_s - time.monotonic()) < 3 for at_s in captured_s)
-    np.testing.assert_allclose(np.diff(captured_s), 1 / 60, atol=1e-6)
+    assert all(at_s is not None and abs(at_s - time.monotonic()) < 20 for at_s in captured_s)
+    np.testing.assert_allclose(np.diff(captured_s), np.diff(numbers) / 60, atol=1e-6)
     camera.close()
 
 
@@ -174,7 +180,7 @@ def test_a_rate_that_the_sensor_has_not_is_told_with_what_it_has(scene: Any) -> 
 def test_argus_that_ends_the_stream_without_an_error_is_a_lost_camera(scene: Any) -> None:
     scene.period_s, scene.frames = 0.01, 5
     camera = open_csi_patiently(settings())
-    read_numbers(camera, 5)
+    read_to(camera, 4)
     with pytest.raises(CameraFault, match="CSI camera 0 gives no more frames") as told:
         camera.read_into(np.zeros((48, 64, 3), np.uint8))
     assert "restart nvargus-daemon" in told.value.remedy
@@ -185,10 +191,11 @@ def test_argus_that_freezes_is_told_before_the_supervisor_gives_its_thread_up(sc
     scene.period_s = 0.01
     thaw = threading.Event()
     scene.act = lambda number: thaw.wait(20) and None if number == 5 else None
-    camera = open_csi(settings(), silence_s=1)
-    read_numbers(camera, 5)
+    camera = open_csi_patiently(settings())
+    read_to(camera, 4)
+    camera._silence_s = 0.1  # 13 periods of 30 Hz are more
     begun_s = time.monotonic()
-    with pytest.raises(FrozenCameraFault, match=r"no frame within 1 s"):
+    with pytest.raises(FrozenCameraFault, match=r"no frame within 0\.433 s"):
         camera.read_into(np.zeros((48, 64, 3), np.uint8))
     assert time.monotonic() - begun_s < 4
     thaw.set()

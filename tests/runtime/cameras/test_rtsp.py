@@ -146,7 +146,7 @@ def test_a_camera_that_is_not_there_is_told_soon(server: Server) -> None:
     begun_s = time.monotonic()
     with pytest.raises(GStreamerFault, match=f"camera {server.url} cannot be opened") as told:
         open_rtsp(settings(server))
-    assert time.monotonic() - begun_s < 8
+    assert time.monotonic() - begun_s < 15
     assert told.value.cause == "absent"
     assert "check the address" in told.value.remedy
     server.start()
@@ -166,7 +166,7 @@ def test_a_camera_that_falls_silent_is_frozen_after_the_stated_time(server: Serv
     begun_s = time.monotonic()
     with pytest.raises((FrozenCameraFault, CameraFault)):
         look(camera, 100)
-    assert 0.5 < time.monotonic() - begun_s < 4
+    assert 0.5 < time.monotonic() - begun_s < 10
     camera.close()
 
 
@@ -179,20 +179,20 @@ def test_a_camera_that_is_killed_and_returns_is_found_again(server: Server) -> N
         lambda: open_camera(wanted), ring, settings=supervisor_settings(wanted), on_event=events.append
     )
     supervisor.start()
-    first = take(supervisor, 15)
+    first = take(supervisor, 40)
     server.kill()
-    wait_for(lambda: bool(events), 10)
+    wait_for(lambda: bool(events), 30)
     while (left := supervisor.take(0)) is not None:
         left.release()
     time.sleep(1.0)
     begun_s = time.monotonic()
     server.start()
-    back = take(supervisor, 15)
+    back = take(supervisor, 40)
     assert back.segment > first.segment
     assert back.sequence > first.sequence
     assert back.timestamp_s > first.timestamp_s
-    assert time.monotonic() - begun_s < 8
-    wait_for(lambda: len(events) == 2, 5)
+    assert time.monotonic() - begun_s < 20
+    wait_for(lambda: len(events) == 2, 30)
     assert [(event.kind, event.begins) for event in events] == [("lost", True), ("lost", False)]
     state = supervisor.close()
     assert (state.abandoned_threads, state.openings) == (0, 2)

@@ -82,7 +82,7 @@ def test_a_driver_that_does_not_number_its_frames_has_them_counted_on_arrival(sc
     pixels = np.zeros((48, 64, 3), np.uint8)
     infos = [camera.read_into(pixels) for _ in range(20)]
     numbers = [info.sequence for info in infos]
-    assert numbers[-1] - numbers[0] - 19 == camera.pushed_out - numbers[0]
+    assert numbers[-1] - 19 <= camera.pushed_out  # more may have been since
     assert sorted(set(numbers)) == numbers
     camera.close()
 
