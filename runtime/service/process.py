@@ -32,8 +32,8 @@ from runtime.vibration.alarms import AlarmEdge
 
 log = logging.getLogger("tremorscope.service")
 
-STOP_WITHIN_S = 9.0
-"""From SIGTERM to the end; systemd is asked for ten."""
+STOP_WITHIN_S = 8.0
+"""From SIGTERM to the end of `close`; the process itself takes up to two more on a busy machine."""
 _LOOK_S = 0.25
 _SECOND_S = 1.0
 _STATUS_S = 5.0
