@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from http_rig import ask
 from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, wait_until
-from service_rig import ServiceRig
+from service_rig import RULE, ServiceRig
 from support import ROOT
 from test_mqtt import make_certificates
 from web_rig import TOKENS
@@ -58,6 +58,7 @@ def test_everything_starts_counts_and_stops(
         assert "connection refused" in service.board.snapshot().outputs["rtsp"]
         assert service.board.snapshot().outputs["http"] == ""
     finally:
+        service.acknowledge(RULE.name)
         service.edge("cleared")
         begun_s = time.monotonic()
         all_of_it.close(3.0)

@@ -144,8 +144,8 @@ def test_views_and_regions_are_chosen(opened: Any) -> None:
 def test_an_alarm_appears_and_is_acknowledged(opened: Any, service: ServiceRig) -> None:
     service.edge("raised")
     try:
-        text = eventually(opened, "return document.getElementById('raised').innerText")
-        assert text.startswith("Alarm: midspan rms rms of midspan passed 0.200\u202fmm")
+        said = "Alarm: midspan rms rms of midspan passed 0.200\u202fmm"
+        eventually(opened, f"return document.getElementById('raised').innerText.startsWith('{said}')")
         assert run(opened, "return document.title").startswith("\u26a0")
         asked = len(service.controls.asked)
         run(opened, "document.querySelector('[data-acknowledge]').click()")
