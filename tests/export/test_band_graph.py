@@ -289,7 +289,9 @@ def test_motion_below_the_cap_is_untouched_and_above_it_is_scaled_down_to_it(
     before = (255 * moved(0, 0)).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     decoded: list[torch.Tensor] = []
     decode = network.decode
-    monkeypatch.setattr(network, "decode", lambda *given: decoded.append(given[1] * given[2]) or decode(*given))
+    monkeypatch.setattr(
+        network, "decode", lambda *given: decoded.append(given[1] * given[2]) or decode(*given)
+    )
     coefficients = torch.from_numpy(frame_before(RATE_HZ).coefficients(1, 1.0))
 
     def motion(shift_px: float, cap_px: float) -> torch.Tensor:

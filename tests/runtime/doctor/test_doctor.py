@@ -274,7 +274,9 @@ def test_a_broken_device_is_told_whole_and_the_needed_things_first(tmp_path: Pat
     report = lines(examined)
     advice = [line.split()[0] for line in report if line.startswith(("  needed", "  advised"))]
     assert advice == sorted(advice, reverse=True)
-    assert report[-1] == "This device cannot run yet: 7 things that it needs are amiss; 3 more should be mended."
+    assert (
+        report[-1] == "This device cannot run yet: 7 things that it needs are amiss; 3 more should be mended."
+    )
     assert max(len(line) for line in report if "$ " not in line) < 120
 
 
