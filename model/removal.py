@@ -90,7 +90,7 @@ def close_gates(gates: list[Gate], below: float) -> None:
     """Set every gate below a threshold to 0 and every other to 1, and leave it there."""
     for gate in gates:
         gate.value.data.fill_(float(gate.value.abs() >= below))
-        gate.value.requires_grad_(requires_grad=False)
+        gate.value.requires_grad_(False)
 
 
 def fold(network: nn.Module) -> None:
@@ -129,5 +129,5 @@ def survivors(gates: list[Gate]) -> list[Survivors]:
     for module in ("encoder", "manipulator", "decoder"):
         for part in ("non-linearity", "residual block"):
             these = [gate for gate in gates if (gate.module, gate.part) == (module, part)]
-            table.append(Survivors(module, part, sum(map(alive, these)), len(these)))  # type: ignore[arg-type]
+            table.append(Survivors(module, part, sum(map(alive, these)), len(these)))
     return table

@@ -65,7 +65,8 @@ def test_the_camera_and_the_machine_are_told(linear: BenchResult) -> None:
     assert linear.drops.corrupt == linear.drops.no_slot == 0
     assert linear.copies.bytes_per_frame == 0
     assert linear.faults == ()
-    assert resident_bytes() / 2 < linear.memory.resident_bytes <= linear.memory.peak_bytes <= peak_bytes()
+    assert resident_bytes() / 2 < linear.memory.resident_bytes <= linear.memory.peak_bytes
+    assert linear.memory.peak_bytes <= 1.01 * peak_bytes()  # the kernel counts it in batches
 
 
 def test_the_runtime_costs_less_than_a_twentieth_of_the_shipped_networks_step() -> None:
