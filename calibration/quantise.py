@@ -19,7 +19,7 @@ from calibration.observation import MOTION
 from calibration.quantised_bundle import BundleQuantiser, QuantiseReport
 from calibration.scales import scale_of
 from calibration.tiles import Sample, Sampling, samples_of
-from export.bundle import new_bundle
+from export.bundle import check_place, new_bundle
 from export.layers import decoder_layers
 from export.quantised_graph import Unquantised
 from runtime.engines.bundle import (
@@ -89,19 +89,20 @@ def quantise(job: QuantiseJob, on_progress: Progress = lambda done, total: None)
     amplification = _deployed_range(job, bundle.manifest)
     source = _pairs_of(job, bundle.manifest)
     layers = _layers_to_quantise(graphs["pairwise"], job.keep)
+    check_place(job.output, job.overwrite)
+    if job.restart:
+        shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
+    measured = measure(
+        graphs["pairwise"], source, amplification, job.checkpoint,
+        threads=job.threads, on_progress=on_progress,
+    )  # fmt: skip
+    _check_motion(source, measured)
+    scales = {name: scale_of(each, job.method) for name, each in measured.histograms.items()}
+    quantiser = BundleQuantiser(
+        bundle, graphs, layers, job.keep, scales, job.unquantised, job.fused_sums,
+        _correction_samples(source, amplification),
+    )  # fmt: skip
     with new_bundle(job.output, job.overwrite) as partial:
-        if job.restart:
-            shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
-        measured = measure(
-            graphs["pairwise"], source, amplification, job.checkpoint,
-            threads=job.threads, on_progress=on_progress,
-        )  # fmt: skip
-        _check_motion(source, measured)
-        scales = {name: scale_of(each, job.method) for name, each in measured.histograms.items()}
-        quantiser = BundleQuantiser(
-            bundle, graphs, layers, job.keep, scales, job.unquantised, job.fused_sums,
-            _correction_samples(source, amplification),
-        )  # fmt: skip
         report = quantiser.write(partial, job.method, describe(source, measured, amplification))
     shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
     return report
