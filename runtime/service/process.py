@@ -6,12 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from runtime.cameras.opening import has_argus, supervisor_settings
-from runtime.configuration.problems import ConfigurationFault
-from runtime.configuration.reading import LoadedConfiguration, load_configuration
-from runtime.errors import Fault
+from runtime.configuration.reading import LoadedConfiguration
 from runtime.governor import Step, ThermalGovernor
 from runtime.health import ReloadHealth
 from runtime.notify import FrameWatchdog, Notifier
@@ -20,8 +17,8 @@ from runtime.privileged import ask
 from runtime.reboots import RebootMemory, memory_file
 from runtime.recovery import EXIT_RECOVERY, Action, RecoveryLadder
 from runtime.service.assembly import Parts
-from runtime.service.changes import Changes, changes_between
 from runtime.service.crew import Crew
+from runtime.service.reloading import Reloader
 from runtime.service.reporting import Reporter, status_line
 from runtime.service.signals import RECORD, RELOAD, STOPPING, SignalQueue
 from runtime.service.storing import state_directory
@@ -85,8 +82,7 @@ class Service:
         self._watchdog = FrameWatchdog(self._notifier)
         self._is_ready = False
         self._second_s = self._status_s = self._file_s = 0.0
-        self._seen_file = _stamp(loaded.file)
-        self._changing = threading.Lock()
+        self._reloader = Reloader(loaded, parts, self._notifier)
 
     # What people may do; see `runtime.outputs.controls.Controls`.
 
@@ -115,7 +111,7 @@ class Service:
             changes["amplification"] = float(amplification)
         if bands_hz is not None:
             changes |= {"mode": "band", "bands_hz": bands_hz}
-        with self._changing:
+        with self._reloader.changing:
             self.parts.magnifying.configure(self.parts.magnifying.settings.model_copy(update=changes))
         log.info("adjusted: %s", changes)
 
@@ -195,7 +191,7 @@ class Service:
             self._notifier.status(status_line(parts.board.snapshot()))
         if now_s >= self._file_s:
             self._file_s = now_s + _FILE_S
-            self._look_at_file()
+            self._reloader.look()
 
     def close(self) -> None:
         """End everything within `STOP_WITHIN_S`: clips complete, store written, farewells said."""
@@ -223,66 +219,7 @@ class Service:
 
     def reload(self) -> ReloadHealth:
         """Read the configuration again and take over what can be taken over; tells what cannot."""
-        self._notifier.reloading("reading the configuration again")
-        self._seen_file = _stamp(self._loaded.file)
-        try:
-            loaded = load_configuration(self._loaded.file)
-            with self._changing:
-                changes = changes_between(self._configuration, loaded.configuration)
-                self._apply(changes)
-        except ConfigurationFault as fault:
-            told = ReloadHealth(time.time(), refused="; ".join(fault.lines))
-        except Fault as fault:
-            told = ReloadHealth(time.time(), refused=str(fault))
-        else:
-            self._configuration = changes.configuration
-            told = ReloadHealth(time.time(), changes.applied, changes.needs_restart)
-        self._tell_reload(told)
-        self.board.update(reload=told)
-        self._notifier.ready(status_line(self.board.snapshot()))
-        return told
-
-    def _apply(self, changes: Changes) -> None:
-        """Take over what can be taken over, or nothing where any of it cannot be."""
-        parts, vibration = self.parts, changes.configuration.vibration
-        # Adjustments by hand end with a reload, also where the file says of them what it said before.
-        present = parts.magnifying.settings
-        if changes.magnification or present != changes.configuration.magnification:
-            parts.magnifying.configure(changes.configuration.magnification)
-        if changes.alarms:
-            parts.alarms.use(vibration, parts.clock.now_s())
-        if changes.regions:
-            measuring, parts.analyst = parts.build_measuring(vibration)
-            parts.loop.use(measuring)
-        elif changes.analysis and parts.analyst is not None:
-            parts.analyst = parts.build_analyst(vibration)
-
-    def _tell_reload(self, told: ReloadHealth) -> None:
-        if told.refused:
-            log.error("configuration refused, all goes on as before: %s", told.refused)
-        for text in told.applied:
-            log.info("changed: %s", text)
-        for text in told.needs_restart:
-            log.warning("needs a restart: %s", text)
-        if not (told.refused or told.applied or told.needs_restart):
-            log.info("the configuration has not changed")
-        words = [told.refused and f"refused: {told.refused}", *told.applied]
-        words += [f"needs a restart: {text}" for text in told.needs_restart]
-        if any(words):
-            text = "; ".join(word for word in words if word)
-            self.parts.storage.offer(Notice(time.time(), "configuration", text))
-
-    def _look_at_file(self) -> None:
-        stamp = _stamp(self._loaded.file)
-        # A file that is being written changes twice: it is read when it has rested for a look.
-        if stamp == self._seen_file or not self._configuration.reload_on_change:
-            self._changed_file = None
-            return
-        if stamp is not None and stamp == self._changed_file:
-            self.reload()
-        self._changed_file = stamp
-
-    _changed_file: tuple[int, int, int] | None = None
+        return self._reloader.reload()
 
     def _analyse(self) -> None:
         while not self._crew.wait(_LOOK_S):
@@ -344,12 +281,3 @@ class Service:
         if self._publishing is not None:
             farewells.append(self._publishing.close)
         return farewells
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """What tells a changed file; None where it is not there."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

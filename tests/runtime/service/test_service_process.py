@@ -372,6 +372,7 @@ class TestSystemd:
             for _ in range(20):
                 service.look()
                 time.sleep(0.02)
+            service.reload()  # whose end must not be taken for readiness
             assert systemd.told == []
             camera.fails = False
             frames(service, 60)
