@@ -1,0 +1,50 @@
+"""What INT8 costs beside FP32 on the CPU, step by step in turn: ``python -m export.precision_timing FP32 INT8``.
+
+Times are of one thread's own work, so that what else the machine does falls out; only the ratio is meant.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from runtime.engines.bundle import open_bundle
+from runtime.engines.onnx_runtime import OnnxRuntimeEngine
+
+_ROUNDS = 8
+
+
+def measure(bundles: list[Path], width_px: int, height_px: int, rounds: int = _ROUNDS) -> dict[str, float]:
+    """Median CPU time in ms of a pairwise step of each bundle, by its precision, as the CPU runs it."""
+    rng = np.random.default_rng(0)
+    frame, other = rng.integers(90, 140, (2, height_px, width_px, 3), dtype=np.uint8)
+    magnified = np.empty_like(frame)
+    engines = {}
+    for directory in bundles:
+        bundle = open_bundle(directory)
+        engines[bundle.manifest.precision] = OnnxRuntimeEngine(
+            bundle.cpu_graph_path("pairwise"), width_px=width_px, height_px=height_px, threads=1
+        )
+    times_ms: dict[str, list[float]] = {precision: [] for precision in engines}
+    for turn in range(rounds + 1):
+        for precision, engine in engines.items():
+            start = time.process_time()
+            engine.step(frame, other, 10.0, magnified)
+            if turn:  # the first allocates
+                times_ms[precision].append(1e3 * (time.process_time() - start))
+    return {precision: statistics.median(times) for precision, times in times_ms.items()}
+
+
+def _main(arguments: list[str]) -> None:
+    found = measure([Path(each) for each in arguments], 640, 360)
+    slowest = next(iter(found.values()))
+    for precision, step_ms in found.items():
+        print(f"{precision}  {step_ms:7.1f} ms  {slowest / step_ms:5.2f} x as fast")
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])
