@@ -69,7 +69,7 @@ class Sensitivity:
     layers: tuple[LayerCost, ...]
     """Costliest first."""
     trials: tuple[Kept, ...]
-    """From nothing kept on, a layer more each time."""
+    """From the bundle as it is on, a layer more kept each time."""
 
     @property
     def proposal(self) -> Kept | None:
@@ -96,6 +96,10 @@ class Variants:
         if layers:
             graph = quantised_graph(self._fp32, self._scales, layers)
             graph, _ = corrected(graph, self._last, self._expected, self._samples)
+        return self.as_it_is(graph)
+
+    def as_it_is(self, graph: onnx.ModelProto) -> Magnifier:
+        """A graph that was made elsewhere."""
         path = self._scratch / f"{len(list(self._scratch.iterdir()))}.onnx"
         path.write_bytes(graph.SerializeToString())
         return fitted(graph_magnifier(path), self._frame_size)
@@ -134,7 +138,7 @@ def measure_sensitivity(
         for count in range(min(_MOST_KEPT, len(ordered)) + 1):
             progress(len(variants.layers) + count + 1, total)
             rest = [layer for layer in variants.layers if layer not in ordered[:count]]
-            magnify = variants.magnifier(rest)
+            magnify = variants.magnifier(rest) if count else variants.as_it_is(int8)
             rms = _mean_square(_outputs(magnify, inputs), truth) ** 0.5
             trials.append(Kept(tuple(ordered[:count]), rms, tuple(losses(magnify))))
             if not trials[-1].reasons:
