@@ -89,7 +89,7 @@ def test_the_page_is_told_numbers(web: WebServer) -> None:
     answer = ask(web.port, "/api/live?region=midspan").json
     motion = answer["motion"]
     assert motion["regions"] == list(REGIONS)
-    assert 0.02 < max(motion["y_px"]) < 0.2  # 0.12 px at most, but how much of it in a moment depends on the moment
+    assert 0.02 < max(motion["y_px"]) < 0.2  # of 0.12 px; how much of it shows depends on the moment
     after = motion["times_s"][-1]
     time.sleep(0.3)
     later = ask(web.port, f"/api/live?region=midspan&after={after}&spectrum_after=9e9").json
