@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from support import run_command
 
+from calibration.draw_set import draw_set
 from model.drawing import draw_picture
 from model.networks import RealtimeConfig, RealtimeNetwork
 from model.weights import save_weights
-from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle
 
 TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
 
@@ -64,6 +65,8 @@ def test_a_bundle_is_not_replaced_unasked(bundle: Path, weights: Path) -> None:
         (("--model", "realtime", "--size", "8x8"), "at least 16x16"),
         (("--model", "wavelet", "--untrained"), "no such family"),
         (("--model", __file__), "not a whole safetensors file"),
+        (("--model", "realtime", "--precision", "fp8"), "'fp8' is not one of 'fp32', 'fp16', 'int8'"),
+        (("--model", "realtime", "--calibration", "set"), "--calibration is for --precision int8"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -141,3 +144,36 @@ def test_the_band_graph_is_checked_over_steps_and_at_an_odd_size(bundle: Path) -
         for amplification in (1.0, 20.0, 40.0)
     }
     assert max(c["worst_grey_levels"] for c in band) <= 1
+
+
+def test_int8_is_exported_in_one_command(weights: Path, tmp_path: Path) -> None:
+    draw_set(tmp_path / "set", FrameSize(width_px=61, height_px=35), 32, reserve_bytes=0)
+    done = run_command(
+        "export", "--model", weights, "--size", "61x35", "--precision", "int8",
+        "--calibration", tmp_path / "set", "-o", tmp_path / "int8",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "measured on     32 pairs of the set" in done.stdout
+    manifest = open_bundle(tmp_path / "int8").manifest
+    assert (manifest.precision, list(manifest.graphs)) == ("int8", ["pairwise", "band"])
+    assert max(c["worst_grey_levels"] for c in manifest.checks["onnxruntime_against_pytorch"]) <= 1, (
+        "of the FP32"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["int8", "set"]
+
+
+def test_fp16_is_checked_against_pytorch(weights: Path, tmp_path: Path) -> None:
+    done = run_command("export", "--model", weights, "--precision", "fp16", "-o", tmp_path / "fp16")
+    assert done.returncode == 0, done.stderr
+    manifest = open_bundle(tmp_path / "fp16").manifest
+    assert (manifest.precision, manifest.quantisation) == ("fp16", None)
+    assert 0 < max(c["worst_grey_levels"] for c in manifest.checks["onnxruntime_against_pytorch"]) <= 2
+
+
+def test_the_baseline_has_no_fp16(tmp_path: Path) -> None:
+    done = run_command(
+        "export", "--model", "baseline", "--untrained", "--precision", "fp16", "-o", tmp_path / "b"
+    )
+    assert done.returncode == 1
+    assert "not of the realtime network: FP16 and INT8 are for that; keep this one in FP32" in done.stderr
+    assert list(tmp_path.iterdir()) == []

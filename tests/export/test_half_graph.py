@@ -57,7 +57,7 @@ def test_it_gives_the_grey_levels_of_pytorch_to_within_two(
     network = shipped_network()
     assert isinstance(network, RealtimeNetwork)
     judge = compare if name == "pairwise" else compare_band
-    for found in judge(path, network, 61, 35, (1.0, 100.0), "fp16"):
+    for found in judge(path, network, 61, 35, (100.0,), "fp16"):
         assert found.worst_grey_levels <= 2
         assert found.rms_grey_levels < 0.3
 

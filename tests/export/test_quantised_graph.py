@@ -92,7 +92,7 @@ def test_it_stays_near_pytorch_in_fp32(
     network = shipped_network()
     assert isinstance(network, RealtimeNetwork)
     judge = compare if name == "pairwise" else compare_band
-    for found in judge(path, network, 97, 64, (1.0, 20.0), "int8"):
+    for found in judge(path, network, 97, 64, (20.0,), "int8"):
         assert found.rms_grey_levels < 5
         assert found.worst_grey_levels > 1, "not INT8 at all"
 

@@ -130,6 +130,7 @@ def test_frames_that_stop_are_told_at_once_not_with_the_next_summary(
     now_s[0] += 30
     wait_until(lambda: listener.of("site/bridge-7/state")[-1]["ok"] is False, 4.0)
     assert listener.of("site/bridge-7/state")[-1]["verdict"].startswith("no frame for 30.0 s")
+    wait_until(lambda: listener.of("site/bridge-7/summary"), 4.0)
     assert len(listener.of("site/bridge-7/summary")) == 1
     listener.close()
 
