@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.step_graph import OPSET, restate, trace
-from model.networks import SLOPE_REACH_PX, RealtimeNetwork, slope
+from model.flow import SLOPE_REACH_PX, slope
+from model.realtime import RealtimeNetwork
 from runtime.engines.bundle import FrameSize
 
 _PROBES = 8

@@ -20,7 +20,8 @@ from export.errors import ExportFault
 from export.half_graph import half_graph
 from export.step_graph import pairwise_graph
 from export.tidy import stamp, tidy
-from model.networks import CONFIGS, Network, RealtimeNetwork, build_network, describe
+from model.networks import CONFIGS, Network, build_network, describe
+from model.realtime import RealtimeNetwork
 from model.weights import find_weights, load_weights
 from runtime.engines.bundle import (
     MANIFEST_NAME,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from export.band_graph import BandStep
 from export.errors import ExportFault
 from export.step_graph import PairwiseStep
-from model.networks import Network, RealtimeNetwork
+from model.networks import Network
+from model.realtime import RealtimeNetwork
 from runtime.engines.bundle import Precision, Representation
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 

@@ -14,7 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from model.networks import BaselineNetwork, ResidualBlock
+from model.baseline import BaselineNetwork
+from model.blocks import ResidualBlock
 
 Module = Literal["encoder", "manipulator", "decoder"]
 Part = Literal["non-linearity", "residual block"]

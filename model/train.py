@@ -20,8 +20,9 @@ from model.errors import CheckpointFault, WeightsFault
 from model.files import write_atomically
 from model.images import PictureSet, gather_pictures
 from model.losses import consistency_loss, displacement_loss, magnification_loss
-from model.networks import Network, RealtimeNetwork, build_network, describe
+from model.networks import Network, build_network, describe
 from model.pairs import Pairs, draw_pairs
+from model.realtime import RealtimeNetwork
 from model.recipe import Recipe
 from model.validation import validate
 from model.weights import load_weights, save_weights

@@ -15,7 +15,7 @@ from scipy import signal
 from export.band_graph import BandStep, band_graph
 from export.check import compare_band
 from export.errors import ExportFault
-from model.networks import RealtimeConfig, RealtimeNetwork
+from model.realtime import RealtimeConfig, RealtimeNetwork
 from runtime.engines.bundle import FrameSize, Representation
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine
 from runtime.filters import BandSettings, design, frame_before

@@ -13,7 +13,7 @@ from support import run_command
 
 from calibration.draw_set import draw_set
 from model.drawing import draw_picture
-from model.networks import RealtimeConfig, RealtimeNetwork
+from model.realtime import RealtimeConfig, RealtimeNetwork
 from model.weights import save_weights
 from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle
 

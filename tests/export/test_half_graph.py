@@ -13,7 +13,7 @@ from export.check import compare, compare_band
 from export.errors import ExportFault
 from export.half_graph import half_graph
 from export.layers import decoder_layers
-from model.networks import RealtimeNetwork
+from model.realtime import RealtimeNetwork
 from runtime.engines.bundle import GraphName
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16

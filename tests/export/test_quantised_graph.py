@@ -21,7 +21,7 @@ from export.layers import decoder_layers
 from export.qdq import LEVELS, quantise_per_channel
 from export.quantised_graph import quantised_graph, quantised_graph_for_cpu
 from export.rules import check_rules, offences
-from model.networks import RealtimeNetwork
+from model.realtime import RealtimeNetwork
 from runtime.engines.bundle import GraphName
 
 LAYERS = decoder_layers(shipped_graph("pairwise"))

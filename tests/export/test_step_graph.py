@@ -12,7 +12,9 @@ import torch
 from export.check import compare
 from export.errors import ExportFault
 from export.step_graph import pairwise_graph
-from model.networks import BaselineConfig, BaselineNetwork, Network, RealtimeConfig, RealtimeNetwork
+from model.baseline import BaselineConfig, BaselineNetwork
+from model.networks import Network
+from model.realtime import RealtimeConfig, RealtimeNetwork
 from runtime.engines.bundle import FrameSize
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 

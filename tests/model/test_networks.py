@@ -9,17 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.baseline import BaselineConfig, BaselineNetwork
 from model.cost import macs_per_pixel, parameter_count
-from model.networks import (
-    BaselineConfig,
-    BaselineNetwork,
-    RealtimeConfig,
-    RealtimeNetwork,
-    build_network,
-    configure,
-    describe,
-    warp,
-)
+from model.flow import warp
+from model.networks import build_network, configure, describe
+from model.realtime import RealtimeConfig, RealtimeNetwork
 
 SMALL = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
 

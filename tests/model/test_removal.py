@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.networks import BaselineConfig, BaselineNetwork, ResidualBlock
+from model.baseline import BaselineConfig, BaselineNetwork
+from model.blocks import ResidualBlock
 from model.removal import (
     GatedActivation,
     GatedBlock,

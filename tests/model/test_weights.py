@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.errors import WeightsFault
-from model.networks import RealtimeConfig, RealtimeNetwork
+from model.realtime import RealtimeConfig, RealtimeNetwork
 from model.weights import SHIPPED_WEIGHTS, find_weights, load_weights, save_weights
 
 CONFIG = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)

@@ -1,0 +1,125 @@
+"""Displacement without learning: least squares on a linear encoder's own filters, and the warp by a displacement."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LeastSquaresFlow(nn.Module):
+    """The displacement that explains a motion best, cell by cell, over windows of several sizes.
+
+    A displacement d changes a frame by -d times its slopes, and every linear encoding of it alike: motion = -(d_x S_x
+    + d_y S_y), where S are the encodings of the slopes, which a linear encoder gives by one more convolution. The
+    least-squares solution over a window (Lucas and Kanade, IJCAI 1981) has no parameters; how far it can be trusted
+    where, the decoder learns.
+    """
+
+    def __init__(self, windows_cells: tuple[int, ...], probes: int, stride: int) -> None:
+        """Windows as `RealtimeConfig` names them; the fit is made on the encoder's first ``probes`` kernels."""
+        super().__init__()
+        self.windows_cells, self.probes, self.stride = windows_cells, probes, stride
+
+    def forward(self, frame: Tensor, motion: Tensor, gain: Tensor, kernels: Tensor) -> Tensor:
+        """Displacement times gain in cells (x, y) and how badly it explains the motion (0 to 1), for each window.
+
+        Args:
+            frame: B x 3 x H x W in [0, 1].
+            motion: B x C x h x w.
+            gain: B x 1 x 1 x 1 or B x 1 x h x w.
+            kernels: the encoder's that made ``motion``, C x 3 x k x k.
+
+        Returns:
+            B x 3 W x h x w for W windows.
+        """
+        probes, stride = self.probes, self.stride
+        kernels, motion = kernels[:probes], motion[:, :probes]
+        before = (kernels.shape[-1] - stride) // 2 + SLOPE_REACH_PX
+        after = before + stride - 1
+        padded = F.pad(frame - 0.5, (before, after, before, after))
+        slopes = F.conv2d(padded, torch.cat((slope(kernels, 3), slope(kernels, 2))), stride=stride)
+        x, y = slopes[:, :probes], slopes[:, probes:]
+        products = torch.stack((x * x, x * y, y * y, x * motion, y * motion, motion * motion), dim=1).sum(
+            dim=2
+        )
+        # Rounding to 8 bits leaves slopes of its own: below them there is nothing to measure.
+        flat = _ROUNDING_VARIANCE * kernels.square().sum()
+        found = []
+        for window in self.windows_cells:
+            products = F.avg_pool2d(products, window, 1, window // 2, count_include_pad=False)
+            found.append(self._solve(products, flat, gain))
+        return torch.cat(found, dim=1)
+
+    def _solve(self, products: Tensor, flat: Tensor, gain: Tensor) -> Tensor:
+        xx, xy, yy, xm, ym, mm = products.unsqueeze(2).unbind(1)  # B x 1 x h x w each
+        xx, yy = xx + flat, yy + flat
+        determinant = xx * yy - xy * xy
+        d_x, d_y = (xy * ym - yy * xm) / determinant, (xy * xm - xx * ym) / determinant
+        explained = -(d_x * xm + d_y * ym) / (mm + flat)
+        # Without gain nothing about the motion may show.
+        unexplained = 1.0 - gain.clamp(max=1.0) * explained
+        cells = torch.cat((d_x, d_y), dim=1) * (gain / self.stride)
+        return torch.cat((cells.clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS), unexplained), dim=1)
+
+
+_ROUNDING_VARIANCE = 1 / (12 * 255**2)
+_LARGEST_FLOW_CELLS = 8.0
+
+
+def smooth_kernels(side_px: int) -> Tensor:
+    """Eight kernels that a shape encoder starts from: luma blurred and its derivatives, and two chromas blurred.
+
+    A displacement is a ratio of change to slope only where both are smooth at the scale of the displacement.
+
+    Returns:
+        8 x 3 x side x side, each of unit energy.
+    """
+    at = (torch.arange(side_px) - (side_px - 1) / 2) / (0.2 * side_px)
+    blur = torch.exp(-at.square() / 2)
+    profiles = (blur, -at * blur, (at.square() - 1) * blur)
+    luma, red_green, blue_yellow = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
+    orders = [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)]
+    planes = [(luma, y, x) for y, x in orders] + [(red_green, 0, 0), (blue_yellow, 0, 0)]
+    kernels = torch.stack(
+        [colour[:, None, None] * torch.outer(profiles[y], profiles[x]) for colour, y, x in planes]
+    )
+    scaled: Tensor = kernels / kernels.flatten(1).norm(dim=1)[:, None, None, None]
+    return scaled
+
+
+SLOPE_REACH_PX = 2
+"""By how much more than a kernel its slope's sees, on each side."""
+
+
+def slope(kernels: Tensor, axis: int) -> Tensor:
+    """Kernels that see the slope of a picture where ``kernels`` see the picture: N x C x k x k -> k + 4 a side.
+
+    The central difference over five pixels, which is a hundredth short at a period of 8 px; that over three pixels
+    would be a tenth short, and every displacement of fine texture a tenth too long.
+    """
+    reach = SLOPE_REACH_PX
+    padded = F.pad(kernels, (2 * reach,) * 4)
+    near, far = (padded.roll(px, axis) - padded.roll(-px, axis) for px in (1, 2))
+    slopes: Tensor = ((8.0 * near - far) / 12.0)[:, :, reach:-reach, reach:-reach]
+    return slopes
+
+
+def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
+    """Move each pixel's content: what comes to lie at x is what the frame shows at x - displacement(x).
+
+    Bilinear between pixels; from outside comes what lies at the border.
+
+    Args:
+        frame: B x C x H x W.
+        displacement_px: B x 2 (x, y) x H x W.
+
+    Returns:
+        B x C x H x W.
+    """
+    height, width = frame.shape[2:]
+    x = torch.arange(width, device=frame.device, dtype=frame.dtype) - displacement_px[:, 0]
+    y = torch.arange(height, device=frame.device, dtype=frame.dtype)[:, None] - displacement_px[:, 1]
+    # Centres of pixels in the coordinates of grid_sample, in which the picture reaches from -1 to 1.
+    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
+    return F.grid_sample(frame, grid, mode="bilinear", padding_mode="border", align_corners=False)

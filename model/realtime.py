@@ -1,0 +1,168 @@
+"""The real-time network: Ha et al., "Revisiting Learning-based Video Motion Magnification for Real-time Processing",
+arXiv 2403.01898, with a warp and a least-squares displacement beside (docs/design.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.blocks import Representation, ResidualBlock, convolution
+from model.flow import LeastSquaresFlow, smooth_kernels, warp
+
+
+@dataclass(frozen=True)
+class RealtimeConfig:
+    """The real-time family: a single linear encoder and a decoder on a small representation."""
+
+    encoder_stride: int = 4
+    encoder_kernel: int = 8
+    """Even for an even stride, so that every cell sees its pixels symmetrically."""
+    texture_channels: int = 48
+    shape_channels: int = 32
+    decoder_scale: int = 4
+    """Pixels of the frame per cell of the decoder, along each axis."""
+    decoder_channels: int = 64
+    decoder_blocks: int = 9
+    head: Literal["depth_to_space", "upsample"] = "depth_to_space"
+    skip: Literal["frame", "warped"] = "warped"
+    """What the decoder's change is added to: the frame, or the frame warped by a displacement it also decodes."""
+    flow_windows_cells: tuple[int, ...] = (3, 5, 9)
+    """Sides of windows, odd, each averaging over what the one before gave: after each the decoder is told the
+    displacement that fits best. None: it is told nothing."""
+    flow_probes: int = 8
+    """How many combinations of the shape channels that least-squares fit is made on."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "flow_windows_cells", tuple(self.flow_windows_cells)
+        )  # YAML and JSON have lists
+        if self.decoder_scale % self.encoder_stride:
+            raise ValueError("decoder_scale must be a multiple of encoder_stride")
+        if self.encoder_kernel < self.encoder_stride or (self.encoder_kernel - self.encoder_stride) % 2:
+            raise ValueError("encoder_kernel must be encoder_stride plus an even number")
+
+
+class RealtimeNetwork(nn.Module):
+    """The real-time network, difference first.
+
+    The encoder is linear, so the motion's representation is the encoding of the *pixel difference* to the
+    reference: its bias cancels, and no two rounded feature maps are ever subtracted.
+    """
+
+    def __init__(self, config: RealtimeConfig = RealtimeConfig()) -> None:
+        super().__init__()
+        self.config = config
+        stride, kernel = config.encoder_stride, config.encoder_kernel
+        self.texture_encoder = nn.Conv2d(3, config.texture_channels, kernel, stride)
+        self.shape_encoder = nn.Conv2d(3, config.shape_channels, kernel, stride, bias=False)
+        with torch.no_grad():
+            smooth = smooth_kernels(config.encoder_kernel)[: config.shape_channels]
+            self.shape_encoder.weight[: len(smooth)] = smooth
+        channels = config.decoder_channels
+        windows = config.flow_windows_cells
+        self.flow = LeastSquaresFlow(windows, config.flow_probes, stride) if windows else None
+        self.merge = nn.Conv2d(
+            config.texture_channels + config.shape_channels + 3 * len(windows),
+            channels,
+            kernel_size=3,
+            stride=config.decoder_scale // stride,
+            padding=1,
+        )
+        self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
+        head = _DepthToSpaceHead if config.head == "depth_to_space" else _UpsampleHead
+        self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
+
+    def encode(self, frame: Tensor) -> Representation:
+        """Linear representation of a frame: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
+        return Representation(self.texture(frame), self.motion(frame - 0.5))
+
+    def texture(self, frame: Tensor) -> Tensor:
+        """Texture of a frame in [0, 1]: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
+        texture: Tensor = self.texture_encoder(self._pad(frame - 0.5))
+        return texture
+
+    def motion(self, difference: Tensor) -> Tensor:
+        """Shape of a difference of frames, zero where nothing moved: sizes as those of `texture`."""
+        motion: Tensor = self.shape_encoder(self._pad(difference))
+        return motion
+
+    def decode(self, frame: Tensor, motion: Tensor, gain: Tensor) -> Tensor:
+        """How ``gain`` times a ``motion`` alters the frame; `draw` draws it.
+
+        Args:
+            frame: B x 3 x H x W in [0, 1].
+            motion: B x C x h x w, as `motion` encodes it.
+            gain: B x 1 x 1 x 1, or B x 1 x h x w where it differs from cell to cell.
+
+        Returns:
+            B x 3 x H x W, a change of the colours in [-1, 1]; behind the two components (x, y) of a displacement in
+            px where the skip is warped: B x 5 x H x W. Sizes are up to whole cells. Zero alters nothing.
+        """
+        known = [self.texture(frame), gain * motion]
+        if self.flow is not None:
+            known.append(self.flow(frame, motion, gain, self.shape_encoder.weight))
+        decoded: Tensor = self.head(self.blocks(self.merge(torch.cat(known, dim=1))))
+        if self.config.skip == "frame":
+            return decoded
+        # The head thinks in cells, so that all it gives is of the order of one.
+        return torch.cat((self.config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
+
+    def draw(self, frame: Tensor, decoded: Tensor) -> Tensor:
+        """The magnified frame: B x 3 x H x W in [0, 1] and what `decode` made of it -> B x 3 x H x W."""
+        height, width = frame.shape[2:]
+        decoded = decoded[:, :, :height, :width]
+        if self.config.skip == "frame":
+            return frame + decoded
+        return warp(frame, decoded[:, :2]) + decoded[:, 2:]
+
+    def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
+        """What `decode` makes of a frame and its difference to the reference.
+
+        Args:
+            frame: B x 3 x H x W in [0, 1].
+            difference: frame - reference, B x 3 x H x W in [-1, 1].
+            amplification: B.
+        """
+        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
+        return self.decode(frame, self.motion(difference), gain)
+
+    def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
+        """Frame and reference B x 3 x H x W in [0, 1], amplification B -> magnified frame, B x 3 x H x W."""
+        return self.draw(frame, self.decode_pair(frame, frame - reference, amplification))
+
+    def magnify_pixels(self, frame_px: Tensor, reference_px: Tensor, amplification: Tensor) -> Tensor:
+        """As `forward`, in grey levels 0 to 255, with the difference taken there: exact for 8-bit frames."""
+        frame = frame_px / 255.0
+        return 255.0 * self.draw(
+            frame, self.decode_pair(frame, (frame_px - reference_px) / 255.0, amplification)
+        )
+
+    def _pad(self, x: Tensor) -> Tensor:
+        # The same pads for every size: right and below there is room for a last, partly filled cell, which gives
+        # ceil(size / stride) cells. A size that the stride does not divide needs no case of its own.
+        before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
+        after = before + self.config.encoder_stride - 1
+        return F.pad(x, (before, after, before, after))
+
+
+class _DepthToSpaceHead(nn.Sequential):
+    """Cells to pixels in one convolution: B x C x h x w -> B x N x (h scale) x (w scale)."""
+
+    def __init__(self, channels: int, outputs: int, scale: int) -> None:
+        super().__init__(convolution(channels, outputs * scale * scale, 3), nn.PixelShuffle(scale))
+
+
+class _UpsampleHead(nn.Sequential):
+    """Cells to pixels by doubling and convolving: B x C x h x w -> B x N x (h scale) x (w scale)."""
+
+    def __init__(self, channels: int, outputs: int, scale: int) -> None:
+        layers: list[nn.Module] = []
+        while scale > 1:
+            layers += [nn.Upsample(scale_factor=2), convolution(channels, channels // 2, 3), nn.ReLU()]
+            channels, scale = channels // 2, scale // 2
+        super().__init__(*layers, convolution(channels, outputs, 3))
