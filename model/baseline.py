@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.blocks import Representation, ResidualBlock, convolution
+from model.blocks import Representation, ResidualBlock, add_gates, convolution
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,13 @@ class BaselineConfig:
     encoder_blocks: int = 3
     branch_blocks: int = 2
     decoder_blocks: int = 9
+    gated: bool = False
+    """Whether every non-linearity and residual block has a gate, for learning to remove (`model.removal`)."""
+    removed: tuple[str, ...] = ()
+    """Non-linearities and residual blocks that are left out, by their names within the network."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "removed", tuple(self.removed))  # YAML and JSON have lists
 
 
 class BaselineNetwork(nn.Module):
@@ -44,6 +51,15 @@ class BaselineNetwork(nn.Module):
             nn.Upsample(scale_factor=2), _reflect(2 * c, 2 * c, 3), nn.ReLU(),
             _reflect(2 * c, c, 3), nn.ReLU(), _reflect(c, 3, 7),
         )  # fmt: skip
+        for name in config.removed:
+            parent, _, child = name.rpartition(".")
+            try:
+                self.get_submodule(name)
+            except AttributeError:
+                raise ValueError(f"removed: the network has no part {name!r}") from None
+            setattr(self.get_submodule(parent), child, nn.Identity())
+        if config.gated:
+            add_gates(self)
 
     def encode(self, frame: Tensor) -> Representation:
         """B x 3 x H x W -> texture B x 32 x H/4 x W/4 and shape B x 32 x H/2 x W/2 (rounded up)."""

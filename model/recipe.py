@@ -43,6 +43,10 @@ class Schedule(_Strict):
     consistency_weight: float = Field(default=0.1, ge=0)
     displacement_weight: float = Field(default=0.0, ge=0)
     """Of the error, in px, of the displacement by which a warped skip moves the frame."""
+    gate_penalty: float = Field(default=0.0, ge=0)
+    """Of the mean absolute gate of a gated baseline (`model.removal`)."""
+    gate_rate: float = Field(default=10.0, gt=0)
+    """How much faster gates learn than weights: they have further to go."""
     loss_border_px: int = Field(default=8, ge=0)
     """Not judged: what moves in from outside the patch cannot be known."""
 

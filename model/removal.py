@@ -7,19 +7,21 @@ is 0 passes its input on; a residual block whose gate is 0 adds nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from model.baseline import BaselineNetwork
-from model.blocks import ResidualBlock
+from model.blocks import GatedActivation, GatedBlock
 
 Module = Literal["encoder", "manipulator", "decoder"]
 Part = Literal["non-linearity", "residual block"]
 
+MODULES: tuple[Module, ...] = ("encoder", "manipulator", "decoder")
+PARTS: tuple[Part, ...] = ("non-linearity", "residual block")
 _MODULE_OF: dict[str, Module] = {
     "stem": "encoder", "texture_branch": "encoder", "shape_branch": "encoder",
     "manipulator_before": "manipulator", "manipulator_after": "manipulator",
@@ -27,51 +29,24 @@ _MODULE_OF: dict[str, Module] = {
 }  # fmt: skip
 
 
-class GatedActivation(nn.Module):
-    """gate relu(x) + (1 - gate) x."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = nn.Parameter(torch.ones(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same."""
-        return x + self.gate * (x.clamp(min=0.0) - x)
-
-
-class GatedBlock(nn.Module):
-    """x + gate f(x), for a residual block x + f(x)."""
-
-    def __init__(self, block: ResidualBlock) -> None:
-        super().__init__()
-        self.block = block
-        self.gate = nn.Parameter(torch.ones(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """B x C x h x w -> the same."""
-        gated: Tensor = x + self.gate * (self.block(x) - x)
-        return gated
-
-
 @dataclass(frozen=True)
 class Gate:
     """One gate of a gated network."""
 
     name: str
+    """Of what it closes, as a network without gates calls it."""
     module: Module
     part: Part
     value: nn.Parameter
 
 
-def add_gates(network: BaselineNetwork) -> list[Gate]:
-    """Put an open gate (1) at every non-linearity and residual block, in place; the network computes what it did."""
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.ReLU):
-                setattr(parent, name, GatedActivation())
-            elif isinstance(child, ResidualBlock) and not isinstance(parent, GatedBlock):
-                setattr(parent, name, GatedBlock(child))
-    return list(gates_of(network))
+def gated(network: BaselineNetwork) -> BaselineNetwork:
+    """The same network with an open gate (1) at every part: it computes what it did."""
+    with_gates = BaselineNetwork(replace(network.config, gated=True))
+    ours = {_without_gates(name): name for name in with_gates.state_dict() if not name.endswith(".gate")}
+    state = {ours[name]: value for name, value in network.state_dict().items()}
+    with_gates.load_state_dict(state, strict=False)  # but for the gates, which are open
+    return with_gates.train(network.training)
 
 
 def gates_of(network: nn.Module) -> Iterator[Gate]:
@@ -79,33 +54,37 @@ def gates_of(network: nn.Module) -> Iterator[Gate]:
     for name, child in network.named_modules():
         if isinstance(child, GatedActivation | GatedBlock):
             part: Part = "residual block" if isinstance(child, GatedBlock) else "non-linearity"
-            yield Gate(name, _MODULE_OF[name.split(".")[0]], part, child.gate)
+            yield Gate(_without_gates(name), _MODULE_OF[name.split(".")[0]], part, child.gate)
 
 
-def sparsity(gates: list[Gate]) -> Tensor:
+def sparsity(gates: Sequence[Gate]) -> Tensor:
     """Mean absolute value of the gates: a scalar to be penalised."""
     return torch.stack([gate.value.abs() for gate in gates]).mean()
 
 
-def close_gates(gates: list[Gate], below: float) -> None:
-    """Set every gate below a threshold to 0 and every other to 1, and leave it there."""
-    for gate in gates:
-        gate.value.data.fill_(float(gate.value.abs() >= below))
-        gate.value.requires_grad_(False)
+def closed(gates: Sequence[Gate], below: float) -> tuple[str, ...]:
+    """Names of the parts whose gates are nearer to 0 than ``below``; what lies in a closed block is not named."""
+    shut = [gate.name for gate in gates if gate.value.abs() < below]
+    return tuple(name for name in shut if not _inside(name, set(shut)))
 
 
-def fold(network: nn.Module) -> None:
-    """Take closed parts out of the network, and the gates of open ones, in place: it computes what it did.
+def fold(network: BaselineNetwork, removed: Sequence[str]) -> BaselineNetwork:
+    """A gated network without its gates and without the parts named.
 
-    Expects gates that are 0 or 1, as `close_gates` leaves them. A non-linearity inside a block that is removed goes
-    with it.
+    What a gate left of a block that stays goes into the block's last convolution; a non-linearity that stays is whole.
     """
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, GatedActivation):
-                setattr(parent, name, nn.ReLU() if child.gate else nn.Identity())
-            elif isinstance(child, GatedBlock):
-                setattr(parent, name, child.block if child.gate else nn.Identity())
+    state = network.state_dict()
+    for name, child in network.named_modules():
+        if isinstance(child, GatedBlock):
+            for what in ("weight", "bias"):
+                key = f"{name}.block.conv2.{what}"
+                state[key] = child.gate.detach() * state[key]
+    names = tuple(name for name in removed if not _inside(name, set(removed)))
+    folded = BaselineNetwork(replace(network.config, gated=False, removed=names))
+    wanted = folded.state_dict()
+    plain = {_without_gates(name): value for name, value in state.items()}
+    folded.load_state_dict({name: plain[name] for name in wanted})
+    return folded.train(network.training)
 
 
 @dataclass(frozen=True)
@@ -118,17 +97,21 @@ class Survivors:
     of: int
 
 
-def survivors(gates: list[Gate]) -> list[Survivors]:
-    """How many parts of each kind are open in each module; a non-linearity counts only if its block is open."""
-    open_of = {gate.name: bool(gate.value != 0) for gate in gates}
-
-    def alive(gate: Gate) -> bool:
-        around = [name for name in open_of if gate.name.startswith(f"{name}.")]
-        return open_of[gate.name] and all(open_of[name] for name in around)
-
+def survivors(gates: Sequence[Gate], removed: Sequence[str]) -> list[Survivors]:
+    """How many parts of each kind stay in each module; a non-linearity goes with the block around it."""
+    gone = set(removed)
     table = []
-    for module in ("encoder", "manipulator", "decoder"):
-        for part in ("non-linearity", "residual block"):
-            these = [gate for gate in gates if (gate.module, gate.part) == (module, part)]
-            table.append(Survivors(module, part, sum(map(alive, these)), len(these)))
+    for module in MODULES:
+        for part in PARTS:
+            these = [gate.name for gate in gates if (gate.module, gate.part) == (module, part)]
+            kept = sum(name not in gone and not _inside(name, gone) for name in these)
+            table.append(Survivors(module, part, kept, len(these)))
     return table
+
+
+def _without_gates(name: str) -> str:
+    return name.replace(".block.", ".")
+
+
+def _inside(name: str, blocks: set[str]) -> bool:
+    return any(name.startswith(f"{block}.") for block in blocks)

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from model.baseline import BaselineNetwork
 from model.errors import CheckpointFault, WeightsFault
 from model.files import write_atomically
 from model.images import PictureSet, gather_pictures
@@ -24,6 +25,7 @@ from model.networks import Network, build_network, describe
 from model.pairs import Pairs, draw_pairs
 from model.realtime import RealtimeNetwork
 from model.recipe import Recipe
+from model.removal import gated, gates_of, sparsity
 from model.validation import validate
 from model.weights import load_weights, save_weights
 
@@ -72,9 +74,7 @@ def train(
     run = _Run(
         network=network,
         average=AveragedModel(network, multi_avg_fn=average),
-        optimiser=torch.optim.AdamW(
-            network.parameters(), lr=recipe.schedule.learning_rate, weight_decay=recipe.schedule.weight_decay
-        ),
+        optimiser=_optimiser(network, recipe),
     )
     _resume(run, recipe, directory)
     held_out = draw_pairs(
@@ -106,12 +106,26 @@ def _new_network(recipe: Recipe, start_from: Path | None) -> Network:
     if start_from is None:
         return build_network(config)
     weights = load_weights(start_from)
-    if weights.network.config != config:
+    network = weights.network
+    if isinstance(network, BaselineNetwork) and config == replace(network.config, gated=True):
+        network = gated(network)
+    if network.config != config:
         raise WeightsFault(
             f"{start_from}: weights of another network than the recipe's",
             remedy=f"start from weights of {describe(config)}",
         )
-    return weights.network.train()
+    return network.train()
+
+
+def _optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    gates = [gate.value for gate in gates_of(network)]
+    others = [value for value in network.parameters() if not any(value is gate for gate in gates)]
+    groups: list[dict[str, Any]] = [{"params": others, "rate": 1.0}]
+    if gates:
+        groups.append({"params": gates, "rate": recipe.schedule.gate_rate, "weight_decay": 0.0})
+    return torch.optim.AdamW(
+        groups, lr=recipe.schedule.learning_rate, weight_decay=recipe.schedule.weight_decay
+    )
 
 
 def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torch.device) -> Iterator[Pairs]:
@@ -134,7 +148,7 @@ def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torc
 def _step(run: _Run, recipe: Recipe, pairs: Pairs) -> float:
     schedule = recipe.schedule
     for group in run.optimiser.param_groups:
-        group["lr"] = schedule.learning_rate_at(run.step)
+        group["lr"] = group.get("rate", 1.0) * schedule.learning_rate_at(run.step)
     network = run.network
     if schedule.displacement_weight and isinstance(network, RealtimeNetwork):
         decoded = network.decode_pair(pairs.frame, pairs.frame - pairs.reference, pairs.amplification)
@@ -147,6 +161,8 @@ def _step(run: _Run, recipe: Recipe, pairs: Pairs) -> float:
         loss = error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
     if schedule.consistency_weight:
         loss = loss + schedule.consistency_weight * consistency_loss(run.network, pairs)
+    if schedule.gate_penalty:
+        loss = loss + schedule.gate_penalty * sparsity(list(gates_of(network)))
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.network.parameters(), schedule.gradient_norm_max)
@@ -158,7 +174,15 @@ def _step(run: _Run, recipe: Recipe, pairs: Pairs) -> float:
 
 def _validate_and_save(run: _Run, recipe: Recipe, held_out: Pairs, directory: Path, loss: float) -> float:
     figures = validate(run.average.module, held_out, directory / "validation.png")
-    entry = {"step": run.step, "seconds": round(run.seconds, 1), "loss": round(loss, 5), **figures}
+    entry: dict[str, Any] = {
+        "step": run.step,
+        "seconds": round(run.seconds, 1),
+        "loss": round(loss, 5),
+        **figures,
+    }
+    gates = {gate.name: round(gate.value.item(), 4) for gate in gates_of(run.average.module)}
+    if gates:
+        entry["gates"] = gates
     with (directory / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps(entry) + "\n")
     save_weights(
@@ -214,7 +238,9 @@ def _resume(run: _Run, recipe: Recipe, directory: Path) -> None:
 
 def _same_run(saved_json: str, recipe: Recipe) -> bool:
     """Whether a checkpoint's recipe is this one; only its end may differ, to stop sooner or go on longer."""
-    saved, ours = json.loads(saved_json), recipe.model_dump(mode="json")
+    # Read as a recipe, so that keys which came later have their defaults.
+    saved = Recipe.model_validate_json(saved_json).model_dump(mode="json")
+    ours = recipe.model_dump(mode="json")
     for key in ("steps", "decay_share"):
         saved["schedule"][key] = ours["schedule"][key]
     return bool(saved == ours)

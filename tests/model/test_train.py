@@ -17,6 +17,7 @@ from support import command_line, run_command
 
 from model.errors import CheckpointFault, RecipeFault, WeightsFault
 from model.recipe import Recipe, Schedule, load_recipe
+from model.removal import gates_of
 from model.train import train
 from model.weights import load_weights
 
@@ -170,3 +171,25 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
 )
 def test_the_recipes_that_are_shipped_are_valid(path: Path) -> None:
     assert load_recipe(path).name
+
+
+def test_a_gated_baseline_learns_what_to_remove(tmp_path: Path) -> None:
+    network = {
+        "family": "baseline",
+        "channels": 8,
+        "encoder_blocks": 1,
+        "branch_blocks": 1,
+        "decoder_blocks": 1,
+    }
+    schedule = {**SMALL["schedule"], "steps": 6, "learning_rate": 1e-3, "average_decay": 0.5}
+    whole = train(
+        Recipe.model_validate({**SMALL, "network": network, "schedule": schedule}), tmp_path / "whole"
+    )
+    schedule |= {"steps": 30, "gate_penalty": 1.0, "gate_rate": 50.0}
+    with_gates = {**SMALL, "network": network | {"gated": True}, "schedule": schedule}
+    found = train(Recipe.model_validate(with_gates), tmp_path / "gated", start_from=whole)
+    values = [gate.value.item() for gate in gates_of(load_weights(found).network)]
+    assert len(values) == 13 + 5
+    assert max(values) < 0.8, "a penalty that outweighs the error closes them all"
+    last = json.loads((tmp_path / "gated" / "log.jsonl").read_text().splitlines()[-1])
+    assert sorted(last["gates"].values()) == pytest.approx(sorted(values), abs=1e-4)
