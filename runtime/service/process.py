@@ -159,7 +159,8 @@ class Service:
             log.info("served at http%s://%s:%d", "s" if http.tls_certificate else "", http.host, http.port)
         parts.supervisor.start()
         crew.start("frames", lambda: parts.loop.work(lambda: crew.stopping))
-        crew.start("magnifying", lambda: parts.magnifying.work(lambda: crew.stopping))
+        # On the CPU the engine takes all cores that it gets: it and its threads run behind camera and measurement.
+        crew.start("magnifying", lambda: parts.magnifying.work(lambda: crew.stopping), in_background=True)
         crew.start("analysis", self._analyse, in_background=True)
         self._notifier.status("waiting for the first frame")
         watchdog_s = self._notifier.watchdog_s

@@ -1,7 +1,7 @@
 """200 clients at once, most of them ill-behaved, for a bounded time, against this machine alone.
 
 Run as a process of its own, so that it shares no interpreter with the server: PORT SECONDS. Prints what it did as
-JSON.
+JSON. Others than the 200 are named behind that, as in: PORT SECONDS watch=1 poll=3.
 """
 
 from __future__ import annotations
@@ -105,8 +105,15 @@ async def live(turn: Turn) -> None:
         await asyncio.sleep(0.02)
 
 
+def asked() -> dict[Turn, int]:
+    """Who comes, and how many of each."""
+    by_name = {turn.__name__: turn for turn in KINDS}
+    counts = (argument.split("=") for argument in sys.argv[3:])
+    return {by_name[name]: int(count) for name, count in counts} or KINDS
+
+
 async def main() -> None:
-    clients = [asyncio.ensure_future(live(turn)) for turn, count in KINDS.items() for _ in range(count)]
+    clients = [asyncio.ensure_future(live(turn)) for turn, count in asked().items() for _ in range(count)]
     await asyncio.wait(clients, timeout=min(float(sys.argv[2]), 60.0))
     for client in clients:
         client.cancel()

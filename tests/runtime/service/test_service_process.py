@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from service_parts import MID_SPAN, configured
 from runtime.cameras import FrameInfo
 from runtime.errors import CameraFault, EngineFault, OptionFault
 from runtime.governor import Level
+from runtime.niceness import BACKGROUND
 from runtime.notify import Notifier
 from runtime.recovery import EXIT_RECOVERY
 from runtime.service import assembly
@@ -109,6 +112,26 @@ class TestMagnification:
             assert service.parts.magnifying.health().frames == after.frames
             # What was compared with has been let go of: only the newest frames are held.
             until(service, lambda: service.parts.ring.free >= service.parts.ring.slots - 3)
+
+    @pytest.mark.usefixtures("camera")
+    def test_runs_behind_what_measures(self, tmp_path: Path, linear_bundle: Path) -> None:
+        """On a device that computes it on the CPU, a viewer would cost frames otherwise."""
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        if own >= BACKGROUND:
+            pytest.skip("this process itself runs behind all others")
+        asked = {"when": "always", "threads": 2}
+        with running(Service(configured(tmp_path, linear_bundle, magnification=asked))) as service:
+            until(service, lambda: service.parts.magnifying.health().frames > 5)
+            names = {thread.native_id: thread.name for thread in threading.enumerate()}
+            niceness = {
+                int(each): os.getpriority(os.PRIO_PROCESS, int(each))
+                for each in os.listdir("/proc/self/task")
+            }
+        behind = [names.get(each) for each, value in niceness.items() if value == BACKGROUND]
+        assert "magnifying" in behind
+        assert None in behind  # the engine's own thread, which Python does not know
+        first = [value for each, value in niceness.items() if names.get(each) in ("frames", "camera")]
+        assert first == [own, own]
 
     @pytest.mark.usefixtures("camera")
     def test_runs_always_or_never_if_told_so(self, tmp_path: Path, linear_bundle: Path) -> None:
