@@ -95,7 +95,9 @@ class Analyst:
                 recorded.times_s, recorded.regions, band_hz=self._settings.frequencies_hz
             )
         except OptionFault as fault:
-            self.findings = Findings(recorded.unix_s, self._clock() - started_s, trouble=str(fault))
+            over_s = recorded.times_s[-1] - recorded.times_s[0]
+            trouble = f"the latest {over_s:.0f} s could not be analysed: {fault}"
+            self.findings = Findings(recorded.unix_s, self._clock() - started_s, trouble=trouble)
             return True
         self._publish(recorded, analysis, started_s)
         return True

@@ -31,8 +31,11 @@ class UnixClock:
         self._offset_s: float | None = None
         self._latest_s = 0.0
         self._off_since_s: float | None = None
+        self._system_s = unix_clock() - clock()
+        """What the system's clock shows beyond its monotonic one: only a step changes it."""
         self.steps = 0
-        """How often the system's clock was stepped by more than a second while the service ran."""
+        """How often the system's clock was stepped by more than a second while the service ran. That the camera's
+        time fell behind, as of one that cannot keep its rate, is made up for alike, and is no step."""
 
     def take(self, timestamp_s: float, arrived_s: float | None = None) -> float:
         """The Unix time of a frame; ``arrived_s`` is when it was whole, on the monotonic clock."""
@@ -43,13 +46,16 @@ class UnixClock:
             return now_s
         step_s, self._latest_s = timestamp_s - self._latest_s, timestamp_s
         off_s = now_s - (self._offset_s + timestamp_s)
+        system_s = now_s + late_s - self._clock()
         if self._has_stepped(off_s, timestamp_s):
             self._offset_s += off_s
             self._off_since_s = None
-            self.steps += 1
+            self.steps += abs(system_s - self._system_s) > _LARGEST_S
         elif step_s > 0:
             most_s = _FASTEST * step_s
             self._offset_s += min(max(off_s * step_s / _PATIENCE_S, -most_s), most_s)
+        if self._off_since_s is None:
+            self._system_s = system_s
         return self._offset_s + timestamp_s
 
     def to_unix_s(self, timestamp_s: float) -> float:

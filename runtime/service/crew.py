@@ -26,9 +26,9 @@ class Crew:
         """Wait, but no longer than until all are to end; returns whether they are."""
         return self._stop.wait(seconds)
 
-    def start(self, name: str, work: Callable[[], None], *, in_background: bool = False) -> None:
+    def start(self, name: str, work: Callable[[], None], *, niceness: int = 0) -> None:
         """Run ``work`` in a thread; it returns soon after ``stopping`` has become true."""
-        thread = threading.Thread(target=self._run, args=(work, in_background), name=name, daemon=True)
+        thread = threading.Thread(target=self._run, args=(work, niceness), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -45,9 +45,9 @@ class Crew:
         if self._failed:
             raise self._failed[0]
 
-    def _run(self, work: Callable[[], None], in_background: bool) -> None:
-        if in_background:
-            step_back()
+    def _run(self, work: Callable[[], None], niceness: int) -> None:
+        if niceness:
+            step_back(niceness)
         try:
             work()
         except BaseException as error:

@@ -11,6 +11,7 @@ from runtime.cameras.opening import has_argus, supervisor_settings
 from runtime.configuration.reading import LoadedConfiguration
 from runtime.governor import Step, ThermalGovernor
 from runtime.health import ReloadHealth
+from runtime.niceness import BACKGROUND, SECOND
 from runtime.notify import FrameWatchdog, Notifier
 from runtime.outputs.publishing import Publishing
 from runtime.privileged import ask
@@ -160,8 +161,8 @@ class Service:
         parts.supervisor.start()
         crew.start("frames", lambda: parts.loop.work(lambda: crew.stopping))
         # On the CPU the engine takes all cores that it gets: it and its threads run behind camera and measurement.
-        crew.start("magnifying", lambda: parts.magnifying.work(lambda: crew.stopping), in_background=True)
-        crew.start("analysis", self._analyse, in_background=True)
+        crew.start("magnifying", lambda: parts.magnifying.work(lambda: crew.stopping), niceness=SECOND)
+        crew.start("analysis", self._analyse, niceness=BACKGROUND)
         self._notifier.status("waiting for the first frame")
         watchdog_s = self._notifier.watchdog_s
         if watchdog_s is not None and watchdog_s <= self._ladder.longest_s:

@@ -13,6 +13,7 @@ from runtime.recovery import RecoveryLadder
 from runtime.service.analysing import Findings
 from runtime.service.assembly import Parts
 from runtime.service.frames import camera_health, stage_summaries
+from runtime.service.losses import LossWatch
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STATM = Path("/proc/self/statm")
@@ -25,6 +26,7 @@ class Reporter:
 
     def __init__(self, parts: Parts, ladder: RecoveryLadder, governor: ThermalGovernor) -> None:
         self._parts, self._ladder, self._governor = parts, ladder, governor
+        self._losses = LossWatch()
         self._reports = 0
 
     def report(self) -> None:
@@ -35,8 +37,9 @@ class Reporter:
         magnification = parts.magnifying.health()
         if storage.recording and parts.storage.magnifies_clips:
             magnification = replace(magnification, reasons=(*magnification.reasons, "event"))
+        camera = camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals))
         parts.board.update(
-            camera=camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals)),
+            camera=camera,
             magnification=magnification,
             stages=stage_summaries(loop, parts.magnifying),
             regions=_regions(loop.measuring.regions() if loop.measuring else (), findings),
@@ -46,7 +49,7 @@ class Reporter:
             device=self._device(),
             recoveries=self._ladder.counts,
             viewers=parts.feed.viewers,
-            problems=self._problems(findings),
+            problems=self._problems(findings, self._losses.look(loop.frames, camera.drops)),
         )
         self._reports += 1
         if self._reports % _CLEAR_EVERY == 0:
@@ -65,9 +68,9 @@ class Reporter:
             cpu_s=usage.ru_utime + usage.ru_stime,
         )
 
-    def _problems(self, findings: Findings) -> tuple[str, ...]:
+    def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        found = [*parts.magnifying.latencies.warnings, findings.trouble]
+        found = [losses, *parts.magnifying.latencies.warnings, findings.trouble]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
         if parts.storage.thread_ended:

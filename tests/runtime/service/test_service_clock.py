@@ -74,6 +74,18 @@ def test_a_clock_that_was_set_is_followed_at_once_and_counted(step_s: float) -> 
     assert clocks.clock.steps == 1
 
 
+def test_a_camera_that_falls_behind_is_followed_and_the_systems_clock_not_blamed() -> None:
+    """A replayed clip on a device with too much to do: its time stands still meanwhile."""
+    clocks = Clocks()
+    for number in range(400):
+        if number in (100, 200):
+            clocks.pass_on(3.0)
+        clocks.pass_on(0.1)
+        found = clocks.clock.take(number / 10, clocks.monotonic_s)
+    assert found == pytest.approx(clocks.unix_s, abs=0.01)
+    assert clocks.clock.steps == 0
+
+
 def test_one_late_frame_is_no_step() -> None:
     clocks = Clocks()
     for number in range(200):

@@ -50,7 +50,7 @@ def test_threads_that_may_be_late_step_back() -> None:
 
     own = os.getpriority(os.PRIO_PROCESS, 0)
     crew.start("front", look)
-    crew.start("back", look, in_background=True)
+    crew.start("back", look, niceness=BACKGROUND)
     crew.stop(10)
     assert sorted(found) == sorted([own, max(own, BACKGROUND)])
     assert os.getpriority(os.PRIO_PROCESS, 0) == own

@@ -217,5 +217,6 @@ class TestAnalysis:
         rig.run(10.0)
         now[0] = 20.0
         assert analyst.look()
+        assert analyst.findings.trouble.startswith("the latest 9 s could not be analysed: ")
         assert "cannot be seen" in analyst.findings.trouble
         assert not analyst.look()

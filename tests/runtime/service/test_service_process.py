@@ -19,7 +19,7 @@ from service_parts import MID_SPAN, configured
 from runtime.cameras import FrameInfo
 from runtime.errors import CameraFault, EngineFault, OptionFault
 from runtime.governor import Level
-from runtime.niceness import BACKGROUND
+from runtime.niceness import SECOND
 from runtime.notify import Notifier
 from runtime.recovery import EXIT_RECOVERY
 from runtime.service import assembly
@@ -117,7 +117,7 @@ class TestMagnification:
     def test_runs_behind_what_measures(self, tmp_path: Path, linear_bundle: Path) -> None:
         """On a device that computes it on the CPU, a viewer would cost frames otherwise."""
         own = os.getpriority(os.PRIO_PROCESS, 0)
-        if own >= BACKGROUND:
+        if own >= SECOND:
             pytest.skip("this process itself runs behind all others")
         asked = {"when": "always", "threads": 2}
         with running(Service(configured(tmp_path, linear_bundle, magnification=asked))) as service:
@@ -127,7 +127,7 @@ class TestMagnification:
                 int(each): os.getpriority(os.PRIO_PROCESS, int(each))
                 for each in os.listdir("/proc/self/task")
             }
-        behind = [names.get(each) for each, value in niceness.items() if value == BACKGROUND]
+        behind = [names.get(each) for each, value in niceness.items() if value == SECOND]
         assert "magnifying" in behind
         assert None in behind  # the engine's own thread, which Python does not know
         first = [value for each, value in niceness.items() if names.get(each) in ("frames", "camera")]

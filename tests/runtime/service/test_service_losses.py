@@ -1,0 +1,29 @@
+"""Frames that are being lost are told while they are, and not for ever after."""
+
+from __future__ import annotations
+
+from runtime.service.losses import LossWatch
+
+
+def test_what_is_lost_now_is_told_with_its_share_and_cause() -> None:
+    watch = LossWatch()
+    assert watch.look(1000, {"source": 7, "late": 0}) == ""
+    assert watch.look(1027, {"source": 7, "late": 3}) == (
+        "10% of the camera's frames are being lost (too much to do)"
+    )
+    told = watch.look(1054, {"source": 13, "late": 3})
+    assert told == "14% of the camera's frames are being lost (camera or link, too much to do)"
+
+
+def test_a_frame_now_and_then_is_not_told() -> None:
+    watch = LossWatch()
+    for second in range(600):
+        assert watch.look(30 * second, {"late": second // 10}) == ""
+
+
+def test_it_ends_with_the_losses() -> None:
+    watch = LossWatch()
+    told = [watch.look(20 * min(s, 10) + 30 * max(s - 10, 0), {"late": 10 * min(s, 10)}) for s in range(60)]
+    assert told[10].startswith("33%")
+    assert told[20].startswith("11%")
+    assert not any(told[30:])
