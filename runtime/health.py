@@ -154,6 +154,8 @@ class DeviceHealth:
     """Resident memory of the process."""
     cpu_s: float = 0.0
     """Processor time of the process since its start."""
+    copied_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of pixels that the CPU has copied between camera and engine, by place; see `runtime.copies`."""
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,8 @@ def _of_device(health: Health) -> Iterator[Metric]:
     yield from gauge("throttled", "1 while the hardware has slowed itself down", device.throttled)
     yield from gauge("resident_memory_bytes", "Memory of the process", device.rss_bytes or None)
     yield from counter("cpu_seconds", "Processor time of the process", device.cpu_s)
+    yield from counters("copied_bytes", "Pixels that the CPU has copied between camera and engine", "place",
+                        device.copied_bytes)  # fmt: skip
 
 
 SECTIONS = (_of_service, _of_camera, _of_magnification, _of_vibration, _of_alarms, _of_storage, _of_device)

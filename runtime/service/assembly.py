@@ -240,15 +240,15 @@ class Parts:
         """
         size = (self.source.width_px, self.source.height_px)
         if level.precision == "configured" and level.region_fraction == 1:
-            return MagnifierMaker(self.bundle, self.runtime, size)
+            return MagnifierMaker(self.bundle, self.runtime, size, self.account)
         bundle = open_int8_bundle(self._settings) if level.precision == "int8" else self.bundle
         whole = Region(0, 0, *size)
         part = whole if level.region_fraction == 1 else middle_part(wanted, size, level.region_fraction)
         part_size = (part.width_px, part.height_px)
         runtime = open_configured_runtime(self._settings, bundle, part_size, self.account)
         self._lighter.append(runtime)
-        maker = MagnifierMaker(bundle, runtime, part_size)
-        return maker if part == whole else PartMaker(maker, part, runtime.allocate)
+        maker = MagnifierMaker(bundle, runtime, part_size, self.account)
+        return maker if part == whole else PartMaker(maker, part, runtime.allocate, self.account)
 
     def _frame_parts(self, configuration: Configuration) -> FrameParts:
         return FrameParts(

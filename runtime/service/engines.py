@@ -60,8 +60,10 @@ def open_int8_bundle(settings: MagnificationSettings) -> Bundle:
 class MagnifierMaker:
     """Makes magnifiers on one pair of engines; used by one thread."""
 
-    def __init__(self, bundle: Bundle, runtime: Runtime, size: tuple[int, int]) -> None:
-        self._bundle, self._runtime, self._size = bundle, runtime, size
+    def __init__(
+        self, bundle: Bundle, runtime: Runtime, size: tuple[int, int], account: CopyAccount | None = None
+    ) -> None:
+        self._bundle, self._runtime, self._size, self._account = bundle, runtime, size, account
         self._pairwise: PairwiseEngine | None = None
         self._band: BandEngine | None = None
 
@@ -95,6 +97,7 @@ class MagnifierMaker:
                 mode=wanted.mode,
                 amplification=wanted.amplification,
                 allocate=self._runtime.allocate,
+                account=self._account,
             )
         assert self._band is not None
         design = filter_design(wanted)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buffers import Allocator, FrameRing
+from runtime.copies import CopyAccount, copy_pixels
 from runtime.magnification import Magnification
 from runtime.magnifier import FrameMagnifier
 from runtime.service.engines import MagnifierMaker
@@ -41,8 +42,13 @@ def _shrunk(first: int, last: int, fraction: float, whole: int) -> tuple[int, in
 class PartMagnifier:
     """Stands in for a magnifier of whole pictures, with one that is made for a part of them."""
 
-    def __init__(self, inner: FrameMagnifier, part: Region, allocate: Allocator) -> None:
-        self._inner, self._part = inner, part
+    PLACE = "magnifier: part of the picture"
+    """Of the copies into the part and out of it, in the account."""
+
+    def __init__(
+        self, inner: FrameMagnifier, part: Region, allocate: Allocator, account: CopyAccount | None = None
+    ) -> None:
+        self._inner, self._part, self._account = inner, part, account
         # The part of one frame may be what that of the next is compared with.
         size = {"width_px": part.width_px, "height_px": part.height_px}
         self._cut, self._magnified = (
@@ -74,18 +80,20 @@ class PartMagnifier:
         )
         cut, out = self._cut.frame(self._count), self._magnified.frame(0)
         self._count += 1
-        np.copyto(cut, frame[window])
+        copy_pixels(frame[window], cut, self._account, self.PLACE)
         self._inner.amplification = self.amplification
         self._inner.step(cut, out, timestamp_s)
-        np.copyto(magnified, frame)
-        magnified[window] = out
+        copy_pixels(frame, magnified, self._account, self.PLACE)
+        copy_pixels(out, magnified[window], self._account, self.PLACE)
 
 
 class PartMaker:
     """Makes magnifiers of a part, on an engine of its size."""
 
-    def __init__(self, maker: MagnifierMaker, part: Region, allocate: Allocator) -> None:
-        self._maker, self._part, self._allocate = maker, part, allocate
+    def __init__(
+        self, maker: MagnifierMaker, part: Region, allocate: Allocator, account: CopyAccount | None = None
+    ) -> None:
+        self._maker, self._part, self._allocate, self._account = maker, part, allocate, account
 
     def prepare(self, wanted: Magnification) -> None:
         """Open the engine; see `MagnifierMaker.prepare`."""
@@ -94,7 +102,7 @@ class PartMaker:
     def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
         """A magnifier of whole pictures; see `MagnifierMaker.make`."""
         inner = self._maker.make(self._within(wanted), rate_hz)
-        return PartMagnifier(inner, self._part, self._allocate)
+        return PartMagnifier(inner, self._part, self._allocate, self._account)
 
     def _within(self, wanted: Magnification) -> Magnification:
         """The same within the part, fading towards its edges so that no seam shows."""

@@ -66,6 +66,7 @@ class Reporter:
             throttled=bool(reading.throttled),
             rss_bytes=resident_bytes(),
             cpu_s=usage.ru_utime + usage.ru_stime,
+            copied_bytes=self._parts.account.by_place(),
         )
 
     def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:

@@ -54,7 +54,8 @@ FULL = Health(
     storage=StorageHealth(
         written=10, pending=1, dropped={"bulk": 1}, free_bytes=5_000_000_000, given_up=("previews",), clips={"saved": 2}
     ),
-    device=DeviceHealth({"CPU": 51.5}, governor_level=1, throttled=True, rss_bytes=300_000_000, cpu_s=12.5),
+    device=DeviceHealth({"CPU": 51.5}, governor_level=1, throttled=True, rss_bytes=300_000_000, cpu_s=12.5,
+                        copied_bytes={"magnifier: reference kept": 691_200}),
     recoveries={"reopen": 2},
     outputs={"http": "", "mqtt": "no connection"},
     viewers=2,
@@ -100,6 +101,7 @@ def test_every_number_of_the_health_is_there_with_its_unit() -> None:
     assert value("alarm_raised", alarm="sway", source="midspan", quantity="rms") == 1
     assert value("alarm_threshold", alarm="sway", source="midspan", quantity="rms", unit="mm") == 0.2
     assert value("temperature_celsius", zone="CPU") == 51.5
+    assert value("copied_bytes_total", place="magnifier: reference kept") == 691_200
     assert value("disk_free_bytes") == 5e9
     assert value("given_up", thing="previews") == 1
     assert value("given_up", thing="clips") == 0

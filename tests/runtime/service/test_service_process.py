@@ -135,9 +135,12 @@ class TestMagnification:
 
     @pytest.mark.usefixtures("camera")
     def test_runs_always_or_never_if_told_so(self, tmp_path: Path, linear_bundle: Path) -> None:
-        always = configured(tmp_path / "a", linear_bundle, magnification={"when": "always"})
+        asked = {"when": "always", "refresh_s": None}
+        always = configured(tmp_path / "a", linear_bundle, magnification=asked)
         with running(Service(always)) as service:
             until(service, lambda: service.parts.magnifying.health().frames > 5)
+            kept = {"magnifier: reference kept": 320 * 180 * 3}  # and nothing else was copied on the way
+            until(service, lambda: service.board.snapshot().device.copied_bytes == kept)
             assert service.parts.magnifying.health().reasons == ("always",)
         never = configured(tmp_path / "n", linear_bundle, magnification={"when": "never"})
         with running(Service(never)) as service, service.parts.feed.watch():
