@@ -31,6 +31,9 @@ COMMANDS = {
     "evaluate": _Entry(
         "export.evaluate_command", "evaluate", "Judge magnifiers on the field's protocols, side by side."
     ),
+    "study": _Entry(
+        "export.study_command", "study", "Train and judge variants of a network: what is each part worth?"
+    ),
     "export": _Entry("export.commands", "export", "Turn weights into a bundle of ONNX step graphs."),
     "build": _Entry("runtime.commands", "build", "Build TensorRT engines from a bundle, on the device."),
     "calibrate": _Entry(

@@ -22,6 +22,7 @@ from export.step_graph import pairwise_graph
 from export.tidy import stamp, tidy
 from model.networks import CONFIGS, Network, build_network, describe
 from model.realtime import RealtimeNetwork
+from model.studied import StudiedNetwork
 from model.weights import find_weights, load_weights
 from runtime.engines.bundle import (
     MANIFEST_NAME,
@@ -58,8 +59,14 @@ def trained_source(name_or_path: str) -> Source:
 
     Raises:
         WeightsFault: there are no such weights, or they are damaged.
+        ExportFault: they are of a network that is only studied.
     """
     weights = load_weights(find_weights(name_or_path))
+    if isinstance(weights.network, StudiedNetwork):
+        raise ExportFault(
+            f"{name_or_path}: its encoder was made for a study, not for a device",
+            remedy=f"export weights of another family: {' or '.join(CONFIGS)}",
+        )
     allowed = AmplificationRange(minimum=weights.amplification_min, maximum=weights.amplification_max)
     return Source(weights.name, weights.network, True, weights.sha256, allowed)
 

@@ -67,7 +67,7 @@ def evaluate(
         click.echo(
             f"\n{protocol.name}, {len(pictures)} photographs: SSIM / reached px (spread between scenes)"
         )
-        _show(name, found[name])
+        show_trials(name, found[name])
     click.echo("\nstill scenes" + " " * 24 + "SSIM at 1x   noise gain at 20x")
     stills = {
         title: (still_frame_ssim(run, pictures), still_noise_gain(run, pictures))
@@ -88,8 +88,8 @@ def evaluate(
         click.echo(f"\nwritten: {directory}/evaluation.csv, evaluation.png, examples.png")
 
 
-def _show(protocol: str, series: list[dict[str, Trial]]) -> None:
-    """A table: a line a magnifier, a column a trial."""
+def show_trials(protocol: str, series: list[dict[str, Trial]]) -> None:
+    """Print a table: a line a magnifier, a column a trial."""
     heads = [_head(protocol, next(iter(trials.values()))) for trials in series]
     click.echo(" " * 28 + "".join(f"{head:>22}" for head in heads))
     for title in series[0]:
@@ -101,7 +101,7 @@ def _show(protocol: str, series: list[dict[str, Trial]]) -> None:
 
 
 def _head(protocol: str, trial: Trial) -> str:
-    if protocol == "noise":
+    if protocol in ("noise", "temporal"):
         return f"noise {trial.noise_grey_levels:g}"
     if protocol == "texture":
         return f"period {trial.period_px:g} px"

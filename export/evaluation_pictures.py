@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from model.baseline import BaselineConfig, BaselineNetwork
 from model.evaluate import Conditions, Magnifier, Trial, film
 from model.files import write_atomically
+from model.removal import MODULES, PARTS, gates_of
 from model.scenes import Frame, blobs, whole_frames
 from runtime.outputs.figures import COLOURS, GRID, INK, figure, png
 
@@ -18,6 +21,7 @@ _AXES = {
     "subpixel-4px": ("displacement_px", "true displacement (px), magnified to 4 px"),
     "noise": ("noise_grey_levels", "noise (grey levels), 0.05 px to 10 px"),
     "blob": ("displacement_px", "true displacement of a disc (px), to 10 px"),
+    "temporal": ("noise_grey_levels", "noise (grey levels)"),
     "texture": ("period_px", "period of the texture (px), 0.1 px to 10 px"),
 }
 
@@ -37,7 +41,11 @@ def draw_curves(found: Mapping[str, Sequence[Mapping[str, Trial]]], path: Path) 
             grid[1, column].axhline(target_px, color=INK, linestyle=":", linewidth=1)
             for row, what in enumerate(("SSIM", "reached (px)")):
                 shown = grid[row, column]
-                shown.set(xscale="log", xlabel=label if row else "", ylabel="" if column else what)
+                shown.set(
+                    xscale="log" if min(x) > 0 else "linear",
+                    xlabel=label if row else "",
+                    ylabel="" if column else what,
+                )
                 shown.set_xticks(x, [f"{value:g}" for value in x])
                 shown.minorticks_off()
                 shown.grid(color=GRID, linewidth=0.6)
@@ -45,6 +53,33 @@ def draw_curves(found: Mapping[str, Sequence[Mapping[str, Trial]]], path: Path) 
         drawn.legend(
             *grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(series[0])
         )
+        write_atomically(path, png(drawn))
+
+
+def draw_gates(log: Path, closed_below: float, path: Path) -> None:
+    """Write a PNG: every gate over the steps of a training, by module and by what it closes."""
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    steps = [entry["step"] for entry in entries]
+    gates = [
+        gate
+        for gate in gates_of(BaselineNetwork(BaselineConfig(gated=True)))
+        if gate.name in entries[-1]["gates"]
+    ]
+    with figure(11.0, 6.5, dpi=110) as drawn:
+        grid: Any = drawn.subplots(len(PARTS), len(MODULES), sharex=True, sharey=True, squeeze=False)
+        for row, part in enumerate(PARTS):
+            for column, module in enumerate(MODULES):
+                shown = grid[row, column]
+                for gate in gates:
+                    if (gate.module, gate.part) == (module, part):
+                        values = [1.0, *(entry["gates"][gate.name] for entry in entries)]
+                        shown.plot([0, *steps], values, color=COLOURS[column], linewidth=1.2)
+                shown.axhline(closed_below, color=INK, linestyle=":", linewidth=1)
+                shown.set(title=f"{module}: {part}" if not row else part, ylim=(-0.1, 1.1))
+                shown.grid(color=GRID, linewidth=0.6)
+                if row:
+                    shown.set_xlabel("step")
+            grid[row, 0].set_ylabel("gate")
         write_atomically(path, png(drawn))
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -141,15 +142,29 @@ def judge(
 ) -> dict[str, Trial]:
     """Magnify each scene's motion by each magnifier, and compare with the truth: a trial for each."""
     rng = np.random.default_rng(_SEED)
-    scores: dict[str, list[tuple[float, float, float]]] = {name: [] for name in magnifiers}
+    scores: dict[str, list[Score]] = {name: [] for name in magnifiers}
     for scene in scenes:
         reference, frame, truth = film(scene, conditions, rng)
         before = ssim(frame, truth, BORDER_PX)
         for name, magnify in magnifiers.items():
             result = magnify(frame, reference, conditions.amplification)
-            reached_px = _reached_px(result, scene, 1.5 * conditions.target_px)
-            scores[name].append((ssim(result, truth, BORDER_PX), before, reached_px))
-    return {name: _summary(conditions, found) for name, found in scores.items()}
+            scores[name].append(score(result, truth, scene, conditions.target_px, before))
+    return {name: summary(conditions, found) for name, found in scores.items()}
+
+
+class Score(NamedTuple):
+    """How one picture does."""
+
+    ssim: float
+    ssim_unmagnified: float
+    reached_px: float
+
+
+def score(result: Frame, truth: Frame, scene: Scene, target_px: float, ssim_unmagnified: float) -> Score:
+    """Compare a magnified frame with the truth, u8[256, 256, 3] each."""
+    return Score(
+        ssim(result, truth, BORDER_PX), ssim_unmagnified, _reached_px(result, scene, 1.5 * target_px)
+    )
 
 
 def film(scene: Scene, conditions: Conditions, rng: np.random.Generator) -> tuple[Frame, Frame, Frame]:
@@ -164,10 +179,11 @@ def film(scene: Scene, conditions: Conditions, rng: np.random.Generator) -> tupl
     return reference, frame, picture(conditions.target_px, 0.0)
 
 
-def _summary(conditions: Conditions, scores: Sequence[tuple[float, float, float]]) -> Trial:
-    score, before, reached = (np.array(column) for column in zip(*scores, strict=True))
+def summary(conditions: Conditions, scores: Sequence[Score]) -> Trial:
+    """Mean and spread over scenes."""
+    similarity, before, reached = (np.array(column) for column in zip(*scores, strict=True))
     return Trial(
-        **vars(conditions), ssim=float(score.mean()), ssim_spread=float(score.std()),
+        **vars(conditions), ssim=float(similarity.mean()), ssim_spread=float(similarity.std()),
         ssim_unmagnified=float(before.mean()), reached_px=float(reached.mean()), reached_spread_px=float(reached.std()),
     )  # fmt: skip
 

@@ -7,26 +7,33 @@ and the motion added is (amplification - 1) times the motion seen.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from model.baseline import BaselineConfig, BaselineNetwork
 from model.realtime import RealtimeConfig, RealtimeNetwork
+from model.studied import StudiedConfig, StudiedNetwork
 
 NetworkConfig = BaselineConfig | RealtimeConfig
 Network = BaselineNetwork | RealtimeNetwork
 
 CONFIGS: dict[str, type[NetworkConfig]] = {"baseline": BaselineConfig, "realtime": RealtimeConfig}
+"""The families that can be exported."""
+_ALL_CONFIGS = {**CONFIGS, "studied": StudiedConfig}
 
 
 def build_network(config: NetworkConfig) -> Network:
     """A network with fresh weights."""
-    return RealtimeNetwork(config) if isinstance(config, RealtimeConfig) else BaselineNetwork(config)
+    if isinstance(config, BaselineConfig):
+        return BaselineNetwork(config)
+    return StudiedNetwork(config) if isinstance(config, StudiedConfig) else RealtimeNetwork(config)
 
 
 def describe(config: NetworkConfig) -> dict[str, Any]:
     """The configuration as plain values, with its family under ``family``; `configure` reads it back."""
-    family = next(name for name, kind in CONFIGS.items() if type(config) is kind)
+    family = next(name for name, kind in _ALL_CONFIGS.items() if type(config) is kind)
     return {"family": family, **asdict(config)}
 
 
@@ -38,9 +45,23 @@ def configure(description: dict[str, Any]) -> NetworkConfig:
     """
     values = dict(description)
     family = values.pop("family", None)
-    if family not in CONFIGS:
-        raise ValueError(f"network family {family!r} is unknown (known: {', '.join(CONFIGS)})")
+    if family not in _ALL_CONFIGS:
+        raise ValueError(f"network family {family!r} is unknown (known: {', '.join(_ALL_CONFIGS)})")
+    kind = _ALL_CONFIGS[family]
+    known = [field.name for field in fields(kind)]
+    for key, value in values.items():
+        if key not in known:
+            raise ValueError(f"network.{key}: family {family} has no such key (known: {', '.join(known)})")
+        if (
+            isinstance(value, int)
+            and value < (0 if key.endswith("blocks") else 1)
+            and not isinstance(value, bool)
+        ):
+            raise ValueError(f"network.{key}: {value} is too small")
     try:
-        return CONFIGS[family](**values)
-    except TypeError as error:
-        raise ValueError(f"network family {family}: {error}") from None
+        config: NetworkConfig = TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"network.{key}: {first['msg']} (got {first['input']!r})") from None
+    return config

@@ -106,7 +106,11 @@ class RealtimeNetwork(nn.Module):
         known = [self.texture(frame), gain * motion]
         if self.flow is not None:
             known.append(self.flow(frame, motion, gain, self.shape_encoder.weight))
-        decoded: Tensor = self.head(self.blocks(self.merge(torch.cat(known, dim=1))))
+        return self.decode_known(torch.cat(known, dim=1))
+
+    def decode_known(self, known: Tensor) -> Tensor:
+        """What `decode` makes of all that the decoder is told: B x C x h x w of texture, motion and displacement."""
+        decoded: Tensor = self.head(self.blocks(self.merge(known)))
         if self.config.skip == "frame":
             return decoded
         # The head thinks in cells, so that all it gives is of the order of one.

@@ -16,7 +16,7 @@ OURS = {"calibration", "export", "model", "runtime"}
 ALLOWED = {
     "model": set(),
     "runtime": set(),
-    "export": {"model", "runtime.engines", "runtime.errors", "runtime.outputs.figures"},
+    "export": {"model", "runtime.engines", "runtime.errors", "runtime.filters", "runtime.outputs.figures"},
     "calibration": {"export", "model", "runtime"},
 }
 

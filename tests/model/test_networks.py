@@ -14,6 +14,7 @@ from model.cost import macs_per_pixel, parameter_count
 from model.flow import warp
 from model.networks import build_network, configure, describe
 from model.realtime import RealtimeConfig, RealtimeNetwork
+from model.studied import StudiedConfig, StudiedNetwork
 
 SMALL = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
 
@@ -165,3 +166,29 @@ def test_least_squares_finds_the_displacement_of_texture(shift_px: tuple[float, 
         assert float((x.median() - shift_px[0]).abs()) < 0.03 * math.hypot(*shift_px)
         assert float((y.median() - shift_px[1]).abs()) < 0.03 * math.hypot(*shift_px)
         assert float(unexplained.median()) < 0.25
+
+
+@pytest.mark.parametrize(
+    ("encoder_blocks", "branches", "is_linear"), [(0, 2, True), (0, 1, True), (1, 2, False), (1, 1, False)]
+)
+def test_studied_encoders_are_what_they_say(encoder_blocks: int, branches: int, is_linear: bool) -> None:
+    torch.manual_seed(0)
+    config = StudiedConfig(
+        decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=12,
+        encoder_blocks=encoder_blocks, branches=branches,  # type: ignore[arg-type]
+    )  # fmt: skip
+    network = build_network(config).eval()
+    assert isinstance(network, StudiedNetwork)
+    assert configure(describe(config)) == config
+    frame, reference = torch.rand(2, 1, 3, 33, 41).unbind(0)
+    with torch.no_grad():
+        assert network(frame, reference, torch.tensor([3.0])).shape == frame.shape
+        middle, ends = (
+            network.texture((frame + reference) / 2),
+            network.texture(frame) + network.texture(reference),
+        )
+        bend = float((middle - ends / 2).abs().max())
+        still = network(frame, frame, torch.tensor([1.0])), network(frame, frame, torch.tensor([90.0]))
+    assert (bend < 1e-5) is is_linear
+    torch.testing.assert_close(*still)
+    assert any("texture_encoder" in name for name in network.state_dict()) is (branches == 2)
