@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runtime.option_types import FiniteRange
+
 if TYPE_CHECKING:
     from runtime.engines.bundle import FrameSize
 
@@ -48,11 +50,11 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) ->
               help="Parts of the day to use, in local time, such as '5-9, 12-13, 17-21'.  [default: all]")  # fmt: skip
 @click.option("--size", callback=_size, metavar="WxH",
               help="Keep cuts of this size, from all over the picture.  [default: the whole picture]")  # fmt: skip
-@click.option("--distance", "distances_s", type=click.FloatRange(min=0, min_open=True), multiple=True,
+@click.option("--distance", "distances_s", type=FiniteRange(min=0, min_open=True), multiple=True,
               metavar="SECONDS", help="Age of the reference in static pairs; repeated.  [default: 1, 30]")  # fmt: skip
 @click.option("--due", "due_only", is_flag=True, help="Take what is due now and end: for a timer.")
 @click.option("--finish", is_flag=True, help="Close the set with what it holds.")
-@click.option("--reserve", "reserve_gb", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="GB",
+@click.option("--reserve", "reserve_gb", type=FiniteRange(min=0), default=2.0, show_default=True, metavar="GB",
               help="Free space that is left alone.")  # fmt: skip
 def capture(reserve_gb: float, **options: Any) -> None:
     """Gather frame pairs from a camera or a clip into a set; stopped at any moment, it goes on where it was."""
@@ -157,18 +159,14 @@ def quantise(amplification: tuple[float, float] | None, keep: tuple[str, ...], *
 @click.option(
     "--pairs", type=click.IntRange(min=1), default=16, show_default=True, help="Pairs of the set at most."
 )
-@click.option("--noise", "noise_grey_levels", type=click.FloatRange(min=0, min_open=True), default=2.0,
+@click.option("--noise", "noise_grey_levels", type=FiniteRange(min=0, min_open=True), default=2.0,
               show_default=True, help="Noise for the noise floor, in grey levels.")  # fmt: skip
-@click.option("--input-noise", "input_noise_grey_levels", type=click.FloatRange(min=0), default=0.0, show_default=True,
+@click.option("--input-noise", "input_noise_grey_levels", type=FiniteRange(min=0), default=0.0, show_default=True,
               help="Noise on the inputs of the sub-pixel test, in grey levels.")  # fmt: skip
-@click.option(
-    "--max-ssim-loss", "ssim_loss", type=click.FloatRange(min=0), help="[default: 0.001; INT8 0.01]"
-)
-@click.option("--max-displacement-error", "displacement_percent", type=click.FloatRange(min=0), metavar="PERCENT",
+@click.option("--max-ssim-loss", "ssim_loss", type=FiniteRange(min=0), help="[default: 0.001; INT8 0.01]")
+@click.option("--max-displacement-error", "displacement_percent", type=FiniteRange(min=0), metavar="PERCENT",
               help="[default: 0.5; INT8 2]")  # fmt: skip
-@click.option(
-    "--max-noise-ratio", "noise_ratio", type=click.FloatRange(min=0), help="[default: 1.02; INT8 1.1]"
-)
+@click.option("--max-noise-ratio", "noise_ratio", type=FiniteRange(min=0), help="[default: 1.02; INT8 1.1]")
 @click.option(
     "--max-grey-levels", "grey_levels", type=click.IntRange(min=0), help="[default: 2; INT8 no limit]"
 )

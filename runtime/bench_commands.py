@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from runtime.option_types import FiniteRange
+
 
 @click.command()
 @click.option(
@@ -82,7 +84,7 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) ->
 @click.option(
     "--size", callback=_size, metavar="WxH", help="Size of the frames.  [default: the bundle's, or 640x360]"
 )
-@click.option("--rate", "rate_hz", type=click.FloatRange(min=0.1, max=10_000), metavar="HZ",
+@click.option("--rate", "rate_hz", type=FiniteRange(min=0.1, max=10_000), metavar="HZ",
               help="Frames a second of the drawn camera.  [default: 30]")  # fmt: skip
 @click.option(
     "--mode", type=click.Choice(["static", "dynamic", "band"]), help="See magnify.  [default: static]"
@@ -128,10 +130,13 @@ def bench(json_file: Path | None, picture: Path | None, **options: Any) -> None:
     from runtime.bench.options import bench_job
     from runtime.bench.report import lines
     from runtime.interruption import orderly_stop
-    from runtime.outputs.files import whole_file
+    from runtime.outputs.files import check_place, whole_file
     from runtime.progress import progress_bar
 
     job = bench_job(**options)
+    for file in (json_file, picture):
+        if file is not None:
+            check_place(file)
     with orderly_stop(), progress_bar("bench") as bar:
         found = run_bench(job, bar, bar.note)
     for line in lines(found):

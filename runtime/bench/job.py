@@ -8,16 +8,23 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from runtime.bench.compare import compare
 from runtime.bench.live import LiveLoop, build_loop
 from runtime.bench.record import Record, begin_anew, result_of
 from runtime.bench.result import BenchResult
-from runtime.bench.rig import (
-    Moment,
-)
+from runtime.bench.rig import Moment
 from runtime.cameras.opening import frame_size
-from runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
+from runtime.cameras.settings import (
+    CameraSettings,
+    CsiSettings,
+    RtspSettings,
+    SyntheticCameraSettings,
+    V4l2Settings,
+)
 from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, GraphName, open_bundle
 from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
@@ -89,16 +96,31 @@ def run_bench(
 
 
 def _camera(job: BenchJob, bundle: Bundle) -> CameraSettings:
-    wanted = job.size or bundle.manifest.frame_size
     if job.camera is None:
-        size = wanted or _DEFAULT_SIZE
-        return SyntheticCameraSettings(width_px=size.width_px, height_px=size.height_px, rate_hz=job.rate_hz)
+        size = job.size or bundle.manifest.frame_size or _DEFAULT_SIZE
+        return _sized(SyntheticCameraSettings, size, {"rate_hz": job.rate_hz})
     if job.size is None:
         return job.camera
     if not hasattr(job.camera, "width_px"):
         raise OptionFault(f"the size of a {job.camera.kind} is its own", remedy="leave --size out")
-    sized = job.camera.model_dump() | {"width_px": job.size.width_px, "height_px": job.size.height_px}
-    return type(job.camera).model_validate(sized)
+    return _sized(type(job.camera), job.size, job.camera.model_dump())
+
+
+def _sized(
+    kind: type[CsiSettings | V4l2Settings | RtspSettings | SyntheticCameraSettings],
+    size: FrameSize,
+    others: dict[str, Any],
+) -> CameraSettings:
+    try:
+        return kind.model_validate(others | {"width_px": size.width_px, "height_px": size.height_px})
+    except ValidationError as error:
+        first = error.errors()[0]
+        side = first["loc"][-1] if first["loc"] else "size"
+        raise OptionFault(
+            f"{size.width_px}x{size.height_px} px: cannot be frames of a {others.get('kind', 'drawn')} camera: "
+            f"{side} {first['msg'].removeprefix('Input ')}",
+            remedy="name another --size",
+        ) from None
 
 
 @contextmanager

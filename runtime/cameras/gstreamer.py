@@ -74,7 +74,9 @@ def require_elements(names: Iterable[str], camera: str) -> None:
     missing = [name for name in names if not has_element(name)]
     if not missing:
         return
-    packages = dict.fromkeys(PACKAGES.get(name, "gstreamer1.0-plugins-good") for name in missing)
+    packages = dict.fromkeys(
+        package for name in missing for package in PACKAGES.get(name, "gstreamer1.0-plugins-good").split()
+    )
     if any(package.startswith("nvidia-") for package in packages):
         remedy = f"on a Jetson: sudo apt install {' '.join(packages)}; elsewhere there is no such camera"
     else:

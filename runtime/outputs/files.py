@@ -33,6 +33,24 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
+def check_place(path: Path) -> None:
+    """Make sure, before long work, that a file can be written where it is wanted.
+
+    Raises:
+        OutputFault: it cannot.
+    """
+    if path.is_dir():
+        raise OutputFault(f"{path}: is a directory", remedy="name a file in it")
+    if not path.parent.is_dir():
+        raise OutputFault(
+            f"{path}: there is no directory {path.parent}", remedy="make it first, or name another"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise OutputFault(
+            f"{path}: {path.parent} may not be written to", remedy="name a directory that you may write to"
+        )
+
+
 def cannot_be_written(path: Path, error: OSError) -> OutputFault:
     """What the system says, as a fault with its remedy."""
     if error.errno == errno.ENOSPC:

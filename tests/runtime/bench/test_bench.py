@@ -263,6 +263,12 @@ def test_the_command_from_start_to_files(linear_bundle: Path, tmp_path: Path) ->
     [
         (["--camera", "csj"], "kind 'csj' is none of the choices"),
         (["--size", "12x9"], "12x9 is no size"),
+        (["--size", "32x16"], "32x16 px: cannot be frames of a drawn camera: width_px should be"),
+        (["--size", "3840x2160"], "less than or equal to 1920: name another --size"),
+        (["--size", "97x61", "--camera", "v4l2"], "a v4l2 camera: width_px should be a multiple of 2"),
+        (["--rate", "nan"], "nan is no finite number"),
+        (["--json", "/no/such/place/bench.json"], "there is no directory /no/such/place"),
+        (["--picture", "/"], "/: is a directory"),
         (["--bundle", "/no/such/bundle"], "no manifest.json there"),
         (["--against", "/no/such/bundle"], "no manifest.json there"),
         (["--mode", "band"], "a band go together"),
