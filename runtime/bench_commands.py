@@ -134,9 +134,9 @@ def bench(json_file: Path | None, picture: Path | None, **options: Any) -> None:
     from runtime.progress import progress_bar
 
     job = bench_job(**options)
-    for file in (json_file, picture):
-        if file is not None:
-            check_place(file)
+    for wanted in (json_file, picture):
+        if wanted is not None:
+            check_place(wanted)
     with orderly_stop(), progress_bar("bench") as bar:
         found = run_bench(job, bar, bar.note)
     for line in lines(found):

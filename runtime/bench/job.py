@@ -20,6 +20,7 @@ from runtime.bench.rig import Moment
 from runtime.cameras.opening import frame_size
 from runtime.cameras.settings import (
     CameraSettings,
+    ClipSettings,
     CsiSettings,
     RtspSettings,
     SyntheticCameraSettings,
@@ -101,7 +102,7 @@ def _camera(job: BenchJob, bundle: Bundle) -> CameraSettings:
         return _sized(SyntheticCameraSettings, size, {"rate_hz": job.rate_hz})
     if job.size is None:
         return job.camera
-    if not hasattr(job.camera, "width_px"):
+    if isinstance(job.camera, ClipSettings):
         raise OptionFault(f"the size of a {job.camera.kind} is its own", remedy="leave --size out")
     return _sized(type(job.camera), job.size, job.camera.model_dump())
 
