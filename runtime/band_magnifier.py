@@ -116,6 +116,16 @@ class BandMagnifier:
             self._fade_out_s = self._timestamp_s
         self._next_design = design
 
+    def expect_rate(self, rate_hz: float) -> None:
+        """Design the filter for another rate at once, before it can be measured, as where heat asks for fewer frames.
+
+        Raises:
+            OptionFault: there is no such filter at this rate; the present one goes on.
+        """
+        self._design(rate_hz)
+        self._meter = RateMeter(rate_hz)
+        self._follow_rate()
+
     def step(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
         """Magnify ``frame``, captured at ``timestamp_s``, into ``magnified``; both u8[H, W, 3], RGB, contiguous.
 

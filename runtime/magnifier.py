@@ -31,6 +31,13 @@ class FrameMagnifier(Protocol):
     def restart(self) -> None:
         """Forget all frames: the next one is the first. Whatever they lay in may be used again."""
 
+    def expect_rate(self, rate_hz: float) -> None:
+        """Take frames of another rate from the next step on, with a filter for that, if it has one.
+
+        Raises:
+            OptionFault: there is no such filter at this rate; the present one goes on.
+        """
+
     def lines(self) -> list[str]:
         """What a person should know of its filter, if it has one."""
 
@@ -101,6 +108,9 @@ class Magnifier:
     def settling_left_s(self) -> float:
         """0: nothing settles here."""
         return 0.0
+
+    def expect_rate(self, rate_hz: float) -> None:
+        """Nothing: there is no filter."""
 
     def lines(self) -> list[str]:
         """Nothing: there is no filter."""

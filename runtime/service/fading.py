@@ -40,6 +40,10 @@ class FadingMagnifier:
         """Seconds until the filter has settled."""
         return self._inner.settling_left_s
 
+    def expect_rate(self, rate_hz: float) -> None:
+        """Take frames of another rate; see `FrameMagnifier.expect_rate`."""
+        self._inner.expect_rate(rate_hz)
+
     def lines(self) -> list[str]:
         """What a person should know of the filter."""
         return self._inner.lines()

@@ -85,6 +85,7 @@ class Magnifying:
         self._level = Level()
         self._makers: dict[_Load, Maker] = {}
         self._load = _FULL_LOAD
+        self._rate_fraction = self._rate_fraction_asked = 1.0
         self._credit = 0.0
         self._was_wanted = False
         self._trouble = ""
@@ -112,8 +113,8 @@ class Magnifying:
     def consider(self, frame: Lease) -> None:
         """Pass a frame on if it is to be magnified or shown; never waits."""
         wanted = bool(self.reasons) or self._feed.wanted
-        if wanted and self._level.rate_fraction < 1 and self._was_wanted:
-            self._credit += self._level.rate_fraction
+        if wanted and self._rate_fraction < 1 and self._was_wanted:
+            self._credit += self._rate_fraction
             if self._credit < 1:
                 return
             self._credit -= 1
@@ -135,15 +136,16 @@ class Magnifying:
         with self._lock:
             self._pending = settings
 
-    def hold_back(self, level: Level) -> None:
-        """Take load off the device."""
+    def hold_back(self, level: Level, camera_rate_hz: float | None = None) -> None:
+        """Take load off the device; ``camera_rate_hz`` is what the camera gives, where that is known by now."""
+        self._rate_hz = camera_rate_hz or self._rate_hz
         self._level = level
 
     @property
     def rate_hz(self) -> float:
         """Frames a second that are magnified: measured, or as stated while that is not known."""
         measured = self._pipeline.rate if self._was_wanted else None
-        return measured.rate_hz if measured else self._rate_hz * self._level.rate_fraction
+        return measured.rate_hz if measured else self._rate_hz * self._rate_fraction
 
     def health(self) -> MagnificationHealth:
         """How it stands."""
@@ -190,6 +192,8 @@ class Magnifying:
             self._fail(fault)
 
     def _apply_changes(self) -> None:
+        if self._level.rate_fraction != self._rate_fraction_asked:
+            self._take_fewer(self._level)
         if self._fading is None:
             wants = bool(self.reasons) and self._level.magnify
             if wants and self._clock() >= self._retry_s:
@@ -205,6 +209,25 @@ class Magnifying:
             assert maker is not None
             maker.prepare(self._settings.wanted())
             self._fading.change(lambda: maker.make(self._settings.wanted(), self.rate_hz))
+
+    def _take_fewer(self, level: Level) -> None:
+        """Magnify so many of the camera's frames as the level asks for, with a filter for that rate from the same step.
+
+        Where the band cannot be seen at that rate, all frames are magnified as before, and that is told.
+        """
+        before, fraction = self._rate_fraction, level.rate_fraction
+        self._rate_fraction_asked = fraction
+        grows = max(
+            1.0, fraction / before
+        )  # an engine that is slower than the camera stays as slow with fewer frames
+        rate_hz = min(self._rate_hz * fraction, self.rate_hz * grows)
+        try:
+            if self._fading is not None:
+                self._fading.expect_rate(rate_hz)
+        except Fault as fault:
+            log.warning("%s: the rate stays as it is: %s", level, fault)
+            return
+        self._rate_fraction = fraction
 
     def _lighten(self) -> bool:
         """Take the engine that the level of heat asks for; returns whether it is another.

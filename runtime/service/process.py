@@ -185,7 +185,8 @@ class Service:
             self._second_s = now_s + _SECOND_S
             parts.storage.check()
             parts.alarms.advance(parts.clock.now_s())
-            parts.magnifying.hold_back(self._governor.update(now_s))
+            rate = parts.loop.rate
+            parts.magnifying.hold_back(self._governor.update(now_s), rate.rate_hz if rate else None)
             self._recover(now_s)
             self._reporter.report()
         if now_s >= self._status_s and self._is_ready:

@@ -142,6 +142,31 @@ def test_a_changed_camera_rate_makes_no_jump_and_the_band_stays_in_hz(
     np.testing.assert_allclose(after[settled], true[settled], atol=2.0)
 
 
+def test_a_rate_that_is_expected_is_designed_for_in_the_same_step(linear_bundle: Path) -> None:
+    """Heat halves the rate: from the very next frame the filter is one for half the rate, with the state it had."""
+    true = 20 * np.sin(2 * np.pi * CENTRE_HZ * np.arange(round(16 * RATE_HZ)) / RATE_HZ)
+    scene = Scene(linear_bundle, THREE_HZ)
+    whole = scene.play(128 + true)
+    scene = Scene(linear_bundle, THREE_HZ)
+    scene.play(128 + true[: 8 * round(RATE_HZ)])
+    scene.magnifier.expect_rate(RATE_HZ / 2)
+    assert scene.magnifier.rate_hz == RATE_HZ / 2
+    half = slice(8 * round(RATE_HZ), None, 2)
+    found = scene.play(128 + true[half], rate_hz=RATE_HZ / 2, start_s=8.0)
+    assert scene.magnifier.rate_hz == pytest.approx(RATE_HZ / 2, rel=0.0051)
+    assert scene.magnifier.bridged_frames == 0, "no frame is taken for lost"
+    assert np.abs(found - whole[half]).max() < 2.0
+
+
+def test_a_rate_at_which_the_band_cannot_be_seen_is_refused(linear_bundle: Path) -> None:
+    levels = tone(3, 8)
+    scene, undisturbed = Scene(linear_bundle, THREE_HZ), Scene(linear_bundle, THREE_HZ)
+    scene.play(levels[:120])
+    with pytest.raises(OptionFault, match="half of the 5 frames"):
+        scene.magnifier.expect_rate(5.0)
+    np.testing.assert_array_equal(scene.play(levels[120:], start_s=4.0), undisturbed.play(levels)[120:])
+
+
 def test_dropped_frames_make_no_jump_and_are_counted(linear_bundle: Path) -> None:
     levels = tone(3, 12, amplitude=20)
     whole = Scene(linear_bundle, THREE_HZ).play(levels)

@@ -6,86 +6,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
+from running_service import PATIENCE_S, Camera, frames, running, until
 from service_parts import MID_SPAN, configured
 
-from runtime.cameras import FrameInfo
-from runtime.errors import CameraFault, EngineFault, OptionFault
-from runtime.governor import Level
+from runtime.errors import EngineFault, OptionFault
 from runtime.niceness import SECOND
 from runtime.notify import Notifier
 from runtime.recovery import EXIT_RECOVERY
-from runtime.service import assembly
 from runtime.service.engines import MagnifierMaker
 from runtime.service.process import Service
 from runtime.service.signals import SignalQueue
 from runtime.thermal import ThermalReading
-
-PATIENCE_S = 90.0
-
-
-@contextmanager
-def running(service: Service) -> Iterator[Service]:
-    service.start()
-    try:
-        yield service
-    finally:
-        service.close()
-
-
-def until(service: Service, condition: Callable[[], object], what: str = "") -> None:
-    limit_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < limit_s, what or service.board.snapshot()
-        service.look()
-        time.sleep(0.02)
-
-
-def frames(service: Service, more: int) -> None:
-    goal = service.parts.loop.frames + more
-    until(service, lambda: service.parts.loop.frames >= goal)
-
-
-class Camera:
-    """Gives frames at 50 Hz of the host's time; what it shows and when it fails is decided from outside."""
-
-    width_px, height_px, nominal_rate_hz = 320, 180, 50.0
-    fails = flickers = False
-
-    def __init__(self) -> None:
-        if Camera.fails:
-            raise CameraFault("no camera there", remedy="plug it in")
-        self._number = 0
-        rng = np.random.default_rng(1)
-        self._picture = rng.integers(0, 255, (180, 320, 3), np.uint8)
-
-    def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
-        if Camera.fails:
-            raise CameraFault("the camera has gone", remedy="plug it in")
-        time.sleep(0.02)
-        np.copyto(pixels, self._picture)
-        if Camera.flickers and self._number % 2:
-            pixels //= 2
-        self._number += 1
-        return FrameInfo(self._number, self._number / 50.0)
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def camera(monkeypatch: pytest.MonkeyPatch) -> type[Camera]:
-    """A camera that can be made to fail, in place of the synthetic one."""
-    Camera.fails = Camera.flickers = False
-    monkeypatch.setattr(assembly, "open_camera", lambda *_args, **_more: Camera())
-    return Camera
 
 
 class TestMagnification:
@@ -207,74 +142,6 @@ class TestMagnification:
             broken[0] = False
             until(service, lambda: service.parts.magnifying.health().frames > 3)
             assert service.parts.magnifying.health().why_not == ""
-
-    @pytest.mark.usefixtures("camera")
-    def test_is_held_back_by_heat(self, tmp_path: Path, linear_bundle: Path) -> None:
-        with running(
-            Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))
-        ) as service:
-            magnifying = service.parts.magnifying
-            until(service, lambda: magnifying.health().frames > 3)
-            service._governor.update = lambda _now_s: Level(1, rate_fraction=0.5)  # type: ignore[method-assign]
-            service._second_s = 0.0
-            frames(service, 10)
-            before, shown = service.parts.loop.frames, magnifying.health()
-            frames(service, 100)
-            after = magnifying.health()
-            passed_on = after.frames + after.skipped - shown.frames - shown.skipped
-            assert passed_on / (service.parts.loop.frames - before) == pytest.approx(0.5, abs=0.06)
-            service._governor.update = lambda _now_s: Level(2, magnify=False)  # type: ignore[method-assign]
-            service._second_s = 0.0
-            frames(service, 10)
-            stopped = magnifying.health()
-            frames(service, 30)
-            assert magnifying.health().frames == stopped.frames
-            assert stopped.why_not == "the device is too hot"
-
-    def test_takes_the_middle_alone_where_heat_asks_for_less_and_all_of_it_again(
-        self, tmp_path: Path, linear_bundle: Path, camera: type[Camera]
-    ) -> None:
-        camera.flickers = True
-        loaded = configured(tmp_path, linear_bundle, magnification={"when": "always", "mode": "dynamic"})
-        with running(Service(loaded)) as service, service.parts.feed.watch():
-            changed = self.changed_share(service)
-            until(service, lambda: changed() > 0.9, "all of the picture is magnified")
-            service._governor.update = lambda _now_s: Level(3, region_fraction=0.5)  # type: ignore[method-assign]
-            service._second_s = 0.0
-            until(service, lambda: 0.05 < changed() < 0.3, "a quarter of its area")
-            service._governor.update = lambda _now_s: Level()  # type: ignore[method-assign]
-            service._second_s = 0.0
-            until(service, lambda: changed() > 0.9, "all of it again")
-
-    @pytest.mark.usefixtures("camera")
-    def test_stays_as_it_is_where_there_is_no_bundle_in_int8(
-        self, tmp_path: Path, linear_bundle: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with running(
-            Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))
-        ) as service:
-            until(service, lambda: service.parts.magnifying.health().frames > 3)
-            service._governor.update = lambda _now_s: Level(1, precision="int8")  # type: ignore[method-assign]
-            service._second_s = 0.0
-            until(service, lambda: "cannot be had" in caplog.text)
-            before = service.parts.magnifying.health().frames
-            until(service, lambda: service.parts.magnifying.health().frames > before + 5)
-        assert caplog.text.count("magnification.int8_bundle names no bundle") == 1
-
-    @staticmethod
-    def changed_share(service: Service) -> Callable[[], float]:
-        """What share of the newest picture the magnification has changed."""
-
-        def changed() -> float:
-            found = service.parts.feed.latest(timeout_s=10)
-            if found is None:
-                return 0.0
-            with found:
-                if found.magnified is None:
-                    return 0.0
-                return float((found.magnified != found.frame).any(axis=2).mean())
-
-        return changed
 
 
 class TestControls:
