@@ -166,19 +166,34 @@ def judge(
     Raises:
         ExportFault: they differ by more than the `LIMITS` of the graph's precision.
     """
-    height_px, width_px = magnified.shape[:2]
-    difference = np.abs(magnified.astype(np.int16) - expected)
-    worst, share = int(difference.max()), float((difference > 0).mean())
-    rms = float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
+    found = difference(graph, magnified, expected, amplification)
     limits = LIMITS[precision]
-    if worst > limits.worst_grey_levels or rms > limits.rms_grey_levels:
+    if found.worst_grey_levels > limits.worst_grey_levels or found.rms_grey_levels > limits.rms_grey_levels:
         raise ExportFault(
-            f"at {width_px}x{height_px} and amplification {amplification:g} the {graph} graph is "
-            f"{worst} grey levels from PyTorch, {rms:.2g} RMS "
+            f"at {found.width_px}x{found.height_px} and amplification {amplification:g} the {graph} graph is "
+            f"{found.worst_grey_levels} grey levels from PyTorch, {found.rms_grey_levels:.2g} RMS "
             f"(allowed: {limits.worst_grey_levels}, and {limits.rms_grey_levels:g} RMS)",
             remedy="report it with the versions of torch, onnx and onnxruntime",
         )
-    return Comparison(graph, width_px, height_px, amplification, worst, share, round(rms, 4))
+    return found
+
+
+def difference(
+    graph: str, magnified: NDArray[np.uint8], expected: NDArray[np.uint8], amplification: float
+) -> Comparison:
+    """How far a picture is from the one that it should be, u8[H, W, 3] each."""
+    height_px, width_px = magnified.shape[:2]
+    errors = np.abs(magnified.astype(np.int16) - expected)
+    rms = float(np.sqrt(np.mean(np.square(errors, dtype=np.float64))))
+    return Comparison(
+        graph,
+        width_px,
+        height_px,
+        amplification,
+        worst_grey_levels=int(errors.max()),
+        differing_share=float((errors > 0).mean()),
+        rms_grey_levels=round(rms, 4),
+    )
 
 
 def _film(width_px: int, height_px: int, shift_px: float, seed: int) -> NDArray[np.uint8]:

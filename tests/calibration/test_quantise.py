@@ -126,6 +126,16 @@ def test_an_interrupted_calibration_goes_on_and_ends_as_if_it_had_not_been(
         assert (wanted.output / name).read_bytes() == (made / name).read_bytes()
 
 
+def test_a_graph_that_magnifies_nothing_any_more_is_refused(
+    drawn_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calibration.quantise.scale_of", lambda *_: 1e-6)  # which clips everything
+    monkeypatch.setattr("calibration.quantised_bundle._ALWAYS_ALLOWED_GREY_LEVELS", 0.0)  # the pairs are tame
+    with pytest.raises(ExportFault, match=r"RMS\) from FP32's pictures.*--keep-fp16"):
+        quantise(job(tmp_path, drawn_set))
+    assert not (tmp_path / "int8").exists()
+
+
 def begun(tmp_path: Path, drawn_set: Path, **changes: Any) -> QuantiseJob:
     """A job that was interrupted after a pair."""
     wanted = job(tmp_path, drawn_set, **changes)
