@@ -36,16 +36,16 @@ def save_weights(
     training: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write weights, all or nothing. ``state`` is the state dictionary to keep, ``training`` JSON-ready facts."""
+    state = {key: value.cpu().contiguous() for key, value in state.items()}
     header = {
         "format": "tremorscope-weights-1",
+        "content_sha256": _content_sha256(state),
         "name": name,
         "architecture": json.dumps(describe(network.config)),
         "amplification": json.dumps(amplification),
         "training": json.dumps(training),
     }
-    write_atomically(
-        path, save({key: value.cpu().contiguous() for key, value in state.items()}, metadata=header)
-    )
+    write_atomically(path, save(state, metadata=header))
 
 
 def load_weights(path: Path) -> TrainedNetwork:
@@ -66,6 +66,15 @@ def load_weights(path: Path) -> TrainedNetwork:
         raise WeightsFault(f"{path}: not a whole safetensors file ({error})", remedy=remedy) from None
     if header.get("format") != "tremorscope-weights-1":
         raise WeightsFault(f"{path}: weights of something else (no tremorscope header)", remedy=remedy)
+    # Files of older releases state no hash of their content; of the shipped ones the card states the file's.
+    card = path.with_suffix(".md")
+    is_shipped = path.resolve().parent == SHIPPED_WEIGHTS and card.is_file()
+    if not _is_whole(state, header.get("content_sha256")) or (
+        is_shipped and sha256 not in card.read_text(encoding="utf-8")
+    ):
+        raise WeightsFault(
+            f"{path}: damaged: its numbers are not those that were written", remedy="copy it again"
+        )
     try:
         network = build_network(configure(json.loads(header["architecture"])))
         network.load_state_dict(state)
@@ -78,6 +87,20 @@ def load_weights(path: Path) -> TrainedNetwork:
     return TrainedNetwork(
         header["name"], network.eval(), low, high, sha256, json.loads(header.get("training", "{}"))
     )
+
+
+def _is_whole(state: dict[str, Tensor], content_sha256: str | None) -> bool:
+    finite = all(bool(value.isfinite().all()) for value in state.values() if value.is_floating_point())
+    return finite and content_sha256 in (None, _content_sha256(state))
+
+
+def _content_sha256(state: dict[str, Tensor]) -> str:
+    """Of all names and numbers, in order of the names."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode())
+        digest.update(state[key].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def find_weights(name_or_path: str) -> Path:

@@ -37,6 +37,38 @@ def test_a_truncated_file_is_refused(saved: Path) -> None:
         load_weights(saved)
 
 
+def test_a_file_with_a_changed_bit_is_refused(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    content[-1000] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(WeightsFault, match="numbers are not those that were written: copy it again"):
+        load_weights(saved)
+
+
+def test_a_shipped_file_that_its_card_does_not_know_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.weights.SHIPPED_WEIGHTS", tmp_path)
+    content = bytearray((SHIPPED_WEIGHTS / "realtime.safetensors").read_bytes())
+    (tmp_path / "realtime.md").write_text((SHIPPED_WEIGHTS / "realtime.md").read_text())
+    (tmp_path / "realtime.safetensors").write_bytes(content)
+    assert load_weights(tmp_path / "realtime.safetensors").name == "realtime"
+    content[-1000] ^= 1
+    (tmp_path / "realtime.safetensors").write_bytes(content)
+    with pytest.raises(WeightsFault, match="damaged"):
+        load_weights(tmp_path / "realtime.safetensors")
+
+
+def test_weights_that_are_no_numbers_are_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.weights._content_sha256", lambda _state: "the same")
+    network = RealtimeNetwork(CONFIG)
+    state = network.state_dict()
+    next(iter(state.values())).view(-1)[0] = float("nan")
+    save_weights(saved, "tiny", network, state, (1.0, 50.0), {})
+    with pytest.raises(WeightsFault, match="damaged"):
+        load_weights(saved)
+
+
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"layer": torch.zeros(3)}, path)
