@@ -53,7 +53,7 @@ class Machine:
         )  # fmt: skip
         self._init = 0
         try:
-            wait_until(self._is_up, "systemd to start", timeout_s=20)
+            wait_until(self._is_up, "systemd to start")
         except BaseException:
             self.power_off()
             raise
@@ -131,7 +131,7 @@ class Machine:
         return self.run("cat", path, check=False).stdout
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 60.0) -> None:
     """Look again and again until something is so.
 
     Raises:

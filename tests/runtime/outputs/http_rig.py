@@ -25,7 +25,7 @@ class Answer:
 
 
 def ask(
-    port: int, path: str, *, method: str = "GET", body: bytes | str | None = None, timeout_s: float = 10.0,
+    port: int, path: str, *, method: str = "GET", body: bytes | str | None = None, timeout_s: float = 60.0,
     **headers: str,
 ) -> Answer:  # fmt: skip
     """Ask once; underscores in names of headers stand for hyphens."""

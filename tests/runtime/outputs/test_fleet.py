@@ -128,7 +128,7 @@ def test_a_real_prometheus_answers_every_panel_and_every_rule(prometheus: int) -
         except (OSError, ValueError):  # it is starting
             return False
 
-    wait_until(is_up, 30.0, "Prometheus does not reach the service")
+    wait_until(is_up, what="Prometheus does not reach the service")
     empty = [title for title, expression in queries() if not result_of(prometheus, expression)]
     assert empty == []
     groups = ask(prometheus, "/api/v1/rules").json["data"]["groups"]
@@ -175,7 +175,7 @@ def test_the_broker_lets_a_device_write_under_its_own_name_alone(tmp_path: Path)
         looker.loop_start()
         publisher.start()
         publisher.edge(edge(1))
-        wait_until(lambda: any(topic == "tremorscope/bridge-7/edge" for topic, _ in heard), 20.0)
+        wait_until(lambda: any(topic == "tremorscope/bridge-7/edge" for topic, _ in heard))
         assert ("tremorscope/bridge-7/status", "online") in heard
         intruder.connect("127.0.0.1", port)
         intruder.loop_start()

@@ -83,7 +83,7 @@ def test_who_comes_later_is_told_how_everything_stands(
     broker: Broker, publish: Callable[..., MqttPublisher]
 ) -> None:
     publish(board_of_bridge(), broker.port)
-    wait_until(lambda: ALARM_TOPIC in retained(broker, "site/#", 0.2))
+    wait_until(lambda: ALARM_TOPIC in retained(broker, "site/#"))
     kept = retained(broker, "site/#")
     assert kept["site/bridge-7/status"] == "online"
     state = json.loads(kept["site/bridge-7/state"])
@@ -105,18 +105,18 @@ def test_both_edges_of_an_alarm_are_told_at_once_and_its_state_follows(
     listener = Listener(broker)
     board.update(alarms=(AlarmStatus(RULE, "raised", 0.25, 1_795_000_000.0, None, None),))
     publisher.edge(edge(1, "raised"))
-    wait_until(lambda: listener.of("site/bridge-7/edge"), 3.0)
+    wait_until(lambda: listener.of("site/bridge-7/edge"))
     board.update(alarms=(AlarmStatus(RULE, "normal", 0.1, 1_795_000_000.0, 1_795_000_009.0, None),))
     publisher.edge(edge(1, "cleared"))
-    wait_until(lambda: len(listener.of("site/bridge-7/edge")) == 2, 3.0)
+    wait_until(lambda: len(listener.of("site/bridge-7/edge")) == 2)
     first, second = listener.of("site/bridge-7/edge")
     assert (first["edge"], second["edge"]) == ("raised", "cleared")
     assert first["id"] < second["id"]
     assert first["time"] == "2026-11-18T11:06:41.000Z"  # 1795000001
     assert (first["value"], first["threshold"], first["unit"]) == (0.25, 0.2, "mm")
-    wait_until(lambda: (listener.of(ALARM_TOPIC) or [{}])[-1].get("acknowledged_s"), 3.0)
+    wait_until(lambda: (listener.of(ALARM_TOPIC) or [{}])[-1].get("acknowledged_s"))
     assert [each["raised"] for each in listener.of(ALARM_TOPIC)][-1] is False
-    wait_until(lambda: publisher.counts()["mqtt_messages"]["edge"] == 2, 3.0)
+    wait_until(lambda: publisher.counts()["mqtt_messages"]["edge"] == 2)
     listener.close()
 
 
@@ -128,9 +128,9 @@ def test_frames_that_stop_are_told_at_once_not_with_the_next_summary(
     listener = Listener(broker)
     wait_until(lambda: listener.of("site/bridge-7/state"))
     now_s[0] += 30
-    wait_until(lambda: listener.of("site/bridge-7/state")[-1]["ok"] is False, 4.0)
+    wait_until(lambda: listener.of("site/bridge-7/state")[-1]["ok"] is False)
     assert listener.of("site/bridge-7/state")[-1]["verdict"].startswith("no frame for 30.0 s")
-    wait_until(lambda: listener.of("site/bridge-7/summary"), 4.0)
+    wait_until(lambda: listener.of("site/bridge-7/summary"))
     assert len(listener.of("site/bridge-7/summary")) == 1
     listener.close()
 
@@ -150,10 +150,10 @@ def test_an_outage_is_replayed_in_order_without_loss_or_repetition(
         "connection lost" in board.snapshot().outputs["mqtt"]
         or "no connection" in board.snapshot().outputs["mqtt"]
     )
-    time.sleep(2.2)  # two more summaries at least: they are made once a second at most
+    wait_until(lambda: publisher._buffer.waiting().get("summary", 0) >= 2)
     broker.start()
-    wait_until(lambda: len(listener.of("site/bridge-7/edge")) >= 300, 20.0)
-    wait_until(lambda: board.snapshot().outputs["mqtt"] == "", 5.0)
+    wait_until(lambda: len(listener.of("site/bridge-7/edge")) >= 300)
+    wait_until(lambda: board.snapshot().outputs["mqtt"] == "")
     reports = [
         json.loads(payload)["id"]
         for topic, payload, _ in listener.heard
@@ -165,7 +165,7 @@ def test_an_outage_is_replayed_in_order_without_loss_or_repetition(
     assert first_times == list(range(first_times[0], first_times[0] + len(first_times)))
     names = list(dict.fromkeys(each["name"] for each in listener.of("site/bridge-7/edge")))
     assert names == [f"alarm {n}" for n in range(300)]
-    wait_until(lambda: publisher._buffer.waiting() == {}, 5.0)
+    wait_until(lambda: publisher._buffer.waiting() == {})
     listener.close()
 
 
@@ -192,7 +192,7 @@ from pathlib import Path
 from test_mqtt import board_of_bridge, settings, MqttPublisher
 publisher = MqttPublisher(settings({port}), board=board_of_bridge(), state_directory=Path({directory!r}))
 publisher.start()
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -204,23 +204,23 @@ def test_the_broker_tells_that_we_are_gone_when_we_cannot(tmp_path: Path, broker
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
     try:
-        wait_until(lambda: listener.last("site/bridge-7/status") == "online", 30.0)
+        wait_until(lambda: listener.last("site/bridge-7/status") == "online")
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    wait_until(lambda: listener.last("site/bridge-7/status") == "offline", 5.0)
-    assert retained(broker, "site/bridge-7/status", 0.2) == {"site/bridge-7/status": "offline"}
+    wait_until(lambda: listener.last("site/bridge-7/status") == "offline")
+    assert retained(broker, "site/bridge-7/status") == {"site/bridge-7/status": "offline"}
     listener.close()
 
 
 def test_a_clean_stop_says_goodbye(tmp_path: Path, broker: Broker) -> None:
     publisher = MqttPublisher(settings(broker.port), board=board_of_bridge(), state_directory=tmp_path)
     publisher.start()
-    wait_until(lambda: retained(broker, "site/bridge-7/status", 0.2).get("site/bridge-7/status") == "online")
+    wait_until(lambda: retained(broker, "site/bridge-7/status").get("site/bridge-7/status") == "online")
     begun_s = time.monotonic()
-    publisher.close(3.0)
-    assert time.monotonic() - begun_s < 3.0
-    assert retained(broker, "site/bridge-7/status", 0.2) == {"site/bridge-7/status": "offline"}
+    publisher.close(30.0)
+    assert time.monotonic() - begun_s < 30.0
+    assert retained(broker, "site/bridge-7/status") == {"site/bridge-7/status": "offline"}
 
 
 def test_home_assistant_is_told_what_there_is_and_what_is_no_more(
@@ -229,7 +229,7 @@ def test_home_assistant_is_told_what_there_is_and_what_is_no_more(
     board = board_of_bridge()
     publish(board, broker.port, summary_every_s=20.0)
     prefix = "homeassistant/sensor/tremorscope_bridge-7"
-    wait_until(lambda: f"{prefix}/disk_free/config" in retained(broker, "homeassistant/#", 0.2))
+    wait_until(lambda: f"{prefix}/disk_free/config" in retained(broker, "homeassistant/#"))
     kept = {topic: json.loads(text) for topic, text in retained(broker, "homeassistant/#").items()}
     rms = kept[f"{prefix}/rms_{slug('mid span')}/config"]
     assert (rms["unit_of_measurement"], rms["state_class"], rms["expire_after"]) == ("mm", "measurement", 60)
@@ -245,8 +245,8 @@ def test_home_assistant_is_told_what_there_is_and_what_is_no_more(
     assert len({entity["unique_id"] for entity in kept.values()}) == len(kept)
 
     board.update(alarms=(), modes=())
-    wait_until(lambda: not any("/alarm_" in topic for topic in retained(broker, "homeassistant/#", 0.2)))
-    assert f"{prefix}/mode_1/config" in retained(broker, "homeassistant/#", 0.2)  # modes come back
+    wait_until(lambda: not any("/alarm_" in topic for topic in retained(broker, "homeassistant/#")))
+    assert f"{prefix}/mode_1/config" in retained(broker, "homeassistant/#")  # modes come back
 
 
 def test_a_wrong_password_is_said_and_the_right_one_lets_in(

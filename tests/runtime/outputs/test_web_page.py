@@ -132,7 +132,7 @@ def test_views_and_regions_are_chosen(opened: Any) -> None:
     eventually(opened, "return page.picture.view === 'difference' && page.picture.rate() > 2")
     # Grey where nothing moves: the corner of the sky.
     corner = "return [...document.getElementById('live').getContext('2d').getImageData(4, 4, 1, 1).data]"
-    wait_until(lambda: all(abs(value - 128) < 12 for value in run(opened, corner)[:3]), 10.0)
+    wait_until(lambda: all(abs(value - 128) < 12 for value in run(opened, corner)[:3]))
     run(opened, "document.querySelector('[data-view=magnified]').click()")
     run(opened, "[...document.querySelectorAll('.pick')].find(b => b.textContent === 'quarter span').click()")
     eventually(opened, "return document.querySelector('#motion-title .of').textContent === 'of quarter span'")
@@ -214,9 +214,9 @@ def test_frames_that_stop_are_told_and_come_back(opened: Any, service: ServiceRi
 def test_a_paused_page_lets_magnification_rest(opened: Any, service: ServiceRig) -> None:
     assert service.feed.wanted
     run(opened, "document.getElementById('pause').click()")
-    wait_until(lambda: not service.feed.wanted, 8.0)
+    wait_until(lambda: not service.feed.wanted)
     run(opened, "document.getElementById('pause').click()")
-    wait_until(lambda: service.feed.wanted, 8.0)
+    wait_until(lambda: service.feed.wanted)
 
 
 def test_a_device_that_was_away_is_found_again(
@@ -263,11 +263,11 @@ def test_only_the_right_token_opens_the_page(chromium: Any, guarded: WebServer) 
         )
 
     enter("wrong-token-0123456789")
-    wait_until(lambda: chromium.current_url == f"{address}login?wrong", 15.0)
+    wait_until(lambda: chromium.current_url == f"{address}login?wrong")
     eventually(chromium, "return !document.getElementById('wrong').hidden")
     assert chromium.get_cookies() == []
     enter(str(TOKENS.view))
-    wait_until(lambda: chromium.current_url == address, 15.0)
+    wait_until(lambda: chromium.current_url == address)
     eventually(chromium, "return window.page && page.picture.count > 3")
     eventually(chromium, "return !document.getElementById('leave').hidden")
     # Who may only look is offered nothing else.
@@ -277,7 +277,7 @@ def test_only_the_right_token_opens_the_page(chromium: Any, guarded: WebServer) 
     )
     assert chromium.get_cookies()[0]["httpOnly"]
     run(chromium, "document.querySelector('#leave button').click()")
-    wait_until(lambda: chromium.current_url == f"{address}login", 15.0)
+    wait_until(lambda: chromium.current_url == f"{address}login")
     chromium.get(f"{address}?token={TOKENS.control}")
-    wait_until(lambda: chromium.current_url == address, 15.0)  # the token is gone from the address
+    wait_until(lambda: chromium.current_url == address)  # the token is gone from the address
     eventually(chromium, "return !document.getElementById('adjust').hidden")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -50,9 +51,11 @@ def test_healthz_follows_the_frames(web: WebServer, service: ServiceRig) -> None
     assert ask(web.port, "/readyz").status == 200
     service.frozen.set()
     try:
-        wait_until(lambda: ask(web.port, "/healthz").status == 503, 6.0)
+        wait_until(lambda: ask(web.port, "/healthz").status == 503)
         answer = ask(web.port, "/healthz")
-        assert answer.text.startswith("no frame for 3.")
+        age = re.match(r"no frame for (\d+\.\d) s", answer.text)
+        assert age is not None, answer.text
+        assert float(age[1]) >= 3.0
         assert ask(web.port, "/readyz").status == 503
     finally:
         service.frozen.clear()
@@ -82,19 +85,24 @@ def test_metrics_are_read_by_prometheus(web: WebServer) -> None:
 
 
 def test_the_page_is_told_numbers(web: WebServer) -> None:
-    wait_until(lambda: ask(web.port, "/api/live?region=midspan").json["spectra"].get("axes"))
+    # A second or more of it: of 2.1 Hz at least two whole swings.
+    wait_until(lambda: len(ask(web.port, "/api/live?region=midspan").json["motion"]["times_s"]) > RATE_HZ)
+    wait_until(lambda: ask(web.port, "/healthz").status == 200)
     state = ask(web.port, "/api/state").json
     assert (state["name"], state["ok"]) == ("bridge-7", True)
     assert (state["may_control"], state["may_adjust"], state["logged_in"]) == (True, True, False)
     answer = ask(web.port, "/api/live?region=midspan").json
     motion = answer["motion"]
     assert motion["regions"] == list(REGIONS)
-    assert 0.02 < max(motion["y_px"]) < 0.2  # of 0.12 px; how much of it shows depends on the moment
-    after = motion["times_s"][-1]
-    time.sleep(0.3)
-    later = ask(web.port, f"/api/live?region=midspan&after={after}&spectrum_after=9e9").json
-    assert 5 <= len(later["motion"]["times_s"]) <= RATE_HZ * 5
-    assert min(later["motion"]["times_s"]) >= after
+    assert 0.1 < max(motion["y_px"]) < 0.2  # 0.12 px and 0.05 px, and noise
+    after, question = motion["times_s"][-1], "/api/live?region=midspan"
+    wait_until(lambda: len(ask(web.port, f"{question}&after={after}").json["motion"]["times_s"]) >= 5)
+    later = ask(web.port, f"{question}&after={after}&spectrum_after=9e9").json
+    whole = ask(web.port, question).json["motion"]["times_s"]
+    new = [each for each in whole if each > after]
+    assert (
+        later["motion"]["times_s"] == new[: len(later["motion"]["times_s"])]
+    )  # each once, and nothing from before
     assert "axes" not in later["spectra"]
     spectrum = answer["spectra"]["axes"]["y"]
     assert spectrum["peaks"][0]["frequency_hz"] == MODES_HZ[0]
@@ -111,7 +119,7 @@ def test_every_view_of_the_picture_moves_and_is_encoded_once_for_all(
     wait_until(lambda: service.feed.viewers == 0)
     viewers = [open_stream(web.port) for _ in range(5)]
     for each in viewers:
-        each.settimeout(5.0)
+        each.settimeout(60.0)
     before, begun_s = web.counts()["pictures"]["encoded"], time.monotonic()
     parts = [read_parts(viewer, 12) for viewer in viewers]
     elapsed_s = time.monotonic() - begun_s
@@ -121,7 +129,7 @@ def test_every_view_of_the_picture_moves_and_is_encoded_once_for_all(
     assert all(picture_of(jpeg) == (320, 180) for jpeg in parts[0][:2])
     assert len(set(parts[0])) >= 10  # it moves
     assert encoded <= 15 * elapsed_s + 4  # the stated rate, not five times it
-    wait_until(lambda: service.feed.viewers == 0, 5.0)  # and magnification may rest
+    wait_until(lambda: service.feed.viewers == 0)  # and magnification may rest
 
 
 def open_stream(port: int, view: str = "magnified") -> socket.socket:
@@ -384,17 +392,17 @@ def test_too_much_is_cut_off(web: WebServer) -> None:
     assert b"200 OK" not in endless
     pipelined = b"GET /api/frequencies HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10_000
     assert raw(web.port, pipelined, timeout_s=3.0).count(b"200 OK") < 100
-    assert web.counts()["http_refused"].get("oversized", 0) > before
+    wait_until(lambda: web.counts()["http_refused"].get("oversized", 0) > before)
 
 
 def test_who_brings_no_request_in_time_is_cut_off(quick: WebServer) -> None:
     begun_s = time.monotonic()
-    assert raw(quick.port, b"GET / HT", timeout_s=5.0) == b""
-    assert time.monotonic() - begun_s < 2.0
+    assert raw(quick.port, b"GET / HT", timeout_s=60.0) == b""
+    assert time.monotonic() - begun_s < 30.0  # it was the server that closed
     slow = [b"GET /healthz HTTP/1.1\r\n"]
-    with socket.create_connection(("127.0.0.1", quick.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", quick.port), timeout=60) as connection:
         connection.sendall(slow[0])
-        for _ in range(20):  # a byte now and then does not help
+        for _ in range(600):  # a byte now and then does not help
             time.sleep(0.1)
             try:
                 connection.sendall(b"X")
@@ -409,9 +417,9 @@ def test_an_idle_connection_makes_room_for_another(service: ServiceRig) -> None:
     patient = make_server(service, limits=Limits(connections=6, idle_s=60.0, least_idle_s=0.3))
     idle = [socket.create_connection(("127.0.0.1", patient.port)) for _ in range(6)]
     try:
-        assert ask(patient.port, "/healthz", timeout_s=5.0).status == 200
+        assert ask(patient.port, "/healthz").status == 200
         assert patient.counts()["http_refused"]["evicted"] >= 1
-        idle[0].settimeout(2.0)
+        idle[0].settimeout(60.0)
         with contextlib.suppress(ConnectionResetError):
             assert idle[0].recv(1) == b""  # the one that had been idle longest; an abort resets
     finally:
@@ -423,10 +431,10 @@ def test_an_idle_connection_makes_room_for_another(service: ServiceRig) -> None:
 def test_a_viewer_who_reads_nothing_is_cut_off_and_the_others_see_on(quick: WebServer) -> None:
     stuck, eager = open_stream(quick.port), open_stream(quick.port)
     stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    eager.settimeout(5.0)
+    eager.settimeout(60.0)
     assert ask(quick.port, "/live.jpg").status == 503  # two may watch
     assert len(read_parts(eager, 40)) == 40
-    wait_until(lambda: quick.counts()["http_refused"].get("stalled", 0) == 1, 8.0)
+    wait_until(lambda: quick.counts()["http_refused"].get("stalled", 0) == 1)
     assert len(read_parts(eager, 3)) == 3
     stuck.close()
     eager.close()
@@ -449,12 +457,12 @@ def test_it_stops_at_once_also_with_viewers(service: ServiceRig) -> None:
     server = make_server(service)
     viewers = [open_stream(server.port) for _ in range(4)]
     for viewer in viewers:
-        viewer.settimeout(5.0)
+        viewer.settimeout(60.0)
         read_parts(viewer, 1)
     begun_s = time.monotonic()
-    server.close()
-    assert time.monotonic() - begun_s < 2.5
+    server.close(30.0)
+    assert time.monotonic() - begun_s < 15.0  # though each of them would watch on for an hour
     for viewer in viewers:
         viewer.close()
-    wait_until(lambda: service.feed.viewers == 0, 5.0)
+    wait_until(lambda: service.feed.viewers == 0)
     assert replace(service.board.snapshot(), outputs={}).ready
