@@ -42,6 +42,8 @@ SLACK_FRAMES = 40
 _EVERY_S = 5.0
 _WATCH_S, _WATCH_EVERY_S = 20.0, 60.0
 _RECORD_EVERY_S, _CHANGE_EVERY_S = 180.0, 240.0
+_TIMES = 6
+"""In a short run clips and changes come so often at least, so that the warm-up sees them, too."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -179,13 +181,15 @@ def soak(seconds: float, directory: Path, port: int, warm_up_s: float) -> tuple[
         service.wait_for_frames()
         start_s = time.monotonic()
         record_s, change_s = 30.0, 60.0
+        record_every_s = min(_RECORD_EVERY_S, seconds / _TIMES)
+        change_every_s = min(_CHANGE_EVERY_S, seconds / _TIMES)
         while (at_s := time.monotonic() - start_s) < seconds:
             samples.append(service.sample(start_s))
             if at_s >= record_s:
-                record_s += _RECORD_EVERY_S
+                record_s += record_every_s
                 service.record()
             if at_s >= change_s:
-                change_s += _CHANGE_EVERY_S
+                change_s += change_every_s
                 service.change()
             time.sleep(_EVERY_S)
         samples.append(service.sample(start_s))
