@@ -26,6 +26,7 @@ def lines(found: BenchResult) -> list[str]:
         *(f"  note: {each}" for each in found.notes),
         "",
         headline(found),
+        *_advice(found),
         "",
         f"{'ms':<20}{'median':>9}{'p95':>9}{'p99':>9}{'max':>9}{'jitter':>9}",
         *(_row(found, name) for name in NAMES if name in found.stages),
@@ -40,6 +41,18 @@ def headline(found: BenchResult) -> str:
     if found.keeps_up:
         return f"Keeps up: {rate}, room for {found.most_rate_hz:.3g}."
     return f"Does not keep up: {rate}. (Every frame is measured all the same.)"
+
+
+def _advice(found: BenchResult) -> list[str]:
+    """What would make it fast enough; time grows as the number of pixels does."""
+    if found.keeps_up:
+        return []
+    shrunk = min(1.0, found.rate_hz / found.nominal_rate_hz) ** 0.5
+    width_px, height_px = (max(16, int(side * shrunk)) for side in (found.width_px, found.height_px))
+    smaller = f"frames of about {width_px}x{height_px} px"
+    if found.passed_over and found.precision == "fp32":
+        return [f"What helps: {smaller}, a GPU, or the bundle in INT8 (tremorscope calibrate quantise)."]
+    return [f"What helps: {smaller}, or a smaller network."]
 
 
 def _row(found: BenchResult, name: str) -> str:
