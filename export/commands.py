@@ -78,6 +78,7 @@ def export(
 
 
 @click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--size", "sizes", multiple=True, default=("320x240", "640x360"), show_default=True,
               help="Frame size; may be given several times.")  # fmt: skip
 @click.option(
@@ -86,23 +87,39 @@ def export(
 @click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True, help="Steps a turn.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")
 @click.pass_context
-def cost(ctx: click.Context, sizes: tuple[str, ...], rounds: int, steps: int, output: Path | None) -> None:
-    """Compare what the networks cost on this machine's CPU, taking turns in one run."""
+def cost(
+    ctx: click.Context,
+    models: tuple[str, ...],
+    sizes: tuple[str, ...],
+    rounds: int,
+    steps: int,
+    output: Path | None,
+) -> None:
+    """Compare what networks cost on this machine's CPU, taking turns in one run.
+
+    MODEL is the name of shipped weights, a weights file, or a family (baseline, realtime), whose weights are then
+    random: they do not change the cost. The first is what the others are compared with.
+    [default: baseline realtime lite]
+    """
     import json
 
     from export.cost import measure_costs
 
     parsed = [size for text in sizes if (size := _parse_size(ctx, ctx.command.params[0], text))]
     costs = measure_costs(
-        ("baseline", "realtime"), parsed, rounds, steps, lambda text: click.echo(f"{text} ...", err=True)
+        models or ("baseline", "realtime", "lite"), parsed, rounds, steps,
+        lambda text: click.echo(f"{text} ...", err=True),
+    )  # fmt: skip
+    click.echo(
+        "network        size  kMAC/px  parameters    ms/frame  frames/s   ns/px  peak MiB  cheaper  faster"
     )
-    click.echo("network        size  kMAC/px  parameters    ms/frame  frames/s  peak MiB  cheaper  faster")
     for found in costs:
-        base = next(c for c in costs if c.network == "baseline" and c.width_px == found.width_px)
+        base = next(c for c in costs if (c.width_px, c.height_px) == (found.width_px, found.height_px))
         click.echo(
             f"{found.network:<9} {f'{found.width_px}x{found.height_px}':>9}  {found.kmac_per_pixel:7.1f}  "
-            f"{found.parameters:10,}  {found.step_ms:10.1f}  {found.rate_hz:8.2f}  {found.peak_memory_mib:8.0f}  "
-            f"{base.kmac_per_pixel / found.kmac_per_pixel:6.1f}x  {base.step_ms / found.step_ms:5.1f}x"
+            f"{found.parameters:10,}  {found.step_ms:10.1f}  {found.rate_hz:8.2f}  {found.pixel_ns:6.0f}  "
+            f"{found.peak_memory_mib:8.0f}  {base.kmac_per_pixel / found.kmac_per_pixel:6.1f}x  "
+            f"{base.step_ms / found.step_ms:5.1f}x"
         )
     if output:
         from model.files import write_atomically

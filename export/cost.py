@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from export.bundle import untrained_source, write_bundle
+from export.bundle import trained_source, untrained_source, write_bundle
 from export.errors import ExportFault
 from model.cost import macs_per_pixel, parameter_count
+from model.networks import CONFIGS
 from runtime.engines.bundle import FrameSize
 
 
@@ -40,51 +41,71 @@ class Cost:
         """Frames a second."""
         return 1000.0 / self.step_ms
 
+    @property
+    def pixel_ns(self) -> float:
+        """Time a pixel: the same at every size where time grows as pixels do."""
+        return 1e6 * self.step_ms / (self.width_px * self.height_px)
+
     def as_json(self) -> dict[str, float | str]:
         """Plain values."""
-        return {**asdict(self), "rate_hz": round(self.rate_hz, 3)}
+        return {**asdict(self), "rate_hz": round(self.rate_hz, 3), "pixel_ns": round(self.pixel_ns, 1)}
 
 
 def measure_costs(
-    families: Sequence[str],
+    models: Sequence[str],
     sizes: Sequence[FrameSize],
     rounds: int,
     steps: int,
     report: Callable[[str], None],
 ) -> list[Cost]:
-    """Measure every family at every size: ``rounds`` turns of ``steps`` steps each on ONNX Runtime."""
+    """Measure every network at every size: ``rounds`` turns of ``steps`` steps each on ONNX Runtime.
+
+    Raises:
+        WeightsFault, ExportFault: no such network, or a measurement failed.
+    """
     costs: list[Cost] = []
     with tempfile.TemporaryDirectory() as temporary:
-        graphs: dict[str, Path] = {}
-        counted: dict[str, tuple[float, int]] = {}
-        for family in families:
-            report(f"exporting {family}")
-            source = untrained_source(family)  # weights do not change the cost
-            write_bundle(source, None, Path(temporary) / family)
-            graphs[family] = Path(temporary) / family / "pairwise.onnx"
-            counted[family] = macs_per_pixel(source.network) / 1e3, parameter_count(source.network)
+        networks = []
+        for number, model in enumerate(models):
+            report(f"exporting {model}")
+            networks.append(_export(model, Path(temporary) / str(number)))
         for size in sizes:
-            times_ms: dict[str, list[float]] = {family: [] for family in families}
-            memory_mib = dict.fromkeys(families, 0.0)
+            times_ms: list[list[float]] = [[] for _ in networks]
+            memory_mib = [0.0 for _ in networks]
             for turn in range(rounds):
-                for family in families:
-                    report(f"{family} at {size.width_px}x{size.height_px}, turn {turn + 1} of {rounds}")
-                    found = _measure_in_process(graphs[family], size, steps)
-                    times_ms[family] += found["step_ms"]
-                    memory_mib[family] = max(memory_mib[family], found["peak_memory_mib"][0])
+                for number, network in enumerate(networks):
+                    report(f"{network.name} at {size.width_px}x{size.height_px}, turn {turn + 1} of {rounds}")
+                    found = _measure_in_process(network.graph, size, steps)
+                    times_ms[number] += found["step_ms"]
+                    memory_mib[number] = max(memory_mib[number], found["peak_memory_mib"][0])
             costs += [
                 Cost(
-                    network=family,
+                    network=network.name,
                     width_px=size.width_px,
                     height_px=size.height_px,
-                    kmac_per_pixel=round(counted[family][0], 1),
-                    parameters=counted[family][1],
-                    step_ms=round(statistics.median(times_ms[family]), 2),
-                    peak_memory_mib=round(memory_mib[family], 1),
+                    kmac_per_pixel=round(network.kmac_per_pixel, 1),
+                    parameters=network.parameters,
+                    step_ms=round(statistics.median(times), 2),
+                    peak_memory_mib=round(peak_mib, 1),
                 )
-                for family in families
+                for network, times, peak_mib in zip(networks, times_ms, memory_mib, strict=True)
             ]
     return costs
+
+
+@dataclass(frozen=True)
+class _Exported:
+    name: str
+    graph: Path
+    kmac_per_pixel: float
+    parameters: int
+
+
+def _export(model: str, directory: Path) -> _Exported:
+    source = untrained_source(model) if model in CONFIGS else trained_source(model)
+    write_bundle(source, None, directory)
+    cost, count = macs_per_pixel(source.network) / 1e3, parameter_count(source.network)
+    return _Exported(source.name, directory / "pairwise.onnx", cost, count)
 
 
 def _measure_in_process(graph: Path, size: FrameSize, steps: int) -> dict[str, list[float]]:

@@ -60,8 +60,9 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) ->
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Exported network to run.  [default: the one that is installed]",
+    metavar="NAME|DIR",
+    help="Network to run: realtime, lite (for the smallest devices), or a directory that was exported.  "
+    "[default: realtime]",
 )
 @click.option(
     "--against",

@@ -114,8 +114,9 @@ if TYPE_CHECKING:
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Exported network to run.  [default: the one that is installed]",
+    metavar="NAME|DIR",
+    help="Network to run: realtime, lite (for the smallest devices), or a directory that was exported.  "
+    "[default: realtime]",
 )
 @click.option(
     "--runtime",
@@ -184,8 +185,9 @@ def magnify(
 @click.option(
     "--bundle",
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Exported network to run.  [default: the one that is installed]",
+    metavar="NAME|DIR",
+    help="Network to run: realtime, lite (for the smallest devices), or a directory that was exported.  "
+    "[default: realtime]",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine.  [default: one a core]")
 def demo(**options: Any) -> None:

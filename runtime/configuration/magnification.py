@@ -51,7 +51,7 @@ class MagnificationSettings(Section):
     runtime: RuntimeChoice = "auto"
     """What computes: auto takes the fastest that this machine has."""
     bundle: Path | None = None
-    """Directory of an exported network; null takes the one that is installed."""
+    """Network to run: realtime, lite (for the smallest devices), or a directory that was exported. null: realtime."""
     int8_bundle: Path | None = None
     """Directory of the same network in INT8 (`tremorscope calibrate quantise`), taken while heat asks for it
     (thermal.levels); null stays with the bundle."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, Graph, GraphName, open_bundle
+from runtime.engines.bundle import Bundle, FrameSize, Graph, GraphName, open_bundle
 from runtime.engines.device import Device, read_device
 from runtime.engines.engine_file import (
     EnginePaths,
@@ -95,7 +95,7 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
         EngineFault: TensorRT is missing or not supported, finds no engine, an engine is there that does not fit,
             or the engine cannot be written.
     """
-    bundle = open_bundle(_find_bundle(job.bundle))
+    bundle = open_bundle(job.bundle)
     size = _frame_size(bundle, job.size)
     library = load_library(job.target)
     device, free_bytes = read_device()
@@ -185,11 +185,6 @@ def _read_timing_cache(path: Path) -> bytes:
             f"{path}: cannot be read as a timing cache ({(error.strerror or '').lower()})",
             remedy="name a file with --timing-cache, which need not be there yet",
         ) from None
-
-
-def _find_bundle(named: Path) -> Path:
-    shipped = SHIPPED_BUNDLES / named
-    return shipped if len(named.parts) == 1 and not named.exists() and shipped.is_dir() else named
 
 
 def _frame_size(bundle: Bundle, asked: FrameSize | None) -> FrameSize:

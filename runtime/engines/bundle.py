@@ -215,12 +215,13 @@ def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
 
 
 def open_bundle(directory: Path) -> Bundle:
-    """Read and check a bundle.
+    """Read and check a bundle: its directory or, where no such thing is here, the name of one that is shipped.
 
     Raises:
         BundleFault: the directory is no bundle, its manifest is wrong or was edited, or a graph is missing or
             was changed.
     """
+    directory = _shipped(directory) or directory
     path = directory / MANIFEST_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -228,7 +229,7 @@ def open_bundle(directory: Path) -> Bundle:
     except FileNotFoundError:
         raise BundleFault(
             f"{directory}: no {MANIFEST_NAME} there",
-            remedy="name a directory that `tremorscope export` wrote",
+            remedy=f"name a directory that `tremorscope export` wrote, or a shipped bundle: {shipped_names()}",
         ) from None
     except OSError as error:
         raise BundleFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
@@ -247,6 +248,16 @@ def open_bundle(directory: Path) -> Bundle:
     for graph in (*manifest.graphs.values(), *manifest.cpu_graphs.values()):
         _check_graph(directory / graph.file, graph.sha256)
     return Bundle(directory, manifest)
+
+
+def shipped_names() -> str:
+    """The names of the bundles that come with this installation, for a person."""
+    return ", ".join(sorted(path.name for path in SHIPPED_BUNDLES.glob("*") if path.is_dir())) or "none"
+
+
+def _shipped(named: Path) -> Path | None:
+    shipped = SHIPPED_BUNDLES / named
+    return shipped if len(named.parts) == 1 and not named.exists() and shipped.is_dir() else None
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -12,9 +12,11 @@ from PIL import Image
 from support import run_command
 
 from calibration.draw_set import draw_set
+from model.cost import macs_per_pixel, parameter_count
 from model.drawing import draw_picture
 from model.realtime import RealtimeConfig, RealtimeNetwork
-from model.weights import save_weights
+from model.recipe import load_recipe
+from model.weights import SHIPPED_WEIGHTS, find_weights, load_weights, save_weights
 from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle
 
 TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
@@ -105,7 +107,9 @@ def test_evaluate_judges_bundle_and_weights_alike(weights: Path, tmp_path: Path)
 
 def test_cost_sets_the_networks_side_by_side(tmp_path: Path) -> None:
     path = tmp_path / "cost.json"
-    done = run_command("cost", "--size", "64x48", "--rounds", 1, "--steps", 2, "-o", path)
+    done = run_command(
+        "cost", "baseline", "realtime", "--size", "64x48", "--rounds", 1, "--steps", 2, "-o", path
+    )
     assert done.returncode == 0, done.stderr
     baseline, realtime = json.loads(path.read_text())
     assert (baseline["network"], realtime["network"]) == ("baseline", "realtime")
@@ -114,13 +118,23 @@ def test_cost_sets_the_networks_side_by_side(tmp_path: Path) -> None:
     assert 0 < realtime["peak_memory_mib"] < 1000
 
 
-def test_the_shipped_bundle_is_of_the_shipped_weights() -> None:
-    from model.weights import find_weights, load_weights
-
-    shipped = open_bundle(SHIPPED_BUNDLES / "realtime").manifest
-    assert shipped.weights_sha256 == load_weights(find_weights("realtime")).sha256
+@pytest.mark.parametrize(("name", "most_kmac_per_pixel"), [("realtime", 74), ("lite", 30)])
+def test_a_shipped_bundle_is_of_the_shipped_weights_and_card(name: str, most_kmac_per_pixel: float) -> None:
+    shipped, weights = open_bundle(SHIPPED_BUNDLES / name).manifest, load_weights(find_weights(name))
+    assert (shipped.weights_sha256, shipped.network) == (weights.sha256, name)
     assert shipped.trained
     assert shipped.frame_size is None
+    assert macs_per_pixel(weights.network) / 1e3 <= most_kmac_per_pixel
+    card = (SHIPPED_WEIGHTS / f"{name}.md").read_text(encoding="utf-8")
+    assert weights.sha256 in card
+    assert f"{parameter_count(weights.network):,} parameters" in card
+    assert f"{macs_per_pixel(weights.network) / 1e3:.1f} kMAC a pixel" in card
+
+
+def test_a_recipe_is_of_the_network_that_is_shipped() -> None:
+    for name in ("realtime", "lite"):
+        recipe = load_recipe(Path(__file__).parents[2] / "configs" / f"train-{name}.yaml")
+        assert recipe.network_config() == load_weights(find_weights(name)).network.config
 
 
 def test_a_network_that_is_not_linear_has_no_band_graph(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime.engines.bundle import open_bundle, write_manifest
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle, write_manifest
 from runtime.errors import BundleFault
 
 MakeBundle = Callable[..., Path]
@@ -52,6 +52,17 @@ def test_a_manifest_that_is_not_json_is_refused(make_bundle: MakeBundle) -> None
     (bundle / "manifest.json").write_text("{")
     with pytest.raises(BundleFault, match="not valid JSON"):
         open_bundle(bundle)
+
+
+def test_a_shipped_bundle_is_found_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_bundle: MakeBundle
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_bundle(Path("lite")).directory == SHIPPED_BUNDLES / "lite"
+    make_bundle().rename(tmp_path / "lite")
+    assert open_bundle(Path("lite")).directory == Path("lite"), "what is here comes first"
+    with pytest.raises(BundleFault, match="or a shipped bundle: lite, realtime"):
+        open_bundle(Path("heavy"))
 
 
 def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
