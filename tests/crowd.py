@@ -124,11 +124,13 @@ def crowd(rounds: int, seconds: float, directory: Path, port: int, most_viewers:
         for _ in range(rounds):
             for who, start in (("nobody", None), ("one viewer", one_viewer), ("200 clients", swarm)):
                 service.wait(lambda state: not state["viewers"] and not state["magnification"]["active"])
-                clients = start(port, seconds + 4.0) if start else None
+                clients = start(port, 600.0) if start else None
                 if clients:
                     service.wait(lambda state: state["viewers"] and state["magnification"]["active"])
                 window = service.window(who, seconds)
                 if clients:
+                    clients.terminate()  # who says then what they did
+                    assert window.viewers, "the clients were gone before the window was over"
                     window.clients.update(json.loads(clients.communicate(timeout=120)[0]))
                 print(window, flush=True)
                 windows.append(window)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import random
+import signal
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -114,7 +115,10 @@ def asked() -> dict[Turn, int]:
 
 async def main() -> None:
     clients = [asyncio.ensure_future(live(turn)) for turn, count in asked().items() for _ in range(count)]
-    await asyncio.wait(clients, timeout=min(float(sys.argv[2]), 60.0))
+    end = asyncio.ensure_future(asyncio.Event().wait())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.cancel)  # or before the time is up
+    await asyncio.wait([end], timeout=min(float(sys.argv[2]), 600.0))
+    end.cancel()
     for client in clients:
         client.cancel()
     await asyncio.wait(clients, timeout=1.0)
