@@ -88,6 +88,23 @@ def test_graphs_keep_the_rules_and_say_what_they_are(made: Path, name: str) -> N
     assert graph.ByteSize() < 0.36 * (SHIPPED / f"{name}.onnx").stat().st_size
 
 
+def test_the_constant_error_is_taken_out_of_every_graph(made: Path) -> None:
+    last = "head.0"
+
+    def bias(path: Path) -> np.ndarray:
+        graph = onnx.load(path).graph
+        name = next(node.input[2] for node in graph.node if node.op_type == "Conv" and node.name == last)
+        return onnx.numpy_helper.to_array(next(each for each in graph.initializer if each.name == name))
+
+    for kind in ("", ".cpu"):
+        shifts = [
+            bias(made / f"{name}{kind}.onnx") - bias(SHIPPED / f"{name}.onnx")
+            for name in ("pairwise", "band")
+        ]
+        assert (np.abs(shifts[0]) > 1e-6).sum() > 40, "of 80 channels"
+        np.testing.assert_array_equal(*shifts)
+
+
 @pytest.mark.parametrize("file", ["pairwise.onnx", "pairwise.cpu.onnx"])
 def test_pictures_stay_near_those_of_fp32(made: Path, drawn_set: Path, file: str) -> None:
     pair = CalibrationSet.open(drawn_set).read(3)
