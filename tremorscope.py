@@ -31,6 +31,9 @@ COMMANDS = {
     "evaluate": _Entry(
         "export.evaluate_command", "evaluate", "Judge magnifiers on the field's protocols, side by side."
     ),
+    "slices": _Entry(
+        "export.slices_command", "slices", "Show one line of a clip's pixels over time, by several methods."
+    ),
     "study": _Entry(
         "export.study_command", "study", "Train and judge variants of a network: what is each part worth?"
     ),

@@ -5,6 +5,8 @@ All are functions of frame, reference and amplification, as networks are. The py
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,20 @@ def linear_eulerian(frame: Frame, reference: Frame, amplification: float) -> Fra
     return _rounded(np.stack(planes, axis=-1))
 
 
+def _evenly(magnify: Callable[[Frame, Frame, float], Frame]) -> Callable[[Frame, Frame, float], Frame]:
+    """For pyramids that give back only pictures of even sides: an odd one is continued by a line, and cut again."""
+
+    @wraps(magnify)
+    def evenly(frame: Frame, reference: Frame, amplification: float) -> Frame:
+        height, width = frame.shape[:2]
+        border = ((0, height % 2), (0, width % 2), (0, 0))
+        moved, still = (np.pad(picture, border, mode="edge") for picture in (frame, reference))
+        return magnify(moved, still, amplification)[:height, :width]
+
+    return evenly
+
+
+@_evenly
 def phase_based(frame: Frame, reference: Frame, amplification: float) -> Frame:
     """Phase-based magnification of a pair, on a complex steerable pyramid of octave bands and eight orientations.
 

@@ -26,6 +26,7 @@ from model.evaluate import (
 )
 from model.registration import ShiftedScene, reached_displacement_px
 from model.scenes import BandOfTexture, Frame, blobs, read_evaluation_photographs, whole_frames
+from model.validation import ssim
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,8 @@ def test_phase_based_reaches_what_linear_eulerian_does_not(photographs: list[Fra
 def test_what_is_still_is_left_alone_by_every_method(photographs: list[Frame]) -> None:
     for method in (phase_based, linear_eulerian):
         assert still_frame_ssim(method, photographs) > 0.999
+    odd = np.ascontiguousarray(photographs[0][:-1, :-2])
+    assert ssim(phase_based(odd[:, 1:], odd[:, 1:], 20.0), odd[:, 1:]) > 0.999, "sides need not be even"
     assert still_noise_gain(unmagnified, photographs) == 0.0
 
     def amplifying(frame: Frame, reference: Frame, amplification: float) -> Frame:
