@@ -16,7 +16,7 @@ from calibration.difference_proof import subtracting_features
 from calibration.errors import CalibrationFault
 from calibration.frames import CalibrationSet, Picture
 from calibration.graphs import graph_magnifier
-from calibration.judging import Judge, Material, Score, fitted
+from calibration.judging import VIEW_PX, Judge, Material, Score, fitted
 from calibration.sensitivity import Sensitivity, measure_sensitivity
 from calibration.verdict import (
     LimitChanges,
@@ -201,6 +201,13 @@ def _check_comparable(bundles: Sequence[Bundle]) -> None:
             raise CalibrationFault(
                 f"{bundle.directory}: its weights are untrained, so it has no quality to lose",
                 remedy="export trained weights",
+            )
+        size = bundle.manifest.frame_size
+        if size is not None and min(size.width_px, size.height_px) < VIEW_PX:
+            raise CalibrationFault(
+                f"{bundle.directory}: is for frames of {size.width_px}x{size.height_px} px, and pictures of "
+                f"{VIEW_PX}x{VIEW_PX} px are judged on",
+                remedy="compare bundles of the same weights for a larger size, or for any",
             )
 
 

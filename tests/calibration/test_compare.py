@@ -169,6 +169,11 @@ def test_bundles_that_cannot_be_compared_are_refused(
         compared(bundle_of(tmp_path / "untrained", trained=False))
     with pytest.raises(CalibrationFault, match="no FP32 to compare it with: name the FP32 bundle"):
         compared(bundle_of(tmp_path / "alone", "int8"))
+    small = bundle_of(tmp_path / "small", "int8", frame_size={"width_px": 640, "height_px": 200})
+    with pytest.raises(
+        CalibrationFault, match="small: is for frames of 640x200 px, and pictures of 256x256 px"
+    ):
+        compared(fp32, small)
     assert not (tmp_path / "report").exists()
 
 
