@@ -16,6 +16,8 @@ from runtime.live import FrequencyPoint, LiveFeed, LiveSeries, LiveSpectrum
 from runtime.outputs.liveness import judge
 from runtime.store.records import Alarm, Clip, Event
 
+_TIME_DIGITS = 4
+_ROUNDED_S = 0.6 * 10.0**-_TIME_DIGITS
 MOST_SAMPLES = 2400
 """Of displacement in one answer, the latest win."""
 MOST_BINS = 2048
@@ -67,7 +69,7 @@ def motion(series: LiveSeries, region: str) -> dict[str, Any]:
     latest = slice(-MOST_SAMPLES, None)
     return answer | {
         "region": series.regions[row],
-        "times_s": np.round(series.times_s[latest], 4).tolist(),
+        "times_s": np.round(series.times_s[latest], _TIME_DIGITS).tolist(),
         "x_px": _numbers(series.x_px[row, latest]),
         "y_px": _numbers(series.y_px[row, latest]),
     }
@@ -131,7 +133,8 @@ def events(found: Iterable[Event], clips: Iterable[Clip]) -> list[dict[str, Any]
 
 def live(feed: LiveFeed, *, region: str, after_s: float, spectrum_after_s: float) -> dict[str, Any]:
     """What a page asks for several times a second: displacement since, and the spectrum if there is a new one."""
-    answer = motion(feed.series(after_s), region)
+    # Times were rounded when they were told: the latest of them must not come again.
+    answer = motion(feed.series(after_s + _ROUNDED_S), region)
     return {"motion": answer, "spectra": spectra(feed.spectra(), answer["region"] or "", spectrum_after_s)}
 
 

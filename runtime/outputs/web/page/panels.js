@@ -4,6 +4,7 @@ import { NOTHING, bytes, clock, duration, element, number, setting, show, withUn
 
 const $ = (id) => document.getElementById(id);
 const PHASES = { learning: "learning", normal: "normal", pending: "above, waiting", raised: "raised", clearing: "raised, falling" };
+const LOST = { source: "camera or link", late: "too much to do", no_slot: "too much to do", corrupt: "damaged", abandoned: "camera opened again" };
 const REASONS = { viewer: "somebody watches", event: "an event is recorded", always: "always" };
 
 export class Panels {
@@ -231,9 +232,12 @@ export class Panels {
   device(state) {
     const { camera, device, storage, magnification } = state;
     const zones = Object.entries(device.temperatures_c).map(([zone, c]) => `${zone} ${number(c, 3)} \u00b0C`);
-    const drops = Object.entries(camera.drops).filter(([, count]) => count).map(([why, count]) => `${count} ${why}`);
+    const drops = Object.entries(camera.drops).filter(([, count]) => count).map(([why, count]) => `${count} (${LOST[why] ?? why})`);
     const rungs = Object.entries(state.recoveries).filter(([, count]) => count).map(([rung, count]) => `${count} \u00d7 ${rung}`);
-    const stages = Object.entries(state.stages).map(([stage, each]) => `${stage} ${number(each.median_ms)} (99 %: ${number(each.p99_ms)})`);
+    const took = (stage) => {
+      const each = state.stages[stage];
+      return each ? `${withUnit(each.median_ms, "ms")} a frame, ${withUnit(each.p99_ms, "ms")} for the slowest in a hundred` : NOTHING;
+    };
     const why = magnification.reasons.map((each) => REASONS[each] ?? each).join(", ");
     const rows = [
       ["Camera", `${camera.source || NOTHING}, ${camera.status}${camera.faults.length ? `: ${camera.faults.join(", ")}` : ""}`],
@@ -241,7 +245,9 @@ export class Panels {
       ["Dropped", drops.join(", ") || "none"],
       ["Magnification", magnification.active ? `on (${why})` : `rests${magnification.why_not ? `: ${magnification.why_not}` : ""}`],
       ["Runs on", [magnification.engine, magnification.precision].filter(Boolean).join(", ") || NOTHING],
-      ["Time a frame (ms)", stages.join(", ") || NOTHING],
+      ["Measuring", took("measure")],
+      ["Magnifying", took("step")],
+      ["Until it shows", took("total")],
       ["Temperature", zones.join(", ") || NOTHING],
       ["Heat", device.governor || (device.governor_level ? `level ${device.governor_level}` : "full speed")],
       ["Disk", `${bytes(storage.free_bytes)} free`],
