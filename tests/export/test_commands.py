@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 from support import run_command
 
+import tremorscope
 from calibration.draw_set import draw_set
 from model.cost import macs_per_pixel, parameter_count
 from model.drawing import draw_picture
@@ -20,6 +23,31 @@ from model.weights import SHIPPED_WEIGHTS, find_weights, load_weights, save_weig
 from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle
 
 TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
+
+
+@dataclass
+class Done:
+    returncode: object
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """The command in this process, which has imported PyTorch already; what is no fault comes out as it is."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr("sys.argv", ["tremorscope", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            tremorscope.main()
+            status: object = 0
+        except SystemExit as ended:
+            status = ended.code
+        printed = capsys.readouterr()
+        return Done(status, printed.out, printed.err)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +61,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For frames of any size."""
     directory = tmp_path_factory.mktemp("bundles") / "tiny"
-    done = run_command("export", "--model", weights, "--size", "97x61", "-o", directory)
+    done = run_command("export", "--model", weights, "-o", directory)
     assert done.returncode == 0, done.stderr
     return directory
 
@@ -42,18 +71,17 @@ def bundle(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bundle_says_what_it_is_and_what_was_checked(bundle: Path) -> None:
     manifest = open_bundle(bundle).manifest
     assert (manifest.network, manifest.trained, manifest.precision) == ("tiny", True, "fp32")
-    assert manifest.frame_size is not None
-    assert (manifest.frame_size.width_px, manifest.frame_size.height_px) == (97, 61)
+    assert manifest.frame_size is None
     assert manifest.amplification.maximum == 40
     checks = manifest.checks["onnxruntime_against_pytorch"]
-    assert {(c["width_px"], c["height_px"]) for c in checks} == {(97, 61), (161, 119)}
+    assert {(c["width_px"], c["height_px"]) for c in checks} == {(192, 128), (161, 119)}
     assert max(c["worst_grey_levels"] for c in checks) <= 1
     assert sorted(path.name for path in bundle.iterdir()) == ["band.onnx", "manifest.json", "pairwise.onnx"]
 
 
-def test_a_bundle_is_not_replaced_unasked(bundle: Path, weights: Path) -> None:
+def test_a_bundle_is_not_replaced_unasked(bundle: Path, weights: Path, run_here: Callable[..., Done]) -> None:
     before = (bundle / "manifest.json").read_bytes()
-    done = run_command("export", "--model", weights, "-o", bundle)
+    done = run_here("export", "--model", weights, "-o", bundle)
     assert done.returncode == 1
     assert "--overwrite" in done.stderr
     assert (bundle / "manifest.json").read_bytes() == before
@@ -72,22 +100,21 @@ def test_a_bundle_is_not_replaced_unasked(bundle: Path, weights: Path) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    tmp_path: Path, arguments: tuple[str, ...], complaint: str
+    tmp_path: Path, arguments: tuple[str, ...], complaint: str, run_here: Callable[..., Done]
 ) -> None:
-    done = run_command("export", *arguments, "-o", tmp_path / "bundle")
+    done = run_here("export", *arguments, "-o", tmp_path / "bundle")
     assert done.returncode != 0
     assert complaint in done.stderr
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_evaluate_judges_bundle_and_weights_alike(weights: Path, tmp_path: Path) -> None:
-    directory, photographs = tmp_path / "any", tmp_path / "photographs"
-    assert run_command("export", "--model", weights, "-o", directory).returncode == 0
+def test_evaluate_judges_bundle_and_weights_alike(weights: Path, bundle: Path, tmp_path: Path) -> None:
+    photographs = tmp_path / "photographs"
     photographs.mkdir()
     Image.fromarray(draw_picture(0, 300)).save(photographs / "drawn.png")
     done = run_command(
-        "evaluate", weights, directory, "unmagnified", "--photographs", photographs,
+        "evaluate", weights, bundle, "unmagnified", "--photographs", photographs,
         "--protocol", "blob", "-o", tmp_path / "found",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -137,10 +164,10 @@ def test_a_recipe_is_of_the_network_that_is_shipped() -> None:
         assert recipe.network_config() == load_weights(find_weights(name)).network.config
 
 
-def test_a_network_that_is_not_linear_has_no_band_graph(tmp_path: Path) -> None:
-    done = run_command(
-        "export", "--model", "baseline", "--untrained", "--size", "32x32", "-o", tmp_path / "b"
-    )
+def test_a_network_that_is_not_linear_has_no_band_graph(
+    tmp_path: Path, run_here: Callable[..., Done]
+) -> None:
+    done = run_here("export", "--model", "baseline", "--untrained", "--size", "32x32", "-o", tmp_path / "b")
     assert done.returncode == 0, done.stderr
     manifest = open_bundle(tmp_path / "b").manifest
     assert list(manifest.graphs) == ["pairwise"]
@@ -154,15 +181,17 @@ def test_the_band_graph_is_checked_over_steps_and_at_an_odd_size(bundle: Path) -
     band = [c for c in manifest.checks["onnxruntime_against_pytorch"] if c["graph"] == "band"]
     assert {(c["width_px"], c["height_px"], c["amplification"]) for c in band} == {
         (width_px, height_px, amplification)
-        for width_px, height_px in ((97, 61), (161, 119))
+        for width_px, height_px in ((192, 128), (161, 119))
         for amplification in (1.0, 20.0, 40.0)
     }
     assert max(c["worst_grey_levels"] for c in band) <= 1
 
 
-def test_int8_is_exported_in_one_command(weights: Path, tmp_path: Path) -> None:
+def test_int8_is_exported_in_one_command(
+    weights: Path, tmp_path: Path, run_here: Callable[..., Done]
+) -> None:
     draw_set(tmp_path / "set", FrameSize(width_px=61, height_px=35), 32, reserve_bytes=0)
-    done = run_command(
+    done = run_here(
         "export", "--model", weights, "--size", "61x35", "--precision", "int8",
         "--calibration", tmp_path / "set", "-o", tmp_path / "int8",
     )  # fmt: skip
@@ -170,22 +199,28 @@ def test_int8_is_exported_in_one_command(weights: Path, tmp_path: Path) -> None:
     assert "measured on     32 pairs of the set" in done.stdout
     manifest = open_bundle(tmp_path / "int8").manifest
     assert (manifest.precision, list(manifest.graphs)) == ("int8", ["pairwise", "band"])
-    assert max(c["worst_grey_levels"] for c in manifest.checks["onnxruntime_against_pytorch"]) <= 1, (
-        "of the FP32"
-    )
+    assert manifest.frame_size == FrameSize(width_px=61, height_px=35)
+    of_fp32 = manifest.checks["onnxruntime_against_pytorch"]
+    # A graph of one size says nothing of others: an odd-sized one is made for the check as well.
+    assert {(c["width_px"], c["height_px"]) for c in of_fp32} == {(61, 35), (161, 119)}
+    assert max(c["worst_grey_levels"] for c in of_fp32) <= 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["int8", "set"]
 
 
-def test_fp16_is_checked_against_pytorch(weights: Path, tmp_path: Path) -> None:
-    done = run_command("export", "--model", weights, "--precision", "fp16", "-o", tmp_path / "fp16")
+def test_fp16_is_checked_against_pytorch(
+    weights: Path, tmp_path: Path, run_here: Callable[..., Done]
+) -> None:
+    done = run_here(
+        "export", "--model", weights, "--size", "48x32", "--precision", "fp16", "-o", tmp_path / "fp16"
+    )
     assert done.returncode == 0, done.stderr
     manifest = open_bundle(tmp_path / "fp16").manifest
     assert (manifest.precision, manifest.quantisation) == ("fp16", None)
     assert 0 < max(c["worst_grey_levels"] for c in manifest.checks["onnxruntime_against_pytorch"]) <= 2
 
 
-def test_the_baseline_has_no_fp16(tmp_path: Path) -> None:
-    done = run_command(
+def test_the_baseline_has_no_fp16(tmp_path: Path, run_here: Callable[..., Done]) -> None:
+    done = run_here(
         "export", "--model", "baseline", "--untrained", "--precision", "fp16", "-o", tmp_path / "b"
     )
     assert done.returncode == 1
