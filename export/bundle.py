@@ -107,6 +107,11 @@ def write_bundle(
         ExportFault: the bundle stands there already, cannot be written, or differs from the network; or the
             network is not one for FP16.
     """
+    if precision == "fp16" and not isinstance(source.network, RealtimeNetwork):  # before the graph is traced
+        raise ExportFault(
+            f"{source.name} is not of the realtime network",
+            remedy="FP16 and INT8 are for that; keep this one in FP32",
+        )
     with new_bundle(directory, overwrite) as partial:
         return _fill(source, size, partial, precision)
 
