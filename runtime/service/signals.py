@@ -13,13 +13,16 @@ RECORD = signal.SIGUSR1
 class SignalQueue:
     """Holds the service's signals back in this thread and in all that it starts; only for the main thread.
 
-    Enter it before anything starts a thread.
+    Libraries start threads of their own when they are imported, which hold nothing back: a signal that comes while the
+    main thread is at work is given to one of those, and would end the process on the spot. What they are given is
+    handed on to the main thread, where it is held back as well.
     """
 
     _KINDS = (*STOPPING, RELOAD, RECORD)
 
     def __enter__(self) -> SignalQueue:
         self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._KINDS)
+        self._handlers = {kind: signal.signal(kind, _hand_on) for kind in self._KINDS}
         return self
 
     def __exit__(
@@ -28,9 +31,19 @@ class SignalQueue:
         # A second Ctrl-C during the end must not become an exception after it.
         while signal.sigtimedwait(self._KINDS, 0) is not None:
             pass
+        for each, handler in self._handlers.items():
+            signal.signal(each, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
     def wait(self, seconds: float) -> signal.Signals | None:
-        """The next signal, or None after so many seconds."""
+        """The next signal, or None after so many seconds.
+
+        One that another thread was given while this one waited comes with the next call.
+        """
         found = signal.sigtimedwait(self._KINDS, seconds)
         return signal.Signals(found.si_signo) if found is not None else None
+
+
+def _hand_on(number: int, _frame: object) -> None:
+    """Runs in the main thread, whichever thread the signal was given to."""
+    signal.raise_signal(number)

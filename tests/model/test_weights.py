@@ -90,7 +90,7 @@ def test_missing_weights_are_refused_with_what_there_is() -> None:
 
 def test_shipped_weights_load_and_have_a_card() -> None:
     shipped = sorted(SHIPPED_WEIGHTS.glob("*.safetensors"))
-    assert [path.stem for path in shipped] == ["realtime"]
+    assert [path.stem for path in shipped] == ["lite", "realtime"]
     for path in shipped:
         card = path.with_suffix(".md").read_text()
         assert load_weights(path).sha256 in card
