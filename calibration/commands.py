@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runtime.option_types import FiniteRange
+from runtime.option_types import FiniteRange, frame_size
 
 if TYPE_CHECKING:
     from runtime.engines.bundle import FrameSize
@@ -17,17 +17,6 @@ if TYPE_CHECKING:
 @click.group()
 def calibrate() -> None:
     """Gather the frames that INT8 scales are computed from, look at them, and quantise with them."""
-
-
-def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> FrameSize | None:
-    from runtime.engines.bundle import FrameSize
-
-    if text is None:
-        return None
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
-        raise click.BadParameter(f"{text} is no size of at least 16x16, such as 1920x1080")
-    return FrameSize(width_px=int(width), height_px=int(height))
 
 
 @calibrate.command()
@@ -48,7 +37,7 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) ->
 )
 @click.option("--schedule", metavar="HOURS",
               help="Parts of the day to use, in local time, such as '5-9, 12-13, 17-21'.  [default: all]")  # fmt: skip
-@click.option("--size", callback=_size, metavar="WxH",
+@click.option("--size", type=frame_size, metavar="WxH",
               help="Keep cuts of this size, from all over the picture.  [default: the whole picture]")  # fmt: skip
 @click.option("--distance", "distances_s", type=FiniteRange(min=0, min_open=True), multiple=True,
               metavar="SECONDS", help="Age of the reference in static pairs; repeated.  [default: 1, 30]")  # fmt: skip
@@ -73,7 +62,7 @@ def capture(reserve_gb: float, **options: Any) -> None:
 
 
 @calibrate.command()
-@click.option("--size", callback=_size, required=True, metavar="WxH", help="Size of the frames.")
+@click.option("--size", type=frame_size, metavar="WxH", required=True, help="Size of the frames.")
 @click.option("--count", type=click.IntRange(min=32), default=256, show_default=True, help="Pairs to draw.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same gives the same set."

@@ -5,15 +5,14 @@ Times are of one thread's own work, so that what else the machine does falls out
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.turns import median_ms
 from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 
@@ -42,14 +41,7 @@ def measure(bundle: Bundle, width_px: int, height_px: int, rounds: int) -> dict[
             threads=1,
         )
         steps[f"band, order {order}"] = _band_step(engine, order, frame, other, magnified)
-    times_ms: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 1):
-        for name, step in steps.items():
-            start = time.process_time()
-            step()
-            if turn:  # the first allocates
-                times_ms[name].append(1e3 * (time.process_time() - start))
-    return {name: statistics.median(times) for name, times in times_ms.items()}
+    return median_ms(steps, rounds)
 
 
 def _band_step(

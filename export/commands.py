@@ -8,25 +8,20 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from runtime.option_types import frame_size
+
 if TYPE_CHECKING:
     from runtime.engines.bundle import FrameSize
 
 
-def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) -> FrameSize | None:
-    from runtime.engines.bundle import FrameSize
-
-    if value == "any":
-        return None
-    width, cross, height = value.lower().partition("x")
-    if not (cross and width.isdigit() and height.isdigit() and int(width) >= 16 and int(height) >= 16):
-        raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT of at least 16x16, such as 1920x1080")
-    return FrameSize(width_px=int(width), height_px=int(height))
+def _size_or_any(text: str) -> FrameSize | None:
+    return None if text == "any" else frame_size(text)
 
 
 @click.command()
 @click.option("--model", required=True, help="realtime or baseline (shipped weights), or a weights file.")
 @click.option(
-    "--size", callback=_parse_size, default="any", show_default=True,
+    "--size", type=_size_or_any, default="any", metavar="WxH", show_default=True,
     help="Frame size, such as 1920x1080; 'any' makes a graph that takes every size.",
 )  # fmt: skip
 @click.option(
@@ -79,18 +74,16 @@ def export(
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--size", "sizes", multiple=True, default=("320x240", "640x360"), show_default=True,
-              help="Frame size; may be given several times.")  # fmt: skip
+@click.option("--size", "sizes", type=frame_size, metavar="WxH", multiple=True, show_default=True,
+              default=("320x240", "640x360"), help="Frame size; may be given several times.")  # fmt: skip
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Turns of each network."
 )
 @click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True, help="Steps a turn.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")
-@click.pass_context
 def cost(
-    ctx: click.Context,
     models: tuple[str, ...],
-    sizes: tuple[str, ...],
+    sizes: tuple[FrameSize, ...],
     rounds: int,
     steps: int,
     output: Path | None,
@@ -105,9 +98,8 @@ def cost(
 
     from export.cost import measure_costs
 
-    parsed = [size for text in sizes if (size := _parse_size(ctx, ctx.command.params[0], text))]
     costs = measure_costs(
-        models or ("baseline", "realtime", "lite"), parsed, rounds, steps,
+        models or ("baseline", "realtime", "lite"), sizes, rounds, steps,
         lambda text: click.echo(f"{text} ...", err=True),
     )  # fmt: skip
     click.echo(

@@ -9,7 +9,10 @@ import click
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from model.evaluate import Trial
+    from collections.abc import Mapping, Sequence
+
+    from model.evaluate import Magnifier, Protocol, Trial
+    from model.scenes import Frame
 
 PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
 
@@ -48,21 +51,13 @@ def evaluate(
     Beside these: SSIM of a still frame at amplification 1, and how much a still scene's noise grows at 20.
     """
     from export.runners import open_magnifier
-    from model.evaluate import standard_protocols, still_frame_ssim, still_noise_gain, write_csv
+    from model.evaluate import still_frame_ssim, still_noise_gain, write_csv
     from model.scenes import read_evaluation_photographs
 
     opened = dict(open_magnifier(model) for model in dict.fromkeys(models))
     pictures = read_evaluation_photographs(photographs, most)
-    protocols = dict(zip(PROTOCOLS, standard_protocols(pictures), strict=True))
-    protocols = {name: protocol for name, protocol in protocols.items() if not chosen or name in chosen}
-    found: dict[str, list[dict[str, Trial]]] = {}
-    total = sum(len(protocol.trials) for protocol in protocols.values())
-    with tqdm(total=total, unit="trial", desc="evaluate", disable=None) as progress:
-        for name, protocol in protocols.items():
-            found[name] = []
-            for trials in protocol.run(opened):
-                found[name].append(trials)
-                progress.update()
+    protocols = choose_protocols(pictures, chosen or PROTOCOLS)
+    found = run_protocols(protocols, opened, "evaluate")
     for name, protocol in protocols.items():
         click.echo(
             f"\n{protocol.name}, {len(pictures)} photographs: SSIM / reached px (spread between scenes)"
@@ -78,14 +73,41 @@ def evaluate(
     if directory:
         from export.evaluation_pictures import draw_curves, draw_examples
 
-        rows = [
-            {"protocol": name, "magnifier": title, **vars(trial)}
-            for name, series in found.items() for trials in series for title, trial in trials.items()
-        ]  # fmt: skip
-        write_csv(rows, directory / "evaluation.csv")
+        write_csv(rows_of(found, "magnifier"), directory / "evaluation.csv")
         draw_curves(found, directory / "evaluation.png")
         draw_examples(opened, pictures, directory / "examples.png")
         click.echo(f"\nwritten: {directory}/evaluation.csv, evaluation.png, examples.png")
+
+
+def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[str, Protocol]:
+    """Protocols by their names, in their usual order, on these photographs."""
+    from model.evaluate import standard_protocols
+
+    every = dict(zip(PROTOCOLS, standard_protocols(pictures), strict=True))
+    return {name: protocol for name, protocol in every.items() if name in names}
+
+
+def run_protocols(
+    protocols: Mapping[str, Protocol], magnifiers: Mapping[str, Magnifier], title: str
+) -> dict[str, list[dict[str, Trial]]]:
+    """What comes of each trial of each protocol, for every magnifier; progress is shown under the title."""
+    found: dict[str, list[dict[str, Trial]]] = {}
+    total = sum(len(protocol.trials) for protocol in protocols.values())
+    with tqdm(total=total, unit="trial", desc=title, disable=None) as progress:
+        for name, protocol in protocols.items():
+            found[name] = []
+            for trials in protocol.run(magnifiers):
+                found[name].append(trials)
+                progress.update()
+    return found
+
+
+def rows_of(found: Mapping[str, Sequence[Mapping[str, Trial]]], column: str) -> list[dict[str, object]]:
+    """A row a trial, for a CSV; the column says whose it is."""
+    return [
+        {"protocol": name, column: title, **vars(trial)}
+        for name, series in found.items() for trials in series for title, trial in trials.items()
+    ]  # fmt: skip
 
 
 def show_trials(protocol: str, series: list[dict[str, Trial]]) -> None:

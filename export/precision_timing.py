@@ -5,13 +5,14 @@ Times are of one thread's own work, so that what else the machine does falls out
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from export.turns import median_ms
 from runtime.engines.bundle import open_bundle
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 
@@ -23,20 +24,14 @@ def measure(bundles: list[Path], width_px: int, height_px: int, rounds: int = _R
     rng = np.random.default_rng(0)
     frame, other = rng.integers(90, 140, (2, height_px, width_px, 3), dtype=np.uint8)
     magnified = np.empty_like(frame)
-    engines = {}
+    steps: dict[str, Callable[[], object]] = {}
     for directory in bundles:
         bundle = open_bundle(directory)
-        engines[bundle.manifest.precision] = OnnxRuntimeEngine(
+        engine = OnnxRuntimeEngine(
             bundle.cpu_graph_path("pairwise"), width_px=width_px, height_px=height_px, threads=1
         )
-    times_ms: dict[str, list[float]] = {precision: [] for precision in engines}
-    for turn in range(rounds + 1):
-        for precision, engine in engines.items():
-            start = time.process_time()
-            engine.step(frame, other, 10.0, magnified)
-            if turn:  # the first allocates
-                times_ms[precision].append(1e3 * (time.process_time() - start))
-    return {precision: statistics.median(times) for precision, times in times_ms.items()}
+        steps[bundle.manifest.precision] = partial(engine.step, frame, other, 10.0, magnified)
+    return median_ms(steps, rounds)
 
 
 def _main(arguments: list[str]) -> None:

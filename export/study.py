@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from export.turns import median_ms
 from model.baseline import BaselineNetwork
 from model.cost import macs_per_pixel, parameter_count
 from model.errors import WeightsFault
@@ -114,19 +115,16 @@ def measure_costs(networks: Mapping[str, Network], rounds: int = 5) -> dict[str,
     """Count and time networks; each takes its turn in every round, so that the machine's load falls on all."""
     width_px, height_px = TIMED_SIZE_PX
     frame, reference = torch.rand(2, 1, 3, height_px, width_px, generator=torch.Generator().manual_seed(0))
-    times_ms: dict[str, list[float]] = {name: [] for name in networks}
+    steps = {
+        name: partial(network, frame, reference, torch.tensor([20.0])) for name, network in networks.items()
+    }
     with torch.no_grad():
-        for turn in range(rounds + 1):
-            for name, network in networks.items():
-                start_s = time.perf_counter()
-                network(frame, reference, torch.tensor([20.0]))
-                if turn:  # the first allocates
-                    times_ms[name].append(1e3 * (time.perf_counter() - start_s))
+        found_ms = median_ms(steps, rounds, time.perf_counter)
     return {
         name: StudiedCost(
             round(macs_per_pixel(network) / 1e3, 1),
             parameter_count(network),
-            round(statistics.median(times_ms[name]), 1),
+            round(found_ms[name], 1),
         )
         for name, network in networks.items()
     }

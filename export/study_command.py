@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from export.evaluate_command import PROTOCOLS
+from export.evaluate_command import PROTOCOLS, choose_protocols, rows_of, run_protocols, show_trials
 
 if TYPE_CHECKING:
     from export.study import StudiedCost
@@ -89,32 +89,22 @@ def _judge(
     asked: VariantStudy | RemovalStudy, networks: dict[str, Network], pictures: list[Frame],
     chosen: tuple[str, ...], directory: Path, figures: dict[str, Any],
 ) -> None:  # fmt: skip
-    from export.evaluate_command import show_trials
     from export.runners import network_magnifier
     from export.study import measure_costs
-    from model.evaluate import standard_protocols
 
     costs = measure_costs(networks)
     _show_costs(costs)
-    protocols = dict(zip(PROTOCOLS, standard_protocols(pictures), strict=True))
     magnifiers = {name: network_magnifier(network) for name, network in networks.items()}
-    found: dict[str, list[dict[str, Trial]]] = {}
-    total = sum(len(protocols[name].trials) for name in chosen)
-    with tqdm(total=total, unit="trial", desc="judge", disable=None) as progress:
-        for name in chosen:
-            found[name] = []
-            for trials in protocols[name].run(magnifiers):
-                found[name].append(trials)
-                progress.update()
-    for name in chosen:
-        click.echo(f"\n{protocols[name].name}, {len(pictures)} photographs: SSIM / reached px (spread)")
+    protocols = choose_protocols(pictures, chosen)
+    found = run_protocols(protocols, magnifiers, "judge")
+    for name, protocol in protocols.items():
+        click.echo(f"\n{protocol.name}, {len(pictures)} photographs: SSIM / reached px (spread)")
         show_trials(name, found[name])
     figures |= {"question": asked.question, "costs": {name: vars(cost) for name, cost in costs.items()}}
     _write(found, figures, directory)
 
 
 def _temporal(asked: TemporalStudy, pictures: list[Frame], directory: Path) -> None:
-    from export.evaluate_command import show_trials
     from export.temporal_study import run_temporal
     from model.errors import WeightsFault
     from model.realtime import RealtimeNetwork
@@ -152,10 +142,7 @@ def _write(found: dict[str, list[dict[str, Trial]]], figures: dict[str, Any], di
     from model.evaluate import write_csv
     from model.files import write_atomically
 
-    rows = [
-        {"protocol": name, "variant": title, **vars(trial)}
-        for name, series in found.items() for trials in series for title, trial in trials.items()
-    ]  # fmt: skip
+    rows = rows_of(found, "variant")
     directory.mkdir(parents=True, exist_ok=True)
     write_csv(rows, directory / "study.csv")
     draw_curves(found, directory / "study.png")

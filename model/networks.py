@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from model.baseline import BaselineConfig, BaselineNetwork
 from model.realtime import RealtimeConfig, RealtimeNetwork
 from model.studied import StudiedConfig, StudiedNetwork
+from model.yaml_file import first_fault
 
 NetworkConfig = BaselineConfig | RealtimeConfig
 Network = BaselineNetwork | RealtimeNetwork
@@ -61,7 +62,5 @@ def configure(description: dict[str, Any]) -> NetworkConfig:
     try:
         config: NetworkConfig = TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"network.{key}: {first['msg']} (got {first['input']!r})") from None
+        raise ValueError(f"network.{first_fault(error)}") from None
     return config

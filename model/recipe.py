@@ -5,26 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, TypeAdapter, field_validator
 
-from model.errors import RecipeFault
 from model.networks import NetworkConfig, configure, describe
 from model.pair_settings import PairSettings
+from model.yaml_file import Strict, read_yaml
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PictureSettings(_Strict):
+class PictureSettings(Strict):
     """What the pairs are cut from; photographs are named on the command line."""
 
     drawn_pictures: int = Field(default=128, ge=0)
     validation_fraction: float = Field(default=0.08, gt=0, lt=0.5)
 
 
-class Schedule(_Strict):
+class Schedule(Strict):
     """How long, how fast, and what comes first."""
 
     steps: int = Field(ge=1)
@@ -63,7 +58,7 @@ class Schedule(_Strict):
         return self.learning_rate * min(1.0, (step + 1) / self.warm_up_steps) * falling
 
 
-class Validation(_Strict):
+class Validation(Strict):
     """How training is watched."""
 
     pairs: int = Field(default=32, ge=1)
@@ -71,7 +66,7 @@ class Validation(_Strict):
     checkpoint_every_steps: int = Field(default=250, ge=1)
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """A training recipe."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -98,20 +93,4 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         RecipeFault: the file cannot be read, or a key or value in it is wrong.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Recipe.model_validate(values)
-    except OSError as error:
-        raise RecipeFault(
-            f"{path}: {error.strerror}", remedy="name a recipe, such as configs/train-realtime.yaml"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeFault(
-            f"{path}: not valid YAML: {' '.join(str(error).split())}", remedy="mend the file"
-        ) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RecipeFault(
-            f"{path}: {key}: {first['msg']} (got {first['input']!r})", remedy="mend that key"
-        ) from None
+    return read_yaml(path, TypeAdapter(Recipe), "a recipe, such as configs/train-realtime.yaml")

@@ -5,19 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from model.errors import RecipeFault
 from model.networks import describe
 from model.recipe import Recipe, load_recipe
+from model.yaml_file import Strict, first_fault, read_yaml
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Trained(_Strict):
+class _Trained(Strict):
     recipe: Path
     """What is trained; relative to the study's file."""
     schedule: dict[str, Any] = Field(default_factory=dict)
@@ -40,7 +36,7 @@ class _Trained(_Strict):
         try:
             return Recipe.model_validate(values)
         except ValidationError as error:
-            raise RecipeFault(f"{name}: {_first(error)}", remedy="mend that key of the study") from None
+            raise RecipeFault(f"{name}: {first_fault(error)}", remedy="mend that key of the study") from None
 
 
 class VariantStudy(_Trained):
@@ -76,7 +72,7 @@ class RemovalStudy(_Trained):
     """What differs in the schedule of the second training, of what is left."""
 
 
-class TemporalStudy(_Strict):
+class TemporalStudy(Strict):
     """A trained network's band mode beside its static mode, on films of a vibrating picture."""
 
     kind: Literal["temporal"]
@@ -104,19 +100,7 @@ def load_study(path: Path) -> Study:
     Raises:
         RecipeFault: the file cannot be read, or a key or value in it is wrong.
     """
-    try:
-        return _STUDY.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise RecipeFault(
-            f"{path}: {error.strerror}",
-            remedy="name a study, such as configs/studies/decoder-resolution.yaml",
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeFault(
-            f"{path}: not valid YAML: {' '.join(str(error).split())}", remedy="mend the file"
-        ) from None
-    except ValidationError as error:
-        raise RecipeFault(f"{path}: {_first(error)}", remedy="mend that key") from None
+    return read_yaml(path, _STUDY, "a study, such as configs/studies/decoder-resolution.yaml")
 
 
 def base_recipe(study: VariantStudy | RemovalStudy, path: Path) -> Recipe:
@@ -126,9 +110,3 @@ def base_recipe(study: VariantStudy | RemovalStudy, path: Path) -> Recipe:
         RecipeFault: it cannot be read, or is wrong.
     """
     return load_recipe(path.parent / study.recipe)
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "the file"
-    return f"{key}: {first['msg']} (got {first['input']!r})"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from runtime.option_types import FiniteRange
+from runtime.option_types import FiniteRange, bundle_option, engines_option, frame_size, threads_option
 
 
 @click.command()
@@ -45,25 +45,8 @@ def doctor(configuration: Path | None, as_json: bool) -> None:
     sys.exit(0 if examined.can_run else 1)
 
 
-def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> Any:
-    if text is None:
-        return None
-    width, cross, height = text.partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
-        raise click.BadParameter(f"{text} is no size of at least 16x16, such as 1920x1080")
-    from runtime.engines.bundle import FrameSize
-
-    return FrameSize(width_px=int(width), height_px=int(height))
-
-
 @click.command()
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    metavar="NAME|DIR",
-    help="Network to run: realtime, lite (for the smallest devices), or a directory that was exported.  "
-    "[default: realtime]",
-)
+@bundle_option
 @click.option(
     "--against",
     type=click.Path(path_type=Path),
@@ -83,7 +66,7 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) ->
     help="csi, v4l2, synthetic, or settings such as '{kind: v4l2, device: /dev/video2}'.  [default: drawn frames]",
 )
 @click.option(
-    "--size", callback=_size, metavar="WxH", help="Size of the frames.  [default: the bundle's, or 640x360]"
+    "--size", type=frame_size, metavar="WxH", help="Size of the frames.  [default: the bundle's, or 640x360]"
 )
 @click.option("--rate", "rate_hz", type=FiniteRange(min=0.1, max=10_000), metavar="HZ",
               help="Frames a second of the drawn camera.  [default: 30]")  # fmt: skip
@@ -104,15 +87,8 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) ->
     type=click.Choice(["auto", "onnxruntime", "tensorrt"]),
     help="What computes.",
 )
-@click.option(
-    "--engines",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Directory of built engines.",
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of the engine on the CPU.  [default: one a core]"
-)
+@engines_option
+@threads_option
 @click.option("--frames", type=click.IntRange(min=10, max=1_000_000), default=200, show_default=True,
               help="How many magnified frames are timed.")  # fmt: skip
 @click.option(

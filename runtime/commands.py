@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runtime.option_types import bundle_option, engines_option, frame_size, threads_option
+
 if TYPE_CHECKING:
     from runtime.filters import FilterKind
 
@@ -111,13 +113,7 @@ if TYPE_CHECKING:
     help="True rate of a high-speed clip, where the file states only that of playback. The video keeps the "
     "playback timing; duration and frequencies are reported for the true rate.",
 )
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    metavar="NAME|DIR",
-    help="Network to run: realtime, lite (for the smallest devices), or a directory that was exported.  "
-    "[default: realtime]",
-)
+@bundle_option
 @click.option(
     "--runtime",
     type=click.Choice(["auto", "onnxruntime", "tensorrt"]),
@@ -125,13 +121,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="What computes: TensorRT takes engines that `tremorscope build` made, and a GPU; auto takes it if it can.",
 )
-@click.option(
-    "--engines",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where TensorRT's engines are.  [default: engines, within the bundle]",
-)
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine.  [default: one a core]")
+@engines_option
+@threads_option
 @click.option(
     "--allow-inaccurate",
     is_flag=True,
@@ -182,14 +173,8 @@ def magnify(
     help="Magnified over true displacement.",
 )
 @click.option("--seconds", type=float, default=6.0, show_default=True, help="Length of the film.")
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    metavar="NAME|DIR",
-    help="Network to run: realtime, lite (for the smallest devices), or a directory that was exported.  "
-    "[default: realtime]",
-)
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the engine.  [default: one a core]")
+@bundle_option
+@threads_option
 def demo(**options: Any) -> None:
     """Draw a footbridge that vibrates by less than 0.2 px, magnify it, and measure both against the truth."""
     from runtime.demo import DemoJob, run_demo
@@ -202,22 +187,11 @@ def demo(**options: Any) -> None:
         click.echo(line)
 
 
-def _frame_size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> Any:
-    if text is None:
-        return None
-    width, cross, height = text.partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
-        raise click.BadParameter(f"{text} is no size of at least 16x16, such as 1920x1080")
-    from runtime.engines.bundle import FrameSize
-
-    return FrameSize(width_px=int(width), height_px=int(height))
-
-
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--size",
-    callback=_frame_size,
+    type=frame_size,
     metavar="WxH",
     help="Size of the frames; needed where the bundle takes any.",
 )

@@ -1,11 +1,18 @@
-"""Types of options that click has none for."""
+"""Types of options that click has none for, and options that several commands take."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from runtime.engines.bundle import FrameSize
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
 
 
 class FiniteRange(click.FloatRange):
@@ -21,3 +28,47 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!s} is no finite number.", param, ctx)
         return number
+
+
+def frame_size(text: str) -> FrameSize:
+    """Width and height in px, from such as 1920x1080.
+
+    Raises:
+        click.BadParameter: it is none, or smaller than a network takes.
+    """
+    from runtime.engines.bundle import FrameSize
+
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
+        raise click.BadParameter(f"{text} is no size of at least 16x16, such as 1920x1080")
+    return FrameSize(width_px=int(width), height_px=int(height))
+
+
+def bundle_option(command: _Command) -> _Command:
+    """The network to run."""
+    return click.option(
+        "--bundle",
+        type=click.Path(path_type=Path),
+        metavar="NAME|DIR",
+        help="Network to run: realtime, lite (for the smallest devices), or a directory that was exported.  "
+        "[default: realtime]",
+    )(command)
+
+
+def engines_option(command: _Command) -> _Command:
+    """Where engines are that `tremorscope build` made."""
+    return click.option(
+        "--engines",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Where TensorRT's engines are.  [default: engines, within the bundle]",
+    )(command)
+
+
+def threads_option(command: _Command) -> _Command:
+    """How many cores the engine takes."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="Threads of the engine on the CPU.  [default: one a core]",
+    )(command)

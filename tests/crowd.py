@@ -21,20 +21,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from demo_service import DemoService
 
-ROOT = Path(__file__).resolve().parent.parent
-SWARM = ROOT / "tests" / "runtime" / "outputs" / "client_swarm.py"
+SWARM = Path(__file__).resolve().parent / "runtime" / "outputs" / "client_swarm.py"
 LOSS = 0.02
 """Most of the rate that may be lost, as a part."""
-_START_S = 180.0
-_ANSWER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,56 +48,24 @@ class Window:
     clients: dict[str, int] = field(default_factory=dict)
 
 
-class Crowded:
-    """The service as a process."""
+def window_of(service: DemoService, who: str, seconds: float) -> Window:
+    """Count for so long."""
+    before = service.state()
+    time.sleep(seconds)
+    after = service.state()
+    elapsed_s = after["time_s"] - before["time_s"]
 
-    def __init__(self, directory: Path, port: int, most_viewers: int | None) -> None:
-        self.port = port
-        asked = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text(encoding="utf-8"))
-        asked["store"]["directory"] = str(directory / "state")
-        asked["outputs"] = {"http": {"port": port} | ({"most_viewers": most_viewers} if most_viewers else {})}
-        file = directory / "crowd.yaml"
-        file.write_text(yaml.safe_dump(asked), encoding="utf-8")
-        self.log = directory / "log"
-        with self.log.open("w") as stderr:
-            command = [sys.executable, str(ROOT / "tremorscope.py"), "run", "--config", str(file)]
-            self.process = subprocess.Popen(command, stderr=stderr)
+    def rose(of: Callable[[dict[str, Any]], float]) -> float:
+        return of(after) - of(before)
 
-    def state(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/state", timeout=_ANSWER_S) as answer:
-            found: dict[str, Any] = json.loads(answer.read())
-        return found
-
-    def wait(self, condition: Callable[[dict[str, Any]], object]) -> None:
-        until_s = time.monotonic() + _START_S
-        while time.monotonic() < until_s:
-            assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
-            try:
-                if condition(self.state()):
-                    return
-            except OSError:
-                pass
-            time.sleep(0.25)
-        raise TimeoutError(self.log.read_text(encoding="utf-8"))
-
-    def window(self, who: str, seconds: float) -> Window:
-        """Count for so long."""
-        before = self.state()
-        time.sleep(seconds)
-        after = self.state()
-        elapsed_s = after["time_s"] - before["time_s"]
-
-        def rose(of: Callable[[dict[str, Any]], float]) -> float:
-            return of(after) - of(before)
-
-        return Window(
-            who,
-            rose(lambda state: state["frames"]) / elapsed_s,
-            round(rose(lambda state: sum(state["camera"]["drops"].values()))),
-            rose(lambda state: state["device"]["cpu_s"]) / elapsed_s,
-            rose(lambda state: state["magnification"]["frames"]) / elapsed_s,
-            after["viewers"],
-        )
+    return Window(
+        who,
+        rose(lambda state: state["frames"]) / elapsed_s,
+        round(rose(lambda state: sum(state["camera"]["drops"].values()))),
+        rose(lambda state: state["device"]["cpu_s"]) / elapsed_s,
+        rose(lambda state: state["magnification"]["frames"]) / elapsed_s,
+        after["viewers"],
+    )
 
 
 def swarm(port: int, seconds: float) -> subprocess.Popen[bytes]:
@@ -117,7 +81,8 @@ def one_viewer(port: int, seconds: float) -> subprocess.Popen[bytes]:
 
 def crowd(rounds: int, seconds: float, directory: Path, port: int, most_viewers: int | None) -> list[Window]:
     """Let nobody, one viewer and 200 clients take turns, so that a busy neighbour is busy for all of them."""
-    service = Crowded(directory, port, most_viewers)
+    http = {"http": {"port": port, "most_viewers": most_viewers}} if most_viewers else {}
+    service = DemoService(directory, port, {"outputs": http})
     windows: list[Window] = []
     try:
         service.wait(lambda state: state["frames"] > 60)
@@ -127,18 +92,16 @@ def crowd(rounds: int, seconds: float, directory: Path, port: int, most_viewers:
                 clients = start(port, 600.0) if start else None
                 if clients:
                     service.wait(lambda state: state["viewers"] and state["magnification"]["active"])
-                window = service.window(who, seconds)
+                window = window_of(service, who, seconds)
                 if clients:
                     clients.terminate()  # who says then what they did
                     assert window.viewers, "the clients were gone before the window was over"
                     window.clients.update(json.loads(clients.communicate(timeout=120)[0]))
                 print(window, flush=True)
                 windows.append(window)
-        service.process.terminate()
-        service.process.wait(60)
+        service.stop()
     finally:
-        service.process.kill()
-        service.process.wait()
+        service.kill()
     return windows
 
 

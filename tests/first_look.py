@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from crowd import Crowded
+from demo_service import DemoService
 
 SHOWN = """
 const caption = document.getElementById("magnification")?.textContent ?? "";
@@ -41,28 +41,23 @@ def open_chromium() -> Any:
     return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
 
 
-def first_picture_s(directory: Path, port: int, chromium: Any) -> tuple[Crowded, float]:
+def first_picture_s(directory: Path, port: int, chromium: Any) -> tuple[DemoService, float]:
     """The service, and the seconds from its start to the first magnified picture."""
     from selenium.common.exceptions import WebDriverException
 
     begun_s = time.monotonic()
-    service = Crowded(directory, port, None)
+    service = DemoService(directory, port)
     while time.monotonic() < begun_s + _PATIENCE_S:
-        assert service.process.poll() is None, service.log.read_text(encoding="utf-8")
+        service.check_alive()
         try:
             if not chromium.current_url.startswith("http"):
-                chromium.get(f"http://127.0.0.1:{port}/")
+                chromium.get(f"{service.url}/")
             if chromium.execute_script(SHOWN):
                 return service, time.monotonic() - begun_s
         except WebDriverException:  # nobody listens there yet
             chromium.get("about:blank")
         time.sleep(0.05)
     raise TimeoutError(service.log.read_text(encoding="utf-8"))
-
-
-def processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -74,21 +69,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         service, picture_s = first_picture_s(Path(directory), options.port, chromium)
         try:
-            used_s = processor_s(service.process.pid)
+            used_s = service.processor_s()
             chromium.quit()
             service.wait(lambda state: not state["viewers"] and not state["magnification"]["active"])
             time.sleep(5.0)
-            before_s, frames = processor_s(service.process.pid), service.state()["frames"]
+            before_s, frames = service.processor_s(), service.state()["frames"]
             time.sleep(options.idle_seconds)
-            idle = (processor_s(service.process.pid) - before_s) / options.idle_seconds
+            idle = (service.processor_s() - before_s) / options.idle_seconds
             rate_hz = (service.state()["frames"] - frames) / options.idle_seconds
-            begun_s = time.monotonic()
-            service.process.terminate()
-            service.process.wait(60)
-            stopped_s = time.monotonic() - begun_s
+            stopped_s = service.stop()
         finally:
-            service.process.kill()
-            service.process.wait()
+            service.kill()
     found = {
         "first_picture_s": picture_s, "processor_until_then_s": used_s, "idle_share_of_a_core": idle,
         "idle_frames_a_second": rate_hz, "stopped_s": stopped_s, "status": service.process.returncode,

@@ -22,7 +22,6 @@ import os
 import re
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -32,9 +31,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from demo_service import DemoService
 
-ROOT = Path(__file__).resolve().parent.parent
 GROWTH = 0.01
 """Largest growth of resident memory, as a part."""
 SLACK_FRAMES = 40
@@ -87,55 +85,33 @@ class Verdict:
     faults: list[str] = field(default_factory=list)
 
 
-class Soaked:
-    """The service as a process, with those who use it."""
+class Soaked(DemoService):
+    """The service with those who use it."""
 
     def __init__(self, directory: Path, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}"
-        self._file = directory / "soak.yaml"
-        asked = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text(encoding="utf-8"))
-        asked["store"]["directory"] = str(directory / "state")
-        asked["outputs"] = {"http": {"port": port}}
-        asked["magnification"]["threads"] = 1
-        self._asked = asked
-        self._write()
-        self.log = directory / "log"
-        with self.log.open("w") as stderr:
-            command = [sys.executable, str(ROOT / "tremorscope.py"), "run", "--config", str(self._file)]
-            self.process = subprocess.Popen(command, stderr=stderr)
+        super().__init__(directory, port, {"magnification": {"threads": 1}})
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
-    def wait_for_frames(self, seconds: float = 180.0) -> None:
-        until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s:
-            assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
-            try:
-                if self.metrics().get("tremorscope_frames_total", 0) > 0:
-                    self._watcher.start()
-                    return
-            except OSError:
-                pass
-            time.sleep(0.5)
-        raise TimeoutError(self.log.read_text(encoding="utf-8"))
+    def wait_for_frames(self) -> None:
+        self.wait(lambda state: state["frames"] > 0)
+        self._watcher.start()
 
     def sample(self, start_s: float) -> Sample:
         process = Path(f"/proc/{self.process.pid}")
-        fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
         rss_bytes = int((process / "statm").read_text().split()[1]) * _PAGE_BYTES
         return Sample(
             time.monotonic() - start_s,
             rss_bytes,
-            int(fields[17]),
+            int(self.stat()[17]),
             len(os.listdir(process / "fd")),
-            (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
+            self.processor_s(),
             self.metrics(),
         )
 
     def metrics(self) -> dict[str, float]:
         """Every metric, summed over its labels."""
-        with urllib.request.urlopen(f"{self._url}/metrics", timeout=30) as answer:
-            text = answer.read().decode()
+        text = self.ask("/metrics").decode()
         found: dict[str, float] = {}
         for name, value in re.findall(r"^(\w+)(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE):
             found[name] = found.get(name, 0.0) + float(value)
@@ -145,28 +121,20 @@ class Soaked:
         self.process.send_signal(signal.SIGUSR1)
 
     def change(self) -> None:
-        magnification = self._asked["magnification"]
+        magnification = self.configuration["magnification"]
         magnification["amplification"] = 60 - magnification["amplification"]
-        self._write()
+        self.configure()
 
     def stop(self) -> float:
         self._stop.set()
-        begun_s = time.monotonic()
-        self.process.terminate()
-        self.process.wait(60)
-        return time.monotonic() - begun_s
-
-    def _write(self) -> None:
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump(self._asked), encoding="utf-8")
-        partial.replace(self._file)
+        return super().stop()
 
     def _watch(self) -> None:
         """Look at the live picture now and then, as people do."""
         while not self._stop.wait(_WATCH_EVERY_S - _WATCH_S):
             until_s = time.monotonic() + _WATCH_S
             try:
-                with urllib.request.urlopen(f"{self._url}/live.mjpeg", timeout=30) as stream:
+                with urllib.request.urlopen(f"{self.url}/live.mjpeg", timeout=30) as stream:
                     while time.monotonic() < until_s and not self._stop.is_set():
                         stream.read(65536)
             except (OSError, http.client.HTTPException):
@@ -195,8 +163,7 @@ def soak(seconds: float, directory: Path, port: int, warm_up_s: float) -> tuple[
         samples.append(service.sample(start_s))
         stopped_s = service.stop()
     finally:
-        service.process.kill()
-        service.process.wait()
+        service.kill()
     verdict = judge(samples, warm_up_s)
     verdict.stopped_s, verdict.status = stopped_s, service.process.returncode
     if stopped_s > 10 or service.process.returncode:

@@ -16,7 +16,14 @@ OURS = {"calibration", "export", "model", "runtime"}
 ALLOWED = {
     "model": set(),
     "runtime": set(),
-    "export": {"model", "runtime.engines", "runtime.errors", "runtime.filters", "runtime.outputs.figures"},
+    "export": {
+        "model",
+        "runtime.engines",
+        "runtime.errors",
+        "runtime.filters",
+        "runtime.option_types",
+        "runtime.outputs.figures",
+    },
     "calibration": {"export", "model", "runtime"},
 }
 

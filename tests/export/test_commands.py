@@ -91,7 +91,7 @@ def test_a_bundle_is_not_replaced_unasked(bundle: Path, weights: Path, run_here:
     ("arguments", "complaint"),
     [
         (("--model", "no-such"), "no-such: no such weights"),
-        (("--model", "realtime", "--size", "1920"), "'1920' is not WIDTHxHEIGHT"),
+        (("--model", "realtime", "--size", "1920"), "1920 is no size"),
         (("--model", "realtime", "--size", "8x8"), "at least 16x16"),
         (("--model", "wavelet", "--untrained"), "no such family"),
         (("--model", __file__), "not a whole safetensors file"),

@@ -53,21 +53,14 @@ def write(tmp_path: Path, recipe: dict[str, Any], study: dict[str, Any]) -> Path
     return path
 
 
+def judged_by_noise(path: Path, photographs: Path, out: Path) -> tuple[object, ...]:
+    return ("study", path, "--judged-on", photographs, "-o", out, "--threads", 1, "--protocol", "noise")
+
+
 def test_variants_are_trained_judged_and_counted_alike(tmp_path: Path, photographs: Path) -> None:
     variants = {"quarter": {}, "eighth": {"decoder_scale": 8}}
     path = write(tmp_path, RECIPE, {"kind": "variants", "schedule": {"steps": 2}, "variants": variants})
-    done = run_command(
-        "study",
-        path,
-        "--judged-on",
-        photographs,
-        "-o",
-        tmp_path / "out",
-        "--threads",
-        1,
-        "--protocol",
-        "noise",
-    )
+    done = run_command(*judged_by_noise(path, photographs, tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("which?\n")
     found = json.loads((tmp_path / "out" / "study.json").read_text())
@@ -95,18 +88,7 @@ def test_learning_to_remove_goes_from_gates_to_what_is_left(tmp_path: Path, phot
     path = write(tmp_path, recipe, removal)
     trained = run_command("train", tmp_path / "recipe.yaml", "-o", tmp_path / "whole")
     assert trained.returncode == 0, trained.stderr
-    command = (
-        "study",
-        path,
-        "--judged-on",
-        photographs,
-        "-o",
-        tmp_path / "out",
-        "--threads",
-        1,
-        "--protocol",
-        "noise",
-    )
+    command = judged_by_noise(path, photographs, tmp_path / "out")
     refused = run_command(*command)
     assert (refused.returncode, "needs --start-from" in refused.stderr) == (2, True)
     done = run_command(*command, "--start-from", tmp_path / "whole" / "weights.safetensors")
