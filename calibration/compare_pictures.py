@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibration.comparison import Contestant
+from calibration.contestants import Contestant
 from calibration.frames import Picture
 from calibration.judging import Condition, Material
 from model.scenes import WholeFrame

@@ -16,12 +16,11 @@ from calibration.comparison import (
     Comparison,
     compare,
     drawn_photographs,
-    features_subtracted,
     mark,
     material_of,
-    open_contestants,
     sensitivity_of,
 )
+from calibration.contestants import features_subtracted, open_contestants
 from calibration.errors import CalibrationFault
 from calibration.frames import CalibrationSet
 from calibration.sensitivity import Sensitivity
