@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.step_graph import OPSET, restate, trace
-from model.flow import SLOPE_REACH_PX, slope
+from model.flow import slope, slopes
 from model.realtime import RealtimeNetwork
 from runtime.engines.bundle import FrameSize
 
@@ -48,8 +48,8 @@ def _(tensor: Tensor, like: Tensor) -> Tensor:
 class BandStep(nn.Module):
     """What the graph computes: cast, encode the difference, filter, mask, cap, decode, clamp, round, cast."""
 
-    slope_kernels: Tensor
     probe: Tensor
+    probed: Tensor
     flat_energy: Tensor
     largest_energy: Tensor
 
@@ -62,10 +62,10 @@ class BandStep(nn.Module):
         probes = min(_PROBES, kernels.shape[0])
         directions = torch.linalg.svd(kernels.flatten(1).double()).U[:, :probes].T.to(kernels.dtype)
         probed = torch.einsum("pc,cijk->pijk", directions, kernels)
-        slopes = torch.cat((slope(probed, 3), slope(probed, 2)))  # 2P x 3 x (k + 4) x (k + 4)
         self.register_buffer("probe", directions[:, :, None, None])
-        self.register_buffer("slope_kernels", slopes)
-        self.register_buffer("flat_energy", (slopes**2).sum() * _ROUNDING_SIGMA**2)
+        self.register_buffer("probed", probed)
+        flat = slope(probed, 3).square().sum() + slope(probed, 2).square().sum()
+        self.register_buffer("flat_energy", flat * _ROUNDING_SIGMA**2)
         self.register_buffer("largest_energy", (probed.abs().sum(dim=(1, 2, 3)) ** 2).sum())
 
     def forward(
@@ -117,12 +117,10 @@ class BandStep(nn.Module):
         linear measurement of the frame alike. For an edge the root of the ratio of energies is the
         displacement across it; for texture of all directions it is down to 0.7 of the displacement.
         """
-        before = (self.network.config.encoder_kernel - self.cell_px) // 2 + SLOPE_REACH_PX
-        after = before + self.cell_px - 1
-        padded = F.pad(frame - 0.5, (before, after, before, after))
-        slopes = _energy(F.conv2d(padded, self.slope_kernels, stride=self.cell_px))
+        steepness = _energy(torch.cat(slopes(frame, self.probed, self.cell_px), dim=1))
         window = (_WINDOW_CELLS, 1, _WINDOW_CELLS // 2)
-        return torch.sqrt(F.avg_pool2d(energy, *window) / (F.avg_pool2d(slopes, *window) + self.flat_energy))
+        steepness = F.avg_pool2d(steepness, *window) + self.flat_energy
+        return torch.sqrt(F.avg_pool2d(energy, *window) / steepness)
 
 
 def filter_step(step: Tensor, coefficients: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

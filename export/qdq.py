@@ -129,7 +129,7 @@ class Quantiser:
 
     def _pair(self, value: ir.Value, scale: str, coding: Coding) -> ir.Value:
         assert value.dtype is not None
-        step = self._step(scale) * LEVELS / coding.steps
+        step = self.step(scale) * LEVELS / coding.steps
         name = f"{value.name}.{'i' if coding.kind == ir.DataType.INT8 else 'u'}8"
         operands = [
             self._constant(f"{name}.scale", np.asarray(step, value.dtype.numpy())),
@@ -138,7 +138,12 @@ class Quantiser:
         quantised = self._add("QuantizeLinear", [value, *operands], f"{name}.q", coding.kind)
         return self._add("DequantizeLinear", [quantised, *operands], f"{name}.dq", value.dtype)
 
-    def _step(self, scale: str) -> float:
+    def step(self, scale: str) -> float:
+        """Size of one step.
+
+        Raises:
+            ExportFault: there is no such scale, or it is no positive number.
+        """
         step = self.scales.get(scale)
         if step is None or not (np.isfinite(step) and step > 0):
             raise ExportFault(

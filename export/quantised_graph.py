@@ -8,7 +8,8 @@ asked for.
 
 For ONNX Runtime on the CPU: its kernels compute a convolution in INT8 only where the output is quantised too, where
 input and output are coded alike, and take up a ReLU only where the range begins at zero. So everything is written
-without a sign, and what a convolution gives to a sum is quantised as well; the sums stay in floating point.
+without a sign, and what a convolution gives to a sum is quantised as well; the sums stay in floating point. Those
+convolutions whose output would be rounded the most stay in floating point themselves.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ Unquantised = Literal["fp32", "fp16"]
 """Type of everything that is not INT8."""
 
 _OPSET_OF_HALF_SCALES = 19
+_ROUNDING_LEFT = 0.1
+"""How much of the variance that rounding would bring into the residual stream may stay, on the CPU."""
 
 
 def quantised_graph(
@@ -74,13 +77,14 @@ def quantised_graph_for_cpu(
 ) -> onnx.ModelProto:
     """The same step graph with convolutions of the decoder in INT8, as ONNX Runtime's CPU kernels take them.
 
-    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be seen.
+    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be seen. So do the few
+    that would bring most of the rounding into the residual stream, all but a tenth of its variance.
 
     Args:
         graph: a step graph in FP32.
         scales: size of one INT8 step by `export.qdq.input_of` every layer that is quantised, and by `output_of`
             those that end in a residual sum.
-        layers: which convolutions; None takes all that are not last.
+        layers: which convolutions at most; None allows all.
 
     Raises:
         ExportFault: as `quantised_graph`.
@@ -91,17 +95,37 @@ def quantised_graph_for_cpu(
     known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
     chosen = [name for name in chosen_layers(convolutions, layers) if name != last]
     quantiser = Quantiser(model.graph, scales)
+    # By name, that of the scale: what merge gives, the first block reads, too.
+    streams = {
+        name: known.get(convolutions[name].outputs[0], output_of(name))
+        for name in chosen
+        if convolutions[name].outputs[0] in known or _sums_with(convolutions[name])
+    }
+    coarse = _coarsest({name: quantiser.step(scale) for name, scale in streams.items()})
     for name in chosen:
-        node = convolutions[name]
-        quantiser.quantise_weights(node)
-        quantiser.quantise_input(node, 0, input_of(name), POSITIVE if _is_behind_relu(node) else OFFSET)
-    for name in chosen:
-        given = convolutions[name].outputs[0]
-        if given in known:  # merge: what it gives, the first block reads
-            quantiser.quantise_output(convolutions[name], known[given], OFFSET)
-        elif _sums_with(convolutions[name]):
-            quantiser.quantise_output(convolutions[name], output_of(name), OFFSET)
+        node, positive = convolutions[name], _is_behind_relu(convolutions[name])
+        if name not in coarse:
+            quantiser.quantise_weights(node)
+        # A convolution and its ReLU are computed in INT8 only if they end in it, whoever reads them.
+        if positive or name not in coarse:
+            quantiser.quantise_input(node, 0, input_of(name), POSITIVE if positive else OFFSET)
+    for name, scale in streams.items():
+        if name not in coarse:
+            quantiser.quantise_output(convolutions[name], scale, OFFSET)
     return close_graph(model)
+
+
+def _coarsest(steps: Mapping[str, float]) -> set[str]:
+    """The fewest layers without which no more than `_ROUNDING_LEFT` of the rounding's variance is left."""
+    left = sum(step * step for step in steps.values())
+    allowed = _ROUNDING_LEFT * left
+    coarsest: set[str] = set()
+    for name in sorted(steps, key=lambda name: -steps[name]):
+        if left <= allowed:
+            break
+        left -= steps[name] ** 2
+        coarsest.add(name)
+    return coarsest
 
 
 def _sums_with(convolution: ir.Node) -> list[tuple[ir.Node, int]]:

@@ -91,13 +91,14 @@ class RealtimeNetwork(nn.Module):
         motion: Tensor = self.shape_encoder(self._pad(difference))
         return motion
 
-    def decode(self, frame: Tensor, motion: Tensor, gain: Tensor) -> Tensor:
+    def decode(self, frame: Tensor, motion: Tensor, gain: Tensor, halfway: Tensor | None = None) -> Tensor:
         """How ``gain`` times a ``motion`` alters the frame; `draw` draws it.
 
         Args:
             frame: B x 3 x H x W in [0, 1].
             motion: B x C x h x w, as `motion` encodes it.
             gain: B x 1 x 1 x 1, or B x 1 x h x w where it differs from cell to cell.
+            halfway: the mean of frame and reference, where there is one reference, sized as the frame.
 
         Returns:
             B x 3 x H x W, a change of the colours in [-1, 1]; behind the two components (x, y) of a displacement in
@@ -105,7 +106,8 @@ class RealtimeNetwork(nn.Module):
         """
         known = [self.texture(frame), gain * motion]
         if self.flow is not None:
-            known.append(self.flow(frame, motion, gain, self.shape_encoder.weight))
+            picture = frame if halfway is None else halfway
+            known.append(self.flow(picture, motion, gain, self.shape_encoder.weight))
         return self.decode_known(torch.cat(known, dim=1))
 
     def decode_known(self, known: Tensor) -> Tensor:
@@ -133,7 +135,7 @@ class RealtimeNetwork(nn.Module):
             amplification: B.
         """
         gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
-        return self.decode(frame, self.motion(difference), gain)
+        return self.decode(frame, self.motion(difference), gain, frame - 0.5 * difference)
 
     def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
         """Frame and reference B x 3 x H x W in [0, 1], amplification B -> magnified frame, B x 3 x H x W."""

@@ -61,16 +61,17 @@ class StudiedNetwork(RealtimeNetwork):
 
     def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
         """As in `RealtimeNetwork`; with a non-linear encoder the features of two frames are subtracted."""
+        if not self.encoder_blocks:
+            return super().decode_pair(frame, difference, amplification)
         gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
         linear = self.motion(difference)
-        if not self.encoder_blocks:
-            return self.decode(frame, linear, gain)
         motion = self.motion_blocks(self.motion(frame - 0.5)) - self.motion_blocks(
             self.motion(frame - difference - 0.5)
         )
         known = [self.texture(frame), gain * motion]
         if self.flow is not None:
-            known.append(self.flow(frame, linear, gain, self.shape_encoder.weight))
+            halfway = frame - 0.5 * difference
+            known.append(self.flow(halfway, linear, gain, self.shape_encoder.weight))
         return self.decode_known(torch.cat(known, dim=1))
 
 
