@@ -114,7 +114,7 @@ def test_a_graph_of_one_size_states_it(network: RealtimeNetwork) -> None:
 
 
 def test_the_frame_before_as_a_filter_is_the_pairwise_network(network: RealtimeNetwork, path: Path) -> None:
-    """Filtering with H = 1 - 1/z and no cap is dynamic mode: the same network, the same grey levels."""
+    """Filtering with H = 1 - 1/z and no cap is dynamic mode, but for whose slopes are taken: the same grey levels."""
     engine = engine_for(path, 61, 35)
     engine.start(1)
     before, frame = noise(0, 35, 61), noise(1, 35, 61)
@@ -128,9 +128,10 @@ def test_the_frame_before_as_a_filter_is_the_pairwise_network(network: RealtimeN
             coefficients=frame_before(RATE_HZ).coefficients(1, 1.0),
             magnified=magnified,
         )
-    planes = [torch.from_numpy(each[None]).permute(0, 3, 1, 2).float() for each in (frame, before)]
+    now, then = (torch.from_numpy(each[None]).permute(0, 3, 1, 2) / 255.0 for each in (frame, before))
     with torch.no_grad():
-        expected = network.magnify_pixels(*planes, torch.tensor([3.0]))[0].permute(1, 2, 0)
+        decoded = network.decode(now, network.motion(now - then), torch.full((1, 1, 1, 1), 3.0 - 1.0))
+        expected = 255.0 * network.draw(now, decoded)[0].permute(1, 2, 0)
     difference = np.abs(magnified.astype(float) - expected.numpy().clip(0, 255))
     assert difference.max() <= 0.51
 
