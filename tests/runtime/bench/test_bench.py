@@ -107,10 +107,12 @@ def test_the_copies_of_a_clip_are_counted(linear_bundle: Path, tmp_path: Path) -
     clip = write_clip(tmp_path / "clip.mp4", textured_frames(20))
     camera = ClipSettings(path=clip, speed="true", loop=True)
     found = run_bench(BenchJob(bundle=linear_bundle, camera=camera, frames=20, warm_up=2))
-    # One copy of each frame that was given out; at its true rate a replay may have to decode more than it gives.
-    assert found.copies.bytes_per_frame >= 64 * 48 * 3 * 0.95
+    # One copy of each frame, but for those that lay ready when timing began; a read that was under way then may or
+    # may not have copied.
+    copied = found.stages["copy"].count
+    assert copied >= 10
+    assert found.copies.bytes_per_frame == pytest.approx(64 * 48 * 3, rel=2 / copied)
     assert list(found.copies.by_place) == ["camera: decoded picture"]
-    assert found.stages["copy"].count >= 20
     assert "copied by the CPU" in "\n".join(lines(found))
 
 
