@@ -18,7 +18,7 @@ from export.bundle import facts_of, versions, write_graph
 from export.check import difference
 from export.errors import ExportFault
 from export.layers import decoder_layers
-from export.quantised_graph import Unquantised, quantised_graph, quantised_graph_for_cpu
+from export.quantised_graph import Unquantised, quantised_graph, quantised_graph_for_cpu, quantised_layers
 from export.rules import check_rules
 from runtime.engines.bundle import (
     Bundle,
@@ -47,6 +47,8 @@ class QuantiseReport:
     float_bytes: int
     int8_bytes: int
     """Of the graphs that TensorRT takes."""
+    on_cpu: tuple[str, ...]
+    """The convolutions that are in INT8 on a CPU, too."""
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -65,6 +67,7 @@ class QuantiseReport:
             f"in INT8         {len(quantisation.layers)} of "
             f"{len(quantisation.layers) + len(quantisation.kept)} convolutions of the decoder, "
             f"the rest in {quantisation.unquantised.upper()}; scales by {quantisation.method}",
+            f"                on a CPU {len(self.on_cpu)}: those that round most stay in FP32 there",
             f"graphs          {self.int8_bytes / 1e6:.2f} MB, {self.float_bytes / self.int8_bytes:.1f} times "
             f"smaller than the {self.float_bytes / 1e6:.2f} MB of FP32",
             f"against FP32    at most {max(each['rms_grey_levels'] for each in found):.2g} grey levels RMS "
@@ -127,9 +130,9 @@ class BundleQuantiser:
         graphs = {
             name: write_graph(directory, name, graph, facts) for name, graph in self.for_tensorrt().items()
         }
+        for_cpu = self.for_cpu()
         cpu_graphs = {
-            name: write_graph(directory, name, graph, facts, suffix=".cpu")
-            for name, graph in self.for_cpu().items()
+            name: write_graph(directory, name, graph, facts, suffix=".cpu") for name, graph in for_cpu.items()
         }
         quantisation = Quantisation(
             method=method,
@@ -160,6 +163,7 @@ class BundleQuantiser:
             dict(self.scales),
             _nbytes(self.bundle.directory, manifest.graphs),
             _nbytes(directory, graphs),
+            quantised_layers(for_cpu["pairwise"]),
         )
 
     def _check(self, directory: Path, graph: Graph, method: ScaleMethod) -> list[dict[str, Any]]:

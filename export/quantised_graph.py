@@ -115,6 +115,16 @@ def quantised_graph_for_cpu(
     return close_graph(model)
 
 
+def quantised_layers(graph: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of the convolutions that a graph has in INT8, in order of computation."""
+    made_by = {output: node.op_type for node in graph.graph.node for output in node.output}
+    return tuple(
+        node.name
+        for node in graph.graph.node
+        if node.op_type == "Conv" and made_by.get(node.input[1]) == "DequantizeLinear"
+    )
+
+
 def _coarsest(steps: Mapping[str, float]) -> set[str]:
     """The fewest layers without which no more than `_ROUNDING_LEFT` of the rounding's variance is left."""
     left = sum(step * step for step in steps.values())

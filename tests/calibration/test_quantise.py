@@ -41,9 +41,13 @@ def made(drawn_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped bundle in INT8."""
     directory = tmp_path_factory.mktemp("bundles") / "int8"
     report = quantise(QuantiseJob(SHIPPED, directory, drawn_set, keep=("merge",)))
-    assert "19 of 20 convolutions of the decoder, the rest in FP32; scales by mse" in "\n".join(
-        report.lines()
-    )
+    told = report.lines()
+    assert told[2].endswith("19 of 20 convolutions of the decoder, the rest in FP32; scales by mse")
+    written = onnx.load(directory / "pairwise.cpu.onnx")
+    weights = [node.input[1] for node in written.graph.node if node.op_type == "Conv"]
+    dequantised = {node.output[0] for node in written.graph.node if node.op_type == "DequantizeLinear"}
+    assert 0 < len(report.on_cpu) == len(dequantised.intersection(weights)) < 19
+    assert told[3].split()[:4] == ["on", "a", "CPU", f"{len(report.on_cpu)}:"]
     return directory
 
 

@@ -19,7 +19,7 @@ from export.check import compare, compare_band
 from export.errors import ExportFault
 from export.layers import decoder_layers
 from export.qdq import LEVELS, quantise_per_channel
-from export.quantised_graph import quantised_graph, quantised_graph_for_cpu
+from export.quantised_graph import quantised_graph, quantised_graph_for_cpu, quantised_layers
 from export.rules import check_rules, offences
 from model.realtime import RealtimeNetwork
 from runtime.engines.bundle import GraphName
@@ -106,15 +106,6 @@ def test_with_fp16_beside_it_int8_computes_the_same(tmp_path: Path) -> None:
     assert outputs[0] == pytest.approx(outputs[1], rel=0.1)
 
 
-def in_int8_on_a_cpu(graph: onnx.ModelProto) -> set[str]:
-    made_by = {output: node for node in graph.graph.node for output in node.output}
-    return {
-        node.name
-        for node in graph.graph.node
-        if node.op_type == "Conv" and getattr(made_by.get(node.input[1]), "op_type", "") == "DequantizeLinear"
-    }
-
-
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_cpus_arrangement_is_computed_in_int8(name: GraphName, tmp_path: Path) -> None:
     """ONNX Runtime must take up every convolution that is quantised into a kernel of its own for INT8."""
@@ -126,7 +117,7 @@ def test_the_cpus_arrangement_is_computed_in_int8(name: GraphName, tmp_path: Pat
     options.log_severity_level = 4
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     operators = [node.op_type for node in onnx.load(optimised).graph.node]
-    assert operators.count("QLinearConv") == len(in_int8_on_a_cpu(graph)) > len(LAYERS) / 2
+    assert operators.count("QLinearConv") == len(quantised_layers(graph)) > len(LAYERS) / 2
 
 
 def test_on_a_cpu_what_rounds_the_residual_stream_the_most_stays_in_floating_point() -> None:
@@ -135,9 +126,9 @@ def test_on_a_cpu_what_rounds_the_residual_stream_the_most_stays_in_floating_poi
     named = {layer: "blocks.0.conv1.input" if layer == "merge" else f"{layer}.output" for layer in ends}
     chosen = scales() | {named[layer]: 0.1 for layer in ends} | {named["merge"]: 1.0, named[ends[4]]: 0.5}
     graph = quantised_graph_for_cpu(shipped_graph("pairwise"), chosen)
-    assert set(LAYERS) - in_int8_on_a_cpu(graph) == {"merge", ends[4], LAYERS[-1]}
+    assert set(LAYERS) - set(quantised_layers(graph)) == {"merge", ends[4], LAYERS[-1]}
     alone = quantised_graph_for_cpu(shipped_graph("pairwise"), chosen, ["blocks.1.conv1"])
-    assert in_int8_on_a_cpu(alone) == {"blocks.1.conv1"}
+    assert quantised_layers(alone) == ("blocks.1.conv1",)
 
 
 def test_some_layers_alone_can_be_quantised() -> None:
