@@ -105,8 +105,8 @@ def main() -> None:
 
 
 _EXTRA_OF_MODULE = {
-    "torch": "train", "safetensors": "train", "PIL": "train", "skimage": "train",
-    "onnx": "export", "onnxscript": "export", "pycuda": "jetson",
+    "torch": "train", "safetensors": "train", "PIL": "train", "skimage": "train", "pyrtools": "train",
+    "onnx": "export", "onnx_ir": "export", "onnxscript": "export", "pycuda": "jetson",
     "aiohttp": "service", "paho": "service", "prometheus_client": "service",
 }  # fmt: skip
 
