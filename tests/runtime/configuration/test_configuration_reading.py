@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from support import ROOT, run_command
@@ -319,7 +319,6 @@ class TestCommands:
 
 def test_json_of_every_ready_file_follows_the_schema() -> None:
     """Editors judge by the schema alone: what it says of the ready files is what the service says."""
-    jsonschema: Any = pytest.importorskip("jsonschema", reason="needs jsonschema")
     for name in READY:
         data = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
         jsonschema.Draft202012Validator(json_schema()).validate(data)
