@@ -68,9 +68,9 @@ def load_weights(path: Path) -> TrainedNetwork:
         raise WeightsFault(f"{path}: weights of something else (no tremorscope header)", remedy=remedy)
     # Files of older releases state no hash of their content; of the shipped ones the card states the file's.
     card = path.with_suffix(".md")
-    is_shipped = path.resolve().parent == SHIPPED_WEIGHTS and card.is_file()
+    has_card = path.resolve().parent == SHIPPED_WEIGHTS and card.is_file()
     if not _is_whole(state, header.get("content_sha256")) or (
-        is_shipped and sha256 not in card.read_text(encoding="utf-8")
+        has_card and sha256 not in card.read_text(encoding="utf-8")
     ):
         raise WeightsFault(
             f"{path}: damaged: its numbers are not those that were written", remedy="copy it again"
@@ -103,15 +103,19 @@ def _content_sha256(state: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def is_shipped(name: str) -> bool:
+    """Whether weights of this name are shipped."""
+    return Path(name).name == name and (SHIPPED_WEIGHTS / f"{name}.safetensors").is_file()
+
+
 def find_weights(name_or_path: str) -> Path:
     """The path of shipped weights by name (``realtime``), or the path itself.
 
     Raises:
         WeightsFault: there are no such weights.
     """
-    shipped = SHIPPED_WEIGHTS / f"{name_or_path}.safetensors"
-    if shipped.is_file():
-        return shipped
+    if is_shipped(name_or_path):
+        return SHIPPED_WEIGHTS / f"{name_or_path}.safetensors"
     path = Path(name_or_path)
     if path.is_file():
         return path

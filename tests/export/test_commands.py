@@ -15,12 +15,14 @@ from support import run_command
 
 import tremorscope
 from calibration.draw_set import draw_set
+from export.runners import open_magnifier
 from model.cost import macs_per_pixel, parameter_count
 from model.drawing import draw_picture
 from model.realtime import RealtimeConfig, RealtimeNetwork
 from model.recipe import load_recipe
 from model.weights import SHIPPED_WEIGHTS, find_weights, load_weights, save_weights
 from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle
+from runtime.errors import BundleFault
 
 TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
 
@@ -130,6 +132,16 @@ def test_evaluate_judges_bundle_and_weights_alike(weights: Path, bundle: Path, t
         assert float(torch_row["reached_px"]) == pytest.approx(float(onnx_row["reached_px"]), abs=0.02)
     for name in ("evaluation.png", "examples.png"):
         assert (tmp_path / "found" / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_shipped_network_is_judged_by_its_name_whatever_lies_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("realtime").mkdir()
+    assert open_magnifier("realtime")[0] == "realtime, fp32, PyTorch"
+    with pytest.raises(BundleFault, match="manifest"):
+        open_magnifier("./realtime")
 
 
 def test_cost_sets_the_networks_side_by_side(tmp_path: Path) -> None:
