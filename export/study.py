@@ -22,6 +22,8 @@ from model.train import train
 from model.weights import TrainedNetwork, load_weights, save_weights
 
 TIMED_SIZE_PX = (640, 360)
+_GATES_NOTED = 20
+"""Points of every gate's curve: gates are noted at each validation."""
 TrainOne = Callable[[Recipe, Path, Path | None], Path]
 """recipe, directory, weights to start from -> weights."""
 
@@ -89,6 +91,10 @@ def run_removal(
     network = describe(whole.network.config)
     penalty = {"gate_penalty": study.gate_penalty}
     recipe = study.recipe_for(base, "gated", network | {"gated": True}, penalty)
+    often = recipe.validation.model_copy(
+        update={"every_steps": max(1, recipe.schedule.steps // _GATES_NOTED)}
+    )
+    recipe = recipe.model_copy(update={"validation": often})
     with_gates = load_weights(train_one(recipe, directory / "gated", start_from)).network
     assert isinstance(with_gates, BaselineNetwork)
     gates = list(gates_of(with_gates))
