@@ -19,7 +19,7 @@ def _size_or_any(text: str) -> FrameSize | None:
 
 
 @click.command()
-@click.option("--model", required=True, help="realtime or baseline (shipped weights), or a weights file.")
+@click.option("--model", required=True, help="realtime, lite or baseline (shipped weights), or a file.")
 @click.option(
     "--size", type=_size_or_any, default="any", metavar="WxH", show_default=True,
     help="Frame size, such as 1920x1080; 'any' makes a graph that takes every size.",
