@@ -27,7 +27,7 @@ from runtime.errors import BundleFault
 TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
 
 
-SHIPPED_NETWORKS = sorted(path.stem for path in SHIPPED_WEIGHTS.glob("*.safetensors"))
+SHIPPED_NETWORKS = ("baseline", "lite", "realtime")
 
 
 @dataclass
@@ -167,6 +167,10 @@ def test_a_shipped_bundle_is_of_the_shipped_weights(name: str, most_kmac_per_pix
     assert shipped.trained
     assert shipped.frame_size is None
     assert macs_per_pixel(weights.network) / 1e3 <= most_kmac_per_pixel
+
+
+def test_no_other_weights_are_shipped() -> None:
+    assert tuple(sorted(path.stem for path in SHIPPED_WEIGHTS.glob("*.safetensors"))) == SHIPPED_NETWORKS
 
 
 @pytest.mark.parametrize("name", SHIPPED_NETWORKS)
