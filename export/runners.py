@@ -12,7 +12,7 @@ from model.comparators import COMPARATORS
 from model.evaluate import Magnifier
 from model.networks import Network
 from model.scenes import Frame
-from model.weights import find_weights, is_shipped, load_weights
+from model.weights import find_weights, load_weights, shipped_weights
 from runtime.engines.bundle import MANIFEST_NAME, Bundle, open_bundle
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 
@@ -27,7 +27,7 @@ def open_magnifier(name_or_path: str) -> tuple[str, Magnifier]:
     if name_or_path in COMPARATORS:
         return name_or_path, COMPARATORS[name_or_path]
     path = Path(name_or_path)
-    if not is_shipped(name_or_path) and (path.is_dir() or path.name == MANIFEST_NAME):
+    if shipped_weights(name_or_path) is None and (path.is_dir() or path.name == MANIFEST_NAME):
         bundle = open_bundle(path if path.is_dir() else path.parent)
         return f"{bundle.manifest.network}, {bundle.manifest.precision}, ONNX Runtime", bundle_magnifier(
             bundle

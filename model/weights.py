@@ -103,9 +103,10 @@ def _content_sha256(state: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def is_shipped(name: str) -> bool:
-    """Whether weights of this name are shipped."""
-    return Path(name).name == name and (SHIPPED_WEIGHTS / f"{name}.safetensors").is_file()
+def shipped_weights(name: str) -> Path | None:
+    """The path of the weights that are shipped under this name; None where there are none."""
+    path = SHIPPED_WEIGHTS / f"{name}.safetensors"
+    return path if Path(name).name == name and path.is_file() else None
 
 
 def find_weights(name_or_path: str) -> Path:
@@ -114,8 +115,8 @@ def find_weights(name_or_path: str) -> Path:
     Raises:
         WeightsFault: there are no such weights.
     """
-    if is_shipped(name_or_path):
-        return SHIPPED_WEIGHTS / f"{name_or_path}.safetensors"
+    if (shipped := shipped_weights(name_or_path)) is not None:
+        return shipped
     path = Path(name_or_path)
     if path.is_file():
         return path
