@@ -22,9 +22,14 @@ class _Trained(Strict):
     """Stands above the table."""
 
     def recipe_for(
-        self, base: Recipe, name: str, network: dict[str, Any], schedule: dict[str, Any] | None = None
+        self,
+        base: Recipe,
+        name: str,
+        network: dict[str, Any],
+        schedule: dict[str, Any] | None = None,
+        seed: Any = None,
     ) -> Recipe:
-        """The recipe of one variant: the base's, with the study's schedule and another network.
+        """The recipe of one variant: the base's, with the study's schedule, another network and, given one, seed.
 
         Raises:
             RecipeFault: a key or value is wrong.
@@ -33,6 +38,8 @@ class _Trained(Strict):
         values["name"] = name
         values["network"] = network
         values["schedule"] |= self.schedule | (schedule or {})
+        if seed is not None:
+            values["seed"] = seed
         try:
             return Recipe.model_validate(values)
         except ValidationError as error:
@@ -46,7 +53,7 @@ class VariantStudy(_Trained):
     variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], dict[str, Any]] = Field(
         min_length=2
     )
-    """By name, what differs from the recipe's network."""
+    """By name, what differs from the recipe's network, and its ``seed`` where that is to differ."""
 
     def recipes(self, base: Recipe) -> dict[str, Recipe]:
         """The recipe of every variant, by name.
@@ -57,7 +64,8 @@ class VariantStudy(_Trained):
         found = {}
         for name, changes in self.variants.items():
             network = describe(base.network_config()) | changes
-            found[name] = self.recipe_for(base, name, network)
+            seed = network.pop("seed", None)
+            found[name] = self.recipe_for(base, name, network, seed=seed)
         return found
 
 

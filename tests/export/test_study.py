@@ -140,7 +140,7 @@ def test_the_studies_of_the_project_can_be_followed(path: Path) -> None:
     if isinstance(study, VariantStudy):
         recipes = study.recipes(base_recipe(study, path))
         assert len({recipe.schedule.steps for recipe in recipes.values()}) == 1, "trained alike"
-        assert len({json.dumps(recipe.network) for recipe in recipes.values()}) == len(recipes)
+        assert len({json.dumps([recipe.network, recipe.seed]) for recipe in recipes.values()}) == len(recipes)
     elif isinstance(study, RemovalStudy):
         assert base_recipe(study, path).network["family"] == "baseline"
     else:
@@ -155,6 +155,7 @@ def test_the_studies_of_the_project_can_be_followed(path: Path) -> None:
         ({"kind": "variants", "variants": {"a": {}, "b": {"decoder_blocks": "many"}}}, "decoder_blocks"),
         ({"kind": "variants", "variants": {"a": {}, "b": {"decoder_channels": 0}}}, "decoder_channels"),
         ({"kind": "variants", "variants": {"a": {}, "b": {"wings": 2}}}, "wings"),
+        ({"kind": "variants", "variants": {"a": {}, "b": {"seed": "odd"}}}, "seed"),
         ({"kind": "variants", "variants": {"a": {}, "b": {}}, "schedule": {"steps": 0}}, "steps"),
         ({"kind": "removal", "gate_penalty": -1}, "gate_penalty"),
     ],
