@@ -50,6 +50,7 @@ def study(
     """
     import torch
 
+    from export.runners import network_magnifier  # noqa: F401 - what judging needs is missed before hours of training
     from export.study import run_removal, run_variants, trainer
     from model.scenes import read_evaluation_photographs
     from model.studies import RemovalStudy, TemporalStudy, base_recipe, load_study
