@@ -12,7 +12,7 @@ from export.evaluate_command import PROTOCOLS, choose_protocols, rows_of, run_pr
 
 if TYPE_CHECKING:
     from export.study import StudiedCost
-    from model.evaluate import Trial
+    from model.evaluate import Magnifier, Trial
     from model.networks import Network
     from model.scenes import Frame
     from model.studies import RemovalStudy, TemporalStudy, VariantStudy
@@ -50,7 +50,8 @@ def study(
     """
     import torch
 
-    from export.runners import network_magnifier  # noqa: F401 - what judging needs is missed before hours of training
+    # Before hours of training: what judging needs may not be installed.
+    from export.runners import network_magnifier
     from export.study import run_removal, run_variants, trainer
     from model.scenes import read_evaluation_photographs
     from model.studies import RemovalStudy, TemporalStudy, base_recipe, load_study
@@ -83,19 +84,18 @@ def study(
         _draw_gates(asked, directory)
     else:
         networks = run_variants(asked, base, directory, train_one)
-    _judge(asked, networks, pictures, chosen, directory, figures)
+    magnifiers = {name: network_magnifier(network) for name, network in networks.items()}
+    _judge(asked, networks, magnifiers, pictures, chosen, directory, figures)
 
 
 def _judge(
-    asked: VariantStudy | RemovalStudy, networks: dict[str, Network], pictures: list[Frame],
-    chosen: tuple[str, ...], directory: Path, figures: dict[str, Any],
+    asked: VariantStudy | RemovalStudy, networks: dict[str, Network], magnifiers: dict[str, Magnifier],
+    pictures: list[Frame], chosen: tuple[str, ...], directory: Path, figures: dict[str, Any],
 ) -> None:  # fmt: skip
-    from export.runners import network_magnifier
     from export.study import measure_costs
 
     costs = measure_costs(networks)
     _show_costs(costs)
-    magnifiers = {name: network_magnifier(network) for name, network in networks.items()}
     protocols = choose_protocols(pictures, chosen)
     found = run_protocols(protocols, magnifiers, "judge")
     for name, protocol in protocols.items():
