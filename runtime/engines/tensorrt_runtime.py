@@ -154,8 +154,12 @@ class TensorrtRuntime:
         self._library, self._account = found.library, account
         self._opened: list[TensorrtEngine | TensorrtBandEngine] = []
         self._ready: dict[GraphName, TensorrtEngine | TensorrtBandEngine] = {}
-        for graph in found.paths:
-            self._ready[graph] = self._open(graph)
+        try:
+            for graph in found.paths:
+                self._ready[graph] = self._open(graph)
+        except BaseException:
+            self.close()  # whoever falls back to the CPU must not keep the GPU's memory
+            raise
 
     @property
     def allocate(self) -> Allocator:
@@ -178,6 +182,12 @@ class TensorrtRuntime:
         engine = self._ready.pop("band", None) or self._open("band")
         assert isinstance(engine, TensorrtBandEngine)
         return engine
+
+    def give_back(self, engine: PairwiseEngine | BandEngine) -> None:
+        """Free the memory of one engine that was opened here; it must not be used any more."""
+        assert isinstance(engine, (TensorrtEngine, TensorrtBandEngine))
+        self._opened.remove(engine)
+        engine.close()
 
     def close(self) -> None:
         """Give engines, memory and context back; closing again gives back what was in use the time before."""

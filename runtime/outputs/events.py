@@ -82,6 +82,7 @@ class EventRecorder:
         log: Callable[[Record], None],
         make_magnify: Callable[[], Magnify] | None = None,
         to_unix_s: Callable[[float], float] = float,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         """Make room for the history and start the threads.
 
@@ -95,6 +96,7 @@ class EventRecorder:
             make_magnify: called at the start of each event, in the thread that will use the result; None makes
             no magnified clips.
             to_unix_s: from the camera's time to Unix time.
+            prepare: called again and again between events, in the thread that calls ``make_magnify``.
 
         Raises:
             OptionFault: settings that cannot be followed, or that need more memory than allowed.
@@ -107,6 +109,7 @@ class EventRecorder:
         self._directory, self._settings, self._log = directory, settings, log
         self._size = (width_px, height_px)
         self._rate_hz, self._make_magnify, self._to_unix_s = rate_hz, make_magnify, to_unix_s
+        self._prepare = prepare
         slots = slots_for(
             kept_s=settings.pre_roll_s + _SLACK_S,
             rate_hz=rate_hz,
@@ -247,6 +250,8 @@ class EventRecorder:
             try:
                 recording = self._waiting[kind].get(timeout=_POLL_S)
             except queue.Empty:
+                if kind == "magnified":
+                    self._prepare()
                 continue
             clip = self._record(kind, recording, frames)
             self._log(clip)

@@ -18,7 +18,6 @@ from runtime.configuration.checking import open_configured_bundle, rate_of
 from runtime.configuration.schema import Configuration
 from runtime.configuration.vibration import VibrationSettings
 from runtime.copies import CopyAccount
-from runtime.engines.choosing import Runtime
 from runtime.governor import Level
 from runtime.health import CameraHealth, HealthBoard
 from runtime.leases import LeaseError, LeasingRing
@@ -126,7 +125,6 @@ class Parts:
         size = (source.width_px, source.height_px)
         self.account = CopyAccount()
         self._settings = configuration.magnification
-        self._lighter: list[Runtime] = []
         self.runtime = open_configured_runtime(configuration.magnification, self.bundle, size, self.account)
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
@@ -148,23 +146,28 @@ class Parts:
             )
             self.magnifying = self._build_magnifying(configuration)
             self.tracker = followed_before(self.storage.modes)
+            self.analyst: Analyst | None = None
             self.feed.add_frequencies(points_of(self.storage.modes))
             self.measuring, self.analyst = self.build_measuring(configuration.vibration)
             self.events = EventMagnifier(self._make_maker, lambda: self.magnifying.settings, source.rate_hz)
-            self.storage.start_recorder(source, make_magnify=self.events.make, to_unix_s=self.clock.to_unix_s)
+            self.storage.start_recorder(
+                source,
+                make_magnify=self.events.make,
+                prepare=self.events.prepare,
+                to_unix_s=self.clock.to_unix_s,
+            )
             self.loop = FrameLoop(self._frame_parts(configuration), self.measuring)
             undo.pop_all()
 
     def close_runtime(self) -> None:
         """Give engines and device back, unless something still holds frames in their memory."""
-        for runtime in (*self._lighter, self.runtime):
-            with suppress(LeaseError):
-                runtime.close()
+        with suppress(LeaseError):
+            self.runtime.close()
 
     def build_measuring(self, settings: VibrationSettings) -> tuple[Measuring | None, Analyst | None]:
         """What measures displacement and analyses it; None where no region is named."""
         if not settings.regions:
-            self.feed.set_regions(())
+            self.feed.begin_motion(())
             return None, None
         rate_hz = min(self.source.rate_hz, _FASTEST_HISTORY_HZ)
         most_samples = math.ceil(1.1 * settings.analyse_over_s * rate_hz) + 64
@@ -173,10 +176,11 @@ class Parts:
             [each.region() for each in settings.regions],
             most_samples=most_samples,
         )
+        self.live = self.feed.begin_motion([each.name for each in settings.regions])
         measuring = Measuring(
             settings,
             history=self.history,
-            feed=self.feed,
+            live=self.live,
             tell=lambda text: self.storage.notice("measurement", text),
         )
         return measuring, self.build_analyst(settings)
@@ -186,7 +190,8 @@ class Parts:
         return Analyst(
             settings,
             self.history,
-            tracker=self.tracker,
+            tracker=self.tracker if self.analyst is None else self.analyst.tracker,
+            live=self.live,
             feed=self.feed,
             store=self.storage.offer,
             read=self.alarms.read,
@@ -246,8 +251,7 @@ class Parts:
         part = whole if level.region_fraction == 1 else middle_part(wanted, size, level.region_fraction)
         part_size = (part.width_px, part.height_px)
         runtime = open_configured_runtime(self._settings, bundle, part_size, self.account)
-        self._lighter.append(runtime)
-        maker = MagnifierMaker(bundle, runtime, part_size, self.account)
+        maker = MagnifierMaker(bundle, runtime, part_size, self.account, owns_runtime=True)
         return maker if part == whole else PartMaker(maker, part, runtime.allocate, self.account)
 
     def _frame_parts(self, configuration: Configuration) -> FrameParts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from runtime.band_magnifier import BandMagnifier
@@ -12,8 +13,9 @@ from runtime.copies import CopyAccount
 from runtime.engines import BandEngine, PairwiseEngine
 from runtime.engines.bundle import Bundle, open_bundle
 from runtime.engines.choosing import Runtime, open_runtime
-from runtime.errors import BundleFault
+from runtime.errors import BundleFault, EngineFault
 from runtime.governor import Level
+from runtime.leases import LeaseError
 from runtime.magnification import Magnification, filter_design
 from runtime.magnifier import FrameMagnifier, Magnifier, check_amplification
 
@@ -61,9 +63,16 @@ class MagnifierMaker:
     """Makes magnifiers on one pair of engines; used by one thread."""
 
     def __init__(
-        self, bundle: Bundle, runtime: Runtime, size: tuple[int, int], account: CopyAccount | None = None
+        self,
+        bundle: Bundle,
+        runtime: Runtime,
+        size: tuple[int, int],
+        account: CopyAccount | None = None,
+        *,
+        owns_runtime: bool = False,
     ) -> None:
         self._bundle, self._runtime, self._size, self._account = bundle, runtime, size, account
+        self._owns_runtime = owns_runtime
         self._pairwise: PairwiseEngine | None = None
         self._band: BandEngine | None = None
 
@@ -78,6 +87,17 @@ class MagnifierMaker:
             self._band = self._band or self._runtime.open_band()
         else:
             self._pairwise = self._pairwise or self._runtime.open_pairwise()
+
+    def close(self) -> None:
+        """Give the engines back, and a runtime of its own; its magnifiers must not be used any more."""
+        opened = [engine for engine in (self._pairwise, self._band) if engine is not None]
+        self._pairwise = self._band = None
+        for engine in opened:
+            with suppress(EngineFault):  # it is given back because it failed, as like as not
+                self._runtime.give_back(engine)
+        if self._owns_runtime:
+            with suppress(LeaseError):
+                self._runtime.close()
 
     def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
         """A magnifier that begins with the next frame; the one before on the same engine must not be used again.
@@ -140,6 +160,9 @@ class Maker(Protocol):
 
     def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
         """A magnifier that begins with the next frame."""
+
+    def close(self) -> None:
+        """Give all engines back; its magnifiers must not be used any more."""
 
 
 MakeMaker = Callable[[Magnification, Level], Maker]

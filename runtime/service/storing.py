@@ -117,8 +117,9 @@ class Storage:
         *,
         make_magnify: Callable[[], Magnify] | None,
         to_unix_s: Callable[[float], float],
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin to keep frames for clips, if that is configured.
+        """Begin to keep frames for clips, if that is configured; see `EventRecorder` for the arguments.
 
         Raises:
             OptionFault: settings that cannot be followed with these frames.
@@ -137,6 +138,7 @@ class Storage:
             log=self.offer,
             make_magnify=checked,
             to_unix_s=to_unix_s,
+            prepare=prepare,
         )
         self._try_to_record()
 

@@ -199,7 +199,7 @@ class ServiceRig:
 
     def _fill(self) -> None:
         now_s = time.time()
-        self.feed.set_regions(REGIONS)
+        self._motion = self.feed.begin_motion(REGIONS)
         points = [
             FrequencyPoint(mode + 1, now_s - 6 * 3600 + 30 * n, hz + 0.012 * np.sin(n / 90 + mode), 0.004)
             for n in range(720)
@@ -256,7 +256,7 @@ class ServiceRig:
             self.feed.offer(self._raw[number], self._large[number], LiveInfo(self._frames, now_s, 20.0))
             motions = np.zeros((len(REGIONS), 2))
             motions[:2, 1] = self.settings.displacement_px(np.array(columns), self._frames / RATE_HZ)
-            self.feed.add_motion(now_s, motions + random.normal(0, 0.0028, motions.shape))
+            self._motion.add(now_s, motions + random.normal(0, 0.0028, motions.shape))
             self._frames += 1
             self.board.frame_processed(self._frames)
             if self._frames % 30 == 1:
@@ -274,9 +274,8 @@ class ServiceRig:
             viewers=self.feed.viewers,
         )  # fmt: skip
         if self._frames % 90 == 1:
-            self.feed.set_spectra(
-                [
-                    spectrum("midspan", 0.119, 2.1, now_s), spectrum("quarter span", 0.0486, 4.7, now_s),
-                    spectrum("abutment", 0.0004, 1.0, now_s),
-                ]
-            )  # fmt: skip
+            self._motion.spectra = (
+                spectrum("midspan", 0.119, 2.1, now_s),
+                spectrum("quarter span", 0.0486, 4.7, now_s),
+                spectrum("abutment", 0.0004, 1.0, now_s),
+            )
