@@ -203,6 +203,8 @@ class Health:
     device: DeviceHealth = field(default_factory=DeviceHealth)
     recoveries: Mapping[str, int] = field(default_factory=dict)
     """How often each rung of the recovery ladder was taken."""
+    thread_failures: Mapping[str, int] = field(default_factory=dict)
+    """Mistakes in the program that ended the work of a thread, by the thread's name."""
     outputs: Mapping[str, str] = field(default_factory=dict)
     """What each output (web, metrics, mqtt) says of itself; empty text where all is well."""
     viewers: int = 0

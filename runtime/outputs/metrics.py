@@ -73,6 +73,9 @@ def _of_service(health: Health) -> Iterator[Metric]:
     yield from counters(
         "recoveries", "Rungs of the recovery ladder that were taken", "rung", health.recoveries
     )
+    yield from counters(
+        "thread_failures", "Mistakes in the program that ended a thread", "thread", health.thread_failures
+    )
     yield from gauges("output_ok", "1 while an output works", "output",
                       (((name,), not text) for name, text in health.outputs.items()))  # fmt: skip
     yield from gauge("viewers", "Who watches the live picture", health.viewers)

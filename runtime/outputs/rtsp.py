@@ -26,6 +26,7 @@ from runtime.errors import OptionFault
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed, LiveFrame
 from runtime.outputs.metrics import Counts
+from runtime.threads import Threads
 from runtime.views import ViewComposer
 
 TIME_BASE = Fraction(1, 90_000)
@@ -51,6 +52,7 @@ class RtspPublisher:
         feed: LiveFeed,
         password: str | None = None,
         stall_s: float = 10.0,
+        threads: Threads | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -60,6 +62,7 @@ class RtspPublisher:
             feed: the live pictures.
             password: of ``settings.username``.
             stall_s: a server that answers or takes nothing for so long is left, and connected to anew.
+            threads: starts the one that publishes.
 
         Raises:
             OptionFault: there is a password and no username.
@@ -76,11 +79,12 @@ class RtspPublisher:
         self._picture: NDArray[np.uint8] = np.zeros((feed.height_px, feed.width_px, 3), np.uint8)
         self._stopping = threading.Event()
         self._counts = {"published": 0, "connections": 0}
-        self._thread = threading.Thread(target=self._run, name="rtsp", daemon=True)
+        self._threads = threads or Threads()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._thread.start()
+        self._thread = self._threads.start("rtsp", self._run, again=True, owned=True)
 
     def counts(self) -> Counts:
         """Pictures that the server has taken, and connections that were made."""
@@ -89,7 +93,7 @@ class RtspPublisher:
     def close(self, timeout_s: float = 3.0) -> None:
         """End, for at most ``timeout_s``."""
         self._stopping.set()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:

@@ -40,6 +40,7 @@ from runtime.service.measuring import Measuring
 from runtime.service.part import PartMaker, middle_part
 from runtime.service.resuming import followed_before, points_of
 from runtime.service.storing import Storage
+from runtime.threads import Threads
 from runtime.vibration.alarms import AlarmEdge
 from runtime.vibration.regions import Region
 
@@ -108,12 +109,19 @@ class CameraJournal:
 class Parts:
     """Everything that the service is made of."""
 
-    def __init__(self, configuration: Configuration, *, on_edge: Callable[[AlarmEdge, bool], None]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        on_edge: Callable[[AlarmEdge, bool], None],
+        threads: Threads | None = None,
+    ) -> None:
         """Build everything; what was opened is closed again where something else cannot be.
 
         Args:
             configuration: what to build.
             on_edge: told every edge of an alarm, and whether a clip of it is wanted.
+            threads: starts those that write to the disk.
 
         Raises:
             Fault: the configuration cannot be followed on this machine.
@@ -133,7 +141,7 @@ class Parts:
         with ExitStack() as undo:
             undo.callback(self.close_runtime)
             self.supervisor = self._build_camera(configuration)
-            self.storage = Storage(configuration.store, configuration.recording)
+            self.storage = Storage(configuration.store, configuration.recording, threads=threads)
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
             self.alarms = AlarmDesk(

@@ -14,6 +14,7 @@ from runtime.service.analysing import Findings
 from runtime.service.assembly import Parts
 from runtime.service.frames import camera_health, stage_summaries
 from runtime.service.losses import LossWatch
+from runtime.threads import Threads
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STATM = Path("/proc/self/statm")
@@ -24,8 +25,10 @@ _CLEAR_EVERY = 60
 class Reporter:
     """Writes the health of all parts to the board."""
 
-    def __init__(self, parts: Parts, ladder: RecoveryLadder, governor: ThermalGovernor) -> None:
-        self._parts, self._ladder, self._governor = parts, ladder, governor
+    def __init__(
+        self, parts: Parts, ladder: RecoveryLadder, governor: ThermalGovernor, threads: Threads
+    ) -> None:
+        self._parts, self._ladder, self._governor, self._threads = parts, ladder, governor, threads
         self._losses = LossWatch()
         self._reports = 0
 
@@ -48,6 +51,7 @@ class Reporter:
             storage=storage,
             device=self._device(),
             recoveries=self._ladder.counts,
+            thread_failures=self._threads.failures,
             viewers=parts.feed.viewers,
             problems=self._problems(findings, self._losses.look(loop.frames, camera.drops)),
         )
@@ -71,11 +75,10 @@ class Reporter:
 
     def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        found = [losses, *parts.magnifying.latencies.warnings, findings.trouble]
+        warnings = parts.magnifying.latencies.warnings
+        found = [losses, *warnings, findings.trouble, *self._threads.problems()]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
-        if parts.storage.thread_ended:
-            found.append("a thread that writes to the disk has ended: restart the service")
         return tuple(text for text in found if text)
 
 

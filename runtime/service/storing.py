@@ -28,6 +28,7 @@ from runtime.store.records import Mode, Notice, Record
 from runtime.store.reserve import Reserve
 from runtime.store.retention import enforce
 from runtime.store.store import Store, open_or_set_aside
+from runtime.threads import Threads
 from runtime.vibration.alarms import OpenAlarm
 from runtime.vibration.baseline import Baseline
 
@@ -73,6 +74,7 @@ class Storage:
         *,
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = time.time,
+        threads: Threads | None = None,
     ) -> None:
         """Open the store, or note why that cannot be done now.
 
@@ -84,7 +86,7 @@ class Storage:
         self.clips = self.directory / CLIPS_NAME
         self.path = self.directory / STORE_NAME
         self._settings, self._recording = settings, recording
-        self._clock, self._unix_clock = clock, unix_clock
+        self._clock, self._unix_clock, self._threads = clock, unix_clock, threads or Threads()
         self._guard = DiskGuard(self.directory, settings.disk.levels())
         self._store: Store | None = None
         self._background: BackgroundStore | None = None
@@ -139,6 +141,7 @@ class Storage:
             make_magnify=checked,
             to_unix_s=to_unix_s,
             prepare=prepare,
+            threads=self._threads,
         )
         self._try_to_record()
 
@@ -197,13 +200,6 @@ class Storage:
             clip_frames_dropped=clips.dropped_frames if clips else 0,
         )
 
-    @property
-    def thread_ended(self) -> bool:
-        """Whether a thread of the store or the recorder was ended by a mistake in the program."""
-        store = self._background.state() if self._background else None
-        recorder = self._recorder.state() if self._recorder else None
-        return (store is not None and not store.running) or (recorder is not None and not recorder.running)
-
     def close(self, timeout_s: float) -> str:
         """Complete the clips, write what waits, close the store; returns what could not be done in time."""
         until_s = self._clock() + timeout_s
@@ -256,7 +252,7 @@ class Storage:
             listed = reader.clips()
             self._store = store
             self._background = BackgroundStore(
-                store, reserve=reserve, maintain=lambda: self._keep_house(store), maintain_every_s=60.0
+                store, reserve=reserve, maintain=lambda: self._keep_house(store), threads=self._threads
             )
             with suppress(OutputFault):
                 recovery = recover_clips(self.clips, listed, self._background.offer)

@@ -29,7 +29,7 @@ def running(service: Service) -> Iterator[Service]:
 def until(service: Service, condition: Callable[[], object], what: str = "") -> None:
     limit_s = time.monotonic() + PATIENCE_S
     while not condition():
-        service._crew.raise_failure()
+        service._threads.raise_failure()
         assert time.monotonic() < limit_s, what or service.board.snapshot()
         service.look()
         time.sleep(0.02)

@@ -15,7 +15,6 @@ from running_service import PATIENCE_S, Camera, frames, running, until
 from service_parts import MID_SPAN, configured
 
 from runtime.errors import EngineFault, OptionFault
-from runtime.niceness import SECOND
 from runtime.notify import Notifier
 from runtime.recovery import EXIT_RECOVERY
 from runtime.service.assembly import Parts
@@ -23,6 +22,7 @@ from runtime.service.engines import MagnifierMaker
 from runtime.service.process import Service
 from runtime.service.signals import SignalQueue
 from runtime.thermal import ThermalReading
+from runtime.threads import SECOND
 
 
 class TestMagnification:
@@ -193,7 +193,7 @@ class TestReload:
 
         def build_slowly(parts: Parts, settings: Any) -> Any:
             goal = parts.loop.frames + 3
-            while parts.loop.frames < goal and not service._crew.stopping:
+            while parts.loop.frames < goal and not service._threads.stopping:
                 time.sleep(0.005)
             return build(parts, settings)
 
