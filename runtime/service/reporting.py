@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runtime.governor import ThermalGovernor
 from runtime.health import DeviceHealth, Health, RegionHealth
+from runtime.rates import BandWatch
 from runtime.recovery import RecoveryLadder
 from runtime.service.analysing import Findings
 from runtime.service.assembly import Parts
@@ -30,6 +31,7 @@ class Reporter:
     ) -> None:
         self._parts, self._ladder, self._governor, self._threads = parts, ladder, governor, threads
         self._losses = LossWatch()
+        self._bands: dict[tuple[float, float], BandWatch] = {}
         self._reports = 0
 
     def report(self) -> None:
@@ -75,11 +77,19 @@ class Reporter:
 
     def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        warnings = parts.magnifying.latencies.warnings
-        found = [losses, *warnings, findings.trouble, *self._threads.problems()]
+        found = [losses, *self._band_warnings(), findings.trouble, *self._threads.problems()]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
         return tuple(text for text in found if text)
+
+    def _band_warnings(self) -> tuple[str, ...]:
+        """Why bands that are magnified or analysed cannot be trusted with the frames that the camera really gives."""
+        rate, settings = self._parts.loop.rate, self._parts.magnifying.settings
+        if rate is None:
+            return ()
+        bands = {*(settings.bands_hz if settings.mode == "band" else ()), *self._parts.analysed_bands_hz}
+        self._bands = {band: self._bands.get(band) or BandWatch(*band) for band in sorted(bands)}
+        return tuple(dict.fromkeys(text for band in self._bands.values() for text in band.look(rate)))
 
 
 def resident_bytes() -> int:

@@ -45,6 +45,8 @@ class Camera:
 
     width_px, height_px, nominal_rate_hz = 320, 180, 50.0
     fails = flickers = False
+    true_rate_hz = 50.0
+    """By its own times."""
     smooth_px = 0.0
     """Above 0 the picture has texture that displacement can be measured by."""
 
@@ -64,7 +66,7 @@ class Camera:
         if Camera.flickers and self._number % 2:
             pixels //= 2
         self._number += 1
-        return FrameInfo(self._number, self._number / 50.0)
+        return FrameInfo(self._number, self._number / Camera.true_rate_hz)
 
     def close(self) -> None:
         pass

@@ -213,6 +213,23 @@ def regions(count: int) -> dict[str, Any]:
     return {"regions": [MID_SPAN | {"name": f"region {n}", "x_px": 20 * n} for n in range(count)]}
 
 
+def test_bands_that_the_camera_turns_out_too_slow_for_are_told(
+    tmp_path: Path, linear_bundle: Path, camera: type[Camera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera, "true_rate_hz", 20.0)
+    loaded = configured(
+        tmp_path,
+        linear_bundle,
+        magnification={"mode": "band", "bands_hz": [[8.0, 12.0]]},
+        vibration={"regions": [MID_SPAN], "frequencies_hz": [1.0, 11.0]},
+    )
+    with running(Service(loaded)) as service:
+        until(service, lambda: len(service.board.snapshot().problems) == 2)
+        told = "; ".join(service.board.snapshot().problems)
+        assert "motion at 11 Hz shows at 9 Hz" in told
+        assert "motion at 12 Hz shows at 8 Hz" in told
+
+
 class TestControls:
     @pytest.mark.usefixtures("camera")
     def test_adjust_changes_what_is_magnified_until_the_file_is_read_again(
