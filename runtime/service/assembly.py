@@ -174,10 +174,9 @@ class Parts:
 
     def build_measuring(self, settings: VibrationSettings) -> tuple[Measuring | None, Analyst | None]:
         """What measures displacement and analyses it; None where no region is named."""
-        named = [(mode.low_hz, mode.high_hz) for mode in settings.modes]
-        self.analysed_bands_hz = tuple(
-            named + [settings.frequencies_hz] * (settings.frequencies_hz is not None)
-        )
+        self.analysed_bands_hz = [(mode.low_hz, mode.high_hz) for mode in settings.modes]
+        if settings.frequencies_hz is not None:
+            self.analysed_bands_hz.append(settings.frequencies_hz)
         if not settings.regions:
             self.feed.begin_motion(())
             return None, None

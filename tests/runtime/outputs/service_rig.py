@@ -29,7 +29,7 @@ from runtime.health import (
 from runtime.latency import LatencySummary
 from runtime.live import FrequencyPoint, LiveFeed, LiveInfo, LivePeak, LiveSpectrum
 from runtime.outputs.event_clips import EventClipWriter, clip_name, event_name
-from runtime.store.records import Acknowledgement, Clip, Event
+from runtime.store.records import Acknowledgement, Clip, Event, Record
 from runtime.store.store import Store
 from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
 
@@ -188,6 +188,10 @@ class ServiceRig:
         self._show_alarm("raised", 0.24)
         self._opened.write([Acknowledgement(alarm, self._acknowledged_s, "web page")])
         return True
+
+    def write(self, *records: Record) -> None:
+        """Store something, as the service does."""
+        self._opened.write(list(records))
 
     def _show_alarm(self, phase: Phase, value: float) -> None:
         self.board.update(
