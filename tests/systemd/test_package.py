@@ -127,7 +127,7 @@ def test_its_libraries_are_wheels_for_one_python_and_one_architecture(package: P
     assert {"tremorscope", "pip", "numpy", "scipy", "onnxruntime", "av", "aiohttp", "paho_mqtt"} <= libraries
     assert not libraries & {"torch", "onnx", "onnxscript", "tensorrt", "pycuda", "nvidia_cuda_runtime"}
     architecture = {"amd64": "x86_64", "arm64": "aarch64"}[field(package, "Architecture")]
-    version = "cp%d%d" % sys.version_info[:2]
+    version = f"cp{sys.version_info.major}{sys.version_info.minor}"
     for name in names:
         assert re.search(rf"-(py3|py2\.py3)-none-any|-{version}-{version}-|-cp3\d+-abi3-", name), name
         assert "-any.whl" in name or name.endswith(f"_{architecture}.whl"), name
