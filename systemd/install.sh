@@ -64,14 +64,16 @@ check_surroundings() {
         esac
     done
     if [ -z "$ROOT" ]; then
-        [ -d /run/systemd/system ] || [ -n "$DRY" ] ||
-            die "systemd does not run here" "install below another root with --root, or boot with systemd"
+        [ -d /run/systemd/system ] || [ -n "$DRY" ] || [ -z "$START" ] ||
+            die "systemd does not run here" "boot with it, or prepare an image with --no-start or --root"
         version=$(version_of_systemd)
         [ "${version:-0}" -ge 249 ] || [ -n "$DRY" ] || die "systemd ${version:-is missing}" "249 or newer is needed"
     fi
     "$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null ||
         die "$PYTHON is not Python 3.10, 3.11 or 3.12" "name one with --python"
-    "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null ||
+    needed='venv, ensurepip'
+    [ -z "$(pip_of_wheels)" ] || needed=venv
+    "$PYTHON" -c "import $needed" 2>/dev/null ||
         die "$PYTHON cannot make virtual environments" "apt install python3-venv"
     if [ -n "$CONFIG" ] && [ ! -f "$CONFIG" ]; then
         die "--config $CONFIG: there is no such file" "name a configuration, e.g. $SOURCE/configs/bridge.yaml"
@@ -98,6 +100,8 @@ sources() { # print the files that make up a release
         systemd -type f ! -name '*.pyc' ! -name '*.partial*' 2>/dev/null | LC_ALL=C sort)
 }
 
+libraries() { [ -z "$WHEELS" ] || (cd "$WHEELS" && find . -name '*.whl' | LC_ALL=C sort); }
+
 name_release() {
     if [ -z "$WHEEL" ] && [ -e "$SOURCE/complete" ]; then # this script is part of an installed release
         RELEASE=$(basename "$SOURCE")
@@ -105,7 +109,7 @@ name_release() {
     fi
     if [ -n "$WHEEL" ]; then
         version=$(basename "$WHEEL" | cut -d- -f2)
-        digest=$( (sha256sum <"$WHEEL" && find "$HERE" -maxdepth 1 -type f -exec cat {} +) | sha256sum | cut -c1-8)
+        digest=$( (sha256sum <"$WHEEL" && find "$HERE" -maxdepth 1 -type f -exec cat {} + && libraries) | sha256sum | cut -c1-8)
     else
         version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$SOURCE/pyproject.toml" | head -n 1)
         digest=$(sources | (cd "$SOURCE" && tr '\n' '\0' | xargs -0 sha256sum) | sha256sum | cut -c1-8)
@@ -115,6 +119,9 @@ name_release() {
 
 # TensorRT belongs to JetPack: a virtual environment sees it only with the system's packages.
 sees_tensorrt() { "$PYTHON" -I -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("tensorrt"))' 2>/dev/null; }
+
+# A package brings pip along: a freshly flashed device lacks python3-venv, and the site may lack a network.
+pip_of_wheels() { libraries | sed -n "s#^\./pip-#$WHEELS/pip-#p"; }
 
 make_release() {
     target="$ROOT$OPT/releases/$RELEASE"
@@ -136,14 +143,21 @@ fill_release() {
     site=
     if sees_tensorrt || "$PYTHON" -I -c 'import gi' 2>/dev/null; then site=--system-site-packages; fi
     extras=service
-    ! sees_tensorrt || extras=service,jetson
+    if sees_tensorrt; then
+        extras=service,jetson
+        if [ -n "$WHEELS" ] && ! libraries | grep -qi '^\./pycuda-'; then
+            extras=service
+            warn "PyCUDA is not in $WHEELS: frames will be magnified on the CPU"
+        fi
+    fi
+    pip=$(pip_of_wheels)
     if [ -n "$LIBRARIES" ]; then
         # shellcheck disable=SC2086
         "$PYTHON" -m venv --without-pip $site "$target" || return 1
         (CDPATH='' cd -- "$LIBRARIES" && pwd -P) >"$(echo "$target"/lib/python3*/site-packages)/libraries.pth" || return 1
     else
         # shellcheck disable=SC2086
-        "$PYTHON" -m venv $site "$target" || return 1
+        "$PYTHON" -m venv ${pip:+--without-pip} $site "$target" || return 1
     fi
     what=$WHEEL
     if [ -z "$what" ]; then # a copy, because building leaves things behind
@@ -151,10 +165,11 @@ fill_release() {
         mkdir "$what" && sources | (cd "$SOURCE" && tr '\n' '\0' | xargs -0 cp -p --parents -t "$what") || return 1
     fi
     set -- --quiet --disable-pip-version-check --no-input --no-cache-dir
-    [ -z "$WHEELS" ] || set -- "$@" --no-index --find-links "$WHEELS"
+    # What apt has installed apt may take away: where every library is at hand, the release has its own.
+    [ -z "$WHEELS" ] || set -- "$@" --no-index --find-links "$WHEELS" --ignore-installed
     [ -z "$LIBRARIES" ] || set -- "$@" --no-deps --no-build-isolation
     # nvcc is not on root's path on a Jetson, and PyCUDA is built with it.
-    PATH="$PATH:/usr/local/cuda/bin" PIP_ROOT_USER_ACTION=ignore \
+    PATH="$PATH:/usr/local/cuda/bin" PYTHONPATH=$pip PIP_ROOT_USER_ACTION=ignore \
         "$target/bin/python3" -m pip install "$@" "${what}[$extras]" || return 1
     mkdir -p "$target/systemd" || return 1
     find "$HERE" -maxdepth 1 -type f -exec cp -p -t "$target/systemd" {} + || return 1
@@ -261,7 +276,8 @@ name_release
 for unit in $(enabled_instances); do
     case " $INSTANCES " in *" $unit "*) ;; *) INSTANCES="$INSTANCES $unit" ;; esac
 done
-[ -n "$INSTANCES" ] || INSTANCES=tremorscope.service
+# An upgrade enables nothing that was disabled.
+[ -n "$INSTANCES" ] || [ -n "$(release_of current)" ] || INSTANCES=tremorscope.service
 say "release $RELEASE"
 make_release
 put_configuration
