@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from support import run_command
+from support import Done, run_command
 
-import tremorscope
 from calibration.draw_set import draw_set
 from export.runners import open_magnifier
 from model.cost import macs_per_pixel, parameter_count
@@ -28,31 +26,6 @@ TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8,
 
 
 SHIPPED_NETWORKS = ("baseline", "lite", "realtime")
-
-
-@dataclass
-class Done:
-    returncode: object
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """The command in this process, which has imported PyTorch already; what is no fault comes out as it is."""
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr("sys.argv", ["tremorscope", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            tremorscope.main()
-            status: object = 0
-        except SystemExit as ended:
-            status = ended.code
-        printed = capsys.readouterr()
-        return Done(status, printed.out, printed.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")
