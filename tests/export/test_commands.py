@@ -133,13 +133,25 @@ def test_cost_sets_the_networks_side_by_side(tmp_path: Path) -> None:
     assert 0 < realtime["peak_memory_mib"] < 1000
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize(("name", "most_kmac_per_pixel"), [("realtime", 74), ("lite", 30)])
-def test_a_shipped_bundle_is_of_the_shipped_weights(name: str, most_kmac_per_pixel: float) -> None:
-    shipped, weights = open_bundle(SHIPPED_BUNDLES / name).manifest, load_weights(find_weights(name))
+def test_a_shipped_bundle_is_of_the_shipped_weights(
+    name: str, most_kmac_per_pixel: float, precision: str
+) -> None:
+    shipped, weights = open_bundle(Path(f"{name}-{precision}")).manifest, load_weights(find_weights(name))
     assert (shipped.weights_sha256, shipped.network) == (weights.sha256, name)
-    assert shipped.trained
+    assert (shipped.trained, shipped.precision) == (True, precision)
     assert shipped.frame_size is None
     assert macs_per_pixel(weights.network) / 1e3 <= most_kmac_per_pixel
+
+
+def test_a_shipped_bundle_in_fp16_takes_half_the_room() -> None:
+    sizes = {
+        path.name: sum(each.stat().st_size for each in path.iterdir()) for path in SHIPPED_BUNDLES.iterdir()
+    }
+    assert sorted(sizes) == ["lite", "lite-fp16", "realtime", "realtime-fp16"]
+    for name in ("lite", "realtime"):
+        assert sizes[f"{name}-fp16"] < 0.52 * sizes[name]
 
 
 def test_no_other_weights_are_shipped() -> None:
