@@ -18,6 +18,7 @@ from export.bundle import facts_of, versions, write_graph
 from export.check import difference
 from export.errors import ExportFault
 from export.layers import decoder_layers
+from export.lint import check_readable, parsers_since
 from export.quantised_graph import Unquantised, quantised_graph, quantised_graph_for_cpu, quantised_layers
 from export.rules import check_rules
 from runtime.engines.bundle import (
@@ -98,8 +99,11 @@ class BundleQuantiser:
         made = self._corrected(
             lambda graph: quantised_graph(graph, self.scales, self.layers, self.unquantised, self.fused_sums)
         )
-        for graph in made.values():
+        # Scales in FP16 want an opset that TensorRT 8.6 does not read; see docs/precision.md.
+        parsers = parsers_since("10.3" if self.unquantised == "fp16" else "8.6")
+        for name, graph in made.items():
             check_rules(graph, self.fused_sums)
+            check_readable(graph, f"the {name} graph in INT8", parsers)
         return made
 
     def for_cpu(self) -> dict[GraphName, onnx.ModelProto]:

@@ -21,7 +21,7 @@ import onnx
 import onnx_ir as ir
 
 from export.half_graph import to_half
-from export.layers import close_graph, decoder_convolutions, open_graph, reduced_region
+from export.layers import close_graph, decoder_convolutions, mark_exact, open_graph, reduced_region
 from export.qdq import OFFSET, POSITIVE, Quantiser, chosen_layers, input_of, output_of
 
 Unquantised = Literal["fp32", "fp16"]
@@ -57,8 +57,10 @@ def quantised_graph(
     model = open_graph(graph)
     convolutions = decoder_convolutions(model.graph)
     chosen = chosen_layers(convolutions, layers)
+    region = reduced_region(model.graph)
+    mark_exact(model.graph, region)
     if unquantised == "fp16":
-        to_half(model.graph, reduced_region(model.graph))
+        to_half(model.graph, region)
     known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
     quantiser = Quantiser(model.graph, scales)
     for name in chosen:

@@ -26,7 +26,7 @@ from runtime.cameras.settings import (
     SyntheticCameraSettings,
     V4l2Settings,
 )
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, GraphName, open_bundle
+from runtime.engines.bundle import Bundle, FrameSize, GraphName, open_bundle
 from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
 from runtime.magnification import Magnification
@@ -80,7 +80,7 @@ def run_bench(
         OptionFault: what is asked for contradicts itself.
     """
     note("opening")
-    bundle = open_bundle(job.bundle or SHIPPED_BUNDLES / "realtime")
+    bundle = open_bundle(job.bundle)
     baseline = open_bundle(job.against) if job.against else None
     camera = _camera(job, bundle)
     size = frame_size(camera)
@@ -158,7 +158,7 @@ def _timed(
         note("timing")
         record = Record(job.frames)
         _run(rig, record, progress, job.frames)
-        return result_of(job, bundle, runtime, rig, record, size, before)
+        return result_of(job, runtime, rig, record, size, before)
 
 
 def _run(rig: LiveLoop, record: Record, progress: Progress, total: int) -> None:
