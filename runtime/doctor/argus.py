@@ -17,7 +17,6 @@ CAMERA_PACKAGES = (
 """What belongs together: of two releases mixed, one does not understand the other's buffers."""
 _SOUND_VERSION = "36.4.4-20250616085344"
 """Of JetPack 6.2.1: the newest of JetPack 6 whose cameras were opened 100 times without an error."""
-_SOUND = {(36, 4, 3), (36, 4, 4)}
 _BROKEN = {(36, 4, 7), (36, 5, 0)}
 """Measured by ARK Electronics (ark_jetson_kernel, docs/argus_relaunch_regression.md) on 36.5.0: of 252 openings 248
 ended in errors, and three in a crash of the daemon; the same kernel with the packages of 36.4.4: none of 100."""
@@ -47,7 +46,8 @@ def packages(machine: Machine, needs: Needs) -> Finding:
             "for 40 s, or until the device is restarted; 36.4.4 is sound",
             _back_to_sound(machine),
         )
-    if releases[0] in _SOUND and not all(machine.is_held(each) for each in CAMERA_PACKAGES):
+    held = all(machine.is_held(each) for each in CAMERA_PACKAGES)
+    if releases[0][:2] == (36, 4) and not held:
         return wrong(
             name,
             f"{told}, not held",
@@ -55,8 +55,8 @@ def packages(machine: Machine, needs: Needs) -> Finding:
             _HOLD,
         )
     if (36, 4, 7) < releases[0] < (37,):
-        return ok(name, told, "36.5.0 was found to close cameras badly; whether this one does is not known")
-    return ok(name, told + (", held" if all(machine.is_held(each) for each in CAMERA_PACKAGES) else ""))
+        return ok(name, f"{told}; 36.4.7 and 36.5.0 closed cameras badly, this one is not known")
+    return ok(name, f"{told}, held" if held else told)
 
 
 def _back_to_sound(machine: Machine) -> str:

@@ -33,9 +33,9 @@ def release_numbers(release: str) -> tuple[int, ...]:
 
 
 def jetson_generation(machine: Machine) -> int:
-    """6 on JetPack 6, whose CUDA is 12; 7 on JetPack 7, whose CUDA is 13, and wherever it is not known."""
+    """7 on JetPack 7, whose CUDA is 13; 6 on JetPack 6, whose CUDA is 12, and where it is not known."""
     release = l4t_release(machine)
-    return 6 if release and release_numbers(release)[0] <= 36 else 7
+    return 7 if release and release_numbers(release)[0] > 36 else 6
 
 
 def is_jetson(machine: Machine) -> bool:

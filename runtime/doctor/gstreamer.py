@@ -52,7 +52,8 @@ def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
         means = "no camera but clips can be opened"
         command = f"sudo apt install {BINDINGS}"
         if sees_system_packages(machine) is False:
-            command += f" {_TO_COMPILE} && {pip(machine, "install 'tremorscope[gstreamer]'")}"
+            install = pip(machine, "install 'tremorscope[gstreamer]'")
+            command += f" {_TO_COMPILE} && {install}"
         needed = needs.camera is not None or is_jetson(machine)
         reason = "cannot be used from Python"
         if told.last_line:

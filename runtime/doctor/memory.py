@@ -20,7 +20,7 @@ _SMALL_CMA_BYTES = 256 << 20
 """What JetPack 7.2 sets aside on an Orin Nano, and a desktop alone can use up."""
 # What the kernel, or libraries of NVIDIA in the service's own output, say when memory is refused; and what it means.
 _REFUSALS = {
-    r"NvMapMem\w*: .*error 12|NvMapMem\w*Alloc": (
+    r"NvMapMem\w*Alloc": (
         "the GPU was refused memory (NvMapMemAlloc)",
         "it may be refused though memory is free: there were fragments alone, or more than L4T 36.4.7 and later allow",
     ),
