@@ -29,6 +29,9 @@ def tensorrt(machine: Machine, needs: Needs) -> Finding:
             return wrong(
                 name, "installed, but this Python does not see it", slowly, NEEDS_SITE, needed=needed
             )
+        if _packaged(machine):
+            bindings = "sudo apt install python3-libnvinfer"
+            return missing(name, "without its Python bindings", slowly, bindings, needed=needed)
         return missing(name, "not installed", slowly, "sudo apt install nvidia-jetpack", needed=needed)
     if _numbers(version) < _TENSORRT_NEW_ENOUGH:
         return wrong(name, version, "older than 8.6, which tremorscope needs", FLASH, needed=needed)
@@ -101,10 +104,15 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2]) or (0,)
 
 
+def _packaged(machine: Machine) -> str | None:
+    """Version of TensorRT among the system's packages."""
+    versions = (machine.package(f"libnvinfer{major}") for major in (11, 10, 8))
+    return next((each for each in versions if each), None)
+
+
 def _is_jetpacks(machine: Machine, version: str) -> bool:
     """Whether the version that is imported is the one that the system's packages have, if they state one."""
-    packaged = (machine.package(f"libnvinfer{major}") for major in (11, 10, 8))
-    stated = next((each for each in packaged if each), None)
+    stated = _packaged(machine)
     return stated is None or _numbers(stated) == _numbers(version)
 
 

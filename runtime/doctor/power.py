@@ -16,7 +16,13 @@ def power_mode(machine: Machine) -> Finding:
         return not_needed(name, "this is no Jetson")
     modes = _power_modes(machine)
     state = re.search(r"pmode:(\d+)", machine.text("/var/lib/nvpmodel/status"))
-    said = re.search(r"NV Power Mode: (\S+)\s+(\d+)", machine.says("nvpmodel", "-q") or "")
+    answer = machine.says("nvpmodel", "-q")
+    said = re.search(r"NV Power Mode: (\S+)\s+(\d+)", answer or "")
+    if answer and not said:  # as on JetPack 7 where the GPU was used before nvpmodel.service had set a mode
+        means = "something used the GPU too early at the start; the device runs in no mode that it should"
+        wanted = re.search(r"PM_CONFIG\s+DEFAULT=(\d+)", machine.text("/etc/nvpmodel.conf"))
+        command = f"sudo nvpmodel -m {wanted[1] if wanted else 0} && sudo reboot"
+        return wrong(name, f"not set ({answer.splitlines()[0][:80]})", means, command)
     number = int(said[2]) if said else int(state[1]) if state else None
     if number is None:
         return wrong(name, "unknown", "how fast the device may run is not known", "sudo nvpmodel -q")

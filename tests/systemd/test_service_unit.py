@@ -214,6 +214,21 @@ def test_the_service_is_confined_to_what_it_needs(machine: Machine) -> None:
     }  # fmt: skip
 
 
+def test_the_group_of_jetson_stats_reaches_the_service_and_is_not_missed_when_it_goes(
+    machine: Machine,
+) -> None:
+    """As install.sh writes it; a group that the unit names itself keeps it from starting once it is gone."""
+    machine.write("/etc/sysusers.d/tremorscope-jtop.conf", "m tremorscope jtop\n")
+    machine.run("systemd-sysusers", "tremorscope-jtop.conf")
+    jtop = int(machine.run("getent", "group", "jtop").stdout.split(":")[2])
+    assert jtop in look_around(machine)["groups"]
+    machine.run("groupdel", "jtop")
+    assert jtop not in look_around(machine)["groups"]
+    with_settings(machine, "SupplementaryGroups=jtop\nRestart=no")
+    machine.systemctl("start", SERVICE, check=False)
+    assert machine.show(SERVICE, "ExecMainStatus") == "216"
+
+
 ARGUS_SOCKET = """import os, signal, socket
 argus = socket.socket(socket.AF_UNIX)
 argus.bind("/tmp/argus_socket")

@@ -222,6 +222,24 @@ def test_the_power_mode_is_told_by_its_name_on_this_board(
     assert (finding.state, finding.found, finding.command) == ("ok", found, command)
 
 
+def test_a_power_mode_that_could_not_be_set_is_told(tmp_path: Path) -> None:
+    """As nvpmodel answers, with status 0, where the GPU was in use before it."""
+    it = orin(tmp_path)
+    it.answers["nvpmodel -q"] = Answer(0, "NVPM WARN: power mode is not set!")
+    finding = named(it, "power mode")
+    assert (finding.state, finding.needed) == ("wrong", False)
+    assert "power mode is not set" in finding.found
+    assert finding.command == "sudo nvpmodel -m 1 && sudo reboot"
+
+
+def test_tensorrt_without_its_bindings_needs_one_package(tmp_path: Path) -> None:
+    it = orin(tmp_path)
+    it.answers["import tensorrt"] = Answer(1, "ModuleNotFoundError: No module named 'tensorrt'")
+    it.remove("/usr/lib/python3.10/dist-packages/tensorrt/__init__.py")
+    (tmp_path / "usr/lib/python3.10/dist-packages/tensorrt").rmdir()
+    assert named(it, "TensorRT").command == "sudo apt install python3-libnvinfer"
+
+
 @pytest.mark.parametrize(
     ("release", "cuda"),
     [(JETPACK_60, 12), (JETPACK_62, 12), (JETPACK_622, 12), (JETPACK_70, 13), (JETPACK_72, 13)],
