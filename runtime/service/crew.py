@@ -32,9 +32,13 @@ class Crew:
         self._threads.append(thread)
         thread.start()
 
+    def end(self) -> None:
+        """Let all threads end, and the service after them; may be called by one of them."""
+        self._stop.set()
+
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         """End all threads; returns the names of those that still run after ``timeout_s``."""
-        self._stop.set()
+        self.end()
         until_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, until_s - time.monotonic()))
