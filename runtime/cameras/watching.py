@@ -72,6 +72,8 @@ class Watch:
 
     def fail(self, reader: Reader, kind: FaultKind | None, what: str, now_s: float) -> None:
         """Tell a failure, after which the reader closes its camera; kind None is missing or lost."""
+        if kind != "refused":
+            self._log.passed("refused", now_s)
         self._log.seen(kind or self._absence(), now_s, what)
         self.close(reader, now_s)
 
