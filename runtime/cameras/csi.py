@@ -142,11 +142,6 @@ def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> Findings:
             f"the sensor has no mode of {asked[0]}x{asked[1]} px at {settings.rate_hz:g} Hz: its pictures of "
             f"{mode.width_px}x{mode.height_px} px are scaled, which blurs small motion; it has {', '.join(sizes)}"
         )
-    if pipeline.times == "arrival":
-        remarks.append(
-            "the camera's driver attaches no times of the sensor: frames have those of their arrival, and the jitter "
-            "of this machine is in them; frames that are lost before are known by gaps in time alone"
-        )
     named = f"{number}: {mode}" if mode is not None else f"{number}"
     return Findings(named if number >= 0 else "", tuple(remarks))
 

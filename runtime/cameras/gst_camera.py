@@ -15,7 +15,8 @@ from runtime.cameras import FrameInfo
 from runtime.cameras.exposure import ExposureHold
 from runtime.cameras.gst_faults import fault
 from runtime.cameras.gst_memory import pointer_to
-from runtime.cameras.gst_pipeline import Arrival, GStreamerPipeline, PipelinePlan, TimesFrom
+from runtime.cameras.gst_pipeline import Arrival, GStreamerPipeline, PipelinePlan
+from runtime.cameras.gst_text import TimesFrom
 from runtime.cameras.writers import MakeWriter, PictureWriter
 from runtime.cuda_egl import DevicePicture
 from runtime.errors import CameraFault, CorruptFrameFault, FrozenCameraFault

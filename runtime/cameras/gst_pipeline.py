@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from runtime.cameras.gst_faults import Advice, GStreamerError, fault, fault_of
 from runtime.cameras.gst_memory import argus_frame
-from runtime.cameras.gst_text import modes_text
+from runtime.cameras.gst_text import TimesFrom, modes_text
 from runtime.cameras.gstreamer import (
     LinkFault,
     call_bounded,
@@ -24,10 +24,6 @@ from runtime.cameras.gstreamer import (
 from runtime.cameras.numbering import FrameNumbers
 from runtime.errors import CameraFault
 
-TimesFrom = Literal["sensor", "driver", "sender", "arrival"]
-"""Whose clock gives a frame its time. sensor: with its number, from the sensor's start of the frame. driver: the
-kernel's, when it had the frame. sender: a network camera's. arrival: this machine's, when the frame came out of the
-source, so that all that delays it on the way is in the time."""
 SINK = "sink"
 SOURCE = "source"
 _LOOK_EVERY_S = 0.05

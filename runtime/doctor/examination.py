@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from runtime.doctor import board, cameras, gstreamer, heat, libraries, memory, permissions, storage, system
+from runtime.doctor import (
+    board,
+    camera_seen,
+    cameras,
+    gstreamer,
+    heat,
+    libraries,
+    memory,
+    permissions,
+    storage,
+    system,
+)
 from runtime.doctor.finding import Finding
 from runtime.doctor.machine import Machine
 from runtime.doctor.needs import Needs
@@ -101,6 +112,7 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
             [
                 partial(cameras.cameras, machine, needs),
                 partial(cameras.argus, machine, needs),
+                partial(camera_seen.seen, machine, needs),
                 partial(gstreamer.gstreamer, machine, needs),
                 partial(permissions.groups, machine, needs),
                 partial(permissions.devices, machine, needs),

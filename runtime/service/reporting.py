@@ -37,7 +37,9 @@ class Reporter:
         magnification = parts.magnifying.health()
         if storage.recording and parts.storage.magnifies_clips:
             magnification = replace(magnification, reasons=(*magnification.reasons, "event"))
-        camera = camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals))
+        camera = parts.opener.describe(
+            camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals))
+        )
         parts.board.update(
             camera=camera,
             magnification=magnification,
@@ -71,7 +73,13 @@ class Reporter:
 
     def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        found = [losses, *parts.magnifying.latencies.warnings, findings.trouble]
+        measured = parts.loop.rate
+        found = [
+            *parts.opener.problems(measured.rate_hz if measured else None),
+            losses,
+            *parts.magnifying.latencies.warnings,
+            findings.trouble,
+        ]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
         if parts.storage.thread_ended:

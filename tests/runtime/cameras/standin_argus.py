@@ -147,6 +147,10 @@ class ArgusSource(Source):
     aelock = recorded("aelock", bool, False)
     awblock = recorded("awblock", bool, False)
 
+    def __init__(self) -> None:
+        super().__init__()
+        standins.PROVIDER = standins.PROVIDER or Provider(standins.SCENE.daemon)
+
     def do_set_caps(self, caps: Any) -> bool:
         Source.do_set_caps(self, caps)
         _, numerator, denominator = caps.get_structure(0).get_fraction("framerate")

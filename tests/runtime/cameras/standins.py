@@ -58,7 +58,8 @@ class Scene:
 
 SCENE = Scene()
 PROVIDER: Any = None
-"""The connection to the daemon that nvarguscamerasrc keeps, made when its plugin is loaded: as `registered` does."""
+"""The connection to the daemon that nvarguscamerasrc keeps, made when its plugin is loaded, with the first element;
+None: it was not loaded yet, as in a new process."""
 
 
 def picture(number: int, width_px: int, height_px: int) -> NDArray[np.uint8]:
@@ -83,7 +84,7 @@ def number_in(pixels: NDArray[np.uint8]) -> int:
 @contextmanager
 def registered(scene: Scene) -> Iterator[Scene]:
     """Put the stand-ins in place of the real elements; afterwards they are as before."""
-    from standin_argus import ArgusSource, DaemonHere, Provider
+    from standin_argus import ArgusSource, DaemonHere
     from standin_elements import VideoConverter, VideoDevice
 
     global SCENE, PROVIDER
@@ -91,7 +92,7 @@ def registered(scene: Scene) -> Iterator[Scene]:
     gst = load_gstreamer()
     SCENE = scene
     scene.daemon = scene.daemon or DaemonHere()
-    PROVIDER = Provider(scene.daemon)
+    PROVIDER = None
     registry = gst.Registry.get()
     before = {name: registry.lookup_feature(name) for name in elements}
     for name, kind in elements.items():
