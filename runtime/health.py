@@ -34,6 +34,12 @@ class CameraHealth:
     """As measured from the frames' times; None before there are enough."""
     jitter_ms: float | None = None
     """Standard deviation of the frames' times from even ones."""
+    times: str = ""
+    """Whose clock gives the frames their times: sensor, driver, sender or arrival; empty where that says nothing."""
+    mode: str = ""
+    """Mode in which the sensor runs; empty where nobody tells."""
+    memory: str = ""
+    """nvmm: frames are read where the camera wrote them. copy: the CPU passes over each once."""
     openings: int = 0
     """How often it was opened with success."""
     segments: int = 0

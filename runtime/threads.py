@@ -88,9 +88,13 @@ class Threads:
         thread.start()
         return thread
 
+    def end(self) -> None:
+        """Let all threads end, and the process after them; may be called by one of them."""
+        self._stop.set()
+
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         """End all threads but those with owners; returns the names of those that still run after ``timeout_s``."""
-        self._stop.set()
+        self.end()
         until_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, until_s - time.monotonic()))

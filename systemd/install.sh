@@ -244,12 +244,11 @@ put_system_files() {
         for file in $REBOOT_UNIT_FILES; do put_file "$from/$file" "$UNITS/$file" 0644; done
         put_file "$from/51-tremorscope-reboot.rules" /etc/polkit-1/rules.d/51-tremorscope-reboot.rules 0644
     fi
-    version=$(version_of_systemd)
-    if [ "${version:-0}" -ge 254 ]; then
-        for unit in tremorscope tremorscope@; do
-            put_file "$from/10-backoff.conf" "$UNITS/$unit.service.d/10-backoff.conf" 0644
-        done
-    fi
+    # Of releases before: pauses that grew with every restart and never shrank again (RestartSteps=).
+    for unit in tremorscope tremorscope@; do
+        file=$UNITS/$unit.service.d/10-backoff.conf
+        [ ! -e "$ROOT$file" ] || { CHANGED=yes && run rm -f "$ROOT$file"; }
+    done
     run systemd-sysusers ${ROOT:+"--root=$ROOT"} tremorscope.conf
     allow_jtop
     run systemd-tmpfiles ${ROOT:+"--root=$ROOT"} --create tremorscope.conf

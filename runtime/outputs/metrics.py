@@ -13,7 +13,7 @@ from runtime.health import Health, RegionHealth
 from runtime.outputs.liveness import judge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-CAMERA_FAULTS = ("missing", "lost", "frozen", "resized", "corrupt", "time", "stuck")
+CAMERA_FAULTS = ("missing", "lost", "refused", "frozen", "resized", "corrupt", "time", "stuck")
 GIVEN_UP = ("previews", "clips", "series")
 
 Number: TypeAlias = float | int | bool | None

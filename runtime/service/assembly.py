@@ -37,9 +37,10 @@ from runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
 from runtime.service.history import MotionHistory
 from runtime.service.magnifying import EngineDescription, Magnifying
 from runtime.service.measuring import Measuring
+from runtime.service.opening import CAMERA_FILE, CameraOpener
 from runtime.service.part import PartMaker, middle_part
 from runtime.service.resuming import followed_before, points_of
-from runtime.service.storing import Storage
+from runtime.service.storing import Storage, state_directory
 from runtime.threads import Threads
 from runtime.vibration.alarms import AlarmEdge
 from runtime.vibration.regions import Region
@@ -226,14 +227,18 @@ class Parts:
             height_px=self.source.height_px,
             nominal_rate_hz=self.source.rate_hz,
         )
-        opening = partial(
-            open_camera,
+        self.opener = CameraOpener(
             configuration.camera,
-            account=self.account,
-            gpu=self.runtime.gpu,
-            frozen_least_s=supervision.frozen_least_s,
+            partial(
+                open_camera,
+                configuration.camera,
+                account=self.account,
+                gpu=self.runtime.gpu,
+                frozen_least_s=supervision.frozen_least_s,
+            ),
+            state_directory(configuration.store) / CAMERA_FILE,
         )
-        return CameraSupervisor(opening, self.ring, settings=supervision, on_event=self.journal)
+        return CameraSupervisor(self.opener.open, self.ring, settings=supervision, on_event=self.journal)
 
     def _build_magnifying(self, configuration: Configuration) -> Magnifying:
         self.pictures = LeasingRing(2, **self._size, allocate=self.runtime.allocate)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from runtime.argus_daemon import ArgusDaemon
 from runtime.cameras.opening import has_argus, supervisor_settings
 from runtime.configuration.reading import LoadedConfiguration
 from runtime.governor import Step, ThermalGovernor
@@ -15,7 +16,7 @@ from runtime.notify import FrameWatchdog, Notifier
 from runtime.outputs.publishing import Publishing
 from runtime.privileged import ask
 from runtime.reboots import RebootMemory, memory_file
-from runtime.recovery import EXIT_RECOVERY, Action, RecoveryLadder
+from runtime.recovery import EXIT_RECOVERY, Action, Outlook, RecoveryLadder
 from runtime.service.assembly import Parts
 from runtime.service.reloading import Reloader
 from runtime.service.reporting import Reporter, status_line
@@ -55,13 +56,19 @@ class Service:
         self._exit_status = 0
         self._publishing: Publishing | None = None
         configuration = loaded.configuration
+        # Before anything can load the camera's plugin, and with it the connection to the daemon.
+        self._argus = (
+            ArgusDaemon(configuration.recovery, instance=configuration.name)
+            if has_argus(configuration.camera)
+            else None
+        )
         self.parts = parts = Parts(configuration, on_edge=self._on_edge, threads=self._threads)
         self.board = parts.board
         directory = state_directory(configuration.store)
         recovery = configuration.recovery
         self._ladder = RecoveryLadder(
             recovery,
-            has_argus=has_argus(configuration.camera),
+            argus=self._argus,
             memory=RebootMemory(memory_file(directory), recovery.reboot, instance=configuration.name),
             busy=self._busy,
             opening_s=supervisor_settings(configuration.camera).open_timeout_s,
@@ -238,7 +245,12 @@ class Service:
         drawing = self._configuration.camera.kind == "synthetic" and state.status == "opening"
         if self.parts.loop.ended or drawing:
             return
-        action = self._ladder.advance(now_s, healthy, stuck=state.status == "stuck")
+        outlook = Outlook(
+            stuck=state.status == "stuck",
+            refused="refused" in state.active,
+            opened_in_vain=state.opened_in_vain > 0,
+        )
+        action = self._ladder.advance(now_s, healthy, outlook)
         if action is not None:
             self._carry_out(action)
 
@@ -248,17 +260,20 @@ class Service:
         if action.rung == "reopen":
             self.parts.supervisor.reopen()
         elif action.rung == "restart_argus":
-            self._threads.start("restart argus", lambda: self._ask_for("restart-argus"))
+            self._threads.start("restart argus", self._restart_argus)
         else:
-            if action.rung == "reboot":
-                self._ask_for("reboot")
-            self._exit_status = EXIT_RECOVERY
-            self._threads.stop(0.0)
+            if action.rung == "reboot" and (refusal := ask("reboot")):
+                log.error("the device could not be restarted: %s", refusal)
+            self._end_to_be_started_anew()
 
-    def _ask_for(self, request: str) -> None:
-        refusal = ask(request)  # type: ignore[arg-type]
-        if refusal:
-            log.error("%s: %s", request, refusal)
+    def _restart_argus(self) -> None:
+        assert self._argus is not None
+        log.warning("%s", self._argus.restart())
+        self._end_to_be_started_anew()
+
+    def _end_to_be_started_anew(self) -> None:
+        self._exit_status = EXIT_RECOVERY
+        self._threads.end()
 
     def _on_edge(self, edge: AlarmEdge, record: bool) -> None:
         if self._publishing is not None:

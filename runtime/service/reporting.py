@@ -42,7 +42,9 @@ class Reporter:
         magnification = parts.magnifying.health()
         if storage.recording and parts.storage.magnifies_clips:
             magnification = replace(magnification, reasons=(*magnification.reasons, "event"))
-        camera = camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals))
+        camera = parts.opener.describe(
+            camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals))
+        )
         parts.board.update(
             camera=camera,
             magnification=magnification,
@@ -77,7 +79,14 @@ class Reporter:
 
     def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        found = [losses, *self._band_warnings(), findings.trouble, *self._threads.problems()]
+        measured = parts.loop.rate
+        found = [
+            *parts.opener.problems(measured.rate_hz if measured else None),
+            losses,
+            *self._band_warnings(),
+            findings.trouble,
+            *self._threads.problems(),
+        ]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
         return tuple(text for text in found if text)
