@@ -65,9 +65,10 @@ def engines(root: Path) -> dict[str, EngineReading]:
     found: dict[str, EngineReading] = {}
     for node, name in _engine_nodes(root):
         status = text(node / "device/power/runtime_status")
-        active = {"active": True, "suspended": False}.get(status)
-        count = sum(re.sub(r"\d+$", "", each) == name for each in found)
-        found[f"{name}{count or ''}"] = EngineReading(active, _hz(node / "cur_freq"))
+        told = EngineReading({"active": True, "suspended": False}.get(status), _hz(node / "cur_freq"))
+        if told != EngineReading():
+            count = sum(re.sub(r"\d+$", "", each) == name for each in found)
+            found[f"{name}{count or ''}"] = told
     return found
 
 

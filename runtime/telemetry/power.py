@@ -59,10 +59,10 @@ class EnergyCounters:
         """Mean power since the reading before, by domain, in watts; nothing at the first."""
         domains_w: dict[str, float] = {}
         for zone in sorted(self._zones.glob("intel-rapl:*")):
-            name = self._name(zone)
-            energy_uj, now_s = number(zone / "energy_uj"), self._clock()
+            name, energy_uj = self._name(zone), number(zone / "energy_uj")
             if not name or energy_uj is None:
                 continue
+            now_s = self._clock()
             then_s, before_uj = self._before.get(zone, (now_s, energy_uj))
             self._before[zone] = now_s, energy_uj
             if now_s > then_s:

@@ -62,7 +62,7 @@ function loadRows({ reading, note, rss_bytes }) {
     ["Memory traffic", list(percent(reading.emc_load_ratio), clock(reading.emc_frequency_hz, reading.emc_frequency_max_hz))],
     ["Processor", list(percent(reading.cpu_load_ratio), reading.cpu_cores ? `${reading.cpu_cores} cores` : "", clock(reading.cpu_frequency_hz))],
     ["Video units", each(reading.engines, ({ active, frequency_hz }) => active === false ? "off" : clock(frequency_hz) || "on")],
-    ["Fan", fans.map((fan) => list(percent(reading.fan_duty_ratio[fan]), known(withUnit(reading.fan_speed_rpm[fan], "rpm", 4)))).join("; ")],
+    ["Fan", fans.map((fan) => list(fans.length > 1 ? fan : "", percent(reading.fan_duty_ratio[fan]), known(withUnit(reading.fan_speed_rpm[fan], "rpm", 4)))).join("; ")],
     ["Memory", list(memory, rss_bytes ? `this program ${bytes(rss_bytes)}` : "", swap)],
     ["Told by", note ? `${reading.source}; ${note}` : ""],
   ];
