@@ -4,6 +4,7 @@ import { NOTHING, bytes, duration, number, withUnit } from "./format.js";
 
 const LOST = { source: "camera or link", late: "too much to do", no_slot: "too much to do", corrupt: "damaged", abandoned: "camera opened again" };
 const REASONS = { viewer: "somebody watches", event: "an event is recorded", always: "always" };
+const LIMITS = { oc1: "voltage too low", oc2: "current too high", oc3: "peak of current" };
 
 // Name and text of each row, in order.
 export function deviceRows(state) {
@@ -37,7 +38,7 @@ function workRows({ magnification, stages }) {
 }
 
 function heatRows({ device }) {
-  const limits = Object.entries(device.limit_events).filter(([, count]) => count).map(([limit, count]) => `${count} \u00d7 ${limit}`);
+  const limits = Object.entries(device.limit_events).filter(([, count]) => count).map(([limit, count]) => `${count} \u00d7 ${LIMITS[limit] ?? limit}`);
   return [
     ["Temperature", each(device.temperatures_c, (c) => `${number(c, 3)}\u202f\u00b0C`)],
     ["Heat", device.governor || (device.governor_level ? `level ${device.governor_level}` : "full speed")],
