@@ -98,7 +98,7 @@ class JtopLink:
 
     def _connect(self, now_s: float) -> None:
         """Begin a connection, where there is anything to connect to."""
-        if not self._socket.exists():
+        if not os.access(self._socket, os.F_OK):
             self._put_off(f"there is no {self._socket}: its service does not run, or is not installed")
         elif not os.access(self._socket, os.R_OK | os.W_OK):
             self._put_off(f"this user may not use {self._socket}: add it to the group jtop, then start again")
@@ -116,18 +116,20 @@ class JtopLink:
                 self._put_off(f"it cannot be imported ({error}): install jetson-stats for this Python")
             return
         jetson: Any = None
-        why = "its service has ended"
+        why = "its client has ended by a mistake, which the log shows"
         try:
             jetson = jtop(interval=self._interval_s)
             jetson.start()
             self._take_answers(jetson)
+            why = "its service has ended"
         except (JtopException, *_FAILURES) as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())
-        if jetson is not None:
-            jetson.close()
-        with self._lock:
-            if not self._closing.is_set():
-                self._put_off(why)
+        finally:
+            if jetson is not None:
+                jetson.close()
+            with self._lock:
+                if not self._closing.is_set():
+                    self._put_off(why)
 
     def _take_answers(self, jetson: Any) -> None:
         uptime = None

@@ -26,7 +26,7 @@ from runtime.telemetry.jtop import JtopLink, JtopTelemetry
 from runtime.telemetry.jtop_reading import reading_of, temperatures_c
 from runtime.telemetry.sysfs import SysfsTelemetry
 
-INTERVAL_S = 0.1
+INTERVAL_S = 0.2
 WITHIN_S = 20.0
 
 
@@ -275,7 +275,7 @@ def test_without_its_group_the_remedy_is_named(
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "run/jtop.sock"))
         monkeypatch.setattr(
-            os, "access", lambda path, _mode: not str(path).endswith("jtop.sock")
+            os, "access", lambda path, mode: mode == os.F_OK or "jtop.sock" not in str(path)
         )  # root may all
         telemetry = open_telemetry("jtop", tmp_path)
         assert telemetry.read().source == "sysfs"
@@ -333,3 +333,20 @@ def test_a_mistake_in_a_reading_comes_out_where_it_is_asked_for() -> None:
     with pytest.raises(ZeroDivisionError):
         until(lambda: watch.reading().source)
     watch.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_mistake_in_jtop_itself_is_told_and_the_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mistaken(jtop_client.Jtop):
+        def start(self) -> None:
+            raise ZeroDivisionError
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/jtop.sock").touch()
+    module = jtop_client.module(tmp_path / "run/jtop.sock")
+    module.jtop = Mistaken
+    monkeypatch.setitem(sys.modules, "jtop", module)
+    telemetry = open_telemetry("jtop", tmp_path)
+    until(lambda: telemetry.read().source == "sysfs" and "ended by a mistake" in telemetry.note())

@@ -87,7 +87,36 @@ def test_files_that_vanish_are_endured(tmp_path: Path, board: str) -> None:
     assert tree.root == tmp_path
 
 
-@pytest.mark.parametrize("content", ["", "garbage", "<not supported>", "-1", "9" * 30, "\x00\xff", "1\n2\n3"])
+def test_a_directory_that_goes_while_it_is_looked_at_is_endured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path, "thor")
+
+    def gone(_path: Path, _pattern: str) -> list[Path]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "glob", gone)
+    telemetry = SysfsTelemetry((), tmp_path)
+    assert telemetry.heat().temperatures_c == {}
+    found = telemetry.read()
+    assert (found.rails_w, found.engines, found.cpu_cores, found.power_mode) == ({}, {}, 14, "120W")
+
+
+RUBBISH = (
+    "",
+    "garbage",
+    "<not supported>",
+    "-1",
+    "9" * 30,
+    "9" * 400,
+    "\x00\xff",
+    "1\n2\n3",
+    "cpu  x y",
+    "cpu  1",
+)
+
+
+@pytest.mark.parametrize("content", RUBBISH)
 def test_files_with_rubbish_are_endured(tmp_path: Path, content: str) -> None:
     build(tmp_path, "orin-nano")
     for path in tmp_path.rglob("*"):
