@@ -91,6 +91,8 @@ def doctor(configuration: Path | None, as_json: bool) -> None:
 @threads_option
 @click.option("--frames", type=click.IntRange(min=10, max=1_000_000), default=200, show_default=True,
               help="How many magnified frames are timed.")  # fmt: skip
+@click.option("--roofline/--no-roofline", default=True, show_default=True,
+              help="Show what part of the device's peaks each stage reaches.")  # fmt: skip
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all numbers as JSON."
 )

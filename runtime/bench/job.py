@@ -17,6 +17,7 @@ from runtime.bench.live import LiveLoop, build_loop
 from runtime.bench.record import Record, begin_anew, result_of
 from runtime.bench.result import BenchResult
 from runtime.bench.rig import Moment
+from runtime.bench.roofline import Roofline, find_roofline
 from runtime.cameras.opening import frame_size
 from runtime.cameras.settings import (
     CameraSettings,
@@ -62,6 +63,8 @@ class BenchJob:
     runtime: RuntimeChoice = "auto"
     engines: Path | None = None
     threads: int | None = None
+    roofline: bool = False
+    """Put each stage beside what the device could do at best, which takes some seconds more."""
     against: Path | None = None
     """A second bundle, whose step is timed in turns with the first's."""
 
@@ -86,6 +89,9 @@ def run_bench(
     size = frame_size(camera)
     with _runtime(job, bundle, size) as runtime:
         result = _timed(job, bundle, runtime, camera, size, progress, note)
+        if job.roofline:
+            note("roofline")
+            result = replace(result, roofline=_roofline(job, result, bundle, runtime))
     if baseline is None:
         return result
     note("comparing")
@@ -94,6 +100,13 @@ def run_bench(
         return replace(result, comparison=compare(job, bundle, baseline, size, turns, progress))
     except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
         return replace(result, comparison_failed=str(fault))
+
+
+def _roofline(job: BenchJob, result: BenchResult, bundle: Bundle, runtime: Runtime) -> Roofline:
+    try:
+        return find_roofline(result, bundle, runtime, job.threads)
+    except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
+        return Roofline(missing=str(fault))
 
 
 def _camera(job: BenchJob, bundle: Bundle) -> CameraSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.bench.peaks import Peaks
 from runtime.bench.result import BenchResult
 
 NAMES = {
@@ -13,6 +14,14 @@ NAMES = {
     "total": "altogether",
 }
 """Stages in the order in which a frame passes them."""
+BOUNDED = {
+    "network": "network's step",
+    "copy": NAMES["copy"],
+    "pixels": "camera's pixels, GPU",
+    "meter": "one region measured",
+    "jpeg": "one JPEG",
+}
+"""Stages beside their roofline."""
 
 
 def lines(found: BenchResult) -> list[str]:
@@ -32,6 +41,7 @@ def lines(found: BenchResult) -> list[str]:
         *(_row(found, name) for name in NAMES if name in found.stages),
         "",
         *_facts(found),
+        *_roofline(found),
     ]
 
 
@@ -91,3 +101,27 @@ def _facts(found: BenchResult) -> list[str]:
             f"(in {beside.turns} turns)"
         )
     return told
+
+
+def _roofline(found: BenchResult) -> list[str]:
+    """Each stage beside what the device could do at best."""
+    roof = found.roofline
+    if roof is None:
+        return []
+    told = [
+        "",
+        f"{'roofline':<22}{'GFLOP':>10}{'MB':>10}{'bound ms':>10}{'took ms':>10}{'reached':>9}  bound by",
+    ]
+    told += [
+        f"{BOUNDED[each.stage]:<22}{each.gflop:>10.4g}{each.megabytes:>10.4g}{milliseconds(each.bound_ms):>10}"
+        f"{milliseconds(each.measured_ms):>10}{each.share:>9.1%}  {each.limit}"
+        for each in roof.bounds
+    ]
+    told += [f"peaks      {_peaks(each)}" for each in (roof.gpu, roof.processor) if each is not None]
+    return [*told, f"no bound   of the network's step: {roof.missing}"] if roof.missing else told
+
+
+def _peaks(peaks: Peaks) -> str:
+    flops = ", ".join(f"{each / 1e12:.3g} TFLOP/s in {name.upper()}" for name, each in peaks.flops.items())
+    how = "measured just now" if peaks.measured else "by data sheet"
+    return f"{peaks.of}: {flops}; {peaks.bandwidth_bytes_s / 1e9:.4g} GB/s ({how})"
