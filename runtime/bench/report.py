@@ -117,11 +117,14 @@ def _roofline(found: BenchResult) -> list[str]:
         f"{milliseconds(each.measured_ms):>10}{each.share:>9.1%}  {each.limit}"
         for each in roof.bounds
     ]
-    told += [f"peaks      {_peaks(each)}" for each in (roof.gpu, roof.processor) if each is not None]
+    for each in (roof.gpu, roof.processor):
+        told += _peaks(each) if each is not None else []
     return [*told, f"no bound   of the network's step: {roof.missing}"] if roof.missing else told
 
 
-def _peaks(peaks: Peaks) -> str:
-    flops = ", ".join(f"{each / 1e12:.3g} TFLOP/s in {name.upper()}" for name, each in peaks.flops.items())
-    how = "measured just now" if peaks.measured else "by data sheet"
-    return f"{peaks.of}: {flops}; {peaks.bandwidth_bytes_s / 1e9:.4g} GB/s ({how})"
+def _peaks(peaks: Peaks) -> list[str]:
+    flops = ", ".join(f"{each / 1e12:.3g} in {name.upper()}" for name, each in peaks.flops.items())
+    return [
+        f"peaks      {peaks.of}, {'measured just now' if peaks.measured else 'by data sheet'}:"[:120],
+        f"           TFLOP/s {flops}; {peaks.bandwidth_bytes_s / 1e9:.4g} GB/s",
+    ]
