@@ -186,14 +186,67 @@ def _of_device(health: Health) -> Iterator[Metric]:
     yield from gauge(
         "governor_level", "0 is full speed; each step gives something up for heat", device.governor_level
     )
-    yield from gauge("throttled", "1 while the hardware has slowed itself down", device.throttled)
+    yield from gauge("throttled", "1 while the hardware has slowed itself down", bool(device.throttled))
+    yield from gauges("throttled_by", "1 for each thing that slows the hardware down", "what",
+                      (((what,), 1) for what in device.throttled))  # fmt: skip
+    yield from counters("limit_events", "How often a limit of voltage (oc1) or current (oc2, oc3) was met", "limit",
+                        device.limit_events)  # fmt: skip
     yield from gauge("resident_memory_bytes", "Memory of the process", device.rss_bytes or None)
     yield from counter("cpu_seconds", "Processor time of the process", device.cpu_s)
     yield from counters("copied_bytes", "Pixels that the CPU has copied between camera and engine", "place",
                         device.copied_bytes)  # fmt: skip
 
 
-SECTIONS = (_of_service, _of_camera, _of_magnification, _of_vibration, _of_alarms, _of_storage, _of_device)
+def _of_telemetry(health: Health) -> Iterator[Metric]:
+    """What the device measures of itself: the fields of `Reading` that are known, by their own names."""
+    told = health.device.reading
+    for name, text in NUMBERS.items():
+        yield from gauge(name, text, getattr(told, name))
+    yield from gauge("power_watts", "Power of the device, as far as it is measured", told.power_w)
+    yield from _by("rail_power_watts", "Power of a rail", "rail", told.rails_w)
+    yield from _by("fan_duty_ratio", "Pulse width of a fan", "fan", told.fan_duty_ratio)
+    yield from _by("fan_speed_rpm", "Speed of a fan", "fan", told.fan_speed_rpm)
+    active = {name: each.active for name, each in told.engines.items()}
+    yield from _by("engine_active", "1 while a unit for pictures is switched on", "engine", active)
+    frequencies = {name: each.frequency_hz for name, each in told.engines.items()}
+    yield from _by("engine_frequency_hz", "Clock of a unit for pictures", "engine", frequencies)
+    yield from gauge("jetson_clocks", "1 while the clocks are held at their limits", told.jetson_clocks)
+    labels = "power_mode power_of source"
+    words = (told.power_mode or "", told.power_of, told.source)
+    yield from gauges("device_info", "Power mode, what power_watts is of, and who has told", labels,
+                      [(words, 1)] if told.source else [])  # fmt: skip
+
+
+NUMBERS = {
+    "gpu_load_ratio": "Share of time in which the GPU has worked",
+    "gpu_frequency_hz": "Clock of the GPU",
+    "gpu_frequency_max_hz": "Highest clock that the power mode leaves the GPU",
+    "emc_load_ratio": "Share of the memory's bandwidth that is used",
+    "emc_frequency_hz": "Clock of the memory",
+    "emc_frequency_max_hz": "Highest clock of the memory",
+    "cpu_load_ratio": "Share of time in which the processor's cores have worked",
+    "cpu_frequency_hz": "Clock of the fastest core",
+    "cpu_cores": "Cores that are online",
+    "memory_total_bytes": "Memory of the device",
+    "memory_used_bytes": "Memory of the device that is not available",
+    "swap_total_bytes": "Swap of the device",
+    "swap_used_bytes": "Swap of the device that is used",
+}
+"""Fields of `Reading` that are one number, and what each is."""
+SECTIONS = (
+    _of_service,
+    _of_camera,
+    _of_magnification,
+    _of_vibration,
+    _of_alarms,
+    _of_storage,
+    _of_device,
+    _of_telemetry,
+)
+
+
+def _by(name: str, text: str, label: str, values: Mapping[str, float | None]) -> Iterator[Metric]:
+    return gauges(name, text, label, (((key,), value) for key, value in values.items()))
 
 
 def _scaled(px: float | None, mm_per_px: float | None) -> float | None:

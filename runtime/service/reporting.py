@@ -12,6 +12,7 @@ from runtime.health import DeviceHealth, Health, RegionHealth
 from runtime.recovery import RecoveryLadder
 from runtime.service.analysing import Findings
 from runtime.service.assembly import Parts
+from runtime.service.device import DeviceWatch
 from runtime.service.frames import camera_health, stage_summaries
 from runtime.service.losses import LossWatch
 
@@ -24,8 +25,10 @@ _CLEAR_EVERY = 60
 class Reporter:
     """Writes the health of all parts to the board."""
 
-    def __init__(self, parts: Parts, ladder: RecoveryLadder, governor: ThermalGovernor) -> None:
-        self._parts, self._ladder, self._governor = parts, ladder, governor
+    def __init__(
+        self, parts: Parts, ladder: RecoveryLadder, governor: ThermalGovernor, device: DeviceWatch
+    ) -> None:
+        self._parts, self._ladder, self._governor, self._watch = parts, ladder, governor, device
         self._losses = LossWatch()
         self._reports = 0
 
@@ -61,9 +64,12 @@ class Reporter:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return DeviceHealth(
             temperatures_c=dict(reading.temperatures_c),
+            limit_events=dict(reading.limit_events),
+            reading=self._watch.reading(),
+            note=self._watch.note(),
             governor_level=level.index,
             governor=str(level),
-            throttled=bool(reading.throttled),
+            throttled=reading.throttled,
             rss_bytes=resident_bytes(),
             cpu_s=usage.ru_utime + usage.ru_stime,
             copied_bytes=self._parts.account.by_place(),
@@ -71,7 +77,7 @@ class Reporter:
 
     def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        found = [losses, *parts.magnifying.latencies.warnings, findings.trouble]
+        found = [losses, self._watch.trouble(), *parts.magnifying.latencies.warnings, findings.trouble]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
         if parts.storage.thread_ended:

@@ -54,7 +54,7 @@ FULL = Health(
     storage=StorageHealth(
         written=10, pending=1, dropped={"bulk": 1}, free_bytes=5_000_000_000, given_up=("previews",), clips={"saved": 2}
     ),
-    device=DeviceHealth({"CPU": 51.5}, governor_level=1, throttled=True, rss_bytes=300_000_000, cpu_s=12.5,
+    device=DeviceHealth({"CPU": 51.5}, governor_level=1, throttled=("cpufreq-cpu0",), rss_bytes=300_000_000, cpu_s=12.5,
                         copied_bytes={"magnifier: reference kept": 691_200}),
     recoveries={"reopen": 2},
     outputs={"http": "", "mqtt": "no connection"},
