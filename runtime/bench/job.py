@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from runtime.bench.compare import compare
 from runtime.bench.live import LiveLoop, build_loop
+from runtime.bench.power import traced_device
 from runtime.bench.record import Record, begin_anew, result_of
 from runtime.bench.result import BenchResult
 from runtime.bench.rig import Moment
@@ -170,8 +171,10 @@ def _timed(
         before = begin_anew(rig)
         note("timing")
         record = Record(job.frames)
-        _run(rig, record, progress, job.frames)
-        return result_of(job, bundle, runtime, rig, record, size, before)
+        with traced_device() as trace:
+            _run(rig, record, progress, job.frames)
+        result = result_of(job, bundle, runtime, rig, record, size, before)
+        return replace(result, power=trace.power(result.rate_hz, size[0] * size[1]))
 
 
 def _run(rig: LiveLoop, record: Record, progress: Progress, total: int) -> None:

@@ -91,6 +91,11 @@ def _facts(found: BenchResult) -> list[str]:
             f"camera     {found.rate.rate_hz:.4g} frames/s, {1e3 * found.rate.jitter_rms_s:.2f} ms early or late, "
             f"{found.drops.source + found.drops.corrupt} lost, {found.drops.late} more than could be magnified"
         )
+    if (power := found.power) is not None:
+        told.append(
+            f"power      {power.mean_w:.3g} W ({power.of}), {power.most_w:.3g} W at most: {power.frames_per_j:.3g} "
+            f"frames/s per W, {power.pixel_nj:.3g} nJ a pixel"
+        )
     told += [f"fault      {fault}" for fault in found.faults]
     if found.comparison_failed:
         told.append(f"baseline   could not be run: {found.comparison_failed}")

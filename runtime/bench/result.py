@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.bench.power import Power
 from runtime.bench.roofline import Roofline
 from runtime.cameras.supervision import Drops
 from runtime.latency import LatencySummary
@@ -134,6 +135,8 @@ class BenchResult:
     comparison_failed: str
     """Why the baseline could not be run, if it could not."""
     timeline: Timeline = field(repr=False)
+    power: Power | None = None
+    """None where the device does not measure it."""
     roofline: Roofline | None = None
     """Each stage beside what the device could do; None where that was not asked for."""
 
@@ -183,6 +186,7 @@ class BenchResult:
             "faults": list(self.faults),
             "comparison": asdict(self.comparison) if self.comparison else None,
             "comparison_failed": self.comparison_failed,
+            "power": self.power.as_json() if self.power else None,
             "roofline": self.roofline.as_json() if self.roofline else None,
             "timeline": {
                 "since_s": [round(float(each), 6) for each in times.since_s],

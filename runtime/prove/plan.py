@@ -87,9 +87,7 @@ class Plan:
     @property
     def small_size(self) -> FrameSize:
         """Of frames of the small engine."""
-        return (
-            FrameSize(width_px=96, height_px=64) if self.quick else FrameSize(width_px=320, height_px=180)
-        )
+        return FrameSize(width_px=96, height_px=64) if self.quick else FrameSize(width_px=320, height_px=180)
 
     @property
     def site_size(self) -> FrameSize:
