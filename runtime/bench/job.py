@@ -56,7 +56,9 @@ class BenchJob:
     """Which camera; None draws one."""
     magnification: Magnification = field(default_factory=lambda: Magnification(amplification=20.0))
     frames: int = 200
-    """How many magnified frames are timed."""
+    """How many magnified frames are timed, at most."""
+    most_s: float | None = None
+    """How long it is timed, at most; None until all frames are through."""
     warm_up: int = 10
     """How many come before them."""
     rate_hz: float = 30.0
@@ -172,15 +174,19 @@ def _timed(
         note("timing")
         record = Record(job.frames)
         with traced_device() as trace:
-            _run(rig, record, progress, job.frames)
+            _run(rig, record, progress, job.frames, job.most_s)
         result = result_of(job, bundle, runtime, rig, record, size, before)
-        return replace(result, power=trace.power(result.rate_hz, size[0] * size[1]))
+        return replace(result, power=trace.power(result.rate_hz, size[0] * size[1]), trace=trace)
 
 
-def _run(rig: LiveLoop, record: Record, progress: Progress, total: int) -> None:
-    """Let so many frames through the loop."""
-    last_s = time.monotonic()
+def _run(
+    rig: LiveLoop, record: Record, progress: Progress, total: int, most_s: float | None = None
+) -> None:
+    """Let so many frames through the loop, or those of so long, ten at the least."""
+    last_s = begun_s = time.monotonic()
     while record.count < record.wanted:
+        if most_s is not None and last_s - begun_s > most_s and record.count >= FEWEST_FRAMES:
+            return
         info = rig.loop.advance(0.5)
         ended, now_s = Moment.now(), time.monotonic()
         if info is not None:

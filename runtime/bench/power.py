@@ -71,6 +71,16 @@ class DeviceTrace:
             samples=len(self.power_w),
         )
 
+    def heat(self) -> dict[str, Any]:
+        """Temperature over the run, and what held the device back; plain values."""
+        told_c = self.temperature_c
+        return {
+            "first_c": told_c[0] if told_c else None,
+            "last_c": told_c[-1] if told_c else None,
+            "most_c": max(told_c) if told_c else None,
+            "throttled": sorted(self.throttled),
+        }
+
 
 @contextmanager
 def traced_device(telemetry: Telemetry | None = None, every_s: float = _EVERY_S) -> Iterator[DeviceTrace]:

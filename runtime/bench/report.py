@@ -96,6 +96,10 @@ def _facts(found: BenchResult) -> list[str]:
             f"power      {power.mean_w:.3g} W ({power.of}), {power.most_w:.3g} W at most: {power.frames_per_j:.3g} "
             f"frames/s per W, {power.pixel_nj:.3g} nJ a pixel"
         )
+    if found.trace.temperature_c:
+        heat = found.trace.heat()
+        held = f", held back by {', '.join(heat['throttled'])}" if heat["throttled"] else ""
+        told.append(f"heat       {heat['first_c']:.1f} °C at first, {heat['most_c']:.1f} °C at most{held}")
     told += [f"fault      {fault}" for fault in found.faults]
     if found.comparison_failed:
         told.append(f"baseline   could not be run: {found.comparison_failed}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bench.power import Power
+from runtime.bench.power import DeviceTrace, Power
 from runtime.bench.roofline import Roofline
 from runtime.cameras.supervision import Drops
 from runtime.latency import LatencySummary
@@ -137,6 +137,8 @@ class BenchResult:
     timeline: Timeline = field(repr=False)
     power: Power | None = None
     """None where the device does not measure it."""
+    trace: DeviceTrace = field(default_factory=DeviceTrace, repr=False)
+    """What the device said of itself over the run."""
     roofline: Roofline | None = None
     """Each stage beside what the device could do; None where that was not asked for."""
 
@@ -186,6 +188,7 @@ class BenchResult:
             "faults": list(self.faults),
             "comparison": asdict(self.comparison) if self.comparison else None,
             "comparison_failed": self.comparison_failed,
+            "heat": self.trace.heat(),
             "power": self.power.as_json() if self.power else None,
             "roofline": self.roofline.as_json() if self.roofline else None,
             "timeline": {
