@@ -179,9 +179,7 @@ def _timed(
         return replace(result, power=trace.power(result.rate_hz, size[0] * size[1]), trace=trace)
 
 
-def _run(
-    rig: LiveLoop, record: Record, progress: Progress, total: int, most_s: float | None = None
-) -> None:
+def _run(rig: LiveLoop, record: Record, progress: Progress, total: int, most_s: float | None = None) -> None:
     """Let so many frames through the loop, or those of so long, ten at the least."""
     last_s = begun_s = time.monotonic()
     while record.count < record.wanted:

@@ -29,7 +29,7 @@ def layer_times_ms(gpu: Gpu, loaded: LoadedEngine, runs: int) -> dict[str, float
     trt = loaded.library.module
     times: dict[str, list[float]] = {}
 
-    class Times(trt.IProfiler):  # type: ignore[misc]
+    class Times(trt.IProfiler):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             trt.IProfiler.__init__(self)  # pybind refuses a class whose own constructor was not called
 
@@ -59,20 +59,20 @@ def layer_times_ms(gpu: Gpu, loaded: LoadedEngine, runs: int) -> dict[str, float
 def _bind(gpu: Gpu, loaded: LoadedEngine, context: Any, undo: ExitStack) -> None:
     """Give every input and output memory of its largest size: noise for frames, ones for all else."""
     random = np.random.default_rng(0)
-    for tensor in sorted(loaded.tensors.values(), key=lambda each: not each.is_input):
-        shape = tensor.largest
-        if tensor.is_input and -1 in tensor.shape:
-            if not context.set_input_shape(tensor.name, shape):
-                raise _fault(loaded, f"does not take {tensor.name} of shape {list(shape)}")
+    for port in sorted(loaded.tensors.values(), key=lambda each: not each.is_input):
+        shape = port.largest
+        if port.is_input and -1 in port.shape:
+            if not context.set_input_shape(port.name, shape):
+                raise _fault(loaded, f"does not take {port.name} of shape {list(shape)}")
         elif -1 in shape:
-            shape = tuple(int(length) for length in context.get_tensor_shape(tensor.name))
-        values = random.integers(0, 256, shape, np.uint8) if tensor.dtype == np.uint8 else np.ones(shape)
-        filled = values.astype(tensor.dtype)
-        place = gpu.allocate_device(math.prod(shape) * tensor.dtype.itemsize)
+            shape = tuple(int(length) for length in context.get_tensor_shape(port.name))
+        values = random.integers(0, 256, shape, np.uint8) if port.dtype == np.uint8 else np.ones(shape)
+        filled = values.astype(port.dtype)
+        place = gpu.allocate_device(math.prod(shape) * port.dtype.itemsize)
         undo.callback(place.free)
         gpu.upload(filled, place)
-        if not context.set_tensor_address(tensor.name, place.address):
-            raise _fault(loaded, f"does not take an address for {tensor.name}")
+        if not context.set_tensor_address(port.name, place.address):
+            raise _fault(loaded, f"does not take an address for {port.name}")
 
 
 def _fault(loaded: LoadedEngine, what: str) -> EngineFault:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.buffers import FrameRing
+from runtime.engines.bundle import GraphName
 from runtime.engines.choosing import closing_runtime, open_runtime
 from runtime.prove.outcome import Findings, Outcome
 from runtime.prove.plan import Plan
 from runtime.prove.tensorrt import engines_directory, need_tensorrt, small_engine
 
+_GRAPHS: tuple[GraphName, ...] = ("pairwise",)
 _FRAMES, _PICTURES = 11, 2
 """Slots of the live loop's rings."""
 _LATE = 0.2
@@ -23,7 +25,12 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     small_engine(plan, bundle, "pairwise", size)
     sizes = {"width_px": size.width_px, "height_px": size.height_px}
     opened = open_runtime(
-        "tensorrt", bundle, **sizes, engines=engines_directory(plan, bundle), graphs=("pairwise",)
+        "tensorrt",
+        bundle,
+        width_px=size.width_px,
+        height_px=size.height_px,
+        engines=engines_directory(plan, bundle),
+        graphs=_GRAPHS,
     )
     steps = 100 if plan.quick else 600
     with closing_runtime(opened) as runtime:

@@ -11,7 +11,7 @@ from runtime.doctor.examination import examine
 from runtime.doctor.machine import Machine
 from runtime.doctor.needs import Needs, needs_of
 from runtime.engines.device import read_device
-from runtime.prove.outcome import Findings, Outcome
+from runtime.prove.outcome import Fact, Findings, Outcome
 from runtime.prove.plan import Plan
 
 _DISTRIBUTIONS = (
@@ -24,7 +24,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     machine = Machine()
     device, available_bytes = read_device()
     release = l4t_release(machine)
-    facts = {
+    facts: dict[str, Fact] = {
         "board": machine.text("/proc/device-tree/model") or f"a computer of type {device.machine}",
         "jetson": is_jetson(machine),
         "jetson_linux": release,

@@ -1,4 +1,4 @@
-"""The service itself, on the drawn camera, with this process in systemd's place: ready, signs of life, an orderly end."""
+"""The service itself on the drawn camera, this process in systemd's place: ready, signs of life, an orderly end."""
 
 from __future__ import annotations
 
