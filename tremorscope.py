@@ -48,6 +48,9 @@ COMMANDS = {
     ),
     "bench": _Entry("runtime.bench_commands", "bench", "Time every stage from the camera to the outputs."),
     "doctor": _Entry("runtime.bench_commands", "doctor", "Say what this device lacks, and what mends it."),
+    "prove": _Entry(
+        "runtime.bench_commands", "prove", "Run all of it once on this device, and report what holds."
+    ),
     "compare": _Entry(
         "calibration.commands",
         "compare",

@@ -25,6 +25,10 @@ class ProgressBar:
         """Show a few words beside the bar from its next update on."""
         self._bar.set_postfix_str(text, refresh=False)
 
+    def line(self, text: str) -> None:
+        """Print a line to stdout, above the bar where there is one."""
+        self._bar.write(text)
+
 
 @contextmanager
 def progress_bar(title: str, unit: str = "frames") -> Iterator[ProgressBar]:

@@ -135,6 +135,7 @@ class FakeContext:
         self.enqueued = self.executed = 0
         self.refuses: set[str] = set()
         """Names of methods that answer False."""
+        self.profiler: Any = None
         self.faults: list[str] = []
         """What went wrong in a stream, where nobody could be told."""
 
@@ -146,6 +147,10 @@ class FakeContext:
         self.address_calls.append(name)
         self.addresses[name] = memory
         return "set_tensor_address" not in self.refuses
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        """Of an output whose size follows from those of the inputs: here of the state, after which it is named."""
+        return self._shapes[name.removeprefix("next_")]
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         _, _, largest = self._engine.get_tensor_profile_shape(name, 0)
@@ -166,6 +171,9 @@ class FakeContext:
             engine.log.errors.append(f"not set: {', '.join(sorted(missing))}")
             return False
         self.enqueued += 1
+        if self.profiler is not None:  # as the real one: at each enqueue, layer by layer
+            for layer, ms in (("convolutions", 3.0), ("/GridSample", 1.0 + self.enqueued)):
+                self.profiler.report_layer_time(layer, ms)
         addresses, shapes = dict(self.addresses), dict(self._shapes)  # as they are now: a graph keeps these
         engine.enqueue(stream_handle, lambda: self._execute(addresses, shapes))
         return True
@@ -239,5 +247,10 @@ def fake_library(enqueue: Enqueue = at_once) -> tuple[Library, list[FakeEngine]]
                 return None
             return loaded[-1]
 
-    module = SimpleNamespace(Runtime=Runtime, DataType=DataType, TensorIOMode=TensorIOMode)
+    class IProfiler:
+        pass
+
+    module = SimpleNamespace(
+        Runtime=Runtime, DataType=DataType, TensorIOMode=TensorIOMode, IProfiler=IProfiler
+    )
     return Library("tensorrt", module, Version(10, 3, 0), "10.3.0", "the logger", log), loaded

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -189,7 +190,9 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
     return {"calls": calls, "engine": built.engine.decode(), "timing_cache": built.timing_cache.decode()}
 
 
-def run_scenario(module: Any, target: str, directory: Path, **changed: Any) -> dict[str, Any]:
+def run_scenario(
+    module: Any, target: str, directory: Path, work: Callable[[Any, Path], dict[str, Any]], **changed: Any
+) -> dict[str, Any]:
     """Load and run both step graphs: what was called, and whether the pictures are those of ONNX Runtime.
 
     Behind the signatures of the bindings stands `tensorrt_fake`; ``changed`` are other answers.
@@ -202,7 +205,7 @@ def run_scenario(module: Any, target: str, directory: Path, **changed: Any) -> d
     calls: list[Any] = []
 
     def context(fake: FakeContext) -> Spy:
-        names = ("set_tensor_address", "set_input_shape", "execute_async_v3")
+        names = ("set_tensor_address", "set_input_shape", "execute_async_v3", "get_tensor_shape")
         own = {f"IExecutionContext.{name}": getattr(fake, name) for name in names}
         return Spy(module, module.IExecutionContext, calls, own | answers)
 
@@ -218,7 +221,7 @@ def run_scenario(module: Any, target: str, directory: Path, **changed: Any) -> d
     spied = spied_module(module, calls, {"Runtime.deserialize_cuda_engine": engine} | answers)
     library = tensorrt_library.library_of(target, spied)  # type: ignore[arg-type]
     try:
-        return {"calls": calls} | _run_both(library, directory)
+        return {"calls": calls} | work(library, directory)
     except Fault as fault:
         return {"calls": calls, "fault": str(fault)}
 
@@ -261,6 +264,18 @@ def _run_both(library: Any, directory: Path) -> dict[str, Any]:
     return {"equal": equal | {"band": bool((magnified == wanted).all())}}
 
 
+def _profile(library: Any, directory: Path) -> dict[str, Any]:
+    from tensorrt_fake import engine_content
+
+    from runtime.cuda_host import HostGpu
+    from runtime.engines.tensorrt_load import load_engine
+    from runtime.engines.tensorrt_profile import layer_times_ms
+
+    path = directory / "band.engine"
+    path.write_bytes(engine_content(directory / "band.onnx", 32, 17))
+    return {"layers": layer_times_ms(HostGpu(), load_engine(library, path), runs=2)}
+
+
 def api(module: Any) -> dict[str, Any]:
     """Every class of the bindings: its attributes, and the signatures of those that can be called."""
     return {
@@ -281,14 +296,19 @@ def running(module: Any, target: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         directory = write_bundle(Path(name))
         return {
-            "run": run_scenario(module, target, directory),
-            "no engine": run_scenario(module, target, directory, Runtime__deserialize_cuda_engine=None),
-            "no context": run_scenario(module, target, directory, ICudaEngine__create_execution_context=None),
+            "run": run_scenario(module, target, directory, _run_both),
+            "profile": run_scenario(module, target, directory, _profile),
+            "no engine": run_scenario(
+                module, target, directory, _run_both, Runtime__deserialize_cuda_engine=None
+            ),
+            "no context": run_scenario(
+                module, target, directory, _run_both, ICudaEngine__create_execution_context=None
+            ),
             "no step": run_scenario(
-                module, target, directory, IExecutionContext__execute_async_v3=lambda _: False
+                module, target, directory, _run_both, IExecutionContext__execute_async_v3=lambda _: False
             ),
             "no shape": run_scenario(
-                module, target, directory, IExecutionContext__set_input_shape=lambda *_: False
+                module, target, directory, _run_both, IExecutionContext__set_input_shape=lambda *_: False
             ),
         }
 

@@ -43,7 +43,7 @@ DOORS = {
         "runtime/outputs/rtsp.py",
         "runtime/outputs/video.py",
     },
-    "onnxruntime": {"runtime/engines/onnx_graph.py"},
+    "onnxruntime": {"runtime/engines/onnx_graph.py", "runtime/engines/onnx_profile.py"},
     "cuda": {"runtime/cuda_egl.py", "runtime/cuda_graphs.py"},
 }
 """Where the runtime may import a library; one not named here has one door wherever that is."""

@@ -14,9 +14,11 @@ from pydantic import ValidationError
 
 from runtime.bench.compare import compare
 from runtime.bench.live import LiveLoop, build_loop
+from runtime.bench.power import traced_device
 from runtime.bench.record import Record, begin_anew, result_of
 from runtime.bench.result import BenchResult
 from runtime.bench.rig import Moment
+from runtime.bench.roofline import Roofline, find_roofline
 from runtime.cameras.opening import frame_size
 from runtime.cameras.settings import (
     CameraSettings,
@@ -54,7 +56,9 @@ class BenchJob:
     """Which camera; None draws one."""
     magnification: Magnification = field(default_factory=lambda: Magnification(amplification=20.0))
     frames: int = 200
-    """How many magnified frames are timed."""
+    """How many magnified frames are timed, at most."""
+    most_s: float | None = None
+    """How long it is timed, at most; None until all frames are through."""
     warm_up: int = 10
     """How many come before them."""
     rate_hz: float = 30.0
@@ -62,6 +66,8 @@ class BenchJob:
     runtime: RuntimeChoice = "auto"
     engines: Path | None = None
     threads: int | None = None
+    roofline: bool = False
+    """Put each stage beside what the device could do at best, which takes some seconds more."""
     against: Path | None = None
     """A second bundle, whose step is timed in turns with the first's."""
 
@@ -87,6 +93,9 @@ def run_bench(
     with _runtime(job, bundle, size) as runtime:
         result = _timed(job, bundle, runtime, camera, size, progress, note)
         same_runner = replace(job, runtime=runtime.name)
+        if job.roofline:
+            note("roofline")
+            result = replace(result, roofline=_roofline(job, result, bundle, runtime))
     if baseline is None:
         return result
     note("comparing")
@@ -95,6 +104,13 @@ def run_bench(
         return replace(result, comparison=compare(same_runner, bundle, baseline, size, turns, progress))
     except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
         return replace(result, comparison_failed=str(fault))
+
+
+def _roofline(job: BenchJob, result: BenchResult, bundle: Bundle, runtime: Runtime) -> Roofline:
+    try:
+        return find_roofline(result, bundle, runtime, job.threads)
+    except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
+        return Roofline(missing=str(fault))
 
 
 def _camera(job: BenchJob, bundle: Bundle) -> CameraSettings:
@@ -158,14 +174,18 @@ def _timed(
         before = begin_anew(rig)
         note("timing")
         record = Record(job.frames)
-        _run(rig, record, progress, job.frames)
-        return result_of(job, runtime, rig, record, size, before)
+        with traced_device() as trace:
+            _run(rig, record, progress, job.frames, job.most_s)
+        result = result_of(job, runtime, rig, record, size, before)
+        return replace(result, power=trace.power(result.rate_hz, size[0] * size[1]), trace=trace)
 
 
-def _run(rig: LiveLoop, record: Record, progress: Progress, total: int) -> None:
-    """Let so many frames through the loop."""
-    last_s = time.monotonic()
+def _run(rig: LiveLoop, record: Record, progress: Progress, total: int, most_s: float | None = None) -> None:
+    """Let so many frames through the loop, or those of so long, ten at the least."""
+    last_s = begun_s = time.monotonic()
     while record.count < record.wanted:
+        if most_s is not None and last_s - begun_s > most_s and record.count >= FEWEST_FRAMES:
+            return
         info = rig.loop.advance(0.5)
         ended, now_s = Moment.now(), time.monotonic()
         if info is not None:

@@ -31,6 +31,7 @@ def bench_job(
     engines: Path | None,
     threads: int | None,
     frames: int,
+    roofline: bool = False,
 ) -> BenchJob:
     """What is timed; an option goes before what a configuration says.
 
@@ -56,7 +57,9 @@ def bench_job(
             )
         changes["rate_hz"] = rate_hz
     warm_up = max(2, min(10, frames // 20))
-    return dataclasses.replace(base, against=against, frames=frames, warm_up=warm_up, **changes)
+    return dataclasses.replace(
+        base, against=against, frames=frames, warm_up=warm_up, roofline=roofline, **changes
+    )
 
 
 def read_camera(text: str) -> CameraSettings:

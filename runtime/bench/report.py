@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.bench.peaks import Peaks
 from runtime.bench.result import BenchResult
 
 NAMES = {
@@ -13,6 +14,14 @@ NAMES = {
     "total": "altogether",
 }
 """Stages in the order in which a frame passes them."""
+BOUNDED = {
+    "network": "network's step",
+    "copy": NAMES["copy"],
+    "pixels": "camera's pixels, GPU",
+    "meter": "one region measured",
+    "jpeg": "one JPEG",
+}
+"""Stages beside their roofline."""
 
 
 def lines(found: BenchResult) -> list[str]:
@@ -32,6 +41,7 @@ def lines(found: BenchResult) -> list[str]:
         *(_row(found, name) for name in NAMES if name in found.stages),
         "",
         *_facts(found),
+        *_roofline(found),
     ]
 
 
@@ -81,6 +91,15 @@ def _facts(found: BenchResult) -> list[str]:
             f"camera     {found.rate.rate_hz:.4g} frames/s, {1e3 * found.rate.jitter_rms_s:.2f} ms early or late, "
             f"{found.drops.source + found.drops.corrupt} lost, {found.drops.late} more than could be magnified"
         )
+    if (power := found.power) is not None:
+        told.append(
+            f"power      {power.mean_w:.3g} W ({power.of}), {power.most_w:.3g} W at most: {power.frames_per_j:.3g} "
+            f"frames/s per W, {power.pixel_nj:.3g} nJ a pixel"
+        )
+    if found.trace.temperature_c:
+        heat = found.trace.heat()
+        held = f", held back by {', '.join(heat['throttled'])}" if heat["throttled"] else ""
+        told.append(f"heat       {heat['first_c']:.1f} °C at first, {heat['most_c']:.1f} °C at most{held}")
     told += [f"fault      {fault}" for fault in found.faults]
     if found.comparison_failed:
         told.append(f"baseline   could not be run: {found.comparison_failed}")
@@ -91,3 +110,30 @@ def _facts(found: BenchResult) -> list[str]:
             f"(in {beside.turns} turns)"
         )
     return told
+
+
+def _roofline(found: BenchResult) -> list[str]:
+    """Each stage beside what the device could do at best."""
+    roof = found.roofline
+    if roof is None:
+        return []
+    told = [
+        "",
+        f"{'roofline':<22}{'GFLOP':>10}{'MB':>10}{'bound ms':>10}{'took ms':>10}{'reached':>9}  bound by",
+    ]
+    told += [
+        f"{BOUNDED[each.stage]:<22}{each.gflop:>10.4g}{each.megabytes:>10.4g}{milliseconds(each.bound_ms):>10}"
+        f"{milliseconds(each.measured_ms):>10}{each.share:>9.1%}  {each.limit}"
+        for each in roof.bounds
+    ]
+    for each in (roof.gpu, roof.processor):
+        told += _peaks(each) if each is not None else []
+    return [*told, f"no bound   of the network's step: {roof.missing}"] if roof.missing else told
+
+
+def _peaks(peaks: Peaks) -> list[str]:
+    flops = ", ".join(f"{each / 1e12:.3g} in {name.upper()}" for name, each in peaks.flops.items())
+    return [
+        f"peaks      {peaks.of}, {'measured just now' if peaks.measured else 'by data sheet'}:"[:120],
+        f"           TFLOP/s {flops}; {peaks.bandwidth_bytes_s / 1e9:.4g} GB/s",
+    ]

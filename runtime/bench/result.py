@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.bench.power import DeviceTrace, Power
+from runtime.bench.roofline import Roofline
 from runtime.cameras.supervision import Drops
 from runtime.latency import LatencySummary
 from runtime.rates import MeasuredRate
@@ -133,6 +135,12 @@ class BenchResult:
     comparison_failed: str
     """Why the baseline could not be run, if it could not."""
     timeline: Timeline = field(repr=False)
+    power: Power | None = None
+    """None where the device does not measure it."""
+    trace: DeviceTrace = field(default_factory=DeviceTrace, repr=False)
+    """What the device said of itself over the run."""
+    roofline: Roofline | None = None
+    """Each stage beside what the device could do; None where that was not asked for."""
 
     @property
     def rate_hz(self) -> float:
@@ -180,6 +188,9 @@ class BenchResult:
             "faults": list(self.faults),
             "comparison": asdict(self.comparison) if self.comparison else None,
             "comparison_failed": self.comparison_failed,
+            "heat": self.trace.heat(),
+            "power": self.power.as_json() if self.power else None,
+            "roofline": self.roofline.as_json() if self.roofline else None,
             "timeline": {
                 "since_s": [round(float(each), 6) for each in times.since_s],
                 "step_ms": [round(float(each), 4) for each in times.step_ms],

@@ -1,4 +1,7 @@
-"""An ONNX graph in ONNX Runtime on the CPU, bound to memory by pointer; the one module that imports ONNX Runtime."""
+"""An ONNX graph in ONNX Runtime on the CPU, bound to memory by pointer.
+
+This module and `onnx_profile` are the only ones that import ONNX Runtime.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ class BoundGraph:
         self._at = f"{sizes['width']}x{sizes['height']}"
         try:
             self._session = onnxruntime.InferenceSession(
-                str(graph), _session_options(sizes, threads), providers=["CPUExecutionProvider"]
+                str(graph), session_options(sizes, threads), providers=["CPUExecutionProvider"]
             )
         except _ONNX_RUNTIME_ERRORS as error:
             raise BundleFault(f"{graph}: cannot be loaded ({_first_line(error)})", remedy=_REMEDY) from None
@@ -101,7 +104,8 @@ class BoundGraph:
             ) from None
 
 
-def _session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.SessionOptions:
+def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.SessionOptions:
+    """How every graph is run: with named sizes as stated, on so many threads, None being one a core."""
     options = onnxruntime.SessionOptions()
     # With the size known, shapes are folded and memory is planned once, instead of at every step.
     for name, size in sizes.items():

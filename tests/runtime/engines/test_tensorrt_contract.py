@@ -21,7 +21,9 @@ from runtime.engines.tensorrt_plan import Request, parse_version, plan_build
 
 VERSIONS = list(BINDINGS)
 BUILDING = ["tensorrt_build", "tensorrt_library", "tensorrt_progress"]
-RUNNING = ["tensorrt_load", "tensorrt_step", "tensorrt_runner", "tensorrt_band", "tensorrt_memory"]
+RUNNING = [
+    "tensorrt_load", "tensorrt_step", "tensorrt_runner", "tensorrt_band", "tensorrt_memory", "tensorrt_profile",
+]  # fmt: skip
 MODULES = [*BUILDING, *RUNNING]
 CLASS_OF = {
     "builder": "Builder",
@@ -256,6 +258,17 @@ def test_what_fails_at_run_time_is_told_in_one_line(running: Any, scenario: str,
     assert said.format(name) in seen["scenarios"][scenario]["fault"]
 
 
+def test_layers_are_timed_by_a_profiler_of_the_real_bindings(running: Any) -> None:
+    seen, _ = running
+    scenario = seen["scenarios"]["profile"]
+    assert scenario["layers"] == {}  # nobody reports behind these signatures; see test_tensorrt_profile
+    assert [name for (name,) in asked(scenario, "IExecutionContext.profiler")] == ["Times", "NoneType"]
+    assert len(asked(scenario, "IExecutionContext.execute_async_v3")) == 3
+    assert [parameters for parameters, _ in seen["api"]["IProfiler"]["report_layer_time"]] == [
+        [["layer_name", False], ["ms", False]]
+    ]
+
+
 def test_every_name_of_the_library_that_is_used_to_run_exists(running: Any) -> None:
     seen, _ = running
     found = set()
@@ -266,6 +279,7 @@ def test_every_name_of_the_library_that_is_used_to_run_exists(running: Any) -> N
                 found.add(ast.unparse(node).removeprefix("trt."))
     assert found == {
         "Runtime", "DataType", "DataType.UINT8", "DataType.FLOAT", "TensorIOMode", "TensorIOMode.INPUT",
+        "IProfiler", "IProfiler.__init__",
     }  # fmt: skip
     for name in found:
         of, _, attribute = name.partition(".")

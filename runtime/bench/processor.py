@@ -1,0 +1,125 @@
+"""Peaks of a processor, measured: products of matrices for operations, copies of memory for bandwidth.
+
+``python -m runtime.bench.processor THREADS`` measures in a process of its own and prints one line of JSON. The products
+are ONNX Runtime's own, in FP32 and INT8: what its convolutions are made of, on as many threads as they have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from runtime.bench.peaks import Peaks
+from runtime.engines.onnx_profile import run_apart, time_graph
+
+_SIDE = 768
+_COPY_BYTES = 32 * 2**20
+"""Of each thread: more than any cache holds."""
+_TRIALS = 8
+
+
+def processor_peaks(threads: int | None = None) -> Peaks:
+    """Measure this machine's processor now, with so many threads, or one a core; about two seconds.
+
+    FP16 counts as FP32: ONNX Runtime computes it so on a processor.
+
+    Raises:
+        EngineFault: it could not be measured.
+    """
+    count = threads or os.cpu_count() or 1
+    found = run_apart("runtime.bench.processor", [str(count)], "the processor's peaks cannot be measured")
+    fp32, int8 = float(found["fp32"]), float(found["int8"])
+    of = f"{_name()}, {count} thread{'s' if count > 1 else ''}"
+    return Peaks(of, {"fp32": fp32, "fp16": fp32, "int8": int8}, float(found["bandwidth"]), measured=True)
+
+
+def _name() -> str:
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        told = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
+
+
+def _best_s(work: Callable[[], object]) -> float:
+    """The shortest of some trials: what else the machine does makes the others longer."""
+    times_s = []
+    for _ in range(_TRIALS):
+        begun_s = time.perf_counter()
+        work()
+        times_s.append(time.perf_counter() - begun_s)
+    return min(times_s)
+
+
+def _bandwidth(threads: int) -> float:
+    """Bytes a second, read and written together, of a copy by so many threads."""
+    sources = [np.ones(_COPY_BYTES, np.uint8) for _ in range(threads)]
+    targets = [np.zeros(_COPY_BYTES, np.uint8) for _ in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        best_s = _best_s(lambda: list(pool.map(np.copyto, targets, sources)))
+    return 2 * threads * _COPY_BYTES / best_s
+
+
+def _product(kind: str, threads: int) -> float:
+    """Operations a second of ONNX Runtime's product of two square matrices."""
+    return 2 * _SIDE**3 / time_graph(matrix_product(_SIDE, kind), threads, _TRIALS)
+
+
+def matrix_product(side: int, kind: str) -> bytes:
+    """An ONNX file that multiplies two square matrices, in ``fp32`` or ``int8`` (u8 by s8, added up in 32 bits)."""
+    operator, left, right, out = ("MatMul", 1, 1, 1) if kind == "fp32" else ("MatMulInteger", 2, 3, 6)
+    node = _text(1, "a") + _text(1, "b") + _text(2, "y") + _text(4, operator)
+    tensors = _field(11, _value("a", left, side)) + _field(11, _value("b", right, side))
+    graph = _field(1, node) + _text(2, "product") + tensors + _field(12, _value("y", out, side))
+    return _number(1, 8) + _field(7, graph) + _field(8, _number(2, 13))  # IR 8, opset 13
+
+
+# Protocol buffers as onnx.proto lays them out: https://protobuf.dev/programming-guides/encoding
+
+
+def _value(name: str, element: int, side: int) -> bytes:
+    length = _field(1, _number(1, side))
+    tensor = _number(1, element) + _field(2, length + length)
+    return _text(1, name) + _field(2, _field(1, tensor))
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _text(field: int, value: str) -> bytes:
+    return _field(field, value.encode())
+
+
+def _field(field: int, content: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def main() -> None:
+    """Measure, and print it as one line of JSON."""
+    threads = int(sys.argv[1])
+    found = {"fp32": _product("fp32", threads), "int8": _product("int8", threads)}
+    # One thread alone may reach more, where the others of its core only get in its way.
+    print(json.dumps(found | {"bandwidth": max(_bandwidth(1), _bandwidth(threads))}))
+
+
+if __name__ == "__main__":
+    main()

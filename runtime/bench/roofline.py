@@ -1,0 +1,112 @@
+"""Each stage beside its roofline: the shortest time in which the device could do it, and the share that is reached.
+
+The bound of a stage is the longer of its operations at the peak of their precision and its bytes at the peak of the
+memory (Williams, Waterman and Patterson, "Roofline", CACM 52(4), 2009). A stage has one only where its work can be
+stated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from runtime.bench.apart import stages_apart
+from runtime.bench.graph_cost import Cost, graph_cost
+from runtime.bench.peaks import Peaks, gpu_peaks
+from runtime.bench.processor import processor_peaks
+from runtime.engines.bundle import Bundle, FrameSize
+from runtime.engines.choosing import Runtime
+
+if TYPE_CHECKING:
+    from runtime.bench.result import BenchResult
+
+Limit = Literal["compute", "memory"]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A stage and what the device could at best make of it."""
+
+    stage: str
+    """Which, as `runtime.bench.report.NAMES` has them, or ``network``, ``meter``, ``jpeg``."""
+    measured_ms: float
+    """Median."""
+    bound_ms: float
+    limit: Limit
+    """What the bound comes from."""
+    gflop: float
+    megabytes: float
+    peaks: str
+    """Of what device the peaks are."""
+
+    @property
+    def share(self) -> float:
+        """Part of the roofline that is reached: 1 is all of it."""
+        return self.bound_ms / self.measured_ms if self.measured_ms else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "share": self.share}
+
+
+def bound_ms(cost: Cost, peaks: Peaks) -> tuple[float, Limit]:
+    """The shortest time for a cost, in ms, and what it comes from; precisions one after the other."""
+    compute_s = sum(flops / peaks.flops[precision] for precision, flops in cost.flops.items())
+    memory_s = cost.nbytes / peaks.bandwidth_bytes_s
+    return (1e3 * compute_s, "compute") if compute_s >= memory_s else (1e3 * memory_s, "memory")
+
+
+def bound(stage: str, measured_ms: float, cost: Cost, peaks: Peaks) -> Bound:
+    """A stage that took so long beside its bound."""
+    least_ms, limit = bound_ms(cost, peaks)
+    return Bound(stage, measured_ms, least_ms, limit, cost.total_flops / 1e9, cost.nbytes / 1e6, peaks.of)
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """All stages that have a bound."""
+
+    bounds: tuple[Bound, ...] = ()
+    processor: Peaks | None = None
+    """As it was measured."""
+    gpu: Peaks | None = None
+    """As the table has it; None where no GPU computes, or it is not known."""
+    missing: str = ""
+    """Why the network's step has no bound; empty where it has."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "bounds": [each.as_json() for each in self.bounds],
+            "processor": asdict(self.processor) if self.processor else None,
+            "gpu": asdict(self.gpu) if self.gpu else None,
+            "missing": self.missing,
+        }
+
+
+def find_roofline(found: BenchResult, bundle: Bundle, runtime: Runtime, threads: int | None) -> Roofline:
+    """Put what a bench has timed beside what the device could do; some seconds, with nothing else running.
+
+    Raises:
+        EngineFault: the processor, or the graph, cannot be run by itself.
+    """
+    size = FrameSize(width_px=found.width_px, height_px=found.height_px)
+    processor = processor_peaks(threads)
+    gpu = None
+    bounds: list[Bound] = []
+    missing = ""
+    if runtime.name == "tensorrt":
+        gpu = gpu_peaks(found.device.get("gpu"), found.device.get("sms"))
+    engine = gpu if runtime.name == "tensorrt" else processor
+    if engine is None:
+        missing = f"the peaks of {found.device.get('gpu') or 'this GPU'} are not known"
+    else:
+        cost = graph_cost(bundle, "band" if found.mode == "band" else "pairwise", size)
+        bounds.append(bound("network", found.overhead.engine_ms, cost, engine))
+    if found.copies.bytes_per_frame and "copy" in found.stages:
+        copied = Cost({}, 2 * found.copies.bytes_per_frame)  # each byte is read and written
+        bounds.append(bound("copy", found.stages["copy"].median_ms, copied, processor))
+    for stage, taken_ms, cost, on_gpu in stages_apart(size.width_px, size.height_px, runtime.gpu):
+        if (peaks := gpu if on_gpu else processor) is not None:
+            bounds.append(bound(stage, taken_ms, cost, peaks))
+    return Roofline(tuple(bounds), processor, gpu, missing)

@@ -1,0 +1,107 @@
+"""One step in a process of its own: bounded, and whatever becomes of the process is an outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from runtime.prove.catalogue import Step
+from runtime.prove.outcome import Outcome, read_outcome
+from runtime.prove.plan import Plan
+
+_LOOK_S = 0.1
+_STACKS_S = 3.0
+"""So long an aborted process may write the stacks of its threads."""
+_MOST_OUTPUT = 4000
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command line of a module of ours in this interpreter, as isolated as this process is."""
+    isolated = ["-I"] if sys.flags.isolated else []
+    return [sys.executable, *isolated, "-X", "faulthandler", "-m", module, *arguments]
+
+
+def run_apart(step: Step, plan: Plan, tick: Callable[[float], None] = lambda _elapsed_s: None) -> Outcome:
+    """Run a step; returns within its bound and some seconds.
+
+    Args:
+        step: which.
+        plan: what it is told.
+        tick: called several times a second with the seconds since its start; what it raises ends the step.
+    """
+    with tempfile.TemporaryDirectory(prefix="tremorscope-prove-") as directory:
+        file, log = Path(directory) / "outcome.json", Path(directory) / "output"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                module_command("runtime.prove.child", step.name, str(file)),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the command alone, which ends its steps
+            )
+        try:
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError), process.stdin as told:
+                told.write(plan.as_text().encode())
+            timed_out = not _wait(process, step.limit_s, tick)
+        finally:
+            _end(process)
+        return _judge(step, process.returncode, timed_out, read_outcome(file), _tail(log))
+
+
+def _wait(process: subprocess.Popen[bytes], limit_s: float, tick: Callable[[float], None]) -> bool:
+    """Wait for a process; returns whether it ended in time. One that did not is asked for its stacks."""
+    begun_s = time.monotonic()
+    while process.poll() is None:
+        elapsed_s = time.monotonic() - begun_s
+        if elapsed_s > limit_s:
+            os.killpg(process.pid, signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STACKS_S)
+            return False
+        tick(elapsed_s)
+        time.sleep(_LOOK_S)
+    return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End whatever is left of a step, its own children too."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _judge(step: Step, status: int, timed_out: bool, kept: Outcome | None, output: str) -> Outcome:
+    found = kept or Outcome("unfinished", "it said nothing")
+    if timed_out:
+        what = f"did not end within {step.limit_s:.0f} s, and was ended"
+        return replace(found, state="fails", said=what, remedy="see what it was doing below", output=output)
+    if found.state == "unfinished":
+        return replace(
+            found, state="fails", said=_ending(status), remedy="see its last words below", output=output
+        )
+    # It has said what it found: how a library takes its process down afterwards is worth a note, no more.
+    noted = {**found.facts, "exit": _ending(status)} if status else found.facts
+    return replace(found, facts=noted, output=output if found.state == "fails" else "")
+
+
+def _ending(status: int) -> str:
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"its process was ended by {signal.Signals(-status).name}"
+    return f"its process ended with exit status {status}"
+
+
+def _tail(log: Path) -> str:
+    try:
+        return log.read_bytes()[-_MOST_OUTPUT:].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,49 @@
+"""The process of one step: ``python -m runtime.prove.child STEP OUTCOME``, its plan on stdin.
+
+It ends when the command does, however that ends, and writes the stacks of all threads where it is aborted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from runtime.errors import Fault
+from runtime.prove.catalogue import find_step
+from runtime.prove.outcome import Findings, Outcome, Skip, write_outcome
+from runtime.prove.plan import Plan
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Run the step and keep its outcome."""
+    faulthandler.enable()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    name, file = sys.argv[1], Path(sys.argv[2])
+    plan = Plan.from_text(sys.stdin.read())
+    findings = Findings(file)
+    write_outcome(file, run_step(plan, name, findings))
+
+
+def run_step(plan: Plan, name: str, findings: Findings) -> Outcome:
+    """How a step ended; a fault, or a mistake in the program, is an outcome as well."""
+    try:
+        return find_step(plan, name).load()(plan, findings)
+    except Skip as skip:
+        return findings.skipped(skip)
+    except Fault as fault:
+        return findings.failed(fault.what, fault.remedy)
+    except MemoryError as error:
+        return findings.failed(f"out of memory ({error})", "stop other programs, or use a smaller picture")
+    except Exception as error:  # this is the supervisor of a step: whatever happens there is its outcome
+        traceback.print_exc()
+        return findings.failed(f"{type(error).__name__}: {error}", "report this as a mistake in the program")
+
+
+if __name__ == "__main__":
+    main()

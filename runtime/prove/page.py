@@ -1,0 +1,162 @@
+"""The report as one HTML file that needs nothing else: readable on a phone, on a desk and on paper."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from runtime.outputs.report_style import STYLE
+
+_MARKS = {"holds": "holds", "fails": "fails", "skipped": "skipped", "unfinished": "not run", "open": "open"}
+_MORE_STYLE = """
+.mark { display: inline-block; min-width: 4.6em; text-align: center; border-radius: 999px; padding: 1px 10px;
+  font-size: .82rem; font-weight: 600; white-space: nowrap; }
+.holds { background: #e3f3e6; color: #14602a; }
+.fails { background: #fbe3e0; color: #a01c10; }
+.skipped, .open { background: #e9edf0; color: #47545e; }
+.unfinished { background: #fff0d6; color: #7a4b00; }
+details { margin: 8px 0 0; }
+summary { cursor: pointer; color: var(--soft); }
+h2 .mark { margin-right: 8px; vertical-align: 2px; }
+h3 { margin: 14px 0 4px; font-size: .95rem; color: var(--soft); }
+.wide { overflow-x: auto; }
+td { overflow-wrap: anywhere; }
+td.mark-cell, td.id { white-space: nowrap; overflow-wrap: normal; }
+pre { overflow-x: auto; background: var(--wash); border: 1px solid var(--line); border-radius: 6px; padding: 10px;
+  font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+.remedy { font-weight: 600; }
+@media print { details > * { display: block; } pre { white-space: pre-wrap; } }
+"""
+
+
+def page(report: dict[str, Any]) -> str:
+    """The page of a report's plain values (`runtime.prove.record.Record.as_json`)."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>tremorscope prove</title><style>{STYLE}{_MORE_STYLE}</style></head><body><main>"
+        + "".join(part(report) for part in (_header, _cards, _summary, _steps, _open_points))
+        + "</main></body></html>\n"
+    )
+
+
+def _header(report: dict[str, Any]) -> str:
+    machine = _step(report, "machine")
+    board = machine.get("facts", {}).get("board") or "this device"
+    quick = ", quick" if report["quick"] else ""
+    return (
+        '<header><p class="kit">tremorscope prove</p>'
+        f"<h1>{escape(str(board))}</h1>"
+        f'<p class="small">{escape(report["begun"])}, release {escape(report["tremorscope"])}{quick}</p></header>'
+    )
+
+
+def _cards(report: dict[str, Any]) -> str:
+    load = _step(report, "load").get("facts", {})
+    verdict = {
+        "running": "Not finished",
+        "interrupted": "Interrupted",
+        "complete": "All holds" if report["holds"] else "Not all holds",
+    }[report["end"]]
+    counts = report["counts"]
+    cards = [
+        ("first", verdict, f"{counts['holds']} hold, {counts['fails']} fail, {counts['skipped']} skipped"),
+        ("", _number(load.get("rate_hz"), "frames/s"), f"at load, {load.get('runtime') or 'by nothing yet'}"),
+        ("", _number(load.get("power_w"), "W"), _number(load.get("frames_per_j"), "frames a joule")),
+        ("", _number(load.get("temperature_most_c"), "°C"), "at most, at load"),
+    ]
+    return '<section class="cards">' + "".join(
+        f'<div class="card {kind}"><p class="big">{escape(big)}</p><p class="small">{escape(small)}</p></div>'
+        for kind, big, small in cards
+    ) + "</section>"  # fmt: skip
+
+
+def _summary(report: dict[str, Any]) -> str:
+    rows = [
+        [
+            _mark(step["state"]),
+            f'<a href="#{escape(step["name"])}">{escape(step["title"])}</a>',
+            escape(step["said"]),
+            f"{step['seconds']:.1f} s" if step["seconds"] is not None else "",
+        ]
+        for step in report["steps"]
+    ]
+    return f"<section><h2>Steps</h2>{_rows(['', 'step', 'found', 'took'], rows)}</section>"
+
+
+def _steps(report: dict[str, Any]) -> str:
+    return "".join(_detail(step) for step in report["steps"] if step["said"] != "not run")
+
+
+def _detail(step: dict[str, Any]) -> str:
+    parts = [
+        f'<section id="{escape(step["name"])}"><h2>{_mark(step["state"])} {escape(step["title"])}</h2>',
+        f"<p>{escape(step['said'])}</p>",
+    ]
+    if step["remedy"]:
+        parts.append(f'<p class="remedy">{escape(step["remedy"])}</p>')
+    if step["checks"]:
+        checks = [
+            [
+                _mark("holds" if each["holds"] else "fails"),
+                *(escape(each[key]) for key in ("what", "found", "wanted")),
+            ]
+            for each in step["checks"]
+        ]
+        parts.append(_rows(["", "checked", "found", "wanted"], checks))
+    for table in step["tables"]:
+        rows = [[escape("" if each is None else str(each)) for each in row] for row in table["rows"]]
+        parts.append(f"<h3>{escape(table['title'])}</h3>{_rows(table['columns'], rows)}")
+    facts = {name: value for name, value in step["facts"].items() if value is not None}
+    if facts:
+        entries = "".join(
+            f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd>"
+            for name, value in facts.items()
+        )
+        parts.append(f"<details><summary>All that was noted</summary><dl>{entries}</dl></details>")
+    if step["output"]:
+        parts.append(f"<h3>Its last words</h3><pre>{escape(step['output'])}</pre>")
+    return "".join(parts) + "</section>"
+
+
+def _open_points(report: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"<b>{escape(each['id'])}</b>",
+            escape(each["question"]),
+            _mark(each["answer"]),
+            escape(each["said"]),
+            escape(each["guide"]),
+        ]
+        for each in report["open_points"]
+    ]
+    answered = sum(each["answer"] != "open" for each in report["open_points"])
+    return (
+        "<section><h2>What has not been run on a Jetson</h2>"
+        f'<p class="small">{answered} of {len(rows)} questions are answered by this run. The guides under docs/ '
+        "raise them; docs/prove.md lists them.</p>"
+        f"{_rows(['', 'question', '', 'answer', 'guide'], rows)}</section>"
+    )
+
+
+def _rows(columns: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{escape(each)}</th>" for each in columns)
+    body = "".join(f"<tr>{''.join(f'<td>{each}</td>' for each in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _mark(state: str) -> str:
+    return f'<span class="mark {state}">{_MARKS[state]}</span>'
+
+
+def _step(report: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next((each for each in report["steps"] if each["name"] == name), {})
+    return found
+
+
+def _number(value: Any, unit: str) -> str:
+    return f"{value:.3g} {unit}" if isinstance(value, (int, float)) else "not measured"
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

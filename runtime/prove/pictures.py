@@ -1,0 +1,130 @@
+"""Magnifies the drawn structure and keeps the pictures: ``python -m runtime.prove.pictures``, its job on stdin.
+
+A process of its own for each runner, because ONNX Runtime stays out of one in which TensorRT runs.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
+from runtime.engines.bundle import Bundle, GraphName, open_bundle
+from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
+from runtime.errors import EngineFault
+from runtime.filters import BandSettings
+from runtime.magnification import Magnification, open_magnifier
+from runtime.prove.apart import module_command
+
+_RATE_HZ = 30.0
+_AMPLIFICATION = 20.0
+_LIMIT_S = 600.0
+
+
+@dataclass(frozen=True)
+class PictureJob:
+    """What is magnified, by what."""
+
+    bundle: str
+    graph: GraphName
+    runtime: RuntimeChoice
+    engines: str | None
+    frames: str
+    """File of the frames, u8[N, H, W, 3], in NumPy's format; see `draw`."""
+    threads: int | None
+    result: str
+    """File of the pictures, in NumPy's format."""
+
+
+def draw(width_px: int, height_px: int, count: int, file: Path) -> None:
+    """Keep frames of the drawn structure in a file."""
+    settings = SyntheticSettings(width_px, height_px, rate_hz=_RATE_HZ, reuse_noise=True)
+    camera = SyntheticCamera(settings)
+    frames = np.zeros((count, height_px, width_px, 3), np.uint8)
+    for frame in frames:
+        camera.read_into(frame)
+    np.save(file, frames)
+
+
+def magnified(job: PictureJob) -> NDArray[np.uint8]:
+    """A picture of each frame, u8[N, H, W, 3], made in a process of its own.
+
+    Raises:
+        EngineFault: it failed.
+    """
+    done = subprocess.run(
+        module_command("runtime.prove.pictures"),
+        input=json.dumps(asdict(job)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_LIMIT_S,
+    )
+    file = Path(job.result)
+    if not file.exists():  # an exit status tells nothing: some libraries abort when their work is done
+        said = done.stderr.strip().splitlines()
+        raise EngineFault(
+            f"{job.runtime} on {Path(job.bundle).name}, {job.graph}: "
+            f"{said[-1][:300] if said else f'exit status {done.returncode}'}",
+            remedy="see the step before, which runs the same engine",
+        )
+    pictures: NDArray[np.uint8] = np.load(file)
+    return pictures
+
+
+def _magnify(job: PictureJob) -> NDArray[np.uint8]:
+    wanted = Magnification(_AMPLIFICATION)
+    if job.graph == "band":
+        wanted = Magnification(_AMPLIFICATION, mode="band", band=BandSettings(((1.0, 6.0),)))
+    frames: NDArray[np.uint8] = np.load(job.frames)
+    _, height_px, width_px, _ = frames.shape
+    opened = open_runtime(
+        job.runtime,
+        open_bundle(Path(job.bundle)),
+        width_px=width_px,
+        height_px=height_px,
+        threads=job.threads,
+        engines=Path(job.engines) if job.engines else None,
+        graphs=(job.graph,),
+    )
+    with closing_runtime(opened) as runtime:
+        return _run(open_bundle(Path(job.bundle)), runtime, wanted, frames)
+
+
+def _run(
+    bundle: Bundle, runtime: Runtime, wanted: Magnification, frames: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    _, height_px, width_px, _ = shape = frames.shape
+    magnifier = open_magnifier(
+        wanted, bundle, runtime, width_px=width_px, height_px=height_px, rate_hz=_RATE_HZ
+    )
+    # The frame before is a reference still when the next is read: two slots in turn.
+    slots = [runtime.allocate(frames[0].nbytes).reshape(shape[1:]) for _ in range(2)]
+    picture = runtime.allocate(frames[0].nbytes).reshape(shape[1:])
+    pictures = np.zeros(shape, np.uint8)
+    for number, frame in enumerate(frames):
+        slot = slots[number % 2]
+        slot[:] = frame
+        magnifier.step(slot, picture, number / _RATE_HZ)
+        pictures[number] = picture
+    return pictures
+
+
+def main() -> None:
+    """Do the job that stands on stdin."""
+    job = PictureJob(**json.loads(sys.stdin.read()))
+    pictures = _magnify(job)
+    partial = Path(f"{job.result}.partial")
+    with partial.open("wb") as file:
+        np.save(file, pictures)
+    partial.replace(job.result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""What is to be proved: for which configurations, how long, and where the report goes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runtime.cameras.opening import frame_size
+from runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
+from runtime.configuration.reading import load_configuration
+from runtime.configuration.schema import Configuration
+from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, open_bundle
+from runtime.engines.device import read_device
+from runtime.errors import Fault
+
+LOAD_ON_A_DEVICE_S, LOAD_ON_A_PC_S, LOAD_QUICK_S = 300.0, 60.0, 3.0
+_DRAWN_HZ = 30.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a step is told. Plain values, so that it reaches a process of its own."""
+
+    output: Path
+    """Directory of the report."""
+    work: Path
+    """Directory of what the steps make; engines are kept there from run to run."""
+    configurations: tuple[Path, ...] = ()
+    """One a camera; none: a drawn camera stands in."""
+    bundles: tuple[Path, ...] = ()
+    """Bundles to compare besides the configuration's and the shipped ones."""
+    quick: bool = False
+    """Take small frames and short times, to see whether the command itself works."""
+    load_s: float | None = None
+    """How long the load lasts; None takes five minutes where a GPU computes, one on a PC."""
+    restart_argus: bool = False
+    """May restart the camera daemon, which every camera of the device notices."""
+
+    def as_text(self) -> str:
+        """The plan for another process."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_text(cls, text: str) -> Plan:
+        """The plan of such a text."""
+        plain: dict[str, Any] = json.loads(text)
+        for name in ("output", "work"):
+            plain[name] = Path(plain[name])
+        for name in ("configurations", "bundles"):
+            plain[name] = tuple(Path(each) for each in plain[name])
+        return cls(**plain)
+
+    @property
+    def cameras(self) -> int:
+        """How many cameras are looked at."""
+        return max(1, len(self.configurations))
+
+    def configuration(self, number: int = 0) -> Configuration | None:
+        """The configuration of a camera; None where none was named.
+
+        Raises:
+            ConfigurationFault: it cannot be followed.
+        """
+        return load_configuration(self.configurations[number]).configuration if self.configurations else None
+
+    def camera(self, number: int = 0) -> CameraSettings:
+        """The camera, or the drawn one that stands in."""
+        configuration = self.configuration(number)
+        if configuration is not None:
+            return configuration.camera
+        size = self.drawn_size
+        return SyntheticCameraSettings(
+            width_px=size.width_px, height_px=size.height_px, rate_hz=_DRAWN_HZ, speed="true"
+        )
+
+    @property
+    def drawn_size(self) -> FrameSize:
+        """Of frames where no camera says it: full HD where a GPU computes."""
+        if self.quick:
+            return FrameSize(width_px=160, height_px=90)
+        if read_device()[0].gpu is not None:
+            return FrameSize(width_px=1920, height_px=1080)
+        return FrameSize(width_px=640, height_px=360)
+
+    @property
+    def small_size(self) -> FrameSize:
+        """Of frames of the small engine."""
+        return FrameSize(width_px=96, height_px=64) if self.quick else FrameSize(width_px=320, height_px=180)
+
+    @property
+    def site_size(self) -> FrameSize:
+        """Of the first camera's frames.
+
+        Raises:
+            Fault: the camera alone knows, and cannot be opened.
+        """
+        width_px, height_px = frame_size(self.camera())
+        return FrameSize(width_px=width_px, height_px=height_px)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The network that the site runs.
+
+        Raises:
+            BundleFault: it is missing or damaged.
+        """
+        configuration = self.configuration()
+        named = configuration.magnification.bundle if configuration else None
+        return open_bundle(named or SHIPPED_BUNDLES / "realtime")
+
+    def all_bundles(self) -> list[Bundle]:
+        """The site's, the shipped ones in other precisions of its network, and those that were named, each once."""
+        own = self.bundle
+        found = {own.directory.resolve(): own}
+        for directory in (*sorted(SHIPPED_BUNDLES.glob(f"{own.manifest.network}*")), *self.bundles):
+            bundle = open_bundle(directory)
+            if bundle.manifest.network == own.manifest.network or directory in self.bundles:
+                found.setdefault(bundle.directory.resolve(), bundle)
+        return list(found.values())
+
+    @property
+    def seconds_of_load(self) -> float:
+        """How long the load lasts."""
+        if self.load_s is not None:
+            return self.load_s
+        if self.quick:
+            return LOAD_QUICK_S
+        return LOAD_ON_A_DEVICE_S if read_device()[0].gpu is not None else LOAD_ON_A_PC_S
+
+    def checked(self) -> Plan:
+        """Itself, with paths that hold wherever a process is; every configuration and bundle was read.
+
+        Raises:
+            Fault: one of them cannot be used.
+        """
+        whole = replace(
+            self,
+            output=self.output.resolve(),
+            work=self.work.resolve(),
+            configurations=tuple(each.resolve() for each in self.configurations),
+            bundles=tuple(each.resolve() for each in self.bundles),
+        )
+        for number in range(len(whole.configurations)):
+            whole.configuration(number)
+        whole.all_bundles()
+        return whole
+
+
+def seconds_of(plan: Plan) -> float:
+    """The load, where its length may depend on files that are not there any more."""
+    try:
+        return plan.seconds_of_load
+    except Fault:
+        return LOAD_ON_A_DEVICE_S

@@ -1,0 +1,184 @@
+"""A camera: 300 frames, their true rate, mode, memory, copies and exposure, then five openings in a row."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.buffers import Allocator, allocate_host
+from runtime.cameras import Camera, FrameInfo
+from runtime.cameras.opening import describe, frame_size, open_camera, supervisor_settings
+from runtime.cameras.settings import CameraSettings, ClipSettings, CsiSettings, SyntheticCameraSettings
+from runtime.copies import CopyAccount
+from runtime.cuda import Gpu
+from runtime.errors import CameraFault, EngineFault
+from runtime.prove.outcome import Findings, Outcome, Row
+from runtime.prove.plan import Plan
+from runtime.prove.tensorrt import has_tensorrt
+
+_FRAMES, _OPENINGS = 300, 5
+_RATE_OFF = 0.02
+"""Part by which the true rate may differ from what the camera states."""
+_LOST = 0.02
+_BRIGHTER = 3.0
+"""Grey levels by which the mean of a picture may move while exposure is held; a passing cloud moves it more."""
+_LIMIT_S = 60.0
+
+
+def run(plan: Plan, findings: Findings, number: int) -> Outcome:
+    """Read the camera as the supervisor does, straight into memory that the engine reads."""
+    settings = plan.camera(number)
+    findings.fact("camera", describe(settings))
+    frames = 30 if plan.quick else _FRAMES
+    with ExitStack() as undo:
+        gpu, allocate = _memory(plan, findings, undo)
+        width_px, height_px = frame_size(settings)
+        block = allocate(2 * width_px * height_px * 3).reshape(2, height_px, width_px, 3)
+        account = CopyAccount()
+        said = _read(settings, findings, frames, block, account, gpu)
+        openings = 2 if plan.quick else _OPENINGS
+        said += f"; {_reopen(settings, findings, openings, block[0], gpu)}"
+        del block
+    return findings.outcome(said)
+
+
+def _memory(plan: Plan, findings: Findings, undo: ExitStack) -> tuple[Gpu | None, Allocator]:
+    """Memory that the GPU maps, where engines run there."""
+    if has_tensorrt(plan):
+        from runtime.cuda_pycuda import open_gpu
+
+        try:
+            gpu = open_gpu()
+        except EngineFault as fault:
+            findings.fact("memory_of_frames", f"ordinary: {fault}")
+            return None, allocate_host
+        undo.callback(gpu.close)
+        return gpu, gpu.allocate_mapped
+    return None, allocate_host
+
+
+def _read(
+    settings: CameraSettings,
+    findings: Findings,
+    frames: int,
+    block: NDArray[np.uint8],
+    account: CopyAccount,
+    gpu: Gpu | None,
+) -> str:
+    begun_s = time.monotonic()
+    camera = open_camera(settings, account=account, gpu=gpu)
+    try:
+        infos, brightness = _frames(camera, frames, block)
+        stated_hz = camera.nominal_rate_hz
+        report = getattr(camera, "report", None)
+        _tell_report(findings, report() if report is not None else None)
+    finally:
+        camera.close()
+    findings.fact("first_frame_s", (infos[0].arrived_s or begun_s) - begun_s)
+    spans = len(infos) - 1
+    lasted_s = infos[-1].timestamp_s - infos[0].timestamp_s
+    numbered = infos[-1].sequence - infos[0].sequence
+    rate_hz = numbered / lasted_s if lasted_s > 0 else math.nan
+    lost = 1 - spans / numbered if numbered else math.nan
+    findings.check("frames", len(infos), frames, holds=len(infos) == frames)
+    findings.fact("stated_hz", stated_hz)
+    findings.check(
+        "true rate",
+        f"{rate_hz:.4g} Hz",
+        f"{stated_hz:.4g} Hz within {_RATE_OFF:.0%}",
+        holds=abs(rate_hz / stated_hz - 1) <= _RATE_OFF,
+    )
+    if not isinstance(settings, (ClipSettings, SyntheticCameraSettings)):
+        findings.check("lost", f"{lost:.1%}", f"at most {_LOST:.0%}", holds=lost <= _LOST)
+    _tell_copies(settings, findings, account, frames, gpu)
+    _tell_exposure(settings, findings, brightness)
+    copied = f"{account.total_bytes / frames:,.0f} bytes copied a frame"
+    return f"{describe(settings)}: {rate_hz:.4g} of {stated_hz:.4g} Hz, {copied}"
+
+
+def _frames(camera: Camera, count: int, block: NDArray[np.uint8]) -> tuple[list[FrameInfo], list[float]]:
+    """So many frames, when each had arrived, and the mean of every fifth."""
+    infos: list[FrameInfo] = []
+    brightness: list[float] = []
+    until_s = time.monotonic() + _LIMIT_S + count / camera.nominal_rate_hz * 2
+    while len(infos) < count:
+        if time.monotonic() > until_s:
+            raise CameraFault(
+                f"only {len(infos)} of {count} frames came in time", remedy="see what tremorscope doctor says"
+            )
+        slot = block[len(infos) % 2]
+        info = camera.read_into(slot)
+        if info is None:
+            raise CameraFault(f"it ended after {len(infos)} frames", remedy="name a camera, or loop the clip")
+        infos.append(
+            FrameInfo(info.sequence, info.timestamp_s, info.segment, info.captured_s, time.monotonic())
+        )
+        if len(infos) % 5 == 1:
+            brightness.append(float(slot[::4, ::4].mean()))
+    return infos, brightness
+
+
+def _tell_report(findings: Findings, report: Any) -> None:
+    """Mode, format, memory and pitch, of cameras behind GStreamer."""
+    if report is None:
+        return
+    for name in ("width_px", "height_px", "rate_hz", "format", "memory", "why", "decoder", "pipeline"):
+        findings.fact(name, getattr(report, name, None))
+    for name in ("sensor_mode", "pitch_bytes", "memory_type", "times"):  # where this release knows them
+        if (value := getattr(report, name, None)) is not None:
+            findings.fact(name, value if isinstance(value, (int, float, str)) else str(value))
+
+
+def _tell_copies(
+    settings: CameraSettings, findings: Findings, account: CopyAccount, frames: int, gpu: Gpu | None
+) -> None:
+    each = account.total_bytes / frames
+    findings.fact("copied_bytes_per_frame", each)
+    if isinstance(settings, CsiSettings) and settings.memory != "copy" and gpu is not None:
+        findings.check("bytes copied by the CPU", f"{each:.0f} a frame", 0, holds=each == 0)
+
+
+def _tell_exposure(settings: CameraSettings, findings: Findings, brightness: list[float]) -> None:
+    """Brightness from the first to the last frame: where exposure is held, the light alone moves it."""
+    moved = max(brightness) - min(brightness)
+    findings.fact("brightness_mean", float(np.mean(brightness)))
+    findings.fact("brightness_moved", moved)
+    exposure = getattr(settings, "exposure", None)
+    if exposure is not None and exposure.lock:
+        findings.check(
+            "brightness while exposure is held",
+            f"moved by {moved:.2f} grey levels",
+            f"at most {_BRIGHTER:g}",
+            holds=moved <= _BRIGHTER,
+        )
+
+
+def _reopen(
+    settings: CameraSettings, findings: Findings, count: int, slot: NDArray[np.uint8], gpu: Gpu | None
+) -> str:
+    """Open, read a frame and close, again and again."""
+    rows: list[Row] = []
+    allowed_s = supervisor_settings(settings).open_timeout_s
+    for opening in range(1, count + 1):
+        begun_s = time.monotonic()
+        camera = open_camera(settings, gpu=gpu)
+        try:
+            opened_s = time.monotonic() - begun_s
+            info = camera.read_into(slot)
+            first_s = time.monotonic() - begun_s
+        finally:
+            camera.close()
+        rows.append([opening, round(opened_s, 3), round(first_s, 3), round(time.monotonic() - begun_s, 3)])
+        findings.check(
+            f"opening {opening}",
+            f"first frame after {first_s:.2f} s" if info else "no frame",
+            f"within {allowed_s:g} s",
+            holds=info is not None and first_s <= allowed_s,
+        )
+    findings.table("Openings", ["opening", "open, s", "first frame, s", "closed, s"], rows)
+    return f"opened {count} times more, first frame after {max(float(row[2] or 0) for row in rows):.2f} s at most"

@@ -1,0 +1,61 @@
+"""Ten seconds of video, as a clip of an event has them, through the encoder that this device has."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from runtime.bench.rig import draw_frames
+from runtime.cameras.synthetic import SyntheticSettings
+from runtime.outputs.video import VideoWriter
+from runtime.prove.outcome import Findings, Outcome
+from runtime.prove.plan import Plan
+
+_SECONDS = 10
+_NOISE = 2
+
+
+def run(plan: Plan, findings: Findings) -> Outcome:
+    """Encode frames of the drawn structure, with noise that no encoder can foretell."""
+    size = plan.site_size
+    rate_hz = getattr(plan.camera(), "rate_hz", None) or 30.0
+    count = max(10, round((1 if plan.quick else _SECONDS) * rate_hz))
+    drawn = draw_frames(SyntheticSettings(width_px=size.width_px, height_px=size.height_px))
+    noise = np.random.default_rng(0).integers(0, _NOISE + 1, drawn[0].shape, np.uint8)
+    with tempfile.TemporaryDirectory(dir=plan.work) as directory:
+        file = Path(directory) / "ten-seconds.mp4"
+        begun_s, processor_s = time.perf_counter(), time.process_time()
+        with VideoWriter(
+            file,
+            width_px=size.width_px,
+            height_px=size.height_px,
+            time_base=Fraction(1, 90_000),
+            nominal_rate_hz=rate_hz,
+        ) as video:
+            for number in range(count):
+                picture = drawn[number % len(drawn)] // 2 + np.roll(noise, number, axis=1)
+                video.write(picture, number / rate_hz)
+        taken_s, processor_s = time.perf_counter() - begun_s, time.process_time() - processor_s
+        nbytes = file.stat().st_size
+    encoder = getattr(video, "encoder", "libx264")
+    findings.fact("encoder", str(encoder))
+    findings.fact("frames", f"{size.width_px}x{size.height_px}")
+    findings.fact("rate_hz", count / taken_s)
+    findings.fact("processor_cores", processor_s / taken_s)
+    findings.fact("mbit_s", 8 * nbytes * rate_hz / count / 1e6)
+    findings.check("pictures that read back", video.count, count, holds=video.count == count)
+    if not plan.quick:
+        findings.check(
+            "speed",
+            f"{count / taken_s:.1f} frames/s",
+            f"at least {rate_hz:g}",
+            holds=count / taken_s >= rate_hz,
+        )
+    return findings.outcome(
+        f"{encoder}: {count / taken_s:.0f} frames/s of {size.width_px}x{size.height_px} px on "
+        f"{processor_s / taken_s:.1f} cores"
+    )

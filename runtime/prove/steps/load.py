@@ -1,0 +1,115 @@
+"""The live loop at load: frames a second, watts and degrees, and whether they stay as they are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from runtime.bench.job import BenchJob, run_bench
+from runtime.bench.report import BOUNDED
+from runtime.bench.result import BenchResult
+from runtime.magnification import Magnification
+from runtime.prove.outcome import Findings, Outcome
+from runtime.prove.plan import Plan
+from runtime.prove.tensorrt import engines_directory, has_tensorrt
+
+_SLOWER = 0.9
+"""A last third with fewer frames a second than this part of the first is held back, e.g. by heat."""
+_GROWTH_MIB = 32.0
+
+
+def run(plan: Plan, findings: Findings) -> Outcome:
+    """Run the loop on the site's camera and settings."""
+    configuration, seconds = plan.configuration(), plan.seconds_of_load
+    camera = plan.camera()
+    rate_hz = getattr(camera, "rate_hz", None) or 30.0
+    job = BenchJob(
+        bundle=plan.bundle.directory,
+        camera=camera,
+        magnification=configuration.magnification.wanted() if configuration else Magnification(20.0),
+        frames=max(10, math.ceil(1.1 * rate_hz * seconds)),
+        most_s=seconds,
+        warm_up=5,
+        engines=engines_directory(plan, plan.bundle) if has_tensorrt(plan) else None,
+        runtime="tensorrt" if has_tensorrt(plan) else "onnxruntime",
+        roofline=True,
+    )
+    found = run_bench(job)
+    _tell(findings, found)
+    findings.check("faults of the camera", len(found.faults), 0, holds=not found.faults)
+    if not plan.quick:
+        _check_steady(findings, found)
+    return findings.outcome(_said(found))
+
+
+def _tell(findings: Findings, found: BenchResult) -> None:
+    heat = found.trace.heat()
+    facts = {
+        "runtime": found.runtime,
+        "seconds": found.elapsed_s,
+        "frames": found.frames,
+        "rate_hz": found.rate_hz,
+        "camera_hz": found.nominal_rate_hz,
+        "keeps_up": found.keeps_up,
+        "copied_bytes_per_frame": found.copies.bytes_per_frame,
+        "peak_mib": found.memory.peak_bytes / 2**20,
+        "power_w": found.power.mean_w if found.power else None,
+        "power_of": found.power.of if found.power else None,
+        "frames_per_j": found.power.frames_per_j if found.power else None,
+        "pixel_nj": found.power.pixel_nj if found.power else None,
+        "temperature_first_c": heat["first_c"],
+        "temperature_most_c": heat["most_c"],
+        "throttled": ", ".join(heat["throttled"]) or None,
+    }
+    for name, value in facts.items():
+        findings.fact(name, value)
+    findings.table(
+        "Stages, ms",
+        ["stage", "median", "95 %", "99 %", "most"],
+        [
+            [name, *(round(each, 3) for each in (of.median_ms, of.p95_ms, of.p99_ms, of.max_ms))]
+            for name, of in found.stages.items()
+        ],
+    )
+    if found.roofline is not None:
+        findings.table(
+            "Roofline",
+            ["stage", "bound, ms", "took, ms", "reached", "bound by", "of"],
+            [
+                [BOUNDED[each.stage], round(each.bound_ms, 4), round(each.measured_ms, 4), f"{each.share:.1%}",
+                 each.limit, each.peaks]
+                for each in found.roofline.bounds
+            ],
+        )  # fmt: skip
+
+
+def _check_steady(findings: Findings, found: BenchResult) -> None:
+    """The last third as fast as the first, and no more memory."""
+    thirds = np.searchsorted(found.timeline.since_s, np.linspace(0, found.elapsed_s, 4))
+    first, last = int(thirds[1] - thirds[0]), int(thirds[3] - thirds[2])
+    part = last / first if first else 0.0
+    findings.check(
+        "last third against the first",
+        f"{part:.2f} times as fast",
+        f"at least {_SLOWER:g}",
+        holds=part >= _SLOWER,
+    )
+    growth_mib = found.memory.growth_bytes / 2**20
+    findings.check(
+        "growth of memory",
+        f"{growth_mib:+.1f} MiB",
+        f"at most {_GROWTH_MIB:g}",
+        holds=growth_mib <= _GROWTH_MIB,
+    )
+
+
+def _said(found: BenchResult) -> str:
+    told = [f"{found.rate_hz:.3g} of {found.nominal_rate_hz:.4g} frames/s over {found.elapsed_s:.0f} s"]
+    if found.power is not None:
+        told.append(f"{found.power.mean_w:.3g} W ({found.power.frames_per_j:.3g} frames a joule)")
+    else:
+        told.append("power is not measured here")
+    if found.trace.temperature_c:
+        told.append(f"{max(found.trace.temperature_c):.1f} °C at most")
+    return ", ".join(told)

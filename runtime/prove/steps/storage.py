@@ -1,0 +1,81 @@
+"""Storage: how long it takes until a sample is safe, and how fast a clip can be written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from runtime.prove.outcome import Findings, Outcome
+from runtime.prove.plan import Plan
+
+_BLOCK = 4096
+_LONGEST_S = 5.0
+"""The store's own patience with a disk: a longer wait would hold up what is written behind it."""
+_LEAST_MB_S = 5.0
+"""A clip of full HD takes less."""
+
+
+def run(plan: Plan, findings: Findings) -> Outcome:
+    """Append and fsync small blocks where the store lies, then write one large file."""
+    directory = _directory(plan)
+    findings.fact("directory", str(directory))
+    findings.fact("file_system", _file_system(directory))
+    blocks, large_mib = (20, 8) if plan.quick else (200, 128)
+    with tempfile.NamedTemporaryFile(dir=directory, prefix=".tremorscope-prove-") as file:
+        times_ms = []
+        for _ in range(blocks):
+            file.write(os.urandom(_BLOCK))
+            file.flush()
+            begun_s = time.perf_counter()
+            os.fsync(file.fileno())
+            times_ms.append(1e3 * (time.perf_counter() - begun_s))
+    median_ms, p99_ms, most_ms = (float(each) for each in np.percentile(times_ms, (50, 99, 100)))
+    findings.fact("fsync_median_ms", median_ms)
+    findings.fact("fsync_p99_ms", p99_ms)
+    findings.check(
+        "longest fsync", f"{most_ms:.1f} ms", f"below {_LONGEST_S:g} s", holds=most_ms < 1e3 * _LONGEST_S
+    )
+    speed_mb_s = _speed(directory, large_mib)
+    findings.check(
+        "one large file",
+        f"{speed_mb_s:.0f} MB/s",
+        f"at least {_LEAST_MB_S:g} MB/s",
+        holds=speed_mb_s >= _LEAST_MB_S,
+    )
+    return findings.outcome(
+        f"fsync {median_ms:.2f} ms (median), {most_ms:.1f} ms at most; {speed_mb_s:.0f} MB/s"
+    )
+
+
+def _speed(directory: Path, mebibytes: int) -> float:
+    """MB a second, until all of it is on the disk."""
+    block = os.urandom(2**20)
+    with tempfile.NamedTemporaryFile(dir=directory, prefix=".tremorscope-prove-") as file:
+        begun_s = time.perf_counter()
+        for _ in range(mebibytes):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+        return mebibytes * 2**20 / 1e6 / (time.perf_counter() - begun_s)
+
+
+def _directory(plan: Plan) -> Path:
+    """The store's own, where it is there and may be written; else where the report goes."""
+    configuration = plan.configuration()
+    stated = configuration.store.directory if configuration else None
+    here = Path(stated or os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or plan.work)
+    return here if here.is_dir() and os.access(here, os.W_OK) else plan.work
+
+
+def _file_system(directory: Path) -> str:
+    """Of the longest mount point that contains a directory."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return "unknown"
+    holding = [each for each in mounts if directory.is_relative_to(each[1].replace("\\040", " "))]
+    return max(holding, key=lambda each: len(each[1]))[2] if holding else "unknown"

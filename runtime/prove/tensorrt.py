@@ -1,0 +1,80 @@
+"""Which steps have a GPU to look at, and engines for them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtime.cuda import Gpu
+from runtime.doctor.board import is_jetson
+from runtime.doctor.machine import Machine
+from runtime.engines.bundle import Bundle, FrameSize, GraphName
+from runtime.engines.device import read_device
+from runtime.engines.engine_file import EnginePaths, engine_paths
+from runtime.engines.tensorrt_library import load_library
+from runtime.engines.tensorrt_load import LoadedEngine, load_engine
+from runtime.prove.outcome import Skip
+from runtime.prove.plan import Plan
+
+
+def has_tensorrt(plan: Plan) -> bool:
+    """Whether engines are TensorRT's here. On a Jetson they must be, unless the configuration says otherwise."""
+    configuration = plan.configuration()
+    if configuration is not None and configuration.magnification.runtime == "onnxruntime":
+        return False
+    if read_device()[0].gpu is None:
+        return is_jetson(Machine())  # one without its driver is a fault, which opening TensorRT tells
+    return is_jetson(Machine()) or importlib.util.find_spec("tensorrt") is not None
+
+
+def need_tensorrt(plan: Plan) -> None:
+    """Skip a step that is about TensorRT on a GPU.
+
+    Raises:
+        Skip: there is none, or it is not to be used.
+    """
+    if not has_tensorrt(plan):
+        gpu = read_device()[0].gpu
+        raise Skip(
+            "no GPU answers here"
+            if gpu is None
+            else f"{gpu} is there, and TensorRT is not or is not to be used"
+        )
+
+
+def engines_directory(plan: Plan, bundle: Bundle) -> Path:
+    """Where the engines of a bundle are kept from run to run."""
+    return plan.work / "engines" / f"{bundle.directory.name}-{bundle.manifest.precision}"
+
+
+def small_engine(plan: Plan, bundle: Bundle, graph: GraphName, size: FrameSize) -> EnginePaths:
+    """An engine that an earlier step has built.
+
+    Raises:
+        Skip: it has not.
+    """
+    paths = engine_paths(engines_directory(plan, bundle), "tensorrt", graph, size)
+    if not paths.engine.exists():
+        raise Skip("there is no engine to look at: it was not built before")
+    return paths
+
+
+@contextmanager
+def loaded_engine(paths: EnginePaths) -> Iterator[tuple[Gpu, LoadedEngine]]:
+    """An engine on the GPU.
+
+    Raises:
+        EngineFault: it cannot be loaded.
+    """
+    from runtime.cuda_pycuda import open_gpu
+
+    gpu = open_gpu()
+    try:
+        with gpu.current():
+            loaded = load_engine(load_library("tensorrt"), paths.engine)
+        yield gpu, loaded
+    finally:
+        del loaded
+        gpu.close()
