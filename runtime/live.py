@@ -16,6 +16,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.copies import CopyAccount, copy_pixels
+
 Picture = NDArray[np.uint8]
 
 
@@ -161,6 +163,7 @@ class LiveFeed:
         slots: int = 4,
         most_samples: int = 18_000,
         most_points: int = 20_000,
+        account: CopyAccount | None = None,
     ) -> None:
         """Make the memory.
 
@@ -170,10 +173,11 @@ class LiveFeed:
             slots: one newest, one being written, the others on loan at the same time.
             most_samples: how many samples of displacement are kept: 5 minutes at 60 frames/s.
             most_points: how many points of natural frequencies are kept.
+            account: told of the pixels that are copied.
         """
         if slots < 3:
             raise ValueError(f"{slots} slots are too few: one is read, one is newest, one is written")
-        self.width_px, self.height_px = width_px, height_px
+        self.width_px, self.height_px, self._account = width_px, height_px, account
         shape = (slots, height_px, width_px, 3)
         self._frames, self._magnified = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
         self._loans = [0] * slots
@@ -256,9 +260,9 @@ class LiveFeed:
                 self.dropped += 1
                 return False
             slot = free[0]
-        np.copyto(self._frames[slot], frame)
+        copy_pixels(frame, self._frames[slot], self._account, "live feed: as filmed")
         if magnified is not None:
-            np.copyto(self._magnified[slot], magnified)
+            copy_pixels(magnified, self._magnified[slot], self._account, "live feed: magnified")
         with self._changed:
             if not self._watching:  # all have gone meanwhile, and who comes next must not be shown this one
                 return False

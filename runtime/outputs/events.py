@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.copies import CopyAccount
 from runtime.errors import Fault, OutputFault
 from runtime.outputs.event_clips import TIME_BASE, EventClipWriter, clip_name, event_name
 from runtime.outputs.event_settings import EventSettings
@@ -83,6 +84,7 @@ class EventRecorder:
         to_unix_s: Callable[[float], float] = float,
         prepare: Callable[[], None] = lambda: None,
         threads: Threads | None = None,
+        account: CopyAccount | None = None,
     ) -> None:
         """Make room for the history and start the threads.
 
@@ -98,6 +100,7 @@ class EventRecorder:
             to_unix_s: from the camera's time to Unix time.
             prepare: called again and again between events, in the thread that calls ``make_magnify``.
             threads: starts those that write clips.
+            account: told of the pixels that are copied.
 
         Raises:
             OptionFault: settings that cannot be followed, or that need more memory than allowed.
@@ -118,7 +121,7 @@ class EventRecorder:
             height_px=height_px,
             memory_bytes=settings.memory_bytes,
         )
-        self._history = FrameHistory(slots, width_px=width_px, height_px=height_px)
+        self._history = FrameHistory(slots, width_px=width_px, height_px=height_px, account=account)
         self._changed = threading.Condition()
         self._latest_s: float | None = None
         self._first_free = 0

@@ -138,11 +138,13 @@ class Parts:
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
         live_samples = round(_LIVE_S * min(source.rate_hz, _FASTEST_HISTORY_HZ))
-        self.feed = LiveFeed(**self._size, most_samples=live_samples)
+        self.feed = LiveFeed(**self._size, most_samples=live_samples, account=self.account)
         with ExitStack() as undo:
             undo.callback(self.close_runtime)
             self.supervisor = self._build_camera(configuration)
-            self.storage = Storage(configuration.store, configuration.recording, threads=threads)
+            self.storage = Storage(
+                configuration.store, configuration.recording, threads=threads, account=self.account
+            )
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
             self.alarms = AlarmDesk(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runtime.configuration.storage import RecordingSettings, StoreSettings
+from runtime.copies import CopyAccount
 from runtime.errors import OutputFault
 from runtime.health import StorageHealth
 from runtime.outputs.disk_guard import DiskGuard
@@ -75,6 +76,7 @@ class Storage:
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = time.time,
         threads: Threads | None = None,
+        account: CopyAccount | None = None,
     ) -> None:
         """Open the store, or note why that cannot be done now.
 
@@ -86,7 +88,8 @@ class Storage:
         self.clips = self.directory / CLIPS_NAME
         self.path = self.directory / STORE_NAME
         self._settings, self._recording = settings, recording
-        self._clock, self._unix_clock, self._threads = clock, unix_clock, threads or Threads()
+        self._clock, self._unix_clock = clock, unix_clock
+        self._threads, self._account = threads or Threads(), account
         self._guard = DiskGuard(self.directory, settings.disk.levels())
         self._store: Store | None = None
         self._background: BackgroundStore | None = None
@@ -142,6 +145,7 @@ class Storage:
             to_unix_s=to_unix_s,
             prepare=prepare,
             threads=self._threads,
+            account=self._account,
         )
         self._try_to_record()
 
