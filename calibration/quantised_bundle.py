@@ -69,11 +69,17 @@ class QuantiseReport:
             f"{len(quantisation.layers) + len(quantisation.kept)} convolutions of the decoder, "
             f"the rest in {quantisation.unquantised.upper()}; scales by {quantisation.method}",
             f"                on a CPU {len(self.on_cpu)}: those that round most stay in FP32 there",
-            f"graphs          {self.int8_bytes / 1e6:.2f} MB, {self.float_bytes / self.int8_bytes:.1f} times "
-            f"smaller than the {self.float_bytes / 1e6:.2f} MB of FP32",
+            f"graphs          {self._size(quantisation)}",
             f"against FP32    at most {max(each['rms_grey_levels'] for each in found):.2g} grey levels RMS "
             f"on {len(found)} tiles; tremorscope compare judges what that costs",
         ]
+
+    def _size(self, quantisation: Quantisation) -> str:
+        size = f"{self.int8_bytes / 1e6:.2f} MB"
+        if quantisation.unquantised == "fp32":
+            return f"{size}, weights on the grid of INT8 but stored in FP32, as TensorRT 8.6 wants; engines store INT8"
+        times = self.float_bytes / self.int8_bytes
+        return f"{size}, {times:.1f} times smaller than the {self.float_bytes / 1e6:.2f} MB of FP32"
 
 
 @dataclass(frozen=True)

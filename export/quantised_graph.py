@@ -45,7 +45,8 @@ def quantised_graph(
         graph: a step graph in FP32.
         scales: size of one INT8 step by `export.qdq.input_of` every layer that is quantised.
         layers: which convolutions; None takes all of the decoder.
-        unquantised: FP16 makes a graph of opset 19, whose Q/DQ pairs have FP16 scales.
+        unquantised: FP32 makes a graph that every TensorRT reads, with weights in FP32 on the grid of INT8; FP16 one
+            of opset 19, whose Q/DQ pairs have FP16 scales, with weights stored as INT8.
         fused_sums: quantise what skips a convolution, too, at residual sums.
 
     Raises:
@@ -62,7 +63,7 @@ def quantised_graph(
     if unquantised == "fp16":
         to_half(model.graph, region)
     known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
-    quantiser = Quantiser(model.graph, scales)
+    quantiser = Quantiser(model.graph, scales, stores_weights=unquantised == "fp16")
     for name in chosen:
         quantiser.quantise_weights(convolutions[name])
         quantiser.quantise_input(convolutions[name], 0, input_of(name))

@@ -29,8 +29,8 @@ _UNTIL_8_6 = _table(
                        "PRelu Relu Round Sigmoid Softplus Tanh"),
     ("FP32 FP16 INT8 INT32", "AveragePool Pad"),
     ("FP32 FP16 INT32 BOOL", "Expand Flatten Split Tile Where"),
-    ("FP32 FP16 INT32 INT8 BOOL", "Concat Gather GatherElements Identity Reshape Shape Slice Squeeze Transpose "
-                                  "Unsqueeze"),
+    ("FP32 FP16 INT32 INT8 BOOL", "Concat Constant Gather GatherElements Identity Reshape Shape Slice Squeeze "
+                                  "Transpose Unsqueeze"),
     ("FP32 FP16 INT32 INT8 UINT8 BOOL", "Cast"),
     ("INT8", "DequantizeLinear"),
     ("BOOL", "And Not Or Xor"),
@@ -45,8 +45,8 @@ _UNTIL_10_3 = _table(
                        "LeakyRelu Log MatMul MaxPool Pow PRelu Reciprocal Round Sigmoid Sin Softmax Softplus Sqrt "
                        "Tanh"),
     ("FP32 FP16 INT32 INT64 BOOL", "Expand Flatten Split Tile"),
-    ("FP32 FP16 INT32 INT64 INT8 BOOL", "Concat Gather GatherElements Identity Reshape Shape Slice Squeeze Transpose "
-                                        "Unsqueeze Where"),
+    ("FP32 FP16 INT32 INT64 INT8 BOOL", "Concat Constant Gather GatherElements Identity Reshape Shape Slice Squeeze "
+                                        "Transpose Unsqueeze Where"),
     ("FP32 FP16 INT32 INT64 INT8 UINT8 BOOL", "Cast"),
     ("INT8", "DequantizeLinear"),
     ("BOOL", "And Not Or Xor"),
@@ -58,8 +58,8 @@ _SINCE_10_13 = _table(
     ("FP32 FP16", "AveragePool Ceil Clip Conv ConvTranspose Cos Elu Erf Exp Floor Gemm GlobalAveragePool GridSample "
                   "HardSigmoid HardSwish LeakyRelu Log MatMul MaxPool PRelu QuantizeLinear Reciprocal Resize Round "
                   "Sigmoid Sin Softmax Softplus Sqrt Tanh"),
-    ("FP32 FP16 INT32 INT64 BOOL", "Concat Expand Flatten Gather GatherElements Identity Reshape Shape Slice Split "
-                                   "Squeeze Tile Transpose Unsqueeze Where"),
+    ("FP32 FP16 INT32 INT64 BOOL", "Concat Constant Expand Flatten Gather GatherElements Identity Reshape Shape "
+                                   "Slice Split Squeeze Tile Transpose Unsqueeze Where"),
     ("FP32 FP16 INT32 INT64 UINT8 BOOL", "Cast"),
     ("INT8", "DequantizeLinear"),
     ("BOOL", "And Not Or Xor"),

@@ -79,6 +79,7 @@ PLANTED: dict[str, Callable[[], onnx.ModelProto]] = {
     "type": lambda: graph_of(node("Relu", "x"), given={"x": (BFLOAT16, [1, 4])}, result=BFLOAT16),
     "uint8-inside": lambda: graph_of(node("Transpose", "x", perm=[0, 3, 1, 2]), given=FRAME, result=UINT8),
     "axes": lambda: graph_of(node("Relu", "x"), given={"x": (FLOAT, [1] * 9)}),
+    "constant-value": lambda: graph_of(node("Constant", value_string="x"), result=TensorProto.STRING),
     "shape-of-part": lambda: graph_of(node("Shape", "x", start=1, end=2), result=INT64),
     "squeeze-unknown": lambda: graph_of(node("Squeeze", "x"), given={"x": (FLOAT, [1, "width"])}),
     "axes-computed": lambda: graph_of(node("Unsqueeze", "x", "axes"), given=AXES),
@@ -118,6 +119,9 @@ PLANTED: dict[str, Callable[[], onnx.ModelProto]] = {
     "scale-computed": lambda: graph_of(
         node("QuantizeLinear", "x", "scale"),
         given={"x": (FLOAT, [1, 4, 8, 8]), "scale": (FLOAT, [])}, result=UINT8,
+    ),
+    "int8-weights": lambda: graph_of(
+        node("DequantizeLinear", "w", "scale", "zero", axis=0), constants=STEP | {"w": np.zeros((4, 4, 3, 3), np.int8)}
     ),
     "zero-point": lambda: graph_of(
         node("DequantizeLinear", "x", "scale", "zero"), given=LEVELS, constants=STEP | {"zero": np.int8(3)}
@@ -200,9 +204,10 @@ def test_graphs_in_int8_are_read(name: GraphName, fused_sums: bool) -> None:
     assert lint(quantised_graph(shipped_graph(name), scales(), fused_sums=fused_sums)) == []
 
 
-def test_int8_beside_fp16_is_read_since_10_3() -> None:
-    graph = quantised_graph(shipped_graph("pairwise"), scales(), unquantised="fp16")
-    assert {(each.version, each.rule) for each in lint(graph)} == {("8.6", "opset")}
+@pytest.mark.parametrize("name", GRAPHS)
+def test_int8_beside_fp16_is_read_since_10_3(name: GraphName) -> None:
+    graph = quantised_graph(shipped_graph(name), scales(), unquantised="fp16")
+    assert {(each.version, each.rule) for each in lint(graph)} == {("8.6", "opset"), ("8.6", "int8-weights")}
     assert lint(graph, parsers_since("10.3")) == []
 
 
