@@ -100,10 +100,10 @@ def test_where_nobody_reads_any_more_a_library_is_not_held_up(descriptor: int) -
     write_much = f"for n in range(200): os.write({descriptor}, b'x' * 10_000)\ntap.stop()\nos._exit(17)"
     script = BEGIN.format(descriptor=descriptor) + write_much
     streams = [None, None, None]
-    reader, streams[descriptor] = os.pipe()  # type: ignore[call-overload]
+    reader, streams[descriptor] = os.pipe()
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdout=streams[1], stderr=streams[2]
     ) as process:
         os.close(reader)
         assert process.wait(30) == 17
-    os.close(streams[descriptor])  # type: ignore[arg-type]
+    os.close(streams[descriptor])

@@ -242,6 +242,7 @@ export class Panels {
     const rows = [
       ["Camera", `${camera.source || NOTHING}, ${camera.status}${camera.faults.length ? `: ${camera.faults.join(", ")}` : ""}`],
       ["Frames", `${camera.width_px} \u00d7 ${camera.height_px} px, ${number(camera.rate_hz, 4)} frames/s, jitter ${camera.jitter_ms !== null && camera.jitter_ms < 0.01 ? "under 0.01\u202fms" : withUnit(camera.jitter_ms, "ms", 2)}`],
+      ["Sensor", [camera.mode && `mode ${camera.mode}`, camera.times && `times of the ${camera.times}`, camera.memory && `memory ${camera.memory}`].filter(Boolean).join(", ") || NOTHING],
       ["Dropped", drops.join(", ") || "none"],
       ["Magnification", magnification.active ? `on (${why})` : `rests${magnification.why_not ? `: ${magnification.why_not}` : ""}`],
       ["Runs on", [magnification.engine, magnification.precision].filter(Boolean).join(", ") || NOTHING],
