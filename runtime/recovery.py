@@ -164,8 +164,11 @@ class RecoveryLadder:
             self._bad_since_s = now_s
             self._next_s = max(self._next_s, now_s + self._reopen_s)
         outage_s = now_s - self._began_s
-        if self._argus is not None and now_s - self._first_s >= LEAST_LIFE_S and self._argus.is_blind():
-            return self._end(outage_s, "nvargus-daemon was restarted, and only a new process sees frames")
+        if self._argus is not None and self._argus.is_blind():
+            # Neither opening the camera nor restarting the daemon once more would help.
+            old_enough = now_s - self._first_s >= LEAST_LIFE_S
+            why = "nvargus-daemon was restarted, and only a new process sees frames"
+            return self._end(outage_s, why) if old_enough else None
         may_restart = self._argus is not None and not outlook.refused and not self._argus.refusal()
         if may_restart and (outlook.opened_in_vain or outlook.stuck):
             # It was opened anew already, by whoever watches it: once more would only cost time.

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.argus_daemon import ArgusDaemon
 from runtime.configuration.device import RecoverySettings
-from runtime.recovery import Outlook, RecoveryLadder
+from runtime.recovery import LEAST_LIFE_S, Outlook, RecoveryLadder
 
 SETTINGS = RecoverySettings()
 STARTS_IN_S = 15.0
@@ -37,6 +37,12 @@ class Device:
             socket=self.directory / "socket",
             uptime_s=lambda: self.now_s,
         )
+
+    def come_back(self) -> None:
+        """The daemon has died, and systemd has brought it back: it listens on another socket."""
+        self.generation += 1
+        (self.directory / "new").touch()
+        (self.directory / "new").replace(self.directory / "socket")
 
     def restart(self) -> str:
         self.generation += 1
@@ -98,6 +104,19 @@ def test_two_instances_and_one_wedge_make_one_restart_and_both_are_back_soon(dev
     live(device, instances, 1800)
     assert len(device.restarts_s) == 1
     assert max(instance.dark_s for instance in instances) <= 10 + 1 + STARTS_IN_S + 1
+
+
+def test_a_daemon_that_died_by_itself_is_not_restarted_once_more(device: Device) -> None:
+    device.come_back()
+    instances = [Instance(device, "north"), Instance(device, "south")]
+    live(device, instances, 10)
+    device.come_back()  # before they are old enough to end at once
+    live(device, instances, 300)
+    assert max(instance.dark_s for instance in instances) <= LEAST_LIFE_S + STARTS_IN_S + 1
+    device.come_back()
+    live(device, instances, 300)
+    assert max(instance.dark_s for instance in instances) <= LEAST_LIFE_S + 2 * (STARTS_IN_S + 2)
+    assert device.restarts_s == []
 
 
 def test_a_camera_that_is_gone_takes_the_frames_of_another_ever_less_often(device: Device) -> None:

@@ -10,17 +10,14 @@ from typing import Any
 sys.path[:0] = ["/srv/source", "/srv/source/tests/runtime/cameras", "/srv/source/tests/systemd"]
 site.addsitedir("/srv/libraries")
 
-import gi
-
-gi.require_version("Gst", "1.0")
-gi.require_version("GstBase", "1.0")
-from gi.repository import GstBase  # noqa: E402, F401
-
 from argus_daemon import Connection  # noqa: E402
+
+from runtime.cameras.gstreamer import load_gstreamer  # noqa: E402
+from runtime.service.running import run_service  # noqa: E402
+
+load_gstreamer()
 from standin_argus import SMALL, Mode  # noqa: E402
 from standins import Scene, registered  # noqa: E402
-
-from runtime.service.running import run_service  # noqa: E402
 
 
 class DaemonByItsSocket:

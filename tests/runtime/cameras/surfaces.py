@@ -135,6 +135,8 @@ class HostPictures:
 
     def unregister(self, picture: DevicePicture) -> None:
         self.unregistered += picture.resource is not None
+        if picture.resource is not None:  # an EGLImage must last for as long as it is registered
+            assert c_void_p.from_address(picture.resource).value == picture.address
 
     def write(self, picture: DevicePicture, pixels: NDArray[np.uint8]) -> None:
         self.gpu.device_address(pixels)  # a slot that is not mapped is no place to write to

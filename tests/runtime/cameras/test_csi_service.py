@@ -62,7 +62,7 @@ def run(made: Service, act: Any = lambda: None) -> int:
             act()
             look()
 
-        made.look = acting  # type: ignore[method-assign]
+        made.look = acting
         return made.run(signals)
 
 
