@@ -41,6 +41,7 @@ from runtime.service.opening import CAMERA_FILE, CameraOpener
 from runtime.service.part import PartMaker, middle_part
 from runtime.service.resuming import followed_before, points_of
 from runtime.service.storing import Storage, state_directory
+from runtime.service.upkeep import EngineUpkeep
 from runtime.threads import Threads
 from runtime.vibration.alarms import AlarmEdge
 from runtime.vibration.regions import Region
@@ -134,7 +135,10 @@ class Parts:
         size = (source.width_px, source.height_px)
         self.account = CopyAccount()
         self._settings = configuration.magnification
-        self.runtime = open_configured_runtime(configuration.magnification, self.bundle, size, self.account)
+        self.upkeep = EngineUpkeep(lambda text: self.storage.notice("engines", text))
+        self.runtime = open_configured_runtime(
+            configuration.magnification, self.bundle, size, self.account, self.upkeep, is_first=True
+        )
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
         live_samples = round(_LIVE_S * min(source.rate_hz, _FASTEST_HISTORY_HZ))
@@ -270,7 +274,7 @@ class Parts:
         part_size = (part.width_px, part.height_px)
         # By the same runner: the CPU's would heat the device more, and does not belong beside TensorRT.
         settings = self._settings.model_copy(update={"runtime": self.runtime.name})
-        runtime = open_configured_runtime(settings, bundle, part_size, self.account)
+        runtime = open_configured_runtime(settings, bundle, part_size, self.account, self.upkeep)
         maker = MagnifierMaker(bundle, runtime, part_size, self.account, owns_runtime=True)
         return maker if part == whole else PartMaker(maker, part, runtime.allocate, self.account)
 

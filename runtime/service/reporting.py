@@ -96,6 +96,7 @@ class Reporter:
             self._watch.trouble(),
             *self._band_warnings(),
             findings.trouble,
+            parts.upkeep.state,
             *self._threads.problems(),
         ]
         if parts.clock.steps:

@@ -232,6 +232,21 @@ def test_the_group_of_jetson_stats_reaches_the_service_and_is_not_missed_when_it
     assert machine.show(SERVICE, "ExecMainStatus") == "216"
 
 
+def test_secrets_reach_the_service_and_not_its_environment(machine: Machine) -> None:
+    machine.write("/etc/tremorscope/credentials/mqtt-password", "a secret\n", "0600")
+    line = "LoadCredential=mqtt-password:/etc/tremorscope/credentials/mqtt-password\n"
+    assert look_around(machine, line)["credentials"] == {"mqtt-password": "a secret\n"}
+
+
+def test_displays_are_kept_from_the_service(machine: Machine) -> None:
+    machine.systemctl("set-environment", "DISPLAY=:0", "WAYLAND_DISPLAY=wayland-0")
+    machine.systemctl("start", SERVICE)
+    machine.systemctl("unset-environment", "DISPLAY", "WAYLAND_DISPLAY")
+    environment = json.loads(machine.read("/var/lib/tremorscope/main/environment.json"))
+    assert "INVOCATION_ID" in environment
+    assert not {"DISPLAY", "WAYLAND_DISPLAY"} & environment.keys()
+
+
 ARGUS_SOCKET = """import os, signal, socket
 argus = socket.socket(socket.AF_UNIX)
 argus.bind("/tmp/argus_socket")
