@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 from booted import Machine, boot_or_skip, changed_wheel
+from packages import DEBIAN, ITS_PYTHON, field, run_build, unpack_debian
 from support import ROOT
 
 SERVICE = "tremorscope.service"
 CONFIGURATION = "/etc/tremorscope/config.yaml"
-DEBIAN, ITS_PYTHON = "bookworm", (3, 11)
+JETPACK = "/usr/lib/python3/dist-packages"
 ASK = (
     "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=10).status)"
 )
@@ -30,22 +31,12 @@ LEFT = (
 )
 
 
-def built(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [str(ROOT / "systemd/package/build.sh"), "--output", str(output), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-
-
-def field(package: Path, name: str) -> str:
-    done = subprocess.run(["dpkg-deb", "--field", package, name], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("dpkg-deb") is None:
         pytest.skip("needs dpkg-deb")
     directory = tmp_path_factory.mktemp("package")
-    done = built(directory, "--without-cuda", "--python", sys.executable)
+    done = run_build(directory, "--without-cuda", "--python", sys.executable)
     assert done.returncode == 0, done.stderr
     (package,) = directory.glob("*.deb")
     assert done.stdout == f"{package}\n"
@@ -73,35 +64,23 @@ def upgraded(package: Path, tree: Path, directory: Path) -> Path:
     return later
 
 
-def clean_debian(package: Path, place: Path) -> None:
-    """Unpack a Debian that has what the package depends on."""
+def clean_debian(place: Path, package: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs a clean Debian, and so root")
-    if shutil.which("mmdebstrap") is None:
-        pytest.skip("needs mmdebstrap")
     if sys.version_info[:2] != ITS_PYTHON:
         pytest.skip(
-            f"needs Python 3.11, which Debian {DEBIAN} has: the package is for this interpreter's version"
+            f"needs Python 3.11, as Debian {DEBIAN} has it: the package is for this interpreter's version"
         )
-    names = sorted({re.split(r"[ (]", name.strip())[0] for name in field(package, "Depends").split(",")})
-    lean = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")]
-    command = [
-        "mmdebstrap",
-        "--quiet",
-        "--mode=root",
-        "--variant=essential",
-        f"--include={','.join(names)}",
-        *lean,
-    ]
-    done = subprocess.run([*command, DEBIAN, place], capture_output=True, text=True, check=False, timeout=600)
-    if done.returncode != 0:
-        pytest.skip(f"needs mmdebstrap, which says {done.stderr[-300:]}")
+    try:
+        unpack_debian(place, package)
+    except OSError as error:
+        pytest.skip(f"needs mmdebstrap: {error}")
 
 
 @pytest.fixture(scope="module")
 def machine(package: Path, tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     base, disk = tmp_path_factory.mktemp("debian"), tmp_path_factory.mktemp("disk")
-    clean_debian(package, base)
+    clean_debian(base, package)
     home = disk / "changes/root"  # as the machine will see it
     home.mkdir(parents=True)
     shutil.copy(package, home / "first.deb")
@@ -155,7 +134,7 @@ def test_lintian_has_nothing_against_it(package: Path) -> None:
 def test_what_cannot_be_built_is_said_in_one_line(
     tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
-    done = built(tmp_path, *options)
+    done = run_build(tmp_path, *options)
     assert (done.returncode, done.stderr) == (1, f"build.sh: {message}\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -163,6 +142,7 @@ def test_what_cannot_be_built_is_said_in_one_line(
 def test_installed_upgraded_and_purged(machine: Machine) -> None:
     for absent in ("cc", "pip3", "curl"):
         assert machine.run("sh", "-c", f"command -v {absent}", check=False).returncode != 0
+    assert machine.run("python3", "-c", "import ensurepip", check=False).returncode != 0
     before = machine.run("sh", "-c", LEFT).stdout.splitlines()
 
     dpkg(machine, "--install", "/root/first.deb")
@@ -175,7 +155,17 @@ def test_installed_upgraded_and_purged(machine: Machine) -> None:
 
     mine = machine.read(CONFIGURATION).replace("name: demo", "name: mine")
     machine.write(CONFIGURATION, mine)
-    dpkg(machine, "--install", "/root/later.deb")
+    # A TensorRT that breaks the service, and that the package has no PyCUDA for.
+    machine.write(f"{JETPACK}/tensorrt.py", "__version__ = '10.3.0'\n")
+    failed = machine.run("dpkg", "--install", "/root/later.deb", check=False, timeout_s=300)
+    assert failed.returncode == 1
+    assert "PyCUDA is not in /usr/lib/tremorscope/wheels" in failed.stderr
+    assert "gave no frames; " in failed.stderr
+    assert release(machine) == first
+    assert machine.show(SERVICE, "ActiveState") == "active"
+
+    machine.run("find", JETPACK, "-name", "tensorrt*", "-delete")
+    dpkg(machine, "--configure", "tremorscope")
     assert machine.read(CONFIGURATION) == mine
     assert release(machine) != first
     assert machine.run("readlink", "/opt/tremorscope/previous").stdout.strip() == first

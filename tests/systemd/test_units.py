@@ -125,7 +125,13 @@ def test_every_unit_that_is_named_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [*sorted(SYSTEMD.glob("*.sh")), ROOT / "tests/systemd/boot.sh"], ids=lambda path: path.name
+    "script",
+    [
+        *sorted(SYSTEMD.glob("**/*.sh")),
+        *sorted(SYSTEMD.glob("package/p*[tm]")),
+        ROOT / "tests/systemd/boot.sh",
+    ],
+    ids=lambda path: path.name,
 )
 def test_scripts_are_clean(script: Path) -> None:
     shellcheck = shutil.which("shellcheck")
