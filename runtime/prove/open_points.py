@@ -70,7 +70,7 @@ OPEN_POINTS = (
     OpenPoint("D5", "Is the disk quick enough for store and clips?", "device-guide.md", "storage",
               ("fsync_p99_ms",)),
     OpenPoint("D6", "Is the clock right, and kept so?", "device-guide.md", "clock", ("kept_right_by",)),
-    OpenPoint("D7", "Does its encoder write a clip as fast as frames come?", "outputs.md", "encoding",
+    OpenPoint("D7", "Does its encoder write a clip as fast as frames come?", "device-guide.md", "encoding",
               ("encoder", "rate_hz")),
     OpenPoint("D8", "Does the device come back from a power cut, and from a restart by the ladder?",
               "device-guide.md", "", by="pull the plug; then see tremorscope doctor and the store"),

@@ -31,15 +31,14 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     for missing in sorted({"fp16", "int8"} - precisions):
         how = "tremorscope export --precision fp16" if missing == "fp16" else "tremorscope calibrate quantise"
         findings.fact(missing, f"not looked at: no bundle of it is here ({how}, then --bundle DIR)")
-    reference = next((each for each in bundles if each.manifest.precision == "fp32"), None)
+    references = {each.manifest.network: each for each in bundles if each.manifest.precision == "fp32"}
     on_gpu, rows = has_tensorrt(plan), list[Row]()
     with tempfile.TemporaryDirectory(dir=plan.work) as directory:
         compared = _Comparison(plan, findings, rows, Path(directory))
-        graphs = tuple(plan.bundle.manifest.graphs)
-        truths = {graph: compared.of_onnx_runtime(reference, graph) for graph in graphs if reference}
         for bundle in bundles:
+            reference = references.get(bundle.manifest.network)
             for graph in bundle.manifest.graphs:
-                compared.look(bundle, graph, truths.get(graph), on_gpu=on_gpu)
+                compared.look(bundle, graph, reference, on_gpu=on_gpu)
     findings.table("Difference in grey levels (of 255)", _COLUMNS, rows)
     worst = max((float(row[4] or 0) for row in rows), default=0.0)
     names = ", ".join(sorted(each.upper() for each in precisions))
@@ -58,16 +57,15 @@ class _Comparison:
         size = plan.small_size
         draw(size.width_px, size.height_px, 8 if plan.quick else 30, self._frames)
 
-    def look(
-        self, bundle: Bundle, graph: GraphName, truth: NDArray[np.uint8] | None, *, on_gpu: bool
-    ) -> None:
+    def look(self, bundle: Bundle, graph: GraphName, reference: Bundle | None, *, on_gpu: bool) -> None:
         """Compare a graph of a bundle with the same by ONNX Runtime, and with FP32."""
         precision = bundle.manifest.precision
         by_onnx = self.of_onnx_runtime(bundle, graph)
         engine = self._of_engine(bundle, graph) if on_gpu else self.of_onnx_runtime(bundle, graph, threads=1)
         against = "ONNX Runtime" if on_gpu else "itself on one thread"
         self._note(bundle, graph, against, engine, by_onnx, _LIMITS[precision])
-        if truth is not None and precision in _LIMITS_TO_FP32:
+        if reference is not None and precision in _LIMITS_TO_FP32:
+            truth = self.of_onnx_runtime(reference, graph)
             self._note(bundle, graph, "FP32 by ONNX Runtime", engine, truth, _LIMITS_TO_FP32[precision])
 
     def of_onnx_runtime(
