@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from runtime.cuda_host import HostGpu
 from runtime.engines.bundle import SHIPPED_BUNDLES
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.engines.tensorrt_load import load_engine
-from runtime.errors import CameraFault
+from runtime.errors import CameraFault, EngineFault
 from runtime.prove.outcome import Findings, Skip
-from runtime.prove.pictures import PictureJob, draw, magnified
+from runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
 from runtime.prove.plan import Plan
 from runtime.prove.probe import first_frame_s
 from runtime.prove.steps import accuracy, argus, camera, layers, memory, pixels
@@ -104,7 +105,11 @@ def test_the_same_pictures_come_from_a_process_of_its_own(tmp_path: Path) -> Non
         bundle=str(SHIPPED_BUNDLES / "lite"), graph="pairwise", runtime="onnxruntime", engines=None,
         frames=str(tmp_path / "frames.npy"), threads=1, result=str(tmp_path / "pictures.npy"),
     )  # fmt: skip
-    pictures = magnified(job)
+    broken = dataclasses.replace(job, bundle=str(tmp_path), result=str(tmp_path / "none.npy"))
+    magnify_apart([broken, job])
+    with pytest.raises(EngineFault, match=r"no manifest\.json there"):
+        pictures_of(broken)
+    pictures = pictures_of(job)
     frames = np.load(tmp_path / "frames.npy")
     assert pictures.shape == frames.shape == (3, 64, 96, 3)
     engine = OnnxRuntimeEngine(SHIPPED_BUNDLES / "lite/pairwise.onnx", width_px=96, height_px=64, threads=1)
@@ -120,13 +125,14 @@ def test_pictures_that_differ_too_much_fail(
 ) -> None:
     """By one grey level everywhere, or by many at a few places."""
 
-    def pictures(job: PictureJob) -> np.ndarray:
+    def pictures(job: PictureJob) -> np.ndarray:  # the engine is the one on one thread
         found = np.full((4, 20, 20, 3), 100, np.uint8)
         if job.threads == 1:
             found[: None if off == 1 else 1, : None if off == 1 else 2] += off
         return found
 
-    monkeypatch.setattr(accuracy, "magnified", pictures)
+    monkeypatch.setattr(accuracy, "pictures_of", pictures)
+    monkeypatch.setattr(accuracy, "magnify_apart", lambda _: None)
     found = accuracy.run(plan, Findings())
     assert found.state == state
     assert "no bundle of it is here" in str(found.facts.get("int8", "no bundle of it is here"))
