@@ -50,13 +50,9 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     with tempfile.TemporaryDirectory(dir=plan.work) as name:
         directory, size = Path(name), plan.small_size
         draw(size.width_px, size.height_px, 8 if plan.quick else 30, directory / "frames.npy")
-        if on_gpu:
-            for bundle in bundles:
-                list(
-                    build_bundle(
-                        BuildJob(bundle.directory, size=size, output=engines_directory(plan, bundle)), _quiet
-                    )
-                )
+        for bundle in bundles if on_gpu else ():
+            job = BuildJob(bundle.directory, size=size, output=engines_directory(plan, bundle))
+            list(build_bundle(job, lambda *_: None))
         pairs = list(_pairs(plan, bundles, directory, on_gpu=on_gpu))
         magnify_apart(_each_once(pair.truth for pair in pairs))
         magnify_apart(_each_once(pair.engine for pair in pairs))
