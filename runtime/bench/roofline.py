@@ -96,7 +96,7 @@ def find_roofline(found: BenchResult, bundle: Bundle, runtime: Runtime, threads:
     bounds: list[Bound] = []
     missing = ""
     if runtime.name == "tensorrt":
-        gpu = gpu_peaks(found.device.get("gpu"), found.device.get("sms"))
+        gpu = gpu_peaks(found.device.get("gpu"), found.device.get("sm_count"))
     engine = gpu if runtime.name == "tensorrt" else processor
     if engine is None:
         missing = f"the peaks of {found.device.get('gpu') or 'this GPU'} are not known"

@@ -8,19 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tensorrt_fake import engine_content, fake_library
 
 from runtime.cuda_egl import DevicePicture
 from runtime.cuda_host import HostGpu
 from runtime.engines.bundle import SHIPPED_BUNDLES
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
-from runtime.engines.tensorrt_load import load_engine
 from runtime.errors import CameraFault, EngineFault
 from runtime.prove.outcome import Findings, Skip
 from runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
 from runtime.prove.plan import Plan
 from runtime.prove.probe import first_frame_s
-from runtime.prove.steps import accuracy, argus, camera, layers, memory, pixels
+from runtime.prove.steps import accuracy, argus, camera, layers, pixels
 
 
 @pytest.fixture
@@ -69,17 +67,7 @@ def test_one_wrong_byte_of_the_kernel_fails(monkeypatch: pytest.MonkeyPatch, wro
     assert [check.found for check in found.checks] == ["1" if wrong else "0"] * 2
 
 
-# Memory and layers.
-
-
-def test_a_step_runs_on_mapped_and_on_device_memory_in_turns(tmp_path: Path, linear_bundle: Path) -> None:
-    library, made = fake_library()
-    (tmp_path / "x.engine").write_bytes(engine_content(linear_bundle / "pairwise.onnx", 32, 17, 1, 8))
-    mapped_ms, device_ms = memory.compare(HostGpu(), load_engine(library, tmp_path / "x.engine"), steps=4)
-    assert made[0].contexts[0].executed == 2 * (4 + 3)
-    assert made[0].contexts[0].faults == []
-    assert mapped_ms > 0
-    assert device_ms > 0
+# Layers.
 
 
 @pytest.mark.parametrize(
