@@ -17,6 +17,15 @@ def text(path: Path) -> str:
 def number(path: Path) -> int | None:
     """The whole number that stands in a file; None where there is none, e.g. ``<not supported>``."""
     try:
-        return int(text(path))
+        value = int(text(path))
     except ValueError:
         return None
+    return value if abs(value) < 2**64 else None
+
+
+def entries(directory: Path, pattern: str) -> list[Path]:
+    """Entries of a directory, sorted; none where it is away, or goes while it is looked at."""
+    try:
+        return sorted(directory.glob(pattern))
+    except OSError:
+        return []

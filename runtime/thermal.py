@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from runtime.kernel_files import number, text
+from runtime.kernel_files import entries, number, text
 
 _BELIEVABLE_C = (-40.0, 150.0)
 """A zone that is switched off reads nothing, or something outside."""
@@ -91,7 +91,7 @@ class SysfsThermometer:
     def _zones_c(self) -> dict[str, float]:
         """Temperature of every zone that can be read; one whose part of the chip is switched off answers EAGAIN."""
         temperatures_c = {}
-        for zone in sorted(self._thermal.glob("thermal_zone*")):
+        for zone in entries(self._thermal, "thermal_zone*"):
             millidegrees = number(zone / "temp")
             if millidegrees is not None:
                 temperatures_c[text(zone / "type") or zone.name] = millidegrees / 1000
@@ -100,7 +100,7 @@ class SysfsThermometer:
     def _cooling(self) -> list[str]:
         """Cooling devices that slow the device down now."""
         names = []
-        for device in sorted(self._thermal.glob("cooling_device*")):
+        for device in entries(self._thermal, "cooling_device*"):
             kind = text(device / "type")
             if kind and _HOLDS_BACK.search(kind) and (number(device / "cur_state") or 0) > 0:
                 names.append(kind)
@@ -110,7 +110,10 @@ class SysfsThermometer:
         """Events of each limit since the first reading, and the limits that were met since the latest."""
         events: dict[str, int] = {}
         met: list[str] = []
-        for path in sorted(self._hwmon.glob("hwmon*/oc*_event_cnt")):
+        counters = (
+            path for each in entries(self._hwmon, "hwmon*") for path in entries(each, "oc*_event_cnt")
+        )
+        for path in counters:
             name, count = _COUNTER.fullmatch(path.name), number(path)
             if name is None or count is None:
                 continue

@@ -77,11 +77,12 @@ class Reporter:
 
     def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        found = [losses, self._watch.trouble(), *parts.magnifying.latencies.warnings, findings.trouble]
+        found = [losses, *parts.magnifying.latencies.warnings, findings.trouble]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
         if parts.storage.thread_ended:
             found.append("a thread that writes to the disk has ended: restart the service")
+        found.append(self._watch.trouble())
         return tuple(text for text in found if text)
 
 

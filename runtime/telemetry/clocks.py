@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from runtime.kernel_files import number, text
+from runtime.kernel_files import entries, number, text
 from runtime.telemetry.reading import EngineReading
 
 _DEVFREQ = "sys/class/devfreq"
@@ -65,9 +65,10 @@ def engines(root: Path) -> dict[str, EngineReading]:
     found: dict[str, EngineReading] = {}
     for node, name in _engine_nodes(root):
         status = text(node / "device/power/runtime_status")
-        active = {"active": True, "suspended": False}.get(status)
-        count = sum(re.sub(r"\d+$", "", each) == name for each in found)
-        found[f"{name}{count or ''}"] = EngineReading(active, _hz(node / "cur_freq"))
+        told = EngineReading({"active": True, "suspended": False}.get(status), _hz(node / "cur_freq"))
+        if told != EngineReading():
+            count = sum(re.sub(r"\d+$", "", each) == name for each in found)
+            found[f"{name}{count or ''}"] = told
     return found
 
 
@@ -88,7 +89,7 @@ def clocks_are_held(root: Path) -> bool | None:
     node = _gpu_node(root)
     if node is None:
         return None
-    policies = (root / "sys/devices/system/cpu/cpufreq").glob("policy*")
+    policies = entries(root / "sys/devices/system/cpu/cpufreq", "policy*")
     limits = [(number(node / "min_freq"), number(node / "max_freq"))]
     limits += [(number(each / "scaling_min_freq"), number(each / "scaling_max_freq")) for each in policies]
     known = [(low, high) for low, high in limits if low is not None and high is not None]
@@ -96,12 +97,11 @@ def clocks_are_held(root: Path) -> bool | None:
 
 
 def _gpu_node(root: Path) -> Path | None:
-    nodes = sorted((root / _DEVFREQ).glob("*"))
-    return next((node for node in nodes if _GPU_NODE.fullmatch(node.name)), None)
+    return next((node for node in entries(root / _DEVFREQ, "*") if _GPU_NODE.fullmatch(node.name)), None)
 
 
 def _engine_nodes(root: Path) -> Iterator[tuple[Path, str]]:
-    for node in sorted((root / _DEVFREQ).glob("*")):
+    for node in entries(root / _DEVFREQ, "*"):
         matched = _ENGINE_NODE.fullmatch(node.name)
         if matched:
             yield node, (matched[1] or matched[2]).upper()

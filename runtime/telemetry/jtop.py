@@ -30,9 +30,10 @@ log = logging.getLogger("tremorscope.telemetry")
 SOCKET = Path("/run/jtop.sock")
 _INTERVAL_S = 2.0
 """Between two readings; whoever else asked jtop's service first has chosen for all."""
-_SILENT_S = 15.0
+_SILENT_INTERVALS = 7.5
 """Readings older than this are none."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 30.0, 900.0
+_FIRST_PAUSE_INTERVALS, _MOST_DOUBLINGS = 15.0, 5
+"""Before the next attempt: 30 s after the first, and twice as long after each, up to 16 minutes."""
 _FAILURES = (OSError, EOFError, queue.Empty, RemoteError, multiprocessing.ProcessError,
              LookupError, TypeError, ValueError, AttributeError)  # fmt: skip
 """What comes out of jtop besides its own exception: of the connection, and of answers in another form."""
@@ -53,6 +54,7 @@ class JtopLink:
         *,
         asked_for: bool,
         socket: Path = SOCKET,
+        interval_s: float = _INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is connected before the first question.
@@ -60,24 +62,26 @@ class JtopLink:
         Args:
             asked_for: whether somebody wants jtop by name and is warned where it is away.
             socket: where its service listens.
+            interval_s: between two readings; all other times go with it.
             clock: seconds that never go back.
         """
         self._asked_for, self._socket, self._clock = asked_for, socket, clock
+        self._interval_s, self._silent_s = interval_s, _SILENT_INTERVALS * interval_s
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._told: _Told | None = None
         self._why = ""
         self._begun_s, self._next_s = clock(), clock()
-        self._pause_s = _FIRST_PAUSE_S
+        self._failures = 0
 
     def latest(self) -> _Told | None:
         """The latest answer, unless it is old; connects anew where it is time to."""
         now_s = self._clock()
         with self._lock:
-            told = self._told if self._told and now_s - self._told.at_s < _SILENT_S else None
+            told = self._told if self._told and now_s - self._told.at_s < self._silent_s else None
             connecting = self._thread is not None and self._thread.is_alive()
-            if connecting and told is None and now_s - self._begun_s >= _SILENT_S:
+            if connecting and told is None and now_s - self._begun_s >= self._silent_s:
                 self._complain("its service does not answer")
             elif not connecting and now_s >= self._next_s and not self._closing.is_set():
                 self._connect(now_s)
@@ -94,7 +98,7 @@ class JtopLink:
 
     def _connect(self, now_s: float) -> None:
         """Begin a connection, where there is anything to connect to."""
-        if not self._socket.exists():
+        if not os.access(self._socket, os.F_OK):
             self._put_off(f"there is no {self._socket}: its service does not run, or is not installed")
         elif not os.access(self._socket, os.R_OK | os.W_OK):
             self._put_off(f"this user may not use {self._socket}: add it to the group jtop, then start again")
@@ -112,18 +116,20 @@ class JtopLink:
                 self._put_off(f"it cannot be imported ({error}): install jetson-stats for this Python")
             return
         jetson: Any = None
-        why = "its service has ended"
+        why = "its client has ended by a mistake, which the log shows"
         try:
-            jetson = jtop(interval=_INTERVAL_S)
+            jetson = jtop(interval=self._interval_s)
             jetson.start()
             self._take_answers(jetson)
+            why = "its service has ended"
         except (JtopException, *_FAILURES) as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())
-        if jetson is not None:
-            jetson.close()
-        with self._lock:
-            if not self._closing.is_set():
-                self._put_off(why)
+        finally:
+            if jetson is not None:
+                jetson.close()
+            with self._lock:
+                if not self._closing.is_set():
+                    self._put_off(why)
 
     def _take_answers(self, jetson: Any) -> None:
         uptime = None
@@ -137,13 +143,14 @@ class JtopLink:
             with self._lock:
                 if self._told is None or self._why:
                     log.info("jtop: connected; it is asked before the kernel's files")
-                self._told, self._why, self._pause_s = told, "", _FIRST_PAUSE_S
+                self._told, self._why, self._failures = told, "", 0
 
     def _put_off(self, why: str) -> None:
         self._complain(why)
         self._told = None
-        self._next_s = self._clock() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        doublings = min(self._failures, _MOST_DOUBLINGS)
+        self._next_s = self._clock() + _FIRST_PAUSE_INTERVALS * self._interval_s * 2.0**doublings
+        self._failures += 1
 
     def _complain(self, why: str) -> None:
         """Tell once, not again at every attempt."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.kernel_files import number, text
+from runtime.kernel_files import entries, number, text
 
 _FULL_PWM = 255
-_IDLE = (3, 4)
+_IDLE = slice(3, 5)
 """Columns of /proc/stat: idle, and idle while something waits for the disk."""
 _COUNTED = 8
 """Columns after these are parts of the first two."""
@@ -28,7 +28,7 @@ class ProcessorClock:
     def read(self) -> dict[str, Any]:
         """Load, clock and cores, as fields of `Reading`; the load is not known at the first reading."""
         lines = text(self._root / "proc/stat").splitlines()
-        policies = (self._root / "sys/devices/system/cpu/cpufreq").glob("policy*")
+        policies = entries(self._root / "sys/devices/system/cpu/cpufreq", "policy*")
         clocks_khz = [khz for each in policies if (khz := number(each / "scaling_cur_freq"))]
         return {
             "cpu_load_ratio": self._load(lines),
@@ -39,8 +39,8 @@ class ProcessorClock:
     def _load(self, lines: list[str]) -> float | None:
         if not lines or not lines[0].startswith("cpu "):
             return None
-        columns = [int(each) for each in lines[0].split()[1 : _COUNTED + 1]]
-        now = sum(columns), sum(columns[i] for i in _IDLE)
+        columns = [int(each) for each in lines[0].split()[1 : _COUNTED + 1] if each.isdigit()]
+        now = sum(columns), sum(columns[_IDLE])
         before, self._before = self._before, now
         # Columns may go back where a core goes offline.
         if before is None or now[0] <= before[0]:
@@ -68,7 +68,7 @@ def fans(root: Path) -> dict[str, Any]:
     """
     duties: dict[str, float] = {}
     speeds: dict[str, float] = {}
-    for device in sorted((root / "sys/class/hwmon").glob("hwmon*")):
+    for device in entries(root / "sys/class/hwmon", "hwmon*"):
         name = text(device / "name") or device.name
         duties.update(_numbered(device, name, ["pwm[1-9]"], 1 / _FULL_PWM))
         speeds.update(_numbered(device, name, _SPEEDS, 1))
@@ -81,7 +81,7 @@ def _numbered(
     device: Path, name: str, patterns: list[str] | tuple[str, ...], scale: float
 ) -> dict[str, float]:
     """Readings of a device that has one or several fans, by its name, and a number where there are several."""
-    files = [file for pattern in patterns for file in sorted(device.glob(pattern))]
+    files = [file for pattern in patterns for file in entries(device, pattern)]
     values = [value for file in files if (value := number(file)) is not None]
     return {f"{name} {n}" if len(values) > 1 else name: scale * value for n, value in enumerate(values, 1)}
 

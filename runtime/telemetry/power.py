@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from runtime.kernel_files import number, text
+from runtime.kernel_files import entries, number, text
 
 _CHANNELS = (1, 2, 3)
 """Of an INA3221: further inputs are shunt voltages, and the seventh, which has a label too, is their sum."""
@@ -20,7 +20,7 @@ _NOT_CONNECTED = "NC"
 def monitored_w(root: Path) -> dict[str, float]:
     """Power of each rail that a chip on the board measures, in watts."""
     rails_w: dict[str, float] = {}
-    for monitor in sorted((root / "sys/class/hwmon").glob("hwmon*")):
+    for monitor in entries(root / "sys/class/hwmon", "hwmon*"):
         kind = text(monitor / "name")
         if kind == "ina3221":
             rails_w.update(_channels_w(monitor))
@@ -58,11 +58,11 @@ class EnergyCounters:
     def read_w(self) -> dict[str, float]:
         """Mean power since the reading before, by domain, in watts; nothing at the first."""
         domains_w: dict[str, float] = {}
-        for zone in sorted(self._zones.glob("intel-rapl:*")):
-            name = self._name(zone)
-            energy_uj, now_s = number(zone / "energy_uj"), self._clock()
+        for zone in entries(self._zones, "intel-rapl:*"):
+            name, energy_uj = self._name(zone), number(zone / "energy_uj")
             if not name or energy_uj is None:
                 continue
+            now_s = self._clock()
             then_s, before_uj = self._before.get(zone, (now_s, energy_uj))
             self._before[zone] = now_s, energy_uj
             if now_s > then_s:

@@ -83,7 +83,7 @@ def total_power(rails_w: Mapping[str, float]) -> tuple[float | None, str]:
     for name in _INPUTS:
         if name in rails_w:
             return rails_w[name], name
-    return (sum(rails_w.values()), " + ".join(rails_w)) if rails_w else (None, "")
+    return (sum(rails_w.values()), " + ".join(sorted(rails_w))) if rails_w else (None, "")
 
 
 class Telemetry(Protocol):

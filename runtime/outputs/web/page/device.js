@@ -4,6 +4,7 @@ import { NOTHING, bytes, duration, number, withUnit } from "./format.js";
 
 const LOST = { source: "camera or link", late: "too much to do", no_slot: "too much to do", corrupt: "damaged", abandoned: "camera opened again" };
 const REASONS = { viewer: "somebody watches", event: "an event is recorded", always: "always" };
+const LIMITS = { oc1: "voltage too low", oc2: "current too high", oc3: "peak of current" };
 
 // Name and text of each row, in order.
 export function deviceRows(state) {
@@ -37,7 +38,7 @@ function workRows({ magnification, stages }) {
 }
 
 function heatRows({ device }) {
-  const limits = Object.entries(device.limit_events).filter(([, count]) => count).map(([limit, count]) => `${count} \u00d7 ${limit}`);
+  const limits = Object.entries(device.limit_events).filter(([, count]) => count).map(([limit, count]) => `${count} \u00d7 ${LIMITS[limit] ?? limit}`);
   return [
     ["Temperature", each(device.temperatures_c, (c) => `${number(c, 3)}\u202f\u00b0C`)],
     ["Heat", device.governor || (device.governor_level ? `level ${device.governor_level}` : "full speed")],
@@ -62,7 +63,7 @@ function loadRows({ reading, note, rss_bytes }) {
     ["Memory traffic", list(percent(reading.emc_load_ratio), clock(reading.emc_frequency_hz, reading.emc_frequency_max_hz))],
     ["Processor", list(percent(reading.cpu_load_ratio), reading.cpu_cores ? `${reading.cpu_cores} cores` : "", clock(reading.cpu_frequency_hz))],
     ["Video units", each(reading.engines, ({ active, frequency_hz }) => active === false ? "off" : clock(frequency_hz) || "on")],
-    ["Fan", fans.map((fan) => list(percent(reading.fan_duty_ratio[fan]), known(withUnit(reading.fan_speed_rpm[fan], "rpm", 4)))).join("; ")],
+    ["Fan", fans.map((fan) => list(fans.length > 1 ? fan : "", percent(reading.fan_duty_ratio[fan]), known(withUnit(reading.fan_speed_rpm[fan], "rpm", 4)))).join("; ")],
     ["Memory", list(memory, rss_bytes ? `this program ${bytes(rss_bytes)}` : "", swap)],
     ["Told by", note ? `${reading.source}; ${note}` : ""],
   ];
