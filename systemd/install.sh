@@ -69,6 +69,11 @@ check_surroundings() {
         version=$(version_of_systemd)
         [ "${version:-0}" -ge 249 ] || [ -n "$DRY" ] || die "systemd ${version:-is missing}" "249 or newer is needed"
     fi
+    l4t=$(l4t_release)
+    case $l4t in
+    '' | 3[6-9].* | [4-9]?.*) ;;
+    *) die "Jetson Linux $l4t is older than JetPack 6" "flash the device with JetPack 6.2 or later" ;;
+    esac
     "$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null ||
         die "$PYTHON is not Python 3.10, 3.11 or 3.12" "name one with --python"
     "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null ||
@@ -84,11 +89,51 @@ check_surroundings() {
     for directory in "$WHEELS" "$LIBRARIES"; do
         [ -z "$directory" ] || [ -d "$directory" ] || die "$directory: there is no such directory" "check the path"
     done
+    choose_libraries
     free_kb=$(df -Pk "${ROOT:-/}" | awk 'NR == 2 {print $4}')
     needed_kb=2000000
     [ -z "$LIBRARIES" ] || needed_kb=200000
     [ "$free_kb" -ge $needed_kb ] ||
         die "only $((free_kb / 1000)) MB free on ${ROOT:-/}" "a release needs $((needed_kb / 1000)) MB: free some"
+}
+
+# --- What of the system a release uses, by JetPack.
+
+# Whether a module can be imported, by the line that tells it: some libraries abort when they are unloaded.
+can_import() { # MODULE
+    said=$("$PYTHON" -I -c "import $1; print('\nimported', flush=True)" 2>/dev/null) || true
+    case $said in *imported*) ;; *) return 1 ;; esac
+}
+
+# TensorRT belongs to JetPack: a virtual environment sees it only with the system's packages.
+sees_tensorrt() {
+    said=$("$PYTHON" -I -c 'import importlib.util; print(importlib.util.find_spec("tensorrt") is not None)' 2>/dev/null)
+    [ "$said" = True ]
+}
+
+choose_libraries() { # EXTRAS of pyproject.toml, and SITE where the system's packages are to be seen
+    EXTRAS=service SITE=
+    if [ -n "$l4t" ] || sees_tensorrt || can_import gi; then SITE=--system-site-packages; fi
+    if sees_tensorrt; then
+        case $l4t in
+        '') EXTRAS=service,jetson ;;   # another computer with an NVIDIA GPU
+        36.*) EXTRAS=service,jetson6 ;; # CUDA 12
+        *) EXTRAS=service,jetson7 ;;    # CUDA 13
+        esac
+    elif [ -n "$l4t" ]; then
+        warn "TensorRT is not installed, so frames will be magnified on the CPU: apt install nvidia-jetpack, then again"
+    fi
+}
+
+# PyCUDA is compiled here, unless its wheel is at hand.
+check_compiler() {
+    for wheel in ${WHEELS:+"$WHEELS"/pycuda-*.whl}; do [ ! -f "$wheel" ] || return 0; done
+    headers=$("$PYTHON" -I -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
+    lacking=
+    command -v nvcc >/dev/null || lacking=" $([ -n "$l4t" ] && echo nvidia-jetpack || echo nvidia-cuda-toolkit)"
+    [ -f "$headers/Python.h" ] || lacking="$lacking python3-dev"
+    command -v g++ >/dev/null || lacking="$lacking build-essential"
+    [ -z "$lacking" ] || die "PyCUDA cannot be compiled here" "apt install$lacking"
 }
 
 # --- The release: a virtual environment with everything that the units need, named after what is in it.
@@ -110,16 +155,17 @@ name_release() {
         version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$SOURCE/pyproject.toml" | head -n 1)
         digest=$(sources | (cd "$SOURCE" && tr '\n' '\0' | xargs -0 sha256sum) | sha256sum | cut -c1-8)
     fi
+    # Another JetPack, or TensorRT that has been installed since, makes it another release.
+    python=$("$PYTHON" -I -c 'import sys; print(*sys.version_info[:2])')
+    digest=$(echo "$digest $python $EXTRAS $SITE" | sha256sum | cut -c1-8)
     RELEASE="$version-$digest"
 }
-
-# TensorRT belongs to JetPack: a virtual environment sees it only with the system's packages.
-sees_tensorrt() { "$PYTHON" -I -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("tensorrt"))' 2>/dev/null; }
 
 make_release() {
     target="$ROOT$OPT/releases/$RELEASE"
     [ ! -e "$target/complete" ] || return 0
-    say "+ $OPT/releases/$RELEASE/"
+    case $EXTRAS in *jetson*) [ -n "$LIBRARIES" ] || check_compiler ;; esac
+    say "+ $OPT/releases/$RELEASE/ with tremorscope[$EXTRAS]${SITE:+, on top of the packages of the system}"
     [ -z "$DRY" ] || return 0
     rm -rf "$target" # what an interrupted installation left
     mkdir -p "$target"
@@ -133,17 +179,13 @@ make_release() {
 }
 
 fill_release() {
-    site=
-    if sees_tensorrt || "$PYTHON" -I -c 'import gi' 2>/dev/null; then site=--system-site-packages; fi
-    extras=service
-    ! sees_tensorrt || extras=service,jetson
     if [ -n "$LIBRARIES" ]; then
         # shellcheck disable=SC2086
-        "$PYTHON" -m venv --without-pip $site "$target" || return 1
+        "$PYTHON" -m venv --without-pip $SITE "$target" || return 1
         (CDPATH='' cd -- "$LIBRARIES" && pwd -P) >"$(echo "$target"/lib/python3*/site-packages)/libraries.pth" || return 1
     else
         # shellcheck disable=SC2086
-        "$PYTHON" -m venv $site "$target" || return 1
+        "$PYTHON" -m venv $SITE "$target" || return 1
     fi
     what=$WHEEL
     if [ -z "$what" ]; then # a copy, because building leaves things behind
@@ -153,9 +195,7 @@ fill_release() {
     set -- --quiet --disable-pip-version-check --no-input --no-cache-dir
     [ -z "$WHEELS" ] || set -- "$@" --no-index --find-links "$WHEELS"
     [ -z "$LIBRARIES" ] || set -- "$@" --no-deps --no-build-isolation
-    # nvcc is not on root's path on a Jetson, and PyCUDA is built with it.
-    PATH="$PATH:/usr/local/cuda/bin" PIP_ROOT_USER_ACTION=ignore \
-        "$target/bin/python3" -m pip install "$@" "${what}[$extras]" || return 1
+    PIP_ROOT_USER_ACTION=ignore "$target/bin/python3" -m pip install "$@" "${what}[$EXTRAS]" || return 1
     mkdir -p "$target/systemd" || return 1
     find "$HERE" -maxdepth 1 -type f -exec cp -p -t "$target/systemd" {} + || return 1
     for part in configs docs; do
@@ -197,15 +237,31 @@ put_system_files() {
         done
     fi
     run systemd-sysusers ${ROOT:+"--root=$ROOT"} tremorscope.conf
+    allow_jtop
     run systemd-tmpfiles ${ROOT:+"--root=$ROOT"} --create tremorscope.conf
 }
 
+# Let the service ask jetson-stats, and start after it. The group comes by membership, not by SupplementaryGroups=: a group
+# that goes with jetson-stats would keep the service from starting (status 216).
+allow_jtop() {
+    if has_jtop; then
+        put_text "$JTOP_SYSUSERS" 0644 '# Written by install.sh, for the socket of jetson-stats.' 'm tremorscope jtop'
+        run systemd-sysusers ${ROOT:+"--root=$ROOT"} "$(basename "$JTOP_SYSUSERS")"
+    else
+        remove "$JTOP_SYSUSERS"
+    fi
+    for unit in tremorscope tremorscope@; do
+        dropin="$UNITS/$unit.service.d/30-jtop.conf"
+        if has_jtop; then
+            put_text "$dropin" 0644 '# Written by install.sh.' '[Unit]' 'After=jtop.service'
+        else
+            remove "$dropin"
+        fi
+    done
+}
+
 put_launcher() {
-    [ -n "$DRY" ] && say "+ $LAUNCHER" && return 0
-    launcher=$(mktemp)
-    printf '#!/bin/sh\nexec %s/current/bin/python3 -I -m tremorscope "$@"\n' "$OPT" >"$launcher"
-    put_file "$launcher" "$LAUNCHER" 0755
-    rm -f "$launcher"
+    put_text "$LAUNCHER" 0755 '#!/bin/sh' "exec $OPT/current/bin/python3 -I -m tremorscope \"\$@\""
 }
 
 enable_units() {

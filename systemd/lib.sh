@@ -2,6 +2,8 @@
 # shellcheck shell=sh disable=SC2034
 
 umask 022
+# nvcc, with which PyCUDA is compiled, and ldconfig, by which Python finds libcuda, are on no path of root's on a Jetson.
+export PATH="$PATH:/usr/local/cuda/bin:/usr/sbin:/sbin"
 PROGRAM=$(basename "$0")
 HERE=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 ROOT=
@@ -22,6 +24,7 @@ tremorscope-restart-argus.path tremorscope-restart-argus.service
 tremorscope-calibration-capture.service tremorscope-calibration-capture.timer
 tremorscope-prove.service"
 REBOOT_UNIT_FILES="tremorscope-reboot.path tremorscope-reboot.service"
+JTOP_SYSUSERS=/etc/sysusers.d/tremorscope-jtop.conf
 
 die() { # WHAT REMEDY
     printf '%s: %s: %s\n' "$PROGRAM" "$1" "$2" >&2
@@ -85,6 +88,15 @@ put_file() { # SOURCE PATH MODE
     mkdir -p "$(dirname "$ROOT$2")"
     install -m "$3" "$1" "$ROOT$2.partial"
     mv -f "$ROOT$2.partial" "$ROOT$2"
+}
+
+put_text() { # PATH MODE LINE...
+    path=$1 mode=$2
+    shift 2
+    text=$(mktemp)
+    printf '%s\n' "$@" >"$text"
+    put_file "$text" "$path" "$mode"
+    rm -f "$text"
 }
 
 # Point a symbolic link elsewhere in one step.
@@ -164,6 +176,20 @@ start_instances() {
         fi
     done
     [ -z "$failed" ]
+}
+
+# Release of Jetson Linux, e.g. 36.4.3; nothing where this is no Jetson.
+l4t_release() {
+    sed -n 's/^# R\([0-9]*\) (release), REVISION: \([0-9.]*\).*/\1.\2/p' "$ROOT/etc/nv_tegra_release" 2>/dev/null || true
+}
+
+# Whether jetson-stats is there, whose socket is its group's alone.
+has_jtop() {
+    grep -qs '^jtop:' "$ROOT/etc/group" || return 1
+    for place in /etc/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+        [ ! -e "$ROOT$place/jtop.service" ] || return 0
+    done
+    return 1
 }
 
 version_of_systemd() {

@@ -51,6 +51,7 @@ done
 remove /etc/polkit-1/rules.d/50-tremorscope.rules
 remove /etc/polkit-1/rules.d/51-tremorscope-reboot.rules
 remove /etc/tmpfiles.d/tremorscope.conf
+remove "$JTOP_SYSUSERS"
 remove /run/tremorscope-requests
 remove "$LAUNCHER"
 remove "$OPT"

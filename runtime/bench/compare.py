@@ -29,7 +29,7 @@ def compare(
     turns: int,
     progress: Callable[[int, int | None], None],
 ) -> Comparison:
-    """Time the pairwise step of both, one after the other, again and again.
+    """Time the pairwise step of both, by the job's runner, one after the other, again and again.
 
     Raises:
         BundleFault: a bundle has no pairwise graph for this size.

@@ -95,12 +95,13 @@ def run_bench(
         if job.roofline:
             note("roofline")
             result = replace(result, roofline=_roofline(job, result, bundle, runtime))
+        same_runner = replace(job, runtime=runtime.name)
     if baseline is None:
         return result
     note("comparing")
     turns = max(5, min(30, job.frames // 5))
     try:
-        return replace(result, comparison=compare(job, bundle, baseline, size, turns, progress))
+        return replace(result, comparison=compare(same_runner, bundle, baseline, size, turns, progress))
     except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
         return replace(result, comparison_failed=str(fault))
 

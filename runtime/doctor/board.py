@@ -1,4 +1,4 @@
-"""Which board and which release of JetPack this is, and how fast it is allowed to run."""
+"""Which board this is, and which release of JetPack and Jetson Linux (L4T) it has."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import re
 from runtime.doctor.finding import Finding, not_needed, ok, wrong
 from runtime.doctor.machine import Machine
 
+FLASH = "flash the device with JetPack 6.2 or later: https://developer.nvidia.com/embedded/jetpack"
 _OLDEST_L4T = (36, 3)
 """JetPack 6.0: the first with a Python that tremorscope runs on."""
-# Jetson Linux release -> JetPack: https://developer.nvidia.com/embedded/jetpack-archive
+# Jetson Linux release -> JetPack: https://developer.nvidia.com/embedded/jetpack-archive. 36.4.7 came by apt alone.
 _JETPACKS = {
-    "36.3": "6.0", "36.4": "6.1", "36.4.0": "6.1", "36.4.3": "6.2", "36.4.4": "6.2.1",
-    "38.2": "7.0", "38.2.0": "7.0", "38.2.1": "7.0", "38.4": "7.1", "38.4.0": "7.1",
+    "36.3": "6.0", "36.4": "6.1", "36.4.3": "6.2", "36.4.4": "6.2.1", "36.4.7": "6.2.1", "36.5": "6.2.2",
+    "38.2": "7.0", "38.2.1": "7.0", "38.2.2": "7.0", "38.4": "7.1",
 }  # fmt: skip
 _JETPACK_OF_MAJOR = {"35": "5", "36": "6", "38": "7", "39": "7.2"}
 
@@ -24,6 +25,17 @@ def l4t_release(machine: Machine) -> str | None:
         return f"{stated[1]}.{stated[2]}"
     installed = re.match(r"[\d.]+", machine.package("nvidia-l4t-core") or "")
     return installed[0] if installed else None
+
+
+def release_numbers(release: str) -> tuple[int, ...]:
+    """The numbers of a release: (36, 4, 3) of ``36.4.3-20250107174145``."""
+    return tuple(int(part) for part in re.findall(r"\d+", release.partition("-")[0]))
+
+
+def jetson_generation(machine: Machine) -> int:
+    """7 on JetPack 7, whose CUDA is 13; 6 on JetPack 6, whose CUDA is 12, and where it is not known."""
+    release = l4t_release(machine)
+    return 7 if release and release_numbers(release)[0] > 36 else 6
 
 
 def is_jetson(machine: Machine) -> bool:
@@ -61,75 +73,11 @@ def jetson_linux(machine: Machine) -> Finding:
                 name,
                 "a Jetson without Jetson Linux",
                 "neither GPU nor CSI cameras can be used",
-                "flash the device with JetPack 6.2 or later: https://developer.nvidia.com/embedded/jetpack",
+                FLASH,
                 needed=True,
             )
         return not_needed(name, "this is no Jetson")
     found = f"{jetpack(machine, release)}, Jetson Linux {release}"
-    numbers = tuple(int(part) for part in release.split(".")[:2])
-    if numbers < _OLDEST_L4T:
-        return wrong(
-            name,
-            found,
-            "its Python is too old for tremorscope",
-            "flash the device with JetPack 6.2 or later: https://developer.nvidia.com/embedded/jetpack",
-            needed=True,
-        )
+    if release_numbers(release) < _OLDEST_L4T:
+        return wrong(name, found, "its Python is too old for tremorscope", FLASH, needed=True)
     return ok(name, found)
-
-
-def power_mode(machine: Machine) -> Finding:
-    """The power mode that ``nvpmodel`` has set; mode 0 is the fastest on every Jetson."""
-    name = "power mode"
-    if not is_jetson(machine):
-        return not_needed(name, "this is no Jetson")
-    state = re.search(r"pmode:(\d+)", machine.text("/var/lib/nvpmodel/status"))
-    said = re.search(r"NV Power Mode: (\S+)\s+(\d+)", machine.says("nvpmodel", "-q") or "")
-    number = int(said[2]) if said else int(state[1]) if state else None
-    if number is None:
-        return wrong(
-            name, "unknown", "how fast the device may run is not known", "sudo nvpmodel -q", needed=False
-        )
-    names = dict(_power_modes(machine))
-    label = said[1] if said else names.get(number, "")
-    found = f"{label} (mode {number})" if label else f"mode {number}"
-    fastest = next((n for n, each in names.items() if each.startswith("MAXN")), 0)
-    if number == fastest:
-        return ok(name, found)
-    return ok(
-        name,
-        found,
-        "engines belong to the mode in which they were built; a faster one needs more power and cooling",
-        f"sudo nvpmodel -m {fastest}",
-    )
-
-
-def _power_modes(machine: Machine) -> list[tuple[int, str]]:
-    stated = re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", machine.text("/etc/nvpmodel.conf"))
-    return [(int(number), name) for number, name in stated]
-
-
-def clocks(machine: Machine) -> Finding:
-    """Whether the clocks of GPU and CPU move with the load, which makes some frames late."""
-    name = "clocks"
-    if not is_jetson(machine):
-        return not_needed(name, "this is no Jetson")
-    gpu = next((path for path in machine.glob("/sys/class/devfreq/*") if _is_gpu(machine, path)), None)
-    if gpu is None:
-        return ok(name, "not stated by the kernel")
-    limits_hz = [machine.number(f"{gpu}/{file}") for file in ("min_freq", "cur_freq", "max_freq")]
-    if None in limits_hz:
-        return ok(name, "not stated by the kernel")
-    low, now, high = (f"{(each or 0) / 1e6:.0f}" for each in limits_hz)
-    if low == high:
-        return ok(name, f"GPU held at {high} MHz")
-    return ok(
-        name,
-        f"GPU at {now} of {low} to {high} MHz, by load",
-        "the first frames after a rest are slower; held clocks draw more power",
-        "sudo jetson_clocks",
-    )
-
-
-def _is_gpu(machine: Machine, path: str) -> bool:
-    return bool(re.search(r"gpu|gv11b|gp10b|ga10b", path + machine.text(f"{path}/device/of_node/name")))

@@ -1,13 +1,12 @@
-"""The cameras that the kernel knows, and NVIDIA's Argus, which stands between CSI cameras and everybody."""
+"""The cameras that the kernel knows."""
 
 from __future__ import annotations
 
 from runtime.doctor.board import is_jetson
-from runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
+from runtime.doctor.finding import Finding, missing, not_needed, ok
 from runtime.doctor.machine import Machine
 from runtime.doctor.needs import Needs
 
-_SOCKET = "/tmp/argus_socket"
 _CSI_DRIVER = "vi-output"
 """Beginning of the names that Jetson's capture driver gives its devices."""
 
@@ -70,35 +69,3 @@ def _v4l2(machine: Machine, needs: Needs) -> list[Finding]:
             needed=True,
         )
     ]
-
-
-def argus(machine: Machine, needs: Needs) -> Finding:
-    """The daemon behind CSI cameras, and the socket by which it is asked."""
-    name = "nvargus-daemon"
-    if not is_jetson(machine) or not needs.may_want("csi"):
-        return not_needed(name, "no CSI camera is used")
-    answer = machine.run(("systemctl", "is-active", name))
-    state = answer.output.splitlines()[-1] if answer and answer.output else "unknown"
-    needed = needs.wants("csi") or needs.camera is None
-    if state == "active":
-        if machine.exists(_SOCKET):
-            return ok(name, "active")
-        return wrong(
-            name,
-            f"active, but {_SOCKET} is not there",
-            "no CSI camera can be opened",
-            f"sudo systemctl restart {name}",
-            needed=needed,
-        )
-    if state == "unknown" and machine.exists(_SOCKET):  # within a container systemd cannot be asked
-        return ok(name, f"{_SOCKET} is there")
-    if state == "failed":
-        command = f"sudo systemctl restart {name}; journalctl -u {name} -n 50"
-        return wrong(name, "failed", "no CSI camera can be opened", command, needed=needed)
-    return missing(
-        name,
-        f"is {state}",
-        "no CSI camera can be opened",
-        f"sudo systemctl enable --now {name}",
-        needed=needed,
-    )

@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from runtime.doctor import board, cameras, gstreamer, heat, libraries, memory, permissions, storage, system
+from runtime.doctor import (
+    argus,
+    board,
+    boot,
+    cameras,
+    gpu_libraries,
+    gstreamer,
+    heat,
+    libraries,
+    memory,
+    permissions,
+    power,
+    storage,
+    system,
+)
 from runtime.doctor.finding import Finding
 from runtime.doctor.machine import Machine
 from runtime.doctor.needs import Needs
@@ -76,11 +90,14 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
             [
                 partial(board.board, machine),
                 partial(board.jetson_linux, machine),
-                partial(board.power_mode, machine),
-                partial(board.clocks, machine),
+                partial(boot.slots, machine),
+                partial(power.power_mode, machine),
+                partial(power.clocks, machine),
                 partial(heat.heat, machine),
                 partial(heat.supply, machine),
                 partial(memory.memory, machine),
+                partial(memory.contiguous, machine),
+                partial(memory.refused, machine),
                 partial(memory.swap, machine),
             ],
         ),
@@ -90,9 +107,9 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
                 partial(libraries.python, machine),
                 partial(libraries.environment, machine, needs),
                 partial(libraries.onnx_runtime, machine),
-                partial(libraries.tensorrt, machine, needs),
-                partial(libraries.pycuda, machine, needs),
-                partial(libraries.cuda_bindings, machine),
+                partial(gpu_libraries.tensorrt, machine, needs),
+                partial(gpu_libraries.pycuda, machine, needs),
+                partial(gpu_libraries.cuda_bindings, machine, needs),
                 partial(libraries.publishing, machine, needs),
             ],
         ),
@@ -100,10 +117,12 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
             "cameras",
             [
                 partial(cameras.cameras, machine, needs),
-                partial(cameras.argus, machine, needs),
+                partial(argus.packages, machine, needs),
+                partial(argus.daemon, machine, needs),
                 partial(gstreamer.gstreamer, machine, needs),
                 partial(permissions.groups, machine, needs),
                 partial(permissions.devices, machine, needs),
+                partial(permissions.jtop, machine),
             ],
         ),
         (

@@ -7,7 +7,7 @@ import json
 from runtime.cameras.gstreamer import BINDINGS, PACKAGES
 from runtime.doctor.board import is_jetson
 from runtime.doctor.finding import Finding, missing, not_needed, ok
-from runtime.doctor.libraries import sees_system_packages
+from runtime.doctor.libraries import pip, sees_system_packages
 from runtime.doctor.machine import Machine
 from runtime.doctor.needs import CameraKind, Needs
 
@@ -23,14 +23,16 @@ DECODERS = {True: ("nvv4l2decoder",), False: ("avdec_h264", "avdec_h265")}
 _KINDS: dict[CameraKind, str] = {"csi": "CSI", "v4l2": "USB", "rtsp": "network"}
 
 _TO_COMPILE = "libgirepository1.0-dev libcairo2-dev pkg-config"
-_ASK = """
-import json, sys, gi
+_PREPARE = """
+import json, gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst
 Gst.init(None)
-print(json.dumps({"version": Gst.version_string().split()[-1],
-    "elements": [n for n in %r if Gst.ElementFactory.find(n)]}))
 """
+_ASK = (
+    'json.dumps({"version": Gst.version_string().split()[-1], '
+    '"elements": [n for n in %r if Gst.ElementFactory.find(n)]})'
+)
 
 
 def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
@@ -41,20 +43,21 @@ def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
     if "rtsp" in of_kind:
         of_kind["rtsp"] += DECODERS[is_jetson(machine)]
     names = [*COMMON, *(name for names in of_kind.values() for name in names)]
-    answer = machine.python_says(_ASK % (names,))
+    told = machine.python_tells(_PREPARE, _ASK % (names,))
     try:
-        said = json.loads(answer.output.splitlines()[-1]) if answer and answer.status == 0 else None
-    except (ValueError, IndexError):
+        said = json.loads(told.value)
+    except ValueError:
         said = None
     if said is None:
         means = "no camera but clips can be opened"
         command = f"sudo apt install {BINDINGS}"
         if sees_system_packages(machine) is False:
-            command += f" {_TO_COMPILE} && {machine.python.parent}/pip install 'tremorscope[gstreamer]'"
+            install = pip(machine, "install 'tremorscope[gstreamer]'")
+            command += f" {_TO_COMPILE} && {install}"
         needed = needs.camera is not None or is_jetson(machine)
         reason = "cannot be used from Python"
-        if answer is not None and answer.output:
-            reason += f" ({answer.output.splitlines()[-1]})"
+        if told.last_line:
+            reason += f" ({told.last_line})"
         return [missing("GStreamer", reason, means, command, needed=needed)]
     there = set(said["elements"])
     return [

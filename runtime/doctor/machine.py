@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 COMMAND_TIMEOUT_S = 20.0
+TELLS = "tremorscope asked: "
+"""Begins the line in which the interpreter tells what it was asked."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,23 @@ class Answer:
     status: int
     output: str
     """Of both streams, without blank space around."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One value that the interpreter was asked for, and what became of its process besides."""
+
+    value: str
+    """Empty where it never came."""
+    output: str = ""
+    """All else of both streams, without blank space around."""
+    ended_well: bool = True
+    """Whether the process ended by itself; some libraries abort when they are unloaded, having worked till then."""
+
+    @property
+    def last_line(self) -> str:
+        """What was said last: the reason where the value never came."""
+        return self.output.splitlines()[-1].strip() if self.output else ""
 
 
 Runner = Callable[[Sequence[str]], Answer | None]
@@ -86,6 +105,13 @@ class Machine:
         except OSError:
             return ""
 
+    def data(self, path: str | PurePath) -> bytes:
+        """The bytes of a file; none where it is not there or cannot be read."""
+        try:
+            return self.path(path).read_bytes()
+        except OSError:
+            return b""
+
     def exists(self, path: str | PurePath) -> bool:
         """Whether a file is there."""
         return self.path(path).exists()
@@ -100,18 +126,41 @@ class Machine:
         answer = self.run(command)
         return answer.output if answer is not None and answer.status == 0 else None
 
-    def python_says(self, script: str) -> Answer | None:
-        """What the interpreter says to a script; in a process of its own, which a faulty library may crash."""
-        return self.run((str(self.python), "-c", script))
+    def python_tells(self, statements: str, value: str) -> Told:
+        """The value of an expression after some statements, in a process of its own, which a library may crash.
+
+        It is judged by the line that tells it, not by the exit status: ONNX Runtime of several releases frees wrongly
+        when it is unloaded from a Jetson (microsoft/onnxruntime issues 24092 and 28301).
+        """
+        script = f"{statements}\nprint('\\n{TELLS}' + str({value}), flush=True)"
+        answer = self.run((str(self.python), "-c", script))
+        if answer is None:
+            return Told("", ended_well=False)
+        told = ""
+        rest: list[str] = []
+        for line in answer.output.splitlines():
+            if line.startswith(TELLS):
+                told = line.removeprefix(TELLS).strip()
+            else:
+                rest.append(line)
+        return Told(told, "\n".join(rest).strip(), answer.status == 0)
 
     def package(self, name: str) -> str | None:
         """Version of an installed package of Debian or Ubuntu."""
-        found = re.search(
-            rf"^Package: {re.escape(name)}\nStatus: install ok installed\n(?:.+\n)*?Version: (\S+)",
+        found = self._installed(name)
+        return found[2] if found else None
+
+    def is_held(self, name: str) -> bool:
+        """Whether an installed package is held at its version by ``apt-mark hold``."""
+        found = self._installed(name)
+        return found is not None and found[1] == "hold"
+
+    def _installed(self, name: str) -> re.Match[str] | None:
+        return re.search(
+            rf"^Package: {re.escape(name)}\nStatus: (install|hold) ok installed\n(?:.+\n)*?Version: (\S+)",
             self.text("/var/lib/dpkg/status"),
             re.MULTILINE,
         )
-        return found[1] if found else None
 
     def number(self, path: str | PurePath) -> int | None:
         """The integer that a file holds."""

@@ -1,16 +1,39 @@
-"""Memory and swap."""
+"""Memory, what of it is for devices alone (CMA), what was refused since the start, and swap."""
 
 from __future__ import annotations
 
 import re
 
+from runtime.doctor.board import is_jetson, l4t_release, release_numbers
 from runtime.doctor.finding import Finding, not_needed, ok, wrong
 from runtime.doctor.machine import Machine
+from runtime.doctor.permissions import group_id
 
 LEAST_AVAILABLE_BYTES = 1 << 30
 """A full-HD step on the CPU takes less; with less at hand, the kernel ends processes when something else grows."""
 _LITTLE_MEMORY_BYTES = 9 << 30
 """Up to this much, building an engine can need more than there is."""
+
+
+_NO_DESKTOP = "sudo systemctl set-default multi-user.target && sudo reboot  # no desktop"
+_SMALL_CMA_BYTES = 256 << 20
+"""What JetPack 7.2 sets aside on an Orin Nano, and a desktop alone can use up."""
+# What the kernel, or libraries of NVIDIA in the service's own output, say when memory is refused; and what it means.
+_REFUSALS = {
+    r"NvMapMem\w*Alloc": (
+        "the GPU was refused memory (NvMapMemAlloc)",
+        "it may be refused though memory is free: there were fragments alone, or more than L4T 36.4.7 and later allow",
+    ),
+    r"cma.*alloc failed": (
+        "devices were refused memory that lies in one piece (CMA)",
+        "cameras and screens share it: frames cannot be taken",
+    ),
+    r"Out of memory: Killed process": (
+        "the kernel ended a process for want of memory",
+        "it may be the service next time",
+    ),
+}
+_MAY_READ_LOG = ("adm", "systemd-journal")
 
 
 def _meminfo(machine: Machine) -> dict[str, int]:
@@ -30,9 +53,55 @@ def memory(machine: Machine) -> Finding:
         "memory",
         found,
         "too little for full HD: the kernel would end the service when it runs out",
-        "sudo systemctl set-default multi-user.target && sudo reboot  # no desktop",
+        _NO_DESKTOP,
         needed=True,
     )
+
+
+def contiguous(machine: Machine) -> Finding:
+    """Memory for devices that need it in one piece (CMA): cameras and screens share it.
+
+    That little of it is free says nothing, because the kernel lends it to programs until a device asks for it.
+    """
+    name, sizes = "memory in one piece", _meminfo(machine)
+    total, free = sizes.get("CmaTotal", 0), sizes.get("CmaFree", 0)
+    release = l4t_release(machine)
+    if not is_jetson(machine) or not total:
+        return not_needed(name, "none is set aside")
+    found = f"{total >> 20} MB set aside (CMA), {free >> 20} MB not even lent"
+    is_jetpack_72 = release is not None and release_numbers(release) >= (39,)
+    desktop = machine.run(("systemctl", "is-active", "display-manager"))
+    if is_jetpack_72 and total <= _SMALL_CMA_BYTES and desktop is not None and desktop.status == 0:
+        means = "a desktop can use all of it up, and cameras are then refused theirs though memory is free"
+        return wrong(name, f"{found}, with a desktop", means, _NO_DESKTOP)
+    return ok(name, found)
+
+
+def refused(machine: Machine) -> Finding:
+    """What the log of this start tells of memory that was refused."""
+    name = "refused memory"
+    if machine.user_id != 0 and not {group_id(machine, each) for each in _MAY_READ_LOG} & machine.group_ids:
+        return ok(name, "not known: only root reads the log", "ask as root", "sudo tremorscope doctor")
+    pattern = "|".join(_REFUSALS)
+    command = (
+        "journalctl",
+        "--boot",
+        "--quiet",
+        "--no-pager",
+        "--output",
+        "cat",
+        "--lines",
+        "20",
+        "--grep",
+        pattern,
+    )
+    answer = machine.run(command) or machine.run(("dmesg",))
+    lines = answer.output.splitlines() if answer is not None else []
+    for refusal, (found, means) in _REFUSALS.items():
+        said = [line for line in lines if re.search(refusal, line)]
+        if said:
+            return wrong(name, f"{found} since the start: {said[-1].strip()[:80]}", means, _NO_DESKTOP)
+    return ok(name, "none since the start")
 
 
 def swap(machine: Machine) -> Finding:

@@ -17,12 +17,14 @@ _GPU_NODES = (
     "/dev/nvidiactl",
     "/dev/dri/renderD128",
 )
+_UNIT_PLACES = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
+_JTOP_SOCKET = "/run/jtop.sock"
 
 
 def groups(machine: Machine, needs: Needs) -> Finding:
     """Membership of the groups that own cameras and GPU, of the service's user, or of this one before it is there."""
     name = "groups"
-    wanted = [group for group in ("video", "render") if _group_id(machine, group) is not None]
+    wanted = [group for group in ("video", "render") if group_id(machine, group) is not None]
     if not (is_jetson(machine) or needs.camera in ("csi", "v4l2")) or not wanted:
         return not_needed(name, "no device has to be opened")
     if _has_service_user(machine):
@@ -32,7 +34,7 @@ def groups(machine: Machine, needs: Needs) -> Finding:
         return ok(name, "root, who may do everything")
     else:
         user = "$USER"
-        lacking = [group for group in wanted if _group_id(machine, group) not in machine.group_ids]
+        lacking = [group for group in wanted if group_id(machine, group) not in machine.group_ids]
     who = "this user" if user == "$USER" else f"user {user}"
     if not lacking:
         return ok(name, f"{who} is in {', '.join(wanted)}")
@@ -67,6 +69,25 @@ def devices(machine: Machine, needs: Needs) -> Finding:
     )
 
 
+def jtop(machine: Machine) -> Finding:
+    """Whether the service's user may ask jetson-stats, where that is installed; its socket is its group's alone."""
+    name, unit = "jtop", "jtop.service"
+    is_there = any(machine.exists(f"{place}/{unit}") for place in _UNIT_PLACES)
+    if not is_there or not _has_service_user(machine):
+        return not_needed(name, "power and temperatures are read from the kernel")
+    if not _is_member(machine, SERVICE_USER, "jtop"):
+        return wrong(
+            name,
+            f"user {SERVICE_USER} is not in jtop",
+            "power and temperatures are read from the kernel instead",
+            f"sudo usermod -aG jtop {SERVICE_USER} && sudo systemctl restart 'tremorscope*.service'",
+        )
+    if not machine.exists(_JTOP_SOCKET):
+        means = "power and temperatures are read from the kernel instead"
+        return wrong(name, f"{_JTOP_SOCKET} is not there", means, f"sudo systemctl enable --now {unit}")
+    return ok(name, "may be asked by the service")
+
+
 def _has_service_user(machine: Machine) -> bool:
     return any(line.startswith(f"{SERVICE_USER}:") for line in machine.text("/etc/passwd").splitlines())
 
@@ -80,7 +101,8 @@ def _group(machine: Machine, group: str) -> list[str] | None:
     return None
 
 
-def _group_id(machine: Machine, group: str) -> int | None:
+def group_id(machine: Machine, group: str) -> int | None:
+    """Number of a group; None where it is not there."""
     fields = _group(machine, group)
     return int(fields[2]) if fields and fields[2].isdecimal() else None
 

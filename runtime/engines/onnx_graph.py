@@ -5,7 +5,10 @@ This module and `onnx_profile` are the only ones that import ONNX Runtime.
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,20 @@ U8, F32 = "tensor(uint8)", "tensor(float)"
 _REMEDY = "export the bundle again with this release of tremorscope"
 Shapes = dict[str, tuple[int | None, ...]]
 """Shape of every input and output by name; None where each step, or each graph, may have another."""
+
+
+@atexit.register
+def _end_without_unloading() -> None:
+    """Let the process end before ONNX Runtime's destructors run, with the exit status that it has.
+
+    Of several releases they free wrongly on a Jetson's processor and abort (microsoft/onnxruntime issues 24092 and
+    28301), which would turn "ended as asked" into a crash for systemd. The C library calls what was registered last
+    first: its buffers are written out, then the process ends.
+    """
+    with suppress(AttributeError, OSError):  # another C library than glibc has no on_exit
+        libc = ctypes.CDLL(None)
+        libc.on_exit(libc._exit, None)
+        libc.__cxa_atexit(libc.fflush, None, None)
 
 
 class BoundGraph:

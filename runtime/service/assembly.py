@@ -236,7 +236,7 @@ class Parts:
         """What makes magnifiers, with engines of their own for a lighter load.
 
         Raises:
-            Fault: there is no bundle in INT8, or no engine for a part of the picture.
+            Fault: there is no bundle in INT8, or no engine for it or for a part of the picture.
         """
         size = (self.source.width_px, self.source.height_px)
         if level.precision == "configured" and level.region_fraction == 1:
@@ -245,7 +245,9 @@ class Parts:
         whole = Region(0, 0, *size)
         part = whole if level.region_fraction == 1 else middle_part(wanted, size, level.region_fraction)
         part_size = (part.width_px, part.height_px)
-        runtime = open_configured_runtime(self._settings, bundle, part_size, self.account)
+        # By the same runner: the CPU's would heat the device more, and does not belong beside TensorRT.
+        settings = self._settings.model_copy(update={"runtime": self.runtime.name})
+        runtime = open_configured_runtime(settings, bundle, part_size, self.account)
         self._lighter.append(runtime)
         maker = MagnifierMaker(bundle, runtime, part_size, self.account)
         return maker if part == whole else PartMaker(maker, part, runtime.allocate, self.account)

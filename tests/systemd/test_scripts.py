@@ -250,41 +250,31 @@ def test_two_installations_at_a_time_are_refused(place: Place) -> None:
     assert done.stderr == "install.sh: another installation is going on: wait until it has ended\n"
 
 
-def test_credentials_are_roots_alone_and_reach_every_instance(tmp_path: Path) -> None:
-    def credential(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(SYSTEMD / "credential.sh"), "--root", str(tmp_path), *arguments],
-            input=stdin, capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-
-    assert credential("set", "mqtt-password", stdin="pass word\n").returncode == 0
-    token = credential("generate", "web-token").stdout.strip()
-    assert len(token) == 32
-    kept = tmp_path / "etc/tremorscope/credentials"
-    assert (kept / "mqtt-password").read_text() == "pass word\n"
-    assert (kept / "web-token").read_text() == f"{token}\n"
-    assert {path.stat().st_mode & 0o777 for path in kept.iterdir()} == {0o600}
-    for unit in ("tremorscope.service", "tremorscope@.service"):
-        lines = (tmp_path / f"etc/systemd/system/{unit}.d/20-credentials.conf").read_text().splitlines()
-        assert lines[-2:] == [
-            "LoadCredential=mqtt-password:/etc/tremorscope/credentials/mqtt-password",
-            "LoadCredential=web-token:/etc/tremorscope/credentials/web-token",
-        ]
-    assert credential("list").stdout.split() == ["mqtt-password", "web-token"]
-    assert "only used if a camera states it" in credential("set", "north_camera", stdin="x").stderr
-    credential("remove", "north_camera")
-    credential("remove", "web-token")
-    credential("remove", "mqtt-password")
-    assert not (tmp_path / "etc/systemd/system/tremorscope.service.d/20-credentials.conf").exists()
-    for arguments, stdin, message in (
-        (("set", "../shadow"), "x", "cannot be the name of a credential"),
-        (("set",), "x", "cannot be the name of a credential"),
-        (("set", "web-token"), "", "is empty"),
-        (("set", "web-token"), "two\nlines\n", "has several lines"),
-        (("set", "web-token"), "x" * 5000, "longer than 4096"),
-        (("show",), "", "no such command"),
-    ):
-        done = credential(*arguments, stdin=stdin)
-        assert done.returncode == 1
-        assert message in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+def test_the_service_may_ask_jetson_stats_where_it_is_there_and_starts_without_it(place: Place) -> None:
+    group, passwd = place.root / "etc/group", place.root / "etc/passwd"
+    unit = place.root / "etc/systemd/system/jtop.service"
+    units = place.root / "usr/local/lib/systemd/system"
+    dropins = [units / f"{name}.service.d/30-jtop.conf" for name in ("tremorscope", "tremorscope@")]
+    sysusers = place.root / "etc/sysusers.d/tremorscope-jtop.conf"
+    before = group.read_text()
+    unit.write_text("[Service]\nExecStart=/usr/local/bin/jtop --force\n")
+    place.install("first")
+    assert not any(path.exists() for path in (*dropins, sysusers)), "a unit without its group"
+    group.write_text(before + "jtop:x:990:\n")
+    done = place.install("first")
+    assert [line for line in done.stdout.splitlines() if line.startswith("+")] == [
+        "+ /etc/sysusers.d/tremorscope-jtop.conf",
+        *(f"+ /{path.relative_to(place.root)}" for path in dropins),
+    ]
+    assert "jtop:x:990:tremorscope\n" in group.read_text()
+    assert "tremorscope:" in passwd.read_text()
+    for path in dropins:
+        settings = [line for line in path.read_text().splitlines() if "=" in line]
+        assert settings == ["After=jtop.service"], (
+            "a group that is named here and gone keeps it from starting"
+        )
+    assert not [line for line in place.install("first").stdout.splitlines() if line.startswith(("+", "-"))]
+    unit.unlink()
+    group.write_text(before)
+    place.install("first")
+    assert not any(path.exists() for path in (*dropins, sysusers))

@@ -13,14 +13,18 @@ from support import run_command as run_command_line
 from trees import (
     ALL_ELEMENTS,
     JETPACK_60,
+    JETPACK_61,
     JETPACK_62,
+    JETPACK_70,
     JETPACK_72,
+    JETPACK_621,
     NOT_FOUND,
     Invented,
     Release,
     desktop,
     orin,
     package,
+    told,
 )
 
 import tremorscope
@@ -54,7 +58,10 @@ def named(examined: Examination, name: str) -> Finding:
     ("release", "title"),
     [
         (JETPACK_60, "6.0, Jetson Linux 36.3.0"),
+        (JETPACK_61, "6.1, Jetson Linux 36.4.0"),
         (JETPACK_62, "6.2, Jetson Linux 36.4.3"),
+        (JETPACK_621, "6.2.1, Jetson Linux 36.4.4"),
+        (JETPACK_70, "7.0, Jetson Linux 38.2.0"),
         (JETPACK_72, "7.2, Jetson Linux 39.2.0"),
     ],
 )
@@ -130,12 +137,12 @@ FAULTS: dict[str, tuple[Break, Needs, str, str, bool, str]] = {
         answer("import tensorrt", NO_SUCH), Needs(), "TensorRT", "wrong", True, "--system-site-packages",
     ),
     "TensorRT from pip": (
-        answer("import tensorrt", Answer(0, "10.16.1.11")), Needs(), "TensorRT", "wrong", True, "pip uninstall",
+        answer("import tensorrt", told("10.16.1.11")), Needs(), "TensorRT", "wrong", True, "pip uninstall",
     ),
     "an old TensorRT": (
-        answer("import tensorrt", Answer(0, "8.5.2.2")), Needs(), "TensorRT", "wrong", True, "JetPack",
+        answer("import tensorrt", told("8.5.2.2")), Needs(), "TensorRT", "wrong", True, "JetPack",
     ),
-    "no PyCUDA": (answer("import pycuda", NO_SUCH), Needs(), "PyCUDA", "missing", True, "tremorscope[jetson]"),
+    "no PyCUDA": (answer("import pycuda", NO_SUCH), Needs(), "PyCUDA", "missing", True, "install 'pycuda>="),
     "PyCUDA that finds no GPU": (
         answer("import pycuda", Answer(1, "Traceback\npycuda._driver.LogicError: cuInit failed: no device")),
         Needs(), "PyCUDA", "wrong", True, "--force-reinstall",
@@ -144,7 +151,7 @@ FAULTS: dict[str, tuple[Break, Needs, str, str, bool, str]] = {
         answer("import cuda.bindings", NO_SUCH), Needs(), "cuda-bindings", "missing", False, "cuda-bindings==12.*",
     ),
     "cuda-bindings of another CUDA": (
-        answer("import cuda.bindings", Answer(0, "13.2.0")), Needs(), "cuda-bindings", "wrong", False, "==12.*",
+        answer("import cuda.bindings", told("13.2.0")), Needs(), "cuda-bindings", "wrong", False, "==12.*",
     ),
     "no bindings of GStreamer": (
         answer("ElementFactory", Answer(1, "ModuleNotFoundError: No module named 'gi'")),
@@ -262,7 +269,7 @@ def test_each_fault_is_found_alone_with_the_command_that_mends_it(fault: str, tm
 
 def test_a_broken_device_is_told_whole_and_the_needed_things_first(tmp_path: Path) -> None:
     it = orin(tmp_path)
-    it.answers = {"import onnxruntime": Answer(0, "1.23.0"), "ElementFactory": NOT_FOUND}
+    it.answers = {"import onnxruntime": told("1.23.2"), "ElementFactory": NOT_FOUND}
     it.write("/var/lib/nvpmodel/status")
     it.write("/proc/mounts", "/dev/mmcblk0p1 / ext4 ro 0 0\n")
     it.group_ids, it.site_packages = frozenset({1000}), False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import write_bundle
 from tensorrt_fake import FakeEngine, fake_library, write_fake_engine
 
 from runtime.bench.job import BenchJob, run_bench
@@ -322,3 +324,34 @@ def test_the_live_loop_on_tensorrt_copies_no_pixel(machine: Machine, mode: Any) 
     gc.collect()
     machine.gpus[0].close()
     assert machine.gpus[0].mapped_nbytes == 0
+
+
+CPU_RUNNER = ("runtime.engines.onnx_graph", "runtime.engines.onnx_runtime")
+"""The only modules by which the runtime reaches ONNX Runtime (tests/test_architecture.py holds that)."""
+
+
+def test_the_cpus_runner_stays_out_of_a_process_in_which_tensorrt_runs(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It aborts at the end of a process on some Jetsons. (The stand-in for TensorRT computes by it, past these.)"""
+    for module in CPU_RUNNER:
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    machine.build(size=FrameSize(width_px=64, height_px=48))
+    job = BenchJob(
+        bundle=machine.bundle.directory,
+        size=FrameSize(width_px=64, height_px=48),
+        frames=10,
+        warm_up=1,
+        rate_hz=100.0,
+        magnification=Magnification(5.0, "dynamic", None),
+        against=write_bundle(tmp_path / "slow", network="slow"),
+    )
+    result = run_bench(job)
+    assert result.runtime.startswith("TensorRT")
+    # What has no engine is not compared on the CPU instead: the two would not be told apart by their networks.
+    assert "no engine there" in result.comparison_failed
+    assert not set(CPU_RUNNER) & set(sys.modules)
+    gc.collect()
+    with closing_runtime(machine.open("onnxruntime")) as runtime:
+        assert runtime.description.startswith("ONNX Runtime")
+    assert set(CPU_RUNNER[:1]) <= set(sys.modules), "the two are looked for by their names"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
-from support import linear_graph
+from support import ROOT, linear_graph
 
 from runtime.buffers import FrameRing
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
@@ -108,3 +110,22 @@ def test_the_size_is_fixed_in_the_session_and_threads_are_set(
     engine = OnnxRuntimeEngine(graph, width_px=32, height_px=16, threads=1)
     assert seen[0].intra_op_num_threads == 1
     assert (engine.width_px, engine.height_px) == (32, 16)
+
+
+@pytest.mark.parametrize("status", [0, 75, 78])
+def test_a_process_ends_as_it_means_to_whatever_onnx_runtime_does_when_it_is_unloaded(status: int) -> None:
+    """Of some releases its destructors free wrongly on a Jetson, and abort the process after all of its work."""
+    script = f"""
+import ctypes, sys
+from runtime.engines import onnx_graph
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(libc.abort, None, None)  # as a library registers a destructor
+libc.printf(b"from a library\\n")  # which writes past Python's own buffers
+print("from Python")
+sys.exit({status})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (status, "")
+    assert sorted(done.stdout.splitlines()) == ["from Python", "from a library"]

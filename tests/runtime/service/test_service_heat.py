@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running_service import Camera, frames, running, until
 from service_parts import configured
 from support import write_bundle
 
+from runtime.configuration.magnification import MagnificationSettings
 from runtime.engines.bundle import MANIFEST_NAME, Manifest, write_manifest
+from runtime.engines.choosing import Runtime
 from runtime.governor import Level
+from runtime.service import assembly
+from runtime.service.engines import open_configured_runtime
 from runtime.service.magnifying import Magnifying
 from runtime.service.process import Service
 
@@ -135,8 +140,15 @@ def test_the_rate_stays_where_its_half_is_below_the_band_and_that_is_told(
 
 @pytest.mark.usefixtures("camera")
 def test_takes_the_twin_in_int8_where_heat_asks_for_it_and_gives_it_back(
-    tmp_path: Path, linear_bundle: Path
+    tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    runners: list[str] = []
+
+    def opened(settings: MagnificationSettings, *others: Any) -> Runtime:
+        runners.append(settings.runtime)
+        return open_configured_runtime(settings, *others)
+
+    monkeypatch.setattr(assembly, "open_configured_runtime", opened)
     twin = write_bundle(tmp_path / "twin", precision="int8", quantisation=QUANTISED)
     write_manifest(twin, Manifest.model_validate_json((twin / MANIFEST_NAME).read_bytes()))  # seals it
     asked = {"when": "always", "int8_bundle": str(twin)}
@@ -148,6 +160,8 @@ def test_takes_the_twin_in_int8_where_heat_asks_for_it_and_gives_it_back(
             set_level(service, level)
             until(service, partial(computes, magnifying, precision, magnifying.health().frames + 5))
             assert magnifying.health().why_not == ""
+    # The twin runs where the other runs: never on the CPU because the GPU lacks an engine for it.
+    assert runners == ["auto", "onnxruntime"]
 
 
 def computes(magnifying: Magnifying, precision: str, frames: int) -> bool:

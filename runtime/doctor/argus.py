@@ -1,0 +1,101 @@
+"""NVIDIA's Argus, which stands between CSI cameras and everybody: its packages, its daemon and its socket."""
+
+from __future__ import annotations
+
+from runtime.doctor.board import is_jetson, release_numbers
+from runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
+from runtime.doctor.machine import Machine
+from runtime.doctor.needs import Needs
+
+_SOCKET = "/tmp/argus_socket"
+CAMERA_PACKAGES = (
+    "nvidia-l4t-gstreamer",
+    "nvidia-l4t-camera",
+    "nvidia-l4t-multimedia",
+    "nvidia-l4t-multimedia-utils",
+)
+"""What belongs together: of two releases mixed, one does not understand the other's buffers."""
+_SOUND_VERSION = "36.4.4-20250616085344"
+"""Of JetPack 6.2.1: the newest of JetPack 6 whose cameras were opened 100 times without an error."""
+_BROKEN = {(36, 4, 7), (36, 5, 0)}
+"""Measured by ARK Electronics (ark_jetson_kernel, docs/argus_relaunch_regression.md) on 36.5.0: of 252 openings 248
+ended in errors, and three in a crash of the daemon; the same kernel with the packages of 36.4.4: none of 100."""
+_HOLD = f"sudo apt-mark hold {' '.join(CAMERA_PACKAGES)}"
+
+
+def packages(machine: Machine, needs: Needs) -> Finding:
+    """The releases of the camera's packages, of which some of JetPack 6 close cameras badly."""
+    name = "camera packages"
+    versions = {each: machine.package(each) for each in CAMERA_PACKAGES}
+    releases = sorted({release_numbers(version)[:3] for version in versions.values() if version})
+    if not is_jetson(machine) or not needs.may_want("csi") or not releases:
+        return not_needed(name, "no CSI camera is used" if releases else "none are installed")
+    told = " and ".join(".".join(map(str, each)) for each in releases)
+    if len(releases) > 1:
+        return wrong(
+            name,
+            f"a mix of {told}",
+            "they belong together: one does not understand the other's buffers, and cameras fail to open",
+            _back_to_sound(machine),
+        )
+    if releases[0] in _BROKEN:
+        return wrong(
+            name,
+            told,
+            "nearly every closing of a camera ends in an error, and now and then nvargus-daemon crashes: no frames "
+            "for 40 s, or until the device is restarted; 36.4.4 is sound",
+            _back_to_sound(machine),
+        )
+    held = all(machine.is_held(each) for each in CAMERA_PACKAGES)
+    if releases[0][:2] == (36, 4) and not held:
+        return wrong(
+            name,
+            f"{told}, not held",
+            "the next apt upgrade brings 36.4.7 or later, which closes cameras badly",
+            _HOLD,
+        )
+    if (36, 4, 7) < releases[0] < (37,):
+        return ok(name, f"{told}; 36.4.7 and 36.5.0 closed cameras badly, this one is not known")
+    return ok(name, f"{told}, held" if held else told)
+
+
+def _back_to_sound(machine: Machine) -> str:
+    """What brings the packages of 36.4.4: they ask for a core below 36.5, and for CUDA and NvSci of their own build."""
+    core = machine.package("nvidia-l4t-core")
+    if core and release_numbers(core) >= (36, 5):
+        return f"flash the device with JetPack 6.2.1 (36.4.4), and before any apt upgrade: {_HOLD}"
+    wanted = (*CAMERA_PACKAGES, "nvidia-l4t-cuda", "nvidia-l4t-nvsci")
+    names = " ".join(f"{each}={_SOUND_VERSION}" for each in wanted)
+    return f"sudo apt install --allow-downgrades {names} && {_HOLD} && sudo reboot"
+
+
+def daemon(machine: Machine, needs: Needs) -> Finding:
+    """The daemon behind CSI cameras, and the socket by which it is asked."""
+    name = "nvargus-daemon"
+    if not is_jetson(machine) or not needs.may_want("csi"):
+        return not_needed(name, "no CSI camera is used")
+    answer = machine.run(("systemctl", "is-active", name))
+    state = answer.output.splitlines()[-1] if answer and answer.output else "unknown"
+    needed = needs.wants("csi") or needs.camera is None
+    if state == "active":
+        if machine.exists(_SOCKET):
+            return ok(name, "active")
+        return wrong(
+            name,
+            f"active, but {_SOCKET} is not there",
+            "no CSI camera can be opened",
+            f"sudo systemctl restart {name}",
+            needed=needed,
+        )
+    if state == "unknown" and machine.exists(_SOCKET):  # within a container systemd cannot be asked
+        return ok(name, f"{_SOCKET} is there")
+    if state == "failed":
+        command = f"sudo systemctl restart {name}; journalctl -u {name} -n 50"
+        return wrong(name, "failed", "no CSI camera can be opened", command, needed=needed)
+    return missing(
+        name,
+        f"is {state}",
+        "no CSI camera can be opened",
+        f"sudo systemctl enable --now {name}",
+        needed=needed,
+    )

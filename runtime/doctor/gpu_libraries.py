@@ -1,0 +1,126 @@
+"""The libraries by which the GPU is used: TensorRT, PyCUDA and cuda-bindings."""
+
+from __future__ import annotations
+
+import re
+
+from runtime.doctor.board import FLASH, is_jetson, jetson_generation, l4t_release
+from runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
+from runtime.doctor.libraries import NEEDS_SITE, import_of, pip
+from runtime.doctor.machine import Machine
+from runtime.doctor.needs import Needs
+
+_TENSORRT_NEW_ENOUGH = (8, 6)
+_NVCC = "/usr/local/cuda/bin/nvcc"
+# Jetson Linux release -> the packages of its CUDA.
+_TOOLKITS = {"36.3": "12-2", "36.4": "12-6", "36.5": "12-6", "38.2": "13-0", "38.4": "13-0", "39.2": "13-2"}
+
+
+def tensorrt(machine: Machine, needs: Needs) -> Finding:
+    """TensorRT, which magnifies on the GPU."""
+    name, version = "TensorRT", import_of(machine, "tensorrt").value
+    if not is_jetson(machine):
+        return (
+            ok(name, version) if version else not_needed(name, "not there", "frames are magnified on the CPU")
+        )
+    slowly, needed = "frames are magnified on the CPU, far more slowly", needs.on_gpu
+    if not version:
+        if machine.glob("/usr/lib/python3*/dist-packages/tensorrt"):
+            return wrong(
+                name, "installed, but this Python does not see it", slowly, NEEDS_SITE, needed=needed
+            )
+        if _packaged(machine):
+            bindings = "sudo apt install python3-libnvinfer"
+            return missing(name, "without its Python bindings", slowly, bindings, needed=needed)
+        return missing(name, "not installed", slowly, "sudo apt install nvidia-jetpack", needed=needed)
+    if _numbers(version) < _TENSORRT_NEW_ENOUGH:
+        return wrong(name, version, "older than 8.6, which tremorscope needs", FLASH, needed=needed)
+    if not _is_jetpacks(machine, version):
+        return wrong(
+            name,
+            f"{version}, from pip",
+            "it shadows JetPack's own, and is not made for this device",
+            pip(machine, "uninstall -y tensorrt tensorrt-cu12 tensorrt-cu13"),
+            needed=needed,
+        )
+    return ok(name, version)
+
+
+def pycuda(machine: Machine, needs: Needs) -> Finding:
+    """PyCUDA, by which the GPU is reached, and which gives it the camera's memory."""
+    name = "PyCUDA"
+    told = machine.python_tells(
+        "import pycuda, pycuda.driver as driver; driver.init()",
+        "pycuda.VERSION_TEXT + ', ' + (driver.Device(0).name() if driver.Device.count() else 'no GPU')",
+    )
+    if told.value:
+        return ok(name, told.value)
+    if not is_jetson(machine):
+        return not_needed(name, "not there, or no GPU", "frames lie in ordinary memory")
+    means = "the GPU cannot be used: frames are copied, and magnified on the CPU"
+    if "ModuleNotFoundError" not in told.output and told.output:
+        anew = _install_pycuda(machine, "--force-reinstall --no-cache-dir")
+        return wrong(name, told.last_line, means, anew, needed=needs.on_gpu)
+    return missing(name, "not installed", means, _install_pycuda(machine), needed=needs.on_gpu)
+
+
+def cuda_bindings(machine: Machine, needs: Needs) -> Finding:
+    """cuda-bindings, for CSI frames without any copy and for CUDA graphs; all else works without them."""
+    name = "cuda-bindings"
+    told = machine.python_tells(
+        "import cuda.bindings.driver, importlib.metadata as about", "about.version('cuda-bindings')"
+    )
+    if not is_jetson(machine):
+        return ok(name, told.value) if told.value else not_needed(name, "not there")
+    if not needs.on_gpu:
+        return not_needed(name, told.value or "not there", "the CPU magnifies")
+    cuda = _cuda_major(machine)
+    command = pip(machine, f"install {_bindings(machine)}")
+    if not told.value:
+        means = "frames are copied: each of a CSI camera once by the CPU, and steps run without CUDA graphs"
+        return missing(name, "not installed", means, command, needed=False)
+    if _numbers(told.value)[0] != cuda:
+        means = f"this JetPack has CUDA {cuda}: frames are copied"
+        return wrong(name, told.value, means, command, needed=False)
+    return ok(name, told.value)
+
+
+def _install_pycuda(machine: Machine, *options: str) -> str:
+    """The command that compiles it, which needs CUDA's and Python's headers and nvcc on the path."""
+    major, minor = machine.python_version
+    lacking = [] if machine.exists(_NVCC) else [_toolkit(machine)]
+    if not machine.exists(f"/usr/include/python{major}.{minor}/Python.h"):
+        lacking += ["python3-dev", "build-essential"]
+    arguments = " ".join(("install", *options, "'pycuda>=2024.1'", _bindings(machine)))
+    install = pip(machine, arguments, f"PATH={_NVCC.rpartition('/')[0]}:$PATH")
+    return f"sudo apt install {' '.join(lacking)} && {install}" if lacking else install
+
+
+def _bindings(machine: Machine) -> str:
+    return f"'cuda-bindings=={_cuda_major(machine)}.*'"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2]) or (0,)
+
+
+def _packaged(machine: Machine) -> str | None:
+    """Version of TensorRT among the system's packages."""
+    versions = (machine.package(f"libnvinfer{major}") for major in (11, 10, 8))
+    return next((each for each in versions if each), None)
+
+
+def _is_jetpacks(machine: Machine, version: str) -> bool:
+    """Whether the version that is imported is the one that the system's packages have, if they state one."""
+    stated = _packaged(machine)
+    return stated is None or _numbers(stated) == _numbers(version)
+
+
+def _cuda_major(machine: Machine) -> int:
+    return 12 if jetson_generation(machine) == 6 else 13
+
+
+def _toolkit(machine: Machine) -> str:
+    release = l4t_release(machine) or ""
+    cuda = _TOOLKITS.get(".".join(release.split(".")[:2]))
+    return f"cuda-toolkit-{cuda}" if cuda else "nvidia-jetpack"

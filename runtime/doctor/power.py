@@ -1,0 +1,78 @@
+"""How fast the device is allowed to run: the power mode, by its name, and clocks that move with the load."""
+
+from __future__ import annotations
+
+import re
+
+from runtime.doctor.board import is_jetson
+from runtime.doctor.finding import Finding, not_needed, ok, wrong
+from runtime.doctor.machine import Machine
+
+
+def power_mode(machine: Machine) -> Finding:
+    """The power mode that ``nvpmodel`` has set, by name: what a number means differs from board to board."""
+    name = "power mode"
+    if not is_jetson(machine):
+        return not_needed(name, "this is no Jetson")
+    modes = _power_modes(machine)
+    state = re.search(r"pmode:(\d+)", machine.text("/var/lib/nvpmodel/status"))
+    answer = machine.says("nvpmodel", "-q")
+    said = re.search(r"NV Power Mode: (\S+)\s+(\d+)", answer or "")
+    if answer and not said:  # as on JetPack 7 where the GPU was used before nvpmodel.service had set a mode
+        means = "something used the GPU too early at the start; the device runs in no mode that it should"
+        wanted = re.search(r"PM_CONFIG\s+DEFAULT=(\d+)", machine.text("/etc/nvpmodel.conf"))
+        command = f"sudo nvpmodel -m {wanted[1] if wanted else 0} && sudo reboot"
+        return wrong(name, f"not set ({answer.splitlines()[0][:80]})", means, command)
+    number = int(said[2]) if said else int(state[1]) if state else None
+    if number is None:
+        return wrong(name, "unknown", "how fast the device may run is not known", "sudo nvpmodel -q")
+    label = said[1] if said else modes.get(number, "")
+    found = f"{label} (mode {number})" if label else f"mode {number}"
+    fastest = max(modes, key=lambda each: _speed(modes[each]), default=number)
+    if number == fastest or not label:
+        return ok(name, found)
+    return ok(
+        name,
+        f"{found}; the fastest is {modes[fastest]} (mode {fastest})",
+        "engines belong to the mode in which they were built; a faster one needs more power and cooling",
+        f"sudo nvpmodel -m {fastest}",
+    )
+
+
+def _power_modes(machine: Machine) -> dict[int, str]:
+    """Number and name of each mode of this board, e.g. 2 and ``MAXN_SUPER``."""
+    stated = re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", machine.text("/etc/nvpmodel.conf"))
+    return {int(number): name for number, name in stated}
+
+
+def _speed(name: str) -> tuple[int, int]:
+    """What orders modes by their names: ``MAXN_SUPER``, ``MAXN``, then by watts: ``25W``, ``15W``, ``7W``."""
+    unlimited = name.startswith("MAXN") + name.startswith("MAXN_SUPER")
+    watts = re.match(r"(?:MODE_)?(\d+)W", name)
+    return unlimited, int(watts[1]) if watts else 0
+
+
+def clocks(machine: Machine) -> Finding:
+    """Whether the clocks of GPU and CPU move with the load, which makes some frames late."""
+    name = "clocks"
+    if not is_jetson(machine):
+        return not_needed(name, "this is no Jetson")
+    gpu = next((path for path in machine.glob("/sys/class/devfreq/*") if _is_gpu(machine, path)), None)
+    if gpu is None:
+        return ok(name, "not stated by the kernel")
+    limits_hz = [machine.number(f"{gpu}/{file}") for file in ("min_freq", "cur_freq", "max_freq")]
+    if None in limits_hz:
+        return ok(name, "not stated by the kernel")
+    low, now, high = (f"{(each or 0) / 1e6:.0f}" for each in limits_hz)
+    if low == high:
+        return ok(name, f"GPU held at {high} MHz")
+    return ok(
+        name,
+        f"GPU at {now} of {low} to {high} MHz, by load",
+        "the first frames after a rest are slower; held clocks draw more power",
+        "sudo jetson_clocks",
+    )
+
+
+def _is_gpu(machine: Machine, path: str) -> bool:
+    return bool(re.search(r"gpu|gv11b|gp10b|ga10b", path + machine.text(f"{path}/device/of_node/name")))
