@@ -18,6 +18,7 @@ from export.bundle import facts_of, versions, write_graph
 from export.check import difference
 from export.errors import ExportFault
 from export.layers import decoder_layers
+from export.lint import check_readable, parsers_since
 from export.quantised_graph import Unquantised, quantised_graph, quantised_graph_for_cpu, quantised_layers
 from export.rules import check_rules
 from runtime.engines.bundle import (
@@ -68,11 +69,17 @@ class QuantiseReport:
             f"{len(quantisation.layers) + len(quantisation.kept)} convolutions of the decoder, "
             f"the rest in {quantisation.unquantised.upper()}; scales by {quantisation.method}",
             f"                on a CPU {len(self.on_cpu)}: those that round most stay in FP32 there",
-            f"graphs          {self.int8_bytes / 1e6:.2f} MB, {self.float_bytes / self.int8_bytes:.1f} times "
-            f"smaller than the {self.float_bytes / 1e6:.2f} MB of FP32",
+            f"graphs          {self._size(quantisation)}",
             f"against FP32    at most {max(each['rms_grey_levels'] for each in found):.2g} grey levels RMS "
             f"on {len(found)} tiles; tremorscope compare judges what that costs",
         ]
+
+    def _size(self, quantisation: Quantisation) -> str:
+        size = f"{self.int8_bytes / 1e6:.2f} MB"
+        if quantisation.unquantised == "fp32":
+            return f"{size}, weights on the grid of INT8 but stored in FP32, as TensorRT 8.6 wants; engines store INT8"
+        times = self.float_bytes / self.int8_bytes
+        return f"{size}, {times:.1f} times smaller than the {self.float_bytes / 1e6:.2f} MB of FP32"
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,11 @@ class BundleQuantiser:
         made = self._corrected(
             lambda graph: quantised_graph(graph, self.scales, self.layers, self.unquantised, self.fused_sums)
         )
-        for graph in made.values():
+        # Scales in FP16 want an opset that TensorRT 8.6 does not read; see docs/precision.md.
+        parsers = parsers_since("10.3" if self.unquantised == "fp16" else "8.6")
+        for name, graph in made.items():
             check_rules(graph, self.fused_sums)
+            check_readable(graph, f"the {name} graph in INT8", parsers)
         return made
 
     def for_cpu(self) -> dict[GraphName, onnx.ModelProto]:

@@ -204,7 +204,7 @@ def scales_of(int8: onnx.ModelProto) -> dict[str, float]:
     steps: dict[ir.Value, float] = {}
     for node in model.graph:
         source = node.inputs[0] if node.inputs else None
-        if node.op_type == "QuantizeLinear" and source is not None:
+        if node.op_type == "QuantizeLinear" and source is not None and source.const_value is None:
             steps[source] = _step(node)
     scales = {}
     for node in model.graph:

@@ -18,6 +18,7 @@ from export.band_graph import band_graph
 from export.check import Comparison, compare, compare_band
 from export.errors import ExportFault
 from export.half_graph import half_graph
+from export.lint import check_readable
 from export.step_graph import pairwise_graph
 from export.tidy import stamp, tidy
 from model.networks import CONFIGS, Network, build_network, describe
@@ -104,8 +105,8 @@ def write_bundle(
         precision: of the graphs; INT8 is made of an FP32 bundle, see `calibration.quantise`.
 
     Raises:
-        ExportFault: the bundle stands there already, cannot be written, or differs from the network; or the
-            network is not one for FP16.
+        ExportFault: the bundle stands there already, cannot be written, or differs from the network; the network
+            is not one for FP16; or a TensorRT that engines are built for cannot read a graph of it.
     """
     if precision == "fp16" and not isinstance(source.network, RealtimeNetwork):  # before the graph is traced
         raise ExportFault(
@@ -201,7 +202,9 @@ def _fill(
     graphs: dict[GraphName, Graph] = {}
     comparisons: list[Comparison] = []
     for name, exporter in _exporters(source.network, precision).items():
-        graphs[name] = write_graph(directory, name, exporter.graph(size), facts)
+        graph = exporter.graph(size)
+        check_readable(graph, f"{source.name}, the {name} graph")
+        graphs[name] = write_graph(directory, name, graph, facts)
         path = directory / graphs[name].file
         if size is None:
             comparisons += exporter.compare(path, *_EVEN_SIZE_PX, amplifications)

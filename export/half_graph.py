@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 
 from export.errors import ExportFault
-from export.layers import close_graph, open_graph, reduced_region
+from export.layers import close_graph, mark_exact, open_graph, reduced_region
 
 _ALWAYS_FP32 = {("Resize", 1), ("Resize", 2)}
 """Inputs that ONNX defines as FP32 whatever the data are: region of interest and scales."""
@@ -20,7 +20,9 @@ def half_graph(graph: onnx.ModelProto) -> onnx.ModelProto:
         ExportFault: the graph is not of the realtime network, is not in FP32, or has weights beyond FP16.
     """
     model = open_graph(graph)
-    to_half(model.graph, reduced_region(model.graph))
+    region = reduced_region(model.graph)
+    mark_exact(model.graph, region)
+    to_half(model.graph, region)
     return close_graph(model)
 
 

@@ -10,6 +10,7 @@ from onnx_ir.passes.common import ShapeInferencePass, TopologicalSortPass
 
 from export.errors import ExportFault
 from export.tidy import layer_name, tidy
+from runtime.engines.tensorrt_plan import EXACT
 
 TEXTURE_ENCODER, SHAPE_ENCODER = "texture_encoder", "shape_encoder"
 
@@ -81,6 +82,13 @@ def reduced_region(graph: ir.Graph) -> set[ir.Node]:
     """
     ends = [node for name, node in convolutions(graph).items() if name != SHAPE_ENCODER]
     return _downstream(ends) & _upstream(ends)
+
+
+def mark_exact(graph: ir.Graph, region: set[ir.Node]) -> None:
+    """Say in the names of all nodes outside a region that they must stay in FP32, for builders that choose types."""
+    for node in graph:
+        if node not in region:
+            node.name = f"{EXACT}{node.name}"
 
 
 def _upstream(ends: Iterable[ir.Node]) -> set[ir.Node]:

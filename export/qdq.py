@@ -1,7 +1,7 @@
 """Q/DQ pairs: INT8 with symmetric ranges, written into a graph as QuantizeLinear and DequantizeLinear.
 
-Zero points are 0 and scales initialisers: weights with one scale for each output channel, stored as INT8;
-activations with one for the tensor. Biases stay in floating point. Rounding is to the nearest, halves to even.
+Zero points are 0 and scales initialisers: weights with one scale for each output channel, stored as INT8 or on its
+grid; activations with one for the tensor. Biases stay in floating point. Rounding is to the nearest, halves to even.
 """
 
 from __future__ import annotations
@@ -81,10 +81,13 @@ class Quantiser:
     graph: ir.Graph
     scales: Mapping[str, float]
     """Size of one step by name; see `input_of` and `output_of`."""
+    stores_weights: bool = True
+    """Whether weights are stored as INT8. TensorRT 8.6 takes them in floating point alone, before a Q/DQ pair: they are
+    then stored on the grid of INT8, so that the numbers are the same."""
     _pairs: dict[tuple[ir.Value, Coding], ir.Value] = field(default_factory=dict)
 
     def quantise_weights(self, convolution: ir.Node) -> None:
-        """Store a convolution's weights as INT8."""
+        """Write a convolution's weights in INT8."""
         weights = convolution.inputs[1]
         assert weights is not None
         assert weights.const_value is not None
@@ -92,11 +95,20 @@ class Quantiser:
         assert weights.dtype is not None
         levels, steps = quantise_per_channel(weights.const_value.numpy(), weights.dtype.numpy().type)
         operands = [
-            self._constant(f"{weights.name}.q", levels),
             self._constant(f"{weights.name}.scale", steps),
             self._constant(f"{weights.name}.zero", np.zeros(len(steps), np.int8)),
         ]
-        dequantised = self._add("DequantizeLinear", operands, f"{weights.name}.dq", weights.dtype, axis=0)
+        if self.stores_weights:
+            quantised = self._constant(f"{weights.name}.q", levels)
+        else:
+            rows = levels.reshape(len(levels), -1).astype(steps.dtype) * steps[:, None]
+            grid = self._constant(f"{weights.name}.grid", rows.reshape(levels.shape))
+            quantised = self._add(
+                "QuantizeLinear", [grid, *operands], f"{weights.name}.q", SYMMETRIC.kind, axis=0
+            )
+        dequantised = self._add(
+            "DequantizeLinear", [quantised, *operands], f"{weights.name}.dq", weights.dtype, axis=0
+        )
         convolution.replace_input_with(1, dequantised)
 
     def quantise_input(self, node: ir.Node, index: int, scale: str, coding: Coding = SYMMETRIC) -> None:

@@ -21,7 +21,7 @@ import onnx
 import onnx_ir as ir
 
 from export.half_graph import to_half
-from export.layers import close_graph, decoder_convolutions, open_graph, reduced_region
+from export.layers import close_graph, decoder_convolutions, mark_exact, open_graph, reduced_region
 from export.qdq import OFFSET, POSITIVE, Quantiser, chosen_layers, input_of, output_of
 
 Unquantised = Literal["fp32", "fp16"]
@@ -45,7 +45,8 @@ def quantised_graph(
         graph: a step graph in FP32.
         scales: size of one INT8 step by `export.qdq.input_of` every layer that is quantised.
         layers: which convolutions; None takes all of the decoder.
-        unquantised: FP16 makes a graph of opset 19, whose Q/DQ pairs have FP16 scales.
+        unquantised: FP32 makes a graph that every TensorRT reads, with weights in FP32 on the grid of INT8; FP16 one
+            of opset 19, whose Q/DQ pairs have FP16 scales, with weights stored as INT8.
         fused_sums: quantise what skips a convolution, too, at residual sums.
 
     Raises:
@@ -57,10 +58,12 @@ def quantised_graph(
     model = open_graph(graph)
     convolutions = decoder_convolutions(model.graph)
     chosen = chosen_layers(convolutions, layers)
+    region = reduced_region(model.graph)
+    mark_exact(model.graph, region)
     if unquantised == "fp16":
-        to_half(model.graph, reduced_region(model.graph))
+        to_half(model.graph, region)
     known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
-    quantiser = Quantiser(model.graph, scales)
+    quantiser = Quantiser(model.graph, scales, stores_weights=unquantised == "fp16")
     for name in chosen:
         quantiser.quantise_weights(convolutions[name])
         quantiser.quantise_input(convolutions[name], 0, input_of(name))

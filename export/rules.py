@@ -55,16 +55,29 @@ def _of_scales(node: ir.Node) -> Iterator[str]:
         yield f"{node.name}: its zero point is not 0 in INT8"
     if not (np.issubdtype(scale.dtype, np.floating) and np.all((scale > 0) & (scale < np.inf))):
         yield f"{node.name}: its scale is no positive number"
-    weights = _constant(node.inputs[0])
+    weights = _weights_of(node)
     if weights is None:
         if scale.ndim:
             yield f"{node.name}: an activation has more than one scale"
         return
     axis = node.attributes.get("axis")
-    if weights.dtype != np.int8 or node.op_type != "DequantizeLinear":
-        yield f"{node.name}: weights are not stored as INT8"
+    stored = (
+        np.int8
+        if node.op_type == "DequantizeLinear" and _constant(node.inputs[0]) is not None
+        else scale.dtype
+    )
+    if weights.dtype != stored:
+        yield f"{node.name}: weights are stored neither as INT8 nor, before a Q/DQ pair, as the scale is"
     if axis is None or axis.as_int() != 0 or scale.shape != weights.shape[:1]:
         yield f"{node.name}: weights have not one scale for each output channel, on axis 0"
+
+
+def _weights_of(node: ir.Node) -> NDArray[Any] | None:
+    """The weights that a Q or DQ is of, itself or by the Q before it; None where it is of an activation."""
+    source = _producer(node.inputs[0])
+    if node.op_type == "DequantizeLinear" and source is not None and source.op_type == "QuantizeLinear":
+        node = source
+    return _constant(node.inputs[0])
 
 
 def _of_convolution(node: ir.Node) -> Iterator[str]:

@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from export.sizes import plain_sizes
 from model.networks import Network
 from runtime.engines.bundle import FrameSize
 
@@ -96,7 +97,8 @@ def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """The same graph under an older opset, where nothing in it is newer; ONNX's checker judges.
 
     ONNX's own converter refuses every Pad and Resize between 18 and 17, also those that mean the same in both.
-    What differs is removed here where it says nothing: empty inputs and attributes at their defaults.
+    What differs is removed here where it says nothing: empty inputs and attributes at their defaults. Sizes are
+    read so that TensorRT understands it (`export.sizes`).
     """
     constants = {tensor.name: tensor for tensor in graph.graph.initializer}
     for node in graph.graph.node:
@@ -114,6 +116,7 @@ def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         if entry.domain == "":
             entry.version = opset
     graph.ir_version = min(graph.ir_version, 8)
+    graph = plain_sizes(graph)
     onnx.checker.check_model(graph, full_check=True)
     return graph
 

@@ -21,6 +21,7 @@ def tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
     """
     model = ir.from_proto(graph)
     Sequential(
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.IdentityEliminationPass(),
         common.CommonSubexpressionEliminationPass(),
         common.DeduplicateInitializersPass(),

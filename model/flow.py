@@ -134,8 +134,9 @@ def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
         B x C x H x W.
     """
     height, width = frame.shape[2:]
-    x = torch.arange(width, device=frame.device, dtype=frame.dtype) - displacement_px[:, 0]
-    y = torch.arange(height, device=frame.device, dtype=frame.dtype)[:, None] - displacement_px[:, 1]
+    # Counted in whole numbers, for a step graph: TensorRT takes those for sizes, and floating point with caveats.
+    x = torch.arange(width, device=frame.device).to(frame.dtype) - displacement_px[:, 0]
+    y = torch.arange(height, device=frame.device).to(frame.dtype)[:, None] - displacement_px[:, 1]
     # Centres of pixels in the coordinates of grid_sample, in which the picture reaches from -1 to 1.
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
     return F.grid_sample(frame, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -18,7 +18,7 @@ from runtime.engines.bundle import open_bundle
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import BundleFault, OptionFault, OutputFault
 from runtime.magnifier import Magnifier, check_amplification
-from runtime.magnify import DEFAULT_BUNDLE, Progress
+from runtime.magnify import Progress
 from runtime.outputs.video import VideoWriter
 from runtime.views import ViewComposer
 
@@ -126,7 +126,7 @@ def run_demo(job: DemoJob, progress: Progress | None = None) -> DemoReport:
 
 
 def _magnifier(job: DemoJob) -> tuple[str, Magnifier]:
-    bundle = open_bundle(job.bundle or DEFAULT_BUNDLE)
+    bundle = open_bundle(job.bundle)
     if not bundle.manifest.trained:
         raise BundleFault(
             f"{bundle.directory}: its weights are random",

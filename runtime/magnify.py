@@ -12,7 +12,7 @@ from pathlib import Path
 from runtime.buffers import Allocator, FrameRing
 from runtime.cameras import FrameInfo
 from runtime.cameras.clip import ClipCamera
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
+from runtime.engines.bundle import Bundle, open_bundle
 from runtime.engines.choosing import RuntimeChoice, open_runtime
 from runtime.errors import BundleFault, ClipFault, OptionFault
 from runtime.filters import BandSettings
@@ -23,7 +23,6 @@ from runtime.timing import FrameTimes, TimeAxis
 from runtime.vibration.regions import Region
 from runtime.views import View, ViewComposer
 
-DEFAULT_BUNDLE = SHIPPED_BUNDLES / "realtime"
 Progress = Callable[[int, int | None], None]
 """Called after every frame with the frames done and, where the clip tells, the frames in all."""
 Note = Callable[[str], None]
@@ -172,7 +171,7 @@ def magnify_clip(
         width_px=camera.width_px,
         height_px=camera.height_px,
         elapsed_s=time.monotonic() - start_s,
-        runtime=runtime.description,
+        runtime=f"{runtime.description}, {runtime.bundle.manifest.precision.upper()}",
         time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
         filter_lines=(*(wanted.band.lines() if wanted.band else ()), *magnifier.lines()),
     )
@@ -229,17 +228,10 @@ def _run(
 
 
 def _open_trained(directory: Path | None) -> Bundle:
-    if directory is None:
-        directory = DEFAULT_BUNDLE
-        if not directory.is_dir():
-            raise BundleFault(
-                "this installation has no bundle of its own",
-                remedy="name one that was exported, with --bundle DIR",
-            )
     bundle = open_bundle(directory)
     if not bundle.manifest.trained:
         raise BundleFault(
-            f"{directory}: its weights are random, good for timing only",
+            f"{bundle.directory}: its weights are random, good for timing only",
             remedy="name a bundle that was exported from trained weights",
         )
     return bundle

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,15 @@ def read_video(path: Path) -> tuple[list[Picture], list[Fraction]]:
 def command_line(*arguments: object) -> list[str]:
     """The command as its own process, found without being installed."""
     return [sys.executable, str(ROOT / "tremorscope.py"), *map(str, arguments)]
+
+
+@dataclass
+class Done:
+    """What a command that was run in this process came to."""
+
+    returncode: object
+    stdout: str
+    stderr: str
 
 
 def run_command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

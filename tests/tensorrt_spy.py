@@ -24,6 +24,14 @@ INPUTS = {
     "amplification": (1,),
     "state": (2, -1, 32, -1, -1),
 }
+LAYERS = [
+    ("merge", "CONVOLUTION", "FLOAT"),
+    ("fp32/div.13", "ELEMENTWISE", "FLOAT"),
+    ("fp32/gridsample.1", "GRID_SAMPLE", "FLOAT"),
+    ("fp32/gather.1", "GATHER", "INT32"),
+    ("fp32/cast.1", "CAST", "FLOAT"),
+    ("(Unnamed Layer* 5) [Shuffle]", "SHUFFLE", "FLOAT"),
+]
 ENGINE = b"an engine"
 
 
@@ -118,10 +126,19 @@ def spied_module(module: Any, calls: list[Any], answers: dict[str, Any]) -> Any:
         own = {"ITensor.name": name, "ITensor.shape": shape}
         return Spy(module, module.ITensor, calls, answers | own)
 
+    def layer(index: int) -> Spy:
+        """Three that compute in FP32, of which two must, then the network's sizes, and what has its own type."""
+        name, kind, dtype = LAYERS[index]
+        types, kinds = module.DataType, module.LayerType
+        output = Spy(module, module.ITensor, calls, answers | {"ITensor.dtype": getattr(types, dtype)})
+        own = {"ILayer.name": name, "ILayer.type": getattr(kinds, kind), "ILayer.num_outputs": 1}
+        return Spy(module, module.ILayer, calls, answers | own | {"ILayer.get_output": output})
+
     answers = {
         "INetworkDefinition.num_inputs": len(INPUTS),
         "INetworkDefinition.num_outputs": 1,
-        "INetworkDefinition.num_layers": 7,
+        "INetworkDefinition.num_layers": len(LAYERS),
+        "INetworkDefinition.get_layer": layer,
         "INetworkDefinition.get_input": tensor,
         "OnnxParser.num_errors": 1,
         "OnnxParser.get_error": lambda _: Spy(module, module.ParserError, calls, answers),

@@ -28,7 +28,7 @@ from runtime.cameras.settings import (
     SyntheticCameraSettings,
     V4l2Settings,
 )
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, GraphName, open_bundle
+from runtime.engines.bundle import Bundle, FrameSize, GraphName, open_bundle
 from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
 from runtime.magnification import Magnification
@@ -86,7 +86,7 @@ def run_bench(
         OptionFault: what is asked for contradicts itself.
     """
     note("opening")
-    bundle = open_bundle(job.bundle or SHIPPED_BUNDLES / "realtime")
+    bundle = open_bundle(job.bundle)
     baseline = open_bundle(job.against) if job.against else None
     camera = _camera(job, bundle)
     size = frame_size(camera)
@@ -94,7 +94,7 @@ def run_bench(
         result = _timed(job, bundle, runtime, camera, size, progress, note)
         if job.roofline:
             note("roofline")
-            result = replace(result, roofline=_roofline(job, result, bundle, runtime))
+            result = replace(result, roofline=_roofline(job, result, runtime))
         same_runner = replace(job, runtime=runtime.name)
     if baseline is None:
         return result
@@ -106,9 +106,9 @@ def run_bench(
         return replace(result, comparison_failed=str(fault))
 
 
-def _roofline(job: BenchJob, result: BenchResult, bundle: Bundle, runtime: Runtime) -> Roofline:
+def _roofline(job: BenchJob, result: BenchResult, runtime: Runtime) -> Roofline:
     try:
-        return find_roofline(result, bundle, runtime, job.threads)
+        return find_roofline(result, runtime, job.threads)
     except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
         return Roofline(missing=str(fault))
 
@@ -176,7 +176,7 @@ def _timed(
         record = Record(job.frames)
         with traced_device() as trace:
             _run(rig, record, progress, job.frames, job.most_s)
-        result = result_of(job, bundle, runtime, rig, record, size, before)
+        result = result_of(job, runtime, rig, record, size, before)
         return replace(result, power=trace.power(result.rate_hz, size[0] * size[1]), trace=trace)
 
 

@@ -16,7 +16,6 @@ from runtime.bench.result import BenchResult, Copies, Memory, Overhead, Timeline
 from runtime.bench.rig import Moment
 from runtime.cameras import FrameInfo
 from runtime.cameras.supervision import Drops
-from runtime.engines.bundle import Bundle
 from runtime.engines.choosing import Runtime
 from runtime.engines.device import read_device
 
@@ -67,7 +66,6 @@ def begin_anew(rig: LiveLoop) -> Before:
 
 def result_of(
     job: BenchJob,
-    bundle: Bundle,
     runtime: Runtime,
     rig: LiveLoop,
     record: Record,
@@ -83,12 +81,12 @@ def result_of(
         curves["copy"] = [1e3 * rig.account.times.quantile_s(float(part)) for part in curve_parts()]
     copied = _copied_per_frame(rig, before, frames)
     nominal_hz = job.rate_hz if job.camera is None else getattr(job.camera, "rate_hz", None) or 0.0
-    manifest = bundle.manifest
+    manifest = runtime.bundle.manifest
     return BenchResult(
         version=_version(),
         when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         device=_device(),
-        bundle=bundle.directory.name,
+        bundle=runtime.bundle.directory.name,
         network=manifest.network,
         precision=manifest.precision,
         trained=manifest.trained,

@@ -17,7 +17,7 @@ from runtime.configuration.vibration import (
     SignalAlarmSettings,
 )
 from runtime.configuration.yaml_document import Path as KeyPath
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
+from runtime.engines.bundle import Bundle, open_bundle
 from runtime.errors import Fault
 from runtime.filters import design
 from runtime.magnifier import check_amplification
@@ -26,7 +26,6 @@ from runtime.outputs.frame_history import slots_for
 Contradiction: TypeAlias = tuple[KeyPath, str, str]
 """Where, what, and what to do."""
 
-DEFAULT_BUNDLE = SHIPPED_BUNDLES / "realtime"
 SLACK_S = 2.0
 """What the recorder keeps beyond the pre-roll."""
 _FEWEST_SAMPLES = 64
@@ -47,7 +46,7 @@ def open_configured_bundle(configuration: Configuration) -> Bundle:
     Raises:
         BundleFault: it is missing or damaged, or was found to lose too much.
     """
-    bundle = open_bundle(configuration.magnification.bundle or DEFAULT_BUNDLE)
+    bundle = open_bundle(configuration.magnification.bundle)
     bundle.check_deployable()
     return bundle
 

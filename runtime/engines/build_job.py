@@ -37,7 +37,7 @@ class BuildJob:
     """What to build, for which frames, and how."""
 
     bundle: Path
-    """Directory of a bundle, or the name of one that is shipped."""
+    """Directory of a bundle, or the name of one that is shipped: without a precision, its twin in FP16 is built."""
     size: FrameSize | None = None
     """Of the frames; None takes the one that the bundle is for."""
     target: Target = "tensorrt"
@@ -95,7 +95,7 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
         EngineFault: TensorRT is missing or not supported, finds no engine, an engine is there that does not fit,
             or the engine cannot be written.
     """
-    bundle = open_bundle(job.bundle)
+    bundle = open_bundle(job.bundle).for_gpu()
     size = _frame_size(bundle, job.size)
     library = load_library(job.target)
     device, free_bytes = read_device()
@@ -114,7 +114,7 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
         if not job.rebuild and (paths.engine.exists() or paths.sidecar.exists()):
             here = describe_builder(job.target, library.release, device)
             sidecar, notes = check_engine(paths, source, here)
-            yield EngineReport(paths, sidecar, False, notes)
+            yield EngineReport(paths, sidecar, False, _notes(bundle, notes))
             continue
         request = Request(
             target=job.target,
@@ -172,7 +172,11 @@ def _build(
     write_engine(paths, built.engine, sidecar)
     if built.timing_cache:
         write_whole(cache_path, built.timing_cache)
-    return EngineReport(paths, sidecar, True, plan.notes)
+    return EngineReport(paths, sidecar, True, _notes(bundle, plan.notes))
+
+
+def _notes(bundle: Bundle, others: tuple[str, ...]) -> tuple[str, ...]:
+    return (*((bundle.why,) if bundle.why else ()), *others)
 
 
 def _read_timing_cache(path: Path) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,9 @@ from runtime.errors import BundleFault
 
 MANIFEST_NAME = "manifest.json"
 SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
+DEFAULT_NAME = "realtime"
+_HALF, _FULL = "-fp16", "-fp32"
+"""What a shipped bundle's name may end in, to say in which precision it is run wherever that is."""
 
 
 GraphName = Literal["pairwise", "band"]
@@ -134,6 +137,36 @@ class Bundle:
 
     directory: Path
     manifest: Manifest
+    half_twin: Path | None = None
+    """The same network in FP16, for a GPU, where the name that was asked for says no precision."""
+    why: str = ""
+    """Why it is run in place of the one that was asked for; empty where it is that one."""
+
+    @property
+    def named(self) -> str:
+        """It in a command: a shipped one's name, or its directory."""
+        name = self.directory.name
+        if self.directory.parent != SHIPPED_BUNDLES:
+            return str(self.directory)
+        return name + _FULL if self.half_twin is None and _half_twin(name) else name
+
+    def for_gpu(self) -> Bundle:
+        """The bundle to run on a GPU: the twin in FP16 where there is one, which tensor cores compute.
+
+        Raises:
+            BundleFault: the twin is damaged, or not of the same weights.
+        """
+        if self.half_twin is None:
+            return self
+        twin = open_bundle(self.half_twin)
+        if twin.manifest.weights_sha256 != self.manifest.weights_sha256:
+            raise BundleFault(
+                f"{twin.directory}: is not of the weights of {self.directory.name}",
+                remedy="install tremorscope again",
+            )
+        name = self.directory.name
+        why = f"{name} states no precision, and a GPU is fastest in FP16; {name}{_FULL} insists on FP32"
+        return replace(twin, why=why)
 
     def graph_path(self, mode_family: GraphName) -> Path:
         """Path of the graph of a mode family.
@@ -214,14 +247,36 @@ def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
     return sealed
 
 
-def open_bundle(directory: Path) -> Bundle:
+def open_bundle(named: Path | None) -> Bundle:
     """Read and check a bundle: its directory or, where no such thing is here, the name of one that is shipped.
+
+    A shipped name that says no precision, such as ``realtime``, is the bundle in FP32, which has a twin in FP16 for a
+    GPU; ``realtime-fp16`` and ``realtime-fp32`` insist, as a directory does.
+
+    Args:
+        named: the directory or name; None is the shipped bundle that is run unless another is named.
 
     Raises:
         BundleFault: the directory is no bundle, its manifest is wrong or was edited, or a graph is missing or
             was changed.
     """
-    directory = _shipped(directory) or directory
+    if named is None:
+        named = SHIPPED_BUNDLES / DEFAULT_NAME
+        if not named.is_dir():
+            raise BundleFault(
+                "this installation has no bundle of its own",
+                remedy="name one that was exported, with --bundle DIR",
+            )
+        directory: Path = named
+        half_twin = _half_twin(DEFAULT_NAME)
+    else:
+        shipped = _shipped(named)
+        directory = shipped or named
+        half_twin = _half_twin(named.name) if shipped else None
+    return replace(_read(directory), half_twin=half_twin)
+
+
+def _read(directory: Path) -> Bundle:
     path = directory / MANIFEST_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -256,8 +311,16 @@ def shipped_names() -> str:
 
 
 def _shipped(named: Path) -> Path | None:
-    shipped = SHIPPED_BUNDLES / named
-    return shipped if len(named.parts) == 1 and not named.exists() and shipped.is_dir() else None
+    """The directory of a shipped bundle by its name; one that ends in FP32 is the one without an ending."""
+    if len(named.parts) != 1 or named.exists():
+        return None
+    shipped = SHIPPED_BUNDLES / named.name.removesuffix(_FULL)
+    return shipped if shipped.is_dir() else None
+
+
+def _half_twin(name: str) -> Path | None:
+    twin = SHIPPED_BUNDLES / (name + _HALF)
+    return twin if twin.is_dir() else None
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -31,6 +31,10 @@ class Runtime(Protocol):
         """Which one it is."""
 
     @property
+    def bundle(self) -> Bundle:
+        """What it runs: the bundle that was asked for or, on a GPU, its twin in FP16."""
+
+    @property
     def description(self) -> str:
         """It and what it runs on, for a person, e.g. ``TensorRT 10.3.0 on Orin``."""
 
@@ -93,7 +97,7 @@ def open_runtime(
 
     Args:
         choice: ``auto`` takes the fastest that is whole and says why it passed over others; any other insists.
-        bundle: what to run.
+        bundle: what to run; TensorRT runs its twin in FP16, where it has one (`Bundle.for_gpu`).
         width_px: width of every frame in pixels.
         height_px: height of every frame in pixels.
         threads: how many threads of the CPU compute a step; None takes one a core. Of ONNX Runtime alone.
@@ -159,8 +163,10 @@ def _open_tensorrt(
     """The runtime, or every reason why it cannot be had."""
     from runtime.engines.tensorrt_runtime import TensorrtRuntime, look_for_tensorrt
 
-    found = look_for_tensorrt(target, bundle, size, graphs, engines)
     try:
+        bundle = bundle.for_gpu()
+        why = f"{why}; in {bundle.manifest.precision.upper()}: {bundle.why}" if bundle.why else why
+        found = look_for_tensorrt(target, bundle, size, graphs, engines)
         if build and found.lacks_engines_alone:
             _build(target, bundle, size, found.unfit, engines)
             found = look_for_tensorrt(target, bundle, size, graphs, engines)

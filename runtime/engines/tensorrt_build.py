@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.engines.tensorrt_library import Library
-from runtime.engines.tensorrt_plan import Plan
+from runtime.engines.tensorrt_plan import EXACT, Plan
 from runtime.engines.tensorrt_progress import PhaseProgress, Progress, progress_monitor
 from runtime.engines.tensorrt_shapes import InputShape, Shape
 from runtime.errors import BundleFault, EngineFault
@@ -57,6 +57,8 @@ def build_engine(
     parser = _parse(library, network, graph)
     config = builder.create_builder_config()
     _configure(trt, builder, config, plan)
+    if plan.holds_exact:
+        _hold_exact(trt, network)
     _state_inputs_and_outputs(trt, builder, network, config, plan, shape_of)
     # Cache and monitor are referred to from within TensorRT for as long as the build lasts.
     cache = _attach_timing_cache(config, timing_cache) if plan.timing_cache else None
@@ -122,6 +124,25 @@ def _configure(trt: Any, builder: Any, config: Any, plan: Plan) -> None:
             )
         config.default_device_type = trt.DeviceType.DLA
         config.DLA_core = plan.dla_core
+
+
+_TYPED_BY_THEMSELVES = ("CAST", "CONSTANT", "DEQUANTIZE", "FILL", "QUANTIZE", "SHAPE")
+"""Kinds of layers whose types are their own, and not for anybody to state."""
+
+
+def _hold_exact(trt: Any, network: Any) -> None:
+    """Keep in FP32 what FP16 would ruin, where flags would let the builder reduce any layer that is faster so."""
+    float32 = trt.DataType.FLOAT
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if not layer.name.startswith(EXACT) or layer.type.name in _TYPED_BY_THEMSELVES:
+            continue
+        tensors = [layer.get_output(number) for number in range(layer.num_outputs)]
+        if any(tensor.dtype != float32 for tensor in tensors):
+            continue  # sizes and indices
+        layer.precision = float32
+        for number in range(layer.num_outputs):
+            layer.set_output_type(number, float32)
 
 
 def _state_inputs_and_outputs(

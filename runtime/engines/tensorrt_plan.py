@@ -25,6 +25,10 @@ IO_FORMAT = "LINEAR"
 """Memory order of every input and output. The graphs state frames as 1 x H x W x 3, which in linear order is
 packed pixels; TensorRT's HWC order is that of a tensor stated as 1 x 3 x H x W, and would mix up rows here."""
 
+EXACT = "fp32/"
+"""What the names of a graph's nodes begin with that FP16 would ruin: differences of pixels, coordinates, a filter's
+state. Where the builder chooses types, the layers made of them are held to FP32."""
+
 _MIB = 1 << 20
 _LEAST_WORKSPACE_BYTES = 128 * _MIB
 _MOST_WORKSPACE_BYTES = 4096 * _MIB
@@ -92,6 +96,8 @@ class Plan:
     """Of ``BuilderFlag``, to set."""
     cleared_flags: tuple[str, ...]
     """Of ``BuilderFlag``, to clear."""
+    holds_exact: bool
+    """Whether layers that must be in FP32 (`EXACT`) are held to it, because the graph's types do not bind."""
     pool_limits: tuple[tuple[str, int], ...]
     """Of ``MemoryPoolType``, in bytes."""
     io_format: str
@@ -145,6 +151,7 @@ def plan_build(request: Request) -> Plan:
         + (() if request.dla_core is None else ("GPU_FALLBACK",)),
         # TensorFloat-32 would round FP32 to 10 bits behind the graph's back.
         cleared_flags=("TF32",),
+        holds_exact="OBEY_PRECISION_CONSTRAINTS" in _precision_flags(typing, request),
         pool_limits=(("WORKSPACE", request.workspace_bytes),),
         io_format=IO_FORMAT,
         timing_cache=rule.timing_cache,
@@ -152,6 +159,20 @@ def plan_build(request: Request) -> Plan:
         dla_core=request.dla_core,
         notes=notes,
     )
+
+
+def checked_versions(target: Target) -> tuple[tuple[int, int], ...]:
+    """The versions that engines are built for as they are, the oldest first; others are built for like them."""
+    return tuple(version for rule in _RULES if rule.target == target for version in rule.checked)
+
+
+def opsets_read(target: Target, version: Version) -> tuple[int, int]:
+    """The oldest and the newest ONNX opset that a version reads.
+
+    Raises:
+        EngineFault: the version is not supported.
+    """
+    return _rule_of(target, version).opsets
 
 
 def _rule_of(target: Target, version: Version) -> _Rule:
@@ -177,8 +198,14 @@ def _network_flags(typing: Typing, version: Version) -> tuple[str, ...]:
 def _precision_flags(typing: Typing, request: Request) -> tuple[str, ...]:
     if typing != "weak":
         return ()
-    # Q/DQ pairs say where INT8 is; the flags allow it, and FP16 for what stands between.
-    flags: dict[Precision, tuple[str, ...]] = {"fp32": (), "fp16": ("FP16",), "int8": ("FP16", "INT8")}
+    # Q/DQ pairs say where INT8 is; the flags allow it, and FP16 for what stands between. They would allow FP16
+    # everywhere, so what must not be reduced is held, and holding is obeyed.
+    held = ("OBEY_PRECISION_CONSTRAINTS",)
+    flags: dict[Precision, tuple[str, ...]] = {
+        "fp32": (),
+        "fp16": ("FP16", *held),
+        "int8": ("FP16", "INT8", *held),
+    }
     return flags[request.precision]
 
 

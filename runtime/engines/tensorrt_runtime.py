@@ -107,9 +107,11 @@ def _check(
     bundle.graph_path(graph)
     if not paths.engine.exists() and not paths.sidecar.exists():
         option = "" if target == "tensorrt" else f" --target {target}"
+        if paths.engine.parent != bundle.directory / "engines":
+            option += f" -o {paths.engine.parent}"
         raise EngineFault(
             f"{paths.engine}: no engine there",
-            remedy=f"tremorscope build {bundle.directory} --size {size.width_px}x{size.height_px}{option}",
+            remedy=f"tremorscope build {bundle.named} --size {size.width_px}x{size.height_px}{option}",
         )
     if library is None or device.gpu is None:
         return ()  # for what it would have to be built is not known
@@ -156,6 +158,11 @@ class TensorrtRuntime:
         self._ready: dict[GraphName, TensorrtEngine | TensorrtBandEngine] = {}
         for graph in found.paths:
             self._ready[graph] = self._open(graph)
+
+    @property
+    def bundle(self) -> Bundle:
+        """What it runs."""
+        return self._bundle
 
     @property
     def allocate(self) -> Allocator:

@@ -227,7 +227,7 @@ class Parts:
             self._make_maker,
             self.pictures,
             self.feed,
-            engine=EngineDescription(self.runtime.name, self.bundle.manifest.precision),
+            engine=EngineDescription(self.runtime.name, self.runtime.bundle.manifest.precision),
             rate_hz=self.source.rate_hz,
             to_unix_s=self.clock.to_unix_s,
         )

@@ -89,7 +89,8 @@ def test_graphs_keep_the_rules_and_say_what_they_are(made: Path, name: str) -> N
     assert facts["tremorscope.weights_sha256"] == manifest.weights_sha256
     assert manifest.quantisation is not None
     assert facts["tremorscope.calibration_sha256"] == manifest.quantisation.calibration.sha256
-    assert graph.ByteSize() < 0.36 * (SHIPPED / f"{name}.onnx").stat().st_size
+    # Beside FP32 its weights are stored in FP32, on the grid of INT8: TensorRT 8.6 takes no others.
+    assert graph.ByteSize() < 1.02 * (SHIPPED / f"{name}.onnx").stat().st_size
 
 
 def test_the_constant_error_is_taken_out_of_every_graph(made: Path) -> None:
@@ -287,4 +288,6 @@ def test_without_a_set_pairs_are_drawn_and_the_manifest_says_so(tmp_path: Path) 
     assert found.quantisation.calibration.sha256 == drawn.sha256 != DrawnPairs().sha256
     assert found.graphs["pairwise"].opset == 19
     assert found.cpu_graphs["pairwise"].opset == 17
+    assert report.int8_bytes < 0.36 * report.float_bytes
+    assert "times smaller than the" in "".join(report.lines())
     assert "2 drawn pairs: capture a set for scales of your own scene" in report.lines()[0]

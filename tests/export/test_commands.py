@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from support import run_command
+from support import Done, run_command
 
-import tremorscope
 from calibration.draw_set import draw_set
 from export.runners import open_magnifier
 from model.cost import macs_per_pixel, parameter_count
@@ -28,31 +26,6 @@ TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8,
 
 
 SHIPPED_NETWORKS = ("baseline", "lite", "realtime")
-
-
-@dataclass
-class Done:
-    returncode: object
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """The command in this process, which has imported PyTorch already; what is no fault comes out as it is."""
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr("sys.argv", ["tremorscope", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            tremorscope.main()
-            status: object = 0
-        except SystemExit as ended:
-            status = ended.code
-        printed = capsys.readouterr()
-        return Done(status, printed.out, printed.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -160,13 +133,25 @@ def test_cost_sets_the_networks_side_by_side(tmp_path: Path) -> None:
     assert 0 < realtime["peak_memory_mib"] < 1000
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize(("name", "most_kmac_per_pixel"), [("realtime", 74), ("lite", 30)])
-def test_a_shipped_bundle_is_of_the_shipped_weights(name: str, most_kmac_per_pixel: float) -> None:
-    shipped, weights = open_bundle(SHIPPED_BUNDLES / name).manifest, load_weights(find_weights(name))
+def test_a_shipped_bundle_is_of_the_shipped_weights(
+    name: str, most_kmac_per_pixel: float, precision: str
+) -> None:
+    shipped, weights = open_bundle(Path(f"{name}-{precision}")).manifest, load_weights(find_weights(name))
     assert (shipped.weights_sha256, shipped.network) == (weights.sha256, name)
-    assert shipped.trained
+    assert (shipped.trained, shipped.precision) == (True, precision)
     assert shipped.frame_size is None
     assert macs_per_pixel(weights.network) / 1e3 <= most_kmac_per_pixel
+
+
+def test_a_shipped_bundle_in_fp16_takes_half_the_room() -> None:
+    sizes = {
+        path.name: sum(each.stat().st_size for each in path.iterdir()) for path in SHIPPED_BUNDLES.iterdir()
+    }
+    assert sorted(sizes) == ["lite", "lite-fp16", "realtime", "realtime-fp16"]
+    for name in ("lite", "realtime"):
+        assert sizes[f"{name}-fp16"] < 0.52 * sizes[name]
 
 
 def test_no_other_weights_are_shipped() -> None:

@@ -11,8 +11,8 @@ from precisions import GRAPHS, constants, inferred_types, shipped_graph, shipped
 
 from export.check import compare, compare_band
 from export.errors import ExportFault
-from export.half_graph import half_graph
-from export.layers import decoder_layers
+from export.half_graph import half_graph, to_half
+from export.layers import _downstream, _upstream, close_graph, decoder_layers, open_graph
 from model.realtime import RealtimeNetwork
 from runtime.engines.bundle import GraphName
 
@@ -40,6 +40,42 @@ def test_the_decoder_is_in_fp16_and_what_must_be_exact_in_fp32(
     signature = {value.name: value.type for value in (*graph.graph.input, *graph.graph.output)}
     before = shipped_graph(name).graph
     assert signature == {value.name: value.type for value in (*before.input, *before.output)}
+
+
+def test_what_must_be_exact_says_so_in_its_name(halved: tuple[GraphName, onnx.ModelProto]) -> None:
+    """TensorRT 8.6 types a network by itself; by these names the layers are known that must not be reduced."""
+    name, graph = halved
+    types = inferred_types(graph)
+    for node in graph.graph.node:
+        reduced = HALF in {types[value] for value in node.output if value}
+        if node.op_type != "Cast":  # which stand at the border between
+            assert node.name.startswith("fp32/") is not reduced, node.name
+    assert {node.name for node in graph.graph.node if node.op_type == "GridSample"} == {"fp32/gridsample.1"}
+    assert all("/" not in node.name for node in shipped_graph(name).graph.node)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_at_full_hd_width_it_stays_within_two_grey_levels_of_fp32(name: GraphName, tmp_path: Path) -> None:
+    """A strip as wide as full HD, moving by 8 px: in FP16 positions beyond 1024 px would be whole pixels."""
+    network = shipped_network()
+    assert isinstance(network, RealtimeNetwork)
+    path = tmp_path / f"{name}.onnx"
+    onnx.save(half_graph(shipped_graph(name)), path)
+    judge = compare if name == "pairwise" else compare_band
+    for found in judge(path, network, 1920, 64, (80.0,), "fp16"):
+        assert found.worst_grey_levels <= 2
+        assert found.rms_grey_levels < 0.3
+
+
+def test_coordinates_in_fp16_would_be_noticed_at_that_width(tmp_path: Path) -> None:
+    model = open_graph(shipped_graph("pairwise"))
+    positions = [node for node in model.graph if node.op_type == "Range"]
+    samples = [node for node in model.graph if node.op_type == "GridSample"]
+    between = _downstream(positions) & _upstream(samples) - {*positions, *samples}
+    to_half(model.graph, {node for node in between if node.op_type != "Cast"})
+    onnx.save(close_graph(model), tmp_path / "pairwise.onnx")
+    with pytest.raises(ExportFault, match="grey levels from PyTorch"):
+        compare(tmp_path / "pairwise.onnx", shipped_network(), 1920, 64, (80.0,), "fp16")
 
 
 def test_weights_take_half_the_room(halved: tuple[GraphName, onnx.ModelProto]) -> None:

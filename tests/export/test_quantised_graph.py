@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from precisions import GRAPHS, constants, inferred_types, scales, shipped_graph, shipped_network
 
-from export.check import compare, compare_band
+from export.check import _film, compare, compare_band
 from export.errors import ExportFault
 from export.layers import decoder_layers
 from export.qdq import LEVELS, quantise_per_channel
@@ -23,6 +23,7 @@ from export.quantised_graph import quantised_graph, quantised_graph_for_cpu, qua
 from export.rules import check_rules, offences
 from model.realtime import RealtimeNetwork
 from runtime.engines.bundle import GraphName
+from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 
 LAYERS = decoder_layers(shipped_graph("pairwise"))
 KINDS = [(name, unquantised) for name in GRAPHS for unquantised in ("fp32", "fp16")]
@@ -50,7 +51,10 @@ def test_the_whole_decoder_is_in_int8_and_nothing_else(
     }
     assert in_int8 == set(LAYERS)
     # One pair a tensor: what each layer reads. Sums reuse the pairs of what skips a convolution.
-    assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) == len(LAYERS)
+    pairs = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
+    of_weights = [node for node in pairs if node.input[0] in constants(graph)]
+    assert len(pairs) - len(of_weights) == len(LAYERS)
+    assert len(of_weights) == (0 if unquantised == "fp16" else len(LAYERS))
     scale_types = {
         constants(graph)[node.input[1]].dtype.name
         for node in graph.graph.node
@@ -67,17 +71,48 @@ def test_coordinates_and_picture_stay_in_fp32(quantised: tuple[GraphName, str, o
             assert types[node.output[0]] in (onnx.TensorProto.FLOAT, onnx.TensorProto.INT64), node.name
 
 
-def test_weights_take_a_quarter_of_the_room(quantised: tuple[GraphName, str, onnx.ModelProto]) -> None:
-    name, _, graph = quantised
+def test_weights_are_stored_as_int8_where_every_parser_meant_takes_that(
+    quantised: tuple[GraphName, str, onnx.ModelProto],
+) -> None:
+    """TensorRT 8.6, for which the graph beside FP32 is, wants them in FP32 before a Q/DQ pair: on INT8's grid then."""
+    name, unquantised, graph = quantised
     before, after = constants(shipped_graph(name)), constants(graph)
+    ending = ".q" if unquantised == "fp16" else ".grid"
     for layer in LAYERS:
         weights = before[f"network.{layer}.weight"]
-        stored = after[
-            next(key for key in after if key.startswith(f"network.{layer}.weight") and key.endswith(".q"))
-        ]
-        assert stored.dtype == np.int8
-        assert weights.nbytes == 4 * stored.nbytes
-    assert shipped_graph(name).ByteSize() / graph.ByteSize() > 3.3
+        key = next(key for key in after if key.startswith(f"network.{layer}.weight") and key.endswith(ending))
+        stored, steps = after[key], after[key.removesuffix(ending) + ".scale"]
+        if unquantised == "fp16":
+            assert stored.dtype == np.int8
+            assert weights.nbytes == 4 * stored.nbytes
+        else:
+            levels = stored / steps[:, None, None, None]
+            assert stored.dtype == np.float32
+            assert np.abs(levels - np.rint(levels)).max() < 1e-4
+            assert np.abs(levels).max() < LEVELS + 1e-4
+    smaller = shipped_graph(name).ByteSize() / graph.ByteSize()
+    assert smaller > 3.3 if unquantised == "fp16" else smaller > 0.98
+
+
+def test_weights_on_the_grid_are_those_that_are_stored_as_int8(tmp_path: Path) -> None:
+    """The picture is the same, to the bit, whichever way the weights are written."""
+    graph = quantised_graph(shipped_graph("pairwise"), scales())
+    stored = onnx.ModelProto()
+    stored.CopyFrom(graph)
+    numbers = constants(graph)
+    for node in [each for each in stored.graph.node if each.output[0].endswith(".weight.q")]:
+        levels = np.rint(numbers[node.input[0]] / numbers[node.input[1]][:, None, None, None]).astype(np.int8)
+        stored.graph.initializer.append(numpy_helper.from_array(levels, node.output[0]))
+        stored.graph.node.remove(node)
+    pictures: list[np.ndarray] = []
+    for number, each in enumerate((graph, stored)):
+        path = tmp_path / f"{number}.onnx"
+        onnx.save(each, path)
+        engine = OnnxRuntimeEngine(path, width_px=97, height_px=64)
+        frame, reference = _film(97, 64, 0.1, 1), _film(97, 64, 0.0, 0)
+        pictures.append(np.empty_like(frame))
+        engine.step(frame, reference, 20.0, pictures[-1])
+    np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +169,9 @@ def test_on_a_cpu_what_rounds_the_residual_stream_the_most_stays_in_floating_poi
 def test_some_layers_alone_can_be_quantised() -> None:
     graph = quantised_graph(shipped_graph("pairwise"), scales(), ["blocks.1.conv1"])
     assert list(offences(graph)) == []
-    assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) == 1
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) == 2, (
+        "of its input and its weights"
+    )
 
 
 def test_what_one_layer_loses_is_less_than_what_all_lose(tmp_path: Path) -> None:
@@ -204,7 +241,7 @@ def a_quantised_branch(graph: onnx.ModelProto) -> None:
     add = next(each for each in graph.graph.node if convolution.output[0] in each.input)
     index = 1 - list(add.input).index(convolution.output[0])
     branch = add.input[1 - index]
-    operands = next(each.input[1:] for each in graph.graph.node if each.op_type == "QuantizeLinear")
+    operands = next(each.input[1:] for each in graph.graph.node if each.output[0].endswith(".i8.q"))
     position = list(graph.graph.node).index(add)
     graph.graph.node.insert(position, helper.make_node("DequantizeLinear", ["b.q", *operands], ["b.dq"]))
     graph.graph.node.insert(position, helper.make_node("QuantizeLinear", [branch, *operands], ["b.q"]))
@@ -248,7 +285,10 @@ def test_sums_are_fused_where_that_is_asked_for(name: GraphName) -> None:
     graph = quantised_graph(shipped_graph(name), scales(), fused_sums=True)
     assert list(offences(graph, fused_sums=True)) == []
     # One pair a tensor all the same: what skips a block is what its first convolution reads.
-    assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) == len(LAYERS)
+    pairs = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
+    of_weights = [node for node in pairs if node.input[0] in constants(graph)]
+    assert len(pairs) - len(of_weights) == len(LAYERS)
+    assert len(of_weights) == len(LAYERS)
     sums = [node for node in graph.graph.node if node.op_type == "Add"]
     made_by = {output: node for node in graph.graph.node for output in node.output}
     residual = [

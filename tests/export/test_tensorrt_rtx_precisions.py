@@ -74,4 +74,4 @@ def test_every_precision_of_every_graph_is_parsed_and_built(tmp_path: Path) -> N
         # Strongly typed: what TensorRT computes is what the graph says.
         half = "fp16" in name
         assert types["merge"] == ("HALF" if half else "FLOAT")
-        assert types["shape_encoder"] == "FLOAT"
+        assert types["fp32/shape_encoder"] == "FLOAT"

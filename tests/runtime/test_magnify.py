@@ -227,7 +227,7 @@ def test_a_directory_that_is_no_bundle_is_refused(clip: Path, tmp_path: Path) ->
 
 
 def test_an_installation_without_a_bundle_says_so(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.magnify.DEFAULT_BUNDLE", clip.parent / "none")
+    monkeypatch.setattr("runtime.engines.bundle.SHIPPED_BUNDLES", clip.parent / "none")
     refused(
         clip, BundleFault, "has no bundle of its own: name one that was exported, with --bundle DIR", None
     )

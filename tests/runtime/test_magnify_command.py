@@ -53,7 +53,7 @@ def test_a_clip_is_magnified_and_reported(clip: Path, out: Path, linear_bundle: 
     assert lines[4] == "reality        0.02 s filmed at 500 Hz: 1 s of playback is 0.05 s"
     assert lines[5] == "frequencies    up to 250 Hz; f Hz is seen as f / 20 in playback"
     assert lines[6].startswith("speed          ")
-    assert re.fullmatch(r"runtime        ONNX Runtime [\d.]+ on the CPU", lines[7])
+    assert re.fullmatch(r"runtime        ONNX Runtime [\d.]+ on the CPU, FP32", lines[7])
     assert lines[8] == f"written        {out}"
     assert len(read_video(out)[0]) == 10
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import write_bundle
 
-from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle, write_manifest
+from runtime.engines.bundle import SHIPPED_BUNDLES, Manifest, open_bundle, write_manifest
 from runtime.errors import BundleFault
 
 MakeBundle = Callable[..., Path]
@@ -61,8 +62,66 @@ def test_a_shipped_bundle_is_found_by_its_name(
     assert open_bundle(Path("lite")).directory == SHIPPED_BUNDLES / "lite"
     make_bundle().rename(tmp_path / "lite")
     assert open_bundle(Path("lite")).directory == Path("lite"), "what is here comes first"
-    with pytest.raises(BundleFault, match="or a shipped bundle: lite, realtime"):
+    with pytest.raises(BundleFault, match="or a shipped bundle: lite, lite-fp16, realtime, realtime-fp16"):
         open_bundle(Path("heavy"))
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation with one network in FP32 and FP16."""
+    directory = tmp_path / "shipped"
+    for name, precision in (("tiny", "fp32"), ("tiny-fp16", "fp16")):
+        write_bundle(directory / name, precision=precision)
+        manifest = Manifest.model_validate_json((directory / name / "manifest.json").read_text())
+        write_manifest(directory / name, manifest)
+    monkeypatch.setattr("runtime.engines.bundle.SHIPPED_BUNDLES", directory)
+    monkeypatch.chdir(tmp_path)
+    return directory
+
+
+def test_a_name_that_states_no_precision_is_fp16_on_a_gpu(shipped: Path) -> None:
+    bundle = open_bundle(Path("tiny"))
+    assert (bundle.directory, bundle.manifest.precision, bundle.why) == (shipped / "tiny", "fp32", "")
+    on_gpu = bundle.for_gpu()
+    assert (on_gpu.directory, on_gpu.manifest.precision) == (shipped / "tiny-fp16", "fp16")
+    assert on_gpu.why == "tiny states no precision, and a GPU is fastest in FP16; tiny-fp32 insists on FP32"
+    assert (bundle.named, on_gpu.named) == ("tiny", "tiny-fp16")
+    assert open_bundle(Path("tiny-fp32")).named == "tiny-fp32"
+
+
+@pytest.mark.parametrize(
+    ("named", "directory", "precision"),
+    [("tiny-fp32", "tiny", "fp32"), ("tiny-fp16", "tiny-fp16", "fp16"), ("shipped/tiny", "tiny", "fp32")],
+)
+def test_a_name_that_states_one_and_a_directory_insist(
+    shipped: Path, named: str, directory: str, precision: str
+) -> None:
+    bundle = open_bundle(Path(named))
+    assert bundle.for_gpu() is bundle
+    assert bundle.directory.resolve() == shipped / directory
+    assert (bundle.manifest.precision, bundle.why) == (precision, "")
+
+
+@pytest.mark.usefixtures("shipped")
+def test_what_is_here_has_no_twin(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "tiny")
+    bundle = open_bundle(Path("tiny"))
+    assert bundle.directory == Path("tiny")
+    assert bundle.for_gpu() is bundle
+
+
+def test_a_twin_of_other_weights_is_refused(shipped: Path) -> None:
+    write_bundle(shipped / "tiny", weights_sha256="1" * 64)
+    with pytest.raises(
+        BundleFault, match="tiny-fp16: is not of the weights of tiny: install tremorscope again"
+    ):
+        open_bundle(Path("tiny")).for_gpu()
+
+
+def test_the_bundle_that_is_run_unless_another_is_named() -> None:
+    bundle = open_bundle(None)
+    assert bundle == open_bundle(Path("realtime"))
+    assert bundle.for_gpu().directory == SHIPPED_BUNDLES / "realtime-fp16"
 
 
 def test_a_missing_directory_is_refused(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from runtime.bench.result import Copies
 from runtime.buffers import PAGE_BYTES, FrameRing
 from runtime.cuda_host import HostGpu
 from runtime.engines import choosing, tensorrt_runtime
-from runtime.engines.bundle import Bundle, FrameSize, open_bundle
+from runtime.engines.bundle import Bundle, FrameSize, Manifest, open_bundle, write_manifest
 from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
 from runtime.engines.device import Device
 from runtime.engines.engine_file import describe_builder, engine_paths
@@ -167,6 +167,59 @@ def test_without_engines_the_command_that_builds_them_is_named(machine: Machine)
             for graph in GRAPHS
         ),
     )
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation with one network in FP32 and in FP16."""
+    directory = tmp_path / "shipped"
+    for name, precision in (("tiny", "fp32"), ("tiny-fp16", "fp16")):
+        write_bundle(directory / name, precision=precision)
+        manifest = Manifest.model_validate_json((directory / name / "manifest.json").read_text())
+        write_manifest(directory / name, manifest)
+    monkeypatch.setattr("runtime.engines.bundle.SHIPPED_BUNDLES", directory)
+    monkeypatch.chdir(tmp_path)
+    return directory
+
+
+def test_a_gpu_takes_the_twin_in_fp16_and_says_why(machine: Machine, shipped: Path) -> None:
+    named = open_bundle(Path("tiny"))
+    machine.bundle = named.for_gpu()
+    machine.build()  # of the twin
+    machine.bundle = named
+    with closing_runtime(machine.open()) as runtime:
+        assert runtime.name == "tensorrt"
+        assert (runtime.bundle.directory, runtime.bundle.manifest.precision) == (
+            shipped / "tiny-fp16",
+            "fp16",
+        )
+        assert runtime.why == (
+            "the fastest that this machine has; in FP16: tiny states no precision, and a GPU is fastest in FP16; "
+            "tiny-fp32 insists on FP32"
+        )
+    with closing_runtime(machine.open("onnxruntime")) as runtime:
+        assert runtime.bundle.directory == shipped / "tiny"
+    machine.bundle = open_bundle(Path("tiny-fp32"))
+    with closing_runtime(machine.open()) as runtime:  # for which no engine was built
+        assert (runtime.name, runtime.bundle.manifest.precision) == ("onnxruntime", "fp32")
+        assert "tremorscope build tiny-fp32 --size 32x16" in runtime.why
+
+
+@pytest.mark.usefixtures("shipped")
+def test_an_engine_in_fp32_is_not_taken_for_the_twins(machine: Machine, tmp_path: Path) -> None:
+    """Of the same network and size, in a directory that both could use: the precision tells them apart."""
+    engines, builder = tmp_path / "engines", describe_builder("tensorrt", "10.3.0", ORIN)
+    machine.bundle = open_bundle(Path("tiny"))
+    for graph in GRAPHS:
+        write_fake_engine(open_bundle(Path("tiny-fp32")), graph, SIZE, engines, builder)
+    runtime = machine.open(engines=engines)
+    assert (runtime.name, runtime.bundle.manifest.precision) == ("onnxruntime", "fp32")
+    assert "precision is fp32, and here it is fp16" in runtime.why
+
+
+def test_an_engine_elsewhere_is_asked_for_there(machine: Machine, tmp_path: Path) -> None:
+    runtime = machine.open(engines=tmp_path / "kept", graphs=("pairwise",))
+    assert runtime.passed_over[0].endswith(f" --size 32x16 -o {tmp_path}/kept")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ CLASS_OF = {
     "config": "IBuilderConfig",
     "context": "IExecutionContext",
     "engine": "ICudaEngine",
+    "layer": "ILayer",
     "network": "INetworkDefinition",
     "parser": "OnnxParser",
     "problem": "ParserError",
@@ -114,8 +115,21 @@ def test_networks_are_typed_strongly_wherever_that_exists(
         precision: asked(spied(version)["scenarios"][precision], "IBuilderConfig.set_flag")
         for precision in ("fp32", "fp16", "int8")
     }
-    weak = {"fp32": [], "fp16": [["FP16"]], "int8": [["FP16"], ["INT8"]]}
+    held = ["OBEY_PRECISION_CONSTRAINTS"]
+    weak = {"fp32": [], "fp16": [["FP16"], held], "int8": [["FP16"], ["INT8"], held]}
     assert flags == (weak if version == "8.6.1" else {"fp32": [], "fp16": [], "int8": []})
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_what_must_be_in_fp32_is_held_to_it_where_types_do_not_bind(
+    spied: Any, version: str, precision: str
+) -> None:
+    """The two layers of `tensorrt_spy.LAYERS` that FP16 would ruin; not the decoder's, nor sizes, nor casts."""
+    scenario = spied(version)["scenarios"][precision]
+    weak = version == "8.6.1" and precision != "fp32"
+    assert asked(scenario, "ILayer.precision") == ([["FLOAT"]] * 2 if weak else [])
+    assert asked(scenario, "ILayer.set_output_type") == ([[0, "FLOAT"]] * 2 if weak else [])
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -146,7 +160,9 @@ def test_flags_of_precision_are_gone_where_the_plan_does_without(spied: Any) -> 
 @pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
 def test_dla_is_asked_for_in_fp16_with_the_gpu_behind_it(spied: Any, version: str) -> None:
     scenario = spied(version)["scenarios"]["dla"]
-    assert asked(scenario, "IBuilderConfig.set_flag") == [["FP16"], ["GPU_FALLBACK"]]
+    held = ["OBEY_PRECISION_CONSTRAINTS"]
+    assert asked(scenario, "IBuilderConfig.set_flag") == [["FP16"], held, ["GPU_FALLBACK"]]
+    assert asked(scenario, "ILayer.precision") == [["FLOAT"]] * 2, "by the GPU, then"
     assert asked(scenario, "IBuilderConfig.default_device_type") == [["DLA"]]
     assert asked(scenario, "IBuilderConfig.DLA_core") == [[1]]
     refused = spied(version)["scenarios"]["no such dla"]
@@ -339,12 +355,11 @@ def test_no_variable_of_tensorrt_goes_by_another_name() -> None:
 
 
 def test_nothing_is_used_that_tensorrt_has_given_up() -> None:
-    """Removed in TensorRT 11, deprecated since 10.1."""
+    """Removed in TensorRT 11, deprecated since 10.1. (Precision constraints, gone too, are asked for by plan alone.)"""
     for module in (*MODULES, "tensorrt_plan"):
         source = (ROOT / f"runtime/engines/{module}.py").read_text(encoding="utf-8")
         for removed in (
             "calibrator",
-            "PRECISION_CONSTRAINTS",
             "max_workspace_size",
             "build_engine_with_config",
         ):

@@ -11,6 +11,8 @@ from runtime.engines.tensorrt_plan import Plan, Request, Version, fit_workspace,
 from runtime.errors import BundleFault, EngineFault, OptionFault
 
 MIB = 1 << 20
+HELD = ("OBEY_PRECISION_CONSTRAINTS",)
+"""Where flags allow FP16 everywhere, what must be in FP32 is held to it."""
 
 
 def plan(version: str, **changes: Any) -> Plan:
@@ -22,8 +24,8 @@ def plan(version: str, **changes: Any) -> Plan:
     ("version", "precision", "network_flags", "builder_flags"),
     [
         ("8.6.1", "fp32", ("EXPLICIT_BATCH",), ()),
-        ("8.6.1", "fp16", ("EXPLICIT_BATCH",), ("FP16",)),
-        ("8.6.1", "int8", ("EXPLICIT_BATCH",), ("FP16", "INT8")),
+        ("8.6.1", "fp16", ("EXPLICIT_BATCH",), ("FP16", *HELD)),
+        ("8.6.1", "int8", ("EXPLICIT_BATCH",), ("FP16", "INT8", *HELD)),
         ("10.3.0", "fp16", ("STRONGLY_TYPED",), ()),
         ("10.3.0", "int8", ("STRONGLY_TYPED",), ()),
         ("10.13.3.9", "int8", ("STRONGLY_TYPED",), ()),
@@ -37,6 +39,7 @@ def test_precision_is_a_flag_in_8_and_the_graphs_own_from_10_on(
     made = plan(version, precision=precision)
     assert (made.network_flags, made.builder_flags) == (network_flags, builder_flags)
     assert made.cleared_flags == ("TF32",)
+    assert made.holds_exact is (version == "8.6.1" and precision != "fp32")
 
 
 @pytest.mark.parametrize(
@@ -102,9 +105,9 @@ def test_fp16_scales_need_opset_19_which_10_reads() -> None:
 @pytest.mark.parametrize(
     ("version", "network_flags", "builder_flags"),
     [
-        ("8.6.1", ("EXPLICIT_BATCH",), ("FP16", "GPU_FALLBACK")),
-        ("10.3.0", (), ("FP16", "GPU_FALLBACK")),
-        ("10.7.0", (), ("FP16", "GPU_FALLBACK")),
+        ("8.6.1", ("EXPLICIT_BATCH",), ("FP16", *HELD, "GPU_FALLBACK")),
+        ("10.3.0", (), ("FP16", *HELD, "GPU_FALLBACK")),
+        ("10.7.0", (), ("FP16", *HELD, "GPU_FALLBACK")),
         ("11.4.1", (), ("GPU_FALLBACK",)),
     ],
 )

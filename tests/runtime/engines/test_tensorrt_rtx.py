@@ -34,7 +34,9 @@ def run(*command: object, path: list[Path]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def build(directory: Path, *options: object, bundle: object = "realtime") -> subprocess.CompletedProcess[str]:
+def build(
+    directory: Path, *options: object, bundle: object = "realtime-fp32"
+) -> subprocess.CompletedProcess[str]:
     command = [ROOT / "tremorscope.py", "build", bundle, "--target", "tensorrt-rtx", "-o", directory]
     return run(*command, *options, path=rtx_path())
 
@@ -67,6 +69,24 @@ def test_every_shipped_graph_is_parsed_and_built(engines: Path) -> None:
     for graph in GRAPHS:
         # As large as its weights at the least: nothing was left out.
         assert (engines / f"{name(graph)}.engine").stat().st_size > (SHIPPED / f"{graph}.onnx").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["realtime-fp16", "lite-fp32", "lite-fp16"])
+def test_every_other_shipped_bundle_is_too(name: str, tmp_path: Path) -> None:
+    done = build(tmp_path, "--size", "161x119", bundle=name)
+    assert (done.returncode, done.stderr) == (0, "")
+    manifest = open_bundle(Path(name)).manifest
+    for graph in GRAPHS:
+        sidecar = json.loads((tmp_path / f"{graph}-161x119.tensorrt-rtx.json").read_text())
+        assert sidecar["source"]["precision"] == manifest.precision
+        assert sidecar["source"]["graph_sha256"] == manifest.graphs[graph].sha256
+
+
+def test_a_name_without_a_precision_is_built_in_fp16(tmp_path: Path) -> None:
+    done = build(tmp_path, "--size", "64x48", bundle="lite")
+    assert done.returncode == 0, done.stderr
+    assert "pairwise of lite, FP16, 64x48 px" in done.stdout
+    assert "lite states no precision, and a GPU is fastest in FP16; lite-fp32 insists on FP32" in done.stdout
 
 
 def test_the_sidecar_says_what_was_built_from_what(engines: Path) -> None:
