@@ -229,6 +229,13 @@ def demo(**options: Any) -> None:
     metavar="DIR",
     help="Directory of the engines.  [default: engines, within the bundle]",
 )
+@click.option(
+    "--graph",
+    "graphs",
+    type=click.Choice(["pairwise", "band"]),
+    multiple=True,
+    help="Build this step graph alone; may be repeated.  [default: all of the bundle's]",
+)
 @click.option("--rebuild", is_flag=True, help="Replace engines that are there, whether they fit or not.")
 def build(**options: Any) -> None:
     """Build TensorRT engines from BUNDLE, a directory or the name of a shipped one, on the device that runs them."""
@@ -236,6 +243,7 @@ def build(**options: Any) -> None:
     from runtime.interruption import orderly_stop
     from runtime.progress import progress_bar
 
+    options["graphs"] = options["graphs"] or None
     with orderly_stop(), progress_bar("build", "%") as progress:
         reports = list(build_bundle(BuildJob(**options), progress))
     for report in reports:

@@ -141,6 +141,12 @@ class Gpu(Protocol):
     def upload(self, array: NDArray[Any], memory: DeviceMemory) -> None:
         """Copy a contiguous array to the GPU; returns when it is there. For what changes seldom."""
 
+    def send(self, array: NDArray[Any], memory: DeviceMemory, stream: Stream) -> None:
+        """Copy a contiguous array of mapped memory to the GPU, in the stream's order; the GPU reads it, not the CPU.
+
+        Leave the array alone until the stream has come so far.
+        """
+
     def fetch_picture(
         self, device_address: int, pitch_bytes: int, picture: NDArray[np.uint8], stream: Stream
     ) -> None:
@@ -170,7 +176,14 @@ class Gpu(Protocol):
         """
 
 
-def wait_for(event: Event, *, expected_s: float, limit_s: float) -> bool:
+class Waited(Protocol):
+    """What can be waited for: an event, or a stream that tells when it is empty."""
+
+    def done(self) -> bool:
+        """Whether it has come to pass."""
+
+
+def wait_for(event: Waited, *, expected_s: float, limit_s: float) -> bool:
     """Wait until the GPU has come to a mark, asleep for most of ``expected_s``; False where ``limit_s`` has passed.
 
     CUDA's own waits have no bound: a GPU that hangs would hang the service.

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cuda import Event, Gpu, Stream, wait_for
+from runtime.cuda import Event, Gpu, Stream, Waited, wait_for
+from runtime.cuda_urgent import UrgentStream
 from runtime.errors import EngineFault
 
 _BLOCK = 256
@@ -139,6 +140,7 @@ class EglPictures:
             )
             self._stream: Stream | None = gpu.stream()
             self._done: Event = gpu.event()
+            self._urgent = UrgentStream(driver)
 
     def register(self, egl_image: int, width_px: int, height_px: int) -> DevicePicture:
         """Make an EGLImage known to CUDA, once for each buffer of the camera's pool.
@@ -184,12 +186,14 @@ class EglPictures:
             raise ValueError(f"a slot of shape {pixels.shape} does not take {picture}")
         assert self._stream is not None, "used after it was closed"
         with self._gpu.current():
+            done: Waited = self._urgent
             if pixels.shape[2] == 4:
                 self._gpu.fetch_picture(picture.address, picture.pitch_bytes, pixels, self._stream)
+                self._done.record(self._stream)
+                done = self._done
             else:
                 self._launch(picture, self._gpu.device_address(pixels), pixels.nbytes)
-            self._done.record(self._stream)
-            if not wait_for(self._done, expected_s=_EXPECTED_S, limit_s=_LONGEST_S):
+            if not wait_for(done, expected_s=_EXPECTED_S, limit_s=_LONGEST_S):
                 raise EngineFault(
                     f"the GPU did not write a picture within {_LONGEST_S:g} s", remedy="restart the service"
                 )
@@ -200,18 +204,18 @@ class EglPictures:
         if stream is not None:
             with self._gpu.current():
                 self._done.free()
+                self._urgent.free()
                 stream.free()
                 self._driver.cuModuleUnload(self._module)
 
     def _launch(self, picture: DevicePicture, target: int, nbytes: int) -> None:
-        assert self._stream is not None
         values = (picture.address, target, picture.pitch_bytes, picture.width_px, nbytes)
         kinds = (ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32)
         blocks = -(-nbytes // (4 * _BLOCK))
         _checked(
             self._driver,
             self._driver.cuLaunchKernel(
-                self._kernel, blocks, 1, 1, _BLOCK, 1, 1, 0, self._stream.handle, (values, kinds), 0
+                self._kernel, blocks, 1, 1, _BLOCK, 1, 1, 0, self._urgent.handle, (values, kinds), 0
             ),
             "start writing a picture",
         )

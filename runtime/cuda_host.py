@@ -125,6 +125,11 @@ class HostGpu:
         """Copy an array."""
         np.copyto(_pages(memory)[: array.nbytes], array.reshape(-1).view(np.uint8))
 
+    def send(self, array: NDArray[Any], memory: DeviceMemory, stream: Stream) -> None:  # noqa: ARG002
+        """Copy an array of ``allocate_mapped``."""
+        self.device_address(array)
+        self.upload(array, memory)
+
     def fetch_picture(
         self,
         device_address: int,

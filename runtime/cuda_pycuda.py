@@ -180,6 +180,10 @@ class PycudaGpu:
         """Copy a contiguous array to the GPU."""
         self._drv.memcpy_htod(memory.address, array)
 
+    def send(self, array: NDArray[Any], memory: DeviceMemory, stream: Stream) -> None:
+        """Copy a contiguous array of mapped memory to the GPU, in the stream's order."""
+        self._drv.memcpy_htod_async(memory.address, array, cast("_Stream", stream).made)
+
     def fetch_picture(
         self, device_address: int, pitch_bytes: int, picture: NDArray[np.uint8], stream: Stream
     ) -> None:

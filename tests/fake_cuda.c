@@ -38,7 +38,7 @@ struct CUstream_st {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     op *first, *last;
-    int running, ending;
+    int running, ending, priority;
     struct CUgraph_st *capture;
 };
 struct CUgraph_st { op *ops[MOST]; int count; };
@@ -201,6 +201,16 @@ CUresult cuMemcpyHtoD(CUdeviceptr to, const void *from, size_t size) {
     return CUDA_SUCCESS;
 }
 
+static int is_mapped(const void *host, size_t size) {
+    int found = 0;
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < MOST && !found; i++)
+        found = blocks[i].mapped && (const char *)host >= blocks[i].host
+                && (const char *)host + size <= blocks[i].host + blocks[i].size;
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
 /* Streams: each is a thread. */
 static double now_s(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + 1e-9 * t.tv_nsec; }
 static void carry_out(op *o) {
@@ -262,6 +272,20 @@ CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
     live.streams++;
     return CUDA_SUCCESS;
 }
+CUresult cuCtxGetStreamPriorityRange(int *least, int *greatest) { IN_CONTEXT(); *least = 0; *greatest = -5; return CUDA_SUCCESS; }
+CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int priority) {
+    CUresult status = cuStreamCreate(stream, flags);
+    if (!status) (*stream)->priority = priority < -5 ? -5 : priority > 0 ? 0 : priority;
+    return status;
+}
+CUresult cuStreamGetPriority(CUstream stream, int *priority) { IN_CONTEXT(); *priority = stream->priority; return CUDA_SUCCESS; }
+CUresult cuStreamQuery(CUstream stream) {
+    IN_CONTEXT();
+    pthread_mutex_lock(&stream->lock);
+    int busy = stream->first || stream->running;
+    pthread_mutex_unlock(&stream->lock);
+    return busy ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+}
 CUresult cuStreamDestroy(CUstream stream) {
     IN_CONTEXT();
     pthread_mutex_lock(&stream->lock);
@@ -276,6 +300,12 @@ CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t size, CUstr
     IN_CONTEXT();
     if (!fake_is_device(to, size)) return misuse(CUDA_ERROR_INVALID_VALUE);
     return put(stream, (op){.kind = SET, .to = (void *)to, .value = value, .width = size});
+}
+/* From page-locked memory alone: from any other the real one copies by the CPU, and waits, without a word. */
+CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void *from, size_t size, CUstream stream) {
+    IN_CONTEXT();
+    if (!fake_is_device(to, size) || !is_mapped(from, size)) return misuse(CUDA_ERROR_INVALID_VALUE);
+    return put(stream, (op){.kind = COPY, .to = (void *)to, .from = from, .width = size, .height = 1});
 }
 CUresult cuMemcpy2DAsync(const CUDA_MEMCPY2D *c, CUstream stream) {
     IN_CONTEXT();

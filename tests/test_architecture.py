@@ -39,6 +39,7 @@ DOORS = {
     "av": {
         "runtime/cameras/clip.py",
         "runtime/outputs/jpeg.py",
+        "runtime/outputs/h264.py",
         "runtime/outputs/rtsp.py",
         "runtime/outputs/video.py",
     },

@@ -19,6 +19,7 @@ PACKAGES = {
     "jpegdec": "gstreamer1.0-plugins-good",
     "nvarguscamerasrc": "nvidia-l4t-camera nvidia-l4t-gstreamer",
     "nvv4l2decoder": "nvidia-l4t-gstreamer",
+    "nvv4l2h264enc": "nvidia-l4t-gstreamer",
     "nvvidconv": "nvidia-l4t-gstreamer",
     "rtspsrc": "gstreamer1.0-plugins-good",
     "v4l2src": "gstreamer1.0-plugins-good",

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from runtime.configuration.section import Section
+from runtime.outputs.nvenc import EncoderChoice
 from runtime.views import View
 
 
@@ -153,6 +154,8 @@ class RtspSettings(Section):
     """Most pictures a second."""
     bitrate_kbps: int = Field(default=2000, ge=100, le=50_000)
     """Thousands of bits a second."""
+    encoder: EncoderChoice = "auto"
+    """What encodes: auto takes the device's own encoder where it has one, else the CPU; nvenc and x264 insist."""
 
     @field_validator("url")
     @classmethod

@@ -11,6 +11,7 @@ from typing_extensions import Self
 from runtime.configuration.section import Section
 from runtime.outputs.disk_guard import DiskLevels
 from runtime.outputs.event_settings import EventSettings
+from runtime.outputs.nvenc import EncoderChoice
 from runtime.store.retention import Retention
 
 Roll = Annotated[float, Field(ge=0, le=600)]
@@ -33,6 +34,8 @@ class RecordingSettings(Section):
     """Triggers that follow each other extend a clip up to this length."""
     memory_mb: Annotated[int, Field(ge=1, le=65_536)] = 1024
     """Most memory for the pre-roll."""
+    encoder: EncoderChoice = "auto"
+    """What encodes: auto takes the device's own encoder where it has one, else the CPU; nvenc and x264 insist."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -47,6 +50,7 @@ class RecordingSettings(Section):
             post_roll_s=self.post_roll_s,
             longest_s=self.longest_s,
             memory_bytes=self.memory_mb << 20,
+            encoder=self.encoder,
         )
 
 

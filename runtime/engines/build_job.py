@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,12 +25,14 @@ from runtime.engines.engine_file import (
     write_engine,
     write_whole,
 )
-from runtime.engines.tensorrt_build import build_engine
+from runtime.engines.tensorrt_build import BuildMemoryFault, Built, build_engine
 from runtime.engines.tensorrt_library import Library, load_library
 from runtime.engines.tensorrt_plan import PRODUCTS, Plan, Request, Target, fit_workspace, plan_build
 from runtime.engines.tensorrt_progress import Progress
 from runtime.engines.tensorrt_shapes import Sizes, input_shape
 from runtime.errors import OptionFault
+
+log = logging.getLogger("tremorscope.build")
 
 
 @dataclass(frozen=True)
@@ -144,13 +147,9 @@ def _build(
     cache_path = job.timing_cache or paths.timing_cache
     check_writable(paths.engine.parent)  # before the minutes that a build takes on a device
     start_s = time.monotonic()
-    built = build_engine(
-        library,
-        (bundle.directory / graph.file).read_bytes(),
-        plan,
-        lambda name, shape: input_shape(name, shape, sizes),
-        timing_cache=_read_timing_cache(cache_path) if plan.timing_cache else b"",
-        progress=progress,
+    timings = _read_timing_cache(cache_path) if plan.timing_cache else b""
+    built, plan = _build_with_less(
+        library, (bundle.directory / graph.file).read_bytes(), plan, sizes, timings, progress
     )
     sidecar = Sidecar(
         source=source,
@@ -160,7 +159,7 @@ def _build(
             network_flags=plan.network_flags,
             builder_flags=plan.builder_flags,
             cleared_flags=plan.cleared_flags,
-            workspace_bytes=dict(plan.pool_limits)["WORKSPACE"],
+            workspace_bytes=plan.workspace_bytes,
             dla_core=plan.dla_core,
         ),
         engine_bytes=len(built.engine),
@@ -177,6 +176,31 @@ def _build(
 
 def _notes(bundle: Bundle, others: tuple[str, ...]) -> tuple[str, ...]:
     return (*((bundle.why,) if bundle.why else ()), *others)
+
+
+def _build_with_less(
+    library: Library, graph: bytes, plan: Plan, sizes: Sizes, timings: bytes, progress: Progress
+) -> tuple[Built, Plan]:
+    """Build, with half the scratch memory each time that memory is short; returns also what was asked for at last.
+
+    On a Jetson scratch memory is what the system and the cameras lack, and allocations fail before it is all gone.
+    """
+    try:
+        built = build_engine(
+            library,
+            graph,
+            plan,
+            lambda name, shape: input_shape(name, shape, sizes),
+            timing_cache=timings,
+            progress=progress,
+        )
+    except BuildMemoryFault as fault:
+        smaller = plan.with_half_workspace(fault.what)
+        if smaller is None:
+            raise
+        log.warning("%s", smaller.notes[-1])
+        return _build_with_less(library, graph, smaller, sizes, timings, progress)
+    return built, plan
 
 
 def _read_timing_cache(path: Path) -> bytes:

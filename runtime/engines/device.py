@@ -15,7 +15,8 @@ from pathlib import Path
 CUDA_DRIVER = "libcuda.so.1"
 
 # CUdevice_attribute of the CUDA driver API.
-_INTEGRATED, _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 18, 75, 76
+_SM_COUNT, _INTEGRATED, _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 16, 18, 75, 76
+_TOOLKIT = "usr/local/cuda/version.json"
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,18 @@ class Device:
     """Release of Jetson Linux, e.g. ``36.4.3``; None where there is none."""
     power_mode: str | None
     """Number of the power mode that ``nvpmodel`` set."""
+    sm_count: int | None = None
+    """Multiprocessors of the GPU: all Orins have one name and one compute capability, and Nano, NX and AGX differ here
+    (4 to 8, 8 and 14 to 16)."""
+    cuda_toolkit: str | None = None
+    """The CUDA libraries that are installed beside the driver, e.g. ``12.6.68``."""
 
 
 @dataclass(frozen=True)
 class _Gpu:
     name: str
     compute_capability: str
+    sm_count: int
     cuda: str
     free_bytes: int | None
     """None where the GPU shares the system's memory."""
@@ -60,6 +67,8 @@ def read_device(root: Path = Path("/"), cuda_driver: str = CUDA_DRIVER) -> tuple
         cuda=gpu.cuda if gpu else None,
         l4t=_l4t_release(_text(root / "etc/nv_tegra_release")),
         power_mode=_power_mode(_text(root / "var/lib/nvpmodel/status")),
+        sm_count=gpu.sm_count if gpu else None,
+        cuda_toolkit=_toolkit(_text(root / _TOOLKIT)),
     )
     if gpu is not None and gpu.free_bytes is not None:
         return device, gpu.free_bytes
@@ -85,6 +94,12 @@ def _power_mode(text: str) -> str | None:
     return str(int(found[1])) if found else None
 
 
+def _toolkit(text: str) -> str | None:
+    """From ``{"cuda": {"name": "CUDA SDK", "version": "12.6.11"}, ...}``."""
+    found = re.search(r'"cuda"\s*:\s*\{[^}]*"version"\s*:\s*"([\d.]+)"', text)
+    return found[1] if found else None
+
+
 def _available_bytes(text: str) -> int:
     found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
@@ -105,12 +120,14 @@ def _read_gpu(cuda_driver: str) -> _Gpu | None:
         or cuda.cuDriverGetVersion(ctypes.byref(version))
     ):
         return None
-    major, minor, integrated = (
-        _attribute(cuda, device, which) for which in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR, _INTEGRATED)
+    major, minor, integrated, sm_count = (
+        _attribute(cuda, device, which)
+        for which in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR, _INTEGRATED, _SM_COUNT)
     )
     return _Gpu(
         name=name.value.decode("utf-8", "replace"),
         compute_capability=f"{major}.{minor}",
+        sm_count=sm_count,
         cuda=f"{version.value // 1000}.{version.value % 1000 // 10}",
         free_bytes=None if integrated else _free_on_gpu(cuda, device),
     )

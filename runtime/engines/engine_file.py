@@ -53,6 +53,8 @@ class Builder(_Strict):
     cuda: str | None
     l4t: str | None
     power_mode: str | None
+    sm_count: int | None = None
+    cuda_toolkit: str | None = None
 
 
 class Settings(_Strict):
@@ -69,7 +71,7 @@ class Settings(_Strict):
 class Sidecar(_Strict):
     """Stored beside an engine as JSON."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     source: Source
     builder: Builder
     settings: Settings
@@ -179,7 +181,10 @@ def check_engine(paths: EnginePaths, source: Source, builder: Builder) -> tuple[
     """
     sidecar = read_sidecar(paths.sidecar)
     differences = _differences(sidecar.source, source, tuple(Source.model_fields))
-    differences += _differences(sidecar.builder, builder, _BINDING[builder.target])
+    binding = _BINDING[builder.target]
+    if None in (sidecar.builder.cuda_toolkit, builder.cuda_toolkit):  # engines run without it as well
+        binding = tuple(name for name in binding if name != "cuda_toolkit")
+    differences += _differences(sidecar.builder, builder, binding)
     if differences:
         what, built, wanted = differences[0]
         raise EngineFault(f"{paths.engine}: its {what} is {built}, and here it is {wanted}", remedy=REBUILD)
@@ -193,7 +198,17 @@ def check_engine(paths: EnginePaths, source: Source, builder: Builder) -> tuple[
 
 
 _BINDING: dict[Target, tuple[str, ...]] = {
-    "tensorrt": ("target", "version", "machine", "gpu", "compute_capability", "cuda", "l4t"),
+    "tensorrt": (
+        "target",
+        "version",
+        "machine",
+        "gpu",
+        "compute_capability",
+        "sm_count",
+        "cuda",
+        "cuda_toolkit",
+        "l4t",
+    ),
     "tensorrt-rtx": ("target", "version", "machine"),  # it makes its kernels on the GPU that it finds
 }
 """Fields of ``Builder`` that must be the same where an engine is built and where it runs."""
@@ -205,7 +220,9 @@ _NAMES = {
     "version": "TensorRT version",
     "gpu": "GPU",
     "compute_capability": "compute capability",
+    "sm_count": "number of multiprocessors",
     "cuda": "CUDA version",
+    "cuda_toolkit": "CUDA toolkit",
     "l4t": "L4T release",
 }
 

@@ -12,8 +12,8 @@ from runtime.cuda import DeviceMemory, Gpu
 from runtime.engines.bundle import Representation
 from runtime.engines.frames import check_frame
 from runtime.engines.tensorrt_load import LoadedEngine
-from runtime.engines.tensorrt_memory import FrameAddresses, Scalars, frame_channels, warm_up
-from runtime.engines.tensorrt_step import StepContext
+from runtime.engines.tensorrt_memory import FrameInputs, Numbers, PictureOutput, frame_channels, warm_up
+from runtime.engines.tensorrt_step import GraphUse, StepContext
 from runtime.errors import EngineFault
 
 
@@ -59,30 +59,25 @@ class TensorrtBandEngine:
         )
         self._gpu, self._loaded = gpu, loaded
         self._most_sections = loaded.tensors["coefficients"].largest[2]
-        self._frames = FrameAddresses(gpu, account)
-        self._scalars = Scalars(
-            gpu,
-            {
-                "amplification": 1,
-                "max_displacement_px": 1,
-                "activity": 1,
-                "coefficients": 6 * self._most_sections,
-            },
-        )
+        self._picture = PictureOutput(gpu, account)
+        self._activity = gpu.allocate_mapped(4).view(np.float32)
         self._sections = 0
         self._states: list[DeviceMemory] = []
+        counts = {"amplification": 1, "max_displacement_px": 1, "coefficients": 6 * self._most_sections}
         with gpu.current():
-            varying = ("frame", "previous", "magnified", "state", "next_state")
-            self._steps = StepContext(gpu, loaded, varying)
-            self._scalars.bind(self._steps)
+            self._steps = StepContext(gpu, loaded, ("magnified", "state", "next_state"))
+            self._numbers = Numbers(gpu, counts)
+            self._frames = FrameInputs(gpu, account, ("frame", "previous"), self._input_shape)
+            self._numbers.bind(self._steps)
+            self._frames.bind(self._steps)
+            self._steps.bind_fixed("activity", gpu.device_address(self._activity))
             self._mask = gpu.allocate_device(4 * rows * columns)
             self._steps.bind_fixed("mask", self._mask.address)
         self.set_mask(np.ones((rows, columns), np.float32))
         self.start(1 if loaded.tensors["coefficients"].shape[2] == -1 else self._most_sections)
         with gpu.current():
-            frame, picture = math.prod(self._input_shape), math.prod(self._picture_shape)
             ends = (self._states[0].address, self._states[1].address)
-            warm_up(gpu, self._steps, (frame, frame, picture), ends)
+            warm_up(gpu, self._steps, math.prod(self._picture_shape), ends)
         self.start(self._sections)
 
     @property
@@ -119,6 +114,11 @@ class TensorrtBandEngine:
     def graphs(self) -> int:
         """CUDA graphs that are kept at present; 0 where none are captured."""
         return self._steps.graphs
+
+    @property
+    def graph_use(self) -> GraphUse:
+        """What became of CUDA graphs since the warm-up."""
+        return self._steps.use
 
     def start(self, sections: int) -> None:
         """Set the state to zero, for a filter of so many sections; allocates only where their number changes.
@@ -167,31 +167,28 @@ class TensorrtBandEngine:
         check_frame(magnified, self._picture_shape)
         if coefficients.shape != (3, 2, self._sections):
             raise ValueError(f"coefficients of shape {coefficients.shape}, not {(3, 2, self._sections)}")
-        scalars, at = self._scalars, self._frames
-        scalars["amplification"][0] = amplification
-        scalars["max_displacement_px"][0] = max_displacement_px
-        np.copyto(self._coefficients, coefficients)
-        state, next_state = self._states
-        addresses = (
-            at.of_input("frame", frame),
-            at.of_input("previous", previous),
-            at.of_output("magnified", magnified),
-            state.address,
-            next_state.address,
-        )
+        steps, (state, next_state) = self._steps, self._states
+        address = self._picture.address_of(magnified)
         with self._gpu.current():
-            self._steps.run(addresses)
-        at.deliver("magnified", magnified)
+            steps.begin()
+            self._numbers.send("amplification", amplification, steps)
+            self._numbers.send("max_displacement_px", max_displacement_px, steps)
+            self._numbers.send("coefficients", coefficients, steps)
+            self._frames.send("frame", frame, steps)
+            self._frames.send("previous", previous, steps)
+            steps.run((address, state.address, next_state.address))
+        self._picture.deliver(magnified)
         self._states = [next_state, state]
-        return float(scalars["activity"][0])
+        return float(self._activity[0])
 
     def close(self) -> None:
         """Give everything back to the GPU."""
-        self._scalars.close()
-        self._frames.close()
-        self._coefficients = np.zeros((3, 2, 0), np.float32)
+        self._picture.close()
+        self._activity = np.zeros(1, np.float32)
         with self._gpu.current():
             self._steps.close()
+            self._numbers.close()
+            self._frames.close()
             for memory in (self._mask, *self._states):
                 memory.free()
         self._states = []
@@ -205,5 +202,4 @@ class TensorrtBandEngine:
             state.free()
         self._states = []
         self._states = [self._gpu.allocate_device(4 * math.prod(shape)) for _ in range(2)]
-        self._coefficients = self._scalars["coefficients"][: 6 * sections].reshape(3, 2, sections)
         self._sections = sections

@@ -22,6 +22,10 @@ ShapeOf = Callable[[str, Shape], InputShape]
 """From an input's name and its shape in the graph, -1 where open, to its shape in the engine."""
 
 
+class BuildMemoryFault(EngineFault):
+    """The builder had too little memory: with less scratch memory it may get through."""
+
+
 @dataclass(frozen=True)
 class Built:
     """An engine, as TensorRT serialises it, and what was learned while timing."""
@@ -47,6 +51,7 @@ def build_engine(
 
     Raises:
         BundleFault: TensorRT does not take the graph.
+        BuildMemoryFault: memory was too short to build an engine.
         EngineFault: TensorRT does not start, or finds no engine.
         KeyboardInterrupt: the build was interrupted.
     """
@@ -71,7 +76,8 @@ def build_engine(
         memory = builder.build_serialized_network(network, config)
     del parser  # not before: the weights are its
     if memory is None:
-        raise EngineFault(
+        fault = BuildMemoryFault if library.log.lacks_memory else EngineFault
+        raise fault(
             f"{library} built no engine ({library.log.reason()})",
             remedy="where memory is short, stop other programs or give a smaller --workspace-mib or --size",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,11 @@ from runtime.engines.tensorrt_plan import PRODUCTS, Target, Version, parse_versi
 from runtime.errors import EngineFault
 
 _JETPACK_MODULES = "usr/lib/python3*/dist-packages/tensorrt"
+_OF_MEMORY = re.compile(
+    r"out ?of ?memory|NvMapMem|memory ?allocation|could not be allocated|bad_alloc", re.IGNORECASE
+)
+"""What TensorRT 8.6 to 11 write of memory: "Error Code 2: OutOfMemory", "Cuda Runtime (out of memory)",
+"cudaErrorMemoryAllocation", "Requested amount of GPU memory (N bytes) could not be allocated"."""
 _REMEDY_RTX = "pip install tensorrt-rtx, on a workstation with an NVIDIA RTX GPU"
 
 
@@ -20,6 +26,12 @@ class BuildLog:
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+
+    @property
+    def lacks_memory(self) -> bool:
+        """Whether a complaint is of too little memory, or there is none: on a Jetson the allocator of the system
+        (NvMapMemAlloc) complains on its own, past TensorRT's logger."""
+        return not self.errors or any(_OF_MEMORY.search(text) for text in self.errors)
 
     def reason(self) -> str:
         """The first complaint in one line: later ones follow from it."""

@@ -10,7 +10,7 @@ Where the versions differ, after NVIDIA's developer guides and migration notes o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from runtime.errors import BundleFault, EngineFault, OptionFault
@@ -31,6 +31,8 @@ state. Where the builder chooses types, the layers made of them are held to FP32
 
 _MIB = 1 << 20
 _LEAST_WORKSPACE_BYTES = 128 * _MIB
+FLOOR_WORKSPACE_BYTES = 32 * _MIB
+"""The builder is not tried with less: a layer of the networks at full HD wants about half of it."""
 _MOST_WORKSPACE_BYTES = 4096 * _MIB
 """Scratch memory of a layer is a few full-resolution maps of 64 channels at most; more buys nothing."""
 
@@ -107,6 +109,19 @@ class Plan:
     dla_core: int | None
     notes: tuple[str, ...]
     """What a person should be told."""
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Scratch memory of the builder."""
+        return dict(self.pool_limits)["WORKSPACE"]
+
+    def with_half_workspace(self, reason: str) -> Plan | None:
+        """The same with half the scratch memory, and a note why; None where that would be too little."""
+        workspace_bytes = self.workspace_bytes // 2
+        if workspace_bytes < FLOOR_WORKSPACE_BYTES:
+            return None
+        note = f"tried again with {workspace_bytes // _MIB} MiB of scratch memory: {reason}"
+        return replace(self, pool_limits=(("WORKSPACE", workspace_bytes),), notes=(*self.notes, note))
 
 
 def parse_version(text: str) -> Version:

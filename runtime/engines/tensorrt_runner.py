@@ -14,8 +14,8 @@ from runtime.copies import CopyAccount
 from runtime.cuda import Gpu
 from runtime.engines.frames import check_frame
 from runtime.engines.tensorrt_load import LoadedEngine
-from runtime.engines.tensorrt_memory import FrameAddresses, Scalars, frame_channels, warm_up
-from runtime.engines.tensorrt_step import StepContext
+from runtime.engines.tensorrt_memory import FrameInputs, Numbers, PictureOutput, frame_channels, warm_up
+from runtime.engines.tensorrt_step import GraphUse, StepContext
 
 
 class TensorrtEngine:
@@ -49,13 +49,14 @@ class TensorrtEngine:
             }
         )
         self._gpu = gpu
-        self._frames = FrameAddresses(gpu, account)
-        self._scalars = Scalars(gpu, {"amplification": 1})
+        self._picture = PictureOutput(gpu, account)
         with gpu.current():
-            self._steps = StepContext(gpu, loaded, ("frame", "reference", "magnified"))
-            self._scalars.bind(self._steps)
-            frame, picture = math.prod(self._input_shape), math.prod(self._picture_shape)
-            warm_up(gpu, self._steps, (frame, frame, picture))
+            self._steps = StepContext(gpu, loaded, ("magnified",))
+            self._numbers = Numbers(gpu, {"amplification": 1})
+            self._frames = FrameInputs(gpu, account, ("frame", "reference"), self._input_shape)
+            self._numbers.bind(self._steps)
+            self._frames.bind(self._steps)
+            warm_up(gpu, self._steps, math.prod(self._picture_shape))
 
     @property
     def width_px(self) -> int:
@@ -82,6 +83,11 @@ class TensorrtEngine:
         """CUDA graphs that are kept at present; 0 where none are captured."""
         return self._steps.graphs
 
+    @property
+    def graph_use(self) -> GraphUse:
+        """What became of CUDA graphs since the warm-up."""
+        return self._steps.use
+
     def step(
         self,
         frame: NDArray[np.uint8],
@@ -98,20 +104,19 @@ class TensorrtEngine:
         check_frame(frame, self._input_shape)
         check_frame(reference, self._input_shape)
         check_frame(magnified, self._picture_shape)
-        at = self._frames
-        self._scalars["amplification"][0] = amplification
-        addresses = (
-            at.of_input("frame", frame),
-            at.of_input("reference", reference),
-            at.of_output("magnified", magnified),
-        )
+        steps, address = self._steps, self._picture.address_of(magnified)
         with self._gpu.current():
-            self._steps.run(addresses)
-        at.deliver("magnified", magnified)
+            steps.begin()
+            self._numbers.send("amplification", amplification, steps)
+            self._frames.send("frame", frame, steps)
+            self._frames.send("reference", reference, steps)
+            steps.run((address,))
+        self._picture.deliver(magnified)
 
     def close(self) -> None:
         """Give everything back to the GPU."""
-        self._scalars.close()
-        self._frames.close()
+        self._picture.close()
         with self._gpu.current():
             self._steps.close()
+            self._numbers.close()
+            self._frames.close()

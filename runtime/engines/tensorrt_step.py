@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import math
+import time
+from dataclasses import dataclass
 
 from runtime.cuda import Gpu, Graph, Stream, wait_for
 from runtime.engines.tensorrt_load import LoadedEngine, Shape
 from runtime.errors import EngineFault
 
-MOST_GRAPHS = 32
-"""Graphs that are kept: one for each combination of slots, which rotate; a graph of the shipped networks is below
-a megabyte."""
+MOST_GRAPHS = 8
+"""Graphs that are kept: one for each picture, and in band mode for each of the two places of the state. Where more
+would be needed none is worth it: capturing costs many steps, and slots would have to come back for it."""
+LEAST_ENQUEUE_SHARE = 0.05
+"""Share of a step that it must take the CPU to put it into the stream layer by layer, for a graph to pay."""
 LONGEST_STEP_S = 5.0
 """A step that takes longer has hung: the largest network at full HD takes tenths of a second on any Jetson."""
 _RESTART = "restart the service; if it comes again, look for the GPU's own messages with dmesg"
@@ -18,11 +22,31 @@ _RESTART = "restart the service; if it comes again, look for the GPU's own messa
 Addresses = tuple[int, ...]
 
 
-class StepContext:
-    """Runs an engine step by step; one thread at a time.
+@dataclass
+class GraphUse:
+    """What became of CUDA graphs so far."""
 
-    Addresses that never change are bound once. Those that change with the frames are given to each step; where
-    the GPU captures graphs, a combination of them that comes again is captured, and launched as one from then on.
+    steps: int = 0
+    """All steps since the warm-up."""
+    launched: int = 0
+    """Steps that were launched as a graph."""
+    captured: int = 0
+    """Graphs that were made, which costs many steps each."""
+    why_not: str = ""
+    """Why none is captured any more; empty while they are."""
+
+    def __str__(self) -> str:
+        if self.why_not:
+            return f"no CUDA graphs: {self.why_not}"
+        return f"{self.launched} of {self.steps} steps launched as CUDA graphs, {self.captured} captured"
+
+
+class StepContext:
+    """Runs an engine step by step; one thread at a time: ``begin``, what the step needs into ``stream``, ``run``.
+
+    Addresses that never change are bound once. The few that change from step to step are given to each; where the GPU
+    captures graphs and a graph pays, a combination of them that comes again is captured, and launched as one from then
+    on. Either all combinations have a graph, or none is captured any more.
     """
 
     def __init__(self, gpu: Gpu, loaded: LoadedEngine, varying: tuple[str, ...]) -> None:
@@ -48,11 +72,12 @@ class StepContext:
         self._stream = gpu.stream()
         self._started, self._ended = gpu.event(), gpu.event()
         self._bound: dict[str, int] = {}
-        self._graphs: OrderedDict[Addresses, Graph] = OrderedDict()
-        self._seen: OrderedDict[Addresses, None] = OrderedDict()
-        self._hung = False
-        self.captures = gpu.captures
-        """Whether graphs are captured: until one fails to be."""
+        self._graphs: dict[Addresses, Graph] = {}
+        self._seen: set[Addresses] = set()
+        self._hung = self._is_warm = False
+        self._enqueue_ms = self._least_ms = math.inf
+        self.use = GraphUse(why_not="" if gpu.captures else "cuda-bindings are not installed")
+        """What became of graphs."""
         self.last_gpu_ms = 0.0
         """What the latest step took on the GPU."""
 
@@ -96,22 +121,30 @@ class StepContext:
         if not context.set_input_shape(name, shape):
             raise self._refusal(f"does not take {name} of shape {list(shape)}")
 
+    def begin(self) -> None:
+        """Start a step: what is put into ``stream`` from now on is part of it.
+
+        Raises:
+            EngineFault: a step hangs.
+        """
+        if self._hung:
+            raise self._hang()
+        self._started.record(self._stream)
+
     def run(self, addresses: Addresses) -> None:
-        """Run a step and wait for it.
+        """Run the step that has begun, and wait for it.
 
         Raises:
             EngineFault: TensorRT or the GPU failed, or did not end within ``LONGEST_STEP_S``.
         """
-        if self._hung:
-            raise self._hang()
         graph = self._graphs.get(addresses)
-        self._started.record(self._stream)
         if graph is None:
             for name, address in zip(self._varying, addresses, strict=True):
                 self.bind(name, address)
+            begin_s = time.perf_counter()
             self._enqueue()
+            self._enqueue_ms = min(self._enqueue_ms, 1e3 * (time.perf_counter() - begin_s))
         else:
-            self._graphs.move_to_end(addresses)
             graph.launch(self._stream)
         self._ended.record(self._stream)
         if not wait_for(self._ended, expected_s=self.last_gpu_ms / 1e3, limit_s=LONGEST_STEP_S):
@@ -119,14 +152,21 @@ class StepContext:
             self._hung = True
             raise self._hang()
         self.last_gpu_ms = self._ended.ms_since(self._started)
-        if graph is None and self.captures:
-            self._consider(addresses)
+        if self._is_warm:
+            self._least_ms = min(self._least_ms, self.last_gpu_ms)
+            self.use.steps += 1
+            self.use.launched += graph is not None
+            if graph is None and not self.use.why_not:
+                self._consider(addresses)
+
+    def end_warm_up(self) -> None:
+        """Count steps and their time, and capture graphs, from now on."""
+        self._is_warm, self._enqueue_ms = True, math.inf
 
     def forget_graphs(self) -> None:
         """Give all graphs back: the addresses that they know are not valid any more."""
         while self._graphs:
-            _, graph = self._graphs.popitem()
-            graph.free()
+            self._graphs.popitem()[1].free()
         self._seen.clear()
 
     def close(self) -> None:
@@ -144,23 +184,25 @@ class StepContext:
     def _consider(self, addresses: Addresses) -> None:
         """Capture a combination when it comes for the second time: one that never returns is not worth it."""
         if addresses not in self._seen:
-            self._seen[addresses] = None
-            if len(self._seen) > 4 * MOST_GRAPHS:
-                self._seen.popitem(last=False)
+            self._seen.add(addresses)
+            if len(self._seen) > MOST_GRAPHS:
+                self._give_up(f"there are more than {MOST_GRAPHS} combinations of pictures and states")
             return
-        del self._seen[addresses]
+        if self._enqueue_ms < LEAST_ENQUEUE_SHARE * self._least_ms:
+            self._give_up(
+                f"putting a step into the stream takes {self._enqueue_ms:.2g} ms, and the step {self._least_ms:.2g} ms"
+            )
+            return
         try:
             # The step that just ran, with these addresses, did what TensorRT puts off to the first run.
             self._graphs[addresses] = self._gpu.capture(self._stream, self._enqueue)
-        except EngineFault:
-            self.captures = (
-                False  # some layers cannot be captured; each step goes on being launched layer by layer
-            )
-            self.forget_graphs()
-            return
-        if len(self._graphs) > MOST_GRAPHS:
-            _, oldest = self._graphs.popitem(last=False)
-            oldest.free()
+            self.use.captured += 1
+        except EngineFault as fault:
+            self._give_up(f"a step cannot be captured ({fault.what})")
+
+    def _give_up(self, why: str) -> None:
+        self.use.why_not = why
+        self.forget_graphs()
 
     def _refusal(self, what: str) -> EngineFault:
         library = self._loaded.library

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from runtime.cameras.clip import ClipCamera
 from runtime.errors import ClipFault, OutputFault
+from runtime.outputs.nvenc import EncoderChoice
 from runtime.outputs.video import SUFFIX, VideoWriter
 from runtime.store.records import Clip, ClipKind, Event, Record
 
@@ -42,7 +43,16 @@ def clip_name(event: str, kind: ClipKind) -> str:
 class EventClipWriter:
     """Writes one clip. Until ``publish`` has returned there is only a file whose name says that it is partial."""
 
-    def __init__(self, path: Path, *, width_px: int, height_px: int, rate_hz: float, comment: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        width_px: int,
+        height_px: int,
+        rate_hz: float,
+        comment: str,
+        encoder: EncoderChoice = "x264",
+    ) -> None:
         """Start a clip that will be at ``path``.
 
         Raises:
@@ -60,6 +70,7 @@ class EventClipWriter:
             nominal_rate_hz=rate_hz,
             comment=comment,
             overwrite=True,
+            encoder=encoder,
         )
 
     @property

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from runtime.errors import OptionFault
+from runtime.outputs.nvenc import EncoderChoice
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class EventSettings:
     """For the frames of the pre-roll, which are kept raw."""
     stall_s: float = 5.0
     """A clip is completed with what it has if no frame comes for so long."""
+    encoder: EncoderChoice = "x264"
+    """What encodes."""
 
     def check(self) -> None:
         """Check that the numbers can be followed.

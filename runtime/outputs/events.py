@@ -267,6 +267,7 @@ class EventRecorder:
                 height_px=self._size[1],
                 rate_hz=self._rate_hz,
                 comment=f"{kind}, event {name}: {recording.event.reason}",
+                encoder=self._settings.encoder,
             )
             number = recording.first
             while (upto := self._next_end(recording, number)) > number:

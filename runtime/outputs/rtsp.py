@@ -21,10 +21,12 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
+from runtime.colour import Colour
 from runtime.configuration.outputs import RtspSettings
-from runtime.errors import OptionFault
+from runtime.errors import OptionFault, OutputFault
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed, LiveFrame
+from runtime.outputs.h264 import Coding, Encoder, open_encoder
 from runtime.outputs.metrics import Counts
 from runtime.views import ViewComposer
 
@@ -33,11 +35,6 @@ _POLL_S = 0.5
 _PAUSES_S = (1.0, 30.0)
 _KEY_PICTURE_EVERY_S = 1.0
 _BT709, _LIMITED_RANGE = 1, 1
-_X264 = {
-    "preset": "ultrafast",  # a device has better things to do
-    "tune": "zerolatency",
-    "forced-idr": "1",
-}
 
 
 class RtspPublisher:
@@ -97,9 +94,11 @@ class RtspPublisher:
         while not self._stopping.is_set():
             before = self._counts["published"]
             try:
-                with self._connection() as (container, stream), self._feed.watch():
+                with self._connection() as (container, encoder), self._feed.watch():
                     self._tell("")
-                    self._publish(container, stream)
+                    self._publish(container, encoder)
+            except OutputFault as fault:
+                self._tell(f"{fault}; trying again")
             except (FFmpegError, OSError) as error:
                 # Not the error's own text: it holds the address, password and all.
                 reason = error.strerror or type(error).__name__
@@ -110,28 +109,34 @@ class RtspPublisher:
             pause_s = min(2 * pause_s, _PAUSES_S[1])
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[tuple[Any, Any]]:
+    def _connection(self) -> Iterator[tuple[Any, Encoder]]:
         settings, rate = self._settings, Fraction(self._settings.rate_hz).limit_denominator(1000)
         options = {"rtsp_transport": settings.transport, "timeout": str(round(1e6 * self._stall_s))}
+        coding = Coding(
+            self._width_px,
+            self._height_px,
+            rate=rate,
+            time_base=TIME_BASE,
+            key_every=max(1, round(_KEY_PICTURE_EVERY_S * settings.rate_hz)),
+            bitrate_kbps=settings.bitrate_kbps,
+            colour=Colour(matrix=_BT709),
+        )
         container: Any = av.open(self._url, "w", format="rtsp", options=options)
+        encoder: Encoder | None = None
         try:
-            stream: Any = container.add_stream("libx264", rate=rate, options=_X264)
-            stream.width, stream.height, stream.pix_fmt = self._width_px, self._height_px, "yuv420p"
-            stream.bit_rate = 1000 * settings.bitrate_kbps
-            stream.codec_context.time_base = TIME_BASE
-            stream.codec_context.thread_count = 1
-            stream.codec_context.colorspace, stream.codec_context.color_range = _BT709, _LIMITED_RANGE
-            stream.codec_context.gop_size = max(1, round(_KEY_PICTURE_EVERY_S * settings.rate_hz))
+            encoder = open_encoder(container, coding, settings.encoder, "the live stream")
             container.start_encoding()
             port = urlsplit(settings.url).port or (322 if settings.url.startswith("rtsps") else 554)
             _bound_sending(port, self._stall_s)
             self._counts["connections"] += 1
-            yield container, stream
+            yield container, encoder
         finally:
+            if encoder is not None:
+                encoder.close()
             with contextlib.suppress(FFmpegError, OSError):  # the goodbye to a server that is gone
                 container.close()
 
-    def _publish(self, container: Any, stream: Any) -> None:
+    def _publish(self, container: Any, encoder: Encoder) -> None:
         sequence, due_s = -1, time.monotonic()
         first_s, last_ticks = 0.0, -1
         while not self._stopping.is_set() and not self._feed.closed:
@@ -144,7 +149,7 @@ class RtspPublisher:
                 picture = self._compose(frame)
             last_ticks = max(last_ticks + 1, round((frame.info.time_s - first_s) / TIME_BASE))
             picture.pts, picture.time_base = last_ticks, TIME_BASE
-            for packet in stream.encode(picture):
+            for packet in encoder.encode(picture):
                 container.mux(packet)
             self._counts["published"] += 1
             due_s = max(due_s + 1 / self._settings.rate_hz, time.monotonic())

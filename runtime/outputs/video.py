@@ -17,16 +17,12 @@ from numpy.typing import NDArray
 
 from runtime.colour import Colour
 from runtime.errors import OutputFault
+from runtime.outputs.h264 import Coding, Encoder, open_encoder
+from runtime.outputs.nvenc import EncoderChoice
 
 SUFFIX = ".mp4"
-_ENCODER = "libx264"
-_LIMITED_RANGE = 1
-_OPTIONS = {
-    "crf": "16",  # the pictures are looked at closely: fine texture is kept
-    "preset": "veryfast",
-    "bf": "0",  # without B-frames the first picture is at time zero in every player, edit lists or not
-    "g": "60",  # a key picture at least every 60, so that one can seek
-}
+_KEY_EVERY = 60
+"""A key picture at least so often, so that one can seek."""
 
 
 def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
@@ -88,6 +84,7 @@ class VideoWriter:
         pixel_aspect: Fraction = Fraction(1),
         comment: str = "",
         overwrite: bool = False,
+        encoder: EncoderChoice = "x264",
     ) -> None:
         """Start a video.
 
@@ -101,6 +98,7 @@ class VideoWriter:
             pixel_aspect: width over height of one pixel.
             comment: stored in the file's metadata.
             overwrite: whether an existing file may be replaced.
+            encoder: what encodes.
 
         Raises:
             OutputFault: the file cannot be written.
@@ -113,6 +111,7 @@ class VideoWriter:
         self._previous_ticks = -1
         self._count = 0
         self._done = False
+        self._encoder: Encoder | None = None
         self._height_px, self._width_px = height_px, width_px
         self._padded = np.empty((height_px + height_px % 2, width_px + width_px % 2, 3), np.uint8)
         self._colour = colour or Colour()
@@ -128,7 +127,7 @@ class VideoWriter:
             self._remove_partial()
             raise _fault(self.path, error) from None
         self._container.metadata["comment"] = comment
-        self._stream = self._add_stream(nominal_rate_hz, pixel_aspect)
+        self._encoder = self._open_encoder(nominal_rate_hz, pixel_aspect, encoder)
 
     @property
     def count(self) -> int:
@@ -173,6 +172,8 @@ class VideoWriter:
             if self._count == 0:
                 raise ValueError(f"{self.path}: no picture was written")
             self._encode(None)
+            assert self._encoder is not None
+            self._encoder.close()
             self._close()
             self._verify()
             self._publish()
@@ -186,6 +187,8 @@ class VideoWriter:
             return
         self._done = True
         self._remove_partial()
+        if self._encoder is not None:
+            self._encoder.close()
         with contextlib.suppress(av.FFmpegError, OSError):  # it is gone already
             self._container.close()
 
@@ -202,30 +205,27 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _add_stream(self, nominal_rate_hz: float, pixel_aspect: Fraction) -> Any:
-        rate = Fraction(nominal_rate_hz).limit_denominator(1001)
+    def _open_encoder(self, nominal_rate_hz: float, pixel_aspect: Fraction, choice: EncoderChoice) -> Encoder:
+        height_px, width_px = self._padded.shape[:2]
+        coding = Coding(
+            width_px,
+            height_px,
+            rate=Fraction(nominal_rate_hz).limit_denominator(1001),
+            time_base=self._time_base,
+            key_every=_KEY_EVERY,
+            colour=self._colour,
+            pixel_aspect=pixel_aspect,
+        )
         try:
-            stream = self._container.add_stream(_ENCODER, rate=rate, options=_OPTIONS)
-        except (av.FFmpegError, ValueError):
+            return open_encoder(self._container, coding, choice, self.path.name)
+        except OutputFault as fault:
             self.discard()
-            raise OutputFault(
-                f"{self.path}: this build of PyAV has no H.264 encoder",
-                remedy="pip install --force-reinstall av",
-            ) from None
-        context = stream.codec_context
-        stream.height, stream.width = self._padded.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        context.time_base = self._time_base
-        context.sample_aspect_ratio = pixel_aspect
-        context.color_range = _LIMITED_RANGE
-        context.colorspace = self._colour.matrix
-        context.color_primaries = self._colour.primaries
-        context.color_trc = self._colour.transfer
-        return stream
+            raise OutputFault(f"{self.path}: {fault.what}", remedy=fault.remedy) from None
 
     def _encode(self, frame: Any) -> None:
         try:
-            for packet in self._stream.encode(frame):
+            assert self._encoder is not None
+            for packet in self._encoder.encode(frame):
                 self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
             raise _fault(self.path, error) from None

@@ -41,6 +41,7 @@ from runtime.service.measuring import Measuring
 from runtime.service.part import PartMaker, middle_part
 from runtime.service.resuming import followed_before, points_of
 from runtime.service.storing import Storage
+from runtime.service.upkeep import EngineUpkeep
 from runtime.vibration.alarms import AlarmEdge
 from runtime.vibration.regions import Region
 
@@ -127,7 +128,10 @@ class Parts:
         self.account = CopyAccount()
         self._settings = configuration.magnification
         self._lighter: list[Runtime] = []
-        self.runtime = open_configured_runtime(configuration.magnification, self.bundle, size, self.account)
+        self.upkeep = EngineUpkeep(lambda text: self.storage.notice("engines", text))
+        self.runtime = open_configured_runtime(
+            configuration.magnification, self.bundle, size, self.account, self.upkeep, is_first=True
+        )
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
         live_samples = round(_LIVE_S * min(source.rate_hz, _FASTEST_HISTORY_HZ))
@@ -247,7 +251,7 @@ class Parts:
         part_size = (part.width_px, part.height_px)
         # By the same runner: the CPU's would heat the device more, and does not belong beside TensorRT.
         settings = self._settings.model_copy(update={"runtime": self.runtime.name})
-        runtime = open_configured_runtime(settings, bundle, part_size, self.account)
+        runtime = open_configured_runtime(settings, bundle, part_size, self.account, self.upkeep)
         self._lighter.append(runtime)
         maker = MagnifierMaker(bundle, runtime, part_size, self.account)
         return maker if part == whole else PartMaker(maker, part, runtime.allocate, self.account)

@@ -10,22 +10,40 @@ from runtime.cell_mask import cell_mask
 from runtime.configuration.magnification import MagnificationSettings
 from runtime.copies import CopyAccount
 from runtime.engines import BandEngine, PairwiseEngine
-from runtime.engines.bundle import Bundle, open_bundle
+from runtime.engines.bundle import Bundle, FrameSize, open_bundle
 from runtime.engines.choosing import Runtime, open_runtime
+from runtime.engines.upgrading import find_stale
 from runtime.errors import BundleFault
 from runtime.governor import Level
 from runtime.magnification import Magnification, filter_design
 from runtime.magnifier import FrameMagnifier, Magnifier, check_amplification
+from runtime.service.upkeep import EngineUpkeep, WaitingRuntime
 
 
 def open_configured_runtime(
-    settings: MagnificationSettings, bundle: Bundle, size: tuple[int, int], account: CopyAccount
+    settings: MagnificationSettings,
+    bundle: Bundle,
+    size: tuple[int, int],
+    account: CopyAccount,
+    upkeep: EngineUpkeep,
+    *,
+    is_first: bool = False,
 ) -> Runtime:
     """The runtime that the settings ask for.
+
+    Engines that an upgrade has left behind are handed to ``upkeep``, which asks for a restart if it ``is_first`` that
+    needs them. Meanwhile ``auto`` takes the CPU, and ``tensorrt`` magnifies nothing.
 
     Raises:
         EngineFault: what was insisted on is not to be had.
     """
+    if settings.runtime != "onnxruntime":
+        frame_size = FrameSize(width_px=size[0], height_px=size[1])
+        stale = find_stale(bundle, frame_size, None, settings.engines)
+        if stale is not None:
+            upkeep.add(stale, needs_restart=is_first)
+            if settings.runtime == "tensorrt":
+                return WaitingRuntime(stale, upkeep)
     return open_runtime(
         settings.runtime,
         bundle,

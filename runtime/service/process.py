@@ -24,6 +24,7 @@ from runtime.service.reloading import Reloader
 from runtime.service.reporting import Reporter, status_line
 from runtime.service.signals import RECORD, RELOAD, STOPPING, SignalQueue
 from runtime.service.storing import state_directory
+from runtime.service.upkeep import LOWEST_PRIORITY
 from runtime.store.records import Notice
 from runtime.updating import is_updating
 from runtime.vibration.alarms import AlarmEdge
@@ -163,6 +164,7 @@ class Service:
         # On the CPU the engine takes all cores that it gets: it and its threads run behind camera and measurement.
         crew.start("magnifying", lambda: parts.magnifying.work(lambda: crew.stopping), niceness=SECOND)
         crew.start("analysis", self._analyse, niceness=BACKGROUND)
+        crew.start("engines", lambda: parts.upkeep.work(crew), niceness=LOWEST_PRIORITY)
         self._notifier.status("waiting for the first frame")
         watchdog_s = self._notifier.watchdog_s
         if watchdog_s is not None and watchdog_s <= self._ladder.longest_s:
@@ -189,6 +191,10 @@ class Service:
             parts.magnifying.hold_back(self._governor.update(now_s), rate.rate_hz if rate else None)
             self._recover(now_s)
             self._reporter.report()
+            if parts.upkeep.wants_restart and not self._busy():
+                log.info("the service ends, to be started with the engines that were built")
+                self._exit_status = EXIT_RECOVERY
+                self._crew.stop(0.0)
         if now_s >= self._status_s and self._is_ready:
             self._status_s = now_s + _STATUS_S
             self._notifier.status(status_line(parts.board.snapshot()))

@@ -77,7 +77,7 @@ class Reporter:
 
     def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        found = [losses, *parts.magnifying.latencies.warnings, findings.trouble]
+        found = [losses, *parts.magnifying.latencies.warnings, findings.trouble, parts.upkeep.state]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
         if parts.storage.thread_ended:

@@ -21,6 +21,7 @@ from support import resident_bytes
 from runtime.buffers import PAGE_BYTES
 from runtime.cuda import wait_for
 from runtime.cuda_pycuda import PycudaGpu, open_gpu
+from runtime.cuda_urgent import UrgentStream
 from runtime.errors import EngineFault
 from runtime.leases import LeaseError
 
@@ -111,6 +112,30 @@ def test_time_is_that_of_the_stream(gpu: PycudaGpu) -> None:
         stream.free()
         start.free()
         end.free()
+
+
+@needs_fake
+def test_an_urgent_stream_goes_before_others_and_tells_when_it_is_empty(gpu: PycudaGpu) -> None:
+    from cuda.bindings import driver as bindings
+
+    going_on = threading.Event()
+    function = HOST_CALL(lambda _: going_on.wait(5))
+    with gpu.current():
+        urgent, usual = UrgentStream(bindings), gpu.stream()
+        priorities = [int(bindings.cuStreamGetPriority(each.handle)[1]) for each in (urgent, usual)]
+        assert priorities == [-5, 0], "the lower goes first"
+        assert urgent.done()
+        call(urgent, function)
+        assert not wait_for(urgent, expected_s=0.0, limit_s=0.05)
+        going_on.set()
+        assert wait_for(urgent, expected_s=0.0, limit_s=5)
+        driver.fake_fail_next(b"cuStreamQuery", ILLEGAL_ADDRESS, 1)
+        with pytest.raises(
+            EngineFault, match=r"the GPU failed \(CUDA_ERROR_ILLEGAL_ADDRESS\): restart the service"
+        ):
+            urgent.done()
+        urgent.free()
+        usual.free()
 
 
 def test_captured_work_is_done_at_each_launch_and_not_before(gpu: PycudaGpu) -> None:

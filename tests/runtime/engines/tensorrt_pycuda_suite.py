@@ -22,7 +22,7 @@ from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library,
 from runtime.cameras import FrameInfo
 from runtime.copies import CopyAccount
 from runtime.cuda_pycuda import PycudaGpu, open_gpu
-from runtime.engines import tensorrt_runtime
+from runtime.engines import tensorrt_runtime, tensorrt_step
 from runtime.engines.bundle import FrameSize, Representation, open_bundle
 from runtime.engines.choosing import closing_runtime, open_runtime
 from runtime.engines.device import read_device
@@ -79,7 +79,10 @@ def count(what: str) -> int:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(
+        tensorrt_step, "LEAST_ENQUEUE_SHARE", 0.0
+    )  # these steps are no measure of a network's
     write_bundle(tmp_path)
     calls: list[Any] = []
 
@@ -151,11 +154,11 @@ def test_combinations_of_slots_that_return_become_graphs(bench: Bench) -> None:
                 engine.step(frame.pixels, reference.pixels, 2.0, picture.pixels)
                 assert (picture.pixels == 100 + 2 * (value - 100)).all()
 
-    # Three frame slots and two pictures rotate: six combinations. The first time each is run, the second captured.
-    rounds(6)
+    # Two pictures rotate, in whatever slots the frames are. The first time each is run, the second captured.
+    rounds(2)
     assert engine.graphs == 0
-    rounds(6)
-    assert engine.graphs == count("graphs") == 6
+    rounds(2)
+    assert engine.graphs == count("graphs") == 2
     enqueued, launched = bench.context.enqueued, count("launches")
     rounds(600)
     assert bench.context.enqueued == enqueued, "nothing is put into the stream layer by layer any more"
@@ -166,31 +169,19 @@ def test_combinations_of_slots_that_return_become_graphs(bench: Bench) -> None:
     engine.close()
 
 
-def test_the_number_of_graphs_is_bounded_and_the_latest_are_kept(bench: Bench) -> None:
-    engine, frames, pictures = bench.pairwise(), bench.ring(MOST_GRAPHS + 8), bench.ring(1)
-    with pictures.acquire("magnifier") as picture:  # type: ignore[union-attr]
-        leases = [film(frames, 100 + number) for number in range(MOST_GRAPHS + 8)]
-        for _ in range(2):
-            for lease in leases:
-                engine.step(lease.pixels, leases[0].pixels, 2.0, picture.pixels)
-        assert engine.graphs == count("graphs") == MOST_GRAPHS
-        launched = count("launches")
-        for number in range(8, MOST_GRAPHS + 8):
-            engine.step(leases[number].pixels, leases[0].pixels, 2.0, picture.pixels)
-            assert (picture.pixels == 100 + 2 * number).all()
-        assert count("launches") - launched == MOST_GRAPHS
-        for number in (
-            8,
-            0,
-            0,
-        ):  # 8 is used, so that 9 is now the oldest; 0 comes back and is captured in its place
-            engine.step(leases[number].pixels, leases[0].pixels, 2.0, picture.pixels)
-        launched = count("launches")
-        for number in (8, 0):
-            engine.step(leases[number].pixels, leases[0].pixels, 2.0, picture.pixels)
-        assert count("launches") - launched == 2
+def test_where_pictures_are_too_many_for_graphs_none_is_kept(bench: Bench) -> None:
+    engine, frames, pictures = bench.pairwise(), bench.ring(2), bench.ring(MOST_GRAPHS + 1)
+    with film(frames, 110) as frame, film(frames, 100) as reference:
+        leases = [pictures.acquire("magnifier") for _ in range(MOST_GRAPHS + 1)]
+        for kept in (MOST_GRAPHS, 0):
+            for _ in range(2):
+                for lease in leases[: kept or None]:
+                    lease.pixels[:] = 0  # type: ignore[union-attr]
+                    engine.step(frame.pixels, reference.pixels, 2.0, lease.pixels)  # type: ignore[union-attr]
+                    assert (lease.pixels == 120).all()  # type: ignore[union-attr]
+            assert engine.graphs == count("graphs") == kept
         for lease in leases:
-            lease.release()
+            lease.release()  # type: ignore[union-attr]
     frames.close()
     pictures.close()
     engine.close()
@@ -218,7 +209,7 @@ def test_the_state_of_band_mode_goes_through_graphs_and_stays_on_the_gpu(bench: 
                 previous.release()
                 previous = frame
             previous.release()
-            assert engine.graphs == 2, "two slots and two states, in step"
+            assert engine.graphs == 2, "one picture and two places of the state"
             assert belongs_to_the_gpu(context)
             assert count("device_bytes") == before_bytes + (sections - 1) * 2 * 2 * NBYTES * 4
     frames.close()
@@ -267,11 +258,10 @@ def test_from_camera_to_picture_the_cpu_copies_nothing(bench: Bench) -> None:
     for number in range(50):
         frame = film(frames, 100 + number, number)
         with pictures.acquire("magnifier") as picture:  # type: ignore[union-attr]
-            seen = (bench.gpu.device_address(frame.pixels), bench.gpu.device_address(picture.pixels))
+            seen = bench.gpu.device_address(picture.pixels)
             magnifier.step(frame.pixels, picture.pixels, number / 30)
             assert (picture.pixels == 100 + number + (number > 0)).all()
-        if engine.graphs == 0:
-            assert (bench.context.addresses["frame"], bench.context.addresses["magnified"]) == seen
+        assert bench.context.addresses["magnified"] == seen
         account.frame_done()
         if previous is not None:
             previous.release()

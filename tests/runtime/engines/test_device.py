@@ -22,7 +22,8 @@ int cuDeviceGet(int *device, int ordinal) { *device = 7; return 0; }
 int cuDeviceGetName(char *name, int length, int device) { strncpy(name, "%(name)s", length); return device != 7; }
 int cuDriverGetVersion(int *version) { *version = 12060; return 0; }
 int cuDeviceGetAttribute(int *value, int which, int device)
-{ *value = which == 75 ? 8 : which == 76 ? 7 : which == 18 ? %(integrated)s : -1; return device != 7; }
+{ *value = which == 75 ? 8 : which == 76 ? 7 : which == 18 ? %(integrated)s : which == 16 ? 8 : -1;
+  return device != 7; }
 int cuDevicePrimaryCtxRetain(void **made, int device) { *made = &context; return device != 7; }
 int cuDevicePrimaryCtxRelease_v2(int device) { return device != 7; }
 int cuCtxPushCurrent_v2(void *pushed) { return pushed != &context; }
@@ -45,6 +46,7 @@ def jetson(tmp_path: Path) -> Path:
     files = {
         "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n",
         "var/lib/nvpmodel/status": "pmode:0002 fmode:fanNull\n",
+        "usr/local/cuda/version.json": '{"cuda": {"name": "CUDA SDK", "version": "12.6.11"}}',
         "proc/meminfo": "MemTotal:        7802808 kB\nMemFree:          301204 kB\nMemAvailable:    3145728 kB\n",
     }
     for name, content in files.items():
@@ -57,6 +59,7 @@ def jetson(tmp_path: Path) -> Path:
 def test_a_jetson_shares_its_memory_with_the_gpu(jetson: Path, tmp_path: Path) -> None:
     device, free_bytes = read_device(jetson, driver(tmp_path))
     assert (device.gpu, device.compute_capability, device.cuda) == ("Orin", "8.7", "12.6")
+    assert (device.sm_count, device.cuda_toolkit) == (8, "12.6.11")
     assert (device.l4t, device.power_mode, device.machine) == ("36.4.3", "2", platform.machine())
     assert free_bytes == 3 * GIB  # what is available, not what is free: the page cache gives way
 
@@ -82,10 +85,15 @@ def test_without_a_driver_the_system_alone_is_read(jetson: Path) -> None:
 
 
 def test_files_that_say_nothing_are_no_facts(jetson: Path) -> None:
-    for name in ("etc/nv_tegra_release", "var/lib/nvpmodel/status", "proc/meminfo"):
+    for name in (
+        "etc/nv_tegra_release",
+        "var/lib/nvpmodel/status",
+        "proc/meminfo",
+        "usr/local/cuda/version.json",
+    ):
         (jetson / name).write_bytes(b"\xff\xfe nothing")
     device, free_bytes = read_device(jetson, "libcuda-that-is-not-there.so")
-    assert (device.l4t, device.power_mode, free_bytes) == (None, None, 0)
+    assert (device.l4t, device.power_mode, device.cuda_toolkit, free_bytes) == (None, None, None, 0)
 
 
 def test_this_machine_is_read() -> None:

@@ -29,7 +29,7 @@ SIZE = FrameSize(width_px=1920, height_px=1080)
 SOURCE = Source(
     network="realtime", graph="pairwise", graph_sha256="a" * 64, precision="fp16", frame_size=SIZE
 )
-ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "2")
+ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "2", sm_count=8, cuda_toolkit="12.6.68")
 HERE = describe_builder("tensorrt", "10.3.0", ORIN)
 
 
@@ -89,6 +89,9 @@ def changed(model: Any, **changes: Any) -> Any:
         ({}, {"gpu": "Thor"}, "its GPU is Orin, and here it is Thor"),
         ({}, {"gpu": None}, "its GPU is Orin, and here it is none"),
         ({}, {"compute_capability": "11.0"}, "its compute capability is 8.7, and here it is 11.0"),
+        # Nano, NX and AGX are all "Orin" with 8.7.
+        ({}, {"sm_count": 16}, "its number of multiprocessors is 8, and here it is 16"),
+        ({}, {"cuda_toolkit": "12.6.85"}, "its CUDA toolkit is 12.6.68, and here it is 12.6.85"),
         ({}, {"cuda": "13.0"}, "its CUDA version is 12.6, and here it is 13.0"),
         ({}, {"l4t": "36.5"}, "its L4T release is 36.4.3, and here it is 36.5"),
         ({}, {"machine": "x86_64"}, "its machine is aarch64, and here it is x86_64"),
@@ -107,6 +110,17 @@ def test_a_mismatch_is_refused_with_its_reason_and_the_remedy(
     with pytest.raises(EngineFault) as caught:
         check_engine(paths, changed(SOURCE, **source), changed(HERE, **here))
     assert str(caught.value) == f"{paths.engine}: {reason}: build it again with tremorscope build --rebuild"
+
+
+def test_a_toolkit_that_is_not_installed_any_more_stops_nothing(paths: EnginePaths) -> None:
+    assert check_engine(paths, SOURCE, changed(HERE, cuda_toolkit=None))[1] == ()
+
+
+def test_a_sidecar_of_an_earlier_release_is_refused_as_such(paths: EnginePaths) -> None:
+    content = json.loads(paths.sidecar.read_text())
+    paths.sidecar.write_text(json.dumps(content | {"format_version": 1}))
+    with pytest.raises(EngineFault, match=r"format_version: Input should be 2: build it again"):
+        check_engine(paths, SOURCE, HERE)
 
 
 def test_another_power_mode_is_told_but_stops_nothing(paths: EnginePaths) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -214,13 +215,40 @@ def test_a_graph_of_four_channels_takes_frames_as_a_camera_gives_them(bench: Ben
 
 
 def test_addresses_are_told_once_unless_they_change(bench: Bench, pairwise: TensorrtEngine) -> None:
-    ring, context = bench.ring(4), bench.context
+    """Inputs lie on the GPU, each at one place for good, whatever slots frames come in."""
+    ring, context = bench.ring(5), bench.context
     pairwise.step(ring.frame(0), ring.frame(1), 2.0, ring.frame(2))
     context.address_calls.clear()
-    pairwise.step(ring.frame(0), ring.frame(1), 2.0, ring.frame(2))
+    pairwise.step(ring.frame(3), ring.frame(0), 2.0, ring.frame(2))
     assert context.address_calls == []
-    pairwise.step(ring.frame(3), ring.frame(1), 2.0, ring.frame(2))
-    assert context.address_calls == ["frame"]
+    pairwise.step(ring.frame(3), ring.frame(1), 2.0, ring.frame(4))
+    assert context.address_calls == ["magnified"]
+
+
+def test_numbers_go_to_the_gpu_when_they_change(
+    bench: Bench, band: TensorrtBandEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From memory that the CPU shares the GPU would read them anew, uncached, in every kernel that uses them."""
+    ring, sent = bench.ring(2), []
+    send = HostGpu.send
+    monkeypatch.setattr(
+        HostGpu, "send", lambda gpu, array, *rest: (sent.append(array.nbytes), send(gpu, array, *rest))
+    )
+
+    def step(**changes: Any) -> list[int]:
+        options: dict[str, Any] = {"amplification": 2, "max_displacement_px": 9, "coefficients": KEEP_ALL}
+        sent.clear()
+        band.step(ring.frame(0), ring.frame(0), magnified=ring.frame(1), **(options | changes))
+        return [nbytes for nbytes in sent if nbytes != 17 * 32 * 3]
+
+    assert step() == [4, 4, 24]
+    assert step() == []
+    assert step(amplification=3) == [4]
+    assert step(amplification=3, coefficients=KEEP_ALL / 2) == [24]
+    assert step() == [4, 24]
+    for name in ("amplification", "max_displacement_px", "coefficients", "frame", "previous"):
+        at = (ctypes.c_uint8 * 4).from_address(bench.context.addresses[name])
+        assert bench.gpu.find(np.frombuffer(at, np.uint8)) is None, f"{name} lies in mapped memory"
 
 
 def test_an_engine_is_warm_when_it_is_there(
@@ -302,8 +330,8 @@ def test_a_step_that_is_refused_is_told_with_tensorrts_reason(bench: Bench, pair
     ):
         pairwise.step(ring.frame(0), ring.frame(1), 2.0, ring.frame(2))
     bench.context.refuses = {"set_tensor_address"}
-    with pytest.raises(EngineFault, match="does not take an address for frame"):
-        pairwise.step(ring.frame(1), ring.frame(1), 2.0, ring.frame(2))
+    with pytest.raises(EngineFault, match="does not take an address for magnified"):
+        pairwise.step(ring.frame(1), ring.frame(1), 2.0, ring.frame(0))
     bench.context.refuses.clear()
     pairwise.step(ring.frame(1), ring.frame(1), 2.0, ring.frame(2))
 
