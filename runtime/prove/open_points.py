@@ -55,7 +55,7 @@ OPEN_POINTS = (
     OpenPoint("C2", "Are its frames registered with CUDA and read without a copy by the CPU?", "cameras.md", "camera",
               ("memory", "copied_bytes_per_frame", "why")),
     OpenPoint("C3", "Does nvvidconv leave RGBA in rows, with which pitch?", "cameras.md", "camera",
-              ("format", "pitch_bytes", "memory_type")),
+              ("format", "pitch_bytes")),
     OpenPoint("C4", "Do number and time come from the sensor?", "cameras.md", "camera", ("times",)),
     OpenPoint("C5", "Does exposure stay as it was locked?", "cameras.md", "camera", ("brightness_moved",)),
     OpenPoint("C6", "Does the kernel that writes pictures into the ring do so to the bit?", "cameras.md", "pixels"),

@@ -116,7 +116,7 @@ class Plan:
         """
         configuration = self.configuration()
         named = configuration.magnification.bundle if configuration else None
-        return open_bundle(named or SHIPPED_BUNDLES / "realtime")
+        return open_bundle(named)
 
     def all_bundles(self) -> list[Bundle]:
         """The site's, the shipped ones in other precisions of its network, and those that were named, each once."""

@@ -45,6 +45,15 @@ def need_tensorrt(plan: Plan) -> None:
         )
 
 
+def site_bundle(plan: Plan) -> Bundle:
+    """The network as this device runs it: in FP16 on a GPU, unless a precision was named.
+
+    Raises:
+        BundleFault: it is missing or damaged.
+    """
+    return plan.bundle.for_gpu() if has_tensorrt(plan) else plan.bundle
+
+
 def engines_directory(plan: Plan, bundle: Bundle) -> Path:
     """Where the engines of a bundle are kept from run to run."""
     return plan.work / "engines" / f"{bundle.directory.name}-{bundle.manifest.precision}"

@@ -22,7 +22,7 @@ from typing import IO, Any, Protocol
 
 from runtime.buffers import Allocator, allocate_host
 from runtime.engines import BandEngine, PairwiseEngine
-from runtime.engines.bundle import open_bundle
+from runtime.engines.bundle import Bundle, open_bundle
 from runtime.engines.choosing import RuntimeName
 from runtime.engines.upgrading import Attempts, StaleEngines, find_stale, refusal
 from runtime.errors import EngineFault, Fault
@@ -140,6 +140,11 @@ class WaitingRuntime:
     def __init__(self, stale: StaleEngines, upkeep: EngineUpkeep) -> None:
         self._stale, self._upkeep = stale, upkeep
         self.passed_over = (stale.reason,)
+
+    @property
+    def bundle(self) -> Bundle:
+        """What it will run."""
+        return open_bundle(self._stale.bundle)
 
     @property
     def allocate(self) -> Allocator:

@@ -126,9 +126,9 @@ def _tell_report(findings: Findings, report: Any) -> None:
         return
     for name in ("width_px", "height_px", "rate_hz", "format", "memory", "why", "decoder", "pipeline"):
         findings.fact(name, getattr(report, name, None))
-    for name in ("sensor_mode", "pitch_bytes", "memory_type", "times"):  # where this release knows them
-        if (value := getattr(report, name, None)) is not None:
-            findings.fact(name, value if isinstance(value, (int, float, str)) else str(value))
+    for name in ("mode", "times", "remarks", "pitch_bytes"):  # where this kind of camera tells them
+        told = getattr(report, name, None)
+        findings.fact(name, "; ".join(told) if isinstance(told, tuple) else told)
 
 
 def _tell_copies(

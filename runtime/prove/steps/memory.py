@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime.engines.tensorrt_profile import step_times_ms
 from runtime.prove.outcome import Findings, Outcome
 from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import loaded_engine, need_tensorrt, small_engine
+from runtime.prove.tensorrt import loaded_engine, need_tensorrt, site_bundle, small_engine
 
 _STEPS = 30
 
@@ -13,7 +13,7 @@ _STEPS = 30
 def run(plan: Plan, findings: Findings) -> Outcome:
     """Run the site's pairwise step on both, in turns; which is faster is told, and neither is wrong."""
     need_tensorrt(plan)
-    paths = small_engine(plan, plan.bundle, "pairwise", plan.site_size)
+    paths = small_engine(plan, site_bundle(plan), "pairwise", plan.site_size)
     with loaded_engine(paths) as (gpu, loaded):
         mapped_ms, device_ms = step_times_ms(gpu, loaded, 5 if plan.quick else _STEPS)
         findings.fact("integrated", gpu.info.integrated)
