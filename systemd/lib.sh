@@ -21,7 +21,8 @@ LAUNCHER=/usr/local/bin/tremorscope
 UNIT_FILES="tremorscope.service tremorscope@.service
 tremorscope-revive.service tremorscope-revive.timer
 tremorscope-restart-argus.path tremorscope-restart-argus.service
-tremorscope-calibration-capture.service tremorscope-calibration-capture.timer"
+tremorscope-calibration-capture.service tremorscope-calibration-capture.timer
+tremorscope-prove.service"
 REBOOT_UNIT_FILES="tremorscope-reboot.path tremorscope-reboot.service"
 JTOP_SYSUSERS=/etc/sysusers.d/tremorscope-jtop.conf
 

@@ -92,10 +92,10 @@ def run_bench(
     size = frame_size(camera)
     with _runtime(job, bundle, size) as runtime:
         result = _timed(job, bundle, runtime, camera, size, progress, note)
-        same_runner = replace(job, runtime=runtime.name)
         if job.roofline:
             note("roofline")
-            result = replace(result, roofline=_roofline(job, result, bundle, runtime))
+            result = replace(result, roofline=_roofline(job, result, runtime))
+        same_runner = replace(job, runtime=runtime.name)
     if baseline is None:
         return result
     note("comparing")
@@ -106,9 +106,9 @@ def run_bench(
         return replace(result, comparison_failed=str(fault))
 
 
-def _roofline(job: BenchJob, result: BenchResult, bundle: Bundle, runtime: Runtime) -> Roofline:
+def _roofline(job: BenchJob, result: BenchResult, runtime: Runtime) -> Roofline:
     try:
-        return find_roofline(result, bundle, runtime, job.threads)
+        return find_roofline(result, runtime, job.threads)
     except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
         return Roofline(missing=str(fault))
 

@@ -14,7 +14,7 @@ from runtime.bench.apart import stages_apart
 from runtime.bench.graph_cost import Cost, graph_cost
 from runtime.bench.peaks import Peaks, gpu_peaks
 from runtime.bench.processor import processor_peaks
-from runtime.engines.bundle import Bundle, FrameSize
+from runtime.engines.bundle import FrameSize
 from runtime.engines.choosing import Runtime
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Roofline:
         }
 
 
-def find_roofline(found: BenchResult, bundle: Bundle, runtime: Runtime, threads: int | None) -> Roofline:
+def find_roofline(found: BenchResult, runtime: Runtime, threads: int | None) -> Roofline:
     """Put what a bench has timed beside what the device could do; some seconds, with nothing else running.
 
     Raises:
@@ -96,12 +96,12 @@ def find_roofline(found: BenchResult, bundle: Bundle, runtime: Runtime, threads:
     bounds: list[Bound] = []
     missing = ""
     if runtime.name == "tensorrt":
-        gpu = gpu_peaks(found.device.get("gpu"), found.device.get("sms"))
+        gpu = gpu_peaks(found.device.get("gpu"), found.device.get("sm_count"))
     engine = gpu if runtime.name == "tensorrt" else processor
     if engine is None:
         missing = f"the peaks of {found.device.get('gpu') or 'this GPU'} are not known"
     else:
-        cost = graph_cost(bundle, "band" if found.mode == "band" else "pairwise", size)
+        cost = graph_cost(runtime.bundle, "band" if found.mode == "band" else "pairwise", size)
         bounds.append(bound("network", found.overhead.engine_ms, cost, engine))
     if found.copies.bytes_per_frame and "copy" in found.stages:
         copied = Cost({}, 2 * found.copies.bytes_per_frame)  # each byte is read and written

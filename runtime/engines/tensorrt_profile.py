@@ -1,4 +1,4 @@
-"""How long each layer of an engine takes, as TensorRT's own profiler tells it.
+"""An engine run by itself, to look at it: how long each layer takes, and on which memory.
 
 Within this module a variable's name tells its TensorRT class, as in `tensorrt_load`.
 """
@@ -6,13 +6,14 @@ Within this module a variable's name tells its TensorRT class, as in `tensorrt_l
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
 from runtime.cuda import Gpu, wait_for
-from runtime.engines.tensorrt_load import LoadedEngine
+from runtime.engines.tensorrt_load import LoadedEngine, Tensor
 from runtime.engines.tensorrt_step import LONGEST_STEP_S
 from runtime.errors import EngineFault
 
@@ -36,48 +37,100 @@ def layer_times_ms(gpu: Gpu, loaded: LoadedEngine, runs: int) -> dict[str, float
         def report_layer_time(self, layer_name: str, ms: float) -> None:
             times.setdefault(layer_name, []).append(ms)
 
-    with gpu.current(), ExitStack() as undo:
-        context = loaded.engine.create_execution_context()
-        if context is None:
-            raise _fault(loaded, "has no memory to run it")
-        times_of = Times()
-        context.profiler = times_of
-        _bind(gpu, loaded, context, undo)
-        stream, ended = gpu.stream(), gpu.event()
-        undo.callback(stream.free)
-        undo.callback(ended.free)
+    with _alone(gpu, loaded, mapped=False) as bare:
+        bare.time_layers(Times())
         for _ in range(runs + 1):
-            if not context.execute_async_v3(stream.handle):
-                raise _fault(loaded, "failed to run a step")
-            ended.record(stream)
-            if not wait_for(ended, expected_s=0.0, limit_s=LONGEST_STEP_S):
-                raise _fault(loaded, f"did not end a step within {LONGEST_STEP_S:g} s")
-        context.profiler = None
+            bare.step_ms()
+        bare.time_layers(None)
     return {name: float(np.median(each[1:] or each)) for name, each in times.items()}
 
 
-def _bind(gpu: Gpu, loaded: LoadedEngine, context: Any, undo: ExitStack) -> None:
-    """Give every input and output memory of its largest size: noise for frames, ones for all else."""
+def step_times_ms(gpu: Gpu, loaded: LoadedEngine, runs: int) -> tuple[float, float]:
+    """Median of a step on the GPU with frames in mapped memory, and in the GPU's own, in turns.
+
+    Raises:
+        EngineFault: the engine cannot be run, or hangs.
+    """
+    with _alone(gpu, loaded, mapped=True) as on_mapped, _alone(gpu, loaded, mapped=False) as on_device:
+        times_ms = [(on_mapped.step_ms(), on_device.step_ms()) for _ in range(runs + 2)][2:]
+    mapped_ms, device_ms = (float(each) for each in np.median(times_ms, axis=0))
+    return mapped_ms, device_ms
+
+
+class _Bare:
+    """A context with memory of its own for every input and output."""
+
+    def __init__(self, gpu: Gpu, loaded: LoadedEngine, undo: ExitStack) -> None:
+        self._loaded = loaded
+        self._context: Any = loaded.engine.create_execution_context()
+        if self._context is None:
+            raise self.fault("has no memory to run it")
+        self._stream, self._begun, self._ended = gpu.stream(), gpu.event(), gpu.event()
+        for each in (self._stream, self._begun, self._ended):
+            undo.callback(each.free)
+
+    def time_layers(self, profiler: Any) -> None:
+        """Let layers be reported from now on; None ends it."""
+        context = self._context
+        context.profiler = profiler
+
+    def bind(self, port: Tensor, address: int) -> None:
+        """Let an input or output lie at an address."""
+        context = self._context
+        if not context.set_tensor_address(port.name, address):
+            raise self.fault(f"does not take an address for {port.name}")
+
+    def shape_of(self, port: Tensor) -> tuple[int, ...]:
+        """The largest that an input or output can be, which holds from now on; inputs first."""
+        context = self._context
+        if port.is_input:
+            if -1 in port.shape and not context.set_input_shape(port.name, port.largest):
+                raise self.fault(f"does not take {port.name} of shape {list(port.largest)}")
+            return port.largest
+        if -1 not in port.shape:
+            return port.shape
+        return tuple(int(length) for length in context.get_tensor_shape(port.name))
+
+    def step_ms(self) -> float:
+        """One step; returns what it took on the GPU."""
+        context = self._context
+        self._begun.record(self._stream)
+        if not context.execute_async_v3(self._stream.handle):
+            raise self.fault("failed to run a step")
+        self._ended.record(self._stream)
+        if not wait_for(self._ended, expected_s=0.0, limit_s=LONGEST_STEP_S):
+            raise self.fault(f"did not end a step within {LONGEST_STEP_S:g} s")
+        return self._ended.ms_since(self._begun)
+
+    def fault(self, what: str) -> EngineFault:
+        """What went wrong."""
+        library = self._loaded.library
+        return EngineFault(
+            f"{self._loaded.path}: {library} {what} ({library.log.reason()})",
+            remedy="stop other programs, and try again",
+        )
+
+
+@contextmanager
+def _alone(gpu: Gpu, loaded: LoadedEngine, *, mapped: bool) -> Iterator[_Bare]:
+    """The engine on noise for frames and ones for all else; frames in mapped memory or in the GPU's own."""
     random = np.random.default_rng(0)
-    for port in sorted(loaded.tensors.values(), key=lambda each: not each.is_input):
-        shape = port.largest
-        if port.is_input and -1 in port.shape:
-            if not context.set_input_shape(port.name, shape):
-                raise _fault(loaded, f"does not take {port.name} of shape {list(shape)}")
-        elif -1 in shape:
-            shape = tuple(int(length) for length in context.get_tensor_shape(port.name))
-        values = random.integers(0, 256, shape, np.uint8) if port.dtype == np.uint8 else np.ones(shape)
-        filled = values.astype(port.dtype)
-        place = gpu.allocate_device(math.prod(shape) * port.dtype.itemsize)
-        undo.callback(place.free)
-        gpu.upload(filled, place)
-        if not context.set_tensor_address(port.name, place.address):
-            raise _fault(loaded, f"does not take an address for {port.name}")
-
-
-def _fault(loaded: LoadedEngine, what: str) -> EngineFault:
-    library = loaded.library
-    return EngineFault(
-        f"{loaded.path}: {library} {what} ({library.log.reason()})",
-        remedy="stop other programs, and try again",
-    )
+    kept: list[Any] = []
+    with gpu.current(), ExitStack() as undo:
+        bare = _Bare(gpu, loaded, undo)
+        for port in sorted(loaded.tensors.values(), key=lambda each: not each.is_input):
+            shape = bare.shape_of(port)
+            is_frame = port.dtype == np.uint8
+            values = random.integers(0, 256, shape, np.uint8) if is_frame else np.ones(shape, port.dtype)
+            if mapped and is_frame:
+                memory = gpu.allocate_mapped(math.prod(shape))
+                memory[:] = values.reshape(-1)
+                kept.append(memory)
+                bare.bind(port, gpu.device_address(memory))
+            else:
+                place = gpu.allocate_device(values.nbytes)
+                undo.callback(place.free)
+                gpu.upload(values, place)
+                bare.bind(port, place.address)
+        yield bare
+        kept.clear()

@@ -41,7 +41,7 @@ def run_apart(step: Step, plan: Plan, tick: Callable[[float], None] = lambda _el
         file, log = Path(directory) / "outcome.json", Path(directory) / "output"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                module_command("runtime.prove.child", step.name, str(file)),
+                module_command("runtime.prove.child", str(file), *step.arguments),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -102,6 +102,11 @@ def _ending(status: int) -> str:
 
 def _tail(log: Path) -> str:
     try:
-        return log.read_bytes()[-_MOST_OUTPUT:].decode("utf-8", "replace").strip()
+        with log.open("rb") as file:
+            at = max(0, file.seek(0, os.SEEK_END) - _MOST_OUTPUT)
+            file.seek(at)
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
+    # Whole lines: half of a secret would not be known as one.
+    return (text.partition("\n")[2] if at else text).strip()

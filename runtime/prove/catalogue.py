@@ -12,6 +12,7 @@ from runtime.prove.plan import Plan
 _MINUTE_S = 60.0
 _BUILD_S = 45 * _MINUTE_S
 """An engine of full HD takes minutes on a device, and twice as long where its memory is short."""
+_STEPS = "runtime.prove.steps"
 RunStep = Callable[[Plan, Findings], Outcome]
 
 
@@ -23,20 +24,25 @@ class Step:
     """Stable: reports and open points name it."""
     title: str
     module: str
-    """In `runtime.prove.steps`; its ``run`` is called."""
+    """Whose ``run`` is called."""
     limit_s: float
     """After so long it is ended."""
     camera: int | None = None
     """Which configuration's camera, of a step that is run for each."""
 
-    def load(self) -> Callable[[Plan, Findings], Outcome]:
-        """What runs it."""
-        module = importlib.import_module(f"runtime.prove.steps.{self.module}")
-        if self.camera is None:
-            run: RunStep = module.run
-            return run
-        number, run_camera = self.camera, module.run
-        return lambda plan, findings: run_camera(plan, findings, number)
+    @property
+    def arguments(self) -> list[str]:
+        """What names it on a command line."""
+        return [self.module, *([] if self.camera is None else [str(self.camera)])]
+
+
+def load_step(module: str, camera: int | None = None) -> RunStep:
+    """What runs a step."""
+    run = importlib.import_module(module).run
+    if camera is None:
+        plain: RunStep = run
+        return plain
+    return lambda plan, findings: run(plan, findings, camera)
 
 
 def steps_of(plan: Plan) -> list[Step]:
@@ -44,40 +50,30 @@ def steps_of(plan: Plan) -> list[Step]:
     brief_s = 2 * _MINUTE_S
     load_s = plan.seconds_of_load
     return [
-        Step("machine", "Versions and board", "machine", brief_s),
-        Step("clock", "Clock", "clock", brief_s),
-        Step("storage", "Storage: fsync", "storage", brief_s),
-        Step("pixels", "Camera's pixels against NumPy", "pixels", brief_s),
-        Step("engine-small", "A small engine: parsed, built, run", "engine_small", _BUILD_S / 3),
-        Step("engine-site", "The site's engine: parsed, built, run", "engine_site", _BUILD_S),
-        Step("accuracy", "Engines against ONNX Runtime", "accuracy", _BUILD_S),
-        Step("layers", "Time by layer", "layers", 5 * _MINUTE_S),
-        Step("graphs", "CUDA graphs", "graphs", 5 * _MINUTE_S),
-        Step("memory", "Mapped against device memory", "memory", 5 * _MINUTE_S),
-        *(
-            Step(_numbered("camera", number, plan), _titled("Camera", number, plan), "camera",
-                 5 * _MINUTE_S, number)
-            for number in range(plan.cameras)
-        ),
-        Step("argus", "Camera daemon: restart and recovery", "argus", 3 * _MINUTE_S),
-        Step("encoding", "Ten seconds of video", "encoding", 3 * _MINUTE_S),
-        Step("load", "At load", "load", load_s + 5 * _MINUTE_S),
-        Step("watchdog", "The service and its watchdog", "watchdog", 4 * _MINUTE_S),
-    ]  # fmt: skip
+        _step("machine", "Versions and board", brief_s),
+        _step("clock", "Clock", brief_s),
+        _step("storage", "Storage: fsync", brief_s),
+        _step("pixels", "Camera's pixels against NumPy", brief_s),
+        _step("engine-small", "A small engine: parsed, built, run", _BUILD_S / 3),
+        _step("engine-site", "The site's engine: parsed, built, run", _BUILD_S),
+        _step("accuracy", "Engines against ONNX Runtime", _BUILD_S),
+        _step("layers", "Time by layer", 5 * _MINUTE_S),
+        _step("graphs", "CUDA graphs", 5 * _MINUTE_S),
+        _step("memory", "Mapped against device memory", 5 * _MINUTE_S),
+        *(_camera_step(plan, number) for number in range(plan.cameras)),
+        _step("argus", "Camera daemon: restart and recovery", 3 * _MINUTE_S),
+        _step("encoding", "Ten seconds of video", 3 * _MINUTE_S),
+        _step("load", "At load", load_s + 5 * _MINUTE_S),
+        _step("watchdog", "The service and its watchdog", 4 * _MINUTE_S),
+    ]
 
 
-def find_step(plan: Plan, name: str) -> Step:
-    """The step of a name.
-
-    Raises:
-        KeyError: there is none.
-    """
-    return {step.name: step for step in steps_of(plan)}[name]
+def _step(name: str, title: str, limit_s: float) -> Step:
+    return Step(name, title, f"{_STEPS}.{name.replace('-', '_')}", limit_s)
 
 
-def _numbered(name: str, number: int, plan: Plan) -> str:
-    return name if plan.cameras == 1 else f"{name}-{number + 1}"
-
-
-def _titled(title: str, number: int, plan: Plan) -> str:
-    return title if plan.cameras == 1 else f"{title} of {plan.configurations[number].name}"
+def _camera_step(plan: Plan, number: int) -> Step:
+    only = plan.cameras == 1
+    name = "camera" if only else f"camera-{number + 1}"
+    title = "Camera" if only else f"Camera of {plan.configurations[number].name}"
+    return Step(name, title, f"{_STEPS}.camera", 5 * _MINUTE_S, number)

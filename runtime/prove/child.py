@@ -1,4 +1,4 @@
-"""The process of one step: ``python -m runtime.prove.child STEP OUTCOME``, its plan on stdin.
+"""The process of one step: ``python -m runtime.prove.child OUTCOME MODULE [CAMERA]``, its plan on stdin.
 
 It ends when the command does, however that ends, and writes the stacks of all threads where it is aborted.
 """
@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from runtime.errors import Fault
-from runtime.prove.catalogue import find_step
+from runtime.prove.catalogue import load_step
 from runtime.prove.outcome import Findings, Outcome, Skip, write_outcome
 from runtime.prove.plan import Plan
 
@@ -24,16 +24,16 @@ def main() -> None:
     """Run the step and keep its outcome."""
     faulthandler.enable()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    name, file = sys.argv[1], Path(sys.argv[2])
+    file, module, *camera = sys.argv[1:]
     plan = Plan.from_text(sys.stdin.read())
-    findings = Findings(file)
-    write_outcome(file, run_step(plan, name, findings))
+    findings = Findings(Path(file))
+    write_outcome(Path(file), run_step(plan, findings, module, *(int(each) for each in camera)))
 
 
-def run_step(plan: Plan, name: str, findings: Findings) -> Outcome:
+def run_step(plan: Plan, findings: Findings, module: str, camera: int | None = None) -> Outcome:
     """How a step ended; a fault, or a mistake in the program, is an outcome as well."""
     try:
-        return find_step(plan, name).load()(plan, findings)
+        return load_step(module, camera)(plan, findings)
     except Skip as skip:
         return findings.skipped(skip)
     except Fault as fault:

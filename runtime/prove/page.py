@@ -8,6 +8,8 @@ from typing import Any
 from runtime.outputs.report_style import STYLE
 
 _MARKS = {"holds": "holds", "fails": "fails", "skipped": "skipped", "unfinished": "not run", "open": "open"}
+_MOST_ROWS = 16
+"""Longer tables are folded."""
 _MORE_STYLE = """
 .mark { display: inline-block; min-width: 4.6em; text-align: center; border-radius: 999px; padding: 1px 10px;
   font-size: .82rem; font-weight: 600; white-space: nowrap; }
@@ -21,7 +23,9 @@ h2 .mark { margin-right: 8px; vertical-align: 2px; }
 h3 { margin: 14px 0 4px; font-size: .95rem; color: var(--soft); }
 .wide { overflow-x: auto; }
 td { overflow-wrap: anywhere; }
-td.mark-cell, td.id { white-space: nowrap; overflow-wrap: normal; }
+td:first-child { white-space: nowrap; overflow-wrap: normal; padding-right: 16px; }
+td.minor { white-space: nowrap; }
+a { color: inherit; }
 pre { overflow-x: auto; background: var(--wash); border: 1px solid var(--line); border-radius: 6px; padding: 10px;
   font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 .remedy { font-weight: 600; }
@@ -60,11 +64,15 @@ def _cards(report: dict[str, Any]) -> str:
     }[report["end"]]
     counts = report["counts"]
     cards = [
-        ("first", verdict, f"{counts['holds']} hold, {counts['fails']} fail, {counts['skipped']} skipped"),
-        ("", _number(load.get("rate_hz"), "frames/s"), f"at load, {load.get('runtime') or 'by nothing yet'}"),
-        ("", _number(load.get("power_w"), "W"), _number(load.get("frames_per_j"), "frames a joule")),
-        ("", _number(load.get("temperature_most_c"), "°C"), "at most, at load"),
+        ("first", verdict, f"{counts['holds']} hold, {counts['fails']} fail, {counts['skipped']} skipped")
     ]
+    for name, unit, small in (
+        ("rate_hz", "frames/s", f"at load, {load.get('runtime')}"),
+        ("power_w", "W", f"{_number(load.get('frames_per_j'), 'frames a joule')}"),
+        ("temperature_most_c", "°C", "at most, at load"),
+    ):
+        if load.get(name) is not None:
+            cards.append(("", _number(load[name], unit), small))
     return '<section class="cards">' + "".join(
         f'<div class="card {kind}"><p class="big">{escape(big)}</p><p class="small">{escape(small)}</p></div>'
         for kind, big, small in cards
@@ -81,7 +89,7 @@ def _summary(report: dict[str, Any]) -> str:
         ]
         for step in report["steps"]
     ]
-    return f"<section><h2>Steps</h2>{_rows(['', 'step', 'found', 'took'], rows)}</section>"
+    return f"<section><h2>Steps</h2>{_rows(['', 'step', 'found', 'took'], rows, minor=3)}</section>"
 
 
 def _steps(report: dict[str, Any]) -> str:
@@ -106,7 +114,11 @@ def _detail(step: dict[str, Any]) -> str:
         parts.append(_rows(["", "checked", "found", "wanted"], checks))
     for table in step["tables"]:
         rows = [[escape("" if each is None else str(each)) for each in row] for row in table["rows"]]
-        parts.append(f"<h3>{escape(table['title'])}</h3>{_rows(table['columns'], rows)}")
+        drawn = _rows(table["columns"], rows)
+        if len(rows) > _MOST_ROWS:
+            parts.append(f"<details><summary>{escape(table['title'])}</summary>{drawn}</details>")
+        else:
+            parts.append(f"<h3>{escape(table['title'])}</h3>{drawn}")
     facts = {name: value for name, value in step["facts"].items() if value is not None}
     if facts:
         entries = "".join(
@@ -135,13 +147,19 @@ def _open_points(report: dict[str, Any]) -> str:
         "<section><h2>What has not been run on a Jetson</h2>"
         f'<p class="small">{answered} of {len(rows)} questions are answered by this run. The guides under docs/ '
         "raise them; docs/prove.md lists them.</p>"
-        f"{_rows(['', 'question', '', 'answer', 'guide'], rows)}</section>"
+        f"{_rows(['', 'question', '', 'answer', 'guide'], rows, minor=4)}</section>"
     )
 
 
-def _rows(columns: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{escape(each)}</th>" for each in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{each}</td>' for each in row)}</tr>" for row in rows)
+def _rows(columns: list[str], rows: list[list[str]], minor: int | None = None) -> str:
+    """A table of ready HTML; column ``minor`` is left out on a phone."""
+
+    def cells(tag: str, row: list[str]) -> str:
+        kinds = [' class="minor"' if at == minor else "" for at in range(len(row))]
+        return "".join(f"<{tag}{kind}>{each}</{tag}>" for kind, each in zip(kinds, row, strict=True))
+
+    head = cells("th", [escape(each) for each in columns])
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

@@ -1,4 +1,4 @@
-"""Magnifies the drawn structure and keeps the pictures: ``python -m runtime.prove.pictures``, its job on stdin.
+"""Magnifies the drawn structure and keeps the pictures: ``python -m runtime.prove.pictures``, its jobs on stdin.
 
 A process of its own for each runner, because ONNX Runtime stays out of one in which TensorRT runs.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from runtime.engines.bundle import Bundle, GraphName, open_bundle
 from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
-from runtime.errors import EngineFault
+from runtime.errors import EngineFault, Fault
 from runtime.filters import BandSettings
 from runtime.magnification import Magnification, open_magnifier
 from runtime.prove.apart import module_command
@@ -52,30 +52,46 @@ def draw(width_px: int, height_px: int, count: int, file: Path) -> None:
     np.save(file, frames)
 
 
-def magnified(job: PictureJob) -> NDArray[np.uint8]:
-    """A picture of each frame, u8[N, H, W, 3], made in a process of its own.
+def magnify_apart(jobs: list[PictureJob]) -> None:
+    """Do jobs of one runner in a process of its own; `pictures_of` has what came of each."""
+    told = json.dumps([asdict(job) for job in jobs])
+    try:
+        done = subprocess.run(
+            module_command("runtime.prove.pictures"),
+            input=told,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=_LIMIT_S,
+        )
+        said = done.stderr.strip().splitlines()
+        why = said[-1][:300] if said else f"its process ended with status {done.returncode}"
+    except subprocess.TimeoutExpired:
+        why = f"its process did not end within {_LIMIT_S:g} s"
+    for job in jobs:  # by what is there, not by the exit status: some libraries abort when their work is done
+        if not Path(job.result).exists() and not _why(job).exists():
+            _why(job).write_text(why, encoding="utf-8")
+
+
+def pictures_of(job: PictureJob) -> NDArray[np.uint8]:
+    """A picture of each frame, u8[N, H, W, 3].
 
     Raises:
-        EngineFault: it failed.
+        EngineFault: the job failed.
     """
-    done = subprocess.run(
-        module_command("runtime.prove.pictures"),
-        input=json.dumps(asdict(job)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_LIMIT_S,
+    if Path(job.result).exists():
+        pictures: NDArray[np.uint8] = np.load(job.result)
+        return pictures
+    why = _why(job).read_text(encoding="utf-8") if _why(job).exists() else "it was not run"
+    raise EngineFault(
+        f"{job.runtime} on {Path(job.bundle).name}, {job.graph}: {why}",
+        remedy="see the step before, which runs the same engine",
     )
-    file = Path(job.result)
-    if not file.exists():  # an exit status tells nothing: some libraries abort when their work is done
-        said = done.stderr.strip().splitlines()
-        raise EngineFault(
-            f"{job.runtime} on {Path(job.bundle).name}, {job.graph}: "
-            f"{said[-1][:300] if said else f'exit status {done.returncode}'}",
-            remedy="see the step before, which runs the same engine",
-        )
-    pictures: NDArray[np.uint8] = np.load(file)
-    return pictures
+
+
+def _why(job: PictureJob) -> Path:
+    return Path(f"{job.result}.why")
 
 
 def _magnify(job: PictureJob) -> NDArray[np.uint8]:
@@ -117,13 +133,18 @@ def _run(
 
 
 def main() -> None:
-    """Do the job that stands on stdin."""
-    job = PictureJob(**json.loads(sys.stdin.read()))
-    pictures = _magnify(job)
-    partial = Path(f"{job.result}.partial")
-    with partial.open("wb") as file:
-        np.save(file, pictures)
-    partial.replace(job.result)
+    """Do the jobs that stand on stdin; one that fails says why, and the next is done."""
+    for told in json.loads(sys.stdin.read()):
+        job = PictureJob(**told)
+        try:
+            pictures = _magnify(job)
+        except (Fault, MemoryError) as error:
+            _why(job).write_text(str(error), encoding="utf-8")
+            continue
+        partial = Path(f"{job.result}.partial")
+        with partial.open("wb") as file:
+            np.save(file, pictures)
+        partial.replace(job.result)
 
 
 if __name__ == "__main__":

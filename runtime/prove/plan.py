@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runtime.cameras.opening import frame_size
-from runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
-from runtime.configuration.reading import load_configuration
-from runtime.configuration.schema import Configuration
 from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, open_bundle
 from runtime.engines.device import read_device
-from runtime.errors import Fault
+
+if TYPE_CHECKING:
+    from runtime.cameras.settings import CameraSettings
+    from runtime.configuration.schema import Configuration
 
 LOAD_ON_A_DEVICE_S, LOAD_ON_A_PC_S, LOAD_QUICK_S = 300.0, 60.0, 3.0
 _DRAWN_HZ = 30.0
@@ -63,13 +62,20 @@ class Plan:
         Raises:
             ConfigurationFault: it cannot be followed.
         """
-        return load_configuration(self.configurations[number]).configuration if self.configurations else None
+        if not self.configurations:
+            return None
+        # Not above: a second of imports, in every process of a step.
+        from runtime.configuration.reading import load_configuration
+
+        return load_configuration(self.configurations[number]).configuration
 
     def camera(self, number: int = 0) -> CameraSettings:
         """The camera, or the drawn one that stands in."""
         configuration = self.configuration(number)
         if configuration is not None:
             return configuration.camera
+        from runtime.cameras.settings import SyntheticCameraSettings
+
         size = self.drawn_size
         return SyntheticCameraSettings(
             width_px=size.width_px, height_px=size.height_px, rate_hz=_DRAWN_HZ, speed="true"
@@ -96,6 +102,8 @@ class Plan:
         Raises:
             Fault: the camera alone knows, and cannot be opened.
         """
+        from runtime.cameras.opening import frame_size
+
         width_px, height_px = frame_size(self.camera())
         return FrameSize(width_px=width_px, height_px=height_px)
 
@@ -108,7 +116,7 @@ class Plan:
         """
         configuration = self.configuration()
         named = configuration.magnification.bundle if configuration else None
-        return open_bundle(named or SHIPPED_BUNDLES / "realtime")
+        return open_bundle(named)
 
     def all_bundles(self) -> list[Bundle]:
         """The site's, the shipped ones in other precisions of its network, and those that were named, each once."""
@@ -140,17 +148,9 @@ class Plan:
             output=self.output.resolve(),
             work=self.work.resolve(),
             configurations=tuple(each.resolve() for each in self.configurations),
-            bundles=tuple(each.resolve() for each in self.bundles),
+            bundles=tuple(open_bundle(each).directory.resolve() for each in self.bundles),
         )
         for number in range(len(whole.configurations)):
             whole.configuration(number)
         whole.all_bundles()
         return whole
-
-
-def seconds_of(plan: Plan) -> float:
-    """The load, where its length may depend on files that are not there any more."""
-    try:
-        return plan.seconds_of_load
-    except Fault:
-        return LOAD_ON_A_DEVICE_S

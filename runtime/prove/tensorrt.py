@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runtime.cuda import Gpu
@@ -15,6 +15,7 @@ from runtime.engines.device import read_device
 from runtime.engines.engine_file import EnginePaths, engine_paths
 from runtime.engines.tensorrt_library import load_library
 from runtime.engines.tensorrt_load import LoadedEngine, load_engine
+from runtime.leases import LeaseError
 from runtime.prove.outcome import Skip
 from runtime.prove.plan import Plan
 
@@ -44,6 +45,15 @@ def need_tensorrt(plan: Plan) -> None:
         )
 
 
+def site_bundle(plan: Plan) -> Bundle:
+    """The network as this device runs it: in FP16 on a GPU, unless a precision was named.
+
+    Raises:
+        BundleFault: it is missing or damaged.
+    """
+    return plan.bundle.for_gpu() if has_tensorrt(plan) else plan.bundle
+
+
 def engines_directory(plan: Plan, bundle: Bundle) -> Path:
     """Where the engines of a bundle are kept from run to run."""
     return plan.work / "engines" / f"{bundle.directory.name}-{bundle.manifest.precision}"
@@ -62,19 +72,30 @@ def small_engine(plan: Plan, bundle: Bundle, graph: GraphName, size: FrameSize) 
 
 
 @contextmanager
+def opened_gpu() -> Iterator[Gpu]:
+    """The GPU, given back at the end.
+
+    Raises:
+        EngineFault: it cannot be had.
+    """
+    from runtime.cuda_pycuda import open_gpu
+
+    gpu = open_gpu()
+    try:
+        yield gpu
+    finally:
+        with suppress(LeaseError):  # after a fault, whose traceback holds memory; the process ends anyhow
+            gpu.close()
+
+
+@contextmanager
 def loaded_engine(paths: EnginePaths) -> Iterator[tuple[Gpu, LoadedEngine]]:
     """An engine on the GPU.
 
     Raises:
         EngineFault: it cannot be loaded.
     """
-    from runtime.cuda_pycuda import open_gpu
-
-    gpu = open_gpu()
-    try:
+    with opened_gpu() as gpu:
         with gpu.current():
             loaded = load_engine(load_library("tensorrt"), paths.engine)
         yield gpu, loaded
-    finally:
-        del loaded
-        gpu.close()

@@ -19,7 +19,7 @@ from runtime.cuda import Gpu
 from runtime.errors import CameraFault, EngineFault
 from runtime.prove.outcome import Findings, Outcome, Row
 from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import has_tensorrt
+from runtime.prove.tensorrt import has_tensorrt, opened_gpu
 
 _FRAMES, _OPENINGS = 300, 5
 _RATE_OFF = 0.02
@@ -50,14 +50,11 @@ def run(plan: Plan, findings: Findings, number: int) -> Outcome:
 def _memory(plan: Plan, findings: Findings, undo: ExitStack) -> tuple[Gpu | None, Allocator]:
     """Memory that the GPU maps, where engines run there."""
     if has_tensorrt(plan):
-        from runtime.cuda_pycuda import open_gpu
-
         try:
-            gpu = open_gpu()
+            gpu = undo.enter_context(opened_gpu())
         except EngineFault as fault:
             findings.fact("memory_of_frames", f"ordinary: {fault}")
             return None, allocate_host
-        undo.callback(gpu.close)
         return gpu, gpu.allocate_mapped
     return None, allocate_host
 
@@ -129,9 +126,9 @@ def _tell_report(findings: Findings, report: Any) -> None:
         return
     for name in ("width_px", "height_px", "rate_hz", "format", "memory", "why", "decoder", "pipeline"):
         findings.fact(name, getattr(report, name, None))
-    for name in ("sensor_mode", "pitch_bytes", "memory_type", "times"):  # where this release knows them
-        if (value := getattr(report, name, None)) is not None:
-            findings.fact(name, value if isinstance(value, (int, float, str)) else str(value))
+    for name in ("mode", "times", "remarks", "pitch_bytes"):  # where this kind of camera tells them
+        told = getattr(report, name, None)
+        findings.fact(name, "; ".join(told) if isinstance(told, tuple) else told)
 
 
 def _tell_copies(

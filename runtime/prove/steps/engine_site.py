@@ -5,10 +5,12 @@ from __future__ import annotations
 from runtime.prove.engine_trial import try_engines
 from runtime.prove.outcome import Findings, Outcome
 from runtime.prove.plan import Plan
+from runtime.prove.tensorrt import site_bundle
 
 
 def run(plan: Plan, findings: Findings) -> Outcome:
     """Both graphs of the site's network on frames of its camera's size."""
+    bundle = site_bundle(plan)
     return findings.outcome(
-        try_engines(plan, findings, plan.bundle, plan.site_size, tuple(plan.bundle.manifest.graphs))
+        try_engines(plan, findings, bundle, plan.site_size, tuple(bundle.manifest.graphs))
     )

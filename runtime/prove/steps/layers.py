@@ -8,7 +8,7 @@ from runtime.engines.onnx_profile import profile
 from runtime.engines.tensorrt_profile import layer_times_ms
 from runtime.prove.outcome import Findings, Outcome, Row
 from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import has_tensorrt, loaded_engine, small_engine
+from runtime.prove.tensorrt import has_tensorrt, loaded_engine, site_bundle, small_engine
 
 _RUNS = 20
 _MOST_ROWS = 15
@@ -22,7 +22,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
 
 
 def _of_tensorrt(plan: Plan, findings: Findings) -> Outcome:
-    paths = small_engine(plan, plan.bundle, "pairwise", plan.site_size)
+    paths = small_engine(plan, site_bundle(plan), "pairwise", plan.site_size)
     with loaded_engine(paths) as (gpu, loaded):
         times_ms = layer_times_ms(gpu, loaded, 5 if plan.quick else _RUNS)
     findings.check("layers that were reported", len(times_ms), "at least 1", holds=bool(times_ms))

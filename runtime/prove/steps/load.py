@@ -12,7 +12,7 @@ from runtime.bench.result import BenchResult
 from runtime.magnification import Magnification
 from runtime.prove.outcome import Findings, Outcome
 from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import engines_directory, has_tensorrt
+from runtime.prove.tensorrt import engines_directory, has_tensorrt, site_bundle
 
 _SLOWER = 0.9
 """A last third with fewer frames a second than this part of the first is held back, e.g. by heat."""
@@ -25,14 +25,15 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     camera = plan.camera()
     rate_hz = getattr(camera, "rate_hz", None) or 30.0
     job = BenchJob(
-        bundle=plan.bundle.directory,
+        bundle=site_bundle(plan).directory,
         camera=camera,
         magnification=configuration.magnification.wanted() if configuration else Magnification(20.0),
         frames=max(10, math.ceil(1.1 * rate_hz * seconds)),
         most_s=seconds,
         warm_up=5,
-        engines=engines_directory(plan, plan.bundle) if has_tensorrt(plan) else None,
+        engines=engines_directory(plan, site_bundle(plan)) if has_tensorrt(plan) else None,
         runtime="tensorrt" if has_tensorrt(plan) else "onnxruntime",
+        threads=configuration.magnification.threads if configuration else None,
         roofline=True,
     )
     found = run_bench(job)

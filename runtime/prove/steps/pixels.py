@@ -10,7 +10,7 @@ from runtime.cuda import Gpu
 from runtime.errors import CameraFault, EngineFault
 from runtime.prove.outcome import Findings, Outcome, Skip
 from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import has_tensorrt
+from runtime.prove.tensorrt import has_tensorrt, opened_gpu
 
 _SIZES = ((64, 36), (97, 61), (1920, 1080))
 """Width and height; the second has rows that end within a word, as no camera has them."""
@@ -22,7 +22,8 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     """Convert noise both ways."""
     told = []
     if has_tensorrt(plan):
-        told.append(_on_gpu(plan, findings))
+        with opened_gpu() as gpu:
+            told.append(check_kernel(gpu, _sizes(plan), findings))
     try:
         _on_cpu(plan, findings)
         told.append("the CPU's converter equals NumPy")
@@ -31,16 +32,6 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     if not told:
         raise Skip("neither a GPU nor GStreamer is here")
     return findings.outcome("; ".join(told))
-
-
-def _on_gpu(plan: Plan, findings: Findings) -> str:
-    from runtime.cuda_pycuda import open_gpu
-
-    gpu = open_gpu()
-    try:
-        return check_kernel(gpu, _sizes(plan), findings)
-    finally:
-        gpu.close()
 
 
 def check_kernel(gpu: Gpu, sizes: tuple[tuple[int, int], ...], findings: Findings) -> str:

@@ -9,7 +9,7 @@ from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library
 
 from runtime.cuda_host import HostGpu
 from runtime.engines.tensorrt_load import LoadedEngine, load_engine
-from runtime.engines.tensorrt_profile import layer_times_ms
+from runtime.engines.tensorrt_profile import layer_times_ms, step_times_ms
 from runtime.errors import EngineFault
 
 
@@ -31,6 +31,19 @@ def test_the_median_of_each_layer_without_the_first_run(
     assert context.executed == 4
     assert context.faults == []
     assert context.profiler is None
+
+
+def test_steps_are_timed_on_mapped_and_on_device_memory_in_turns(linear_bundle: Path, tmp_path: Path) -> None:
+    loaded, made = load(tmp_path, linear_bundle / "pairwise.onnx")
+    gpu = HostGpu()
+    mapped_ms, device_ms = step_times_ms(gpu, loaded, runs=4)
+    assert mapped_ms > 0
+    assert device_ms > 0
+    assert [context.executed for context in made[0].contexts] == [6, 6]
+    # Of the first context the frames lie in mapped memory, of the second none does.
+    on_mapped, on_device = (context.addresses for context in made[0].contexts)
+    assert not set(on_mapped.values()) & set(on_device.values())
+    gpu.close()  # which refuses where mapped memory is in use
 
 
 @pytest.mark.parametrize("refused", ["set_tensor_address", "set_input_shape", "execute_async_v3"])

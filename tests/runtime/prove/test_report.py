@@ -1,0 +1,287 @@
+"""The report: whole whatever ends the run, without secrets, and with every open point."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ROOT, mount_small_disk, unmount
+
+from runtime.cameras.settings import RtspSettings
+from runtime.configuration.schema import Configuration
+from runtime.errors import OutputFault
+from runtime.prove import conductor
+from runtime.prove.catalogue import Step, steps_of
+from runtime.prove.conductor import Told, prove
+from runtime.prove.open_points import OPEN_POINTS, answer_points
+from runtime.prove.outcome import Check, Outcome, Table
+from runtime.prove.page import page
+from runtime.prove.plan import Plan
+from runtime.prove.record import Record
+from runtime.prove.redaction import HIDDEN, known_secrets, redacted
+from runtime.prove.telling import step_lines, verdict
+
+STEPS = [Step(name, f"Step {name}", f"none.{name}", 10.0) for name in ("machine", "clock", "load")]
+HELD = Outcome("holds", "it is <so>", facts={"board": "A board & co", "rate_hz": 29.97})
+
+
+class Text(HTMLParser):
+    """The text of a page; complains of elements that are not closed."""
+
+    VOID = frozenset({"meta", "br", "img", "link", "hr"})
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(source)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        del attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+@pytest.fixture
+def outcomes(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Outcome | BaseException]], None]:
+    """Puts steps in place of the real ones, whose outcomes are as given."""
+
+    def put(given: dict[str, Outcome | BaseException]) -> None:
+        def run(step: Step, plan: Plan, tick: Callable[[float], None]) -> Outcome:
+            del plan
+            tick(0.0)
+            outcome = given[step.name]
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(conductor, "run_apart", run)
+        monkeypatch.setattr(conductor, "steps_of", lambda _: STEPS)
+
+    return put
+
+
+def plan_in(directory: Path) -> Plan:
+    return Plan(directory / "report", directory / "report/work", quick=True)
+
+
+def report_in(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "report/prove.json").read_text())
+    return found
+
+
+def test_a_run_that_holds(tmp_path: Path, outcomes: Any) -> None:
+    outcomes({"machine": HELD, "clock": Outcome("skipped", "no clock"), "load": HELD})
+    seen: list[str] = []
+    record = prove(plan_in(tmp_path), Told(step=lambda step, *_: seen.append(step.name)))
+    assert seen == ["machine", "clock", "load"]
+    assert record.holds
+    report = report_in(tmp_path)
+    assert (report["end"], report["holds"]) == ("complete", True)
+    assert report["counts"] == {"holds": 2, "fails": 0, "skipped": 1}
+    text = Text((tmp_path / "report/prove.html").read_text()).text
+    assert "All holds" in text
+    assert "A board & co" in text
+    assert "it is <so>" in text
+    assert verdict(record)[1] == "All that exists holds: 2 hold, 1 skipped."
+
+
+def test_a_run_in_which_something_fails(tmp_path: Path, outcomes: Any) -> None:
+    failed = Outcome(
+        "fails",
+        "rate: 12 Hz, not 30 Hz",
+        "check the cable",
+        (Check("rate", "12 Hz", "30 Hz", False),),
+        tables=(Table("Openings", ["a"], [[n] for n in range(30)]),),
+        output="GST_ARGUS: <boom>",
+    )
+    outcomes({"machine": HELD, "clock": failed, "load": HELD})
+    record = prove(plan_in(tmp_path), Told())
+    assert not record.holds
+    assert report_in(tmp_path)["counts"]["fails"] == 1
+    text = Text((tmp_path / "report/prove.html").read_text()).text
+    for said in ("Not all holds", "rate: 12 Hz, not 30 Hz", "check the cable", "GST_ARGUS: <boom>", "29"):
+        assert said in text
+    assert verdict(record)[1] == "clock failed; 2 hold, 0 skipped."
+    assert step_lines(STEPS[1], failed, 1.0)[0].startswith("FAILS    clock")
+    assert "check the cable" in step_lines(STEPS[1], failed, 1.0)[1]
+
+
+def test_an_interrupted_run_leaves_a_valid_report(tmp_path: Path, outcomes: Any) -> None:
+    outcomes({"machine": HELD, "clock": KeyboardInterrupt(), "load": HELD})
+    with pytest.raises(KeyboardInterrupt):
+        prove(plan_in(tmp_path), Told())
+    report = report_in(tmp_path)
+    assert (report["end"], report["holds"]) == ("interrupted", False)
+    assert [(each["name"], each["state"]) for each in report["steps"]] == [
+        ("machine", "holds"), ("clock", "unfinished"), ("load", "unfinished"),
+    ]  # fmt: skip
+    assert "Interrupted" in Text((tmp_path / "report/prove.html").read_text()).text
+    assert len(report["open_points"]) == len(OPEN_POINTS)
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "prove.html",
+        "prove.json",
+        "work",
+    ]
+
+
+def test_a_run_that_is_killed_leaves_the_report_of_the_step_before(tmp_path: Path, outcomes: Any) -> None:
+    class PowerCut(BaseException):
+        """Nothing of ours catches it."""
+
+    outcomes({"machine": HELD, "clock": HELD, "load": PowerCut()})
+    with pytest.raises(PowerCut):
+        prove(plan_in(tmp_path), Told())
+    assert [each["state"] for each in report_in(tmp_path)["steps"]] == ["holds", "holds", "unfinished"]
+    assert report_in(tmp_path)["end"] == "running"
+
+
+def test_a_disk_that_fills_midway_keeps_the_last_report_and_is_told_at_the_end(
+    tmp_path: Path, outcomes: Any
+) -> None:
+    mount_small_disk(tmp_path, "size=256k")
+    try:
+        filler = tmp_path / "filler"
+        seen: list[str] = []
+
+        def told(step: Step, *_: object) -> None:
+            seen.append(step.name)
+            if step.name == "machine":
+                with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                    while True:
+                        file.write(b"x" * 4096)
+
+        outcomes(dict.fromkeys(("machine", "clock", "load"), HELD))
+        with pytest.raises(OutputFault, match="the disk is full"):
+            prove(plan_in(tmp_path), Told(step=told))
+        assert seen == ["machine", "clock", "load"]  # the steps ran all the same
+        assert report_in(tmp_path)["end"] == "running"  # as it was when the disk filled
+        Text((tmp_path / "report/prove.html").read_text())
+        filler.unlink()
+        assert prove(plan_in(tmp_path), Told()).holds
+    finally:
+        unmount(tmp_path)
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_first_step(tmp_path: Path, outcomes: Any) -> None:
+    (tmp_path / "report").write_text("a file")
+    outcomes({"machine": AssertionError("nothing is run")})
+    with pytest.raises(OutputFault, match="report: cannot be written"):
+        prove(plan_in(tmp_path), Told())
+
+
+def test_secrets_are_left_out_wherever_they_stand(tmp_path: Path, outcomes: Any, monkeypatch: Any) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "web-token").write_text("tok<en>&-1234\n")
+    (credentials / "camera-password").write_text("s3cret/pass")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    monkeypatch.setenv("TREMORSCOPE_MQTT_PASSWORD", "mqtt-pass-word")
+    secrets = ("tok<en>&-1234", "s3cret/pass", "mqtt-pass-word")
+    leaky = Outcome(
+        "fails",
+        f"opened rtsp://user:other-pass@host/{secrets[1]}",
+        f"say {secrets[0]}",
+        (Check(secrets[0], secrets[1], secrets[2], False),),
+        {f"fact {secrets[2]}": secrets[0]},
+        (Table(secrets[0], [secrets[1]], [[secrets[2]]]),),
+        f"log: {secrets}",
+    )
+    outcomes({"machine": leaky, "clock": HELD, "load": HELD})
+    prove(plan_in(tmp_path), Told())
+    for name in ("prove.json", "prove.html"):
+        text = (tmp_path / "report" / name).read_text()
+        for secret in (*secrets, "other-pass", "tok&lt;en", "user:"):
+            assert secret not in text, (name, secret)
+        assert HIDDEN in text
+
+
+def test_a_cameras_password_is_known_by_the_name_in_its_configuration() -> None:
+    camera = RtspSettings(url="rtsp://10.0.0.5/1", user="viewer", credential="BRIDGE_CAMERA")
+    configuration = Configuration.model_construct(camera=camera)
+    found = known_secrets([configuration], {"BRIDGE_CAMERA": "hunter22", "TREMORSCOPE_WEB_TOKEN": "abc"})
+    assert found == {"hunter22"}  # what is shorter than four letters would take ordinary words away
+    assert redacted({"a": ["x hunter22", 1, None, True]}, found) == {"a": [f"x {HIDDEN}", 1, None, True]}
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
+    record = Record(tmp_path, STEPS, "1.0", quick=False)
+    record.add(STEPS[0], HELD, 1.5)
+    source = page(record.as_json())
+    assert not re.search(r"(src|href)=\"(?!#)", source)
+    assert "@import" not in source
+    assert "url(" not in source
+    ids = set(re.findall(r'id="([^"]+)"', source))
+    assert set(re.findall(r'href="#([^"]+)"', source)) >= ids
+    assert "Not finished" in Text(source).text
+
+
+# Open points.
+
+
+def test_every_open_point_has_its_step_or_says_how_else_it_is_answered(tmp_path: Path) -> None:
+    names = {step.name for step in steps_of(Plan(tmp_path, tmp_path, quick=True))}
+    assert len({point.id for point in OPEN_POINTS}) == len(OPEN_POINTS)
+    for point in OPEN_POINTS:
+        assert (point.step in names) != bool(point.by), point.id
+        assert (ROOT / "docs" / point.guide).is_file()
+        assert point.question.endswith("?")
+    assert {point.step for point in OPEN_POINTS if point.step} == names  # no step is for nothing
+
+
+def test_the_guide_lists_the_open_points_as_they_are() -> None:
+    text = (ROOT / "docs/prove.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([TCDB]\d+) \| (.+?) \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
+    assert rows == [
+        (
+            each.id,
+            each.question,
+            f"[{each.guide}]({each.guide})",
+            f"`{each.step}`" if each.step else f"by hand: {each.by}",
+        )
+        for each in OPEN_POINTS
+    ]
+
+
+@pytest.mark.parametrize("guide", sorted({point.guide for point in OPEN_POINTS}))
+def test_each_guide_refers_to_its_open_points(guide: str) -> None:
+    text = (ROOT / "docs" / guide).read_text(encoding="utf-8")
+    assert "](prove.md)" in text
+    first, *_, last = [point.id for point in OPEN_POINTS if point.guide == guide] * 2
+    assert first in text
+    assert last in text
+
+
+def test_answers_are_those_of_the_steps_and_only_of_a_jetson() -> None:
+    outcomes = {
+        "engine-site": Outcome("holds", "built", facts={"build_pairwise_s": 312.5, "build_band_s": None}),
+        "camera-1": Outcome("holds", "fine"),
+        "camera-2": Outcome("fails", "it is blind"),
+        "graphs": Outcome("skipped", "no GPU answers here"),
+    }
+    here = {each.point.id: each for each in answer_points(outcomes, on_a_jetson=True)}
+    assert (here["T2"].answer, here["T2"].said) == ("holds", "built (build_pairwise_s 312.5)")
+    assert (here["C1"].answer, here["C1"].said) == ("fails", "it is blind")  # one of several is enough
+    assert (here["T5"].answer, here["T5"].said) == ("open", "not looked at: no GPU answers here")
+    assert (here["T4"].answer, here["T4"].said) == ("open", "its step was not run")
+    assert here["T10"].said.startswith("by hand: ")
+    on_a_pc = answer_points(outcomes, on_a_jetson=False)
+    assert {each.answer for each in on_a_pc} == {"open"}
