@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runtime.latency import LatencySummary
+from runtime.telemetry import Reading
 from runtime.vibration.alarms import AlarmStatus
 
 Clock = Callable[[], float]
@@ -148,8 +149,14 @@ class DeviceHealth:
     """0 is full speed; each step up gives something up for the sake of heat."""
     governor: str = ""
     """The level for a person, e.g. "half rate"."""
-    throttled: bool = False
-    """Whether the hardware says that it has slowed itself down."""
+    throttled: tuple[str, ...] = ()
+    """What slows the hardware down at present, as it says itself; nothing where it runs as it should."""
+    limit_events: Mapping[str, int] = field(default_factory=dict)
+    """How often each limit of voltage or current was met since the start: oc1, oc2, oc3."""
+    reading: Reading = field(default_factory=Reading)
+    """Power, clocks, load, fans and memory."""
+    note: str = ""
+    """Why they do not come from where they were asked for; empty where all is well."""
     rss_bytes: int = 0
     """Resident memory of the process."""
     cpu_s: float = 0.0

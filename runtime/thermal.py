@@ -7,11 +7,12 @@ Thermal zones and cooling devices: Documentation/ABI/testing/sysfs-class-thermal
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
-from runtime.configuration.device import ThermalSettings
+from runtime.kernel_files import entries, number, text
 
 _BELIEVABLE_C = (-40.0, 150.0)
 """A zone that is switched off reads nothing, or something outside."""
@@ -71,22 +72,37 @@ class SysfsThermometer:
         self._counts_first: dict[Path, int] = {}
         self._counts_before: dict[Path, int] = {}
 
-    def read(self) -> ThermalReading:
-        """How things stand now."""
-        temperatures_c = {}
-        for zone in sorted(self._thermal.glob("thermal_zone*")):
-            millidegrees = _number(zone / "temp")
-            if millidegrees is not None:
-                temperatures_c[_text(zone / "type") or zone.name] = millidegrees / 1000
+    def read(self, told_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
+        """How things stand now.
+
+        Args:
+            told_c: temperatures that jtop tells; they go before the kernel's, under the kernel's names, and by their
+                own where the kernel tells none.
+        """
+        temperatures_c = self._zones_c()
+        by_stem = {re.split("[-_]", name)[0]: name for name in temperatures_c}
+        if by_stem:
+            temperatures_c |= {by_stem[name]: value for name, value in told_c.items() if name in by_stem}
+        else:
+            temperatures_c = dict(told_c)
         events, met = self._limits()
         return reading_of(temperatures_c, self._zones, (*self._cooling(), *met), events)
+
+    def _zones_c(self) -> dict[str, float]:
+        """Temperature of every zone that can be read; one whose part of the chip is switched off answers EAGAIN."""
+        temperatures_c = {}
+        for zone in entries(self._thermal, "thermal_zone*"):
+            millidegrees = number(zone / "temp")
+            if millidegrees is not None:
+                temperatures_c[text(zone / "type") or zone.name] = millidegrees / 1000
+        return temperatures_c
 
     def _cooling(self) -> list[str]:
         """Cooling devices that slow the device down now."""
         names = []
-        for device in sorted(self._thermal.glob("cooling_device*")):
-            kind = _text(device / "type")
-            if kind and _HOLDS_BACK.search(kind) and (_number(device / "cur_state") or 0) > 0:
+        for device in entries(self._thermal, "cooling_device*"):
+            kind = text(device / "type")
+            if kind and _HOLDS_BACK.search(kind) and (number(device / "cur_state") or 0) > 0:
                 names.append(kind)
         return names
 
@@ -94,8 +110,11 @@ class SysfsThermometer:
         """Events of each limit since the first reading, and the limits that were met since the latest."""
         events: dict[str, int] = {}
         met: list[str] = []
-        for path in sorted(self._hwmon.glob("hwmon*/oc*_event_cnt")):
-            name, count = _COUNTER.fullmatch(path.name), _number(path)
+        counters = (
+            path for each in entries(self._hwmon, "hwmon*") for path in entries(each, "oc*_event_cnt")
+        )
+        for path in counters:
+            name, count = _COUNTER.fullmatch(path.name), number(path)
             if name is None or count is None:
                 continue
             first = self._counts_first.setdefault(path, count)
@@ -105,31 +124,3 @@ class SysfsThermometer:
             if count > before and name[1] in _ACTED_ON:
                 met.append(_ACTED_ON[name[1]])
         return events, met
-
-
-def thermometer(settings: ThermalSettings, root: Path = Path("/")) -> Callable[[], ThermalReading]:
-    """Reads what the settings name.
-
-    Raises:
-        OptionFault: jtop is asked for and cannot be had.
-    """
-    sysfs = SysfsThermometer(settings.zones, root)
-    if settings.source == "jtop":
-        from runtime.thermal_jtop import JtopThermometer
-
-        return JtopThermometer(settings.zones, sysfs.read).read
-    return sysfs.read
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:  # e.g. EAGAIN of a zone whose part of the chip is switched off
-        return ""
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(_text(path))
-    except ValueError:
-        return None

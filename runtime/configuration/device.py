@@ -78,10 +78,12 @@ class ThermalSettings(Section):
     """Likewise for stepping back down."""
     throttled_counts: bool = True
     """Whether a device that throttles itself, or meets its current limit, is held back by one level at least."""
-    source: Literal["sysfs", "jtop"] = "sysfs"
-    """Who is asked: the kernel's own files, or the service of jetson-stats where that is installed."""
+    source: Literal["auto", "sysfs", "jtop"] = "auto"
+    """Who is asked about heat, power, clocks, load and fans. sysfs: the kernel's own files. auto: the service of
+    jetson-stats (jtop) where it answers, and the kernel's files for all else. jtop: likewise, with a warning while it
+    does not answer."""
     zones: tuple[str, ...] = ()
-    """Names of the thermal zones that count; empty: all of them that give a believable reading."""
+    """Names of the thermal zones that count, as the kernel has them; empty: all that give a believable reading."""
 
     @model_validator(mode="after")
     def _in_order(self) -> ThermalSettings:

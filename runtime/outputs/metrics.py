@@ -189,14 +189,70 @@ def _of_device(health: Health) -> Iterator[Metric]:
     yield from gauge(
         "governor_level", "0 is full speed; each step gives something up for heat", device.governor_level
     )
-    yield from gauge("throttled", "1 while the hardware has slowed itself down", device.throttled)
+    yield from gauge("throttled", "1 while the hardware has slowed itself down", bool(device.throttled))
+    yield from gauges("throttled_by", "1 for each thing that slows the hardware down", "what",
+                      (((what,), 1) for what in device.throttled))  # fmt: skip
+    yield from counters("limit_events", "How often a limit of voltage (oc1) or current (oc2, oc3) was met", "limit",
+                        device.limit_events)  # fmt: skip
     yield from gauge("resident_memory_bytes", "Memory of the process", device.rss_bytes or None)
     yield from counter("cpu_seconds", "Processor time of the process", device.cpu_s)
     yield from counters("copied_bytes", "Pixels that the CPU has copied between camera and engine", "place",
                         device.copied_bytes)  # fmt: skip
 
 
-SECTIONS = (_of_service, _of_camera, _of_magnification, _of_vibration, _of_alarms, _of_storage, _of_device)
+def _of_power(health: Health) -> Iterator[Metric]:
+    """What the device measures of power, clocks and fans."""
+    told = health.device.reading
+    yield from gauge("power_watts", "Power of the device, as far as it is measured", told.power_w)
+    yield from gauges("rail_power_watts", "Power of a rail", "rail", _by_name(told.rails_w))
+    yield from gauges("fan_duty_ratio", "Pulse width of a fan", "fan", _by_name(told.fan_duty_ratio))
+    yield from gauges("fan_speed_rpm", "Speed of a fan", "fan", _by_name(told.fan_speed_rpm))
+    engines = told.engines.items()
+    yield from gauges("engine_active", "1 while a unit for pictures is switched on", "engine",
+                      (((name,), each.active) for name, each in engines))  # fmt: skip
+    yield from gauges("engine_frequency_hz", "Clock of a unit for pictures", "engine",
+                      (((name,), each.frequency_hz) for name, each in engines))  # fmt: skip
+    yield from gauge("jetson_clocks", "1 while the clocks are held at their limits", told.jetson_clocks)
+    words = (told.power_mode or "", told.power_of, told.source)
+    yield from gauges("device_info", "Power mode, what power_watts is of, and who has told",
+                      "power_mode power_of source", [(words, 1)] if told.source else [])  # fmt: skip
+
+
+def _of_load(health: Health) -> Iterator[Metric]:
+    """What the device measures of GPU, memory and processor."""
+    told = health.device.reading
+    yield from gauge("gpu_load_ratio", "Share of time in which the GPU has worked", told.gpu_load_ratio)
+    yield from gauge("gpu_frequency_hz", "Clock of the GPU", told.gpu_frequency_hz)
+    yield from gauge("gpu_frequency_max_hz", "Highest clock of the GPU at present", told.gpu_frequency_max_hz)
+    yield from gauge("emc_load_ratio", "Share of the memory's bandwidth that is used", told.emc_load_ratio)
+    yield from gauge("emc_frequency_hz", "Clock of the memory", told.emc_frequency_hz)
+    yield from gauge(
+        "emc_frequency_max_hz", "Highest clock of the memory at present", told.emc_frequency_max_hz
+    )
+    yield from gauge("cpu_load_ratio", "Share of time in which the cores have worked", told.cpu_load_ratio)
+    yield from gauge("cpu_frequency_hz", "Clock of the fastest core", told.cpu_frequency_hz)
+    yield from gauge("cpu_cores", "Cores that are online", told.cpu_cores)
+    yield from gauge("memory_total_bytes", "Memory of the device", told.memory_total_bytes)
+    yield from gauge("memory_used_bytes", "Memory that is not available", told.memory_used_bytes)
+    yield from gauge("swap_total_bytes", "Swap of the device", told.swap_total_bytes)
+    yield from gauge("swap_used_bytes", "Swap that is used", told.swap_used_bytes)
+
+
+SECTIONS = (
+    _of_service,
+    _of_camera,
+    _of_magnification,
+    _of_vibration,
+    _of_alarms,
+    _of_storage,
+    _of_device,
+    _of_power,
+    _of_load,
+)
+
+
+def _by_name(values: Mapping[str, float]) -> Labelled:
+    return (((name,), value) for name, value in values.items())
 
 
 def _scaled(px: float | None, mm_per_px: float | None) -> float | None:

@@ -7,6 +7,7 @@ confirmed them. The service only ever puts an edge into a queue.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -31,6 +32,7 @@ _IN_FLIGHT = 20
 """Messages that may wait for the broker's confirmation at a time."""
 _MOST_UNWRITTEN = 4096
 _AT_LEAST_ONCE = 1
+_COMES_AND_GOES = re.compile(r"/(mode|device)_[^/]+/config$")
 
 
 class MqttPublisher:
@@ -255,8 +257,8 @@ class MqttPublisher:
             return
         found = messages.discovery(health, self._topics, prefix, self._settings.summary_every_s)
         before = self._buffer.announced()
-        # Modes come and go; regions and alarms only with the configuration.
-        gone = {topic for topic in before - set(found) if "/mode_" not in topic}
+        # Modes and readings of the device come and go; regions and alarms only with the configuration.
+        gone = {topic for topic in before - set(found) if not _COMES_AND_GOES.search(topic)}
         for topic, configuration in found.items():
             self._retain(topic, messages.to_json(configuration))
         for topic in gone:

@@ -12,6 +12,7 @@ from typing import Any
 
 from runtime.health import Health
 from runtime.outputs.liveness import judge
+from runtime.telemetry import Reading
 from runtime.vibration.alarms import AlarmEdge, AlarmStatus
 
 ONLINE, OFFLINE = "online", "offline"
@@ -106,10 +107,41 @@ def summary_payload(health: Health) -> dict[str, Any]:
         "modes_hz": {str(mode.number): _number(mode.frequency_hz) for mode in health.modes},
         "raised": [alarm.rule.name for alarm in health.raised],
         "temperature_c": _number(max(temperatures.values(), default=None)),
+        "throttled": list(health.device.throttled),
+        "device": device_payload(health.device.reading),
         "disk_free_bytes": health.storage.free_bytes,
         "recoveries": dict(health.recoveries),
         "problems": list(health.problems),
     }
+
+
+def device_payload(told: Reading) -> dict[str, Any]:
+    """What the device measures of itself; what it does not is left out."""
+    fields = {**vars(told), "engines": {name: vars(each) for name, each in told.engines.items()}}
+    known = {name: value for name, value in fields.items() if value is not None and value not in ("", {})}
+    return {name: _rounded(value) for name, value in known.items()}
+
+
+def _rounded(value: Any) -> Any:
+    """A value of `Reading` with six digits after the point at most."""
+    if isinstance(value, Mapping):
+        return {name: _rounded(each) for name, each in value.items()}
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _template(name: str, times: int = 1) -> str:
+    """A number of `device_payload` for Home Assistant, which is to call it unknown where it is away."""
+    factor = f"{times} * " if times != 1 else ""
+    return f"{{% set told = value_json.device.get('{name}') %}}{{{{ {factor}told if told is not none else none }}}}"
+
+
+_DEVICE_ENTITIES = (
+    ("power_w", "power", 1, "W", "power"),
+    ("gpu_load_ratio", "GPU load", 100, "%", None),
+    ("cpu_load_ratio", "processor load", 100, "%", None),
+    ("memory_used_bytes", "memory used", 1, "B", "data_size"),
+)
+"""Field of `Reading`, name, factor, unit and class of what Home Assistant is told of, where it exists."""
 
 
 def discovery(
@@ -160,6 +192,11 @@ def discovery(
         device_class="frequency", entity_category="diagnostic", **number)  # fmt: skip
     add("sensor", "temperature", "temperature", "{{ value_json.temperature_c }}", unit_of_measurement="°C",
         device_class="temperature", entity_category="diagnostic", **number)  # fmt: skip
+    for field, name, times, unit, kind in _DEVICE_ENTITIES:
+        if getattr(health.device.reading, field) is not None:
+            device_class = {"device_class": kind} if kind else {}
+            add("sensor", f"device_{field}", name, _template(field, times), unit_of_measurement=unit,
+                entity_category="diagnostic", **device_class, **number)  # fmt: skip
     add("sensor", "disk_free", "disk free", "{{ value_json.disk_free_bytes }}", unit_of_measurement="B",
         device_class="data_size", entity_category="diagnostic", **number)  # fmt: skip
     return found

@@ -17,12 +17,12 @@ from runtime.privileged import ask
 from runtime.reboots import RebootMemory, memory_file
 from runtime.recovery import EXIT_RECOVERY, Action, RecoveryLadder
 from runtime.service.assembly import Parts
+from runtime.service.device import DeviceWatch
 from runtime.service.reloading import Reloader
 from runtime.service.reporting import Reporter, status_line
 from runtime.service.signals import RECORD, RELOAD, STOPPING, SignalQueue
 from runtime.service.storing import state_directory
 from runtime.store.records import Notice
-from runtime.thermal import thermometer
 from runtime.threads import BACKGROUND, SECOND, Threads
 from runtime.updating import is_updating
 from runtime.vibration.alarms import AlarmEdge
@@ -66,10 +66,9 @@ class Service:
             busy=self._busy,
             opening_s=supervisor_settings(configuration.camera).open_timeout_s,
         )
-        self._governor = ThermalGovernor(
-            configuration.thermal, thermometer(configuration.thermal), on_step=self._on_heat
-        )
-        self._reporter = Reporter(parts, self._ladder, self._governor, self._threads)
+        self._device = DeviceWatch(configuration.thermal, threads=self._threads)
+        self._governor = ThermalGovernor(configuration.thermal, self._device.heat, on_step=self._on_heat)
+        self._reporter = Reporter(parts, self._ladder, self._governor, self._threads, self._device)
         self._publishing = Publishing(
             configuration.outputs,
             board=parts.board,
@@ -158,6 +157,7 @@ class Service:
         http = self._configuration.outputs.http
         if http.enabled:
             log.info("served at http%s://%s:%d", "s" if http.tls_certificate else "", http.host, http.port)
+        self._device.start()
         parts.supervisor.start()
         threads.start("frames", lambda: parts.loop.work(lambda: threads.stopping))
         # On the CPU the engine takes all cores that it gets: it and its threads run behind camera and measurement.
@@ -201,6 +201,7 @@ class Service:
         until_s = time.monotonic() + STOP_WITHIN_S
         self._notifier.stopping("completing clips and store")
         self.board.update(stopping=True)
+        self._device.close()
         parts = self.parts
         parts.feed.close()
         apart = [threading.Thread(target=work, daemon=True) for work in self._farewells()]

@@ -13,6 +13,7 @@ from runtime.rates import BandWatch
 from runtime.recovery import RecoveryLadder
 from runtime.service.analysing import Findings
 from runtime.service.assembly import Parts
+from runtime.service.device import DeviceWatch
 from runtime.service.frames import camera_health, stage_summaries
 from runtime.service.losses import LossWatch
 from runtime.threads import Threads
@@ -27,9 +28,15 @@ class Reporter:
     """Writes the health of all parts to the board."""
 
     def __init__(
-        self, parts: Parts, ladder: RecoveryLadder, governor: ThermalGovernor, threads: Threads
+        self,
+        parts: Parts,
+        ladder: RecoveryLadder,
+        governor: ThermalGovernor,
+        threads: Threads,
+        device: DeviceWatch,
     ) -> None:
         self._parts, self._ladder, self._governor, self._threads = parts, ladder, governor, threads
+        self._watch = device
         self._losses = LossWatch()
         self._bands: dict[tuple[float, float], BandWatch] = {}
         self._reports = 0
@@ -67,9 +74,12 @@ class Reporter:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return DeviceHealth(
             temperatures_c=dict(reading.temperatures_c),
+            limit_events=dict(reading.limit_events),
+            reading=self._watch.reading(),
+            note=self._watch.note(),
             governor_level=level.index,
             governor=str(level),
-            throttled=bool(reading.throttled),
+            throttled=reading.throttled,
             rss_bytes=resident_bytes(),
             cpu_s=usage.ru_utime + usage.ru_stime,
             copied_bytes=self._parts.account.by_place(),
@@ -80,6 +90,7 @@ class Reporter:
         found = [losses, *self._band_warnings(), findings.trouble, *self._threads.problems()]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
+        found.append(self._watch.trouble())
         return tuple(text for text in found if text)
 
     def _band_warnings(self) -> tuple[str, ...]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from runtime.configuration.device import ThermalSettings
-from runtime.errors import OptionFault
-from runtime.thermal import SysfsThermometer, ThermalReading, thermometer
+from runtime.thermal import SysfsThermometer, ThermalReading
 
 
 class FakeSys:
@@ -113,70 +108,17 @@ def test_a_machine_that_tells_nothing_reads_as_nothing(tmp_path: Path) -> None:
 
 
 def test_this_machine_can_be_read() -> None:
-    reading = thermometer(ThermalSettings())()
+    reading = SysfsThermometer().read()
     assert reading.temperature_c is None or -40 <= reading.temperature_c <= 150
 
 
-# jtop
-
-
-@pytest.fixture
-def without_jtop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jtop", None)
-
-
-@pytest.mark.usefixtures("without_jtop")
-def test_jtop_that_is_not_there_is_a_fault_with_a_remedy() -> None:
-    with pytest.raises(OptionFault, match="jtop is not installed: set thermal"):
-        thermometer(ThermalSettings(source="jtop"))
-
-
-def fake_jtop(monkeypatch: pytest.MonkeyPatch, sensors: dict[str, Any]) -> dict[str, bool]:
-    """A stand-in with jtop's interface (jetson-stats 4.3 and 7.2); returns the switches of its service."""
-    service = {"answers": True, "fails": False}
-
-    class JtopException(Exception):
-        pass
-
-    class Jtop:
-        def __init__(self, interval: float) -> None:
-            self.temperature = sensors
-            assert interval > 0
-
-        def start(self) -> None:
-            if not service["answers"]:
-                raise JtopException(
-                    "The jtop.service is not active. Please run:\nsudo jtop --install-service"
-                )
-
-        def ok(self, spin: bool) -> bool:
-            assert spin
-            if service["fails"]:
-                raise JtopException("Lost connection with jtop server")
-            return True
-
-    module = types.ModuleType("jtop")
-    module.jtop, module.JtopException = Jtop, JtopException  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "jtop", module)
-    return service
-
-
-def test_jtop_tells_temperatures_and_sysfs_the_rest(
-    monkeypatch: pytest.MonkeyPatch, fake_sys: FakeSys
+def test_temperatures_that_jtop_tells_go_first_under_the_kernels_names(
+    thermometer_of: Callable[..., SysfsThermometer],
 ) -> None:
-    sensors = {"cpu": {"temp": 61.0, "online": True}, "cv0": {"temp": -256, "online": False}}
-    service = fake_jtop(monkeypatch, sensors)
-    fake_sys.cooling(1, "cpufreq-cpu0", 2)
-    read = thermometer(ThermalSettings(source="jtop"), fake_sys.root)
-    assert (read().temperature_c, read().zone, read().throttled) == (61.0, "cpu", ("cpufreq-cpu0",))
-    service["fails"] = True  # its service is known to crash: the kernel's own files go on
-    assert (read().temperature_c, read().zone) == (51.75, "tj-thermal")
+    reading = thermometer_of("cpu-thermal").read({"cpu": 61.0, "nvme Composite": 84.0})
+    assert (reading.temperature_c, reading.zone) == (61.0, "cpu-thermal")
+    assert reading.temperatures_c == {"cpu-thermal": 61.0, "gpu-thermal": 51.5, "tj-thermal": 51.75}
 
 
-def test_jtop_without_its_service_is_a_fault_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    service = fake_jtop(monkeypatch, {})
-    service["answers"] = False
-    with pytest.raises(OptionFault) as caught:
-        thermometer(ThermalSettings(source="jtop"))
-    assert "\n" not in str(caught.value)
-    assert "is not active" in str(caught.value)
+def test_temperatures_of_jtop_count_alone_where_the_kernel_has_none(tmp_path: Path) -> None:
+    assert SysfsThermometer((), tmp_path).read({"cpu": 61.0}).temperatures_c == {"cpu": 61.0}

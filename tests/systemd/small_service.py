@@ -7,8 +7,10 @@ while ``away`` exists none come either, and the recovery ladder looks after it.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -22,6 +24,7 @@ from runtime.logs import set_up
 from runtime.notify import FrameWatchdog, Notifier
 from runtime.privileged import ask
 from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, RecoveryLadder
+from runtime.telemetry import open_telemetry
 
 STATE = Path(os.environ["STATE_DIRECTORY"])
 LADDER = RecoverySettings(
@@ -91,7 +94,22 @@ def look_around() -> dict[str, Any]:
         "uid": os.getuid(), "groups": sorted(os.getgroups()), "capabilities": int(capabilities, 16),
         "etc": works("/etc/tremorscope/x"), "opt": works("/opt/x"), "state": works(str(STATE / "x")),
         "tmp": works("/tmp/x"), "sysctl": works("/proc/sys/kernel/hostname"), "home": os.access("/root", os.R_OK),
-        "requests": works("/run/tremorscope-requests/x"), "cwd": str(Path.cwd()),
+        "requests": works("/run/tremorscope-requests/x"), "cwd": str(Path.cwd()), "telemetry": telemetry(),
+    }  # fmt: skip
+
+
+def telemetry() -> dict[str, Any]:
+    """What the device tells a process like this, and whether the socket of jtop may be connected to."""
+    multiprocessing.Event()  # as jtop's client makes one: a semaphore in /dev/shm
+    told = open_telemetry("jtop")
+    told.read()
+    time.sleep(0.2)
+    reading = told.read()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connected = connection.connect_ex("/run/jtop.sock")
+    return {
+        "known": sorted(name for name, value in vars(reading).items() if value not in (None, {}, "")),
+        "note": told.note(), "connected": os.strerror(connected),
     }  # fmt: skip
 
 

@@ -207,6 +207,7 @@ def test_the_service_is_confined_to_what_it_needs(machine: Machine) -> None:
     )
     around = look_around(machine)
     assert {video, render} < set(around.pop("groups"))
+    around.pop("telemetry")
     assert around == {
         "credentials": {}, "uid": user, "capabilities": 0,
         "etc": False, "opt": False, "state": True, "tmp": True, "sysctl": False, "home": False,
@@ -227,3 +228,28 @@ def test_displays_are_kept_from_the_service(machine: Machine) -> None:
     environment = json.loads(machine.read("/var/lib/tremorscope/main/environment.json"))
     assert "INVOCATION_ID" in environment
     assert not {"DISPLAY", "WAYLAND_DISPLAY"} & environment.keys()
+
+
+JTOP_SOCKET = """
+import os, shutil, socket
+socket.socket(socket.AF_UNIX).bind("/run/jtop.sock")
+shutil.chown("/run/jtop.sock", "root", "jtop")
+os.chmod("/run/jtop.sock", 0o660)
+"""
+
+
+def test_what_the_device_measures_can_be_read_in_the_services_confinement(machine: Machine) -> None:
+    """And jtop's socket, which belongs to a group, by who is given that group; nobody listens at this one."""
+    machine.run("groupadd", "--system", "--force", "jtop")
+    machine.run(PYTHON, "-c", JTOP_SOCKET)
+    try:
+        alone = look_around(machine)["telemetry"]
+        known = {"cpu_cores", "cpu_load_ratio", "memory_total_bytes", "memory_used_bytes", "swap_total_bytes"}
+        assert known <= set(alone["known"])
+        assert alone["connected"] == "Permission denied"
+        assert "add it to the group jtop" in alone["note"]
+        member = look_around(machine, "SupplementaryGroups=jtop\n")["telemetry"]
+        assert member["connected"] == "Connection refused"
+        assert "add it to the group" not in member["note"]
+    finally:
+        machine.run("rm", "/run/jtop.sock")

@@ -31,9 +31,27 @@ from runtime.live import FrequencyPoint, LiveFeed, LiveInfo, LivePeak, LiveSpect
 from runtime.outputs.event_clips import EventClipWriter, clip_name, event_name
 from runtime.store.records import Acknowledgement, Clip, Event, Record
 from runtime.store.store import Store
+from runtime.telemetry import EngineReading, Reading
 from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
 
 RATE_HZ = 30.0
+DEVICE = DeviceHealth(
+    temperatures_c={"cpu-thermal": 51.5, "gpu-thermal": 49.0}, limit_events={"oc1": 0, "oc2": 0, "oc3": 4},
+    rss_bytes=312_000_000, cpu_s=812.0,
+    reading=Reading(
+        source="jtop", power_w=8.2, power_of="VDD_IN",
+        rails_w={"VDD_IN": 8.2, "VDD_CPU_GPU_CV": 3.1, "VDD_SOC": 2.2},
+        gpu_load_ratio=0.37, gpu_frequency_hz=612e6, gpu_frequency_max_hz=1020e6,
+        emc_load_ratio=0.31, emc_frequency_hz=2133e6, emc_frequency_max_hz=3199e6,
+        cpu_load_ratio=0.22, cpu_frequency_hz=1728e6, cpu_cores=6,
+        fan_duty_ratio={"pwmfan": 0.294}, fan_speed_rpm={"pwmfan": 1786.0},
+        memory_total_bytes=7_989_000_000, memory_used_bytes=2_970_000_000,
+        swap_total_bytes=3_995_000_000, swap_used_bytes=0,
+        engines={"NVDEC": EngineReading(False, 115e6), "VIC": EngineReading(True, 729.6e6)},
+        power_mode="MAXN_SUPER", jetson_clocks=False,
+    ),
+)  # fmt: skip
+"""As an Orin Nano would tell it."""
 REGIONS = ("midspan", "quarter span", "abutment")
 MODES_HZ = (2.1, 4.7)
 MM_PER_PX = 2.4
@@ -218,9 +236,7 @@ class ServiceRig:
             stages=stages,
             magnification=self.magnification,
             storage=StorageHealth(written=5120, free_bytes=41_800_000_000, clips={"saved": 3, "failed": 0}),
-            device=DeviceHealth(
-                temperatures_c={"CPU-therm": 51.5, "GPU-therm": 49.0}, rss_bytes=312_000_000, cpu_s=812.0
-            ),
+            device=DEVICE,
             recoveries={"reopen": 1, "restart_argus": 0, "exit": 0, "reboot": 0},
         )
         self._record_clip(now_s - 1800)

@@ -138,6 +138,58 @@ def test_a_real_prometheus_answers_every_panel_and_every_rule(prometheus: int) -
     assert not firing & {"DeviceSilent", "FramesStopped", "NothingStored", "DiskNearlyFull", "DeviceHot"}
 
 
+def fires(tmp_path: Path, alert: str, after: str, **series: str) -> bool:
+    """Whether an alert fires, as Prometheus' own tool judges, after a time of these series, one value a minute."""
+    shutil.copy(FLEET / "prometheus-alerts.yml", tmp_path)
+    given = [{"series": f"tremorscope_{name}", "values": values} for name, values in series.items()]
+    wanted = {"eval_time": after, "alertname": alert, "exp_alerts": []}
+    test = {"interval": "1m", "input_series": given, "alert_rule_test": [wanted]}
+    (tmp_path / "test.yml").write_text(
+        yaml.safe_dump({"rule_files": ["prometheus-alerts.yml"], "tests": [test]})
+    )
+    done = subprocess.run(
+        ["promtool", "test", "rules", tmp_path / "test.yml"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode == 0) is ("got:" not in done.stdout + done.stderr), done.stdout + done.stderr
+    return done.returncode != 0
+
+
+@needs_prometheus
+@pytest.mark.parametrize(
+    ("alert", "after", "series", "expected"),
+    [
+        ("SupplyTooWeak", "10m", {'limit_events_total{limit="oc1"}': "0x5 1x5"}, True),
+        ("SupplyTooWeak", "90m", {'limit_events_total{limit="oc1"}': "0x5 1x200"}, False),  # long over
+        ("SupplyTooWeak", "10m", {'limit_events_total{limit="oc3"}': "0x5 900x5"}, False),  # harmless peaks
+        (
+            "FanStandsStill",
+            "11m",
+            {'fan_duty_ratio{fan="f"}': "0.5x20", 'fan_speed_rpm{fan="f"}': "0x20"},
+            True,
+        ),
+        (
+            "FanStandsStill",
+            "9m",
+            {'fan_duty_ratio{fan="f"}': "0.5x20", 'fan_speed_rpm{fan="f"}': "0x20"},
+            False,
+        ),
+        (
+            "FanStandsStill",
+            "11m",
+            {'fan_duty_ratio{fan="f"}': "0x20", 'fan_speed_rpm{fan="f"}': "0x20"},
+            False,
+        ),
+        ("FanStandsStill", "11m", {'fan_duty_ratio{fan="f"}': "0.5x20"}, False),  # has no tachometer
+        ("MemoryNearlyFull", "31m", {"memory_used_bytes": "77e8x40", "memory_total_bytes": "80e8x40"}, True),
+        ("MemoryNearlyFull", "31m", {"memory_used_bytes": "75e8x40", "memory_total_bytes": "80e8x40"}, False),
+    ],
+)
+def test_alerts_about_the_device_fire_when_they_should(
+    tmp_path: Path, alert: str, after: str, series: dict[str, str], expected: bool
+) -> None:
+    assert fires(tmp_path, alert, after, **series) is expected
+
+
 @needs_mosquitto
 def test_the_broker_lets_a_device_write_under_its_own_name_alone(tmp_path: Path) -> None:
     make_certificates(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,9 +20,20 @@ from runtime.health import (
 )
 from runtime.latency import LatencySummary
 from runtime.outputs.metrics import Counts, render
+from runtime.telemetry import EngineReading, Reading
 from runtime.vibration.alarms import AlarmRule, AlarmStatus
 
 FREQUENCY = NaturalFrequency(0, 2.1, 0.004, 0.011, 0.0)
+READING = Reading(
+    source="jtop", power_w=8.2, power_of="VDD_IN", rails_w={"VDD_IN": 8.2, "VDD_SOC": 2.2},
+    gpu_load_ratio=0.84, gpu_frequency_hz=612e6, gpu_frequency_max_hz=1020e6,
+    emc_load_ratio=0.31, emc_frequency_hz=3199e6, emc_frequency_max_hz=3199e6,
+    cpu_load_ratio=0.0, cpu_frequency_hz=1728e6, cpu_cores=6,
+    fan_duty_ratio={"pwmfan": 0.29}, fan_speed_rpm={"pwmfan": 0.0},
+    memory_total_bytes=8_000_000_000, memory_used_bytes=3_000_000_000, swap_total_bytes=0, swap_used_bytes=0,
+    engines={"NVENC": EngineReading(True, 115.2e6), "NVD": EngineReading(None, 1215e6)},
+    power_mode="MAXN_SUPER", jetson_clocks=False,
+)  # fmt: skip
 FULL = Health(
     name='bridge "7"\n\\ north',  # what a label must survive
     version="0.1.0",
@@ -54,8 +65,8 @@ FULL = Health(
     storage=StorageHealth(
         written=10, pending=1, dropped={"bulk": 1}, free_bytes=5_000_000_000, given_up=("previews",), clips={"saved": 2}
     ),
-    device=DeviceHealth({"CPU": 51.5}, governor_level=1, throttled=True, rss_bytes=300_000_000, cpu_s=12.5,
-                        copied_bytes={"magnifier: reference kept": 691_200}),
+    device=DeviceHealth({"CPU": 51.5}, governor_level=1, throttled=("cpufreq-cpu0",), rss_bytes=300_000_000, cpu_s=12.5,
+                        copied_bytes={"magnifier: reference kept": 691_200}, limit_events={"oc1": 3}, reading=READING),
     recoveries={"reopen": 2},
     outputs={"http": "", "mqtt": "no connection"},
     viewers=2,
@@ -101,6 +112,8 @@ def test_every_number_of_the_health_is_there_with_its_unit() -> None:
     assert value("alarm_raised", alarm="sway", source="midspan", quantity="rms") == 1
     assert value("alarm_threshold", alarm="sway", source="midspan", quantity="rms", unit="mm") == 0.2
     assert value("temperature_celsius", zone="CPU") == 51.5
+    assert value("throttled") == value("throttled_by", what="cpufreq-cpu0") == 1
+    assert value("limit_events_total", limit="oc1") == 3
     assert value("copied_bytes_total", place="magnifier: reference kept") == 691_200
     assert value("disk_free_bytes") == 5e9
     assert value("given_up", thing="previews") == 1
@@ -109,6 +122,47 @@ def test_every_number_of_the_health_is_there_with_its_unit() -> None:
     assert value("output_ok", output="http") == 1
     assert value("output_ok", output="mqtt") == 0
     assert value("http_responses_total", reason="2xx") == 7
+
+
+def test_every_field_of_a_reading_is_a_metric_of_its_name() -> None:
+    found = samples(FULL)
+    labels = {
+        "rails_w": ("rail", "rail_power_watts"),
+        "fan_duty_ratio": ("fan", ""),
+        "fan_speed_rpm": ("fan", ""),
+    }
+    for field in fields(Reading):
+        told = getattr(READING, field.name)
+        if field.name in labels:
+            label, name = labels[field.name]
+            for key, value in told.items():
+                assert found[f"tremorscope_{name or field.name}", ((label, key),)] == value
+        elif isinstance(told, (int, float)):
+            name = "power_watts" if field.name == "power_w" else field.name
+            assert found[f"tremorscope_{name}", ()] == told, field.name
+    assert found["tremorscope_engine_active", (("engine", "NVENC"),)] == 1
+    assert ("tremorscope_engine_active", (("engine", "NVD"),)) not in found
+    assert found["tremorscope_engine_frequency_hz", (("engine", "NVD"),)] == 1215e6
+    known = (("power_mode", "MAXN_SUPER"), ("power_of", "VDD_IN"), ("source", "jtop"))
+    assert found["tremorscope_device_info", known] == 1
+
+
+def test_what_the_device_does_not_tell_is_no_metric() -> None:
+    told = {name for name, _ in samples(replace(FULL, device=DeviceHealth(reading=Reading(source="sysfs"))))}
+    new = {name for name, _ in samples(FULL)} - told
+    for part in (
+        "power_watts",
+        "gpu_",
+        "emc_",
+        "cpu_load",
+        "fan_",
+        "memory_used",
+        "swap_",
+        "engine_",
+        "jetson_clocks",
+    ):
+        assert any(name.startswith(f"tremorscope_{part}") for name in new), part
+    assert "tremorscope_device_info" in told
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -12,15 +12,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jinja2
 import pytest
 from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, retained, wait_until
 from support import ROOT
 
 from runtime.configuration.outputs import MqttSettings
 from runtime.errors import OptionFault
-from runtime.health import CameraHealth, HealthBoard, NaturalFrequency, RegionHealth
+from runtime.health import CameraHealth, DeviceHealth, HealthBoard, NaturalFrequency, RegionHealth
 from runtime.outputs.mqtt import MqttPublisher
 from runtime.outputs.mqtt_messages import slug
+from runtime.telemetry import EngineReading, Reading
 from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus
 
 pytestmark = needs_mosquitto
@@ -249,6 +251,38 @@ def test_home_assistant_is_told_what_there_is_and_what_is_no_more(
     board.update(alarms=(), modes=())
     wait_until(lambda: not any("/alarm_" in topic for topic in retained(broker, "homeassistant/#")))
     assert f"{prefix}/mode_1/config" in retained(broker, "homeassistant/#")  # modes come back
+
+
+def test_what_the_device_measures_is_in_every_summary_and_known_to_home_assistant(
+    broker: Broker, publish: Callable[..., MqttPublisher]
+) -> None:
+    board, prefix = board_of_bridge(), "homeassistant/sensor/tremorscope_bridge-7"
+    reading = Reading(
+        source="jtop", power_w=8.2, power_of="VDD_IN", rails_w={"VDD_SOC": 2.2}, gpu_load_ratio=0.1 + 0.2,
+        fan_speed_rpm={"pwmfan": 0.0}, engines={"NVENC": EngineReading(None, 115.2e6)}, jetson_clocks=False,
+    )  # fmt: skip
+    board.update(device=DeviceHealth(throttled=("cpufreq-cpu0",), reading=reading))
+    publish(board, broker.port, summary_every_s=0.2)
+    wait_until(lambda: f"{prefix}/device_power_w/config" in retained(broker, "homeassistant/#"))
+    state = json.loads(retained(broker, "site/#")["site/bridge-7/state"])
+    assert state["throttled"] == ["cpufreq-cpu0"]
+    assert state["device"] == {
+        "source": "jtop", "power_w": 8.2, "power_of": "VDD_IN", "rails_w": {"VDD_SOC": 2.2}, "gpu_load_ratio": 0.3,
+        "fan_speed_rpm": {"pwmfan": 0.0}, "engines": {"NVENC": {"active": None, "frequency_hz": 115.2e6}},
+        "jetson_clocks": False,
+    }  # fmt: skip
+    kept = retained(broker, "homeassistant/#")
+    power = json.loads(kept[f"{prefix}/device_power_w/config"])
+    assert (power["unit_of_measurement"], power["device_class"]) == ("W", "power")
+    assert f"{prefix}/device_cpu_load_ratio/config" not in kept  # it is not measured
+    render = jinja2.Environment().from_string
+    load = render(json.loads(kept[f"{prefix}/device_gpu_load_ratio/config"])["value_template"])
+    assert load.render(value_json=state) == "30.0"
+    assert load.render(value_json={"device": {}}) == "None"  # which Home Assistant calls unknown
+
+    board.update(device=DeviceHealth())
+    wait_until(lambda: json.loads(retained(broker, "site/#")["site/bridge-7/state"])["device"] == {})
+    assert f"{prefix}/device_power_w/config" in retained(broker, "homeassistant/#")  # it comes back
 
 
 def test_a_wrong_password_is_said_and_the_right_one_lets_in(

@@ -7,18 +7,21 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from mosquitto_rig import wait_until
-from service_rig import RULE, ServiceRig
+from service_rig import DEVICE, RULE, ServiceRig
 from web_rig import TOKENS, make_server
 
+from runtime.health import HealthBoard
 from runtime.outputs.web.server import WebServer
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+NOTHING = "\u2013"
 PHONE = (390, 844)
 DESK = (1440, 900)
 
@@ -125,6 +128,54 @@ def test_nothing_goes_wrong_and_nothing_comes_from_elsewhere(opened: Any, web: W
     assert addresses
     own = f"http://localhost:{web.port}/"
     assert all(address.startswith((own, "data:", "chrome")) for address in addresses), addresses
+
+
+ROWS = """
+return Object.fromEntries([...document.querySelectorAll("#device dt")].map(
+  (term) => [term.textContent, term.nextElementSibling.textContent]));
+"""
+
+
+def test_the_device_tells_what_it_measures_and_has_no_row_for_what_it_does_not(
+    opened: Any, service: ServiceRig
+) -> None:
+    thin = "\u202f"
+    rows = run(opened, ROWS)
+    assert rows["Power"] == f"8.20{thin}W (VDD_IN), VDD_CPU_GPU_CV 3.10{thin}W, VDD_SOC 2.20{thin}W"
+    assert rows["Power mode"] == "MAXN_SUPER, clocks by load"
+    assert rows["GPU"] == f"37{thin}%, 612 of 1020{thin}MHz"
+    assert rows["Memory traffic"] == f"31{thin}%, 2133 of 3199{thin}MHz"
+    assert rows["Processor"] == f"22{thin}%, 6 cores, 1728{thin}MHz"
+    assert rows["Video units"] == f"NVDEC off, VIC 730{thin}MHz"
+    assert rows["Fan"] == f"29{thin}%, 1786{thin}rpm"
+    assert (
+        rows["Memory"] == f"2.97{thin}GB of 7.99{thin}GB, this program 312{thin}MB, swap 0 B of 4.00{thin}GB"
+    )
+    assert rows["Limits met"] == "4 \u00d7 peak of current"
+    assert not {"Slowed down by", "Told by"} & set(rows)
+    by_files = replace(DEVICE.reading, source="sysfs")
+    held = replace(
+        DEVICE, throttled=("devfreq-17000000.gpu",), reading=by_files, note="jtop: its service has ended"
+    )
+    try:
+        service.board.update(device=held)
+        slowed = "return document.getElementById('device').innerText.includes('devfreq-17000000.gpu')"
+        eventually(opened, slowed)
+        assert run(opened, ROWS)["Told by"] == "sysfs; jtop: its service has ended"
+    finally:
+        service.board.update(device=DEVICE)
+
+
+def test_nothing_known_is_no_row(chromium: Any, service: ServiceRig) -> None:
+    web = make_server(service, board=HealthBoard("bridge-7"))
+    try:
+        show(chromium, f"http://localhost:{web.port}/", DESK)
+        eventually(chromium, "return document.querySelector('#device dt')")
+        rows = run(chromium, ROWS)
+    finally:
+        web.close()
+    assert set(rows) == {"Camera", "Magnification", "Heat", "Clips", "Recoveries", "Watching", "Running for"}
+    assert not [text for text in rows.values() if NOTHING in text or "0 \u00d7 0" in text]
 
 
 def test_views_and_regions_are_chosen(opened: Any) -> None:

@@ -153,3 +153,18 @@ def test_takes_the_twin_in_int8_where_heat_asks_for_it_and_gives_it_back(
 def computes(magnifying: Magnifying, precision: str, frames: int) -> bool:
     health = magnifying.health()
     return health.precision == precision and health.frames > frames
+
+
+@pytest.mark.usefixtures("camera")
+def test_jtop_that_was_asked_for_and_is_away_is_a_warning_and_the_kernel_is_read(
+    tmp_path: Path, linear_bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(Service(configured(tmp_path, linear_bundle, thermal={"source": "jtop"}))) as service:
+        until(service, lambda: service.board.snapshot().device.reading.source == "sysfs")
+        device = service.board.snapshot().device
+        assert device.reading.memory_used_bytes
+        assert (
+            device.note == "jtop: there is no /run/jtop.sock: its service does not run, or is not installed"
+        )
+        assert service.board.snapshot().problems == ()
+    assert caplog.text.count("the kernel's files are read instead") == 1

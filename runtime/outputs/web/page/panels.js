@@ -1,11 +1,10 @@
 // Everything on the page that is text: status, alarms, regions, events, the device.
 
+import { deviceRows } from "./device.js";
 import { NOTHING, bytes, clock, duration, element, number, setting, show, withUnit } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 const PHASES = { learning: "learning", normal: "normal", pending: "above, waiting", raised: "raised", clearing: "raised, falling" };
-const LOST = { source: "camera or link", late: "too much to do", no_slot: "too much to do", corrupt: "damaged", abandoned: "camera opened again" };
-const REASONS = { viewer: "somebody watches", event: "an event is recorded", always: "always" };
 
 export class Panels {
   constructor({ choose, send, refresh }) {
@@ -233,34 +232,7 @@ export class Panels {
   }
 
   device(state) {
-    const { camera, device, storage, magnification } = state;
-    const zones = Object.entries(device.temperatures_c).map(([zone, c]) => `${zone} ${number(c, 3)} \u00b0C`);
-    const drops = Object.entries(camera.drops).filter(([, count]) => count).map(([why, count]) => `${count} (${LOST[why] ?? why})`);
-    const rungs = Object.entries(state.recoveries).filter(([, count]) => count).map(([rung, count]) => `${count} \u00d7 ${rung}`);
-    const took = (stage) => {
-      const each = state.stages[stage];
-      return each ? `${withUnit(each.median_ms, "ms")} a frame, ${withUnit(each.p99_ms, "ms")} for the slowest in a hundred` : NOTHING;
-    };
-    const why = magnification.reasons.map((each) => REASONS[each] ?? each).join(", ");
-    const rows = [
-      ["Camera", `${camera.source || NOTHING}, ${camera.status}${camera.faults.length ? `: ${camera.faults.join(", ")}` : ""}`],
-      ["Frames", `${camera.width_px} \u00d7 ${camera.height_px} px, ${number(camera.rate_hz, 4)} frames/s, jitter ${camera.jitter_ms !== null && camera.jitter_ms < 0.01 ? "under 0.01\u202fms" : withUnit(camera.jitter_ms, "ms", 2)}`],
-      ["Dropped", drops.join(", ") || "none"],
-      ["Magnification", magnification.active ? `on (${why})` : `rests${magnification.why_not ? `: ${magnification.why_not}` : ""}`],
-      ["Runs on", [magnification.engine, magnification.precision].filter(Boolean).join(", ") || NOTHING],
-      ["Measuring", took("measure")],
-      ["Magnifying", took("step")],
-      ["Until it shows", took("total")],
-      ["Temperature", zones.join(", ") || NOTHING],
-      ["Heat", device.governor || (device.governor_level ? `level ${device.governor_level}` : "full speed")],
-      ["Disk", `${bytes(storage.free_bytes)} free`],
-      ["Clips", Object.entries(storage.clips).map(([what, count]) => `${count} ${what}`).join(", ") || "none"],
-      ["Memory", bytes(device.rss_bytes)],
-      ["Recoveries", rungs.join(", ") || "none"],
-      ["Watching", `${state.viewers}`],
-      ["Running for", duration(state.uptime_s)],
-      ["Version", state.version || NOTHING],
-    ];
+    const rows = deviceRows(state);
     show($("device"), rows, () => rows.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
   }
 }

@@ -1,0 +1,31 @@
+"""Opens the source of telemetry that is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from runtime.telemetry.jtop import SOCKET, JtopLink, JtopTelemetry
+from runtime.telemetry.reading import Telemetry
+from runtime.telemetry.sysfs import SysfsTelemetry
+
+
+def open_telemetry(
+    source: Literal["auto", "jtop", "sysfs"] = "auto",
+    root: Path = Path("/"),
+    zones: tuple[str, ...] = (),
+) -> Telemetry:
+    """A source of telemetry. None is ever refused: what is not there is merely not told.
+
+    Args:
+        source: sysfs, the kernel's own files; jtop, which is asked first, with a warning where it does not answer;
+            auto, the same without a warning.
+        root: below which files are looked for; a test may choose it.
+        zones: names of the thermal zones that count; empty: all.
+    """
+    kernel = SysfsTelemetry(zones, root)
+    if source == "sysfs":
+        return kernel
+    asked_for = source == "jtop"
+    link = JtopLink(asked_for=asked_for, socket=root / SOCKET.relative_to("/"))
+    return JtopTelemetry(kernel, link, asked_for=asked_for)

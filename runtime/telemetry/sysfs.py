@@ -1,0 +1,49 @@
+"""The kernel's own files as a source of telemetry: they need no service, no library and no rights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from runtime.telemetry import clocks, load
+from runtime.telemetry.power import EnergyCounters, monitored_w
+from runtime.telemetry.reading import Reading
+from runtime.thermal import SysfsThermometer, ThermalReading
+
+
+class SysfsTelemetry:
+    """Reads below a root that a test may choose. What cannot be read is left out."""
+
+    def __init__(self, zones: tuple[str, ...] = (), root: Path = Path("/")) -> None:
+        self._root = root
+        self._thermometer = SysfsThermometer(zones, root)
+        self._processor = load.ProcessorClock(root)
+        self._counters = EnergyCounters(root)
+
+    def read(self) -> Reading:
+        """See `Telemetry.read`."""
+        root = self._root
+        told = Reading(
+            source="sysfs",
+            engines=clocks.engines(root),
+            power_mode=clocks.power_mode(root),
+            jetson_clocks=clocks.clocks_are_held(root),
+            **clocks.gpu(root),
+            **clocks.emc(root),
+            **self._processor.read(),
+            **load.memory(root),
+            **load.fans(root),
+        )
+        return told.with_rails({**monitored_w(root), **self._counters.read_w()})
+
+    def heat(self, told_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
+        """See `Telemetry.heat`; ``told_c`` are temperatures that somebody else has told."""
+        return self._thermometer.read(told_c)
+
+    def note(self) -> str:
+        """Say nothing: these files are what there is."""
+        return ""
+
+    def close(self) -> None:
+        """Nothing is open between two readings."""
