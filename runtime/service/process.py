@@ -74,9 +74,9 @@ class Service:
             busy=self._busy,
             opening_s=supervisor_settings(configuration.camera).open_timeout_s,
         )
-        self._device = DeviceWatch(configuration.thermal)
+        self._device = DeviceWatch(configuration.thermal, threads=self._threads)
         self._governor = ThermalGovernor(configuration.thermal, self._device.heat, on_step=self._on_heat)
-        self._reporter = Reporter(parts, self._ladder, self._governor, self._device, self._threads)
+        self._reporter = Reporter(parts, self._ladder, self._governor, self._threads, self._device)
         self._publishing = Publishing(
             configuration.outputs,
             board=parts.board,

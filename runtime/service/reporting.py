@@ -32,11 +32,11 @@ class Reporter:
         parts: Parts,
         ladder: RecoveryLadder,
         governor: ThermalGovernor,
-        device: DeviceWatch,
         threads: Threads,
+        device: DeviceWatch,
     ) -> None:
-        self._parts, self._ladder, self._governor = parts, ladder, governor
-        self._watch, self._threads = device, threads
+        self._parts, self._ladder, self._governor, self._threads = parts, ladder, governor, threads
+        self._watch = device
         self._losses = LossWatch()
         self._bands: dict[tuple[float, float], BandWatch] = {}
         self._reports = 0
