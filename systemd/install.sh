@@ -3,6 +3,7 @@
 set -eu
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/jetpack.sh"
 
 usage() {
     cat <<'END'
@@ -97,49 +98,6 @@ check_surroundings() {
     [ -z "$LIBRARIES" ] || needed_kb=200000
     [ "$free_kb" -ge $needed_kb ] ||
         die "only $((free_kb / 1000)) MB free on ${ROOT:-/}" "a release needs $((needed_kb / 1000)) MB: free some"
-}
-
-# --- What of the system a release uses, by JetPack.
-
-# Whether a module can be imported, by the line that tells it: some libraries abort when they are unloaded.
-can_import() { # MODULE
-    said=$("$PYTHON" -I -c "import $1; print('\nimported', flush=True)" 2>/dev/null) || true
-    case $said in *imported*) ;; *) return 1 ;; esac
-}
-
-# TensorRT belongs to JetPack: a virtual environment sees it only with the system's packages.
-sees_tensorrt() {
-    said=$("$PYTHON" -I -c 'import importlib.util; print(importlib.util.find_spec("tensorrt") is not None)' 2>/dev/null)
-    [ "$said" = True ]
-}
-
-choose_libraries() { # EXTRAS of pyproject.toml, and SITE where the system's packages are to be seen
-    EXTRAS=service SITE=
-    if [ -n "$l4t" ] || sees_tensorrt || can_import gi; then SITE=--system-site-packages; fi
-    if sees_tensorrt; then
-        case $l4t in
-        '') EXTRAS=service,jetson ;;   # another computer with an NVIDIA GPU
-        36.*) EXTRAS=service,jetson6 ;; # CUDA 12
-        *) EXTRAS=service,jetson7 ;;    # CUDA 13
-        esac
-        if [ -n "$WHEELS" ] && ! libraries | grep -qi '^\./pycuda-'; then
-            EXTRAS=service
-            warn "PyCUDA is not in $WHEELS: frames will be magnified on the CPU"
-        fi
-    elif [ -n "$l4t" ]; then
-        warn "TensorRT is not installed, so frames will be magnified on the CPU: apt install nvidia-jetpack, then again"
-    fi
-}
-
-# PyCUDA is compiled here, unless its wheel is at hand.
-check_compiler() {
-    for wheel in ${WHEELS:+"$WHEELS"/pycuda-*.whl}; do [ ! -f "$wheel" ] || return 0; done
-    headers=$("$PYTHON" -I -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
-    lacking=
-    command -v nvcc >/dev/null || lacking=" $([ -n "$l4t" ] && echo nvidia-jetpack || echo nvidia-cuda-toolkit)"
-    [ -f "$headers/Python.h" ] || lacking="$lacking python3-dev"
-    command -v g++ >/dev/null || lacking="$lacking build-essential"
-    [ -z "$lacking" ] || die "PyCUDA cannot be compiled here" "apt install$lacking"
 }
 
 # --- The release: a virtual environment with everything that the units need, named after what is in it.
@@ -252,25 +210,6 @@ put_system_files() {
     run systemd-sysusers ${ROOT:+"--root=$ROOT"} tremorscope.conf
     allow_jtop
     run systemd-tmpfiles ${ROOT:+"--root=$ROOT"} --create tremorscope.conf
-}
-
-# Let the service ask jetson-stats, and start after it. The group comes by membership, not by SupplementaryGroups=: a group
-# that goes with jetson-stats would keep the service from starting (status 216).
-allow_jtop() {
-    if has_jtop; then
-        put_text "$JTOP_SYSUSERS" 0644 '# Written by install.sh, for the socket of jetson-stats.' 'm tremorscope jtop'
-        run systemd-sysusers ${ROOT:+"--root=$ROOT"} "$(basename "$JTOP_SYSUSERS")"
-    else
-        remove "$JTOP_SYSUSERS"
-    fi
-    for unit in tremorscope tremorscope@; do
-        dropin="$UNITS/$unit.service.d/30-jtop.conf"
-        if has_jtop; then
-            put_text "$dropin" 0644 '# Written by install.sh.' '[Unit]' 'After=jtop.service'
-        else
-            remove "$dropin"
-        fi
-    done
 }
 
 put_launcher() {

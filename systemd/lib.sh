@@ -178,20 +178,6 @@ start_instances() {
     [ -z "$failed" ]
 }
 
-# Release of Jetson Linux, e.g. 36.4.3; nothing where this is no Jetson.
-l4t_release() {
-    sed -n 's/^# R\([0-9]*\) (release), REVISION: \([0-9.]*\).*/\1.\2/p' "$ROOT/etc/nv_tegra_release" 2>/dev/null || true
-}
-
-# Whether jetson-stats is there, whose socket is its group's alone.
-has_jtop() {
-    grep -qs '^jtop:' "$ROOT/etc/group" || return 1
-    for place in /etc/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
-        [ ! -e "$ROOT$place/jtop.service" ] || return 0
-    done
-    return 1
-}
-
 version_of_systemd() {
     systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p'
 }
