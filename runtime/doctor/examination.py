@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from runtime.doctor import board, cameras, gstreamer, heat, libraries, memory, permissions, storage, system
+from runtime.doctor import (
+    board,
+    cameras,
+    gstreamer,
+    heat,
+    libraries,
+    memory,
+    permissions,
+    precision,
+    storage,
+    system,
+)
 from runtime.doctor.finding import Finding
 from runtime.doctor.machine import Machine
 from runtime.doctor.needs import Needs
@@ -89,6 +100,7 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
             [
                 partial(libraries.python, machine),
                 partial(libraries.environment, machine, needs),
+                partial(precision.network, machine, needs),
                 partial(libraries.onnx_runtime, machine),
                 partial(libraries.tensorrt, machine, needs),
                 partial(libraries.pycuda, machine, needs),
