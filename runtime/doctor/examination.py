@@ -21,6 +21,7 @@ from runtime.doctor import (
     memory,
     permissions,
     power,
+    precision,
     storage,
     system,
 )
@@ -107,6 +108,7 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
             [
                 partial(libraries.python, machine),
                 partial(libraries.environment, machine, needs),
+                partial(precision.network, machine, needs),
                 partial(libraries.onnx_runtime, machine),
                 partial(gpu_libraries.tensorrt, machine, needs),
                 partial(gpu_libraries.pycuda, machine, needs),
