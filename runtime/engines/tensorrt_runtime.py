@@ -73,7 +73,8 @@ def look_for_tensorrt(
     library = _unless_missing(lambda: load_library(target), missing)
     _unless_missing(load_pycuda, missing)
     directory = engines or bundle.directory / "engines"
-    paths = {graph: engine_paths(directory, target, graph, size) for graph in graphs}
+    precision = bundle.manifest.precision
+    paths = {graph: engine_paths(directory, target, graph, size, precision=precision) for graph in graphs}
     unfit: list[GraphName] = []
     notes: list[str] = []
     for graph in graphs:
