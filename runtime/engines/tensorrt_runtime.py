@@ -149,7 +149,7 @@ class TensorrtRuntime:
         assert not found.missing
         self.name: Literal["tensorrt"] = "tensorrt"
         self.description = f"{found.library} on {gpu.info.name}"
-        self.why, self.notes = why, found.notes
+        self.why = why
         self.passed_over: tuple[str, ...] = ()
         self._gpu, self._found, self._bundle, self._size = gpu, found, bundle, size
         self._library, self._account = found.library, account
@@ -157,6 +157,12 @@ class TensorrtRuntime:
         self._ready: dict[GraphName, TensorrtEngine | TensorrtBandEngine] = {}
         for graph in found.paths:
             self._ready[graph] = self._open(graph)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know; once steps were made, also what became of CUDA graphs."""
+        used = [engine.graph_use for engine in self._opened if engine.graph_use.steps]
+        return (*self._found.notes, *dict.fromkeys(str(use) for use in used))
 
     @property
     def allocate(self) -> Allocator:

@@ -22,7 +22,7 @@ from runtime.outputs.event_clips import EventClipWriter
 from runtime.outputs.h264 import encoder_of
 from runtime.outputs.video import VideoWriter
 
-pytest.importorskip("gi")
+pytest.importorskip("gi", reason="needs gstreamer")
 from nvenc_standin import Hardware, device_with
 
 
