@@ -35,6 +35,7 @@ TIME_BASE = Fraction(1, 90_000)
 _POLL_S = 0.5
 _PAUSES_S = (1.0, 30.0)
 _KEY_PICTURE_EVERY_S = 1.0
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 _BT709, _LIMITED_RANGE = 1, 1
 
 
@@ -191,5 +192,7 @@ def _bound_sending(port: int, timeout_s: float) -> None:
         except OSError:  # gone meanwhile, or no socket
             continue
         with connection, contextlib.suppress(OSError):
-            if connection.type == socket.SOCK_STREAM and connection.getpeername()[1] == port:
+            # A process has streams of other families too, such as a camera daemon's, which have no ports.
+            is_tcp = connection.family in _INTERNET and connection.type == socket.SOCK_STREAM
+            if is_tcp and connection.getpeername()[1] == port:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * timeout_s))
