@@ -12,10 +12,10 @@ DEV := .venv/dev
 AGAIN = { echo "make: once more, alone, what failed:"; $(DEV)/bin/python -m pytest --last-failed --last-failed-no-failures none; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean python
+.PHONY: help demo test lint deb container-lint clean python
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Another interpreter: make demo PYTHON=python3.11"
 
 demo: $(RUNTIME)/installed ## Install the runtime alone, magnify a vibrating footbridge into out/demo
@@ -29,6 +29,12 @@ lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
+
+deb: | python ## Make a Debian package of the kit and its libraries, for devices of this machine's kind
+	systemd/package/build.sh --python $(PYTHON)
+
+container-lint: $(DEV)/installed ## Check the container file
+	$(DEV)/bin/hadolint systemd/package/Containerfile
 
 clean: ## Remove the virtual environments and out/
 	rm -rf .venv out build

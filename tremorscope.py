@@ -27,6 +27,9 @@ COMMANDS = {
     "schema": _Entry(
         "runtime.service_commands", "schema", "Print the JSON schema of configurations, for editors."
     ),
+    "export-store": _Entry(
+        "runtime.service_commands", "export_store", "Write what the service has stored as CSV and UFF."
+    ),
     "train": _Entry("model.commands", "train", "Train a network from a recipe (resumes by itself)."),
     "evaluate": _Entry(
         "export.evaluate_command", "evaluate", "Judge magnifiers on the field's protocols, side by side."

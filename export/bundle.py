@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import shutil
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +36,8 @@ from runtime.engines.bundle import (
     Representation,
     write_manifest,
 )
+from runtime.errors import OutputFault
+from runtime.outputs.directories import whole_directory
 
 FloatPrecision = Literal["fp32", "fp16"]
 
@@ -125,21 +127,13 @@ def new_bundle(directory: Path, overwrite: bool) -> Iterator[Path]:
         ExportFault: something else stands there, or it cannot be written.
     """
     check_place(directory, overwrite)
-    partial = directory.with_name(directory.name + ".partial")
+    # Whatever lies in a bundle that is replaced, such as engines built from it, goes with it.
+    names = os.listdir(directory) if directory.exists() else []
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if directory.exists():
-            shutil.rmtree(directory)
-        partial.rename(directory)
-    except OSError as error:
-        raise ExportFault(
-            f"{directory}: cannot be written ({error.strerror})",
-            remedy="check the path, its permissions and the disk",
-        ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with whole_directory(directory, overwrite=overwrite, names=names) as partial:
+            yield partial
+    except OutputFault as fault:
+        raise ExportFault(fault.what, remedy=fault.remedy) from None
 
 
 def check_place(directory: Path, overwrite: bool) -> None:

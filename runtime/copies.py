@@ -1,7 +1,8 @@
-"""The account of pixels that the CPU copies: whoever copies a picture tells it, and nobody copies in silence.
+"""The account of pixels that the CPU copies: whoever hands a frame on by copying it tells it, none in silence.
 
-On the mapped path nothing is copied between camera and engine, and the account of a frame there is 0. What the
-device moves by itself (a GPU that reads mapped memory, a camera that writes by DMA) is no copy by the CPU.
+Views that are composed of frames, and pictures that are encoded, are new pictures and no copies. On the mapped path
+nothing is copied between camera and engine, and the account of a frame there is 0. What the device moves by itself (a
+GPU that reads mapped memory, a camera that writes by DMA) is no copy by the CPU.
 """
 
 from __future__ import annotations

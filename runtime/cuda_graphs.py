@@ -1,7 +1,7 @@
 """CUDA graphs by cuda-bindings, which PyCUDA lacks: work captured from a stream once and launched as one.
 
-This is the one module that imports cuda-bindings. They are optional: without them each step is put into the stream
-layer by layer, which costs the CPU more and the GPU the same.
+This and `runtime.cuda_egl` are the modules that import cuda-bindings. They are optional: without them each step is put
+into the stream layer by layer, which costs the CPU more and the GPU the same.
 """
 
 from __future__ import annotations

@@ -19,6 +19,9 @@ class ClipFault(Fault):
 class CameraFault(Fault):
     """A camera cannot be opened, or gives no more frames until it is opened again."""
 
+    misconfigured = False
+    """Whether the configuration asks for what the camera has not: then only another configuration helps."""
+
 
 class FrozenCameraFault(CameraFault):
     """A camera gave no frame for too long; it is to be opened again."""

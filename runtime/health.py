@@ -35,6 +35,12 @@ class CameraHealth:
     """As measured from the frames' times; None before there are enough."""
     jitter_ms: float | None = None
     """Standard deviation of the frames' times from even ones."""
+    times: str = ""
+    """Whose clock gives the frames their times: sensor, driver, sender or arrival; empty where that says nothing."""
+    mode: str = ""
+    """Mode in which the sensor runs; empty where nobody tells."""
+    memory: str = ""
+    """nvmm: frames are read where the camera wrote them. copy: the CPU passes over each once."""
     openings: int = 0
     """How often it was opened with success."""
     segments: int = 0
@@ -210,6 +216,8 @@ class Health:
     device: DeviceHealth = field(default_factory=DeviceHealth)
     recoveries: Mapping[str, int] = field(default_factory=dict)
     """How often each rung of the recovery ladder was taken."""
+    thread_failures: Mapping[str, int] = field(default_factory=dict)
+    """Mistakes in the program that ended the work of a thread, by the thread's name."""
     outputs: Mapping[str, str] = field(default_factory=dict)
     """What each output (web, metrics, mqtt) says of itself; empty text where all is well."""
     viewers: int = 0

@@ -16,6 +16,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.copies import CopyAccount, copy_pixels
+
 Picture = NDArray[np.uint8]
 
 
@@ -108,6 +110,44 @@ class FrequencyPoint:
     deviation_hz: float | None
 
 
+class LiveMotion:
+    """Latest displacements and spectra of one set of regions, written by the measurement that it belongs to.
+
+    A measurement that is being replaced goes on writing into its own while the next one is already shown.
+    """
+
+    def __init__(
+        self, generation: int, regions: Sequence[str], most_samples: int, lock: threading.Condition
+    ) -> None:
+        self.generation, self.regions, self._most, self._lock = generation, tuple(regions), most_samples, lock
+        self._times_s = np.zeros(most_samples)
+        self._motions_px = np.full((most_samples, len(self.regions), 2), np.nan, np.float32)
+        self._samples = 0
+        self.spectra: tuple[LiveSpectrum, ...] = ()
+        """The latest of each region and axis; replaced as a whole."""
+
+    def add(self, time_s: float, motions_px: NDArray[np.floating]) -> None:
+        """Take one frame's displacements (regions, 2) in px along x and y, at a Unix time; NaN where lost."""
+        with self._lock:
+            slot = self._samples % self._most
+            self._times_s[slot], self._motions_px[slot] = time_s, motions_px
+            self._samples += 1
+
+    def later_than(self, after_s: float) -> LiveSeries:
+        """Copy of the displacements after a Unix time."""
+        with self._lock:
+            order = np.arange(max(0, self._samples - self._most), self._samples) % self._most
+            order = order[self._times_s[order] > after_s]
+            motions_px = self._motions_px[order]  # (samples, regions, 2)
+            return LiveSeries(
+                self.generation,
+                self.regions,
+                self._times_s[order],
+                np.ascontiguousarray(motions_px[..., 0].T),
+                np.ascontiguousarray(motions_px[..., 1].T),
+            )
+
+
 class LiveFeed:
     """Between the loop over frames and everybody who watches. Any number of threads may read; one offers.
 
@@ -123,6 +163,7 @@ class LiveFeed:
         slots: int = 4,
         most_samples: int = 18_000,
         most_points: int = 20_000,
+        account: CopyAccount | None = None,
     ) -> None:
         """Make the memory.
 
@@ -132,10 +173,11 @@ class LiveFeed:
             slots: one newest, one being written, the others on loan at the same time.
             most_samples: how many samples of displacement are kept: 5 minutes at 60 frames/s.
             most_points: how many points of natural frequencies are kept.
+            account: told of the pixels that are copied.
         """
         if slots < 3:
             raise ValueError(f"{slots} slots are too few: one is read, one is newest, one is written")
-        self.width_px, self.height_px = width_px, height_px
+        self.width_px, self.height_px, self._account = width_px, height_px, account
         shape = (slots, height_px, width_px, 3)
         self._frames, self._magnified = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
         self._loans = [0] * slots
@@ -146,10 +188,7 @@ class LiveFeed:
         self.dropped = 0
         """Pictures that no viewer got because all slots were on loan."""
         self._most_samples = most_samples
-        self._generation = 0
-        self._regions: tuple[str, ...] = ()
-        self._start_series(())
-        self._spectra: tuple[LiveSpectrum, ...] = ()
+        self._motion = LiveMotion(0, (), most_samples, self._changed)
         self._points: deque[FrequencyPoint] = deque(maxlen=most_points)
 
     # For those who watch.
@@ -194,21 +233,11 @@ class LiveFeed:
 
     def series(self, after_s: float = 0.0) -> LiveSeries:
         """Displacement later than ``after_s`` (Unix time), as a copy."""
-        with self._changed:
-            order = np.arange(max(0, self._samples - self._most_samples), self._samples) % self._most_samples
-            times_s = self._times_s[order]
-            order = order[times_s > after_s]
-            return LiveSeries(
-                self._generation,
-                self._regions,
-                self._times_s[order],
-                np.ascontiguousarray(self._motions_px[order, :, 0].T),
-                np.ascontiguousarray(self._motions_px[order, :, 1].T),
-            )
+        return self._motion.later_than(after_s)
 
     def spectra(self) -> tuple[LiveSpectrum, ...]:
         """The latest spectrum of each region and axis."""
-        return self._spectra
+        return self._motion.spectra
 
     def frequency_history(self, after_s: float = 0.0) -> tuple[FrequencyPoint, ...]:
         """Natural frequencies later than ``after_s`` (Unix time), in order of time."""
@@ -231,31 +260,25 @@ class LiveFeed:
                 self.dropped += 1
                 return False
             slot = free[0]
-        np.copyto(self._frames[slot], frame)
+        copy_pixels(frame, self._frames[slot], self._account, "live feed: as filmed")
         if magnified is not None:
-            np.copyto(self._magnified[slot], magnified)
+            copy_pixels(magnified, self._magnified[slot], self._account, "live feed: magnified")
         with self._changed:
+            if not self._watching:  # all have gone meanwhile, and who comes next must not be shown this one
+                return False
             self._newest = (slot, info, magnified is not None)
             self._changed.notify_all()
         return True
 
-    def set_regions(self, names: Sequence[str]) -> None:
-        """Begin the series of these regions; those of others are forgotten."""
-        with self._changed:
-            self._generation += 1
-            self._start_series(names)
-            self._spectra = ()
+    def begin_motion(self, regions: Sequence[str]) -> LiveMotion:
+        """Show these regions from now on, beginning with nothing.
 
-    def add_motion(self, time_s: float, motions_px: NDArray[np.floating]) -> None:
-        """Take one frame's displacements (regions, 2) in px along x and y, at a Unix time; NaN where lost."""
+        Returns:
+            Takes their displacements and spectra. What was shown before may still be written, and is shown no more.
+        """
         with self._changed:
-            slot = self._samples % self._most_samples
-            self._times_s[slot], self._motions_px[slot] = time_s, motions_px
-            self._samples += 1
-
-    def set_spectra(self, spectra: Sequence[LiveSpectrum]) -> None:
-        """Replace all spectra."""
-        self._spectra = tuple(spectra)
+            self._motion = LiveMotion(self._motion.generation + 1, regions, self._most_samples, self._changed)
+            return self._motion
 
     def add_frequencies(self, points: Sequence[FrequencyPoint]) -> None:
         """Add what an analysis has found, or the store remembers, in order of time."""
@@ -267,12 +290,6 @@ class LiveFeed:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-    def _start_series(self, names: Sequence[str]) -> None:
-        self._regions = tuple(names)
-        self._times_s = np.zeros(self._most_samples)
-        self._motions_px = np.full((self._most_samples, len(self._regions), 2), np.nan, np.float32)
-        self._samples = 0
 
     def _is_newer(self, sequence: int) -> bool:
         return self._newest is not None and self._newest[1].sequence > sequence

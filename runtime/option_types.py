@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +29,22 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!s} is no finite number.", param, ctx)
         return number
+
+
+def unix_time(option: str, text: str | None, default_s: float) -> float:
+    """Unix time of a date or a moment in ISO 8601, in UTC where it names no offset.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    if text is None:
+        return default_s
+    try:
+        # Python 3.10 knows no Z.
+        moment = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+    except ValueError:
+        raise click.BadParameter(f"{option} {text} is no time, such as 2026-11-01T06:00+01:00") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def frame_size(text: str) -> FrameSize:

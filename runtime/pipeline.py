@@ -19,7 +19,7 @@ from runtime.latency import StageLatencies
 from runtime.leases import Lease, LeasingRing
 from runtime.magnifier import FrameMagnifier
 from runtime.outlets import Outlet, OutletState, pictures_held
-from runtime.rates import BandWatch, MeasuredRate, RateWindow
+from runtime.rates import MeasuredRate, RateWindow
 
 STAGES = ("capture", "wait", "step", "output", "total")
 """What is timed of each frame, in seconds.
@@ -57,8 +57,6 @@ class PipelineState:
     """How often time or picture began anew."""
     rate: MeasuredRate | None
     """Measured from the sensor's timestamps, renewed once a second; None before there are enough of them."""
-    warnings: tuple[str, ...]
-    """Why the band cannot be trusted at this rate, jitter and loss; a text stays as it is while its cause lasts."""
     outlets: tuple[OutletState, ...]
 
 
@@ -72,7 +70,6 @@ class LivePipeline:
         pictures: LeasingRing,
         outlets: Sequence[Outlet],
         *,
-        band_hz: tuple[float, float] | None = None,
         account: CopyAccount | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,7 +81,6 @@ class LivePipeline:
             magnifier: magnifies them; None passes frames on as filmed.
             pictures: takes the magnified pictures, in ``pictures_held(outlets)`` slots or more.
             outlets: where pictures go, one for each output.
-            band_hz: lowest and highest frequency that is looked at, to warn where the camera cannot show it.
             account: of the pixels that the CPU copies; told the end of each frame.
             clock: the clock of ``FrameInfo.captured_s`` and ``arrived_s``.
         """
@@ -93,7 +89,6 @@ class LivePipeline:
         self._source, self._pictures, self._outlets, self._clock = source, pictures, tuple(outlets), clock
         self._magnifier = self._next_magnifier = magnifier
         self._account = account
-        self._band = BandWatch(*band_hz) if band_hz else None
         self._last: FrameInfo | None = None
         self._reference: Lease | None = None
         self._rested = False
@@ -105,8 +100,6 @@ class LivePipeline:
         """How long each stage takes; read it from any thread."""
         self.rate: MeasuredRate | None = None
         """See ``PipelineState.rate``."""
-        self.warnings: tuple[str, ...] = ()
-        """See ``PipelineState.warnings``."""
         self._window = RateWindow()
 
     def advance(self, timeout_s: float) -> FrameInfo | None:
@@ -143,7 +136,6 @@ class LivePipeline:
             missed=self._missed,
             segments=self._segments,
             rate=self.rate,
-            warnings=self.warnings,
             outlets=tuple(outlet.state() for outlet in self._outlets),
         )
 
@@ -171,8 +163,6 @@ class LivePipeline:
         if taken_s >= self._rate_due_s or self.rate is None:
             self._rate_due_s = taken_s + _RATE_EVERY_S
             self.rate = self._window.measure()
-            if self._band is not None and self.rate is not None:
-                self.warnings = self._band.look(self.rate)
 
     def _magnify(self, frame: Lease) -> Lease | None:
         """The magnified picture, written and sealed, or None where there is none; to be released after use."""

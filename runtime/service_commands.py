@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
 import click
+
+from runtime.option_types import unix_time
 
 
 @click.command()
@@ -79,3 +82,39 @@ def schema(output: Path | None) -> None:
         click.echo(schema_text(), nl=False)
     else:
         write_schema(output)
+
+
+@click.command("export-store")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Directory to fill."
+)
+@click.option(
+    "--from", "from_time", metavar="TIME", help="First moment, e.g. 2026-11-01 or 2026-11-01T06:00+01:00."
+)
+@click.option("--to", "to_time", metavar="TIME", help="Moment to end before.  [default: all there is]")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
+def export_store(
+    store: Path, output: Path, from_time: str | None, to_time: str | None, overwrite: bool
+) -> None:
+    """Write what lies in STORE (tremorscope.db, or the directory that holds it) for other programs.
+
+    series.csv as measured, series.uff for modal software, and peaks, modes, alarms, events, clips and notices as CSV.
+    A running service is not disturbed. Times without an offset are UTC.
+    """
+    from runtime.outputs.directories import whole_directory
+    from runtime.service.storing import STORE_NAME
+    from runtime.store.export import FILES, export
+    from runtime.store.reader import StoreReader
+
+    from_s, to_s = unix_time("--from", from_time, -math.inf), unix_time("--to", to_time, math.inf)
+    if not from_s < to_s:
+        raise click.BadParameter(f"--from {from_time} is not before --to {to_time}")
+    with (
+        StoreReader(store / STORE_NAME if store.is_dir() else store) as reader,
+        whole_directory(output, overwrite=overwrite, names=FILES) as directory,
+    ):
+        done = export(reader, directory, from_s, to_s)
+    click.echo(f"{done.samples} rows, {done.signals} signals without a gap:")
+    for path in done.files:
+        click.echo(f"  {output / path.name}")

@@ -3,6 +3,7 @@
 set -eu
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/jetpack.sh"
 
 usage() {
     cat <<'END'
@@ -64,8 +65,8 @@ check_surroundings() {
         esac
     done
     if [ -z "$ROOT" ]; then
-        [ -d /run/systemd/system ] || [ -n "$DRY" ] ||
-            die "systemd does not run here" "install below another root with --root, or boot with systemd"
+        [ -d /run/systemd/system ] || [ -n "$DRY" ] || [ -z "$START" ] ||
+            die "systemd does not run here" "boot with it, or prepare an image with --no-start or --root"
         version=$(version_of_systemd)
         [ "${version:-0}" -ge 249 ] || [ -n "$DRY" ] || die "systemd ${version:-is missing}" "249 or newer is needed"
     fi
@@ -76,7 +77,9 @@ check_surroundings() {
     esac
     "$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null ||
         die "$PYTHON is not Python 3.10, 3.11 or 3.12" "name one with --python"
-    "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null ||
+    needed='venv, ensurepip'
+    [ -z "$(pip_of_wheels)" ] || needed=venv
+    "$PYTHON" -c "import $needed" 2>/dev/null ||
         die "$PYTHON cannot make virtual environments" "apt install python3-venv"
     if [ -n "$CONFIG" ] && [ ! -f "$CONFIG" ]; then
         die "--config $CONFIG: there is no such file" "name a configuration, e.g. $SOURCE/configs/bridge.yaml"
@@ -97,51 +100,14 @@ check_surroundings() {
         die "only $((free_kb / 1000)) MB free on ${ROOT:-/}" "a release needs $((needed_kb / 1000)) MB: free some"
 }
 
-# --- What of the system a release uses, by JetPack.
-
-# Whether a module can be imported, by the line that tells it: some libraries abort when they are unloaded.
-can_import() { # MODULE
-    said=$("$PYTHON" -I -c "import $1; print('\nimported', flush=True)" 2>/dev/null) || true
-    case $said in *imported*) ;; *) return 1 ;; esac
-}
-
-# TensorRT belongs to JetPack: a virtual environment sees it only with the system's packages.
-sees_tensorrt() {
-    said=$("$PYTHON" -I -c 'import importlib.util; print(importlib.util.find_spec("tensorrt") is not None)' 2>/dev/null)
-    [ "$said" = True ]
-}
-
-choose_libraries() { # EXTRAS of pyproject.toml, and SITE where the system's packages are to be seen
-    EXTRAS=service SITE=
-    if [ -n "$l4t" ] || sees_tensorrt || can_import gi; then SITE=--system-site-packages; fi
-    if sees_tensorrt; then
-        case $l4t in
-        '') EXTRAS=service,jetson ;;   # another computer with an NVIDIA GPU
-        36.*) EXTRAS=service,jetson6 ;; # CUDA 12
-        *) EXTRAS=service,jetson7 ;;    # CUDA 13
-        esac
-    elif [ -n "$l4t" ]; then
-        warn "TensorRT is not installed, so frames will be magnified on the CPU: apt install nvidia-jetpack, then again"
-    fi
-}
-
-# PyCUDA is compiled here, unless its wheel is at hand.
-check_compiler() {
-    for wheel in ${WHEELS:+"$WHEELS"/pycuda-*.whl}; do [ ! -f "$wheel" ] || return 0; done
-    headers=$("$PYTHON" -I -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
-    lacking=
-    command -v nvcc >/dev/null || lacking=" $([ -n "$l4t" ] && echo nvidia-jetpack || echo nvidia-cuda-toolkit)"
-    [ -f "$headers/Python.h" ] || lacking="$lacking python3-dev"
-    command -v g++ >/dev/null || lacking="$lacking build-essential"
-    [ -z "$lacking" ] || die "PyCUDA cannot be compiled here" "apt install$lacking"
-}
-
 # --- The release: a virtual environment with everything that the units need, named after what is in it.
 
 sources() { # print the files that make up a release
     (cd "$SOURCE" && find pyproject.toml README.md LICENSE tremorscope.py runtime calibration export model configs docs \
         systemd -type f ! -name '*.pyc' ! -name '*.partial*' 2>/dev/null | LC_ALL=C sort)
 }
+
+libraries() { [ -z "$WHEELS" ] || (cd "$WHEELS" && find . -name '*.whl' | LC_ALL=C sort); }
 
 name_release() {
     if [ -z "$WHEEL" ] && [ -e "$SOURCE/complete" ]; then # this script is part of an installed release
@@ -150,7 +116,7 @@ name_release() {
     fi
     if [ -n "$WHEEL" ]; then
         version=$(basename "$WHEEL" | cut -d- -f2)
-        digest=$( (sha256sum <"$WHEEL" && find "$HERE" -maxdepth 1 -type f -exec cat {} +) | sha256sum | cut -c1-8)
+        digest=$( (sha256sum <"$WHEEL" && find "$HERE" -maxdepth 1 -type f -exec cat {} + && libraries) | sha256sum | cut -c1-8)
     else
         version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$SOURCE/pyproject.toml" | head -n 1)
         digest=$(sources | (cd "$SOURCE" && tr '\n' '\0' | xargs -0 sha256sum) | sha256sum | cut -c1-8)
@@ -160,6 +126,9 @@ name_release() {
     digest=$(echo "$digest $python $EXTRAS $SITE" | sha256sum | cut -c1-8)
     RELEASE="$version-$digest"
 }
+
+# A package brings pip along: a freshly flashed device lacks python3-venv, and the site may lack a network.
+pip_of_wheels() { libraries | sed -n "s#^\./pip-#$WHEELS/pip-#p"; }
 
 make_release() {
     target="$ROOT$OPT/releases/$RELEASE"
@@ -179,13 +148,14 @@ make_release() {
 }
 
 fill_release() {
+    pip=$(pip_of_wheels)
     if [ -n "$LIBRARIES" ]; then
         # shellcheck disable=SC2086
         "$PYTHON" -m venv --without-pip $SITE "$target" || return 1
         (CDPATH='' cd -- "$LIBRARIES" && pwd -P) >"$(echo "$target"/lib/python3*/site-packages)/libraries.pth" || return 1
     else
         # shellcheck disable=SC2086
-        "$PYTHON" -m venv $SITE "$target" || return 1
+        "$PYTHON" -m venv ${pip:+--without-pip} $SITE "$target" || return 1
     fi
     what=$WHEEL
     if [ -z "$what" ]; then # a copy, because building leaves things behind
@@ -193,9 +163,11 @@ fill_release() {
         mkdir "$what" && sources | (cd "$SOURCE" && tr '\n' '\0' | xargs -0 cp -p --parents -t "$what") || return 1
     fi
     set -- --quiet --disable-pip-version-check --no-input --no-cache-dir
-    [ -z "$WHEELS" ] || set -- "$@" --no-index --find-links "$WHEELS"
+    # What apt has installed apt may take away: where every library is at hand, the release has its own.
+    [ -z "$WHEELS" ] || set -- "$@" --no-index --find-links "$WHEELS" --ignore-installed
     [ -z "$LIBRARIES" ] || set -- "$@" --no-deps --no-build-isolation
-    PIP_ROOT_USER_ACTION=ignore "$target/bin/python3" -m pip install "$@" "${what}[$EXTRAS]" || return 1
+    PYTHONPATH=$pip PIP_ROOT_USER_ACTION=ignore \
+        "$target/bin/python3" -m pip install "$@" "${what}[$EXTRAS]" || return 1
     mkdir -p "$target/systemd" || return 1
     find "$HERE" -maxdepth 1 -type f -exec cp -p -t "$target/systemd" {} + || return 1
     for part in configs docs; do
@@ -230,34 +202,14 @@ put_system_files() {
         for file in $REBOOT_UNIT_FILES; do put_file "$from/$file" "$UNITS/$file" 0644; done
         put_file "$from/51-tremorscope-reboot.rules" /etc/polkit-1/rules.d/51-tremorscope-reboot.rules 0644
     fi
-    version=$(version_of_systemd)
-    if [ "${version:-0}" -ge 254 ]; then
-        for unit in tremorscope tremorscope@; do
-            put_file "$from/10-backoff.conf" "$UNITS/$unit.service.d/10-backoff.conf" 0644
-        done
-    fi
+    # Of releases before: pauses that grew with every restart and never shrank again (RestartSteps=).
+    for unit in tremorscope tremorscope@; do
+        file=$UNITS/$unit.service.d/10-backoff.conf
+        [ ! -e "$ROOT$file" ] || { CHANGED=yes && run rm -f "$ROOT$file"; }
+    done
     run systemd-sysusers ${ROOT:+"--root=$ROOT"} tremorscope.conf
     allow_jtop
     run systemd-tmpfiles ${ROOT:+"--root=$ROOT"} --create tremorscope.conf
-}
-
-# Let the service ask jetson-stats, and start after it. The group comes by membership, not by SupplementaryGroups=: a group
-# that goes with jetson-stats would keep the service from starting (status 216).
-allow_jtop() {
-    if has_jtop; then
-        put_text "$JTOP_SYSUSERS" 0644 '# Written by install.sh, for the socket of jetson-stats.' 'm tremorscope jtop'
-        run systemd-sysusers ${ROOT:+"--root=$ROOT"} "$(basename "$JTOP_SYSUSERS")"
-    else
-        remove "$JTOP_SYSUSERS"
-    fi
-    for unit in tremorscope tremorscope@; do
-        dropin="$UNITS/$unit.service.d/30-jtop.conf"
-        if has_jtop; then
-            put_text "$dropin" 0644 '# Written by install.sh.' '[Unit]' 'After=jtop.service'
-        else
-            remove "$dropin"
-        fi
-    done
 }
 
 put_launcher() {
@@ -317,7 +269,8 @@ name_release
 for unit in $(enabled_instances); do
     case " $INSTANCES " in *" $unit "*) ;; *) INSTANCES="$INSTANCES $unit" ;; esac
 done
-[ -n "$INSTANCES" ] || INSTANCES=tremorscope.service
+# An upgrade enables nothing that was disabled.
+[ -n "$INSTANCES" ] || [ -n "$(release_of current)" ] || INSTANCES=tremorscope.service
 say "release $RELEASE"
 make_release
 put_configuration

@@ -119,11 +119,11 @@ release_of() { # LINK: the release that it points to, or nothing
     readlink "$ROOT$OPT/$1" 2>/dev/null | sed 's#^releases/##' || true
 }
 
-in_system() { # COMMAND...: systemctl of the running system, or on the files below --root
+in_system() { # COMMAND...: systemctl of the running system, or on the files of one that does not run
     if is_live; then
         run systemctl "$@"
-    elif [ -n "$ROOT" ]; then
-        case $1 in enable | disable) run systemctl --root="$ROOT" --quiet "$@" ;; esac
+    else
+        case $1 in enable | disable) run systemctl ${ROOT:+"--root=$ROOT"} --quiet "$@" ;; esac
     fi
 }
 
@@ -178,20 +178,18 @@ start_instances() {
     [ -z "$failed" ]
 }
 
-# Release of Jetson Linux, e.g. 36.4.3; nothing where this is no Jetson.
-l4t_release() {
-    sed -n 's/^# R\([0-9]*\) (release), REVISION: \([0-9.]*\).*/\1.\2/p' "$ROOT/etc/nv_tegra_release" 2>/dev/null || true
-}
-
-# Whether jetson-stats is there, whose socket is its group's alone.
-has_jtop() {
-    grep -qs '^jtop:' "$ROOT/etc/group" || return 1
-    for place in /etc/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
-        [ ! -e "$ROOT$place/jtop.service" ] || return 0
-    done
-    return 1
-}
-
 version_of_systemd() {
     systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p'
+}
+
+# Configuration, credentials, store, clips, logs and user; there is no way back.
+purge_data() {
+    remove /etc/sysusers.d/tremorscope.conf
+    remove "$ETC"
+    remove "$STATE"
+    remove /var/log/tremorscope
+    if grep -qs '^tremorscope:' "$ROOT/etc/passwd" && command -v userdel >/dev/null; then
+        say "- user tremorscope"
+        run userdel ${ROOT:+--root "$ROOT"} tremorscope
+    fi
 }

@@ -57,14 +57,7 @@ remove "$LAUNCHER"
 remove "$OPT"
 remove /var/cache/tremorscope
 if [ -n "$PURGE" ]; then
-    remove /etc/sysusers.d/tremorscope.conf
-    remove "$ETC"
-    remove "$STATE"
-    remove /var/log/tremorscope
-    if grep -qs '^tremorscope:' "$ROOT/etc/passwd"; then
-        say "- user tremorscope"
-        run userdel ${ROOT:+--root "$ROOT"} tremorscope
-    fi
+    purge_data
 else
     say "kept: $ETC, $STATE, /var/log/tremorscope and the user that owns them (--purge removes them)"
 fi

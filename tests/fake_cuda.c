@@ -50,7 +50,7 @@ static __thread CUcontext current_stack[16];
 static __thread int current_depth;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static block blocks[MOST];
-static struct { long streams, events, graphs, misuses, host_bytes, device_bytes, launches, page_offset; } live;
+static struct { long streams, events, graphs, misuses, host_bytes, device_bytes, launches, page_offset, egl, modules; } live;
 static char failing[64];
 static int failure, failures, delay_us, hanging;
 
@@ -59,7 +59,7 @@ API long fake_count(const char *what) {
     struct { const char *name; long value; } counts[] = {
         {"streams", live.streams}, {"events", live.events}, {"graphs", live.graphs}, {"misuses", live.misuses},
         {"host_bytes", live.host_bytes}, {"device_bytes", live.device_bytes}, {"retained", primary.retained},
-        {"launches", live.launches}, {"depth", current_depth},
+        {"launches", live.launches}, {"depth", current_depth}, {"egl", live.egl}, {"modules", live.modules},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (!strcmp(counts[i].name, what)) return counts[i].value;
@@ -369,6 +369,82 @@ CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream) {
 }
 CUresult cuGraphExecDestroy(CUgraphExec executable) { IN_CONTEXT(); free(executable); live.graphs--; return CUDA_SUCCESS; }
 CUresult cuGraphDestroy(CUgraph graph) { IN_CONTEXT(); free(graph); live.graphs--; return CUDA_SUCCESS; }
+
+/* Pictures of a camera by EGL (cudaEGL.h, whose own includes are not everywhere), and the kernel that writes them as
+ * RGB. An image is what nvbufsurface.c makes of a surface: it must last for as long as it is registered, and its pixels
+ * belong to the device for so long. */
+typedef struct { void *pixels; unsigned pitch, width, height; } egl_image;
+typedef struct {
+    union { CUarray pArray[3]; void *pPitch[3]; } frame;
+    unsigned width, height, depth, pitch, planeCount, numChannels;
+    int frameType, eglColorFormat;
+    CUarray_format cuFormat;
+} egl_frame;
+struct CUgraphicsResource_st { egl_image *image, as_registered; block *pixels; };
+
+CUresult cuGraphicsEGLRegisterImage(CUgraphicsResource *resource, void *image, unsigned flags) {
+    IN_CONTEXT();
+    (void)flags;
+    *resource = calloc(1, sizeof **resource);
+    (*resource)->image = image, (*resource)->as_registered = *(egl_image *)image;
+    pthread_mutex_lock(&lock);
+    (*resource)->pixels = new_block((size_t)((egl_image *)image)->pitch * ((egl_image *)image)->height);
+    (*resource)->pixels->device = ((egl_image *)image)->pixels;
+    live.egl++;
+    pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
+}
+CUresult cuGraphicsResourceGetMappedEglFrame(egl_frame *frame, CUgraphicsResource resource, unsigned index, unsigned mip) {
+    IN_CONTEXT();
+    (void)index, (void)mip;
+    const egl_image *of = &resource->as_registered;
+    *frame = (egl_frame){.frame.pPitch = {of->pixels}, .width = of->width, .height = of->height, .depth = 1, .pitch = of->pitch,
+                         .planeCount = 1, .numChannels = 4, .frameType = 1, .cuFormat = CU_AD_FORMAT_UNSIGNED_INT8};
+    return CUDA_SUCCESS;
+}
+CUresult cuGraphicsUnregisterResource(CUgraphicsResource resource) {
+    IN_CONTEXT();
+    int gone = memcmp(resource->image, &resource->as_registered, sizeof(egl_image));
+    memset(resource->pixels, 0, sizeof *resource->pixels);
+    free(resource);
+    live.egl--;
+    return gone ? misuse(CUDA_ERROR_INVALID_HANDLE) : CUDA_SUCCESS;
+}
+
+typedef struct { const unsigned char *from; unsigned char *to; unsigned pitch, width, nbytes; } picture;
+static void write_rgb(void *argument) {
+    picture *p = argument;
+    for (unsigned i = 0; i < p->nbytes; i++)
+        p->to[i] = p->from[(size_t)(i / 3 / p->width) * p->pitch + 4 * (i / 3 % p->width) + i % 3];
+    free(p);
+}
+CUresult cuModuleLoadData(CUmodule *module, const void *image) {
+    IN_CONTEXT();
+    if (!strstr(image, ".visible .entry rgba_to_rgb(")) return misuse(CUDA_ERROR_INVALID_PTX);
+    *module = calloc(1, 1);
+    live.modules++;
+    return CUDA_SUCCESS;
+}
+CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
+    IN_CONTEXT();
+    *function = (CUfunction)module;
+    return strcmp(name, "rgba_to_rgb") ? misuse(CUDA_ERROR_NOT_FOUND) : CUDA_SUCCESS;
+}
+CUresult cuModuleUnload(CUmodule module) { IN_CONTEXT(); free(module); live.modules--; return CUDA_SUCCESS; }
+CUresult cuLaunchKernel(CUfunction function, unsigned x, unsigned y, unsigned z, unsigned bx, unsigned by, unsigned bz,
+                        unsigned shared, CUstream stream, void **values, void **extra) {
+    IN_CONTEXT();
+    (void)function, (void)shared, (void)extra;
+    picture *p = malloc(sizeof *p);
+    *p = (picture){*(void **)values[0], *(void **)values[1], *(unsigned *)values[2], *(unsigned *)values[3], *(unsigned *)values[4]};
+    unsigned rows = p->nbytes / 3 / p->width;
+    if (y * z * by * bz != 1 || 4ul * x * bx < p->nbytes || !fake_is_device((CUdeviceptr)p->to, p->nbytes)
+        || !fake_is_device((CUdeviceptr)p->from, (size_t)(rows - 1) * p->pitch + 4 * p->width)) {
+        free(p);
+        return misuse(CUDA_ERROR_INVALID_VALUE);
+    }
+    return put(stream, (op){.kind = CALL, .call = write_rgb, .to = p});
+}
 
 /* Finds functions by name, newest version first, as cuda-bindings want. */
 CUresult cuGetProcAddress(const char *name, void **function, int version, cuuint64_t flags, CUdriverProcAddressQueryResult *found) {

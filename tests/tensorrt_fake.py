@@ -226,7 +226,7 @@ def write_fake_engine(
         build_s=0.0,
         tremorscope="",
     )
-    paths = engine_paths(directory, builder.target, graph, size)
+    paths = engine_paths(directory, builder.target, graph, size, precision=bundle.manifest.precision)
     write_engine(paths, content, sidecar)
     return paths
 

@@ -22,6 +22,7 @@ ALLOWED = {
         "runtime.errors",
         "runtime.filters",
         "runtime.option_types",
+        "runtime.outputs.directories",
         "runtime.outputs.figures",
     },
     "calibration": {"export", "model", "runtime"},

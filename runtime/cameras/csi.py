@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
+from runtime.cameras.argus_words import Sensor, argus_words
 from runtime.cameras.exposure import ExposureHold
-from runtime.cameras.gst_camera import SILENCE_S, GStreamerCamera, Wanted
-from runtime.cameras.gst_faults import Advice, Cause, GStreamerFault
-from runtime.cameras.gst_pipeline import PipelinePlan
+from runtime.cameras.gst_camera import SILENCE_S, Findings, GStreamerCamera, Wanted
+from runtime.cameras.gst_faults import Advice, Cause, GStreamerFault, Heard
+from runtime.cameras.gst_pipeline import GStreamerPipeline, PipelinePlan
 from runtime.cameras.gst_text import NV_FLIPS, NVMM_SINK_TEXT, SINK_TEXT, rate_text
+from runtime.cameras.gstreamer import has_property
 from runtime.cameras.nvbufsurface import NvmmFault, SurfaceLibrary
 from runtime.cameras.nvmm import DevicePictures, NvmmWriter
 from runtime.cameras.settings import CsiSettings
@@ -23,13 +27,21 @@ from runtime.errors import CameraFault, EngineFault
 
 POOL_BUFFERS = 12
 """Pictures that nvvidconv makes room for on the zero-copy path: as many may be held at a time, less two."""
+FIRST_FRAME_TIMEOUT_S = 8.0
+"""The plugin itself waits 3 s for an event and 5 s for a frame (its event-wait and acquire-wait) before it gives up."""
 _REMEDIES: MappingProxyType[Cause, str] = MappingProxyType(
     {
-        "absent": "check the ribbon cable and the connector set with jetson-io; `v4l2-ctl --list-devices` lists "
-        "the sensors that the kernel sees",
+        "absent": "check the ribbon cable on both ends with the device switched off, and the connector set with "
+        "jetson-io; `v4l2-ctl --list-devices` lists the sensors that the kernel sees",
         "busy": "stop the program that uses it, or sudo systemctl restart nvargus-daemon",
         "forbidden": "let the user into group video: sudo usermod -aG video USER, and log in again",
         "not negotiable": "choose size and rate of one of the sensor's modes, which Argus lists in the journal",
+        "no such camera": "write the sensor_id of one that is there, counted from 0: `v4l2-ctl --list-devices` lists "
+        "them; or check the ribbon cable of this one with the device switched off",
+        "no such mode": "leave sensor_mode empty, or write the number of a mode, counted from 0",
+        "too fast": "write a slower rate_hz, or a smaller size",
+        "no daemon": "sudo systemctl restart nvargus-daemon, then start this program anew, which asks for the daemon "
+        "only once; see journalctl -u nvargus-daemon",
         "ended": "check the ribbon cable, then sudo systemctl restart nvargus-daemon; see journalctl -u nvargus-daemon",
         "broken": "sudo systemctl restart nvargus-daemon, and see journalctl -u nvargus-daemon",
     }
@@ -45,7 +57,7 @@ def open_csi(
     make_pictures: Callable[[Gpu], DevicePictures] = EglPictures,
     load_surfaces: Callable[[], SurfaceLibrary] = SurfaceLibrary,
 ) -> GStreamerCamera:
-    """Open a CSI camera.
+    """Open a CSI camera. From then on what libraries print to stdout is listened to, and passed on.
 
     Args:
         settings: which camera, and how.
@@ -103,18 +115,65 @@ def _open(
     make_writer: MakeWriter,
     why: str,
 ) -> GStreamerCamera:
-    return GStreamerCamera(
-        plan(settings, memory),
-        Wanted(settings.size_px, settings.rate_hz),
-        make_writer,
-        hold=lambda pipeline: ExposureHold(settings.exposure, ArgusExposure(pipeline.source)),
-        silence_s=silence_s,
-        why=why,
-    )
+    argus_words().begin()
+    try:
+        return GStreamerCamera(
+            plan(settings, memory, chooses_hardware=has_property("nvvidconv", "compute-hw")),
+            Wanted(settings.size_px, settings.rate_hz),
+            make_writer,
+            hold=lambda pipeline: ExposureHold(settings.exposure, ArgusExposure(pipeline.source)),
+            find=partial(_find, settings),
+            silence_s=silence_s,
+            first_frame_timeout_s=FIRST_FRAME_TIMEOUT_S,
+            why=why,
+        )
+    finally:
+        argus_words().opened()
 
 
-def plan(settings: CsiSettings, memory: Literal["copy", "nvmm"]) -> PipelinePlan:
-    """The pipeline. The sensor's temporal noise reduction and edge enhancement are off: both alter small motion."""
+def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> Findings:
+    """What the sensor does, and in what that is not what was asked of it: the plugin itself says nothing of it."""
+    sensor, remarks = argus_words().sensor(), []
+    number = int(pipeline.source.get_property("sensor-mode")) if sensor.chosen is None else sensor.chosen
+    mode, asked = sensor.mode, (settings.width_px, settings.height_px)
+    if mode is not None and (mode.width_px, mode.height_px) != asked:
+        sizes = dict.fromkeys(f"{each.width_px}x{each.height_px}" for each in sensor.modes)
+        remarks.append(
+            f"the sensor has no mode of {asked[0]}x{asked[1]} px at {settings.rate_hz:g} Hz: its pictures of "
+            f"{mode.width_px}x{mode.height_px} px are scaled, which blurs small motion; it has {', '.join(sizes)}"
+        )
+    named = f"{number}: {mode}" if mode is not None else f"{number}"
+    return Findings(named if number >= 0 else "", tuple(remarks))
+
+
+def _heard(settings: CsiSettings) -> Heard:
+    """What Argus printed, with the nearest rate that this sensor has at this size."""
+    heard, sensor = argus_words().heard(), argus_words().sensor()
+    fastest = fastest_hz(sensor, settings)
+    if heard.cause != "too fast" or fastest is None:
+        return heard
+    return replace(heard, offers=f"{fastest} Hz at most at this size; its modes are {heard.offers}")
+
+
+def fastest_hz(sensor: Sensor, settings: CsiSettings) -> int | None:
+    """The fastest rate at which a sensor gives pictures of a size, in its own mode or scaled; None: unknown."""
+    modes = sensor.modes if settings.sensor_mode is None else (sensor.mode,)
+    rates = [
+        mode.fastest_hz
+        for mode in modes
+        if mode and mode.width_px >= settings.width_px and mode.height_px >= settings.height_px
+    ]
+    return max(rates, default=None)
+
+
+def plan(
+    settings: CsiSettings, memory: Literal["copy", "nvmm"], *, chooses_hardware: bool = True
+) -> PipelinePlan:
+    """The pipeline. The sensor's temporal noise reduction and edge enhancement are off: both alter small motion.
+
+    The video image compositor (VIC) turns NV12 into RGBA: neither the CPU does, nor the GPU, which has else to do.
+    Where nvvidconv is too old to be told so (``chooses_hardware``), the VIC is what it takes on a Jetson.
+    """
     exposure = settings.exposure
     source = [
         f"nvarguscamerasrc name=source sensor-id={settings.sensor_id}",
@@ -128,16 +187,17 @@ def plan(settings: CsiSettings, memory: Literal["copy", "nvmm"]) -> PipelinePlan
     size = f"width={settings.width_px},height={settings.height_px}"
     sensor = f"video/x-raw(memory:NVMM),format=NV12,{size},framerate={rate_text(settings.rate_hz)}"
     turned = "width={},height={}".format(*(settings.size_px or ()))
-    flip = f"flip-method={NV_FLIPS[settings.flip]}"
+    convert_by = f"nvvidconv flip-method={NV_FLIPS[settings.flip]}" + " compute-hw=VIC" * chooses_hardware
     if memory == "nvmm":
-        convert = [f"nvvidconv {flip} output-buffers={POOL_BUFFERS}"]
+        convert = [f"{convert_by} output-buffers={POOL_BUFFERS}"]
         convert += [f"video/x-raw(memory:NVMM),format=RGBA,{turned}", NVMM_SINK_TEXT]
     else:
-        convert = [f"nvvidconv {flip}", f"video/x-raw,format=RGBA,{turned}", SINK_TEXT]
+        convert = [convert_by, f"video/x-raw,format=RGBA,{turned}", SINK_TEXT]
     return PipelinePlan(
         text=" ! ".join([" ".join(source), sensor, *convert]),
         elements=("nvarguscamerasrc", "nvvidconv", "appsink"),
-        advice=Advice(f"CSI camera {settings.sensor_id}", _REMEDIES),
+        advice=Advice(f"CSI camera {settings.sensor_id}", _REMEDIES, partial(_heard, settings)),
+        times="arrival",
     )
 
 

@@ -7,8 +7,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-FaultKind = Literal["missing", "lost", "frozen", "resized", "corrupt", "time", "stuck"]
+FaultKind = Literal["missing", "lost", "refused", "frozen", "resized", "corrupt", "time", "stuck"]
 """missing: cannot be opened, and never gave a frame. lost: failed, ended, or cannot be opened again.
+refused: cannot do what the configuration asks, such as a rate or a number of a camera that is not there.
 frozen: no frame in time. resized: frames of another size. corrupt: damaged or constant frames.
 time: timestamps or sequence numbers that do not follow. stuck: too many threads hang in the driver.
 """

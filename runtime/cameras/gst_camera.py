@@ -16,6 +16,7 @@ from runtime.cameras.exposure import ExposureHold
 from runtime.cameras.gst_faults import fault
 from runtime.cameras.gst_memory import pointer_to
 from runtime.cameras.gst_pipeline import Arrival, GStreamerPipeline, PipelinePlan
+from runtime.cameras.gst_text import TimesFrom
 from runtime.cameras.writers import MakeWriter, PictureWriter
 from runtime.cuda_egl import DevicePicture
 from runtime.errors import CameraFault, CorruptFrameFault, FrozenCameraFault
@@ -54,8 +55,22 @@ class CameraReport:
     """Why not nvmm; empty where that is not to be expected."""
     decoder: str
     """What decodes a compressed stream; empty for one that is not compressed."""
+    times: TimesFrom
+    """Whose clock gives the frames their times, and on a CSI camera their numbers."""
+    mode: str
+    """Mode in which the sensor runs; empty where nobody tells."""
+    remarks: tuple[str, ...]
+    """In what the camera does otherwise than it was asked, though it gives frames."""
     pipeline: str
     """Without anything secret."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of a sensor once it runs."""
+
+    mode: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass
@@ -99,6 +114,7 @@ class GStreamerCamera:
         make_writer: MakeWriter,
         *,
         hold: Callable[[GStreamerPipeline], ExposureHold] | None = None,
+        find: Callable[[GStreamerPipeline], Findings] = lambda _: Findings(),
         silence_s: float = SILENCE_S,
         first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
         knows_capture: bool = True,
@@ -111,6 +127,7 @@ class GStreamerCamera:
             wanted: what it was made to ask for.
             make_writer: makes what writes pictures into the ring, once their format is known.
             hold: makes what holds exposure and gain, once the pipeline is built.
+            find: asked once the first frame is there.
             silence_s: after so long without a frame, and 13 periods at least, the camera is frozen: a little sooner
                 than the supervisor gives its thread up.
             first_frame_timeout_s: most time from the start to the first frame.
@@ -133,6 +150,7 @@ class GStreamerCamera:
                     "ended", plan.advice, f"no frame within {first_frame_timeout_s:.3g} s of its start"
                 )
             self._format = self._format_of(first)
+            self._findings = find(self._pipeline)
             undo.pop_all()
         self._first: Arrival | None = first
 
@@ -169,6 +187,9 @@ class GStreamerCamera:
             memory=got.writer.memory,
             why=self._why,
             decoder=self._pipeline.decoder(),
+            times=self._pipeline.times,
+            mode=self._findings.mode,
+            remarks=self._findings.remarks,
             pipeline=self._plan.text,
         )
 
@@ -249,7 +270,8 @@ class GStreamerCamera:
         return max(13 / self._format.rate_hz, self._silence_s)
 
     def _captured_s(self, arrival: Arrival) -> float | None:
-        return self._pipeline.host_time_s(arrival) if self._knows_capture else None
+        knows = self._knows_capture and self._pipeline.times != "arrival"
+        return self._pipeline.host_time_s(arrival) if knows else None
 
     def _same_format(self, arrival: Arrival) -> bool:
         """Follow a change of format; returns False where the size is another one now."""
@@ -257,7 +279,7 @@ class GStreamerCamera:
         if pointer_to(caps) == pointer_to(self._format.caps):
             return True
         size = self._format.width_px, self._format.height_px
-        self._format.writer.close()
+        self._format.writer.close(buffers_are_gone=True)
         self._format = self._format_of(arrival)
         return size == (self._format.width_px, self._format.height_px)
 

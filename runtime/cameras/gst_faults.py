@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -10,11 +11,26 @@ from typing import Literal
 from runtime.errors import CameraFault
 
 Cause = Literal[
-    "absent", "busy", "forbidden", "unauthorised", "not negotiable", "undecodable", "ended", "broken"
+    "absent",
+    "busy",
+    "forbidden",
+    "unauthorised",
+    "not negotiable",
+    "no such camera",
+    "no such mode",
+    "too fast",
+    "undecodable",
+    "no daemon",
+    "ended",
+    "broken",
 ]
 """absent: there is no such device, or nobody answers. forbidden: this process may not use it. unauthorised: the
 camera wants a user and a password. not negotiable: it does not offer the size, rate or format asked for.
-undecodable: its stream cannot be decoded. ended: it gave no error, but no more frames either."""
+no such camera, no such mode, too fast: the number of a camera or of its mode, or a rate, that there is not.
+undecodable: its stream cannot be decoded. no daemon: what stands between the camera and everybody does not answer.
+ended: it gave no error, but no more frames either."""
+MISCONFIGURED: frozenset[Cause] = frozenset({"not negotiable", "no such camera", "no such mode", "too fast"})
+"""What only another configuration mends."""
 
 _RESOURCE: dict[int, Cause] = {
     3: "absent",  # not found
@@ -53,6 +69,10 @@ _TEXTS: dict[Cause, str] = {
     "forbidden": "may not be used by this user",
     "unauthorised": "wants another user or password",
     "not negotiable": "does not offer what is asked of it",
+    "no such camera": "is not there",
+    "no such mode": "has no such mode",
+    "too fast": "is not so fast",
+    "no daemon": "cannot be reached",
     "undecodable": "sends what cannot be decoded",
     "ended": "gives no more frames",
     "broken": "failed",
@@ -63,6 +83,10 @@ _GENERAL: dict[Cause, str] = {
     "forbidden": "give this user the right to use it",
     "unauthorised": "check the user and the password",
     "not negotiable": "choose a size and rate that the camera offers",
+    "no such camera": "choose a camera that is there",
+    "no such mode": "choose a mode that the camera has",
+    "too fast": "choose a slower rate",
+    "no daemon": "restart the camera's daemon",
     "undecodable": "choose another format in the camera",
     "ended": "check the camera's cable and its power",
     "broken": "check the camera's cable and its power, and see the journal",
@@ -75,6 +99,7 @@ class GStreamerFault(CameraFault):
     def __init__(self, what: str, *, remedy: str, cause: Cause) -> None:
         super().__init__(what, remedy=remedy)
         self.cause = cause
+        self.misconfigured = cause in MISCONFIGURED
 
 
 @dataclass(frozen=True)
@@ -88,12 +113,29 @@ class GStreamerError:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What a driver printed instead of telling it to GStreamer."""
+
+    cause: Cause | None = None
+    """What kind of fault that is; None where it does not tell."""
+    quote: str = ""
+    """The line itself."""
+    offers: str = ""
+    """What the camera can do."""
+
+
+NOTHING_HEARD = Heard()
+
+
+@dataclass(frozen=True)
 class Advice:
     """What to do about one camera's faults, where that is known better than in general."""
 
     camera: str
     """The camera for a person, as `runtime.cameras.opening.describe` names it."""
     remedies: MappingProxyType[Cause, str] = field(default_factory=lambda: MappingProxyType({}))
+    heard: Callable[[], Heard] = field(default=lambda: NOTHING_HEARD, compare=False)
+    """What its driver printed; asked when a fault is told."""
 
 
 def cause_of(error: GStreamerError) -> Cause:
@@ -115,10 +157,15 @@ def fault_of(error: GStreamerError, advice: Advice, offers: str = "") -> GStream
 
 
 def fault(cause: Cause, advice: Advice, said: str = "", offers: str = "") -> GStreamerFault:
-    """A fault of one camera."""
+    """A fault of one camera; what its driver printed says more than the code that GStreamer got."""
+    heard = advice.heard()
+    cause = heard.cause or cause
+    offers = offers if cause == "not negotiable" else heard.offers
     remedy = advice.remedies.get(cause, _GENERAL[cause])
-    if cause == "not negotiable" and offers:
+    if cause in MISCONFIGURED and offers:
         remedy = f"{remedy}; it offers {offers}"
+    if heard.quote:
+        said = f"{said.rstrip('.')}; " * bool(said) + f'its driver says "{heard.quote}"'
     what = f"{advice.camera} {_TEXTS[cause]}" + (f" ({said.rstrip('.')})" if said else "")
     return GStreamerFault(what, remedy=remedy, cause=cause)
 

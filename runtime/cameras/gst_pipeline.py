@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from runtime.cameras.gst_faults import Advice, GStreamerError, fault, fault_of
 from runtime.cameras.gst_memory import argus_frame
-from runtime.cameras.gst_text import modes_text
+from runtime.cameras.gst_text import TimesFrom, modes_text
 from runtime.cameras.gstreamer import (
     LinkFault,
     call_bounded,
@@ -46,6 +46,8 @@ class PipelinePlan:
     """Of the source, set apart from the text because they are secret or hard to quote."""
     numbers_frames: bool = True
     """Whether numbers and times are taken from the source's own buffers."""
+    times: TimesFrom = "driver"
+    """Whose times those are, where the source attaches none of the sensor's."""
     most_waiting: int = 2
     """So many frames wait to be read; a newer one pushes the oldest out, and its number is missing then."""
 
@@ -93,6 +95,8 @@ class GStreamerPipeline:
         """Frames that came to the end of the pipeline."""
         self.pushed_out = 0
         """Frames of these that a newer one pushed out before they were read."""
+        self.times: TimesFrom = plan.times
+        """Whose times the frames have, as far as it is known by the latest."""
         self._sink.set_property("emit-signals", True)
         self._handler = self._sink.connect("new-sample", self._on_sample)
         pad = self._source.get_static_pad("src") if plan.numbers_frames else None
@@ -221,7 +225,9 @@ class GStreamerPipeline:
         """Note a frame's own number and time where the source gives it out; runs in GStreamer's thread."""
         buffer = info.get_buffer()
         pts = buffer.pts
-        mark = argus_frame(buffer) or (buffer.offset, pts)
+        sensor = argus_frame(buffer)
+        self.times = "sensor" if sensor else self.plan.times
+        mark = sensor or (buffer.offset, pts)
         if _NONE not in mark and pts != _NONE:
             with self._came:
                 self._marks[pts] = mark

@@ -5,8 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import Literal
 
 from runtime.cameras.settings import Flip
+
+TimesFrom = Literal["sensor", "driver", "sender", "arrival"]
+"""Whose clock gives a frame its time. sensor: with its number, from the sensor's start of the frame. driver: the
+kernel's, when it had the frame. sender: a network camera's. arrival: this machine's, when the frame came out of the
+source, so that all that delays it on the way is in the time."""
+WHOSE_TIMES: dict[TimesFrom, str] = {
+    "sensor": "numbers and times of frames are the sensor's own",
+    "driver": "times of frames are the kernel driver's",
+    "sender": "times of frames are those of the camera that sends them",
+    "arrival": "times of frames are those of their arrival, with this machine's jitter in them, and frames that were "
+    "lost before are known by gaps in time alone",
+}
+"""The same for a person."""
 
 SINK_TEXT = (
     "appsink name=sink caps=video/x-raw sync=false qos=false enable-last-sample=false max-buffers=1 "

@@ -66,6 +66,16 @@ def has_element(name: str) -> bool:
     return load_gstreamer().ElementFactory.find(name) is not None
 
 
+def has_property(element: str, name: str) -> bool:
+    """Whether this machine has an element of GStreamer with a property of that name.
+
+    Raises:
+        CameraFault: GStreamer itself is not there.
+    """
+    made = load_gstreamer().ElementFactory.make(element)
+    return made is not None and made.find_property(name) is not None
+
+
 def require_elements(names: Iterable[str], camera: str) -> None:
     """Check that this machine has all that a pipeline is made of.
 

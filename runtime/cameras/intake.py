@@ -71,6 +71,6 @@ class Intake:
         elif self._strikes.good():
             self._log.passed("corrupt", now_s)
             self._log.passed("time", now_s)
-        for kind in ("missing", "lost", "frozen", "resized"):
+        for kind in ("missing", "lost", "refused", "frozen", "resized"):
             self._log.passed(kind, now_s)
         return self.mailbox.put(lease, placed.info)

@@ -80,8 +80,10 @@ class SurfaceLibrary:
         Raises:
             NvmmFault: it is not there.
         """
-        self._map = _load(names).NvBufSurfaceMapEglImage
-        self._map.argtypes, self._map.restype = [c_void_p, c_int], c_int
+        library = _load(names)
+        self._map, self._unmap = library.NvBufSurfaceMapEglImage, library.NvBufSurfaceUnMapEglImage
+        for call in (self._map, self._unmap):
+            call.argtypes, call.restype = [c_void_p, c_int], c_int
 
     def read(self, address: int, size: int, width_px: int, height_px: int) -> Surface:
         """The surface at ``address``, of which ``size`` bytes are mapped.
@@ -109,21 +111,26 @@ class SurfaceLibrary:
             cuda_address=first.data_ptr if in_cuda else None,
         )
 
-    def egl_image(self, surface: Surface) -> int:
-        """The EGLImage of a surface, made by this call if there is none yet; it ends with the surface.
+    def egl_image(self, surface: Surface) -> tuple[int, bool]:
+        """The EGLImage of a surface, and whether this call made it: whoever made it has to `unmap` it.
 
         Raises:
             NvmmFault: none can be made.
         """
         first = _Surface.from_address(surface.address).surface_list[0]
-        if not first.egl_image:
-            status = self._map(surface.address, 0)
-            if status != 0 or not first.egl_image:
-                raise NvmmFault(
-                    f"NvBufSurfaceMapEglImage failed ({status})",
-                    remedy="unset DISPLAY and WAYLAND_DISPLAY for the service",
-                )
-        return int(first.egl_image)
+        if first.egl_image:
+            return int(first.egl_image), False
+        status = self._map(surface.address, 0)
+        if status != 0 or not first.egl_image:
+            raise NvmmFault(
+                f"NvBufSurfaceMapEglImage failed ({status})",
+                remedy="unset DISPLAY and WAYLAND_DISPLAY for the service",
+            )
+        return int(first.egl_image), True
+
+    def unmap(self, surface: Surface) -> None:
+        """Give the EGLImage of a surface back, which must still exist; nobody may use the image any more."""
+        self._unmap(surface.address, 0)
 
 
 def _load(names: tuple[str, ...]) -> ctypes.CDLL:

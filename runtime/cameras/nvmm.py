@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.cameras.gst_memory import mapped
-from runtime.cameras.nvbufsurface import SurfaceLibrary
+from runtime.cameras.nvbufsurface import Surface, SurfaceLibrary
 from runtime.cuda_egl import DevicePicture
 
 
@@ -64,6 +64,7 @@ class NvmmWriter:
         self._size_px = width_px, height_px
         self._surfaces = surfaces
         self._known: dict[tuple[int, int], DevicePicture] = {}
+        self._mapped: list[Surface] = []
         self._pictures: DevicePictures | None = make_pictures()
         with ExitStack() as undo:
             undo.callback(self.close)
@@ -91,7 +92,10 @@ class NvmmWriter:
             if surface.cuda_address is not None:
                 picture = DevicePicture(surface.cuda_address, surface.pitch_bytes, *self._size_px)
             else:
-                picture = self._pictures.register(self._surfaces.egl_image(surface), *self._size_px)
+                image, is_ours = self._surfaces.egl_image(surface)
+                if is_ours:
+                    self._mapped.append(surface)
+                picture = self._pictures.register(image, *self._size_px)
             self._known[surface.key] = picture
         return picture
 
@@ -101,12 +105,20 @@ class NvmmWriter:
         assert self._pictures is not None
         self._pictures.write(picture, pixels)
 
-    def close(self) -> None:
-        """Forget all buffers, before the camera gives them back."""
+    def close(self, *, buffers_are_gone: bool = False) -> None:
+        """Forget all buffers, before the camera gives them back, and the EGLImages that were made of them.
+
+        Args:
+            buffers_are_gone: the camera has freed them already, and with each its EGLImage: they are not touched.
+        """
         pictures, self._pictures = self._pictures, None
         if pictures is None:
             return
         for picture in self._known.values():
             pictures.unregister(picture)
         self._known.clear()
+        if not buffers_are_gone:
+            for surface in self._mapped:
+                self._surfaces.unmap(surface)
+        self._mapped.clear()
         pictures.close()

@@ -59,7 +59,9 @@ def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
     """When such a camera counts as failing: a network is slower to answer than a cable, and exposure has to settle."""
     if isinstance(settings, RtspSettings):
         return SupervisorSettings(frozen_least_s=settings.silence_s + 1, open_timeout_s=25)
-    if isinstance(settings, (CsiSettings, V4l2Settings)):
+    if isinstance(settings, CsiSettings):  # starting, the first frame, and stopping where it did not come
+        return SupervisorSettings(open_timeout_s=16 + settings.exposure.settle_s)
+    if isinstance(settings, V4l2Settings):
         return SupervisorSettings(open_timeout_s=10 + settings.exposure.settle_s)
     return SupervisorSettings(end_is_fault=not ends_in_good_order(settings))
 

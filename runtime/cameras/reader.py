@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.cameras import Camera, FrameInfo
 from runtime.cameras.faults import FaultKind
-from runtime.errors import CorruptFrameFault, Fault, FrozenCameraFault
+from runtime.errors import CameraFault, CorruptFrameFault, Fault, FrozenCameraFault
 from runtime.leases import Lease
 
 Stage = Literal["opening", "reading", "closing", "done"]
@@ -108,7 +108,7 @@ class Reader:
         opened = _guarded(lambda: _measured(self._open_camera()))
         if isinstance(opened, Trouble):
             self.stage = "closing"
-            self._desk.failed(self, None, opened.what)
+            self._desk.failed(self, opened.kind, opened.what)
             return
         self._camera, self._size, rate_hz = opened
         self._lease = self._desk.opened(self, self._size, rate_hz)
@@ -204,6 +204,8 @@ def _guarded(call: Callable[[], T]) -> T | Trouble:
         return Trouble(str(fault), corrupt=True, sequence=fault.sequence)
     except FrozenCameraFault as fault:
         return Trouble(str(fault), kind="frozen")
+    except CameraFault as fault:
+        return Trouble(str(fault), kind="refused" if fault.misconfigured else None)
     except Fault as fault:
         return Trouble(str(fault))
     except Exception as error:

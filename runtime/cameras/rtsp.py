@@ -82,4 +82,5 @@ def plan(settings: RtspSettings, *, jetson: bool) -> PipelinePlan:
         advice=Advice(f"camera {settings.url}", _REMEDIES),
         properties=tuple(properties),
         numbers_frames=False,
+        times="sender",
     )

@@ -80,6 +80,14 @@ class CsiSettings(_Sized):
     auto: nvmm, or copy with a stated reason where that cannot be."""
     exposure: ExposureSettings = ExposureSettings()
 
+    @field_validator("rate_hz")
+    @classmethod
+    def _is_whole(cls, rate_hz: float) -> float:
+        """The plugin divides integers: it would run 29 frames a second, and go on saying 29.97."""
+        if rate_hz != int(rate_hz):
+            raise ValueError(f"Argus runs whole rates alone: write {max(1, round(rate_hz))}")
+        return rate_hz
+
 
 class V4l2Settings(_Sized):
     """A USB camera, or any other that Linux offers as a video device (V4L2)."""

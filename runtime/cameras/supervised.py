@@ -115,6 +115,7 @@ class CameraSupervisor:
                 waiting=len(self._mailbox),
                 drops=self._intake.drops,
                 openings=self._watch.openings,
+                opened_in_vain=self._watch.opened_in_vain,
                 segments=self._intake.segments,
                 abandoned_threads=len(self._watch.abandoned),
                 events_lost=self._log.events_lost,

@@ -86,6 +86,8 @@ class SupervisorState:
     drops: Drops
     openings: int
     """How often the camera was opened with success."""
+    opened_in_vain: int
+    """Attempts to open it since its last good frame that came to nothing."""
     segments: int
     """How often time or picture began anew."""
     abandoned_threads: int

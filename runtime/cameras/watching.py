@@ -28,6 +28,8 @@ class Watch:
         """Whose calls to the camera have not returned in time."""
         self.openings = 0
         """How often the camera was opened with success."""
+        self.opened_in_vain = 0
+        """Attempts to open it since its last good frame that came to nothing."""
 
     def look(self, now_s: float) -> float:
         """Abandon or start a reader if it is time; returns when to look again."""
@@ -60,6 +62,7 @@ class Watch:
         reader.expect(now_s, self._frozen_s)
         if good:
             self._has_opened = True
+            self.opened_in_vain = 0
             if self._steady_since_s is None:
                 self._steady_since_s = now_s
 
@@ -69,6 +72,8 @@ class Watch:
 
     def fail(self, reader: Reader, kind: FaultKind | None, what: str, now_s: float) -> None:
         """Tell a failure, after which the reader closes its camera; kind None is missing or lost."""
+        if kind != "refused":
+            self._log.passed("refused", now_s)
         self._log.seen(kind or self._absence(), now_s, what)
         self.close(reader, now_s)
 
@@ -103,6 +108,7 @@ class Watch:
 
     def _retry_later(self, now_s: float) -> None:
         since_s, self._steady_since_s = self._steady_since_s, None
+        self.opened_in_vain += since_s is None
         if since_s is not None and now_s - since_s >= self._settings.steady_s:
             self._backoff.reset()
         self._retry_at_s = now_s + self._backoff.next_s()

@@ -35,8 +35,12 @@ class PictureWriter(Protocol):
             CameraFault: it cannot be read.
         """
 
-    def close(self) -> None:
-        """Give everything back; closing twice is harmless."""
+    def close(self, *, buffers_are_gone: bool = False) -> None:
+        """Give everything back; closing twice is harmless.
+
+        Args:
+            buffers_are_gone: those that came may not exist any more, because the camera has changed its format.
+        """
 
 
 MakeWriter = Callable[[Any, int, int], PictureWriter]
@@ -76,7 +80,7 @@ class CpuWriter:
         if self._account is not None:
             self._account.add(COPY_PLACE, pixels.nbytes, time.perf_counter() - begun_s)
 
-    def close(self) -> None:
+    def close(self, *, buffers_are_gone: bool = False) -> None:  # noqa: ARG002
         """Give the converter back."""
         self._converter.close()
 

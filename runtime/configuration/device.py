@@ -34,10 +34,12 @@ class RecoverySettings(Section):
     """First rung: without good frames for so long, the camera is opened anew ..."""
     reopen_attempts: int = Field(default=2, ge=0, le=20)
     """... so many times, each with the same dwell before the next step."""
-    restart_argus_dwell_s: Seconds = 20.0
-    """Second rung, cameras on the CSI connector only: nvargus-daemon is restarted, and given so long ..."""
+    restart_argus_dwell_s: Seconds = 120.0
+    """Second rung, cameras on the CSI connector only: nvargus-daemon is restarted, and the service with it. Where that
+    brought no frames, the next time comes so much later at the earliest ..."""
     restart_argus_attempts: int = Field(default=1, ge=0, le=5)
-    """... so many times."""
+    """... and after so many times in a row twice as much later each time, up to an hour: a restart takes the frames of
+    every other CSI camera away for a while. 0: never."""
     steady_s: Seconds = 30.0
     """After so long with good frames the outage is over and the ladder begins at the bottom again."""
     reboot: RebootSettings = RebootSettings()

@@ -12,6 +12,7 @@ from runtime.doctor import (
     argus,
     board,
     boot,
+    camera_seen,
     cameras,
     gpu_libraries,
     gstreamer,
@@ -20,6 +21,7 @@ from runtime.doctor import (
     memory,
     permissions,
     power,
+    precision,
     storage,
     system,
 )
@@ -106,6 +108,7 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
             [
                 partial(libraries.python, machine),
                 partial(libraries.environment, machine, needs),
+                partial(precision.network, machine, needs),
                 partial(libraries.onnx_runtime, machine),
                 partial(gpu_libraries.tensorrt, machine, needs),
                 partial(gpu_libraries.pycuda, machine, needs),
@@ -119,6 +122,7 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
                 partial(cameras.cameras, machine, needs),
                 partial(argus.packages, machine, needs),
                 partial(argus.daemon, machine, needs),
+                partial(camera_seen.seen, machine, needs),
                 partial(gstreamer.gstreamer, machine, needs),
                 partial(permissions.groups, machine, needs),
                 partial(permissions.devices, machine, needs),

@@ -26,6 +26,8 @@ class Needs:
     """Of a CSI camera."""
     runtime: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
     """What computes."""
+    bundle: Path | None = None
+    """The network to run; None where none is named."""
     data: PurePosixPath = STATE_DIRECTORY
     """Where the store and clips lie."""
     configured: bool = False
@@ -53,6 +55,7 @@ def needs_of(configuration: Configuration) -> Needs:
         device=camera.device if isinstance(camera, V4l2Settings) else None,
         sensor_id=camera.sensor_id if isinstance(camera, CsiSettings) else 0,
         runtime=configuration.magnification.runtime,
+        bundle=configuration.magnification.bundle,
         data=PurePosixPath(directory) if directory else STATE_DIRECTORY,
         configured=True,
     )

@@ -113,7 +113,14 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
             frame_size=size,
             most_sections=job.most_sections if name == "band" else None,
         )
-        paths = engine_paths(job.output or bundle.directory / "engines", job.target, name, size, job.dla_core)
+        paths = engine_paths(
+            job.output or bundle.directory / "engines",
+            job.target,
+            name,
+            size,
+            job.dla_core,
+            precision=bundle.manifest.precision,
+        )
         if not job.rebuild and (paths.engine.exists() or paths.sidecar.exists()):
             here = describe_builder(job.target, library.release, device)
             sidecar, notes = check_engine(paths, source, here)

@@ -74,6 +74,13 @@ class Runtime(Protocol):
             EngineFault: it cannot be loaded or run.
         """
 
+    def give_back(self, engine: PairwiseEngine | BandEngine) -> None:
+        """Free the memory of one engine that was opened here; it must not be used any more.
+
+        Raises:
+            EngineFault: the GPU failed, or hangs.
+        """
+
     def close(self) -> None:
         """Give engines and device back; they must not be used any more. Closing twice is harmless.
 
@@ -239,6 +246,9 @@ class _OnnxRuntime:
             threads=self.threads,
             allocate=self.allocate,
         )
+
+    def give_back(self, engine: PairwiseEngine | BandEngine) -> None:
+        """Nothing is held but memory, which goes with the engine."""
 
     def close(self) -> None:
         """Nothing is held but memory."""

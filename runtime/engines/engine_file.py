@@ -107,10 +107,20 @@ class EnginePaths:
 
 
 def engine_paths(
-    directory: Path, target: Target, graph: str, size: FrameSize, dla_core: int | None = None
+    directory: Path,
+    target: Target,
+    graph: str,
+    size: FrameSize,
+    dla_core: int | None = None,
+    *,
+    precision: Precision = "fp32",
 ) -> EnginePaths:
-    """The files of an engine, e.g. ``pairwise-1920x1080.tensorrt.engine``; the timing cache is shared."""
-    name = f"{graph}-{size.width_px}x{size.height_px}{'' if dla_core is None else f'-dla{dla_core}'}.{target}"
+    """The files of an engine, e.g. ``pairwise-1920x1080.tensorrt.engine``; the timing cache is shared.
+
+    Those in INT8 have names of their own: where heat asks for INT8 they lie beside the others, in one directory.
+    """
+    more = ("-int8" if precision == "int8" else "") + ("" if dla_core is None else f"-dla{dla_core}")
+    name = f"{graph}-{size.width_px}x{size.height_px}{more}.{target}"
     return EnginePaths(
         directory / f"{name}.engine", directory / f"{name}.json", directory / f"timing.{target}.cache"
     )

@@ -73,7 +73,8 @@ def look_for_tensorrt(
     library = _unless_missing(lambda: load_library(target), missing)
     _unless_missing(load_pycuda, missing)
     directory = engines or bundle.directory / "engines"
-    paths = {graph: engine_paths(directory, target, graph, size) for graph in graphs}
+    precision = bundle.manifest.precision
+    paths = {graph: engine_paths(directory, target, graph, size, precision=precision) for graph in graphs}
     unfit: list[GraphName] = []
     notes: list[str] = []
     for graph in graphs:
@@ -150,19 +151,29 @@ class TensorrtRuntime:
         assert not found.missing
         self.name: Literal["tensorrt"] = "tensorrt"
         self.description = f"{found.library} on {gpu.info.name}"
-        self.why, self.notes = why, found.notes
+        self.why = why
         self.passed_over: tuple[str, ...] = ()
         self._gpu, self._found, self._bundle, self._size = gpu, found, bundle, size
         self._library, self._account = found.library, account
         self._opened: list[TensorrtEngine | TensorrtBandEngine] = []
         self._ready: dict[GraphName, TensorrtEngine | TensorrtBandEngine] = {}
-        for graph in found.paths:
-            self._ready[graph] = self._open(graph)
+        try:
+            for graph in found.paths:
+                self._ready[graph] = self._open(graph)
+        except BaseException:
+            self.close()  # whoever falls back to the CPU must not keep the GPU's memory
+            raise
 
     @property
     def bundle(self) -> Bundle:
         """What it runs."""
         return self._bundle
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know; once steps were made, also what became of CUDA graphs."""
+        used = [engine.graph_use for engine in self._opened if engine.graph_use.steps]
+        return (*self._found.notes, *dict.fromkeys(str(use) for use in used))
 
     @property
     def allocate(self) -> Allocator:
@@ -185,6 +196,12 @@ class TensorrtRuntime:
         engine = self._ready.pop("band", None) or self._open("band")
         assert isinstance(engine, TensorrtBandEngine)
         return engine
+
+    def give_back(self, engine: PairwiseEngine | BandEngine) -> None:
+        """Free the memory of one engine that was opened here; it must not be used any more."""
+        assert isinstance(engine, (TensorrtEngine, TensorrtBandEngine))
+        self._opened.remove(engine)
+        engine.close()
 
     def close(self) -> None:
         """Give engines, memory and context back; closing again gives back what was in use the time before."""

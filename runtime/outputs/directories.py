@@ -29,8 +29,10 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
     made = _make(path, place, scratch, overwrite=overwrite, names=names)
     try:
         yield scratch
+        _flush(scratch)
         _check_free(path, place, overwrite=overwrite, names=names)
         _move(path, place, scratch)
+        _flush_entry(place.parent)
         made = []
     except OSError as error:
         raise cannot_be_written(path, error) from None
@@ -71,6 +73,21 @@ def _check_free(path: Path, place: Path, *, overwrite: bool, names: Collection[s
             f"{path}: holds earlier results",
             remedy="name another directory, or replace them with --overwrite",
         )
+
+
+def _flush(directory: Path) -> None:
+    """Bring all of a directory onto the disk: after a power cut a new name must not lead to old or empty files."""
+    for each in sorted(directory.rglob("*"), reverse=True):
+        _flush_entry(each)
+    _flush_entry(directory)
+
+
+def _flush_entry(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _move(path: Path, place: Path, scratch: Path) -> None:

@@ -13,17 +13,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.copies import CopyAccount
 from runtime.errors import Fault, OutputFault
-from runtime.niceness import step_back
 from runtime.outputs.event_clips import TIME_BASE, EventClipWriter, clip_name, event_name
 from runtime.outputs.event_settings import EventSettings
 from runtime.outputs.frame_history import ClipFrames, FrameHistory, Magnify, slots_for
 from runtime.store.records import Clip, ClipKind, Event, Record
+from runtime.threads import BACKGROUND, Threads
 
 _SLACK_S = 2.0
 """Kept beyond the pre-roll, so that recording may lag before it loses frames."""
@@ -37,8 +39,6 @@ _POLL_S = 0.25
 class RecorderState:
     """What the recorder has done since it was made."""
 
-    running: bool
-    """False once closed; while not closed, that a thread was ended by a mistake in the program."""
     recording: str | None
     """The event that is being recorded."""
     saved: int
@@ -82,6 +82,9 @@ class EventRecorder:
         log: Callable[[Record], None],
         make_magnify: Callable[[], Magnify] | None = None,
         to_unix_s: Callable[[float], float] = float,
+        prepare: Callable[[], None] = lambda: None,
+        threads: Threads | None = None,
+        account: CopyAccount | None = None,
     ) -> None:
         """Make room for the history and start the threads.
 
@@ -95,6 +98,9 @@ class EventRecorder:
             make_magnify: called at the start of each event, in the thread that will use the result; None makes
             no magnified clips.
             to_unix_s: from the camera's time to Unix time.
+            prepare: called again and again between events, in the thread that calls ``make_magnify``.
+            threads: starts those that write clips.
+            account: told of the pixels that are copied.
 
         Raises:
             OptionFault: settings that cannot be followed, or that need more memory than allowed.
@@ -107,6 +113,7 @@ class EventRecorder:
         self._directory, self._settings, self._log = directory, settings, log
         self._size = (width_px, height_px)
         self._rate_hz, self._make_magnify, self._to_unix_s = rate_hz, make_magnify, to_unix_s
+        self._prepare = prepare
         slots = slots_for(
             kept_s=settings.pre_roll_s + _SLACK_S,
             rate_hz=rate_hz,
@@ -114,7 +121,7 @@ class EventRecorder:
             height_px=height_px,
             memory_bytes=settings.memory_bytes,
         )
-        self._history = FrameHistory(slots, width_px=width_px, height_px=height_px)
+        self._history = FrameHistory(slots, width_px=width_px, height_px=height_px, account=account)
         self._changed = threading.Condition()
         self._latest_s: float | None = None
         self._first_free = 0
@@ -128,12 +135,11 @@ class EventRecorder:
         self._waiting: dict[ClipKind, queue.Queue[_Recording]] = {
             kind: queue.Queue(_MOST_WAITING) for kind in kinds
         }
+        start = (threads or Threads()).start
         self._threads = [
-            threading.Thread(target=self._run, args=(kind,), name=f"events-{kind}", daemon=True)
+            start(f"events-{kind}", partial(self._run, kind), niceness=BACKGROUND, again=True, owned=True)
             for kind in kinds
         ]
-        for thread in self._threads:
-            thread.start()
 
     def offer(self, frame: NDArray[np.uint8], timestamp_s: float) -> None:
         """Keep a frame, u8[H, W, 3], of the camera's time; takes one copy and never waits for the disk."""
@@ -201,7 +207,6 @@ class EventRecorder:
         """What was done so far."""
         with self._changed:
             return RecorderState(
-                running=all(thread.is_alive() for thread in self._threads),
                 recording=self._active.event.name if self._active else None,
                 saved=self._saved,
                 failed=self._failed,
@@ -241,19 +246,24 @@ class EventRecorder:
             self._active = None
 
     def _run(self, kind: ClipKind) -> None:
-        step_back()
         frames = ClipFrames(self._history, self._size, self._make_magnify if kind == "magnified" else None)
         while not (self._stopping and self._waiting[kind].empty()):
             try:
                 recording = self._waiting[kind].get(timeout=_POLL_S)
             except queue.Empty:
+                if kind == "magnified":
+                    self._prepare()
                 continue
-            clip = self._record(kind, recording, frames)
-            self._log(clip)
-            with self._changed:
-                self._saved += clip.state == "saved"
-                self._failed += clip.state == "failed"
-                self._dropped += clip.dropped
+            name = recording.event.name
+            clip = Clip(name, kind, clip_name(name, kind), "failed", detail="by a mistake in the program")
+            try:
+                clip = self._record(kind, recording, frames)
+            finally:
+                self._log(clip)
+                with self._changed:
+                    self._saved += clip.state == "saved"
+                    self._failed += clip.state == "failed"
+                    self._dropped += clip.dropped
 
     def _record(self, kind: ClipKind, recording: _Recording, frames: ClipFrames) -> Clip:
         name = recording.event.name

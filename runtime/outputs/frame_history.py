@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buffers import CHANNELS, FrameRing
+from runtime.copies import CopyAccount, copy_pixels
 from runtime.errors import OptionFault
 
 Magnify = Callable[[NDArray[np.uint8], NDArray[np.uint8], float], None]
@@ -25,7 +26,10 @@ class FrameHistory:
     in which they were put.
     """
 
-    def __init__(self, slots: int, *, width_px: int, height_px: int) -> None:
+    def __init__(
+        self, slots: int, *, width_px: int, height_px: int, account: CopyAccount | None = None
+    ) -> None:
+        self._account = account
         self._ring = FrameRing(slots, width_px=width_px, height_px=height_px)
         self._numbers: NDArray[np.int64] = np.full(slots, _NOT_WHOLE, np.int64)
         self._times: NDArray[np.float64] = np.zeros(slots, np.float64)
@@ -43,7 +47,7 @@ class FrameHistory:
         slot = number % self._ring.slots
         # While it is being overwritten it has no number, so that no reader takes half a frame for a whole one.
         self._numbers[slot] = _NOT_WHOLE
-        np.copyto(self._ring.frame(number), frame)
+        copy_pixels(frame, self._ring.frame(number), self._account, "clips: frame kept")
         self._times[slot] = timestamp_s
         self._numbers[slot] = number
         self.count = number + 1
@@ -55,7 +59,7 @@ class FrameHistory:
         if self._numbers[slot] != number:
             return None
         timestamp_s = float(self._times[slot])
-        np.copyto(frame, self._ring.frame(number))
+        copy_pixels(self._ring.frame(number), frame, self._account, "clips: frame taken")
         return timestamp_s if self._numbers[slot] == number else None
 
     def first_from(self, time_s: float, at_least: int) -> int:

@@ -13,7 +13,7 @@ from runtime.health import Health, RegionHealth
 from runtime.outputs.liveness import judge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-CAMERA_FAULTS = ("missing", "lost", "frozen", "resized", "corrupt", "time", "stuck")
+CAMERA_FAULTS = ("missing", "lost", "refused", "frozen", "resized", "corrupt", "time", "stuck")
 GIVEN_UP = ("previews", "clips", "series")
 
 Number: TypeAlias = float | int | bool | None
@@ -72,6 +72,9 @@ def _of_service(health: Health) -> Iterator[Metric]:
     )  # fmt: skip
     yield from counters(
         "recoveries", "Rungs of the recovery ladder that were taken", "rung", health.recoveries
+    )
+    yield from counters(
+        "thread_failures", "Mistakes in the program that ended a thread", "thread", health.thread_failures
     )
     yield from gauges("output_ok", "1 while an output works", "output",
                       (((name,), not text) for name, text in health.outputs.items()))  # fmt: skip

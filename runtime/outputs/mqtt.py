@@ -24,6 +24,7 @@ from runtime.outputs.liveness import judge
 from runtime.outputs.metrics import Counts
 from runtime.outputs.mqtt_buffer import BufferFault, Message, MessageKind, MqttBuffer
 from runtime.outputs.mqtt_client import make_client
+from runtime.threads import Threads
 from runtime.vibration.alarms import AlarmEdge
 
 _LOOK_EVERY_S = 1.0
@@ -44,8 +45,9 @@ class MqttPublisher:
         board: HealthBoard,
         state_directory: Path,
         password: str | None = None,
+        threads: Threads | None = None,
     ) -> None:
-        """Open the buffer; nothing is sent yet.
+        """Open the buffer; nothing is sent yet. ``threads`` starts the one that sends.
 
         Raises:
             OptionFault: the certificates cannot be used, or there is a password and no username.
@@ -81,7 +83,8 @@ class MqttPublisher:
         self._taken: dict[str, int] = {"edge": 0, "summary": 0}
         self._summary_due_s = time.monotonic()
         self._was_ok: bool | None = None
-        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._threads = threads or Threads()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Connect, and stay connected as well as can be; returns at once."""
@@ -89,7 +92,7 @@ class MqttPublisher:
             self._settings.host, self._settings.broker_port, keepalive=self._settings.keepalive_s
         )
         self._client.loop_start()
-        self._thread.start()
+        self._thread = self._threads.start("mqtt", self._run, again=True, owned=True)
 
     def edge(self, edge: AlarmEdge) -> None:
         """Publish an edge of an alarm; returns at once."""
@@ -110,7 +113,7 @@ class MqttPublisher:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join(timeout_s / 2)
         if self._connected:
             farewell = self._client.publish(
@@ -119,7 +122,7 @@ class MqttPublisher:
             _wait(farewell, deadline_s)
         self._client.disconnect()
         self._client.loop_stop()
-        if not self._thread.is_alive():
+        if self._thread is None or not self._thread.is_alive():
             self._buffer.close()
 
     # Called by paho's thread: they note what happened, and wait for nothing.

@@ -12,6 +12,7 @@ from runtime.health import HealthBoard
 from runtime.live import LiveFeed
 from runtime.outputs.controls import Controls
 from runtime.outputs.secrets import read_secret
+from runtime.threads import Threads
 from runtime.vibration.alarms import AlarmEdge
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Publishing:
         store: Path | None = None,
         clips: Path | None = None,
         controls: Controls | None = None,
+        threads: Threads | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -49,9 +51,11 @@ class Publishing:
             store: the SQLite store, for the lists of alarms and events; None shows none.
             clips: the directory of the clips; None offers none.
             controls: what people may do; None lets them look only.
+            threads: starts those of the outputs.
         """
         self._settings, self._board, self._feed, self._controls = settings, board, feed, controls
         self._state_directory, self._store, self._clips = state_directory, store, clips
+        self._threads = threads or Threads()
         self._web: WebServer | None = None
         self._mqtt: MqttPublisher | None = None
         self._rtsp: RtspPublisher | None = None
@@ -98,14 +102,20 @@ class Publishing:
 
             password = read_secret("mqtt-password")
             self._mqtt = MqttPublisher(
-                settings.mqtt, board=board, state_directory=self._state_directory, password=password
+                settings.mqtt,
+                board=board,
+                state_directory=self._state_directory,
+                password=password,
+                threads=self._threads,
             )
             self._mqtt.start()
         if settings.rtsp is not None:
             from runtime.outputs.rtsp import RtspPublisher
 
             password = read_secret("rtsp-password")
-            self._rtsp = RtspPublisher(settings.rtsp, board=board, feed=feed, password=password)
+            self._rtsp = RtspPublisher(
+                settings.rtsp, board=board, feed=feed, password=password, threads=self._threads
+            )
             self._rtsp.start()
         if settings.http.enabled:
             from runtime.outputs.web.access import read_tokens
@@ -120,5 +130,6 @@ class Publishing:
                 clips=self._clips,
                 controls=self._controls,
                 counts=self.counts,
+                threads=self._threads,
             )
             self._web.start()

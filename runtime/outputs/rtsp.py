@@ -28,12 +28,14 @@ from runtime.health import HealthBoard
 from runtime.live import LiveFeed, LiveFrame
 from runtime.outputs.h264 import Coding, Encoder, open_encoder
 from runtime.outputs.metrics import Counts
+from runtime.threads import Threads
 from runtime.views import ViewComposer
 
 TIME_BASE = Fraction(1, 90_000)
 _POLL_S = 0.5
 _PAUSES_S = (1.0, 30.0)
 _KEY_PICTURE_EVERY_S = 1.0
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 _BT709, _LIMITED_RANGE = 1, 1
 
 
@@ -48,6 +50,7 @@ class RtspPublisher:
         feed: LiveFeed,
         password: str | None = None,
         stall_s: float = 10.0,
+        threads: Threads | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -57,6 +60,7 @@ class RtspPublisher:
             feed: the live pictures.
             password: of ``settings.username``.
             stall_s: a server that answers or takes nothing for so long is left, and connected to anew.
+            threads: starts the one that publishes.
 
         Raises:
             OptionFault: there is a password and no username.
@@ -73,11 +77,12 @@ class RtspPublisher:
         self._picture: NDArray[np.uint8] = np.zeros((feed.height_px, feed.width_px, 3), np.uint8)
         self._stopping = threading.Event()
         self._counts = {"published": 0, "connections": 0}
-        self._thread = threading.Thread(target=self._run, name="rtsp", daemon=True)
+        self._threads = threads or Threads()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._thread.start()
+        self._thread = self._threads.start("rtsp", self._run, again=True, owned=True)
 
     def counts(self) -> Counts:
         """Pictures that the server has taken, and connections that were made."""
@@ -86,7 +91,7 @@ class RtspPublisher:
     def close(self, timeout_s: float = 3.0) -> None:
         """End, for at most ``timeout_s``."""
         self._stopping.set()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
@@ -187,5 +192,7 @@ def _bound_sending(port: int, timeout_s: float) -> None:
         except OSError:  # gone meanwhile, or no socket
             continue
         with connection, contextlib.suppress(OSError):
-            if connection.type == socket.SOCK_STREAM and connection.getpeername()[1] == port:
+            # A process has streams of other families too, such as a camera daemon's, which have no ports.
+            is_tcp = connection.family in _INTERNET and connection.type == socket.SOCK_STREAM
+            if is_tcp and connection.getpeername()[1] == port:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * timeout_s))

@@ -12,7 +12,7 @@ import numpy as np
 from runtime.configuration.vibration import VibrationSettings
 from runtime.errors import OptionFault
 from runtime.health import NaturalFrequency
-from runtime.live import FrequencyPoint, LiveFeed, LivePeak, LiveSpectrum
+from runtime.live import FrequencyPoint, LiveFeed, LiveMotion, LivePeak, LiveSpectrum
 from runtime.service.history import MotionHistory, Recorded
 from runtime.store import records
 from runtime.vibration.alarms import Reading
@@ -55,6 +55,7 @@ class Analyst:
         history: MotionHistory,
         *,
         tracker: FrequencyTracker,
+        live: LiveMotion,
         feed: LiveFeed,
         store: Callable[[records.Record], None],
         read: Callable[[Reading], None],
@@ -66,12 +67,14 @@ class Analyst:
             settings: how often, over how long, and which modes alarms watch.
             history: what was measured.
             tracker: numbers modes; it outlives a change of the settings.
-            feed: shows spectra and natural frequencies.
+            live: shows the spectra of these regions.
+            feed: shows natural frequencies.
             store: takes peaks and modes.
             read: takes the readings of the modes that alarms watch.
             clock: seconds on a clock that never goes back.
         """
-        self._settings, self._history, self.tracker, self._feed = settings, history, tracker, feed
+        self._settings, self._history, self.tracker = settings, history, tracker
+        self._live, self._feed = live, feed
         self._store, self._read, self._clock = store, read, clock
         self._due_s = clock() + min(settings.analyse_every_s, settings.analyse_over_s, _FIRST_AFTER_S)
         self.findings = Findings()
@@ -105,13 +108,11 @@ class Analyst:
     def _publish(self, recorded: Recorded, analysis: Analysis, started_s: float) -> None:
         unix_s = recorded.unix_s
         tracks = self._follow(unix_s, analysis.modes)
-        self._feed.set_spectra(
-            [
-                _live_spectrum(region.series.name, axis, spectrum, unix_s, analysis.duration_s)
-                for region in analysis.regions
-                for axis in AXES
-                if (spectrum := region.along(axis)) is not None
-            ]
+        self._live.spectra = tuple(
+            _live_spectrum(region.series.name, axis, spectrum, unix_s, analysis.duration_s)
+            for region in analysis.regions
+            for axis in AXES
+            if (spectrum := region.along(axis)) is not None
         )
         self._feed.add_frequencies(
             [

@@ -18,7 +18,6 @@ from runtime.configuration.checking import open_configured_bundle, rate_of
 from runtime.configuration.schema import Configuration
 from runtime.configuration.vibration import VibrationSettings
 from runtime.copies import CopyAccount
-from runtime.engines.choosing import Runtime
 from runtime.governor import Level
 from runtime.health import CameraHealth, HealthBoard
 from runtime.leases import LeaseError, LeasingRing
@@ -38,10 +37,12 @@ from runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
 from runtime.service.history import MotionHistory
 from runtime.service.magnifying import EngineDescription, Magnifying
 from runtime.service.measuring import Measuring
+from runtime.service.opening import CAMERA_FILE, CameraOpener
 from runtime.service.part import PartMaker, middle_part
 from runtime.service.resuming import followed_before, points_of
-from runtime.service.storing import Storage
+from runtime.service.storing import Storage, state_directory
 from runtime.service.upkeep import EngineUpkeep
+from runtime.threads import Threads
 from runtime.vibration.alarms import AlarmEdge
 from runtime.vibration.regions import Region
 
@@ -110,12 +111,19 @@ class CameraJournal:
 class Parts:
     """Everything that the service is made of."""
 
-    def __init__(self, configuration: Configuration, *, on_edge: Callable[[AlarmEdge, bool], None]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        on_edge: Callable[[AlarmEdge, bool], None],
+        threads: Threads | None = None,
+    ) -> None:
         """Build everything; what was opened is closed again where something else cannot be.
 
         Args:
             configuration: what to build.
             on_edge: told every edge of an alarm, and whether a clip of it is wanted.
+            threads: starts those that write to the disk.
 
         Raises:
             Fault: the configuration cannot be followed on this machine.
@@ -127,7 +135,6 @@ class Parts:
         size = (source.width_px, source.height_px)
         self.account = CopyAccount()
         self._settings = configuration.magnification
-        self._lighter: list[Runtime] = []
         self.upkeep = EngineUpkeep(lambda text: self.storage.notice("engines", text))
         self.runtime = open_configured_runtime(
             configuration.magnification, self.bundle, size, self.account, self.upkeep, is_first=True
@@ -135,11 +142,13 @@ class Parts:
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
         live_samples = round(_LIVE_S * min(source.rate_hz, _FASTEST_HISTORY_HZ))
-        self.feed = LiveFeed(**self._size, most_samples=live_samples)
+        self.feed = LiveFeed(**self._size, most_samples=live_samples, account=self.account)
         with ExitStack() as undo:
             undo.callback(self.close_runtime)
             self.supervisor = self._build_camera(configuration)
-            self.storage = Storage(configuration.store, configuration.recording)
+            self.storage = Storage(
+                configuration.store, configuration.recording, threads=threads, account=self.account
+            )
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
             self.alarms = AlarmDesk(
@@ -152,23 +161,31 @@ class Parts:
             )
             self.magnifying = self._build_magnifying(configuration)
             self.tracker = followed_before(self.storage.modes)
+            self.analyst: Analyst | None = None
             self.feed.add_frequencies(points_of(self.storage.modes))
             self.measuring, self.analyst = self.build_measuring(configuration.vibration)
             self.events = EventMagnifier(self._make_maker, lambda: self.magnifying.settings, source.rate_hz)
-            self.storage.start_recorder(source, make_magnify=self.events.make, to_unix_s=self.clock.to_unix_s)
+            self.storage.start_recorder(
+                source,
+                make_magnify=self.events.make,
+                prepare=self.events.prepare,
+                to_unix_s=self.clock.to_unix_s,
+            )
             self.loop = FrameLoop(self._frame_parts(configuration), self.measuring)
             undo.pop_all()
 
     def close_runtime(self) -> None:
         """Give engines and device back, unless something still holds frames in their memory."""
-        for runtime in (*self._lighter, self.runtime):
-            with suppress(LeaseError):
-                runtime.close()
+        with suppress(LeaseError):
+            self.runtime.close()
 
     def build_measuring(self, settings: VibrationSettings) -> tuple[Measuring | None, Analyst | None]:
         """What measures displacement and analyses it; None where no region is named."""
+        self.analysed_bands_hz = [(mode.low_hz, mode.high_hz) for mode in settings.modes]
+        if settings.frequencies_hz is not None:
+            self.analysed_bands_hz.append(settings.frequencies_hz)
         if not settings.regions:
-            self.feed.set_regions(())
+            self.feed.begin_motion(())
             return None, None
         rate_hz = min(self.source.rate_hz, _FASTEST_HISTORY_HZ)
         most_samples = math.ceil(1.1 * settings.analyse_over_s * rate_hz) + 64
@@ -177,10 +194,11 @@ class Parts:
             [each.region() for each in settings.regions],
             most_samples=most_samples,
         )
+        self.live = self.feed.begin_motion([each.name for each in settings.regions])
         measuring = Measuring(
             settings,
             history=self.history,
-            feed=self.feed,
+            live=self.live,
             tell=lambda text: self.storage.notice("measurement", text),
         )
         return measuring, self.build_analyst(settings)
@@ -190,7 +208,8 @@ class Parts:
         return Analyst(
             settings,
             self.history,
-            tracker=self.tracker,
+            tracker=self.tracker if self.analyst is None else self.analyst.tracker,
+            live=self.live,
             feed=self.feed,
             store=self.storage.offer,
             read=self.alarms.read,
@@ -214,14 +233,18 @@ class Parts:
             height_px=self.source.height_px,
             nominal_rate_hz=self.source.rate_hz,
         )
-        opening = partial(
-            open_camera,
+        self.opener = CameraOpener(
             configuration.camera,
-            account=self.account,
-            gpu=self.runtime.gpu,
-            frozen_least_s=supervision.frozen_least_s,
+            partial(
+                open_camera,
+                configuration.camera,
+                account=self.account,
+                gpu=self.runtime.gpu,
+                frozen_least_s=supervision.frozen_least_s,
+            ),
+            state_directory(configuration.store) / CAMERA_FILE,
         )
-        return CameraSupervisor(opening, self.ring, settings=supervision, on_event=self.journal)
+        return CameraSupervisor(self.opener.open, self.ring, settings=supervision, on_event=self.journal)
 
     def _build_magnifying(self, configuration: Configuration) -> Magnifying:
         self.pictures = LeasingRing(2, **self._size, allocate=self.runtime.allocate)
@@ -252,8 +275,7 @@ class Parts:
         # By the same runner: the CPU's would heat the device more, and does not belong beside TensorRT.
         settings = self._settings.model_copy(update={"runtime": self.runtime.name})
         runtime = open_configured_runtime(settings, bundle, part_size, self.account, self.upkeep)
-        self._lighter.append(runtime)
-        maker = MagnifierMaker(bundle, runtime, part_size, self.account)
+        maker = MagnifierMaker(bundle, runtime, part_size, self.account, owns_runtime=True)
         return maker if part == whole else PartMaker(maker, part, runtime.allocate, self.account)
 
     def _frame_parts(self, configuration: Configuration) -> FrameParts:

@@ -6,6 +6,7 @@ from runtime.configuration.device import ThermalSettings
 from runtime.telemetry import Reading, Telemetry, open_telemetry
 from runtime.telemetry.sampling import Sampler
 from runtime.thermal import ThermalReading
+from runtime.threads import Threads
 
 _HEAT_S, _READING_S = 1.0, 2.0
 
@@ -13,16 +14,20 @@ _HEAT_S, _READING_S = 1.0, 2.0
 class DeviceWatch:
     """The latest readings of the device, which nobody waits for."""
 
-    def __init__(self, settings: ThermalSettings, telemetry: Telemetry | None = None) -> None:
+    def __init__(
+        self, settings: ThermalSettings, telemetry: Telemetry | None = None, *, threads: Threads | None = None
+    ) -> None:
+        self._threads = threads or Threads()
         self._telemetry = telemetry or open_telemetry(settings.source, zones=settings.zones)
         # Apart, so that a chip for power that does not answer never hides that the device is hot.
-        self._heat = Sampler("heat", self._telemetry.heat, _HEAT_S)
-        self._readings = Sampler("telemetry", self._telemetry.read, _READING_S)
+        self._heat = Sampler(self._telemetry.heat, _HEAT_S)
+        self._readings = Sampler(self._telemetry.read, _READING_S)
 
     def start(self) -> None:
         """Begin to read."""
-        self._heat.start()
-        self._readings.start()
+        # Nobody waits for either at the end, and a mistake in reading ends no measuring.
+        for name, sampler in (("heat", self._heat), ("telemetry", self._readings)):
+            self._threads.start(name, sampler.work, again=True, owned=True)
 
     def heat(self) -> ThermalReading:
         """How hot the device is; without any temperature where nothing is known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from runtime.band_magnifier import BandMagnifier
@@ -13,8 +14,9 @@ from runtime.engines import BandEngine, PairwiseEngine
 from runtime.engines.bundle import Bundle, FrameSize, open_bundle
 from runtime.engines.choosing import Runtime, open_runtime
 from runtime.engines.upgrading import find_stale
-from runtime.errors import BundleFault
+from runtime.errors import BundleFault, EngineFault
 from runtime.governor import Level
+from runtime.leases import LeaseError
 from runtime.magnification import Magnification, filter_design
 from runtime.magnifier import FrameMagnifier, Magnifier, check_amplification
 from runtime.service.upkeep import EngineUpkeep, WaitingRuntime
@@ -39,11 +41,12 @@ def open_configured_runtime(
     """
     if settings.runtime != "onnxruntime":
         frame_size = FrameSize(width_px=size[0], height_px=size[1])
-        stale = find_stale(bundle, frame_size, None, settings.engines)
+        on_gpu = bundle.for_gpu()
+        stale = find_stale(on_gpu, frame_size, None, settings.engines)
         if stale is not None:
             upkeep.add(stale, needs_restart=is_first)
             if settings.runtime == "tensorrt":
-                return WaitingRuntime(stale, upkeep)
+                return WaitingRuntime(stale, on_gpu, upkeep)
     return open_runtime(
         settings.runtime,
         bundle,
@@ -79,9 +82,16 @@ class MagnifierMaker:
     """Makes magnifiers on one pair of engines; used by one thread."""
 
     def __init__(
-        self, bundle: Bundle, runtime: Runtime, size: tuple[int, int], account: CopyAccount | None = None
+        self,
+        bundle: Bundle,
+        runtime: Runtime,
+        size: tuple[int, int],
+        account: CopyAccount | None = None,
+        *,
+        owns_runtime: bool = False,
     ) -> None:
         self._bundle, self._runtime, self._size, self._account = bundle, runtime, size, account
+        self._owns_runtime = owns_runtime
         self._pairwise: PairwiseEngine | None = None
         self._band: BandEngine | None = None
 
@@ -96,6 +106,17 @@ class MagnifierMaker:
             self._band = self._band or self._runtime.open_band()
         else:
             self._pairwise = self._pairwise or self._runtime.open_pairwise()
+
+    def close(self) -> None:
+        """Give the engines back, and a runtime of its own; its magnifiers must not be used any more."""
+        opened = [engine for engine in (self._pairwise, self._band) if engine is not None]
+        self._pairwise = self._band = None
+        for engine in opened:
+            with suppress(EngineFault):  # it is given back because it failed, as like as not
+                self._runtime.give_back(engine)
+        if self._owns_runtime:
+            with suppress(LeaseError):
+                self._runtime.close()
 
     def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
         """A magnifier that begins with the next frame; the one before on the same engine must not be used again.
@@ -158,6 +179,9 @@ class Maker(Protocol):
 
     def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
         """A magnifier that begins with the next frame."""
+
+    def close(self) -> None:
+        """Give all engines back; its magnifiers must not be used any more."""
 
 
 MakeMaker = Callable[[Magnification, Level], Maker]

@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from runtime.configuration.magnification import MagnificationSettings
+from runtime.errors import EngineFault, Fault
 from runtime.governor import Level
+from runtime.magnification import Magnification
 from runtime.outputs.frame_history import Magnify
 from runtime.service.engines import MakeMaker, Maker
 
+log = logging.getLogger("tremorscope.magnification")
+
 
 class EventMagnifier:
-    """Makes the magnifier of one clip after the other. The engine is opened with the first and kept."""
+    """Magnifier of one clip after the other, used by one thread; its engine is opened before the first event."""
 
     def __init__(
         self, make_maker: MakeMaker, settings: Callable[[], MagnificationSettings], rate_hz: float
     ) -> None:
         self._make_maker, self._settings, self._rate_hz = make_maker, settings, rate_hz
         self._maker: Maker | None = None
+        self._prepared: Magnification | None = None
+
+    def prepare(self) -> None:
+        """Open the engine that an event would need now, for opening takes longer than frames wait; tells a failure."""
+        wanted = self._settings().wanted()
+        if wanted == self._prepared:
+            return
+        self._prepared = wanted
+        try:
+            self._open(wanted).prepare(wanted)
+        except Fault as fault:
+            log.warning("clips of events cannot be magnified: %s", fault)
 
     def make(self) -> Magnify:
-        """What magnifies the frames of one clip, as the live picture is magnified at present.
+        """Magnifier of the frames of one clip, as the live picture is magnified at present.
 
         Raises:
             Fault: the engine cannot be had.
         """
         wanted = self._settings().wanted()
+        magnifier = self._open(wanted).make(wanted, self._rate_hz)
+
+        def step(frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
+            try:
+                magnifier.step(frame, magnified, timestamp_s)
+            except EngineFault:
+                self._give_back()  # the next clip gets a new one
+                raise
+
+        return step
+
+    def _open(self, wanted: Magnification) -> Maker:
         if self._maker is None:
             self._maker = self._make_maker(wanted, Level())
-        return self._maker.make(wanted, self._rate_hz).step
+        return self._maker
+
+    def _give_back(self) -> None:
+        maker, self._maker, self._prepared = self._maker, None, None
+        if maker is not None:
+            maker.close()

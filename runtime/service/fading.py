@@ -36,6 +36,11 @@ class FadingMagnifier:
         return self._now
 
     @property
+    def is_changing(self) -> bool:
+        """Whether the magnifier is still to be replaced."""
+        return self._next is not None
+
+    @property
     def settling_left_s(self) -> float:
         """Seconds until the filter has settled."""
         return self._inner.settling_left_s

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +71,10 @@ class Magnifying:
         """
         if pictures.slots < pictures_held(()):
             raise ValueError("no slot for magnified pictures")
-        self._settings, self._bundle, self._make_maker, self._feed = settings, bundle, make_maker, feed
+        self.settings = settings
+        """What is magnified at present, or as soon as can be; `configure` alone replaces it."""
+        self._applied = settings
+        self._bundle, self._make_maker, self._feed = bundle, make_maker, feed
         self._engine, self._rate_hz, self._clock = engine, rate_hz, clock
         self._box = FrameBox()
         self._pipeline = LivePipeline(
@@ -80,21 +82,16 @@ class Magnifying:
         )
         self._maker: Maker | None = None
         self._fading: FadingMagnifier | None = None
-        self._lock = threading.Lock()
-        self._pending: MagnificationSettings | None = None
         self._level = Level()
         self._makers: dict[_Load, Maker] = {}
+        self._retired: list[Maker] = []
+        """Not wanted any more, though the latest may still be fading out."""
         self._load = _FULL_LOAD
         self._rate_fraction = self._rate_fraction_asked = 1.0
         self._credit = 0.0
         self._was_wanted = False
         self._trouble = ""
         self._retry_s, self._pause_s = 0.0, _RETRY_S[0]
-
-    @property
-    def settings(self) -> MagnificationSettings:
-        """What is magnified at present, or as soon as can be."""
-        return self._pending or self._settings
 
     @property
     def latencies(self) -> LivePipeline:
@@ -133,8 +130,7 @@ class Magnifying:
             BundleFault: the bundle has no graph for it.
         """
         check_magnification(settings.wanted(), self._bundle, self.rate_hz)
-        with self._lock:
-            self._pending = settings
+        self.settings = settings
 
     def hold_back(self, level: Level, camera_rate_hz: float | None = None) -> None:
         """Take load off the device; ``camera_rate_hz`` is what the camera gives, where that is known by now."""
@@ -174,7 +170,7 @@ class Magnifying:
 
     def work(self, is_stopping: Callable[[], bool]) -> None:
         """Magnify what is passed on, until the end; a failing engine is tried again, and frames are shown as filmed."""
-        if self._settings.when != "never":
+        if self.settings.when != "never":
             self._open()
         while not is_stopping():
             self._advance()
@@ -183,6 +179,7 @@ class Magnifying:
         """Let go of all frames, once neither thread runs any more."""
         self._box.clear()
         self._pipeline.close()
+        self._give_engines_back()
 
     def _advance(self) -> None:
         try:
@@ -199,16 +196,18 @@ class Magnifying:
             if wants and self._clock() >= self._retry_s:
                 self._open()
             return
-        with self._lock:
-            settings, self._pending = self._pending, None
-        before, self._settings = self._settings, settings or self._settings
-        self._fading.amplification = self._settings.amplification
+        if self._retired and not self._fading.is_changing:
+            _close(self._retired)
+        before, self._applied = self._applied, self.settings
+        self._fading.amplification = self._applied.amplification
         same = {"amplification", "when"}
-        if before.model_dump(exclude=same) != self._settings.model_dump(exclude=same) or self._lighten():
+        # Both are looked at: a changed region changes what a lighter load computes.
+        lighter = self._lighten()
+        if lighter or before.model_dump(exclude=same) != self._applied.model_dump(exclude=same):
             maker = self._maker
             assert maker is not None
-            maker.prepare(self._settings.wanted())
-            self._fading.change(lambda: maker.make(self._settings.wanted(), self.rate_hz))
+            maker.prepare(self._applied.wanted())
+            self._fading.change(lambda: maker.make(self._applied.wanted(), self.rate_hz))
 
     def _take_fewer(self, level: Level) -> None:
         """Magnify so many of the camera's frames as the level asks for, with a filter for that rate from the same step.
@@ -232,9 +231,10 @@ class Magnifying:
     def _lighten(self) -> bool:
         """Take the engine that the level of heat asks for; returns whether it is another.
 
-        One that cannot be had is told, and all stays as it is. Engines are kept: heat comes and goes every day.
+        One that cannot be had is told, and all stays as it is. Engines are kept, for heat comes and goes every day, but
+        not those for regions that are not magnified any more.
         """
-        wanted, level = self._settings.wanted(), self._level
+        wanted, level = self._applied.wanted(), self._level
         load = (level.precision, level.region_fraction, wanted.regions if level.region_fraction < 1 else ())
         if load == self._load:
             return False
@@ -245,18 +245,19 @@ class Magnifying:
         except Fault as fault:
             log.warning("%s cannot be had, magnification stays as it is: %s", level, fault)
             return False
+        for other in [other for other in self._makers if other[2] and load[2] and other[2] != load[2]]:
+            self._retired.append(self._makers.pop(other))
         self._makers[load] = self._maker = maker
         return True
 
     def _open(self) -> None:
-        with self._lock:
-            self._settings, self._pending = self.settings, None
+        self._applied = self.settings
         try:
             if self._maker is None:
-                self._maker = self._make_maker(self._settings.wanted(), Level())
+                self._maker = self._make_maker(self._applied.wanted(), Level())
                 self._load = _FULL_LOAD
                 self._makers[_FULL_LOAD] = self._maker
-            self._fading = FadingMagnifier(self._maker.make(self._settings.wanted(), self.rate_hz))
+            self._fading = FadingMagnifier(self._maker.make(self._applied.wanted(), self.rate_hz))
         except Fault as fault:
             self._fail(fault)
             return
@@ -269,13 +270,24 @@ class Magnifying:
         if str(fault) != self._trouble:
             log.error("%s", fault, extra={"fields": {"remedy": fault.remedy}})
         self._trouble = str(fault)
-        self._fading = self._maker = None
-        self._makers.clear()
         self._pipeline.use(None)
+        self._fading = None
+        self._give_engines_back()
         self._retry_s = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _RETRY_S[1])
+
+    def _give_engines_back(self) -> None:
+        self._maker = None
+        self._retired += self._makers.values()
+        self._makers.clear()
+        _close(self._retired)
 
     def _describe(self) -> tuple[float, float]:
         """Amplification of the latest step, and seconds until the filter has settled."""
         fading = self._fading
         return (fading.present_amplification, fading.settling_left_s) if fading else (1.0, 0.0)
+
+
+def _close(makers: list[Maker]) -> None:
+    while makers:
+        makers.pop().close()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.configuration.vibration import VibrationSettings
 from runtime.health import RegionHealth
-from runtime.live import LiveFeed
+from runtime.live import LiveMotion
 from runtime.service.history import MotionHistory
 from runtime.store.collector import SeriesCollector
 from runtime.store.records import Channel, SeriesBlock
@@ -63,7 +63,7 @@ class Measuring:
         settings: VibrationSettings,
         *,
         history: MotionHistory,
-        feed: LiveFeed,
+        live: LiveMotion,
         tell: Callable[[str], None],
     ) -> None:
         """Prepare.
@@ -71,10 +71,10 @@ class Measuring:
         Args:
             settings: what to measure; there is at least one region.
             history: takes every measurement.
-            feed: shows it.
+            live: shows it.
             tell: takes what a person should know, in one line.
         """
-        self._settings, self._history, self._feed, self._tell = settings, history, feed, tell
+        self._settings, self._history, self._live, self._tell = settings, history, live, tell
         self._regions = settings.regions
         names = [each.name for each in self._regions]
         scales = [settings.scale_of(each) for each in self._regions]
@@ -97,7 +97,6 @@ class Measuring:
         self._samples: list[Picture] = []
         self._sample_due_s = self._retry_s = -math.inf
         self._known_s = [-math.inf] * len(names)
-        feed.set_regions(names)
 
     def take(self, frame: Picture, timestamp_s: float, unix_s: float) -> Measured:
         """Measure a frame, u8[H, W, 3], captured at a time of the camera and of Unix."""
@@ -111,7 +110,7 @@ class Measuring:
         moved = self._row[:, :2]
         moved[~np.isfinite(self._floors_px)] = np.nan  # an axis without texture tells nothing
         self._history.add(timestamp_s, unix_s, self._row)
-        self._feed.add_motion(unix_s, moved)
+        self._live.add(unix_s, moved)
         return Measured(self._finish_windows(unix_s), self._collector.add(unix_s, moved.ravel()))
 
     def flush(self) -> SeriesBlock | None:

@@ -108,6 +108,10 @@ class PartMaker:
         inner = self._maker.make(self._within(wanted), rate_hz)
         return PartMagnifier(inner, self._part, self._allocate, self._account)
 
+    def close(self) -> None:
+        """Give the engine back; see `MagnifierMaker.close`."""
+        self._maker.close()
+
     def _within(self, wanted: Magnification) -> Magnification:
         """The same within the part, fading towards its edges so that no seam shows."""
         margin = round(min(wanted.feather_px, self._part.width_px / 4, self._part.height_px / 4))

@@ -7,18 +7,17 @@ import threading
 import time
 from collections.abc import Callable
 
+from runtime.argus_daemon import ArgusDaemon
 from runtime.cameras.opening import has_argus, supervisor_settings
 from runtime.configuration.reading import LoadedConfiguration
 from runtime.governor import Step, ThermalGovernor
 from runtime.health import ReloadHealth
-from runtime.niceness import BACKGROUND, SECOND
 from runtime.notify import FrameWatchdog, Notifier
 from runtime.outputs.publishing import Publishing
 from runtime.privileged import ask
 from runtime.reboots import RebootMemory, memory_file
-from runtime.recovery import EXIT_RECOVERY, Action, RecoveryLadder
+from runtime.recovery import EXIT_RECOVERY, Action, Outlook, RecoveryLadder
 from runtime.service.assembly import Parts
-from runtime.service.crew import Crew
 from runtime.service.device import DeviceWatch
 from runtime.service.reloading import Reloader
 from runtime.service.reporting import Reporter, status_line
@@ -26,6 +25,7 @@ from runtime.service.signals import RECORD, RELOAD, STOPPING, SignalQueue
 from runtime.service.storing import state_directory
 from runtime.service.upkeep import LOWEST_PRIORITY
 from runtime.store.records import Notice
+from runtime.threads import BACKGROUND, SECOND, Threads
 from runtime.updating import is_updating
 from runtime.vibration.alarms import AlarmEdge
 
@@ -53,24 +53,30 @@ class Service:
         """
         self._loaded, self._configuration = loaded, loaded.configuration
         self._notifier = notifier or Notifier(None)
-        self._crew = Crew()
+        self._threads = Threads()
         self._exit_status = 0
         self._publishing: Publishing | None = None
         configuration = loaded.configuration
-        self.parts = parts = Parts(configuration, on_edge=self._on_edge)
+        # Before anything can load the camera's plugin, and with it the connection to the daemon.
+        self._argus = (
+            ArgusDaemon(configuration.recovery, instance=configuration.name)
+            if has_argus(configuration.camera)
+            else None
+        )
+        self.parts = parts = Parts(configuration, on_edge=self._on_edge, threads=self._threads)
         self.board = parts.board
         directory = state_directory(configuration.store)
         recovery = configuration.recovery
         self._ladder = RecoveryLadder(
             recovery,
-            has_argus=has_argus(configuration.camera),
+            argus=self._argus,
             memory=RebootMemory(memory_file(directory), recovery.reboot, instance=configuration.name),
             busy=self._busy,
             opening_s=supervisor_settings(configuration.camera).open_timeout_s,
         )
-        self._device = DeviceWatch(configuration.thermal)
+        self._device = DeviceWatch(configuration.thermal, threads=self._threads)
         self._governor = ThermalGovernor(configuration.thermal, self._device.heat, on_step=self._on_heat)
-        self._reporter = Reporter(parts, self._ladder, self._governor, self._device)
+        self._reporter = Reporter(parts, self._ladder, self._governor, self._threads, self._device)
         self._publishing = Publishing(
             configuration.outputs,
             board=parts.board,
@@ -79,6 +85,7 @@ class Service:
             store=parts.storage.path,
             clips=parts.storage.clips,
             controls=self,
+            threads=self._threads,
         )
         self._watchdog = FrameWatchdog(self._notifier)
         self._is_ready = False
@@ -128,7 +135,7 @@ class Service:
             log.warning("%s", warning)
         try:
             self.start()
-            while not self._crew.stopping and not self.parts.loop.ended:
+            while not self._threads.stopping and not self.parts.loop.ended:
                 received = signals.wait(_LOOK_S)
                 if received in STOPPING:
                     log.info("%s: ending", received.name if received else "")
@@ -140,7 +147,7 @@ class Service:
                 self.look()
         finally:
             self.close()
-        self._crew.raise_failure()
+        self._threads.raise_failure()
         return self._exit_status
 
     def start(self) -> None:
@@ -149,7 +156,7 @@ class Service:
         Raises:
             Fault: an output can never work as configured.
         """
-        parts, crew = self.parts, self._crew
+        parts, threads = self.parts, self._threads
         log.info("engine: %s, because %s", parts.runtime.description, parts.runtime.why)
         for note in (*parts.runtime.passed_over, *parts.runtime.notes):
             log.info("engine: %s", note)
@@ -160,11 +167,11 @@ class Service:
             log.info("served at http%s://%s:%d", "s" if http.tls_certificate else "", http.host, http.port)
         self._device.start()
         parts.supervisor.start()
-        crew.start("frames", lambda: parts.loop.work(lambda: crew.stopping))
+        threads.start("frames", lambda: parts.loop.work(lambda: threads.stopping))
         # On the CPU the engine takes all cores that it gets: it and its threads run behind camera and measurement.
-        crew.start("magnifying", lambda: parts.magnifying.work(lambda: crew.stopping), niceness=SECOND)
-        crew.start("analysis", self._analyse, niceness=BACKGROUND)
-        crew.start("engines", lambda: parts.upkeep.work(crew), niceness=LOWEST_PRIORITY)
+        threads.start("magnifying", lambda: parts.magnifying.work(lambda: threads.stopping), niceness=SECOND)
+        threads.start("analysis", self._analyse, niceness=BACKGROUND)
+        threads.start("engines", lambda: parts.upkeep.work(threads), niceness=LOWEST_PRIORITY)
         self._notifier.status("waiting for the first frame")
         watchdog_s = self._notifier.watchdog_s
         if watchdog_s is not None and watchdog_s <= self._ladder.longest_s:
@@ -194,7 +201,7 @@ class Service:
             if parts.upkeep.wants_restart and not self._busy():
                 log.info("the service ends, to be started with the engines that were built")
                 self._exit_status = EXIT_RECOVERY
-                self._crew.stop(0.0)
+                self._threads.stop(0.0)
         if now_s >= self._status_s and self._is_ready:
             self._status_s = now_s + _STATUS_S
             self._notifier.status(status_line(parts.board.snapshot()))
@@ -213,7 +220,7 @@ class Service:
         apart = [threading.Thread(target=work, daemon=True) for work in self._farewells()]
         for thread in apart:
             thread.start()
-        hanging = self._crew.stop(1.5)
+        hanging = self._threads.stop(1.5)
         parts.loop.flush()
         left = parts.storage.close(max(1.0, until_s - time.monotonic() - 0.5))
         for thread in apart:
@@ -232,7 +239,7 @@ class Service:
         return self._reloader.reload()
 
     def _analyse(self) -> None:
-        while not self._crew.wait(_LOOK_S):
+        while not self._threads.wait(_LOOK_S):
             if self.parts.analyst is not None:
                 self.parts.analyst.look()
 
@@ -245,7 +252,12 @@ class Service:
         drawing = self._configuration.camera.kind == "synthetic" and state.status == "opening"
         if self.parts.loop.ended or drawing:
             return
-        action = self._ladder.advance(now_s, healthy, stuck=state.status == "stuck")
+        outlook = Outlook(
+            stuck=state.status == "stuck",
+            refused="refused" in state.active,
+            opened_in_vain=state.opened_in_vain > 0,
+        )
+        action = self._ladder.advance(now_s, healthy, outlook)
         if action is not None:
             self._carry_out(action)
 
@@ -255,17 +267,20 @@ class Service:
         if action.rung == "reopen":
             self.parts.supervisor.reopen()
         elif action.rung == "restart_argus":
-            self._crew.start("restart argus", lambda: self._ask_for("restart-argus"))
+            self._threads.start("restart argus", self._restart_argus)
         else:
-            if action.rung == "reboot":
-                self._ask_for("reboot")
-            self._exit_status = EXIT_RECOVERY
-            self._crew.stop(0.0)
+            if action.rung == "reboot" and (refusal := ask("reboot")):
+                log.error("the device could not be restarted: %s", refusal)
+            self._end_to_be_started_anew()
 
-    def _ask_for(self, request: str) -> None:
-        refusal = ask(request)  # type: ignore[arg-type]
-        if refusal:
-            log.error("%s: %s", request, refusal)
+    def _restart_argus(self) -> None:
+        assert self._argus is not None
+        log.warning("%s", self._argus.restart())
+        self._end_to_be_started_anew()
+
+    def _end_to_be_started_anew(self) -> None:
+        self._exit_status = EXIT_RECOVERY
+        self._threads.end()
 
     def _on_edge(self, edge: AlarmEdge, record: bool) -> None:
         if self._publishing is not None:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from runtime.governor import ThermalGovernor
 from runtime.health import DeviceHealth, Health, RegionHealth
+from runtime.rates import BandWatch
 from runtime.recovery import RecoveryLadder
 from runtime.service.analysing import Findings
 from runtime.service.assembly import Parts
 from runtime.service.device import DeviceWatch
 from runtime.service.frames import camera_health, stage_summaries
 from runtime.service.losses import LossWatch
+from runtime.threads import Threads
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STATM = Path("/proc/self/statm")
@@ -26,10 +28,17 @@ class Reporter:
     """Writes the health of all parts to the board."""
 
     def __init__(
-        self, parts: Parts, ladder: RecoveryLadder, governor: ThermalGovernor, device: DeviceWatch
+        self,
+        parts: Parts,
+        ladder: RecoveryLadder,
+        governor: ThermalGovernor,
+        threads: Threads,
+        device: DeviceWatch,
     ) -> None:
-        self._parts, self._ladder, self._governor, self._watch = parts, ladder, governor, device
+        self._parts, self._ladder, self._governor, self._threads = parts, ladder, governor, threads
+        self._watch = device
         self._losses = LossWatch()
+        self._bands: dict[tuple[float, float], BandWatch] = {}
         self._reports = 0
 
     def report(self) -> None:
@@ -40,7 +49,9 @@ class Reporter:
         magnification = parts.magnifying.health()
         if storage.recording and parts.storage.magnifies_clips:
             magnification = replace(magnification, reasons=(*magnification.reasons, "event"))
-        camera = camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals))
+        camera = parts.opener.describe(
+            camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals))
+        )
         parts.board.update(
             camera=camera,
             magnification=magnification,
@@ -51,6 +62,7 @@ class Reporter:
             storage=storage,
             device=self._device(),
             recoveries=self._ladder.counts,
+            thread_failures=self._threads.failures,
             viewers=parts.feed.viewers,
             problems=self._problems(findings, self._losses.look(loop.frames, camera.drops)),
         )
@@ -77,13 +89,28 @@ class Reporter:
 
     def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        found = [losses, *parts.magnifying.latencies.warnings, findings.trouble, parts.upkeep.state]
+        measured = parts.loop.rate
+        found = [
+            *parts.opener.problems(measured.rate_hz if measured else None),
+            losses,
+            self._watch.trouble(),
+            *self._band_warnings(),
+            findings.trouble,
+            parts.upkeep.state,
+            *self._threads.problems(),
+        ]
         if parts.clock.steps:
             found.append(f"the device's clock was stepped {parts.clock.steps} times: start after it is right")
-        if parts.storage.thread_ended:
-            found.append("a thread that writes to the disk has ended: restart the service")
-        found.append(self._watch.trouble())
         return tuple(text for text in found if text)
+
+    def _band_warnings(self) -> tuple[str, ...]:
+        """Why bands that are magnified or analysed cannot be trusted with the frames that the camera really gives."""
+        rate, settings = self._parts.loop.rate, self._parts.magnifying.settings
+        if rate is None:
+            return ()
+        bands = {*(settings.bands_hz if settings.mode == "band" else ()), *self._parts.analysed_bands_hz}
+        self._bands = {band: self._bands.get(band) or BandWatch(*band) for band in sorted(bands)}
+        return tuple(dict.fromkeys(text for band in self._bands.values() for text in band.look(rate)))
 
 
 def resident_bytes() -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runtime.configuration.storage import RecordingSettings, StoreSettings
+from runtime.copies import CopyAccount
 from runtime.errors import OutputFault
 from runtime.health import StorageHealth
 from runtime.outputs.disk_guard import DiskGuard
@@ -28,6 +29,7 @@ from runtime.store.records import Mode, Notice, Record
 from runtime.store.reserve import Reserve
 from runtime.store.retention import enforce
 from runtime.store.store import Store, open_or_set_aside
+from runtime.threads import Threads
 from runtime.vibration.alarms import OpenAlarm
 from runtime.vibration.baseline import Baseline
 
@@ -73,6 +75,8 @@ class Storage:
         *,
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = time.time,
+        threads: Threads | None = None,
+        account: CopyAccount | None = None,
     ) -> None:
         """Open the store, or note why that cannot be done now.
 
@@ -85,6 +89,7 @@ class Storage:
         self.path = self.directory / STORE_NAME
         self._settings, self._recording = settings, recording
         self._clock, self._unix_clock = clock, unix_clock
+        self._threads, self._account = threads or Threads(), account
         self._guard = DiskGuard(self.directory, settings.disk.levels())
         self._store: Store | None = None
         self._background: BackgroundStore | None = None
@@ -117,8 +122,9 @@ class Storage:
         *,
         make_magnify: Callable[[], Magnify] | None,
         to_unix_s: Callable[[float], float],
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin to keep frames for clips, if that is configured.
+        """Begin to keep frames for clips, if that is configured; see `EventRecorder` for the arguments.
 
         Raises:
             OptionFault: settings that cannot be followed with these frames.
@@ -137,6 +143,9 @@ class Storage:
             log=self.offer,
             make_magnify=checked,
             to_unix_s=to_unix_s,
+            prepare=prepare,
+            threads=self._threads,
+            account=self._account,
         )
         self._try_to_record()
 
@@ -195,13 +204,6 @@ class Storage:
             clip_frames_dropped=clips.dropped_frames if clips else 0,
         )
 
-    @property
-    def thread_ended(self) -> bool:
-        """Whether a thread of the store or the recorder was ended by a mistake in the program."""
-        store = self._background.state() if self._background else None
-        recorder = self._recorder.state() if self._recorder else None
-        return (store is not None and not store.running) or (recorder is not None and not recorder.running)
-
     def close(self, timeout_s: float) -> str:
         """Complete the clips, write what waits, close the store; returns what could not be done in time."""
         until_s = self._clock() + timeout_s
@@ -254,7 +256,7 @@ class Storage:
             listed = reader.clips()
             self._store = store
             self._background = BackgroundStore(
-                store, reserve=reserve, maintain=lambda: self._keep_house(store), maintain_every_s=60.0
+                store, reserve=reserve, maintain=lambda: self._keep_house(store), threads=self._threads
             )
             with suppress(OutputFault):
                 recovery = recover_clips(self.clips, listed, self._background.offer)

@@ -40,7 +40,7 @@ _FIRST_TO_GO = "800"
 
 
 class Waits(Protocol):
-    """What tells a thread to end: `runtime.service.crew.Crew`."""
+    """What tells a thread to end: `runtime.threads.Threads`."""
 
     @property
     def stopping(self) -> bool:
@@ -71,26 +71,26 @@ class EngineUpkeep:
         self.state = "they will be built anew"
         self._waiting.put((stale, needs_restart))
 
-    def work(self, crew: Waits) -> None:
+    def work(self, threads: Waits) -> None:
         """Build what is stale, one after the other, until told to end; the thread's priority is the build's."""
-        while not crew.stopping:
+        while not threads.stopping:
             try:
                 stale, needs_restart = self._waiting.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
-            if self._build_until_they_fit(stale, crew) and needs_restart:
+            if self._build_until_they_fit(stale, threads) and needs_restart:
                 self.wants_restart = True
 
-    def _build_until_they_fit(self, stale: StaleEngines, crew: Waits) -> bool:
-        while not crew.stopping:
+    def _build_until_they_fit(self, stale: StaleEngines, threads: Waits) -> bool:
+        while not threads.stopping:
             problem = ""
             try:
-                with _alone(stale.directory, crew):
-                    if not crew.stopping:
-                        problem = self._attempt(stale, crew)
+                with _alone(stale.directory, threads):
+                    if not threads.stopping:
+                        problem = self._attempt(stale, threads)
             except Fault as fault:
                 problem = str(fault)
-            if crew.stopping:
+            if threads.stopping:
                 return False
             if not problem:
                 self._say(logging.INFO, "the engines were built anew and fit", "")
@@ -99,11 +99,11 @@ class EngineUpkeep:
             then = f"tried again in {_PAUSE_S / 60:.0f} min" if again else "not tried again for this system"
             text = f"building the engines anew failed ({problem}); {then}"
             self._say(logging.ERROR, text, text)
-            if not again or crew.wait(_PAUSE_S):
+            if not again or threads.wait(_PAUSE_S):
                 return False
         return False
 
-    def _attempt(self, stale: StaleEngines, crew: Waits) -> str:
+    def _attempt(self, stale: StaleEngines, threads: Waits) -> str:
         """Build once; returns what went wrong. Engines that another instance has built meanwhile are taken."""
         if not _is_stale(stale):
             return ""
@@ -113,10 +113,10 @@ class EngineUpkeep:
         attempts.begin(stale.identity)
         text = f"{stale.reason.partition(': build it again')[0]}: the engines are being built anew; measuring goes on"
         self._say(logging.WARNING, text, text)
-        problem = _run_build(stale, crew)
+        problem = _run_build(stale, threads)
         if not problem and _is_stale(stale):
             problem = "they were built and do not fit all the same"
-        if crew.stopping:
+        if threads.stopping:
             attempts.withdraw(stale.identity)
         else:
             attempts.end(stale.identity, problem)
@@ -137,14 +137,9 @@ class WaitingRuntime:
     notes: tuple[str, ...] = ()
     gpu = None
 
-    def __init__(self, stale: StaleEngines, upkeep: EngineUpkeep) -> None:
-        self._stale, self._upkeep = stale, upkeep
+    def __init__(self, stale: StaleEngines, bundle: Bundle, upkeep: EngineUpkeep) -> None:
+        self._stale, self.bundle, self._upkeep = stale, bundle, upkeep
         self.passed_over = (stale.reason,)
-
-    @property
-    def bundle(self) -> Bundle:
-        """What it will run."""
-        return open_bundle(self._stale.bundle)
 
     @property
     def allocate(self) -> Allocator:
@@ -158,6 +153,9 @@ class WaitingRuntime:
     def open_band(self) -> BandEngine:
         """Refuse, and say how it stands."""
         raise refusal(self._stale, self._upkeep.state)
+
+    def give_back(self, engine: PairwiseEngine | BandEngine) -> None:
+        """None was opened."""
 
     def close(self) -> None:
         """Nothing is held."""
@@ -177,7 +175,7 @@ def _command(stale: StaleEngines) -> list[str]:
     ]  # fmt: skip
 
 
-def _run_build(stale: StaleEngines, crew: Waits) -> str:
+def _run_build(stale: StaleEngines, threads: Waits) -> str:
     """Run the build to its end; returns what went wrong, in one line."""
     with tempfile.TemporaryFile() as output:
         try:
@@ -189,7 +187,7 @@ def _run_build(stale: StaleEngines, crew: Waits) -> str:
         with contextlib.suppress(OSError):  # where memory runs out it goes, not what measures
             Path(f"/proc/{build.pid}/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
         until_s = time.monotonic() + _LONGEST_S
-        while build.poll() is None and not crew.wait(_POLL_S) and time.monotonic() < until_s:
+        while build.poll() is None and not threads.wait(_POLL_S) and time.monotonic() < until_s:
             pass
         if build.poll() is None:
             _end(build)
@@ -219,7 +217,7 @@ def _last_line(output: IO[Any]) -> str:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path, crew: Waits) -> Iterator[None]:
+def _alone(directory: Path, threads: Waits) -> Iterator[None]:
     """Be the only instance that builds in a directory, however long that takes."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -235,6 +233,6 @@ def _alone(directory: Path, crew: Waits) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if crew.wait(_POLL_S):
+                if threads.wait(_POLL_S):
                     break
         yield

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.niceness import step_back
 from runtime.store.faults import StoreFault, StoreFullFault
 from runtime.store.records import Mode, Peak, Record, SeriesBlock
 from runtime.store.reserve import Reserve
 from runtime.store.store import Store
+from runtime.threads import BACKGROUND, Threads
 
 _BATCH = 64
 _RETRY_S = (0.2, 10.0)
@@ -58,6 +58,7 @@ class BackgroundStore:
         reserve: Reserve | None = None,
         maintain: Callable[[], None] | None = None,
         maintain_every_s: float = 60.0,
+        threads: Threads | None = None,
     ) -> None:
         """Start the thread.
 
@@ -69,6 +70,7 @@ class BackgroundStore:
             maintain: called by the thread every ``maintain_every_s`` seconds, for retention; its StoreFaults
             are told as trouble.
             maintain_every_s: see there.
+            threads: starts the thread that writes; a mistake in it ends the process.
         """
         self._store = store
         self._reserve = reserve
@@ -82,8 +84,7 @@ class BackgroundStore:
         self._stopping = False
         self._trouble = ""
         self._written = self._dropped_bulk = self._declined_bulk = self._dropped_vital = 0
-        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
-        self._thread.start()
+        self._thread = (threads or Threads()).start("store", self._run, niceness=BACKGROUND, owned=True)
 
     def offer(self, record: Record) -> None:
         """Hand a record over; returns at once."""
@@ -126,7 +127,6 @@ class BackgroundStore:
         return self.state()
 
     def _run(self) -> None:
-        step_back()
         pause_s, longest_pause_s = _RETRY_S
         due_s = time.monotonic()
         while True:

@@ -19,6 +19,10 @@ from runtime.outputs.signals import Signal, even_interval, even_segments, sep005
 from runtime.store.reader import StoreReader
 from runtime.store.records import Channel, SeriesBlock
 
+TABLES = ("peaks", "modes", "alarms", "events", "notices", "clips")
+FILES = ("series.csv", "series.uff", *(f"{name}.csv" for name in TABLES))
+"""All that an export may write."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -36,7 +40,7 @@ def export(
 ) -> Exported:
     """Write all that was stored at ``from_s`` <= time < ``to_s`` (Unix time) into a directory.
 
-    series.csv as measured, series.uff on an even grid, and peaks, modes, alarms, events and clips as CSV.
+    series.csv as measured, series.uff on an even grid, and peaks, modes, alarms, events, clips and notices as CSV.
 
     Raises:
         OutputFault: a file cannot be written.
@@ -47,6 +51,7 @@ def export(
         "modes": reader.modes(from_s, to_s),
         "alarms": reader.alarms(from_s, to_s),
         "events": reader.events(from_s, to_s),
+        "notices": reader.notices(from_s, to_s),
         "clips": reader.clips(),
     }
     samples = write_series_csv(directory / "series.csv", reader, from_s, to_s)
@@ -119,18 +124,25 @@ def write_series_csv(
         OutputFault: the file cannot be written.
         StoreFault: the store cannot be read.
     """
+    rows = -1  # the headings are the first
+    with whole_file(path) as file:
+        for part in series_csv(reader, from_s, to_s):
+            file.write(part.encode())
+            rows += part.count("\n")
+    return rows
+
+
+def series_csv(reader: StoreReader, from_s: float = -math.inf, to_s: float = math.inf) -> Iterator[str]:
+    """The table of `write_series_csv` in parts of whole rows, the headings first.
+
+    Raises:
+        StoreFault: the store cannot be read.
+    """
     channels = reader.channels()
     columns = {channel: number for number, channel in enumerate(channels)}
-    count = 0
-    with whole_file(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        table = csv.writer(text)
-        table.writerow(["time_unix_s", "time_utc", *(_heading(channel) for channel in channels)])
-        for block in reader.blocks(from_s, to_s):
-            table.writerows(_rows(block, columns))
-            count += len(block.times_s)
-        text.detach()
-    return count
+    yield _csv([["time_unix_s", "time_utc", *(_heading(channel) for channel in channels)]])
+    for block in reader.blocks(from_s, to_s):
+        yield _csv(_rows(block, columns))
 
 
 def write_records_csv(path: Path, records: list[Any]) -> None:
@@ -139,13 +151,15 @@ def write_records_csv(path: Path, records: list[Any]) -> None:
     Raises:
         OutputFault: the file cannot be written.
     """
+    rows = [_flat(record) for record in records]
     with whole_file(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        table = csv.writer(text)
-        rows = [_flat(record) for record in records]
-        table.writerow(rows[0])
-        table.writerows(row.values() for row in rows)
-        text.detach()
+        file.write(_csv([list(rows[0]), *(list(row.values()) for row in rows)]).encode())
+
+
+def _csv(rows: Iterable[list[Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _rows(block: SeriesBlock, columns: dict[Channel, int]) -> Iterator[list[str]]:

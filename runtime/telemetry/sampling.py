@@ -1,4 +1,4 @@
-"""Readings in a thread of their own, so that nobody waits for a file of the kernel that hangs."""
+"""Readings taken apart from whoever wants them, so that nobody waits for a file of the kernel that hangs."""
 
 from __future__ import annotations
 
@@ -15,41 +15,36 @@ _STALE_PERIODS, _STALE_S = 5.0, 10.0
 class Sampler(Generic[T]):
     """Takes a reading every so often; whoever asks gets the latest at once, or nothing where that is old.
 
-    A reading that hangs, e.g. because a chip does not answer, holds up this thread alone, and ends with the process.
+    ``work`` goes into a thread of its own: a reading that hangs, e.g. because a chip does not answer, holds up that
+    thread alone, which then ends with the process.
     """
 
     def __init__(
-        self,
-        name: str,
-        read: Callable[[], T],
-        every_s: float,
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        self, read: Callable[[], T], every_s: float, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._read, self._every_s, self._clock = read, every_s, clock
         self._stale_s = max(_STALE_PERIODS * every_s, _STALE_S)
         self._stop = threading.Event()
         self._latest: tuple[float, T] | None = None
         self._begun_s: float | None = None
-        self._failed: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def start(self) -> None:
-        """Take the first reading soon."""
-        self._thread.start()
+    def work(self) -> None:
+        """Take readings until it is closed."""
+        while not self._stop.is_set():
+            self._begun_s = self._clock()
+            try:
+                reading = self._read()
+            finally:
+                self._begun_s = None
+            self._latest = self._clock(), reading
+            self._stop.wait(self._every_s)
 
     def close(self) -> None:
         """End after the reading that is going on; nobody waits for it."""
         self._stop.set()
 
     def latest(self) -> T | None:
-        """The latest reading; None before the first, and where it is too old.
-
-        Raises:
-            Exception: what has ended the thread, which is a mistake in the program.
-        """
-        if self._failed is not None:
-            raise self._failed
+        """The latest reading; None before the first, and where it is too old."""
         latest = self._latest
         return latest[1] if latest is not None and self._clock() - latest[0] < self._stale_s else None
 
@@ -58,15 +53,3 @@ class Sampler(Generic[T]):
         begun_s = self._begun_s
         late_s = 0.0 if begun_s is None else self._clock() - begun_s
         return late_s if late_s >= self._stale_s else 0.0
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._begun_s = self._clock()
-                reading = self._read()
-                self._latest = self._clock(), reading
-                self._begun_s = None
-                self._stop.wait(self._every_s)
-        except Exception as error:
-            # Raised again where it is asked for: a thread never ends in silence.
-            self._failed = error

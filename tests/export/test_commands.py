@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from PIL import Image
 from support import Done, run_command
 
 from calibration.draw_set import draw_set
+from export.bundle import new_bundle
 from export.runners import open_magnifier
 from model.cost import macs_per_pixel, parameter_count
 from model.drawing import draw_picture
@@ -55,6 +58,29 @@ def test_a_bundle_says_what_it_is_and_what_was_checked(bundle: Path) -> None:
     assert {(c["width_px"], c["height_px"]) for c in checks} == {(192, 128), (161, 119)}
     assert max(c["worst_grey_levels"] for c in checks) <= 1
     assert sorted(path.name for path in bundle.iterdir()) == ["band.onnx", "manifest.json", "pairwise.onnx"]
+
+
+def test_a_bundle_stays_until_the_one_that_replaces_it_is_whole(tmp_path: Path) -> None:
+    directory = tmp_path / "b"
+    directory.mkdir()
+    (directory / "manifest.json").write_text("old")
+    (directory / "engines").mkdir()
+
+    def fill(place: Path) -> None:
+        (place / "manifest.json").write_text("new")
+        assert (directory / "manifest.json").read_text() == "old"
+
+    with suppress(ZeroDivisionError), new_bundle(directory, overwrite=True) as partial:
+        fill(partial)
+        raise ZeroDivisionError
+    assert (directory / "manifest.json").read_text() == "old"
+    with new_bundle(directory, overwrite=True) as one, new_bundle(tmp_path / "c", overwrite=False) as other:
+        fill(one)
+        fill(other)
+    assert [(each.name, (each / "manifest.json").read_text()) for each in sorted(tmp_path.iterdir())] == [
+        ("b", "new"), ("c", "new"),
+    ]  # fmt: skip
+    assert os.listdir(directory) == ["manifest.json"]
 
 
 def test_a_bundle_is_not_replaced_unasked(bundle: Path, weights: Path, run_here: Callable[..., Done]) -> None:

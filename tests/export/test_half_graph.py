@@ -62,7 +62,7 @@ def test_at_full_hd_width_it_stays_within_two_grey_levels_of_fp32(name: GraphNam
     path = tmp_path / f"{name}.onnx"
     onnx.save(half_graph(shipped_graph(name)), path)
     judge = compare if name == "pairwise" else compare_band
-    for found in judge(path, network, 1920, 64, (80.0,), "fp16"):
+    for found in judge(path, network, 1920, 32, (80.0,), "fp16"):
         assert found.worst_grey_levels <= 2
         assert found.rms_grey_levels < 0.3
 
@@ -75,7 +75,7 @@ def test_coordinates_in_fp16_would_be_noticed_at_that_width(tmp_path: Path) -> N
     to_half(model.graph, {node for node in between if node.op_type != "Cast"})
     onnx.save(close_graph(model), tmp_path / "pairwise.onnx")
     with pytest.raises(ExportFault, match="grey levels from PyTorch"):
-        compare(tmp_path / "pairwise.onnx", shipped_network(), 1920, 64, (80.0,), "fp16")
+        compare(tmp_path / "pairwise.onnx", shipped_network(), 1920, 32, (80.0,), "fp16")
 
 
 def test_weights_take_half_the_room(halved: tuple[GraphName, onnx.ModelProto]) -> None:

@@ -54,16 +54,18 @@ def test_threads_lose_no_byte() -> None:
 RUNTIME = ROOT / "runtime"
 DRAWN = {"footbridge.py", "synthetic.py"}
 """Cameras whose pictures are computed: what they write into the slot is the picture's first place."""
-BETWEEN_CAMERA_AND_ENGINE = [
+HANDS_FRAMES_ON = [
     *(
         RUNTIME / f"{name}.py"
-        for name in ("band_magnifier", "buffers", "leases", "magnifier", "mapped", "pipeline")
+        for name in ("band_magnifier", "buffers", "leases", "live", "magnifier", "mapped", "pipeline")
     ),
     *sorted(path for path in (RUNTIME / "cameras").glob("*.py") if path.name not in DRAWN),
     *sorted((RUNTIME / "engines").glob("*.py")),
+    RUNTIME / "outputs" / "frame_history.py",
 ]
 COPYING = {"array", "ascontiguousarray", "astype", "copy", "copyto", "memmove", "tobytes"}
 NO_PIXELS = {
+    ("live.py", "later_than"): "displacements",
     ("leases.py", "close"): "a part without length, in place of the memory",
     ("onnx_runtime.py", "step"): "coefficients of a filter",
     ("tensorrt_band.py", "set_mask"): "a mask",
@@ -91,9 +93,9 @@ def is_part(target: ast.expr) -> bool:
     )
 
 
-def test_nobody_between_camera_and_engine_copies_in_silence() -> None:
+def test_nobody_who_hands_frames_on_copies_in_silence() -> None:
     """Every copy of a camera's pixels goes through `runtime.copies`, or is told in the place where it is made."""
-    found = {(path.name, function) for path in BETWEEN_CAMERA_AND_ENGINE for function in copies_in(path)}
+    found = {(path.name, function) for path in HANDS_FRAMES_ON for function in copies_in(path)}
     assert found == set(NO_PIXELS)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.live import FrequencyPoint, LiveFeed, LiveInfo
+from runtime.live import FrequencyPoint, LiveFeed, LiveInfo, LiveSpectrum
 
 
 def picture(value: int) -> NDArray[np.uint8]:
@@ -55,6 +55,22 @@ class TestPictures:
             with newer:
                 assert newer.magnified is None
                 assert (newer.frame == 4).all()
+
+    def test_copied_while_the_last_viewer_leaves_is_not_shown_to_who_comes_next(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        feed, copy = feed_of(), np.copyto
+        viewer = feed.watch()
+        viewer.__enter__()
+
+        def leave_meanwhile(to: NDArray[np.uint8], of: NDArray[np.uint8]) -> None:
+            copy(to, of)
+            viewer.__exit__(None, None, None)
+
+        monkeypatch.setattr(np, "copyto", leave_meanwhile)
+        assert not offer(feed, 1)
+        with feed.watch():
+            assert feed.latest(timeout_s=0.0) is None
 
     def test_of_long_ago_are_not_shown_to_who_comes_next(self) -> None:
         feed = feed_of()
@@ -137,9 +153,9 @@ class TestPictures:
 class TestSeries:
     def test_keeps_the_latest_in_order(self) -> None:
         feed = feed_of(most_samples=10)
-        feed.set_regions(["a", "b"])
+        motion = feed.begin_motion(["a", "b"])
         for number in range(25):
-            feed.add_motion(float(number), np.array([[number, -number], [np.nan, 1.0]]))
+            motion.add(float(number), np.array([[number, -number], [np.nan, 1.0]]))
         found = feed.series()
         assert found.regions == ("a", "b")
         assert found.times_s.tolist() == list(range(15, 25))
@@ -151,13 +167,23 @@ class TestSeries:
 
     def test_of_other_regions_begins_anew(self) -> None:
         feed = feed_of()
-        feed.set_regions(["a"])
-        feed.add_motion(1.0, np.zeros((1, 2)))
+        one = feed.begin_motion(["a"])
+        one.add(1.0, np.zeros((1, 2)))
         before = feed.series().generation
-        feed.set_regions(["b", "c", "d"])
+        feed.begin_motion(["b", "c", "d"])
         after = feed.series()
         assert after.generation == before + 1
         assert (after.times_s.size, after.x_px.shape) == (0, (3, 0))
+
+    def test_what_is_measured_of_the_regions_before_is_not_shown_as_of_the_new_ones(self) -> None:
+        feed = feed_of()
+        one = feed.begin_motion(["a"])
+        three = feed.begin_motion(["b", "c", "d"])
+        one.add(1.0, np.full((1, 2), 7.0))
+        one.spectra = (LiveSpectrum("a", "x", 1.0, 60.0, np.zeros(2), np.zeros(2), None),)
+        assert (feed.series().times_s.size, feed.spectra()) == (0, ())
+        three.add(2.0, np.zeros((3, 2)))
+        assert feed.series().x_px.tolist() == [[0.0], [0.0], [0.0]]
 
     def test_frequencies_are_bounded(self) -> None:
         feed = feed_of()

@@ -102,7 +102,6 @@ class Stage:
         self,
         *outlets: Outlet,
         magnifier: FrameMagnifier | None = None,
-        band_hz: tuple[float, float] | None = None,
     ) -> None:
         self.clock = Clock()
         self.source = Frames(frames_held(outlets))
@@ -113,7 +112,6 @@ class Stage:
             magnifier or self.inverter,
             self.pictures,
             outlets,
-            band_hz=band_hz,
             clock=self.clock,
         )
 
@@ -396,36 +394,6 @@ def test_lost_frames_are_counted_by_their_numbers() -> None:
     assert stage.loop.advance(0) is None
     state = stage.loop.state()
     assert (state.frames, state.missed, state.segments) == (7, 5, 2)
-    stage.close()
-
-
-def test_a_band_that_the_camera_cannot_show_is_warned_of_until_it_can() -> None:
-    stage = Stage(Outlet("viewer"), band_hz=(2.0, 24.0))
-    rate_hz, time_s, number = 50.0, 0.0, 0
-
-    def film(frames: int) -> tuple[str, ...]:
-        nonlocal time_s, number
-        for _ in range(frames):
-            number, time_s = number + 1, time_s + 1 / rate_hz
-            stage.clock.now_s += 1 / rate_hz
-            stage.source.infos = iter([FrameInfo(number, time_s)])
-            stage.run(1)
-        return stage.loop.state().warnings
-
-    assert film(400) == ()
-    measured = stage.loop.state().rate
-    assert measured is not None
-    assert measured.rate_hz == pytest.approx(50.0, rel=1e-6)
-    rate_hz = 40.0  # longer exposures at dusk
-    warned = film(600)
-    assert len(warned) == 1
-    assert "motion at 24 Hz shows at 16" in warned[0]  # to 2 %
-    rate_hz = 40.3
-    assert film(600) == warned  # its cause lasts: its words stay
-    rate_hz = 48.5
-    assert "24.25 Hz" not in film(600)[0]  # fits, but only just: not over yet
-    rate_hz = 60.0
-    assert film(600) == ()
     stage.close()
 
 

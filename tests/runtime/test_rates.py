@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runtime.cameras import FrameInfo
-from runtime.rates import MeasuredRate, RateMeter, RateWindow, alias_hz, band_error, band_warnings
+from runtime.rates import BandWatch, MeasuredRate, RateMeter, RateWindow, alias_hz, band_error, band_warnings
 
 
 def measure(
@@ -158,3 +158,27 @@ def test_dropped_frames_do_not_lower_the_rate() -> None:
 def test_another_rate_is_found_within_the_window() -> None:
     # ... and the few frames until it is looked at again.
     assert metered([1 / 30] * 100 + [1 / 24] * (RateMeter.WINDOW + 8)) == pytest.approx(24)
+
+
+def test_a_band_that_the_camera_cannot_show_is_warned_of_until_it_can() -> None:
+    watch, window = BandWatch(2.0, 24.0), RateWindow()
+    time_s, number = 0.0, 0
+
+    def film(rate_hz: float, frames: int) -> tuple[str, ...]:
+        nonlocal time_s, number
+        warnings: tuple[str, ...] = ()
+        for _ in range(frames):
+            number, time_s = number + 1, time_s + 1 / rate_hz
+            window.add(FrameInfo(number, time_s))
+            measured = window.measure() if number % 50 == 0 else None
+            if measured is not None:
+                warnings = watch.look(measured)
+        return warnings
+
+    assert film(50.0, 400) == ()
+    warned = film(40.0, 600)  # longer exposures at dusk
+    assert len(warned) == 1
+    assert "motion at 24 Hz shows at 16" in warned[0]  # to 2 %
+    assert film(40.3, 600) == warned  # its cause lasts: its words stay
+    assert "24.25 Hz" not in film(48.5, 600)[0]  # fits, but only just: not over yet
+    assert film(60.0, 600) == ()

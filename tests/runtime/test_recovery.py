@@ -14,12 +14,29 @@ from hypothesis import strategies as st
 
 from runtime.configuration.device import RebootSettings, RecoverySettings
 from runtime.reboots import RebootMemory, memory_file
-from runtime.recovery import RUNGS, Action, RecoveryLadder
+from runtime.recovery import LEAST_LIFE_S, RUNGS, Action, Outlook, RecoveryLadder
 from runtime.updating import is_updating
 
-SETTINGS = RecoverySettings(
-    reopen_after_s=10, reopen_attempts=2, restart_argus_dwell_s=20, restart_argus_attempts=1, steady_s=30
-)
+SETTINGS = RecoverySettings(reopen_after_s=10, reopen_attempts=2, steady_s=30)
+IN_VAIN = Outlook(opened_in_vain=True)
+
+
+@dataclass
+class Daemon:
+    """nvargus-daemon as the ladder sees it."""
+
+    blind: bool = False
+    why_not: str = ""
+    healths: int = 0
+
+    def is_blind(self) -> bool:
+        return self.blind
+
+    def refusal(self) -> str:
+        return self.why_not
+
+    def note_health(self) -> None:
+        self.healths += 1
 
 
 @dataclass
@@ -49,59 +66,87 @@ def device(tmp_path: Path) -> Device:
     return Device(tmp_path / "recovery.json")
 
 
-def climb(ladder: RecoveryLadder, *, until_s: float, healthy: bool = False) -> list[tuple[float, str]]:
+def climb(
+    ladder: RecoveryLadder, *, until_s: float, healthy: bool = False, outlook: Outlook | None = None
+) -> list[tuple[float, str]]:
     """Ten looks a second at a camera that stays as it is; returns when each rung was taken."""
     taken = []
     for tenth in range(round(until_s * 10)):
-        action = ladder.advance(tenth / 10, healthy)
+        action = ladder.advance(tenth / 10, healthy, outlook or Outlook())
         if action is not None:
             taken.append((tenth / 10, action.rung))
     return taken
 
 
 def test_the_rungs_come_in_their_order_each_after_its_dwell() -> None:
-    ladder = RecoveryLadder(SETTINGS, has_argus=True)
-    assert climb(ladder, until_s=100) == [
-        (10.0, "reopen"),
-        (20.0, "reopen"),
-        (30.0, "restart_argus"),
-        (50.0, "exit"),
-    ]
-    assert ladder.longest_s == 50.0
-    assert ladder.counts == {"reopen": 2, "restart_argus": 1, "exit": 1, "reboot": 0}
+    ladder = RecoveryLadder(SETTINGS)
+    assert climb(ladder, until_s=100) == [(10.0, "reopen"), (20.0, "reopen"), (30.0, "exit")]
+    assert ladder.longest_s == 30.0
+    assert ladder.counts == {"reopen": 2, "restart_argus": 0, "exit": 1, "reboot": 0}
 
 
-def test_without_argus_its_rung_is_left_out() -> None:
-    assert climb(RecoveryLadder(SETTINGS, has_argus=False), until_s=100) == [
-        (10.0, "reopen"),
-        (20.0, "reopen"),
-        (30.0, "exit"),
-    ]
+def test_a_restart_of_the_daemon_is_the_last_that_a_process_does() -> None:
+    ladder = RecoveryLadder(SETTINGS, argus=Daemon())
+    assert climb(ladder, until_s=100) == [(10.0, "reopen"), (20.0, "reopen"), (30.0, "restart_argus")]
+    assert ladder.counts == {"reopen": 2, "restart_argus": 1, "exit": 0, "reboot": 0}
+
+
+@pytest.mark.parametrize("outlook", [IN_VAIN, Outlook(stuck=True)])
+def test_a_camera_that_was_opened_in_vain_already_is_not_opened_once_more_before_the_daemon_is_restarted(
+    outlook: Outlook,
+) -> None:
+    slow = RecoveryLadder(SETTINGS, argus=Daemon(), opening_s=17)
+    assert climb(slow, until_s=100, outlook=outlook) == [(10.0, "restart_argus")]
+
+
+def test_a_daemon_that_was_restarted_in_vain_is_left_alone_for_a_while() -> None:
+    ladder = RecoveryLadder(SETTINGS, argus=Daemon(why_not="not again"))
+    assert climb(ladder, until_s=100, outlook=IN_VAIN) == [(10, "reopen"), (20, "reopen"), (30, "exit")]
+
+
+def test_what_the_configuration_got_wrong_is_no_reason_to_restart_the_daemon() -> None:
+    ladder = RecoveryLadder(SETTINGS, argus=Daemon())
+    wrong = Outlook(refused=True, opened_in_vain=True)
+    assert climb(ladder, until_s=100, outlook=wrong) == [(10, "reopen"), (20, "reopen"), (30, "exit")]
+
+
+def test_a_process_that_lived_through_a_restart_of_the_daemon_ends_at_once_and_restarts_nothing() -> None:
+    daemon = Daemon()
+    ladder = RecoveryLadder(SETTINGS, argus=daemon)
+    climb(ladder, until_s=60, healthy=True)
+    assert daemon.healths == 1
+    daemon.blind = True
+    assert ladder.advance(60.0, True) is None  # as long as frames come nobody asks
+    action = ladder.advance(61.0, False)
+    assert action is not None
+    assert action.rung == "exit"
+    assert str(action).endswith("nvargus-daemon was restarted, and only a new process sees frames")
+    assert ladder.counts["restart_argus"] == 0
+
+
+def test_a_process_that_is_blind_from_the_start_does_not_end_so_soon_that_systemd_gives_it_up() -> None:
+    ladder = RecoveryLadder(SETTINGS, argus=Daemon(blind=True))
+    assert climb(ladder, until_s=60, outlook=IN_VAIN) == [(LEAST_LIFE_S, "exit")]
 
 
 def test_a_camera_that_is_slow_to_open_is_given_the_time_for_it() -> None:
-    ladder = RecoveryLadder(SETTINGS, has_argus=False, opening_s=25)
+    ladder = RecoveryLadder(SETTINGS, opening_s=25)
     assert climb(ladder, until_s=100) == [(25.0, "reopen"), (50.0, "reopen"), (75.0, "exit")]
     assert ladder.longest_s == 75.0
 
 
 def test_a_camera_that_hangs_in_its_driver_is_not_opened_again() -> None:
-    ladder = RecoveryLadder(SETTINGS, has_argus=True)
-    actions = [ladder.advance(float(second), False, stuck=True) for second in range(60)]
-    assert [(n, action.rung) for n, action in enumerate(actions) if action] == [
-        (10, "restart_argus"),
-        (30, "exit"),
-    ]
+    assert climb(RecoveryLadder(SETTINGS), until_s=60, outlook=Outlook(stuck=True)) == [(10, "exit")]
 
 
 def test_a_camera_that_is_well_is_left_alone() -> None:
-    ladder = RecoveryLadder(SETTINGS, has_argus=True)
+    ladder = RecoveryLadder(SETTINGS, argus=Daemon())
     assert climb(ladder, until_s=100, healthy=True) == []
     assert not ladder.in_outage
 
 
 def test_an_outage_is_over_only_when_frames_have_come_for_a_while() -> None:
-    ladder = RecoveryLadder(SETTINGS, has_argus=True)
+    ladder = RecoveryLadder(SETTINGS, argus=Daemon())
     assert ladder.advance(0, False) is None
     assert str(ladder.advance(10, False)) == ("no good frames for 10 s: opening the camera anew (attempt 1)")
     for second in range(11, 35):  # back, but not for long enough
@@ -122,7 +167,7 @@ def test_an_outage_is_over_only_when_frames_have_come_for_a_while() -> None:
 
 
 def test_after_the_last_rung_nothing_more_is_done() -> None:
-    ladder = RecoveryLadder(SETTINGS, has_argus=False)
+    ladder = RecoveryLadder(SETTINGS)
     climb(ladder, until_s=40)
     assert [ladder.advance(1000.0 + second, False) for second in range(100)] == [None] * 100
 
@@ -134,12 +179,12 @@ def test_after_the_last_rung_nothing_more_is_done() -> None:
 def test_rungs_never_step_down_within_an_outage_and_never_come_sooner_than_their_dwell(
     looks: list[tuple[float, bool, bool]], has_argus: bool
 ) -> None:
-    ladder = RecoveryLadder(SETTINGS, has_argus=has_argus)
+    ladder = RecoveryLadder(SETTINGS, argus=Daemon() if has_argus else None)
     now_s, latest, taken = 0.0, -1, []
     for pause_s, healthy, stuck in looks:
         now_s += pause_s
         was_in_outage = ladder.in_outage
-        action = ladder.advance(now_s, healthy, stuck=stuck)
+        action = ladder.advance(now_s, healthy, Outlook(stuck=stuck))
         if was_in_outage and not ladder.in_outage:
             latest = -1
         if action is not None:
@@ -156,7 +201,6 @@ def process(device: Device, *, instance: str = "", busy: str = "") -> Action:
     """One process that never gets a frame, from its start to its end."""
     ladder = RecoveryLadder(
         SETTINGS.model_copy(update={"reboot": device.settings}),
-        has_argus=False,
         memory=device.memory(instance),
         busy=lambda: busy,
     )
@@ -178,7 +222,7 @@ def test_frames_that_come_for_good_end_the_row_of_failed_starts(device: Device) 
     for _ in range(3):
         process(device)
     assert device.memory().failed_starts == 3
-    ladder = RecoveryLadder(SETTINGS, has_argus=False, memory=device.memory())
+    ladder = RecoveryLadder(SETTINGS, memory=device.memory())
     climb(ladder, until_s=40, healthy=True)
     assert device.memory().failed_starts == 0
     assert process(device).rung == "exit"

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Starts a real systemd as process 1 of namespaces of its own, on a copy of this machine's files in memory.
 #
-#   unshare --mount --pid --uts --ipc --cgroup --net --fork --kill-child boot.sh SOURCE LIBRARIES PYTHON [DISK]
+#   unshare --mount --pid --uts --ipc --cgroup --net --fork --kill-child boot.sh SOURCE LIBRARIES PYTHON [DISK [BASE]]
 #
+# With BASE, a directory with the files of another machine, on a copy of those; LIBRARIES and PYTHON may then be empty.
 # Nothing that it does outlives it: files are written to memory, or to the directory DISK, which the next start can
 # take up again; it sees no device and no network but its own loopback.
 # Of the units that Debian ships it knows only the few below: others would reach for the machine's real devices.
@@ -13,7 +14,7 @@ mount -t tmpfs -o size=1500m tmpfs /mnt
 mkdir /mnt/root /mnt/disk
 [ -z "${4:-}" ] || mount --bind "$4" /mnt/disk
 mkdir -p /mnt/disk/changes /mnt/disk/work
-mount -t overlay -o lowerdir=/,upperdir=/mnt/disk/changes,workdir=/mnt/disk/work overlay /mnt/root
+mount -t overlay -o "lowerdir=${5:-/},upperdir=/mnt/disk/changes,workdir=/mnt/disk/work" overlay /mnt/root
 cd /mnt/root
 
 mount -t tmpfs -o mode=0755 tmpfs dev
@@ -33,8 +34,8 @@ for place in run tmp; do mount -t tmpfs tmpfs "$place"; done
 chmod 1777 tmp
 mkdir -p run/lock run/stock srv/source srv/libraries srv/python
 mount --bind "$1" srv/source
-mount --bind "$2" srv/libraries
-mount --bind "$3" srv/python # which may lie below /root, where services see nothing
+[ -z "$2" ] || mount --bind "$2" srv/libraries
+[ -z "$3" ] || mount --bind "$3" srv/python # which may lie below /root, where services see nothing
 ip link set lo up 2>/dev/null || true
 
 for unit in sysinit basic multi-user sockets timers paths slices network local-fs shutdown umount final reboot; do
@@ -42,7 +43,7 @@ for unit in sysinit basic multi-user sockets timers paths slices network local-f
 done
 for unit in systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket systemd-reboot.service \
     dbus.service dbus.socket polkit.service; do
-    [ ! -e "/lib/systemd/system/$unit" ] || ln -s "/lib/systemd/system/$unit" run/stock/
+    [ ! -e "lib/systemd/system/$unit" ] || ln -s "/lib/systemd/system/$unit" run/stock/
 done
 mkdir run/stock/sockets.target.wants
 for socket in run/stock/*.socket; do ln -s "../$(basename "$socket")" run/stock/sockets.target.wants/; done

@@ -25,17 +25,19 @@ PYTHON = f"/srv/python/bin/{Path(sys.executable).resolve().name}"
 class Machine:
     """A booted machine. The sources are at /srv/source, the libraries of our virtual environment at /srv/libraries."""
 
-    def __init__(self, disk: Path | None = None) -> None:
+    def __init__(self, disk: Path | None = None, base: Path | None = None) -> None:
         """Boot; with ``disk``, a directory, what is written stays there, and the next machine finds it.
+
+        With ``base``, the files of another machine, it is a copy of that one, which has no libraries of ours.
 
         Raises:
             OSError, CalledProcessError, TimeoutError: namespaces, overlays or systemd do not work here.
         """
-        self._disk = disk
+        self._disk, self._base = disk, base
         self._boot()
 
     def _boot(self) -> None:
-        libraries = sysconfig.get_paths()["purelib"]
+        ours = ("", "") if self._base else (sysconfig.get_paths()["purelib"], sys.base_prefix)
         command = [
             "unshare",
             "--mount",
@@ -48,7 +50,7 @@ class Machine:
             "--kill-child",
         ]
         self._process = subprocess.Popen(
-            [*command, str(BOOT), str(ROOT), libraries, sys.base_prefix, str(self._disk or "")],
+            [*command, str(BOOT), str(ROOT), *ours, str(self._disk or ""), str(self._base or "")],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self._init = 0
@@ -144,7 +146,7 @@ def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 6
         time.sleep(0.05)
 
 
-def boot_or_skip(disk: Path | None = None) -> Machine:
+def boot_or_skip(disk: Path | None = None, base: Path | None = None) -> Machine:
     """A machine, or a skipped test where there can be none."""
     if os.geteuid() != 0:
         pytest.skip("needs systemd in namespaces, and so root")
@@ -152,7 +154,7 @@ def boot_or_skip(disk: Path | None = None) -> Machine:
         if shutil.which(tool) is None:
             pytest.skip(f"needs systemd in namespaces, and so {tool}")
     try:
-        return Machine(disk)
+        return Machine(disk, base)
     except (OSError, TimeoutError) as error:
         pytest.skip(f"needs systemd in namespaces: {' '.join(str(error).split())[-300:]}")
 

@@ -19,17 +19,15 @@ from typing import Any
 sys.path.insert(0, "/srv/source")
 sys.path.append("/srv/libraries")
 
+from runtime.argus_daemon import ArgusDaemon
 from runtime.configuration.device import RecoverySettings
 from runtime.logs import set_up
 from runtime.notify import FrameWatchdog, Notifier
-from runtime.privileged import ask
 from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, RecoveryLadder
 from runtime.telemetry import open_telemetry
 
 STATE = Path(os.environ["STATE_DIRECTORY"])
-LADDER = RecoverySettings(
-    reopen_after_s=0.2, reopen_attempts=1, restart_argus_dwell_s=0.2, restart_argus_attempts=1, steady_s=1
-)
+LADDER = RecoverySettings(reopen_after_s=0.2, reopen_attempts=1, restart_argus_dwell_s=5, steady_s=1)
 
 
 def main() -> int:
@@ -45,7 +43,8 @@ def main() -> int:
         log.error("crashing")
         return 1
     notifier = Notifier.from_environment()
-    watchdog, ladder = FrameWatchdog(notifier), RecoveryLadder(LADDER, has_argus=True)
+    argus = ArgusDaemon(LADDER)
+    watchdog, ladder = FrameWatchdog(notifier), RecoveryLadder(LADDER, argus=argus)
     frames, ready = 0, False
     while not asked.get("stop"):
         time.sleep(0.02)
@@ -61,8 +60,8 @@ def main() -> int:
             if action is not None:
                 log.warning("%s", action, extra={"fields": {"rung": action.rung}})
                 if action.rung == "restart_argus":
-                    log.warning("restarting nvargus: %s", ask("restart-argus", timeout_s=5) or "done")
-                if action.rung == "exit":
+                    log.warning("%s", argus.restart())
+                if action.rung != "reopen":
                     return EXIT_RECOVERY
         else:
             ladder.advance(time.monotonic(), True)

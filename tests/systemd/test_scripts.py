@@ -186,6 +186,14 @@ def test_instances_are_installed_each_with_its_configuration(place: Place) -> No
     assert (etc / "tremorscope/config.yaml").read_bytes() == CONFIGURATION.read_bytes()
 
 
+def test_an_upgrade_leaves_disabled_what_was_disabled(place: Place) -> None:
+    wanted = place.root / "etc/systemd/system/multi-user.target.wants/tremorscope.service"
+    wanted.unlink()
+    place.install("second", script="upgrade")
+    assert not wanted.is_symlink()
+    assert place.release() != place.release("previous")
+
+
 def test_uninstalling_keeps_configuration_and_data_unless_told_to_purge(place: Place) -> None:
     data = place.root / "var/lib/tremorscope/main/tremorscope.db"
     data.parent.mkdir(parents=True)

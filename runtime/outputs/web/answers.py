@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.health import Health
 from runtime.live import FrequencyPoint, LiveFeed, LiveSeries, LiveSpectrum
 from runtime.outputs.liveness import judge
-from runtime.store.records import Alarm, Clip, Event
+from runtime.store.records import Alarm, Clip, Event, Notice
 
 _TIME_DIGITS = 4
 _ROUNDED_S = 0.6 * 10.0**-_TIME_DIGITS
@@ -26,6 +26,7 @@ MOST_POINTS = 3000
 """Of natural frequencies over time; above that some are left out, evenly."""
 MOST_EVENTS = 200
 MOST_ALARMS = 200
+MOST_NOTICES = 200
 
 
 def encode(answer: object) -> bytes:
@@ -110,6 +111,11 @@ def frequencies(points: Sequence[FrequencyPoint]) -> dict[str, Any]:
 def alarms(found: Iterable[Alarm]) -> list[dict[str, Any]]:
     """Raises of alarms, the latest first."""
     return [plain(each) for each in list(found)[: -MOST_ALARMS - 1 : -1]]
+
+
+def notices(found: Iterable[Notice]) -> list[dict[str, Any]]:
+    """Faults, recoveries and changes of the service itself, the latest first."""
+    return [plain(each) for each in list(found)[: -MOST_NOTICES - 1 : -1]]
 
 
 def events(found: Iterable[Event], clips: Iterable[Clip]) -> list[dict[str, Any]]:

@@ -6,14 +6,21 @@ import asyncio
 import re
 import threading
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from runtime.errors import Fault
 from runtime.outputs.web import answers
+from runtime.store.export import series_csv
+from runtime.store.faults import StoreFault
 from runtime.store.reader import StoreReader
+from runtime.threads import step_back
 
+_NOTHING: dict[str, Any] = {"alarms": [], "events": [], "notices": []}
+_NOTICES_S = 31 * 86_400.0
+"""What is older is in the store alone."""
 _FRESH_S = 2.0
 """An answer serves everybody who asks within this time."""
 _CLIP_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,80}\.mp4")
@@ -31,7 +38,7 @@ class Archive:
         self._asking: asyncio.Lock | None = None
 
     async def history(self) -> dict[str, Any]:
-        """Alarms and events, the latest first; ``trouble`` says why there are none."""
+        """Alarms, events and notices, the latest first; ``trouble`` says why there are none."""
         self._asking = self._asking or asyncio.Lock()
         async with self._asking:  # one question at a time, and its answer for all who wait
             if time.monotonic() - self._answer[0] >= _FRESH_S:
@@ -45,6 +52,28 @@ class Archive:
             return None
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._find, self._clips, file)
 
+    async def series(self, from_s: float, to_s: float) -> AsyncIterator[bytes]:
+        """Displacements from a Unix time to another as CSV, in parts, in a connection and a thread of their own.
+
+        Raises:
+            StoreFault: the store cannot be read.
+        """
+        if self._store is None:
+            raise StoreFault("nothing is stored", remedy="set store.directory")
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix="web series", initializer=step_back) as pool:
+            reader = await loop.run_in_executor(pool, StoreReader, self._store)
+            try:
+                parts = series_csv(reader, from_s, to_s)
+                begun_s = time.monotonic()
+                while (part := await loop.run_in_executor(pool, next, parts, None)) is not None:
+                    # At most half of the time is taken from those who measure.
+                    await asyncio.sleep(time.monotonic() - begun_s)
+                    yield part.encode()
+                    begun_s = time.monotonic()
+            finally:
+                reader.close()
+
     def close(self) -> None:
         """Close the store."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -53,18 +82,19 @@ class Archive:
 
     def _read(self) -> dict[str, Any]:
         if self._store is None:
-            return {"alarms": [], "events": [], "trouble": "nothing is stored"}
+            return _NOTHING | {"trouble": "nothing is stored"}
         with self._mutex:
             try:
                 reader = self._open()
                 return {
                     "alarms": answers.alarms(reader.alarms()),
                     "events": answers.events(reader.events(), reader.clips()),
+                    "notices": answers.notices(reader.notices(time.time() - _NOTICES_S)),
                     "trouble": "",
                 }
             except Fault as fault:
                 self._forget()
-                return {"alarms": [], "events": [], "trouble": str(fault)}
+                return _NOTHING | {"trouble": str(fault)}
 
     def _find(self, clips: Path, file: str) -> Path | None:
         path = clips / file

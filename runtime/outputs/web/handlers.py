@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from runtime.outputs.web.archive import Archive
 from runtime.outputs.web.limits import Limits
 from runtime.outputs.web.listener import answering
 from runtime.outputs.web.pictures import EncodedPicture, LivePictures
+from runtime.store.faults import StoreFault
 from runtime.views import VIEWS, View
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -35,6 +36,7 @@ LEVEL = web.RequestKey("level", Level)
 """What whoever asks may do; set before a handler is called."""
 _BODY_S = 5.0
 _NO_PICTURE_S = 3.0
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class Handlers:
             Route("GET", "/api/live", Level.VIEW, self.live),
             Route("GET", "/api/frequencies", Level.VIEW, self.frequencies),
             Route("GET", "/api/history", Level.VIEW, self.history),
+            Route("GET", "/api/series.csv", Level.VIEW, self.series),
             Route("GET", "/live.mjpeg", Level.VIEW, self.stream),
             Route("GET", "/live.jpg", Level.VIEW, self.still),
             Route("GET", "/clips/{file}", Level.VIEW, self.clip),
@@ -180,6 +183,24 @@ class Handlers:
     async def history(self, _: web.Request) -> web.Response:
         """Alarms and events."""
         return _json(await asyncio.wait_for(self._archive.history(), self._limits.answer_s))
+
+    async def series(self, request: web.Request) -> web.StreamResponse:
+        """What was stored of all displacements, ``from`` a Unix time ``to`` another; the latest day unless told."""
+        to_s = _number(request.query, "to") or time.time()
+        from_s = _number(request.query, "from") or to_s - _DAY_S
+        if self._downloads >= self._limits.downloads:
+            raise web.HTTPServiceUnavailable(text="too much is being sent: try again in a while\n")
+        name = f"series-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(from_s))}.csv"
+        response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        response.content_type, response.charset = "text/csv", "utf-8"
+        with self._sending():
+            parts = self._archive.series(from_s, to_s)
+            try:
+                first = await anext(parts)
+            except StoreFault as fault:
+                raise web.HTTPServiceUnavailable(text=f"{fault}\n") from None
+            await asyncio.wait_for(_send(response, request, first, parts), self._limits.stream_s)
+        return response
 
     async def clip(self, request: web.Request) -> web.StreamResponse:
         """A clip to play, in parts if so asked, or with ``?download`` to keep."""
@@ -258,6 +279,16 @@ class Handlers:
             yield
         finally:
             self._downloads -= 1
+
+
+async def _send(
+    response: web.StreamResponse, request: web.Request, first: bytes, parts: AsyncIterator[bytes]
+) -> None:
+    await response.prepare(request)
+    await response.write(first)
+    async for part in parts:
+        await response.write(part)
+    await response.write_eof()
 
 
 def _part(picture: EncodedPicture) -> bytes:

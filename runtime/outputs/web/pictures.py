@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from runtime.configuration.outputs import HttpSettings
 from runtime.live import LiveFeed, LiveFrame
 from runtime.outputs.jpeg import JpegEncoder
+from runtime.threads import Threads
 from runtime.views import View, ViewComposer
 
 _POLL_S = 0.5
@@ -58,29 +59,31 @@ class LivePictures:
     Methods but ``close`` are called in the event loop.
     """
 
-    def __init__(self, feed: LiveFeed, settings: HttpSettings) -> None:
+    def __init__(self, feed: LiveFeed, settings: HttpSettings, threads: Threads | None = None) -> None:
         self._feed, self._settings = feed, settings
+        self._threads = threads or Threads()
+        self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted: Counter[View] = Counter()
         self._changed = threading.Condition()
         self._stopping = False
         self._newest: dict[View, EncodedPicture] = {}
         self._arrival = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="live pictures", daemon=True)
         self.encoded = 0
         """Pictures that were encoded, all views together."""
 
     def start(self) -> None:
         """Begin; called in the event loop that will get the pictures."""
         self._loop = asyncio.get_running_loop()
-        self._thread.start()
+        self._thread = self._threads.start("live pictures", self._run, again=True, owned=True)
 
     def close(self) -> None:
         """End the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join(2 * _POLL_S)
+        if self._thread is not None:
+            self._thread.join(2 * _POLL_S)
 
     @property
     def viewers(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -26,6 +27,7 @@ from runtime.outputs.web.handlers import Handlers
 from runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
 from runtime.outputs.web.listener import Listener
 from runtime.outputs.web.pictures import LivePictures
+from runtime.threads import Threads
 
 _BACKLOG = 128
 _log = logging.getLogger(__name__)
@@ -62,8 +64,9 @@ class WebServer:
         controls: Controls | None = None,
         counts: Callable[[], Counts] = dict,
         limits: Limits | None = None,
+        threads: Threads | None = None,
     ) -> None:
-        """Take the port; nothing is answered yet.
+        """Take the port; nothing is answered yet. ``threads`` starts those of the server.
 
         Raises:
             OptionFault: the network could reach the page without a token, or the certificate cannot be used.
@@ -73,30 +76,13 @@ class WebServer:
         self._settings, self._board = settings, board
         self._limits = limits or Limits(connections=settings.most_connections)
         self._tls = _tls(settings)
-        self._pictures = LivePictures(feed, settings)
-        self._archive = Archive(store, clips)
+        self._tokens, self._feed, self._controls = tokens, feed, controls
+        self._store, self._clips = store, clips
+        self._threads = threads or Threads()
+        self._thread: threading.Thread | None = None
         self._more_counts = counts
         self._complaints = _Complaints()
-        handlers = Handlers(
-            board=board,
-            feed=feed,
-            pictures=self._pictures,
-            archive=self._archive,
-            controls=controls,
-            adjustable=settings.adjustable,
-            most_viewers=settings.most_viewers,
-            limits=self._limits,
-            counts=self.counts,
-        )
-        routes = handlers.probes()
-        if settings.metrics:
-            routes += handlers.scraped(Level.VIEW if settings.metrics_need_token else Level.NONE)
-        if settings.page:
-            routes += handlers.of_page()
-        self._application = Application(
-            Access(settings, tokens), routes, self._limits, has_page=settings.page,
-            is_encrypted=self._tls is not None,
-        )  # fmt: skip
+        self._prepare()
         self._listening = _listen(settings)
         self.port: int = self._listening.getsockname()[1]
         """The port that was taken."""
@@ -104,20 +90,18 @@ class WebServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._started = threading.Event()
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        self._is_used = False
 
     def start(self) -> None:
         """Answer from now on."""
-        self._thread.start()
+        self._thread = self._threads.start("http", self._run, again=True, owned=True)
         self._started.wait(10.0)
-        self._board.update_output("http", "")
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Cut every connection and end, for at most ``timeout_s``."""
-        self._closing = True
-        if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._loop is not None and self._stop is not None and self._thread is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(timeout_s)
         self._listening.close()
 
@@ -131,12 +115,43 @@ class WebServer:
             **self._more_counts(),
         }
 
+    def _prepare(self) -> None:
+        settings = self._settings
+        self._pictures = LivePictures(self._feed, settings, self._threads)
+        self._archive = Archive(self._store, self._clips)
+        handlers = Handlers(
+            board=self._board,
+            feed=self._feed,
+            pictures=self._pictures,
+            archive=self._archive,
+            controls=self._controls,
+            adjustable=settings.adjustable,
+            most_viewers=settings.most_viewers,
+            limits=self._limits,
+            counts=self.counts,
+        )
+        routes = handlers.probes()
+        if settings.metrics:
+            routes += handlers.scraped(Level.VIEW if settings.metrics_need_token else Level.NONE)
+        if settings.page:
+            routes += handlers.of_page()
+        self._application = Application(
+            Access(settings, self._tokens),
+            routes,
+            self._limits,
+            has_page=settings.page,
+            is_encrypted=self._tls is not None,
+        )
+
     def _run(self) -> None:
+        if self._is_used:  # an event loop that has ended leaves nothing behind that another could use
+            self._prepare()
+        self._is_used = True
         try:
             asyncio.run(self._serve())
-        finally:
-            if not self._closing:
-                self._board.update_output("http", "ended by a mistake in the program: restart the service")
+        except Exception as error:
+            self._board.update_output("http", f"{type(error).__name__}: is started again")
+            raise
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -157,17 +172,20 @@ class WebServer:
         budget = CpuBudget(self._limits.cpu_share, self._limits.cpu_burst_s)
         self._application.budget = budget
         self._listener = Listener(self._listening, runner.server, self._limits, budget=budget, tls=self._tls)
-        self._pictures.start()
-        accepting = asyncio.create_task(self._listener.run())
-        stopping = asyncio.create_task(self._stop.wait())
-        self._started.set()
+        tasks: list[asyncio.Task[object]] = []
         try:
+            self._pictures.start()
+            accepting = asyncio.create_task(self._listener.run())
+            stopping = asyncio.create_task(self._stop.wait())
+            tasks += accepting, stopping
+            self._started.set()
+            self._board.update_output("http", "")
             await asyncio.wait((accepting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if accepting.done():
                 accepting.result()  # raises the mistake that ended it
         finally:
-            accepting.cancel()
-            stopping.cancel()
+            for task in tasks:
+                task.cancel()
             self._listener.close()
             await runner.cleanup()
             self._pictures.close()

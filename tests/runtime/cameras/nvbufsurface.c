@@ -1,5 +1,5 @@
 /* A stand-in for libnvbufsurface.so: the structures as nvbufsurface.h documents them, so that the compiler says
- * where each field lies, and the one function that we call. LATER is the bytes that L4T 39 added at the end. */
+ * where each field lies, and the two functions that we call. LATER is the bytes that L4T 39 added at the end. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,6 +63,18 @@ int NvBufSurfaceMapEglImage(Surface *surface, int index) {
     image->height = params->height;
     params->mappedAddr.eglImage = image;
     mapped++;
+    return 0;
+}
+
+/* nvbufsurface.h: "Destroys the previously created EGLImage object(s)"; an image that nobody destroys stays. */
+int NvBufSurfaceUnMapEglImage(Surface *surface, int index) {
+    SurfaceParams *params = &surface->surfaceList[index];
+    if (!params->mappedAddr.eglImage)
+        return -1;
+    memset(params->mappedAddr.eglImage, 0xff, sizeof(Image)); /* whoever still uses it is to fall over it */
+    free(params->mappedAddr.eglImage);
+    params->mappedAddr.eglImage = NULL;
+    mapped--;
     return 0;
 }
 

@@ -1,13 +1,11 @@
-"""The elements behind `standins`: imported only where GStreamer is there."""
+"""The elements behind `standins` but for `standin_argus`: imported only where GStreamer is there."""
 
 from __future__ import annotations
 
-import ctypes
 import io
 import struct
 import threading
 import time
-from collections import deque
 from typing import Any
 
 import gi
@@ -15,7 +13,6 @@ import numpy as np
 import standins
 from standins import picture, turn
 
-from runtime.cameras.gst_memory import _library, pointer_to
 from runtime.cameras.gstreamer import load_gstreamer
 
 load_gstreamer()
@@ -23,8 +20,7 @@ gi.require_version("GstBase", "1.0")
 from gi.repository import GLib, GObject, Gst, GstBase  # noqa: E402
 
 NVMM = "video/x-raw(memory:NVMM)"
-_CODE = struct.Struct("<qii")
-_ATTACHED: deque[Any] = deque(maxlen=256)
+_CODE = struct.Struct("<qii")  # of what standin_argus gives out
 
 
 def recorded(name: str, kind: Any, default: Any) -> Any:
@@ -123,35 +119,6 @@ class Source(GstBase.BaseSrc):
         pass
 
 
-class ArgusSource(Source):
-    __gtype_name__ = "StandInArgusSource"
-    sensor_id = recorded("sensor-id", int, 0)
-    sensor_mode = recorded("sensor-mode", int, -1)
-    tnr_mode = recorded("tnr-mode", int, 1)
-    ee_mode = recorded("ee-mode", int, 1)
-    exposuretimerange = recorded("exposuretimerange", str, None)
-    gainrange = recorded("gainrange", str, None)
-    ispdigitalgainrange = recorded("ispdigitalgainrange", str, None)
-    aelock = recorded("aelock", bool, False)
-    awblock = recorded("awblock", bool, False)
-
-    def content(self, number: int) -> bytes:
-        return _CODE.pack(number, *self.size)
-
-    def mark(self, buffer: Any) -> None:
-        if standins.SCENE.sensor_time is not None:
-            data = _CODE.pack(self.number, 0, 0)[:8] + struct.pack(
-                "<q", standins.SCENE.sensor_time(self.number)
-            )
-            attached = ctypes.create_string_buffer(data)
-            _ATTACHED.append(attached)
-            quark = _library("glib-2.0").g_quark_from_string(b"GstBufferMetaData")
-            setter = _library("gstreamer-1.0").gst_mini_object_set_qdata
-            setter.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p]
-            setter.restype = None
-            setter(pointer_to(buffer), quark, ctypes.addressof(attached), None)
-
-
 class VideoDevice(Source):
     __gtype_name__ = "StandInVideoDevice"
     device = recorded("device", str, "/dev/video0")
@@ -176,6 +143,7 @@ class VideoConverter(Gst.Element):
     __gtype_name__ = "StandInVideoConverter"
     flip_method = recorded("flip-method", int, 0)
     output_buffers = recorded("output-buffers", int, 4)
+    compute_hw = recorded("compute-hw", str, "Default")
 
     def __init__(self) -> None:
         super().__init__()
@@ -221,7 +189,8 @@ class VideoConverter(Gst.Element):
         return standins.SCENE.nvmm.buffer(rgba) if self.in_nvmm else Gst.Buffer.new_wrapped(rgba.tobytes())
 
 
-def _describe(kind: Any, klass: str, pads: dict[str, str]) -> None:
+def describe(kind: Any, klass: str, pads: dict[str, str]) -> None:
+    """Say what an element is, and which caps its pads have."""
     kind.set_metadata(kind.__gtype_name__, klass, "a stand-in for tests", "tremorscope")
     for name, caps in pads.items():
         direction = Gst.PadDirection.SINK if name == "sink" else Gst.PadDirection.SRC
@@ -232,16 +201,13 @@ def _describe(kind: Any, klass: str, pads: dict[str, str]) -> None:
 
 _MODES = "width=64,height=48,framerate={10/1,30/1};"
 _SIZES = f"format=RGB,{_MODES} image/jpeg,{_MODES} video/x-raw,format=RGB,width=80,height=60,framerate=30/1"
-_ANY_SIZE = "width=[16,4096],height=[16,4096],framerate=[1/1,120/1]"
-_describe(ArgusSource, "Source/Video", {"src": f"{NVMM},format=NV12,{_ANY_SIZE}"})
-_describe(
+describe(
     VideoDevice,
     "Source/Video",
     {"src": f"video/x-raw,{_SIZES}; image/jpeg,width=128,height=96,framerate=30/1"},
 )
-_describe(
+describe(
     VideoConverter,
     "Filter/Converter/Video",
     {"sink": f"{NVMM},format=NV12", "src": f"video/x-raw,format=RGBA;{NVMM},format=RGBA"},
 )
-ELEMENTS = {"nvarguscamerasrc": ArgusSource, "v4l2src": VideoDevice, "nvvidconv": VideoConverter}

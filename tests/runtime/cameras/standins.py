@@ -44,6 +44,10 @@ class Scene:
     """Where nvvidconv takes surfaces from: `surfaces.FakeSurfaces`."""
     unnumbered: bool = False
     """Whether a video device gives every frame the number 0."""
+    daemon: Any = None
+    """nvargus-daemon: a `standin_argus.DaemonHere` unless another is given."""
+    event_wait_s: float = 3.0
+    """How long nvarguscamerasrc waits for the daemon before it ends the stream."""
     converts_nvmm: bool = True
     """Whether nvvidconv can leave pictures in NVIDIA's memory."""
     seen: dict[str, Any] = field(default_factory=dict)
@@ -53,6 +57,9 @@ class Scene:
 
 
 SCENE = Scene()
+PROVIDER: Any = None
+"""The connection to the daemon that nvarguscamerasrc keeps, made when its plugin is loaded, with the first element;
+None: it was not loaded yet, as in a new process."""
 
 
 def picture(number: int, width_px: int, height_px: int) -> NDArray[np.uint8]:
@@ -77,14 +84,18 @@ def number_in(pixels: NDArray[np.uint8]) -> int:
 @contextmanager
 def registered(scene: Scene) -> Iterator[Scene]:
     """Put the stand-ins in place of the real elements; afterwards they are as before."""
-    from standin_elements import ELEMENTS
+    from standin_argus import ArgusSource, DaemonHere
+    from standin_elements import VideoConverter, VideoDevice
 
-    global SCENE
+    global SCENE, PROVIDER
+    elements = {"nvarguscamerasrc": ArgusSource, "v4l2src": VideoDevice, "nvvidconv": VideoConverter}
     gst = load_gstreamer()
     SCENE = scene
+    scene.daemon = scene.daemon or DaemonHere()
+    PROVIDER = None
     registry = gst.Registry.get()
-    before = {name: registry.lookup_feature(name) for name in ELEMENTS}
-    for name, kind in ELEMENTS.items():
+    before = {name: registry.lookup_feature(name) for name in elements}
+    for name, kind in elements.items():
         assert gst.Element.register(None, name, gst.Rank.NONE, kind)
     try:
         yield scene

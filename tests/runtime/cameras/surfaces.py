@@ -83,7 +83,7 @@ class FakeSurfaces:
         surface = self._free.popleft()
         pixels = _view(self.library.fake_pixels(surface), height, width, pitch)
         pixels[:] = rgba
-        made = load_gstreamer().Buffer.new_wrapped(ctypes.string_at(surface, 24 + 8 + 32))
+        made = _wrapped(surface, 24 + 8 + 32)
         self._free_when_let_go(made, surface)
         return made
 
@@ -97,6 +97,19 @@ class FakeSurfaces:
         core.gst_mini_object_set_qdata(
             pointer_to(buffer), quark, surface, ctypes.cast(notify, c_void_p).value
         )
+
+
+def _wrapped(address: int, nbytes: int) -> Any:
+    """A GstBuffer on memory that is there already, as NVIDIA's allocator makes them: mapped, it is the surface."""
+    core = _library("gstreamer-1.0")
+    core.gst_memory_new_wrapped.restype = c_void_p
+    core.gst_memory_new_wrapped.argtypes = [c_int, c_void_p, *[ctypes.c_size_t] * 3, c_void_p, c_void_p]
+    core.gst_buffer_append_memory.restype = None
+    core.gst_buffer_append_memory.argtypes = [c_void_p, c_void_p]
+    memory = core.gst_memory_new_wrapped(0, address, nbytes, 0, nbytes, None, None)
+    made = load_gstreamer().Buffer.new()
+    core.gst_buffer_append_memory(pointer_to(made), memory)
+    return made
 
 
 class HostPictures:
@@ -122,6 +135,8 @@ class HostPictures:
 
     def unregister(self, picture: DevicePicture) -> None:
         self.unregistered += picture.resource is not None
+        if picture.resource is not None:  # an EGLImage must last for as long as it is registered
+            assert c_void_p.from_address(picture.resource).value == picture.address
 
     def write(self, picture: DevicePicture, pixels: NDArray[np.uint8]) -> None:
         self.gpu.device_address(pixels)  # a slot that is not mapped is no place to write to

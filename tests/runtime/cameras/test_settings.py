@@ -42,6 +42,7 @@ def test_the_kinds_are_told_apart() -> None:
         ({"kind": "csi", "width": 1280}, "Extra inputs are not permitted"),
         ({"kind": "csi", "width_px": 641}, "multiple of 2"),
         ({"kind": "csi", "rate_hz": 0}, "greater than 0"),
+        ({"kind": "csi", "rate_hz": 29.97}, "whole rates alone: write 30"),
         ({"kind": "csi", "exposure": {"darkest": 200, "brightest": 100}}, "darkest must be below brightest"),
         ({"kind": "v4l2", "device": "video0"}, "is no device"),
         ({"kind": "v4l2", "device": "/etc/passwd"}, "is no device"),
@@ -110,7 +111,7 @@ def test_the_supervisor_waits_as_long_as_a_kind_of_camera_needs() -> None:
     slow = supervisor_settings(read(kind="rtsp", url="rtsp://10.0.0.5/a", silence_s=8))
     assert (slow.frozen_least_s, slow.open_timeout_s, slow.end_is_fault) == (9, 25, True)
     settling = supervisor_settings(read(kind="csi", exposure={"settle_s": 20}))
-    assert (settling.frozen_least_s, settling.open_timeout_s) == (0.5, 30)
+    assert (settling.frozen_least_s, settling.open_timeout_s) == (0.5, 36)
     assert supervisor_settings(read(kind="synthetic", duration_s=3)).end_is_fault is False
 
 

@@ -111,6 +111,7 @@ def test_tensorrt_is_taken_where_everything_is_there(machine: Machine) -> None:
         assert len(machine.made) == 2
         assert magnify(runtime) == [140, 140]
         assert len(machine.made) == 4, "another of each"
+        assert runtime.notes == ("no CUDA graphs: cuda-bindings are not installed",)
     assert machine.gpus[0].mapped_nbytes == 0
     assert machine.open("tensorrt").why == "the configuration asks for it"
 

@@ -72,6 +72,15 @@ def test_engines_for_dla_lie_beside_the_others(tmp_path: Path) -> None:
     assert made.timing_cache.name == "timing.tensorrt.cache"
 
 
+def test_engines_in_int8_lie_beside_the_others(tmp_path: Path) -> None:
+    """A service that takes INT8 when it gets hot has both, in the one directory that it is told."""
+    made = engine_paths(tmp_path, "tensorrt", "band", SIZE, precision="int8")
+    assert made.engine.name == "band-1920x1080-int8.tensorrt.engine"
+    assert engine_paths(tmp_path, "tensorrt", "band", SIZE, precision="fp16").engine.name == (
+        "band-1920x1080.tensorrt.engine"
+    )
+
+
 def test_where_it_was_built_it_is_taken(paths: EnginePaths) -> None:
     sidecar, notes = check_engine(paths, SOURCE, HERE)
     assert sidecar.source == SOURCE

@@ -29,7 +29,7 @@ from runtime.health import (
 from runtime.latency import LatencySummary
 from runtime.live import FrequencyPoint, LiveFeed, LiveInfo, LivePeak, LiveSpectrum
 from runtime.outputs.event_clips import EventClipWriter, clip_name, event_name
-from runtime.store.records import Acknowledgement, Clip, Event
+from runtime.store.records import Acknowledgement, Clip, Event, Record
 from runtime.store.store import Store
 from runtime.telemetry import EngineReading, Reading
 from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
@@ -207,6 +207,10 @@ class ServiceRig:
         self._opened.write([Acknowledgement(alarm, self._acknowledged_s, "web page")])
         return True
 
+    def write(self, *records: Record) -> None:
+        """Store something, as the service does."""
+        self._opened.write(list(records))
+
     def _show_alarm(self, phase: Phase, value: float) -> None:
         self.board.update(
             alarms=(
@@ -217,7 +221,7 @@ class ServiceRig:
 
     def _fill(self) -> None:
         now_s = time.time()
-        self.feed.set_regions(REGIONS)
+        self._motion = self.feed.begin_motion(REGIONS)
         points = [
             FrequencyPoint(mode + 1, now_s - 6 * 3600 + 30 * n, hz + 0.012 * np.sin(n / 90 + mode), 0.004)
             for n in range(720)
@@ -272,7 +276,7 @@ class ServiceRig:
             self.feed.offer(self._raw[number], self._large[number], LiveInfo(self._frames, now_s, 20.0))
             motions = np.zeros((len(REGIONS), 2))
             motions[:2, 1] = self.settings.displacement_px(np.array(columns), self._frames / RATE_HZ)
-            self.feed.add_motion(now_s, motions + random.normal(0, 0.0028, motions.shape))
+            self._motion.add(now_s, motions + random.normal(0, 0.0028, motions.shape))
             self._frames += 1
             self.board.frame_processed(self._frames)
             if self._frames % 30 == 1:
@@ -290,9 +294,8 @@ class ServiceRig:
             viewers=self.feed.viewers,
         )  # fmt: skip
         if self._frames % 90 == 1:
-            self.feed.set_spectra(
-                [
-                    spectrum("midspan", 0.119, 2.1, now_s), spectrum("quarter span", 0.0486, 4.7, now_s),
-                    spectrum("abutment", 0.0004, 1.0, now_s),
-                ]
-            )  # fmt: skip
+            self._motion.spectra = (
+                spectrum("midspan", 0.119, 2.1, now_s),
+                spectrum("quarter span", 0.0486, 4.7, now_s),
+                spectrum("abutment", 0.0004, 1.0, now_s),
+            )

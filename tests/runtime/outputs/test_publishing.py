@@ -20,9 +20,14 @@ from web_rig import TOKENS
 
 from runtime.configuration.outputs import HttpSettings, OutputSettings
 from runtime.errors import OptionFault, OutputFault
+from runtime.outputs.mqtt import MqttPublisher
 from runtime.outputs.publishing import Publishing
+from runtime.outputs.rtsp import RtspPublisher
 from runtime.outputs.web.access import Tokens
+from runtime.outputs.web.listener import Listener as Accepting
+from runtime.outputs.web.pictures import _Renderer
 from runtime.outputs.web.server import WebServer
+from runtime.threads import Threads
 
 
 def publishing(rig: ServiceRig, directory: Path, **outputs: Any) -> Publishing:
@@ -98,7 +103,9 @@ import tremorscope
 from runtime.configuration.outputs import OutputSettings
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed
+from runtime.outputs.mqtt import MqttPublisher
 from runtime.outputs.publishing import Publishing
+from runtime.outputs.rtsp import RtspPublisher
 feed = LiveFeed(width_px=64, height_px=48)
 outputs = Publishing(OutputSettings(), board=HealthBoard(), feed=feed, state_directory=Path({str(tmp_path)!r}))
 try:
@@ -131,3 +138,55 @@ def test_the_page_is_encrypted_where_there_is_a_certificate(service: ServiceRig,
             HttpSettings(port=free_port(), tls_certificate=tmp_path / "no.pem", tls_key=key), Tokens(),
             board=service.board, feed=service.feed,
         )  # fmt: skip
+
+
+@needs_mosquitto
+def test_outputs_that_a_mistake_ends_begin_again_and_it_is_told(
+    service: ServiceRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each thread of an output fails once, in the midst of its work."""
+    failed: dict[str, bool] = {}
+
+    def fail_once(owner: Any, method: str) -> None:
+        whole = getattr(owner, method)
+
+        def failing(*args: Any, **more: Any) -> Any:
+            if not failed.setdefault(method, False):
+                failed[method] = True
+                raise ValueError(f"a mistake in {method}")
+            return whole(*args, **more)
+
+        monkeypatch.setattr(owner, method, failing)
+
+    fail_once(Accepting, "run")
+    fail_once(_Renderer, "render")
+    fail_once(MqttPublisher, "_look")
+    fail_once(RtspPublisher, "_connection")
+    broker, port = Broker(tmp_path).start(), free_port()
+    threads = Threads(pauses_s=(0.05, 0.1))
+    outputs = OutputSettings.model_validate(
+        {
+            "http": {"port": port},
+            "mqtt": {"host": "127.0.0.1", "port": broker.port},
+            "rtsp": {"url": f"rtsp://127.0.0.1:{free_port()}/bridge"},
+        }
+    )
+    all_of_it = Publishing(
+        outputs, board=service.board, feed=service.feed, state_directory=tmp_path, threads=threads
+    )
+    all_of_it.start()
+    try:
+        wait_until(lambda: set(threads.failures) >= {"http", "mqtt", "rtsp"})
+        wait_until(lambda: service.board.snapshot().outputs.get("http") == "")
+        assert ask(port, "/healthz").status in (200, 503)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", "/live.mjpeg?view=magnified")
+        assert b"image/jpeg" in connection.getresponse().read(4000)
+        connection.close()
+        wait_until(lambda: service.board.snapshot().outputs.get("mqtt") == "")
+        wait_until(lambda: "connection refused" in service.board.snapshot().outputs.get("rtsp", ""))
+        assert threads.failures == {"http": 1, "mqtt": 1, "rtsp": 1, "live pictures": 1}
+        assert not threads.stopping
+    finally:
+        all_of_it.close(3.0)
+        broker.stop()

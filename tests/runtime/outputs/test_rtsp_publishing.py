@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -21,6 +22,7 @@ from runtime.configuration.outputs import RtspSettings
 from runtime.errors import OptionFault
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed, LiveInfo
+from runtime.outputs import nvenc
 from runtime.outputs.rtsp import RtspPublisher
 
 PYTHON = shutil.which("python3", path="/usr/bin")
@@ -176,3 +178,39 @@ def test_the_password_opens_the_server_and_is_told_to_nobody(tmp_path: Path, fee
         server.stop()
     with pytest.raises(OptionFault, match="no username"):
         publisher(server, feed, HealthBoard(), password="x" * 16)
+
+
+def test_the_devices_own_encoder_serves_too(server: MediaServer, feed: LiveFeed) -> None:
+    """Its parameter sets stand in the stream before every key picture, where a player that comes later finds them."""
+    pytest.importorskip("gi")
+    from nvenc_standin import Hardware, device_with
+
+    nvenc.why_no_nvenc.cache_clear()
+    with device_with(Hardware()) as hardware:
+        published = publisher(server, feed, HealthBoard(), encoder="nvenc")
+        published.start()
+        wait_until(lambda: server.pictures > 20)
+        published.close()
+    nvenc.why_no_nvenc.cache_clear()
+    picture = server.last()
+    for columns, colour in ((slice(10, 70), FILMED), (slice(90, 150), MAGNIFIED)):
+        assert np.abs(picture[10:-10, columns].mean((0, 1)) - colour).max() < 8
+    assert (hardware.runs[-1]["bitrate"], hardware.runs[-1]["insert-sps-pps"]) == (800_000, True)
+
+
+def test_an_encoder_that_is_insisted_on_and_missing_is_told(server: MediaServer, feed: LiveFeed) -> None:
+    board = HealthBoard()
+    published = publisher(server, feed, board, encoder="nvenc")
+    published.start()
+    wait_until(lambda: "set encoder: x264, or auto; trying again" in said(board))
+    published.close()
+
+
+def test_sockets_of_other_families_do_no_harm(server: MediaServer, feed: LiveFeed) -> None:
+    """As those to a camera's daemon, or between GStreamer's threads."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        published = publisher(server, feed, HealthBoard())
+        published.start()
+        wait_until(lambda: server.pictures > 5)
+        published.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import re
 import socket
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from http_rig import Answer, ask, post, raw
 from mosquitto_rig import free_port, wait_until
@@ -26,6 +28,7 @@ from runtime.live import LiveFeed
 from runtime.outputs.web.access import Tokens
 from runtime.outputs.web.limits import Limits
 from runtime.outputs.web.server import WebServer
+from runtime.store.records import Channel, Notice, SeriesBlock
 
 VIEW = {"Authorization": f"Bearer {TOKENS.view}"}
 CONTROL = {"Authorization": f"Bearer {TOKENS.control}"}
@@ -158,6 +161,30 @@ def read_parts(connection: socket.socket, count: int) -> list[bytes]:
     return found
 
 
+def test_series_are_downloaded_and_the_journal_is_shown(web: WebServer, service: ServiceRig) -> None:
+    channel, now_s = Channel("midspan", "y"), time.time()
+    times_s = now_s - 7200 + np.arange(3000) / 30
+    values = np.sin(times_s).astype(np.float32)[None]
+    for part in range(10):
+        some = slice(300 * part, 300 * part + 300)
+        service.write(SeriesBlock((channel,), times_s[some], values[:, some]))
+    service.write(Notice(now_s, "recovery", "camera opened anew"))
+    day = ask(web.port, "/api/series.csv")
+    assert (day.status, day.headers["content-type"]) == (200, "text/csv; charset=utf-8")
+    assert re.fullmatch(
+        r'attachment; filename="series-\d{8}T\d{6}Z\.csv"', day.headers["content-disposition"]
+    )
+    rows = list(csv.DictReader(io.StringIO(day.text)))
+    found = [float(row["midspan y displacement (px)"]) for row in rows]
+    assert found == pytest.approx(values[0].tolist(), rel=1e-6)
+    part = ask(web.port, f"/api/series.csv?from={times_s[300]}&to={times_s[600]}").text
+    assert len(part.splitlines()) == 1 + 300
+    assert ask(web.port, "/api/series.csv?from=yesterday").status == 400
+    wait_until(lambda: ask(web.port, "/api/history").json["notices"])
+    notice = ask(web.port, "/api/history").json["notices"][0]
+    assert (notice["topic"], notice["text"]) == ("recovery", "camera opened anew")
+
+
 def test_events_are_listed_played_in_parts_and_kept(web: WebServer, service: ServiceRig) -> None:
     history = ask(web.port, "/api/history").json
     event = history["events"][0]
@@ -230,6 +257,7 @@ ASKED = [
     "/api/live",
     "/api/history",
     "/api/frequencies",
+    "/api/series.csv",
     "/live.jpg",
     "/live.mjpeg",
 ]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from runtime.cameras import FrameInfo
 from runtime.errors import CameraFault
@@ -28,6 +29,7 @@ def running(service: Service) -> Iterator[Service]:
 def until(service: Service, condition: Callable[[], object], what: str = "") -> None:
     limit_s = time.monotonic() + PATIENCE_S
     while not condition():
+        service._threads.raise_failure()
         assert time.monotonic() < limit_s, what or service.board.snapshot()
         service.look()
         time.sleep(0.02)
@@ -43,13 +45,18 @@ class Camera:
 
     width_px, height_px, nominal_rate_hz = 320, 180, 50.0
     fails = flickers = False
+    true_rate_hz = 50.0
+    """By its own times."""
+    smooth_px = 0.0
+    """Above 0 the picture has texture that displacement can be measured by."""
 
     def __init__(self) -> None:
         if Camera.fails:
             raise CameraFault("no camera there", remedy="plug it in")
         self._number = 0
         rng = np.random.default_rng(1)
-        self._picture = rng.integers(0, 255, (180, 320, 3), np.uint8)
+        noise = rng.integers(0, 255, (180, 320, 3), np.uint8)
+        self._picture = ndimage.gaussian_filter(noise, (Camera.smooth_px, Camera.smooth_px, 0))
 
     def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
         if Camera.fails:
@@ -59,7 +66,7 @@ class Camera:
         if Camera.flickers and self._number % 2:
             pixels //= 2
         self._number += 1
-        return FrameInfo(self._number, self._number / 50.0)
+        return FrameInfo(self._number, self._number / Camera.true_rate_hz)
 
     def close(self) -> None:
         pass

@@ -35,7 +35,8 @@ class Rig:
             [each.region() for each in self.settings.regions],
             most_samples=4000,
         )
-        self.measuring = Measuring(self.settings, history=self.history, feed=self.feed, tell=self.told)
+        self.live = self.feed.begin_motion([each.name for each in self.settings.regions])
+        self.measuring = Measuring(self.settings, history=self.history, live=self.live, tell=self.told)
         self.camera = SyntheticCamera(SyntheticSettings(320, 180, reuse_noise=True))
         self.number = 0
 
@@ -171,8 +172,8 @@ class TestAnalysis:
         )  # fmt: skip
         stored, readings, now = Told(), Told(), [0.0]
         analyst = Analyst(
-            rig.settings, rig.history, tracker=FrequencyTracker(), feed=rig.feed, store=stored, read=readings,
-            clock=lambda: now[0],
+            rig.settings, rig.history, tracker=FrequencyTracker(), live=rig.live, feed=rig.feed,
+            store=stored, read=readings, clock=lambda: now[0],
         )  # fmt: skip
         assert not analyst.look()
         for _ in range(5):
@@ -208,8 +209,8 @@ class TestAnalysis:
         rig = Rig(analyse_every_s=10, frequencies_hz=[0.001, 0.002])
         now = [0.0]
         analyst = Analyst(
-            rig.settings, rig.history, tracker=FrequencyTracker(), feed=rig.feed, store=Told(), read=Told(),
-            clock=lambda: now[0],
+            rig.settings, rig.history, tracker=FrequencyTracker(), live=rig.live, feed=rig.feed,
+            store=Told(), read=Told(), clock=lambda: now[0],
         )  # fmt: skip
         now[0] = 10.0
         assert analyst.look()

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from running_service import PATIENCE_S, Camera, frames, running, until
 from service_parts import MID_SPAN, configured
 
 from runtime.errors import EngineFault, OptionFault
-from runtime.niceness import SECOND
 from runtime.notify import Notifier
 from runtime.recovery import EXIT_RECOVERY
+from runtime.service.assembly import Parts
 from runtime.service.engines import MagnifierMaker
 from runtime.service.process import Service
 from runtime.service.signals import SignalQueue
 from runtime.thermal import ThermalReading
+from runtime.threads import SECOND
 
 
 class TestMagnification:
@@ -143,6 +145,106 @@ class TestMagnification:
             until(service, lambda: service.parts.magnifying.health().frames > 3)
             assert service.parts.magnifying.health().why_not == ""
 
+    @pytest.mark.usefixtures("camera")
+    def test_whose_steps_fail_keeps_no_engine_of_those_before(
+        self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept: list[Any] = []
+        failures = [0]
+
+        class Failing:
+            """A runtime like any other, whose engines fail in their first step."""
+
+            def __init__(self, runtime: Any) -> None:
+                self._runtime = runtime
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._runtime, name)
+
+            def open_band(self) -> Any:
+                engine = self._runtime.open_band()
+                engine.step = self._fail
+                kept.append(engine)
+                return engine
+
+            def give_back(self, engine: Any) -> None:
+                kept.remove(engine)
+
+            def _fail(self, *_: Any, **__: Any) -> None:
+                failures[0] += 1
+                raise EngineFault("the GPU is gone", remedy="look for it")
+
+        monkeypatch.setattr("runtime.service.magnifying._RETRY_S", (0.01, 0.01))
+        service = Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))
+        service.parts.runtime = Failing(service.parts.runtime)
+        with running(service):
+            until(service, lambda: failures[0] >= 20)
+            assert len(kept) <= 1
+        assert kept == []
+
+    @pytest.mark.usefixtures("camera")
+    def test_and_clips_account_for_each_frame_that_they_copy(
+        self, tmp_path: Path, linear_bundle: Path
+    ) -> None:
+        loaded = configured(
+            tmp_path, linear_bundle, magnification={"when": "never"}, recording={"magnified": False}
+        )
+        with running(Service(loaded)) as service, service.parts.feed.watch():
+            frames(service, 30)
+            copied = service.parts.account.by_place()
+            frame_bytes, seen = 320 * 180 * 3, service.parts.loop.frames
+            assert 0 <= copied["clips: frame kept"] - 30 * frame_bytes <= seen * frame_bytes
+            assert copied["clips: frame kept"] % frame_bytes == 0
+            assert copied["live feed: as filmed"] >= frame_bytes
+            assert "live feed: magnified" not in copied
+
+
+class TestReload:
+    def test_to_other_regions_while_the_regions_before_are_still_measured(
+        self, tmp_path: Path, linear_bundle: Path, camera: type[Camera], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(camera, "smooth_px", 2.0)
+        monkeypatch.setattr("runtime.service.measuring._LEARNING_S", 0.1)
+        build = Parts.build_analyst
+
+        def build_slowly(parts: Parts, settings: Any) -> Any:
+            goal = parts.loop.frames + 3
+            while parts.loop.frames < goal and not service._threads.stopping:
+                time.sleep(0.005)
+            return build(parts, settings)
+
+        loaded = configured(tmp_path, linear_bundle, vibration=regions(1))
+        with running(Service(loaded)) as service:
+            monkeypatch.setattr(Parts, "build_analyst", build_slowly)
+            for count in (2, 5, 1, 3):
+                frames(service, 20)
+                changed = configured(tmp_path, linear_bundle, vibration=regions(count))
+                loaded.file.write_text(yaml.safe_dump(changed.configuration.model_dump(mode="json")))
+                assert not service.reload().refused
+                until(service, lambda: service.parts.feed.series().times_s.size > 3)
+                assert service.parts.feed.series().x_px.shape[0] == count
+
+
+def regions(count: int) -> dict[str, Any]:
+    return {"regions": [MID_SPAN | {"name": f"region {n}", "x_px": 20 * n} for n in range(count)]}
+
+
+def test_bands_that_the_camera_turns_out_too_slow_for_are_told(
+    tmp_path: Path, linear_bundle: Path, camera: type[Camera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera, "true_rate_hz", 20.0)
+    loaded = configured(
+        tmp_path,
+        linear_bundle,
+        magnification={"mode": "band", "bands_hz": [[8.0, 12.0]]},
+        vibration={"regions": [MID_SPAN], "frequencies_hz": [1.0, 11.0]},
+    )
+    with running(Service(loaded)) as service:
+        until(service, lambda: len(service.board.snapshot().problems) == 2)
+        told = "; ".join(service.board.snapshot().problems)
+        assert "motion at 11 Hz shows at 9 Hz" in told
+        assert "motion at 12 Hz shows at 8 Hz" in told
+
 
 class TestControls:
     @pytest.mark.usefixtures("camera")
@@ -162,6 +264,48 @@ class TestControls:
             assert service.parts.magnifying.health() == health
             assert "camera: is missing" in service.reload().refused
             assert service.parts.magnifying.health().amplification == 30
+
+    @pytest.mark.usefixtures("camera")
+    def test_adjust_of_one_thing_while_another_is_taken_over_loses_neither(
+        self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service = Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))
+        adjusted = [10.0]
+
+        def adjust_meanwhile(self: MagnifierMaker, wanted: Any) -> None:
+            prepare(self, wanted)
+            if adjusted[0] < 20:
+                adjusted[0] += 1
+                service.adjust(amplification=adjusted[0])
+                service.adjust(bands_hz=((2.0, 4.0),))
+
+        prepare = MagnifierMaker.prepare
+        monkeypatch.setattr(MagnifierMaker, "prepare", adjust_meanwhile)
+        with running(service):
+            until(service, lambda: service.parts.magnifying.health().frames > 30)
+            health = service.parts.magnifying.health()
+            assert (health.amplification, health.bands_hz) == (adjusted[0], ((2.0, 4.0),))
+            assert adjusted[0] > 10
+
+    @pytest.mark.usefixtures("camera")
+    def test_the_engine_of_clips_is_open_before_the_first_event(
+        self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened: list[str] = []
+        prepare = MagnifierMaker.prepare
+
+        def noted(self: MagnifierMaker, wanted: Any) -> None:
+            opened.append(threading.current_thread().name)
+            prepare(self, wanted)
+
+        monkeypatch.setattr(MagnifierMaker, "prepare", noted)
+        recording = {"pre_roll_s": 0.2, "post_roll_s": 0.2}
+        loaded = configured(tmp_path, linear_bundle, recording=recording, magnification={"when": "never"})
+        with running(Service(loaded)) as service:
+            until(service, lambda: opened == ["events-magnified"])
+            frames(service, 20)
+            assert service.record_event("by hand") is not None
+            until(service, lambda: service.parts.storage.health().clips["saved"] >= 2)
 
     @pytest.mark.usefixtures("camera")
     def test_record_an_event_by_hand(self, tmp_path: Path, linear_bundle: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from running_service import frames, running, until
+from runtime.service.crew import Crew
 from service_parts import configured
 from support import ROOT
 from tensorrt_fake import fake_library, write_fake_engine
@@ -29,7 +30,6 @@ from runtime.engines.upgrading import MOST_ATTEMPTS, Attempts, StaleEngines, fin
 from runtime.errors import EngineFault
 from runtime.recovery import EXIT_RECOVERY
 from runtime.service import upkeep
-from runtime.service.crew import Crew
 from runtime.service.process import Service
 from runtime.service.upkeep import EngineUpkeep
 
@@ -296,6 +296,6 @@ def test_the_service_measures_meanwhile_and_starts_anew_with_the_engines(
             assert service.parts.magnifying.health().frames == 0
         assert service._exit_status == 0
         jetson.go()
-        until(service, lambda: service._crew.stopping)
+        until(service, lambda: service._threads.stopping)
         assert service._exit_status == EXIT_RECOVERY
     assert jetson.stale() is None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pyuff
 from sdypy_sep005.sep005 import assert_sep005
+from support import run_command
 
 from runtime.errors import OutputFault
 from runtime.store.export import export, export_sep005, signals
@@ -109,6 +111,32 @@ def test_a_time_without_samples_is_an_empty_table(reader: StoreReader, tmp_path:
     done = export(reader, tmp_path, 0.0, 1.0)
     assert (done.samples, done.signals) == (0, 0)
     assert rows_of(tmp_path / "series.csv") == []
+
+
+@pytest.mark.usefixtures("reader")
+def test_the_command_exports_a_span_and_never_half_of_it(tmp_path: Path) -> None:
+    moment = datetime.fromtimestamp(T0 + 20, timezone.utc).isoformat()
+    arguments = ("export-store", tmp_path / "s.db", "-o", tmp_path / "out")
+    done = run_command(*arguments, "--to", moment.replace("+00:00", "Z"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "642 rows, 4 signals without a gap:"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "alarms.csv", "events.csv", "series.csv", "series.uff",
+    ]  # fmt: skip
+    before = (tmp_path / "out" / "series.csv").read_bytes()
+    for more, complaint in (
+        ((), "--overwrite"),
+        (("--overwrite", "--from", "soon"), "--from soon is no time"),
+        (("--overwrite", "--from", "2026-11-02", "--to", "2026-11-01"), "is not before"),
+    ):
+        refused = run_command(*arguments, *more)
+        assert refused.returncode != 0
+        assert complaint in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert (tmp_path / "out" / "series.csv").read_bytes() == before
+    missing = run_command("export-store", tmp_path / "none.db", "-o", tmp_path / "out2")
+    assert (missing.returncode, (tmp_path / "out2").exists()) == (1, False)
+    assert "none.db" in missing.stderr
 
 
 def test_a_directory_that_is_not_there_is_told(reader: StoreReader, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from runtime.telemetry import Reading, open_telemetry
 from runtime.telemetry.jtop import JtopLink, JtopTelemetry
 from runtime.telemetry.jtop_reading import reading_of, temperatures_c
 from runtime.telemetry.sysfs import SysfsTelemetry
+from runtime.threads import Threads
 
 INTERVAL_S = 0.2
 WITHIN_S = 20.0
@@ -323,16 +324,19 @@ def test_one_chip_that_hangs_hides_neither_the_heat_nor_stops_the_service(tmp_pa
     os.close(descriptor)
 
 
-def test_a_mistake_in_a_reading_comes_out_where_it_is_asked_for() -> None:
+def test_a_mistake_in_a_reading_is_told_and_ends_nothing() -> None:
     class Mistaken(SysfsTelemetry):
         def read(self) -> Reading:
             raise ZeroDivisionError
 
-    watch = DeviceWatch(ThermalSettings(), Mistaken())
+    threads = Threads(pauses_s=(0.01, 0.01))
+    watch = DeviceWatch(ThermalSettings(), Mistaken(), threads=threads)
     watch.start()
-    with pytest.raises(ZeroDivisionError):
-        until(lambda: watch.reading().source)
+    until(lambda: threads.failures.get("telemetry", 0) > 2)
+    assert (watch.reading(), threads.stopping) == (Reading(), False)
+    assert "thread telemetry failed" in threads.problems()[0]
     watch.close()
+    threads.stop(1.0)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -20,6 +20,7 @@ function cameraRows({ camera }) {
     ["Camera", list(camera.source, status)],
     ["Frames", list(camera.width_px ? `${camera.width_px} \u00d7 ${camera.height_px} px` : "",
       known(withUnit(camera.rate_hz, "frames/s", 4)), known(jitter, "jitter "))],
+    ["Sensor", list(camera.mode && `mode ${camera.mode}`, camera.times && `times of the ${camera.times}`, camera.memory && `memory ${camera.memory}`)],
     ["Dropped", camera.numbered || drops.length ? drops.join(", ") || "none" : ""],
   ];
 }

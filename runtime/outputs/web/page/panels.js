@@ -194,7 +194,10 @@ export class Panels {
     ] : [element("caption", {}, "no alarm is set up")]);
   }
 
-  history({ alarms, events, trouble }) {
+  history({ alarms, events, notices, trouble }) {
+    show($("journal"), [notices, trouble], () => notices.length ? notices.slice(0, 20).map((notice) => element("li", {},
+      element("strong", {}, clock(notice.time_s)), ` ${notice.topic}: ${notice.text}`,
+    )) : [element("li", { class: "faint" }, trouble || "nothing to tell")]);
     show($("alarm-history"), [alarms, trouble], () => alarms.length ? alarms.slice(0, 20).map((alarm) => element("li", {},
       element("strong", {}, alarm.name), ` ${clock(alarm.raised_s)}, ${withUnit(alarm.value, alarm.unit)}; `,
       alarm.cleared_s ? `over after ${duration(alarm.cleared_s - alarm.raised_s)}` : "not over",

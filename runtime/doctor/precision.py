@@ -1,0 +1,32 @@
+"""Which bundle magnifies, and in which precision: on a GPU, and on the CPU."""
+
+from __future__ import annotations
+
+from runtime.doctor.board import is_jetson
+from runtime.doctor.finding import Finding, ok, wrong
+from runtime.doctor.machine import Machine
+from runtime.doctor.needs import Needs
+from runtime.engines.bundle import open_bundle
+from runtime.errors import BundleFault
+
+
+def network(machine: Machine, needs: Needs) -> Finding:
+    """The bundle that is configured, or the one that is taken unless another is named."""
+    try:
+        bundle = open_bundle(needs.bundle)
+        on_gpu = bundle.for_gpu()
+    except BundleFault as fault:
+        return wrong("network", str(fault.what), "nothing can be magnified", str(fault.remedy), needed=True)
+    precision = bundle.manifest.precision.upper()
+    if on_gpu is not bundle:
+        return ok(
+            "network", f"{bundle.named}: {on_gpu.manifest.precision.upper()} on a GPU, {precision} on the CPU"
+        )
+    if precision == "FP32" and needs.on_gpu and is_jetson(machine):
+        return wrong(
+            "network",
+            f"{bundle.named}, {precision} on a GPU, too",
+            "FP32 uses no tensor cores, and takes about eight times as long as FP16",
+            "name realtime or lite, or export with --precision fp16",
+        )
+    return ok("network", f"{bundle.named}, {precision}")

@@ -1,0 +1,13 @@
+"""EGL images by the real PyCUDA and cuda-bindings, over a driver that threads stand in for, in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pycuda_build import over_fake_driver
+
+
+@pytest.mark.usefixtures("gstreamer")
+def test_what_is_registered_and_mapped_is_given_back(tmp_path_factory: pytest.TempPathFactory) -> None:
+    over_fake_driver(Path(__file__).with_name("egl_suite.py"), tmp_path_factory.mktemp("driver"))
