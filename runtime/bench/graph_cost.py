@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runtime.engines.bundle import Bundle, FrameSize, GraphName, Precision
+from runtime.engines.onnx_file import convolution_precisions
 from runtime.engines.onnx_profile import Layer, profile
 
 _SMALL = FrameSize(width_px=256, height_px=256)
@@ -48,17 +49,25 @@ def graph_cost(bundle: Bundle, graph: GraphName, size: FrameSize) -> Cost:
     at = manifest.frame_size or min(size, _SMALL, key=_pixels)
     cell_px = manifest.representation.cell_px if manifest.representation else 4
     layers = profile(path, at.width_px, at.height_px, cell_px=cell_px)
-    quantised = frozenset(manifest.quantisation.layers) if manifest.quantisation else frozenset()
-    return cost_of(layers, quantised, size, _pixels(size) / _pixels(at))
+    # Not as it was run: a processor has no kernels in FP16, and casts around each.
+    precisions = convolution_precisions(path.read_bytes())
+    return cost_of(layers, precisions, size, _pixels(size) / _pixels(at))
 
 
-def cost_of(layers: list[Layer], quantised: frozenset[str], size: FrameSize, scale: float) -> Cost:
-    """From the layers of a graph that was run on ``1 / scale`` as many pixels as ``size`` has."""
+def cost_of(layers: list[Layer], precisions: Mapping[str, Precision], size: FrameSize, scale: float) -> Cost:
+    """From the layers of a graph that was run on ``1 / scale`` as many pixels as ``size`` has.
+
+    Args:
+        layers: in the order in which they ran.
+        precisions: of convolutions by name; all else is in FP32.
+        size: of the frames.
+        scale: how many times as many pixels they have.
+    """
     flops: dict[Precision, float] = {}
     activation_bytes = weight_bytes = 0.0
     before: Layer | None = None
     for layer in layers:
-        precision = _precision(layer, quantised)
+        precision = precisions.get(layer.name, "fp32")
         each = _ITEM_BYTES[precision]
         if layer.macs:
             flops[precision] = flops.get(precision, 0.0) + 2 * layer.macs * scale
@@ -67,7 +76,7 @@ def cost_of(layers: list[Layer], quantised: frozenset[str], size: FrameSize, sca
         elif layer.operator == _WARP:
             activation_bytes += each * (layer.input_items + layer.output_items)
         elif before is not None and before.macs and _adds_a_branch(layer, before):
-            activation_bytes += _ITEM_BYTES[_precision(before, quantised)] * layer.output_items
+            activation_bytes += _ITEM_BYTES[precisions.get(before.name, "fp32")] * layer.output_items
         before = layer
     frames_bytes = 3 * 3 * _pixels(size)  # frame and reference in, picture out
     return Cost(flops, activation_bytes * scale + weight_bytes + frames_bytes)
@@ -75,12 +84,6 @@ def cost_of(layers: list[Layer], quantised: frozenset[str], size: FrameSize, sca
 
 def _adds_a_branch(layer: Layer, before: Layer) -> bool:
     return layer.operator == "Add" and layer.input_items == 2 * layer.output_items == 2 * before.output_items
-
-
-def _precision(layer: Layer, quantised: frozenset[str]) -> Precision:
-    if layer.name in quantised:
-        return "int8"
-    return "fp16" if layer.kind == "float16" else "fp32"
 
 
 def _pixels(size: FrameSize) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime.bench.peaks import Peaks
+from runtime.engines.onnx_file import matrix_product
 from runtime.engines.onnx_profile import run_apart, time_graph
 
 _SIDE = 768
@@ -73,44 +74,6 @@ def _bandwidth(threads: int) -> float:
 def _product(kind: str, threads: int) -> float:
     """Operations a second of ONNX Runtime's product of two square matrices."""
     return 2 * _SIDE**3 / time_graph(matrix_product(_SIDE, kind), threads, _TRIALS)
-
-
-def matrix_product(side: int, kind: str) -> bytes:
-    """An ONNX file that multiplies two square matrices, in ``fp32`` or ``int8`` (u8 by s8, added up in 32 bits)."""
-    operator, left, right, out = ("MatMul", 1, 1, 1) if kind == "fp32" else ("MatMulInteger", 2, 3, 6)
-    node = _text(1, "a") + _text(1, "b") + _text(2, "y") + _text(4, operator)
-    tensors = _field(11, _value("a", left, side)) + _field(11, _value("b", right, side))
-    graph = _field(1, node) + _text(2, "product") + tensors + _field(12, _value("y", out, side))
-    return _number(1, 8) + _field(7, graph) + _field(8, _number(2, 13))  # IR 8, opset 13
-
-
-# Protocol buffers as onnx.proto lays them out: https://protobuf.dev/programming-guides/encoding
-
-
-def _value(name: str, element: int, side: int) -> bytes:
-    length = _field(1, _number(1, side))
-    tensor = _number(1, element) + _field(2, length + length)
-    return _text(1, name) + _field(2, _field(1, tensor))
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _text(field: int, value: str) -> bytes:
-    return _field(field, value.encode())
-
-
-def _field(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
 
 
 def main() -> None:

@@ -37,8 +37,6 @@ class Layer:
     """Median over the runs."""
     macs: int
     """Multiply-accumulates of a convolution; 0 of all else."""
-    kind: str
-    """Type of its first input, as ONNX names it: ``float``, ``float16`` ..."""
     input_items: int
     """Values that it reads, weights left out."""
     output_items: int
@@ -167,7 +165,6 @@ def _layer(event: dict[str, Any], time_ms: float) -> Layer:
         operator=operator,
         time_ms=time_ms,
         macs=macs,
-        kind=inputs[0][0] if inputs else "",
         input_items=_items(inputs[:1] if convolution else inputs),
         output_items=_items(outputs),
         weight_items=_items(weights),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ class PictureJob:
     frames: str
     """File of the frames, u8[N, H, W, 3], in NumPy's format; see `draw`."""
     threads: int | None
+    as_tensorrt: bool
+    """Take the graph that TensorRT takes where the bundle has an arrangement of its own for the CPU."""
     result: str
     """File of the pictures, in NumPy's format."""
 
@@ -100,9 +102,12 @@ def _magnify(job: PictureJob) -> NDArray[np.uint8]:
         wanted = Magnification(_AMPLIFICATION, mode="band", band=BandSettings(((1.0, 6.0),)))
     frames: NDArray[np.uint8] = np.load(job.frames)
     _, height_px, width_px, _ = frames.shape
+    bundle = open_bundle(Path(job.bundle))
+    if job.as_tensorrt:
+        bundle = replace(bundle, manifest=bundle.manifest.model_copy(update={"cpu_graphs": {}}))
     opened = open_runtime(
         job.runtime,
-        open_bundle(Path(job.bundle)),
+        bundle,
         width_px=width_px,
         height_px=height_px,
         threads=job.threads,
@@ -110,7 +115,7 @@ def _magnify(job: PictureJob) -> NDArray[np.uint8]:
         graphs=(job.graph,),
     )
     with closing_runtime(opened) as runtime:
-        return _run(open_bundle(Path(job.bundle)), runtime, wanted, frames)
+        return _run(bundle, runtime, wanted, frames)
 
 
 def _run(

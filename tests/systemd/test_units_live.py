@@ -159,6 +159,21 @@ def test_a_calibration_capture_borrows_the_camera_until_its_set_is_complete(mach
     assert machine.show(SERVICE, "MainPID") != pid
 
 
+def test_the_device_is_proved_in_the_services_sandbox_while_the_service_rests(machine: Machine) -> None:
+    prove, pid = "tremorscope-prove.service", machine.show(SERVICE, "MainPID")
+    machine.write("/etc/tremorscope/prove.env", 'OPTIONS="--quick --load 1"')
+    machine.run("systemctl", "start", prove, check=False, timeout_s=300)
+    report = json.loads(machine.read(f"{STATE}/prove/prove.json"))
+    found = {step["name"]: (step["state"], step["said"], step["output"]) for step in report["steps"]}
+    assert {state for state, _, _ in found.values()} <= {"holds", "skipped"}, found
+    assert report["holds"] is True
+    assert machine.show(prove, "Result") == "success"
+    assert machine.run("stat", "-c", "%U %a", f"{STATE}/prove/prove.html").stdout == "tremorscope 640\n"
+    assert "holds    camera" in machine.journal("-u", prove)
+    wait_for_frames(machine)
+    assert machine.show(SERVICE, "MainPID") not in (pid, "0")
+
+
 def test_stopping_completes_the_clip_that_is_being_written_within_ten_seconds(machine: Machine) -> None:
     record_clip(machine)
     began_s = time.monotonic()

@@ -74,9 +74,16 @@ def _pairs(plan: Plan, bundles: list[Bundle], directory: Path, *, on_gpu: bool) 
         bundle: Bundle, graph: GraphName, runtime: RuntimeChoice, threads: int | None = None
     ) -> PictureJob:
         of = f"{bundle.directory.name}-{bundle.manifest.precision}-{graph}-{runtime}-{threads or 'all'}"
-        engines = str(engines_directory(plan, bundle)) if runtime == "tensorrt" else None
-        frames, result = directory / "frames.npy", directory / f"{of}.npy"
-        return PictureJob(str(bundle.directory), graph, runtime, engines, str(frames), threads, str(result))
+        return PictureJob(
+            bundle=str(bundle.directory),
+            graph=graph,
+            runtime=runtime,
+            engines=str(engines_directory(plan, bundle)) if runtime == "tensorrt" else None,
+            frames=str(directory / "frames.npy"),
+            threads=threads,
+            as_tensorrt=on_gpu,
+            result=str(directory / f"{of}.npy"),
+        )
 
     for bundle in bundles:
         precision = bundle.manifest.precision

@@ -40,7 +40,9 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     _tell(findings, found)
     findings.check("faults of the camera", len(found.faults), 0, holds=not found.faults)
     if not plan.quick:
-        _check_steady(findings, found)
+        _check_memory(findings, found)
+        if has_tensorrt(plan):  # a PC has other things to do, and heat is not what holds it back
+            _check_steady(findings, found)
     return findings.outcome(_said(found))
 
 
@@ -86,7 +88,7 @@ def _tell(findings: Findings, found: BenchResult) -> None:
 
 
 def _check_steady(findings: Findings, found: BenchResult) -> None:
-    """The last third as fast as the first, and no more memory."""
+    """The last third as fast as the first."""
     thirds = np.searchsorted(found.timeline.since_s, np.linspace(0, found.elapsed_s, 4))
     first, last = int(thirds[1] - thirds[0]), int(thirds[3] - thirds[2])
     part = last / first if first else 0.0
@@ -96,6 +98,9 @@ def _check_steady(findings: Findings, found: BenchResult) -> None:
         f"at least {_SLOWER:g}",
         holds=part >= _SLOWER,
     )
+
+
+def _check_memory(findings: Findings, found: BenchResult) -> None:
     growth_mib = found.memory.growth_bytes / 2**20
     findings.check(
         "growth of memory",

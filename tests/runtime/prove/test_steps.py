@@ -91,7 +91,7 @@ def test_the_same_pictures_come_from_a_process_of_its_own(tmp_path: Path) -> Non
     draw(96, 64, 3, tmp_path / "frames.npy")
     job = PictureJob(
         bundle=str(SHIPPED_BUNDLES / "lite"), graph="pairwise", runtime="onnxruntime", engines=None,
-        frames=str(tmp_path / "frames.npy"), threads=1, result=str(tmp_path / "pictures.npy"),
+        frames=str(tmp_path / "frames.npy"), threads=1, as_tensorrt=False, result=str(tmp_path / "pictures.npy"),
     )  # fmt: skip
     broken = dataclasses.replace(job, bundle=str(tmp_path), result=str(tmp_path / "none.npy"))
     magnify_apart([broken, job])
