@@ -121,7 +121,7 @@ name_release() {
 sees_tensorrt() { "$PYTHON" -I -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("tensorrt"))' 2>/dev/null; }
 
 # A package brings pip along: a freshly flashed device lacks python3-venv, and the site may lack a network.
-pip_of_wheels() { libraries | sed -n "s#^\./pip-#$WHEELS/pip-#p"; }
+pip_of_wheels() { libraries | sed -n "s#^\./pip-#$WHEELS/pip-#p" | head -n 1; }
 
 make_release() {
     target="$ROOT$OPT/releases/$RELEASE"
