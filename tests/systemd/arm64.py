@@ -40,11 +40,10 @@ def magnify(source: Path, target: Path) -> None:
 
     from runtime.engines.bundle import open_bundle
     from runtime.engines.onnx_runtime import OnnxRuntimeEngine
-    from runtime.magnify import DEFAULT_BUNDLE
 
     frames = np.load(source)
     magnified = np.zeros_like(frames)
-    graph = open_bundle(DEFAULT_BUNDLE).cpu_graph_path("pairwise")
+    graph = open_bundle(None).cpu_graph_path("pairwise")
     engine = OnnxRuntimeEngine(graph, width_px=frames.shape[2], height_px=frames.shape[1], threads=1)
     for frame, picture in zip(frames, magnified, strict=True):
         engine.step(frame, frames[0], AMPLIFICATION, picture)
