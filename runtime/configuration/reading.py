@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from runtime.configuration.checking import contradictions
 from runtime.configuration.migration import MigrationProblem, migrate
 from runtime.configuration.problems import ConfigurationFault, Problem, at, of_validation
 from runtime.configuration.schema import VERSION, Configuration, json_schema
-from runtime.configuration.yaml_document import YamlDocument, YamlProblem, parse_yaml
+from runtime.configuration.yaml_document import LARGEST_BYTES, YamlDocument, YamlProblem, parse_yaml
 from runtime.errors import Fault
 
 
@@ -42,13 +44,20 @@ def load_configuration(file: Path) -> LoadedConfiguration:
     Raises:
         ConfigurationFault: it cannot be read or followed; ``lines`` has every problem.
     """
+    return parse_configuration(_content(file), file)
+
+
+def _content(file: Path) -> bytes:
+    """At most a little more than may be parsed, of a regular file: a FIFO would hold up the service for ever."""
     try:
-        content = file.read_bytes()
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as opened:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return opened.read(LARGEST_BYTES + 1)
+            reason = "is no regular file"
     except OSError as error:
-        raise ConfigurationFault(
-            file, [Problem(f"cannot be read ({error.strerror})", "name a configuration file")]
-        ) from None
-    return parse_configuration(content, file)
+        reason = f"cannot be read ({error.strerror})"
+    raise ConfigurationFault(file, [Problem(reason, "name a configuration file")])
 
 
 def parse_configuration(content: bytes, file: Path) -> LoadedConfiguration:

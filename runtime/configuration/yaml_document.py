@@ -17,7 +17,7 @@ Path: TypeAlias = tuple[str | int, ...]
 """Keys and positions from the top of the document."""
 
 _DEEPEST, _MOST_NODES = 32, 20_000
-_LARGEST_BYTES = 1 << 20
+LARGEST_BYTES = 1 << 20
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -65,7 +65,7 @@ def parse_yaml(content: bytes) -> YamlDocument:
     Raises:
         YamlProblem: it is not YAML, or holds what a configuration must not.
     """
-    if len(content) > _LARGEST_BYTES:
+    if len(content) > LARGEST_BYTES:
         raise YamlProblem("more than a megabyte of text is no configuration", remedy="name the right file")
     try:
         text = content.decode("utf-8-sig")
@@ -73,7 +73,7 @@ def parse_yaml(content: bytes) -> YamlDocument:
         line = content.count(b"\n", 0, error.start) + 1
         raise YamlProblem("not text in UTF-8", remedy="save the file as UTF-8", line=line) from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_BoundedLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise YamlProblem(
@@ -94,6 +94,23 @@ def parse_yaml(content: bytes) -> YamlDocument:
     if node is not None:
         document.data = _Reader(document).read(node, ())
     return document
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """Gives up while it parses: what is too long must not first cost seconds of a running service."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.nodes += 1
+        if self.nodes > _MOST_NODES:
+            raise YamlProblem(
+                f"more than {_MOST_NODES} entries are no configuration",
+                remedy="name the right file",
+                line=self.line + 1,
+            )
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 class _Reader:

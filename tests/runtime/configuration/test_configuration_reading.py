@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -188,6 +189,20 @@ class TestErrors:
             read(changed("amplification: 20", "amplification: 0").replace("kind: synthetic", "kind: 3"))
         assert str(caught.value).count("\n") == 0
         assert str(caught.value).endswith("(and 1 more: tremorscope check a.yaml)")
+
+    def test_what_is_no_file_is_refused_at_once(self, tmp_path: Path) -> None:
+        fifo = tmp_path / "fifo.yaml"
+        os.mkfifo(fifo)
+        for file in (fifo, Path("/dev/zero"), Path("/dev/null")):
+            with pytest.raises(ConfigurationFault, match="is no regular file: name a configuration file"):
+                load_configuration(file)
+        with pytest.raises(ConfigurationFault, match=r"is no regular file|cannot be read \(Is a directory"):
+            load_configuration(tmp_path)
+
+    def test_a_long_text_is_given_up_while_it_is_parsed(self) -> None:
+        assert lines("a: [" + "1," * 200_000 + "]\n") == (
+            "a.yaml:1: more than 20000 entries are no configuration: name the right file",
+        )
 
     def test_of_the_file_itself(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationFault, match=r"cannot be read \(No such file"):
