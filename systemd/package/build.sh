@@ -80,7 +80,6 @@ build_pycuda() {
     fi
     extra=jetson
     case $python in 3.10) extra=jetson6 ;; 3.12) extra=jetson7 ;; esac
-    grep -q "^$extra = " "$SOURCE/pyproject.toml" || extra=jetson
     extras=service,$extra
     say "compiling PyCUDA, which takes minutes"
     compile_pycuda >"$WORK/pycuda.log" 2>&1 && return 0
