@@ -128,7 +128,7 @@ name_release() {
 }
 
 # A package brings pip along: a freshly flashed device lacks python3-venv, and the site may lack a network.
-pip_of_wheels() { libraries | sed -n "s#^\./pip-#$WHEELS/pip-#p"; }
+pip_of_wheels() { libraries | sed -n "s#^\./pip-#$WHEELS/pip-#p" | head -n 1; }
 
 make_release() {
     target="$ROOT$OPT/releases/$RELEASE"

@@ -37,17 +37,20 @@ class OutputTap:
         self._lines: deque[str] = deque(maxlen=most_lines)
         self._heard = 0
         self._rest = b""
-        self._lock = threading.Lock()
+        self._lock, self._switching = threading.Lock(), threading.RLock()
         self._pipe: tuple[int, int] | None = None
         """Our end to read from, and where things would have gone."""
         self._inode = 0
         self._thread: threading.Thread | None = None
 
     def listen(self) -> None:
-        """Begin, unless it has begun already."""
-        if self.is_listening:
-            return
-        self.stop()
+        """Begin, unless it has begun already; any thread may ask for it."""
+        with self._switching:
+            if not self.is_listening:
+                self.stop()
+                self._begin()
+
+    def _begin(self) -> None:
         passed_on = os.dup(self._descriptor)
         reader, writer = os.pipe()
         with contextlib.suppress(OSError):
@@ -68,12 +71,17 @@ class OutputTap:
     @property
     def is_listening(self) -> bool:
         """Whether the stream still leads here."""
-        if self._thread is None or not self._thread.is_alive():
+        thread = self._thread
+        if thread is None or not thread.is_alive():
             return False
         return os.fstat(self._descriptor).st_ino == self._inode
 
     def stop(self) -> None:
         """Give the stream back, once everything has been passed on; stopping twice is harmless."""
+        with self._switching:
+            self._end()
+
+    def _end(self) -> None:
         atexit.unregister(self.stop)
         pipe, self._pipe = self._pipe, None
         if pipe is None or self._thread is None:
@@ -100,9 +108,9 @@ class OutputTap:
 
     def _catch_up(self) -> None:
         until_s = time.monotonic() + _PATIENCE_S
-        while self._pipe is not None and self.is_listening and time.monotonic() < until_s:
-            with self._lock:
-                if not struct.unpack("i", fcntl.ioctl(self._pipe[0], termios.FIONREAD, b"\0" * 4))[0]:
+        while (pipe := self._pipe) is not None and self.is_listening and time.monotonic() < until_s:
+            with self._lock, contextlib.suppress(OSError):  # who replaces the stream closes the pipe
+                if not struct.unpack("i", fcntl.ioctl(pipe[0], termios.FIONREAD, b"\0" * 4))[0]:
                     return
             time.sleep(0.002)
 

@@ -67,7 +67,8 @@ pip() { # COMMAND ARGUMENTS...
 
 build_kit() {
     mkdir "$WORK/source" # a copy, because building leaves things behind
-    (cd "$SOURCE" && cp -r pyproject.toml README.md LICENSE tremorscope.py runtime calibration export model "$WORK/source")
+    (cd "$SOURCE" && cp -r pyproject.toml README.md LICENSE tremorscope.py runtime calibration export model "$WORK/source") ||
+        return 1
     pip wheel --no-deps --wheel-dir "$wheels" "$WORK/source"
 }
 
@@ -82,9 +83,17 @@ build_pycuda() {
     grep -q "^$extra = " "$SOURCE/pyproject.toml" || extra=jetson
     extras=service,$extra
     say "compiling PyCUDA, which takes minutes"
-    # Where there is no driver yet, as in a container, CUDA's own stub stands in for it at the link.
-    PATH="$CUDA_ROOT/bin:$PATH" LDFLAGS="-L$CUDA_ROOT/lib64 -L$CUDA_ROOT/lib64/stubs" \
-        pip wheel --no-deps --wheel-dir "$wheels" pycuda
+    compile_pycuda >"$WORK/pycuda.log" 2>&1 && return 0
+    tail -n 20 "$WORK/pycuda.log" >&2
+    die "PyCUDA could not be compiled" "mend it as said above, or leave it out with --without-cuda"
+}
+
+compile_pycuda() {
+    pip download --no-deps --no-binary pycuda --dest "$WORK" pycuda || return 1
+    mkdir "$WORK/pycuda" && tar -xzf "$WORK"/pycuda-*.tar.gz --strip-components 1 -C "$WORK/pycuda" || return 1
+    # Random numbers and OpenGL are not used, and cuRAND may not be installed.
+    printf '%s\n' "CUDA_ROOT = '$CUDA_ROOT'" 'CUDA_ENABLE_CURAND = False' 'CUDA_ENABLE_GL = False' >"$WORK/pycuda/siteconf.py"
+    PATH="$CUDA_ROOT/bin:$PATH" pip wheel --no-deps --wheel-dir "$wheels" "$WORK/pycuda"
 }
 
 fetch_libraries() {
@@ -113,7 +122,7 @@ fill_package() {
     find "$tree" -type f ! -perm /0111 -exec chmod 0644 {} +
     chmod 0755 "$tree/DEBIAN"/p*
     after=$("$PYTHON" -c 'import sys; print("%d.%d" % (sys.version_info[0], sys.version_info[1] + 1))')
-    sed -e "s/@VERSION@/$version/; s/@ARCH@/$ARCH/; s/@PYTHON@/$python/; s/@AFTER@/$after/; s/@MAINTAINER@/$maintainer/" \
+    sed -e "s/@VERSION@/$version/; s/@ARCH@/$ARCH/; s/@PYTHON@/$python/; s/@AFTER@/$after/; s|@MAINTAINER@|$maintainer|" \
         -e "s/@SIZE@/$(du -sk "$tree/usr" | cut -f1)/" -e "s/^#$ARCH //; /^#/d" "$HERE/control" >"$tree/DEBIAN/control"
     (cd "$tree" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 }
@@ -129,9 +138,9 @@ mkdir -p "$wheels"
 "$PYTHON" -m venv "$WORK/venv"
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$SOURCE/pyproject.toml" | head -n 1)+py$python
 maintainer="${DEBFULLNAME:-tremorscope} <${DEBEMAIL:-tremorscope@localhost}>"
-build_kit
+build_kit || die "the kit's wheel could not be built" "see above"
 build_pycuda
-fetch_libraries
+fetch_libraries || die "its libraries could not be fetched" "see above; this machine needs a network, or pip's find-links"
 fill_package
 package=tremorscope_${version}_$ARCH.deb
 # Wheels are compressed already.
