@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -76,6 +77,11 @@ class Findings:
         self._checks: list[Check] = []
         self._facts: dict[str, Fact] = {}
         self._tables: list[Table] = []
+
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """What was noted so far."""
+        return self._facts
 
     def fact(self, name: str, value: Fact) -> None:
         """Take note of a number or a word; the unit belongs into the name."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runtime.cameras import FrameInfo
+from runtime.cameras.gst_camera import HeldFrame
 from runtime.cuda_egl import DevicePicture
 from runtime.cuda_host import HostGpu
 from runtime.engines.bundle import SHIPPED_BUNDLES
@@ -190,6 +192,15 @@ def test_a_probe_sees_the_drawn_camera_and_tells_why_it_sees_none(tmp_path: Path
 
 
 # Cameras.
+
+
+@pytest.mark.parametrize(("resource", "kind"), [(None, "CUDA's"), (object(), "a surface, through EGL")])
+def test_where_a_csi_camera_leaves_its_frames_is_told(resource: object, kind: str) -> None:
+    held = HeldFrame(FrameInfo(0, 0.0), DevicePicture(4096, 7680, 1900, 1080, resource), "a sample")
+    findings = Findings()
+    camera.tell_surface(findings, held)
+    assert findings.facts == {"pitch_bytes": 7680, "memory_type": kind}
+    assert held._sample is None  # given back: the camera has few buffers
 
 
 def test_a_camera_that_ends_or_is_slow_fails(tmp_path: Path) -> None:
