@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from runtime.prove.outcome import Findings, Skip
 from runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
 from runtime.prove.plan import Plan
 from runtime.prove.probe import first_frame_s
-from runtime.prove.steps import accuracy, argus, camera, layers, pixels
+from runtime.prove.steps import accuracy, argus, camera, clock, layers, pixels
 
 
 @pytest.fixture
@@ -212,3 +213,27 @@ def test_a_camera_that_ends_or_is_slow_fails(tmp_path: Path) -> None:
     assert found.state == "holds"
     assert found.facts["copied_bytes_per_frame"] == 0
     assert len(found.tables[0].rows) == 2
+
+
+# The clock.
+
+
+@pytest.mark.parametrize(("ppm", "state"), [(0.0, "holds"), (400.0, "holds"), (2000.0, "fails")])
+def test_a_clock_that_drifts_as_no_time_server_would_bend_it_fails(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, ppm: float, state: str
+) -> None:
+    now = {"s": 100.0}
+
+    def monotonic() -> float:
+        now["s"] += 1e-6
+        return now["s"]
+
+    fake = SimpleNamespace(
+        monotonic=monotonic,
+        time=lambda: 1.8e9 + now["s"] * (1 + ppm / 1e6),
+        sleep=lambda seconds: now.update(s=now["s"] + seconds),
+    )
+    monkeypatch.setattr(clock, "time", fake)
+    found = clock.run(plan, Findings())
+    assert found.state == state, found.said
+    assert f"{ppm:+.0f} ppm" in {check.what: check.found for check in found.checks}["Unix time against it"]
