@@ -41,7 +41,9 @@ class SignalQueue:
         One that another thread was given while this one waited comes with the next call.
         """
         found = signal.sigtimedwait(self._KINDS, seconds)
-        return signal.Signals(found.si_signo) if found is not None else None
+        # Where the process was stopped (SIGSTOP) past the deadline, CPython returns what was never filled in:
+        # Modules/signalmodule.c leaves its loop for EINTR and reads the result all the same.
+        return signal.Signals(found.si_signo) if found is not None and found.si_signo in self._KINDS else None
 
 
 def _hand_on(number: int, _frame: object) -> None:

@@ -116,6 +116,33 @@ def test_tensorrt_is_taken_where_everything_is_there(machine: Machine) -> None:
     assert machine.open("tensorrt").why == "the configuration asks for it"
 
 
+def test_a_fallback_to_the_cpu_keeps_nothing_of_the_gpu(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.build()
+    load = tensorrt_runtime.load_engine
+
+    def load_one(library: Any, path: Path) -> Any:
+        if path.name.startswith("band"):
+            raise EngineFault(f"{path}: does not fit into memory", remedy="use a smaller picture")
+        return load(library, path)
+
+    closed: list[str] = []
+    close = TensorrtEngine.close
+
+    def noted(engine: TensorrtEngine) -> None:
+        closed.append("pairwise")
+        close(engine)
+
+    monkeypatch.setattr(TensorrtEngine, "close", noted)
+    monkeypatch.setattr(tensorrt_runtime, "load_engine", load_one)
+    runtime = machine.open("auto")
+    assert runtime.name == "onnxruntime"
+    assert "does not fit into memory" in runtime.passed_over[0]
+    (gpu,) = machine.gpus
+    assert (gpu.mapped_nbytes, closed) == (0, ["pairwise"])
+
+
 @pytest.mark.parametrize("choice", ["auto", "onnxruntime"])
 def test_onnx_runtime_runs_both_graphs(machine: Machine, choice: str) -> None:
     if choice == "onnxruntime":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -49,3 +50,29 @@ def test_a_signal_at_work_waits_for_the_main_thread(kind: signal.Signals) -> Non
         process.wait(30)
     assert said == ["SIGUSR1", "SIGHUP", "SIGTERM", "None", "at work", kind.name, "ended in order"]
     assert process.returncode == -signal.SIGTERM, "afterwards all is as before"
+
+
+STOPPED = """
+from runtime.service.signals import SignalQueue
+
+with SignalQueue() as signals:
+    print("waiting", flush=True)
+    found = None
+    while found is None:
+        found = signals.wait(0.05)
+print(found.name, flush=True)
+"""
+
+
+def test_a_process_that_is_stopped_past_a_deadline_goes_on() -> None:
+    with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        for _ in range(4):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "SIGTERM\n"
+    assert process.returncode == 0
