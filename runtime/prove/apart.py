@@ -37,6 +37,14 @@ def run_apart(step: Step, plan: Plan, tick: Callable[[float], None] = lambda _el
         plan: what it is told.
         tick: called several times a second with the seconds since its start; what it raises ends the step.
     """
+    try:
+        return _run_apart(step, plan, tick)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        return Outcome("fails", f"could not be run ({why})", f"free some space in {tempfile.gettempdir()}")
+
+
+def _run_apart(step: Step, plan: Plan, tick: Callable[[float], None]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="tremorscope-prove-") as directory:
         file, log = Path(directory) / "outcome.json", Path(directory) / "output"
         with log.open("wb") as output:

@@ -38,6 +38,14 @@ def run_step(plan: Plan, findings: Findings, module: str, camera: int | None = N
         return findings.skipped(skip)
     except Fault as fault:
         return findings.failed(fault.what, fault.remedy)
+    except (
+        OSError
+    ) as error:  # of the surroundings: a disk that is full or may not be written to, a program that is gone
+        what = f"{error.filename}: " if error.filename else ""
+        return findings.failed(
+            f"{what}{(error.strerror or str(error)).lower()}",
+            "free some space, and check who may write there",
+        )
     except MemoryError as error:
         return findings.failed(f"out of memory ({error})", "stop other programs, or use a smaller picture")
     except Exception as error:  # this is the supervisor of a step: whatever happens there is its outcome

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -76,9 +78,14 @@ class Findings:
         self._facts: dict[str, Fact] = {}
         self._tables: list[Table] = []
 
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """What was noted so far."""
+        return self._facts
+
     def fact(self, name: str, value: Fact) -> None:
         """Take note of a number or a word; the unit belongs into the name."""
-        self._facts[name] = round(value, 6) if isinstance(value, float) else value
+        self._facts[name] = _plain(value)
         self._keep()
 
     def check(self, what: str, found: object, wanted: object, *, holds: bool) -> None:
@@ -88,7 +95,7 @@ class Findings:
 
     def table(self, title: str, columns: list[str], rows: list[Row]) -> None:
         """Take note of numbers side by side."""
-        self._tables.append(Table(title, columns, rows))
+        self._tables.append(Table(title, columns, [[_plain(each) for each in row] for row in rows]))
         self._keep()
 
     def outcome(self, said: str) -> Outcome:
@@ -114,6 +121,13 @@ class Findings:
     def _keep(self) -> None:
         if self._file is not None:
             write_outcome(self._file, self._outcome("unfinished", "it did not come to its end"))
+
+
+def _plain(value: Fact) -> Fact:
+    """A value that JSON knows: not infinite, and with no more digits than mean something."""
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value
 
 
 def write_outcome(file: Path, outcome: Outcome) -> None:

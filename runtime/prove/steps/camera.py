@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from runtime.buffers import Allocator, allocate_host
 from runtime.cameras import Camera, FrameInfo
+from runtime.cameras.gst_camera import HeldFrame
 from runtime.cameras.opening import describe, frame_size, open_camera, supervisor_settings
 from runtime.cameras.settings import CameraSettings, ClipSettings, CsiSettings, SyntheticCameraSettings
 from runtime.copies import CopyAccount
@@ -74,6 +75,8 @@ def _read(
         stated_hz = camera.nominal_rate_hz
         report = getattr(camera, "report", None)
         _tell_report(findings, report() if report is not None else None)
+        if findings.facts.get("memory") == "nvmm":
+            tell_surface(findings, camera.read_held())  # type: ignore[attr-defined]
     finally:
         camera.close()
     findings.fact("first_frame_s", (infos[0].arrived_s or begun_s) - begun_s)
@@ -126,9 +129,16 @@ def _tell_report(findings: Findings, report: Any) -> None:
         return
     for name in ("width_px", "height_px", "rate_hz", "format", "memory", "why", "decoder", "pipeline"):
         findings.fact(name, getattr(report, name, None))
-    for name in ("mode", "times", "remarks", "pitch_bytes"):  # where this kind of camera tells them
+    for name in ("mode", "times", "remarks"):  # where this kind of camera tells them
         told = getattr(report, name, None)
         findings.fact(name, "; ".join(told) if isinstance(told, tuple) else told)
+
+
+def tell_surface(findings: Findings, held: HeldFrame) -> None:
+    """Pitch and kind of the memory in which a CSI camera leaves its frames, of one that it still holds."""
+    findings.fact("pitch_bytes", held.picture.pitch_bytes)
+    findings.fact("memory_type", "CUDA's" if held.picture.resource is None else "a surface, through EGL")
+    held.release()
 
 
 def _tell_copies(

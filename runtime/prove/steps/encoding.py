@@ -11,6 +11,8 @@ import numpy as np
 
 from runtime.bench.rig import draw_frames
 from runtime.cameras.synthetic import SyntheticSettings
+from runtime.outputs.h264 import encoder_of
+from runtime.outputs.nvenc import ELEMENT
 from runtime.outputs.video import VideoWriter
 from runtime.prove.outcome import Findings, Outcome
 from runtime.prove.plan import Plan
@@ -26,6 +28,9 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     count = max(10, round((1 if plan.quick else _SECONDS) * rate_hz))
     drawn = draw_frames(SyntheticSettings(width_px=size.width_px, height_px=size.height_px))
     noise = np.random.default_rng(0).integers(0, _NOISE + 1, drawn[0].shape, np.uint8)
+    configuration = plan.configuration()
+    recording = configuration.recording if configuration else None
+    encoder, why = encoder_of(recording.encoder if recording else "auto", size.width_px, size.height_px)
     with tempfile.TemporaryDirectory(dir=plan.work) as directory:
         file = Path(directory) / "ten-seconds.mp4"
         begun_s, processor_s = time.perf_counter(), time.process_time()
@@ -35,14 +40,15 @@ def run(plan: Plan, findings: Findings) -> Outcome:
             height_px=size.height_px,
             time_base=Fraction(1, 90_000),
             nominal_rate_hz=rate_hz,
+            encoder="nvenc" if encoder == ELEMENT else "x264",  # insisting: a fall-back would hide a fault
         ) as video:
             for number in range(count):
                 picture = drawn[number % len(drawn)] // 2 + np.roll(noise, number, axis=1)
                 video.write(picture, number / rate_hz)
         taken_s, processor_s = time.perf_counter() - begun_s, time.process_time() - processor_s
         nbytes = file.stat().st_size
-    encoder = getattr(video, "encoder", "libx264")
-    findings.fact("encoder", str(encoder))
+    findings.fact("encoder", encoder)
+    findings.fact("why", why)
     findings.fact("frames", f"{size.width_px}x{size.height_px}")
     findings.fact("rate_hz", count / taken_s)
     findings.fact("processor_cores", processor_s / taken_s)

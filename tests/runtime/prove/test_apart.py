@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,8 @@ def test_what_a_step_finds_comes_back_whole(plan: Plan, step_of: MakeStep) -> No
             "copied: 9, not 0",
         ),
         ("raise MemoryError('8 GiB')", "fails", "out of memory (8 GiB)"),
+        ("open('/dev/full', 'w').write('x' * 99999)", "fails", "no space left on device"),
+        ("open('/no/such/file')", "fails", "/no/such/file: no such file or directory"),
     ],
 )
 def test_skips_faults_and_mistakes_are_outcomes(
@@ -143,6 +146,22 @@ def test_the_output_that_is_kept_is_short_and_of_whole_lines(plan: Plan, step_of
     assert lines[0].startswith("line ")
     assert lines[0].endswith(" end")
     assert lines[-1] == "ValueError: x"
+
+
+def test_numbers_that_json_does_not_know_are_left_out(plan: Plan, step_of: MakeStep) -> None:
+    body = "findings.fact('a', float('nan'))\nfindings.table('T', ['x'], [[float('inf')]])"
+    found = run_apart(step_of(f"{body}\nreturn findings.outcome('so')"), plan)
+    assert (found.facts, found.tables[0].rows) == ({"a": None}, [[None]])
+
+
+def test_no_room_for_a_steps_own_files_is_an_outcome(
+    plan: Plan, step_of: MakeStep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    step = step_of("return findings.outcome('so')")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    found = run_apart(step, plan)
+    assert (found.state, found.said) == ("fails", "could not be run (no such file or directory)")
+    assert str(tmp_path / "gone") in found.remedy
 
 
 def is_alive(pid: int) -> bool:

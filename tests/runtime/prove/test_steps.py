@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from runtime.cameras import FrameInfo
+from runtime.cameras.gst_camera import HeldFrame
 from runtime.cuda_egl import DevicePicture
 from runtime.cuda_host import HostGpu
 from runtime.engines.bundle import SHIPPED_BUNDLES
@@ -18,7 +21,7 @@ from runtime.prove.outcome import Findings, Skip
 from runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
 from runtime.prove.plan import Plan
 from runtime.prove.probe import first_frame_s
-from runtime.prove.steps import accuracy, argus, camera, layers, pixels
+from runtime.prove.steps import accuracy, argus, camera, clock, layers, pixels
 
 
 @pytest.fixture
@@ -192,6 +195,15 @@ def test_a_probe_sees_the_drawn_camera_and_tells_why_it_sees_none(tmp_path: Path
 # Cameras.
 
 
+@pytest.mark.parametrize(("resource", "kind"), [(None, "CUDA's"), (object(), "a surface, through EGL")])
+def test_where_a_csi_camera_leaves_its_frames_is_told(resource: object, kind: str) -> None:
+    held = HeldFrame(FrameInfo(0, 0.0), DevicePicture(4096, 7680, 1900, 1080, resource), "a sample")
+    findings = Findings()
+    camera.tell_surface(findings, held)
+    assert findings.facts == {"pitch_bytes": 7680, "memory_type": kind}
+    assert held._sample is None  # given back: the camera has few buffers
+
+
 def test_a_camera_that_ends_or_is_slow_fails(tmp_path: Path) -> None:
     short = "camera: {kind: synthetic, width_px: 64, height_px: 48, rate_hz: 200, duration_s: 0.05}"
     with pytest.raises(CameraFault, match="it ended after 10 frames"):
@@ -201,3 +213,27 @@ def test_a_camera_that_ends_or_is_slow_fails(tmp_path: Path) -> None:
     assert found.state == "holds"
     assert found.facts["copied_bytes_per_frame"] == 0
     assert len(found.tables[0].rows) == 2
+
+
+# The clock.
+
+
+@pytest.mark.parametrize(("ppm", "state"), [(0.0, "holds"), (400.0, "holds"), (2000.0, "fails")])
+def test_a_clock_that_drifts_as_no_time_server_would_bend_it_fails(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, ppm: float, state: str
+) -> None:
+    now = {"s": 100.0}
+
+    def monotonic() -> float:
+        now["s"] += 1e-6
+        return now["s"]
+
+    fake = SimpleNamespace(
+        monotonic=monotonic,
+        time=lambda: 1.8e9 + now["s"] * (1 + ppm / 1e6),
+        sleep=lambda seconds: now.update(s=now["s"] + seconds),
+    )
+    monkeypatch.setattr(clock, "time", fake)
+    found = clock.run(plan, Findings())
+    assert found.state == state, found.said
+    assert f"{ppm:+.0f} ppm" in {check.what: check.found for check in found.checks}["Unix time against it"]
