@@ -40,7 +40,8 @@ export class Chart {
     const again = () => this.remake();
     window.addEventListener("themed", again);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-    new ResizeObserver(() => this.plot?.setSize(this.size())).observe(holder);
+    this.sizes = new ResizeObserver(() => this.plot?.setSize(this.size()));
+    this.sizes.observe(holder);
   }
 
   // content: {x: [low, high], at, unit, log, series: [{name, colour, kind, y, text}], marks, empty}
@@ -55,7 +56,7 @@ export class Chart {
       this.plot?.destroy();
       this.plot = this.make(data);
       this.key = key;
-      this.plot.setSize(this.size());
+      this.sizes.observe(this.plot.root.querySelector(".u-legend"));
     }
     this.holder.dataset.empty = empty;
   }
@@ -101,7 +102,7 @@ export class Chart {
         },
       ],
       series: [
-        { label: "", value: (u, at) => (at === null ? "" : readout(at)) },
+        { label: "at", value: (u, at) => (at === null ? "" : readout(at)) },
         ...series.map((each, n) => ({
           label: each.name, gaps: (...of) => this.gaps(...of), ...KINDS[each.kind](colour(each.colour)),
           value: (u, value, s, index) => (index === null ? "" : this.content.series[n].text(value, index)),
@@ -109,7 +110,7 @@ export class Chart {
       ],
       bands: series.flatMap((each, n) => (each.kind === "dots" ? [{ series: [n + 2, n + 3], fill: `${colour(each.colour)}40` }] : [])),
       cursor: {
-        y: false, drag: { dist: DRAG_PX },
+        y: false, drag: { dist: DRAG_PX }, points: { size: 8 },
         bind: { dblclick: () => () => this.zoomTo(null) },
       },
       hooks: {

@@ -57,10 +57,12 @@ export class Charts {
 
   state(state, region) {
     const of = state.regions.find((each) => each.name === region);
+    const before = this.scale;
     this.scale = of?.mm_per_px ?? null;
     this.clock = { device_s: state.time_s, here_ms: performance.now() };
     $("units").hidden = this.scale === null;
     for (const heading of document.querySelectorAll(".chart .of")) heading.textContent = region ? `of ${region}` : "";
+    if (this.scale !== before) for (const chart of [this.motionChart, this.spectrumChart]) chart.remake();
   }
 
   // px or mm, and how many of them a pixel is.
