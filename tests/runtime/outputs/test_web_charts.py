@@ -82,6 +82,7 @@ def test_a_dragged_range_of_frequencies_stays_while_spectra_come_and_a_double_cl
     mouse(opened).double_click(over(opened, "spectrum")).perform()
     assert shown(opened, "spectrum") == whole
     assert not back(opened, "spectrum")
+    assert [each for each in opened.get_log("browser") if each["source"] != "rendering"] == []
 
 
 def test_a_zoomed_displacement_is_held_and_goes_on_afterwards(opened: Any) -> None:
