@@ -99,7 +99,11 @@ def _spectrum(spectrum: LiveSpectrum) -> dict[str, Any]:
 def frequencies(points: Sequence[FrequencyPoint]) -> dict[str, Any]:
     """Natural frequencies over time, thinned out where there are too many, and the latest always there."""
     every = -(-len(points) // MOST_POINTS) or 1
-    kept = points[::-1][::every][::-1]
+    times_s = sorted({point.time_s for point in points}, reverse=True)
+    wanted_s = set(
+        times_s[::every]
+    )  # all modes of a time, or none: every other point could be always the same mode's
+    kept = [point for point in points if point.time_s in wanted_s]
     return {
         "mode": [point.mode for point in kept],
         "time_s": [round(point.time_s, 2) for point in kept],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from browser_rig import DESK, eventually, open_chromium, show
 from service_rig import ServiceRig
 from web_rig import TOKENS, make_server
 
@@ -32,3 +34,19 @@ def guarded(service: ServiceRig) -> Iterator[WebServer]:
     server = make_server(service, TOKENS)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser that remembers nothing of another module's pages."""
+    with open_chromium() as driver:
+        yield driver
+
+
+@pytest.fixture
+def opened(request: pytest.FixtureRequest, chromium: Any, web: WebServer) -> Any:
+    """The browser with the page, once it lives."""
+    show(chromium, f"http://localhost:{web.port}/", getattr(request, "param", DESK))
+    lives = "page.picture.count > 3 && page.charts.found && page.charts.scale"
+    eventually(chromium, f"return {lives} && document.querySelector('#events li button')")
+    return chromium

@@ -1,39 +1,38 @@
 // What the three charts show: displacement, its spectrum, natural frequencies over time.
 
-import { Chart, SteadyRange, clockTicks } from "./chart.js";
+import { Chart, steady } from "./chart.js";
 import { NOTHING, choice, clock, element, number, show, withUnit } from "./format.js";
 
 const X_COLOUR = "--series-x", Y_COLOUR = "--series-y";
 const MODE_COLOURS = ["--mode-1", "--mode-2", "--mode-3", "--mode-4", "--mode-5", "--mode-6"];
 const KEPT_S = 60;
 const LATE_S = 1.5; // behind the device's clock: frames have stopped
-const MISSING = 1.5; // times the usual interval: frames are missing, and no line is drawn across
 const $ = (id) => document.getElementById(id);
 
 export class Charts {
   constructor() {
     this.scale = null; // mm a pixel, where it is known
     this.region = null;
-    this.span = choice($("spans"), "span", () => this.showMotion());
-    this.unit = choice($("units"), "unit", () => { this.motionRange.forget(); this.showMotion(); this.showSpectrum(); });
+    this.span = choice($("spans"), "span", () => this.motionChart.zoomTo(null));
+    this.unit = choice($("units"), "unit", () => { this.showMotion(); this.showSpectrum(); });
     this.axis = choice($("scales"), "scale", () => this.showSpectrum());
     this.motionChart = new Chart($("motion"), {
-      x: "time (s), 0 is now", y: "displacement", readout: (x) => `${number(-x, 3)} s ago`,
+      x: () => `time (s), 0 is ${this.motionChart.zoom ? clock(this.view.end, false) : "now"}`, y: "displacement",
+      readout: (x) => (this.motionChart.zoom ? withUnit(x, "s") : `${number(-x)}\u202fs ago`),
+      range: () => steady(0.002), show: () => this.showMotion(),
     });
     this.spectrumChart = new Chart($("spectrum"), {
-      x: "frequency (Hz)", y: "amplitude", readout: (x) => withUnit(x, "Hz", 4),
+      x: "frequency (Hz)", y: "amplitude", readout: (x) => withUnit(x, "Hz", 4), range: spectrumRange, show: () => this.showSpectrum(),
     });
-    this.frequencyChart = new Chart($("frequencies"), { x: "time of day", y: "frequency", readout: (x) => clock(x) });
-    this.motionRange = new SteadyRange(0.002);
+    this.frequencyChart = new Chart($("frequencies"), {
+      x: "time of day", y: "frequency", readout: (x) => clock(x), time: true, range: () => roomy, show: () => this.showFrequencies(),
+    });
     this.mode = "";
     this.points = null;
     $("modes").addEventListener("click", (event) => {
       if (event.target.dataset?.mode === undefined) return;
       this.mode = event.target.dataset.mode;
       this.showFrequencies();
-    });
-    window.addEventListener("themed", () => {
-      for (const chart of [this.motionChart, this.spectrumChart, this.frequencyChart]) chart.paint();
     });
     this.forget();
   }
@@ -42,7 +41,10 @@ export class Charts {
     this.samples = { t: [], x: [], y: [] };
     this.found = null;
     this.generation = null;
-    this.motionRange.forget();
+    for (const chart of [this.motionChart, this.spectrumChart]) {
+      chart.zoomTo(null);
+      chart.remake();
+    }
   }
 
   motionAfter() {
@@ -55,10 +57,12 @@ export class Charts {
 
   state(state, region) {
     const of = state.regions.find((each) => each.name === region);
+    const before = this.scale;
     this.scale = of?.mm_per_px ?? null;
     this.clock = { device_s: state.time_s, here_ms: performance.now() };
     $("units").hidden = this.scale === null;
     for (const heading of document.querySelectorAll(".chart .of")) heading.textContent = region ? `of ${region}` : "";
+    if (this.scale !== before) for (const chart of [this.motionChart, this.spectrumChart]) chart.remake();
   }
 
   // px or mm, and how many of them a pixel is.
@@ -71,43 +75,33 @@ export class Charts {
       this.samples = { t: [], x: [], y: [] };
       this.generation = generation;
       this.region = region;
-      this.motionRange.forget();
+      this.motionChart.zoomTo(null);
+      this.motionChart.remake();
     }
-    const kept = this.samples;
-    kept.t.push(...times_s);
-    kept.x.push(...x_px);
-    kept.y.push(...y_px);
-    const from = kept.t[kept.t.length - 1] - KEPT_S;
-    const drop = kept.t.findIndex((t) => t >= from);
-    if (drop > 0) for (const list of [kept.t, kept.x, kept.y]) list.splice(0, drop);
+    const { t, x, y } = this.samples;
+    const from = (times_s[times_s.length - 1] ?? -Infinity) - KEPT_S;
+    const drop = t.findIndex((each) => each >= from);
+    const kept = (list) => (drop < 0 ? [] : list.slice(drop));
+    this.samples = { t: kept(t).concat(times_s), x: kept(x).concat(x_px), y: kept(y).concat(y_px) };
     this.showMotion();
   }
 
   showMotion() {
-    const span = Number(this.span());
-    const [unit, scale] = this.shownUnit();
-    const { t, x, y } = this.samples;
+    const { t } = this.samples;
     // Where nothing comes any more the curve moves on to the left, and does not pretend to be of now.
     const now = this.clock ? this.clock.device_s + (performance.now() - this.clock.here_ms) / 1000 : 0;
     const last = t[t.length - 1] ?? now;
     this.behind = Math.max(0, now - last);
-    const end = this.behind > LATE_S ? now : last;
-    const within = t.findIndex((each) => each >= end - span);
-    const first = within < 0 ? t.length : within;
-    const times = t.slice(first).map((each) => each - end);
-    const gap = MISSING * usualStep(times);
-    const scaled = [x, y].map((list) => list.slice(first).map((each) => (each === null ? null : each * scale)));
-    let low = Infinity, high = -Infinity;
-    for (const list of scaled) {
-      for (const value of list) if (value !== null) { low = Math.min(low, value); high = Math.max(high, value); }
-    }
+    // What is zoomed is held: it would soon have moved out of sight.
+    if (!this.motionChart.zoom) this.view = { ...this.samples, end: this.behind > LATE_S ? now : last };
+    const { view } = this, span = Number(this.span()), [unit, scale] = this.shownUnit();
+    const seen = view.t[view.t.length - 1] >= view.end - span;
     this.motionChart.draw({
-      x: [-span, 0], y: this.motionRange.fit(low, high), yUnit: unit,
-      empty: times.length ? "" : t.length ? "nothing was measured in this time" : "nothing is measured yet",
-      series: [
-        { name: "horizontal", colour: X_COLOUR, x: times, y: scaled[0], gap },
-        { name: "vertical (down)", colour: Y_COLOUR, x: times, y: scaled[1], gap },
-      ],
+      x: [-span, 0], at: view.t.map((each) => each - view.end), unit,
+      empty: seen ? "" : view.t.length ? "nothing was measured in this time" : "nothing is measured yet",
+      series: [["horizontal", X_COLOUR, view.x], ["vertical (down)", Y_COLOUR, view.y]].map(([name, colour, list]) => ({
+        name, colour, kind: "line", y: scaled(list, scale), text: (value) => withUnit(value, unit),
+      })),
     });
   }
 
@@ -121,31 +115,24 @@ export class Charts {
   showSpectrum() {
     const [unit, scale] = this.shownUnit();
     const axes = Object.entries(this.found?.axes ?? {});
-    const log = this.axis() === "log";
     const series = [], marks = [], peaks = [];
-    let low = Infinity, high = 0, last = 0;
-    for (const [axis, each] of axes) {
-      const colour = axis === "x" ? X_COLOUR : Y_COLOUR;
-      const scaled = each.amplitude_px.map((value) => (value === null ? null : value * scale));
-      for (const value of scaled) if (value > 0) { low = Math.min(low, value); high = Math.max(high, value); }
-      last = Math.max(last, each.frequency_hz[each.frequency_hz.length - 1] ?? 0);
-      if (each.floor_px) {
-        const floor = each.floor_px.map((value) => (value === null ? null : value * scale));
-        series.push({ name: "noise", colour: "--faint", x: each.frequency_hz, y: floor, fill: true });
-      }
-      const name = axis === "x" ? "horizontal" : "vertical";
-      series.push({ name, colour, x: each.frequency_hz, y: scaled });
+    const [at, ...columns] = axes.length ? uPlot.join(axes.map(([, each]) => [
+      each.frequency_hz, each.floor_px ?? each.frequency_hz.map(() => null), each.amplitude_px,
+    ])) : [[]];
+    axes.forEach(([axis, each], n) => {
+      const colour = axis === "x" ? X_COLOUR : Y_COLOUR, name = axis === "x" ? "horizontal" : "vertical";
+      const [floor, amplitude] = columns.slice(2 * n, 2 * n + 2).map((list) => scaled(list, scale));
+      const text = (value) => withUnit(value, unit);
+      series.push({ name: axes.length > 1 ? `noise, ${name}` : "noise", colour: "--faint", kind: "area", y: floor, text });
+      series.push({ name, colour, kind: "line", y: amplitude, text });
       for (const peak of each.peaks.slice(0, 5)) {
         marks.push({ x: peak.frequency_hz, y: peak.amplitude_px * scale, colour, text: withUnit(peak.frequency_hz, "Hz", 4) });
         peaks.push(describe(peak, name, scale, unit));
       }
-    }
-    const range = log
-      ? [10 ** (Math.floor(2 * Math.log10(Math.max(low, high * 1e-4))) / 2), 10 ** (Math.ceil(2 * Math.log10(2.2 * high)) / 2)]
-      : [0, 1.2 * high];
-    const empty = !(high > 0);
+    });
+    const empty = !axes.some(([, each]) => each.amplitude_px.some((value) => value > 0));
     this.spectrumChart.draw({
-      x: [0, empty ? 1 : last], y: empty ? [0.001, 1] : range, yUnit: unit, log, series: once(series), marks,
+      x: [0, empty ? 1 : at[at.length - 1]], at, unit, log: this.axis() === "log", series, marks,
       empty: empty ? "no spectrum yet" : "",
     });
     show($("peaks"), peaks, peaks.join("; ") || (empty ? "" : "no peak stands out of the noise"));
@@ -163,49 +150,55 @@ export class Charts {
     show($("modes"), [modes, this.mode], () => [...modes.map(String), ...(modes.length > 1 ? ["all"] : [])].map((each) =>
       element("button", { type: "button", "data-mode": each, "aria-pressed": String(each === this.mode) },
         each === "all" ? "all" : `mode ${each}`)));
-    const wanted = this.mode === "all" ? modes : [Number(this.mode)];
-    let low = Infinity, high = -Infinity;
-    const series = wanted.map((each) => {
-      const line = { name: `mode ${each}`, colour: MODE_COLOURS[(each - 1) % MODE_COLOURS.length], x: [], y: [], dots: true };
-      mode.forEach((of, n) => {
-        if (of !== each || frequency_hz[n] === null) return;
-        line.x.push(time_s[n]);
-        line.y.push(frequency_hz[n]);
-        const off = deviation_hz[n] ?? 0;
-        low = Math.min(low, frequency_hz[n] - off);
-        high = Math.max(high, frequency_hz[n] + off);
-      });
-      return line;
-    }).filter((line) => line.x.length);
-    const empty = !series.length;
-    const first = empty ? 0 : Math.min(...time_s), last = empty ? 1 : Math.max(...time_s);
-    const span = Math.max(last - first, 60);
-    const room = Math.max(0.08 * (high - low), 0.0005 * high);
+    const wanted = this.mode === "all" ? modes : modes.filter((each) => String(each) === this.mode);
+    const tables = wanted.map((each) => {
+      const rows = [...mode.keys()].filter((n) => mode[n] === each && frequency_hz[n] !== null);
+      const off = (n) => deviation_hz[n] ?? 0;
+      return [
+        rows.map((n) => time_s[n]), rows.map((n) => frequency_hz[n]), rows.map((n) => frequency_hz[n] + off(n)),
+        rows.map((n) => frequency_hz[n] - off(n)),
+      ];
+    });
+    const [at, ...columns] = tables.length ? uPlot.join(tables) : [[]];
+    const series = wanted.flatMap((each, m) => {
+      const colour = MODE_COLOURS[(each - 1) % MODE_COLOURS.length], [hz, high, low] = columns.slice(3 * m);
+      return [
+        { name: `mode ${each}`, colour, kind: "dots", y: hz, text: (value, n) => `${uncertain(value, high[n] - value)}\u202fHz` },
+        { name: "", colour, kind: "edge", y: high, text: () => "" },
+        { name: "", colour, kind: "edge", y: low, text: () => "" },
+      ];
+    });
+    const last = at[at.length - 1] ?? Date.now() / 1000, span = at.length ? Math.max(last - at[0], 60) : 3600;
     this.frequencyChart.draw({
-      x: empty ? [Date.now() / 1000 - 3600, Date.now() / 1000] : [last - span, last], xTicks: clockTicks,
-      y: empty ? [0, 1] : [low - room, high + room], yUnit: "Hz", series,
-      empty: empty ? "no natural frequency found yet" : "",
+      x: [last - span, last], at, unit: "Hz", series, empty: at.length ? "" : "no natural frequency found yet",
     });
   }
 }
 
-function usualStep(times) {
-  const steps = times.slice(1).map((time, n) => time - times[n]).sort((a, b) => a - b);
-  return steps.length ? steps[steps.length >> 1] : 1;
+function scaled(list, scale) {
+  return list.map((value) => (value === null || value === undefined ? value : value * scale));
+}
+
+function spectrumRange(log) {
+  if (!log) return (low, high) => [0, 1.2 * (high || 1)];
+  return (low, high) => (high > 0 ? uPlot.rangeLog(Math.max(low, high * 1e-4), 2.2 * high, 10, false) : [0.001, 1]);
+}
+
+function roomy(low, high) {
+  if (low === null) return [0, 1];
+  const room = Math.max(0.08 * (high - low), 0.0005 * high);
+  return [low - room, high + room];
+}
+
+// A frequency with as many digits as its deviation tells.
+function uncertain(hz, deviation_hz) {
+  if (!(deviation_hz > 0)) return number(hz, 4);
+  const places = Math.min(6, Math.max(0, 1 - Math.floor(Math.log10(deviation_hz))));
+  return `${hz.toFixed(places)} \u00b1 ${deviation_hz.toFixed(places)}`;
 }
 
 function describe(peak, axis, scale, unit) {
   const damping = peak.damping_ratio === null ? "" : `, damping ${number(100 * peak.damping_ratio, 2)} %`;
-  const places = peak.deviation_hz > 0 ? Math.min(6, Math.max(0, 1 - Math.floor(Math.log10(peak.deviation_hz)))) : 0;
-  const hz = places
-    ? `${peak.frequency_hz.toFixed(places)} \u00b1 ${peak.deviation_hz.toFixed(places)}`
-    : number(peak.frequency_hz, 4);
   const amplitude = peak.amplitude_px === null ? NOTHING : withUnit(peak.amplitude_px * scale, unit);
-  return `${hz} Hz ${axis}: ${amplitude}${damping}`;
-}
-
-// Each name but once, so that the legend does not repeat itself.
-function once(series) {
-  const seen = new Set();
-  return series.filter(({ name }) => !seen.has(name) && seen.add(name));
+  return `${uncertain(peak.frequency_hz, peak.deviation_hz)} Hz ${axis}: ${amplitude}${damping}`;
 }
