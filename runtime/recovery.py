@@ -137,11 +137,6 @@ class RecoveryLadder:
         """Most time from the last good frame to the last rung; systemd's WatchdogSec must be longer."""
         return self._reopen_s * (1 + self._settings.reopen_attempts)
 
-    @property
-    def in_outage(self) -> bool:
-        """Whether good frames are missing, or have not been back for long enough."""
-        return self._began_s is not None
-
     def advance(self, now_s: float, healthy: bool, outlook: Outlook = NO_OUTLOOK) -> Action | None:
         """Take how the camera stands and return what to do now, if anything.
 

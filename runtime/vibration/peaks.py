@@ -50,11 +50,6 @@ class Peak:
     over_floor: float
     """Power density over that of the noise."""
 
-    @property
-    def resolution_limited(self) -> bool:
-        """Whether the peak is as narrow as the recording can show, so that damping remains unknown."""
-        return self.damping is None
-
 
 @dataclass(frozen=True)
 class ChannelSpectrum:

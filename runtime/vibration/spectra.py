@@ -45,12 +45,6 @@ class Spectrum:
         """Distance of two frequencies."""
         return float(self.frequency_hz[1])
 
-    def cross_density(self, low: int, high: int) -> Complex:
-        """Cross spectral density matrices of the bins from low to high, (bins, channels, channels)."""
-        part = self.factors[:, low : high + 1]
-        cross: Complex = 2 * np.einsum("ifs,jfs->fij", part, part.conj()) / self.segments
-        return cross
-
 
 def degrees_of_freedom(segments: int) -> float:
     """Of the chi-squared distribution that a noise's density follows, for Hann windows that overlap by half.

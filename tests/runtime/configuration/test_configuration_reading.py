@@ -14,7 +14,7 @@ from support import ROOT, run_command
 from runtime.configuration.migration import migrate
 from runtime.configuration.problems import ConfigurationFault
 from runtime.configuration.reading import LoadedConfiguration, load_configuration, parse_configuration
-from runtime.configuration.schema import json_schema
+from runtime.configuration.schema import VERSION, json_schema
 from runtime.configuration.writing import schema_text, write_configuration
 from runtime.configuration.yaml_document import parse_yaml
 
@@ -302,7 +302,7 @@ class TestCommands:
         done = run_command("check", old, "--migrate", new)
         assert done.returncode == 0, done.stderr
         assert load_configuration(new).configuration == load_configuration(old).configuration
-        assert not load_configuration(new).is_migrated
+        assert load_configuration(new).from_version == VERSION
 
     def test_schema_prints_json(self) -> None:
         done = run_command("schema")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from host_gpu import HostGpu
 from support import ROOT
 from tensorrt_fake_build import Asked, fake_builder
 
@@ -17,7 +18,6 @@ import tremorscope
 from runtime.configuration.checking import open_configured_bundle
 from runtime.configuration.reading import load_configuration
 from runtime.copies import CopyAccount
-from runtime.cuda_host import HostGpu
 from runtime.engines import build_job, choosing, tensorrt_runtime
 from runtime.engines.bundle import FrameSize, open_bundle
 from runtime.engines.choosing import closing_runtime

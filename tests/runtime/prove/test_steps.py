@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_gpu import HostGpu
 
 from runtime.cuda_egl import DevicePicture
-from runtime.cuda_host import HostGpu
 from runtime.engines.bundle import SHIPPED_BUNDLES
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import CameraFault, EngineFault
