@@ -27,10 +27,11 @@ from calibration.frames import (
 )
 from calibration.pair_files import encode_pair
 from runtime.engines.bundle import FrameSize, sha256_of
-from runtime.outputs.disk_guard import DiskLevels, free_bytes
+from runtime.outputs.disk_guard import free_bytes
 from runtime.outputs.files import cannot_be_written, whole_file
+from runtime.store.settings import DiskSettings
 
-RESERVE_BYTES = DiskLevels().previews_bytes
+RESERVE_BYTES = DiskSettings().level_bytes("previews")
 """Free space that is left alone: below it the service would begin to give things up."""
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.configuration.storage import StoreSettings
 from runtime.service.resuming import followed_before, points_of
 from runtime.service.storing import Storage
 from runtime.store.records import Mode, ModePoint
+from runtime.store.settings import StoreSettings
 from runtime.vibration.tracking import Sighting
 
 START_S = 1_700_000_000.0
