@@ -25,6 +25,7 @@ from runtime.engines.device import Device
 from runtime.engines.engine_file import Sidecar
 from runtime.engines.tensorrt_plan import EXACT
 from runtime.service.engines import open_configured_runtime
+from runtime.service.upkeep import EngineUpkeep
 
 GUIDE = ROOT / "docs" / "device-guide.md"
 SIZE = FrameSize(width_px=64, height_px=48)
@@ -153,7 +154,7 @@ def test_the_service_runs_them(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
     assert bundle.manifest.precision == "fp32", "which a CPU would run"
     size = (SIZE.width_px, SIZE.height_px)
     with closing_runtime(
-        open_configured_runtime(configuration.magnification, bundle, size, CopyAccount())
+        open_configured_runtime(configuration.magnification, bundle, size, CopyAccount(), EngineUpkeep())
     ) as runtime:
         assert (runtime.name, runtime.bundle.manifest.precision) == ("tensorrt", "fp16")
         assert runtime.passed_over == ()

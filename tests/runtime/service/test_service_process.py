@@ -15,10 +15,10 @@ from running_service import PATIENCE_S, Camera, frames, running, until
 from service_parts import MID_SPAN, configured
 
 from runtime.errors import EngineFault, OptionFault
+from runtime.magnification import MagnifierMaker
 from runtime.notify import Notifier
 from runtime.recovery import EXIT_RECOVERY
 from runtime.service.assembly import Parts
-from runtime.service.engines import MagnifierMaker
 from runtime.service.process import Service
 from runtime.service.signals import SignalQueue
 from runtime.thermal import ThermalReading
