@@ -166,9 +166,8 @@ class SetWriter:
             change=round(float(abs(frame_luma - luma_of(pair.reference)).mean()), 4),
             signature=pair.signature,
         )
-        with whole_file(self._directory / entry.file) as file:
+        with whole_file(self._directory / entry.file, flush_name=True) as file:
             file.write(content)
-        _flush_directory(self._directory)
         self._store(self.manifest.model_copy(update={"pairs": (*self.manifest.pairs, entry)}), capture)
         return entry
 
@@ -193,9 +192,8 @@ class SetWriter:
         if capture is not None:
             update["capture"] = capture
         sealed = manifest.model_copy(update=update).sealed()
-        with whole_file(self._directory / MANIFEST_NAME) as file:
+        with whole_file(self._directory / MANIFEST_NAME, flush_name=True) as file:
             file.write(sealed.model_dump_json(indent=1).encode())
-        _flush_directory(self._directory)
         self.manifest = sealed
 
     def _check_room(self, nbytes: int) -> None:
@@ -230,14 +228,3 @@ def _sweep_unfinished(directory: Path) -> None:
     for path in directory.glob(".*.partial-*"):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-
-
-def _flush_directory(directory: Path) -> None:
-    """Have the disk confirm the names in a directory, so that they come in the order in which they were written."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise cannot_be_written(directory, error) from None
-    finally:
-        os.close(descriptor)

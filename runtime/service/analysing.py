@@ -19,10 +19,9 @@ from runtime.vibration.alarms import Reading
 from runtime.vibration.analysis import AXES, Analysis, Axis, RegionResult, analyse_recording
 from runtime.vibration.modes import Mode
 from runtime.vibration.peaks import ChannelSpectrum, Peak
+from runtime.vibration.spectra import HANN_BANDWIDTH_BINS
 from runtime.vibration.tracking import FrequencyTracker, Sighting, Track
 
-_HANN_BANDWIDTH = 1.5
-"""Equivalent noise bandwidth of the Hann window, in bins."""
 _FIRST_AFTER_S = 20.0
 """The first analysis need not wait for the whole recording."""
 _SHORTEST_S = 5.0
@@ -159,7 +158,7 @@ class Analyst:
 def _live_spectrum(
     name: str, axis: Axis, spectrum: ChannelSpectrum, unix_s: float, duration_s: float
 ) -> LiveSpectrum:
-    per_bin = 2 * _HANN_BANDWIDTH / spectrum.window_s
+    per_bin = 2 * HANN_BANDWIDTH_BINS / spectrum.window_s
     return LiveSpectrum(
         name, axis, unix_s, duration_s, spectrum.frequency_hz,
         np.sqrt(per_bin * spectrum.density),

@@ -17,6 +17,8 @@ Values = NDArray[np.float64]
 Complex = NDArray[np.complexfloating[Any, Any]]
 
 WINDOW = "hann"
+HANN_BANDWIDTH_BINS = 1.5
+"""Equivalent noise bandwidth of the Hann window."""
 RESOLUTION_BINS = 1.44
 """Width of the Hann window's main lobe at half power, in bins: what is narrower is not resolved."""
 _SHORTEST_SAMPLES = 16
