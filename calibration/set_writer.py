@@ -90,9 +90,15 @@ class SetWriter:
 
     @classmethod
     def create(
-        cls, directory: Path, *, frame_size: FrameSize, source: str, wanted: int, capture: dict[str, Any],
+        cls,
+        directory: Path,
+        *,
+        frame_size: FrameSize,
+        source: str,
+        wanted: int,
+        capture: dict[str, Any],
         reserve_bytes: int = RESERVE_BYTES,
-    ) -> SetWriter:  # fmt: skip
+    ) -> SetWriter:
         """Begin a set in an empty directory.
 
         Raises:
@@ -107,9 +113,16 @@ class SetWriter:
                 remedy="name a new or an empty directory",
             )
         manifest = SetManifest(
-            frame_size=frame_size, source=source, wanted=wanted, complete=False, count=0, pairs=(),
-            capture=capture, versions={"tremorscope": version("tremorscope"), "av": version("av")}, sha256="",
-        )  # fmt: skip
+            frame_size=frame_size,
+            source=source,
+            wanted=wanted,
+            complete=False,
+            count=0,
+            pairs=(),
+            capture=capture,
+            versions={"tremorscope": version("tremorscope"), "av": version("av")},
+            sha256="",
+        )
         writer = cls(directory, manifest, reserve_bytes=reserve_bytes)
         writer._store(manifest)
         return writer

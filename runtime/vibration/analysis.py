@@ -148,8 +148,12 @@ def analyse_recording(
             "every region is lost in more than a tenth of the frames",
             remedy="choose regions that stay in view and that one rigid part of the structure fills",
         )
-    known = [(n, axis) for n in usable for axis, floor in zip(AXES, regions[n].noise_floor_px, strict=True)
-             if math.isfinite(floor)]  # fmt: skip
+    known = [
+        (n, axis)
+        for n in usable
+        for axis, floor in zip(AXES, regions[n].noise_floor_px, strict=True)
+        if math.isfinite(floor)
+    ]
     channels = np.stack([regions[number].along(axis) for number, axis in known])
     together = resample_evenly(time_s, channels, tick_s=tick_s)
     _check_band(band_hz, together)

@@ -87,9 +87,17 @@ def welch(series: EvenSeries, window_s: float) -> Spectrum:
     for run in series.runs:
         if run.samples >= length:
             frequency, _, factors = signal.stft(
-                run.values, series.rate_hz, WINDOW, length, length // 2, detrend="linear",
-                boundary=None, padded=False, scaling="psd", axis=-1,
-            )  # fmt: skip
+                run.values,
+                series.rate_hz,
+                WINDOW,
+                length,
+                length // 2,
+                detrend="linear",
+                boundary=None,
+                padded=False,
+                scaling="psd",
+                axis=-1,
+            )
             parts.append(factors)
     together = np.concatenate(parts, axis=-1)
     count = together.shape[-1]

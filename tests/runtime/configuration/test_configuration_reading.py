@@ -113,7 +113,7 @@ class TestErrors:
             ),
             (
                 changed("amplification: 20", "mode: bond"),
-                'a.yaml:4: magnification.mode = "bond": is none of the choices: choose \'static\', \'dynamic\' or '
+                "a.yaml:4: magnification.mode = \"bond\": is none of the choices: choose 'static', 'dynamic' or "
                 "'band'",
             ),
             (
@@ -154,8 +154,10 @@ class TestErrors:
                 changed("directory: state", "directory: state\n  directory: other"),
                 "a.yaml:14: store.directory: stands twice, first on line 13: keep one of them",
             ),
-            (changed("version: 1", "version: 2"), "a.yaml:1: version = 2: is no version that is known here: "
-             "update tremorscope"),
+            (
+                changed("version: 1", "version: 2"),
+                "a.yaml:1: version = 2: is no version that is known here: update tremorscope",
+            ),
             (changed("version: 1\n", ""), "a.yaml:1: version: is missing: add `version: 1`"),
             ("", "a.yaml:1: holds no configuration: begin with `version: 1` and a `camera` section"),
             (
@@ -173,7 +175,7 @@ class TestErrors:
                 "a.yaml:11: vibration.alarms[0].above_px = NaN: a finite number is wanted: write it in full",
             ),
         ],
-    )  # fmt: skip
+    )
     def test_name_file_line_key_value_and_remedy(self, text: str, expected: str) -> None:
         assert lines(text) == (expected,)
 
@@ -212,8 +214,15 @@ class TestValues:
         """YAML 1.1 reads octal, sexagesimal and dates into what looks like a number; here all of it stays text."""
         data = parse_yaml(b"a: 010\nb: 1:30\nc: 2026-11-22\nd: 1_000\ne: 1.5\nf: -3\ng: off\nh: ~\n").data
         assert data == {
-            "a": "010", "b": "1:30", "c": "2026-11-22", "d": 1000, "e": 1.5, "f": -3, "g": False, "h": None,
-        }  # fmt: skip
+            "a": "010",
+            "b": "1:30",
+            "c": "2026-11-22",
+            "d": 1000,
+            "e": 1.5,
+            "f": -3,
+            "g": False,
+            "h": None,
+        }
 
     def test_a_null_section_records_no_clips(self) -> None:
         assert read(WHOLE + "recording: null\n").configuration.recording is None

@@ -60,6 +60,8 @@ def test_the_store_hands_over_the_latest_day(tmp_path: Path) -> None:
     first.close(5.0)
     second = opened()
     assert [(each.label, each.frequency_hz) for each in second.modes] == [
-        ("7", pytest.approx(2.16)), ("3", pytest.approx(2.1)), ("7", pytest.approx(2.15)),
-    ]  # fmt: skip
+        ("7", pytest.approx(2.16)),
+        ("3", pytest.approx(2.1)),
+        ("7", pytest.approx(2.15)),
+    ]
     second.close(5.0)
