@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from calibration.errors import CalibrationFault
 from calibration.pair_files import read_pair
+from runtime.colour import BT601_LUMA
 from runtime.engines.bundle import FrameSize, sha256_of
 
 MANIFEST_NAME = "manifest.json"
@@ -28,7 +29,7 @@ Picture = NDArray[np.uint8]
 PairMode = Literal["dynamic", "static"]
 """What a pair's distance in time stands for: neighbours, which dynamic and band mode compare, or long apart."""
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_LUMA = np.array(BT601_LUMA, np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,10 +27,11 @@ from calibration.frames import (
 )
 from calibration.pair_files import encode_pair
 from runtime.engines.bundle import FrameSize, sha256_of
-from runtime.outputs.disk_guard import DiskLevels, free_bytes
+from runtime.outputs.disk_guard import free_bytes
 from runtime.outputs.files import cannot_be_written, whole_file
+from runtime.store.settings import DiskSettings
 
-RESERVE_BYTES = DiskLevels().previews_bytes
+RESERVE_BYTES = DiskSettings().level_bytes("previews")
 """Free space that is left alone: below it the service would begin to give things up."""
 
 
@@ -89,9 +90,15 @@ class SetWriter:
 
     @classmethod
     def create(
-        cls, directory: Path, *, frame_size: FrameSize, source: str, wanted: int, capture: dict[str, Any],
+        cls,
+        directory: Path,
+        *,
+        frame_size: FrameSize,
+        source: str,
+        wanted: int,
+        capture: dict[str, Any],
         reserve_bytes: int = RESERVE_BYTES,
-    ) -> SetWriter:  # fmt: skip
+    ) -> SetWriter:
         """Begin a set in an empty directory.
 
         Raises:
@@ -106,9 +113,16 @@ class SetWriter:
                 remedy="name a new or an empty directory",
             )
         manifest = SetManifest(
-            frame_size=frame_size, source=source, wanted=wanted, complete=False, count=0, pairs=(),
-            capture=capture, versions={"tremorscope": version("tremorscope"), "av": version("av")}, sha256="",
-        )  # fmt: skip
+            frame_size=frame_size,
+            source=source,
+            wanted=wanted,
+            complete=False,
+            count=0,
+            pairs=(),
+            capture=capture,
+            versions={"tremorscope": version("tremorscope"), "av": version("av")},
+            sha256="",
+        )
         writer = cls(directory, manifest, reserve_bytes=reserve_bytes)
         writer._store(manifest)
         return writer
@@ -165,9 +179,8 @@ class SetWriter:
             change=round(float(abs(frame_luma - luma_of(pair.reference)).mean()), 4),
             signature=pair.signature,
         )
-        with whole_file(self._directory / entry.file) as file:
+        with whole_file(self._directory / entry.file, flush_name=True) as file:
             file.write(content)
-        _flush_directory(self._directory)
         self._store(self.manifest.model_copy(update={"pairs": (*self.manifest.pairs, entry)}), capture)
         return entry
 
@@ -192,9 +205,8 @@ class SetWriter:
         if capture is not None:
             update["capture"] = capture
         sealed = manifest.model_copy(update=update).sealed()
-        with whole_file(self._directory / MANIFEST_NAME) as file:
+        with whole_file(self._directory / MANIFEST_NAME, flush_name=True) as file:
             file.write(sealed.model_dump_json(indent=1).encode())
-        _flush_directory(self._directory)
         self.manifest = sealed
 
     def _check_room(self, nbytes: int) -> None:
@@ -229,14 +241,3 @@ def _sweep_unfinished(directory: Path) -> None:
     for path in directory.glob(".*.partial-*"):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-
-
-def _flush_directory(directory: Path) -> None:
-    """Have the disk confirm the names in a directory, so that they come in the order in which they were written."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise cannot_be_written(directory, error) from None
-    finally:
-        os.close(descriptor)

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,22 +27,6 @@ from runtime.privileged import REQUESTS, ask
 SOCKET = Path("/tmp/argus_socket")
 _LONGEST_PAUSE_S = 3600.0
 _LOOK_S = 0.1
-
-
-class Restarts(Protocol):
-    """What the recovery ladder has to know of the daemon."""
-
-    def is_blind(self) -> bool:
-        """Whether the daemon was restarted since this process began, so that only a new process sees frames."""
-        ...
-
-    def refusal(self) -> str:
-        """Why the daemon is not to be restarted now; empty if it is."""
-        ...
-
-    def note_health(self) -> None:
-        """Note that frames came for good: the restarts in vain are forgotten."""
-        ...
 
 
 class _Record(BaseModel):

@@ -13,7 +13,6 @@ from runtime.rates import RateMeter
 
 UNLIMITED_PX = 1e6
 """A cap that caps nothing."""
-_FADE_OUT_S = 0.3
 _OTHER_RATE = 0.005
 """Relative change of the measured rate at which the filter is designed anew."""
 _JITTER = 0.2
@@ -54,11 +53,10 @@ class BandMagnifier:
         self._max_displacement_px = UNLIMITED_PX if max_displacement_px is None else max_displacement_px
         self._meter = RateMeter(rate_hz)
         self._design = design
-        self._next_design: Design | None = None
-        self._adopt(design)
+        self._adopt()
         self._previous: NDArray[np.uint8] | None = None
         self._timestamp_s = 0.0
-        self._started_s = self._fade_out_s = 0.0
+        self._started_s = 0.0
         self._elapsed = 0
         self.resets = 0
         """How often a damaged state was found and set to zero."""
@@ -105,17 +103,6 @@ class BandMagnifier:
             found.append(f"resets         {self.resets} times the filter's state was damaged and set to zero")
         return found
 
-    def retune(self, design: Design) -> None:
-        """Change the filter: fade out, start the new one from zero, fade in.
-
-        Raises:
-            OptionFault: there is no such filter at the rate that is measured; the present one goes on.
-        """
-        design(self._meter.rate_hz)
-        if self._next_design is None:
-            self._fade_out_s = self._timestamp_s
-        self._next_design = design
-
     def expect_rate(self, rate_hz: float) -> None:
         """Design the filter for another rate at once, before it can be measured, as where heat asks for fewer frames.
 
@@ -143,11 +130,7 @@ class BandMagnifier:
         if interval_s > 0:
             self._meter.add(interval_s)
             self._follow_rate()
-        if self._next_design is not None and timestamp_s - self._fade_out_s >= _FADE_OUT_S:
-            self._adopt(self._next_design)
-            self._next_design = None
-            self._begin(frame, timestamp_s)
-        elif 0 < self._filter.settling_s < interval_s:
+        if 0 < self._filter.settling_s < interval_s:
             self.restarts += 1
             self._begin(frame, timestamp_s)
         intervals = self._count_intervals(interval_s)
@@ -174,9 +157,8 @@ class BandMagnifier:
             magnified=magnified,
         )
 
-    def _adopt(self, design: Design) -> None:
-        self._design = design
-        self._filter = design(self._meter.rate_hz)
+    def _adopt(self) -> None:
+        self._filter = self._design(self._meter.rate_hz)
         # Twice what a signal can reach, so that no rounding is taken for damage.
         self._largest_activity = (2 * self._filter.largest_gain) ** 2
 
@@ -192,7 +174,7 @@ class BandMagnifier:
         if abs(self._meter.rate_hz / self._filter.rate_hz - 1) <= _OTHER_RATE:
             return
         sections = self._filter.sections
-        self._adopt(self._design)
+        self._adopt()
         if self._filter.sections != sections and self._previous is not None:
             self._begin(self._previous, self._timestamp_s)
 
@@ -204,16 +186,9 @@ class BandMagnifier:
         return float(nearest) if abs(intervals - nearest) <= _JITTER or interval_s <= 0 else intervals
 
     def _level(self) -> float:
-        """From 0 to 1: how far the magnification has faded in, or out for another filter."""
-        level = 1.0
-        if self._filter.settling_s:
-            # By half the time, what the filter started with has fallen to a tenth.
-            level = _rise(2 * (self._timestamp_s - self._started_s) / self._filter.settling_s)
-        if self._next_design is not None:
-            level *= 1 - _rise((self._timestamp_s - self._fade_out_s) / _FADE_OUT_S)
-        return level
-
-
-def _rise(share: float) -> float:
-    """From 0 at 0 to 1 at 1, without a kink: half a wave of a cosine."""
-    return 0.5 - 0.5 * math.cos(math.pi * min(max(share, 0.0), 1.0))
+        """From 0 to 1, without a kink: how far the magnification has faded in, by half a wave of a cosine."""
+        if not self._filter.settling_s:
+            return 1.0
+        # By half the time, what the filter started with has fallen to a tenth.
+        share = 2 * (self._timestamp_s - self._started_s) / self._filter.settling_s
+        return 0.5 - 0.5 * math.cos(math.pi * min(max(share, 0.0), 1.0))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BT601_LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G and B in luma after ITU-R BT.601."""
 BT709, UNSPECIFIED, SMPTE170M = 1, 2, 6
 _SCALER_NAMES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 """Matrix code -> the name by which FFmpeg's scaler knows it."""

@@ -23,7 +23,7 @@ class CopyAccount:
     def __init__(self) -> None:
         self._by_place: dict[str, int] = {}
         self._frames = 0
-        self._total_bytes = self._at_frame_start = self._last_frame_bytes = self._most_bytes = 0
+        self._total_bytes = self._at_frame_start = 0
         self._lock = threading.Lock()
 
     def add(self, place: str, nbytes: int, elapsed_s: float | None = None) -> None:  # noqa: ARG002
@@ -38,11 +38,10 @@ class CopyAccount:
     def frame_done(self) -> int:
         """A frame has come to its end; returns the bytes that were copied since the one before came to its."""
         with self._lock:
-            self._last_frame_bytes = self._total_bytes - self._at_frame_start
+            frame_bytes = self._total_bytes - self._at_frame_start
             self._at_frame_start = self._total_bytes
-            self._most_bytes = max(self._most_bytes, self._last_frame_bytes)
             self._frames += 1
-            return self._last_frame_bytes
+            return frame_bytes
 
     @property
     def total_bytes(self) -> int:
@@ -53,16 +52,6 @@ class CopyAccount:
     def frames(self) -> int:
         """Frames that have come to their end."""
         return self._frames
-
-    @property
-    def last_frame_bytes(self) -> int:
-        """Bytes copied for the latest frame that came to its end."""
-        return self._last_frame_bytes
-
-    @property
-    def most_frame_bytes(self) -> int:
-        """The most that any frame cost."""
-        return self._most_bytes
 
     def by_place(self) -> dict[str, int]:
         """Bytes copied since the start, by place."""

@@ -1,8 +1,7 @@
 """What the runtime asks of a GPU: the small protocol behind which CUDA stands, and a bounded wait.
 
 `runtime.cuda_pycuda` is it on a machine with a GPU, and the one module that imports PyCUDA; `runtime.cuda_graphs`
-adds graphs where cuda-bindings are installed, which it and `runtime.cuda_egl` alone import. `runtime.cuda_host` is the
-same on a machine without a GPU, in the CPU's own memory.
+adds graphs where cuda-bindings are installed, which it and `runtime.cuda_egl` alone import.
 
 Every call but ``allocate_mapped``, ``find`` and ``device_address`` is made within ``Gpu.current``, in any thread, each
 stream in one thread at a time; failures of the driver come out of it as an EngineFault.

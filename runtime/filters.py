@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from runtime.errors import OptionFault
 from runtime.recursion import Filter, ModalFilter, TapFilter
 
 FilterKind = Literal["butterworth", "iir", "fir"]
-FILTER_KINDS: tuple[FilterKind, ...] = get_args(FilterKind)
 Design = Callable[[float], Filter]
 """Makes a filter for the frame rate in Hz that was measured."""
 

@@ -273,12 +273,6 @@ class HealthBoard:
         with self._lock:
             self._health = replace(self._health, outputs={**self._health.outputs, name: text})
 
-    def count_recovery(self, rung: str) -> None:
-        """Count one step of the recovery ladder."""
-        with self._lock:
-            counts = {**self._health.recoveries, rung: self._health.recoveries.get(rung, 0) + 1}
-            self._health = replace(self._health, recoveries=counts)
-
     def frame_processed(self, frames: int) -> None:
         """Take note that the frame of this count was processed just now; cheap, once a frame."""
         with self._lock:

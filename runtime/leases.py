@@ -46,11 +46,6 @@ class Lease:
         """
         return self._ring._view(self._used(), writable=self.info is None)
 
-    @property
-    def offset_bytes(self) -> int:
-        """Where the frame begins in ``LeasingRing.memory``: the same distance holds for a device's pointer."""
-        return self._ring.stride_bytes * self._used()
-
     def seal(self, info: FrameInfo) -> None:
         """Declare the frame whole: from now on it can be read and shared, and no longer written.
 

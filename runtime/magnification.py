@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from runtime.band_magnifier import BandMagnifier
 from runtime.cell_mask import cell_mask
+from runtime.copies import CopyAccount
+from runtime.engines import BandEngine, PairwiseEngine
 from runtime.engines.bundle import Bundle
 from runtime.engines.choosing import Runtime
-from runtime.errors import OptionFault
+from runtime.errors import EngineFault, OptionFault
 from runtime.filters import BandSettings, Design, design, first_frame, frame_before, slow_average
+from runtime.leases import LeaseError
 from runtime.magnifier import FrameMagnifier, Magnifier, Mode, check_amplification
 from runtime.vibration.regions import Region
 
@@ -54,53 +58,96 @@ class Magnification:
         return bool(not plain or self.regions or self.max_displacement_px is not None)
 
 
-def open_magnifier(
-    wanted: Magnification,
-    bundle: Bundle,
-    runtime: Runtime,
-    *,
-    width_px: int,
-    height_px: int,
-    rate_hz: float,
-) -> FrameMagnifier:
-    """The magnifier for frames of one size.
+class MagnifierMaker:
+    """Makes magnifiers on one pair of engines; used by one thread."""
 
-    Static and dynamic mode take the pairwise graph, which has no state. Where a region, a cap or a refreshed
-    reference is asked for they take the band graph, in which each of them is a filter of its own.
+    def __init__(
+        self,
+        bundle: Bundle,
+        runtime: Runtime,
+        size: tuple[int, int],
+        account: CopyAccount | None = None,
+        *,
+        owns_runtime: bool = False,
+    ) -> None:
+        self._bundle, self._runtime, self._size, self._account = bundle, runtime, size, account
+        self._owns_runtime = owns_runtime
+        self._pairwise: PairwiseEngine | None = None
+        self._band: BandEngine | None = None
 
-    Raises:
-        OptionFault: an amplification, a band or a region that cannot be used.
-        BundleFault: the bundle has no graph for it.
-        EngineFault: its engine cannot be loaded or run.
-    """
-    check_amplification(wanted.amplification, bundle.manifest.amplification)
-    if not wanted.filters:
-        assert wanted.mode != "band"
-        return Magnifier(
-            runtime.open_pairwise(),
-            mode=wanted.mode,
+    def prepare(self, wanted: Magnification) -> None:
+        """Open the engine that a magnification needs, which may take seconds.
+
+        Raises:
+            BundleFault: the bundle has no graph for it.
+            EngineFault: it cannot be loaded or run.
+        """
+        if wanted.filters:
+            self._band = self._band or self._runtime.open_band()
+        else:
+            self._pairwise = self._pairwise or self._runtime.open_pairwise()
+
+    def close(self) -> None:
+        """Give the engines back, and a runtime of its own; its magnifiers must not be used any more."""
+        opened = [engine for engine in (self._pairwise, self._band) if engine is not None]
+        self._pairwise = self._band = None
+        for engine in opened:
+            with suppress(EngineFault):  # it is given back because it failed, as like as not
+                self._runtime.give_back(engine)
+        if self._owns_runtime:
+            with suppress(LeaseError, EngineFault):
+                self._runtime.close()
+
+    def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
+        """A magnifier that begins with the next frame; the one before on the same engine must not be used again.
+
+        Static and dynamic mode take the pairwise graph, which has no state. Where a region, a cap or a refreshed
+        reference is asked for they take the band graph, in which each of them is a filter of its own.
+
+        Raises:
+            OptionFault: an amplification, a region or a band that cannot be, at this rate.
+            BundleFault: the bundle has no graph for it.
+            EngineFault: its engine cannot be loaded or run.
+        """
+        check_amplification(wanted.amplification, self._bundle.manifest.amplification)
+        if not wanted.filters:
+            self.prepare(wanted)
+            assert self._pairwise is not None
+            assert wanted.mode != "band"
+            return Magnifier(
+                self._pairwise,
+                mode=wanted.mode,
+                amplification=wanted.amplification,
+                allocate=self._runtime.allocate,
+                account=self._account,
+            )
+        wanted_design = filter_design(wanted)
+        wanted_design(rate_hz)  # a band that cannot be is told before a network is loaded
+        self.prepare(wanted)
+        assert self._band is not None
+        self._band.set_mask(
+            cell_mask(
+                wanted.regions,
+                width_px=self._size[0],
+                height_px=self._size[1],
+                cell_px=self._band.cell_px,
+                feather_px=wanted.feather_px,
+            )
+        )
+        return BandMagnifier(
+            self._band,
+            wanted_design,
             amplification=wanted.amplification,
-            allocate=runtime.allocate,
+            rate_hz=rate_hz,
+            max_displacement_px=wanted.max_displacement_px,
         )
-    wanted_design = filter_design(wanted)
-    wanted_design(rate_hz)  # a band that cannot be is told before a network is loaded
-    engine = runtime.open_band()
-    engine.set_mask(
-        cell_mask(
-            wanted.regions,
-            width_px=width_px,
-            height_px=height_px,
-            cell_px=engine.cell_px,
-            feather_px=wanted.feather_px,
-        )
-    )
-    return BandMagnifier(
-        engine,
-        wanted_design,
-        amplification=wanted.amplification,
-        rate_hz=rate_hz,
-        max_displacement_px=wanted.max_displacement_px,
-    )
+
+
+def open_magnifier(
+    wanted: Magnification, bundle: Bundle, runtime: Runtime, *, width_px: int, height_px: int, rate_hz: float
+) -> FrameMagnifier:
+    """A magnifier of frames of one size, on an engine of its own; see `MagnifierMaker.make`."""
+    return MagnifierMaker(bundle, runtime, (width_px, height_px)).make(wanted, rate_hz)
 
 
 def filter_design(wanted: Magnification) -> Design:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from runtime.errors import OptionFault
 
 PairwiseMode = Literal["static", "dynamic"]
 Mode = Literal["static", "dynamic", "band"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 class FrameMagnifier(Protocol):

@@ -66,10 +66,6 @@ class Notifier:
         """The service is about to end."""
         self._send("STOPPING=1", _status(status), wait=True)
 
-    def extend_timeout(self, seconds: float) -> None:
-        """Starting, or stopping, takes so much longer from now on."""
-        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}", wait=False)
-
     def close(self) -> None:
         """Send nothing any more."""
         if self._socket is not None:

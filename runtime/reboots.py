@@ -137,11 +137,10 @@ class RebootMemory:
     def _write(self, change: Callable[[_Record], dict[str, object]], failed_starts: int) -> None:
         """Change the file, and what is known of it; what cannot be written still counts in this process."""
         try:
-            with _locked(self._path.parent) as directory:
+            with _locked(self._path.parent):
                 self._record = self._changed(self._load(), change, failed_starts)
-                with whole_file(self._path) as file:
+                with whole_file(self._path, flush_name=True) as file:
                     file.write(self._record.model_dump_json().encode())
-                os.fsync(directory)  # makes the rename last through a power cut
         except (OutputFault, OSError) as error:
             self._record = self._changed(self._record, change, failed_starts)
             self.trouble = f"{self._path} cannot be written ({error})"
@@ -165,11 +164,11 @@ def _recent(record: _Record, now_s: float) -> tuple[float, ...]:
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[int]:
-    """The directory's descriptor, while no other instance changes the file."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep other instances from changing the file meanwhile."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
+        yield
     finally:
         os.close(descriptor)

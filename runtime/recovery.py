@@ -14,10 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from runtime.argus_daemon import Restarts
+from runtime.argus_daemon import ArgusDaemon
 from runtime.configuration.device import RecoverySettings
+from runtime.reboots import RebootMemory
 
 Rung = Literal["reopen", "restart_argus", "exit", "reboot"]
 RUNGS: tuple[Rung, ...] = ("reopen", "restart_argus", "exit", "reboot")
@@ -40,7 +41,7 @@ class Action:
 
     rung: Rung
     attempt: int
-    """The how-manieth time on this rung in this outage, from 1."""
+    """Attempt number on this rung in this outage, from 1."""
     outage_s: float
     """How long there have been no good frames."""
     note: str = ""
@@ -72,26 +73,6 @@ class Outlook:
 NO_OUTLOOK = Outlook()
 
 
-class Memory(Protocol):
-    """What outlives the process: see ``runtime.reboots.RebootMemory``."""
-
-    def note_exit(self) -> int:
-        """Note one more start that came to nothing; returns how many there were in a row."""
-        ...
-
-    def note_health(self) -> None:
-        """Note that frames came for good: the row of failed starts is over."""
-        ...
-
-    def refusal(self) -> str:
-        """Why the device must not be restarted now; empty if it may be."""
-        ...
-
-    def note_reboot(self) -> str:
-        """Note, on disk, that the device is about to be restarted; returns why that failed, or nothing."""
-        ...
-
-
 class RecoveryLadder:
     """Climbs from rung to rung while the camera stays away; steps down when it has been well for a while.
 
@@ -103,8 +84,8 @@ class RecoveryLadder:
         self,
         settings: RecoverySettings,
         *,
-        argus: Restarts | None = None,
-        memory: Memory | None = None,
+        argus: ArgusDaemon | None = None,
+        memory: RebootMemory | None = None,
         busy: Callable[[], str] = lambda: "",
         opening_s: float = 0.0,
     ) -> None:
@@ -141,11 +122,6 @@ class RecoveryLadder:
         """Most time from the last good frame to the last rung; systemd's WatchdogSec must be longer."""
         asking_s = _LONGEST_REQUEST_S if self._argus is not None else 0.0
         return self._reopen_s * (1 + self._settings.reopen_attempts) + asking_s
-
-    @property
-    def in_outage(self) -> bool:
-        """Whether good frames are missing, or have not been back for long enough."""
-        return self._began_s is not None
 
     def advance(self, now_s: float, healthy: bool, outlook: Outlook = NO_OUTLOOK) -> Action | None:
         """Take how the camera stands and return what to do now, if anything.

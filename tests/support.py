@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime.cameras.supervision import SupervisorState
+
 ROOT = Path(__file__).resolve().parent.parent
 Picture = NDArray[np.uint8]
 
@@ -240,6 +242,11 @@ def run_command(*arguments: object, cwd: Path | None = None) -> subprocess.Compl
     return subprocess.run(
         command_line(*arguments), capture_output=True, text=True, cwd=cwd, timeout=120, check=False
     )
+
+
+def frames_of(state: SupervisorState) -> int:
+    """Frames that a supervisor accounts for: each is taken, waits, or was dropped for a reason."""
+    return state.taken + state.waiting + state.drops.total
 
 
 def resident_bytes() -> int:

@@ -228,10 +228,10 @@ def run_scenario(
 
 def _run_both(library: Any, directory: Path) -> dict[str, Any]:
     import numpy as np
+    from host_gpu import HostGpu
     from tensorrt_fake import engine_content
 
     from runtime.buffers import FrameRing
-    from runtime.cuda_host import HostGpu
     from runtime.engines.bundle import Representation
     from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
     from runtime.engines.tensorrt_band import TensorrtBandEngine
@@ -265,9 +265,9 @@ def _run_both(library: Any, directory: Path) -> dict[str, Any]:
 
 
 def _profile(library: Any, directory: Path) -> dict[str, Any]:
+    from host_gpu import HostGpu
     from tensorrt_fake import engine_content
 
-    from runtime.cuda_host import HostGpu
     from runtime.engines.tensorrt_load import load_engine
     from runtime.engines.tensorrt_profile import layer_times_ms
 

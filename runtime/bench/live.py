@@ -30,9 +30,9 @@ from runtime.engines.bundle import Bundle
 from runtime.engines.choosing import Runtime
 from runtime.latency import LatencyHistogram
 from runtime.leases import LeasingRing
+from runtime.magnification import MagnifierMaker
 from runtime.outlets import Outlet, SinkThread, frames_held, pictures_held
 from runtime.pipeline import LivePipeline
-from runtime.service.engines import MagnifierMaker
 
 if TYPE_CHECKING:
     from runtime.bench.job import BenchJob

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.telemetry.load import resident_bytes
+
 _SELF = Path("/proc/self")
-
-
-def resident_bytes() -> int:
-    """Memory that the process holds at present."""
-    return int((_SELF / "statm").read_text(encoding="ascii").split()[1]) * mmap.PAGESIZE
 
 
 def peak_bytes() -> int:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runtime.bench.live import LiveLoop
-from runtime.bench.memory import MemoryTrace, peak_bytes, reset_peak, resident_bytes
+from runtime.bench.memory import MemoryTrace, peak_bytes, reset_peak
 from runtime.bench.result import BenchResult, Copies, Memory, Overhead, Timeline, curve_parts
 from runtime.bench.rig import Moment
 from runtime.cameras import FrameInfo
 from runtime.cameras.supervision import Drops
 from runtime.engines.choosing import Runtime
 from runtime.engines.device import read_device
+from runtime.telemetry.load import resident_bytes
 
 if TYPE_CHECKING:
     from runtime.bench.job import BenchJob

@@ -94,8 +94,3 @@ class SupervisorState:
     """Threads that hang in the driver at present."""
     events_lost: int
     """Events that could not be told because too many came at once."""
-
-    @property
-    def produced(self) -> int:
-        """Frames that the source is known to have produced."""
-        return self.taken + self.waiting + self.drops.total

@@ -26,8 +26,6 @@ from runtime.outputs.frame_history import slots_for
 Contradiction: TypeAlias = tuple[KeyPath, str, str]
 """Where, what, and what to do."""
 
-SLACK_S = 2.0
-"""What the recorder keeps beyond the pre-roll."""
 _FEWEST_SAMPLES = 64
 
 
@@ -206,13 +204,7 @@ def _recording(configuration: Configuration) -> Iterator[Contradiction]:
         return
     yield from _fault_of(
         ("recording", "pre_roll_s"),
-        lambda: slots_for(
-            kept_s=recording.pre_roll_s + SLACK_S,
-            rate_hz=rate_hz,
-            width_px=size[0],
-            height_px=size[1],
-            memory_bytes=recording.settings().memory_bytes,
-        ),
+        lambda: slots_for(recording, rate_hz=rate_hz, width_px=size[0], height_px=size[1]),
     )
 
 

@@ -32,11 +32,6 @@ class LoadedConfiguration:
     warnings: tuple[str, ...] = ()
     """What is not wrong, but should be known: a line each."""
 
-    @property
-    def is_migrated(self) -> bool:
-        """Whether the file has an older format, which was brought forward in memory."""
-        return self.from_version != VERSION
-
 
 def load_configuration(file: Path) -> LoadedConfiguration:
     """Read and check a configuration file.

@@ -13,8 +13,9 @@ from runtime.configuration.device import RecoverySettings, ThermalSettings
 from runtime.configuration.magnification import MagnificationSettings
 from runtime.configuration.outputs import OutputSettings
 from runtime.configuration.section import Name, Section
-from runtime.configuration.storage import RecordingSettings, StoreSettings
 from runtime.configuration.vibration import VibrationSettings
+from runtime.outputs.event_settings import RecordingSettings
+from runtime.store.settings import StoreSettings
 
 VERSION = 1
 """Of the format. Older files are brought forward when they are read: see `migration`."""

@@ -10,7 +10,7 @@ from runtime.doctor.machine import Machine
 from runtime.doctor.needs import Needs
 
 LEAST_FREE_BYTES = 2 * 10**9
-"""Below this the disk guard gives magnified clips up (`runtime.configuration.storage.DiskSettings`)."""
+"""Below this the disk guard gives magnified clips up (`runtime.store.settings.DiskSettings`)."""
 _ON_THE_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "fuse.sshfs"}
 _WITHOUT_JOURNAL = {"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk"}
 _VOLATILE = {"tmpfs", "ramfs"}

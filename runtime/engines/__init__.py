@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class PairwiseEngine(Protocol):
-    """Runs the ``pairwise`` step graph on frames of one size, straight on the memory that they lie in."""
+class Engine(Protocol):
+    """Runs a step graph on frames of one size."""
 
     @property
     def width_px(self) -> int:
@@ -25,6 +25,10 @@ class PairwiseEngine(Protocol):
 
         The picture that comes out always has 3.
         """
+
+
+class PairwiseEngine(Engine, Protocol):
+    """Runs the ``pairwise`` step graph on frames of one size, straight on the memory that they lie in."""
 
     def step(
         self,
@@ -42,27 +46,12 @@ class PairwiseEngine(Protocol):
         """
 
 
-class BandEngine(Protocol):
+class BandEngine(Engine, Protocol):
     """Runs the ``band`` step graph on frames of one size and keeps the state of its filter.
 
     The state lies in two buffers that are made once and change roles from step to step; it is FP32 and never
     leaves the memory in which the engine computes.
     """
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame in pixels."""
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame in pixels."""
-
-    @property
-    def channels(self) -> int:
-        """Bytes a pixel of the frames that go in: 3 in RGB, or 4 where the graph takes them as a camera gives them.
-
-        The picture that comes out always has 3.
-        """
 
     @property
     def cell_px(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 from runtime.buffers import Allocator, allocate_host
 from runtime.copies import CopyAccount
@@ -19,7 +19,6 @@ from runtime.errors import EngineFault, Fault
 from runtime.leases import LeaseError
 
 RuntimeChoice = Literal["auto", "onnxruntime", "tensorrt"]
-RUNTIME_CHOICES: tuple[RuntimeChoice, ...] = get_args(RuntimeChoice)
 RuntimeName = Literal["onnxruntime", "tensorrt"]
 
 

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from runtime.engines.bundle import FrameSize, sha256_of
 from runtime.engines.device import Device
 from runtime.engines.tensorrt_plan import Precision, Target
-from runtime.errors import EngineFault
+from runtime.errors import EngineFault, OutputFault
+from runtime.outputs.files import whole_file
 
 REBUILD = "build it again with tremorscope build --rebuild"
 _ELSEWHERE = "name another directory with --output, or make room and give the right to write"
@@ -158,21 +159,16 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         EngineFault: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with whole_file(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         raise EngineFault(
-            f"{path}: cannot be written ({(error.strerror or '').lower()})",
-            remedy=_ELSEWHERE,
+            f"{path}: cannot be written ({(error.strerror or '').lower()})", remedy=_ELSEWHERE
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    except OutputFault as fault:
+        raise EngineFault(fault.what, remedy=_ELSEWHERE) from None
 
 
 def check_engine(paths: EnginePaths, source: Source, builder: Builder) -> tuple[Sidecar, tuple[str, ...]]:

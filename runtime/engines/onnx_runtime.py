@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from runtime.buffers import Allocator, allocate_host
 from runtime.engines.bundle import Representation
-from runtime.engines.frames import check_frame
+from runtime.engines.frames import FixedFrames
 from runtime.engines.onnx_graph import F32, U8, BoundGraph, Shapes
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(FixedFrames):
     """The ``pairwise`` graph on the CPU, its inputs and outputs bound by pointer to the caller's frames."""
 
     def __init__(self, graph: Path, *, width_px: int, height_px: int, threads: int | None = None) -> None:
@@ -29,32 +29,16 @@ class OnnxRuntimeEngine:
         Raises:
             BundleFault: the graph cannot be loaded, or is not a ``pairwise`` graph for frames of this size.
         """
-        self._shape = (height_px, width_px, 3)
         inputs = {"frame": U8, "reference": U8, "amplification": F32}
         shapes: Shapes = dict.fromkeys(("frame", "reference"), (1, height_px, width_px, None))
-        shapes |= {"magnified": (1, *self._shape)}
+        shapes |= {"magnified": (1, height_px, width_px, 3)}
         sizes = {"width": width_px, "height": height_px}
         self._bound = BoundGraph(
             graph, inputs, {"magnified": U8}, shapes | {"amplification": (1,)}, sizes, threads
         )
-        self._input_shape = (height_px, width_px, self._bound.channels)
+        self._take_frames(width_px, height_px, self._bound.channels)
         self._amplification = np.ones(1, dtype=np.float32)
         self._bound.read("amplification", self._amplification)
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame in pixels."""
-        return self._shape[1]
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame in pixels."""
-        return self._shape[0]
-
-    @property
-    def channels(self) -> int:
-        """Bytes a pixel of the frames that go in."""
-        return self._input_shape[2]
 
     def step(
         self,
@@ -69,9 +53,7 @@ class OnnxRuntimeEngine:
             ValueError: an array has another shape or type, or is not contiguous.
             EngineFault: the graph failed while running, for want of memory for example.
         """
-        check_frame(frame, self._input_shape)
-        check_frame(reference, self._input_shape)
-        check_frame(magnified, self._shape)
+        self._check_frames(frame, reference, magnified)
         self._amplification[0] = amplification
         self._bound.read("frame", frame[None])
         self._bound.read("reference", reference[None])
@@ -79,7 +61,7 @@ class OnnxRuntimeEngine:
         self._bound.run()
 
 
-class OnnxRuntimeBandEngine:
+class OnnxRuntimeBandEngine(FixedFrames):
     """The ``band`` graph on the CPU: see `runtime.engines.BandEngine`."""
 
     def __init__(
@@ -105,14 +87,13 @@ class OnnxRuntimeBandEngine:
         Raises:
             BundleFault: the graph cannot be loaded, or is not a ``band`` graph for frames of this size.
         """
-        self._shape = (height_px, width_px, 3)
         self._cell_px = representation.cell_px
         rows, columns = (-(-side // self._cell_px) for side in (height_px, width_px))
         self._planes = (representation.channels, rows, columns)
         self._allocate = allocate
         inputs = dict.fromkeys(("amplification", "max_displacement_px", "mask", "coefficients", "state"), F32)
         shapes: Shapes = dict.fromkeys(("frame", "previous"), (1, height_px, width_px, None))
-        shapes |= {"magnified": (1, *self._shape)}
+        shapes |= {"magnified": (1, height_px, width_px, 3)}
         shapes |= dict.fromkeys(("state", "next_state"), (2, None, *self._planes))
         shapes |= dict.fromkeys(("amplification", "max_displacement_px", "activity"), (1,))
         shapes |= {"mask": (1, 1, rows, columns), "coefficients": (3, 2, None)}
@@ -124,7 +105,7 @@ class OnnxRuntimeBandEngine:
             {"width": width_px, "height": height_px, "rows": rows, "columns": columns},
             threads,
         )
-        self._input_shape = (height_px, width_px, self._bound.channels)
+        self._take_frames(width_px, height_px, self._bound.channels)
         self._scalars = {
             name: np.ones(1, np.float32) for name in ("amplification", "max_displacement_px", "activity")
         }
@@ -136,21 +117,6 @@ class OnnxRuntimeBandEngine:
         self._states: tuple[NDArray[np.float32], NDArray[np.float32]]
         self._coefficients = np.zeros((3, 2, 0), np.float32)
         self.start(1)
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame in pixels."""
-        return self._shape[1]
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame in pixels."""
-        return self._shape[0]
-
-    @property
-    def channels(self) -> int:
-        """Bytes a pixel of the frames that go in."""
-        return self._input_shape[2]
 
     @property
     def cell_px(self) -> int:
@@ -194,9 +160,7 @@ class OnnxRuntimeBandEngine:
             ValueError: an array has another shape or type, or is not contiguous.
             EngineFault: the graph failed while running, for want of memory for example.
         """
-        check_frame(frame, self._input_shape)
-        check_frame(previous, self._input_shape)
-        check_frame(magnified, self._shape)
+        self._check_frames(frame, previous, magnified)
         if coefficients.shape != self._coefficients.shape:
             raise ValueError(f"coefficients of shape {coefficients.shape}, not {self._coefficients.shape}")
         np.copyto(self._coefficients, coefficients)

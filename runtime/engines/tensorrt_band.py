@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from runtime.copies import CopyAccount
 from runtime.cuda import DeviceMemory, Gpu
 from runtime.engines.bundle import Representation
-from runtime.engines.frames import check_frame
+from runtime.engines.frames import FixedFrames
 from runtime.engines.tensorrt_load import LoadedEngine
 from runtime.engines.tensorrt_memory import FrameInputs, Numbers, PictureOutput, frame_channels, warm_up
 from runtime.engines.tensorrt_step import GraphUse, StepContext
 from runtime.errors import EngineFault
 
 
-class TensorrtBandEngine:
+class TensorrtBandEngine(FixedFrames):
     """The ``band`` engine: see `runtime.engines.BandEngine`. Its state stays on the GPU."""
 
     def __init__(
@@ -38,8 +38,7 @@ class TensorrtBandEngine:
             EngineFault: the engine is of another graph or size, or cannot be run.
             MemoryError: there is no room for it.
         """
-        channels = frame_channels(loaded)
-        self._input_shape, self._picture_shape = (height_px, width_px, channels), (height_px, width_px, 3)
+        self._take_frames(width_px, height_px, frame_channels(loaded))
         self._cell_px = representation.cell_px
         rows, columns = (-(-side // self._cell_px) for side in (height_px, width_px))
         self._planes = (representation.channels, rows, columns)
@@ -79,21 +78,6 @@ class TensorrtBandEngine:
             ends = (self._states[0].address, self._states[1].address)
             warm_up(gpu, self._steps, math.prod(self._picture_shape), ends)
         self.start(self._sections)
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame in pixels."""
-        return self._picture_shape[1]
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame in pixels."""
-        return self._picture_shape[0]
-
-    @property
-    def channels(self) -> int:
-        """Bytes a pixel of ``frame`` and ``previous``."""
-        return self._input_shape[2]
 
     @property
     def cell_px(self) -> int:
@@ -162,9 +146,7 @@ class TensorrtBandEngine:
             ValueError: an array has another shape or type, or is not contiguous.
             EngineFault: TensorRT or the GPU failed, or hangs.
         """
-        check_frame(frame, self._input_shape)
-        check_frame(previous, self._input_shape)
-        check_frame(magnified, self._picture_shape)
+        self._check_frames(frame, previous, magnified)
         if coefficients.shape != (3, 2, self._sections):
             raise ValueError(f"coefficients of shape {coefficients.shape}, not {(3, 2, self._sections)}")
         steps, (state, next_state) = self._steps, self._states

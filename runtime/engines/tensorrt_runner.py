@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from runtime.copies import CopyAccount
 from runtime.cuda import Gpu
-from runtime.engines.frames import check_frame
+from runtime.engines.frames import FixedFrames
 from runtime.engines.tensorrt_load import LoadedEngine
 from runtime.engines.tensorrt_memory import FrameInputs, Numbers, PictureOutput, frame_channels, warm_up
 from runtime.engines.tensorrt_step import GraphUse, StepContext
 
 
-class TensorrtEngine:
+class TensorrtEngine(FixedFrames):
     """The ``pairwise`` engine: see `runtime.engines.PairwiseEngine`."""
 
     def __init__(
@@ -38,8 +38,7 @@ class TensorrtEngine:
             EngineFault: the engine is of another graph or size, or cannot be run.
             MemoryError: there is no room for it.
         """
-        channels = frame_channels(loaded)
-        self._input_shape, self._picture_shape = (height_px, width_px, channels), (height_px, width_px, 3)
+        self._take_frames(width_px, height_px, frame_channels(loaded))
         loaded.check_interface(
             {
                 "frame": ("u1", (1, *self._input_shape)),
@@ -57,21 +56,6 @@ class TensorrtEngine:
             self._numbers.bind(self._steps)
             self._frames.bind(self._steps)
             warm_up(gpu, self._steps, math.prod(self._picture_shape))
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame in pixels."""
-        return self._picture_shape[1]
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame in pixels."""
-        return self._picture_shape[0]
-
-    @property
-    def channels(self) -> int:
-        """Bytes a pixel of ``frame`` and ``reference``."""
-        return self._input_shape[2]
 
     @property
     def last_gpu_ms(self) -> float:
@@ -101,9 +85,7 @@ class TensorrtEngine:
             ValueError: an array has another shape or type, or is not contiguous.
             EngineFault: TensorRT or the GPU failed, or hangs.
         """
-        check_frame(frame, self._input_shape)
-        check_frame(reference, self._input_shape)
-        check_frame(magnified, self._picture_shape)
+        self._check_frames(frame, reference, magnified)
         steps, address = self._steps, self._picture.address_of(magnified)
         with self._gpu.current():
             steps.begin()

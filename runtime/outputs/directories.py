@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from runtime.errors import OutputFault
-from runtime.outputs.files import cannot_be_written
+from runtime.outputs.files import cannot_be_written, flush_entry
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
         _flush(scratch)
         _check_free(path, place, overwrite=overwrite, names=names)
         _move(path, place, scratch)
-        _flush_entry(place.parent)
+        flush_entry(place.parent)
         made = []
     except OSError as error:
         raise cannot_be_written(path, error) from None
@@ -78,16 +78,8 @@ def _check_free(path: Path, place: Path, *, overwrite: bool, names: Collection[s
 def _flush(directory: Path) -> None:
     """Bring all of a directory onto the disk: after a power cut a new name must not lead to old or empty files."""
     for each in sorted(directory.rglob("*"), reverse=True):
-        _flush_entry(each)
-    _flush_entry(directory)
-
-
-def _flush_entry(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush_entry(each)
+    flush_entry(directory)
 
 
 def _move(path: Path, place: Path, scratch: Path) -> None:

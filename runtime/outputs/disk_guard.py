@@ -7,49 +7,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
-from runtime.errors import OptionFault
 from runtime.store.records import Notice
+from runtime.store.settings import DiskSettings, Thing
 
-Thing = Literal["previews", "clips", "series"]
-ORDER: tuple[Thing, ...] = ("previews", "clips", "series")
-"""What is given up, first to last."""
-
-
-@dataclass(frozen=True)
-class DiskLevels:
-    """Below how much free space each thing is given up."""
-
-    previews_bytes: int = 2 * 10**9
-    clips_bytes: int = 10**9
-    series_bytes: int = 250 * 10**6
-    margin: float = 1.25
-    """It begins again when so many times that much is free."""
-
-    def check(self) -> None:
-        """Check that the numbers can be followed.
-
-        Raises:
-            OptionFault: levels out of order, or no margin.
-        """
-        if not self.previews_bytes > self.clips_bytes > self.series_bytes > 0:
-            raise OptionFault(
-                f"disk guard: levels of {self.previews_bytes}, {self.clips_bytes} and {self.series_bytes} bytes "
-                "are out of order",
-                remedy="give previews more than clips, clips more than series, and series more than 0",
-            )
-        if not 1 < self.margin < math.inf:
-            raise OptionFault(
-                f"disk guard: a margin of {self.margin:g} would let it flutter",
-                remedy="give more than 1, e.g. 1.25",
-            )
-
-    def of(self, thing: Thing) -> int:
-        """The level of one thing in bytes."""
-        return {"previews": self.previews_bytes, "clips": self.clips_bytes, "series": self.series_bytes}[
-            thing
-        ]
+ORDER: tuple[Thing, ...] = get_args(Thing)
 
 
 @dataclass(frozen=True)
@@ -85,25 +48,20 @@ class DiskGuard:
     """
 
     def __init__(
-        self, directory: Path, levels: DiskLevels, measure: Callable[[Path], int] = free_bytes
+        self, directory: Path, settings: DiskSettings, measure: Callable[[Path], int] = free_bytes
     ) -> None:
-        """Watch the disk of a directory.
-
-        Raises:
-            OptionFault: levels that cannot be followed.
-        """
-        levels.check()
-        self._directory, self._levels, self._measure = directory, levels, measure
+        """Watch the disk of a directory."""
+        self._directory, self._settings, self._measure = directory, settings, measure
         self.state = DiskState(None, (), "")
 
     @property
     def wanted_bytes(self) -> int:
         """How much retention should free so that nothing need be given up; 0 while there is enough."""
         free = self.state.free_bytes
-        wanted = self._levels.previews_bytes
+        wanted = self._settings.level_bytes("previews")
         if free is None or free >= wanted:
             return 0
-        return math.ceil(wanted * self._levels.margin) - free
+        return math.ceil(wanted * self._settings.margin) - free
 
     def check(self, now_s: float) -> list[Notice]:
         """Measure, decide, and return what changed, for a person; ``now_s`` is Unix time."""
@@ -118,7 +76,7 @@ class DiskGuard:
         self.state = DiskState(free, given_up, "")
         texts = [f"{self._directory}: its free space can be measured again"] if before.trouble else []
         texts += [
-            f"{thing} given up: {_size(free)} free, less than {_size(self._levels.of(thing))}"
+            f"{thing} given up: {_size(free)} free, less than {_size(self._settings.level_bytes(thing))}"
             for thing in ORDER
             if before.allows(thing) and not self.state.allows(thing)
         ]
@@ -130,7 +88,7 @@ class DiskGuard:
         return [Notice(now_s, "disk", text) for text in texts]
 
     def _limit(self, thing: Thing, before: DiskState) -> float:
-        return self._levels.of(thing) * (1.0 if before.allows(thing) else self._levels.margin)
+        return self._settings.level_bytes(thing) * (1.0 if before.allows(thing) else self._settings.margin)
 
 
 def _size(nbytes: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from array import array
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from runtime.cameras.clip import ClipCamera
 from runtime.errors import ClipFault, OutputFault
+from runtime.outputs.files import flush_entry
 from runtime.outputs.nvenc import EncoderChoice
 from runtime.outputs.video import SUFFIX, VideoWriter
 from runtime.store.records import Clip, ClipKind, Event, Record
@@ -107,7 +107,7 @@ class EventClipWriter:
                 raise OutputFault(f"{self._path}: exists already", remedy="move it elsewhere")
             nbytes = self._aside.stat().st_size
             self._aside.rename(self._path)
-            _flush_directory(self._path.parent)
+            flush_entry(self._path.parent)
         except ClipFault as fault:
             raise OutputFault(
                 f"{self._path}: does not read back ({fault.what})", remedy="check the disk"
@@ -253,12 +253,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return -1
-
-
-def _flush_directory(directory: Path) -> None:
-    """Make a new name in a directory survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

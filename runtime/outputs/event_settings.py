@@ -1,44 +1,38 @@
-"""What is recorded around a trigger."""
+"""Settings of the clips that are made around a trigger."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from typing import Annotated
 
-from runtime.errors import OptionFault
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from runtime.configuration.section import Section
 from runtime.outputs.nvenc import EncoderChoice
 
+Roll = Annotated[float, Field(ge=0, le=600)]
 
-@dataclass(frozen=True)
-class EventSettings:
-    """What is recorded around a trigger, and how much memory that may take."""
 
-    pre_roll_s: float = 3.0
-    post_roll_s: float = 5.0
-    longest_s: float = 120.0
+class RecordingSettings(Section):
+    """Clips of what the camera saw around an alarm, or whenever somebody asks for one."""
+
+    on_alarm: bool = True
+    """Whether an alarm that is raised is recorded."""
+    magnified: bool = True
+    """Whether a magnified clip is made beside the raw one."""
+    pre_roll_s: Roll = 3.0
+    """Seconds before the trigger. They are kept raw in memory: 21 MB a second for 640x360 at 30 Hz."""
+    post_roll_s: Roll = 5.0
+    """Seconds after it."""
+    longest_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """Triggers that follow each other extend a clip up to this length."""
-    memory_bytes: int = 1 << 30
-    """For the frames of the pre-roll, which are kept raw."""
-    stall_s: float = 5.0
-    """A clip is completed with what it has if no frame comes for so long."""
-    encoder: EncoderChoice = "x264"
-    """What encodes."""
+    memory_mb: Annotated[int, Field(ge=1, le=65_536)] = 1024
+    """Most memory for the pre-roll."""
+    encoder: EncoderChoice = "auto"
+    """What encodes: auto takes the device's own encoder where it has one, else the CPU; nvenc and x264 insist."""
 
-    def check(self) -> None:
-        """Check that the numbers can be followed.
-
-        Raises:
-            OptionFault: they cannot.
-        """
-        times = (self.pre_roll_s, self.post_roll_s, self.longest_s, self.stall_s)
-        if not all(0 <= time_s < math.inf for time_s in times) or self.stall_s == 0:
-            raise OptionFault(
-                "event clips: a time is negative, endless or zero",
-                remedy="give times of 0 s or more, stall_s more",
-            )
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
         if self.longest_s < self.pre_roll_s + self.post_roll_s:
-            raise OptionFault(
-                f"event clips: {self.pre_roll_s:g} s before and {self.post_roll_s:g} s after a trigger do not fit "
-                f"into {self.longest_s:g} s",
-                remedy="raise longest_s or shorten the others",
-            )
+            raise ValueError("pre_roll_s and post_roll_s do not fit into longest_s: raise it or shorten them")
+        return self

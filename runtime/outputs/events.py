@@ -22,13 +22,11 @@ from numpy.typing import NDArray
 from runtime.copies import CopyAccount
 from runtime.errors import Fault, OutputFault
 from runtime.outputs.event_clips import TIME_BASE, EventClipWriter, clip_name, event_name
-from runtime.outputs.event_settings import EventSettings
+from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.frame_history import ClipFrames, FrameHistory, Magnify, slots_for
 from runtime.store.records import Clip, ClipKind, Event, Record
 from runtime.threads import BACKGROUND, Threads
 
-_SLACK_S = 2.0
-"""Kept beyond the pre-roll, so that recording may lag before it loses frames."""
 _CLOSEST_S = float(2 * TIME_BASE)
 """Frames that are closer together could not be told apart in a clip."""
 _MOST_WAITING = 4
@@ -74,7 +72,7 @@ class EventRecorder:
     def __init__(
         self,
         directory: Path,
-        settings: EventSettings,
+        settings: RecordingSettings,
         *,
         width_px: int,
         height_px: int,
@@ -85,6 +83,7 @@ class EventRecorder:
         prepare: Callable[[], None] = lambda: None,
         threads: Threads | None = None,
         account: CopyAccount | None = None,
+        stall_s: float = 5.0,
     ) -> None:
         """Make room for the history and start the threads.
 
@@ -101,26 +100,20 @@ class EventRecorder:
             prepare: called again and again between events, in the thread that calls ``make_magnify``.
             threads: starts those that write clips.
             account: told of the pixels that are copied.
+            stall_s: a clip is completed with what it has if no frame comes for so long.
 
         Raises:
-            OptionFault: settings that cannot be followed, or that need more memory than allowed.
+            OptionFault: the settings need more memory than they allow.
             OutputFault: there is no such directory.
             MemoryError: the system has no room for the history.
         """
-        settings.check()
         if not directory.is_dir():
             raise OutputFault(f"{directory}: there is no such directory", remedy="make it first")
         self._directory, self._settings, self._log = directory, settings, log
         self._size = (width_px, height_px)
         self._rate_hz, self._make_magnify, self._to_unix_s = rate_hz, make_magnify, to_unix_s
-        self._prepare = prepare
-        slots = slots_for(
-            kept_s=settings.pre_roll_s + _SLACK_S,
-            rate_hz=rate_hz,
-            width_px=width_px,
-            height_px=height_px,
-            memory_bytes=settings.memory_bytes,
-        )
+        self._prepare, self._stall_s = prepare, stall_s
+        slots = slots_for(settings, rate_hz=rate_hz, width_px=width_px, height_px=height_px)
         self._history = FrameHistory(slots, width_px=width_px, height_px=height_px, account=account)
         self._changed = threading.Condition()
         self._latest_s: float | None = None
@@ -301,7 +294,7 @@ class EventRecorder:
         """Wait for frames beyond ``number``; the end of those that are there, or ``number`` if no more belong."""
         with self._changed:
             ready = self._changed.wait_for(
-                lambda: self._history.count > number or recording.end is not None, self._settings.stall_s
+                lambda: self._history.count > number or recording.end is not None, self._stall_s
             )
             if not ready and recording.end is None:
                 self._end_active(self._history.count)

@@ -13,8 +13,12 @@ from runtime.errors import OutputFault
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, flush_name: bool = False) -> Iterator[BinaryIO]:
     """A file to be filled, which replaces ``path`` at the end; after any exception nothing is left of it.
+
+    Args:
+        path: where it is to be.
+        flush_name: also bring the new name onto the disk, so that it comes before whatever is done next.
 
     Raises:
         OutputFault: it cannot be written.
@@ -26,11 +30,22 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        if flush_name:
+            flush_entry(path.parent)
     except OSError as error:
         raise cannot_be_written(path, error) from None
     finally:
         with contextlib.suppress(OSError):  # a disk that went away takes the file with it
             partial.unlink(missing_ok=True)
+
+
+def flush_entry(path: Path) -> None:
+    """Bring a file, or the names in a directory, onto the disk, so that they survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_place(path: Path) -> None:

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from runtime.buffers import CHANNELS, FrameRing
 from runtime.copies import CopyAccount, copy_pixels
 from runtime.errors import OptionFault
+from runtime.outputs.event_settings import RecordingSettings
 
 Magnify = Callable[[NDArray[np.uint8], NDArray[np.uint8], float], None]
 """Takes a frame, writes its magnified twin, both u8[H, W, 3], and is told the frame's time in seconds; the frame stays
 as it is until the next call."""
 
 _NOT_WHOLE = -1
+_SLACK_S = 2.0
+"""Kept beyond the pre-roll, so that recording may lag before it loses frames."""
 
 
 class FrameHistory:
@@ -70,12 +73,13 @@ class FrameHistory:
         return self.count
 
 
-def slots_for(*, kept_s: float, rate_hz: float, width_px: int, height_px: int, memory_bytes: int) -> int:
-    """How many frames to keep for a time at a rate.
+def slots_for(settings: RecordingSettings, *, rate_hz: float, width_px: int, height_px: int) -> int:
+    """Count of frames to keep for the pre-roll of clips.
 
     Raises:
         OptionFault: they would take more memory than is allowed.
     """
+    kept_s, memory_bytes = settings.pre_roll_s + _SLACK_S, settings.memory_mb << 20
     slots = math.ceil(kept_s * rate_hz) + 2
     frame_bytes = width_px * height_px * CHANNELS
     if slots * frame_bytes > memory_bytes:

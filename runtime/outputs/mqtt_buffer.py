@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from runtime.errors import OutputFault
-from runtime.store.database import set_aside
+from runtime.store.database import closed_on_failure, set_aside, transaction
 from runtime.store.faults import StoreFault
 
 MessageKind = Literal["edge", "summary"]
@@ -137,8 +137,8 @@ class MqttBuffer:
             self._connection.close()
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5.0)
-        try:
+        opened = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        with closed_on_failure(opened) as connection:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if application != _APPLICATION_ID and tables:
@@ -152,10 +152,7 @@ class MqttBuffer:
             connection.execute("PRAGMA journal_size_limit = 1048576")
             connection.executescript(_SCHEMA)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            return connection
 
     def _put_aside(self) -> Path:
         try:
@@ -165,14 +162,10 @@ class MqttBuffer:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
+            with transaction(self._connection):
+                yield self._connection
         except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
             raise self._fault(error) from None
 
     def _trim(self, connection: sqlite3.Connection, kind: MessageKind) -> int:

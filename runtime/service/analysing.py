@@ -19,10 +19,9 @@ from runtime.vibration.alarms import Reading
 from runtime.vibration.analysis import AXES, Analysis, Axis, RegionResult, analyse_recording
 from runtime.vibration.modes import Mode
 from runtime.vibration.peaks import ChannelSpectrum, Peak
+from runtime.vibration.spectra import HANN_BANDWIDTH_BINS
 from runtime.vibration.tracking import FrequencyTracker, Sighting, Track
 
-_HANN_BANDWIDTH = 1.5
-"""Equivalent noise bandwidth of the Hann window, in bins."""
 _FIRST_AFTER_S = 20.0
 """The first analysis need not wait for the whole recording."""
 _SHORTEST_S = 5.0
@@ -159,16 +158,20 @@ class Analyst:
 def _live_spectrum(
     name: str, axis: Axis, spectrum: ChannelSpectrum, unix_s: float, duration_s: float
 ) -> LiveSpectrum:
-    per_bin = 2 * _HANN_BANDWIDTH / spectrum.window_s
+    per_bin = 2 * HANN_BANDWIDTH_BINS / spectrum.window_s
     return LiveSpectrum(
-        name, axis, unix_s, duration_s, spectrum.frequency_hz,
+        name,
+        axis,
+        unix_s,
+        duration_s,
+        spectrum.frequency_hz,
         np.sqrt(per_bin * spectrum.density),
         np.sqrt(per_bin * spectrum.floor),
         tuple(
             LivePeak(peak.frequency_hz, _finite(peak.frequency_sigma_hz), peak.amplitude, peak.damping)
             for peak in spectrum.peaks[:_MOST_PEAKS]
         ),
-    )  # fmt: skip
+    )
 
 
 def _records(unix_s: float, analysis: Analysis, tracks: Sequence[Track | None]) -> list[records.Record]:
@@ -187,9 +190,13 @@ def _records(unix_s: float, analysis: Analysis, tracks: Sequence[Track | None]) 
 
 def _stored_peak(unix_s: float, name: str, axis: str, peak: Peak) -> records.Peak:
     return records.Peak(
-        unix_s, records.Channel(name, axis), peak.frequency_hz, _finite(peak.frequency_sigma_hz), peak.amplitude,
+        unix_s,
+        records.Channel(name, axis),
+        peak.frequency_hz,
+        _finite(peak.frequency_sigma_hz),
+        peak.amplitude,
         peak.damping,
-    )  # fmt: skip
+    )
 
 
 def _stored_mode(unix_s: float, mode: Mode, track: Track, names: Sequence[str]) -> records.Mode:
@@ -199,9 +206,13 @@ def _stored_mode(unix_s: float, mode: Mode, track: Track, names: Sequence[str]) 
         for axis, part in zip(AXES, parts, strict=True)
     )
     return records.Mode(
-        unix_s, str(track.number), mode.frequency_hz, _finite(mode.peak.frequency_sigma_hz), mode.peak.damping,
+        unix_s,
+        str(track.number),
+        mode.frequency_hz,
+        _finite(mode.peak.frequency_sigma_hz),
+        mode.peak.damping,
         shape=shape,
-    )  # fmt: skip
+    )
 
 
 def _frequencies(
@@ -217,10 +228,13 @@ def _frequencies(
     numbered = [
         NaturalFrequency(
             next((t.number for t in tracks if t and _is_near(peak, t)), 0),
-            peak.frequency_hz, _finite(peak.frequency_sigma_hz), peak.damping, unix_s,
+            peak.frequency_hz,
+            _finite(peak.frequency_sigma_hz),
+            peak.damping,
+            unix_s,
         )
         for peak in kept[:_MOST_PEAKS]
-    ]  # fmt: skip
+    ]
     return tuple(sorted(numbered, key=lambda each: each.frequency_hz))
 
 

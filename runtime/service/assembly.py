@@ -22,16 +22,11 @@ from runtime.governor import Level
 from runtime.health import CameraHealth, HealthBoard
 from runtime.leases import LeaseError, LeasingRing
 from runtime.live import LiveFeed
-from runtime.magnification import Magnification
+from runtime.magnification import Magnification, MagnifierMaker
 from runtime.service.alarming import AlarmDesk
 from runtime.service.analysing import Analyst
 from runtime.service.clock import UnixClock
-from runtime.service.engines import (
-    MagnifierMaker,
-    Maker,
-    open_configured_runtime,
-    open_int8_bundle,
-)
+from runtime.service.engines import Maker, open_configured_runtime, open_int8_bundle
 from runtime.service.events import EventMagnifier
 from runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
 from runtime.service.history import MotionHistory

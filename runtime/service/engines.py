@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
-from runtime.band_magnifier import BandMagnifier
-from runtime.cell_mask import cell_mask
 from runtime.configuration.magnification import MagnificationSettings
 from runtime.copies import CopyAccount
-from runtime.engines import BandEngine, PairwiseEngine
 from runtime.engines.bundle import Bundle, FrameSize, open_bundle
 from runtime.engines.choosing import Runtime, open_runtime
 from runtime.engines.upgrading import find_stale
-from runtime.errors import BundleFault, EngineFault
+from runtime.errors import BundleFault
 from runtime.governor import Level
-from runtime.leases import LeaseError
 from runtime.magnification import Magnification, filter_design
-from runtime.magnifier import FrameMagnifier, Magnifier, check_amplification
+from runtime.magnifier import FrameMagnifier, check_amplification
 from runtime.service.upkeep import EngineUpkeep, WaitingRuntime
 
 
@@ -76,87 +71,6 @@ def open_int8_bundle(settings: MagnificationSettings) -> Bundle:
             remedy="name a bundle that `tremorscope calibrate quantise` wrote",
         )
     return bundle
-
-
-class MagnifierMaker:
-    """Makes magnifiers on one pair of engines; used by one thread."""
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        runtime: Runtime,
-        size: tuple[int, int],
-        account: CopyAccount | None = None,
-        *,
-        owns_runtime: bool = False,
-    ) -> None:
-        self._bundle, self._runtime, self._size, self._account = bundle, runtime, size, account
-        self._owns_runtime = owns_runtime
-        self._pairwise: PairwiseEngine | None = None
-        self._band: BandEngine | None = None
-
-    def prepare(self, wanted: Magnification) -> None:
-        """Open the engine that a magnification needs, which may take seconds.
-
-        Raises:
-            BundleFault: the bundle has no graph for it.
-            EngineFault: it cannot be loaded or run.
-        """
-        if wanted.filters:
-            self._band = self._band or self._runtime.open_band()
-        else:
-            self._pairwise = self._pairwise or self._runtime.open_pairwise()
-
-    def close(self) -> None:
-        """Give the engines back, and a runtime of its own; its magnifiers must not be used any more."""
-        opened = [engine for engine in (self._pairwise, self._band) if engine is not None]
-        self._pairwise = self._band = None
-        for engine in opened:
-            with suppress(EngineFault):  # it is given back because it failed, as like as not
-                self._runtime.give_back(engine)
-        if self._owns_runtime:
-            with suppress(LeaseError, EngineFault):
-                self._runtime.close()
-
-    def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
-        """A magnifier that begins with the next frame; the one before on the same engine must not be used again.
-
-        Raises:
-            OptionFault: an amplification or a band that cannot be, at this rate.
-            BundleFault: the bundle has no graph for it.
-            EngineFault: its engine cannot be loaded or run.
-        """
-        check_amplification(wanted.amplification, self._bundle.manifest.amplification)
-        self.prepare(wanted)
-        if not wanted.filters:
-            assert self._pairwise is not None
-            assert wanted.mode != "band"
-            return Magnifier(
-                self._pairwise,
-                mode=wanted.mode,
-                amplification=wanted.amplification,
-                allocate=self._runtime.allocate,
-                account=self._account,
-            )
-        assert self._band is not None
-        design = filter_design(wanted)
-        design(rate_hz)
-        self._band.set_mask(
-            cell_mask(
-                wanted.regions,
-                width_px=self._size[0],
-                height_px=self._size[1],
-                cell_px=self._band.cell_px,
-                feather_px=wanted.feather_px,
-            )
-        )
-        return BandMagnifier(
-            self._band,
-            design,
-            amplification=wanted.amplification,
-            rate_hz=rate_hz,
-            max_displacement_px=wanted.max_displacement_px,
-        )
 
 
 def check_magnification(wanted: Magnification, bundle: Bundle, rate_hz: float) -> None:

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from runtime.buffers import Allocator, FrameRing
 from runtime.copies import CopyAccount, copy_pixels
-from runtime.magnification import Magnification
+from runtime.magnification import Magnification, MagnifierMaker
 from runtime.magnifier import FrameMagnifier
-from runtime.service.engines import MagnifierMaker
 from runtime.vibration.regions import Region
 
 _GRID_PX = 16

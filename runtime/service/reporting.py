@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from dataclasses import replace
-from pathlib import Path
 
 from runtime.governor import ThermalGovernor
 from runtime.health import DeviceHealth, Health, RegionHealth
@@ -16,10 +14,9 @@ from runtime.service.assembly import Parts
 from runtime.service.device import DeviceWatch
 from runtime.service.frames import camera_health, stage_summaries
 from runtime.service.losses import LossWatch
+from runtime.telemetry.load import resident_bytes
 from runtime.threads import Threads
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_STATM = Path("/proc/self/statm")
 _CLEAR_EVERY = 60
 """Reports after which the stages' times begin anew."""
 
@@ -111,14 +108,6 @@ class Reporter:
         bands = {*(settings.bands_hz if settings.mode == "band" else ()), *self._parts.analysed_bands_hz}
         self._bands = {band: self._bands.get(band) or BandWatch(*band) for band in sorted(bands)}
         return tuple(dict.fromkeys(text for band in self._bands.values() for text in band.look(rate)))
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not tell."""
-    try:
-        return int(_STATM.read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def status_line(health: Health) -> str:

@@ -14,12 +14,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
-from runtime.configuration.storage import RecordingSettings, StoreSettings
 from runtime.copies import CopyAccount
 from runtime.errors import OutputFault
 from runtime.health import StorageHealth
 from runtime.outputs.disk_guard import DiskGuard
 from runtime.outputs.event_clips import recover_clips
+from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.events import EventRecorder
 from runtime.outputs.frame_history import Magnify
 from runtime.store.background import BackgroundStore, StoreState
@@ -28,6 +28,7 @@ from runtime.store.reader import StoreReader
 from runtime.store.records import Mode, Notice, Record
 from runtime.store.reserve import Reserve
 from runtime.store.retention import enforce
+from runtime.store.settings import StoreSettings
 from runtime.store.store import Store, open_or_set_aside
 from runtime.threads import Threads
 from runtime.vibration.alarms import OpenAlarm
@@ -90,7 +91,7 @@ class Storage:
         self._settings, self._recording = settings, recording
         self._clock, self._unix_clock = clock, unix_clock
         self._threads, self._account = threads or Threads(), account
-        self._guard = DiskGuard(self.directory, settings.disk.levels())
+        self._guard = DiskGuard(self.directory, settings.disk)
         self._store: Store | None = None
         self._background: BackgroundStore | None = None
         self._recorder: EventRecorder | None = None
@@ -136,7 +137,7 @@ class Storage:
         checked = self._checked(make_magnify) if make_magnify is not None and recording.magnified else None
         self._make_recorder = lambda: EventRecorder(
             self.clips,
-            recording.settings(),
+            recording,
             width_px=frames.width_px,
             height_px=frames.height_px,
             rate_hz=frames.rate_hz,
@@ -274,7 +275,7 @@ class Storage:
         enforce(
             store,
             self.clips,
-            self._settings.retention.policy(),
+            self._settings.retention,
             self._unix_clock(),
             wanted_bytes=self._guard.wanted_bytes,
         )

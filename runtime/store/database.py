@@ -159,6 +159,20 @@ def file_bytes(path: Path) -> int:
 
 
 @contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is written within, or roll it back on any failure."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            if connection.in_transaction:  # a full disk rolls back by itself
+                connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
 def closed_on_failure(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Close a connection if what follows fails."""
     try:

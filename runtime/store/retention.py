@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runtime.errors import OptionFault
+from runtime.store.settings import RetentionSettings
 from runtime.store.store import Store
 from runtime.store.summaries import HOUR_S, MINUTE_S
 
@@ -16,38 +16,6 @@ _ROWS = 256
 _ROUNDS = 40
 _GIVEN_BACK_BYTES = 16 * 2**20
 """Rows a transaction, transactions a call, and how much the file shrinks a call: a long backlog takes calls."""
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How long things are kept, in days, and how much room they may take, in bytes.
-
-    Alarms are forgotten by age only, and only those that were cleared and acknowledged.
-    """
-
-    series_days: float = 7.0
-    minutes_days: float = 90.0
-    hours_days: float = 3650.0
-    spectra_days: float = 365.0
-    """Peaks and modes."""
-    alarms_days: float = 3650.0
-    """Alarms, events without clips, and notices."""
-    clips_days: float = 90.0
-    store_bytes: int = 4 * 10**9
-    """Beyond it the oldest series go, then the oldest minutes."""
-    clips_bytes: int = 20 * 10**9
-
-    def check(self) -> None:
-        """Check that the numbers can be followed.
-
-        Raises:
-            OptionFault: one of them is not above 0.
-        """
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise OptionFault(
-                    f"retention: {name} of {value:g} would keep nothing", remedy="give a number above 0"
-                )
 
 
 @dataclass(frozen=True)
@@ -62,7 +30,7 @@ class Forgotten:
 
 
 def enforce(
-    store: Store, clips: Path, policy: Retention, now_s: float, *, wanted_bytes: int = 0
+    store: Store, clips: Path, policy: RetentionSettings, now_s: float, *, wanted_bytes: int = 0
 ) -> Forgotten:
     """Delete what is too old or too much, in bounded pieces; call it once a minute.
 
@@ -115,7 +83,7 @@ _UNSEEN = (
 )
 
 
-def _ages(policy: Retention) -> list[tuple[str, float]]:
+def _ages(policy: RetentionSettings) -> list[tuple[str, float]]:
     return [
         (_BLOCKS, policy.series_days),
         (_MINUTES, policy.minutes_days),
@@ -172,7 +140,7 @@ def _saved(store: Store) -> list[_SavedClip]:
 
 
 def _too_old_or_too_many(
-    saved: list[_SavedClip], policy: Retention, now_s: float, wanted_bytes: int
+    saved: list[_SavedClip], policy: RetentionSettings, now_s: float, wanted_bytes: int
 ) -> Iterator[tuple[_SavedClip, str]]:
     excess = sum(clip.nbytes for clip in saved) - policy.clips_bytes
     for clip in saved:

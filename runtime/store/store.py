@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.store.database import WriterLock, check_soundness, connect_writer, set_aside
+from runtime.store.database import WriterLock, check_soundness, connect_writer, set_aside, transaction
 from runtime.store.faults import StoreDamagedFault, StoreFault, StoreFullFault, told_as_faults
 from runtime.store.records import (
     Acknowledgement,
@@ -73,17 +73,12 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """The connection within a transaction of its own: committed at the end, rolled back on failure."""
         with self._mutex, told_as_faults(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            committed = False
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-                committed = True
-            finally:
-                if not committed:
-                    self._channels.clear()  # some of them may be rolled back
-                if self._connection.in_transaction:  # a full disk rolls back by itself
-                    self._connection.execute("ROLLBACK")
+                with transaction(self._connection):
+                    yield self._connection
+            except BaseException:
+                self._channels.clear()  # some of them may be rolled back
+                raise
 
     @property
     def used_bytes(self) -> int:

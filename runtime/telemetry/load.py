@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,12 @@ class ProcessorClock:
         if before is None or now[0] <= before[0]:
             return None
         return min(1.0, max(0.0, 1 - (now[1] - before[1]) / (now[0] - before[0])))
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    pages = re.match(r"\d+ (\d+)", text(Path("/proc/self/statm")))
+    return int(pages[1]) * mmap.PAGESIZE if pages else 0
 
 
 def memory(root: Path) -> dict[str, Any]:

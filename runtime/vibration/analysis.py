@@ -17,7 +17,7 @@ from runtime.vibration.modes import Mode, find_modes
 from runtime.vibration.peaks import ChannelSpectrum, Peak, analyse
 from runtime.vibration.regions import Region
 from runtime.vibration.sampling import EvenSeries, check_times, resample_evenly
-from runtime.vibration.spectra import RESOLUTION_BINS
+from runtime.vibration.spectra import HANN_BANDWIDTH_BINS, RESOLUTION_BINS
 from runtime.vibration.tones import amplitudes_at
 
 Values = NDArray[np.float64]
@@ -29,7 +29,6 @@ _MOST_LOST = 0.1
 _PX_PER_LIGHT = 0.15
 """What light may leave behind at most: px of apparent motion for a change of 1 in relative brightness."""
 _CLEARLY_MOVING = 3.0
-_HANN_BANDWIDTH = 1.5
 _HIGHEST_MULTIPLE = 6
 
 
@@ -84,7 +83,7 @@ class RegionResult:
         if spectrum is None:
             return math.nan
         wanted = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size) * spectrum.floor
-        return math.sqrt(2 * float(np.median(wanted)) * _HANN_BANDWIDTH / spectrum.window_s)
+        return math.sqrt(2 * float(np.median(wanted)) * HANN_BANDWIDTH_BINS / spectrum.window_s)
 
 
 @dataclass(frozen=True)
@@ -149,8 +148,12 @@ def analyse_recording(
             "every region is lost in more than a tenth of the frames",
             remedy="choose regions that stay in view and that one rigid part of the structure fills",
         )
-    known = [(n, axis) for n in usable for axis, floor in zip(AXES, regions[n].noise_floor_px, strict=True)
-             if math.isfinite(floor)]  # fmt: skip
+    known = [
+        (n, axis)
+        for n in usable
+        for axis, floor in zip(AXES, regions[n].noise_floor_px, strict=True)
+        if math.isfinite(floor)
+    ]
     channels = np.stack([regions[number].along(axis) for number, axis in known])
     together = resample_evenly(time_s, channels, tick_s=tick_s)
     _check_band(band_hz, together)

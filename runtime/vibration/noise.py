@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from runtime.colour import BT601_LUMA
+
 Luma = NDArray[np.float64]
 
 ROUNDING_SIGMA = 1 / math.sqrt(12)
 """Standard deviation, in grey levels, of what rounding to 8 bit adds."""
-_BT601 = np.array([0.299, 0.587, 0.114])
+_BT601 = np.array(BT601_LUMA)
 
 
 def luma(rgb: NDArray[np.uint8]) -> Luma:

@@ -50,11 +50,6 @@ class Peak:
     over_floor: float
     """Power density over that of the noise."""
 
-    @property
-    def resolution_limited(self) -> bool:
-        """Whether the peak is as narrow as the recording can show, so that damping remains unknown."""
-        return self.damping is None
-
 
 @dataclass(frozen=True)
 class ChannelSpectrum:
@@ -195,9 +190,14 @@ class _Study:
     ) -> Peak:
         bin_hz = self._fine.bin_hz
         return Peak(
-            line.place_bins * bin_hz, line.place_sigma_bins * bin_hz, line.amplitude, line.amplitude_sigma,
-            kind, *damping, over,
-        )  # fmt: skip
+            line.place_bins * bin_hz,
+            line.place_sigma_bins * bin_hz,
+            line.amplitude,
+            line.amplitude_sigma,
+            kind,
+            *damping,
+            over,
+        )
 
     def _random(self, bump: Bump, others: list[Bump], over: float) -> Peak | None:
         """A resonance shaken at random, from the bins around a bump, up to halfway to its neighbours."""
@@ -227,20 +227,30 @@ class _Study:
         uncertainty = min(found.power_sigma / found.power, 1.0) * amplitude / 2
         narrow = found.decay / math.pi < RESOLUTION_BINS
         return Peak(
-            found.place_bins * bin_hz, min(found.place_sigma_bins, reach) * bin_hz, amplitude, uncertainty,
+            found.place_bins * bin_hz,
+            min(found.place_sigma_bins, reach) * bin_hz,
+            amplitude,
+            uncertainty,
             "random",
             None if narrow else found.decay / per_damping,
             None if narrow else found.decay_sigma / per_damping,
             self._narrowest_damping(found.place_bins) if narrow else None,
             over,
-        )  # fmt: skip
+        )
 
     def _slow(self, place: float, over: float) -> Peak:
         tone = fit_slow_tone(self._values, self._rate_hz, place * self._fine.bin_hz)
         return Peak(
-            tone.frequency_hz, tone.frequency_sigma_hz, tone.amplitude, tone.amplitude_sigma,
-            "steady", None, None, self._narrowest_damping(place), over,
-        )  # fmt: skip
+            tone.frequency_hz,
+            tone.frequency_sigma_hz,
+            tone.amplitude,
+            tone.amplitude_sigma,
+            "steady",
+            None,
+            None,
+            self._narrowest_damping(place),
+            over,
+        )
 
     def _narrowest_damping(self, place_bins: float) -> float:
         return RESOLUTION_BINS / (2 * place_bins)

@@ -27,12 +27,6 @@ class Region:
         """x and y of the middle, where the centre of the picture's first pixel is (0, 0)."""
         return self.x_px + (self.width_px - 1) / 2, self.y_px + (self.height_px - 1) / 2
 
-    def overlaps(self, other: Region) -> bool:
-        """Whether two regions share a pixel."""
-        across = self.x_px < other.x_px + other.width_px and other.x_px < self.x_px + self.width_px
-        down = self.y_px < other.y_px + other.height_px and other.y_px < self.y_px + self.height_px
-        return across and down
-
     def check_inside(self, picture_width_px: int, picture_height_px: int) -> None:
         """Check that the region has a usable size and lies in a picture.
 

@@ -17,6 +17,8 @@ Values = NDArray[np.float64]
 Complex = NDArray[np.complexfloating[Any, Any]]
 
 WINDOW = "hann"
+HANN_BANDWIDTH_BINS = 1.5
+"""Equivalent noise bandwidth of the Hann window."""
 RESOLUTION_BINS = 1.44
 """Width of the Hann window's main lobe at half power, in bins: what is narrower is not resolved."""
 _SHORTEST_SAMPLES = 16
@@ -44,12 +46,6 @@ class Spectrum:
     def bin_hz(self) -> float:
         """Distance of two frequencies."""
         return float(self.frequency_hz[1])
-
-    def cross_density(self, low: int, high: int) -> Complex:
-        """Cross spectral density matrices of the bins from low to high, (bins, channels, channels)."""
-        part = self.factors[:, low : high + 1]
-        cross: Complex = 2 * np.einsum("ifs,jfs->fij", part, part.conj()) / self.segments
-        return cross
 
 
 def degrees_of_freedom(segments: int) -> float:
@@ -91,9 +87,17 @@ def welch(series: EvenSeries, window_s: float) -> Spectrum:
     for run in series.runs:
         if run.samples >= length:
             frequency, _, factors = signal.stft(
-                run.values, series.rate_hz, WINDOW, length, length // 2, detrend="linear",
-                boundary=None, padded=False, scaling="psd", axis=-1,
-            )  # fmt: skip
+                run.values,
+                series.rate_hz,
+                WINDOW,
+                length,
+                length // 2,
+                detrend="linear",
+                boundary=None,
+                padded=False,
+                scaling="psd",
+                axis=-1,
+            )
             parts.append(factors)
     together = np.concatenate(parts, axis=-1)
     count = together.shape[-1]

@@ -102,29 +102,6 @@ def test_a_bright_scene_that_is_still_is_still_from_the_first_frame(linear_bundl
 # No bang
 
 
-def test_a_retune_makes_no_jump(linear_bundle: Path) -> None:
-    """Strong motion of both bands all the while: the level goes from one tone to the other and nowhere else."""
-    levels = tone(3, 16, amplitude=20) + tone(6, 16, amplitude=20) - 128
-    steady = [Scene(linear_bundle, each).play(levels) for each in (THREE_HZ, SIX_HZ)]
-    scene = Scene(linear_bundle, THREE_HZ)
-    before = scene.play(levels[:240])
-    scene.magnifier.retune(SIX_HZ)
-    after = scene.play(levels[240:], start_s=8.0)
-    assert largest_step(np.concatenate((before, after))) <= max(map(largest_step, steady)) * 1.05
-    assert np.abs(np.concatenate((before, after))).max() <= max(np.abs(each).max() for each in steady) * 1.05
-    np.testing.assert_allclose(after[150:], steady[1][390:], atol=1.0)
-    assert np.abs(after[9:16]).max() <= 1.0, "faded out before the new filter starts"
-
-
-def test_a_retune_that_cannot_be_leaves_the_filter_as_it_is(linear_bundle: Path) -> None:
-    levels = tone(3, 8)
-    scene, undisturbed = Scene(linear_bundle, THREE_HZ), Scene(linear_bundle, THREE_HZ)
-    scene.play(levels[:120])
-    with pytest.raises(OptionFault, match="half of the 30 frames"):
-        scene.magnifier.retune(partial(design, BandSettings(((14.0, 16.0),))))
-    np.testing.assert_array_equal(scene.play(levels[120:], start_s=4.0), undisturbed.play(levels)[120:])
-
-
 @pytest.mark.parametrize("other_rate_hz", [24.0, 29.0, 45.0, 60.0])
 def test_a_changed_camera_rate_makes_no_jump_and_the_band_stays_in_hz(
     linear_bundle: Path, other_rate_hz: float

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from host_gpu import HostGpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.cuda_egl import _BLOCK, _PTX, DevicePicture, EglPictures
-from runtime.cuda_host import HostGpu
 from runtime.cuda_pycuda import open_gpu
 from runtime.errors import EngineFault
 from runtime.leases import LeasingRing

@@ -38,14 +38,11 @@ def test_takes_fields_by_name_and_no_others() -> None:
         board.update(camra=CameraHealth())
 
 
-def test_counts_recoveries_and_keeps_each_output_apart() -> None:
+def test_keeps_each_output_apart() -> None:
     board = HealthBoard()
-    for rung in ("reopen", "reopen", "exit"):
-        board.count_recovery(rung)
     board.update_output("mqtt", "no route to host")
     board.update_output("web", "")
     found = board.snapshot()
-    assert found.recoveries == {"reopen": 2, "exit": 1}
     assert found.outputs == {"mqtt": "no route to host", "web": ""}
 
 

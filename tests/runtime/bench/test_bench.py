@@ -16,7 +16,7 @@ from support import linear_graph, run_command, textured_frames, write_clip
 import tremorscope
 from runtime.bench import compare as compare_module
 from runtime.bench.job import BenchJob, run_bench
-from runtime.bench.memory import MemoryTrace, peak_bytes, resident_bytes
+from runtime.bench.memory import MemoryTrace, peak_bytes
 from runtime.bench.options import bench_job, read_camera
 from runtime.bench.picture import save_bench_picture
 from runtime.bench.report import lines
@@ -28,6 +28,7 @@ from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import CameraFault, OptionFault
 from runtime.filters import BandSettings
 from runtime.magnification import Magnification
+from runtime.telemetry.load import resident_bytes
 
 SMALL = FrameSize(width_px=64, height_px=48)
 

@@ -6,15 +6,14 @@ stand-in for v4l2src does what they cannot.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from standins import number_in, picture
+from support import frames_of, resident_bytes
 
 from runtime.cameras import FrameInfo
 from runtime.cameras.exposure import ExposureControl
@@ -127,7 +126,7 @@ class Rig:
         """Nothing is lost that was not counted, and what came is in order."""
         # The frame that comes while the supervisor closes counts as one, without those that it left out.
         last = self.cameras[-1]
-        uncounted = sum(camera.given for camera in self.cameras) - self.state.produced
+        uncounted = sum(camera.given for camera in self.cameras) - frames_of(self.state)
         assert 0 <= uncounted < max(1, last.last - last.before)
         assert self.state.taken == len(infos)
         assert (self.state.drops.no_slot, self.state.abandoned_threads) == (0, 0)
@@ -142,10 +141,6 @@ class Rig:
     @property
     def kinds(self) -> set[str]:
         return {event.kind for event in self.events}
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def flowing(elements: str) -> Callable[[], GStreamerCamera]:

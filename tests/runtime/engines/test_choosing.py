@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_gpu import HostGpu
 from support import write_bundle
 from tensorrt_fake import FakeEngine, fake_library, write_fake_engine
 
 from runtime.bench.job import BenchJob, run_bench
 from runtime.bench.result import Copies
 from runtime.buffers import PAGE_BYTES, FrameRing
-from runtime.cuda_host import HostGpu
 from runtime.engines import choosing, tensorrt_runtime
 from runtime.engines.bundle import Bundle, FrameSize, Manifest, open_bundle, write_manifest
 from runtime.engines.choosing import Runtime, closing_runtime, open_runtime

@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from host_gpu import HostGpu
 from tensorrt_fake import engine_content, fake_library
 
 from runtime.band_magnifier import BandMagnifier
 from runtime.buffers import FrameRing
 from runtime.cameras import FrameInfo
 from runtime.cuda import Graph, Stream
-from runtime.cuda_host import HostGpu
 from runtime.engines.bundle import Representation
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_load import load_engine
@@ -205,7 +205,7 @@ def test_where_pictures_are_too_many_for_graphs_none_is_captured(linear_bundle: 
 def test_where_launching_costs_little_of_a_step_none_is_captured(
     linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.cuda_host.HostEvent.ms_since", lambda *_: 1e6)
+    monkeypatch.setattr("host_gpu.HostEvent.ms_since", lambda *_: 1e6)
     gpu = CapturingGpu()
     monkeypatch.setattr("runtime.engines.tensorrt_step.wait_for", lambda *_, **__: True)
     run_live(gpu, linear_bundle, "dynamic", 60.0, frames=50)
@@ -219,7 +219,7 @@ def test_what_became_of_graphs_is_told(linear_bundle: Path, monkeypatch: pytest.
     for _ in range(5):
         with_graphs.step(ring.frame(0), ring.frame(1), 2.0, ring.frame(2))
     assert str(with_graphs.graph_use) == "3 of 5 steps launched as CUDA graphs, 1 captured"
-    monkeypatch.setattr("runtime.cuda_host.HostEvent.ms_since", lambda *_: 1e6)
+    monkeypatch.setattr("host_gpu.HostEvent.ms_since", lambda *_: 1e6)
     monkeypatch.setattr("runtime.engines.tensorrt_step.wait_for", lambda *_, **__: True)
     without = open_engine(gpu, linear_bundle, "dynamic")
     for _ in range(5):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from host_gpu import HostGpu
 from support import ROOT
 from tensorrt_fake_build import Asked, fake_builder
 
@@ -17,7 +18,6 @@ import tremorscope
 from runtime.configuration.checking import open_configured_bundle
 from runtime.configuration.reading import load_configuration
 from runtime.copies import CopyAccount
-from runtime.cuda_host import HostGpu
 from runtime.engines import build_job, choosing, tensorrt_runtime
 from runtime.engines.bundle import FrameSize, open_bundle
 from runtime.engines.choosing import closing_runtime
@@ -25,6 +25,7 @@ from runtime.engines.device import Device
 from runtime.engines.engine_file import Sidecar
 from runtime.engines.tensorrt_plan import EXACT
 from runtime.service.engines import open_configured_runtime
+from runtime.service.upkeep import EngineUpkeep
 
 GUIDE = ROOT / "docs" / "device-guide.md"
 SIZE = FrameSize(width_px=64, height_px=48)
@@ -153,7 +154,7 @@ def test_the_service_runs_them(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
     assert bundle.manifest.precision == "fp32", "which a CPU would run"
     size = (SIZE.width_px, SIZE.height_px)
     with closing_runtime(
-        open_configured_runtime(configuration.magnification, bundle, size, CopyAccount())
+        open_configured_runtime(configuration.magnification, bundle, size, CopyAccount(), EngineUpkeep())
     ) as runtime:
         assert (runtime.name, runtime.bundle.manifest.precision) == ("tensorrt", "fp16")
         assert runtime.passed_over == ()

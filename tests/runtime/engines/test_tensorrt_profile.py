@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from host_gpu import HostGpu
 from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library
 
-from runtime.cuda_host import HostGpu
 from runtime.engines.tensorrt_load import LoadedEngine, load_engine
 from runtime.engines.tensorrt_profile import layer_times_ms, step_times_ms
 from runtime.errors import EngineFault

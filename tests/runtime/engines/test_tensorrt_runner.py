@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_gpu import HostGpu
 from support import linear_graph
 from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library
 
 from runtime.buffers import FrameRing
 from runtime.copies import CopyAccount
-from runtime.cuda_host import HostGpu
 from runtime.engines import tensorrt_step
 from runtime.engines.bundle import SHIPPED_BUNDLES, Representation, open_bundle
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
@@ -341,7 +341,7 @@ def test_a_gpu_that_hangs_is_given_up(
 ) -> None:
     """After that nothing more is started: the GPU may still write into the frames."""
     monkeypatch.setattr(tensorrt_step, "LONGEST_STEP_S", 0.05)
-    monkeypatch.setattr("runtime.cuda_host.HostEvent.done", lambda _: False)
+    monkeypatch.setattr("host_gpu.HostEvent.done", lambda _: False)
     ring = bench.ring(3)
     with pytest.raises(EngineFault, match=r"did not end within 0\.05 s: the GPU hangs: restart the service"):
         pairwise.step(ring.frame(0), ring.frame(1), 2.0, ring.frame(2))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from support import mount_small_disk, unmount
 
-from runtime.errors import OptionFault
-from runtime.outputs.disk_guard import ORDER, DiskGuard, DiskLevels
+from runtime.outputs.disk_guard import ORDER, DiskGuard
+from runtime.store.settings import DiskSettings
 
-LEVELS = DiskLevels(previews_bytes=2000, clips_bytes=1000, series_bytes=200, margin=1.25)
+LEVELS = DiskSettings(previews_below_gb=2e-6, clips_below_gb=1e-6, series_below_gb=2e-7)
 
 
 class Disk:
@@ -110,16 +110,15 @@ def test_a_disk_that_cannot_be_measured_is_told_once_and_changes_nothing() -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"clips_bytes": 2000}, "levels of 2000, 2000 and 200 bytes are out of order: give previews more"),
-        ({"series_bytes": 0}, "out of order"),
-        ({"margin": 1.0}, "a margin of 1 would let it flutter: give more than 1"),
-        ({"margin": float("nan")}, "a margin of nan"),
+        ({"clips_below_gb": 2.0}, "levels are out of order: give previews_below_gb more than clips_below_gb"),
+        ({"series_below_gb": 0}, "greater than 0"),
+        ({"margin": 1.0}, "greater than 1"),
+        ({"margin": float("nan")}, "finite number"),
     ],
 )
-def test_levels_that_cannot_be_followed_are_refused(changes: dict[str, Any], message: str) -> None:
-    levels = DiskLevels(**{"previews_bytes": 2000, "clips_bytes": 1000, "series_bytes": 200} | changes)
-    with pytest.raises(OptionFault, match=message):
-        DiskGuard(Path("/data"), levels)
+def test_levels_that_cannot_be_followed_are_refused(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        DiskSettings.model_validate(changes)
 
 
 @pytest.fixture
@@ -131,7 +130,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_real_disk_fills_empties_and_becomes_read_only(disk: Path) -> None:
-    guard = DiskGuard(disk, DiskLevels(previews_bytes=600_000, clips_bytes=300_000, series_bytes=100_000))
+    guard = DiskGuard(disk, DiskSettings(previews_below_gb=6e-4, clips_below_gb=3e-4, series_below_gb=1e-4))
     guard.check(0.0)
     assert (guard.state.free_bytes, guard.state.given_up) == (1 << 20, ())
     (disk / "clip").write_bytes(bytes(800_000))

@@ -15,10 +15,10 @@ from support import read_video, textured_frames
 
 from runtime.colour import Colour
 from runtime.configuration.outputs import RtspSettings
-from runtime.configuration.storage import RecordingSettings
 from runtime.errors import OutputFault
 from runtime.outputs import nvenc
 from runtime.outputs.event_clips import EventClipWriter
+from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.h264 import encoder_of
 from runtime.outputs.video import VideoWriter
 
@@ -167,7 +167,7 @@ class TestChoice:
     def test_both_settings_are_auto_and_refuse_what_they_do_not_know(self) -> None:
         rtsp = RtspSettings(url="rtsp://127.0.0.1:8554/bridge")
         assert (rtsp.encoder, RecordingSettings().encoder) == ("auto", "auto")
-        assert RecordingSettings(encoder="nvenc").settings().encoder == "nvenc"
+        assert RecordingSettings(encoder="nvenc").encoder == "nvenc"
         with pytest.raises(ValueError, match="Input should be 'auto', 'nvenc' or 'x264'"):
             RecordingSettings.model_validate({"encoder": "omx"})
 

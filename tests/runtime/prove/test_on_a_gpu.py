@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from host_gpu import HostGpu
 from tensorrt_fake_build import Asked, fake_builder
 
-from runtime.cuda_host import HostGpu
 from runtime.engines import build_job, choosing, tensorrt_runtime
 from runtime.engines.bundle import FrameSize, open_bundle
 from runtime.engines.device import Device

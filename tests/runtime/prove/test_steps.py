@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_gpu import HostGpu
 
 from runtime.cameras import FrameInfo
 from runtime.cameras.gst_camera import HeldFrame
 from runtime.cuda_egl import DevicePicture
-from runtime.cuda_host import HostGpu
 from runtime.engines.bundle import SHIPPED_BUNDLES
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import CameraFault, EngineFault

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from runtime.engines.bundle import open_bundle
 from runtime.engines.choosing import open_runtime
 from runtime.filters import BandSettings
-from runtime.magnification import Magnification
-from runtime.service.engines import MagnifierMaker
+from runtime.magnification import Magnification, MagnifierMaker
 from runtime.service.fading import FADE_S, FadingMagnifier
 
 RATE_HZ = 30.0

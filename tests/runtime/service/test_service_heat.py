@@ -144,9 +144,9 @@ def test_takes_the_twin_in_int8_where_heat_asks_for_it_and_gives_it_back(
 ) -> None:
     runners: list[str] = []
 
-    def opened(settings: MagnificationSettings, *others: Any) -> Runtime:
+    def opened(settings: MagnificationSettings, *others: Any, **options: Any) -> Runtime:
         runners.append(settings.runtime)
-        return open_configured_runtime(settings, *others)
+        return open_configured_runtime(settings, *others, **options)
 
     monkeypatch.setattr(assembly, "open_configured_runtime", opened)
     twin = write_bundle(tmp_path / "twin", precision="int8", quantisation=QUANTISED)

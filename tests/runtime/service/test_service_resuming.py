@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.configuration.storage import StoreSettings
 from runtime.service.resuming import followed_before, points_of
 from runtime.service.storing import Storage
 from runtime.store.records import Mode, ModePoint
+from runtime.store.settings import StoreSettings
 from runtime.vibration.tracking import Sighting
 
 START_S = 1_700_000_000.0
@@ -60,6 +60,8 @@ def test_the_store_hands_over_the_latest_day(tmp_path: Path) -> None:
     first.close(5.0)
     second = opened()
     assert [(each.label, each.frequency_hz) for each in second.modes] == [
-        ("7", pytest.approx(2.16)), ("3", pytest.approx(2.1)), ("7", pytest.approx(2.15)),
-    ]  # fmt: skip
+        ("7", pytest.approx(2.16)),
+        ("3", pytest.approx(2.1)),
+        ("7", pytest.approx(2.15)),
+    ]
     second.close(5.0)

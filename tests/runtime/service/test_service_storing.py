@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from support import mount_small_disk, unmount
 
-from runtime.configuration.storage import RecordingSettings, StoreSettings
 from runtime.errors import OutputFault
+from runtime.outputs.event_settings import RecordingSettings
 from runtime.service.assembly import Source
 from runtime.service.storing import Storage, state_directory
 from runtime.store.faults import StoreBusyFault
 from runtime.store.reader import StoreReader
 from runtime.store.records import Notice
+from runtime.store.settings import StoreSettings
 from runtime.vibration.alarms import AlarmEdge
 
 FRAMES = Source(64, 48, 25.0)

@@ -18,11 +18,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from runtime.outputs.event_clips import recover_clips
-from runtime.outputs.event_settings import EventSettings
+from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.events import EventRecorder
 from runtime.store.reader import StoreReader
 from runtime.store.records import Channel, Clip, Record, SeriesBlock
-from runtime.store.retention import Retention, enforce
+from runtime.store.retention import enforce
+from runtime.store.settings import RetentionSettings
 from runtime.store.store import Store
 from runtime.vibration.alarms import AlarmEdge
 
@@ -47,7 +48,7 @@ def serve(directory: Path, seed: int) -> None:
         recover_clips(clips, reader.clips(), log)
     recorder = EventRecorder(
         clips,
-        EventSettings(pre_roll_s=0.2, post_roll_s=0.2, longest_s=1.0),
+        RecordingSettings(pre_roll_s=0.2, post_roll_s=0.2, longest_s=1.0, encoder="x264"),
         width_px=64,
         height_px=48,
         rate_hz=50.0,
@@ -67,7 +68,7 @@ def serve(directory: Path, seed: int) -> None:
             store.write([SeriesBlock(CHANNELS, start_s + np.arange(50) / 50, values), edge])
             os.write(told, f"both {start_s}\n".encode())
         if number % 40 == 0:
-            enforce(store, clips, Retention(clips_bytes=KEPT_CLIP_BYTES), 1.0)
+            enforce(store, clips, RetentionSettings(clips_gb=KEPT_CLIP_BYTES / 1e9), 1.0)
             store.give_back(4096)
         time.sleep(0.0005)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from runtime.errors import OptionFault
 from runtime.store.reader import StoreReader
 from runtime.store.records import (
     Acknowledgement,
@@ -19,7 +19,8 @@ from runtime.store.records import (
     Peak,
     SeriesBlock,
 )
-from runtime.store.retention import DAY_S, Forgotten, Retention, enforce
+from runtime.store.retention import DAY_S, Forgotten, enforce
+from runtime.store.settings import RetentionSettings
 from runtime.store.store import Store
 from runtime.vibration.alarms import AlarmEdge
 
@@ -72,14 +73,14 @@ def test_each_kind_is_kept_for_its_own_time(tmp_path: Path, clips: Path) -> None
             store.write([block(time_s), Peak(time_s, X, 2.5, 0.1, 1.0), Mode(time_s, "mode 1", 2.5)])
             store.write([*edges("deck", time_s), Acknowledgement("deck", time_s + 20, "ada")])
             store.write([Notice(time_s, "topic", "text"), Event(f"e{day}", time_s, "by hand")])
-        forgotten = enforce(store, clips, Retention(), NOW)
+        forgotten = enforce(store, clips, RetentionSettings(), NOW)
         assert len(list(reader.series(X))) == 2
         assert len(reader.summaries(X, 60)) == 4
         assert len(reader.summaries(X, 3600)) == 6
         assert (len(reader.peaks()), len(reader.modes())) == (5, 5)
         assert (len(reader.alarms()), len(reader.notices()), len(reader.events())) == (6, 6, 6)
         assert forgotten.rows == 5 + 3 + 1 + 2 + 2 + 1 + 1 + 1
-        assert enforce(store, clips, Retention(), NOW) == Forgotten()
+        assert enforce(store, clips, RetentionSettings(), NOW) == Forgotten()
 
 
 def test_alarms_that_are_raised_or_not_acknowledged_are_kept_for_ever(tmp_path: Path, clips: Path) -> None:
@@ -87,7 +88,7 @@ def test_alarms_that_are_raised_or_not_acknowledged_are_kept_for_ever(tmp_path: 
         store.write([*edges("seen", 0.0), Acknowledgement("seen", 20.0, "ada")])
         store.write(edges("unseen", 0.0))
         store.write([edges("still raised", 0.0)[0], Acknowledgement("still raised", 20.0, "ada")])
-        enforce(store, clips, Retention(), NOW)
+        enforce(store, clips, RetentionSettings(), NOW)
         assert {alarm.name for alarm in reader.alarms()} == {"unseen", "still raised"}
 
 
@@ -96,7 +97,7 @@ def test_series_beyond_their_room_go_oldest_first_and_the_file_shrinks(tmp_path:
         for number in range(3000):
             store.write([block(NOW - 40_000 + 10 * number, samples=300)])
         store.write(edges("deck", NOW - 40_000))
-        policy = Retention(store_bytes=4_000_000)
+        policy = RetentionSettings(store_gb=0.004)
         assert store.used_bytes > 10_000_000
         size_before = store.path.stat().st_size
         enforce(store, clips, policy, NOW)
@@ -115,7 +116,7 @@ def test_summaries_go_when_series_are_not_enough(tmp_path: Path, clips: Path) ->
     with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
         for number in range(30):
             store.write([block(NOW - DAY_S * 3 + number * 6000, samples=100, step_s=60.0)])
-        enforce(store, clips, Retention(store_bytes=200_000), NOW)
+        enforce(store, clips, RetentionSettings(store_gb=0.0002), NOW)
         assert store.used_bytes <= 200_000
         assert list(reader.series(X)) == []
         assert 0 < len(reader.summaries(X, 60)) < 3000
@@ -126,7 +127,7 @@ class TestClips:
         with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
             old, young = add_clip(store, clips, 91), add_clip(store, clips, 89)
             (clips / "mine.mp4").write_bytes(b"not a clip of ours")
-            forgotten = enforce(store, clips, Retention(), NOW)
+            forgotten = enforce(store, clips, RetentionSettings(), NOW)
             assert (forgotten.clips, forgotten.clip_bytes) == ((old,), 1000)
             assert left(clips) == {young, "mine.mp4"}
             assert [(clip.file, clip.state, clip.detail) for clip in reader.clips()] == [
@@ -137,9 +138,9 @@ class TestClips:
     def test_clips_of_unacknowledged_alarms_outlive_their_age(self, tmp_path: Path, clips: Path) -> None:
         with Store(tmp_path / "s.db") as store:
             file = add_clip(store, clips, 200, alarm="deck")
-            assert enforce(store, clips, Retention(), NOW).clips == ()
+            assert enforce(store, clips, RetentionSettings(), NOW).clips == ()
             store.write([Acknowledgement("deck", NOW, "ada")])
-            assert enforce(store, clips, Retention(), NOW).clips == (file,)
+            assert enforce(store, clips, RetentionSettings(), NOW).clips == (file,)
 
     def test_for_lack_of_room_they_go_after_all_others_oldest_first(
         self, tmp_path: Path, clips: Path
@@ -149,7 +150,7 @@ class TestClips:
             others = [add_clip(store, clips, 30), add_clip(store, clips, 20), add_clip(store, clips, 10)]
             gone: list[str] = []
             for room in (4000, 3000, 2000, 1000):
-                gone += enforce(store, clips, Retention(clips_bytes=room), NOW).clips
+                gone += enforce(store, clips, RetentionSettings(clips_gb=room / 1e9), NOW).clips
             assert gone == [*others, unseen[0]]
             assert left(clips) == {unseen[1]}
 
@@ -160,26 +161,26 @@ class TestClips:
             unseen = add_clip(store, clips, 50, alarm="a")
             first, second = add_clip(store, clips, 30), add_clip(store, clips, 20)
             store.write([block(NOW - 2 * DAY_S), block(NOW - 0.5 * DAY_S)])
-            assert enforce(store, clips, Retention(), NOW, wanted_bytes=800).clips == (first,)
-            assert enforce(store, clips, Retention(), NOW, wanted_bytes=1000).clips == (second,)
+            assert enforce(store, clips, RetentionSettings(), NOW, wanted_bytes=800).clips == (first,)
+            assert enforce(store, clips, RetentionSettings(), NOW, wanted_bytes=1000).clips == (second,)
             assert len(list(reader.series(X))) == 2
-            assert enforce(store, clips, Retention(), NOW, wanted_bytes=1000).clips == ()
+            assert enforce(store, clips, RetentionSettings(), NOW, wanted_bytes=1000).clips == ()
             assert len(list(reader.series(X))) == 1  # what is younger than a day stays
-            assert enforce(store, clips, Retention(), NOW, wanted_bytes=1000).clips == (unseen,)
+            assert enforce(store, clips, RetentionSettings(), NOW, wanted_bytes=1000).clips == (unseen,)
             assert left(clips) == set()
 
     def test_a_file_that_is_gone_already_is_no_trouble(self, tmp_path: Path, clips: Path) -> None:
         with Store(tmp_path / "s.db") as store:
             file = add_clip(store, clips, 91)
             (clips / file).unlink()
-            assert enforce(store, clips, Retention(), NOW).clips == (file,)
+            assert enforce(store, clips, RetentionSettings(), NOW).clips == (file,)
 
     def test_a_file_that_cannot_be_deleted_is_told_and_not_listed(self, tmp_path: Path, clips: Path) -> None:
         with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
             file = add_clip(store, clips, 91)
             (clips / file).unlink()
             (clips / file).mkdir()  # as little to be deleted as a file on a read-only disk
-            forgotten = enforce(store, clips, Retention(), NOW)
+            forgotten = enforce(store, clips, RetentionSettings(), NOW)
             assert (forgotten.clips, forgotten.stuck) == ((), (file,))
             assert reader.clips()[0].state == "removed"
 
@@ -190,15 +191,15 @@ def test_a_long_backlog_takes_several_calls_so_that_writers_get_their_turn(
     with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
         for start in range(0, 12_000, 1000):
             store.write([block(float(start + number), samples=1) for number in range(1000)])
-        assert enforce(store, clips, Retention(hours_days=1e6, minutes_days=1e6), NOW).rows == 40 * 256
-        enforce(store, clips, Retention(hours_days=1e6, minutes_days=1e6), NOW)
+        assert (
+            enforce(store, clips, RetentionSettings(hours_days=36_500, minutes_days=36_500), NOW).rows
+            == 40 * 256
+        )
+        enforce(store, clips, RetentionSettings(hours_days=36_500, minutes_days=36_500), NOW)
         assert list(reader.series(X)) == []
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_a_policy_that_would_keep_nothing_is_refused(value: float) -> None:
-    with pytest.raises(
-        OptionFault, match=r"retention: series_days of .* would keep nothing: give a number above 0"
-    ):
-        Retention(series_days=value).check()
-    Retention().check()
+    with pytest.raises(ValidationError, match="series_days"):
+        RetentionSettings(series_days=value)

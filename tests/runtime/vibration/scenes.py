@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, signal
 
+from runtime.vibration.regions import Region
+
 Picture = NDArray[np.float64]
 Values = NDArray[np.float64]
 SIDE = 160
@@ -26,6 +28,13 @@ def shifted(picture: Picture, x_px: float, y_px: float) -> Picture:
     rows, columns = picture.shape
     ramp = fft.fftfreq(rows)[:, None] * y_px + fft.rfftfreq(columns)[None, :] * x_px
     return fft.irfft2(fft.rfft2(picture) * np.exp(-2j * np.pi * ramp), picture.shape)
+
+
+def overlap(one: Region, other: Region) -> bool:
+    """True where the two share a pixel."""
+    across = one.x_px < other.x_px + other.width_px and other.x_px < one.x_px + one.width_px
+    down = one.y_px < other.y_px + other.height_px and other.y_px < one.y_px + one.height_px
+    return across and down
 
 
 def filmed(picture: Picture, rng: np.random.Generator, sigma: float = 1.0) -> Picture:

@@ -59,7 +59,6 @@ class TestSteadyTone:
     def test_has_no_damping_but_a_bound(self) -> None:
         rng = np.random.default_rng(3)
         (peak,) = analysed(sine(5, 0.1) + 0.01 * rng.standard_normal(TIMES.size)).peaks
-        assert peak.resolution_limited
         assert peak.damping is None
         assert peak.damping_below == pytest.approx(1.44 / DURATION_S / (2 * 5), rel=0.02)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import filmed, textured
+from scenes import filmed, overlap, textured
 
 from runtime.errors import OptionFault
 from runtime.vibration.displacement import RegionTracker
@@ -19,7 +19,7 @@ def test_where_the_texture_is() -> None:
     proposals = propose_regions(filmed(scene, rng), 4, side_px=64)
     assert 1 <= len(proposals) <= 4
     patch = Region(400, 60, 160, 160)
-    assert all(each.region.overlaps(patch) for each in proposals)
+    assert all(overlap(each.region, patch) for each in proposals)
     assert proposals[0].both_directions
 
 
@@ -28,7 +28,7 @@ def test_over_the_whole_picture_where_all_of_it_has_texture() -> None:
     scene = filmed(np.tile(textured(), (3, 4))[:480, :640], rng)
     regions = [each.region for each in propose_regions(scene, 6, side_px=64)]
     assert len(regions) == 6
-    assert not any(a.overlaps(b) for a in regions for b in regions if a is not b)
+    assert not any(overlap(a, b) for a in regions for b in regions if a is not b)
     centres = np.array([region.centre_px for region in regions])
     # Every two as far apart as six even shares of the diagonal allow, so that they span the picture.
     apart_px = [np.hypot(*(a - b)) for i, a in enumerate(centres) for b in centres[:i]]
@@ -59,7 +59,7 @@ def test_leaves_out_what_is_taken() -> None:
     rng = np.random.default_rng(4)
     taken = Region(0, 0, 160, 320)
     proposals = propose_regions(filmed(np.tile(textured(), (2, 2)), rng), 8, side_px=48, taken=(taken,))
-    assert not any(each.region.overlaps(taken) for each in proposals)
+    assert not any(overlap(each.region, taken) for each in proposals)
 
 
 @pytest.mark.parametrize("picture", [np.full((240, 320), 90.0), np.linspace(0, 255, 320) * np.ones((240, 1))])

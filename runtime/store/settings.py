@@ -1,57 +1,19 @@
-"""Settings of what is kept: clips of events and the store."""
+"""Settings of the store: where it lies, how long things are kept, and what is given up when the disk runs low."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from runtime.configuration.section import Section
-from runtime.outputs.disk_guard import DiskLevels
-from runtime.outputs.event_settings import EventSettings
-from runtime.outputs.nvenc import EncoderChoice
-from runtime.store.retention import Retention
 
-Roll = Annotated[float, Field(ge=0, le=600)]
 Days = Annotated[float, Field(gt=0, le=36_500)]
 Gigabytes = Annotated[float, Field(gt=0, le=1e6)]
-
-
-class RecordingSettings(Section):
-    """Clips of what the camera saw around an alarm, or whenever somebody asks for one."""
-
-    on_alarm: bool = True
-    """Whether an alarm that is raised is recorded."""
-    magnified: bool = True
-    """Whether a magnified clip is made beside the raw one."""
-    pre_roll_s: Roll = 3.0
-    """Seconds before the trigger. They are kept raw in memory: 21 MB a second for 640x360 at 30 Hz."""
-    post_roll_s: Roll = 5.0
-    """Seconds after it."""
-    longest_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
-    """Triggers that follow each other extend a clip up to this length."""
-    memory_mb: Annotated[int, Field(ge=1, le=65_536)] = 1024
-    """Most memory for the pre-roll."""
-    encoder: EncoderChoice = "auto"
-    """What encodes: auto takes the device's own encoder where it has one, else the CPU; nvenc and x264 insist."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.longest_s < self.pre_roll_s + self.post_roll_s:
-            raise ValueError("pre_roll_s and post_roll_s do not fit into longest_s: raise it or shorten them")
-        return self
-
-    def settings(self) -> EventSettings:
-        """For the recorder."""
-        return EventSettings(
-            pre_roll_s=self.pre_roll_s,
-            post_roll_s=self.post_roll_s,
-            longest_s=self.longest_s,
-            memory_bytes=self.memory_mb << 20,
-            encoder=self.encoder,
-        )
+Thing = Literal["previews", "clips", "series"]
+"""Given up when the disk runs low, first to last."""
 
 
 class RetentionSettings(Section):
@@ -74,12 +36,15 @@ class RetentionSettings(Section):
     clips_gb: Gigabytes = 20.0
     """Room for all clips."""
 
-    def policy(self) -> Retention:
-        """For the housekeeping."""
-        days = self.model_dump(exclude={"store_gb", "clips_gb"})
-        return Retention(
-            **days, store_bytes=round(1e9 * self.store_gb), clips_bytes=round(1e9 * self.clips_gb)
-        )
+    @property
+    def store_bytes(self) -> int:
+        """Room for all tables."""
+        return round(1e9 * self.store_gb)
+
+    @property
+    def clips_bytes(self) -> int:
+        """Room for all clips."""
+        return round(1e9 * self.clips_gb)
 
 
 class DiskSettings(Section):
@@ -103,14 +68,14 @@ class DiskSettings(Section):
             )
         return self
 
-    def levels(self) -> DiskLevels:
-        """For the disk guard."""
-        return DiskLevels(
-            previews_bytes=round(1e9 * self.previews_below_gb),
-            clips_bytes=round(1e9 * self.clips_below_gb),
-            series_bytes=round(1e9 * self.series_below_gb),
-            margin=self.margin,
-        )
+    def level_bytes(self, thing: Thing) -> int:
+        """Free space below which a thing is given up."""
+        levels_gb = {
+            "previews": self.previews_below_gb,
+            "clips": self.clips_below_gb,
+            "series": self.series_below_gb,
+        }
+        return round(1e9 * levels_gb[thing])
 
 
 class StoreSettings(Section):

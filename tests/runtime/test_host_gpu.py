@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from gpu_suite import *  # noqa: F403
-
-from runtime.cuda_host import HostGpu
+from host_gpu import HostGpu
 
 
 @pytest.fixture
