@@ -18,7 +18,7 @@ from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, retained
 from support import ROOT
 
 from runtime.configuration.outputs import MqttSettings
-from runtime.errors import OptionFault
+from runtime.errors import OptionFault, OutputFault
 from runtime.health import CameraHealth, DeviceHealth, HealthBoard, NaturalFrequency, RegionHealth
 from runtime.outputs.mqtt import MqttPublisher
 from runtime.outputs.mqtt_messages import slug
@@ -357,7 +357,7 @@ def test_what_can_never_work_is_refused_at_the_start(tmp_path: Path) -> None:
     board = board_of_bridge()
     with pytest.raises(OptionFault, match="no username"):
         MqttPublisher(settings(1883), board=board, state_directory=tmp_path, password="secret")
-    with pytest.raises(OptionFault, match=r"outputs\.mqtt\.tls"):
+    with pytest.raises(OutputFault, match=r"outputs\.mqtt\.tls\.ca_file: .*none\.pem cannot be used"):
         MqttPublisher(
             settings(8883, tls={"ca_file": str(tmp_path / "none.pem")}), board=board, state_directory=tmp_path
         )
