@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 from runtime import logs
 from runtime.configuration.problems import ConfigurationFault
 from runtime.configuration.reading import load_configuration
-from runtime.errors import CameraFault, Fault
+from runtime.errors import CameraFault, ClipFault, Fault, OutputFault
 from runtime.notify import Notifier
-from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY
+from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, LEAST_LIFE_S
 from runtime.service.memory import share_arenas
 from runtime.service.process import Service
-from runtime.service.signals import SignalQueue
-from runtime.store.faults import StoreBusyFault
+from runtime.service.signals import STOPPING, SignalQueue
+from runtime.store.faults import StoreFault
 
 log = logging.getLogger("tremorscope.service")
+
+_PASSING = (CameraFault, ClipFault, OutputFault, StoreFault)
+"""Faults of what is around the service, which may be mended without it."""
 
 
 def run_service(file: Path, log_level: str = "info") -> int:
     """Run the service of a configuration to its end; returns the exit status.
 
-    A fault is logged in one line: 75 where starting again may help (no camera, a store that another instance holds),
-    78 where only another configuration does.
+    A fault is logged in one line: 75 where it may pass (no camera, no clip, a store that another instance holds), 78
+    where only another configuration helps. What is published is no reason to end: see `runtime.outputs.publishing`.
     """
+    begun_s = time.monotonic()
     logs.set_up(log_level.upper())
     share_arenas()
     with SignalQueue() as signals:
@@ -40,5 +45,10 @@ def run_service(file: Path, log_level: str = "info") -> int:
         except Fault as fault:
             log.error("%s", fault)
             notifier.status(str(fault))
-            passing = isinstance(fault, (CameraFault, StoreBusyFault))
-            return EXIT_RECOVERY if passing else EXIT_CONFIGURATION
+            if not isinstance(fault, _PASSING):
+                return EXIT_CONFIGURATION
+            # Under systemd not too soon: it gives a service up that ends ten times within five minutes.
+            while notifier.enabled and time.monotonic() < begun_s + LEAST_LIFE_S:
+                if signals.wait(1.0) in STOPPING:
+                    return 0
+            return EXIT_RECOVERY

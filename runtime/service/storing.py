@@ -288,7 +288,9 @@ class Storage:
             self._recorder_trouble = str(fault)
             return
         except OSError as error:  # e.g. a directory of somebody else
-            self._recorder_trouble = f"{self.clips}: no clips can be kept ({(error.strerror or str(error)).lower()})"
+            self._recorder_trouble = (
+                f"{self.clips}: no clips can be kept ({(error.strerror or str(error)).lower()})"
+            )
             return
         self._recorder_trouble = ""
 

@@ -205,7 +205,8 @@ def _listen(settings: HttpSettings) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:  # socket.gaierror is one
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # which names the address once more
         raise OutputFault(
-            f"{where} cannot be listened at ({error.strerror or error})",
+            f"{where} cannot be listened at ({reason})",
             remedy="free the port, name another in outputs.http.port, or one of the device's own addresses as host",
         ) from None

@@ -310,6 +310,10 @@ def test_a_wrong_password_is_said_and_the_right_one_lets_in(
         broker.stop()
 
 
+def openssl(*command: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
+
+
 def make_certificates(directory: Path) -> tuple[Path, Path, Path]:
     """An authority, and a certificate of 127.0.0.1 by it with its key."""
     authority, authority_key, key = directory / "ca.pem", directory / "ca.key", directory / "key.pem"
@@ -322,7 +326,7 @@ def make_certificates(directory: Path) -> tuple[Path, Path, Path]:
         ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-out", certificate,
          "-days", "2", "-extfile", extension, "-set_serial", "2"],
     ):  # fmt: skip
-        subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
+        openssl(*command)
     return authority, certificate, key
 
 
