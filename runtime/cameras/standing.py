@@ -22,7 +22,7 @@ _OTHERS = 3
 
 
 class StandingPicture:
-    """Follows the frames of one camera, over all its openings; about 20 us a frame of any size."""
+    """Follows the frames of one camera, over all its openings; looks at a few thousand bytes of each."""
 
     def __init__(self, still_s: float | None, *, reopens: bool) -> None:
         """Begin.

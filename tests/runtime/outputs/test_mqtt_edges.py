@@ -107,7 +107,8 @@ def test_a_login_that_is_refused_is_a_line(
     broker, board = Broker(tmp_path, "allow_anonymous false").start(), board_of_bridge()
     try:
         publish(board, broker.port)
-        wait_until(lambda: (tmp_path / "mosquitto.log").read_text().count("not authorised") >= 2)
+        wait_until(lambda: lines(caplog))
+        wait_until(lambda: (tmp_path / "mosquitto.log").read_text().count("not authorised") >= 4)
         (line,) = lines(caplog)
         assert "the broker refuses us: Not authorized" in line
     finally:
