@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from runtime.telemetry import Reading
 from runtime.vibration.alarms import AlarmStatus
 
 Clock = Callable[[], float]
+log = logging.getLogger("tremorscope.outputs")
 
 
 @dataclass(frozen=True)
@@ -269,9 +271,14 @@ class HealthBoard:
             self._health = replace(self._health, **changes)
 
     def update_output(self, name: str, text: str) -> None:
-        """Say how an output stands; empty text where all is well."""
+        """Say how an output stands; empty text where all is well. Both edges are logged, in a line each."""
         with self._lock:
+            before = self._health.outputs.get(name, "")
             self._health = replace(self._health, outputs={**self._health.outputs, name: text})
+        if text and not before:
+            log.warning("output %s: %s", name, text, extra={"fields": {"output": name, "edge": "begins"}})
+        elif before and not text:
+            log.info("output %s: works again", name, extra={"fields": {"output": name, "edge": "ends"}})
 
     def frame_processed(self, frames: int) -> None:
         """Take note that the frame of this count was processed just now; cheap, once a frame."""

@@ -10,8 +10,9 @@ from typing import Literal, get_args
 FaultKind = Literal["missing", "lost", "refused", "frozen", "resized", "corrupt", "time", "stuck"]
 """missing: cannot be opened, and never gave a frame. lost: failed, ended, or cannot be opened again.
 refused: cannot do what the configuration asks, such as a rate or a number of a camera that is not there.
-frozen: no frame in time. resized: frames of another size. corrupt: damaged or constant frames.
-time: timestamps or sequence numbers that do not follow. stuck: too many threads hang in the driver.
+frozen: no frame in time, or the same again and again. resized: frames of another size.
+corrupt: damaged or constant frames. time: timestamps or sequence numbers that do not follow.
+stuck: too many threads hang in the driver.
 """
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 _MOST_UNTOLD = 256

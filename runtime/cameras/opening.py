@@ -57,13 +57,14 @@ def open_camera(
 
 def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
     """When such a camera counts as failing: a network is slower to answer than a cable, and exposure has to settle."""
+    still_s = None if settings.may_stand_still else SupervisorSettings.still_s
     if isinstance(settings, RtspSettings):
-        return SupervisorSettings(frozen_least_s=settings.silence_s + 1, open_timeout_s=25)
+        return SupervisorSettings(still_s=still_s, frozen_least_s=settings.silence_s + 1, open_timeout_s=25)
     if isinstance(settings, CsiSettings):  # starting, the first frame, and stopping where it did not come
-        return SupervisorSettings(open_timeout_s=16 + settings.exposure.settle_s)
+        return SupervisorSettings(still_s=still_s, open_timeout_s=16 + settings.exposure.settle_s)
     if isinstance(settings, V4l2Settings):
-        return SupervisorSettings(open_timeout_s=10 + settings.exposure.settle_s)
-    return SupervisorSettings(end_is_fault=not ends_in_good_order(settings))
+        return SupervisorSettings(still_s=still_s, open_timeout_s=10 + settings.exposure.settle_s)
+    return SupervisorSettings(still_s=still_s, end_is_fault=not ends_in_good_order(settings))
 
 
 def ends_in_good_order(settings: CameraSettings) -> bool:

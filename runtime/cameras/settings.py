@@ -48,7 +48,15 @@ class ExposureSettings(Section):
         return self
 
 
-class _Sized(Section):
+class _Any(Section):
+    """What every camera has."""
+
+    may_stand_still: bool = False
+    """Whether the same picture may come again and again, noise and all, as of a test pattern. Else that is a fault: no
+    sensor gives the same noise twice, a stuck encoder does."""
+
+
+class _Sized(_Any):
     """A camera whose size is chosen."""
 
     width_px: Side = 1920
@@ -108,7 +116,7 @@ class V4l2Settings(_Sized):
         return device
 
 
-class RtspSettings(Section):
+class RtspSettings(_Any):
     """A camera on the network that speaks RTSP. Its exposure is set in the camera itself."""
 
     kind: Literal["rtsp"] = "rtsp"
@@ -163,7 +171,7 @@ class RtspSettings(Section):
         return (self.height_px, self.width_px) if turned else (self.width_px, self.height_px)
 
 
-class ClipSettings(Section):
+class ClipSettings(_Any):
     """A recorded clip, replayed as if it were a camera."""
 
     kind: Literal["clip"] = "clip"
@@ -195,7 +203,7 @@ class ModeSettings(Section):
     """Phase at time 0."""
 
 
-class SyntheticCameraSettings(Section):
+class SyntheticCameraSettings(_Any):
     """A drawn footbridge that vibrates in known modes: to try out an installation without a camera."""
 
     kind: Literal["synthetic"] = "synthetic"

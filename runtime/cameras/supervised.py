@@ -15,6 +15,7 @@ from runtime.cameras import Camera, FrameInfo
 from runtime.cameras.faults import CameraEvent, FaultKind, FaultLog
 from runtime.cameras.intake import Intake
 from runtime.cameras.reader import Reader
+from runtime.cameras.standing import StandingPicture
 from runtime.cameras.supervision import Status, SupervisorSettings, SupervisorState
 from runtime.cameras.watching import Watch
 from runtime.errors import CameraFault
@@ -68,6 +69,7 @@ class CameraSupervisor:
         make = partial(make_reader, open_camera, self, reject_constant=settings.reject_constant)
         self._watch = Watch(make, settings, self._log)
         self._end_is_fault = settings.end_is_fault
+        self._standing = StandingPicture(settings.still_s, reopens=settings.end_is_fault)
         self._thread: threading.Thread | None = None
         self._mistake: LeaseError | None = None
         self._ended = self._closing = self._woken = False
@@ -169,6 +171,7 @@ class CameraSupervisor:
                 self._fail(reader, "lost", "every slot of the ring is held by the consumer")
                 return None
             self._intake.reopen(rate_hz)
+            self._standing.reopened(rate_hz, now_s)
             self._watch.opened(reader, rate_hz, now_s)
             self._wake()
             return lease
@@ -209,6 +212,8 @@ class CameraSupervisor:
             if self._is_stale(reader):
                 self._intake.given_up += 1
                 return None
+            if self._standing.look(lease.pixels):
+                return self._refuse_standing(reader, lease, info, now_s)
             self._watch.came(reader, now_s, good=True)
             try:
                 following = self._intake.take_over(lease, info, now_s)
@@ -249,6 +254,18 @@ class CameraSupervisor:
     def _fail(self, reader: Reader, kind: FaultKind | None, what: str) -> None:
         self._watch.fail(reader, kind, what, self._clock())
         self._wake()
+
+    def _refuse_standing(self, reader: Reader, lease: Lease, info: FrameInfo, now_s: float) -> Lease | None:
+        """Count a frame that only repeats those before; returns the slot for the next, unless the camera closes."""
+        self._watch.came(reader, now_s, good=False)
+        self._intake.count_bad(info, info.sequence, now_s)
+        if self._standing.wants_reopening(now_s):
+            self._fail(reader, "frozen", self._standing.trouble)
+            return None
+        if "frozen" not in self._log.active:
+            self._log.seen("frozen", now_s, self._standing.trouble)
+            self._wake()
+        return lease
 
     def _stop_for(self, mistake: LeaseError) -> None:
         """Stop: without the slot that was lost this would go wrong again and again; ``take`` raises it."""

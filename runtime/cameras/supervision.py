@@ -24,6 +24,8 @@ class SupervisorSettings:
     """Most time that closing a camera may take, and the bound on ``CameraSupervisor.close``."""
     jump_s: float = 0.5
     """By how much a timestamp may disagree with counts and clocks."""
+    still_s: float | None = 5.0
+    """So long the same picture may come, noise and all, before the camera counts as frozen; None: for ever."""
     reject_constant: bool = True
     """Refuse frames of one value throughout."""
     clear_after_frames: int = 30

@@ -54,6 +54,12 @@ class HttpSettings(Section):
     """TCP port."""
     allowed_hosts: tuple[Address, ...] = ()
     """Further names by which browsers reach a page without a token, e.g. through a reverse proxy."""
+    base_path: str = Field(default="", pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=200)
+    """First levels of every address behind a proxy that passes them on, or of the cookie's path behind one that takes
+    them off, e.g. ``/bridge-7``; every address answers without them as well."""
+    players_need_no_header: bool = False
+    """Whether the live picture and clips also take the token to look as ``?token=TOKEN`` or as the password of HTTP
+    Basic, for players that cannot send another header. Addresses end up in logs and histories (docs/outputs.md)."""
     tls_certificate: Path | None = None
     """PEM file with the certificate and its chain; without it the page is served unencrypted."""
     tls_key: Path | None = None

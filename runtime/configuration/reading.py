@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from runtime.configuration.checking import contradictions
+from runtime.configuration.checking import Contradiction, contradictions
 from runtime.configuration.migration import MigrationProblem, migrate
 from runtime.configuration.problems import ConfigurationFault, Problem, at, of_validation
 from runtime.configuration.schema import VERSION, Configuration, json_schema
@@ -40,6 +41,26 @@ def load_configuration(file: Path) -> LoadedConfiguration:
         ConfigurationFault: it cannot be read or followed; ``lines`` has every problem.
     """
     return parse_configuration(_content(file), file)
+
+
+def require(loaded: LoadedConfiguration, lacking: Iterable[Contradiction]) -> None:
+    """Refuse a configuration for what is lacking around it.
+
+    Raises:
+        ConfigurationFault: something is.
+    """
+    if problems := _problems(loaded, lacking):
+        raise ConfigurationFault(loaded.file, problems)
+
+
+def lines_at(loaded: LoadedConfiguration, remarks: Iterable[Contradiction]) -> list[str]:
+    """Remarks with their places in the file, in a line each."""
+    return [each.text(loaded.file) for each in _problems(loaded, remarks)]
+
+
+def _problems(loaded: LoadedConfiguration, found: Iterable[Contradiction]) -> list[Problem]:
+    document, _ = _document(_content(loaded.file), loaded.file)
+    return [at(document, path, what, remedy) for path, what, remedy in found]
 
 
 def _content(file: Path) -> bytes:

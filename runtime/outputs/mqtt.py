@@ -8,6 +8,7 @@ confirmed them. The service only ever puts an edge into a queue.
 from __future__ import annotations
 
 import re
+import secrets
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ from runtime.outputs.liveness import judge
 from runtime.outputs.metrics import Counts
 from runtime.outputs.mqtt_buffer import BufferFault, Message, MessageKind, MqttBuffer
 from runtime.outputs.mqtt_client import make_client
+from runtime.outputs.mqtt_retained import RetainedTopics
 from runtime.threads import Threads
 from runtime.vibration.alarms import AlarmEdge
 
@@ -32,6 +34,10 @@ _IN_FLIGHT = 20
 """Messages that may wait for the broker's confirmation at a time."""
 _MOST_UNWRITTEN = 4096
 _AT_LEAST_ONCE = 1
+_ANSWER_S = 10.0
+"""So long a broker may leave the first connection unanswered before that is told."""
+_CONFIRM_S = 30.0
+"""So long it may take messages without confirming one."""
 _COMES_AND_GOES = re.compile(r"/(mode|device)_[^/]+/config$")
 
 
@@ -47,24 +53,27 @@ class MqttPublisher:
         password: str | None = None,
         threads: Threads | None = None,
     ) -> None:
-        """Open the buffer; nothing is sent yet. ``threads`` starts the one that sends.
+        """Prepare; nothing is opened or sent yet. ``threads`` starts the thread that sends.
 
         Raises:
-            OptionFault: the certificates cannot be used, or there is a password and no username.
-            BufferFault: the buffer cannot be opened.
+            OptionFault: there is a password and no username.
+            OutputFault: the certificates cannot be used at present.
         """
         self._settings, self._board = settings, board
         self._topics = messages.Topics(settings.topic, board.snapshot().name)
         self._where = f"{settings.host}:{settings.broker_port}"
-        self._client = make_client(
-            settings, client_id=f"tremorscope-{messages.slug(board.snapshot().name)}", password=password
-        )
+        # Not the same for two devices of one name, or they would push each other out for ever.
+        client_id = f"tremorscope-{messages.slug(board.snapshot().name)}-{secrets.token_hex(4)}"
+        self._client = make_client(settings, client_id=client_id, password=password)
+        self._retained = RetainedTopics(self._client, self._topics)
         self._client.will_set(self._topics.status, messages.OFFLINE, _AT_LEAST_ONCE, retain=True)
         self._client.max_inflight_messages_set(_IN_FLIGHT)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_publish = self._on_publish
+        self._client.on_subscribe = lambda *_: self._retained.answered()
+        self._client.on_message = lambda _, __, message: self._retained.heard(message)
         self._buffer = MqttBuffer(
             state_directory / "mqtt-buffer.db",
             most_summaries=settings.most_buffered_summaries,
@@ -75,10 +84,9 @@ class MqttPublisher:
         self._acknowledged: deque[int] = deque()
         self._in_flight: dict[int, Message] = {}  # by paho's number
         self._sent_up_to = 0
-        self._retained: dict[str, str] = {}  # what the broker was told to keep, in this connection
         self._connected = self._fresh = self._stopping = False
-        self._refusal = "not connected yet"
-        self._trouble = ""
+        self._refusal = self._trouble = self._foreign = ""
+        self._begun_s = self._confirmed_s = time.monotonic()
         self._overflow: dict[MessageKind, int] = {"edge": 0, "summary": 0}
         self._taken: dict[str, int] = {"edge": 0, "summary": 0}
         self._summary_due_s = time.monotonic()
@@ -136,6 +144,7 @@ class MqttPublisher:
     def _on_disconnect(self, _: Client, __: object, ___: object, reason: ReasonCode, ____: object) -> None:
         with self._changed:
             self._connected = False
+            self._retained.lost()
             if not self._refusal:
                 self._refusal = f"connection lost ({reason})"
             self._changed.notify()
@@ -161,10 +170,10 @@ class MqttPublisher:
                 )
                 stopping = self._stopping
             try:
+                self._greet()
                 self._keep()
                 self._confirm()
                 if self._connected:
-                    self._greet()
                     self._send()
                 self._trouble = ""
             except BufferFault as fault:
@@ -204,6 +213,7 @@ class MqttPublisher:
             if message is not None:
                 taken.append(message.number)
                 self._taken[message.kind] += 1
+                self._confirmed_s = time.monotonic()
         if taken:
             self._buffer.remove(taken)
 
@@ -213,9 +223,10 @@ class MqttPublisher:
             fresh, self._fresh = self._fresh, False
         if not fresh:
             return
-        self._retained.clear()
-        self._retain(self._topics.status, messages.ONLINE)
+        self._retained.begin()
+        self._retained.put(self._topics.status, messages.ONLINE)
         self._was_ok = None
+        self._confirmed_s = time.monotonic()
         self._look()
 
     def _send(self) -> None:
@@ -228,6 +239,8 @@ class MqttPublisher:
             info = self._client.publish(message.topic, payload, _AT_LEAST_ONCE)
             if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
                 return
+            if not self._in_flight:
+                self._confirmed_s = time.monotonic()
             # Without a connection paho keeps it and sends it in order when there is one.
             self._in_flight[info.mid] = message
             self._sent_up_to = message.number
@@ -244,12 +257,17 @@ class MqttPublisher:
             if summary_is_due:
                 self._summary_due_s = time.monotonic() + self._settings.summary_every_s
                 self._offer("summary", self._topics.summary, payload, _MOST_UNWRITTEN // 4)
-        for alarm in health.alarms:
-            payload = messages.to_json(messages.alarm_payload(alarm))
-            self._retain(self._topics.alarm(alarm.rule.name), payload)
+                if self._connected:  # the last will of a connection before may have come late
+                    self._retained.say_again(self._topics.status)
+        alarms = {self._topics.alarm(alarm.rule.name): alarm for alarm in health.alarms}
+        for topic, alarm in alarms.items():
+            self._retain(topic, messages.to_json(messages.alarm_payload(alarm)))
+        self._foreign = self._retained.look(alarms) if self._connected else ""
         if self._settings.discovery_prefix is not None:
             self._announce(health, self._settings.discovery_prefix)
-        self._board.update_output("mqtt", self._standing())
+        standing = self._standing()
+        if standing is not None:
+            self._board.update_output("mqtt", standing)
 
     def _announce(self, health: Health, prefix: str) -> None:
         """Tell Home Assistant what there is, and take back what is no more."""
@@ -272,18 +290,23 @@ class MqttPublisher:
 
     def _retain(self, topic: str, payload: str) -> None:
         """Let the broker keep a payload, unless it has it already."""
-        if self._connected and self._retained.get(topic) != payload:
-            self._client.publish(topic, payload, _AT_LEAST_ONCE, retain=True)
-            self._retained[topic] = payload
+        if self._connected:
+            self._retained.put(topic, payload)
 
-    def _standing(self) -> str:
+    def _standing(self) -> str | None:
+        """Why it does not work, or nothing; None while that is not known yet."""
+        now_s = time.monotonic()
         if self._trouble:
             return self._trouble
         if self._connected:
-            return ""
+            if self._in_flight and now_s - self._confirmed_s > _CONFIRM_S:
+                return f"broker {self._where}: takes messages and has confirmed none for {_CONFIRM_S:.0f} s"
+            return self._foreign
+        if not self._refusal and now_s - self._begun_s < _ANSWER_S:
+            return None
         waiting = self._buffer.waiting()
         return (
-            f"broker {self._where}: {self._refusal or 'no connection'}; {waiting.get('edge', 0)} edges of alarms and "
+            f"broker {self._where}: {self._refusal or 'no answer'}; {waiting.get('edge', 0)} edges of alarms and "
             f"{waiting.get('summary', 0)} summaries wait"
         )
 

@@ -48,27 +48,41 @@ class MqttBuffer:
     """The messages in their order, and what was announced to Home Assistant. For one thread."""
 
     def __init__(self, path: Path, *, most_summaries: int, most_edges: int) -> None:
-        """Open the buffer, made if it is not there; a damaged one is renamed and a new one begun.
-
-        Raises:
-            BufferFault: it cannot be opened.
-        """
+        """Prepare; it is opened when it is first used, so that a disk which is full now may have room by then."""
         self._path = path
         self._most: dict[MessageKind, int] = {"summary": most_summaries, "edge": most_edges}
         self.dropped: dict[MessageKind, int] = {"summary": 0, "edge": 0}
         """Messages given up for want of room since the start, the oldest first."""
         self.set_aside: Path | None = None
         """Where a damaged buffer is now."""
+        self._opened: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the buffer if it is not open, made if it is not there; a damaged one is renamed and a new one begun.
+
+        Every other method does so first.
+
+        Raises:
+            BufferFault: it cannot be opened.
+        """
+        if self._opened is not None:
+            return
         try:
-            self._connection = self._open()
+            self._opened = self._open()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise self._fault(error) from None
             self.set_aside = self._put_aside()
             try:
-                self._connection = self._open()
+                self._opened = self._open()
             except sqlite3.Error as again:
                 raise self._fault(again) from None
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        self.open()
+        assert self._opened is not None
+        return self._opened
 
     def add(self, messages: Iterable[tuple[MessageKind, str, str]]) -> None:
         """Keep messages (kind, topic, payload) in this order; they are on the disk when this returns.
@@ -110,7 +124,7 @@ class MqttBuffer:
         """How many messages wait, by kind; nothing where that cannot be told."""
         try:
             rows = self._connection.execute("SELECT kind, count(*) FROM message GROUP BY kind").fetchall()
-        except sqlite3.Error:
+        except (sqlite3.Error, BufferFault):
             return {}
         return dict(rows)
 
@@ -118,7 +132,7 @@ class MqttBuffer:
         """Topics of Home Assistant that carry an announcement of ours."""
         try:
             return {row[0] for row in self._connection.execute("SELECT topic FROM announced")}
-        except sqlite3.Error:
+        except (sqlite3.Error, BufferFault):
             return set()
 
     def note_announced(self, topics: Iterable[str]) -> None:
@@ -133,8 +147,10 @@ class MqttBuffer:
 
     def close(self) -> None:
         """Close it."""
-        with contextlib.suppress(sqlite3.Error):
-            self._connection.close()
+        if self._opened is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._opened.close()
+            self._opened = None
 
     def _open(self) -> sqlite3.Connection:
         opened = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5.0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
-
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from runtime.configuration.outputs import MqttSettings
-from runtime.errors import OptionFault
+from runtime.outputs.certificates import client_context
+from runtime.outputs.secrets import check_login
 
 _RECONNECT_S = (1, 60)
 
@@ -17,31 +16,15 @@ def make_client(settings: MqttSettings, *, client_id: str, password: str | None)
     """A client that is not connected yet.
 
     Raises:
-        OptionFault: the certificates cannot be used, or there is a password and no username.
+        OptionFault: there is a password and no username.
+        OutputFault: the certificates cannot be used at present.
     """
-    if password is not None and settings.username is None:
-        raise OptionFault(
-            "outputs.mqtt: there is a password, and no username", remedy="set outputs.mqtt.username"
-        )
+    check_login("outputs.mqtt", settings.username, password)
     client = Client(CallbackAPIVersion.VERSION2, client_id=client_id)
     if settings.username is not None:
         client.username_pw_set(settings.username, password)
-    if settings.tls is not None:
-        try:
-            client.tls_set_context(_tls(settings))
-        except OSError as error:  # ssl.SSLError is one
-            raise OptionFault(
-                f"outputs.mqtt.tls: its files cannot be used ({error.strerror or error})",
-                remedy="give PEM files that the service may read",
-            ) from None
+    tls = settings.tls
+    if tls is not None:
+        client.tls_set_context(client_context(tls.ca_file, tls.certificate, tls.key))
     client.reconnect_delay_set(*_RECONNECT_S)
     return client
-
-
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
-    assert settings.tls is not None
-    context = ssl.create_default_context(cafile=settings.tls.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.tls.certificate is not None:
-        context.load_cert_chain(settings.tls.certificate, settings.tls.key)
-    return context

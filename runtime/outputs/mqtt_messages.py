@@ -34,6 +34,8 @@ class Topics:
         self.edge = f"{base}/edge"
         """Every edge of an alarm, likewise."""
         self._alarm = f"{base}/alarm"
+        self.alarms = f"{base}/alarm/+"
+        """All alarms, to subscribe to."""
 
     def alarm(self, name: str) -> str:
         """How one alarm stands; retained."""

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from runtime.colour import Colour
 from runtime.configuration.outputs import RtspSettings
-from runtime.errors import OptionFault, OutputFault
+from runtime.errors import Fault
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed, LiveFrame
 from runtime.outputs.h264 import Coding, Encoder, open_encoder
 from runtime.outputs.metrics import Counts
+from runtime.outputs.secrets import check_login
 from runtime.threads import Threads
 from runtime.views import ViewComposer
 
@@ -66,10 +67,7 @@ class RtspPublisher:
         Raises:
             OptionFault: there is a password and no username.
         """
-        if password is not None and settings.username is None:
-            raise OptionFault(
-                "outputs.rtsp: there is a password, and no username", remedy="set outputs.rtsp.username"
-            )
+        check_login("outputs.rtsp", settings.username, password)
         self._settings, self._board, self._feed, self._stall_s = settings, board, feed, stall_s
         self._url = _with_credentials(settings.url, settings.username, password)
         # H.264 with colours at half resolution needs even sizes: at most one column and row are left out.
@@ -103,7 +101,7 @@ class RtspPublisher:
                 with self._connection() as (container, encoder), self._feed.watch():
                     self._tell("")
                     self._publish(container, encoder)
-            except OutputFault as fault:
+            except Fault as fault:
                 self._tell(f"{fault}; trying again")
             except (FFmpegError, OSError) as error:
                 # Not the error's own text: it holds the address, password and all.

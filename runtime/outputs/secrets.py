@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from runtime.errors import OptionFault
+from runtime.errors import OptionFault, OutputFault
 
 Secret = Literal["web-token", "control-token", "mqtt-password", "rtsp-password"]
 _LONGEST = 4096
@@ -22,20 +22,35 @@ def read_secret(name: Secret, environment: Mapping[str, str] = os.environ) -> st
     """A secret from the file ``$CREDENTIALS_DIRECTORY/NAME``, else from its variable; None if it is nowhere.
 
     Raises:
-        OptionFault: the file cannot be read, or what is there is empty or no text.
+        OptionFault: what is there is empty or no text.
+        OutputFault: the file cannot be read at present.
     """
     directory = environment.get("CREDENTIALS_DIRECTORY")
     path = Path(directory) / name if directory else None
-    if path is not None and path.exists():
+    if path is not None:
         try:
             return _checked(path.read_bytes()[: _LONGEST + 1], str(path))
+        except FileNotFoundError:
+            pass
         except OSError as error:
-            raise OptionFault(
+            raise OutputFault(
                 f"credential {path}: cannot be read ({error.strerror or error})",
                 remedy="let the service's user read it, or remove it",
             ) from error
     text = environment.get(variable_of(name))
     return None if text is None else _checked(text.encode(), variable_of(name))
+
+
+def check_login(section: str, username: str | None, password: str | None) -> None:
+    """Refuse a password without a user: it would be sent to nobody, and the login refused for ever.
+
+    Raises:
+        OptionFault: with the remedy.
+    """
+    if password is not None and username is None:
+        raise OptionFault(
+            f"{section}: there is a password, and no username", remedy=f"set {section}.username"
+        )
 
 
 def _checked(content: bytes, where: str) -> str:

@@ -163,9 +163,6 @@ class Service:
             log.info("engine: %s", note)
         assert self._publishing is not None
         self._publishing.start()
-        http = self._configuration.outputs.http
-        if http.enabled:
-            log.info("served at http%s://%s:%d", "s" if http.tls_certificate else "", http.host, http.port)
         self._device.start()
         parts.supervisor.start()
         threads.start("frames", lambda: parts.loop.work(lambda: threads.stopping))

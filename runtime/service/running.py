@@ -9,25 +9,28 @@ from pathlib import Path
 from runtime import logs
 from runtime.configuration.problems import ConfigurationFault
 from runtime.configuration.reading import load_configuration
-from runtime.errors import CameraFault, EngineFault, Fault
+from runtime.errors import CameraFault, ClipFault, EngineFault, Fault, OutputFault
 from runtime.notify import Notifier
 from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, LEAST_LIFE_S
 from runtime.service.memory import share_arenas
 from runtime.service.process import Service
 from runtime.service.signals import STOPPING, SignalQueue
-from runtime.store.faults import StoreBusyFault
+from runtime.store.faults import StoreFault
 
 log = logging.getLogger("tremorscope.service")
+
+_PASSING = (CameraFault, ClipFault, EngineFault, OutputFault, StoreFault)
+"""Faults of what is around the service, which may be mended without it."""
 
 
 def run_service(file: Path, log_level: str = "info") -> int:
     """Run the service of a configuration to its end; returns the exit status.
 
-    A fault is logged in one line: 75 where starting again may help (no camera, no engine, a store that another instance
-    holds), 78 where only another configuration does. Before 75 it waits until the process is as old as systemd's limit
-    of starts asks for.
+    A fault is logged in one line: 75 where it may pass (no camera, no clip, no engine, a store that another instance
+    holds), 78 where only another configuration helps. What is published is no reason to end: see
+    `runtime.outputs.publishing`.
     """
-    began_s = time.monotonic()
+    begun_s = time.monotonic()
     logs.set_up(log_level.upper())
     share_arenas()
     with SignalQueue() as signals:
@@ -43,9 +46,10 @@ def run_service(file: Path, log_level: str = "info") -> int:
         except Fault as fault:
             log.error("%s", fault)
             notifier.status(str(fault))
-            if not isinstance(fault, (CameraFault, EngineFault, StoreBusyFault)):
+            if not isinstance(fault, _PASSING):
                 return EXIT_CONFIGURATION
-            left_s = LEAST_LIFE_S - (time.monotonic() - began_s)
-            while left_s > 0 and signals.wait(left_s) not in STOPPING:
-                left_s = LEAST_LIFE_S - (time.monotonic() - began_s)
+            # Under systemd not too soon: it gives a service up that ends ten times within five minutes.
+            while notifier.enabled and time.monotonic() < begun_s + LEAST_LIFE_S:
+                if signals.wait(1.0) in STOPPING:
+                    return 0
             return EXIT_RECOVERY

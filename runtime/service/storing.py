@@ -288,6 +288,11 @@ class Storage:
         except OutputFault as fault:
             self._recorder_trouble = str(fault)
             return
+        except OSError as error:  # e.g. a directory of somebody else
+            self._recorder_trouble = (
+                f"{self.clips}: no clips can be kept ({(error.strerror or str(error)).lower()})"
+            )
+            return
         self._recorder_trouble = ""
 
     def _note(self, trouble: str) -> None:

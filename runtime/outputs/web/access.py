@@ -103,6 +103,16 @@ class Access:
         self._names = {settings.host.lower(), "localhost", *(name.lower() for name in settings.allowed_hosts)}
 
     @property
+    def base_path(self) -> str:
+        """First levels of every address, as a proxy passes them on; empty where there are none."""
+        return self._settings.base_path
+
+    @property
+    def takes_basic(self) -> bool:
+        """Whether players may show the token as a password."""
+        return self._settings.players_need_no_header
+
+    @property
     def needs_token(self) -> bool:
         """Whether everybody has to show a token."""
         return self._tokens.any
@@ -119,6 +129,18 @@ class Access:
     def level_of_token(self, token: str) -> Level:
         """What a token entitles to."""
         return self._tokens.level_of(token)
+
+    def level_of_player(self, *, authorization: str | None, token: str | None) -> Level:
+        """What a player may do that shows the token in its address, or as a password: look, or nothing."""
+        if not self._settings.players_need_no_header:
+            return Level.NONE
+        scheme, _, encoded = (authorization or "").partition(" ")
+        if token is None and scheme.lower() == "basic":
+            try:
+                token = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[2]
+            except ValueError:  # not base64, or no text
+                return Level.NONE
+        return min(Level.VIEW, self._tokens.level_of(token or ""))
 
     def open_session(self, level: Level) -> str:
         """A cookie's value that stands for a level, for ``SESSION_S``; ends when the token is changed."""

@@ -37,28 +37,48 @@ class Application:
         self.app = web.Application(middlewares=[self._middleware()], client_max_size=limits.body_bytes)
         self.app.on_response_prepare.append(_secure)
         for route in routes:
-            self.app.router.add_route(route.method, route.path, self._for(route.level, route.handler))
+            self._add(route)
         self._site = load_site() if has_page else {}
         if has_page:
             self._add_page()
 
     def _add_page(self) -> None:
-        add = self.app.router.add_route
-        add("GET", "/", self._for(Level.NONE, self._index))
-        add("GET", "/page/{name}", self._for(Level.NONE, self._file))
-        add("GET", "/login", self._for(Level.NONE, self._login_page))
-        add("POST", "/login", self._for(Level.NONE, self._login))
-        add("POST", "/logout", self._for(Level.NONE, self._logout))
+        for method, path, handler in (
+            ("GET", "/", self._index),
+            ("GET", "/page/{name}", self._file),
+            ("GET", "/login", self._login_page),
+            ("POST", "/login", self._login),
+            ("POST", "/logout", self._logout),
+        ):
+            self._add(Route(method, path, Level.NONE, handler))
+        if base := self._access.base_path:
+            self._add(Route("GET", "", Level.NONE, self._to_index), bases=(base,))
 
-    def _for(self, level: Level, handler: Handler) -> Handler:
+    def _add(self, route: Route, bases: tuple[str, ...] | None = None) -> None:
+        """Answer under an address, and under the same behind the base path; HEAD wherever GET is answered."""
+        handler = self._for(route)
+        for base in bases or {"", self._access.base_path}:
+            for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
+                self.app.router.add_route(method, base + route.path, handler)
+
+    def _for(self, route: Route) -> Handler:
         async def allowed(request: web.Request) -> web.StreamResponse:
-            if request[LEVEL] >= level:
-                return await handler(request)
-            if request[LEVEL] > Level.NONE:
+            level, shown = request[LEVEL], "Authorization" in request.headers
+            if route.for_players and level is Level.NONE:
+                token = request.query.get("token")
+                authorization = request.headers.get("Authorization")
+                level = self._access.level_of_player(authorization=authorization, token=token)
+                shown = shown or token is not None
+            if level >= route.level:
+                return await route.handler(request)
+            if level > Level.NONE:
                 raise web.HTTPForbidden(text="this token may look, not control\n")
-            if "Authorization" in request.headers:
+            if shown:
                 await asyncio.sleep(_WRONG_TOKEN_S)
-            raise web.HTTPUnauthorized(text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"})
+            basic = 'Basic realm="tremorscope", ' if route.for_players and self._access.takes_basic else ""
+            raise web.HTTPUnauthorized(
+                text="a token is needed\n", headers={"WWW-Authenticate": f"{basic}Bearer"}
+            )
 
         return allowed
 
@@ -80,11 +100,14 @@ class Application:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         await self._bucket.take()
-        if request.path not in _PROBES:
+        path = request.path.removeprefix(self._access.base_path)
+        if path not in _PROBES:
             assert self.budget is not None
             await self.budget.take()
+        if not all(_is_text(value) for value in request.headers.values()):
+            raise web.HTTPBadRequest(text="a header is no text\n")
         reason = self._access.refuses(request.method, request.headers)
-        if reason and request.path not in _PROBES:
+        if reason and path not in _PROBES:
             raise web.HTTPForbidden(text=f"{reason}\n")
         request[LEVEL] = self._access.level_of(
             authorization=request.headers.get("Authorization"), cookie=request.cookies.get(COOKIE)
@@ -101,8 +124,11 @@ class Application:
         if token is not None:
             await self._enter(token)
         if request[LEVEL] is Level.NONE:
-            raise web.HTTPSeeOther("/login")
+            raise web.HTTPSeeOther("login")  # redirects are relative: a proxy may put levels before them
         return self._site["index.html"].answer(request)
+
+    async def _to_index(self, _: web.Request) -> web.StreamResponse:
+        raise web.HTTPSeeOther(f"{self._access.base_path}/")
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         file = self._site.get(request.match_info["name"])
@@ -114,26 +140,43 @@ class Application:
         return self._site["login.html"].answer(request)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
-        form = await asyncio.wait_for(request.post(), 5.0)
+        try:
+            form = await asyncio.wait_for(request.post(), 5.0)
+        except (
+            ValueError,
+            LookupError,
+            AssertionError,
+            RuntimeError,
+        ):  # all of which aiohttp raises for bad parts
+            raise web.HTTPBadRequest(text="the form cannot be read\n") from None
         await self._enter(str(form.get("token", "")).strip())
 
     async def _enter(self, token: str) -> NoReturn:
         level = self._access.level_of_token(token)
         if level is Level.NONE and self._access.needs_token:
             await asyncio.sleep(_WRONG_TOKEN_S)
-            raise web.HTTPSeeOther("/login?wrong")
-        response = web.HTTPSeeOther("/")
+            raise web.HTTPSeeOther("login?wrong")
+        response = web.HTTPSeeOther(".")
         if level is not Level.NONE:
             response.set_cookie(
                 COOKIE, self._access.open_session(level), max_age=int(SESSION_S), httponly=True,
-                samesite="Lax", secure=self._is_encrypted, path="/",
+                samesite="Lax", secure=self._is_encrypted, path=self._access.base_path or "/",
             )  # fmt: skip
         raise response
 
     async def _logout(self, _: web.Request) -> web.StreamResponse:
-        response = web.HTTPSeeOther("/login")
-        response.del_cookie(COOKIE, path="/")
+        response = web.HTTPSeeOther("login")
+        response.del_cookie(COOKIE, path=self._access.base_path or "/")
         raise response
+
+
+def _is_text(value: str) -> bool:
+    """Whether bytes that came were UTF-8: aiohttp keeps others as lone surrogates, which nothing can encode."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 async def _secure(request: web.Request, response: web.StreamResponse) -> None:

@@ -47,6 +47,8 @@ class Route:
     path: str
     level: Level
     handler: Handler
+    for_players: bool = False
+    """Whether players ask for it, which may show their token otherwise, if so configured."""
 
 
 class _ClipResponse(web.FileResponse):
@@ -131,9 +133,9 @@ class Handlers:
             Route("GET", "/api/frequencies", Level.VIEW, self.frequencies),
             Route("GET", "/api/history", Level.VIEW, self.history),
             Route("GET", "/api/series.csv", Level.VIEW, self.series),
-            Route("GET", "/live.mjpeg", Level.VIEW, self.stream),
-            Route("GET", "/live.jpg", Level.VIEW, self.still),
-            Route("GET", "/clips/{file}", Level.VIEW, self.clip),
+            Route("GET", "/live.mjpeg", Level.VIEW, self.stream, for_players=True),
+            Route("GET", "/live.jpg", Level.VIEW, self.still, for_players=True),
+            Route("GET", "/clips/{file}", Level.VIEW, self.clip, for_players=True),
             Route("POST", "/api/acknowledge", Level.CONTROL, self.acknowledge),
             Route("POST", "/api/adjust", Level.CONTROL, self.adjust),
             Route("POST", "/api/record", Level.CONTROL, self.record),
@@ -190,6 +192,8 @@ class Handlers:
         from_s = _number(request.query, "from") or to_s - _DAY_S
         if self._downloads >= self._limits.downloads:
             raise web.HTTPServiceUnavailable(text="too much is being sent: try again in a while\n")
+        if request.method == "HEAD":
+            return web.Response(content_type="text/csv", charset="utf-8")
         name = f"series-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(from_s))}.csv"
         response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="{name}"'})
         response.content_type, response.charset = "text/csv", "utf-8"
@@ -227,9 +231,12 @@ class Handlers:
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """The live picture, picture by picture (multipart/x-mixed-replace), for as long as somebody looks."""
         view = _view(request)
+        kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}"
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Type": kind})
         with self._watching(view):
             response = web.StreamResponse()
-            response.content_type = f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}"
+            response.content_type = kind
             response.force_close()
             await response.prepare(request)
             await response.write(b"--%b\r\n" % _BOUNDARY)

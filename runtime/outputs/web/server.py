@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from runtime.configuration.outputs import HttpSettings
-from runtime.errors import OptionFault, OutputFault
+from runtime.errors import OutputFault
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed
+from runtime.outputs.certificates import server_context
 from runtime.outputs.controls import Controls
 from runtime.outputs.metrics import Counts
 from runtime.outputs.web.access import Access, Level, Tokens, check_exposure
@@ -69,13 +69,15 @@ class WebServer:
         """Take the port; nothing is answered yet. ``threads`` starts those of the server.
 
         Raises:
-            OptionFault: the network could reach the page without a token, or the certificate cannot be used.
-            OutputFault: the port cannot be had.
+            OptionFault: the network could reach the page without a token.
+            OutputFault: the port cannot be had, or the certificate cannot be used, at present.
         """
         check_exposure(settings, tokens)
         self._settings, self._board = settings, board
         self._limits = limits or Limits(connections=settings.most_connections)
-        self._tls = _tls(settings)
+        certificate, key = settings.tls_certificate, settings.tls_key
+        self._tls = server_context(certificate, key) if certificate and key else None
+        self._listening = _listen(settings)
         self._tokens, self._feed, self._controls = tokens, feed, controls
         self._store, self._clips = store, clips
         self._threads = threads or Threads()
@@ -83,7 +85,6 @@ class WebServer:
         self._more_counts = counts
         self._complaints = _Complaints()
         self._prepare()
-        self._listening = _listen(settings)
         self.port: int = self._listening.getsockname()[1]
         """The port that was taken."""
         self._listener: Listener | None = None
@@ -96,6 +97,10 @@ class WebServer:
         """Answer from now on."""
         self._thread = self._threads.start("http", self._run, again=True, owned=True)
         self._started.wait(10.0)
+        scheme = "http" if self._tls is None else "https"
+        logging.getLogger("tremorscope.outputs").info(
+            "served at %s://%s:%d", scheme, self._settings.host, self.port
+        )
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Cut every connection and end, for at most ``timeout_s``."""
@@ -192,22 +197,6 @@ class WebServer:
             self._archive.close()
 
 
-def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
-    if settings.tls_certificate is None or settings.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-    except OSError as error:  # ssl.SSLError is one
-        raise OptionFault(
-            f"outputs.http.tls_certificate: {settings.tls_certificate} and {settings.tls_key} cannot be used "
-            f"({error.strerror or error})",
-            remedy="give a PEM certificate with its chain, and its key, readable by the service",
-        ) from None
-    return context
-
-
 def _listen(settings: HttpSettings) -> socket.socket:
     where = f"outputs.http: {settings.host} port {settings.port}"
     try:
@@ -216,7 +205,8 @@ def _listen(settings: HttpSettings) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:  # socket.gaierror is one
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # which names the address once more
         raise OutputFault(
-            f"{where} cannot be listened at ({error.strerror or error})",
+            f"{where} cannot be listened at ({reason})",
             remedy="free the port, name another in outputs.http.port, or one of the device's own addresses as host",
         ) from None

@@ -18,7 +18,7 @@ from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, retained
 from support import ROOT
 
 from runtime.configuration.outputs import MqttSettings
-from runtime.errors import OptionFault
+from runtime.errors import OptionFault, OutputFault
 from runtime.health import CameraHealth, DeviceHealth, HealthBoard, NaturalFrequency, RegionHealth
 from runtime.outputs.mqtt import MqttPublisher
 from runtime.outputs.mqtt_messages import slug
@@ -310,6 +310,10 @@ def test_a_wrong_password_is_said_and_the_right_one_lets_in(
         broker.stop()
 
 
+def openssl(*command: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
+
+
 def make_certificates(directory: Path) -> tuple[Path, Path, Path]:
     """An authority, and a certificate of 127.0.0.1 by it with its key."""
     authority, authority_key, key = directory / "ca.pem", directory / "ca.key", directory / "key.pem"
@@ -322,7 +326,7 @@ def make_certificates(directory: Path) -> tuple[Path, Path, Path]:
         ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-out", certificate,
          "-days", "2", "-extfile", extension, "-set_serial", "2"],
     ):  # fmt: skip
-        subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
+        openssl(*command)
     return authority, certificate, key
 
 
@@ -357,7 +361,7 @@ def test_what_can_never_work_is_refused_at_the_start(tmp_path: Path) -> None:
     board = board_of_bridge()
     with pytest.raises(OptionFault, match="no username"):
         MqttPublisher(settings(1883), board=board, state_directory=tmp_path, password="secret")
-    with pytest.raises(OptionFault, match=r"outputs\.mqtt\.tls"):
+    with pytest.raises(OutputFault, match=r"outputs\.mqtt\.tls\.ca_file: .*none\.pem cannot be used"):
         MqttPublisher(
             settings(8883, tls={"ca_file": str(tmp_path / "none.pem")}), board=board, state_directory=tmp_path
         )

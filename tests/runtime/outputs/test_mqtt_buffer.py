@@ -13,7 +13,9 @@ from runtime.outputs.mqtt_buffer import BufferFault, MessageKind, MqttBuffer
 
 
 def open_buffer(directory: Path, summaries: int = 5, edges: int = 100) -> MqttBuffer:
-    return MqttBuffer(directory / "b.db", most_summaries=summaries, most_edges=edges)
+    buffer = MqttBuffer(directory / "b.db", most_summaries=summaries, most_edges=edges)
+    buffer.open()
+    return buffer
 
 
 def payloads(buffer: MqttBuffer) -> list[tuple[str, str]]:
@@ -76,3 +78,14 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(BufferFault, match="cannot be used"):
         open_buffer(tmp_path / "nowhere")
+
+
+def test_a_buffer_that_cannot_be_opened_works_as_soon_as_it_can(tmp_path: Path) -> None:
+    buffer = MqttBuffer(tmp_path / "later" / "b.db", most_summaries=10, most_edges=10)
+    with pytest.raises(BufferFault, match="cannot be used"):
+        buffer.add([("edge", "t", "a")])
+    assert (buffer.waiting(), buffer.announced()) == ({}, set())
+    (tmp_path / "later").mkdir()
+    buffer.add([("edge", "t", "a")])
+    assert buffer.waiting() == {"edge": 1}
+    buffer.close()

@@ -15,7 +15,7 @@ from http_rig import ask
 from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, wait_until
 from service_rig import RULE, ServiceRig
 from support import ROOT
-from test_mqtt import make_certificates
+from test_mqtt import make_certificates, openssl
 from web_rig import TOKENS
 
 from runtime.configuration.outputs import HttpSettings, OutputSettings
@@ -73,20 +73,108 @@ def test_everything_starts_counts_and_stops(
         broker.stop()
 
 
-def test_where_one_cannot_start_none_is_left_behind(service: ServiceRig, tmp_path: Path) -> None:
+def outputs_of(rig: ServiceRig) -> Any:
+    return rig.board.snapshot().outputs
+
+
+def test_a_port_that_is_taken_is_taken_over_as_soon_as_it_is_free(
+    service: ServiceRig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tremorscope.outputs")
     port = free_port()
     first = publishing(service, tmp_path, http={"port": port})
     first.start()
-    second = publishing(
-        service, tmp_path, http={"port": port}, mqtt={"host": "127.0.0.1", "port": free_port()}
-    )
-    with pytest.raises(OutputFault, match="cannot be listened at"):
-        second.start()
-    assert ask(port, "/healthz").status in (200, 503)
-    first.close()
-    third = publishing(service, tmp_path, http={"port": port})
-    third.start()
-    third.close()
+    second = publishing(service, tmp_path, http={"port": port})
+    second.start()  # raises nothing
+    try:
+        told = f"outputs.http: 127.0.0.1 port {port} cannot be listened at (Address already in use"
+        assert outputs_of(service)["http"].startswith(told)
+        assert 'tremorscope_output_ok{output="http"} 0.0' in ask(port, "/metrics").text
+        first.close()
+        wait_until(lambda: outputs_of(service)["http"] == "")
+        assert ask(port, "/healthz").status in (200, 503)
+    finally:
+        first.close()
+        second.close()
+    lines = [record.getMessage() for record in caplog.records if "output http" in record.getMessage()]
+    assert [line.partition(": ")[2][:12] for line in lines] == ["outputs.http", "works again"]
+
+
+def test_an_address_the_device_has_not_yet_ends_nothing(service: ServiceRig, tmp_path: Path) -> None:
+    for host in ("192.0.2.7", "not-there.invalid"):  # reserved by RFC 5737 and RFC 2606
+        waiting = publishing(service, tmp_path, http={"host": "127.0.0.1", "port": free_port()})
+        # Only a loopback address is served without a token.
+        waiting._settings = waiting._settings.model_copy(
+            update={"http": HttpSettings(host=host, port=free_port())}
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TREMORSCOPE_WEB_TOKEN", str(TOKENS.view))
+            waiting.start()
+            wait_until(lambda host=host: host in outputs_of(service).get("http", ""))
+        waiting.close()
+
+
+def test_a_certificate_that_comes_late_is_taken(service: ServiceRig, tmp_path: Path) -> None:
+    authority, certificate, key = make_certificates(tmp_path)
+    late, port = tmp_path / "late.pem", free_port()
+    given = {"port": port, "tls_certificate": str(certificate), "tls_key": str(late)}
+    encrypted = publishing(service, tmp_path, http=given)
+    encrypted.start()
+    try:
+        assert outputs_of(service)["http"] == (
+            f"outputs.http.tls_certificate: {late} cannot be read (no such file or directory): "
+            "put a PEM file there that the service may read; it is tried again"
+        )
+        openssl("ec", "-in", key, "-aes128", "-passout", "pass:secret", "-out", late)  # asks nobody
+        wait_until(lambda: "cannot be used together" in outputs_of(service)["http"])
+        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", late)
+        late.write_bytes(key.read_bytes())
+        wait_until(lambda: outputs_of(service)["http"] == "")
+        context = ssl.create_default_context(cafile=authority)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status in (200, 503)
+        connection.close()
+    finally:
+        encrypted.close()
+
+
+@needs_mosquitto
+def test_edges_wait_for_what_mqtt_needs_to_begin(service: ServiceRig, tmp_path: Path) -> None:
+    """First its authority's file is missing, then the directory of its buffer."""
+    authority, certificate, key = make_certificates(tmp_path)
+    late, state = tmp_path / "late-ca.pem", tmp_path / "late-state"
+    (tmp_path / "broker").mkdir()
+    broker = Broker(tmp_path / "broker").with_tls(authority, certificate, key).start()
+    mqtt = {"host": "127.0.0.1", "port": broker.port, "tls": {"ca_file": str(late)}}
+    waiting = publishing(service, state, http={"enabled": False}, mqtt=mqtt)
+    waiting.start()
+    try:
+        assert f"ca_file: {late} cannot be used" in outputs_of(service)["mqtt"]
+        edges = [service.edge("raised"), service.edge("cleared")]
+        for edge in edges:
+            waiting.edge(edge)
+        late.write_bytes(authority.read_bytes())
+        wait_until(lambda: "the buffer of MQTT cannot be used" in outputs_of(service)["mqtt"])
+        state.mkdir()
+        wait_until(lambda: waiting.counts().get("mqtt_messages", {}).get("edge") == len(edges))
+        wait_until(lambda: outputs_of(service)["mqtt"] == "")
+    finally:
+        service.acknowledge(RULE.name)
+        waiting.close()
+        broker.stop()
+
+
+def test_only_what_can_never_work_is_refused(
+    service: ServiceRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exposed = publishing(service, tmp_path, http={"host": "0.0.0.0", "port": free_port()})
+    with pytest.raises(OptionFault, match="there is no token"):
+        exposed.start()
+    monkeypatch.setenv("TREMORSCOPE_MQTT_PASSWORD", "secret")
+    nameless = publishing(service, tmp_path, http={"enabled": False}, mqtt={"host": "127.0.0.1"})
+    with pytest.raises(OptionFault, match="no username"):
+        nameless.start()
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
@@ -103,9 +191,7 @@ import tremorscope
 from runtime.configuration.outputs import OutputSettings
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed
-from runtime.outputs.mqtt import MqttPublisher
 from runtime.outputs.publishing import Publishing
-from runtime.outputs.rtsp import RtspPublisher
 feed = LiveFeed(width_px=64, height_px=48)
 outputs = Publishing(OutputSettings(), board=HealthBoard(), feed=feed, state_directory=Path({str(tmp_path)!r}))
 try:
@@ -133,7 +219,7 @@ def test_the_page_is_encrypted_where_there_is_a_certificate(service: ServiceRig,
             ask(server.port, "/healthz", timeout_s=8.0)
     finally:
         server.close()
-    with pytest.raises(OptionFault, match="tls_certificate"):
+    with pytest.raises(OutputFault, match="tls_certificate"):
         WebServer(
             HttpSettings(port=free_port(), tls_certificate=tmp_path / "no.pem", tls_key=key), Tokens(),
             board=service.board, feed=service.feed,

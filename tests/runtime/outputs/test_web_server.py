@@ -282,7 +282,7 @@ def test_probes_and_the_login_need_no_token(guarded: WebServer) -> None:
     assert ask(guarded.port, "/healthz").status == 200
     assert ask(guarded.port, "/login").status == 200
     home = ask(guarded.port, "/")
-    assert (home.status, home.headers["location"]) == (303, "/login")
+    assert (home.status, home.headers["location"]) == (303, "login")
 
 
 def test_a_wrong_token_is_refused_and_costs_time(guarded: WebServer) -> None:
@@ -305,13 +305,13 @@ def test_a_login_lasts_and_the_token_leaves_the_address(guarded: WebServer) -> N
     )  # fmt: skip
     by_link = ask(guarded.port, f"/?token={TOKENS.control}")
     assert (by_form.status, by_link.status) == (303, 303)
-    assert by_link.headers["location"] == "/"
+    assert by_link.headers["location"] == "."
     assert ask(guarded.port, "/", **session_of(by_form)).status == 200
     looks = ask(guarded.port, "/api/state", **session_of(by_form)).json
     controls = ask(guarded.port, "/api/state", **session_of(by_link)).json
     assert (looks["may_control"], controls["may_control"], controls["logged_in"]) == (False, True, True)
     wrong = ask(guarded.port, "/?token=wrong")
-    assert (wrong.headers["location"], "set-cookie" in wrong.headers) == ("/login?wrong", False)
+    assert (wrong.headers["location"], "set-cookie" in wrong.headers) == ("login?wrong", False)
 
 
 def test_only_the_control_token_changes_anything(guarded: WebServer, service: ServiceRig) -> None:

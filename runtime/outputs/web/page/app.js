@@ -67,7 +67,7 @@ class Page {
 
   async ask(path) {
     const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (response.status === 401) location.assign("/login");
+    if (response.status === 401) location.assign("login");
     if (!response.ok) throw new Error((await response.text()).trim() || `answer ${response.status}`);
     return response.json();
   }
@@ -84,7 +84,7 @@ class Page {
   }
 
   async askState() {
-    const state = await this.ask("/api/state");
+    const state = await this.ask("api/state");
     this.panels.state(state, this.region, this.picture.rate());
     this.charts.state(state, this.region);
   }
@@ -93,7 +93,7 @@ class Page {
     const after = this.charts.motionAfter(), spectrumAfter = this.charts.spectrumAfter();
     const asked = this.region;
     const query = new URLSearchParams({ region: asked, after, spectrum_after: spectrumAfter });
-    const { motion, spectra } = await this.ask(`/api/live?${query}`);
+    const { motion, spectra } = await this.ask(`api/live?${query}`);
     if (asked !== this.region) return; // another was chosen meanwhile
     if (motion.region !== null && motion.region !== asked) {
       this.region = motion.region;
@@ -104,11 +104,11 @@ class Page {
   }
 
   async askHistory() {
-    this.panels.history(await this.ask("/api/history"));
+    this.panels.history(await this.ask("api/history"));
   }
 
   async askFrequencies() {
-    this.charts.frequencies(await this.ask("/api/frequencies"));
+    this.charts.frequencies(await this.ask("api/frequencies"));
   }
 
   choose(region) {

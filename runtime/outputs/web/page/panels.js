@@ -90,7 +90,7 @@ export class Panels {
   async acknowledge(name, button) {
     button.disabled = true;
     try {
-      await this.send("/api/acknowledge", { alarm: name });
+      await this.send("api/acknowledge", { alarm: name });
     } catch (error) {
       button.disabled = false;
       button.textContent = `Acknowledge (${error.message})`;
@@ -124,7 +124,7 @@ export class Panels {
     if (this.magnified.mode === "band" && low > 0) body.bands_hz = [[low, high], ...others];
     $("adjusted").textContent = "";
     try {
-      await this.send("/api/adjust", body);
+      await this.send("api/adjust", body);
       this.touched = false;
       $("adjusted").textContent = "applied until the next restart";
     } catch (error) {
@@ -134,7 +134,7 @@ export class Panels {
 
   async record() {
     try {
-      const { event } = await this.send("/api/record", { reason: "by hand, on the page" });
+      const { event } = await this.send("api/record", { reason: "by hand, on the page" });
       $("record").textContent = event ? "Recording \u2026" : "Nothing is recorded";
     } catch (error) {
       $("record").textContent = error.message;
@@ -214,14 +214,14 @@ export class Panels {
       const play = element("button", { type: "button", "data-play": clip.file }, `\u25b6 ${clip.kind}`);
       play.addEventListener("click", () => this.play(event, clip));
       const lost = clip.dropped ? `, ${clip.dropped} frames missing` : "";
-      return element("p", {}, play, " ", element("a", { href: `/clips/${encodeURIComponent(clip.file)}?download`, download: clip.file },
+      return element("p", {}, play, " ", element("a", { href: `clips/${encodeURIComponent(clip.file)}?download`, download: clip.file },
         `download ${length}, ${bytes(clip.nbytes)}`), lost);
     });
     return element("li", {}, element("strong", {}, clock(event.time_s)), ` ${event.reasons.join("; ")}`, ...clips);
   }
 
   play(event, clip) {
-    const source = `/clips/${encodeURIComponent(clip.file)}`;
+    const source = `clips/${encodeURIComponent(clip.file)}`;
     $("player-title").textContent = `${clock(event.time_s)}, ${clip.kind}`;
     $("player-trouble").hidden = true;
     $("player-download").href = `${source}?download`;

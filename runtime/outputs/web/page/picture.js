@@ -32,8 +32,8 @@ export class LivePicture {
   async run(view, signal) {
     for (let failures = 0; !signal.aborted;) {
       try {
-        const response = await fetch(`/live.mjpeg?view=${view}`, { signal, cache: "no-store" });
-        if (response.status === 401) { location.assign("/login"); return; }
+        const response = await fetch(`live.mjpeg?view=${view}`, { signal, cache: "no-store" });
+        if (response.status === 401) { location.assign("login"); return; }
         if (!response.ok) throw new Error((await response.text()).trim());
         for await (const jpeg of parts(response.body.getReader())) {
           await this.paint(jpeg, signal);

@@ -1,0 +1,83 @@
+"""Tells a stuck picture from a scene that stands still: no sensor gives the same noise twice, a stuck encoder does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROWS, _COLUMNS = 32, 48
+_DARKEST, _BRIGHTEST = 4, 251
+"""Outside of these a value may be clipped, and noise cannot be seen in it."""
+_FEWEST = 64
+_MOVED_SHARE = 0.002
+"""From so many of the values that could show noise on, a picture is another: a clock that is written into a stuck
+picture changes fewer, the noise of a still scene (0.3 grey levels and more) ten times as many."""
+_FEWEST_FRAMES = 15
+_WEIGHT = 10
+"""A picture that is another weighs as much as so many alike: key frames of a stuck encoder differ a little."""
+_OTHERS = 3
+"""So many others in a row end it."""
+
+
+class StandingPicture:
+    """Follows the frames of one camera, over all its openings; looks at a few thousand bytes of each."""
+
+    def __init__(self, still_s: float | None, *, reopens: bool) -> None:
+        """Begin.
+
+        Args:
+            still_s: so long the same picture may come; None: for ever.
+            reopens: whether opening the camera again may help; a recorded clip would only begin anew.
+        """
+        self._still_s, self._reopens = still_s, reopens
+        self._most = math.inf
+        self._alike = 0
+        self._before: NDArray[np.uint8] | None = None
+        self._stands, self._reopen_at_s = False, -math.inf
+
+    @property
+    def trouble(self) -> str:
+        """Why its frames are refused, for a person."""
+        return (
+            f"the picture has been the same for {self._still_s:g} s, noise and all: a sensor or an encoder is stuck "
+            "(for a source without noise: camera.may_stand_still)"
+        )
+
+    def reopened(self, rate_hz: float, now_s: float) -> None:
+        """Expect so many frames a second; a picture that stood still must become another first."""
+        if self._still_s is not None:
+            self._most = max(_FEWEST_FRAMES, math.ceil(self._still_s * rate_hz))
+            self._alike = min(self._alike, int(self._most))
+            self._reopen_at_s = now_s + self._still_s if self._stands else -math.inf
+
+    def look(self, pixels: NDArray[np.uint8]) -> bool:
+        """Take the next frame, u8[H, W, 3]; returns whether the picture stands still."""
+        if self._still_s is None:
+            return False
+        height, width = pixels.shape[:2]
+        sample = pixels[:: -(-height // _ROWS), :: -(-width // _COLUMNS)].copy()
+        if self._before is None or _differ(self._before, sample):
+            self._alike = max(0, self._alike - _WEIGHT)
+        else:
+            self._alike = min(self._alike + 1, int(self._most))
+        self._before = sample
+        least = max(0, self._most - _OTHERS * _WEIGHT) if self._stands else self._most - 1
+        self._stands = self._alike > least
+        return self._stands
+
+    def wants_reopening(self, now_s: float) -> bool:
+        """Whether the camera is to be opened again: once at the beginning, and each time when that did not help."""
+        return self._reopens and now_s >= self._reopen_at_s
+
+
+def _differ(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> bool:
+    if before.shape != now.shape:
+        return True
+    shows_noise = (now > _DARKEST) & (now < _BRIGHTEST)
+    count = int(np.count_nonzero(shows_noise))
+    changed = now != before
+    if count < _FEWEST:
+        return bool(changed.any())
+    return int(np.count_nonzero(changed & shows_noise)) > _MOVED_SHARE * count

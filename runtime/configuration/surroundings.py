@@ -1,0 +1,82 @@
+"""What a configuration needs of the machine, as far as that can be known before the service runs: `tremorscope check`.
+
+The service itself goes on without any of it, and tries again; whoever stands beside the device wants to know at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtime.cameras.opening import open_camera
+from runtime.cameras.settings import ClipSettings
+from runtime.configuration.checking import Contradiction
+from runtime.configuration.outputs import HttpSettings
+from runtime.configuration.schema import Configuration
+from runtime.errors import Fault
+from runtime.outputs.certificates import client_context, server_context
+
+_FOR_DISKS = (Path("/media"), Path("/mnt"), Path("/run/media"))
+"""Where other disks are mounted, by the Filesystem Hierarchy Standard and udisks."""
+
+
+def missing(configuration: Configuration) -> Iterator[Contradiction]:
+    """Files that are named and cannot be used: certificates, keys, authorities, a clip."""
+    http, mqtt, camera = configuration.outputs.http, configuration.outputs.mqtt, configuration.camera
+    if http.enabled and http.tls_certificate and http.tls_key:
+        try:
+            server_context(http.tls_certificate, http.tls_key)
+        except Fault as fault:
+            yield ("outputs", "http", "tls_certificate"), _without_key(fault.what), fault.remedy
+    if mqtt is not None and mqtt.tls is not None:
+        try:
+            client_context(mqtt.tls.ca_file, mqtt.tls.certificate, mqtt.tls.key)
+        except Fault as fault:
+            key = "ca_file" if ".ca_file:" in fault.what else "certificate"
+            yield ("outputs", "mqtt", "tls", key), _without_key(fault.what), fault.remedy
+    if isinstance(camera, ClipSettings):
+        try:
+            open_camera(camera).close()
+        except Fault as fault:
+            yield ("camera", "path"), fault.what, fault.remedy
+
+
+def remarks(configuration: Configuration, directory: Path) -> Iterator[Contradiction]:
+    """What is not so at present and may become so: an address, a port, a disk.
+
+    Args:
+        configuration: what is wanted.
+        directory: where everything is kept.
+    """
+    if configuration.outputs.http.enabled:
+        yield from _address(configuration.outputs.http)
+    there = next(each for each in (directory, *directory.absolute().parents) if os.path.exists(each))
+    path = ("store", "directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        yield path, f"{there} cannot be written by this user", "let the service's user write there"
+    kept = directory.absolute()
+    if any(kept.is_relative_to(each) for each in _FOR_DISKS) and os.stat(there).st_dev == os.stat("/").st_dev:
+        yield path, f"no disk is mounted at {kept}, which would be the system's own", "mount it first"
+
+
+def _address(http: HttpSettings) -> Iterator[Contradiction]:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:  # socket.gaierror is one
+        if error.errno == errno.EADDRINUSE:
+            what = f"port {http.port} is taken at present, perhaps by this very service"
+            yield ("outputs", "http", "port"), what, "if it is another program, name another port"
+        else:
+            what = f"{http.host} cannot be listened at now ({(error.strerror or str(error)).lower()})"
+            yield ("outputs", "http", "host"), what, "name an address of this device, or wait until it has it"
+
+
+def _without_key(what: str) -> str:
+    """A fault's text without the key that it begins with: the line has it already."""
+    return what.partition(": ")[2]

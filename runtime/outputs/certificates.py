@@ -1,0 +1,62 @@
+"""TLS contexts from files that may come late, be renewed, or be wrong for a while."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from runtime.errors import OutputFault
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """What a server shows its clients: a certificate with its chain, and its key.
+
+    Raises:
+        OutputFault: a file is missing, unreadable or encrypted, or they do not belong together.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, certificate, key, "outputs.http.tls_certificate")
+    return context
+
+
+def client_context(authority: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    """What a client checks a broker by, and shows it: None for the system's authorities, and for nothing to show.
+
+    Raises:
+        OutputFault: likewise.
+    """
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except OSError as error:  # ssl.SSLError is one
+        raise OutputFault(
+            f"outputs.mqtt.tls.ca_file: {authority} cannot be used ({error.strerror or error})",
+            remedy="give a PEM file that the service may read",
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate is not None and key is not None:
+        _load(context, certificate, key, "outputs.mqtt.tls.certificate")
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate: Path, key: Path, where: str) -> None:
+    _check_readable(certificate, where)
+    _check_readable(key, where)
+    try:
+        # Without a password of its own, OpenSSL would ask whoever sits at a terminal for that of an encrypted key.
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except OSError as error:  # ssl.SSLError is one
+        raise OutputFault(
+            f"{where}: {certificate} and {key} cannot be used together ({error.strerror or error})",
+            remedy="give a PEM certificate with its chain, and its own key, not encrypted",
+        ) from None
+
+
+def _check_readable(path: Path, where: str) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise OutputFault(
+            f"{where}: {path} cannot be read ({(error.strerror or str(error)).lower()})",
+            remedy="put a PEM file there that the service may read",
+        ) from None
