@@ -18,7 +18,8 @@ from runtime.cameras.gst_memory import pointer_to
 from runtime.cameras.gst_pipeline import Arrival, GStreamerPipeline, PipelinePlan
 from runtime.cameras.gst_text import TimesFrom
 from runtime.cameras.writers import MakeWriter, PictureWriter
-from runtime.errors import CorruptFrameFault, FrozenCameraFault
+from runtime.cuda_egl import DevicePicture
+from runtime.errors import CameraFault, CorruptFrameFault, FrozenCameraFault
 
 START_TIMEOUT_S = 4.0
 FIRST_FRAME_TIMEOUT_S = 3.0
@@ -82,6 +83,21 @@ class _Format:
     rate_hz: float
     name: str
     writer: PictureWriter
+
+
+class HeldFrame:
+    """A frame in the camera's own memory. It stays there until it is released: do that once the GPU is done with it.
+
+    The camera has few buffers (`runtime.cameras.csi.POOL_BUFFERS`): whoever holds them all stops it.
+    """
+
+    def __init__(self, info: FrameInfo, picture: DevicePicture, sample: Any) -> None:
+        self.info, self.picture = info, picture
+        self._sample: Any = sample
+
+    def release(self) -> None:
+        """Let go of it; releasing twice is harmless."""
+        self._sample = None
 
 
 class GStreamerCamera:
@@ -199,6 +215,29 @@ class GStreamerCamera:
         if self._hold is not None:
             segment = self._hold.look(pixels, time.monotonic())
         return FrameInfo(arrival.number, arrival.time_s, segment, captured_s=self._captured_s(arrival))
+
+    def read_held(self) -> HeldFrame:
+        """The next frame where the camera left it, for an engine that reads four channels: no copy by anybody.
+
+        Brightness is not looked at here, so that an exposure which was locked stays so.
+
+        Raises:
+            FrozenCameraFault: no frame came in time.
+            CameraFault: the camera failed or ended, changed its size, or its frames are in the CPU's memory.
+        """
+        arrival = self._next()
+        same = self._same_format(arrival)
+        picture = self._format.writer.picture(arrival.sample.get_buffer())
+        if picture is None or not same:
+            raise CameraFault(
+                f"{self._plan.advice.camera}: the frame cannot be read by the GPU where it is",
+                remedy="read it into the ring",
+            )
+        return HeldFrame(
+            FrameInfo(arrival.number, arrival.time_s, captured_s=self._captured_s(arrival)),
+            picture,
+            arrival.sample,
+        )
 
     def close(self) -> None:
         """Stop the pipeline; closing twice is harmless.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from runtime.cameras.gst_memory import RgbConverter
 from runtime.cameras.gstreamer import load_gstreamer
 from runtime.copies import CopyAccount
+from runtime.cuda_egl import DevicePicture
 
 COPY_PLACE = "camera: picture into the ring"
 
@@ -22,6 +23,9 @@ class PictureWriter(Protocol):
     @property
     def memory(self) -> Literal["copy", "nvmm"]:
         """copy: the CPU passes over each picture. nvmm: the GPU does."""
+
+    def picture(self, buffer: Any) -> DevicePicture | None:
+        """Where the GPU finds a GstBuffer's picture while the buffer is held; None where it cannot."""
 
     def write(self, buffer: Any, pixels: NDArray[np.uint8]) -> None:
         """Write a GstBuffer's picture into ``pixels``, u8[H, W, 3] RGB, contiguous; whole when this returns.
@@ -64,6 +68,10 @@ class CpuWriter:
             + (f",framerate={numerator}/{denominator}" if stated else "")
         )
         self._converter = RgbConverter(caps, load_gstreamer().Caps.from_string(rgb), width_px, height_px)
+
+    def picture(self, buffer: Any) -> DevicePicture | None:  # noqa: ARG002
+        """None: it lies in the CPU's memory."""
+        return None
 
     def write(self, buffer: Any, pixels: NDArray[np.uint8]) -> None:
         """Convert and copy in one."""

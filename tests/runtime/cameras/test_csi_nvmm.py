@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from host_gpu import HostGpu
 from standins import number_in, picture
-from surfaces import CUDA_DEVICE, L4T, FakeSurfaces, HostPictures, compile_library
+from surfaces import CUDA_DEVICE, L4T, FakeSurfaces, HostPictures, compile_library, read
 
 from runtime.cameras.csi import open_csi
 from runtime.cameras.faults import BackoffSettings
@@ -130,6 +130,28 @@ def test_an_egl_image_that_another_made_is_left_to_it(bench: MakeBench) -> None:
     assert not library.egl_image(surface)[1]
     library.unmap(surface)
     assert made.surfaces.library.fake_mapped() == 0
+
+
+def test_a_held_frame_stays_as_it_was_until_it_is_released(bench: MakeBench) -> None:
+    made = bench()
+    camera = made.open()
+    held = [camera.read_held() for _ in range(8)]  # as many as the pool leaves beside those on their way
+    numbers = [frame.info.sequence for frame in held]
+    assert numbers == sorted(set(numbers))
+    pixels = made.ring.acquire("test")
+    for _ in range(40):  # the camera goes on in the buffers that are left
+        camera.read_into(pixels.pixels)
+    for frame in held:
+        np.testing.assert_array_equal(read(frame.picture)[..., :3], picture(frame.info.sequence, 64, 48))
+    assert made.surfaces.held >= 8
+    for frame in held:
+        frame.release()
+        frame.release()
+    gc.collect()
+    assert made.surfaces.held <= 6  # two that wait, and those on their way
+    assert made.account.total_bytes == 0
+    camera.close()
+    pixels.release()
 
 
 def test_memory_of_cuda_is_read_where_its_pointer_says(bench: MakeBench) -> None:
