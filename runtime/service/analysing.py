@@ -123,7 +123,7 @@ class Analyst:
         )
         for record in _records(unix_s, analysis, tracks):
             self._store(record)
-        for reading in self._readings(unix_s, analysis.modes):
+        for reading in self._readings(unix_s, started_s, analysis.modes):
             self._read(reading)
         self.findings = Findings(
             unix_s,
@@ -143,16 +143,15 @@ class Analyst:
         latest = {track.latest.frequency_hz: track for track in seen}
         return [latest.get(mode.frequency_hz) for mode in modes]
 
-    def _readings(self, unix_s: float, modes: Sequence[Mode]) -> list[Reading]:
+    def _readings(self, unix_s: float, steady_s: float, modes: Sequence[Mode]) -> list[Reading]:
         """The frequency of each mode that is named in the settings: the strongest within its range."""
         found = []
         for named in self._settings.modes:
             within = [mode for mode in modes if named.low_hz <= mode.frequency_hz <= named.high_hz]
             if within:
                 peak = max(within, key=lambda mode: mode.peak.amplitude).peak
-                found.append(
-                    Reading(named.name, "frequency", unix_s, peak.frequency_hz, peak.frequency_sigma_hz)
-                )
+                hz, deviation_hz = peak.frequency_hz, peak.frequency_sigma_hz
+                found.append(Reading(named.name, "frequency", unix_s, hz, deviation_hz, steady_s=steady_s))
         return found
 
 

@@ -31,7 +31,7 @@ from runtime.store.retention import enforce
 from runtime.store.store import Store, open_or_set_aside
 from runtime.threads import Threads
 from runtime.vibration.alarms import OpenAlarm
-from runtime.vibration.baseline import Baseline
+from runtime.vibration.baseline import Baseline, Learning
 
 log = logging.getLogger("tremorscope.store")
 
@@ -101,7 +101,11 @@ class Storage:
         self.opened_alarms: tuple[OpenAlarm, ...] = ()
         """Alarms that were raised when the process before ended."""
         self.baselines: dict[str, Baseline] = {}
-        """Those that were learned, by the alarm's name."""
+        """Those that were learned, by the alarm's name ..."""
+        self.learnings: dict[str, Learning] = {}
+        """... and how far those are that are being learned."""
+        self.on_opened: Callable[[], None] = lambda: None
+        """Called when those are known at last, of a store that could not be opened at first."""
         self.modes: tuple[Mode, ...] = ()
         """Modes that were found within the latest day before this process began."""
         self._try_to_open()
@@ -252,6 +256,8 @@ class Storage:
     def _use(self, store: Store, reserve: Reserve) -> None:
         with suppress(StoreFault), StoreReader(self.path) as reader:
             self.opened_alarms, self.baselines = reader.open_alarms(), reader.baselines()
+            self.learnings = reader.learnings()
+            self.on_opened()
             self.modes = reader.modes(from_s=self._unix_clock() - _RECENT_S)
             listed = reader.clips()
             self._store = store
