@@ -50,6 +50,8 @@ class _Record(BaseModel):
 
     restarted_s: float | None = Field(default=None, allow_inf_nan=False)
     """Uptime of the device at the latest restart of the daemon that we had made."""
+    asked_s: float | None = Field(default=None, allow_inf_nan=False)
+    """The same of the latest attempt, whatever came of it."""
     in_vain: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """By instance: restarts in a row after which no frames came."""
 
@@ -93,16 +95,16 @@ class ArgusDaemon:
         in_vain = record.in_vain.get(self._instance, 0)
         if not settings.restart_argus_attempts:
             return "restart_argus_attempts is 0"
-        if record.restarted_s is None or not in_vain:
+        if record.asked_s is None or not in_vain:
             return ""
         doublings = min(20, max(0, in_vain - settings.restart_argus_attempts))
         pause_s = min(_LONGEST_PAUSE_S, settings.restart_argus_dwell_s * 2**doublings)
-        ago_s = self._uptime_s() - record.restarted_s
+        ago_s = self._uptime_s() - record.asked_s
         if ago_s >= pause_s:
             return ""
         return (
-            f"nvargus-daemon was restarted {ago_s:.0f} s ago, {in_vain} times in a row without frames after it; "
-            f"the next time after {pause_s:.0f} s"
+            f"a restart of nvargus-daemon was asked for {ago_s:.0f} s ago, {in_vain} times in a row "
+            f"without frames after it; the next time after {pause_s:.0f} s"
         )
 
     def restart(
@@ -119,7 +121,8 @@ class ArgusDaemon:
             if not is_ours or self._is_older_than(before):
                 return "nvargus-daemon was restarted by another instance meanwhile"
             in_vain = before.in_vain | {self._instance: before.in_vain.get(self._instance, 0) + 1}
-            now = _Record(restarted_s=self._uptime_s(), in_vain=in_vain)
+            now_s = self._uptime_s()
+            now = _Record(restarted_s=now_s, asked_s=now_s, in_vain=in_vain)
             self._store(now)  # before, so that nobody asks again if this process is ended in the midst of it
             why_not = request()
             if why_not:
@@ -130,7 +133,7 @@ class ArgusDaemon:
 
     def note_health(self) -> None:
         """Note that frames came for good."""
-        with self._locked(0.0) as is_ours:
+        with self._locked(1.0) as is_ours:
             record = self._load()
             if is_ours and record.in_vain.get(self._instance):
                 self._store(record.model_copy(update={"in_vain": record.in_vain | {self._instance: 0}}))

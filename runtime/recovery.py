@@ -27,7 +27,11 @@ EXIT_RECOVERY = 75
 EXIT_CONFIGURATION = 78
 """The configuration cannot be followed (EX_CONFIG); a restart would not help, and systemd does not try."""
 LEAST_LIFE_S = 30.0
-"""A process that is blind from its beginning does not end sooner, else systemd would give the service up."""
+"""A process that cannot help itself does not end sooner, else systemd would give it up: ten starts in 300 s."""
+
+
+_LONGEST_REQUEST_S = 70.0
+"""For the lock that all instances share and the answer to a request: `runtime.argus_daemon`, `runtime.privileged`."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,8 @@ class RecoveryLadder:
     @property
     def longest_s(self) -> float:
         """Most time from the last good frame to the last rung; systemd's WatchdogSec must be longer."""
-        return self._reopen_s * (1 + self._settings.reopen_attempts)
+        asking_s = _LONGEST_REQUEST_S if self._argus is not None else 0.0
+        return self._reopen_s * (1 + self._settings.reopen_attempts) + asking_s
 
     @property
     def in_outage(self) -> bool:
@@ -166,9 +171,8 @@ class RecoveryLadder:
         outage_s = now_s - self._began_s
         if self._argus is not None and self._argus.is_blind():
             # Neither opening the camera nor restarting the daemon once more would help.
-            old_enough = now_s - self._first_s >= LEAST_LIFE_S
             why = "nvargus-daemon was restarted, and only a new process sees frames"
-            return self._end(outage_s, why) if old_enough else None
+            return self._end(outage_s, why) if self._is_old_enough(now_s) else None
         may_restart = self._argus is not None and not outlook.refused and not self._argus.refusal()
         if may_restart and (outlook.opened_in_vain or outlook.stuck):
             # It was opened anew already, by whoever watches it: once more would only cost time.
@@ -192,11 +196,16 @@ class RecoveryLadder:
                 if memory is not None:
                     memory.note_health()
 
-    def _climb(self, now_s: float, outage_s: float, outlook: Outlook, may_restart: bool) -> Action:
+    def _climb(self, now_s: float, outage_s: float, outlook: Outlook, may_restart: bool) -> Action | None:
         if not outlook.stuck and self._in_outage["reopen"] < self._settings.reopen_attempts:
             self._next_s, self._reopened_s = now_s + self._reopen_s, now_s
             return self._take("reopen", outage_s)
-        return self._restart_argus(outage_s) if may_restart else self._end(outage_s)
+        if may_restart:
+            return self._restart_argus(outage_s)
+        return self._end(outage_s) if self._is_old_enough(now_s) else None
+
+    def _is_old_enough(self, now_s: float) -> bool:
+        return self._first_s is not None and now_s - self._first_s >= LEAST_LIFE_S
 
     def _restart_argus(self, outage_s: float) -> Action:
         self._ended = True

@@ -86,7 +86,7 @@ class SysfsThermometer:
         else:
             temperatures_c = dict(told_c)
         events, met = self._limits()
-        return reading_of(temperatures_c, self._zones, (*self._cooling(), *met), events)
+        return reading_of(temperatures_c, self._zones, tuple(dict.fromkeys((*self._cooling(), *met))), events)
 
     def _zones_c(self) -> dict[str, float]:
         """Temperature of every zone that can be read; one whose part of the chip is switched off answers EAGAIN."""

@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from runtime.errors import CameraFault, Fault
+
 BACKGROUND = 10
 """Niceness of threads that may be late, and of all that they start."""
 SECOND = 5
@@ -92,6 +94,12 @@ class Threads:
         """Let all threads end, and the process after them; may be called by one of them."""
         self._stop.set()
 
+    def hear_others(self) -> None:
+        """Tell mistakes of threads that libraries and drivers' calls have started, too; those end nothing else."""
+        threading.excepthook = lambda ended: self._note(
+            ended.thread.name if ended.thread is not None else "unknown", ended.exc_value or SystemExit()
+        )
+
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         """End all threads but those with owners; returns the names of those that still run after ``timeout_s``."""
         self.end()
@@ -101,9 +109,17 @@ class Threads:
         return tuple(thread.name for thread in self._threads if thread.is_alive())
 
     def raise_failure(self) -> None:
-        """Raise what has ended a thread that is not begun again, if anything has."""
-        if self._fatal:
-            raise self._fatal[0]
+        """Raise what has ended a thread that is not begun again, if anything has.
+
+        A fault that a thread lets out is a mistake in the program too: it must not pass for one of the configuration,
+        after which nobody starts the process again. That a camera has gone is told as what it is.
+        """
+        if not self._fatal:
+            return
+        error = self._fatal[0]
+        if isinstance(error, Fault) and not isinstance(error, CameraFault):
+            raise RuntimeError(f"a thread was ended by: {error}") from error
+        raise error
 
     def _run(self, name: str, work: Callable[[], None], niceness: int, again: bool) -> None:
         if niceness:

@@ -116,9 +116,11 @@ class OutputTap:
 
     def _run(self, reader: int, passed_on: int) -> None:
         """Hear and pass on, until nobody can write into the pipe any more."""
+        ready = select.poll()  # select takes no descriptor beyond 1023
+        ready.register(reader, select.POLLIN)
         try:
             while True:
-                select.select([reader], [], [])
+                ready.poll()
                 with self._lock:
                     chunk = os.read(reader, _CHUNK_BYTES)
                     if not chunk:

@@ -287,9 +287,12 @@ class EventRecorder:
                     f"{file}: no frame was left to record", remedy="lengthen the pre- or post-roll"
                 )
             nbytes = writer.publish()
-        except Fault as fault:
+        except BaseException as error:
             if writer is not None:
                 writer.discard()
+            if not isinstance(error, Fault):
+                raise
+            fault = error
             return Clip(name, kind, file, "failed", self._to_unix_s(recording.start_s), detail=str(fault))
         start_s, end_s = self._to_unix_s(frames.first_s), self._to_unix_s(frames.last_s)
         return Clip(name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, nbytes)

@@ -165,6 +165,15 @@ class _Nvenc:
                 coding.width_px, coding.height_px, coding.rate, coding.bitrate_kbps, coding.key_every
             )
         )
+        try:
+            self._stream, self._headers = self._describe(container, coding)
+        except BaseException:
+            self._pipeline.close()
+            raise
+        self._time_base = coding.time_base
+        self._times: deque[int] = deque()
+
+    def _describe(self, container: Any, coding: Coding) -> tuple[Any, Any]:
         stream = container.add_mux_stream(
             "h264", rate=coding.rate, width=coding.width_px, height=coding.height_px
         )
@@ -175,9 +184,7 @@ class _Nvenc:
             f":matrix_coefficients={colour.matrix}:video_full_range_flag=0"
             f":sample_aspect_ratio={aspect.numerator}/{aspect.denominator}"
         )
-        self._headers = BitStreamFilterContext(headers, stream, stream)
-        self._stream, self._time_base = stream, coding.time_base
-        self._times: deque[int] = deque()
+        return stream, BitStreamFilterContext(headers, stream, stream)
 
     def encode(self, picture: Any) -> Iterable[Any]:
         if picture is not None:

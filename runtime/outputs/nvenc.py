@@ -7,7 +7,6 @@ out, and before that it could be made and not opened. So one picture is encoded 
 
 from __future__ import annotations
 
-import functools
 import re
 import time
 from dataclasses import dataclass
@@ -135,7 +134,7 @@ class NvencPipeline:
         started = call_bounded(
             lambda: answers.append(pipeline.set_state(self._gst.State.PLAYING)), _OPEN_S, "open the encoder"
         )
-        if not started or answers[0] == self._gst.StateChangeReturn.FAILURE:
+        if not started or not answers or answers[0] == self._gst.StateChangeReturn.FAILURE:
             reason = self._reason("it does not open") if started else f"it did not open within {_OPEN_S:g} s"
             self.close()
             raise _no_encoder(reason)
@@ -154,9 +153,21 @@ def is_key_picture(coded: bytes) -> bool:
     return any(found[1][0] & 31 == _KEY_PICTURE for found in _NAL_TYPE.finditer(coded))
 
 
-@functools.cache
+_has_encoded: set[tuple[int, int]] = set()
+"""Sizes of which the encoder of this device has encoded a picture: a failure may pass, and is asked about again."""
+
+
 def why_no_nvenc(width_px: int, height_px: int) -> str:
     """Why this device's encoder cannot be used for pictures of an even size; empty where it has encoded one."""
+    if (width_px, height_px) in _has_encoded:
+        return ""
+    reason = _try_nvenc(width_px, height_px)
+    if not reason:
+        _has_encoded.add((width_px, height_px))
+    return reason
+
+
+def _try_nvenc(width_px: int, height_px: int) -> str:
     try:
         missing = [name for name in (ELEMENT, _CONVERTER) if not has_element(name)]
     except Fault as fault:

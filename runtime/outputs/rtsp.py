@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -188,8 +189,10 @@ def _bound_sending(port: int, timeout_s: float) -> None:
     """
     for name in os.listdir("/proc/self/fd"):
         try:
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
             connection = socket.socket(fileno=os.dup(int(name)))
-        except OSError:  # gone meanwhile, or no socket
+        except OSError:  # gone meanwhile
             continue
         with connection, contextlib.suppress(OSError):
             # A process has streams of other families too, such as a camera daemon's, which have no ports.

@@ -115,7 +115,7 @@ class MagnifierMaker:
             with suppress(EngineFault):  # it is given back because it failed, as like as not
                 self._runtime.give_back(engine)
         if self._owns_runtime:
-            with suppress(LeaseError):
+            with suppress(LeaseError, EngineFault):
                 self._runtime.close()
 
     def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:

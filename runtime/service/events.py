@@ -36,8 +36,8 @@ class EventMagnifier:
         self._prepared = wanted
         try:
             self._open(wanted).prepare(wanted)
-        except Fault as fault:
-            log.warning("clips of events cannot be magnified: %s", fault)
+        except (Fault, MemoryError) as error:
+            log.warning("clips of events cannot be magnified: %s", error)
 
     def make(self) -> Magnify:
         """Magnifier of the frames of one clip, as the live picture is magnified at present.
@@ -54,6 +54,9 @@ class EventMagnifier:
             except EngineFault:
                 self._give_back()  # the next clip gets a new one
                 raise
+            except MemoryError as error:
+                self._give_back()
+                raise EngineFault(f"no room for a step ({error})", remedy="stop other programs") from None
 
         return step
 

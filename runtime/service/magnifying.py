@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from runtime.configuration.magnification import MagnificationSettings
 from runtime.engines.bundle import Bundle
-from runtime.errors import Fault
+from runtime.errors import EngineFault, Fault
 from runtime.governor import Level
 from runtime.health import MagnificationHealth
 from runtime.leases import Lease, LeasingRing
@@ -185,8 +185,8 @@ class Magnifying:
         try:
             self._apply_changes()
             self._pipeline.advance(0.25)
-        except Fault as fault:
-            self._fail(fault)
+        except (Fault, MemoryError) as error:
+            self._fail(_as_fault(error))
 
     def _apply_changes(self) -> None:
         if self._level.rate_fraction != self._rate_fraction_asked:
@@ -239,11 +239,14 @@ class Magnifying:
         if load == self._load:
             return False
         self._load = load
+        maker = self._makers.get(load)
         try:
-            maker = self._makers.get(load) or self._make_maker(wanted, level)
+            maker = maker or self._make_maker(wanted, level)
             maker.prepare(wanted)
-        except Fault as fault:
-            log.warning("%s cannot be had, magnification stays as it is: %s", level, fault)
+        except (Fault, MemoryError) as error:
+            log.warning("%s cannot be had, magnification stays as it is: %s", level, _as_fault(error))
+            if maker is not None and load not in self._makers:
+                maker.close()
             return False
         for other in [other for other in self._makers if other[2] and load[2] and other[2] != load[2]]:
             self._retired.append(self._makers.pop(other))
@@ -258,8 +261,8 @@ class Magnifying:
                 self._load = _FULL_LOAD
                 self._makers[_FULL_LOAD] = self._maker
             self._fading = FadingMagnifier(self._maker.make(self._applied.wanted(), self.rate_hz))
-        except Fault as fault:
-            self._fail(fault)
+        except (Fault, MemoryError) as error:
+            self._fail(_as_fault(error))
             return
         self._pipeline.use(self._fading)
         if self._trouble:
@@ -286,6 +289,15 @@ class Magnifying:
         """Amplification of the latest step, and seconds until the filter has settled."""
         fading = self._fading
         return (fading.present_amplification, fading.settling_left_s) if fading else (1.0, 0.0)
+
+
+def _as_fault(error: Fault | MemoryError) -> Fault:
+    """What lacks room is told and tried again like any other engine that cannot be had."""
+    if isinstance(error, Fault):
+        return error
+    return EngineFault(
+        f"no room for the engine ({error})", remedy="stop other programs, or use a smaller picture"
+    )
 
 
 def _close(makers: list[Maker]) -> None:

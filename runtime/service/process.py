@@ -10,6 +10,7 @@ from collections.abc import Callable
 from runtime.argus_daemon import ArgusDaemon
 from runtime.cameras.opening import has_argus, supervisor_settings
 from runtime.configuration.reading import LoadedConfiguration
+from runtime.errors import Fault
 from runtime.governor import Step, ThermalGovernor
 from runtime.health import ReloadHealth
 from runtime.notify import FrameWatchdog, Notifier
@@ -171,7 +172,8 @@ class Service:
         # On the CPU the engine takes all cores that it gets: it and its threads run behind camera and measurement.
         threads.start("magnifying", lambda: parts.magnifying.work(lambda: threads.stopping), niceness=SECOND)
         threads.start("analysis", self._analyse, niceness=BACKGROUND)
-        threads.start("engines", lambda: parts.upkeep.work(threads), niceness=LOWEST_PRIORITY)
+        threads.start("engines", lambda: parts.upkeep.work(threads), niceness=LOWEST_PRIORITY, again=True)
+        threads.hear_others()
         self._notifier.status("waiting for the first frame")
         watchdog_s = self._notifier.watchdog_s
         if watchdog_s is not None and watchdog_s <= self._ladder.longest_s:
@@ -200,8 +202,7 @@ class Service:
             self._reporter.report()
             if parts.upkeep.wants_restart and not self._busy():
                 log.info("the service ends, to be started with the engines that were built")
-                self._exit_status = EXIT_RECOVERY
-                self._threads.stop(0.0)
+                self._end_to_be_started_anew()
         if now_s >= self._status_s and self._is_ready:
             self._status_s = now_s + _STATUS_S
             self._notifier.status(status_line(parts.board.snapshot()))
@@ -227,12 +228,16 @@ class Service:
         for thread in apart:
             thread.join(max(0.0, until_s - time.monotonic()))
         if not hanging and not left:
-            parts.magnifying.close()
-            parts.close_runtime()
+            try:
+                parts.magnifying.close()
+                parts.close_runtime()
+            except Fault as fault:  # a GPU that is gone takes nothing back
+                log.error("at the end: %s", fault)
         for text in (*(f"thread {name} still runs" for name in hanging), left):
             if text:
                 log.error("at the end: %s", text)
         log.info("ended after %d frames", parts.loop.frames)
+        threading.excepthook = threading.__excepthook__
         self._notifier.close()
 
     def reload(self) -> ReloadHealth:

@@ -68,7 +68,7 @@ class EngineUpkeep:
         if stale.identity in self._known:
             return
         self._known.add(stale.identity)
-        self.state = "they will be built anew"
+        self.state = "the engines do not fit this system any more; they will be built anew"
         self._waiting.put((stale, needs_restart))
 
     def work(self, threads: Waits) -> None:
@@ -88,8 +88,8 @@ class EngineUpkeep:
                 with _alone(stale.directory, threads):
                     if not threads.stopping:
                         problem = self._attempt(stale, threads)
-            except Fault as fault:
-                problem = str(fault)
+            except (Fault, OSError, ValueError) as error:
+                problem = str(error)
             if threads.stopping:
                 return False
             if not problem:
@@ -195,8 +195,10 @@ def _run_build(stale: StaleEngines, threads: Waits) -> str:
         if build.returncode == 0:
             return ""
         if build.returncode < 0:
-            name = signal.Signals(-build.returncode).name
-            return f"it was ended by {name}" + (", as where memory runs out" if name == "SIGKILL" else "")
+            by = -build.returncode
+            return f"it was ended by signal {by}" + (
+                ", as where memory runs out" if by == signal.SIGKILL else ""
+            )
         return _last_line(output)
 
 

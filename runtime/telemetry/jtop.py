@@ -15,6 +15,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.managers import RemoteError
 from pathlib import Path
@@ -126,7 +127,8 @@ class JtopLink:
             why = " ".join(f"{type(error).__name__}: {error}".split())
         finally:
             if jetson is not None:
-                jetson.close()
+                with suppress(Exception):  # whatever a client says whose service has gone
+                    jetson.close()
             with self._lock:
                 if not self._closing.is_set():
                     self._put_off(why)

@@ -106,6 +106,21 @@ def test_two_instances_and_one_wedge_make_one_restart_and_both_are_back_soon(dev
     assert max(instance.dark_s for instance in instances) <= 10 + 1 + STARTS_IN_S + 1
 
 
+def test_a_restart_that_is_refused_is_asked_for_ever_less_often(device: Device) -> None:
+    daemon = device.daemon("north")
+    pauses_s = []
+    for _ in range(4):
+        assert daemon.refusal() == ""
+        assert "not allowed" in daemon.restart(lambda: "not allowed")
+        asked_s = device.now_s
+        while daemon.refusal():
+            device.now_s += 10.0
+        pauses_s.append(device.now_s - asked_s)
+    assert pauses_s == [120, 240, 480, 960][-4:] or pauses_s == sorted(pauses_s)
+    assert pauses_s[-1] > pauses_s[0] >= 120
+    assert not daemon.is_blind()
+
+
 def test_a_daemon_that_died_by_itself_is_not_restarted_once_more(device: Device) -> None:
     device.come_back()
     instances = [Instance(device, "north"), Instance(device, "south")]

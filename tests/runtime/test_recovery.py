@@ -136,7 +136,9 @@ def test_a_camera_that_is_slow_to_open_is_given_the_time_for_it() -> None:
 
 
 def test_a_camera_that_hangs_in_its_driver_is_not_opened_again() -> None:
-    assert climb(RecoveryLadder(SETTINGS), until_s=60, outlook=Outlook(stuck=True)) == [(10, "exit")]
+    assert climb(RecoveryLadder(SETTINGS), until_s=60, outlook=Outlook(stuck=True)) == [
+        (LEAST_LIFE_S, "exit")
+    ]
 
 
 def test_a_camera_that_is_well_is_left_alone() -> None:

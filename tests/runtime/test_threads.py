@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from runtime.errors import CameraFault, EngineFault, Fault
 from runtime.threads import BACKGROUND, Threads
 
 
@@ -51,6 +52,43 @@ def test_work_that_a_mistake_ends_is_begun_again_told_and_counted(caplog: pytest
     assert "Traceback" in caplog.text
     assert threads.stop(30) == ()
     threads.raise_failure()
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised"),
+    [
+        (EngineFault("the GPU is gone", remedy="look"), RuntimeError),
+        (CameraFault("gone", remedy="look"), CameraFault),
+    ],
+)
+def test_a_fault_of_a_thread_does_not_pass_for_one_of_the_configuration(
+    fault: Fault, raised: type[Exception]
+) -> None:
+    """After 78 nobody starts the service again."""
+    threads = Threads()
+
+    def work() -> None:
+        raise fault
+
+    threads.start("magnifying", work)
+    assert threads.stop(30) == ()
+    with pytest.raises(raised, match="gone"):
+        threads.raise_failure()
+
+
+def test_threads_that_others_start_are_told_of_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    threads = Threads()
+    threads.hear_others()
+
+    def fail() -> None:
+        raise ValueError("a driver's answer")
+
+    other = threading.Thread(target=fail, name="paho-mqtt")
+    other.start()
+    other.join()
+    assert threads.failures == {"paho-mqtt": 1}
+    assert not threads.stopping
 
 
 def test_a_thread_that_hangs_is_named_and_not_waited_for() -> None:

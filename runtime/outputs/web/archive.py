@@ -61,18 +61,22 @@ class Archive:
         if self._store is None:
             raise StoreFault("nothing is stored", remedy="set store.directory")
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix="web series", initializer=step_back) as pool:
+        pool = ThreadPoolExecutor(1, thread_name_prefix="web series", initializer=step_back)
+        reader: StoreReader | None = None
+        try:
             reader = await loop.run_in_executor(pool, StoreReader, self._store)
-            try:
-                parts = series_csv(reader, from_s, to_s)
+            parts = series_csv(reader, from_s, to_s)
+            begun_s = time.monotonic()
+            while (part := await loop.run_in_executor(pool, next, parts, None)) is not None:
+                # At most half of the time is taken from those who measure.
+                await asyncio.sleep(time.monotonic() - begun_s)
+                yield part.encode()
                 begun_s = time.monotonic()
-                while (part := await loop.run_in_executor(pool, next, parts, None)) is not None:
-                    # At most half of the time is taken from those who measure.
-                    await asyncio.sleep(time.monotonic() - begun_s)
-                    yield part.encode()
-                    begun_s = time.monotonic()
-            finally:
-                reader.close()
+        finally:
+            # Behind the question that is being answered: the event loop must not wait for a disk that hangs.
+            if reader is not None:
+                pool.submit(reader.close)
+            pool.shutdown(wait=False)
 
     def close(self) -> None:
         """Close the store."""

@@ -196,7 +196,7 @@ class Handlers:
         with self._sending():
             parts = self._archive.series(from_s, to_s)
             try:
-                first = await anext(parts)
+                first = await asyncio.wait_for(anext(parts), self._limits.answer_s)
             except StoreFault as fault:
                 raise web.HTTPServiceUnavailable(text=f"{fault}\n") from None
             await asyncio.wait_for(_send(response, request, first, parts), self._limits.stream_s)

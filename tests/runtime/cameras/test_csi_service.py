@@ -91,8 +91,9 @@ def test_a_wedge_makes_one_restart_and_ends_the_process_which_a_new_one_outlives
 
 
 def test_what_the_configuration_got_wrong_never_restarts_the_daemon(
-    scene: Any, restarts: list[float], tmp_path: Path
+    scene: Any, restarts: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("runtime.recovery.LEAST_LIFE_S", 3.0)
     made = service(tmp_path, sensor_id=7)
     began_s = time.monotonic()
     made._ladder._reopen_s = 1.5  # and not as long as opening may take

@@ -28,9 +28,9 @@ from nvenc_standin import Hardware, device_with
 
 @pytest.fixture(autouse=True)
 def _unknown_device() -> Iterator[None]:
-    nvenc.why_no_nvenc.cache_clear()
+    nvenc._has_encoded.clear()
     yield
-    nvenc.why_no_nvenc.cache_clear()
+    nvenc._has_encoded.clear()
 
 
 @pytest.fixture

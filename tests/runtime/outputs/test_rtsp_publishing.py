@@ -23,7 +23,7 @@ from runtime.errors import OptionFault
 from runtime.health import HealthBoard
 from runtime.live import LiveFeed, LiveInfo
 from runtime.outputs import nvenc
-from runtime.outputs.rtsp import RtspPublisher
+from runtime.outputs.rtsp import RtspPublisher, _bound_sending
 
 PYTHON = shutil.which("python3", path="/usr/bin")
 SCRIPT = Path(__file__).parent / "rtsp_server.py"
@@ -77,6 +77,17 @@ class MediaServer:
         start = (self.pictures - 1) * FRAME_BYTES
         content = self._file.read_bytes()[start : start + FRAME_BYTES]
         return np.frombuffer(content, np.uint8).reshape(HEIGHT_PX, WIDTH_PX, 3)
+
+
+def test_bounding_connections_leaves_no_descriptor_behind() -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            for _ in range(3):
+                _bound_sending(port, 2.5)
+            assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2500
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
 
 
 @pytest.fixture
@@ -185,13 +196,13 @@ def test_the_devices_own_encoder_serves_too(server: MediaServer, feed: LiveFeed)
     pytest.importorskip("gi")
     from nvenc_standin import Hardware, device_with
 
-    nvenc.why_no_nvenc.cache_clear()
+    nvenc._has_encoded.clear()
     with device_with(Hardware()) as hardware:
         published = publisher(server, feed, HealthBoard(), encoder="nvenc")
         published.start()
         wait_until(lambda: server.pictures > 20)
         published.close()
-    nvenc.why_no_nvenc.cache_clear()
+    nvenc._has_encoded.clear()
     picture = server.last()
     for columns, colour in ((slice(10, 70), FILMED), (slice(90, 150), MAGNIFIED)):
         assert np.abs(picture[10:-10, columns].mean((0, 1)) - colour).max() < 8

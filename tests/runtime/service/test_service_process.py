@@ -339,9 +339,10 @@ class TestControls:
 
 class TestRecovery:
     def test_ends_with_the_status_for_a_restart_where_the_camera_stays_away(
-        self, tmp_path: Path, linear_bundle: Path, camera: type[Camera]
+        self, tmp_path: Path, linear_bundle: Path, camera: type[Camera], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         camera.fails = True
+        monkeypatch.setattr("runtime.recovery.LEAST_LIFE_S", 0.5)
         recovery = {"reopen_after_s": 0.3, "reopen_attempts": 2, "restart_argus_attempts": 0}
         loaded = configured(tmp_path, linear_bundle, recovery=recovery)
         begun_s = time.monotonic()
