@@ -208,6 +208,7 @@ class Parts:
             feed=self.feed,
             store=self.storage.offer,
             read=self.alarms.read,
+            set_by_s=lambda: self.clock.set_by_s,
         )
 
     def _resume_alarms(self) -> None:

@@ -79,6 +79,8 @@ class UnixClock:
         self.steps = 0
         """How often the system's clock was stepped by more than a second while the service ran. That the camera's
         time fell behind, as of one that cannot keep its rate, is made up for alike, and is no step."""
+        self.set_by_s = 0.0
+        """The sum of these steps."""
 
     def take(self, timestamp_s: float, arrived_s: float | None = None) -> float:
         """The Unix time of a frame; ``arrived_s`` is when it was whole, on the monotonic clock."""
@@ -88,10 +90,15 @@ class UnixClock:
         self.steady_s = self._steady.map(timestamp_s)
         system_s = unix_s - steady_s
         if self._unix.take(unix_s - late_s, timestamp_s):
-            self.steps += abs(system_s - self._system_s) > _LARGEST_S
+            self._count_step(system_s - self._system_s)
         if not self._unix.is_off:
             self._system_s = system_s
         return self._unix.map(timestamp_s)
+
+    def _count_step(self, set_by_s: float) -> None:
+        if abs(set_by_s) > _LARGEST_S:
+            self.steps += 1
+            self.set_by_s += set_by_s
 
     def to_unix_s(self, timestamp_s: float) -> float:
         """Unix time of a moment on the camera's clock; as it is before there was a frame."""

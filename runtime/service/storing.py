@@ -22,6 +22,7 @@ from runtime.outputs.disk_guard import DiskGuard
 from runtime.outputs.event_clips import recover_clips
 from runtime.outputs.events import EventRecorder
 from runtime.outputs.frame_history import Magnify
+from runtime.service.clock_trust import ClockTrust
 from runtime.store.background import BackgroundStore, StoreState
 from runtime.store.faults import StoreBusyFault, StoreFault
 from runtime.store.reader import StoreReader
@@ -77,6 +78,7 @@ class Storage:
         unix_clock: Callable[[], float] = time.time,
         threads: Threads | None = None,
         account: CopyAccount | None = None,
+        trust: ClockTrust | None = None,
     ) -> None:
         """Open the store, or note why that cannot be done now.
 
@@ -89,6 +91,7 @@ class Storage:
         self.path = self.directory / STORE_NAME
         self._settings, self._recording = settings, recording
         self._clock, self._unix_clock = clock, unix_clock
+        self._trust = trust or ClockTrust(unix_clock=unix_clock, clock=clock)
         self._threads, self._account = threads or Threads(), account
         self._guard = DiskGuard(self.directory, settings.disk.levels())
         self._store: Store | None = None
@@ -260,6 +263,7 @@ class Storage:
             self.on_opened()
             self.modes = reader.modes(from_s=self._unix_clock() - _RECENT_S)
             listed = reader.clips()
+            store.write(self._trust.pauses_since(reader.latest_s()))
             self._store = store
             self._background = BackgroundStore(
                 store, reserve=reserve, maintain=lambda: self._keep_house(store), threads=self._threads
@@ -277,12 +281,20 @@ class Storage:
         self._note(f"{self.path}: cannot be read back: check the disk")
 
     def _keep_house(self, store: Store) -> None:
+        jump = self._trust.look()
+        if jump is not None:
+            store.write([jump])
+            set_by_s = jump.after_s - jump.before_s
+            self.notice(
+                "clock", f"the clock was set forward by {set_by_s:.0f} s: nothing has become older by it"
+            )
         enforce(
             store,
             self.clips,
             self._settings.retention.policy(),
             self._unix_clock(),
             wanted_bytes=self._guard.wanted_bytes,
+            by_age=self._trust.trusted,
         )
 
     def _try_to_record(self) -> None:

@@ -181,6 +181,15 @@ class StoreReader:
             for name, source, kept, *others in rows
         }
 
+    def latest_s(self) -> tuple[float, ...]:
+        """Times of what was written last into each table that the service writes to all the while."""
+        found = self._rows(
+            "SELECT * FROM (SELECT end_s FROM block ORDER BY id DESC LIMIT 1) UNION "
+            "SELECT * FROM (SELECT time_s FROM mode ORDER BY id DESC LIMIT 1) UNION "
+            "SELECT * FROM (SELECT time_s FROM notice ORDER BY id DESC LIMIT 1)"
+        )
+        return tuple(float(row[0]) for row in found)
+
     def events(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Event, ...]:
         """Events triggered at ``from_s`` <= time < ``to_s``, once for each of their triggers."""
         rows = self._rows(
