@@ -209,6 +209,7 @@ put_system_files() {
     done
     run systemd-sysusers ${ROOT:+"--root=$ROOT"} tremorscope.conf
     allow_jtop
+    hasten_argus
     run systemd-tmpfiles ${ROOT:+"--root=$ROOT"} --create tremorscope.conf
 }
 

@@ -74,3 +74,16 @@ allow_jtop() {
         fi
     done
 }
+
+# A wedged nvargus-daemon may ignore SIGTERM: systemd's 90 s for stopping would keep cameras dark for as long, and a process
+# that starts meanwhile binds to the one that is dying.
+hasten_argus() {
+    dropin="$UNITS/nvargus-daemon.service.d/50-tremorscope.conf"
+    for place in /etc/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+        if [ -e "$ROOT$place/nvargus-daemon.service" ]; then
+            put_text "$dropin" 0644 '# Written by install.sh of tremorscope.' '[Service]' 'TimeoutStopSec=5'
+            return 0
+        fi
+    done
+    remove "$dropin"
+}

@@ -48,6 +48,7 @@ for unit in tremorscope.service tremorscope@.service; do
     remove "/etc/systemd/system/$unit.d/20-credentials.conf"
     [ -n "$DRY" ] || rmdir "$ROOT/etc/systemd/system/$unit.d" 2>/dev/null || true
 done
+remove "$UNITS/nvargus-daemon.service.d"
 remove /etc/polkit-1/rules.d/50-tremorscope.rules
 remove /etc/polkit-1/rules.d/51-tremorscope-reboot.rules
 remove /etc/tmpfiles.d/tremorscope.conf

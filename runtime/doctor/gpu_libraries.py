@@ -112,7 +112,7 @@ def _packaged(machine: Machine) -> str | None:
 
 def _is_jetpacks(machine: Machine, version: str) -> bool:
     """Whether the version that is imported is the one that the system's packages have, if they state one."""
-    stated = _packaged(machine)
+    stated = machine.package(f"libnvinfer{version.partition('.')[0]}") or _packaged(machine)
     return stated is None or _numbers(stated) == _numbers(version)
 
 

@@ -9,6 +9,9 @@ from runtime.doctor.finding import Finding, not_needed, ok, wrong
 from runtime.doctor.machine import Machine
 from runtime.thermal import SysfsThermometer
 
+# Not `jetson_clocks --fan`: it sets every clock to its highest as well.
+_COOLER = "clean fan and heat sink, or take a power mode of fewer watts"
+_FAN = "systemctl status nvfancontrol; sudo nvpmodel -q"
 HOT_C = 85.0
 """From here on a Jetson is near to slowing itself down; the service takes load off before."""
 
@@ -21,13 +24,9 @@ def heat(machine: Machine) -> Finding:
     found = f"{reading.temperature_c:.0f} °C at {reading.zone}"
     if reading.throttled:
         slowed = ", ".join(reading.throttled)
-        return wrong(
-            "temperature", f"{found}; slowed down: {slowed}", "frames come late", "sudo jetson_clocks --fan"
-        )
+        return wrong("temperature", f"{found}; slowed down: {slowed}", f"frames come late: {_COOLER}", _FAN)
     if reading.temperature_c >= HOT_C:
-        return wrong(
-            "temperature", found, "the device is about to slow itself down", "sudo jetson_clocks --fan"
-        )
+        return wrong("temperature", found, f"the device is about to slow itself down: {_COOLER}", _FAN)
     return ok("temperature", found)
 
 

@@ -258,6 +258,19 @@ def test_two_installations_at_a_time_are_refused(place: Place) -> None:
     assert done.stderr == "install.sh: another installation is going on: wait until it has ended\n"
 
 
+def test_a_wedged_camera_daemon_is_not_waited_for_long_where_there_is_one(place: Place) -> None:
+    daemon = place.root / "etc/systemd/system/nvargus-daemon.service"
+    dropin = place.root / "usr/local/lib/systemd/system/nvargus-daemon.service.d/50-tremorscope.conf"
+    place.install("first")
+    assert not dropin.exists()
+    daemon.write_text("[Service]\nExecStart=/usr/sbin/nvargus-daemon\n")
+    place.install("first")
+    assert dropin.read_text().splitlines()[1:] == ["[Service]", "TimeoutStopSec=5"]
+    daemon.unlink()
+    place.install("first")
+    assert not dropin.exists()
+
+
 def test_the_service_may_ask_jetson_stats_where_it_is_there_and_starts_without_it(place: Place) -> None:
     group, passwd = place.root / "etc/group", place.root / "etc/passwd"
     unit = place.root / "etc/systemd/system/jtop.service"

@@ -201,7 +201,7 @@ FAULTS: dict[str, tuple[Break, Needs, str, str, bool, str]] = {
         write("/sys/class/hwmon/hwmon2/oc1_event_cnt", "12\n"), Needs(), "power supply", "wrong", False, "event_cnt",
     ),
     "a device that is hot": (
-        write("/sys/class/thermal/thermal_zone1/temp", "91000\n"), Needs(), "temperature", "wrong", False, "--fan",
+        write("/sys/class/thermal/thermal_zone1/temp", "91000\n"), Needs(), "temperature", "wrong", False, "nvpmodel",
     ),
     "a full disk": (put(free_bytes=5 * 10**7), Needs(), "disk", "wrong", True, "du -xh"),
     "a disk that fills": (put(free_bytes=10**9), Needs(), "disk", "wrong", False, "du -xh"),
