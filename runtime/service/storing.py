@@ -24,9 +24,9 @@ from runtime.outputs.events import EventRecorder
 from runtime.outputs.frame_history import Magnify
 from runtime.service.clock_trust import ClockTrust
 from runtime.store.background import BackgroundStore, StoreState
-from runtime.store.faults import StoreBusyFault, StoreFault
+from runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault
 from runtime.store.reader import StoreReader
-from runtime.store.records import Mode, Notice, Record
+from runtime.store.records import ClockJump, Mode, Notice, Record
 from runtime.store.reserve import Reserve
 from runtime.store.retention import enforce
 from runtime.store.store import Store, open_or_set_aside
@@ -92,6 +92,8 @@ class Storage:
         self._settings, self._recording = settings, recording
         self._clock, self._unix_clock = clock, unix_clock
         self._trust = trust or ClockTrust(unix_clock=unix_clock, clock=clock)
+        self._jumps: list[ClockJump] = []
+        """Of the clock, that must be stored before anything is judged by its age."""
         self._threads, self._account = threads or Threads(), account
         self._guard = DiskGuard(self.directory, settings.disk.levels())
         self._store: Store | None = None
@@ -263,10 +265,13 @@ class Storage:
             self.on_opened()
             self.modes = reader.modes(from_s=self._unix_clock() - _RECENT_S)
             listed = reader.clips()
-            store.write(self._trust.pauses_since(reader.latest_s()))
+            self._jumps += self._trust.pauses_since(reader.latest_s())
             self._store = store
             self._background = BackgroundStore(
-                store, reserve=reserve, maintain=lambda: self._keep_house(store), threads=self._threads
+                store,
+                reserve=reserve,
+                maintain=lambda: self._keep_house(store, reserve),
+                threads=self._threads,
             )
             with suppress(OutputFault):
                 recovery = recover_clips(self.clips, listed, self._background.offer)
@@ -280,14 +285,25 @@ class Storage:
         store.close()
         self._note(f"{self.path}: cannot be read back: check the disk")
 
-    def _keep_house(self, store: Store) -> None:
+    def _note_jumps(self, store: Store, reserve: Reserve) -> None:
+        try:
+            store.write(self._jumps)
+        except StoreFullFault:
+            if not reserve.give_up():
+                raise
+            store.write(self._jumps)
+        self._jumps.clear()
+
+    def _keep_house(self, store: Store, reserve: Reserve) -> None:
         jump = self._trust.look()
         if jump is not None:
-            store.write([jump])
+            self._jumps.append(jump)
             set_by_s = jump.after_s - jump.before_s
             self.notice(
                 "clock", f"the clock was set forward by {set_by_s:.0f} s: nothing has become older by it"
             )
+        if self._jumps:
+            self._note_jumps(store, reserve)
         enforce(
             store,
             self.clips,

@@ -95,7 +95,8 @@ def enforce(
     done = _remove_clips(store, clips, _too_old_or_too_many(saved, policy, wanted_bytes))
     freed = done.clip_bytes
     if wanted_bytes > freed:
-        deleted = _delete(store, _BLOCKS, now_s, DAY_S, rounds=1)
+        # A clock that is wrong by years must not make all series too young, and clips go in their stead.
+        deleted = _delete(store, _BLOCKS, max(now_s, _newest_s(store)), DAY_S, rounds=1)
         if deleted == 0 and freed == 0:
             done = _remove_clips(store, clips, _oldest_unseen(_saved(store, now_s, math.inf), wanted_bytes))
         rows += deleted
@@ -161,6 +162,12 @@ def _delete(store: Store, statement: str, now_s: float, age_s: float, *, rounds:
     return deleted
 
 
+def _newest_s(store: Store) -> float:
+    """Time of the newest sample."""
+    with store.transaction() as connection:
+        return float(connection.execute("SELECT ifnull(max(end_s), 0) FROM block").fetchone()[0])
+
+
 def _shrink(store: Store, most_bytes: int) -> int:
     deleted = 0
     for statement in (_FIRST_BLOCKS, _MINUTES):
@@ -184,11 +191,11 @@ class _SavedClip:
 
 
 def _saved(store: Store, now_s: float, age_s: float) -> list[_SavedClip]:
-    """The saved clips in the order in which they may go: what somebody must still see last, else by age."""
+    """The saved clips in the order in which they may go: what somebody must still see last, else as they came."""
     with store.transaction() as connection:
         rows = connection.execute(
             f"SELECT file, nbytes, {_OLD.format('end_s')}, {_UNSEEN} AS unseen FROM clip WHERE state = 'saved' "
-            "ORDER BY unseen, start_s, file",
+            "ORDER BY unseen, (SELECT rowid FROM event WHERE name = clip.event), file",
             {"now": now_s, "age": age_s},
         ).fetchall()
     return [

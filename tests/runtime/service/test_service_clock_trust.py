@@ -14,6 +14,7 @@ from runtime.service.clock_trust import ClockTrust, is_synchronised
 from runtime.service.storing import Storage
 from runtime.store.reader import StoreReader
 from runtime.store.records import Channel, ClockJump, SeriesBlock
+from runtime.store.reserve import Reserve
 
 X = Channel("midspan", "x")
 DAY_S = 86_400.0
@@ -115,7 +116,7 @@ class TestStorage:
     def keep_house(self, storage: Storage) -> None:
         store = storage._store
         assert store is not None
-        storage._keep_house(store)
+        storage._keep_house(store, Reserve(storage.directory / ".reserve", 0))
 
     @pytest.mark.parametrize("unix_s", [20.0, 1.79e9])
     def test_keeps_its_series_over_a_jump_and_tells_it(self, unix_s: float, tmp_path: Path) -> None:

@@ -230,6 +230,14 @@ class TestClock:
             assert found.clips == (file,)
             assert reader.clips()[0].detail == "to make room"
 
+    def test_a_clock_in_1970_does_not_make_clips_go_before_series(self, tmp_path: Path, clips: Path) -> None:
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            unseen = add_clip(store, clips, 50, alarm="a")
+            store.write([block(NOW - 2 * DAY_S), block(NOW - 0.5 * DAY_S)])
+            found = enforce(store, clips, Retention(), 100.0, wanted_bytes=800, by_age=False)
+            assert (found.clips, left(clips)) == ((), {unseen})
+            assert [float(times[0]) for times, _ in reader.series(X)] == [NOW - 0.5 * DAY_S]
+
     def test_for_lack_of_room_what_was_written_first_goes_first(self, tmp_path: Path, clips: Path) -> None:
         """New samples of a boot in 1970 are not the oldest."""
         with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
