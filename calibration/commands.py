@@ -178,6 +178,7 @@ def compare(
     Ends with status 3 if one lost more than it may.
     """
     from calibration.compare_run import CompareJob, run_comparison, summary_lines
+    from calibration.comparison import left_unmarked
     from calibration.verdict import LimitChanges
     from runtime.interruption import orderly_stop
     from runtime.progress import progress_bar
@@ -187,6 +188,8 @@ def compare(
     with orderly_stop(), progress_bar("compare", "pictures") as bar:
         comparison = run_comparison(CompareJob(**options, limits=limits, mark=not no_mark), bar)
     for line in summary_lines(comparison):
+        click.echo(line)
+    for line in [] if no_mark else left_unmarked(comparison):
         click.echo(line)
     click.echo(f"report: {options['output'] / 'report.html'}")
     if not all(verdict.deployable for verdict in comparison.verdicts):

@@ -223,14 +223,14 @@ def reasons_of(losses: Sequence[Loss]) -> list[str]:
 
 
 def mark(comparison: Comparison) -> None:
-    """Note figures and verdict in each bundle's manifest.
+    """Note figures and verdict in each bundle's manifest; one that is shipped stays as it is: see ``left_unmarked``.
 
     Raises:
         OutputFault: a manifest cannot be written.
     """
     by_bundle: dict[Path, list[Verdict]] = {}
     for verdict in comparison.verdicts:
-        if verdict.contestant.bundle is not None:
+        if verdict.contestant.bundle is not None and not verdict.contestant.bundle.is_shipped:
             by_bundle.setdefault(verdict.contestant.bundle.directory, []).append(verdict)
     for verdicts in by_bundle.values():
         bundle = verdicts[0].contestant.bundle
@@ -253,3 +253,14 @@ def mark(comparison: Comparison) -> None:
             raise OutputFault(
                 fault.what, remedy="make it writable, or leave it as it is with --no-mark"
             ) from None
+
+
+def left_unmarked(comparison: Comparison) -> list[str]:
+    """The bundles whose verdict stands beside the report only, a line each: installations must not differ."""
+    bundles = [verdict.contestant.bundle for verdict in comparison.verdicts]
+    names = dict.fromkeys(bundle.directory.name for bundle in bundles if bundle and bundle.is_shipped)
+    return [
+        f"{name}: came with this installation and is not marked; its verdict stands in comparison.json, beside the "
+        "report (to have it marked, copy its directory and compare the copy)"
+        for name in names
+    ]

@@ -50,7 +50,7 @@ class CameraHealth:
     numbered: int = 0
     """Number of the latest frame that was processed, from 1: it counts every frame and every drop since the start."""
     drops: Mapping[str, int] = field(default_factory=dict)
-    """Frames that the camera produced and nobody got, by reason: source, late, no_slot, corrupt, abandoned."""
+    """Frames that the camera produced and nobody got, by reason: see `Drops`."""
 
     @property
     def dropped(self) -> int:

@@ -87,9 +87,10 @@ def _facts(found: BenchResult) -> list[str]:
         f"{memory.growth_bytes / 2**20:+.1f} MiB from the third quarter of the run to the last",
     ]
     if found.rate is not None:
+        lost = found.drops
         told.append(
             f"camera     {found.rate.rate_hz:.4g} frames/s, {1e3 * found.rate.jitter_rms_s:.2f} ms early or late, "
-            f"{found.drops.source + found.drops.corrupt} lost, {found.drops.late} more than could be magnified"
+            f"{lost.source + lost.unfetched + lost.corrupt} lost, {lost.late} more than could be magnified"
         )
     if (power := found.power) is not None:
         told.append(

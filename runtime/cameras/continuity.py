@@ -50,6 +50,11 @@ class Continuity:
         """Number of the present segment; -1 before the first frame."""
         return self._placed.segment
 
+    @property
+    def period_s(self) -> float:
+        """From one frame to the next, as it is at present; 0 before anything was opened."""
+        return self._period_s
+
     def reopen(self, nominal_rate_hz: float) -> None:
         """Expect a new segment, of a source that states this rate."""
         self._period_s = 1 / nominal_rate_hz

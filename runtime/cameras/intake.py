@@ -12,6 +12,29 @@ from runtime.cameras.mailbox import Mailbox
 from runtime.cameras.supervision import Drops, SupervisorSettings
 from runtime.leases import Lease, LeasingRing
 
+_LATE_PERIODS = 1.5
+"""A frame is fetched late where it is so much older than the youngest were: exposure and jitter explain less."""
+
+
+class Punctuality:
+    """Tells frames that the camera or its link has lost from those that this device fetched too late.
+
+    A source that nobody empties fills its buffers and then loses frames: those that lie in them are old when they are
+    fetched at last. That needs the time of capture on the host's clock; without it nothing is said.
+    """
+
+    def __init__(self) -> None:
+        self._least_s = math.inf
+        self._age_s = 0.0
+
+    def was_late(self, info: FrameInfo, now_s: float, period_s: float) -> bool:
+        """Take a frame that has arrived; returns whether it, or the one before, was fetched too late."""
+        if info.captured_s is None:
+            return False
+        before_s, self._age_s = self._age_s, now_s - info.captured_s
+        self._least_s = min(self._least_s, self._age_s)
+        return max(before_s, self._age_s) - self._least_s > _LATE_PERIODS * period_s
+
 
 class Intake:
     """Places, judges and counts frames. Whoever uses it from several threads locks it."""
@@ -23,7 +46,8 @@ class Intake:
         self.mailbox = Mailbox(ring, most_waiting=settings.most_waiting)
         self.given_up = 0
         """Frames that came from a thread which had been abandoned, or while closing."""
-        self._source = self._corrupt = 0
+        self._punctuality = Punctuality()
+        self._source = self._corrupt = self._unfetched = 0
 
     @property
     def segments(self) -> int:
@@ -34,11 +58,12 @@ class Intake:
     def drops(self) -> Drops:
         """Frames that nobody got."""
         box = self.mailbox
-        return Drops(self._source, box.late, box.no_slot, self._corrupt, self.given_up)
+        return Drops(self._source, box.late, box.no_slot, self._corrupt, self.given_up, self._unfetched)
 
     def reopen(self, nominal_rate_hz: float) -> None:
         """Expect a new segment, of a source that states this rate."""
         self._continuity.reopen(nominal_rate_hz)
+        self._punctuality = Punctuality()
         self._strikes.reset()
 
     def count_bad(self, info: FrameInfo | None, sequence: int | None, now_s: float) -> None:
@@ -63,7 +88,10 @@ class Intake:
             LeaseError: the consumer never released a frame; ``lease`` remains the caller's.
         """
         placed = self._continuity.place(info, now_s)
-        self._source += placed.dropped
+        if self._punctuality.was_late(info, now_s, self._continuity.period_s):
+            self._unfetched += placed.dropped
+        else:
+            self._source += placed.dropped
         if placed.trouble:
             if self.strike("time", placed.trouble, now_s):
                 self._corrupt += 1

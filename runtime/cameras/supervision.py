@@ -67,11 +67,13 @@ class Drops:
     """Damaged, and known by their number."""
     abandoned: int = 0
     """Came from a thread that had been given up, or while closing."""
+    unfetched: int = 0
+    """Numbered by the source and lost while frames were fetched from it too late: this device had no time for them."""
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.source + self.late + self.no_slot + self.corrupt + self.abandoned
+        return sum(vars(self).values())
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,11 @@ class Bundle:
     """Why it is run in place of the one that was asked for; empty where it is that one."""
 
     @property
+    def is_shipped(self) -> bool:
+        """Whether it came with this installation, whatever path leads to it; nothing is ever written into such."""
+        return self.directory.resolve().is_relative_to(SHIPPED_BUNDLES.resolve())
+
+    @property
     def named(self) -> str:
         """It in a command: a shipped one's name, or its directory."""
         name = self.directory.name

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from runtime.configuration.vibration import (
     CAMERA,
@@ -14,15 +16,17 @@ from runtime.configuration.vibration import (
     VibrationSettings,
 )
 from runtime.service.measuring import RegionLevels
-from runtime.store.records import Acknowledgement, LearnedBaseline, Record
+from runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline, Record
 from runtime.vibration.alarm_board import AlarmBoard
 from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus, OpenAlarm, Reading
-from runtime.vibration.baseline import Baseline
+from runtime.vibration.baseline import Baseline, Learning
 
 log = logging.getLogger("tremorscope.alarms")
 
 _GAPS = 3.5
 """Readings that may fail to come in a row before a dwell starts anew, in intervals at which they should."""
+_KEPT_EVERY_S = 300.0
+"""Of learning, at most so much is lost by a power cut."""
 
 
 def alarm_rules(settings: VibrationSettings) -> tuple[AlarmRule, ...]:
@@ -69,6 +73,7 @@ class AlarmDesk:
         store: Callable[[Record], None],
         opened: Iterable[OpenAlarm] = (),
         baselines: Mapping[str, Baseline] | None = None,
+        learnings: Mapping[str, Learning] | None = None,
         now_s: float = 0.0,
     ) -> None:
         """Begin where an earlier process has left off.
@@ -76,9 +81,10 @@ class AlarmDesk:
         Args:
             settings: holds the alarms.
             on_edge: told every edge, and whether a clip of it is wanted; must not wait.
-            store: takes edges, acknowledgements and baselines; must not wait.
+            store: takes edges, acknowledgements, baselines and what is learned of them; must not wait.
             opened: alarms that were raised when the process before ended.
-            baselines: those that were learned, by the alarm's name.
+            baselines: those that were learned, by the alarm's name ...
+            learnings: ... and how far others were.
             now_s: Unix time.
 
         Raises:
@@ -86,10 +92,27 @@ class AlarmDesk:
         """
         self._on_edge, self._store = on_edge, store
         self._lock = threading.RLock()
-        self._board = AlarmBoard(())
-        self._settings = VibrationSettings()
-        self._learned = set(baselines or {})
-        self._use(settings, tuple(opened), dict(baselines or {}), now_s)
+        self._settings, self._board = settings, AlarmBoard(())
+        self.resume(opened, baselines or {}, learnings or {}, now_s)
+
+    def resume(
+        self,
+        opened: Iterable[OpenAlarm],
+        baselines: Mapping[str, Baseline],
+        learnings: Mapping[str, Learning],
+        now_s: float,
+    ) -> None:
+        """Take what an earlier process has left, now or when its store can be read at last; see ``__init__``."""
+        with self._lock:
+            before, present = {alarm.name: alarm for alarm in opened}, self._board
+            self._board = AlarmBoard(
+                alarm_rules(self._settings),
+                opened=[*before.values(), *present.opened()],
+                baselines={**present.baselines(), **baselines},
+                learnings={**present.learnings(), **learnings},
+            )
+            self._note_kept()
+            self._end(before.values(), {}, now_s)
 
     def use(self, settings: VibrationSettings, now_s: float) -> None:
         """Follow other alarms from now on; those that stay keep their state, others that are raised are cleared.
@@ -98,35 +121,45 @@ class AlarmDesk:
             OptionFault: a rule cannot be followed; all goes on as before.
         """
         with self._lock:
-            self._use(settings, self._board.opened(), self._board.baselines(), now_s)
+            self.keep_learning()
+            opened = self._board.opened()
+            before = {rule.name: rule for rule in alarm_rules(self._settings)}
+            self._board.follow(alarm_rules(settings))
+            self._settings = settings
+            self._note_kept()
+            self._end(opened, before, now_s)
 
-    def levels(self, unix_s: float, levels: Iterable[RegionLevels]) -> None:
-        """Take what the regions have shown in a window that has ended."""
+    def keep_learning(self) -> None:
+        """Store how far baselines are, at the end."""
+        with self._lock:
+            self._keep_learning(0.0)
+
+    def levels(self, unix_s: float, levels: Iterable[RegionLevels], steady_s: float | None = None) -> None:
+        """Take what the regions have shown in a window that has ended; see `Reading` for the two times."""
         for each in levels:
             found = each.levels
             for quantity, value in (("peak", found.peak), ("rms", found.rms)):
-                self.read(Reading(each.name, quantity, unix_s, value, unit="px"))  # type: ignore[arg-type]
+                reading = Reading(each.name, quantity, unix_s, value, unit="px", steady_s=steady_s)  # type: ignore[arg-type]
+                self.read(reading)
                 if each.mm_per_px is not None:
-                    self.read(Reading(each.name, quantity, unix_s, each.mm_per_px * value, unit="mm"))  # type: ignore[arg-type]
+                    self.read(replace(reading, value=each.mm_per_px * value, unit="mm"))
 
-    def frame(self, unix_s: float) -> None:
+    def frame(self, unix_s: float, steady_s: float | None = None) -> None:
         """Take note that the camera gives frames; now and then is enough."""
-        self.read(Reading(CAMERA, "rms", unix_s, 0.0))
+        self.read(Reading(CAMERA, "rms", unix_s, 0.0, steady_s=steady_s))
 
     def read(self, reading: Reading) -> None:
         """Take any reading."""
         with self._lock:
             self._carry_out(self._board.read(reading))
-            for name, baseline in self._board.baselines().items() if reading.quantity == "frequency" else ():
-                if name not in self._learned:
-                    self._learned.add(name)
-                    self._store(LearnedBaseline(name, baseline))
-                    log.info("alarm %s: baseline learned: %.5g Hz", name, baseline.value)
+            if reading.quantity == "frequency":
+                self._keep_baselines()
+                self._keep_learning(_KEPT_EVERY_S)
 
-    def advance(self, unix_s: float) -> None:
-        """Tell the time, once a second, so that silence is noticed."""
+    def advance(self, steady_s: float, unix_s: float | None = None) -> None:
+        """Tell the time, once a second, so that silence is noticed; see `AlarmBoard.advance`."""
         with self._lock:
-            self._carry_out(self._board.advance(unix_s))
+            self._carry_out(self._board.advance(steady_s, unix_s))
 
     def acknowledge(self, name: str, by: str, unix_s: float) -> bool:
         """Note that somebody has seen the latest raise of an alarm; False if there is nothing to see."""
@@ -142,27 +175,29 @@ class AlarmDesk:
         with self._lock:
             return self._board.statuses()
 
-    def _use(
-        self,
-        settings: VibrationSettings,
-        opened: tuple[OpenAlarm, ...],
-        baselines: dict[str, Baseline],
-        now_s: float,
-    ) -> None:
-        rules = alarm_rules(settings)
-        before = {rule.name: rule for rule in alarm_rules(self._settings)}
-        # What is compared with a baseline must be what the baseline was learned of.
-        kept = {
-            rule.name: baselines[rule.name]
-            for rule in rules
-            if rule.name in baselines and before.get(rule.name, rule).source == rule.source
-        }
-        self._board = AlarmBoard(rules, opened=opened, baselines=kept)
-        self._settings = settings
-        self._learned = set(kept)
-        names = {rule.name for rule in rules}
+    def _note_kept(self) -> None:
+        self._learned = set(self._board.baselines())
+        self._kept_s = {name: each.learned_s for name, each in self._board.learnings().items()}
+
+    def _keep_baselines(self) -> None:
+        for name, baseline in self._board.baselines().items():
+            if name not in self._learned:
+                self._learned.add(name)
+                self._store(LearnedBaseline(name, baseline))
+                log.info("alarm %s: baseline learned: %.5g Hz", name, baseline.value)
+
+    def _keep_learning(self, every_s: float) -> None:
+        """Store what was learned in more than so many seconds since it was stored last; the first reading at once."""
+        for name, learning in self._board.learnings().items():
+            if learning.learned_s - self._kept_s.get(name, -math.inf) > every_s:
+                self._kept_s[name] = learning.learned_s
+                self._store(LearningBaseline(name, learning))
+
+    def _end(self, opened: Iterable[OpenAlarm], before: Mapping[str, AlarmRule], now_s: float) -> None:
+        """Clear what is raised and nobody follows any more."""
+        names = {alarm.name for alarm in self._settings.alarms}
         for alarm in opened:
-            if alarm.name not in names:  # nobody follows it any more
+            if alarm.name not in names:
                 self._store(_ended(alarm, before.get(alarm.name), now_s))
                 log.warning("alarm %s was raised and is no longer configured: cleared", alarm.name)
 

@@ -59,6 +59,7 @@ class Analyst:
         store: Callable[[records.Record], None],
         read: Callable[[Reading], None],
         clock: Callable[[], float] = time.monotonic,
+        set_by_s: Callable[[], float] = float,
     ) -> None:
         """Prepare; ``work`` does it all.
 
@@ -71,10 +72,12 @@ class Analyst:
             store: takes peaks and modes.
             read: takes the readings of the modes that alarms watch.
             clock: seconds on a clock that never goes back.
+            set_by_s: by how much the device's clock was set so far, in sum.
         """
         self._settings, self._history, self.tracker = settings, history, tracker
         self._live, self._feed = live, feed
         self._store, self._read, self._clock = store, read, clock
+        self._set_by_s, self._was_set_by_s = set_by_s, set_by_s()
         self._due_s = clock() + min(settings.analyse_every_s, settings.analyse_over_s, _FIRST_AFTER_S)
         self.findings = Findings()
         """The latest; replaced as a whole."""
@@ -122,7 +125,7 @@ class Analyst:
         )
         for record in _records(unix_s, analysis, tracks):
             self._store(record)
-        for reading in self._readings(unix_s, analysis.modes):
+        for reading in self._readings(unix_s, started_s, analysis.modes):
             self._read(reading)
         self.findings = Findings(
             unix_s,
@@ -133,25 +136,26 @@ class Analyst:
 
     def _follow(self, unix_s: float, modes: Sequence[Mode]) -> list[Track | None]:
         """The track of each mode; None where it was not seen often enough yet."""
+        before_s, self._was_set_by_s = self._was_set_by_s, self._set_by_s()
+        self.tracker.shift(self._was_set_by_s - before_s)
         sightings = [Sighting(m.frequency_hz, m.peak.frequency_sigma_hz, m.shape) for m in modes]
         try:
             seen = self.tracker.update(unix_s, sightings)
-        except OptionFault:  # the system's clock was set back: modes are numbered anew
+        except OptionFault:  # two analyses of one moment: modes are numbered anew
             self.tracker = FrequencyTracker(self.tracker.settings)
             seen = self.tracker.update(unix_s, sightings)
         latest = {track.latest.frequency_hz: track for track in seen}
         return [latest.get(mode.frequency_hz) for mode in modes]
 
-    def _readings(self, unix_s: float, modes: Sequence[Mode]) -> list[Reading]:
+    def _readings(self, unix_s: float, steady_s: float, modes: Sequence[Mode]) -> list[Reading]:
         """The frequency of each mode that is named in the settings: the strongest within its range."""
         found = []
         for named in self._settings.modes:
             within = [mode for mode in modes if named.low_hz <= mode.frequency_hz <= named.high_hz]
             if within:
                 peak = max(within, key=lambda mode: mode.peak.amplitude).peak
-                found.append(
-                    Reading(named.name, "frequency", unix_s, peak.frequency_hz, peak.frequency_sigma_hz)
-                )
+                hz, deviation_hz = peak.frequency_hz, peak.frequency_sigma_hz
+                found.append(Reading(named.name, "frequency", unix_s, hz, deviation_hz, steady_s=steady_s))
         return found
 
 

@@ -146,14 +146,9 @@ class Parts:
             )
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
-            self.alarms = AlarmDesk(
-                configuration.vibration,
-                on_edge=on_edge,
-                store=self.storage.offer,
-                opened=self.storage.opened_alarms,
-                baselines=self.storage.baselines,
-                now_s=self.clock.now_s(),
-            )
+            self.alarms = AlarmDesk(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
+            self.storage.on_opened = self._resume_alarms
+            self._resume_alarms()
             self.magnifying = self._build_magnifying(configuration)
             self.tracker = followed_before(self.storage.modes)
             self.analyst: Analyst | None = None
@@ -208,7 +203,12 @@ class Parts:
             feed=self.feed,
             store=self.storage.offer,
             read=self.alarms.read,
+            set_by_s=lambda: self.clock.set_by_s,
         )
+
+    def _resume_alarms(self) -> None:
+        left = self.storage
+        self.alarms.resume(left.opened_alarms, left.baselines, left.learnings, self.clock.now_s())
 
     def _build_camera(self, configuration: Configuration) -> CameraSupervisor:
         of_kind = supervisor_settings(configuration.camera)  # a network is slower to answer than a cable

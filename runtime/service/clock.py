@@ -15,6 +15,48 @@ _CONFIRM_S = 5.0
 """... if it has lasted so long."""
 
 
+class _Follower:
+    """Maps the camera's time to one other clock: slowly where it is a little off, at once after a step of either."""
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+        self._latest_s = 0.0
+        self._off_since_s: float | None = None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the clocks differ by more than a second, for a while that is not long enough yet."""
+        return self._off_since_s is not None
+
+    def take(self, now_s: float, timestamp_s: float) -> bool:
+        """Compare the clocks once; returns whether one of them has stepped."""
+        if self._offset_s is None:
+            self._offset_s, self._latest_s = now_s - timestamp_s, timestamp_s
+            return False
+        step_s, self._latest_s = timestamp_s - self._latest_s, timestamp_s
+        off_s = now_s - (self._offset_s + timestamp_s)
+        if self._has_stepped(off_s, timestamp_s):
+            self._offset_s += off_s
+            self._off_since_s = None
+            return True
+        if step_s > 0:
+            most_s = _FASTEST * step_s
+            self._offset_s += min(max(off_s * step_s / _PATIENCE_S, -most_s), most_s)
+        return False
+
+    def map(self, timestamp_s: float) -> float:
+        """The other clock's time; as it is before anything was compared."""
+        return timestamp_s + (self._offset_s or 0.0)
+
+    def _has_stepped(self, off_s: float, timestamp_s: float) -> bool:
+        if abs(off_s) <= _LARGEST_S:
+            self._off_since_s = None
+            return False
+        if self._off_since_s is None:
+            self._off_since_s = timestamp_s
+        return timestamp_s - self._off_since_s >= _CONFIRM_S
+
+
 class UnixClock:
     """Follows the system's clock slowly, as it is corrected and the camera's own drifts, and steps where it stepped.
 
@@ -28,48 +70,40 @@ class UnixClock:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._unix_clock, self._clock = unix_clock, clock
-        self._offset_s: float | None = None
-        self._latest_s = 0.0
-        self._off_since_s: float | None = None
+        self._unix, self._steady = _Follower(), _Follower()
         self._system_s = unix_clock() - clock()
         """What the system's clock shows beyond its monotonic one: only a step changes it."""
+        self.steady_s = clock()
+        """The monotonic clock's time of the latest frame, as even as its Unix time, and never set: dwell is judged
+        by it."""
         self.steps = 0
         """How often the system's clock was stepped by more than a second while the service ran. That the camera's
         time fell behind, as of one that cannot keep its rate, is made up for alike, and is no step."""
+        self.set_by_s = 0.0
+        """The sum of these steps."""
 
     def take(self, timestamp_s: float, arrived_s: float | None = None) -> float:
         """The Unix time of a frame; ``arrived_s`` is when it was whole, on the monotonic clock."""
-        late_s = 0.0 if arrived_s is None else max(0.0, self._clock() - arrived_s)
-        now_s = self._unix_clock() - late_s
-        if self._offset_s is None:
-            self._offset_s, self._latest_s = now_s - timestamp_s, timestamp_s
-            return now_s
-        step_s, self._latest_s = timestamp_s - self._latest_s, timestamp_s
-        off_s = now_s - (self._offset_s + timestamp_s)
-        system_s = now_s + late_s - self._clock()
-        if self._has_stepped(off_s, timestamp_s):
-            self._offset_s += off_s
-            self._off_since_s = None
-            self.steps += abs(system_s - self._system_s) > _LARGEST_S
-        elif step_s > 0:
-            most_s = _FASTEST * step_s
-            self._offset_s += min(max(off_s * step_s / _PATIENCE_S, -most_s), most_s)
-        if self._off_since_s is None:
+        steady_s, unix_s = self._clock(), self._unix_clock()
+        late_s = 0.0 if arrived_s is None else max(0.0, steady_s - arrived_s)
+        self._steady.take(steady_s - late_s, timestamp_s)
+        self.steady_s = self._steady.map(timestamp_s)
+        system_s = unix_s - steady_s
+        if self._unix.take(unix_s - late_s, timestamp_s):
+            self._count_step(system_s - self._system_s)
+        if not self._unix.is_off:
             self._system_s = system_s
-        return self._offset_s + timestamp_s
+        return self._unix.map(timestamp_s)
+
+    def _count_step(self, set_by_s: float) -> None:
+        if abs(set_by_s) > _LARGEST_S:
+            self.steps += 1
+            self.set_by_s += set_by_s
 
     def to_unix_s(self, timestamp_s: float) -> float:
         """Unix time of a moment on the camera's clock; as it is before there was a frame."""
-        return timestamp_s + (self._offset_s or 0.0)
+        return self._unix.map(timestamp_s)
 
     def now_s(self) -> float:
         """Unix time now, for what happens between frames."""
         return self._unix_clock()
-
-    def _has_stepped(self, off_s: float, timestamp_s: float) -> bool:
-        if abs(off_s) <= _LARGEST_S:
-            self._off_since_s = None
-            return False
-        if self._off_since_s is None:
-            self._off_since_s = timestamp_s
-        return timestamp_s - self._off_since_s >= _CONFIRM_S

@@ -109,7 +109,7 @@ class FrameLoop:
         if ended_s - self._told_s >= _EVERY_S:
             self._told_s = ended_s
             self.rate = self._window.measure()
-            parts.alarms.frame(unix_s)
+            parts.alarms.frame(unix_s, begun_s)
         self.frames += 1
         self.numbered = info.sequence + 1
         self.latest_at_s = ended_s
@@ -123,7 +123,7 @@ class FrameLoop:
             return
         measured = self._measuring.take(lease.pixels, timestamp_s, unix_s)
         if measured.levels:
-            self._parts.alarms.levels(unix_s, measured.levels)
+            self._parts.alarms.levels(unix_s, measured.levels, self._parts.clock.steady_s)
         if measured.block is not None and self._parts.store_series:
             self._parts.storage.offer(measured.block)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 
 _REPORTS = 15
 """Over so many seconds, as there is a report a second."""
 _LEAST_SHARE, _LEAST_FRAMES = 0.02, 3
 """What is told: more than one frame now and then."""
+_FULL = 0.95
+"""Load of the processor from which on a gap in the camera's count may be this device's own doing."""
+_WHILE_FULL = "while the processor was full"
 _WORDS = {
     "source": "camera or link",
+    _WHILE_FULL: "at the camera while this device's processor was full",
+    "unfetched": "this device fetched them too late",
     "late": "too much to do",
     "no_slot": "too much to do",
     "corrupt": "damaged",
@@ -19,19 +24,31 @@ _WORDS = {
 
 
 class LossWatch:
-    """Compares what was lost with what was processed over the latest seconds."""
+    """Compares what was lost with what was processed over the latest seconds, and says where."""
 
     def __init__(self) -> None:
-        self._latest: deque[tuple[int, dict[str, int]]] = deque(maxlen=_REPORTS + 1)
+        self._totals: dict[str, int] | None = None
+        self._frames = 0
+        self._latest: deque[tuple[int, Counter[str]]] = deque(maxlen=_REPORTS)
 
-    def look(self, frames: int, drops: Mapping[str, int]) -> str:
-        """Take the totals of now; returns a line for a person, empty where next to nothing is lost."""
-        self._latest.append((frames, dict(drops)))
-        frames_before, before = self._latest[0]
-        lost = {why: count - before.get(why, 0) for why, count in drops.items()}
-        total = sum(lost.values())
-        share = total / max(1, total + frames - frames_before)
+    def look(self, frames: int, drops: Mapping[str, int], cpu_load_ratio: float | None = None) -> str:
+        """Take the totals of now; returns a line for a person, empty where next to nothing is lost.
+
+        Args:
+            frames: that were processed.
+            drops: by reason: see `Drops`.
+            cpu_load_ratio: load of the processor's cores together at present, 0 to 1; None where it is not known.
+        """
+        if self._totals is not None:
+            lost = Counter({why: count - self._totals.get(why, 0) for why, count in drops.items()})
+            if cpu_load_ratio is not None and cpu_load_ratio >= _FULL:
+                lost[_WHILE_FULL] = lost.pop("source", 0)
+            self._latest.append((frames - self._frames, lost))
+        self._frames, self._totals = frames, dict(drops)
+        sums: Counter[str] = sum((lost for _, lost in self._latest), Counter())
+        total = sums.total()
+        share = total / max(1, total + sum(processed for processed, _ in self._latest))
         if total < _LEAST_FRAMES or share < _LEAST_SHARE:
             return ""
-        causes = dict.fromkeys(_WORDS.get(why, why) for why, count in lost.items() if count > 0)
+        causes = dict.fromkeys(_WORDS.get(why, why) for why in (*_WORDS, *sums) if sums[why] > 0)
         return f"{share:.0%} of the camera's frames are being lost ({', '.join(causes)})"

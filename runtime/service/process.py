@@ -192,7 +192,7 @@ class Service:
         if now_s >= self._second_s:
             self._second_s = now_s + _SECOND_S
             parts.storage.check()
-            parts.alarms.advance(parts.clock.now_s())
+            parts.alarms.advance(now_s, parts.clock.now_s())
             rate = parts.loop.rate
             parts.magnifying.hold_back(self._governor.update(now_s), rate.rate_hz if rate else None)
             self._recover(now_s)
@@ -220,6 +220,7 @@ class Service:
             thread.start()
         hanging = self._threads.stop(1.5)
         parts.loop.flush()
+        parts.alarms.keep_learning()
         left = parts.storage.close(max(1.0, until_s - time.monotonic() - 0.5))
         for thread in apart:
             thread.join(max(0.0, until_s - time.monotonic()))

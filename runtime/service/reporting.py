@@ -61,7 +61,10 @@ class Reporter:
             recoveries=self._ladder.counts,
             thread_failures=self._threads.failures,
             viewers=parts.feed.viewers,
-            problems=self._problems(findings, self._losses.look(loop.frames, camera.drops)),
+            problems=self._problems(
+                findings,
+                self._losses.look(loop.frames, camera.drops, self._watch.reading().cpu_load_ratio),
+            ),
         )
         self._reports += 1
         if self._reports % _CLEAR_EVERY == 0:

@@ -22,17 +22,18 @@ from runtime.outputs.event_clips import recover_clips
 from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.events import EventRecorder
 from runtime.outputs.frame_history import Magnify
+from runtime.service.clock_trust import ClockTrust
 from runtime.store.background import BackgroundStore, StoreState
-from runtime.store.faults import StoreBusyFault, StoreFault
+from runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault
 from runtime.store.reader import StoreReader
-from runtime.store.records import Mode, Notice, Record
+from runtime.store.records import ClockJump, Mode, Notice, Record
 from runtime.store.reserve import Reserve
 from runtime.store.retention import enforce
 from runtime.store.settings import StoreSettings
 from runtime.store.store import Store, open_or_set_aside
 from runtime.threads import Threads
 from runtime.vibration.alarms import OpenAlarm
-from runtime.vibration.baseline import Baseline
+from runtime.vibration.baseline import Baseline, Learning
 
 log = logging.getLogger("tremorscope.store")
 
@@ -78,6 +79,7 @@ class Storage:
         unix_clock: Callable[[], float] = time.time,
         threads: Threads | None = None,
         account: CopyAccount | None = None,
+        trust: ClockTrust | None = None,
     ) -> None:
         """Open the store, or note why that cannot be done now.
 
@@ -90,6 +92,9 @@ class Storage:
         self.path = self.directory / STORE_NAME
         self._settings, self._recording = settings, recording
         self._clock, self._unix_clock = clock, unix_clock
+        self._trust = trust or ClockTrust(unix_clock=unix_clock, clock=clock)
+        self._jumps: list[ClockJump] = []
+        """Of the clock, that must be stored before anything is judged by its age."""
         self._threads, self._account = threads or Threads(), account
         self._guard = DiskGuard(self.directory, settings.disk)
         self._store: Store | None = None
@@ -102,7 +107,11 @@ class Storage:
         self.opened_alarms: tuple[OpenAlarm, ...] = ()
         """Alarms that were raised when the process before ended."""
         self.baselines: dict[str, Baseline] = {}
-        """Those that were learned, by the alarm's name."""
+        """Those that were learned, by the alarm's name ..."""
+        self.learnings: dict[str, Learning] = {}
+        """... and how far those are that are being learned."""
+        self.on_opened: Callable[[], None] = lambda: None
+        """Called when those are known at last, of a store that could not be opened at first."""
         self.modes: tuple[Mode, ...] = ()
         """Modes that were found within the latest day before this process began."""
         self._try_to_open()
@@ -253,11 +262,17 @@ class Storage:
     def _use(self, store: Store, reserve: Reserve) -> None:
         with suppress(StoreFault), StoreReader(self.path) as reader:
             self.opened_alarms, self.baselines = reader.open_alarms(), reader.baselines()
+            self.learnings = reader.learnings()
+            self.on_opened()
             self.modes = reader.modes(from_s=self._unix_clock() - _RECENT_S)
             listed = reader.clips()
+            self._jumps += self._trust.pauses_since(reader.latest_s())
             self._store = store
             self._background = BackgroundStore(
-                store, reserve=reserve, maintain=lambda: self._keep_house(store), threads=self._threads
+                store,
+                reserve=reserve,
+                maintain=lambda: self._keep_house(store, reserve),
+                threads=self._threads,
             )
             with suppress(OutputFault):
                 recovery = recover_clips(self.clips, listed, self._background.offer)
@@ -271,13 +286,32 @@ class Storage:
         store.close()
         self._note(f"{self.path}: cannot be read back: check the disk")
 
-    def _keep_house(self, store: Store) -> None:
+    def _note_jumps(self, store: Store, reserve: Reserve) -> None:
+        try:
+            store.write(self._jumps)
+        except StoreFullFault:
+            if not reserve.give_up():
+                raise
+            store.write(self._jumps)
+        self._jumps.clear()
+
+    def _keep_house(self, store: Store, reserve: Reserve) -> None:
+        jump = self._trust.look()
+        if jump is not None:
+            self._jumps.append(jump)
+            set_by_s = jump.after_s - jump.before_s
+            self.notice(
+                "clock", f"the clock was set forward by {set_by_s:.0f} s: nothing has become older by it"
+            )
+        if self._jumps:
+            self._note_jumps(store, reserve)
         enforce(
             store,
             self.clips,
             self._settings.retention,
             self._unix_clock(),
             wanted_bytes=self._guard.wanted_bytes,
+            by_age=self._trust.trusted,
         )
 
     def _try_to_record(self) -> None:

@@ -28,7 +28,7 @@ from runtime.store.records import (
     Summary,
 )
 from runtime.vibration.alarms import OpenAlarm
-from runtime.vibration.baseline import Baseline
+from runtime.vibration.baseline import Baseline, Learning
 
 Samples = tuple[NDArray[np.float64], NDArray[np.float32]]
 """Times in Unix seconds and values, both (samples,)."""
@@ -170,6 +170,25 @@ class StoreReader:
         """Learned baselines by the alarm's name."""
         rows = self._rows("SELECT name, value, scatter, readings, from_s, to_s FROM baseline")
         return {row[0]: Baseline(*row[1:]) for row in rows}
+
+    def learnings(self) -> dict[str, Learning]:
+        """How far baselines are that are being learned, by the alarm's name."""
+        rows = self._rows(
+            "SELECT name, source, kept, stride, readings, learned_s, from_s, to_s FROM learning"
+        )
+        return {
+            name: Learning(source, tuple(np.frombuffer(kept, "<f8").tolist()), *others)
+            for name, source, kept, *others in rows
+        }
+
+    def latest_s(self) -> tuple[float, ...]:
+        """Times of what was written last into each table that the service writes to all the while."""
+        found = self._rows(
+            "SELECT * FROM (SELECT end_s FROM block ORDER BY id DESC LIMIT 1) UNION "
+            "SELECT * FROM (SELECT time_s FROM mode ORDER BY id DESC LIMIT 1) UNION "
+            "SELECT * FROM (SELECT time_s FROM notice ORDER BY id DESC LIMIT 1)"
+        )
+        return tuple(float(row[0]) for row in found)
 
     def events(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Event, ...]:
         """Events triggered at ``from_s`` <= time < ``to_s``, once for each of their triggers."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.vibration.alarms import AlarmEdge, Quantity
-from runtime.vibration.baseline import Baseline
+from runtime.vibration.baseline import Baseline, Learning
 
 ClipKind = Literal["raw", "magnified"]
 ClipState = Literal["recording", "saved", "failed", "removed"]
@@ -148,10 +148,28 @@ class Acknowledgement:
 
 @dataclass(frozen=True)
 class LearnedBaseline:
-    """The baseline of an alarm; it replaces an earlier one."""
+    """The baseline of an alarm; it replaces an earlier one, and what had been learned of it."""
 
     alarm: str
     baseline: Baseline
+
+
+@dataclass(frozen=True)
+class LearningBaseline:
+    """How far the baseline of an alarm is; it replaces the same, and an earlier baseline."""
+
+    alarm: str
+    learning: Learning
+
+
+@dataclass(frozen=True)
+class ClockJump:
+    """The device's clock was set forward: nothing becomes older by it than it was."""
+
+    before_s: float
+    """Unix time at that moment, as the clock would have shown it."""
+    after_s: float
+    """As it did show it."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +215,17 @@ class Notice:
 
 
 Record: TypeAlias = (
-    SeriesBlock | Peak | Mode | AlarmEdge | Acknowledgement | LearnedBaseline | Event | Clip | Notice
+    SeriesBlock
+    | Peak
+    | Mode
+    | AlarmEdge
+    | Acknowledgement
+    | LearnedBaseline
+    | LearningBaseline
+    | ClockJump
+    | Event
+    | Clip
+    | Notice
 )
 """What can be written."""
 

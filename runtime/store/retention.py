@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +31,13 @@ class Forgotten:
 
 
 def enforce(
-    store: Store, clips: Path, policy: RetentionSettings, now_s: float, *, wanted_bytes: int = 0
+    store: Store,
+    clips: Path,
+    policy: RetentionSettings,
+    now_s: float,
+    *,
+    wanted_bytes: int = 0,
+    by_age: bool = True,
 ) -> Forgotten:
     """Delete what is too old or too much, in bounded pieces; call it once a minute.
 
@@ -41,42 +48,58 @@ def enforce(
         store: where it is listed.
         clips: the directory of the clips.
         policy: what to keep.
-        now_s: Unix time. It must be right: a clock that is years ahead makes everything old.
+        now_s: Unix time. What was stored before a `ClockJump` is as old as it was then, and what has passed since.
         wanted_bytes: free so much of the disk besides: clips, then series older than a day, then the clips of
         unacknowledged alarms.
+        by_age: forget what is too old; False where the clock cannot be believed.
 
     Raises:
         StoreFault: the store cannot be written.
     """
-    rows = sum(_delete(store, statement, now_s - days * DAY_S) for statement, days in _ages(policy))
+    ages = _ages(policy) if by_age else []
+    rows = sum(_delete(store, statement, now_s, days * DAY_S) for statement, days in ages)
     rows += _shrink(store, policy.store_bytes)
-    done = _remove_clips(store, clips, _too_old_or_too_many(_saved(store), policy, now_s, wanted_bytes))
+    saved = _saved(store, now_s, policy.clips_days * DAY_S if by_age else math.inf)
+    done = _remove_clips(store, clips, _too_old_or_too_many(saved, policy, wanted_bytes))
     freed = done.clip_bytes
     if wanted_bytes > freed:
-        deleted = _delete(store, _BLOCKS, now_s - DAY_S, rounds=1)
+        # A clock that is wrong by years must not make all series too young, and clips go in their stead.
+        deleted = _delete(store, _BLOCKS, max(now_s, _newest_s(store)), DAY_S, rounds=1)
         if deleted == 0 and freed == 0:
-            done = _remove_clips(store, clips, _oldest_unseen(_saved(store), wanted_bytes))
+            done = _remove_clips(store, clips, _oldest_unseen(_saved(store, now_s, math.inf), wanted_bytes))
         rows += deleted
     if rows:
         store.give_back(_GIVEN_BACK_BYTES)
     return replace(done, rows=rows)
 
 
-_BLOCKS = "DELETE FROM block WHERE id IN (SELECT id FROM block WHERE end_s < ? ORDER BY end_s LIMIT ?)"
-_SUMMARIES = (
-    "DELETE FROM summary WHERE (channel, period_s, start_s) IN (SELECT channel, period_s, start_s FROM summary "
-    "WHERE period_s = {} AND start_s < ? ORDER BY start_s LIMIT ?)"
+# Older than :age, and it was not made so by a clock that was set forward.
+_OLD = (
+    "{0} < :now - :age AND NOT EXISTS (SELECT 1 FROM clock_jump "
+    "WHERE {0} BETWEEN before_s + max(0, :now - after_s) - :age AND before_s)"
 )
-_MINUTES, _HOURS = _SUMMARIES.format(MINUTE_S), _SUMMARIES.format(HOUR_S)
-_TIMED = "DELETE FROM {0} WHERE id IN (SELECT id FROM {0} WHERE time_s < ? ORDER BY time_s LIMIT ?)"
-_ALARMS = (
-    "DELETE FROM alarm WHERE id IN (SELECT id FROM alarm WHERE raised_s < ? AND cleared_s IS NOT NULL "
-    "AND acknowledged_s IS NOT NULL ORDER BY raised_s LIMIT ?)"
+
+
+def _oldest(table: str, key: str, time: str, also: str = "1") -> str:
+    """The statement that deletes the oldest rows of a table that are too old."""
+    return (
+        f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {_OLD.format(time)} AND {also} "
+        f"ORDER BY {time} LIMIT {_ROWS})"
+    )
+
+
+_BLOCKS = _oldest("block", "id", "end_s")
+_FIRST_BLOCKS = f"DELETE FROM block WHERE id IN (SELECT id FROM block ORDER BY id LIMIT {_ROWS})"
+"""For lack of room, in the order in which they were written, whatever the clock has shown."""
+_MINUTES, _HOURS = (
+    _oldest("summary", "channel, period_s, start_s", "start_s", f"period_s = {period_s}")
+    for period_s in (MINUTE_S, HOUR_S)
 )
-_EVENTS = (
-    "DELETE FROM event WHERE name IN (SELECT name FROM event WHERE time_s < ? AND NOT EXISTS (SELECT 1 FROM clip "
-    "WHERE event = name AND state IN ('saved', 'recording')) ORDER BY time_s LIMIT ?)"
-)
+_ALARMS = _oldest("alarm", "id", "raised_s", "cleared_s IS NOT NULL AND acknowledged_s IS NOT NULL")
+_EVENTS = _oldest(
+    "event", "name", "time_s",
+    "NOT EXISTS (SELECT 1 FROM clip WHERE event = name AND state IN ('saved', 'recording'))",
+)  # fmt: skip
 _UNSEEN = (
     "EXISTS (SELECT 1 FROM event_trigger JOIN alarm ON alarm.name = event_trigger.alarm "
     "AND raised_s = alarm_raised_s WHERE event_trigger.event = clip.event AND acknowledged_s IS NULL)"
@@ -88,32 +111,38 @@ def _ages(policy: RetentionSettings) -> list[tuple[str, float]]:
         (_BLOCKS, policy.series_days),
         (_MINUTES, policy.minutes_days),
         (_HOURS, policy.hours_days),
-        (_TIMED.format("peak"), policy.spectra_days),
-        (_TIMED.format("mode"), policy.spectra_days),
-        (_TIMED.format("notice"), policy.alarms_days),
+        (_oldest("peak", "id", "time_s"), policy.spectra_days),
+        (_oldest("mode", "id", "time_s"), policy.spectra_days),
+        (_oldest("notice", "id", "time_s"), policy.alarms_days),
         (_ALARMS, policy.alarms_days),
         (_EVENTS, policy.alarms_days),
     ]
 
 
-def _delete(store: Store, statement: str, before_s: float, *, rounds: int = _ROUNDS) -> int:
+def _delete(store: Store, statement: str, now_s: float, age_s: float, *, rounds: int = _ROUNDS) -> int:
     deleted = 0
     for _ in range(rounds):
         with store.transaction() as connection:
-            count = connection.execute(statement, (before_s, _ROWS)).rowcount
+            count = connection.execute(statement, {"now": now_s, "age": age_s}).rowcount
         deleted += count
         if count < _ROWS:
             break
     return deleted
 
 
+def _newest_s(store: Store) -> float:
+    """Time of the newest sample."""
+    with store.transaction() as connection:
+        return float(connection.execute("SELECT ifnull(max(end_s), 0) FROM block").fetchone()[0])
+
+
 def _shrink(store: Store, most_bytes: int) -> int:
     deleted = 0
-    for statement in (_BLOCKS, _MINUTES):
+    for statement in (_FIRST_BLOCKS, _MINUTES):
         for _ in range(_ROUNDS):
             if store.used_bytes <= most_bytes:
                 return deleted
-            count = _delete(store, statement, float("inf"), rounds=1)
+            count = _delete(store, statement, math.inf, 0.0, rounds=1)
             deleted += count
             if count == 0:
                 break
@@ -124,27 +153,30 @@ def _shrink(store: Store, most_bytes: int) -> int:
 class _SavedClip:
     file: str
     nbytes: int
-    end_s: float
+    is_old: bool
     unseen: bool
     """It belongs to an alarm that nobody has acknowledged."""
 
 
-def _saved(store: Store) -> list[_SavedClip]:
-    """The saved clips in the order in which they may go: what somebody must still see last, else by age."""
+def _saved(store: Store, now_s: float, age_s: float) -> list[_SavedClip]:
+    """The saved clips in the order in which they may go: what somebody must still see last, else as they came."""
     with store.transaction() as connection:
         rows = connection.execute(
-            f"SELECT file, nbytes, end_s, {_UNSEEN} AS unseen FROM clip WHERE state = 'saved' "
-            "ORDER BY unseen, start_s, file"
+            f"SELECT file, nbytes, {_OLD.format('end_s')}, {_UNSEEN} AS unseen FROM clip WHERE state = 'saved' "
+            "ORDER BY unseen, (SELECT rowid FROM event WHERE name = clip.event), file",
+            {"now": now_s, "age": age_s},
         ).fetchall()
-    return [_SavedClip(file, int(nbytes), float(end_s), bool(unseen)) for file, nbytes, end_s, unseen in rows]
+    return [
+        _SavedClip(file, int(nbytes), bool(is_old), bool(unseen)) for file, nbytes, is_old, unseen in rows
+    ]
 
 
 def _too_old_or_too_many(
-    saved: list[_SavedClip], policy: RetentionSettings, now_s: float, wanted_bytes: int
+    saved: list[_SavedClip], policy: RetentionSettings, wanted_bytes: int
 ) -> Iterator[tuple[_SavedClip, str]]:
     excess = sum(clip.nbytes for clip in saved) - policy.clips_bytes
     for clip in saved:
-        too_old = not clip.unseen and clip.end_s < now_s - policy.clips_days * DAY_S
+        too_old = clip.is_old and not clip.unseen
         wanted = wanted_bytes > 0 and not clip.unseen
         if too_old or wanted or excess > 0:
             excess -= clip.nbytes

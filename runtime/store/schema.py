@@ -82,7 +82,16 @@ CREATE TABLE notice (id INTEGER PRIMARY KEY, time_s REAL NOT NULL, topic TEXT NO
 CREATE INDEX notice_by_time ON notice (time_s);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+CREATE TABLE learning (
+    name TEXT PRIMARY KEY, source TEXT NOT NULL, kept BLOB NOT NULL, stride INTEGER NOT NULL,
+    readings INTEGER NOT NULL, learned_s REAL NOT NULL, from_s REAL NOT NULL, to_s REAL NOT NULL
+) STRICT;
+
+CREATE TABLE clock_jump (before_s REAL PRIMARY KEY, after_s REAL NOT NULL) STRICT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """Statement n leads from version n to n + 1. Only ever appended to: files of every version are out there."""
 
 BULK_TABLES = ("block", "block_values")

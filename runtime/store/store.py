@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,21 +12,11 @@ import numpy as np
 
 from runtime.store.database import WriterLock, check_soundness, connect_writer, set_aside, transaction
 from runtime.store.faults import StoreDamagedFault, StoreFault, StoreFullFault, told_as_faults
-from runtime.store.records import (
-    Acknowledgement,
-    Channel,
-    Clip,
-    Event,
-    LearnedBaseline,
-    Mode,
-    Peak,
-    Record,
-    SeriesBlock,
-)
+from runtime.store.records import Channel, Peak, Record, SeriesBlock
 from runtime.store.reserve import Reserve
+from runtime.store.rows import WRITERS, insert, known
 from runtime.store.schema import MIGRATIONS
 from runtime.store.summaries import MERGE_SUMMARY, summary_rows
-from runtime.vibration.alarms import AlarmEdge
 
 
 class Store:
@@ -132,33 +120,21 @@ class Store:
             self._write_series(connection, record)
         elif isinstance(record, Peak):
             self._write_peak(connection, record)
-        elif isinstance(record, Mode):
-            _write_mode(connection, record)
-        elif isinstance(record, AlarmEdge):
-            _write_edge(connection, record)
-        elif isinstance(record, Acknowledgement):
-            _write_acknowledgement(connection, record)
-        elif isinstance(record, LearnedBaseline):
-            _write_baseline(connection, record)
-        elif isinstance(record, Event):
-            _write_event(connection, record)
-        elif isinstance(record, Clip):
-            _write_clip(connection, record)
         else:
-            _insert(connection, "notice (time_s, topic, text)", record.time_s, record.topic, record.text)
+            WRITERS[type(record)](connection, record)
 
     def _write_series(self, connection: sqlite3.Connection, block: SeriesBlock) -> None:
         times = block.times_s
         start_s, end_s = float(times[0]), float(times[-1])
         offsets = (times - start_s).astype("<f8").tobytes()
-        number = _insert(
+        number = insert(
             connection, "block (start_s, end_s, samples, offsets_s)", start_s, end_s, len(times), offsets
         )
         # A number beyond all bounds is no measurement either.
         values = np.where(np.isfinite(block.values), block.values, np.float32(np.nan))
         for channel, samples in zip(block.channels, values, strict=True):
             key = self._channel(connection, channel)
-            _insert(
+            insert(
                 connection,
                 "block_values (block, channel, samples)",
                 number, key, samples.astype("<f4").tobytes(),
@@ -166,15 +142,15 @@ class Store:
             connection.executemany(MERGE_SUMMARY, summary_rows(key, times, samples))
 
     def _write_peak(self, connection: sqlite3.Connection, peak: Peak) -> None:
-        _insert(
+        insert(
             connection,
             "peak (time_s, channel, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio)",
             peak.time_s,
             self._channel(connection, peak.channel),
             peak.frequency_hz,
-            _known(peak.frequency_deviation_hz),
+            known(peak.frequency_deviation_hz),
             peak.amplitude,
-            _known(peak.damping_ratio),
+            known(peak.damping_ratio),
         )
 
     def _channel(self, connection: sqlite3.Connection, channel: Channel) -> int:
@@ -186,7 +162,7 @@ class Store:
                 named,
             ).fetchone()
             columns = "channel (region, axis, quantity, unit, mm_per_px)"
-            key = int(row[0]) if row else _insert(connection, columns, *named)
+            key = int(row[0]) if row else insert(connection, columns, *named)
             self._channels[channel] = key
         return key
 
@@ -216,84 +192,3 @@ def open_or_set_aside(path: Path, label: str, reserve: Reserve | None = None) ->
         finally:
             lock.release()
         return Store(path), kept
-
-
-def _write_mode(connection: sqlite3.Connection, mode: Mode) -> None:
-    _insert(
-        connection,
-        "mode (time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, shape)",
-        mode.time_s,
-        mode.label,
-        mode.frequency_hz,
-        _known(mode.frequency_deviation_hz),
-        _known(mode.damping_ratio),
-        _known(mode.mac),
-        _known(mode.temperature_c),
-        json.dumps([(point.region, point.axis, point.real, point.imaginary) for point in mode.shape]),
-    )
-
-
-def _write_edge(connection: sqlite3.Connection, edge: AlarmEdge) -> None:
-    if edge.edge == "cleared":
-        connection.execute(
-            "UPDATE alarm SET cleared_s = ? WHERE name = ? AND cleared_s IS NULL", (edge.time_s, edge.name)
-        )
-        return
-    # Normally none is open. If an edge was lost, the older raise ends where the newer begins.
-    connection.execute(
-        "UPDATE alarm SET cleared_s = ? WHERE name = ? AND cleared_s IS NULL AND raised_s <> ?",
-        (edge.time_s, edge.name, edge.time_s),
-    )
-    _insert(
-        connection,
-        "alarm (name, source, quantity, unit, raised_s, value, threshold)",
-        edge.name, edge.source, edge.quantity, edge.unit, edge.time_s, edge.value, edge.threshold,
-    )  # fmt: skip
-
-
-def _write_acknowledgement(connection: sqlite3.Connection, record: Acknowledgement) -> None:
-    connection.execute(
-        "UPDATE alarm SET acknowledged_s = ?, acknowledged_by = ? WHERE acknowledged_s IS NULL AND id = "
-        "(SELECT id FROM alarm WHERE name = ? ORDER BY raised_s DESC LIMIT 1)",
-        (record.time_s, record.by, record.alarm),
-    )
-
-
-def _write_baseline(connection: sqlite3.Connection, record: LearnedBaseline) -> None:
-    found = record.baseline
-    connection.execute(
-        "INSERT OR REPLACE INTO baseline (name, value, scatter, readings, from_s, to_s) VALUES (?, ?, ?, ?, ?, ?)",
-        (record.alarm, found.value, found.scatter, found.readings, found.from_s, found.to_s),
-    )
-
-
-def _write_event(connection: sqlite3.Connection, event: Event) -> None:
-    _insert(connection, "event (name, time_s)", event.name, event.time_s)
-    _insert(
-        connection,
-        "event_trigger (event, time_s, reason, alarm, alarm_raised_s)",
-        event.name, event.time_s, event.reason, event.alarm, event.alarm_raised_s,
-    )  # fmt: skip
-
-
-def _write_clip(connection: sqlite3.Connection, clip: Clip) -> None:
-    _insert(connection, "event (name, time_s)", clip.event, clip.start_s or 0.0)
-    connection.execute(
-        "INSERT OR REPLACE INTO clip (event, kind, file, state, start_s, end_s, frames, dropped, nbytes, detail) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            clip.event, clip.kind, clip.file, clip.state, clip.start_s, clip.end_s, clip.frames, clip.dropped,
-            clip.nbytes, clip.detail,
-        ),
-    )  # fmt: skip
-
-
-def _insert(connection: sqlite3.Connection, columns: str, *values: object) -> int:
-    """Insert a row, unless one with the same key is there, and return its number."""
-    places = ", ".join("?" * len(values))
-    done = connection.execute(f"INSERT INTO {columns} VALUES ({places}) ON CONFLICT DO NOTHING", values)
-    return int(done.lastrowid or 0)
-
-
-def _known(number: float | None) -> float | None:
-    return None if number is None or math.isnan(number) else float(number)

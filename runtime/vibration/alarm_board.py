@@ -11,22 +11,29 @@ from collections.abc import Iterable, Mapping
 
 from runtime.errors import OptionFault
 from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus, OpenAlarm, Phase, Reading
-from runtime.vibration.baseline import Baseline, BaselineLearner
+from runtime.vibration.baseline import Baseline, BaselineLearner, Learning
 from runtime.vibration.latch import Latch, Verdict
 
 
 class _FrequencyShift:
-    def __init__(self, rule: AlarmRule, baseline: Baseline | None) -> None:
+    def __init__(self, rule: AlarmRule, baseline: Baseline | None, learning: Learning | None) -> None:
         self._threshold_percent = rule.threshold
-        self._learner = BaselineLearner(rule.learning_s)
+        self._learner = BaselineLearner(
+            rule.learning_s, source=rule.source, longest_gap_s=rule.longest_gap_s, before=learning
+        )
         self.baseline = baseline
+
+    @property
+    def learning(self) -> Learning | None:
+        """How far it is; None before the first reading, and when it is done."""
+        return self._learner.learning if self.baseline is None and self._learner.readings else None
 
     def percent(self, reading: Reading) -> float | None:
         hz = reading.value
         if hz is None or hz <= 0:
             return None
         if self.baseline is None:
-            self.baseline = self._learner.add(reading.time_s, hz)
+            self.baseline = self._learner.add(reading.judged_s, hz, reading.time_s)
             return None
         # A frequency that is not known better than the threshold can neither raise nor clear.
         if not 100 * reading.deviation / self.baseline.value < self._threshold_percent:
@@ -37,10 +44,12 @@ class _FrequencyShift:
 class _Monitor:
     """Follows one rule."""
 
-    def __init__(self, rule: AlarmRule, opened: OpenAlarm | None, baseline: Baseline | None) -> None:
+    def __init__(
+        self, rule: AlarmRule, opened: OpenAlarm | None, baseline: Baseline | None, learning: Learning | None
+    ) -> None:
         rule.check()
         self.rule = rule
-        self.shift = _FrequencyShift(rule, baseline) if rule.quantity == "frequency" else None
+        self.shift = _FrequencyShift(rule, baseline, learning) if rule.quantity == "frequency" else None
         is_signal = rule.quantity == "signal"
         self._latch = Latch(
             raise_after_s=rule.dwell_s,
@@ -54,6 +63,16 @@ class _Monitor:
         self._raised_s = opened.raised_s if opened else None
         self.acknowledged_s = opened.acknowledged_s if opened else None
 
+    def under(self, rule: AlarmRule) -> _Monitor:
+        """What follows a changed rule of the same name: itself where nothing has changed."""
+        if rule == self.rule:
+            return self
+        # What is compared with a baseline must be what the baseline was learned of.
+        shift = self.shift if rule.source == self.rule.source else None
+        return _Monitor(
+            rule, self.opened, shift.baseline if shift else None, shift.learning if shift else None
+        )
+
     @property
     def opened(self) -> OpenAlarm | None:
         if not self._latch.raised or self._raised_s is None:
@@ -61,11 +80,11 @@ class _Monitor:
         return OpenAlarm(self.rule.name, self._raised_s, self.acknowledged_s)
 
     def read(self, reading: Reading) -> AlarmEdge | None:
-        known = reading.value is not None and math.isfinite(reading.value) and math.isfinite(reading.time_s)
+        known = reading.value is not None and math.isfinite(reading.value) and math.isfinite(reading.judged_s)
         if reading.source != self.rule.source or not known:
             return None
         if self.rule.quantity == "signal":
-            return self._hear(reading.time_s)
+            return self._hear(reading.judged_s, reading.time_s)
         if reading.quantity != self.rule.quantity or reading.unit not in (None, self.rule.unit):
             return None
         value = reading.value if self.shift is None else self.shift.percent(reading)
@@ -74,16 +93,18 @@ class _Monitor:
         verdict: Verdict = "bad" if value >= self.rule.threshold else "between"
         if verdict == "between" and value <= self.rule.clear_at:
             verdict = "good"
-        return self._follow(reading.time_s, value, verdict)
+        return self._follow(reading.judged_s, reading.time_s, value, verdict)
 
-    def advance(self, now_s: float) -> AlarmEdge | None:
+    def advance(self, now_s: float, unix_s: float) -> AlarmEdge | None:
         if self.rule.quantity != "signal" or not math.isfinite(now_s):
             return None
         if self._heard_s is None:
             self._heard_s = now_s  # silence counts from the start of the watch
         self._now_s = max(self._now_s, now_s)
         silence_s = self._now_s - self._heard_s
-        return self._follow(self._now_s, silence_s, "bad") if silence_s >= self.rule.threshold else None
+        if silence_s < self.rule.threshold:
+            return None
+        return self._follow(self._now_s, unix_s, silence_s, "bad")
 
     def acknowledge(self, time_s: float) -> bool:
         if self._raised_s is None or self.acknowledged_s is not None:
@@ -101,29 +122,25 @@ class _Monitor:
         baseline = self.shift.baseline if self.shift else None
         return AlarmStatus(self.rule, phase, self._value, self._raised_s, self.acknowledged_s, baseline)
 
-    def _hear(self, time_s: float) -> AlarmEdge | None:
-        stepped_back = self._now_s - time_s > self.rule.threshold
-        if stepped_back and self._heard_s is not None and time_s < self._heard_s:
-            self._now_s = self._heard_s = time_s  # the clock was set back: silence is counted from here
+    def _hear(self, time_s: float, unix_s: float) -> AlarmEdge | None:
         silence_before_s = 0.0 if self._heard_s is None else time_s - self._heard_s
         self._heard_s = time_s if self._heard_s is None else max(self._heard_s, time_s)
         self._now_s = max(self._now_s, time_s)
-        if silence_before_s >= self.rule.threshold and not self._latch.raised:
-            # Heard again, but only after a silence that nobody had asked about meanwhile.
-            return self._follow(self._now_s, silence_before_s, "bad")
-        return self._follow(self._now_s, max(silence_before_s, 0.0), "good")
+        # Heard again, but maybe only after a silence that nobody had asked about meanwhile.
+        unnoticed = silence_before_s >= self.rule.threshold and not self._latch.raised
+        return self._follow(self._now_s, unix_s, max(silence_before_s, 0.0), "bad" if unnoticed else "good")
 
-    def _follow(self, time_s: float, value: float, verdict: Verdict) -> AlarmEdge | None:
+    def _follow(self, time_s: float, unix_s: float, value: float, verdict: Verdict) -> AlarmEdge | None:
         self._value = value
         edge = self._latch.update(time_s, verdict)
         if edge is None:
             return None
         if edge == "raised":
-            self._raised_s, self.acknowledged_s = time_s, None
-        since_s = time_s if self._latch.began_s is None else self._latch.began_s
+            self._raised_s, self.acknowledged_s = unix_s, None
+        lasted_s = 0.0 if self._latch.began_s is None else time_s - self._latch.began_s
         rule = self.rule
         return AlarmEdge(
-            rule.name, rule.source, rule.quantity, edge, time_s, since_s, value, rule.threshold,
+            rule.name, rule.source, rule.quantity, edge, unix_s, unix_s - lasted_s, value, rule.threshold,
             rule.threshold_unit,
         )  # fmt: skip
 
@@ -135,7 +152,8 @@ class AlarmBoard:
         rules: what to watch for.
         opened: alarms that were raised before a restart; they stay raised until readings clear them. Those
         without a rule are left out: whoever changed the rules clears them.
-        baselines: learned earlier, by the rule's name; the others are learned now.
+        baselines: learned earlier, by the rule's name; the others are learned now ...
+        learnings: ... from where an earlier board was, by the rule's name, where the rule has the same source.
 
     Raises:
         OptionFault: a rule cannot be followed, or two have the same name.
@@ -147,24 +165,47 @@ class AlarmBoard:
         *,
         opened: Iterable[OpenAlarm] = (),
         baselines: Mapping[str, Baseline] | None = None,
+        learnings: Mapping[str, Learning] | None = None,
     ) -> None:
         before = {alarm.name: alarm for alarm in opened}
-        self._monitors: dict[str, _Monitor] = {}
-        for rule in rules:
-            if rule.name in self._monitors:
-                raise OptionFault(f"two alarms are named {rule.name}", remedy="give each a name of its own")
-            self._monitors[rule.name] = _Monitor(
-                rule, before.get(rule.name), (baselines or {}).get(rule.name)
+        self._monitors = _by_name(
+            _Monitor(
+                rule,
+                before.get(rule.name),
+                (baselines or {}).get(rule.name),
+                (learnings or {}).get(rule.name),
             )
+            for rule in rules
+        )
+
+    def follow(self, rules: Iterable[AlarmRule]) -> None:
+        """Follow other rules from now on; those that are as before go on undisturbed, dwell and all.
+
+        A changed rule keeps that it is raised, and what was learned of the same source.
+
+        Raises:
+            OptionFault: a rule cannot be followed, or two have the same name; all goes on as before.
+        """
+        before = self._monitors
+        self._monitors = _by_name(
+            before[rule.name].under(rule) if rule.name in before else _Monitor(rule, None, None, None)
+            for rule in rules
+        )
 
     def read(self, reading: Reading) -> list[AlarmEdge]:
         """Take a reading and return the edges that it completes; one that is None or NaN completes none."""
         edges = [monitor.read(reading) for monitor in self._monitors.values()]
         return [edge for edge in edges if edge is not None]
 
-    def advance(self, now_s: float) -> list[AlarmEdge]:
-        """Tell the time, at least once a second, so that a lost signal is noticed without any reading."""
-        edges = [monitor.advance(now_s) for monitor in self._monitors.values()]
+    def advance(self, now_s: float, unix_s: float | None = None) -> list[AlarmEdge]:
+        """Tell the time, at least once a second, so that a lost signal is noticed without any reading.
+
+        Args:
+            now_s: on the steady clock.
+            unix_s: for people; None where both clocks are one.
+        """
+        told_s = now_s if unix_s is None else unix_s
+        edges = [monitor.advance(now_s, told_s) for monitor in self._monitors.values()]
         return [edge for edge in edges if edge is not None]
 
     def acknowledge(self, name: str, time_s: float) -> bool:
@@ -185,3 +226,18 @@ class AlarmBoard:
         """The baselines known so far, by the rule's name, for a board that takes over."""
         shifts = {name: monitor.shift for name, monitor in self._monitors.items()}
         return {name: shift.baseline for name, shift in shifts.items() if shift and shift.baseline}
+
+    def learnings(self) -> dict[str, Learning]:
+        """How far baselines are that are not known yet, by the rule's name, for a board that takes over."""
+        learnings = {name: each.shift.learning for name, each in self._monitors.items() if each.shift}
+        return {name: learning for name, learning in learnings.items() if learning}
+
+
+def _by_name(monitors: Iterable[_Monitor]) -> dict[str, _Monitor]:
+    found: dict[str, _Monitor] = {}
+    for monitor in monitors:
+        name = monitor.rule.name
+        if name in found:
+            raise OptionFault(f"two alarms are named {name}", remedy="give each a name of its own")
+        found[name] = monitor
+    return found

@@ -1,7 +1,6 @@
 """Alarms on displacement, on natural frequencies and on lost signals: what they are told and what they tell.
 
-Times are seconds on one clock that does not jump: Unix time at the start plus what a steady clock has counted
-since.
+Silence, dwell and learning are judged on a steady clock that nobody sets; what is told carries Unix time.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ class AlarmRule:
     clear_dwell_s: float = 30.0
     """How long readings must be back to normal without interruption before it is cleared."""
     longest_gap_s: float = 10.0
-    """Silence after which a dwell starts anew."""
+    """Silence after which a dwell starts anew, and the most that it counts for in learning."""
     learning_s: float = 3600.0
-    """How long a frequency's baseline is learned."""
+    """How long a frequency's baseline is learned, of time with readings."""
 
     def check(self) -> None:
         """Check that the rule can be followed.
@@ -78,12 +77,20 @@ class Reading:
     source: str
     quantity: Literal["peak", "rms", "frequency"]
     time_s: float
+    """Unix time, for people."""
     value: float | None
     """px, mm or Hz; None or NaN where nothing could be measured."""
     deviation: float = 0.0
     """Standard deviation of the value, in its unit, where it is known."""
     unit: str | None = None
     """Of a displacement: rules in another unit do not take it; None is the unit that every rule has."""
+    steady_s: float | None = None
+    """When, on the steady clock, by which all is judged; None where ``time_s`` is such a clock."""
+
+    @property
+    def judged_s(self) -> float:
+        """When, on the steady clock."""
+        return self.time_s if self.steady_s is None else self.steady_s
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 FEWEST_READINGS = 10
+_STEP_S = 1.0
+"""Two clocks that differ by so much more than before: one was set."""
 _MOST_KEPT = 1024
 _DEVIATIONS_PER_MAD = 1.4826
 """Standard deviation over median absolute deviation, for readings that scatter normally."""
@@ -25,44 +28,91 @@ class Baseline:
     to_s: float
 
 
+@dataclass(frozen=True)
+class Learning:
+    """A baseline that is being learned, as it is carried over a restart or a change of the rules."""
+
+    source: str
+    """What is learned of."""
+    kept: tuple[float, ...]
+    """The even selection of readings, in the quantity's own unit."""
+    stride: int
+    """One in so many readings is kept."""
+    readings: int
+    learned_s: float
+    """Seconds that count, of those that were asked for."""
+    from_s: float
+    to_s: float
+    """Unix time of the first reading and of the latest."""
+
+
 class BaselineLearner:
     """Learns a baseline from the first reading on, for ``learning_s`` seconds and ten readings at least.
 
     Medians, so that a lorry or a few wrong peaks meanwhile do not shift it. Of a long time an even selection
-    of at most 1024 readings is kept.
+    of at most 1024 readings is kept. What counts is time with readings, on a clock that nobody sets: a longer
+    silence between two of them than ``longest_gap_s`` counts as that, the time between two processes not at all.
     """
 
-    def __init__(self, learning_s: float) -> None:
-        self._learning_s = learning_s
-        self._kept: list[float] = []
-        self._stride = 1
-        self._count = 0
-        self._from_s = self._latest_s = 0.0
+    def __init__(
+        self,
+        learning_s: float,
+        *,
+        source: str = "",
+        longest_gap_s: float = math.inf,
+        before: Learning | None = None,
+    ) -> None:
+        """Begin, or go on with what was learned ``before`` of the same source."""
+        self._learning_s, self._longest_gap_s = learning_s, longest_gap_s
+        known = before if before and before.source == source else Learning(source, (), 1, 0, 0.0, 0.0, 0.0)
+        self._source = source
+        self._kept = list(known.kept)
+        self._stride, self._count = known.stride, known.readings
+        self._learned_s = known.learned_s
+        self._from_s, self._to_s = known.from_s, known.to_s
+        self._latest_s: float | None = None
 
     @property
     def readings(self) -> int:
         """How many readings were taken."""
         return self._count
 
-    def add(self, time_s: float, value: float) -> Baseline | None:
+    @property
+    def learning(self) -> Learning:
+        """How far it is."""
+        return Learning(
+            self._source, tuple(self._kept), self._stride, self._count, self._learned_s, self._from_s, self._to_s
+        )  # fmt: skip
+
+    def add(self, steady_s: float, value: float, unix_s: float | None = None) -> Baseline | None:
         """Take a finite reading; returns the baseline when the time is over, and None before.
 
-        Time that runs backwards starts it again: how long it has been learning is not known then.
+        Args:
+            steady_s: when, on a clock that nobody sets.
+            value: in the quantity's own unit.
+            unix_s: when, for people; None where both clocks are one.
         """
-        if self._count and time_s < self._latest_s:
-            self._kept, self._stride, self._count = [], 1, 0
-        if self._count == 0:
-            self._from_s = time_s
+        self._pass_time(steady_s, steady_s if unix_s is None else unix_s)
         if self._count % self._stride == 0:
             self._kept.append(value)
         if len(self._kept) >= _MOST_KEPT:
             self._kept = self._kept[::2]
             self._stride *= 2
         self._count += 1
-        self._latest_s = time_s
-        if time_s - self._from_s < self._learning_s or self._count < FEWEST_READINGS:
+        if self._learned_s < self._learning_s or self._count < FEWEST_READINGS:
             return None
         values = np.asarray(self._kept)
         middle = float(np.median(values))
         scatter = _DEVIATIONS_PER_MAD * float(np.median(np.abs(values - middle)))
-        return Baseline(middle, scatter, self._count, self._from_s, time_s)
+        return Baseline(middle, scatter, self._count, self._from_s, self._to_s)
+
+    def _pass_time(self, steady_s: float, unix_s: float) -> None:
+        if self._count == 0:
+            self._from_s = unix_s
+        elif self._latest_s is not None:
+            passed_s = max(0.0, steady_s - self._latest_s)
+            self._learned_s += min(passed_s, self._longest_gap_s)
+            set_by_s = unix_s - self._to_s - passed_s
+            if abs(set_by_s) > _STEP_S:
+                self._from_s += set_by_s  # the clock was set: what came before is told by the new one
+        self._latest_s, self._to_s = steady_s, unix_s

@@ -110,6 +110,12 @@ class FrequencyTracker:
         self._take(track, time_s, sighting, None)
         self._next = following
 
+    def shift(self, by_s: float) -> None:
+        """Tell all times by a clock that shows so much more than it did: it was set."""
+        self._last_s += by_s
+        for track in self._tracks:
+            track.last_s += by_s
+
     def update(
         self, time_s: float, sightings: Sequence[Sighting], temperature_c: float | None = None
     ) -> tuple[Track, ...]:

@@ -17,7 +17,7 @@ from support import linear_graph, run_command, write_bundle
 
 from calibration import judging
 from calibration.compare_run import CompareJob, run_comparison, summary_lines
-from calibration.comparison import Comparison
+from calibration.comparison import Comparison, left_unmarked
 from calibration.errors import CalibrationFault
 from calibration.judging import Condition, agreement, fitted
 from calibration.verdict import (
@@ -129,6 +129,25 @@ def test_limits_can_be_set_and_marking_left_out(tmp_path: Path, compared: Callab
     generous = LimitChanges(ssim_loss=0.5, displacement_error=0.2, noise_ratio=2.0)
     assert compared(*bundles, limits=generous, mark=False).verdicts[1].deployable
     assert open_bundle(tmp_path / "short").manifest.deployable is None
+
+
+def test_what_is_shipped_is_never_written_into(
+    tmp_path: Path, compared: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.engines.bundle.SHIPPED_BUNDLES", tmp_path / "installed")
+    shipped = bundle_of(tmp_path / "installed" / "realtime", "int8", share=0.9)
+    (tmp_path / "link").symlink_to(tmp_path / "installed")
+    own = bundle_of(tmp_path / "own")
+    before = {path: path.read_bytes() for path in shipped.iterdir()}
+    found = compared(own, tmp_path / "link" / "realtime")
+    assert {path: path.read_bytes() for path in shipped.iterdir()} == before
+    assert open_bundle(own).manifest.deployable is True
+    told = json.loads((tmp_path / "report" / "comparison.json").read_text())["bundles"]
+    assert [each["deployable"] for each in told] == [True, False]
+    (line,) = left_unmarked(found)
+    assert line.startswith(
+        "realtime: came with this installation and is not marked; its verdict stands in comparison.json"
+    )
 
 
 def test_the_users_own_frames_are_judged_too(tmp_path: Path, compared: Callable[..., Comparison]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from service_parts import MID_SPAN, QUARTER, Told, vibration
 
 from runtime.configuration.vibration import VibrationSettings
 from runtime.service.alarming import AlarmDesk, alarm_rules
 from runtime.service.measuring import RegionLevels
-from runtime.store.records import Acknowledgement, LearnedBaseline
+from runtime.store.reader import StoreReader
+from runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline
+from runtime.store.store import Store
 from runtime.vibration.alarms import AlarmEdge, OpenAlarm, Reading
 from runtime.vibration.baseline import Baseline
 from runtime.vibration.levels import Levels
@@ -158,3 +163,64 @@ class TestRestart:
         assert (status.phase, status.raised_s, status.acknowledged_s) == ("raised", 100.0, 110.0)
         (edge,) = rig.stored.of(AlarmEdge)
         assert (edge.name, edge.edge, edge.time_s) == ("gone", "cleared", 200.0)
+
+
+TWO_WEEKS = SHIFT | {"learning_s": 1_209_600}
+
+
+class TestLearning:
+    """Fourteen days at a reading each minute; the process has clocks of its own."""
+
+    def learn(self, desk: AlarmDesk, minutes: range, unix_from_s: float = 1.7e9) -> None:
+        for minute in minutes:
+            time_s = 60.0 * minute
+            desk.read(Reading("first", "frequency", unix_from_s + time_s, 2.1, 0.001, steady_s=time_s))
+
+    def test_outlives_a_reload_of_another_key(self) -> None:
+        rig = Desk(TWO_WEEKS)
+        self.learn(rig.desk, range(20_159))
+        rig.desk.use(settings(TWO_WEEKS | {"above_percent": 3}, SWAY), 0.0)
+        assert rig.stored.of(LearnedBaseline) == []
+        self.learn(rig.desk, range(20_159, 20_162))
+        (learned,) = rig.stored.of(LearnedBaseline)
+        assert (learned.baseline.value, learned.baseline.readings) == (2.1, 20_162)
+
+    def test_begins_anew_for_another_mode(self) -> None:
+        rig = Desk(TWO_WEEKS)
+        self.learn(rig.desk, range(100))
+        second = FIRST | {"name": "second", "low_hz": 4, "high_hz": 5}
+        rig.desk.use(vibration(modes=[FIRST, second], alarms=[TWO_WEEKS | {"mode": "second"}]), 0.0)
+        rig.desk.read(Reading("second", "frequency", 9.0, 4.4, 0.001, steady_s=9.0))
+        latest = rig.stored.of(LearningBaseline)[-1].learning
+        assert (latest.source, latest.readings, latest.learned_s) == ("second", 1, 0.0)
+
+    @pytest.mark.parametrize("orderly", [True, False])
+    def test_outlives_a_restart_and_at_most_five_minutes_are_lost(
+        self, orderly: bool, tmp_path: Path
+    ) -> None:
+        first = Desk(TWO_WEEKS)
+        self.learn(first.desk, range(1000))
+        if orderly:
+            first.desk.keep_learning()
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            store.write(first.stored.of(LearningBaseline))
+            known = reader.learnings()["shift"]
+            assert len(first.stored.of(LearningBaseline)) <= 1000 / 5 + 2  # little is written
+            assert known.learned_s == 999 * 60.0 if orderly else known.learned_s >= 999 * 60.0 - 360
+            second = Desk(TWO_WEEKS, learnings=reader.learnings())
+            self.learn(second.desk, range(20_160 - 999 + 7))
+            store.write(second.stored.all)
+            assert reader.baselines()["shift"].value == 2.1
+            assert reader.learnings() == {}
+
+    def test_takes_what_a_store_holds_that_could_be_opened_late_only(self) -> None:
+        known = {"shift": Baseline(2.1, 0.01, 20_000, 0.0, 1.2e6)}
+        rig = Desk(TWO_WEEKS)
+        self.learn(rig.desk, range(10))
+        rig.desk.resume([OpenAlarm("sway", 100.0), OpenAlarm("shift", 90.0)], known, {}, 1.7e9)
+        before = len(rig.stored.of(LearningBaseline))
+        self.learn(rig.desk, range(10, 30))
+        (status,) = rig.desk.statuses()
+        assert (status.baseline, status.raised_s) == (known["shift"], 90.0)
+        assert len(rig.stored.of(LearningBaseline)) == before  # what is known is not learned over it
+        assert rig.stored.of(AlarmEdge)[0].name == "sway"

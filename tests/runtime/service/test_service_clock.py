@@ -72,6 +72,9 @@ def test_a_clock_that_was_set_is_followed_at_once_and_counted(step_s: float) -> 
         found = clocks.clock.take(number / 10, clocks.monotonic_s)
     assert found == pytest.approx(clocks.unix_s, abs=0.01)
     assert clocks.clock.steps == 1
+    assert clocks.clock.set_by_s == pytest.approx(step_s, abs=1e-3)
+    # What alarms are judged by has not noticed.
+    assert clocks.clock.steady_s == pytest.approx(clocks.monotonic_s, abs=0.001)
 
 
 def test_a_camera_that_falls_behind_is_followed_and_the_systems_clock_not_blamed() -> None:

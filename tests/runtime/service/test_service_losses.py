@@ -27,3 +27,17 @@ def test_it_ends_with_the_losses() -> None:
     assert told[10].startswith("33%")
     assert told[20].startswith("11%")
     assert not any(told[30:])
+
+
+def test_the_camera_is_not_blamed_for_what_the_processor_did() -> None:
+    watch = LossWatch()
+    watch.look(0, {"source": 0, "unfetched": 0}, None)
+    assert watch.look(27, {"source": 3, "unfetched": 0}, 0.99) == (
+        "10% of the camera's frames are being lost (at the camera while this device's processor was full)"
+    )
+    told = watch.look(54, {"source": 3, "unfetched": 3}, 0.5)
+    assert "camera or link" not in told
+    assert "this device fetched them too late" in told
+    for second in range(3, 19):  # all that is forgotten
+        told = watch.look(27 * second, {"source": 3 * (second - 1), "unfetched": 3}, 0.5)
+    assert told == "10% of the camera's frames are being lost (camera or link)"

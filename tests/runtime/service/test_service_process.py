@@ -460,7 +460,9 @@ class TestHealth:
             180,
             30.0,
         )
-        assert set(health.camera.drops) == {"source", "late", "no_slot", "corrupt", "abandoned"}
+        assert set(health.camera.drops) == {
+            "source", "late", "no_slot", "corrupt", "abandoned", "unfetched",
+        }  # fmt: skip
         assert {"capture", "wait", "measure", "record"} <= set(health.stages)
         assert health.regions[0].displacement_rms_px == pytest.approx(0.085, rel=0.4)
         assert [each.rule.name for each in health.alarms] == ["sway"]

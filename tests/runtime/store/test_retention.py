@@ -13,6 +13,7 @@ from runtime.store.records import (
     Acknowledgement,
     Channel,
     Clip,
+    ClockJump,
     Event,
     Mode,
     Notice,
@@ -183,6 +184,77 @@ class TestClips:
             forgotten = enforce(store, clips, RetentionSettings(), NOW)
             assert (forgotten.clips, forgotten.stuck) == ((), (file,))
             assert reader.clips()[0].state == "removed"
+
+
+class TestClock:
+    """Boots in 1970, clocks that are set, time that nobody has seen pass."""
+
+    @pytest.mark.parametrize(("before_s", "after_s"), [(40_000.0, NOW), (NOW, NOW + DAY_S), (NOW, NOW + 9e8)])
+    def test_a_jump_deletes_nothing_and_ages_go_on_from_there(
+        self, before_s: float, after_s: float, tmp_path: Path, clips: Path
+    ) -> None:
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            old, young = before_s - 6.5 * DAY_S, before_s - 30.0
+            store.write([block(old), Peak(old, X, 2.5, 0.1, 1.0), block(young), Notice(young, "a", "b")])
+            (clips / "e-raw.mp4").write_bytes(b"x")
+            store.write(
+                [Event("e", old, "by hand"), Clip("e", "raw", "e-raw.mp4", "saved", old, old, 1, 0, 1)]
+            )
+            store.write([ClockJump(before_s, after_s)])
+            policy = RetentionSettings(clips_days=7.0, spectra_days=7.0, minutes_days=7.0)
+            assert enforce(store, clips, policy, after_s, wanted_bytes=0) == Forgotten()
+            assert enforce(store, clips, policy, after_s + 0.4 * DAY_S) == Forgotten()
+            later = enforce(store, clips, policy, after_s + 0.6 * DAY_S)  # 7.1 days old now
+            assert (later.rows, later.clips) == (3, ("e-raw.mp4",))  # the block, its minute, the peak
+            assert len(list(reader.series(X))) == 1
+            store.write([block(after_s + 43_200.0)])
+            enforce(store, clips, policy, after_s + 7.05 * DAY_S)
+            assert [float(times[0]) for times, _ in reader.series(X)] == [after_s + 43_200.0]
+
+    def test_what_was_stored_before_a_boot_in_1970_ages_by_the_right_clock(
+        self, tmp_path: Path, clips: Path
+    ) -> None:
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            store.write([block(NOW - 8 * DAY_S), block(NOW - 6 * DAY_S), block(100.0)])
+            store.write([ClockJump(200.0, NOW)])
+            enforce(store, clips, RetentionSettings(), NOW)
+            assert [float(times[0]) for times, _ in reader.series(X)] == [100.0, NOW - 6 * DAY_S]
+
+    def test_a_clock_that_cannot_be_believed_forgets_for_lack_of_room_only(
+        self, tmp_path: Path, clips: Path
+    ) -> None:
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            file = add_clip(store, clips, 91)
+            store.write([block(NOW - 80 * DAY_S)])
+            assert enforce(store, clips, RetentionSettings(), NOW, by_age=False) == Forgotten()
+            found = enforce(store, clips, RetentionSettings(clips_gb=0.000001), NOW, by_age=False)
+            assert found.clips == (file,)
+            assert reader.clips()[0].detail == "to make room"
+
+    def test_a_clock_in_1970_does_not_make_clips_go_before_series(self, tmp_path: Path, clips: Path) -> None:
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            unseen = add_clip(store, clips, 50, alarm="a")
+            store.write([block(NOW - 2 * DAY_S), block(NOW - 0.5 * DAY_S)])
+            found = enforce(store, clips, RetentionSettings(), 100.0, wanted_bytes=800, by_age=False)
+            assert (found.clips, left(clips)) == ((), {unseen})
+            assert [float(times[0]) for times, _ in reader.series(X)] == [NOW - 0.5 * DAY_S]
+
+    def test_for_lack_of_room_what_was_written_first_goes_first(self, tmp_path: Path, clips: Path) -> None:
+        """New samples of a boot in 1970 are not the oldest."""
+        with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+            for number in range(600):
+                store.write([block(NOW - 40_000 + 10 * number, samples=300)])
+            store.write([block(100.0)])
+            enforce(store, clips, RetentionSettings(store_gb=0.001), 200.0, by_age=False)
+            starts = [float(times[0]) for times, _ in reader.series(X)]
+            assert (len(starts) < 400, starts[0]) == (True, 100.0)
+
+    def test_a_clock_that_is_set_every_hour_fills_no_store(self, tmp_path: Path) -> None:
+        with Store(tmp_path / "s.db") as store:
+            store.write([ClockJump(float(number), NOW + number) for number in range(1000)])
+            with store.transaction() as connection:
+                found = connection.execute("SELECT count(*), min(before_s) FROM clock_jump").fetchone()
+            assert found == (64, 936.0)
 
 
 def test_a_long_backlog_takes_several_calls_so_that_writers_get_their_turn(

@@ -30,6 +30,7 @@ from runtime.store.records import (
     Clip,
     Event,
     LearnedBaseline,
+    LearningBaseline,
     Mode,
     ModePoint,
     Notice,
@@ -40,7 +41,7 @@ from runtime.store.reserve import Reserve
 from runtime.store.schema import APPLICATION_ID, MIGRATIONS
 from runtime.store.store import Store, open_or_set_aside
 from runtime.vibration.alarms import AlarmEdge, OpenAlarm
-from runtime.vibration.baseline import Baseline
+from runtime.vibration.baseline import Baseline, Learning
 
 T0 = 1_793_000_000.0
 X = Channel("midspan", "x", mm_per_px=0.5)
@@ -327,7 +328,7 @@ class TestVersions:
         for opening in (Store, StoreReader):
             with pytest.raises(
                 StoreFault,
-                match=r"written by a newer tremorscope \(store version 2, this one knows 1\): install",
+                match=rf"newer tremorscope \(store version {len(MIGRATIONS) + 1}, this one knows {len(MIGRATIONS)}\)",
             ):
                 opening(path)
         assert path.read_bytes() == before
@@ -340,14 +341,26 @@ class TestVersions:
         newer = (*MIGRATIONS, "ALTER TABLE alarm ADD COLUMN note TEXT; CREATE TABLE later (x INTEGER)")
         with Store(path, migrations=newer) as store, store.transaction() as connection:
             assert connection.execute("SELECT name, note FROM alarm").fetchall() == [("deck", None)]
-            assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+            assert connection.execute("PRAGMA user_version").fetchone() == (len(newer),)
+
+    def test_a_store_of_version_1_takes_what_is_being_learned(self, path: Path) -> None:
+        baseline = LearnedBaseline("deck", Baseline(4.0, 0.01, 100, T0, T0 + 60))
+        with Store(path, migrations=MIGRATIONS[:1]) as store, store.transaction() as connection:
+            connection.execute("INSERT INTO baseline VALUES ('deck', 4.0, 0.01, 100, ?, ?)", (T0, T0 + 60))
+        learning = Learning("first", (4.0, 4.1), 2, 4, 180.0, T0, T0 + 200)
+        with Store(path) as store, StoreReader(path) as reader:
+            assert reader.baselines() == {"deck": baseline.baseline}
+            store.write([LearningBaseline("deck", learning), LearningBaseline("deck", learning)])
+            assert (reader.learnings(), reader.baselines()) == ({"deck": learning}, {})
+            store.write([baseline])
+            assert (reader.learnings(), reader.baselines()) == ({}, {"deck": baseline.baseline})
 
     def test_a_migration_that_fails_changes_nothing(self, path: Path) -> None:
         Store(path).close()
         with pytest.raises(StoreFault):
             Store(path, migrations=(*MIGRATIONS, "CREATE TABLE later (x INTEGER); CREATE TABLE alarm (x)"))
         with Store(path) as store, store.transaction() as connection:
-            assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+            assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
             assert "later" not in tables
 

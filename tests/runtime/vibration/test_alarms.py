@@ -186,13 +186,46 @@ class TestFrequencyShift:
         assert found[:9] == [None] * 9
         assert found[9] == Baseline(4.0, 0.0, 10, 0.0, 270.0)
 
-    def test_time_that_runs_backwards_restarts_the_learning(self) -> None:
+    @pytest.mark.parametrize("set_by_s", [-2.0, 86_400.0, 1.78e9])
+    def test_a_clock_that_is_set_neither_ends_nor_restarts_the_learning(self, set_by_s: float) -> None:
         learner = BaselineLearner(60.0)
-        for number in range(50):
-            learner.add(1000.0 + number, 9.0)
-        found = [learner.add(float(number), 4.0) for number in range(61)]
+        found = [
+            learner.add(float(number), 4.0, 1000.0 + number + (set_by_s if number >= 30 else 0.0))
+            for number in range(61)
+        ]
         assert found[:60] == [None] * 60
-        assert found[60] == Baseline(4.0, 0.0, 61, 0.0, 60.0)
+        assert found[60] == Baseline(4.0, 0.0, 61, 1000.0 + set_by_s, 1060.0 + set_by_s)
+
+    def test_silence_is_no_time_with_readings(self) -> None:
+        learner = BaselineLearner(100.0, longest_gap_s=3.5)
+        found = [learner.add(86_400.0 * number, 4.0) for number in range(28)]  # 3.5 s each count, 28 days
+        assert found == [None] * 28
+        assert learner.learning.learned_s == pytest.approx(27 * 3.5)
+
+    @given(st.lists(st.integers(1, 199), max_size=5, unique=True))
+    @settings(max_examples=20)
+    def test_it_is_taken_up_again_where_it_was(self, cuts: list[int]) -> None:
+        """However often the process ends, and whatever the clocks of the next one show: as without any end."""
+        values = np.random.default_rng(3).normal(4.0, 0.01, 400)
+        whole, broken = BaselineLearner(180.0, source="first"), BaselineLearner(180.0, source="first")
+        origin_s = 0.0
+        for number in range(200 + len(cuts)):
+            if number in cuts:  # the first second of each process does not count, and nothing else is lost
+                broken = BaselineLearner(180.0, source="first", before=broken.learning)
+                origin_s = -1e6 * number
+            done = broken.add(origin_s + number, float(values[number]))
+            if done is not None:
+                break
+        assert done is not None
+        assert done.readings == 181 + len(set(cuts) & set(range(number + 1)))
+        for number in range(done.readings):
+            whole.add(float(number), float(values[number]))
+        assert done.value == float(np.median(values[: done.readings]))
+
+    def test_what_was_learned_of_another_source_is_not_taken_up(self) -> None:
+        before = BaselineLearner(60.0, source="first")
+        before.add(0.0, 4.0)
+        assert BaselineLearner(60.0, source="second", before=before.learning).readings == 0
 
     def test_a_month_is_learned_in_constant_memory(self) -> None:
         learner = BaselineLearner(1e9)
@@ -234,14 +267,56 @@ class TestLossOfSignal:
         assert feed(board, [0.1]) == []
         assert feed(board, [0.1] * 5, start_s=50.0) == [(50.0, "raised"), (54.0, "cleared")]
 
-    def test_a_clock_that_is_set_back_is_no_silence(self) -> None:
+    @pytest.mark.parametrize("set_by_s", [-4900.0, -2.0, 86_400.0, 1.78e9])
+    def test_a_clock_that_is_set_is_no_silence(self, set_by_s: float) -> None:
         board = AlarmBoard([self.signal_rule()])
-        feed(board, [0.1] * 5, start_s=5000.0)
         edges: list[AlarmEdge] = []
-        for number in range(30):
-            edges += board.read(Reading("midspan", "rms", 100.0 + number, 0.1))
-            edges += board.advance(100.0 + number)
+        for number in range(60):
+            unix_s = 5000.0 + number + (set_by_s if number >= 30 else 0.0)
+            edges += board.read(Reading("midspan", "rms", unix_s, 0.1, steady_s=float(number)))
+            edges += board.advance(float(number), unix_s)
         assert edges == []
+
+    def test_a_silence_while_the_clock_is_set_is_told_as_long_as_it_was(self) -> None:
+        board = AlarmBoard([self.signal_rule()])
+        board.read(Reading("midspan", "rms", 5.0, 0.1, steady_s=5.0))
+        edges = [edge for now in range(6, 30) for edge in board.advance(float(now), 1.78e9 + now)]
+        assert [(edge.edge, edge.time_s, edge.value) for edge in edges] == [("raised", 1.78e9 + 15, 10.0)]
+
+
+@pytest.mark.parametrize("set_by_s", [-86_400.0, 86_400.0])
+def test_a_clock_that_is_set_neither_shortens_nor_restarts_a_dwell(set_by_s: float) -> None:
+    board = AlarmBoard([rule(dwell_s=20.0)])
+    edges = [
+        edge
+        for number in range(30)
+        for edge in board.read(
+            Reading(
+                "midspan",
+                "rms",
+                1e6 + number + (set_by_s if number >= 10 else 0.0),
+                2.0,
+                steady_s=float(number),
+            )
+        )
+    ]
+    assert [(edge.edge, edge.time_s, edge.since_s) for edge in edges] == [
+        ("raised", 1e6 + 20 + set_by_s, 1e6 + set_by_s)
+    ]
+
+
+def test_rules_that_stay_go_on_undisturbed_when_others_change() -> None:
+    silence = rule("signal", name="silent", threshold=10.0, clear_at=0.0, dwell_s=0.0)
+    board = AlarmBoard([rule(dwell_s=20.0), silence])
+    for number in range(15):
+        board.read(Reading("midspan", "rms", float(number), 2.0))
+    board.follow([rule(dwell_s=20.0), silence, rule(name="other", source="pier")])
+    edges = [edge for now in range(15, 40) for edge in board.advance(float(now))]
+    assert [(edge.name, edge.time_s) for edge in edges] == [("silent", 24.0)]
+    board = AlarmBoard([rule(dwell_s=20.0)])
+    feed(board, [2.0] * 15)
+    board.follow([rule(dwell_s=20.0), rule(name="other", source="pier")])
+    assert feed(board, [2.0] * 10, start_s=15.0) == [(20.0, "raised")]
 
 
 @pytest.mark.parametrize(

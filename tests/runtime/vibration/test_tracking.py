@@ -112,3 +112,13 @@ class TestTemperature:
             temperature_trend(points)
         with pytest.raises(OptionFault, match="0 points"):
             temperature_trend([TrackPoint(0.0, 2.0, 0.001, None)])
+
+
+@pytest.mark.parametrize("set_by_s", [-100.0, 86_400.0, 1.78e9])
+def test_modes_keep_their_numbers_when_the_clock_is_set(set_by_s: float) -> None:
+    tracker = FrequencyTracker()
+    for number in range(5):
+        tracker.update(60.0 * number, [Sighting(2.1, 0.001, None)])
+    tracker.shift(set_by_s)
+    (track,) = tracker.update(300.0 + set_by_s, [Sighting(2.1, 0.001, None)])
+    assert (track.number, track.seen, track.last_s) == (1, 6, 300.0 + set_by_s)

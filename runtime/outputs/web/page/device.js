@@ -2,7 +2,10 @@
 
 import { NOTHING, bytes, duration, number, withUnit } from "./format.js";
 
-const LOST = { source: "camera or link", late: "too much to do", no_slot: "too much to do", corrupt: "damaged", abandoned: "camera opened again" };
+const LOST = {
+  source: "at the camera or its link", unfetched: "fetched too late", late: "too much to do", no_slot: "too much to do", corrupt: "damaged",
+  abandoned: "camera opened again",
+};
 const REASONS = { viewer: "somebody watches", event: "an event is recorded", always: "always" };
 const LIMITS = { oc1: "voltage too low", oc2: "current too high", oc3: "peak of current" };
 

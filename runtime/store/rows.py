@@ -1,0 +1,150 @@
+"""Rows of the tables, from the records of which each is all that need be known."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from runtime.store.records import (
+    Acknowledgement,
+    Clip,
+    ClockJump,
+    Event,
+    LearnedBaseline,
+    LearningBaseline,
+    Mode,
+    Notice,
+)
+from runtime.vibration.alarms import AlarmEdge
+
+_MOST_JUMPS = 64
+"""Jumps of the clock that are remembered, the latest: a clock that jumps more often is not worth heeding."""
+
+
+def insert(connection: sqlite3.Connection, columns: str, *values: object) -> int:
+    """Insert a row, unless one with the same key is there, and return its number."""
+    places = ", ".join("?" * len(values))
+    done = connection.execute(f"INSERT INTO {columns} VALUES ({places}) ON CONFLICT DO NOTHING", values)
+    return int(done.lastrowid or 0)
+
+
+def known(number: float | None) -> float | None:
+    """What SQLite keeps of a number: None where it is not known."""
+    return None if number is None or math.isnan(number) else float(number)
+
+
+def _write_mode(connection: sqlite3.Connection, mode: Mode) -> None:
+    insert(
+        connection,
+        "mode (time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, shape)",
+        mode.time_s,
+        mode.label,
+        mode.frequency_hz,
+        known(mode.frequency_deviation_hz),
+        known(mode.damping_ratio),
+        known(mode.mac),
+        known(mode.temperature_c),
+        json.dumps([(point.region, point.axis, point.real, point.imaginary) for point in mode.shape]),
+    )
+
+
+def _write_edge(connection: sqlite3.Connection, edge: AlarmEdge) -> None:
+    if edge.edge == "cleared":
+        connection.execute(
+            "UPDATE alarm SET cleared_s = ? WHERE name = ? AND cleared_s IS NULL", (edge.time_s, edge.name)
+        )
+        return
+    # Normally none is open. If an edge was lost, the older raise ends where the newer begins.
+    connection.execute(
+        "UPDATE alarm SET cleared_s = ? WHERE name = ? AND cleared_s IS NULL AND raised_s <> ?",
+        (edge.time_s, edge.name, edge.time_s),
+    )
+    insert(
+        connection,
+        "alarm (name, source, quantity, unit, raised_s, value, threshold)",
+        edge.name, edge.source, edge.quantity, edge.unit, edge.time_s, edge.value, edge.threshold,
+    )  # fmt: skip
+
+
+def _write_acknowledgement(connection: sqlite3.Connection, record: Acknowledgement) -> None:
+    connection.execute(
+        "UPDATE alarm SET acknowledged_s = ?, acknowledged_by = ? WHERE acknowledged_s IS NULL AND id = "
+        "(SELECT id FROM alarm WHERE name = ? ORDER BY raised_s DESC LIMIT 1)",
+        (record.time_s, record.by, record.alarm),
+    )
+
+
+def _write_baseline(connection: sqlite3.Connection, record: LearnedBaseline) -> None:
+    found = record.baseline
+    connection.execute(
+        "INSERT OR REPLACE INTO baseline (name, value, scatter, readings, from_s, to_s) VALUES (?, ?, ?, ?, ?, ?)",
+        (record.alarm, found.value, found.scatter, found.readings, found.from_s, found.to_s),
+    )
+    connection.execute("DELETE FROM learning WHERE name = ?", (record.alarm,))
+
+
+def _write_learning(connection: sqlite3.Connection, record: LearningBaseline) -> None:
+    found = record.learning
+    connection.execute(
+        "INSERT OR REPLACE INTO learning (name, source, kept, stride, readings, learned_s, from_s, to_s) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            record.alarm, found.source, np.asarray(found.kept, "<f8").tobytes(), found.stride, found.readings,
+            found.learned_s, found.from_s, found.to_s,
+        ),
+    )  # fmt: skip
+    connection.execute("DELETE FROM baseline WHERE name = ?", (record.alarm,))
+
+
+def _write_jump(connection: sqlite3.Connection, jump: ClockJump) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO clock_jump (before_s, after_s) VALUES (?, ?)", (jump.before_s, jump.after_s)
+    )
+    connection.execute(
+        "DELETE FROM clock_jump WHERE before_s NOT IN (SELECT before_s FROM clock_jump ORDER BY after_s DESC LIMIT ?)",
+        (_MOST_JUMPS,),
+    )
+
+
+def _write_event(connection: sqlite3.Connection, event: Event) -> None:
+    insert(connection, "event (name, time_s)", event.name, event.time_s)
+    insert(
+        connection,
+        "event_trigger (event, time_s, reason, alarm, alarm_raised_s)",
+        event.name, event.time_s, event.reason, event.alarm, event.alarm_raised_s,
+    )  # fmt: skip
+
+
+def _write_clip(connection: sqlite3.Connection, clip: Clip) -> None:
+    insert(connection, "event (name, time_s)", clip.event, clip.start_s or 0.0)
+    connection.execute(
+        "INSERT OR REPLACE INTO clip (event, kind, file, state, start_s, end_s, frames, dropped, nbytes, detail) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            clip.event, clip.kind, clip.file, clip.state, clip.start_s, clip.end_s, clip.frames, clip.dropped,
+            clip.nbytes, clip.detail,
+        ),
+    )  # fmt: skip
+
+
+def _write_notice(connection: sqlite3.Connection, notice: Notice) -> None:
+    insert(connection, "notice (time_s, topic, text)", notice.time_s, notice.topic, notice.text)
+
+
+WRITERS: Mapping[type, Callable[[sqlite3.Connection, Any], None]] = {
+    Mode: _write_mode,
+    AlarmEdge: _write_edge,
+    Acknowledgement: _write_acknowledgement,
+    LearnedBaseline: _write_baseline,
+    LearningBaseline: _write_learning,
+    ClockJump: _write_jump,
+    Event: _write_event,
+    Clip: _write_clip,
+    Notice: _write_notice,
+}
+"""Writes a record of each kind, within a transaction."""
