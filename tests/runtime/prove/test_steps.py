@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -255,4 +256,4 @@ def test_no_picture_is_drawn_while_the_encoder_is_timed(plan: Plan, monkeypatch:
     assert found.state == "holds", found.said
     assert len(written) == 30
     assert len({id(picture) for picture in written}) == 16
-    assert all((one != other).any() for one, other in zip(written, written[1:], strict=False))
+    assert all((one != other).any() for one, other in itertools.pairwise(written))
