@@ -36,6 +36,8 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     configuration = plan.configuration()
     recording = configuration.recording if configuration else None
     encoder, why = encoder_of(recording.encoder if recording else "auto", size.width_px, size.height_px)
+    findings.fact("encoder", encoder)
+    findings.fact("why", why)
     with tempfile.TemporaryDirectory(dir=plan.work) as directory:
         file = Path(directory) / "ten-seconds.mp4"
         begun_s, processor_s = time.perf_counter(), time.process_time()
@@ -51,8 +53,6 @@ def run(plan: Plan, findings: Findings) -> Outcome:
                 video.write(pictures[number % _PICTURES], number / rate_hz)
         taken_s, processor_s = time.perf_counter() - begun_s, time.process_time() - processor_s
         nbytes = file.stat().st_size
-    findings.fact("encoder", encoder)
-    findings.fact("why", why)
     findings.fact("frames", f"{size.width_px}x{size.height_px}")
     findings.fact("rate_hz", count / taken_s)
     findings.fact("processor_cores", processor_s / taken_s)
