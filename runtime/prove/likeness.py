@@ -39,7 +39,7 @@ def off_by(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     light may have changed between them, or the exposure, by a factor of two at most.
     """
     means, others = _means(one), _means(other)
-    gain = float(np.clip(others.mean() / max(float(means.mean()), 1e-3), _LEAST_GAIN, _MOST_GAIN))
+    gain = float(np.clip(np.median(others / np.maximum(means, 1.0)), _LEAST_GAIN, _MOST_GAIN))
     # What was clipped in the brighter picture does not follow the gain.
     off = np.abs(np.minimum(gain * means, 255.0) - others).max(axis=-1)  # (8, 8)
     return float(np.percentile(off, _AGREEING))

@@ -28,7 +28,7 @@ CODE = struct.Struct("<qii")
 def looked_at(
     scene: Any, tmp_path: Path, *, lock: bool, true_hz: float = 30.0, memory: str = "copy", quick: bool = True
 ) -> Outcome:
-    scene.period_s = 0.01
+    scene.period_s = 0.03
     scene.sensor_time = lambda number: 7_000_000_000 + round(number * 1e9 / true_hz)
     site = tmp_path / "site.yaml"
     site.write_text(
@@ -71,23 +71,28 @@ def test_a_camera_that_is_not_there_is_a_fault_with_its_remedy(scene: Any, tmp_p
 # Pixels.
 
 
+def repeated(found: Outcome) -> int:
+    """How many pictures came again, which fails the step."""
+    check = next(each for each in found.checks if each.what == "frames equal to one before")
+    assert (found.state, check.wanted) == ("fails", "0")
+    return int(check.found)
+
+
 def test_a_picture_that_comes_twice_fails(scene: Any, tmp_path: Path) -> None:
     scene.act = lambda number: CODE.pack(number // 2, 64, 48)
-    found = looked_at(scene, tmp_path, lock=False)
-    assert found.state == "fails"
-    assert found.said.startswith("frames equal to one before: 1")
+    assert repeated(looked_at(scene, tmp_path, lock=False)) >= 10
 
 
 def test_a_buffer_that_keeps_its_first_picture_fails(scene: Any, tmp_path: Path) -> None:
     """As an EGLImage does that was registered once and is never synchronised: it comes again when its turn does."""
     scene.act = lambda number: CODE.pack(number if number % 12 else 0, 64, 48)
-    assert looked_at(scene, tmp_path, lock=False).said.startswith("frames equal to one before: 2")
+    assert 1 <= repeated(looked_at(scene, tmp_path, lock=False)) <= 3
 
 
-class UpsideDown(HostPictures):
+class Mirrored(HostPictures):
     def write(self, picture: Any, pixels: Any) -> None:
         super().write(picture, pixels)
-        pixels[:] = pixels[::-1].copy()
+        pixels[:] = pixels[:, ::-1].copy()
 
 
 class Black(HostPictures):
@@ -97,7 +102,7 @@ class Black(HostPictures):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "state"), [(HostPictures, "holds"), (UpsideDown, "fails"), (Black, "fails")]
+    ("pictures", "state"), [(HostPictures, "holds"), (Mirrored, "fails"), (Black, "fails")]
 )
 def test_what_the_gpu_fetches_is_what_a_copy_shows(
     scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Any, state: str
@@ -122,8 +127,8 @@ def test_what_the_gpu_fetches_is_what_a_copy_shows(
     assert found.state == state, found.said
     assert (found.facts["memory"], found.facts["copied_bytes_per_frame"]) == ("nvmm", 0.0)
     assert found.facts["pitch_bytes"] == 4 * 64 + 64
-    failed = [check.what for check in found.checks if not check.holds]
-    assert failed == ["GPU's picture against one that was copied"] * (state == "fails")
+    compared = next(each for each in found.checks if each.what.startswith("GPU's picture"))
+    assert compared.holds is (state == "holds")
 
 
 def test_light_and_a_passer_by_change_no_verdict() -> None:
