@@ -111,9 +111,8 @@ def _read(
     )
     if not isinstance(settings, (ClipSettings, SyntheticCameraSettings)):
         findings.check("lost", f"{lost:.1%}", f"at most {_LOST:.0%}", holds=lost <= _LOST)
-    if isinstance(
-        settings, (CsiSettings, V4l2Settings)
-    ):  # a clip may repeat pictures, and so may a network's codec
+    # A clip may repeat pictures, and so may the codec of a camera on the network.
+    if isinstance(settings, (CsiSettings, V4l2Settings)):
         findings.check("frames equal to one before", repeated, 0, holds=repeated == 0)
     _tell_copies(settings, findings, account, frames, gpu)
     _tell_exposure(settings, findings, brightness)
