@@ -15,7 +15,7 @@ from runtime.cameras.gst_camera import SILENCE_S, Findings, GStreamerCamera, Wan
 from runtime.cameras.gst_faults import Advice, Cause, GStreamerFault, Heard
 from runtime.cameras.gst_pipeline import GStreamerPipeline, PipelinePlan
 from runtime.cameras.gst_text import NV_FLIPS, NVMM_SINK_TEXT, SINK_TEXT, rate_text
-from runtime.cameras.gstreamer import has_property
+from runtime.cameras.gstreamer import PipelineFault, properties_of
 from runtime.cameras.nvbufsurface import NvmmFault, SurfaceLibrary
 from runtime.cameras.nvmm import DevicePictures, NvmmWriter
 from runtime.cameras.settings import CsiSettings
@@ -74,7 +74,7 @@ def open_csi(
     if settings.memory != "copy":
         try:
             return _open_nvmm(settings, silence_s, gpu, make_pictures, load_surfaces)
-        except (NvmmFault, EngineFault, GStreamerFault) as reason:
+        except (NvmmFault, EngineFault, GStreamerFault, PipelineFault) as reason:
             if isinstance(reason, GStreamerFault) and reason.cause != "not negotiable":
                 raise
             if settings.memory == "nvmm":
@@ -118,7 +118,7 @@ def _open(
     argus_words().begin()
     try:
         return GStreamerCamera(
-            plan(settings, memory, chooses_hardware=has_property("nvvidconv", "compute-hw")),
+            plan(settings, memory, chooses_hardware="compute-hw" in properties_of("nvvidconv")),
             Wanted(settings.size_px, settings.rate_hz),
             make_writer,
             hold=lambda pipeline: ExposureHold(settings.exposure, ArgusExposure(pipeline.source)),

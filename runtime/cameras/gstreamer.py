@@ -34,6 +34,10 @@ class LinkFault(CameraFault):
     """Two elements of a pipeline do not fit together."""
 
 
+class PipelineFault(CameraFault):
+    """This GStreamer does not understand the description of a pipeline, e.g. for want of a property."""
+
+
 def load_gstreamer() -> Any:
     """The module ``Gst``, ready for use; safe to call again, from any thread.
 
@@ -66,14 +70,14 @@ def has_element(name: str) -> bool:
     return load_gstreamer().ElementFactory.find(name) is not None
 
 
-def has_property(element: str, name: str) -> bool:
-    """Whether this machine has an element of GStreamer with a property of that name.
+def properties_of(element: str) -> frozenset[str]:
+    """Names of the properties that an element of GStreamer has on this machine; none where it is not there.
 
     Raises:
         CameraFault: GStreamer itself is not there.
     """
     made = load_gstreamer().ElementFactory.make(element)
-    return made is not None and made.find_property(name) is not None
+    return frozenset() if made is None else frozenset(each.name for each in made.list_properties())
 
 
 def require_elements(names: Iterable[str], camera: str) -> None:
@@ -104,7 +108,7 @@ def parse_pipeline(text: str, camera: str) -> Any:
 
     Raises:
         LinkFault: two elements do not fit together: the camera has no such size, rate or format.
-        CameraFault: this GStreamer does not understand it, e.g. for want of a property.
+        PipelineFault: this GStreamer does not understand it, e.g. for want of a property.
     """
     gst = load_gstreamer()
     from gi.repository import GLib
@@ -115,7 +119,7 @@ def parse_pipeline(text: str, camera: str) -> Any:
     except GLib.Error as error:
         if error.matches(gst.ParseError.quark(), gst.ParseError.LINK):
             raise LinkFault(error.message, remedy="") from None
-        raise CameraFault(
+        raise PipelineFault(
             f"{camera}: {gst.version_string()} does not understand the pipeline ({error.message})",
             remedy="bring GStreamer and, on a Jetson, JetPack up to date",
         ) from None

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from runtime.cameras.gstreamer import call_bounded, has_element, load_gstreamer, parse_pipeline
+from runtime.cameras.gstreamer import (
+    call_bounded,
+    has_element,
+    load_gstreamer,
+    parse_pipeline,
+    properties_of,
+)
 from runtime.errors import Fault, OutputFault
 
 EncoderChoice = Literal["auto", "nvenc", "x264"]
@@ -26,9 +33,13 @@ _MOST_IN_FLIGHT = 8
 _NAL_TYPE = re.compile(rb"\x00\x00\x01(.)", re.DOTALL)
 _KEY_PICTURE = 5
 _HIGH_PROFILE = 4
-_CONSTANT_BITRATE = 1
+_VARIABLE_BITRATE, _CONSTANT_BITRATE = 0, 1
 _QUANTIZER = 18
 """Of clips, which are looked at closely; about what libx264 takes with a CRF of 16."""
+_BITS_A_PIXEL = 0.5
+"""Of clips where no quantizer can be fixed: 31 Mbit/s of full HD at 30 Hz, more than most scenes need."""
+_PARAMETER_SETS = re.compile(rb"\x00\x00\x01[\x27\x28\x47\x48\x67\x68].*?(?=\x00*\x00\x00\x01)", re.DOTALL)
+"""Of H.264, in Annex B: types 7 and 8, whatever their importance, each up to the next start code."""
 
 
 @dataclass(frozen=True)
@@ -45,29 +56,42 @@ class NvencSettings:
     key_every: int
     """Pictures from one key picture to the next."""
 
-    def properties(self) -> str:
-        """In the language of gst-launch. Unlike x264enc's, the bit rate is in bits a second."""
-        usual = (
-            f"profile={_HIGH_PROFILE} maxperf-enable=true insert-sps-pps=true "
-            f"iframeinterval={self.key_every} idrinterval={self.key_every}"
-        )
-        if self.bitrate_kbps is not None:
-            return (
-                f"{usual} control-rate={_CONSTANT_BITRATE} bitrate={1000 * self.bitrate_kbps} preset-level=1"
-            )
-        # A fixed quantizer counts only with rate control and presets off (gst-inspect-1.0 nvv4l2h264enc).
-        return (
-            f"{usual} ratecontrol-enable=false preset-level=0 quant-i-frames={_QUANTIZER} "
-            f"quant-p-frames={_QUANTIZER}"
-        )
+    def properties(self, known: Collection[str]) -> str:
+        """In the language of gst-launch, of those that the element has. It is two elements under one name: where the
+        driver is that of a graphics card, as on Thor, it lacks half of the properties that it has on Orin, and has
+        others. One that it lacks would spoil the whole pipeline.
+        """
+        helpful: list[tuple[str, object]] = [
+            ("profile", _HIGH_PROFILE),
+            ("maxperf-enable", "true"),
+            ("insert-sps-pps", "true"),
+            ("iframeinterval", self.key_every),
+            ("idrinterval", self.key_every),
+            ("preset-level", 0 if self.bitrate_kbps is None else 1),
+        ]
+        kept = [each for each in helpful if each[0] in known] + self._quality(known)
+        return " ".join(f"{name}={value}" for name, value in kept)
 
-    def pipeline(self) -> str:
+    def _quality(self, known: Collection[str]) -> list[tuple[str, object]]:
+        """What cannot be done without. Unlike x264enc's, the bit rate is in bits a second."""
+        if self.bitrate_kbps is not None:
+            return [("control-rate", _CONSTANT_BITRATE), ("bitrate", 1000 * self.bitrate_kbps)]
+        if "quant-p-frames" in known:
+            # It counts only with rate control and presets off (gst-inspect-1.0 nvv4l2h264enc).
+            fixed: list[tuple[str, object]] = [("ratecontrol-enable", "false")]
+            return [*fixed, ("quant-i-frames", _QUANTIZER), ("quant-p-frames", _QUANTIZER)]
+        if "constqp" in known:
+            return [("control-rate", "constantQP"), ("constqp", ":".join([str(_QUANTIZER)] * 3))]
+        bits = round(_BITS_A_PIXEL * self.width_px * self.height_px * self.rate)
+        return [("control-rate", _VARIABLE_BITRATE), ("bitrate", bits)]
+
+    def pipeline(self, known: Collection[str]) -> str:
         """From I420 in ordinary memory, which nvvidconv copies into NVIDIA's, to an access unit a picture."""
         return (
             f"appsrc name=source format=time caps=video/x-raw,format=I420,width={self.width_px},"
             f"height={self.height_px},framerate={self.rate.numerator}/{self.rate.denominator} "
             f"! {_CONVERTER} ! video/x-raw(memory:NVMM),format=NV12 "
-            f"! {ELEMENT} name=encoder {self.properties()} "
+            f"! {ELEMENT} name=encoder {self.properties(known)} "
             "! video/x-h264,stream-format=byte-stream,alignment=au "
             "! appsink name=sink sync=false async=false"
         )
@@ -84,12 +108,13 @@ class NvencPipeline:
         """
         try:
             self._gst = load_gstreamer()
-            self._pipeline: Any = parse_pipeline(settings.pipeline(), ELEMENT)
+            self._pipeline: Any = parse_pipeline(settings.pipeline(properties_of(ELEMENT)), ELEMENT)
         except Fault as fault:
             raise _no_encoder(fault.what) from None
         self._source, self._sink = (self._pipeline.get_by_name(name) for name in ("source", "sink"))
         self._period_ns = round(1e9 / settings.rate)
         self._pushed = self._came = 0
+        self._parameter_sets = b""
         self._open()
 
     def encode(self, picture: bytes | None) -> list[bytes]:
@@ -114,7 +139,7 @@ class NvencPipeline:
             sample = self._sink.emit("try-pull-sample", 50_000_000 if must_wait else 0)
             if sample is not None:
                 data = sample.get_buffer()
-                coded.append(data.extract_dup(0, data.get_size()))
+                coded.append(self._with_parameter_sets(data.extract_dup(0, data.get_size())))
                 self._came += 1
                 until_s = time.monotonic() + _ANSWER_S
             elif not must_wait:
@@ -128,6 +153,15 @@ class NvencPipeline:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             call_bounded(lambda: pipeline.set_state(self._gst.State.NULL), _OPEN_S, "close the encoder")
+
+    def _with_parameter_sets(self, coded: bytes) -> bytes:
+        """An access unit that can be begun with, if it is a key picture: not every such element repeats the sets."""
+        if not is_key_picture(coded):
+            return coded
+        if found := _PARAMETER_SETS.findall(coded):
+            self._parameter_sets = b"".join(b"\x00" + each for each in found)
+            return coded
+        return self._parameter_sets + coded
 
     def _open(self) -> None:
         pipeline, answers = self._pipeline, []

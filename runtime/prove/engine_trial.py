@@ -31,6 +31,7 @@ def try_engines(
     findings.fact("precision", bundle.manifest.precision)
     findings.fact("frames", f"{size.width_px}x{size.height_px}")
     on_gpu = has_tensorrt(plan)
+    findings.fact("on_tensorrt", on_gpu)
     built = _build(plan, findings, bundle, size, graphs) if on_gpu else ""
     with memory_watched() as memory:
         begun_s = time.monotonic()

@@ -65,7 +65,8 @@ def small_engine(plan: Plan, bundle: Bundle, graph: GraphName, size: FrameSize) 
     Raises:
         Skip: it has not.
     """
-    paths = engine_paths(engines_directory(plan, bundle), "tensorrt", graph, size)
+    directory, precision = engines_directory(plan, bundle), bundle.manifest.precision
+    paths = engine_paths(directory, "tensorrt", graph, size, precision=precision)
     if not paths.engine.exists():
         raise Skip("there is no engine to look at: it was not built before")
     return paths

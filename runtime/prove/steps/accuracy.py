@@ -47,6 +47,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
         how = "tremorscope export --precision fp16" if missing == "fp16" else "tremorscope calibrate quantise"
         findings.fact(missing, f"not looked at: no bundle of it is here ({how}, then --bundle DIR)")
     on_gpu, rows = has_tensorrt(plan), list[Row]()
+    findings.fact("on_tensorrt", on_gpu)
     with tempfile.TemporaryDirectory(dir=plan.work) as name:
         directory, size = Path(name), plan.small_size
         draw(size.width_px, size.height_px, 8 if plan.quick else 30, directory / "frames.npy")

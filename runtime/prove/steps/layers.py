@@ -16,6 +16,7 @@ _MOST_ROWS = 15
 
 def run(plan: Plan, findings: Findings) -> Outcome:
     """Profile the site's pairwise step."""
+    findings.fact("on_tensorrt", has_tensorrt(plan))
     if has_tensorrt(plan):
         return _of_tensorrt(plan, findings)
     return _of_onnx_runtime(plan, findings)

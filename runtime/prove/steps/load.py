@@ -21,6 +21,7 @@ _GROWTH_MIB = 32.0
 
 def run(plan: Plan, findings: Findings) -> Outcome:
     """Run the loop on the site's camera and settings."""
+    findings.fact("on_tensorrt", has_tensorrt(plan))
     configuration, seconds = plan.configuration(), plan.seconds_of_load
     camera = plan.camera()
     rate_hz = getattr(camera, "rate_hz", None) or 30.0
@@ -76,6 +77,8 @@ def _tell(findings: Findings, found: BenchResult) -> None:
         ],
     )
     if found.roofline is not None:
+        reached = {each.stage: each.share for each in found.roofline.bounds}
+        findings.fact("roofline_reached", reached.get("network"))
         findings.table(
             "Roofline",
             ["stage", "bound, ms", "took, ms", "reached", "bound by", "of"],

@@ -137,13 +137,8 @@ class VideoDevice(Source):
         buffer.offset = 0 if standins.SCENE.unnumbered else self.number
 
 
-class VideoConverter(Gst.Element):
-    """nvvidconv: makes RGBA of what ArgusSource says, turned, in ordinary or in NVIDIA's memory."""
-
-    __gtype_name__ = "StandInVideoConverter"
-    flip_method = recorded("flip-method", int, 0)
-    output_buffers = recorded("output-buffers", int, 4)
-    compute_hw = recorded("compute-hw", str, "Default")
+class Converting:
+    """Of nvvidconv, what it does whatever it can be told. PyGObject makes elements of one class below its own alone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,6 +184,22 @@ class VideoConverter(Gst.Element):
         return standins.SCENE.nvmm.buffer(rgba) if self.in_nvmm else Gst.Buffer.new_wrapped(rgba.tobytes())
 
 
+class PlainVideoConverter(Converting, Gst.Element):
+    """nvvidconv as another release may have it, with none but the property that it always had."""
+
+    __gtype_name__ = "StandInPlainVideoConverter"
+    flip_method = recorded("flip-method", int, 0)
+
+
+class VideoConverter(Converting, Gst.Element):
+    """nvvidconv: makes RGBA of what ArgusSource says, turned, in ordinary or in NVIDIA's memory."""
+
+    __gtype_name__ = "StandInVideoConverter"
+    flip_method = recorded("flip-method", int, 0)
+    output_buffers = recorded("output-buffers", int, 4)
+    compute_hw = recorded("compute-hw", str, "Default")
+
+
 def describe(kind: Any, klass: str, pads: dict[str, str]) -> None:
     """Say what an element is, and which caps its pads have."""
     kind.set_metadata(kind.__gtype_name__, klass, "a stand-in for tests", "tremorscope")
@@ -206,8 +217,9 @@ describe(
     "Source/Video",
     {"src": f"video/x-raw,{_SIZES}; image/jpeg,width=128,height=96,framerate=30/1"},
 )
-describe(
-    VideoConverter,
-    "Filter/Converter/Video",
-    {"sink": f"{NVMM},format=NV12", "src": f"video/x-raw,format=RGBA;{NVMM},format=RGBA"},
-)
+for _kind in (PlainVideoConverter, VideoConverter):
+    describe(
+        _kind,
+        "Filter/Converter/Video",
+        {"sink": f"{NVMM},format=NV12", "src": f"video/x-raw,format=RGBA;{NVMM},format=RGBA"},
+    )

@@ -17,6 +17,7 @@ from surfaces import CUDA_DEVICE, L4T, FakeSurfaces, HostPictures, compile_libra
 from runtime.cameras.csi import open_csi
 from runtime.cameras.faults import BackoffSettings
 from runtime.cameras.gst_camera import GStreamerCamera
+from runtime.cameras.gstreamer import load_gstreamer
 from runtime.cameras.nvbufsurface import NvmmFault, SurfaceLibrary, _Parameters, _Surface
 from runtime.cameras.settings import CsiSettings
 from runtime.cameras.supervised import CameraSupervisor
@@ -194,6 +195,14 @@ def break_converter(made: Bench) -> dict[str, Any]:
     return {}
 
 
+def break_property(made: Bench) -> dict[str, Any]:  # noqa: ARG001
+    from standin_elements import PlainVideoConverter
+
+    gst = load_gstreamer()
+    assert gst.Element.register(None, "nvvidconv", gst.Rank.NONE, PlainVideoConverter)
+    return {}
+
+
 def break_library(made: Bench) -> dict[str, Any]:
     made.library = Path("/nowhere/libnvbufsurface.so")
     return {}
@@ -208,6 +217,10 @@ def break_library(made: Bench) -> dict[str, Any]:
         (break_layout, "it says 72x48 px, the caps 64x48 px"),
         (break_batch, "it holds 2 pictures"),
         (break_converter, "does not offer what is asked of it"),
+        (
+            break_property,
+            'does not understand the pipeline (no property "output-buffers" in element "nvvidconv',
+        ),
         (break_library, "NVIDIA's buffer library cannot be loaded"),
     ],
 )

@@ -5,6 +5,11 @@ gst-nvvideo4linux2 (L4T 36): it takes NVIDIA's memory alone; its bit rate is in 
 thousands; parameter sets come once unless insert-sps-pps is set; a fixed quantizer counts only with rate control and
 presets off; some pictures are on their way before the first comes out. Where a device has no encoder, the element is
 missing (Orin Nano, by its module's number), or, before that was asked, can be made and not opened.
+
+`CardEncoder` is the same element where the plugin finds the driver of a graphics card (``is_cuvid``), as on Thor, by
+gst_v4l2_video_enc_class_init and gst_v4l2_h264_enc_class_init: no quant-*, preset-level, ratecontrol-enable,
+maxperf-enable and insert-sps-pps, which are installed for Tegra alone, but preset-id, tuning-info-id and constqp, which
+counts where control-rate is constantQP, a value that Tegra's has not.
 """
 
 from __future__ import annotations
@@ -121,21 +126,10 @@ def setting(name: str, kind: Any, default: Any) -> Any:
     return GObject.Property(get, put, type=kind, default=default, nick=name, **extra)
 
 
-class Encoder(Gst.Bin):
-    """nvv4l2h264enc."""
+class Coding:
+    """Of nvv4l2h264enc, what all its shapes do alike. PyGObject makes elements of one class below its own alone."""
 
-    __gtype_name__ = "StandInNvenc"
-    bitrate = setting("bitrate", int, 4_000_000)
-    control_rate = setting("control-rate", int, 1)
-    profile = setting("profile", int, 0)
-    preset_level = setting("preset-level", int, 1)
-    iframeinterval = setting("iframeinterval", int, 30)
-    idrinterval = setting("idrinterval", int, 256)
-    quant_i_frames = setting("quant-i-frames", int, 2**31 - 1)
-    quant_p_frames = setting("quant-p-frames", int, 2**31 - 1)
-    maxperf_enable = setting("maxperf-enable", bool, False)
-    insert_sps_pps = setting("insert-sps-pps", bool, False)
-    ratecontrol_enable = setting("ratecontrol-enable", bool, True)
+    insert_sps_pps = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +150,7 @@ class Encoder(Gst.Bin):
             )
             self.add_pad(pad)
 
-    def do_change_state(self, transition: Any) -> Any:
+    def change_state(self, transition: Any) -> Any:
         if transition == Gst.StateChange.NULL_TO_READY:
             HARDWARE.runs.append(dict(self.values))
             if not HARDWARE.opens:
@@ -181,9 +175,9 @@ class Encoder(Gst.Bin):
             "key-int-max": every,
         }.items():
             coder.set_property(name, value)
-        if not self.ratecontrol_enable and self.preset_level == 0:
+        if (quantizer := self.fixed_quantizer()) is not None:
             Gst.util_set_object_arg(coder, "pass", "quant")
-            coder.set_property("quantizer", self.quant_p_frames)
+            coder.set_property("quantizer", quantizer)
         else:
             coder.set_property("bitrate", max(1, self.bitrate // 1000))
         coder.set_property("threads", 3)
@@ -203,6 +197,41 @@ class Encoder(Gst.Bin):
         return Gst.PadProbeReturn.OK
 
 
+def shape(name: str, fixed_quantizer: Any = lambda _: None, **properties: tuple[Any, Any]) -> Any:
+    """A class of elements with these properties, each with its type and default, and those that every shape has."""
+    usual = {"bitrate": 4_000_000, "profile": 0, "iframeinterval": 30, "idrinterval": 256}
+    all_of_them = {**{each: (int, default) for each, default in usual.items()}, **properties}
+    content: dict[str, Any] = {each: setting(each.replace("_", "-"), *of) for each, of in all_of_them.items()}
+    content |= {"__gtype_name__": name, "fixed_quantizer": fixed_quantizer}
+    content["do_change_state"] = Coding.change_state  # PyGObject looks for it in the class itself
+    return type(Gst.Bin)(name, (Coding, Gst.Bin), content)
+
+
+OldCardEncoder = shape("StandInNvencOldCard", control_rate=(int, 1))
+"""As a graphics card had it before it learned to hold a quantizer."""
+CardEncoder = shape(
+    "StandInNvencCard",
+    lambda self: int(self.constqp.split(":")[1]) if self.control_rate == "constantQP" else None,
+    control_rate=(str, "constant_bitrate"),
+    preset_id=(int, 1),
+    tuning_info_id=(int, 2),
+    constqp=(str, "0:0:0"),
+)
+"""As on Thor. The real control-rate is an enumeration, which is written by name or number."""
+Encoder = shape(
+    "StandInNvenc",
+    lambda self: self.quant_p_frames if not self.ratecontrol_enable and self.preset_level == 0 else None,
+    control_rate=(int, 1),
+    preset_level=(int, 1),
+    quant_i_frames=(int, 2**31 - 1),
+    quant_p_frames=(int, 2**31 - 1),
+    maxperf_enable=(bool, False),
+    insert_sps_pps=(bool, False),
+    ratecontrol_enable=(bool, True),
+)
+"""As on Orin."""
+
+
 def _describe(kind: Any, klass: str, sink: str, source: str) -> None:
     kind.set_metadata(kind.__gtype_name__, klass, "a stand-in for tests", "tremorscope")
     for name, direction, caps in (
@@ -216,21 +245,22 @@ def _describe(kind: Any, klass: str, sink: str, source: str) -> None:
 
 _describe(Converter, "Filter/Converter/Video", "video/x-raw,format=I420", f"{NVMM},format=NV12")
 _describe(Download, "Filter/Video", f"{NVMM},format=NV12", "video/x-raw,format=NV12")
-_describe(
-    Encoder,
-    "Codec/Encoder/Video",
-    f"{NVMM},format=NV12",
-    "video/x-h264,stream-format=byte-stream,alignment=au",
-)
+for _shape in (OldCardEncoder, Encoder, CardEncoder):
+    _describe(
+        _shape,
+        "Codec/Encoder/Video",
+        f"{NVMM},format=NV12",
+        "video/x-h264,stream-format=byte-stream,alignment=au",
+    )
 
 
 @contextmanager
-def device_with(hardware: Hardware, *, has_element: bool = True) -> Iterator[Hardware]:
-    """Be a device with this encoder, or one where GStreamer has no such element; afterwards all is as before."""
+def device_with(hardware: Hardware, *, element: Any = Encoder) -> Iterator[Hardware]:
+    """Be a device with this encoder in some shape, None where GStreamer has none; afterwards all is as before."""
     global HARDWARE
     HARDWARE = hardware
     registry = Gst.Registry.get()
-    kinds: dict[str, Any] = {"nvvidconv": Converter, "nvv4l2h264enc": Encoder if has_element else None}
+    kinds: dict[str, Any] = {"nvvidconv": Converter, "nvv4l2h264enc": element}
     before = {name: registry.lookup_feature(name) for name in kinds}
     for name, kind in kinds.items():
         if kind is not None:

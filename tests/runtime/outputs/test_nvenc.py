@@ -23,7 +23,7 @@ from runtime.outputs.h264 import encoder_of
 from runtime.outputs.video import VideoWriter
 
 pytest.importorskip("gi", reason="needs gstreamer")
-from nvenc_standin import Hardware, device_with
+from nvenc_standin import CardEncoder, Encoder, Hardware, OldCardEncoder, device_with
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,43 @@ class TestClips:
         asked = orin.runs[-1]
         assert (asked["ratecontrol-enable"], asked["preset-level"], asked["quant-p-frames"]) == (False, 0, 18)
 
+    @pytest.mark.parametrize(
+        ("shape", "asked"),
+        [
+            (CardEncoder, {"control-rate": "constantQP", "constqp": "18:18:18"}),
+            (OldCardEncoder, {"control-rate": 0, "bitrate": 38400}),  # half a bit a pixel, 25 times a second
+        ],
+    )
+    def test_an_encoder_of_a_graphics_card_is_asked_for_what_it_knows(
+        self, tmp_path: Path, shape: Any, asked: dict[str, Any]
+    ) -> None:
+        frames = textured_frames(130)
+        with device_with(Hardware(), element=shape) as thor:
+            assert encoder_of("auto", 64, 48) == ("nvv4l2h264enc", "the device has this encoder")
+            write(tmp_path / "out.mp4", frames, np.arange(130) / 25)
+        assert thor.runs[-1] == {"profile": 4, "iframeinterval": 60, "idrinterval": 60} | asked
+        pictures, _ = read_video(tmp_path / "out.mp4")
+        assert len(pictures) == 130
+        if shape is CardEncoder:
+            assert float(np.abs(np.asarray(pictures, float)[:, :48, :64] - frames).mean()) < 3.5
+
+    @pytest.mark.parametrize("shape", [Encoder, CardEncoder])
+    def test_whoever_comes_late_can_begin_at_every_key_picture(self, shape: Any) -> None:
+        with device_with(Hardware(), element=shape):
+            pipeline = nvenc.NvencPipeline(nvenc.NvencSettings(64, 48, Fraction(25), 500, 5))
+            pictures = [
+                np.roll(np.arange(4608), n).astype(np.uint8)[: 64 * 48 * 3 // 2].tobytes() for n in range(12)
+            ]
+            coded = [unit for picture in (*pictures, None) for unit in pipeline.encode(picture)]
+            pipeline.close()
+        keys = [unit for unit in coded if nvenc.is_key_picture(unit)]
+        assert len(coded) == 12
+        assert len(keys) == 3
+        for late in range(0, 12, 5):
+            decoder = av.CodecContext.create("h264", "r")
+            packets = [*map(av.Packet, coded[late:]), None]
+            assert sum(len(decoder.decode(packet)) for packet in packets) == 12 - late
+
     def test_an_event_clip_reads_back(self, orin: Hardware, tmp_path: Path) -> None:
         clip = EventClipWriter(
             tmp_path / "e-raw.mp4", width_px=64, height_px=48, rate_hz=25, comment="", encoder="auto"
@@ -130,7 +167,7 @@ class TestChoice:
         assert len(orin.runs) == 1, "one picture is coded to see, once a size"
 
     def test_orin_nano_has_none(self) -> None:
-        with device_with(Hardware(), has_element=False):
+        with device_with(Hardware(), element=None):
             name, why = encoder_of("auto", 64, 48)
             assert (name, why) == (
                 "libx264",
@@ -172,9 +209,20 @@ class TestChoice:
             RecordingSettings.model_validate({"encoder": "omx"})
 
 
+ORIN = (
+    "profile",
+    "iframeinterval",
+    "idrinterval",
+    "insert-sps-pps",
+    "preset-level",
+    "control-rate",
+    "bitrate",
+)
+
+
 def test_a_stream_has_its_bit_rate_in_bits() -> None:
     """x264enc, and our settings, count thousands."""
-    text = nvenc.NvencSettings(64, 48, Fraction(15), 2000, 15).properties()
-    assert "control-rate=1 bitrate=2000000 " in text
+    text = nvenc.NvencSettings(64, 48, Fraction(15), 2000, 15).properties(ORIN)
+    assert "control-rate=1 bitrate=2000000" in text
     assert "iframeinterval=15 idrinterval=15" in text
     assert "insert-sps-pps=true" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,14 @@ from host_gpu import HostGpu
 from tensorrt_fake_build import Asked, fake_builder
 
 from runtime.engines import build_job, choosing, tensorrt_runtime
-from runtime.engines.bundle import FrameSize, open_bundle
+from runtime.engines.bundle import (
+    SHIPPED_BUNDLES,
+    Calibration,
+    FrameSize,
+    Quantisation,
+    open_bundle,
+    write_manifest,
+)
 from runtime.engines.device import Device
 from runtime.engines.tensorrt_runner import TensorrtEngine
 from runtime.engines.tensorrt_step import GraphUse
@@ -73,6 +81,34 @@ def test_engines_are_built_in_fp16_run_and_kept_for_the_next_steps(plan: Plan) -
     assert step(plan, "graphs").said == "steps are launched layer by layer: no cuda-bindings"
     camera = step(plan, "camera", 0)
     assert (camera.state, camera.facts["copied_bytes_per_frame"]) == ("holds", 0.0)
+
+
+def in_int8(bundle: Path) -> Path:
+    """The shipped network under a manifest that says INT8; the stand-in runs the graph as it is."""
+    shutil.copytree(SHIPPED_BUNDLES / "realtime", bundle)
+    manifest = open_bundle(bundle).manifest
+    calibration = Calibration(
+        source="drawn",
+        sha256="0" * 64,
+        pairs=1,
+        samples=1,
+        frame_size=SIZE,
+        amplification=manifest.amplification,
+    )
+    quantised = Quantisation(
+        method="mse", unquantised="fp32", layers=("blocks.0.conv1",), float_graphs={}, calibration=calibration
+    )
+    write_manifest(bundle, manifest.model_copy(update={"precision": "int8", "quantisation": quantised}))
+    return bundle
+
+
+def test_engines_in_int8_are_found_by_the_steps_after_their_build(plan: Plan, tmp_path: Path) -> None:
+    site = plan.configurations[0]
+    site.write_text(f"{site.read_text()}magnification: {{bundle: {in_int8(tmp_path / 'site-int8')}}}\n")
+    assert step(plan, "engine_site").facts["precision"] == "int8"
+    assert {name: step(plan, name).state for name in ("layers", "graphs", "memory")} == {
+        "layers": "holds", "graphs": "holds", "memory": "holds",
+    }  # fmt: skip
 
 
 def test_what_needs_an_engine_is_skipped_where_none_was_built(plan: Plan) -> None:

@@ -272,9 +272,18 @@ def test_each_guide_refers_to_its_open_points(guide: str) -> None:
 
 def test_answers_are_those_of_the_steps_and_only_of_a_jetson() -> None:
     outcomes = {
-        "engine-site": Outcome("holds", "built", facts={"build_pairwise_s": 312.5, "build_band_s": None}),
-        "camera-1": Outcome("holds", "fine"),
-        "camera-2": Outcome("fails", "it is blind"),
+        "engine-site": Outcome(
+            "holds",
+            "built",
+            facts={
+                "on_tensorrt": True,
+                "built_pairwise": "now",
+                "build_pairwise_s": 312.5,
+                "build_band_s": None,
+            },
+        ),
+        "camera-1": Outcome("holds", "fine", facts={"kind": "csi"}),
+        "camera-2": Outcome("fails", "it is blind", facts={"kind": "csi"}),
         "graphs": Outcome("skipped", "no GPU answers here"),
     }
     here = {each.point.id: each for each in answer_points(outcomes, on_a_jetson=True)}
@@ -285,3 +294,120 @@ def test_answers_are_those_of_the_steps_and_only_of_a_jetson() -> None:
     assert here["T10"].said.startswith("by hand: ")
     on_a_pc = answer_points(outcomes, on_a_jetson=False)
     assert {each.answer for each in on_a_pc} == {"open"}
+
+
+ON = {"on_tensorrt": True}
+CSI = {"kind": "csi", "on_gpu": True}
+STAYED = CSI | {
+    "memory": "nvmm",
+    "copied_bytes_per_frame": 0.0,
+    "why": "",
+    "pitch_bytes": 7680,
+    "times": "sensor",
+}
+COPIED = CSI | {"memory": "copy", "copied_bytes_per_frame": 6220800.0, "why": "", "times": "arrival"}
+FELL_BACK = COPIED | {"why": "the GPU refused to register the camera's buffer"}
+USB = {"kind": "v4l2", "memory": "copy", "copied_bytes_per_frame": 6220800.0, "times": "driver"}
+OPENED = {"frames": True, "true rate": True, "opening 1": True, "opening 2": True}
+
+
+def checks(**holds: bool) -> dict[str, bool]:
+    return {name.replace("_", " "): each for name, each in holds.items()}
+
+
+@pytest.mark.parametrize(
+    ("point", "answer", "facts", "checked"),
+    [
+        ("T1", "holds", ON | {"build_pairwise_s": 9.0}, {}),
+        ("T1", "open", {"on_tensorrt": False}, {}),
+        ("T2", "holds", ON | {"built_pairwise": "now", "build_pairwise_s": 9.0}, {}),
+        ("T2", "open", ON | {"built_pairwise": "on 2026-01-01", "build_pairwise_s": 9.0}, {}),
+        ("T3", "holds", ON | {"step_median_ms": 9.0}, {}),
+        ("T3", "open", {"on_tensorrt": False, "step_median_ms": 9.0}, {}),
+        ("T4", "holds", ON, {}),
+        ("T4", "open", ON | {"int8": "not looked at: no bundle of it is here"}, {}),
+        ("T4", "open", {"on_tensorrt": False}, {}),
+        ("T5", "holds", {"launched": 590, "captured": 2}, {}),
+        ("T5", "fails", {"launched": 0, "captured": 0}, {}),
+        ("T5", "open", {"captures": "none: cuda-bindings are not installed"}, {}),
+        ("T6", "holds", ON | {"rate_hz": 60.0, "roofline_reached": 0.4}, {}),
+        ("T6", "open", ON | {"rate_hz": 60.0, "roofline_reached": None}, {}),
+        ("T6", "open", {"on_tensorrt": False, "rate_hz": 60.0, "roofline_reached": 0.4}, {}),
+        ("T7", "holds", ON | {"warp_part": 0.2}, {}),
+        ("T7", "open", ON | {"warp_part": 0.0, "warp": "no layer is named after GridSample"}, {}),
+        ("T7", "open", {"on_tensorrt": False, "warp_part": 0.2}, {}),
+        ("T8", "holds", {"mapped_ms": 10.5, "device_ms": 10.0}, {}),
+        ("T8", "fails", {"mapped_ms": 30.0, "device_ms": 10.0}, {}),
+        ("C1", "holds", CSI, OPENED),
+        ("C1", "fails", CSI, OPENED | checks(true_rate=False)),
+        ("C1", "open", USB, OPENED),
+        ("C2", "holds", STAYED, {}),
+        ("C2", "open", COPIED, {}),
+        ("C2", "fails", FELL_BACK, {}),
+        ("C2", "fails", STAYED | {"copied_bytes_per_frame": 1.0}, {}),
+        ("C2", "open", FELL_BACK | {"on_gpu": False}, {}),
+        ("C2", "open", USB, {}),
+        ("C3", "holds", STAYED, {}),
+        ("C3", "open", COPIED, {}),
+        ("C4", "holds", STAYED, {}),
+        ("C4", "fails", COPIED, {}),
+        ("C4", "open", USB, {}),
+        ("C5", "holds", STAYED, checks(brightness_while_exposure_is_held=True)),
+        ("C5", "fails", STAYED, checks(brightness_while_exposure_is_held=False)),
+        ("C5", "open", STAYED | {"brightness_moved": 0.1}, {}),
+        ("C6", "holds", {}, {"GPU, 64x36: bytes that differ": True, "CPU, RGBA 64x36": True}),
+        ("C6", "open", {"gpu_kernel": "not looked at"}, {"CPU, RGBA 64x36": True}),
+        ("C7", "holds", CSI | {"openings": 2}, OPENED),
+        ("C7", "fails", CSI | {"openings": 2}, OPENED | {"opening 2": False}),
+        ("C7", "fails", CSI, OPENED),
+        ("C7", "open", USB | {"openings": 2}, OPENED),
+        ("D2", "holds", {}, {"a frame before": False, "the restart": True, "a frame after the restart": True}),
+        ("D2", "open", {}, {"a frame before": True, "the restart": False, "a frame after the restart": True}),
+        ("D4", "holds", {"temperature_most_c": 61.0}, checks(last_third_against_the_first=True)),
+        ("D4", "fails", {"temperature_most_c": 61.0}, checks(last_third_against_the_first=False)),
+        ("D4", "fails", {"temperature_most_c": 98.0, "throttled": "cpu"}, {}),
+        ("D4", "open", {"temperature_most_c": None}, {}),
+        ("D6", "holds", {"kept_right_by": "chrony"}, {}),
+        ("D6", "fails", {"kept_right_by": "nobody", "what_mends_it": "timedatectl set-ntp true"}, {}),
+        ("D7", "holds", {"encoder": "nvv4l2h264enc"}, {"speed": True}),
+        ("D7", "fails", {"encoder": "nvv4l2h264enc"}, {"speed": False}),
+        ("D7", "open", {"encoder": "nvv4l2h264enc"}, {}),
+        ("D7", "open", {"encoder": "libx264"}, {"speed": True}),
+        ("B1", "holds", {"power_w": 14.0}, {}),
+        ("B1", "open", {"power_w": None}, {}),
+    ],
+)  # fmt: skip
+def test_a_point_is_answered_by_what_was_found_not_by_the_end_of_the_step(
+    point: str, answer: str, facts: dict[str, Any], checked: dict[str, bool]
+) -> None:
+    step = next(each.step for each in OPEN_POINTS if each.id == point)
+    found = tuple(Check(what, "", "", holds) for what, holds in checked.items())
+    state = "holds" if all(checked.values()) else "fails"
+    outcome = Outcome(state, "told", checks=found, facts=facts)  # type: ignore[arg-type]
+    answered = {each.point.id: each.answer for each in answer_points({step: outcome}, on_a_jetson=True)}
+    assert answered[point] == answer
+
+
+def test_another_check_that_fails_answers_no_question_but_its_own() -> None:
+    found = (
+        Check("brightness while exposure is held", "9", "3", False),
+        Check("true rate", "30", "30", True),
+    )
+    outcome = Outcome("fails", "brightness", checks=found, facts=dict(STAYED))
+    answered = {
+        each.point.id: each.answer for each in answer_points({"camera": outcome}, on_a_jetson=True)
+        if each.point.step == "camera"
+    }  # fmt: skip
+    assert answered == {
+        "C1": "holds", "C2": "holds", "C3": "holds", "C4": "holds", "C5": "fails", "C7": "open",
+    }  # fmt: skip
+
+
+def test_a_camera_of_another_kind_does_not_speak_for_argus() -> None:
+    usb = Outcome("fails", "it is blind", facts=dict(USB))
+    csi = Outcome("holds", "fine", facts=dict(STAYED))
+    answered = {
+        each.point.id: each.answer
+        for each in answer_points({"camera-1": usb, "camera-2": csi}, on_a_jetson=True)
+    }
+    assert (answered["C1"], answered["C2"]) == ("holds", "holds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +18,12 @@ from runtime.cuda_egl import DevicePicture
 from runtime.engines.bundle import SHIPPED_BUNDLES
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import CameraFault, EngineFault
+from runtime.outputs.video import VideoWriter
 from runtime.prove.outcome import Findings, Skip
 from runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
 from runtime.prove.plan import Plan
 from runtime.prove.probe import first_frame_s
-from runtime.prove.steps import accuracy, argus, camera, clock, layers, pixels
+from runtime.prove.steps import accuracy, argus, camera, clock, encoding, layers, pixels
 
 
 @pytest.fixture
@@ -237,3 +239,21 @@ def test_a_clock_that_drifts_as_no_time_server_would_bend_it_fails(
     found = clock.run(plan, Findings())
     assert found.state == state, found.said
     assert f"{ppm:+.0f} ppm" in {check.what: check.found for check in found.checks}["Unix time against it"]
+
+
+# Video.
+
+
+def test_no_picture_is_drawn_while_the_encoder_is_timed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[np.ndarray] = []
+    write = VideoWriter.write
+    monkeypatch.setattr(
+        VideoWriter,
+        "write",
+        lambda self, picture, at_s: (written.append(picture), write(self, picture, at_s)),
+    )
+    found = encoding.run(plan, Findings())
+    assert found.state == "holds", found.said
+    assert len(written) == 30
+    assert len({id(picture) for picture in written}) == 16
+    assert all((one != other).any() for one, other in itertools.pairwise(written))
