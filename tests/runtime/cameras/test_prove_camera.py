@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from runtime.cuda_host import HostGpu
 from surfaces import FakeSurfaces, HostPictures, compile_library
 
 from runtime.cameras.csi import open_csi
 from runtime.cameras.nvbufsurface import SurfaceLibrary
-from runtime.cuda_host import HostGpu
 from runtime.errors import CameraFault
 from runtime.prove.likeness import agree, off_by
 from runtime.prove.outcome import Findings, Outcome

@@ -227,7 +227,7 @@ class TestClock:
             file = add_clip(store, clips, 91)
             store.write([block(NOW - 80 * DAY_S)])
             assert enforce(store, clips, RetentionSettings(), NOW, by_age=False) == Forgotten()
-            found = enforce(store, clips, RetentionSettings(clips_gb=0.000001), NOW, by_age=False)
+            found = enforce(store, clips, RetentionSettings(clips_gb=1e-9), NOW, by_age=False)
             assert found.clips == (file,)
             assert reader.clips()[0].detail == "to make room"
 
