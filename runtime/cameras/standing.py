@@ -33,7 +33,7 @@ class StandingPicture:
         """
         self._still_s, self._reopens = still_s, reopens
         self._most = math.inf
-        self._alike = 0
+        self._alike = self._sequence = 0
         self._before: NDArray[np.uint8] | None = None
         self._stands, self._reopen_at_s = False, -math.inf
 
@@ -52,8 +52,11 @@ class StandingPicture:
             self._alike = min(self._alike, int(self._most))
             self._reopen_at_s = now_s + self._still_s if self._stands else -math.inf
 
-    def look(self, pixels: NDArray[np.uint8]) -> bool:
-        """Take the next frame, u8[H, W, 3]; returns whether the picture stands still."""
+    def look(self, pixels: NDArray[np.uint8], sequence: int | None = None) -> bool:
+        """Take the next frame, u8[H, W, 3], and its number; returns whether the picture stands still.
+
+        Frames that were lost in between count as the ones beside them, but no fewer than fifteen must have come.
+        """
         if self._still_s is None:
             return False
         height, width = pixels.shape[:2]
@@ -61,7 +64,9 @@ class StandingPicture:
         if self._before is None or _differ(self._before, sample):
             self._alike = max(0, self._alike - _WEIGHT)
         else:
-            self._alike = min(self._alike + 1, int(self._most))
+            passed = 1 if sequence is None else max(1, sequence - self._sequence)
+            self._alike = min(self._alike + min(passed, int(self._most) // _FEWEST_FRAMES), int(self._most))
+        self._sequence = sequence or 0
         self._before = sample
         least = max(0, self._most - _OTHERS * _WEIGHT) if self._stands else self._most - 1
         self._stands = self._alike > least

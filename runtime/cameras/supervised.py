@@ -212,7 +212,7 @@ class CameraSupervisor:
             if self._is_stale(reader):
                 self._intake.given_up += 1
                 return None
-            if self._standing.look(lease.pixels):
+            if self._standing.look(lease.pixels, info.sequence):
                 return self._refuse_standing(reader, lease, info, now_s)
             self._watch.came(reader, now_s, good=True)
             try:

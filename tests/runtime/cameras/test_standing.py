@@ -86,6 +86,13 @@ def test_stills_of_a_slow_camera_are_counted_not_timed() -> None:
     assert first_refusal(lambda _: scene(), rate_hz=0.1) == 15
 
 
+def test_frames_that_are_lost_in_between_delay_nothing() -> None:
+    watch, stuck = StandingPicture(STILL_S, reopens=True), scene()
+    watch.reopened(RATE_HZ, 0.0)
+    refused = next(number for number in range(0, 400, 6) if watch.look(stuck, number))
+    assert abs(refused - 150) <= 6
+
+
 def test_repeated_frames_alone_are_no_stuck_picture() -> None:
     assert first_refusal(lambda number: scene(number // 6)) is None
 
