@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from running_service import frames, running, until
-from runtime.service.crew import Crew
 from service_parts import configured
 from support import ROOT
 from tensorrt_fake import fake_library, write_fake_engine
@@ -32,6 +31,7 @@ from runtime.recovery import EXIT_RECOVERY
 from runtime.service import upkeep
 from runtime.service.process import Service
 from runtime.service.upkeep import EngineUpkeep
+from runtime.threads import Threads
 
 BEFORE = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "0", sm_count=8)
 AFTER = dataclasses.replace(BEFORE, l4t="36.5.0")
@@ -96,7 +96,7 @@ class Jetson:
     def work(self, most_s: float = 60.0) -> tuple[EngineUpkeep, list[str]]:
         """Build until nothing is left to do; what was told."""
         told: list[str] = []
-        kept, crew, stale = EngineUpkeep(told.append), Crew(), self.stale()
+        kept, crew, stale = EngineUpkeep(told.append), Threads(), self.stale()
         assert stale is not None
         kept.add(stale, needs_restart=True)
         crew.start("engines", lambda: kept.work(crew))
@@ -215,7 +215,7 @@ class TestBuilding:
     def test_a_build_that_is_ended_on_purpose_does_not_count_and_leaves_no_process(
         self, jetson: Jetson
     ) -> None:
-        stale, crew, kept = jetson.stale(), Crew(), EngineUpkeep()
+        stale, crew, kept = jetson.stale(), Threads(), EngineUpkeep()
         assert stale is not None
         kept.add(stale, needs_restart=True)
         crew.start("engines", lambda: kept.work(crew))
@@ -231,7 +231,7 @@ class TestBuilding:
         assert record == {"tries": {stale.identity: {"count": 0, "problem": ""}}}
 
     def test_two_instances_build_once(self, jetson: Jetson) -> None:
-        crew, both, stale = Crew(), [EngineUpkeep(), EngineUpkeep()], jetson.stale()
+        crew, both, stale = Threads(), [EngineUpkeep(), EngineUpkeep()], jetson.stale()
         assert stale is not None
         for kept in both:
             kept.add(stale, needs_restart=True)
@@ -271,7 +271,7 @@ class TestBuilding:
 def test_the_real_command_is_understood(tmp_path: Path, linear_bundle: Path) -> None:
     """Here it ends where TensorRT is missing, and says so."""
     stale = StaleEngines(linear_bundle, SIZE, ("pairwise",), tmp_path / "engines", 8, "", "")
-    assert "TensorRT is not there for this Python" in upkeep._run_build(stale, Crew())
+    assert "TensorRT is not there for this Python" in upkeep._run_build(stale, Threads())
 
 
 @pytest.mark.usefixtures("camera")
