@@ -17,10 +17,13 @@ class LeastSquaresFlow(nn.Module):
     of third order in the displacement, and the slopes share no noise with the motion.
     """
 
-    def __init__(self, windows_cells: tuple[int, ...], probes: int, stride: int) -> None:
+    def __init__(
+        self, windows_cells: tuple[int, ...], probes: int, stride: int, moving_windows_cells: tuple[int, ...] = ()
+    ) -> None:
         """Windows as `RealtimeConfig` names them; the fit is made on the encoder's first ``probes`` kernels."""
         super().__init__()
-        self.windows_cells, self.probes, self.stride = windows_cells, probes, stride
+        self.windows_cells, self.moving_windows_cells = windows_cells, moving_windows_cells
+        self.probes, self.stride = probes, stride
 
     def forward(self, picture: Tensor, motion: Tensor, gain: Tensor, kernels: Tensor) -> Tensor:
         """Displacement times gain in cells (x, y) and how badly it explains the motion (0 to 1), for each window.
@@ -32,7 +35,7 @@ class LeastSquaresFlow(nn.Module):
             kernels: the encoder's that made ``motion``, C x 3 x k x k.
 
         Returns:
-            B x 3 W x h x w for W windows.
+            B x 3 W x h x w for W windows, those that weight cells by how far they move behind the others.
         """
         probes, stride = self.probes, self.stride
         kernels, motion = kernels[:probes], motion[:, :probes]
@@ -42,11 +45,25 @@ class LeastSquaresFlow(nn.Module):
         )
         # Rounding to 8 bits leaves slopes of its own: below them there is nothing to measure.
         flat = _ROUNDING_VARIANCE * kernels.square().sum()
-        found = []
-        for window in self.windows_cells:
-            products = F.avg_pool2d(products, window, 1, window // 2, count_include_pad=False)
-            found.append(self._solve(products, flat, gain))
+        found = self._fits(products, self.windows_cells, flat, gain)
+        if self.moving_windows_cells:
+            weight = products[:, 5:] / (products[:, 0:1] + products[:, 2:3] + flat)
+            window = self.moving_windows_cells[-1]
+            # Their mean is one, so that what counts as flat stays what it is.
+            mean = F.avg_pool2d(weight, window, 1, window // 2, count_include_pad=False)
+            weighted = products * (weight / (mean + _LEAST_WEIGHT))
+            found += self._fits(weighted, self.moving_windows_cells, flat, gain)
         return torch.cat(found, dim=1)
+
+    def _fits(
+        self, products: Tensor, windows: tuple[int, ...], flat: Tensor, gain: Tensor
+    ) -> list[Tensor]:
+        found = []
+        for window in windows:
+            if window > 1:
+                products = F.avg_pool2d(products, window, 1, window // 2, count_include_pad=False)
+            found.append(self._solve(products, flat, gain))
+        return found
 
     def _solve(self, products: Tensor, flat: Tensor, gain: Tensor) -> Tensor:
         xx, xy, yy, xm, ym, mm = products.unsqueeze(2).unbind(1)  # B x 1 x h x w each
@@ -62,6 +79,8 @@ class LeastSquaresFlow(nn.Module):
 
 _ROUNDING_VARIANCE = 1 / (12 * 255**2)
 _LARGEST_FLOW_CELLS = 8.0
+_LEAST_WEIGHT = 1e-12
+"""In px squared: a millionth of a pixel is no motion."""
 
 
 def smooth_kernels(side_px: int) -> Tensor:

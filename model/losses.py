@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -9,22 +10,47 @@ from model.networks import Network
 from model.pairs import Pairs
 
 
-def magnification_loss(magnified: Tensor, truth: Tensor, border_px: int) -> Tensor:
-    """Mean absolute error inside the border; B x 3 x P x P in [0, 1] -> scalar."""
-    inner = slice(border_px, -border_px or None)
-    return F.l1_loss(magnified[..., inner, inner], truth[..., inner, inner])
+_EDGE_AROUND_PX = 6
+_EDGE_PX = 0.5
 
 
-def displacement_loss(decoded: Tensor, truth_px: Tensor, border_px: int) -> Tensor:
-    """Mean absolute error in px, inside the border, of a displacement field that the decoder gave: a scalar.
+def magnification_loss(
+    magnified: Tensor, truth: Tensor, border_px: int, weight: Tensor | None = None
+) -> Tensor:
+    """Mean absolute error inside the border; B x 3 x P x P in [0, 1], and weights B x 1 x P x P -> scalar."""
+    return _mean_error(magnified, truth, border_px, weight)
+
+
+def displacement_loss(
+    added_px: Tensor, truth_px: Tensor, border_px: int, weight: Tensor | None = None
+) -> Tensor:
+    """Mean absolute error in px, inside the border, of the displacement that a network moved the frame by: a scalar.
 
     Args:
-        decoded: B x 5 x P x P, as `RealtimeNetwork.decode` gives it where its skip is warped.
+        added_px: B x 2 x P x P, as `RealtimeNetwork.draw_known` gives it.
         truth_px: B x 2 x P x P.
         border_px: not judged.
+        weight: B x 1 x P x P; none weighs all alike.
     """
-    inner = slice(border_px, -border_px or None)
-    return F.l1_loss(decoded[:, :2, inner, inner], truth_px[..., inner, inner])
+    return _mean_error(added_px, truth_px, border_px, weight)
+
+
+def edge_weight(added_px: Tensor, more: float) -> Tensor | None:
+    """One, and ``more`` on top within 6 px of where the displacement jumps: B x 2 x P x P -> B x 1 x P x P."""
+    if not more:
+        return None
+    x = F.pad(added_px.diff(dim=3).abs().amax(dim=1, keepdim=True), (0, 1))
+    y = F.pad(added_px.diff(dim=2).abs().amax(dim=1, keepdim=True), (0, 0, 0, 1))
+    jumps = (torch.maximum(x, y) > _EDGE_PX).to(added_px.dtype)
+    return 1.0 + more * F.max_pool2d(jumps, 2 * _EDGE_AROUND_PX + 1, 1, _EDGE_AROUND_PX)
+
+
+def _mean_error(found: Tensor, truth: Tensor, border_px: int, weight: Tensor | None) -> Tensor:
+    inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
+    if weight is None:
+        return F.l1_loss(found[inner], truth[inner])
+    error = (found[inner] - truth[inner]).abs().mean(dim=1, keepdim=True)
+    return (error * weight[inner]).sum() / weight[inner].sum()
 
 
 def consistency_loss(network: Network, pairs: Pairs) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.lattices import Lattices
 from model.layers import Masks, Textures
 from model.pair_settings import PairSettings
 from model.randomness import log_uniform, uniform
@@ -61,8 +62,9 @@ def draw_pairs(
     )
     magnified_px = _draw_motion(rng, settings, amplification, layers, difficulty)  # B x L x 2
     displacement_px = magnified_px / amplification[:, None, None]
-    textures = Textures.draw(rng, pictures, settings, batch, layers, device)
-    masks = Masks.draw(rng, settings, batch, layers - 1, device)
+    lattices = Lattices.draw(rng, settings, batch, layers - 1) if settings.structure_share else None
+    textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
+    masks = Masks.draw(rng, settings, batch, layers - 1, device, lattices)
 
     def compose(shift_px: Tensor) -> tuple[Tensor, Tensor]:
         shift_px = shift_px.to(device)
@@ -72,7 +74,11 @@ def draw_pairs(
     reference, _ = compose(0 * displacement_px)
     frame, _ = compose(displacement_px)
     magnified, coverage = compose(magnified_px)
-    added_px = _overlay((magnified_px - displacement_px).to(device)[..., None, None], coverage)
+    added = (magnified_px - displacement_px).to(device)[..., None, None]
+    modes = masks.modes(magnified_px[:, 1:].to(device))
+    if modes is not None:
+        added = torch.cat((added[:, :1].expand(-1, -1, -1, *modes.shape[3:]), added[:, 1:] * modes), dim=1)
+    added_px = _overlay(added, coverage)
     light = _draw_flicker(rng, settings, batch).to(device)
     frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
     recolour = _recolouring(rng, batch, device)

@@ -22,7 +22,7 @@ TOUCHED_AROUND_PX = 6
 STILL_BEYOND_PX = 24
 SEARCH_PX = 11.0
 """How far from its place a centre line is looked for: less than half of a lattice's pitch."""
-_STEP_PX = 0.25
+_STEP_PX = 0.5
 _BESIDE_PX = 3.0
 """How much of the background beside a part is compared, too."""
 _ALONG_PX = 5

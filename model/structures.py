@@ -132,9 +132,9 @@ class Lattice:
     """To the background's mean colour."""
 
     def coverage(self, displacement_px: float) -> Floats:
-        """Both families, cut off at the outermost bars' outer edges."""
+        """Both families, cut off 2 px beyond the outermost bars' outer edges."""
         u, v = self._own(displacement_px)
-        outer = (self.bars - 1) * self.pitch_px + self.width_px
+        outer = (self.bars - 1) * self.pitch_px + self.width_px + 4.0
         inside = _bar(u, outer) * _bar(v, outer)
         across, along = (self._family(w) for w in (u, v))
         return inside * (1.0 - (1.0 - across) * (1.0 - along))

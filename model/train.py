@@ -20,7 +20,7 @@ from model.baseline import BaselineNetwork
 from model.errors import CheckpointFault, WeightsFault
 from model.files import write_atomically
 from model.images import PictureSet, gather_pictures
-from model.losses import consistency_loss, displacement_loss, magnification_loss
+from model.losses import consistency_loss, displacement_loss, edge_weight, magnification_loss
 from model.networks import Network, build_network, describe
 from model.pairs import Pairs, draw_pairs
 from model.realtime import RealtimeNetwork
@@ -152,9 +152,10 @@ def _step(run: _Run, recipe: Recipe, pairs: Pairs) -> float:
     network = run.network
     if schedule.displacement_weight and isinstance(network, RealtimeNetwork):
         decoded = network.decode_pair(pairs.frame, pairs.frame - pairs.reference, pairs.amplification)
-        magnified = network.draw(pairs.frame, decoded)
-        error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
-        off_px = displacement_loss(decoded, pairs.added_px, schedule.loss_border_px)
+        magnified, added_px = network.draw_known(pairs.frame, decoded)
+        weight = edge_weight(pairs.added_px, schedule.edge_weight)
+        error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px, weight)
+        off_px = displacement_loss(added_px, pairs.added_px, schedule.loss_border_px, weight)
         loss = error + schedule.displacement_weight * off_px
     else:
         magnified = network(pairs.frame, pairs.reference, pairs.amplification)
