@@ -52,6 +52,8 @@ class RealtimeConfig:
             raise ValueError("encoder_kernel must be encoder_stride plus an even number")
         if self.fine_channels and self.skip != "layers":
             raise ValueError("fine_channels are of a network that draws layers")
+        if self.skip == "layers" and not (self.fine_channels or self.decoder_scale == self.encoder_stride):
+            raise ValueError("layers are drawn on the encoder's cells: fine_channels, or decoder_scale as the stride")
 
 
 class RealtimeNetwork(nn.Module):
@@ -88,10 +90,8 @@ class RealtimeNetwork(nn.Module):
             else None
         )
         if config.skip == "layers":
-            self.head: nn.Module = (
-                _LayersHead(config.fine_channels, stride)
-                if config.fine_channels
-                else _LayersHead(channels, config.decoder_scale)
+            self.head: nn.Module = _LayersHead(
+                config.fine_channels or channels, stride, len(windows) + len(moving)
             )
         else:
             head = _DepthToSpaceHead if config.head == "depth_to_space" else _UpsampleHead
@@ -135,8 +135,11 @@ class RealtimeNetwork(nn.Module):
     def decode_known(self, known: Tensor) -> Tensor:
         """What `decode` makes of all that the decoder is told: B x C x h x w of texture, motion and displacement."""
         coarse = self.blocks(self.merge(known))
-        decoded: Tensor = self.head(coarse if self.fine is None else self.fine(coarse, known))
-        if self.config.skip != "warped":
+        cells = coarse if self.fine is None else self.fine(coarse, known)
+        if self.config.skip == "layers":
+            return self.head(cells, known[:, self.config.texture_channels + self.config.shape_channels :])
+        decoded: Tensor = self.head(cells)
+        if self.config.skip == "frame":
             return decoded
         # The head thinks in cells, so that all it gives is of the order of one.
         return torch.cat((self.config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
@@ -229,21 +232,33 @@ class _FineStage(nn.Module):
 
 
 class _LayersHead(nn.Module):
-    """Cells to two smooth displacements, a mask and a change of the colours: B x C x h x w -> B x 8 x H x W."""
+    """Cells to two smooth displacements, a mask and a change of the colours: B x C x h x w -> B x 8 x H x W.
 
-    def __init__(self, channels: int, scale: int) -> None:
+    A displacement is a mean of those that least squares found, and of none, by weights that are decoded, and a rest: so
+    one that was found is passed on at any length.
+    """
+
+    def __init__(self, channels: int, scale: int, found: int) -> None:
         super().__init__()
-        self.scale = scale
-        self.conv = convolution(channels, 4 + 4 * scale * scale, 3)
+        self.scale, self.found = scale, found
+        self.conv = convolution(channels, 2 * (2 + found + 1) + 4 * scale * scale, 3)
 
-    def forward(self, cells: Tensor) -> Tensor:
-        """B x C x h x w -> B x 8 x (h scale) x (w scale)."""
-        decoded = self.conv(cells)
+    def forward(self, cells: Tensor, found: Tensor) -> Tensor:
+        """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 8 x (h scale) x (w scale)."""
+        each = 2 + self.found + 1
+        upper, lower, sharp = self.conv(cells).split((each, each, 4 * self.scale**2), dim=1)
+        x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
+        both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
         # Displacements between cells lie between theirs: what is straight stays straight.
-        smooth = F.interpolate(decoded[:, :4], scale_factor=float(self.scale), mode="bilinear")
-        sharp = F.pixel_shuffle(decoded[:, 4:], self.scale)
+        smooth = F.interpolate(both, scale_factor=float(self.scale), mode="bilinear")
+        sharp = F.pixel_shuffle(sharp, self.scale)
         # In cells, so that all that is decoded is of the order of one.
         return torch.cat((self.scale * smooth, sharp[:, :1].sigmoid(), sharp[:, 1:]), dim=1)
+
+    def _mean(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        weights = decoded[:, 2:].softmax(dim=1)[:, : self.found]
+        mean = [(weights * each).sum(dim=1, keepdim=True) for each in (x, y)]
+        return decoded[:, :2] + torch.cat(mean, dim=1)
 
 
 class _DepthToSpaceHead(nn.Sequential):
