@@ -45,36 +45,40 @@ class LeastSquaresFlow(nn.Module):
         )
         # Rounding to 8 bits leaves slopes of its own: below them there is nothing to measure.
         flat = _ROUNDING_VARIANCE * kernels.square().sum()
-        found = self._fits(products, self.windows_cells, flat, gain)
+        averaged = _averages(products, self.windows_cells)
         if self.moving_windows_cells:
             weight = products[:, 5:] / (products[:, 0:1] + products[:, 2:3] + flat)
-            window = self.moving_windows_cells[-1]
             # Their mean is one, so that what counts as flat stays what it is.
-            mean = F.avg_pool2d(weight, window, 1, window // 2, count_include_pad=False)
-            weighted = products * (weight / (mean + _LEAST_WEIGHT))
-            found += self._fits(weighted, self.moving_windows_cells, flat, gain)
-        return torch.cat(found, dim=1)
-
-    def _fits(
-        self, products: Tensor, windows: tuple[int, ...], flat: Tensor, gain: Tensor
-    ) -> list[Tensor]:
-        found = []
-        for window in windows:
-            if window > 1:
-                products = F.avg_pool2d(products, window, 1, window // 2, count_include_pad=False)
-            found.append(self._solve(products, flat, gain))
-        return found
+            mean = _average(weight, self.moving_windows_cells[-1])
+            averaged += _averages(products * (weight / (mean + _LEAST_WEIGHT)), self.moving_windows_cells)
+        return self._solve(torch.stack(averaged, dim=2), flat, gain)
 
     def _solve(self, products: Tensor, flat: Tensor, gain: Tensor) -> Tensor:
-        xx, xy, yy, xm, ym, mm = products.unsqueeze(2).unbind(1)  # B x 1 x h x w each
+        xx, xy, yy, xm, ym, mm = products.unbind(1)  # B x W x h x w each
         xx, yy = xx + flat, yy + flat
         determinant = xx * yy - xy * xy
         d_x, d_y = (xy * ym - yy * xm) / determinant, (xy * xm - xx * ym) / determinant
         explained = -(d_x * xm + d_y * ym) / (mm + flat)
         # Without gain nothing about the motion may show.
         unexplained = 1.0 - gain.clamp(max=1.0) * explained
-        cells = torch.cat((d_x, d_y), dim=1) * (gain / self.stride)
-        return torch.cat((cells.clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS), unexplained), dim=1)
+        x, y = (
+            (each * (gain / self.stride)).clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
+            for each in (d_x, d_y)
+        )
+        return torch.stack((x, y, unexplained), dim=2).flatten(1, 2)
+
+
+def _averages(products: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
+    """After each window, averaging over what the one before gave: B x 6 x h x w -> as many of the same."""
+    found = []
+    for window in windows:
+        products = _average(products, window)
+        found.append(products)
+    return found
+
+
+def _average(cells: Tensor, window: int) -> Tensor:
+    return F.avg_pool2d(cells, window, 1, window // 2, count_include_pad=False) if window > 1 else cells
 
 
 _ROUNDING_VARIANCE = 1 / (12 * 255**2)

@@ -211,7 +211,8 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     upper = warp(torch.cat((frame, mask), dim=1), upper_px)
     lower = warp(frame + filled, lower_px)
     shown = upper[:, 3:]
-    return torch.lerp(lower, upper[:, :3], shown), torch.lerp(lower_px, upper_px, shown)
+    hidden = 1.0 - shown
+    return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
 
 
 class _FineStage(nn.Module):
