@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from model.baseline import BaselineNetwork
-from model.errors import CheckpointFault, WeightsFault
-from model.files import write_atomically
+from model.checkpoints import Run, resume, save_carried, save_checkpoint
+from model.errors import WeightsFault
 from model.images import PictureSet, gather_pictures
 from model.losses import consistency_loss, displacement_loss, edge_weight, magnification_loss
 from model.networks import Network, build_network, describe
@@ -32,30 +31,21 @@ from model.weights import load_weights, save_weights
 _VALIDATION_SEED = 1_000_000_007  # far from any training step's seed
 
 
-@dataclass
-class _Run:
-    """A training run in memory; all that a checkpoint holds is here."""
-
-    network: Network
-    average: AveragedModel
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
-
-
 def train(
     recipe: Recipe,
     directory: Path,
     photographs: Path | None = None,
     device: str = "cpu",
     start_from: Path | None = None,
+    go_on_from: Path | None = None,
 ) -> Path:
     """Train a network, or go on with the run that ``directory`` holds, and return the path of its weights.
 
     Writes into ``directory``: ``checkpoint.pt`` (to resume), ``log.jsonl`` (one line a validation),
-    ``validation.png`` (a contact sheet) and ``weights.safetensors`` (the averaged weights, after each validation).
+    ``validation.png`` (a contact sheet), ``weights.safetensors`` (the averaged weights) and ``run.safetensors`` (the run
+    in little room, to be carried elsewhere), after each validation.
 
-    A new run starts from the weights at ``start_from``, or from random ones.
+    A new run starts from the weights at ``start_from``, or from random ones, or goes on from a carried run.
 
     Raises:
         ImageFault: there are no pictures to train on.
@@ -71,12 +61,12 @@ def train(
     network = _new_network(recipe, start_from).to(where)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on CPUs
     average = get_ema_multi_avg_fn(recipe.schedule.average_decay)  # type: ignore[no-untyped-call]
-    run = _Run(
+    run = Run(
         network=network,
         average=AveragedModel(network, multi_avg_fn=average),
         optimiser=_optimiser(network, recipe),
     )
-    _resume(run, recipe, directory)
+    resume(run, recipe, directory, go_on_from)
     held_out = draw_pairs(
         pictures.validation, recipe.pairs, recipe.validation.pairs, _VALIDATION_SEED, device=where
     )
@@ -95,7 +85,7 @@ def train(
             if last or run.step % recipe.validation.every_steps == 0:
                 shown["ssim"] = _validate_and_save(run, recipe, held_out, directory, shown["loss"])
             if last or run.step % recipe.validation.checkpoint_every_steps == 0:
-                _save_checkpoint(run, recipe, directory)
+                save_checkpoint(run, recipe, directory)
             if run.step % 20 == 0:
                 progress.set_postfix({name: f"{value:.4f}" for name, value in shown.items()}, refresh=False)
     return weights
@@ -145,7 +135,7 @@ def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torc
             yield batch
 
 
-def _step(run: _Run, recipe: Recipe, pairs: Pairs) -> float:
+def _step(run: Run, recipe: Recipe, pairs: Pairs) -> float:
     schedule = recipe.schedule
     for group in run.optimiser.param_groups:
         group["lr"] = group.get("rate", 1.0) * schedule.learning_rate_at(run.step)
@@ -173,7 +163,7 @@ def _step(run: _Run, recipe: Recipe, pairs: Pairs) -> float:
     return float(error.detach())
 
 
-def _validate_and_save(run: _Run, recipe: Recipe, held_out: Pairs, directory: Path, loss: float) -> float:
+def _validate_and_save(run: Run, recipe: Recipe, held_out: Pairs, directory: Path, loss: float) -> float:
     figures = validate(run.average.module, held_out, directory / "validation.png")
     entry: dict[str, Any] = {
         "step": run.step,
@@ -194,54 +184,5 @@ def _validate_and_save(run: _Run, recipe: Recipe, held_out: Pairs, directory: Pa
         (recipe.pairs.amplification_min, recipe.pairs.amplification_max),
         {"recipe": recipe.model_dump(mode="json"), **entry},
     )
+    save_carried(run, recipe, directory / "run.safetensors")
     return figures["ssim"]
-
-
-def _save_checkpoint(run: _Run, recipe: Recipe, directory: Path) -> None:
-    content = io.BytesIO()
-    torch.save(
-        {
-            "recipe": recipe.model_dump_json(),
-            "step": run.step,
-            "seconds": run.seconds,
-            "network": run.network.state_dict(),
-            "average": run.average.state_dict(),
-            "optimiser": run.optimiser.state_dict(),
-        },
-        content,
-    )
-    write_atomically(directory / "checkpoint.pt", content.getvalue())
-
-
-def _resume(run: _Run, recipe: Recipe, directory: Path) -> None:
-    path = directory / "checkpoint.pt"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            return
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        state: dict[str, Tensor] = saved["network"]
-    except OSError as error:
-        raise CheckpointFault(f"{path}: {error.strerror}", remedy="choose another run directory") from None
-    except Exception as error:  # torch.load raises many types for a damaged file
-        raise CheckpointFault(
-            f"{path}: damaged ({type(error).__name__})", remedy="remove it to start again"
-        ) from None
-    if not _same_run(saved["recipe"], recipe):
-        raise CheckpointFault(
-            f"{path}: belongs to another recipe", remedy="choose another run directory, or restore the recipe"
-        )
-    run.network.load_state_dict(state)
-    run.average.load_state_dict(saved["average"])
-    run.optimiser.load_state_dict(saved["optimiser"])
-    run.step, run.seconds = saved["step"], saved["seconds"]
-
-
-def _same_run(saved_json: str, recipe: Recipe) -> bool:
-    """Whether a checkpoint's recipe is this one; only its end may differ, to stop sooner or go on longer."""
-    # Read as a recipe, so that keys which came later have their defaults.
-    saved = Recipe.model_validate_json(saved_json).model_dump(mode="json")
-    ours = recipe.model_dump(mode="json")
-    for key in ("steps", "decay_share"):
-        saved["schedule"][key] = ours["schedule"][key]
-    return bool(saved == ours)

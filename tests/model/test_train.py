@@ -193,3 +193,26 @@ def test_a_gated_baseline_learns_what_to_remove(tmp_path: Path) -> None:
     assert max(values) < 0.8, "a penalty that outweighs the error closes them all"
     last = json.loads((tmp_path / "gated" / "log.jsonl").read_text().splitlines()[-1])
     assert sorted(last["gates"].values()) == pytest.approx(sorted(values), abs=1e-4)
+
+
+def test_a_carried_run_goes_on_within_the_rounding_of_its_moments(tmp_path: Path) -> None:
+    """Three steps and five more from the carried run end where eight in one go end, to a hundredth of what they moved."""
+    train(recipe(steps=8), tmp_path / "whole")
+    train(recipe(steps=3), tmp_path / "first")
+    carried = tmp_path / "first" / "run.safetensors"
+    assert carried.stat().st_size < 0.62 * (tmp_path / "first" / "checkpoint.pt").stat().st_size
+    train(recipe(steps=8), tmp_path / "second", go_on_from=carried)
+    first, whole, second = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        for name in ("first", "whole", "second")
+    )
+    assert second["average"]["n_averaged"] == whole["average"]["n_averaged"]
+    moved, apart = (
+        sum(float((whole["network"][name] - other["network"][name]).square().sum()) for name in whole["network"])
+        for other in (first, second)
+    )
+    assert 0.0 < apart < 1e-3 * moved
+    with pytest.raises(CheckpointFault, match="another recipe"):
+        train(recipe(steps=8, batch=3), tmp_path / "third", go_on_from=carried)
+    with pytest.raises(CheckpointFault, match="no carried run"):
+        train(recipe(steps=8), tmp_path / "fourth", go_on_from=tmp_path / "first" / "weights.safetensors")
