@@ -110,7 +110,9 @@ def _take_up(run: Run, recipe: Recipe, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise CheckpointFault(f"{path}: {error}", remedy="copy it again, or start without it") from None
     if header.get("format") != _FORMAT:
-        raise CheckpointFault(f"{path}: no carried run", remedy="name a run.safetensors that a training wrote")
+        raise CheckpointFault(
+            f"{path}: no carried run", remedy="name a run.safetensors that a training wrote"
+        )
     _same_run_or_fault(path, header["recipe"], recipe)
     network = {name: tensors[f"network.{name}"] for name in run.network.state_dict()}
     run.network.load_state_dict(network)

@@ -18,7 +18,11 @@ class LeastSquaresFlow(nn.Module):
     """
 
     def __init__(
-        self, windows_cells: tuple[int, ...], probes: int, stride: int, moving_windows_cells: tuple[int, ...] = ()
+        self,
+        windows_cells: tuple[int, ...],
+        probes: int,
+        stride: int,
+        moving_windows_cells: tuple[int, ...] = (),
     ) -> None:
         """Windows as `RealtimeConfig` names them; the fit is made on the encoder's first ``probes`` kernels."""
         super().__init__()

@@ -193,7 +193,10 @@ class Masks:
         coverage = torch.sigmoid(inside_px / (0.5 * self.softness_px)[..., None, None])
         if self.lattices is not None:
             mode = self.lattices.mode(shift_px, (axis, axis[:, None]))
-            x, y = (axis - mode * shift_px[..., 0, None, None], axis[:, None] - mode * shift_px[..., 1, None, None])
+            x, y = (
+                axis - mode * shift_px[..., 0, None, None],
+                axis[:, None] - mode * shift_px[..., 1, None, None],
+            )
             thin = self.lattices.coverage(x, y)
             coverage = torch.where(self.lattices.chosen[..., None, None], thin, coverage)
         return coverage.unsqueeze(2)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.layer_truth import LayerTruth
 from model.networks import Network
 from model.pairs import Pairs
-
 
 _EDGE_AROUND_PX = 6
 _EDGE_PX = 0.5
@@ -33,6 +33,29 @@ def displacement_loss(
         weight: B x 1 x P x P; none weighs all alike.
     """
     return _mean_error(added_px, truth_px, border_px, weight)
+
+
+def layer_losses(decoded: Tensor, truth: LayerTruth, border_px: int) -> tuple[Tensor, Tensor]:
+    """Errors of the two layers inside the border: of their displacements in px, and of mask and hidden background.
+
+    The image and the displacement that comes of both alone do not tell the layers apart: a network then draws with one,
+    and stretches the background over what it should uncover.
+
+    Args:
+        decoded: B x 8 x P x P, as `RealtimeNetwork.decode` gives it where its skip is layers.
+        truth: of the same pairs.
+        border_px: not judged.
+    """
+    inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
+    upper_px, lower_px, mask, filled = decoded[inner].split((2, 2, 1, 3), dim=1)
+    counts, covered = truth.upper_counts[inner], truth.mask[inner]
+    upper = ((upper_px - truth.upper_px[inner]).abs() * counts).sum() / (2 * counts.sum() + 1.0)
+    lower = F.l1_loss(lower_px, truth.lower_px[inner])
+    masked = F.binary_cross_entropy(mask, covered.clamp(0.0, 1.0))
+    hidden = (filled - truth.filled[inner]).abs()
+    # What nothing hides is to stay as it is: the rest of the picture counts as much as what is hidden.
+    fill = (hidden * covered).sum() / (3 * covered.sum() + 1.0) + hidden.mean()
+    return upper + lower, masked + fill
 
 
 def edge_weight(added_px: Tensor, more: float) -> Tensor | None:

@@ -53,7 +53,9 @@ class RealtimeConfig:
         if self.fine_channels and self.skip != "layers":
             raise ValueError("fine_channels are of a network that draws layers")
         if self.skip == "layers" and not (self.fine_channels or self.decoder_scale == self.encoder_stride):
-            raise ValueError("layers are drawn on the encoder's cells: fine_channels, or decoder_scale as the stride")
+            raise ValueError(
+                "layers are drawn on the encoder's cells: fine_channels, or decoder_scale as the stride"
+            )
 
 
 class RealtimeNetwork(nn.Module):

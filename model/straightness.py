@@ -74,7 +74,11 @@ def judge(
             result = magnify(frame, reference, conditions.amplification)
             change = np.abs(result.astype(float) - frame)[still].mean() if still.any() else np.nan
             found[name].append(
-                (ssim_over(result, truth, touched), centre_line_px(result, scene, conditions.target_px), change)
+                (
+                    ssim_over(result, truth, touched),
+                    centre_line_px(result, scene, conditions.target_px),
+                    change,
+                )
             )
     trials = {}
     for name, scores in found.items():
@@ -119,7 +123,9 @@ def offsets_px(result: Frame, scene: Structure, line: Line) -> NDArray[np.float6
     shifts = np.arange(-places, places + 1) * _STEP_PX
     cuts = np.arange(len(shifts))[:, None] + np.arange(2 * span + 1)  # what is compared at each place
     own = np.arange(-span, span + 1) * _STEP_PX
-    profile = ndtr((line.width_px / 2 - own) / EDGE_SIGMA_PX) - ndtr((-line.width_px / 2 - own) / EDGE_SIGMA_PX)
+    profile = ndtr((line.width_px / 2 - own) / EDGE_SIGMA_PX) - ndtr(
+        (-line.width_px / 2 - own) / EDGE_SIGMA_PX
+    )
     model = behind[:, cuts] + profile[:, None] * (paint - behind[:, cuts])  # points x places x across x 3
     # Against the background's own contrast there, so that no place is preferred for being flat.
     contrast = (profile[:, None] * (paint - behind[:, cuts])) ** 2
@@ -135,14 +141,18 @@ def offsets_px(result: Frame, scene: Structure, line: Line) -> NDArray[np.float6
     return offsets
 
 
-def _sampled(source: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sampled(
+    source: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
     planes = [map_coordinates(source[..., c], (y, x), order=3, mode="nearest") for c in range(3)]
     return np.stack(planes, axis=-1)
 
 
 def _masks(scene: Structure, conditions: Conditions) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """What the structure touches in the frame or, by the truth, magnified, and what is far from all of its places."""
-    covered = [scene.coverage(moved) > 0.02 for moved in (0.0, conditions.displacement_px, conditions.target_px)]
+    covered = [
+        scene.coverage(moved) > 0.02 for moved in (0.0, conditions.displacement_px, conditions.target_px)
+    ]
     inner = np.zeros(covered[0].shape, dtype=bool)
     inner[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX] = True
     touched = _around(covered[1] | covered[2], TOUCHED_AROUND_PX) & inner

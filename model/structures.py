@@ -39,7 +39,9 @@ class Line:
 class Structure(Protocol):
     """Something that moves before a still background."""
 
-    background: Floats
+    @property
+    def background(self) -> Floats:
+        """What is seen beside the part: 256 x 256 x 3 grey levels."""
 
     def coverage(self, displacement_px: float) -> Floats:
         """How much of each pixel the part covers when it has moved so far: 256 x 256 in [0, 1]."""
@@ -142,7 +144,8 @@ class Lattice:
     def painted(self, _displacement_px: float) -> Floats:
         """One grey, not far from the background's mean: painted steel before a quarry, not a wire before the sky."""
         mean = self.background.mean(axis=(0, 1))
-        return mean - self.contrast_grey_levels * np.sign(mean.mean() - 110.0)
+        paint: Floats = mean - self.contrast_grey_levels * np.sign(mean.mean() - 110.0)
+        return paint
 
     def lines(self, displacement_px: float) -> list[Line]:
         """The bars across the motion, between the crossings."""
@@ -212,9 +215,7 @@ def cantilever(background: Floats, texture: Floats, width_px: float = 60.0) -> T
 
 def turning_disc(background: Floats, texture: Floats, radius_px: float = 80.0) -> Textured:
     """A disc that turns about its middle; the displacement is that of its rim."""
-    return Textured(
-        background, texture, lambda _: _disc(radius_px), lambda t, d: turned(t, d / radius_px)
-    )
+    return Textured(background, texture, lambda _: _disc(radius_px), lambda t, d: turned(t, d / radius_px))
 
 
 def growing_disc(background: Floats, texture: Floats, radius_px: float = 60.0) -> Textured:
@@ -273,8 +274,7 @@ def scaled(picture: Floats, scale: float) -> Floats:
     basis = np.cos(np.pi * order * (at[:, None] + 0.5) / side) @ (
         scipy.fft.dct(np.eye(side), axis=0) / side * np.where(order == 0, 0.5, 1.0)[:, None]
     )
-    grown: Floats = np.einsum("ij,jkc,lk->ilc", basis, picture, basis, optimize=True)
-    return grown
+    return np.asarray(np.einsum("ij,jkc,lk->ilc", basis, picture, basis, optimize=True), dtype=np.float64)
 
 
 def structures(photographs: Sequence[Frame]) -> dict[str, list[Structure]]:

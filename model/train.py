@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -19,7 +19,7 @@ from model.baseline import BaselineNetwork
 from model.checkpoints import Run, resume, save_carried, save_checkpoint
 from model.errors import WeightsFault
 from model.images import PictureSet, gather_pictures
-from model.losses import consistency_loss, displacement_loss, edge_weight, magnification_loss
+from model.losses import consistency_loss, displacement_loss, edge_weight, layer_losses, magnification_loss
 from model.networks import Network, build_network, describe
 from model.pairs import Pairs, draw_pairs
 from model.realtime import RealtimeNetwork
@@ -42,8 +42,8 @@ def train(
     """Train a network, or go on with the run that ``directory`` holds, and return the path of its weights.
 
     Writes into ``directory``: ``checkpoint.pt`` (to resume), ``log.jsonl`` (one line a validation),
-    ``validation.png`` (a contact sheet), ``weights.safetensors`` (the averaged weights) and ``run.safetensors`` (the run
-    in little room, to be carried elsewhere), after each validation.
+    ``validation.png`` (a contact sheet), ``weights.safetensors`` (the averaged weights) and ``run.safetensors`` (the
+    run in little room, to be carried elsewhere), after each validation.
 
     A new run starts from the weights at ``start_from``, or from random ones, or goes on from a carried run.
 
@@ -147,6 +147,9 @@ def _step(run: Run, recipe: Recipe, pairs: Pairs) -> float:
         error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px, weight)
         off_px = displacement_loss(added_px, pairs.added_px, schedule.loss_border_px, weight)
         loss = error + schedule.displacement_weight * off_px
+        if schedule.layer_weight and pairs.layers is not None:
+            apart_px, hidden = layer_losses(decoded, pairs.layers, schedule.loss_border_px)
+            loss = loss + schedule.displacement_weight * apart_px + schedule.layer_weight * hidden
     else:
         magnified = network(pairs.frame, pairs.reference, pairs.amplification)
         loss = error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
