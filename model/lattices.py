@@ -1,4 +1,4 @@
-"""Outlines of thin parts in training pairs: bars, cables, railings, trusses and lattices, as functions of coordinates."""
+"""Outlines of thin parts in training pairs: bars, cables, railings, trusses, lattices; functions of coordinates."""
 
 from __future__ import annotations
 

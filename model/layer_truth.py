@@ -11,6 +11,8 @@ from torch.nn import functional as F
 _MOVES_FROM_PX = 0.5
 """A layer that magnification moves by less against the background belongs to it."""
 _AROUND_PX = 12
+_EDGE_GAIN = 2.5
+"""An edge of the frame is mixed with its background already: mixed a second time it would be half as strong."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class LayerTruth:
     lower_px: Tensor
     """B x 2 x P x P: displacement of the background."""
     mask: Tensor
-    """B x 1 x P x P: the upper layer's coverage of the frame."""
+    """B x 1 x P x P: how much of each pixel of the frame goes with the upper layer: its coverage, edges included."""
     filled: Tensor
     """B x 3 x P x P: the background behind the upper layer, less the frame."""
 
@@ -41,7 +43,15 @@ def overlay(layers: Tensor, coverage: Tensor) -> Tensor:
     return result
 
 
-def layer_truth(painted: Tensor, in_frame: Tensor, magnified: Tensor, added_px: Tensor, most_px: Tensor) -> LayerTruth:
+def around(where: Tensor, px: int) -> Tensor:
+    """The largest value within so many rows and columns: B x 1 x P x P -> the same."""
+    rows = F.max_pool2d(where, (2 * px + 1, 1), 1, (px, 0))
+    return F.max_pool2d(rows, (1, 2 * px + 1), 1, (0, px))
+
+
+def layer_truth(
+    painted: Tensor, in_frame: Tensor, magnified: Tensor, added_px: Tensor, most_px: Tensor
+) -> LayerTruth:
     """The truth as two layers.
 
     Args:
@@ -51,19 +61,19 @@ def layer_truth(painted: Tensor, in_frame: Tensor, magnified: Tensor, added_px: 
         most_px: B x L x 2, the same where a layer that bends moves most.
     """
     # B x (L - 1) x 1 x 1 x 1
-    moves = ((most_px[:, 1:] - most_px[:, :1]).norm(dim=-1) > _MOVES_FROM_PX).to(painted.dtype)[..., None, None, None]
+    moves = ((most_px[:, 1:] - most_px[:, :1]).norm(dim=-1) > _MOVES_FROM_PX).to(painted.dtype)[
+        ..., None, None, None
+    ]
     flags = torch.cat((torch.zeros_like(moves[:, :1]), moves), dim=1).expand(-1, -1, 1, *painted.shape[3:])
     behind = overlay(painted, in_frame * (1.0 - moves))
     # Around a layer its displacement counts, too: a smooth one has to be there, where its mask is fetched from.
     either = torch.maximum(in_frame, magnified) * moves
-    near = torch.stack(
-        [F.max_pool2d(each, 2 * _AROUND_PX + 1, 1, _AROUND_PX) for each in either.unbind(1)], dim=1
-    )
+    near = torch.stack([around(each, _AROUND_PX) for each in either.unbind(1)], dim=1)
     upper = torch.cat((torch.zeros_like(added_px[:, :1]), added_px[:, 1:], added_px[:, 1:]), dim=1)
     return LayerTruth(
         upper_px=overlay(upper, torch.cat(((near > 0.5).to(near.dtype), magnified * moves), dim=1)),
         upper_counts=(near.amax(dim=1) > 0.5).to(near.dtype),
         lower_px=added_px[:, 0],
-        mask=overlay(flags, in_frame),
+        mask=(_EDGE_GAIN * overlay(flags, in_frame)).clamp(max=1.0),
         filled=behind - overlay(painted, in_frame),
     )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.layer_truth import LayerTruth
+from model.layer_truth import LayerTruth, around
 from model.networks import Network
 from model.pairs import Pairs
 
@@ -47,7 +47,7 @@ def layer_losses(decoded: Tensor, truth: LayerTruth, border_px: int) -> tuple[Te
         border_px: not judged.
     """
     inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
-    upper_px, lower_px, mask, filled = decoded[inner].split((2, 2, 1, 3), dim=1)
+    upper_px, lower_px, mask, filled = torch.split(decoded[inner], (2, 2, 1, 3), dim=1)
     counts, covered = truth.upper_counts[inner], truth.mask[inner]
     upper = ((upper_px - truth.upper_px[inner]).abs() * counts).sum() / (2 * counts.sum() + 1.0)
     lower = F.l1_loss(lower_px, truth.lower_px[inner])
@@ -65,7 +65,7 @@ def edge_weight(added_px: Tensor, more: float) -> Tensor | None:
     x = F.pad(added_px.diff(dim=3).abs().amax(dim=1, keepdim=True), (0, 1))
     y = F.pad(added_px.diff(dim=2).abs().amax(dim=1, keepdim=True), (0, 0, 0, 1))
     jumps = (torch.maximum(x, y) > _EDGE_PX).to(added_px.dtype)
-    return 1.0 + more * F.max_pool2d(jumps, 2 * _EDGE_AROUND_PX + 1, 1, _EDGE_AROUND_PX)
+    return 1.0 + more * around(jumps, _EDGE_AROUND_PX)
 
 
 def _mean_error(found: Tensor, truth: Tensor, border_px: int, weight: Tensor | None) -> Tensor:

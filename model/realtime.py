@@ -139,7 +139,9 @@ class RealtimeNetwork(nn.Module):
         coarse = self.blocks(self.merge(known))
         cells = coarse if self.fine is None else self.fine(coarse, known)
         if self.config.skip == "layers":
-            return self.head(cells, known[:, self.config.texture_channels + self.config.shape_channels :])
+            found = known[:, self.config.texture_channels + self.config.shape_channels :]
+            layers: Tensor = self.head(cells, found)
+            return layers
         decoded: Tensor = self.head(cells)
         if self.config.skip == "frame":
             return decoded
@@ -209,7 +211,7 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The picture, B x 3 x H x W, and the displacement in px of what it shows, B x 2 x H x W.
     """
-    upper_px, lower_px, mask, filled = decoded.split((2, 2, 1, 3), dim=1)
+    upper_px, lower_px, mask, filled = torch.split(decoded, (2, 2, 1, 3), dim=1)
     upper = warp(torch.cat((frame, mask), dim=1), upper_px)
     lower = warp(frame + filled, lower_px)
     shown = upper[:, 3:]
@@ -249,7 +251,7 @@ class _LayersHead(nn.Module):
     def forward(self, cells: Tensor, found: Tensor) -> Tensor:
         """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 8 x (h scale) x (w scale)."""
         each = 2 + self.found + 1
-        upper, lower, sharp = self.conv(cells).split((each, each, 4 * self.scale**2), dim=1)
+        upper, lower, sharp = torch.split(self.conv(cells), (each, each, 4 * self.scale**2), dim=1)
         x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
         both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
         # Displacements between cells lie between theirs: what is straight stays straight.

@@ -194,6 +194,7 @@ def _along(angle: float, displacement_px: float) -> tuple[float, float]:
 
 
 def middle_of(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The view, 256 x 256 px, in the middle of a larger picture."""
     height, width = picture.shape[:2]
     top, left = (height - VIEW_PX) // 2, (width - VIEW_PX) // 2
     return picture[top : top + VIEW_PX, left : left + VIEW_PX]

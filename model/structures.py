@@ -1,15 +1,15 @@
 """Parts of structures that move before a still background, drawn at exact sub-pixel positions in float64.
 
-Thin parts (cables, lattices) are analytic profiles of their distance; what carries a photograph (cantilever, disc, plate)
-is sampled by Fourier shifts of its rows and columns, which are exact for what its pixels can hold. All pictures are
-256 x 256 px.
+Thin parts (cables, lattices) are analytic profiles of their distance; what carries a photograph (cantilever, disc,
+plate) is sampled by Fourier shifts of its rows and columns, which are exact for what its pixels can hold. All pictures
+are 256 x 256 px.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -230,7 +230,7 @@ def shearing_plate(background: Floats, texture: Floats, side_px: float = 120.0) 
     room = texture.shape[0]
 
     def part(rows: int) -> Floats:
-        share: Floats = -(np.arange(rows) - (rows - 1) / 2) / (side_px / 2)
+        share = -(np.arange(rows, dtype=np.float64) - (rows - 1) / 2) / (side_px / 2)
         return share
 
     def outline(displacement_px: float) -> Floats:
@@ -278,7 +278,7 @@ def scaled(picture: Floats, scale: float) -> Floats:
 
 
 def structures(photographs: Sequence[Frame]) -> dict[str, list[Structure]]:
-    """Every kind by name, over each photograph; what carries a photograph carries the next one, turned by half a turn."""
+    """Every kind by name, over each photograph; what is textured carries the next one, turned by half a turn."""
     grounds = [middle_of(photograph.astype(np.float64)) for photograph in photographs]
     following = [*photographs[1:], photographs[0]]
     paints = [_square(photograph[::-1, ::-1].astype(np.float64)) for photograph in following]
@@ -291,7 +291,7 @@ def structures(photographs: Sequence[Frame]) -> dict[str, list[Structure]]:
         "lattice 5 px": [Lattice(ground, (seed + 1) * GOLDEN_ANGLE) for seed, ground in enumerate(grounds)],
     }
     for name, kind in textured.items():
-        made[name] = [partial(kind)(g, p) for g, p in zip(grounds, paints, strict=True)]
+        made[name] = [kind(g, p) for g, p in zip(grounds, paints, strict=True)]
     return made
 
 
