@@ -31,7 +31,7 @@ STRUCTURES = "structures"
     help="Run this one only; may be given several times.  [default: all]",
 )  # fmt: skip
 @click.option("-o", "--output", "directory", type=click.Path(path_type=Path),
-              help="Write evaluation.csv, evaluation.png, examples.png, structures.csv into this directory.")  # fmt: skip
+              help="Write evaluation.csv, .png, examples.png and structures.csv into this directory.")  # fmt: skip
 def evaluate(
     models: tuple[str, ...],
     photographs: Path,

@@ -46,7 +46,8 @@ class StructureTrial(Conditions):
 
 def run(
     magnifiers: Mapping[str, Magnifier], photographs: Sequence[Frame],
-    cases_px: Sequence[tuple[float, float]] = CASES_PX, noise_grey_levels: float = NOISE_GREY_LEVELS, kinds: Sequence[str] | None = None,
+    cases_px: Sequence[tuple[float, float]] = CASES_PX, noise_grey_levels: float = NOISE_GREY_LEVELS,
+    kinds: Sequence[str] | None = None,
 ) -> Iterator[dict[str, StructureTrial]]:  # fmt: skip
     """All magnifiers on the very same frames: for every kind and case a dictionary of trials by magnifier."""
     for kind, scenes in structures(photographs).items():

@@ -230,8 +230,7 @@ def shearing_plate(background: Floats, texture: Floats, side_px: float = 120.0) 
     room = texture.shape[0]
 
     def part(rows: int) -> Floats:
-        share = -(np.arange(rows, dtype=np.float64) - (rows - 1) / 2) / (side_px / 2)
-        return share
+        return -(np.arange(rows, dtype=np.float64) - (rows - 1) / 2) / (side_px / 2)
 
     def outline(displacement_px: float) -> Floats:
         x, y = _grid()

@@ -31,7 +31,8 @@ def test_a_lattice_moves_as_it_is_told() -> None:
     lattices = Lattices.draw(torch.Generator().manual_seed(1), SETTINGS, batch=64, layers=2)
     axis = torch.arange(64) - 31.5
     still = lattices.coverage(axis.expand(64, 2, 64, 64), axis[:, None].expand(64, 2, 64, 64))
-    assert still.min() >= 0.0 and still.max() <= 1.0
+    assert still.min() >= 0.0
+    assert still.max() <= 1.0
     assert 0.02 < still[lattices.chosen].mean() < 0.6
     moved = lattices.coverage(axis - 10.0, (axis[:, None] - 3.0))
     assert torch.allclose(moved[..., 3:, 10:], still[..., :-3, :-10], atol=1e-4)
@@ -88,6 +89,7 @@ def test_errors_count_more_where_the_displacement_jumps() -> None:
     added[:, 0, :, 20:] = 3.0
     weight = edge_weight(added, more=2.0)
     assert weight is not None
-    assert (weight[0, 0, :, :13] == 1.0).all() and (weight[0, 0, :, 14:26] == 3.0).all()
+    assert (weight[0, 0, :, :13] == 1.0).all()
+    assert (weight[0, 0, :, 14:26] == 3.0).all()
     assert (weight[0, 0, :, 27:] == 1.0).all()
     assert edge_weight(added, more=0.0) is None
