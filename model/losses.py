@@ -49,13 +49,12 @@ def layer_losses(decoded: Tensor, truth: LayerTruth, border_px: int) -> tuple[Te
     inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
     upper_px, lower_px, mask, filled = torch.split(decoded[inner], (2, 2, 1, 3), dim=1)
     counts, covered = truth.upper_counts[inner], truth.mask[inner]
-    upper = ((upper_px - truth.upper_px[inner]).abs() * counts).sum() / (2 * counts.sum() + 1.0)
+    upper = _weighted((upper_px - truth.upper_px[inner]).abs(), counts)
     lower = F.l1_loss(lower_px, truth.lower_px[inner])
-    masked = F.binary_cross_entropy(mask, covered.clamp(0.0, 1.0))
+    masked = F.binary_cross_entropy(mask, covered)
     hidden = (filled - truth.filled[inner]).abs()
     # What nothing hides is to stay as it is: the rest of the picture counts as much as what is hidden.
-    fill = (hidden * covered).sum() / (3 * covered.sum() + 1.0) + hidden.mean()
-    return upper + lower, masked + fill
+    return upper + lower, masked + _weighted(hidden, covered) + hidden.mean()
 
 
 def edge_weight(added_px: Tensor, more: float) -> Tensor | None:
@@ -72,8 +71,16 @@ def _mean_error(found: Tensor, truth: Tensor, border_px: int, weight: Tensor | N
     inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
     if weight is None:
         return F.l1_loss(found[inner], truth[inner])
-    error = (found[inner] - truth[inner]).abs().mean(dim=1, keepdim=True)
-    return (error * weight[inner]).sum() / weight[inner].sum()
+    return _weighted((found[inner] - truth[inner]).abs(), weight[inner])
+
+
+def _weighted(error: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of each picture, then over pictures, so that it is the same in parts of a batch as in the whole.
+
+    B x C x P x P and B x 1 x P x P -> a scalar; nothing where nothing weighs.
+    """
+    each = (error.mean(dim=1, keepdim=True) * weight).sum(dim=(1, 2, 3))
+    return (each / (weight.sum(dim=(1, 2, 3)) + 1.0)).mean()
 
 
 def consistency_loss(network: Network, pairs: Pairs) -> Tensor:

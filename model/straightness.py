@@ -64,12 +64,7 @@ def judge(
     rng = np.random.default_rng(_SEED)
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in magnifiers}
     for scene in scenes:
-        sigma = conditions.noise_grey_levels
-        reference, frame = (
-            _rounded(exact + rng.normal(0.0, sigma, exact.shape))
-            for exact in (picture(scene, moved) for moved in (0.0, conditions.displacement_px))
-        )
-        truth = _rounded(picture(scene, conditions.target_px))
+        reference, frame, truth = film(scene, conditions, rng)
         touched, still = _masks(scene, conditions)
         for name, magnify in magnifiers.items():
             result = magnify(frame, reference, conditions.amplification)
@@ -90,6 +85,16 @@ def judge(
             centre_line_px=rms, still_change=float(change.mean()),
         )  # fmt: skip
     return trials
+
+
+def film(scene: Structure, conditions: Conditions, rng: np.random.Generator) -> tuple[Frame, Frame, Frame]:
+    """Reference, frame and truth of a scene: u8[256, 256, 3] each; only the first two are noisy."""
+    sigma = conditions.noise_grey_levels
+    reference, frame = (
+        _rounded(exact + rng.normal(0.0, sigma, exact.shape))
+        for exact in (picture(scene, moved) for moved in (0.0, conditions.displacement_px))
+    )
+    return reference, frame, _rounded(picture(scene, conditions.target_px))
 
 
 def ssim_over(result: Frame, truth: Frame, where: NDArray[np.bool_]) -> float:
