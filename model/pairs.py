@@ -44,6 +44,12 @@ class Pairs:
         """The same pairs on another device."""
         return Pairs(**{name: None if part is None else part.to(device) for name, part in vars(self).items()})
 
+    def select(self, which: slice) -> Pairs:
+        """Some of the pairs."""
+        layers = self.layers and LayerTruth(**{name: part[which] for name, part in vars(self.layers).items()})
+        others = {name: part[which] for name, part in vars(self).items() if name != "layers"}
+        return Pairs(**others, layers=layers)
+
 
 def draw_pairs(
     pictures: Sequence[Tensor], settings: PairSettings, batch: int, seed: int, difficulty: float = 1.0,

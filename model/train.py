@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -22,8 +22,9 @@ from model.images import PictureSet, gather_pictures
 from model.losses import consistency_loss, displacement_loss, edge_weight, layer_losses, magnification_loss
 from model.networks import Network, build_network, describe
 from model.pairs import Pairs, draw_pairs
+from model.processes import Share, shared
 from model.realtime import RealtimeNetwork
-from model.recipe import Recipe
+from model.recipe import Recipe, Schedule
 from model.removal import gated, gates_of, sparsity
 from model.validation import validate
 from model.weights import load_weights, save_weights
@@ -71,24 +72,33 @@ def train(
         pictures.validation, recipe.pairs, recipe.validation.pairs, _VALIDATION_SEED, device=where
     )
     weights = directory / "weights.safetensors"
+    with shared(recipe.schedule.batch, where) as share:
+        _loop(run, recipe, pictures, held_out, directory, share, where)
+    return weights
+
+
+def _loop(
+    run: Run, recipe: Recipe, pictures: PictureSet, held_out: Pairs, directory: Path, share: Share, device: torch.device
+) -> None:  # fmt: skip
+    objective = share.spread(_Objective(run.network, recipe.schedule), device)
     progress = tqdm(
-        total=recipe.schedule.steps, initial=run.step, unit="step", desc=recipe.name, smoothing=0.05
-    )
+        total=recipe.schedule.steps, initial=run.step, unit="step", desc=recipe.name, smoothing=0.05,
+        disable=not share.first,
+    )  # fmt: skip
     resumed_at, resumed_seconds = time.monotonic(), run.seconds
     shown: dict[str, float] = {}
     with progress:
-        for pairs in _batches(recipe, pictures, run.step, where):
-            shown["loss"] = _step(run, recipe, pairs)
+        for pairs in _batches(recipe, pictures, run.step, device):
+            shown["loss"] = _step(run, recipe, objective, share, pairs)
             run.seconds = resumed_seconds + time.monotonic() - resumed_at
             progress.update()
             last = run.step == recipe.schedule.steps
-            if last or run.step % recipe.validation.every_steps == 0:
+            if share.first and (last or run.step % recipe.validation.every_steps == 0):
                 shown["ssim"] = _validate_and_save(run, recipe, held_out, directory, shown["loss"])
-            if last or run.step % recipe.validation.checkpoint_every_steps == 0:
+            if share.first and (last or run.step % recipe.validation.checkpoint_every_steps == 0):
                 save_checkpoint(run, recipe, directory)
             if run.step % 20 == 0:
                 progress.set_postfix({name: f"{value:.4f}" for name, value in shown.items()}, refresh=False)
-    return weights
 
 
 def _new_network(recipe: Recipe, start_from: Path | None) -> Network:
@@ -135,35 +145,53 @@ def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torc
             yield batch
 
 
-def _step(run: Run, recipe: Recipe, pairs: Pairs) -> float:
-    schedule = recipe.schedule
-    for group in run.optimiser.param_groups:
-        group["lr"] = group.get("rate", 1.0) * schedule.learning_rate_at(run.step)
-    network = run.network
-    if schedule.displacement_weight and isinstance(network, RealtimeNetwork):
+class _Objective(nn.Module):
+    """What a step minimises, and the error of the picture in it."""
+
+    def __init__(self, network: Network, schedule: Schedule) -> None:
+        super().__init__()
+        self.network, self.schedule = network, schedule
+
+    def forward(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Two scalars."""
+        network, schedule = self.network, self.schedule
+        if schedule.displacement_weight and isinstance(network, RealtimeNetwork):
+            loss, error = self._with_displacement(network, pairs)
+        else:
+            magnified = network(pairs.frame, pairs.reference, pairs.amplification)
+            loss = error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
+        if schedule.consistency_weight:
+            loss = loss + schedule.consistency_weight * consistency_loss(network, pairs)
+        if schedule.gate_penalty:
+            loss = loss + schedule.gate_penalty * sparsity(list(gates_of(network)))
+        return loss, error
+
+    def _with_displacement(self, network: RealtimeNetwork, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        schedule, border_px = self.schedule, self.schedule.loss_border_px
         decoded = network.decode_pair(pairs.frame, pairs.frame - pairs.reference, pairs.amplification)
         magnified, added_px = network.draw_known(pairs.frame, decoded)
         weight = edge_weight(pairs.added_px, schedule.edge_weight)
-        error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px, weight)
-        off_px = displacement_loss(added_px, pairs.added_px, schedule.loss_border_px, weight)
+        error = magnification_loss(magnified, pairs.magnified, border_px, weight)
+        off_px = displacement_loss(added_px, pairs.added_px, border_px, weight)
         loss = error + schedule.displacement_weight * off_px
         if schedule.layer_weight and pairs.layers is not None:
-            apart_px, hidden = layer_losses(decoded, pairs.layers, schedule.loss_border_px)
+            apart_px, hidden = layer_losses(decoded, pairs.layers, border_px)
             loss = loss + schedule.displacement_weight * apart_px + schedule.layer_weight * hidden
-    else:
-        magnified = network(pairs.frame, pairs.reference, pairs.amplification)
-        loss = error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
-    if schedule.consistency_weight:
-        loss = loss + schedule.consistency_weight * consistency_loss(run.network, pairs)
-    if schedule.gate_penalty:
-        loss = loss + schedule.gate_penalty * sparsity(list(gates_of(network)))
+        return loss, error
+
+
+def _step(run: Run, recipe: Recipe, objective: nn.Module, share: Share, pairs: Pairs) -> float:
+    schedule = recipe.schedule
+    for group in run.optimiser.param_groups:
+        group["lr"] = group.get("rate", 1.0) * schedule.learning_rate_at(run.step)
+    loss, error = objective(share.part(pairs))
     run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(run.network.parameters(), schedule.gradient_norm_max)
     run.optimiser.step()
     run.average.update_parameters(run.network)
     run.step += 1
-    return float(error.detach())
+    return float(share.mean(error.detach()))
 
 
 def _validate_and_save(run: Run, recipe: Recipe, held_out: Pairs, directory: Path, loss: float) -> float:
