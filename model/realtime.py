@@ -132,7 +132,20 @@ class RealtimeNetwork(nn.Module):
         if self.flow is not None:
             picture = frame if halfway is None else halfway
             known.append(self.flow(picture, motion, gain, self.shape_encoder.weight))
-        return self.decode_known(torch.cat(known, dim=1))
+        decoded = self.decode_known(torch.cat(known, dim=1))
+        return self._with_background(frame, decoded) if self.config.skip == "layers" else decoded
+
+    def _with_background(self, frame: Tensor, decoded: Tensor) -> Tensor:
+        """What `decode` gives of layers, from what the head does: B x 3 x H x W and B x 11 x H x W -> B x 8 x H x W.
+
+        Where the upper layer was, the lower one shows a smooth background in place of the frame, by the same mask.
+        """
+        before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
+        rows, columns = decoded.shape[2:]
+        opposite = self._pad(0.5 - frame)[:, :, before : before + rows, before : before + columns]
+        moved, mask, background, detail = torch.split(decoded, (4, 1, 3, 3), dim=1)
+        filled = mask * (background + opposite) + detail
+        return torch.cat((moved, mask, filled), dim=1)
 
     def decode_known(self, known: Tensor) -> Tensor:
         """What `decode` makes of all that the decoder is told: B x C x h x w of texture, motion and displacement."""
@@ -237,7 +250,7 @@ class _FineStage(nn.Module):
 
 
 class _LayersHead(nn.Module):
-    """Cells to two smooth displacements, a mask and a change of the colours: B x C x h x w -> B x 8 x H x W.
+    """Cells to two smooth displacements, a mask, a smooth background and detail: B x C x h x w -> B x 11 x H x W.
 
     A displacement is a mean of those that least squares found, and of none, by weights that are decoded, and a rest: so
     one that was found is passed on at any length.
@@ -246,19 +259,21 @@ class _LayersHead(nn.Module):
     def __init__(self, channels: int, scale: int, found: int) -> None:
         super().__init__()
         self.scale, self.found = scale, found
-        self.conv = convolution(channels, 2 * (2 + found + 1) + 4 * scale * scale, 3)
+        self.conv = convolution(channels, 2 * (2 + found + 1) + 3 + 4 * scale * scale, 3)
 
     def forward(self, cells: Tensor, found: Tensor) -> Tensor:
-        """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 8 x (h scale) x (w scale)."""
+        """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 11 x (h scale) x (w scale)."""
         each = 2 + self.found + 1
-        upper, lower, sharp = torch.split(self.conv(cells), (each, each, 4 * self.scale**2), dim=1)
+        parts = (each, each, 3, 4 * self.scale**2)
+        upper, lower, background, sharp = torch.split(self.conv(cells), parts, dim=1)
         x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
         both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
+        both = torch.cat((self.scale * both, background), dim=1)
         # Displacements between cells lie between theirs: what is straight stays straight.
         smooth = F.interpolate(both, scale_factor=float(self.scale), mode="bilinear")
         sharp = F.pixel_shuffle(sharp, self.scale)
         # In cells, so that all that is decoded is of the order of one.
-        return torch.cat((self.scale * smooth, sharp[:, :1].sigmoid(), sharp[:, 1:]), dim=1)
+        return torch.cat((smooth[:, :4], sharp[:, :1].sigmoid(), smooth[:, 4:], sharp[:, 1:]), dim=1)
 
     def _mean(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
         weights = decoded[:, 2:].softmax(dim=1)[:, : self.found]
