@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
     from model.evaluate import Magnifier, Protocol, Trial
     from model.scenes import Frame
+    from model.straightness import StructureTrial
 
 PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
+STRUCTURES = "structures"
+"""A protocol whose trials have figures of their own."""
 
 
 @click.command()
@@ -24,11 +27,11 @@ PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
 )
 @click.option("--most", type=click.IntRange(min=1), help="Judge on the first so many photographs only.")
 @click.option(
-    "--protocol", "chosen", type=click.Choice(PROTOCOLS), multiple=True,
+    "--protocol", "chosen", type=click.Choice((*PROTOCOLS, STRUCTURES)), multiple=True,
     help="Run this one only; may be given several times.  [default: all]",
 )  # fmt: skip
 @click.option("-o", "--output", "directory", type=click.Path(path_type=Path),
-              help="Write evaluation.csv, evaluation.png and examples.png into this directory.")  # fmt: skip
+              help="Write evaluation.csv, .png, examples.png and structures.csv into this directory.")  # fmt: skip
 def evaluate(
     models: tuple[str, ...],
     photographs: Path,
@@ -47,22 +50,54 @@ def evaluate(
     noise         0.05 px to 10 px, under noise of 0.5 to 8 grey levels
     blob          a disc that moves over a still background, to 10 px
     texture       random texture with periods from 4 to 64 px, 0.1 px to 10 px
+    structures    cables, lattices, masts, discs and plates that move, bend, turn, grow or shear before a still
+                  background, with noise of 1 grey level
 
     Beside these: SSIM of a still frame at amplification 1, and how much a still scene's noise grows at 20.
     """
     from export.runners import open_magnifier
-    from model.evaluate import still_frame_ssim, still_noise_gain, write_csv
     from model.scenes import read_evaluation_photographs
 
     opened = dict(open_magnifier(model) for model in dict.fromkeys(models))
     pictures = read_evaluation_photographs(photographs, most)
-    protocols = choose_protocols(pictures, chosen or PROTOCOLS)
+    names = chosen or (*PROTOCOLS, STRUCTURES)
+    protocols = choose_protocols(pictures, names)
     found = run_protocols(protocols, opened, "evaluate")
     for name, protocol in protocols.items():
         click.echo(
             f"\n{protocol.name}, {len(pictures)} photographs: SSIM / reached px (spread between scenes)"
         )
         show_trials(name, found[name])
+    structures = _judge_structures(opened, pictures) if STRUCTURES in names else []
+    if found:
+        _show_stills(opened, pictures)
+    if directory:
+        written = _write(found, structures, opened, pictures, directory)
+        click.echo(f"\nwritten: {', '.join(f'{directory}/{name}' for name in written)}")
+
+
+def _judge_structures(
+    opened: Mapping[str, Magnifier], pictures: Sequence[Frame]
+) -> list[dict[str, StructureTrial]]:
+    from model.straightness import run
+
+    click.echo(
+        f"\nstructures, {len(pictures)} photographs: SSIM / centre line off by px / change of what is still"
+    )
+    click.echo(f"{'':<30}" + "".join(f"{title:>26}" for title in opened))
+    found = []
+    for trials in run(opened, pictures):
+        found.append(trials)
+        first = next(iter(trials.values()))
+        case = f"{first.kind}, {first.displacement_px:g} -> {first.target_px:g} px"
+        cells = (f"{t.ssim:.3f} / {t.centre_line_px:5.2f} / {t.still_change:4.2f}" for t in trials.values())
+        click.echo(f"{case:<30}" + "".join(f"{cell:>26}" for cell in cells))
+    return found
+
+
+def _show_stills(opened: Mapping[str, Magnifier], pictures: Sequence[Frame]) -> None:
+    from model.evaluate import still_frame_ssim, still_noise_gain
+
     click.echo("\nstill scenes" + " " * 24 + "SSIM at 1x   noise gain at 20x")
     stills = {
         title: (still_frame_ssim(run, pictures), still_noise_gain(run, pictures))
@@ -70,13 +105,28 @@ def evaluate(
     }
     for title, (score, gain) in stills.items():
         click.echo(f"{title:<36}{score:10.4f}   {gain:17.3f}")
-    if directory:
-        from export.evaluation_pictures import draw_curves, draw_examples
 
+
+def _write(
+    found: dict[str, list[dict[str, Trial]]], structures: list[dict[str, StructureTrial]],
+    opened: Mapping[str, Magnifier], pictures: Sequence[Frame], directory: Path,
+) -> list[str]:  # fmt: skip
+    from export.evaluation_pictures import draw_curves, draw_examples
+    from model.evaluate import write_csv
+
+    written = []
+    if found:
         write_csv(rows_of(found, "magnifier"), directory / "evaluation.csv")
         draw_curves(found, directory / "evaluation.png")
         draw_examples(opened, pictures, directory / "examples.png")
-        click.echo(f"\nwritten: {directory}/evaluation.csv, evaluation.png, examples.png")
+        written += ["evaluation.csv", "evaluation.png", "examples.png"]
+    if structures:
+        rows: list[dict[str, object]] = [
+            {"magnifier": title, **vars(trial)} for trials in structures for title, trial in trials.items()
+        ]
+        write_csv(rows, directory / "structures.csv")
+        written.append("structures.csv")
+    return written
 
 
 def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[str, Protocol]:

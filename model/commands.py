@@ -22,6 +22,11 @@ import click
     type=click.Path(path_type=Path),
     help="Weights that a new run starts from, instead of random ones.",
 )
+@click.option(
+    "--go-on-from",
+    type=click.Path(path_type=Path),
+    help="A carried run (run.safetensors) that a new run goes on from, such as model/training/nano.safetensors.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads of the network's step.  [default: all cores]"
@@ -31,6 +36,7 @@ def train(
     directory: Path,
     photographs: Path | None,
     start_from: Path | None,
+    go_on_from: Path | None,
     device: str,
     threads: int | None,
 ) -> None:
@@ -49,5 +55,5 @@ def train(
         raise click.BadParameter(
             "this machine has no CUDA device that PyTorch can use", param_hint="--device"
         )
-    weights = run(load_recipe(recipe), directory, photographs, device, start_from)
+    weights = run(load_recipe(recipe), directory, photographs, device, start_from, go_on_from)
     click.echo(f"weights: {weights}")

@@ -17,10 +17,17 @@ class LeastSquaresFlow(nn.Module):
     of third order in the displacement, and the slopes share no noise with the motion.
     """
 
-    def __init__(self, windows_cells: tuple[int, ...], probes: int, stride: int) -> None:
+    def __init__(
+        self,
+        windows_cells: tuple[int, ...],
+        probes: int,
+        stride: int,
+        moving_windows_cells: tuple[int, ...] = (),
+    ) -> None:
         """Windows as `RealtimeConfig` names them; the fit is made on the encoder's first ``probes`` kernels."""
         super().__init__()
-        self.windows_cells, self.probes, self.stride = windows_cells, probes, stride
+        self.windows_cells, self.moving_windows_cells = windows_cells, moving_windows_cells
+        self.probes, self.stride = probes, stride
 
     def forward(self, picture: Tensor, motion: Tensor, gain: Tensor, kernels: Tensor) -> Tensor:
         """Displacement times gain in cells (x, y) and how badly it explains the motion (0 to 1), for each window.
@@ -32,7 +39,7 @@ class LeastSquaresFlow(nn.Module):
             kernels: the encoder's that made ``motion``, C x 3 x k x k.
 
         Returns:
-            B x 3 W x h x w for W windows.
+            B x 3 W x h x w for W windows, those that weight cells by how far they move behind the others.
         """
         probes, stride = self.probes, self.stride
         kernels, motion = kernels[:probes], motion[:, :probes]
@@ -42,26 +49,46 @@ class LeastSquaresFlow(nn.Module):
         )
         # Rounding to 8 bits leaves slopes of its own: below them there is nothing to measure.
         flat = _ROUNDING_VARIANCE * kernels.square().sum()
-        found = []
-        for window in self.windows_cells:
-            products = F.avg_pool2d(products, window, 1, window // 2, count_include_pad=False)
-            found.append(self._solve(products, flat, gain))
-        return torch.cat(found, dim=1)
+        averaged = _averages(products, self.windows_cells)
+        if self.moving_windows_cells:
+            weight = products[:, 5:] / (products[:, 0:1] + products[:, 2:3] + flat)
+            # Their mean is one, so that what counts as flat stays what it is.
+            mean = _average(weight, self.moving_windows_cells[-1])
+            averaged += _averages(products * (weight / (mean + _LEAST_WEIGHT)), self.moving_windows_cells)
+        return self._solve(torch.stack(averaged, dim=2), flat, gain)
 
     def _solve(self, products: Tensor, flat: Tensor, gain: Tensor) -> Tensor:
-        xx, xy, yy, xm, ym, mm = products.unsqueeze(2).unbind(1)  # B x 1 x h x w each
+        xx, xy, yy, xm, ym, mm = products.unbind(1)  # B x W x h x w each
         xx, yy = xx + flat, yy + flat
         determinant = xx * yy - xy * xy
         d_x, d_y = (xy * ym - yy * xm) / determinant, (xy * xm - xx * ym) / determinant
         explained = -(d_x * xm + d_y * ym) / (mm + flat)
         # Without gain nothing about the motion may show.
         unexplained = 1.0 - gain.clamp(max=1.0) * explained
-        cells = torch.cat((d_x, d_y), dim=1) * (gain / self.stride)
-        return torch.cat((cells.clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS), unexplained), dim=1)
+        x, y = (
+            (each * (gain / self.stride)).clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
+            for each in (d_x, d_y)
+        )
+        return torch.stack((x, y, unexplained), dim=2).flatten(1, 2)
+
+
+def _averages(products: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
+    """After each window, averaging over what the one before gave: B x 6 x h x w -> as many of the same."""
+    found = []
+    for window in windows:
+        products = _average(products, window)
+        found.append(products)
+    return found
+
+
+def _average(cells: Tensor, window: int) -> Tensor:
+    return F.avg_pool2d(cells, window, 1, window // 2, count_include_pad=False) if window > 1 else cells
 
 
 _ROUNDING_VARIANCE = 1 / (12 * 255**2)
 _LARGEST_FLOW_CELLS = 8.0
+_LEAST_WEIGHT = 1e-12
+"""In px squared: a millionth of a pixel is no motion."""
 
 
 def smooth_kernels(side_px: int) -> Tensor:

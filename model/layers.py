@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.lattices import Lattices
 from model.pair_settings import KERNEL_HALF_WIDTH, MAX_ZOOM_OUT, PairSettings
 from model.randomness import log_uniform, uniform
 
@@ -23,7 +24,7 @@ class Textures:
 
     windows: Tensor  # B x L x 3 x W x W float
     contrast: Tensor  # B x L x 1 x 1 x 1
-    brightness: Tensor  # B x L x 1 x 1 x 1, added after the contrast
+    brightness: Tensor  # B x L x 1 or 3 x 1 x 1, added after the contrast
     zoom_out: Tensor  # B x L source px per output px
     blur: Tensor  # B x L widening of the kernel, at least 1
     patch_px: int
@@ -31,9 +32,12 @@ class Textures:
     @staticmethod
     def draw(
         rng: torch.Generator, pictures: Sequence[Tensor], settings: PairSettings, batch: int, layers: int,
-        device: torch.device,
+        device: torch.device, lattices: Lattices | None = None,
     ) -> Textures:  # fmt: skip
-        """Cut a window of some picture for every layer: turned, more or less contrasty, brighter, blurred."""
+        """Cut a window of some picture for every layer: turned, more or less contrasty, brighter, blurred.
+
+        Layers above the first that are ``lattices`` have little texture, and none where they bend.
+        """
         side = settings.window_px
         windows = torch.stack([_cut_window(rng, pictures, side) for _ in range(batch * layers)])
         windows = windows.to(device).float().reshape(batch, layers, 3, side, side) / 255.0
@@ -43,6 +47,8 @@ class Textures:
         contrast = contrast.to(device)[..., None, None, None]
         shift = uniform(rng, shape, -0.15, 0.15).to(device)[..., None, None, None]
         brightness = shift + (1.0 - contrast) * windows.mean(dim=(2, 3, 4), keepdim=True)
+        if lattices is not None:
+            contrast, brightness = _painted(rng, lattices, windows, contrast, brightness)
         blurred = torch.rand(shape, generator=rng) < settings.blurred_share
         blur = torch.where(blurred, uniform(rng, shape, 1.0, 4.0), torch.ones(shape))
         zoom_out = uniform(rng, shape, 1.0, MAX_ZOOM_OUT)
@@ -93,6 +99,22 @@ def _cut_window(rng: torch.Generator, pictures: Sequence[Tensor], side: int) -> 
     return window.transpose(1, 2) if below(2) else window
 
 
+def _painted(
+    rng: torch.Generator, lattices: Lattices, windows: Tensor, contrast: Tensor, brightness: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Contrast and brightness of all layers, those that are lattices painted in one colour."""
+    batch, layers = windows.shape[:2]
+    shape = (batch, layers - 1, 1, 1, 1)
+    faint = torch.where(lattices.bent[..., None, None, None], 0.0, uniform(rng, shape, 0.0, 0.25))
+    tint = 0.08 * torch.randn((batch, layers - 1, 3, 1, 1), generator=rng)
+    colour = (uniform(rng, shape, 0.03, 0.97) + tint).to(windows.device)
+    faint, chosen = faint.to(windows.device), lattices.chosen.to(windows.device)[..., None, None, None]
+    flat = colour - faint * windows[:, 1:].mean(dim=(2, 3, 4), keepdim=True)
+    contrast = torch.cat((contrast[:, :1], torch.where(chosen, faint, contrast[:, 1:])), dim=1)
+    brightness = brightness.expand(-1, -1, 3, -1, -1)
+    return contrast, torch.cat((brightness[:, :1], torch.where(chosen, flat, brightness[:, 1:])), dim=1)
+
+
 _OUTLINE_HARMONICS = 3
 
 
@@ -109,11 +131,13 @@ class Masks:
     softness_px: Tensor  # B x L
     pitch_px: Tensor  # B x L, distance of the bars in a row; infinite where there is one shape
     patch_px: int
+    lattices: Lattices | None = None
 
     @staticmethod
     def draw(
-        rng: torch.Generator, settings: PairSettings, batch: int, layers: int, device: torch.device
-    ) -> Masks:
+        rng: torch.Generator, settings: PairSettings, batch: int, layers: int, device: torch.device,
+        lattices: Lattices | None = None,
+    ) -> Masks:  # fmt: skip
         """Draw an outline for every foreground layer."""
         shape, side = (batch, layers), settings.patch_px
         bar = torch.rand(shape, generator=rng) < 0.4
@@ -134,11 +158,22 @@ class Masks:
             softness_px=log_uniform(rng, shape, 0.5, 2.5).to(device),
             pitch_px=pitch_px.to(device),
             patch_px=side,
+            lattices=lattices.to(device) if lattices is not None else None,
         )
+
+    def modes(self, shift_px: Tensor) -> Tensor | None:
+        """The part of each layer's shift that every place takes part in, B x L x 1 x P x P; none: all of it."""
+        if self.lattices is None:
+            return None
+        axis = self._axis(shift_px)
+        return self.lattices.mode(shift_px, (axis, axis[:, None])).unsqueeze(2)
+
+    def _axis(self, shift_px: Tensor) -> Tensor:
+        return torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
 
     def render(self, shift_px: Tensor) -> Tensor:
         """Coverage in [0, 1] of masks moved by B x L x 2 (x, y) px: B x L x 1 x P x P."""
-        axis = torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
+        axis = self._axis(shift_px)
         at = self.centre_px + shift_px
         x = axis - at[..., 0, None, None]
         y = axis[:, None] - at[..., 1, None, None]
@@ -155,4 +190,13 @@ class Masks:
         outline = self.radius_px[..., None, None] * (1.0 + wave.sum(-1))
         # The distance to the outline, in px: scaled across a thin bar by its aspect.
         inside_px = (outline - torch.hypot(u, v)) * self.aspect.clamp(max=1.0)[..., None, None]
-        return torch.sigmoid(inside_px / (0.5 * self.softness_px)[..., None, None]).unsqueeze(2)
+        coverage = torch.sigmoid(inside_px / (0.5 * self.softness_px)[..., None, None])
+        if self.lattices is not None:
+            mode = self.lattices.mode(shift_px, (axis, axis[:, None]))
+            x, y = (
+                axis - mode * shift_px[..., 0, None, None],
+                axis[:, None] - mode * shift_px[..., 1, None, None],
+            )
+            thin = self.lattices.coverage(x, y)
+            coverage = torch.where(self.lattices.chosen[..., None, None], thin, coverage)
+        return coverage.unsqueeze(2)

@@ -25,6 +25,12 @@ class PairSettings(BaseModel):
     amplification_max: float = Field(default=100.0, gt=1.0)
     still_background_share: float = Field(default=0.3, ge=0, le=1)
     still_layer_share: float = Field(default=0.15, ge=0, le=1)
+    structure_share: float = Field(default=0.0, ge=0, le=1)
+    """Of the moving layers that are bars, cables, trusses or lattices of nearly one colour."""
+    bent_share: float = Field(default=0.4, ge=0, le=1)
+    """Of those that bend as they move; the others move as a whole."""
+    two_layers: bool = False
+    """Pairs also tell what moves before its background, and what that hides (`model.layer_truth`)."""
     low_contrast_share: float = Field(default=0.15, ge=0, le=1)
     blurred_share: float = Field(default=0.15, ge=0, le=1)
     noiseless_share: float = Field(default=0.25, ge=0, le=1)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.lattices import Lattices
+from model.layer_truth import LayerTruth, layer_truth, overlay
 from model.layers import Masks, Textures
 from model.pair_settings import PairSettings
 from model.randomness import log_uniform, uniform
@@ -35,9 +37,18 @@ class Pairs:
     added_px: Tensor
     """B x 2 x P x P: by how much (x, y) what ``magnified`` shows at a pixel lies further than in the frame."""
 
+    layers: LayerTruth | None = None
+    """The truth as two layers, where the settings ask for it."""
+
     def to(self, device: torch.device) -> Pairs:
         """The same pairs on another device."""
-        return Pairs(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+        return Pairs(**{name: None if part is None else part.to(device) for name, part in vars(self).items()})
+
+    def select(self, which: slice) -> Pairs:
+        """Some of the pairs."""
+        layers = self.layers and LayerTruth(**{name: part[which] for name, part in vars(self.layers).items()})
+        others = {name: part[which] for name, part in vars(self).items() if name != "layers"}
+        return Pairs(**others, layers=layers)
 
 
 def draw_pairs(
@@ -61,19 +72,31 @@ def draw_pairs(
     )
     magnified_px = _draw_motion(rng, settings, amplification, layers, difficulty)  # B x L x 2
     displacement_px = magnified_px / amplification[:, None, None]
-    textures = Textures.draw(rng, pictures, settings, batch, layers, device)
-    masks = Masks.draw(rng, settings, batch, layers - 1, device)
+    lattices = Lattices.draw(rng, settings, batch, layers - 1) if settings.structure_share else None
+    textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
+    masks = Masks.draw(rng, settings, batch, layers - 1, device, lattices)
 
     def compose(shift_px: Tensor) -> tuple[Tensor, Tensor]:
         shift_px = shift_px.to(device)
         coverage = masks.render(shift_px[:, 1:])  # B x (L - 1) x 1 x P x P
-        return _overlay(textures.render(shift_px), coverage).clamp(0.0, 1.0), coverage
+        return overlay(textures.render(shift_px), coverage).clamp(0.0, 1.0), coverage
 
     reference, _ = compose(0 * displacement_px)
     frame, _ = compose(displacement_px)
     magnified, coverage = compose(magnified_px)
-    added_px = _overlay((magnified_px - displacement_px).to(device)[..., None, None], coverage)
+    added = (magnified_px - displacement_px).to(device)[..., None, None]
+    modes = masks.modes(magnified_px[:, 1:].to(device))
+    if modes is not None:
+        added = torch.cat((added[:, :1].expand(-1, -1, -1, *modes.shape[3:]), added[:, 1:] * modes), dim=1)
+    added_px = overlay(added, coverage)
     light = _draw_flicker(rng, settings, batch).to(device)
+    truth = None
+    if settings.two_layers:
+        shift_px = displacement_px.to(device)
+        truth = layer_truth(
+            light[:, None] * textures.render(shift_px), masks.render(shift_px[:, 1:]), coverage,
+            added.expand(-1, -1, -1, *frame.shape[2:]), magnified_px.to(device) - shift_px,
+        )  # fmt: skip
     frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
     recolour = _recolouring(rng, batch, device)
     sensor = _Sensor.draw(rng, settings, batch, device)
@@ -85,15 +108,8 @@ def draw_pairs(
         magnified_recoloured=recolour(magnified),
         amplification=amplification.to(device),
         added_px=added_px.expand(-1, -1, *frame.shape[2:]),
+        layers=truth,
     )
-
-
-def _overlay(layers: Tensor, coverage: Tensor) -> Tensor:
-    """B x L x C x P x P, each but the first over those before, by B x (L - 1) x 1 x P x P -> B x C x P x P."""
-    result = layers[:, 0]
-    for layer in range(layers.shape[1] - 1):
-        result = torch.lerp(result, layers[:, layer + 1], coverage[:, layer])
-    return result
 
 
 def _draw_motion(

@@ -38,6 +38,11 @@ class Schedule(Strict):
     consistency_weight: float = Field(default=0.1, ge=0)
     displacement_weight: float = Field(default=0.0, ge=0)
     """Of the error, in px, of the displacement by which a warped skip moves the frame."""
+    layer_weight: float = Field(default=0.0, ge=0)
+    """Of the error of the mask and of what is hidden, where pairs tell them; the displacement of each layer then has
+    the weight of the displacement."""
+    edge_weight: float = Field(default=0.0, ge=0)
+    """How much more the error counts near the edges of what moves before something else, where it is hardest."""
     gate_penalty: float = Field(default=0.0, ge=0)
     """Of the mean absolute gate of a gated baseline (`model.removal`)."""
     gate_rate: float = Field(default=10.0, gt=0)

@@ -26,7 +26,7 @@ Frame = NDArray[np.uint8]
 VIEW_PX = 256
 BORDER_PX = 16
 """Along each side of the view, not judged: what moves in from outside cannot be known."""
-_GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
+GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 
 
 class Scene(Protocol):
@@ -58,7 +58,7 @@ class WholeFrame:
 
     def picture(self, displacement_px: float) -> NDArray[np.float64]:
         """The central view of the photograph, moved."""
-        return _view(self._shifts.shifted(*_along(self.angle, displacement_px)))
+        return middle_of(self._shifts.shifted(*_along(self.angle, displacement_px)))
 
     @property
     def followed_px(self) -> int:
@@ -92,8 +92,8 @@ class Blob:
         at = np.arange(VIEW_PX) - (VIEW_PX - 1) / 2
         distance = np.hypot(at[None, :] - x_px, at[:, None] - y_px)
         coverage = 0.5 * (1.0 + np.tanh((self.radius_px - distance) / self.softness_px))[..., None]
-        moved = _view(self._shifts.shifted(x_px, y_px))
-        still = _view(_reduced(self.background).astype(np.float64))
+        moved = middle_of(self._shifts.shifted(x_px, y_px))
+        still = middle_of(_reduced(self.background).astype(np.float64))
         picture: NDArray[np.float64] = coverage * moved + (1.0 - coverage) * still
         return picture
 
@@ -124,7 +124,7 @@ class BandOfTexture:
     @property
     def angle(self) -> float:
         """A direction of its own for every seed."""
-        return float(self.seed * _GOLDEN_ANGLE)
+        return float(self.seed * GOLDEN_ANGLE)
 
     def picture(self, displacement_px: float) -> NDArray[np.float64]:
         """The texture, moved exactly: it is periodic, so nothing comes in from outside."""
@@ -159,7 +159,7 @@ class BandOfTexture:
 
 def whole_frames(photographs: Sequence[Frame]) -> list[Scene]:
     """Each photograph as a scene that moves as a whole, in a direction of its own spread by the golden angle."""
-    return [WholeFrame(photograph, index * _GOLDEN_ANGLE) for index, photograph in enumerate(photographs)]
+    return [WholeFrame(photograph, index * GOLDEN_ANGLE) for index, photograph in enumerate(photographs)]
 
 
 def blobs(photographs: Sequence[Frame]) -> list[Scene]:
@@ -167,7 +167,7 @@ def blobs(photographs: Sequence[Frame]) -> list[Scene]:
     following = [*photographs[1:], photographs[0]]
     pairs = zip(photographs, following, strict=True)
     return [
-        Blob(background, np.ascontiguousarray(foreground[::-1, ::-1]), index * _GOLDEN_ANGLE)
+        Blob(background, np.ascontiguousarray(foreground[::-1, ::-1]), index * GOLDEN_ANGLE)
         for index, (background, foreground) in enumerate(pairs)
     ]
 
@@ -193,7 +193,8 @@ def _along(angle: float, displacement_px: float) -> tuple[float, float]:
     return displacement_px * float(np.cos(angle)), displacement_px * float(np.sin(angle))
 
 
-def _view(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+def middle_of(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The view, 256 x 256 px, in the middle of a larger picture."""
     height, width = picture.shape[:2]
     top, left = (height - VIEW_PX) // 2, (width - VIEW_PX) // 2
     return picture[top : top + VIEW_PX, left : left + VIEW_PX]

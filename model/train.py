@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,20 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from model.baseline import BaselineNetwork
-from model.errors import CheckpointFault, WeightsFault
-from model.files import write_atomically
+from model.checkpoints import Run, resume, save_carried, save_checkpoint
+from model.errors import WeightsFault
 from model.images import PictureSet, gather_pictures
-from model.losses import consistency_loss, displacement_loss, magnification_loss
+from model.losses import consistency_loss, displacement_loss, edge_weight, layer_losses, magnification_loss
 from model.networks import Network, build_network, describe
 from model.pairs import Pairs, draw_pairs
+from model.processes import Share, shared
 from model.realtime import RealtimeNetwork
-from model.recipe import Recipe
+from model.recipe import Recipe, Schedule
 from model.removal import gated, gates_of, sparsity
 from model.validation import validate
 from model.weights import load_weights, save_weights
 
 _VALIDATION_SEED = 1_000_000_007  # far from any training step's seed
-
-
-@dataclass
-class _Run:
-    """A training run in memory; all that a checkpoint holds is here."""
-
-    network: Network
-    average: AveragedModel
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
 
 
 def train(
@@ -49,13 +38,15 @@ def train(
     photographs: Path | None = None,
     device: str = "cpu",
     start_from: Path | None = None,
+    go_on_from: Path | None = None,
 ) -> Path:
     """Train a network, or go on with the run that ``directory`` holds, and return the path of its weights.
 
     Writes into ``directory``: ``checkpoint.pt`` (to resume), ``log.jsonl`` (one line a validation),
-    ``validation.png`` (a contact sheet) and ``weights.safetensors`` (the averaged weights, after each validation).
+    ``validation.png`` (a contact sheet), ``weights.safetensors`` (the averaged weights) and ``run.safetensors`` (the
+    run in little room, to be carried elsewhere), after each validation.
 
-    A new run starts from the weights at ``start_from``, or from random ones.
+    A new run starts from the weights at ``start_from``, or from random ones, or goes on from a carried run.
 
     Raises:
         ImageFault: there are no pictures to train on.
@@ -71,34 +62,43 @@ def train(
     network = _new_network(recipe, start_from).to(where)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on CPUs
     average = get_ema_multi_avg_fn(recipe.schedule.average_decay)  # type: ignore[no-untyped-call]
-    run = _Run(
+    run = Run(
         network=network,
         average=AveragedModel(network, multi_avg_fn=average),
         optimiser=_optimiser(network, recipe),
     )
-    _resume(run, recipe, directory)
+    resume(run, recipe, directory, go_on_from)
     held_out = draw_pairs(
         pictures.validation, recipe.pairs, recipe.validation.pairs, _VALIDATION_SEED, device=where
     )
     weights = directory / "weights.safetensors"
+    with shared(recipe.schedule.batch, where) as share:
+        _loop(run, recipe, pictures, held_out, directory, share, where)
+    return weights
+
+
+def _loop(
+    run: Run, recipe: Recipe, pictures: PictureSet, held_out: Pairs, directory: Path, share: Share, device: torch.device
+) -> None:  # fmt: skip
+    objective = share.spread(_Objective(run.network, recipe.schedule), device)
     progress = tqdm(
-        total=recipe.schedule.steps, initial=run.step, unit="step", desc=recipe.name, smoothing=0.05
-    )
+        total=recipe.schedule.steps, initial=run.step, unit="step", desc=recipe.name, smoothing=0.05,
+        disable=not share.first,
+    )  # fmt: skip
     resumed_at, resumed_seconds = time.monotonic(), run.seconds
     shown: dict[str, float] = {}
     with progress:
-        for pairs in _batches(recipe, pictures, run.step, where):
-            shown["loss"] = _step(run, recipe, pairs)
+        for pairs in _batches(recipe, pictures, run.step, device):
+            shown["loss"] = _step(run, recipe, objective, share, pairs)
             run.seconds = resumed_seconds + time.monotonic() - resumed_at
             progress.update()
             last = run.step == recipe.schedule.steps
-            if last or run.step % recipe.validation.every_steps == 0:
+            if share.first and (last or run.step % recipe.validation.every_steps == 0):
                 shown["ssim"] = _validate_and_save(run, recipe, held_out, directory, shown["loss"])
-            if last or run.step % recipe.validation.checkpoint_every_steps == 0:
-                _save_checkpoint(run, recipe, directory)
+            if share.first and (last or run.step % recipe.validation.checkpoint_every_steps == 0):
+                save_checkpoint(run, recipe, directory)
             if run.step % 20 == 0:
                 progress.set_postfix({name: f"{value:.4f}" for name, value in shown.items()}, refresh=False)
-    return weights
 
 
 def _new_network(recipe: Recipe, start_from: Path | None) -> Network:
@@ -145,34 +145,56 @@ def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torc
             yield batch
 
 
-def _step(run: _Run, recipe: Recipe, pairs: Pairs) -> float:
+class _Objective(nn.Module):
+    """What a step minimises, and the error of the picture in it."""
+
+    def __init__(self, network: Network, schedule: Schedule) -> None:
+        super().__init__()
+        self.network, self.schedule = network, schedule
+
+    def forward(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Two scalars."""
+        network, schedule = self.network, self.schedule
+        if schedule.displacement_weight and isinstance(network, RealtimeNetwork):
+            loss, error = self._with_displacement(network, pairs)
+        else:
+            magnified = network(pairs.frame, pairs.reference, pairs.amplification)
+            loss = error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
+        if schedule.consistency_weight:
+            loss = loss + schedule.consistency_weight * consistency_loss(network, pairs)
+        if schedule.gate_penalty:
+            loss = loss + schedule.gate_penalty * sparsity(list(gates_of(network)))
+        return loss, error
+
+    def _with_displacement(self, network: RealtimeNetwork, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        schedule, border_px = self.schedule, self.schedule.loss_border_px
+        decoded = network.decode_pair(pairs.frame, pairs.frame - pairs.reference, pairs.amplification)
+        magnified, added_px = network.draw_known(pairs.frame, decoded)
+        weight = edge_weight(pairs.added_px, schedule.edge_weight)
+        error = magnification_loss(magnified, pairs.magnified, border_px, weight)
+        off_px = displacement_loss(added_px, pairs.added_px, border_px, weight)
+        loss = error + schedule.displacement_weight * off_px
+        if schedule.layer_weight and pairs.layers is not None:
+            apart_px, hidden = layer_losses(decoded, pairs.layers, border_px)
+            loss = loss + schedule.displacement_weight * apart_px + schedule.layer_weight * hidden
+        return loss, error
+
+
+def _step(run: Run, recipe: Recipe, objective: nn.Module, share: Share, pairs: Pairs) -> float:
     schedule = recipe.schedule
     for group in run.optimiser.param_groups:
         group["lr"] = group.get("rate", 1.0) * schedule.learning_rate_at(run.step)
-    network = run.network
-    if schedule.displacement_weight and isinstance(network, RealtimeNetwork):
-        decoded = network.decode_pair(pairs.frame, pairs.frame - pairs.reference, pairs.amplification)
-        magnified = network.draw(pairs.frame, decoded)
-        error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
-        off_px = displacement_loss(decoded, pairs.added_px, schedule.loss_border_px)
-        loss = error + schedule.displacement_weight * off_px
-    else:
-        magnified = network(pairs.frame, pairs.reference, pairs.amplification)
-        loss = error = magnification_loss(magnified, pairs.magnified, schedule.loss_border_px)
-    if schedule.consistency_weight:
-        loss = loss + schedule.consistency_weight * consistency_loss(run.network, pairs)
-    if schedule.gate_penalty:
-        loss = loss + schedule.gate_penalty * sparsity(list(gates_of(network)))
+    loss, error = objective(share.part(pairs))
     run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(run.network.parameters(), schedule.gradient_norm_max)
     run.optimiser.step()
     run.average.update_parameters(run.network)
     run.step += 1
-    return float(error.detach())
+    return float(share.mean(error.detach()))
 
 
-def _validate_and_save(run: _Run, recipe: Recipe, held_out: Pairs, directory: Path, loss: float) -> float:
+def _validate_and_save(run: Run, recipe: Recipe, held_out: Pairs, directory: Path, loss: float) -> float:
     figures = validate(run.average.module, held_out, directory / "validation.png")
     entry: dict[str, Any] = {
         "step": run.step,
@@ -193,54 +215,5 @@ def _validate_and_save(run: _Run, recipe: Recipe, held_out: Pairs, directory: Pa
         (recipe.pairs.amplification_min, recipe.pairs.amplification_max),
         {"recipe": recipe.model_dump(mode="json"), **entry},
     )
+    save_carried(run, recipe, directory / "run.safetensors")
     return figures["ssim"]
-
-
-def _save_checkpoint(run: _Run, recipe: Recipe, directory: Path) -> None:
-    content = io.BytesIO()
-    torch.save(
-        {
-            "recipe": recipe.model_dump_json(),
-            "step": run.step,
-            "seconds": run.seconds,
-            "network": run.network.state_dict(),
-            "average": run.average.state_dict(),
-            "optimiser": run.optimiser.state_dict(),
-        },
-        content,
-    )
-    write_atomically(directory / "checkpoint.pt", content.getvalue())
-
-
-def _resume(run: _Run, recipe: Recipe, directory: Path) -> None:
-    path = directory / "checkpoint.pt"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            return
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        state: dict[str, Tensor] = saved["network"]
-    except OSError as error:
-        raise CheckpointFault(f"{path}: {error.strerror}", remedy="choose another run directory") from None
-    except Exception as error:  # torch.load raises many types for a damaged file
-        raise CheckpointFault(
-            f"{path}: damaged ({type(error).__name__})", remedy="remove it to start again"
-        ) from None
-    if not _same_run(saved["recipe"], recipe):
-        raise CheckpointFault(
-            f"{path}: belongs to another recipe", remedy="choose another run directory, or restore the recipe"
-        )
-    run.network.load_state_dict(state)
-    run.average.load_state_dict(saved["average"])
-    run.optimiser.load_state_dict(saved["optimiser"])
-    run.step, run.seconds = saved["step"], saved["seconds"]
-
-
-def _same_run(saved_json: str, recipe: Recipe) -> bool:
-    """Whether a checkpoint's recipe is this one; only its end may differ, to stop sooner or go on longer."""
-    # Read as a recipe, so that keys which came later have their defaults.
-    saved = Recipe.model_validate_json(saved_json).model_dump(mode="json")
-    ours = recipe.model_dump(mode="json")
-    for key in ("steps", "decay_share"):
-        saved["schedule"][key] = ours["schedule"][key]
-    return bool(saved == ours)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from support import command_line, run_command
+from support import ROOT, command_line, run_command
 
 from model.errors import CheckpointFault, RecipeFault, WeightsFault
+from model.processes import shared
 from model.recipe import Recipe, Schedule, load_recipe
 from model.removal import gates_of
 from model.train import train
@@ -193,3 +195,70 @@ def test_a_gated_baseline_learns_what_to_remove(tmp_path: Path) -> None:
     assert max(values) < 0.8, "a penalty that outweighs the error closes them all"
     last = json.loads((tmp_path / "gated" / "log.jsonl").read_text().splitlines()[-1])
     assert sorted(last["gates"].values()) == pytest.approx(sorted(values), abs=1e-4)
+
+
+def test_a_carried_run_goes_on_within_the_rounding_of_its_moments(tmp_path: Path) -> None:
+    """Three steps, and five more from the carried run, end where eight end: within a thirtieth of what they moved."""
+    train(recipe(steps=8), tmp_path / "whole")
+    train(recipe(steps=3), tmp_path / "first")
+    carried = tmp_path / "first" / "run.safetensors"
+    assert carried.stat().st_size < 0.62 * (tmp_path / "first" / "checkpoint.pt").stat().st_size
+    train(recipe(steps=8), tmp_path / "second", go_on_from=carried)
+    first, whole, second = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        for name in ("first", "whole", "second")
+    )
+    assert second["average"]["n_averaged"] == whole["average"]["n_averaged"]
+    moved, apart = (
+        sum(
+            float((whole["network"][name] - other["network"][name]).square().sum())
+            for name in whole["network"]
+        )
+        for other in (first, second)
+    )
+    assert 0.0 < apart < 1e-3 * moved
+    with pytest.raises(CheckpointFault, match="another recipe"):
+        train(recipe(steps=8, batch=3), tmp_path / "third", go_on_from=carried)
+    with pytest.raises(CheckpointFault, match="no carried run"):
+        train(recipe(steps=8), tmp_path / "fourth", go_on_from=tmp_path / "first" / "weights.safetensors")
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    """Each on half of every batch: the same loss at every validation, and the same weights but for rounding."""
+    values = {
+        **SMALL,
+        "network": {**SMALL["network"], "skip": "layers", "fine_channels": 8, "flow_moving_windows_cells": [3]},
+        "pairs": {**SMALL["pairs"], "two_layers": True, "structure_share": 0.5},
+        "schedule": {
+            **SMALL["schedule"], "steps": 6, "batch": 4, "consistency_weight": 0, "displacement_weight": 0.02,
+            "edge_weight": 2, "layer_weight": 0.05,
+        },
+        "validation": {"pairs": 2, "every_steps": 1, "checkpoint_every_steps": 6},
+    }  # fmt: skip
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values))
+    train(load_recipe(path), tmp_path / "one")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "tremorscope", "train", str(path), "-o", str(tmp_path / "two"), "--threads", "1",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    logs = [
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    assert [entry["step"] for entry in logs[1]] == [1, 2, 3, 4, 5, 6]
+    for ours, theirs in zip(*logs, strict=True):
+        assert theirs["loss"] == pytest.approx(ours["loss"], abs=2e-5)
+    one, two = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["network"] for name in ("one", "two")
+    )
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=0, atol=2e-4)
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(RecipeFault, match="8 pairs for 3 processes"), shared(8, torch.device("cpu")):
+        pass
