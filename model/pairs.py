@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,10 @@ class Pairs:
 
     def to(self, device: torch.device) -> Pairs:
         """The same pairs on another device."""
-        return Pairs(**{name: None if part is None else part.to(device) for name, part in vars(self).items()})
+        parts: dict[str, Any] = {
+            name: None if part is None else part.to(device) for name, part in vars(self).items()
+        }
+        return Pairs(**parts)
 
     def select(self, which: slice) -> Pairs:
         """Some of the pairs."""

@@ -224,7 +224,7 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The picture, B x 3 x H x W, and the displacement in px of what it shows, B x 2 x H x W.
     """
-    upper_px, lower_px, mask, filled = torch.split(decoded, (2, 2, 1, 3), dim=1)
+    upper_px, lower_px, mask, filled = torch.split(decoded, [2, 2, 1, 3], dim=1)
     upper = warp(torch.cat((frame, mask), dim=1), upper_px)
     lower = warp(frame + filled, lower_px)
     shown = upper[:, 3:]

@@ -195,10 +195,9 @@ def _run_build(stale: StaleEngines, threads: Waits) -> str:
         if build.returncode == 0:
             return ""
         if build.returncode < 0:
-            by = -build.returncode
-            return f"it was ended by signal {by}" + (
-                ", as where memory runs out" if by == signal.SIGKILL else ""
-            )
+            known = {each.value: each.name for each in signal.Signals}  # those for real time have no names
+            name = known.get(-build.returncode, f"signal {-build.returncode}")
+            return f"it was ended by {name}" + (", as where memory runs out" if name == "SIGKILL" else "")
         return _last_line(output)
 
 
