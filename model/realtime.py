@@ -143,7 +143,7 @@ class RealtimeNetwork(nn.Module):
         before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
         rows, columns = decoded.shape[2:]
         opposite = self._pad(0.5 - frame)[:, :, before : before + rows, before : before + columns]
-        moved, mask, background, detail = torch.split(decoded, (4, 1, 3, 3), dim=1)
+        moved, mask, background, detail = torch.split(decoded, [4, 1, 3, 3], dim=1)
         filled = mask * (background + opposite) + detail
         return torch.cat((moved, mask, filled), dim=1)
 
