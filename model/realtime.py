@@ -264,7 +264,7 @@ class _LayersHead(nn.Module):
     def forward(self, cells: Tensor, found: Tensor) -> Tensor:
         """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 11 x (h scale) x (w scale)."""
         each = 2 + self.found + 1
-        parts = (each, each, 3, 4 * self.scale**2)
+        parts = [each, each, 3, 4 * self.scale**2]
         upper, lower, background, sharp = torch.split(self.conv(cells), parts, dim=1)
         x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
         both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
