@@ -47,7 +47,7 @@ def layer_losses(decoded: Tensor, truth: LayerTruth, border_px: int) -> tuple[Te
         border_px: not judged.
     """
     inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
-    upper_px, lower_px, mask, filled = torch.split(decoded[inner], (2, 2, 1, 3), dim=1)
+    upper_px, lower_px, mask, filled = torch.split(decoded[inner], [2, 2, 1, 3], dim=1)
     counts, covered = truth.upper_counts[inner], truth.mask[inner]
     upper = _weighted((upper_px - truth.upper_px[inner]).abs(), counts)
     lower = F.l1_loss(lower_px, truth.lower_px[inner])

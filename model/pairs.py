@@ -42,7 +42,9 @@ class Pairs:
 
     def to(self, device: torch.device) -> Pairs:
         """The same pairs on another device."""
-        return Pairs(**{name: None if part is None else part.to(device) for name, part in vars(self).items()})
+        layers = self.layers and self.layers.to(device)
+        others = {name: part.to(device) for name, part in vars(self).items() if name != "layers"}
+        return Pairs(**others, layers=layers)
 
     def select(self, which: slice) -> Pairs:
         """Some of the pairs."""

@@ -143,7 +143,7 @@ class RealtimeNetwork(nn.Module):
         before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
         rows, columns = decoded.shape[2:]
         opposite = self._pad(0.5 - frame)[:, :, before : before + rows, before : before + columns]
-        moved, mask, background, detail = torch.split(decoded, (4, 1, 3, 3), dim=1)
+        moved, mask, background, detail = torch.split(decoded, [4, 1, 3, 3], dim=1)
         filled = mask * (background + opposite) + detail
         return torch.cat((moved, mask, filled), dim=1)
 
@@ -224,7 +224,7 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The picture, B x 3 x H x W, and the displacement in px of what it shows, B x 2 x H x W.
     """
-    upper_px, lower_px, mask, filled = torch.split(decoded, (2, 2, 1, 3), dim=1)
+    upper_px, lower_px, mask, filled = torch.split(decoded, [2, 2, 1, 3], dim=1)
     upper = warp(torch.cat((frame, mask), dim=1), upper_px)
     lower = warp(frame + filled, lower_px)
     shown = upper[:, 3:]
@@ -264,7 +264,7 @@ class _LayersHead(nn.Module):
     def forward(self, cells: Tensor, found: Tensor) -> Tensor:
         """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 11 x (h scale) x (w scale)."""
         each = 2 + self.found + 1
-        parts = (each, each, 3, 4 * self.scale**2)
+        parts = [each, each, 3, 4 * self.scale**2]
         upper, lower, background, sharp = torch.split(self.conv(cells), parts, dim=1)
         x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
         both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
