@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,10 +42,9 @@ class Pairs:
 
     def to(self, device: torch.device) -> Pairs:
         """The same pairs on another device."""
-        parts: dict[str, Any] = {
-            name: None if part is None else part.to(device) for name, part in vars(self).items()
-        }
-        return Pairs(**parts)
+        layers = self.layers and self.layers.to(device)
+        others = {name: part.to(device) for name, part in vars(self).items() if name != "layers"}
+        return Pairs(**others, layers=layers)
 
     def select(self, which: slice) -> Pairs:
         """Some of the pairs."""

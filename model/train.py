@@ -172,12 +172,12 @@ class _Objective(nn.Module):
         magnified, added_px = network.draw_known(pairs.frame, decoded)
         weight = edge_weight(pairs.added_px, schedule.edge_weight)
         error = magnification_loss(magnified, pairs.magnified, border_px, weight)
-        off_px = displacement_loss(added_px, pairs.added_px, border_px, weight)
-        loss = error + schedule.displacement_weight * off_px
         if schedule.layer_weight and pairs.layers is not None:
-            apart_px, hidden = layer_losses(decoded, pairs.layers, border_px)
-            loss = loss + schedule.displacement_weight * apart_px + schedule.layer_weight * hidden
-        return loss, error
+            # Not what both displacements come to as well: edges go with the upper layer, and would belie it.
+            off_px, hidden = layer_losses(decoded, pairs.layers, border_px)
+            return error + schedule.displacement_weight * off_px + schedule.layer_weight * hidden, error
+        off_px = displacement_loss(added_px, pairs.added_px, border_px, weight)
+        return error + schedule.displacement_weight * off_px, error
 
 
 def _step(run: Run, recipe: Recipe, objective: nn.Module, share: Share, pairs: Pairs) -> float:
