@@ -73,7 +73,7 @@ def test_it_leaves_weights_log_checkpoint_and_a_contact_sheet(tmp_path: Path) ->
     # A row a pair: reference, frame, result, truth, error, each 32 px wide and shown twice as large.
     assert Image.open(tmp_path / "validation.png").size == (5 * 32 * 2, 4 * 32 * 2)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "checkpoint.pt", "log.jsonl", "validation.png", "weights.safetensors",
+        "checkpoint.pt", "log.jsonl", "run.safetensors", "validation.png", "weights.safetensors",
     ]  # fmt: skip
 
 

@@ -64,6 +64,7 @@ HANDS_FRAMES_ON = [
 COPYING = {"array", "ascontiguousarray", "astype", "copy", "copyto", "memmove", "tobytes"}
 NO_PIXELS = {
     ("live.py", "later_than"): "displacements",
+    ("standing.py", "look"): "a sample of some 1,500 pixels",
     ("leases.py", "close"): "a part without length, in place of the memory",
     ("onnx_runtime.py", "step"): "coefficients of a filter",
     ("tensorrt_band.py", "set_mask"): "a mask",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runtime.cuda_host import HostGpu
+from host_gpu import HostGpu
 from surfaces import FakeSurfaces, HostPictures, compile_library
 
 from runtime.cameras.csi import open_csi

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runtime.configuration.storage import StoreSettings
 
 from runtime.service import clock_trust
 from runtime.service.clock_trust import ClockTrust, is_synchronised
@@ -15,6 +14,7 @@ from runtime.service.storing import Storage
 from runtime.store.reader import StoreReader
 from runtime.store.records import Channel, ClockJump, SeriesBlock
 from runtime.store.reserve import Reserve
+from runtime.store.settings import StoreSettings
 
 X = Channel("midspan", "x")
 DAY_S = 86_400.0
