@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.prove.apart import module_command
-from runtime.prove.outcome import Findings, Outcome
+from runtime.prove.outcome import Findings, Outcome, Skip
 from runtime.prove.plan import Plan
 
 _WATCHDOG_S = 4.0
@@ -31,7 +32,13 @@ outputs: {{}}
 
 
 def run(plan: Plan, findings: Findings) -> Outcome:
-    """Start it, listen, and stop it."""
+    """Start it, listen, and stop it.
+
+    Raises:
+        Skip: what it publishes with is not installed, so that nothing could be started.
+    """
+    if importlib.util.find_spec("aiohttp") is None:
+        raise Skip("the service cannot run here: pip install 'tremorscope[service]'")
     with tempfile.TemporaryDirectory(prefix="tremorscope-prove-") as name:
         directory = Path(name)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
