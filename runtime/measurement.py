@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.timing import TimeAxis
-from runtime.vibration.analysis import AXES, Analysis, Finding, RegionResult
-from runtime.vibration.modal_baseline import Comparison, stored_mode
+from runtime.vibration.analysis import AXES, Analysis, FrequencyFinding, RegionResult
+from runtime.vibration.modal_baseline import ModeChange, stored_mode
 from runtime.vibration.modes import Mode
 from runtime.vibration.peaks import Peak
 from runtime.vibration.regions import Region
@@ -35,7 +35,7 @@ class Measurement:
     proposed: bool
     """Whether the regions were proposed rather than named."""
     scale: Scale | None
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ModeChange, ...]
     refreshes: int
     """How often a region's reference was renewed."""
     elapsed_s: float
@@ -62,7 +62,7 @@ class Measurement:
             *(["", *map(_comparison_line, self.comparisons)] if self.comparisons else []),
         ]
 
-    def _finding_line(self, finding: Finding, width: int) -> str:
+    def _finding_line(self, finding: FrequencyFinding, width: int) -> str:
         peak = finding.peak
         place = f"{self.analysis.regions[finding.region].series.name} {finding.axis}"
         damping = "" if peak.damping is None else f"  damping {damping_text(peak)}"
@@ -150,7 +150,7 @@ class Measurement:
             }
         return entry
 
-    def _finding(self, finding: Finding) -> dict[str, Any]:
+    def _finding(self, finding: FrequencyFinding) -> dict[str, Any]:
         regions = self.analysis.regions
         return {
             **self._peak(finding.peak),
@@ -225,7 +225,7 @@ def decimals(sigma: float) -> int:
     return min(9, max(0, -exponent + (1 if sigma / 10**exponent < 2 else 0)))
 
 
-def _comparison_line(each: Comparison) -> str:
+def _comparison_line(each: ModeChange) -> str:
     if each.found is None or each.shift is None:
         return f"baseline    {each.baseline_hz:.4g} Hz: not found"
     return (
@@ -234,7 +234,7 @@ def _comparison_line(each: Comparison) -> str:
     )
 
 
-def _comparison(each: Comparison) -> dict[str, Any]:
+def _comparison(each: ModeChange) -> dict[str, Any]:
     return {
         "baseline_hz": each.baseline_hz,
         "found_hz": None if each.found is None else each.found.frequency_hz,

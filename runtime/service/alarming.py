@@ -18,7 +18,7 @@ from runtime.configuration.vibration import (
 from runtime.service.measuring import RegionLevels
 from runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline, Record
 from runtime.vibration.alarm_board import AlarmBoard
-from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus, OpenAlarm, Reading
+from runtime.vibration.alarms import AlarmEdge, AlarmReading, AlarmRule, AlarmStatus, OpenAlarm
 from runtime.vibration.baseline import Baseline, Learning
 
 log = logging.getLogger("tremorscope.alarms")
@@ -135,20 +135,20 @@ class AlarmDesk:
             self._keep_learning(0.0)
 
     def levels(self, unix_s: float, levels: Iterable[RegionLevels], steady_s: float | None = None) -> None:
-        """Take what the regions have shown in a window that has ended; see `Reading` for the two times."""
+        """Take what the regions have shown in a window that has ended; see `AlarmReading` for the two times."""
         for each in levels:
             found = each.levels
             for quantity, value in (("peak", found.peak), ("rms", found.rms)):
-                reading = Reading(each.name, quantity, unix_s, value, unit="px", steady_s=steady_s)  # type: ignore[arg-type]
+                reading = AlarmReading(each.name, quantity, unix_s, value, unit="px", steady_s=steady_s)  # type: ignore[arg-type]
                 self.read(reading)
                 if each.mm_per_px is not None:
                     self.read(replace(reading, value=each.mm_per_px * value, unit="mm"))
 
     def frame(self, unix_s: float, steady_s: float | None = None) -> None:
         """Take note that the camera gives frames; now and then is enough."""
-        self.read(Reading(CAMERA, "rms", unix_s, 0.0, steady_s=steady_s))
+        self.read(AlarmReading(CAMERA, "rms", unix_s, 0.0, steady_s=steady_s))
 
-    def read(self, reading: Reading) -> None:
+    def read(self, reading: AlarmReading) -> None:
         """Take any reading."""
         with self._lock:
             self._carry_out(self._board.read(reading))

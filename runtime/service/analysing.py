@@ -15,7 +15,7 @@ from runtime.health import NaturalFrequency
 from runtime.live import FrequencyPoint, LiveFeed, LiveMotion, LivePeak, LiveSpectrum
 from runtime.service.history import MotionHistory, Recorded
 from runtime.store import records
-from runtime.vibration.alarms import Reading
+from runtime.vibration.alarms import AlarmReading
 from runtime.vibration.analysis import AXES, Analysis, Axis, RegionResult, analyse_recording
 from runtime.vibration.modes import Mode
 from runtime.vibration.peaks import ChannelSpectrum, Peak
@@ -57,7 +57,7 @@ class Analyst:
         live: LiveMotion,
         feed: LiveFeed,
         store: Callable[[records.Record], None],
-        read: Callable[[Reading], None],
+        read: Callable[[AlarmReading], None],
         clock: Callable[[], float] = time.monotonic,
         set_by_s: Callable[[], float] = float,
     ) -> None:
@@ -147,7 +147,7 @@ class Analyst:
         latest = {track.latest.frequency_hz: track for track in seen}
         return [latest.get(mode.frequency_hz) for mode in modes]
 
-    def _readings(self, unix_s: float, steady_s: float, modes: Sequence[Mode]) -> list[Reading]:
+    def _readings(self, unix_s: float, steady_s: float, modes: Sequence[Mode]) -> list[AlarmReading]:
         """The frequency of each mode that is named in the settings: the strongest within its range."""
         found = []
         for named in self._settings.modes:
@@ -155,7 +155,9 @@ class Analyst:
             if within:
                 peak = max(within, key=lambda mode: mode.peak.amplitude).peak
                 hz, deviation_hz = peak.frequency_hz, peak.frequency_sigma_hz
-                found.append(Reading(named.name, "frequency", unix_s, hz, deviation_hz, steady_s=steady_s))
+                found.append(
+                    AlarmReading(named.name, "frequency", unix_s, hz, deviation_hz, steady_s=steady_s)
+                )
         return found
 
 

@@ -15,7 +15,7 @@ from runtime.service.analysing import Analyst
 from runtime.service.history import MotionHistory
 from runtime.service.measuring import Measured, Measuring
 from runtime.store.records import Mode, Peak
-from runtime.vibration.alarms import Reading
+from runtime.vibration.alarms import AlarmReading
 from runtime.vibration.tracking import FrequencyTracker
 
 RATE_HZ = 30.0
@@ -189,7 +189,7 @@ class TestAnalysis:
         frequencies = dict(analyst.findings.regions)
         assert frequencies["mid-span"][0].frequency_hz == pytest.approx(2.1, abs=0.01)
         assert pytest.approx(4.7, abs=0.01) in [each.frequency_hz for each in frequencies["quarter"]]
-        for reading in readings.of(Reading):
+        for reading in readings.of(AlarmReading):
             assert (reading.source, reading.quantity) == ("first", "frequency")
             assert reading.value == pytest.approx(2.1, abs=0.02)
         assert len(readings.all) == 5
