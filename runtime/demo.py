@@ -19,6 +19,7 @@ from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import BundleFault, OptionFault, OutputFault
 from runtime.magnifier import Magnifier, check_amplification
 from runtime.magnify import Progress
+from runtime.outputs.h264 import EncodingSettings
 from runtime.outputs.video import VideoWriter
 from runtime.views import ViewComposer
 
@@ -167,10 +168,12 @@ def _film(
             videos.enter_context(
                 VideoWriter(
                     job.directory / f"{name}.mp4",
-                    width_px=job.width_px,
-                    height_px=job.height_px,
-                    time_base=1 / Fraction(settings.rate_hz).limit_denominator(1001),
-                    nominal_rate_hz=settings.rate_hz,
+                    EncodingSettings(
+                        job.width_px,
+                        job.height_px,
+                        settings.rate_hz,
+                        time_base=1 / Fraction(settings.rate_hz).limit_denominator(1001),
+                    ),
                     comment=f"drawn by tremorscope: {name}, amplification {job.amplification:g}",
                     overwrite=True,
                 )

@@ -18,6 +18,7 @@ from runtime.errors import BundleFault, ClipFault, OptionFault
 from runtime.filters import BandSettings
 from runtime.magnification import Magnification, open_magnifier
 from runtime.magnifier import FrameMagnifier, Mode
+from runtime.outputs.h264 import EncodingSettings
 from runtime.outputs.video import VideoWriter, check_output
 from runtime.timing import FrameTimes, TimeAxis
 from runtime.vibration.regions import Region
@@ -154,12 +155,14 @@ def magnify_clip(
         )
         with VideoWriter(
             job.output,
-            width_px=camera.width_px,
-            height_px=camera.height_px,
-            time_base=camera.time_base,
-            nominal_rate_hz=camera.nominal_rate_hz,
-            colour=camera.colour,
-            pixel_aspect=camera.pixel_aspect,
+            EncodingSettings(
+                camera.width_px,
+                camera.height_px,
+                camera.nominal_rate_hz,
+                camera.time_base,
+                colour=camera.colour,
+                pixel_aspect=camera.pixel_aspect,
+            ),
             comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
             overwrite=job.overwrite,
         ) as writer:

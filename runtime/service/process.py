@@ -14,6 +14,7 @@ from runtime.errors import Fault
 from runtime.governor import Step, ThermalGovernor
 from runtime.health import ReloadHealth
 from runtime.notify import FrameWatchdog, Notifier
+from runtime.outputs.controls import ServiceView
 from runtime.outputs.publishing import Publishing
 from runtime.privileged import ask
 from runtime.reboots import RebootMemory, memory_file
@@ -80,12 +81,8 @@ class Service:
         self._reporter = Reporter(parts, self._ladder, self._governor, self._threads, self._device)
         self._publishing = Publishing(
             configuration.outputs,
-            board=parts.board,
-            feed=parts.feed,
+            ServiceView(parts.board, parts.feed, parts.storage.path, parts.storage.clips, controls=self),
             state_directory=directory,
-            store=parts.storage.path,
-            clips=parts.storage.clips,
-            controls=self,
             threads=self._threads,
         )
         self._watchdog = FrameWatchdog(self._notifier)

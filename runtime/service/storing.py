@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
 
 from runtime.copies import CopyAccount
 from runtime.errors import OutputFault
@@ -21,7 +20,7 @@ from runtime.outputs.disk_guard import DiskGuard
 from runtime.outputs.event_clips import recover_clips
 from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.events import EventRecorder
-from runtime.outputs.frame_history import Magnify
+from runtime.outputs.frame_history import ClipMagnifier, FrameFormat, FrameHistory, Magnify
 from runtime.service.clock_trust import ClockTrust
 from runtime.store.background import BackgroundStore, StoreState
 from runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault
@@ -41,22 +40,6 @@ STORE_NAME, CLIPS_NAME, RESERVE_NAME = "tremorscope.db", "clips", ".reserve"
 _RETRY_S = 30.0
 _RECENT_S = 86_400.0
 _CLOSED = StoreState("", False, 0, 0, 0, 0, 0)
-
-
-class Frames(Protocol):
-    """What the recorder must know of the frames."""
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame in pixels."""
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame in pixels."""
-
-    @property
-    def rate_hz(self) -> float:
-        """Frames a second."""
 
 
 def state_directory(settings: StoreSettings) -> Path:
@@ -128,7 +111,7 @@ class Storage:
 
     def start_recorder(
         self,
-        frames: Frames,
+        frames: FrameFormat,
         *,
         make_magnify: Callable[[], Magnify] | None,
         to_unix_s: Callable[[float], float],
@@ -147,15 +130,11 @@ class Storage:
         self._make_recorder = lambda: EventRecorder(
             self.clips,
             recording,
-            width_px=frames.width_px,
-            height_px=frames.height_px,
-            rate_hz=frames.rate_hz,
+            FrameHistory.for_clips(recording, frames, self._account),
             log=self.offer,
-            make_magnify=checked,
+            magnifier=ClipMagnifier(checked, prepare) if checked else None,
             to_unix_s=to_unix_s,
-            prepare=prepare,
             threads=self._threads,
-            account=self._account,
         )
         self._try_to_record()
 

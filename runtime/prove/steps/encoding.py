@@ -11,7 +11,7 @@ import numpy as np
 
 from runtime.bench.rig import draw_frames
 from runtime.cameras.synthetic import SyntheticSettings
-from runtime.outputs.h264 import encoder_of
+from runtime.outputs.h264 import EncodingSettings, encoder_of
 from runtime.outputs.nvenc import ELEMENT
 from runtime.outputs.video import VideoWriter
 from runtime.prove.outcome import Findings, Outcome
@@ -43,10 +43,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
         begun_s, processor_s = time.perf_counter(), time.process_time()
         with VideoWriter(
             file,
-            width_px=size.width_px,
-            height_px=size.height_px,
-            time_base=Fraction(1, 90_000),
-            nominal_rate_hz=rate_hz,
+            EncodingSettings(size.width_px, size.height_px, rate_hz, Fraction(1, 90_000)),
             encoder="nvenc" if encoder == ELEMENT else "x264",  # insisting: a fall-back would hide a fault
         ) as video:
             for number in range(count):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,12 @@ from runtime.outputs import event_clips
 from runtime.outputs.event_clips import EventClipWriter, Recovery, event_name, recover_clips
 from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.events import EventRecorder
-from runtime.outputs.frame_history import FrameHistory, slots_for
+from runtime.outputs.frame_history import ClipMagnifier, FrameHistory, slots_for
 from runtime.store.records import Clip, Event, Record
 
 T0 = 1_793_000_000.0
 RATE_HZ = 25.0
+FRAMES = SimpleNamespace(width_px=64, height_px=48, rate_hz=RATE_HZ)
 
 
 def frame_of(number: int) -> Picture:
@@ -62,18 +64,17 @@ class Log:
 def recorder(
     directory: Path, log: Log, *, make_magnify: Any = None, stall_s: float = 0.5, **changes: Any
 ) -> Iterator[EventRecorder]:
-    settings = {"pre_roll_s": 1.0, "post_roll_s": 1.0, "longest_s": 6.0, "encoder": "x264"}
+    given = {"pre_roll_s": 1.0, "post_roll_s": 1.0, "longest_s": 6.0, "encoder": "x264"} | changes
+    settings = RecordingSettings.model_validate(given)
     running = EventRecorder(
         directory,
-        RecordingSettings.model_validate(settings | changes),
-        width_px=64,
-        height_px=48,
-        rate_hz=RATE_HZ,
+        settings,
+        FrameHistory.for_clips(settings, FRAMES),
         log=log,
-        make_magnify=make_magnify,
+        magnifier=ClipMagnifier(make_magnify) if make_magnify else None,
         to_unix_s=lambda time_s: T0 + time_s,
-        stall_s=stall_s,
     )
+    running.stall_s = stall_s
     try:
         yield running
     finally:
@@ -453,7 +454,7 @@ class TestSettings:
 
 class TestHistory:
     def test_frames_are_read_until_they_are_overwritten(self) -> None:
-        history, frame = FrameHistory(4, width_px=64, height_px=48), frame_of(0)
+        history, frame = FrameHistory(4, FRAMES), frame_of(0)
         for number in range(10):
             assert history.put(frame_of(number), number / 10) == number
         assert history.oldest == 7
@@ -463,7 +464,7 @@ class TestHistory:
         assert history.first_from(5.0, 0) == 10
 
     def test_a_reader_never_gets_half_a_frame(self) -> None:
-        history = FrameHistory(3, width_px=640, height_px=480)
+        history = FrameHistory(3, SimpleNamespace(width_px=640, height_px=480, rate_hz=RATE_HZ))
         halves: list[int] = []
         stop = threading.Event()
 

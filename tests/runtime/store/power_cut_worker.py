@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from runtime.outputs.event_clips import recover_clips
 from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.events import EventRecorder
+from runtime.outputs.frame_history import FrameHistory
 from runtime.store.reader import StoreReader
 from runtime.store.records import Channel, Clip, Record, SeriesBlock
 from runtime.store.retention import enforce
@@ -46,12 +48,11 @@ def serve(directory: Path, seed: int) -> None:
 
     with StoreReader(store.path) as reader:
         recover_clips(clips, reader.clips(), log)
+    settings = RecordingSettings(pre_roll_s=0.2, post_roll_s=0.2, longest_s=1.0, encoder="x264")
     recorder = EventRecorder(
         clips,
-        RecordingSettings(pre_roll_s=0.2, post_roll_s=0.2, longest_s=1.0, encoder="x264"),
-        width_px=64,
-        height_px=48,
-        rate_hz=50.0,
+        settings,
+        FrameHistory.for_clips(settings, SimpleNamespace(width_px=64, height_px=48, rate_hz=50.0)),
         log=log,
         to_unix_s=lambda time_s: 1.79e9 + 1000 * seed + time_s,
     )
