@@ -32,7 +32,7 @@ from runtime.cameras import csi, rtsp, v4l2
 from runtime.cameras.gstreamer import PACKAGES
 from runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings
 from runtime.doctor.examination import Examination, examine
-from runtime.doctor.finding import Finding
+from runtime.doctor.finding import ProbeFinding
 from runtime.doctor.machine import Answer, Machine, run_command
 from runtime.doctor.needs import Needs
 from runtime.doctor.report import lines
@@ -45,11 +45,11 @@ def look(it: Invented, needs: Needs | None = None) -> Examination:
     return examine(it.machine(), needs or Needs())
 
 
-def amiss(examined: Examination) -> list[Finding]:
+def amiss(examined: Examination) -> list[ProbeFinding]:
     return [finding for finding in examined.findings if finding.is_amiss]
 
 
-def named(examined: Examination, name: str) -> Finding:
+def named(examined: Examination, name: str) -> ProbeFinding:
     (finding,) = (finding for finding in examined.findings if finding.name == name)
     return finding
 

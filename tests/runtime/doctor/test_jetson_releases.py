@@ -30,7 +30,7 @@ from trees import (
 
 from runtime.doctor.argus import CAMERA_PACKAGES
 from runtime.doctor.examination import Examination, examine
-from runtime.doctor.finding import Finding
+from runtime.doctor.finding import ProbeFinding
 from runtime.doctor.machine import Answer, Machine
 from runtime.doctor.needs import Needs
 
@@ -43,7 +43,7 @@ def look(it: Invented) -> Examination:
     return examine(it.machine(), Needs())
 
 
-def named(it: Invented, name: str) -> Finding:
+def named(it: Invented, name: str) -> ProbeFinding:
     (finding,) = (each for each in look(it).findings if each.name == name)
     return finding
 
