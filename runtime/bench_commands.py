@@ -178,14 +178,14 @@ def prove(configurations: tuple[Path, ...], output: Path, bundles: tuple[Path, .
     from runtime.interruption import orderly_stop
     from runtime.progress import progress_bar
     from runtime.prove.conductor import prove as prove_all
-    from runtime.prove.plan import Plan
+    from runtime.prove.plan import ProvePlan
     from runtime.prove.record import PAGE_NAME
-    from runtime.prove.telling import told_on, verdict
+    from runtime.prove.telling import progress_on, verdict
 
-    plan = Plan(output, output / "work", configurations, bundles, **options).checked()
+    plan = ProvePlan(output, output / "work", configurations, bundles, **options).checked()
     try:
         with orderly_stop(), progress_bar("prove", "steps") as bar:
-            record = prove_all(plan, told_on(bar))
+            record = prove_all(plan, progress_on(bar))
     except KeyboardInterrupt:
         click.echo(f"interrupted: what was found until then is in {plan.output / PAGE_NAME}")
         raise

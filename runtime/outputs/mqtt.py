@@ -61,9 +61,7 @@ class MqttPublisher:
         name = board.snapshot().name
         self._topics = messages.Topics(settings.topic, name)
         self._where = f"{settings.host}:{settings.broker_port}"
-        self._client = make_client(
-            settings, instance=name, status_topic=self._topics.status, password=password
-        )
+        self._client = make_client(settings, name, self._topics.status, password)
         self._retained = RetainedTopics(self._client, self._topics)
         self._client.max_inflight_messages_set(_IN_FLIGHT)
         self._client.on_connect = self._on_connect

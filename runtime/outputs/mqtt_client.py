@@ -17,7 +17,7 @@ AT_LEAST_ONCE = 1
 _RECONNECT_S = (1, 60)
 
 
-def make_client(settings: MqttSettings, *, instance: str, status_topic: str, password: str | None) -> Client:
+def make_client(settings: MqttSettings, instance: str, status_topic: str, password: str | None) -> Client:
     """Create a client that is not connected yet; its last will is the offline status.
 
     Raises:

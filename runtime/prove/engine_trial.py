@@ -1,4 +1,4 @@
-"""Has engines of one size parsed, built, loaded and run, and takes time and memory of each."""
+"""Trial of engines of one size: parsing, build, load and run, with time and memory of each."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from runtime.engines.build_job import BuildJob, build_bundle
 from runtime.engines.bundle import Bundle, FrameSize, GraphName
 from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
 from runtime.prove.memory_watch import memory_watched
-from runtime.prove.outcome import Findings
-from runtime.prove.plan import Plan
+from runtime.prove.outcome import StepFindings
+from runtime.prove.plan import ProvePlan
 from runtime.prove.tensorrt import engines_directory, has_tensorrt
 
 _STEPS = 5
@@ -20,9 +20,9 @@ _AMPLIFICATION = 10.0
 
 
 def try_engines(
-    plan: Plan, findings: Findings, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...]
+    plan: ProvePlan, findings: StepFindings, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...]
 ) -> str:
-    """Do all of it; returns what to say of it.
+    """Build, load and run the engines; returns the summary of the step.
 
     Raises:
         Fault: an engine cannot be built, loaded or run.
@@ -61,9 +61,9 @@ def try_engines(
 
 
 def _build(
-    plan: Plan, findings: Findings, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...]
+    plan: ProvePlan, findings: StepFindings, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...]
 ) -> str:
-    """Build what is not there from an earlier run."""
+    """Build the engines that are missing from an earlier run; returns a summary, empty if there is nothing to say."""
     job = BuildJob(bundle.directory, size=size, output=engines_directory(plan, bundle), graphs=graphs)
     with memory_watched() as memory:
         reports = list(build_bundle(job, lambda *_: None))
@@ -81,7 +81,7 @@ def _build(
 
 
 def _run(runtime: Runtime, begun_s: float) -> tuple[float, float, bool]:
-    """Seconds until the first picture, median step in ms, and whether there is a picture."""
+    """Seconds until the first picture, median step in ms, and True if the picture is not black."""
     engine = runtime.open_pairwise()
     sizes = {"width_px": engine.width_px, "height_px": engine.height_px}
     frames = FrameRing(2, channels=engine.channels, allocate=runtime.allocate, **sizes)

@@ -160,7 +160,6 @@ def analyse_recording(
         for mode in find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
         if _is_motion(mode.peak, time_s, *_largest(mode, known, regions))
     ]
-    gaps = {(gap.start_s, gap.end_s, gap.missing) for series in each for gap in series.gaps}
     return Analysis(
         regions=results,
         findings=_findings(by_channel, 1 / (together.longest_samples / together.rate_hz)),
@@ -168,7 +167,7 @@ def analyse_recording(
         rate_hz=together.rate_hz,
         duration_s=float(time_s[-1] - time_s[0]) + 1 / together.rate_hz,
         window_s=spectra[0].window_s,
-        gaps=tuple(sorted(gaps)),
+        gaps=tuple(sorted({(gap.start_s, gap.end_s, gap.missing) for series in each for gap in series.gaps})),
         bridged=max(series.bridged for series in each),
         interpolated=any(series.interpolated for series in each),
     )
