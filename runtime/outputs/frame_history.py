@@ -143,10 +143,10 @@ class ClipFrames:
 
     def __init__(self, history: FrameHistory, magnifier: ClipMagnifier | None) -> None:
         self._history, self._magnifier = history, magnifier
-        size = {"width_px": history.frames.width_px, "height_px": history.frames.height_px}
+        width_px, height_px = history.frames.width_px, history.frames.height_px
         # Two, because the frame of one step may be the reference of the next.
-        self._frames = FrameRing(2, **size)
-        self._magnified = FrameRing(1, **size).frame(0)
+        self._frames = FrameRing(2, width_px=width_px, height_px=height_px)
+        self._magnified = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
         self._magnify: Magnify | None = None
         self._taken = 0
         self.dropped = 0

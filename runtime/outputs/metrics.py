@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,8 +17,8 @@ CAMERA_FAULTS = ("missing", "lost", "refused", "frozen", "resized", "corrupt", "
 GIVEN_UP = ("previews", "clips", "series")
 
 Number: TypeAlias = float | int | bool | None
-Labelled: TypeAlias = Mapping[str, Number] | Mapping[tuple[str, ...], Number]
-"""Values by their one label, or by all of their labels."""
+_Labels = TypeVar("_Labels", bound=str | tuple[str, ...])
+"""Value of the one label, or values of all labels."""
 Counts: TypeAlias = Mapping[str, Mapping[str, int]]
 """Counts of the outputs themselves: metric name without prefix and ``_total`` -> reason -> count."""
 
@@ -29,12 +29,12 @@ def gauge(name: str, text: str, value: Number) -> Iterator[Metric]:
         yield GaugeMetricFamily(f"tremorscope_{name}", text, value=float(value))
 
 
-def gauges(name: str, text: str, labels: str, values: Labelled) -> Iterator[Metric]:
+def gauges(name: str, text: str, labels: str, values: Mapping[_Labels, Number]) -> Iterator[Metric]:
     """A gauge with labels (names separated by blanks); values that are not known are left out."""
     family = GaugeMetricFamily(f"tremorscope_{name}", text, labels=labels.split())
     for key, value in values.items():
         if value is not None:
-            family.add_metric((key,) if isinstance(key, str) else key, float(value))
+            family.add_metric([key] if isinstance(key, str) else list(key), float(value))
     if family.samples:
         yield family
 

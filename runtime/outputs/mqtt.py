@@ -82,10 +82,9 @@ class MqttPublisher:
         self._sent_up_to = 0
         self._connected = self._fresh = self._stopping = False
         self._refusal = self._trouble = self._foreign = ""
-        self._begun_s = self._confirmed_s = time.monotonic()
+        self._begun_s = self._confirmed_s = self._summary_due_s = time.monotonic()
         self._overflow: dict[MessageKind, int] = {"edge": 0, "summary": 0}
         self._taken: dict[str, int] = {"edge": 0, "summary": 0}
-        self._summary_due_s = time.monotonic()
         self._was_ok: bool | None = None
         self._threads = threads or Threads()
         self._thread: threading.Thread | None = None
@@ -133,7 +132,7 @@ class MqttPublisher:
     def _on_connect(self, _: Client, __: object, ___: object, reason: ReasonCode, ____: object) -> None:
         with self._changed:
             self._connected = self._fresh = not reason.is_failure
-            self._refusal = f"the broker refuses us: {reason}" if reason.is_failure else ""
+            self._refusal = f"the broker refuses the connection: {reason}" if reason.is_failure else ""
             self._changed.notify()
 
     def _on_disconnect(self, _: Client, __: object, ___: object, reason: ReasonCode, ____: object) -> None:

@@ -234,7 +234,7 @@ def _vibration_sensors(health: Health) -> Iterator[_Entity]:
 
 
 def _device_sensors(health: Health) -> Iterator[_Entity]:
-    rows = [
+    rows: list[tuple[str, str, str, str, str | None]] = [
         ("rate", "frame rate", "{{ value_json.rate_hz }}", "Hz", "frequency"),
         ("temperature", "temperature", "{{ value_json.temperature_c }}", "°C", "temperature"),
         ("disk_free", "disk free", "{{ value_json.disk_free_bytes }}", "B", "data_size"),

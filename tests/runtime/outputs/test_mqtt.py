@@ -301,7 +301,9 @@ def test_a_wrong_password_is_said_and_the_right_one_lets_in(
     try:
         wrong = board_of_bridge()
         publish(wrong, broker.port, "wrong", username="bridge")
-        wait_until(lambda: "refuses us: Not authorized" in wrong.snapshot().outputs.get("mqtt", ""))
+        wait_until(
+            lambda: "refuses the connection: Not authorized" in wrong.snapshot().outputs.get("mqtt", "")
+        )
         (tmp_path / "mqtt-buffer.db").unlink()
         right = board_of_bridge()
         publish(right, broker.port, "right and long", username="bridge")

@@ -110,7 +110,7 @@ def test_a_login_that_is_refused_is_a_line(
         wait_until(lambda: lines(caplog))
         wait_until(lambda: (tmp_path / "mosquitto.log").read_text().count("not authorised") >= 4)
         (line,) = lines(caplog)
-        assert "the broker refuses us: Not authorized" in line
+        assert "the broker refuses the connection: Not authorized" in line
     finally:
         broker.stop()
 
