@@ -130,7 +130,7 @@ def test_tokens_come_from_credentials_before_the_environment(tmp_path: object) -
     tokens = read_tokens(environment)
     assert (tokens.view, tokens.control) == ("from-the-credential-file", "control-from-environment")
     assert "credential" not in repr(tokens)
-    with pytest.raises(OptionFault, match="5 characters are no secret"):
+    with pytest.raises(OptionFault, match="5 characters are too short for a secret"):
         read_tokens({"TREMORSCOPE_WEB_TOKEN": "short"})
     (directory / "web-token").write_bytes(b"")
     with pytest.raises(OptionFault, match="empty"):

@@ -323,7 +323,10 @@ def test_only_the_control_token_changes_anything(guarded: WebServer, service: Se
         asked = len(service.controls.asked)
         assert post(guarded.port, path, content).status == 401
         refused = post(guarded.port, path, content, **VIEW)
-        assert (refused.status, refused.text) == (403, "this token may look, not control\n")
+        assert (refused.status, refused.text) == (
+            403,
+            "this token may view, not control: use the control token\n",
+        )
         assert len(service.controls.asked) == asked
         assert post(guarded.port, path, content, **CONTROL).status == 200
         assert len(service.controls.asked) == asked + 1
