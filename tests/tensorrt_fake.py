@@ -22,9 +22,9 @@ from runtime.engines.bundle import Bundle, FrameSize, GraphName
 from runtime.engines.engine_file import (
     Builder,
     EnginePaths,
+    EngineSource,
     Settings,
     Sidecar,
-    Source,
     engine_paths,
     write_engine,
 )
@@ -205,7 +205,7 @@ def write_fake_engine(
     """An engine as `tremorscope build` leaves it, with a sidecar that says it was built by ``builder``."""
     cell_px = bundle.representation.cell_px
     content = engine_content(bundle.graph_path(graph), size.width_px, size.height_px, cell_px)
-    source = Source(
+    source = EngineSource(
         network=bundle.manifest.network,
         graph=graph,
         graph_sha256=bundle.manifest.graphs[graph].sha256,

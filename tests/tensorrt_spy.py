@@ -232,13 +232,13 @@ def _run_both(library: Any, directory: Path) -> dict[str, Any]:
     from tensorrt_fake import engine_content
 
     from runtime.buffers import FrameRing
-    from runtime.engines.bundle import Representation
+    from runtime.engines.bundle import RepresentationLayout
     from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
     from runtime.engines.tensorrt_band import TensorrtBandEngine
     from runtime.engines.tensorrt_load import load_engine
     from runtime.engines.tensorrt_runner import TensorrtEngine
 
-    gpu, of, size = HostGpu(), Representation(channels=3, cell_px=1), {"width_px": 32, "height_px": 17}
+    gpu, of, size = HostGpu(), RepresentationLayout(channels=3, cell_px=1), {"width_px": 32, "height_px": 17}
     loaded = []
     for graph in ("pairwise", "band"):
         path = directory / f"{graph}.engine"

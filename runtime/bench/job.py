@@ -24,7 +24,7 @@ from runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
     CsiSettings,
-    RtspSettings,
+    RtspCameraSettings,
     SyntheticCameraSettings,
     V4l2Settings,
 )
@@ -125,7 +125,7 @@ def _camera(job: BenchJob, bundle: Bundle) -> CameraSettings:
 
 
 def _sized(
-    kind: type[CsiSettings | V4l2Settings | RtspSettings | SyntheticCameraSettings],
+    kind: type[CsiSettings | V4l2Settings | RtspCameraSettings | SyntheticCameraSettings],
     size: FrameSize,
     others: dict[str, Any],
 ) -> CameraSettings:

@@ -17,7 +17,7 @@ from av.filter import Graph
 from numpy.typing import NDArray
 
 from runtime.cameras import FrameInfo
-from runtime.cameras.intactness import Structure, inspect_structure
+from runtime.cameras.intactness import ContainerStructure, inspect_structure
 from runtime.colour import Colour, describe
 from runtime.copies import CopyAccount, copy_pixels
 from runtime.errors import ClipFault
@@ -208,7 +208,7 @@ class ClipCamera:
         return None
 
 
-def _inspect(path: Path) -> Structure:
+def _inspect(path: Path) -> ContainerStructure:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -224,7 +224,7 @@ def _inspect(path: Path) -> Structure:
         raise ClipFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
 
 
-def _open(path: Path, structure: Structure) -> Any:
+def _open(path: Path, structure: ContainerStructure) -> Any:
     not_a_video = ClipFault(f"{path}: is not a video", remedy=f"name a video clip: {_FORMATS}")
     no_index = ClipFault(
         f"{path}: cut short: 0 frames are readable, because the index of the recording (moov) is missing",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from runtime.cameras.argus_words import Sensor, argus_words
 from runtime.cameras.exposure import ExposureHold
-from runtime.cameras.gst_camera import SILENCE_S, Findings, GStreamerCamera, Wanted
+from runtime.cameras.gst_camera import SILENCE_S, GStreamerCamera, SensorFindings, Wanted
 from runtime.cameras.gst_faults import Advice, Cause, GStreamerFault, Heard
 from runtime.cameras.gst_pipeline import GStreamerPipeline, PipelinePlan
 from runtime.cameras.gst_text import NV_FLIPS, NVMM_SINK_TEXT, SINK_TEXT, rate_text
@@ -131,7 +131,7 @@ def _open(
         argus_words().opened()
 
 
-def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> Findings:
+def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> SensorFindings:
     """What the sensor does, and in what that is not what was asked of it: the plugin itself says nothing of it."""
     sensor, remarks = argus_words().sensor(), []
     number = int(pipeline.source.get_property("sensor-mode")) if sensor.chosen is None else sensor.chosen
@@ -143,7 +143,7 @@ def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> Findings:
             f"{mode.width_px}x{mode.height_px} px are scaled, which blurs small motion; it has {', '.join(sizes)}"
         )
     named = f"{number}: {mode}" if mode is not None else f"{number}"
-    return Findings(named if number >= 0 else "", tuple(remarks))
+    return SensorFindings(named if number >= 0 else "", tuple(remarks))
 
 
 def _heard(settings: CsiSettings) -> Heard:

@@ -66,7 +66,7 @@ class CameraReport:
 
 
 @dataclass(frozen=True)
-class Findings:
+class SensorFindings:
     """What is known of a sensor once it runs."""
 
     mode: str = ""
@@ -114,7 +114,7 @@ class GStreamerCamera:
         make_writer: MakeWriter,
         *,
         hold: Callable[[GStreamerPipeline], ExposureHold] | None = None,
-        find: Callable[[GStreamerPipeline], Findings] = lambda _: Findings(),
+        find: Callable[[GStreamerPipeline], SensorFindings] = lambda _: SensorFindings(),
         silence_s: float = SILENCE_S,
         first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
         knows_capture: bool = True,

@@ -16,7 +16,7 @@ _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 
 
 @dataclass(frozen=True)
-class Structure:
+class ContainerStructure:
     """What the walk over a container found; ``family`` is None where the container is of another family."""
 
     family: str | None
@@ -26,7 +26,7 @@ class Structure:
     """False for an ISO file without its ``moov`` box, which nothing can be read without."""
 
 
-def inspect_structure(path: Path) -> Structure:
+def inspect_structure(path: Path) -> ContainerStructure:
     """Walk the top-level parts of a file; reads a few bytes of each.
 
     Raises:
@@ -38,13 +38,13 @@ def inspect_structure(path: Path) -> Structure:
         if head[4:8] in _ISO_FIRST_BOXES:
             return _inspect_iso(file, size)
         if head[:4] == _EBML_MAGIC:
-            return Structure("matroska", missing_bytes=_missing_of_matroska(file, size))
+            return ContainerStructure("matroska", missing_bytes=_missing_of_matroska(file, size))
         if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-            return Structure("avi", missing_bytes=_missing_of_riff(file, size))
-    return Structure(None)
+            return ContainerStructure("avi", missing_bytes=_missing_of_riff(file, size))
+    return ContainerStructure(None)
 
 
-def _inspect_iso(file: BinaryIO, size: int) -> Structure:
+def _inspect_iso(file: BinaryIO, size: int) -> ContainerStructure:
     start, names, missing = 0, set(), 0
     while start + 8 <= size:
         file.seek(start)
@@ -58,7 +58,9 @@ def _inspect_iso(file: BinaryIO, size: int) -> Structure:
         missing = max(0, start + length - size)
         start += length
     # A still picture (HEIC, AVIF) has its index in a meta box.
-    return Structure("iso", missing_bytes=missing, has_index=not names.isdisjoint((b"moov", b"meta")))
+    return ContainerStructure(
+        "iso", missing_bytes=missing, has_index=not names.isdisjoint((b"moov", b"meta"))
+    )
 
 
 def _missing_of_matroska(file: BinaryIO, size: int) -> int:

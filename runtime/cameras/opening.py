@@ -7,7 +7,7 @@ from runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
     CsiSettings,
-    RtspSettings,
+    RtspCameraSettings,
     SyntheticCameraSettings,
     V4l2Settings,
 )
@@ -46,7 +46,7 @@ def open_camera(
         from runtime.cameras.v4l2 import open_v4l2
 
         return open_v4l2(settings, account=account, silence_s=0.9 * frozen_least_s)
-    if isinstance(settings, RtspSettings):
+    if isinstance(settings, RtspCameraSettings):
         from runtime.cameras.rtsp import open_rtsp
 
         return open_rtsp(settings, account=account)
@@ -58,7 +58,7 @@ def open_camera(
 def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
     """When such a camera counts as failing: a network is slower to answer than a cable, and exposure has to settle."""
     still_s = None if settings.may_stand_still else SupervisorSettings.still_s
-    if isinstance(settings, RtspSettings):
+    if isinstance(settings, RtspCameraSettings):
         return SupervisorSettings(still_s=still_s, frozen_least_s=settings.silence_s + 1, open_timeout_s=25)
     if isinstance(settings, CsiSettings):  # starting, the first frame, and stopping where it did not come
         return SupervisorSettings(still_s=still_s, open_timeout_s=16 + settings.exposure.settle_s)
@@ -100,7 +100,7 @@ def describe(settings: CameraSettings) -> str:
         return f"CSI camera {settings.sensor_id}"
     if isinstance(settings, V4l2Settings):
         return f"camera {settings.device}"
-    if isinstance(settings, RtspSettings):
+    if isinstance(settings, RtspCameraSettings):
         return f"camera {settings.url}"
     if isinstance(settings, ClipSettings):
         return f"clip {settings.path}"
@@ -109,7 +109,7 @@ def describe(settings: CameraSettings) -> str:
 
 def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
     from runtime.cameras.replay import ReplayCamera
-    from runtime.cameras.synthetic import FOOTBRIDGE_MODES, Mode, SyntheticCamera, SyntheticSettings
+    from runtime.cameras.synthetic import FOOTBRIDGE_MODES, SyntheticCamera, SyntheticMode, SyntheticSettings
 
     modes = FOOTBRIDGE_MODES if settings.modes is None else settings.modes
     drawn = SyntheticSettings(
@@ -118,7 +118,7 @@ def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
         rate_hz=settings.rate_hz,
         noise_sigma=settings.noise_sigma,
         seed=settings.seed,
-        modes=tuple(Mode(m.frequency_hz, m.amplitude_px, m.half_waves, m.phase_rad) for m in modes),
+        modes=tuple(SyntheticMode(m.frequency_hz, m.amplitude_px, m.half_waves, m.phase_rad) for m in modes),
         duration_s=settings.duration_s,
         reuse_noise=settings.reuse_noise,
     )

@@ -116,7 +116,7 @@ class V4l2Settings(_Sized):
         return device
 
 
-class RtspSettings(_Any):
+class RtspCameraSettings(_Any):
     """A camera on the network that speaks RTSP. Its exposure is set in the camera itself."""
 
     kind: Literal["rtsp"] = "rtsp"
@@ -155,7 +155,7 @@ class RtspSettings(_Any):
         return url
 
     @model_validator(mode="after")
-    def _whole(self) -> RtspSettings:
+    def _whole(self) -> RtspCameraSettings:
         if (self.width_px is None) != (self.height_px is None):
             raise ValueError("width_px and height_px belong together: give both or neither")
         if self.credential is not None and self.user is None:
@@ -190,7 +190,7 @@ class ClipSettings(_Any):
         return None
 
 
-class ModeSettings(Section):
+class SyntheticModeSettings(Section):
     """One mode of vibration of the drawn structure."""
 
     frequency_hz: Rate
@@ -217,7 +217,7 @@ class SyntheticCameraSettings(_Any):
     """Standard deviation of the sensor's noise in grey levels."""
     seed: int = Field(default=1, ge=0)
     """Of noise and drawing: the same seed gives the same frames."""
-    modes: tuple[ModeSettings, ...] | None = None
+    modes: tuple[SyntheticModeSettings, ...] | None = None
     """Its modes of vibration; empty: 2.1 Hz at 0.12 px and 4.7 Hz at 0.05 px."""
     reuse_noise: bool = True
     """Take every frame's noise from a store of four frames' worth, at another place each time, instead of drawing it
@@ -234,12 +234,12 @@ class SyntheticCameraSettings(_Any):
 
 
 CameraSettings = Annotated[
-    CsiSettings | V4l2Settings | RtspSettings | ClipSettings | SyntheticCameraSettings,
+    CsiSettings | V4l2Settings | RtspCameraSettings | ClipSettings | SyntheticCameraSettings,
     Field(discriminator="kind"),
 ]
 """Any camera, told apart by ``kind``."""
 
 camera_settings: TypeAdapter[
-    CsiSettings | V4l2Settings | RtspSettings | ClipSettings | SyntheticCameraSettings
+    CsiSettings | V4l2Settings | RtspCameraSettings | ClipSettings | SyntheticCameraSettings
 ] = TypeAdapter(CameraSettings, config=ConfigDict(hide_input_in_errors=True))
 """Reads the ``camera`` section by itself, e.g. ``camera_settings.validate_python({"kind": "csi"})``."""

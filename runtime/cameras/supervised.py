@@ -17,7 +17,7 @@ from runtime.cameras.intake import Intake
 from runtime.cameras.reader import Reader
 from runtime.cameras.standing import StandingPicture
 from runtime.cameras.supervision import Status, SupervisorSettings, SupervisorState
-from runtime.cameras.watching import Watch
+from runtime.cameras.watching import ReaderWatch
 from runtime.errors import CameraFault
 from runtime.leases import Lease, LeaseError, LeasingRing
 
@@ -67,7 +67,7 @@ class CameraSupervisor:
         self._intake = Intake(ring, settings, self._log)
         self._mailbox = self._intake.mailbox
         make = partial(make_reader, open_camera, self, reject_constant=settings.reject_constant)
-        self._watch = Watch(make, settings, self._log)
+        self._watch = ReaderWatch(make, settings, self._log)
         self._end_is_fault = settings.end_is_fault
         self._standing = StandingPicture(settings.still_s, reopens=settings.end_is_fault)
         self._thread: threading.Thread | None = None

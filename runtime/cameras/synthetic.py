@@ -28,7 +28,7 @@ _PATCH_MARGIN_PX = 2.0
 
 
 @dataclass(frozen=True)
-class Mode:
+class SyntheticMode:
     """One mode of vibration: ``half_waves`` of a sine along the span, at rest on both supports."""
 
     frequency_hz: float
@@ -39,7 +39,7 @@ class Mode:
     """Phase of the sine at time 0."""
 
 
-FOOTBRIDGE_MODES = (Mode(2.1, 0.12, 1), Mode(4.7, 0.05, 2))
+FOOTBRIDGE_MODES = (SyntheticMode(2.1, 0.12, 1), SyntheticMode(4.7, 0.05, 2))
 """First and second vertical bending of the demonstration's bridge: nowhere more than 0.2 px."""
 
 
@@ -58,7 +58,7 @@ class SyntheticSettings:
     rate_hz: float = 30.0
     noise_sigma: float = 1.0
     seed: int = 1
-    modes: tuple[Mode, ...] = FOOTBRIDGE_MODES
+    modes: tuple[SyntheticMode, ...] = FOOTBRIDGE_MODES
     duration_s: float | None = None
     reuse_noise: bool = False
 
@@ -127,7 +127,7 @@ class SyntheticSettings:
         return total
 
 
-def _check_mode(mode: Mode, rate_hz: float) -> None:
+def _check_mode(mode: SyntheticMode, rate_hz: float) -> None:
     if not 0 < mode.frequency_hz < rate_hz / 2:
         raise OptionFault(
             f"synthetic camera: a mode at {mode.frequency_hz} Hz cannot be seen at {rate_hz} frames a second",

@@ -10,7 +10,7 @@ from runtime.cameras.reader import Reader
 from runtime.cameras.supervision import SupervisorSettings
 
 
-class Watch:
+class ReaderWatch:
     """Starts readers, abandons those that hang, and bounds both. Whoever uses it from several threads locks it."""
 
     def __init__(

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from runtime.engines.bundle import Bundle, FrameSize, Graph, GraphName, open_bundle
+from runtime.engines.bundle import Bundle, BundleGraph, FrameSize, GraphName, open_bundle
 from runtime.engines.device import Device, read_device
 from runtime.engines.engine_file import (
     EnginePaths,
+    EngineSource,
     Settings,
     Sidecar,
-    Source,
     check_engine,
     check_writable,
     describe_builder,
@@ -27,7 +27,7 @@ from runtime.engines.engine_file import (
 )
 from runtime.engines.tensorrt_build import BuildMemoryFault, Built, build_engine
 from runtime.engines.tensorrt_library import Library, load_library
-from runtime.engines.tensorrt_plan import PRODUCTS, Plan, Request, Target, fit_workspace, plan_build
+from runtime.engines.tensorrt_plan import PRODUCTS, BuildPlan, Request, Target, fit_workspace, plan_build
 from runtime.engines.tensorrt_progress import Progress
 from runtime.engines.tensorrt_shapes import Sizes, input_shape
 from runtime.errors import OptionFault
@@ -105,7 +105,7 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
     for name, graph in bundle.manifest.graphs.items():
         if job.graphs is not None and name not in job.graphs:
             continue
-        source = Source(
+        source = EngineSource(
             network=bundle.manifest.network,
             graph=name,
             graph_sha256=graph.sha256,
@@ -140,12 +140,12 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
 def _build(
     job: BuildJob,
     bundle: Bundle,
-    graph: Graph,
-    source: Source,
+    graph: BundleGraph,
+    source: EngineSource,
     paths: EnginePaths,
     library: Library,
     device: Device,
-    plan: Plan,
+    plan: BuildPlan,
     progress: Progress,
 ) -> EngineReport:
     sizes = Sizes(source.frame_size)
@@ -186,8 +186,8 @@ def _notes(bundle: Bundle, others: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _build_with_less(
-    library: Library, graph: bytes, plan: Plan, sizes: Sizes, timings: bytes, progress: Progress
-) -> tuple[Built, Plan]:
+    library: Library, graph: bytes, plan: BuildPlan, sizes: Sizes, timings: bytes, progress: Progress
+) -> tuple[Built, BuildPlan]:
     """Build, with half the scratch memory each time that memory is short; returns also what was asked for at last.
 
     On a Jetson scratch memory is what the system and the cameras lack, and allocations fail before it is all gone.

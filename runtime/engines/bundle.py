@@ -24,18 +24,18 @@ Precision = Literal["fp32", "fp16", "int8"]
 ScaleMethod = Literal["mse", "entropy", "percentile", "minmax"]
 
 
-class _Strict(BaseModel):
+class _ManifestPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FrameSize(_Strict):
+class FrameSize(_ManifestPart):
     """Width and height in pixels."""
 
     width_px: int = Field(ge=16)
     height_px: int = Field(ge=16)
 
 
-class Graph(_Strict):
+class BundleGraph(_ManifestPart):
     """One ONNX file of the bundle and the hash that seals it."""
 
     file: str
@@ -43,14 +43,14 @@ class Graph(_Strict):
     opset: int
 
 
-class AmplificationRange(_Strict):
+class AmplificationRange(_ManifestPart):
     """Amplifications (magnified over true displacement) that the weights were trained for."""
 
     minimum: float = Field(ge=1.0)
     maximum: float
 
 
-class Representation(_Strict):
+class RepresentationLayout(_ManifestPart):
     """Of the shape representation, on which band mode filters: the size of its state follows from it."""
 
     channels: int = Field(ge=1)
@@ -58,7 +58,7 @@ class Representation(_Strict):
     """Pixels a cell along each axis; a last, partly filled cell counts."""
 
 
-class Calibration(_Strict):
+class Calibration(_ManifestPart):
     """What the scales of an INT8 bundle were measured on."""
 
     source: Literal["set", "drawn"]
@@ -74,7 +74,7 @@ class Calibration(_Strict):
     """The deployed range, over which amplification was swept."""
 
 
-class Quantisation(_Strict):
+class Quantisation(_ManifestPart):
     """How an INT8 bundle was made from an FP32 one."""
 
     method: ScaleMethod
@@ -91,7 +91,7 @@ class Quantisation(_Strict):
     calibration: Calibration
 
 
-class Manifest(_Strict):
+class Manifest(_ManifestPart):
     """Everything that a device must know of a bundle; stored as ``manifest.json``."""
 
     format_version: Literal[1] = 1
@@ -107,10 +107,10 @@ class Manifest(_Strict):
     frame_size: FrameSize | None
     """The one size that the graphs take; None where they take any."""
     amplification: AmplificationRange
-    graphs: dict[GraphName, Graph]
-    cpu_graphs: dict[GraphName, Graph] = Field(default_factory=dict)
+    graphs: dict[GraphName, BundleGraph]
+    cpu_graphs: dict[GraphName, BundleGraph] = Field(default_factory=dict)
     """The same computation, arranged for ONNX Runtime on the CPU, where that has an arrangement of its own."""
-    representation: Representation | None = None
+    representation: RepresentationLayout | None = None
     """Stated where there is a ``band`` graph."""
     quantisation: Quantisation | None = None
     """Stated where the precision is ``int8``."""
@@ -213,7 +213,7 @@ class Bundle:
             )
 
     @property
-    def representation(self) -> Representation:
+    def representation(self) -> RepresentationLayout:
         """Of the ``band`` graph.
 
         Raises:

@@ -25,11 +25,11 @@ REBUILD = "build it again with tremorscope build --rebuild"
 _ELSEWHERE = "name another directory with --output, or make room and give the right to write"
 
 
-class _Strict(BaseModel):
+class _SidecarPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(_Strict):
+class EngineSource(_SidecarPart):
     """What an engine is built from, and for which frames."""
 
     network: str
@@ -42,7 +42,7 @@ class Source(_Strict):
     """Of a band filter; None where there is none."""
 
 
-class Builder(_Strict):
+class Builder(_SidecarPart):
     """What builds and runs an engine."""
 
     target: Target
@@ -58,7 +58,7 @@ class Builder(_Strict):
     cuda_toolkit: str | None = None
 
 
-class Settings(_Strict):
+class Settings(_SidecarPart):
     """What TensorRT was asked for."""
 
     rule: str
@@ -69,11 +69,11 @@ class Settings(_Strict):
     dla_core: int | None
 
 
-class Sidecar(_Strict):
+class Sidecar(_SidecarPart):
     """Stored beside an engine as JSON."""
 
     format_version: Literal[2] = 2
-    source: Source
+    source: EngineSource
     builder: Builder
     settings: Settings
     engine_bytes: int = Field(ge=1)
@@ -171,7 +171,9 @@ def write_whole(path: Path, content: bytes) -> None:
         raise EngineFault(fault.what, remedy=_ELSEWHERE) from None
 
 
-def check_engine(paths: EnginePaths, source: Source, builder: Builder) -> tuple[Sidecar, tuple[str, ...]]:
+def check_engine(
+    paths: EnginePaths, source: EngineSource, builder: Builder
+) -> tuple[Sidecar, tuple[str, ...]]:
     """Check that an engine is whole, is of this source, and was built here.
 
     Args:
@@ -186,7 +188,7 @@ def check_engine(paths: EnginePaths, source: Source, builder: Builder) -> tuple[
         EngineFault: it is missing, damaged, or of something else.
     """
     sidecar = read_sidecar(paths.sidecar)
-    differences = _differences(sidecar.source, source, tuple(Source.model_fields))
+    differences = _differences(sidecar.source, source, tuple(EngineSource.model_fields))
     binding = _BINDING[builder.target]
     if None in (sidecar.builder.cuda_toolkit, builder.cuda_toolkit):  # engines run without it as well
         binding = tuple(name for name in binding if name != "cuda_toolkit")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buffers import Allocator, allocate_host
-from runtime.engines.bundle import Representation
+from runtime.engines.bundle import RepresentationLayout
 from runtime.engines.frames import FixedFrames
 from runtime.engines.onnx_graph import F32, U8, BoundGraph, Shapes
 
@@ -67,7 +67,7 @@ class OnnxRuntimeBandEngine(FixedFrames):
     def __init__(
         self,
         graph: Path,
-        representation: Representation,
+        representation: RepresentationLayout,
         *,
         width_px: int,
         height_px: int,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.copies import CopyAccount
 from runtime.cuda import DeviceMemory, Gpu
-from runtime.engines.bundle import Representation
+from runtime.engines.bundle import RepresentationLayout
 from runtime.engines.frames import FixedFrames
 from runtime.engines.tensorrt_load import LoadedEngine
 from runtime.engines.tensorrt_memory import FrameInputs, Numbers, PictureOutput, frame_channels, warm_up
@@ -24,7 +24,7 @@ class TensorrtBandEngine(FixedFrames):
         self,
         gpu: Gpu,
         loaded: LoadedEngine,
-        representation: Representation,
+        representation: RepresentationLayout,
         *,
         width_px: int,
         height_px: int,

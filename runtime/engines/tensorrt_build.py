@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.engines.tensorrt_library import Library
-from runtime.engines.tensorrt_plan import EXACT, Plan
+from runtime.engines.tensorrt_plan import EXACT, BuildPlan
 from runtime.engines.tensorrt_progress import PhaseProgress, Progress, progress_monitor
 from runtime.engines.tensorrt_shapes import InputShape, Shape
 from runtime.errors import BundleFault, EngineFault
@@ -37,7 +37,13 @@ class Built:
 
 
 def build_engine(
-    library: Library, graph: bytes, plan: Plan, shape_of: ShapeOf, *, timing_cache: bytes, progress: Progress
+    library: Library,
+    graph: bytes,
+    plan: BuildPlan,
+    shape_of: ShapeOf,
+    *,
+    timing_cache: bytes,
+    progress: Progress,
 ) -> Built:
     """Build an engine from an ONNX graph.
 
@@ -115,7 +121,7 @@ def _parse(library: Library, network: Any, graph: bytes) -> Any:
     )
 
 
-def _configure(trt: Any, builder: Any, config: Any, plan: Plan) -> None:
+def _configure(trt: Any, builder: Any, config: Any, plan: BuildPlan) -> None:
     for name, limit_bytes in plan.pool_limits:
         config.set_memory_pool_limit(getattr(trt.MemoryPoolType, name), limit_bytes)
     for name in plan.builder_flags:
@@ -152,7 +158,7 @@ def _hold_exact(trt: Any, network: Any) -> None:
 
 
 def _state_inputs_and_outputs(
-    trt: Any, builder: Any, network: Any, config: Any, plan: Plan, shape_of: ShapeOf
+    trt: Any, builder: Any, network: Any, config: Any, plan: BuildPlan, shape_of: ShapeOf
 ) -> None:
     order = 1 << int(getattr(trt.TensorFormat, plan.io_format))
     profile = builder.create_optimization_profile()

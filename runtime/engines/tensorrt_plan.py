@@ -87,7 +87,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildPlan:
     """What to ask TensorRT for; flags and pools by the names that its enumerations give them."""
 
     rule: str
@@ -115,7 +115,7 @@ class Plan:
         """Scratch memory of the builder."""
         return dict(self.pool_limits)["WORKSPACE"]
 
-    def with_half_workspace(self, reason: str) -> Plan | None:
+    def with_half_workspace(self, reason: str) -> BuildPlan | None:
         """The same with half the scratch memory, and a note why; None where that would be too little."""
         workspace_bytes = self.workspace_bytes // 2
         if workspace_bytes < FLOOR_WORKSPACE_BYTES:
@@ -138,7 +138,7 @@ def parse_version(text: str) -> Version:
     return Version(*map(int, numbers))
 
 
-def plan_build(request: Request) -> Plan:
+def plan_build(request: Request) -> BuildPlan:
     """Decide everything in which TensorRT versions differ.
 
     Raises:
@@ -159,7 +159,7 @@ def plan_build(request: Request) -> Plan:
     notes: tuple[str, ...] = ()
     if request.version[:2] not in rule.checked:
         notes = (f"{named} was not checked itself; it is built for like {checked}",)
-    return Plan(
+    return BuildPlan(
         rule=checked,
         network_flags=_network_flags(typing, request.version),
         builder_flags=_precision_flags(typing, request)

@@ -70,7 +70,7 @@ class PhaseProgress:
 def progress_monitor(trt: Any, progress: PhaseProgress, stop_wanted: Callable[[], bool]) -> Any:
     """An ``IProgressMonitor`` that tells ``progress``, and ends the build once a stop is wanted."""
 
-    class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+    class _BuildMonitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
@@ -84,4 +84,4 @@ def progress_monitor(trt: Any, progress: PhaseProgress, stop_wanted: Callable[[]
         def phase_finish(self, phase_name: str) -> None:
             progress.finish(phase_name)
 
-    return _Monitor()
+    return _BuildMonitor()

@@ -18,7 +18,7 @@ from runtime.engines.bundle import Bundle, FrameSize, GraphName
 from runtime.engines.device import Device, read_device
 from runtime.engines.engine_file import (
     EnginePaths,
-    Source,
+    EngineSource,
     check_engine,
     describe_builder,
     engine_paths,
@@ -116,7 +116,7 @@ def _check(
         )
     if library is None or device.gpu is None:
         return ()  # for what it would have to be built is not known
-    source = Source(
+    source = EngineSource(
         network=bundle.manifest.network,
         graph=graph,
         graph_sha256=bundle.manifest.graphs[graph].sha256,

@@ -98,7 +98,7 @@ class _Tries(BaseModel):
     """Why the latest failed; empty if it did not, or did not end."""
 
 
-class _Record(BaseModel):
+class _RebuildRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tries: dict[str, _Tries] = Field(default_factory=dict)
@@ -111,9 +111,9 @@ class Attempts:
         """Read what is known; a file that is damaged counts as none."""
         self._path = directory / "rebuilds.json"
         try:
-            self._record = _Record.model_validate_json(self._path.read_bytes())
+            self._record = _RebuildRecord.model_validate_json(self._path.read_bytes())
         except (OSError, ValidationError):
-            self._record = _Record()
+            self._record = _RebuildRecord()
 
     def may(self, identity: str) -> bool:
         """Whether one more may be tried."""
@@ -156,7 +156,7 @@ class Attempts:
         known = self._record.tries
         known.pop(identity, None)
         known[identity] = tries  # the latest last
-        self._record = _Record(tries=dict(list(known.items())[-_MOST_REMEMBERED:]))
+        self._record = _RebuildRecord(tries=dict(list(known.items())[-_MOST_REMEMBERED:]))
         write_whole(self._path, self._record.model_dump_json(indent=2).encode() + b"\n")
 
 

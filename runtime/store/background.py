@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.store.faults import StoreFault, StoreFullFault
-from runtime.store.records import Mode, Peak, Record, SeriesBlock
+from runtime.store.records import ModeRecord, PeakRecord, Record, SeriesBlock
 from runtime.store.reserve import Reserve
 from runtime.store.store import Store
 from runtime.threads import BACKGROUND, Threads
@@ -88,7 +88,7 @@ class BackgroundStore:
 
     def offer(self, record: Record) -> None:
         """Hand a record over; returns at once."""
-        is_bulk = isinstance(record, (SeriesBlock, Peak, Mode))
+        is_bulk = isinstance(record, (SeriesBlock, PeakRecord, ModeRecord))
         with self._changed:
             if is_bulk and not self._accepts_bulk:
                 self._declined_bulk += 1

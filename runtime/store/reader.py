@@ -19,11 +19,11 @@ from runtime.store.records import (
     Alarm,
     Channel,
     Clip,
-    Event,
-    Mode,
+    EventRecord,
     ModePoint,
+    ModeRecord,
     Notice,
-    Peak,
+    PeakRecord,
     SeriesBlock,
     Summary,
 )
@@ -132,7 +132,7 @@ class StoreReader:
             for row in rows
         )
 
-    def peaks(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Peak, ...]:
+    def peaks(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[PeakRecord, ...]:
         """Peaks found at ``from_s`` <= time < ``to_s``."""
         rows = self._rows(
             f"SELECT time_s, {_CHANNEL_COLUMNS}, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio "
@@ -140,9 +140,9 @@ class StoreReader:
             "ORDER BY time_s, peak.id",
             from_s, to_s,
         )  # fmt: skip
-        return tuple(Peak(row[0], Channel(*row[1:6]), *row[6:]) for row in rows)
+        return tuple(PeakRecord(row[0], Channel(*row[1:6]), *row[6:]) for row in rows)
 
-    def modes(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Mode, ...]:
+    def modes(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[ModeRecord, ...]:
         """Modes identified at ``from_s`` <= time < ``to_s``."""
         rows = self._rows(
             "SELECT time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, "
@@ -190,14 +190,14 @@ class StoreReader:
         )
         return tuple(float(row[0]) for row in found)
 
-    def events(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Event, ...]:
+    def events(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[EventRecord, ...]:
         """Events triggered at ``from_s`` <= time < ``to_s``, once for each of their triggers."""
         rows = self._rows(
             "SELECT event, event_trigger.time_s, reason, alarm, alarm_raised_s FROM event_trigger "
             "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
             from_s, to_s,
         )  # fmt: skip
-        return tuple(Event(*row) for row in rows)
+        return tuple(EventRecord(*row) for row in rows)
 
     def clips(self) -> tuple[Clip, ...]:
         """All clips, whatever became of them, in order of time."""
@@ -227,10 +227,10 @@ class StoreReader:
             return answer.fetchall()
 
 
-def _mode(row: tuple[Any, ...]) -> Mode:
+def _mode(row: tuple[Any, ...]) -> ModeRecord:
     time_s, label, hz, deviation_hz, damping, mac, temperature_c, shape = row
     points = tuple(ModePoint(*point) for point in json.loads(shape))
-    return Mode(time_s, label, hz, deviation_hz, damping, mac, temperature_c, points)
+    return ModeRecord(time_s, label, hz, deviation_hz, damping, mac, temperature_c, points)
 
 
 def _number(stored: float | None) -> float:

@@ -77,7 +77,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Peak:
+class PeakRecord:
     """A peak of a spectrum."""
 
     time_s: float
@@ -104,7 +104,7 @@ class ModePoint:
 
 
 @dataclass(frozen=True)
-class Mode:
+class ModeRecord:
     """A mode of the structure as it was identified at one time."""
 
     time_s: float
@@ -173,7 +173,7 @@ class ClockJump:
 
 
 @dataclass(frozen=True)
-class Event:
+class EventRecord:
     """Something worth a clip."""
 
     name: str
@@ -216,14 +216,14 @@ class Notice:
 
 Record: TypeAlias = (
     SeriesBlock
-    | Peak
-    | Mode
+    | PeakRecord
+    | ModeRecord
     | AlarmEdge
     | Acknowledgement
     | LearnedBaseline
     | LearningBaseline
     | ClockJump
-    | Event
+    | EventRecord
     | Clip
     | Notice
 )

@@ -14,10 +14,10 @@ from runtime.store.records import (
     Acknowledgement,
     Clip,
     ClockJump,
-    Event,
+    EventRecord,
     LearnedBaseline,
     LearningBaseline,
-    Mode,
+    ModeRecord,
     Notice,
 )
 from runtime.vibration.alarms import AlarmEdge
@@ -38,7 +38,7 @@ def known(number: float | None) -> float | None:
     return None if number is None or math.isnan(number) else float(number)
 
 
-def _write_mode(connection: sqlite3.Connection, mode: Mode) -> None:
+def _write_mode(connection: sqlite3.Connection, mode: ModeRecord) -> None:
     insert(
         connection,
         "mode (time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, shape)",
@@ -111,7 +111,7 @@ def _write_jump(connection: sqlite3.Connection, jump: ClockJump) -> None:
     )
 
 
-def _write_event(connection: sqlite3.Connection, event: Event) -> None:
+def _write_event(connection: sqlite3.Connection, event: EventRecord) -> None:
     insert(connection, "event (name, time_s)", event.name, event.time_s)
     insert(
         connection,
@@ -137,13 +137,13 @@ def _write_notice(connection: sqlite3.Connection, notice: Notice) -> None:
 
 
 WRITERS: Mapping[type, Callable[[sqlite3.Connection, Any], None]] = {
-    Mode: _write_mode,
+    ModeRecord: _write_mode,
     AlarmEdge: _write_edge,
     Acknowledgement: _write_acknowledgement,
     LearnedBaseline: _write_baseline,
     LearningBaseline: _write_learning,
     ClockJump: _write_jump,
-    Event: _write_event,
+    EventRecord: _write_event,
     Clip: _write_clip,
     Notice: _write_notice,
 }

@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime.store.database import WriterLock, check_soundness, connect_writer, set_aside, transaction
 from runtime.store.faults import StoreDamagedFault, StoreFault, StoreFullFault, told_as_faults
-from runtime.store.records import Channel, Peak, Record, SeriesBlock
+from runtime.store.records import Channel, PeakRecord, Record, SeriesBlock
 from runtime.store.reserve import Reserve
 from runtime.store.rows import WRITERS, insert, known
 from runtime.store.schema import MIGRATIONS
@@ -118,7 +118,7 @@ class Store:
     def _write(self, connection: sqlite3.Connection, record: Record) -> None:
         if isinstance(record, SeriesBlock):
             self._write_series(connection, record)
-        elif isinstance(record, Peak):
+        elif isinstance(record, PeakRecord):
             self._write_peak(connection, record)
         else:
             WRITERS[type(record)](connection, record)
@@ -141,7 +141,7 @@ class Store:
             )  # fmt: skip
             connection.executemany(MERGE_SUMMARY, summary_rows(key, times, samples))
 
-    def _write_peak(self, connection: sqlite3.Connection, peak: Peak) -> None:
+    def _write_peak(self, connection: sqlite3.Connection, peak: PeakRecord) -> None:
         insert(
             connection,
             "peak (time_s, channel, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio)",

@@ -14,9 +14,9 @@ from runtime.engines.device import Device
 from runtime.engines.engine_file import (
     Builder,
     EnginePaths,
+    EngineSource,
     Settings,
     Sidecar,
-    Source,
     check_engine,
     describe_builder,
     engine_paths,
@@ -26,7 +26,7 @@ from runtime.errors import EngineFault
 
 ENGINE = b"an engine" * 100
 SIZE = FrameSize(width_px=1920, height_px=1080)
-SOURCE = Source(
+SOURCE = EngineSource(
     network="realtime", graph="pairwise", graph_sha256="a" * 64, precision="fp16", frame_size=SIZE
 )
 ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "2", sm_count=8, cuda_toolkit="12.6.68")

@@ -14,10 +14,10 @@ from runtime.store.records import (
     Channel,
     Clip,
     ClockJump,
-    Event,
-    Mode,
+    EventRecord,
+    ModeRecord,
     Notice,
-    Peak,
+    PeakRecord,
     SeriesBlock,
 )
 from runtime.store.retention import DAY_S, Forgotten, enforce
@@ -50,7 +50,7 @@ def add_clip(store: Store, clips: Path, days_old: float, nbytes: int = 1000, ala
         store.write(edges(alarm, time_s))
     file = f"{name}-raw.mp4"
     (clips / file).write_bytes(bytes(nbytes))
-    store.write([Event(name, time_s, "reason", alarm, time_s if alarm else None)])
+    store.write([EventRecord(name, time_s, "reason", alarm, time_s if alarm else None)])
     store.write([Clip(name, "raw", file, "saved", time_s, time_s + 10, 250, 0, nbytes)])
     return file
 
@@ -71,9 +71,11 @@ def test_each_kind_is_kept_for_its_own_time(tmp_path: Path, clips: Path) -> None
         days = (0.5, 6.0, 8.0, 80.0, 100.0, 400.0, 4000.0)
         for day in reversed(days):
             time_s = NOW - day * DAY_S
-            store.write([block(time_s), Peak(time_s, X, 2.5, 0.1, 1.0), Mode(time_s, "mode 1", 2.5)])
+            store.write(
+                [block(time_s), PeakRecord(time_s, X, 2.5, 0.1, 1.0), ModeRecord(time_s, "mode 1", 2.5)]
+            )
             store.write([*edges("deck", time_s), Acknowledgement("deck", time_s + 20, "ada")])
-            store.write([Notice(time_s, "topic", "text"), Event(f"e{day}", time_s, "by hand")])
+            store.write([Notice(time_s, "topic", "text"), EventRecord(f"e{day}", time_s, "by hand")])
         forgotten = enforce(store, clips, RetentionSettings(), NOW)
         assert len(list(reader.series(X))) == 2
         assert len(reader.summaries(X, 60)) == 4
@@ -195,10 +197,12 @@ class TestClock:
     ) -> None:
         with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
             old, young = before_s - 6.5 * DAY_S, before_s - 30.0
-            store.write([block(old), Peak(old, X, 2.5, 0.1, 1.0), block(young), Notice(young, "a", "b")])
+            store.write(
+                [block(old), PeakRecord(old, X, 2.5, 0.1, 1.0), block(young), Notice(young, "a", "b")]
+            )
             (clips / "e-raw.mp4").write_bytes(b"x")
             store.write(
-                [Event("e", old, "by hand"), Clip("e", "raw", "e-raw.mp4", "saved", old, old, 1, 0, 1)]
+                [EventRecord("e", old, "by hand"), Clip("e", "raw", "e-raw.mp4", "saved", old, old, 1, 0, 1)]
             )
             store.write([ClockJump(before_s, after_s)])
             policy = RetentionSettings(clips_days=7.0, spectra_days=7.0, minutes_days=7.0)
