@@ -21,8 +21,8 @@ from export.layers import decoder_layers
 from export.lint import check_readable, parsers_since
 from export.quantised_graph import Unquantised, quantised_graph, quantised_graph_for_cpu, quantised_layers
 from export.rules import check_rules
-from runtime.engines.bundle import (
-    Bundle,
+from runtime.engines.bundle import Bundle
+from runtime.engines.manifest import (
     BundleGraph,
     Calibration,
     GraphName,

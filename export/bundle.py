@@ -25,7 +25,7 @@ from model.networks import CONFIGS, Network, build_network, describe
 from model.realtime import RealtimeNetwork
 from model.studied import StudiedNetwork
 from model.weights import find_weights, load_weights
-from runtime.engines.bundle import (
+from runtime.engines.manifest import (
     MANIFEST_NAME,
     AmplificationRange,
     BundleGraph,

@@ -16,7 +16,7 @@ from export.errors import ExportFault
 from export.step_graph import PairwiseStep
 from model.networks import Network
 from model.realtime import RealtimeNetwork
-from runtime.engines.bundle import Precision, RepresentationLayout
+from runtime.engines.manifest import Precision, RepresentationLayout
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from runtime.engines.bundle import Bundle, FrameSize, GraphName
+from runtime.engines.bundle import Bundle
 from runtime.engines.engine_file import (
     Builder,
     EnginePaths,
@@ -28,6 +28,7 @@ from runtime.engines.engine_file import (
     engine_paths,
     write_engine,
 )
+from runtime.engines.manifest import FrameSize, GraphName
 from runtime.engines.tensorrt_library import BuildLog, Library
 from runtime.engines.tensorrt_plan import Version
 

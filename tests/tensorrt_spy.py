@@ -164,7 +164,7 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
     import tensorrt_bindings
 
     from runtime.engines import tensorrt_build, tensorrt_library, tensorrt_plan, tensorrt_shapes
-    from runtime.engines.bundle import FrameSize
+    from runtime.engines.manifest import FrameSize
     from runtime.errors import Fault
 
     calls: list[Any] = []
@@ -232,7 +232,7 @@ def _run_both(library: Any, directory: Path) -> dict[str, Any]:
     from tensorrt_fake import engine_content
 
     from runtime.buffers import FrameRing
-    from runtime.engines.bundle import RepresentationLayout
+    from runtime.engines.manifest import RepresentationLayout
     from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
     from runtime.engines.tensorrt_band import TensorrtBandEngine
     from runtime.engines.tensorrt_load import load_engine

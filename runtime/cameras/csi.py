@@ -70,7 +70,7 @@ def open_csi(
     Raises:
         CameraFault: it cannot be opened, or does not offer what is asked for.
     """
-    why = ""
+    why_copied = ""
     if settings.memory != "copy":
         try:
             return _open_nvmm(settings, silence_s, gpu, make_pictures, load_surfaces)
@@ -82,8 +82,8 @@ def open_csi(
                     f"CSI camera {settings.sensor_id}: its frames cannot stay in NVIDIA's memory: {reason.what}",
                     remedy=f"{reason.remedy}, or set memory: auto",
                 ) from None
-            why = reason.what
-    return _open(settings, silence_s, "copy", cpu_writer(account), why)
+            why_copied = reason.what
+    return _open(settings, silence_s, "copy", cpu_writer(account), why_copied)
 
 
 def _open_nvmm(
@@ -113,19 +113,19 @@ def _open(
     silence_s: float,
     memory: Literal["copy", "nvmm"],
     make_writer: MakeWriter,
-    why: str,
+    why_copied: str,
 ) -> GStreamerCamera:
     argus_words().begin()
     try:
+        made = plan(settings, memory, chooses_hardware="compute-hw" in properties_of("nvvidconv"))
         return GStreamerCamera(
-            plan(settings, memory, chooses_hardware="compute-hw" in properties_of("nvvidconv")),
+            replace(made, why_copied=why_copied),
             Wanted(settings.size_px, settings.rate_hz),
             make_writer,
             hold=lambda pipeline: ExposureHold(settings.exposure, ArgusExposure(pipeline.source)),
             find=partial(_find, settings),
             silence_s=silence_s,
             first_frame_timeout_s=FIRST_FRAME_TIMEOUT_S,
-            why=why,
         )
     finally:
         argus_words().opened()

@@ -117,8 +117,6 @@ class GStreamerCamera:
         find: Callable[[GStreamerPipeline], SensorFindings] = lambda _: SensorFindings(),
         silence_s: float = SILENCE_S,
         first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
-        knows_capture: bool = True,
-        why: str = "",
     ) -> None:
         """Start the pipeline and wait for its first frame.
 
@@ -131,14 +129,12 @@ class GStreamerCamera:
             silence_s: after so long without a frame, and 13 periods at least, the camera is frozen: a little sooner
                 than the supervisor gives its thread up.
             first_frame_timeout_s: most time from the start to the first frame.
-            knows_capture: whether times in the pipeline are those of the capture, not of the arrival here.
-            why: why frames do not stay in NVIDIA's memory, if that could be expected.
 
         Raises:
             CameraFault: it cannot be opened, or gives no frame in time.
         """
-        self._plan, self._wanted, self._make_writer, self._why = plan, wanted, make_writer, why
-        self._silence_s, self._knows_capture = silence_s, knows_capture
+        self._plan, self._wanted, self._make_writer = plan, wanted, make_writer
+        self._silence_s = silence_s
         self._pipeline = GStreamerPipeline(plan)
         with ExitStack() as undo:
             undo.callback(self._pipeline.stop, STOP_TIMEOUT_S)
@@ -185,7 +181,7 @@ class GStreamerCamera:
             rate_hz=got.rate_hz,
             format=got.name,
             memory=got.writer.memory,
-            why=self._why,
+            why=self._plan.why_copied,
             decoder=self._pipeline.decoder(),
             times=self._pipeline.times,
             mode=self._findings.mode,
@@ -270,8 +266,9 @@ class GStreamerCamera:
         return max(13 / self._format.rate_hz, self._silence_s)
 
     def _captured_s(self, arrival: Arrival) -> float | None:
-        knows = self._knows_capture and self._pipeline.times != "arrival"
-        return self._pipeline.host_time_s(arrival) if knows else None
+        # Those of a network camera are its own clock's, and those of the arrival say nothing of the capture.
+        on_this_host = self._pipeline.times in ("sensor", "driver")
+        return self._pipeline.host_time_s(arrival) if on_this_host else None
 
     def _same_format(self, arrival: Arrival) -> bool:
         """Follow a change of format; returns False where the size is another one now."""

@@ -48,6 +48,8 @@ class PipelinePlan:
     """Whether numbers and times are taken from the source's own buffers."""
     times: TimesFrom = "driver"
     """Whose times those are, where the source attaches none of the sensor's."""
+    why_copied: str = ""
+    """Reason why frames do not stay in NVIDIA's memory; empty where that was not to be expected."""
     most_waiting: int = 2
     """So many frames wait to be read; a newer one pushes the oldest out, and its number is missing then."""
 

@@ -7,9 +7,12 @@ Matroska and WebM (RFC 9559), and RIFF (AVI).
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from runtime.errors import ClipFault
 
 _ISO_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
@@ -24,6 +27,27 @@ class ContainerStructure:
     """By how much the file is shorter than its parts claim."""
     has_index: bool = True
     """False for an ISO file without its ``moov`` box, which nothing can be read without."""
+
+
+def inspect_clip(path: Path) -> ContainerStructure:
+    """Check that a path leads to a file with content, and walk its top-level parts.
+
+    Raises:
+        ClipFault: it does not, or the file cannot be read.
+    """
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ClipFault(f"{path}: is a directory", remedy="name one clip in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise ClipFault(f"{path}: is not a file", remedy="name a recorded clip")
+        if status.st_size == 0:
+            raise ClipFault(f"{path}: is empty", remedy="record or copy the clip again")
+        return inspect_structure(path)
+    except FileNotFoundError:
+        raise ClipFault(f"{path}: no such file", remedy="check the path") from None
+    except OSError as error:
+        raise ClipFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
 
 
 def inspect_structure(path: Path) -> ContainerStructure:

@@ -9,6 +9,7 @@ from runtime.cameras import FrameInfo
 from runtime.cameras.continuity import Continuity
 from runtime.cameras.faults import FaultLog, Strikes
 from runtime.cameras.mailbox import Mailbox
+from runtime.cameras.standing import StandingPicture
 from runtime.cameras.supervision import Drops, SupervisorSettings
 from runtime.leases import Lease, LeasingRing
 
@@ -47,6 +48,7 @@ class Intake:
         self.given_up = 0
         """Frames that came from a thread which had been abandoned, or while closing."""
         self._punctuality = Punctuality()
+        self._standing = StandingPicture(settings.still_s, reopens=settings.end_is_fault)
         self._source = self._corrupt = self._unfetched = 0
 
     @property
@@ -60,9 +62,10 @@ class Intake:
         box = self.mailbox
         return Drops(self._source, box.late, box.no_slot, self._corrupt, self.given_up, self._unfetched)
 
-    def reopen(self, nominal_rate_hz: float) -> None:
+    def reopen(self, nominal_rate_hz: float, now_s: float) -> None:
         """Expect a new segment, of a source that states this rate."""
         self._continuity.reopen(nominal_rate_hz)
+        self._standing.reopened(nominal_rate_hz, now_s)
         self._punctuality = Punctuality()
         self._strikes.reset()
 
@@ -75,6 +78,19 @@ class Intake:
         else:
             return  # it counts as dropped when the next one comes
         self._corrupt += 1
+
+    def repetition(self, lease: Lease, info: FrameInfo) -> str:
+        """Fault of a frame whose picture has been the same for too long; empty where it has not."""
+        return self._standing.trouble if self._standing.look(lease.pixels, info.sequence) else ""
+
+    def count_repetition(self, info: FrameInfo, now_s: float) -> bool:
+        """Count a frame that repeats those before it; returns whether the camera is to be opened again."""
+        self.count_bad(info, info.sequence, now_s)
+        if self._standing.wants_reopening(now_s):
+            return True
+        if "frozen" not in self._log.active:
+            self._log.seen("frozen", now_s, self._standing.trouble)
+        return False
 
     def strike(self, kind: Literal["corrupt", "time"], what: str, now_s: float) -> bool:
         """Note a bad frame; returns True where it is one too many."""

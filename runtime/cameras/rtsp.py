@@ -52,7 +52,6 @@ def open_rtsp(
         cpu_writer(account),
         silence_s=settings.silence_s,
         first_frame_timeout_s=first_frame_timeout_s,
-        knows_capture=False,
     )
 
 

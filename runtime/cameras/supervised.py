@@ -15,13 +15,11 @@ from runtime.cameras import Camera, FrameInfo
 from runtime.cameras.faults import CameraEvent, FaultKind, FaultLog
 from runtime.cameras.intake import Intake
 from runtime.cameras.reader import Reader
-from runtime.cameras.standing import StandingPicture
 from runtime.cameras.supervision import Status, SupervisorSettings, SupervisorState
 from runtime.cameras.watching import ReaderWatch
 from runtime.errors import CameraFault
 from runtime.leases import Lease, LeaseError, LeasingRing
 
-Clock = Callable[[], float]
 _CONSUMER = "the consumer of the camera"
 _LONGEST_WAIT_S = 60.0
 
@@ -40,7 +38,7 @@ class CameraSupervisor:
         *,
         settings: SupervisorSettings | None = None,
         on_event: Callable[[CameraEvent], None] | None = None,
-        clock: Clock = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
         make_reader: Callable[..., Reader] = Reader,
     ) -> None:
         """Prepare; ``start`` opens the camera.
@@ -56,20 +54,15 @@ class CameraSupervisor:
         settings = settings or SupervisorSettings()
         if ring.slots < settings.slots(held_by_consumer=1):
             raise ValueError(f"{ring.slots} slots are too few for a camera: see SupervisorSettings.slots")
-        self._close_timeout_s = settings.close_timeout_s
         self._wanted = ring.width_px, ring.height_px
-        self._on_event, self._clock = on_event, clock
-        lock = threading.RLock()
-        self._frames = threading.Condition(lock)
-        self._attention = threading.Condition(lock)
-        self._lock = lock
+        self._settings, self._on_event, self._clock = settings, on_event, clock
+        self._lock = threading.RLock()
+        self._frames, self._attention = threading.Condition(self._lock), threading.Condition(self._lock)
         self._log = FaultLog()
         self._intake = Intake(ring, settings, self._log)
         self._mailbox = self._intake.mailbox
         make = partial(make_reader, open_camera, self, reject_constant=settings.reject_constant)
         self._watch = ReaderWatch(make, settings, self._log)
-        self._end_is_fault = settings.end_is_fault
-        self._standing = StandingPicture(settings.still_s, reopens=settings.end_is_fault)
         self._thread: threading.Thread | None = None
         self._mistake: LeaseError | None = None
         self._ended = self._closing = self._woken = False
@@ -125,13 +118,13 @@ class CameraSupervisor:
 
     def close(self) -> SupervisorState:
         """Close the camera, for at most ``close_timeout_s``; a thread that hangs on is counted in the answer."""
-        until_s = time.monotonic() + self._close_timeout_s
+        until_s = time.monotonic() + self._settings.close_timeout_s
         with self._lock:
             self._closing = True
             self._intake.given_up += self._mailbox.clear()
             self._wake()
             self._frames.notify_all()
-            self._frames.wait_for(lambda: self._watch.reader is None, self._close_timeout_s)
+            self._frames.wait_for(lambda: self._watch.reader is None, self._settings.close_timeout_s)
             reader = self._watch.reader
             if reader is not None:
                 self._watch.abandon(reader, self._clock())
@@ -140,10 +133,7 @@ class CameraSupervisor:
         return self.state()
 
     def check(self) -> float:
-        """Do what is due: start, abandon, tell; returns the seconds until something may be due again.
-
-        The watching thread does nothing else. Tests call it with a clock of their own.
-        """
+        """Start or abandon a reader and report events, whatever is due; returns seconds until the next time."""
         with self._lock:
             now_s = self._clock()
             due_s = math.inf if self._is_over() else self._watch.look(now_s)
@@ -159,7 +149,7 @@ class CameraSupervisor:
             if self._is_stale(reader):
                 return None
             if size != self._wanted:
-                wrong = f"frames are {_by(size)} px, and {_by(self._wanted)} px are wanted"
+                wrong = "frames are {}x{} px, and {}x{} px are wanted".format(*size, *self._wanted)
                 self._fail(reader, "resized", wrong)
                 return None
             try:
@@ -170,8 +160,7 @@ class CameraSupervisor:
             if lease is None:
                 self._fail(reader, "lost", "every slot of the ring is held by the consumer")
                 return None
-            self._intake.reopen(rate_hz)
-            self._standing.reopened(rate_hz, now_s)
+            self._intake.reopen(rate_hz, now_s)
             self._watch.opened(reader, rate_hz, now_s)
             self._wake()
             return lease
@@ -212,8 +201,8 @@ class CameraSupervisor:
             if self._is_stale(reader):
                 self._intake.given_up += 1
                 return None
-            if self._standing.look(lease.pixels, info.sequence):
-                return self._refuse_standing(reader, lease, info, now_s)
+            if trouble := self._intake.repetition(lease, info):
+                return self._refuse(reader, lease, info, trouble)
             self._watch.came(reader, now_s, good=True)
             try:
                 following = self._intake.take_over(lease, info, now_s)
@@ -234,7 +223,7 @@ class CameraSupervisor:
         with self._lock:
             if self._is_stale(reader):
                 return
-            if self._end_is_fault:
+            if self._settings.end_is_fault:
                 self._fail(reader, None, "the source came to its end")
             else:
                 self._ended = True
@@ -255,16 +244,14 @@ class CameraSupervisor:
         self._watch.fail(reader, kind, what, self._clock())
         self._wake()
 
-    def _refuse_standing(self, reader: Reader, lease: Lease, info: FrameInfo, now_s: float) -> Lease | None:
-        """Count a frame that only repeats those before; returns the slot for the next, unless the camera closes."""
+    def _refuse(self, reader: Reader, lease: Lease, info: FrameInfo, trouble: str) -> Lease | None:
+        """Count a frame that repeats those before it; returns the slot for the next, unless the camera closes."""
+        now_s = self._clock()
         self._watch.came(reader, now_s, good=False)
-        self._intake.count_bad(info, info.sequence, now_s)
-        if self._standing.wants_reopening(now_s):
-            self._fail(reader, "frozen", self._standing.trouble)
+        if self._intake.count_repetition(info, now_s):
+            self._fail(reader, "frozen", trouble)
             return None
-        if "frozen" not in self._log.active:
-            self._log.seen("frozen", now_s, self._standing.trouble)
-            self._wake()
+        self._wake_to_tell()
         return lease
 
     def _stop_for(self, mistake: LeaseError) -> None:
@@ -282,18 +269,7 @@ class CameraSupervisor:
     def _status(self) -> Status:
         if self._closing:
             return "closed"
-        if self._ended:
-            return "ended"
-        reader = self._watch.reader
-        if reader is not None:
-            return (
-                "running"
-                if reader.stage == "reading"
-                else "opening"
-                if reader.stage == "opening"
-                else "closing"
-            )
-        return "stuck" if "stuck" in self._log.active else "waiting"
+        return "ended" if self._ended else self._watch.status
 
     def _wake(self) -> None:
         self._woken = True
@@ -322,7 +298,3 @@ class CameraSupervisor:
                     return
                 if not self._woken:
                     self._attention.wait(wait_s)
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"

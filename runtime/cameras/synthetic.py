@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
 from runtime.cameras import FrameInfo, footbridge
-from runtime.cameras.footbridge import OVERSAMPLING, Array
+from runtime.cameras.canvas import DESIGN_HEIGHT, DESIGN_WIDTH, OVERSAMPLING, Array
 from runtime.errors import OptionFault
 
 _BLUR_SIGMA_PX = 0.6
@@ -95,12 +95,12 @@ class SyntheticSettings:
     @property
     def supports_px(self) -> tuple[float, float]:
         """x of the left and of the right support: between them the bridge moves, outside it is still."""
-        scale = self.width_px / footbridge.DESIGN_WIDTH
+        scale = self.width_px / DESIGN_WIDTH
         return footbridge.SUPPORT_LEFT * scale, footbridge.SUPPORT_RIGHT * scale
 
     def girder_px(self, along: float) -> tuple[int, int, int, int]:
         """Left, top, width, height of a patch of the girder ``along`` the span (0 to 1): all of it moves."""
-        x_scale, y_scale = self.width_px / footbridge.DESIGN_WIDTH, self.height_px / footbridge.DESIGN_HEIGHT
+        x_scale, y_scale = self.width_px / DESIGN_WIDTH, self.height_px / DESIGN_HEIGHT
         centre = footbridge.SUPPORT_LEFT + along * (footbridge.SUPPORT_RIGHT - footbridge.SUPPORT_LEFT)
         left, right = centre - _PATCH_WIDTH / 2, centre + _PATCH_WIDTH / 2
         tops = footbridge.deck_height(np.array([left, right, centre]))
@@ -111,7 +111,7 @@ class SyntheticSettings:
     @property
     def abutment_px(self) -> tuple[int, int, int, int]:
         """Left, top, width and height of a patch of the left abutment, which stands still."""
-        x_scale, y_scale = self.width_px / footbridge.DESIGN_WIDTH, self.height_px / footbridge.DESIGN_HEIGHT
+        x_scale, y_scale = self.width_px / DESIGN_WIDTH, self.height_px / DESIGN_HEIGHT
         left, top, width, height = footbridge.ABUTMENT
         return round(left * x_scale), round(top * y_scale), round(width * x_scale), round(height * y_scale)
 
@@ -153,7 +153,7 @@ class SyntheticCamera:
     def __init__(self, settings: SyntheticSettings | None = None) -> None:
         self.settings = settings or SyntheticSettings()
         width, height = self.settings.width_px, self.settings.height_px
-        still, self._series, rows, columns = _drawn(self.settings)
+        still, self._series, rows, columns = _power_series(self.settings)
         self._still = still.reshape(height, 3 * width)
         self._moving = (rows, slice(3 * columns.start, 3 * columns.stop))
         self._columns_px = np.repeat(np.arange(columns.start, columns.stop, dtype=np.float64), 3)
@@ -226,19 +226,13 @@ class SyntheticCamera:
         return pool
 
 
-@functools.lru_cache(maxsize=1)
-def _drawn(settings: SyntheticSettings) -> tuple[Array, list[Array], slice, slice]:
-    """See `_series_of`; kept, because a camera that is opened again is the same, and drawing it takes seconds."""
-    return _series_of(footbridge.draw(settings.width_px, settings.height_px, settings.seed), settings)
-
-
-def _series_of(
-    layers: footbridge.Layers, settings: SyntheticSettings
-) -> tuple[Array, list[Array], slice, slice]:
-    """The picture at rest (H, W, 3), the terms of the power series, and the rows and columns they change.
+@functools.lru_cache(maxsize=1)  # drawing takes seconds, and a camera that is opened again is the same
+def _power_series(settings: SyntheticSettings) -> tuple[Array, list[Array], slice, slice]:
+    """The picture at rest (H, W, 3), the terms of the power series, and the rows and columns that they change.
 
     Term n (from 1) is (rows, 3 * columns): the change of the picture per pixel^n of displacement.
     """
+    layers = footbridge.draw(settings.width_px, settings.height_px, settings.seed)
     background = _through_lens(layers.background)
     water = _through_lens(layers.water)[..., None]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from runtime.cameras.faults import Backoff, FaultKind, FaultLog
 from runtime.cameras.reader import Reader
-from runtime.cameras.supervision import SupervisorSettings
+from runtime.cameras.supervision import Status, SupervisorSettings
 
 
 class ReaderWatch:
@@ -30,6 +30,15 @@ class ReaderWatch:
         """How often the camera was opened with success."""
         self.opened_in_vain = 0
         """Attempts to open it since its last good frame that came to nothing."""
+
+    @property
+    def status(self) -> Status:
+        """Stage of the present reader; without one, waiting for the next attempt or stuck."""
+        if self.reader is None:
+            return "stuck" if "stuck" in self._log.active else "waiting"
+        if self.reader.stage == "reading":
+            return "running"
+        return "opening" if self.reader.stage == "opening" else "closing"
 
     def look(self, now_s: float) -> float:
         """Abandon or start a reader if it is time; returns when to look again."""

@@ -13,7 +13,8 @@ from runtime.buffers import Allocator, allocate_host
 from runtime.copies import CopyAccount
 from runtime.cuda import Gpu
 from runtime.engines import BandEngine, PairwiseEngine
-from runtime.engines.bundle import Bundle, FrameSize, GraphName
+from runtime.engines.bundle import Bundle
+from runtime.engines.manifest import FrameSize, GraphName
 from runtime.engines.tensorrt_plan import Target
 from runtime.errors import EngineFault, Fault
 from runtime.leases import LeaseError
@@ -90,31 +91,28 @@ class Runtime(Protocol):
 def open_runtime(
     choice: RuntimeChoice,
     bundle: Bundle,
+    size_px: tuple[int, int],
     *,
-    width_px: int,
-    height_px: int,
     threads: int | None = None,
     engines: Path | None = None,
     graphs: Collection[GraphName] | None = None,
-    build: bool = False,
     account: CopyAccount | None = None,
 ) -> Runtime:
-    """The runtime of a bundle on this machine.
+    """Open the runtime of a bundle on this machine.
 
     Args:
         choice: ``auto`` takes the fastest that is whole and says why it passed over others; any other insists.
         bundle: what to run; TensorRT runs its twin in FP16, where it has one (`Bundle.for_gpu`).
-        width_px: width of every frame in pixels.
-        height_px: height of every frame in pixels.
-        threads: how many threads of the CPU compute a step; None takes one a core. Of ONNX Runtime alone.
+        size_px: width and height of every frame in pixels.
+        threads: threads of the CPU that compute a step, in ONNX Runtime alone; None takes one a core.
         engines: directory of built engines; None takes ``engines`` within the bundle, as `tremorscope build` does.
         graphs: which of the bundle's will be opened; None is all of them.
-        build: build an engine that is missing or does not fit, which takes minutes, instead of refusing it.
-        account: told of frames that the engines cannot reach where they lie, and have to copy.
+        account: takes note of frames that the engines cannot reach where they lie, and have to copy.
 
     Raises:
         EngineFault: what was insisted on is not to be had; the message says all that is missing.
     """
+    width_px, height_px = size_px
     asked = "the configuration asks for it"
     if choice == "onnxruntime":
         return _OnnxRuntime(bundle, width_px, height_px, threads, why=asked)
@@ -126,7 +124,7 @@ def open_runtime(
     for target in _targets() if not reasons else ():
         size = FrameSize(width_px=width_px, height_px=height_px)
         why = asked if choice == "tensorrt" else "the fastest that this machine has"
-        found = _open_tensorrt(target, bundle, size, wanted, engines, account, build=build, why=why)
+        found = _open_tensorrt(target, bundle, size, wanted, engines, account, why)
         if not isinstance(found, tuple):
             return found
         reasons += [reason for reason in found if reason not in reasons]
@@ -162,20 +160,15 @@ def _open_tensorrt(
     graphs: tuple[GraphName, ...],
     engines: Path | None,
     account: CopyAccount | None,
-    *,
-    build: bool,
     why: str,
 ) -> Runtime | tuple[str, ...]:
-    """The runtime, or every reason why it cannot be had."""
+    """Open a TensorRT runtime; returns every reason why it cannot be had where that fails."""
     from runtime.engines.tensorrt_runtime import TensorrtRuntime, look_for_tensorrt
 
     try:
         bundle = bundle.for_gpu()
         why = f"{why}; in {bundle.manifest.precision.upper()}: {bundle.why}" if bundle.why else why
         found = look_for_tensorrt(target, bundle, size, graphs, engines)
-        if build and found.lacks_engines_alone:
-            _build(target, bundle, size, found.unfit, engines)
-            found = look_for_tensorrt(target, bundle, size, graphs, engines)
         if found.missing:
             return found.missing
         from runtime.cuda_pycuda import open_gpu
@@ -191,16 +184,6 @@ def _open_tensorrt(
         return (str(fault),)
     except MemoryError as error:
         return (f"{error}: stop other programs, or use a smaller picture",)
-
-
-def _build(
-    target: Target, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...], engines: Path | None
-) -> None:
-    from runtime.engines.build_job import BuildJob, build_bundle
-
-    job = BuildJob(bundle.directory, size=size, target=target, output=engines, graphs=graphs, rebuild=True)
-    for _ in build_bundle(job, lambda *_: None):
-        pass
 
 
 @dataclass(frozen=True)

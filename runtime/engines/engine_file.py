@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runtime.engines.bundle import FrameSize, sha256_of
+from runtime.engines.bundle import sha256_of
 from runtime.engines.device import Device
+from runtime.engines.manifest import FrameSize
 from runtime.engines.tensorrt_plan import Precision, Target
 from runtime.errors import EngineFault, OutputFault
 from runtime.outputs.files import whole_file

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from runtime.copies import CopyAccount
 from runtime.cuda import DeviceMemory, Gpu
-from runtime.engines.bundle import RepresentationLayout
 from runtime.engines.frames import FixedFrames
-from runtime.engines.tensorrt_load import LoadedEngine
+from runtime.engines.manifest import RepresentationLayout
+from runtime.engines.tensorrt_load import LoadedEngine, Shape
 from runtime.engines.tensorrt_memory import FrameInputs, Numbers, PictureOutput, frame_channels, warm_up
 from runtime.engines.tensorrt_step import GraphUse, StepContext
 from runtime.errors import EngineFault
@@ -42,20 +42,7 @@ class TensorrtBandEngine(FixedFrames):
         self._cell_px = representation.cell_px
         rows, columns = (-(-side // self._cell_px) for side in (height_px, width_px))
         self._planes = (representation.channels, rows, columns)
-        loaded.check_interface(
-            {
-                "frame": ("u1", (1, *self._input_shape)),
-                "previous": ("u1", (1, *self._input_shape)),
-                "amplification": ("f4", (1,)),
-                "max_displacement_px": ("f4", (1,)),
-                "mask": ("f4", (1, 1, rows, columns)),
-                "coefficients": ("f4", (3, 2, -1)),
-                "state": ("f4", (2, -1, *self._planes)),
-                "magnified": ("u1", (1, *self._picture_shape)),
-                "next_state": ("f4", (2, -1, *self._planes)),
-                "activity": ("f4", (1,)),
-            }
-        )
+        loaded.check_interface(self._interface())
         self._gpu, self._loaded = gpu, loaded
         self._most_sections = loaded.tensors["coefficients"].largest[2]
         self._picture = PictureOutput(gpu, account)
@@ -174,6 +161,21 @@ class TensorrtBandEngine(FixedFrames):
             for memory in (self._mask, *self._states):
                 memory.free()
         self._states = []
+
+    def _interface(self) -> dict[str, tuple[str, Shape]]:
+        """Types and shapes of all inputs and outputs; -1 is the number of sections."""
+        return {
+            "frame": ("u1", (1, *self._input_shape)),
+            "previous": ("u1", (1, *self._input_shape)),
+            "amplification": ("f4", (1,)),
+            "max_displacement_px": ("f4", (1,)),
+            "mask": ("f4", (1, 1, *self._planes[1:])),
+            "coefficients": ("f4", (3, 2, -1)),
+            "state": ("f4", (2, -1, *self._planes)),
+            "magnified": ("u1", (1, *self._picture_shape)),
+            "next_state": ("f4", (2, -1, *self._planes)),
+            "activity": ("f4", (1,)),
+        }
 
     def _resize(self, sections: int, *, varies: bool) -> None:
         shape = (2, sections, *self._planes)

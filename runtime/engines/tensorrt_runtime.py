@@ -14,7 +14,7 @@ from runtime.copies import CopyAccount
 from runtime.cuda import Gpu
 from runtime.cuda_pycuda import load_pycuda
 from runtime.engines import BandEngine, PairwiseEngine
-from runtime.engines.bundle import Bundle, FrameSize, GraphName
+from runtime.engines.bundle import Bundle
 from runtime.engines.device import Device, read_device
 from runtime.engines.engine_file import (
     EnginePaths,
@@ -24,6 +24,7 @@ from runtime.engines.engine_file import (
     engine_paths,
     read_sidecar,
 )
+from runtime.engines.manifest import FrameSize, GraphName
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_library import Library, load_library
 from runtime.engines.tensorrt_load import load_engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 from runtime.errors import BundleFault
 
 Shape = tuple[int, ...]

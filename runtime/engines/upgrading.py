@@ -14,9 +14,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runtime.engines.bundle import Bundle, FrameSize, GraphName
+from runtime.engines.bundle import Bundle
 from runtime.engines.device import read_device
 from runtime.engines.engine_file import EnginePaths, write_whole
+from runtime.engines.manifest import FrameSize, GraphName
 from runtime.engines.tensorrt_plan import Target
 from runtime.engines.tensorrt_runtime import look_for_tensorrt
 from runtime.errors import EngineFault

@@ -16,7 +16,7 @@ from export.band_graph import BandStep, band_graph
 from export.check import compare_band
 from export.errors import ExportFault
 from model.realtime import RealtimeConfig, RealtimeNetwork
-from runtime.engines.bundle import FrameSize, RepresentationLayout
+from runtime.engines.manifest import FrameSize, RepresentationLayout
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine
 from runtime.filters import BandSettings, design, frame_before
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from runtime.cameras import FrameInfo, footbridge
+from runtime.cameras import FrameInfo, canvas, footbridge
 from runtime.cameras.synthetic import FOOTBRIDGE_MODES, SyntheticCamera, SyntheticMode, SyntheticSettings
 from runtime.errors import OptionFault
 from runtime.vibration.displacement import RegionTracker
@@ -68,7 +68,7 @@ class TestDisplacement:
 
 def rendered_directly(settings: SyntheticSettings, time_s: float):  # type: ignore[no-untyped-def]
     """(column, its exact pixels (H, 3)) for every 7th column."""
-    sigma, fine = 0.6, footbridge.OVERSAMPLING
+    sigma, fine = 0.6, canvas.OVERSAMPLING
     layers = footbridge.draw(settings.width_px, settings.height_px, settings.seed)
     blur = functools.partial(ndimage.gaussian_filter1d, mode="nearest", truncate=6)
 

@@ -23,10 +23,11 @@ from runtime.cameras import FrameInfo
 from runtime.copies import CopyAccount
 from runtime.cuda_pycuda import PycudaGpu, open_gpu
 from runtime.engines import tensorrt_runtime, tensorrt_step
-from runtime.engines.bundle import FrameSize, RepresentationLayout, open_bundle
+from runtime.engines.bundle import open_bundle
 from runtime.engines.choosing import closing_runtime, open_runtime
 from runtime.engines.device import read_device
 from runtime.engines.engine_file import describe_builder
+from runtime.engines.manifest import FrameSize, RepresentationLayout
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_library import Library
 from runtime.engines.tensorrt_load import load_engine

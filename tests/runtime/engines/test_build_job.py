@@ -12,8 +12,8 @@ from tensorrt_fake import fake_library
 
 from runtime.engines import build_job
 from runtime.engines.build_job import BuildJob, EngineReport, build_bundle
-from runtime.engines.bundle import FrameSize
 from runtime.engines.device import Device
+from runtime.engines.manifest import FrameSize
 from runtime.engines.tensorrt_build import BuildMemoryFault, Built
 from runtime.engines.tensorrt_library import BuildLog
 from runtime.engines.tensorrt_plan import FLOOR_WORKSPACE_BYTES

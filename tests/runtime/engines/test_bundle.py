@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from support import write_bundle
 
-from runtime.engines.bundle import SHIPPED_BUNDLES, Manifest, open_bundle, write_manifest
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+from runtime.engines.manifest import Manifest, write_manifest
 from runtime.errors import BundleFault
 
 MakeBundle = Callable[..., Path]

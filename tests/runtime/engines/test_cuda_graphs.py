@@ -20,7 +20,7 @@ from runtime.band_magnifier import BandMagnifier
 from runtime.buffers import FrameRing
 from runtime.cameras import FrameInfo
 from runtime.cuda import Graph, Stream
-from runtime.engines.bundle import RepresentationLayout
+from runtime.engines.manifest import RepresentationLayout
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_load import load_engine
 from runtime.engines.tensorrt_runner import TensorrtEngine

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from runtime.engines.bundle import FrameSize
 from runtime.engines.device import Device
 from runtime.engines.engine_file import (
     Builder,
@@ -22,6 +21,7 @@ from runtime.engines.engine_file import (
     engine_paths,
     write_engine,
 )
+from runtime.engines.manifest import FrameSize
 from runtime.errors import EngineFault
 
 ENGINE = b"an engine" * 100

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from support import linear_band_graph
 
 from runtime.buffers import allocate_host
-from runtime.engines.bundle import RepresentationLayout
+from runtime.engines.manifest import RepresentationLayout
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine
 from runtime.errors import BundleFault
 

@@ -18,7 +18,8 @@ from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library
 from runtime.buffers import FrameRing
 from runtime.copies import CopyAccount
 from runtime.engines import tensorrt_step
-from runtime.engines.bundle import SHIPPED_BUNDLES, RepresentationLayout, open_bundle
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+from runtime.engines.manifest import RepresentationLayout
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_library import Library

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 from runtime.engines.tensorrt_shapes import Shape, Sizes, input_shape
 from runtime.errors import BundleFault
 
