@@ -1,4 +1,4 @@
-"""What NVIDIA's Argus says of a camera, which it prints instead of telling GStreamer.
+"""Messages of NVIDIA's Argus about a camera, which it prints instead of passing them to GStreamer.
 
 gstnvarguscamerasrc.cpp (L4T 32 to 36) answers a missing camera, a wrong id or mode and a dead daemon with the end of
 the stream; the reason goes to stdout ("GST_ARGUS:", "ARGUS_ERROR:") and stderr ("Error generated. FILE, FUNCTION:LINE
@@ -60,7 +60,7 @@ class SensorMode:
 
 @dataclass(frozen=True)
 class Sensor:
-    """What Argus printed of a sensor when it was opened."""
+    """Modes of a sensor as Argus printed them when it was opened."""
 
     modes: tuple[SensorMode, ...] = ()
     chosen: int | None = None
@@ -96,11 +96,11 @@ class ArgusWords:
         self._err.stop()
 
     def lines(self) -> tuple[str, ...]:
-        """What was printed since `begin`."""
+        """Lines that were printed since `begin`."""
         return (*self._err.since(self._marks[1]), *self._out.since(self._marks[0]))
 
     def heard(self) -> Heard:
-        """Why a camera gives no frames, as far as it was printed."""
+        """Cause of a fault as far as Argus printed one."""
         return hear(self.lines())
 
     def sensor(self) -> Sensor:
@@ -110,7 +110,7 @@ class ArgusWords:
 
 @cache
 def argus_words() -> ArgusWords:
-    """That of this process."""
+    """The one `ArgusWords` of this process."""
     return ArgusWords()
 
 

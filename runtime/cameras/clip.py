@@ -233,7 +233,7 @@ def _storage(frame: Any) -> str:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What every frame of a clip looks like, learned from the first."""
+    """Size, orientation and colour of every frame of a clip, read from the first."""
 
     storage: str
     width_px: int

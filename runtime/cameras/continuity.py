@@ -18,7 +18,7 @@ class Placed:
     dropped: int
     """Frames that the source numbered between the one before and this."""
     trouble: str
-    """What does not follow from the frame before; empty if all does."""
+    """Description of a break from the frame before; empty where there is none."""
 
 
 class Continuity:

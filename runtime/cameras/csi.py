@@ -132,7 +132,7 @@ def _open(
 
 
 def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> SensorFindings:
-    """What the sensor does, and in what that is not what was asked of it: the plugin itself says nothing of it."""
+    """Mode in which the sensor runs, and its differences from the settings, on which the plugin itself is silent."""
     sensor, remarks = argus_words().sensor(), []
     number = int(pipeline.source.get_property("sensor-mode")) if sensor.chosen is None else sensor.chosen
     mode, asked = sensor.mode, (settings.width_px, settings.height_px)
@@ -147,7 +147,7 @@ def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> SensorFindings:
 
 
 def _heard(settings: CsiSettings) -> Heard:
-    """What Argus printed, with the nearest rate that this sensor has at this size."""
+    """Cause that Argus printed, with the highest rate of this sensor at this size."""
     heard, sensor = argus_words().heard(), argus_words().sensor()
     fastest = fastest_hz(sensor, settings)
     if heard.cause != "too fast" or fastest is None:

@@ -42,10 +42,10 @@ class ExposureHold:
         self._brightness_at_lock: float | None = None
         self._segment = 0
         self.adaptations = 0
-        """How often the camera was let adapt again since it was opened."""
+        """Number of times that the camera was let adapt again since it was opened."""
 
     def is_settled(self, now_s: float) -> bool:
-        """Whether the frame that came now is to be given out: not while the camera first adapts."""
+        """Tell whether the frame that came now is to be given out: not while the camera first adapts."""
         if not self._settings.lock or self._locked or self.adaptations:
             return True
         if self._adapts_until_s is None:

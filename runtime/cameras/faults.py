@@ -1,4 +1,4 @@
-"""What can go wrong with a camera, how it is told, and how long to wait before the next attempt."""
+"""Kinds of camera faults, their events, and the pauses between attempts to open a camera."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class CameraEvent:
     begins: bool
     """True where the fault begins, False where it has passed."""
     since_s: float
-    """When it began, on the supervisor's clock; of a frozen camera, when its last frame came."""
+    """Time at which it began, on the supervisor's clock; of a frozen camera, the time of its last frame."""
     at_s: float
-    """When this was told, on the same clock."""
+    """Time of this event, on the same clock."""
     episodes: int
-    """How often this kind has begun, this time included."""
+    """Number of episodes of this kind, this one included."""
     occurrences: int
     """Failed attempts, damaged frames or jumps of this episode so far."""
     detail: str
-    """What was seen last, in one line."""
+    """Latest occurrence, in one line."""
 
 
 @dataclass
@@ -63,11 +63,11 @@ class FaultLog:
 
     @property
     def has_untold(self) -> bool:
-        """Whether there are events to fetch."""
+        """True while there are events to fetch."""
         return bool(self._untold)
 
     def total(self, kind: FaultKind) -> int:
-        """How often a kind has occurred in all episodes."""
+        """Occurrences of a kind in all episodes."""
         return self._kinds[kind].total
 
     def seen(self, kind: FaultKind, now_s: float, detail: str, since_s: float | None = None) -> None:
@@ -152,7 +152,7 @@ class Backoff:
 
 
 class Strikes:
-    """Tells a camera that errs now and then from one that has gone wrong."""
+    """Counter of bad frames against good ones: distinguishes occasional errors from a camera that has failed."""
 
     _WEIGHT = 4
     """A bad frame weighs as much as so many good ones."""

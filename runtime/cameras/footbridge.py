@@ -16,7 +16,7 @@ from scipy import ndimage
 from runtime.cameras.canvas import DESIGN_WIDTH, Array, Canvas, Colour, mix, paint
 
 SUPPORT_LEFT, SUPPORT_RIGHT = 72.0, 568.0
-"""Where the span rests, in design units along x; between them the bridge moves, outside it is still."""
+"""Ends of the span, in design units along x; between them the bridge moves, outside it is still."""
 WATERLINE = 246.0
 ABUTMENT = (42.0, 226.0, 40.0, 42.0)
 """A patch of still masonry: left, top, width, height in design units."""

@@ -31,7 +31,7 @@ _FALLBACK_RATE_HZ = 25.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a camera is asked for; None leaves it to the camera."""
+    """Size and rate that a camera is asked for; None leaves it to the camera."""
 
     size_px: tuple[int, int] | None = None
     """Width and height as they leave the pipeline, turned."""
@@ -40,7 +40,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class CameraReport:
-    """What was asked of a camera, and what it gave."""
+    """Settings that a camera was asked for, and those that it runs with."""
 
     camera: str
     wanted: Wanted
@@ -48,15 +48,15 @@ class CameraReport:
     height_px: int
     rate_hz: float
     format: str
-    """Of the pictures as they leave GStreamer, e.g. ``YUY2``."""
+    """Pixel format as the pictures leave GStreamer, e.g. ``YUY2``."""
     memory: Literal["copy", "nvmm"]
     """copy: written once into the ring by the CPU. nvmm: read by the GPU where the camera wrote them."""
     why: str
-    """Why not nvmm; empty where that is not to be expected."""
+    """Reason why not nvmm; empty where that is not to be expected."""
     decoder: str
-    """What decodes a compressed stream; empty for one that is not compressed."""
+    """Elements that decode a compressed stream; empty for one that is not compressed."""
     times: TimesFrom
-    """Whose clock gives the frames their times, and on a CSI camera their numbers."""
+    """Clock that gives the frames their times, and on a CSI camera their numbers."""
     mode: str
     """Mode in which the sensor runs; empty where nobody tells."""
     remarks: tuple[str, ...]
@@ -67,7 +67,7 @@ class CameraReport:
 
 @dataclass(frozen=True)
 class SensorFindings:
-    """What is known of a sensor once it runs."""
+    """Mode of a running sensor, and its differences from the settings."""
 
     mode: str = ""
     remarks: tuple[str, ...] = ()
@@ -171,7 +171,7 @@ class GStreamerCamera:
         return self._pipeline.pushed_out
 
     def report(self) -> CameraReport:
-        """What was asked of the camera, and what it gives."""
+        """Settings that the camera was asked for, and those that it runs with."""
         got = self._format
         return CameraReport(
             camera=self._plan.advice.camera,

@@ -1,4 +1,4 @@
-"""What GStreamer's errors mean to a person: one line that says what is wrong and what to do."""
+"""GStreamer's errors as faults: one line that says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ no such camera, no such mode, too fast: the number of a camera or of its mode, o
 undecodable: its stream cannot be decoded. no daemon: what stands between the camera and everybody does not answer.
 ended: it gave no error, but no more frames either."""
 MISCONFIGURED: frozenset[Cause] = frozenset({"not negotiable", "no such camera", "no such mode", "too fast"})
-"""What only another configuration mends."""
+"""Causes that only another configuration removes."""
 
 _RESOURCE: dict[int, Cause] = {
     3: "absent",  # not found
@@ -114,14 +114,14 @@ class GStreamerError:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a driver printed instead of telling it to GStreamer."""
+    """Message that a driver printed instead of passing it to GStreamer."""
 
     cause: Cause | None = None
-    """What kind of fault that is; None where it does not tell."""
+    """Kind of fault; None where the message does not tell."""
     quote: str = ""
     """The line itself."""
     offers: str = ""
-    """What the camera can do."""
+    """Modes that the camera offers."""
 
 
 NOTHING_HEARD = Heard()
@@ -129,17 +129,17 @@ NOTHING_HEARD = Heard()
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do about one camera's faults, where that is known better than in general."""
+    """Remedies for one camera's faults, where they are known better than in general."""
 
     camera: str
     """The camera for a person, as `runtime.cameras.opening.describe` names it."""
     remedies: MappingProxyType[Cause, str] = field(default_factory=lambda: MappingProxyType({}))
     heard: Callable[[], Heard] = field(default=lambda: NOTHING_HEARD, compare=False)
-    """What its driver printed; asked when a fault is told."""
+    """Reads what the camera's driver printed; called when a fault is reported."""
 
 
 def cause_of(error: GStreamerError) -> Cause:
-    """What kind of error this is."""
+    """Classify an error by its text, then by its domain and code."""
     for pattern, cause in _SAID:
         if re.search(pattern, f"{error.message} {error.debug}"):
             return cause

@@ -35,7 +35,7 @@ _NONE = 2**64 - 1
 
 @dataclass(frozen=True)
 class PipelinePlan:
-    """What is run, and what it is made of."""
+    """Description of a pipeline and the elements that it needs."""
 
     text: str
     """In the language of gst-launch. The first element is named ``source``, the last is an appsink named ``sink``."""
@@ -43,11 +43,11 @@ class PipelinePlan:
     """Names of the elements that must be there, the source first."""
     advice: Advice
     properties: tuple[tuple[str, object], ...] = field(default=(), repr=False)
-    """Of the source, set apart from the text because they are secret or hard to quote."""
+    """Properties of the source, set apart from the text because they are secret or hard to quote."""
     numbers_frames: bool = True
-    """Whether numbers and times are taken from the source's own buffers."""
+    """True where numbers and times are taken from the source's own buffers."""
     times: TimesFrom = "driver"
-    """Whose times those are, where the source attaches none of the sensor's."""
+    """Clock of those times, where the source attaches none of the sensor's."""
     why_copied: str = ""
     """Reason why frames do not stay in NVIDIA's memory; empty where that was not to be expected."""
     most_waiting: int = 2
@@ -59,7 +59,7 @@ class Arrival:
     """One frame as it came to the end of the pipeline."""
 
     number: int
-    """Of the source where it numbers its frames, else counted on arrival."""
+    """The source's own number where it numbers its frames, else counted on arrival."""
     time_s: float
     """Capture time on the source's own clock; NaN where it has none."""
     pipeline_s: float
@@ -98,7 +98,7 @@ class GStreamerPipeline:
         self.pushed_out = 0
         """Frames of these that a newer one pushed out before they were read."""
         self.times: TimesFrom = plan.times
-        """Whose times the frames have, as far as it is known by the latest."""
+        """Clock of the frames' times, as far as the latest frame tells."""
         self._sink.set_property("emit-signals", True)
         self._handler = self._sink.connect("new-sample", self._on_sample)
         pad = self._source.get_static_pad("src") if plan.numbers_frames else None
@@ -116,7 +116,7 @@ class GStreamerPipeline:
         self._set_state(self._gst.State.PLAYING, timeout_s)
 
     def can_give(self, caps: str) -> bool:
-        """Whether the source offers frames of these caps; opens it, but lets nothing flow.
+        """Tell whether the source offers frames of these caps; opens it, but lets nothing flow.
 
         Raises:
             CameraFault: it cannot be opened, or did not answer in time.
@@ -163,7 +163,7 @@ class GStreamerPipeline:
         return self._source
 
     def host_time_s(self, arrival: Arrival) -> float | None:
-        """When a frame was captured, on the clock of ``time.monotonic``; None where GStreamer's clock is another."""
+        """Capture time of a frame on the clock of ``time.monotonic``; None where GStreamer's clock is another."""
         clock = self._pipeline.get_clock()
         if clock is None or arrival.pipeline_s != arrival.pipeline_s:
             return None
@@ -269,7 +269,7 @@ class GStreamerPipeline:
         self._told = GStreamerError(error.domain, error.code, error.message, debug or "")
 
     def _fault(self) -> CameraFault:
-        """What was told, as a fault."""
+        """The first error or end on the bus, as a fault."""
         if isinstance(self._told, GStreamerError):
             return fault_of(self._told, self.plan.advice, _offers(self._source))
         if self._told == "ended":
@@ -278,7 +278,8 @@ class GStreamerPipeline:
 
 
 def first_offered(plan: PipelinePlan, choices: Sequence[str]) -> int | None:
-    """Which of several caps the source of a plan, opened for the question, can give; None if it can give none.
+    """Index of the first of several caps that the source of a plan, opened for the question, offers; None if it has
+    none.
 
     Raises:
         CameraFault: it cannot be opened, or did not answer in time.
@@ -291,7 +292,7 @@ def first_offered(plan: PipelinePlan, choices: Sequence[str]) -> int | None:
 
 
 def _offers(source: Any) -> str:
-    """What a camera can do, as far as its element tells, in a few words."""
+    """Modes that a camera offers, in a few words; empty where its element does not tell."""
     pad = source.get_static_pad("src") if source is not None else None
     caps = pad.query_caps(None) if pad is not None else None
     if caps is None or caps.is_any() or caps.is_empty():

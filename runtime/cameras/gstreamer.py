@@ -25,7 +25,7 @@ PACKAGES = {
     "v4l2src": "gstreamer1.0-plugins-good",
     "videoflip": "gstreamer1.0-plugins-good",
 }
-"""Which packages of Ubuntu, Debian and JetPack hold an element that a camera may need."""
+"""Packages of Ubuntu, Debian and JetPack that hold the elements which a camera may need."""
 BINDINGS = "python3-gi gir1.2-gstreamer-1.0"
 _LOADING = threading.Lock()
 
@@ -62,7 +62,7 @@ def load_gstreamer() -> Any:
 
 
 def has_element(name: str) -> bool:
-    """Whether this machine has an element of GStreamer.
+    """Tell whether this machine has an element of GStreamer.
 
     Raises:
         CameraFault: GStreamer itself is not there.
@@ -126,7 +126,7 @@ def parse_pipeline(text: str, camera: str) -> Any:
 
 
 def hanging_calls() -> int:
-    """How many calls into drivers have been left behind in this process because they did not return."""
+    """Number of calls into drivers that were left behind in this process because they did not return."""
     return sum(thread.name.startswith(_CALL) for thread in threading.enumerate())
 
 

@@ -1,4 +1,4 @@
-"""Tells from a container's own structure whether a recording is whole, before anything is decoded.
+"""Check by a container's own structure that a recording is whole, before anything is decoded.
 
 Decoders hide a missing end: they stop early, or conceal it. Containers of the three common families state how
 long their parts are, so a short file shows by arithmetic: ISO base media (ISO/IEC 14496-12: MP4, MOV),
@@ -20,7 +20,7 @@ _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 
 @dataclass(frozen=True)
 class ContainerStructure:
-    """What the walk over a container found; ``family`` is None where the container is of another family."""
+    """Result of the walk over a container; ``family`` is None where the container is of another family."""
 
     family: str | None
     missing_bytes: int = 0

@@ -18,7 +18,7 @@ _LATE_PERIODS = 1.5
 
 
 class Punctuality:
-    """Tells frames that the camera or its link has lost from those that this device fetched too late.
+    """Detector of frames that this device fetched too late, as against those that the camera or its link lost.
 
     A source that nobody empties fills its buffers and then loses frames: those that lie in them are old when they are
     fetched at last. That needs the time of capture on the host's clock; without it nothing is said.
@@ -53,7 +53,7 @@ class Intake:
 
     @property
     def segments(self) -> int:
-        """How often time or picture began anew; 0 before the first frame."""
+        """Number of segments so far, each a new beginning of time or picture; 0 before the first frame."""
         return self._continuity.segment + 1
 
     @property

@@ -56,7 +56,7 @@ def open_camera(
 
 
 def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
-    """When such a camera counts as failing: a network is slower to answer than a cable, and exposure has to settle."""
+    """Time limits for this kind of camera: a network is slower to answer than a cable, and exposure has to settle."""
     still_s = None if settings.may_stand_still else SupervisorSettings.still_s
     if isinstance(settings, RtspCameraSettings):
         return SupervisorSettings(still_s=still_s, frozen_least_s=settings.silence_s + 1, open_timeout_s=25)
@@ -68,7 +68,7 @@ def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
 
 
 def ends_in_good_order(settings: CameraSettings) -> bool:
-    """Whether the end of the source is its end, as of a clip: the opposite of `SupervisorSettings.end_is_fault`."""
+    """True where the source ends by itself, as a clip does: the opposite of `SupervisorSettings.end_is_fault`."""
     if isinstance(settings, ClipSettings):
         return not settings.loop
     return isinstance(settings, SyntheticCameraSettings) and settings.duration_s is not None
@@ -90,7 +90,7 @@ def frame_size(settings: CameraSettings) -> tuple[int, int]:
 
 
 def has_argus(settings: CameraSettings) -> bool:
-    """Whether nvargus-daemon stands behind this camera, and restarting it may help."""
+    """True for a camera behind nvargus-daemon, for which restarting the daemon may help."""
     return isinstance(settings, CsiSettings)
 
 

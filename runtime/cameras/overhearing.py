@@ -1,4 +1,4 @@
-"""What libraries print in this process: heard line by line, and passed on unchanged to where it would have gone."""
+"""Tap on this process's standard output: lines that libraries print are read, and passed on unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Literal
 
 _CHUNK_BYTES = 65_536
 _PIPE_BYTES = 1 << 20
-"""Of the pipe: a library that prints while it keeps Python from running must not have to wait for us."""
+"""Capacity of the pipe: a library that prints while it keeps Python from running must not have to wait for us."""
 _LINE_BUFFERED = 1
 _PATIENCE_S = 0.5
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ is not in Python 3.10 on every platform
@@ -70,7 +70,7 @@ class OutputTap:
 
     @property
     def is_listening(self) -> bool:
-        """Whether the stream still leads here."""
+        """True while the stream leads into this tap."""
         thread = self._thread
         if thread is None or not thread.is_alive():
             return False
@@ -95,7 +95,7 @@ class OutputTap:
         self._thread = None
 
     def mark(self) -> int:
-        """How many lines were heard so far, those included that are on their way."""
+        """Number of lines so far, those included that are on their way."""
         self._catch_up()
         return self._heard
 
@@ -142,7 +142,7 @@ def _write(descriptor: int, content: bytes) -> None:
 
 
 def _speaks_last_words() -> bool:
-    """Whether Python was told to print stacks to stderr if it dies (``-X faulthandler``): not into a pipe, then."""
+    """True where Python prints stacks to stderr when it dies (``-X faulthandler``): they must not go into a pipe."""
     return "faulthandler" in sys._xoptions
 
 

@@ -23,7 +23,7 @@ _PROBES_PER_SIDE = 16
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a call to the camera brought nothing."""
+    """Reason why a call to the camera brought nothing."""
 
     what: str
     corrupt: bool = False
@@ -31,11 +31,12 @@ class Trouble:
     sequence: int | None = None
     """Its number, where known."""
     kind: FaultKind | None = None
-    """What kind of fault it is, where that is known better than missing or lost."""
+    """Kind of fault, where that is known better than missing or lost."""
 
 
 class Desk(Protocol):
-    """Where a reader reports to. Each call returns at once; after abandonment its answer tells the reader to end."""
+    """Receiver of a reader's reports. Each call returns at once; after abandonment its answer tells the reader to
+    end."""
 
     def opened(self, reader: Reader, size: tuple[int, int], rate_hz: float) -> Lease | None:
         """The camera is open; returns the slot for its first frame, or None to close it."""
@@ -78,7 +79,7 @@ class Reader:
 
     @property
     def deadline_s(self) -> float:
-        """When the present call is late."""
+        """Time at which the present call is late."""
         return self.since_s + self.limit_s
 
     def expect(self, since_s: float, limit_s: float) -> None:
@@ -170,7 +171,7 @@ class Reader:
 
 
 def is_constant(pixels: NDArray[np.uint8]) -> bool:
-    """Whether a frame, u8[H, W, 3], has one value a channel throughout, as a source that lost its signal gives.
+    """Tell whether a frame, u8[H, W, 3], has one value a channel throughout, as a source that lost its signal gives.
 
     A few hundred pixels decide nearly always; only where they agree is the whole frame looked at.
     """

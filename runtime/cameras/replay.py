@@ -68,7 +68,7 @@ class ReplayCamera:
         self.slipped_s = 0.0
         """By how much the replay is behind its own time for good."""
         self.loops = 0
-        """How often it has begun again."""
+        """Number of times that it has begun again."""
 
     @property
     def width_px(self) -> int:

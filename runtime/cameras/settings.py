@@ -1,4 +1,4 @@
-"""Which camera is opened, and how: the ``camera`` section of a configuration, one class a kind.
+"""The ``camera`` section of a configuration, one class for each kind of camera.
 
 `CameraSettings` tells the kinds apart by ``kind``. Units stand in the names; a key that is not known is refused. A
 password never stands here: ``credential`` names where it is kept (`runtime.cameras.credentials`).
@@ -18,7 +18,7 @@ from runtime.configuration.section import Section
 Side = Annotated[int, Field(ge=16, le=8192, multiple_of=2)]
 Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
 Flip = Literal["none", "rotate-90", "rotate-180", "rotate-270", "mirror", "upside-down"]
-"""How a picture is turned: clockwise by degrees, or mirrored left to right, or top to bottom."""
+"""Orientation of a picture: turned clockwise by degrees, or mirrored left to right, or top to bottom."""
 _QUARTERS = ("rotate-90", "rotate-270")
 
 
@@ -49,10 +49,10 @@ class ExposureSettings(Section):
 
 
 class _Any(Section):
-    """What every camera has."""
+    """Settings that every camera has."""
 
     may_stand_still: bool = False
-    """Whether the same picture may come again and again, noise and all, as of a test pattern. Else that is a fault: no
+    """Allow the same picture to come again and again, noise and all, as of a test pattern. Else that is a fault: no
     sensor gives the same noise twice, a stuck encoder does."""
 
 
@@ -66,7 +66,7 @@ class _Sized(_Any):
     rate_hz: Rate = 30.0
     """Frames a second."""
     flip: Flip = "none"
-    """How the picture is turned, clockwise, for a camera that hangs upside down or stands on its side."""
+    """Turn of the picture, clockwise, for a camera that hangs upside down or stands on its side."""
 
     @property
     def size_px(self) -> tuple[int, int] | None:
@@ -80,7 +80,7 @@ class CsiSettings(_Sized):
 
     kind: Literal["csi"] = "csi"
     sensor_id: int = Field(default=0, ge=0, le=15)
-    """Which camera, as Argus counts them."""
+    """Number of the camera, as Argus counts them, from 0."""
     sensor_mode: int | None = Field(default=None, ge=0, le=255)
     """Mode of the sensor; empty: the one that fits size and rate best."""
     memory: Literal["auto", "nvmm", "copy"] = "auto"
@@ -104,8 +104,8 @@ class V4l2Settings(_Sized):
     device: Path = Path("/dev/video0")
     """The device; a name under /dev/v4l/by-id stays the same wherever the camera is plugged in."""
     format: Literal["auto", "raw", "mjpeg"] = "auto"
-    """What the camera sends. raw has no compression noise, but USB 2 carries little of it; auto: raw where the camera
-    offers it at this size and rate, else mjpeg."""
+    """Format that the camera sends. raw has no compression noise, but USB 2 carries little of it; auto: raw where the
+    camera offers it at this size and rate, else mjpeg."""
     exposure: ExposureSettings = ExposureSettings()
 
     @field_validator("device")
@@ -121,15 +121,15 @@ class RtspCameraSettings(_Any):
 
     kind: Literal["rtsp"] = "rtsp"
     url: str
-    """Where it is, e.g. rtsp://10.0.0.5/stream1; with neither user nor password in it."""
+    """Address of the stream, e.g. rtsp://10.0.0.5/stream1, without user or password."""
     user: str | None = Field(default=None, min_length=1, max_length=256)
-    """Who logs in; empty for a camera that lets in anybody."""
+    """Name of the user who logs in; empty for a camera that lets in anybody."""
     credential: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")
     """Name of the password: a file of that name in $CREDENTIALS_DIRECTORY, or a variable of the environment."""
     transport: Literal["tcp", "udp", "auto"] = "tcp"
     """tcp loses nothing on the way; udp comes sooner; auto tries udp first."""
     latency_ms: int = Field(default=200, ge=0, le=10_000)
-    """How long packets may be late: so much every picture is delayed."""
+    """Most lateness of packets: every picture is delayed by as much."""
     width_px: Side | None = None
     """Width that the camera must have; empty: whatever it sends."""
     height_px: Side | None = None
@@ -137,7 +137,7 @@ class RtspCameraSettings(_Any):
     rate_hz: Rate | None = None
     """Frames a second, for a camera that does not state its rate; empty: as stated."""
     flip: Flip = "none"
-    """How the picture is turned, clockwise."""
+    """Turn of the picture, clockwise."""
     silence_s: float = Field(default=5.0, ge=1, le=60, allow_inf_nan=False)
     """So long without a packet the camera counts as lost."""
 
@@ -180,7 +180,7 @@ class ClipSettings(_Any):
     speed: Literal["true", "fast"] = "true"
     """true: every frame when it is due; fast: as soon as it is asked for."""
     loop: bool = False
-    """Whether to begin again at the end; times and numbers go on."""
+    """Begin again at the end; times and numbers go on."""
     capture_rate_hz: Rate | None = None
     """The true rate of a high-speed clip, whose file holds only the playback rate."""
 
@@ -216,7 +216,7 @@ class SyntheticCameraSettings(_Any):
     noise_sigma: float = Field(default=1.0, ge=0, le=64, allow_inf_nan=False)
     """Standard deviation of the sensor's noise in grey levels."""
     seed: int = Field(default=1, ge=0)
-    """Of noise and drawing: the same seed gives the same frames."""
+    """Seed of noise and drawing: the same seed gives the same frames."""
     modes: tuple[SyntheticModeSettings, ...] | None = None
     """Its modes of vibration; empty: 2.1 Hz at 0.12 px and 4.7 Hz at 0.05 px."""
     reuse_noise: bool = True

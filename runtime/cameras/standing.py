@@ -1,4 +1,4 @@
-"""Tells a stuck picture from a scene that stands still: no sensor gives the same noise twice, a stuck encoder does."""
+"""Distinguishes a stuck picture from a still scene: no sensor gives the same noise twice, a stuck encoder does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StandingPicture:
 
     @property
     def trouble(self) -> str:
-        """Why its frames are refused, for a person."""
+        """Reason why its frames are refused, in one line."""
         return (
             f"the picture has been the same for {self._still_s:g} s, noise and all: a sensor or an encoder is stuck "
             "(for a source without noise: camera.may_stand_still)"
@@ -73,7 +73,8 @@ class StandingPicture:
         return self._stands
 
     def wants_reopening(self, now_s: float) -> bool:
-        """Whether the camera is to be opened again: once at the beginning, and each time when that did not help."""
+        """Tell whether the camera is to be opened again: once at the beginning, and each time when that did not
+        help."""
         return self._reopens and now_s >= self._reopen_at_s
 
 

@@ -101,7 +101,7 @@ class CameraSupervisor:
             self._wake()
 
     def state(self) -> SupervisorState:
-        """How the camera stands."""
+        """State of the camera and its counters."""
         with self._lock:
             return SupervisorState(
                 status=self._status(),

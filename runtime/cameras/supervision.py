@@ -1,4 +1,4 @@
-"""What a camera's supervisor is told, and what it tells: its settings, its counters, its state."""
+"""A camera supervisor's settings, counters and state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Status = Literal["opening", "running", "closing", "waiting", "stuck", "ended", "
 
 @dataclass(frozen=True)
 class SupervisorSettings:
-    """When a camera counts as failing, and what is done."""
+    """Limits beyond which a camera counts as failing, and the reaction to it."""
 
     frozen_periods: float = 15.0
     """A camera is frozen after this many periods of its nominal rate without a frame ..."""
@@ -39,7 +39,7 @@ class SupervisorSettings:
     most_abandoned: int = 2
     """So many threads that hang in the driver make the camera stuck: it is not opened again until one returns."""
     end_is_fault: bool = True
-    """Whether the end of the source is a failure, as of a live camera, or the end, as of a clip."""
+    """Treat the end of the source as a failure, as of a live camera; False for a clip."""
     backoff: BackoffSettings = field(default_factory=BackoffSettings)
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class Drops:
 
 @dataclass(frozen=True)
 class SupervisorState:
-    """How the camera stands."""
+    """State of a supervised camera and its counters."""
 
     status: Status
     active: tuple[FaultKind, ...]
@@ -89,11 +89,11 @@ class SupervisorState:
     """Frames that wait for it."""
     drops: Drops
     openings: int
-    """How often the camera was opened with success."""
+    """Number of successful openings."""
     opened_in_vain: int
     """Attempts to open it since its last good frame that came to nothing."""
     segments: int
-    """How often time or picture began anew."""
+    """Number of segments so far, each a new beginning of time or picture."""
     abandoned_threads: int
     """Threads that hang in the driver at present."""
     events_lost: int

@@ -45,7 +45,7 @@ FOOTBRIDGE_MODES = (SyntheticMode(2.1, 0.12, 1), SyntheticMode(4.7, 0.05, 2))
 
 @dataclass(frozen=True)
 class SyntheticSettings:
-    """What the synthetic camera films, and how.
+    """Scene, size, rate, noise and modes of the synthetic camera.
 
     ``noise_sigma`` is the standard deviation, in grey levels, of the sensor's noise on each channel before
     the rounding to 8 bit. ``reuse_noise`` draws four frames of noise once and takes another stretch of them for every
@@ -263,7 +263,7 @@ def _power_series(settings: SyntheticSettings) -> tuple[Array, list[Array], slic
 
 
 def _change(background: Array, layer: Array) -> Array:
-    """What a premultiplied layer, or a derivative of one, adds to the still background behind it."""
+    """Contribution of a premultiplied layer, or of its derivative, to the still background behind it."""
     return layer[..., :3] - layer[..., 3:] * background
 
 

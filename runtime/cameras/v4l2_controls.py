@@ -47,7 +47,7 @@ class V4l2Controls:
         self._device, self._settings = device, settings
         self._ioctl: Ioctl = ioctl or (lambda fd, request, data: fcntl.ioctl(fd, request, data, True))
         self.missing: list[str] = []
-        """What should be set or held, and cannot be on this camera."""
+        """Settings that this camera has no control for."""
         self.free()
 
     def free(self) -> None:

@@ -1,4 +1,4 @@
-"""Who reads the camera, how long its present call may take, and when to open the camera again."""
+"""Start, time limits and replacement of the threads that read a camera."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class ReaderWatch:
         self._steady_since_s: float | None = None
         self._has_opened = False
         self.reader: Reader | None = None
-        """Who reads at present."""
+        """The reader at work; None between two attempts."""
         self.abandoned: list[Reader] = []
-        """Whose calls to the camera have not returned in time."""
+        """Readers whose calls to the camera have not returned in time."""
         self.openings = 0
-        """How often the camera was opened with success."""
+        """Number of successful openings."""
         self.opened_in_vain = 0
         """Attempts to open it since its last good frame that came to nothing."""
 

@@ -1,4 +1,4 @@
-"""Who writes a picture into the ring: the CPU from ordinary memory, or the GPU from where the camera left it."""
+"""Writers of pictures into the ring: the CPU from ordinary memory, or the GPU from where the camera left them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PictureWriter(Protocol):
         """copy: the CPU passes over each picture. nvmm: the GPU does."""
 
     def picture(self, buffer: Any) -> DevicePicture | None:
-        """Where the GPU finds a GstBuffer's picture while the buffer is held; None where it cannot."""
+        """A GstBuffer's picture in the GPU's address space while the buffer is held; None where it has none."""
 
     def write(self, buffer: Any, pixels: NDArray[np.uint8]) -> None:
         """Write a GstBuffer's picture into ``pixels``, u8[H, W, 3] RGB, contiguous; whole when this returns.

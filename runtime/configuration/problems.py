@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one line each: file, line, key, value, and what to do about it."""
+"""Problems of a configuration, in one line each: file, line, key, value, and what to do about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Problem:
     line: int | None = None
     """From 1; None where no line is to blame."""
     value: str = ""
-    """What stands there, shortened; empty where nothing does."""
+    """The value there, shortened; empty where there is none."""
 
     def text(self, file: FilePath) -> str:
         """All of it in one line."""
@@ -96,14 +96,14 @@ def _stands(data: Any, part: int | str) -> bool:
 
 
 def _tags(data: dict[str, Any]) -> tuple[Any, ...]:
-    """What tells the alternatives of a section apart, where it has some."""
+    """Values of the keys that distinguish the alternatives of a section."""
     return tuple(data[key] for key in ("kind", "quantity") if isinstance(data.get(key), str))
 
 
 def _words(
     error: ErrorDetails, path: Path, document: YamlDocument, schema: dict[str, Any]
 ) -> tuple[str, str]:
-    """What is wrong and what to do, in plain words."""
+    """The problem and its remedy in plain words."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown_key(path, keys_at(schema, path[:-1], document.data))

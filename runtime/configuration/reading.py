@@ -29,9 +29,9 @@ class LoadedConfiguration:
     digest: str
     """SHA-256 of the file's content."""
     from_version: int
-    """Of the format that the file has."""
+    """Version of the file's format."""
     warnings: tuple[str, ...] = ()
-    """What is not wrong, but should be known: a line each."""
+    """Remarks that do not make the configuration invalid, a line each."""
 
 
 def load_configuration(file: Path) -> LoadedConfiguration:

@@ -1,4 +1,4 @@
-"""What every section of a configuration file has in common."""
+"""Base of every section of a configuration file."""
 
 from __future__ import annotations
 

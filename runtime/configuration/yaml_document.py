@@ -22,7 +22,7 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class YamlProblem(Exception):
-    """What is wrong with the text, where (line from 1), and what to do."""
+    """Fault in a YAML text, with its line (from 1) and its remedy."""
 
     def __init__(self, what: str, *, remedy: str, line: int = 1, key: str = "") -> None:
         self.what, self.remedy, self.line, self.key = what, remedy, line, key

@@ -39,12 +39,12 @@ log = logging.getLogger("tremorscope.build")
 
 @dataclass(frozen=True)
 class BuildJob:
-    """What to build, for which frames, and how."""
+    """Bundle, frame size and options of a build."""
 
     bundle: Path
     """Directory of a bundle, or the name of one that is shipped: without a precision, its twin in FP16 is built."""
     size: FrameSize | None = None
-    """Of the frames; None takes the one that the bundle is for."""
+    """Size of the frames; None takes the one that the bundle is for."""
     target: Target = "tensorrt"
     workspace_mib: int | None = None
     """Scratch memory for the builder; None fits it to what is free."""
@@ -52,17 +52,17 @@ class BuildJob:
     """None keeps one beside the engines."""
     dla_core: int | None = None
     most_sections: int = 8
-    """Of a band filter, which is as many as its order, per band, and one a notch."""
+    """Most sections of a band filter: its order, per band, and one a notch."""
     output: Path | None = None
     """Directory of the engines; None takes ``engines`` within the bundle."""
     rebuild: bool = False
     graphs: tuple[GraphName, ...] | None = None
-    """Which of the bundle's; None builds all."""
+    """Graphs of the bundle to build; None builds all."""
 
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What became of one graph."""
+    """Result for one graph."""
 
     paths: EnginePaths
     sidecar: Sidecar

@@ -21,7 +21,7 @@ from runtime.errors import BundleFault
 SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
 DEFAULT_NAME = "realtime"
 _HALF, _FULL = "-fp16", "-fp32"
-"""What a shipped bundle's name may end in, to say in which precision it is run wherever that is."""
+"""Endings of a shipped bundle's name that say in which precision it is run wherever that is."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Bundle:
     half_twin: Path | None = None
     """The same network in FP16, for a GPU, where the name that was asked for says no precision."""
     why: str = ""
-    """Why it is run in place of the one that was asked for; empty where it is that one."""
+    """Reason why it is run in place of the one that was asked for; empty where it is that one."""
 
     @property
     def is_shipped(self) -> bool:
-        """Whether it came with this installation, whatever path leads to it; nothing is ever written into such."""
+        """True if it came with this installation, whatever path leads to it; nothing is ever written into such."""
         return self.directory.resolve().is_relative_to(SHIPPED_BUNDLES.resolve())
 
     @property
@@ -107,7 +107,7 @@ class Bundle:
 
     @property
     def representation(self) -> RepresentationLayout:
-        """Of the ``band`` graph.
+        """Layout of the shape representation in the ``band`` graph.
 
         Raises:
             BundleFault: the manifest does not state it.

@@ -1,4 +1,4 @@
-"""Which runner computes the steps on this machine, and why: the choice named ``runtime`` in configurations."""
+"""Choice of the runner that computes the steps on this machine: ``runtime`` in configurations."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> RuntimeName:
-        """Which one it is."""
+        """Name of the runner."""
 
     @property
     def bundle(self) -> Bundle:
-        """What it runs: the bundle that was asked for or, on a GPU, its twin in FP16."""
+        """Bundle that it runs: the one that was asked for or, on a GPU, its twin in FP16."""
 
     @property
     def description(self) -> str:
@@ -40,7 +40,7 @@ class Runtime(Protocol):
 
     @property
     def why(self) -> str:
-        """Why this one was chosen, in one line for a person."""
+        """Reason for the choice, in one line."""
 
     @property
     def passed_over(self) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class Runtime(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know though it stops nothing, e.g. that the power mode is another than at building."""
+        """Remarks that do not stop it, e.g. that the power mode is another than at building."""
 
     @property
     def allocate(self) -> Allocator:

@@ -31,24 +31,24 @@ class _SidecarPart(BaseModel):
 
 
 class EngineSource(_SidecarPart):
-    """What an engine is built from, and for which frames."""
+    """Graph, precision and frame size that an engine is built from."""
 
     network: str
     graph: str
-    """Which of the bundle's graphs, e.g. ``pairwise``."""
+    """Name of the graph in the bundle, e.g. ``pairwise``."""
     graph_sha256: str
     precision: Precision
     frame_size: FrameSize
     most_sections: int | None = None
-    """Of a band filter; None where there is none."""
+    """Most sections of a band filter; None where there is none."""
 
 
 class Builder(_SidecarPart):
-    """What builds and runs an engine."""
+    """TensorRT, GPU and system that build or run an engine."""
 
     target: Target
     version: str
-    """Of TensorRT, all four numbers."""
+    """Version of TensorRT, all four numbers."""
     machine: str
     gpu: str | None
     compute_capability: str | None
@@ -60,7 +60,7 @@ class Builder(_SidecarPart):
 
 
 class Settings(_SidecarPart):
-    """What TensorRT was asked for."""
+    """Flags and limits that TensorRT was given."""
 
     rule: str
     network_flags: tuple[str, ...]
@@ -91,7 +91,7 @@ class Sidecar(_SidecarPart):
         return self.model_copy(update={"seal": self._digest()})
 
     def is_intact(self) -> bool:
-        """Whether nothing was changed since it was sealed."""
+        """Tell whether nothing was changed since it was sealed."""
         return self.seal == self._digest()
 
     def _digest(self) -> str:
@@ -101,7 +101,7 @@ class Sidecar(_SidecarPart):
 
 @dataclass(frozen=True)
 class EnginePaths:
-    """Where an engine and what belongs to it lie."""
+    """Paths of an engine, its sidecar and its timing cache."""
 
     engine: Path
     sidecar: Path
@@ -129,7 +129,7 @@ def engine_paths(
 
 
 def describe_builder(target: Target, version: str, device: Device) -> Builder:
-    """What builds and runs engines here."""
+    """TensorRT, GPU and system of this machine."""
     return Builder(target=target, version=version, **asdict(device))
 
 

@@ -43,7 +43,8 @@ class AmplificationRange(_ManifestPart):
 
 
 class RepresentationLayout(_ManifestPart):
-    """Of the shape representation, on which band mode filters: the size of its state follows from it."""
+    """Channels and cells of the shape representation, on which band mode filters: the size of its state follows from
+    it."""
 
     channels: int = Field(ge=1)
     cell_px: int = Field(ge=1)
@@ -51,12 +52,12 @@ class RepresentationLayout(_ManifestPart):
 
 
 class Calibration(_ManifestPart):
-    """What the scales of an INT8 bundle were measured on."""
+    """Data that the scales of an INT8 bundle were measured on."""
 
     source: Literal["set", "drawn"]
     """A calibration set of the user's, or pairs that were drawn."""
     sha256: str
-    """Of the set; of drawn pairs, of what they are drawn from."""
+    """SHA-256 of the set; of drawn pairs, of what they are drawn from."""
     pairs: int = Field(ge=1)
     samples: int = Field(ge=1)
     """Tiles of pairs, each at an amplification, that the network was run on."""
@@ -67,13 +68,13 @@ class Calibration(_ManifestPart):
 
 
 class Quantisation(_ManifestPart):
-    """How an INT8 bundle was made from an FP32 one."""
+    """Derivation of an INT8 bundle from an FP32 one."""
 
     method: ScaleMethod
     unquantised: Literal["fp32", "fp16"]
     """Type of what is not INT8."""
     fused_sums: bool = False
-    """Whether the residual stream is in INT8, too, where TensorRT runs it."""
+    """True where the residual stream is in INT8, too, if TensorRT runs it."""
     layers: tuple[str, ...]
     """The convolutions in INT8, e.g. ``blocks.0.conv1``."""
     kept: tuple[str, ...] = ()
@@ -107,9 +108,9 @@ class Manifest(_ManifestPart):
     quantisation: Quantisation | None = None
     """Stated where the precision is ``int8``."""
     checks: dict[str, Any] = Field(default_factory=dict)
-    """What the export compared and found."""
+    """Comparisons made at export, and their results."""
     accuracy: dict[str, Any] = Field(default_factory=dict)
-    """What `tremorscope compare` measured."""
+    """Measurements of `tremorscope compare`."""
     deployable: bool | None = None
     """Its verdict: whether no more is lost than was allowed; None where nobody compared."""
     versions: dict[str, str] = Field(default_factory=dict)

@@ -105,7 +105,7 @@ class BoundGraph:
 
 
 def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.SessionOptions:
-    """How every graph is run: with named sizes as stated, on so many threads, None being one a core."""
+    """Session options of every graph: named sizes as stated, and so many threads, None being one a core."""
     options = onnxruntime.SessionOptions()
     # With the size known, shapes are folded and memory is planned once, instead of at every step.
     for name, size in sizes.items():
@@ -121,7 +121,7 @@ def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.S
 
 
 def _overflows_in_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether products of INT8 are added up in 16 bits here, which overflow: on x86 processors without VNNI."""
+    """True where products of INT8 are added up in 16 bits, which overflow: on x86 processors without VNNI."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     try:

@@ -66,7 +66,7 @@ def profile(
 
 
 def run_apart(module: str, arguments: Sequence[str], what: str, limit_s: float = _LIMIT_S) -> Any:
-    """What a module prints as JSON on its last line, run as a program in a process of its own.
+    """Run a module as a program in a process of its own, and return what it prints as JSON on its last line.
 
     Raises:
         EngineFault: it failed, or took longer than ``limit_s``; begins with ``what``.

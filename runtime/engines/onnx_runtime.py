@@ -136,7 +136,7 @@ class OnnxRuntimeBandEngine(FixedFrames):
         self._bound.read("coefficients", self._coefficients)
 
     def set_mask(self, mask: NDArray[np.float32]) -> None:
-        """Where to magnify from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1."""
+        """Set the mask from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1 (magnified)."""
         self._mask[0, 0] = mask
 
     def step(

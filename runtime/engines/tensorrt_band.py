@@ -78,7 +78,7 @@ class TensorrtBandEngine(FixedFrames):
 
     @property
     def last_gpu_ms(self) -> float:
-        """What the latest step took on the GPU."""
+        """Time of the latest step on the GPU."""
         return self._steps.last_gpu_ms
 
     @property
@@ -88,7 +88,7 @@ class TensorrtBandEngine(FixedFrames):
 
     @property
     def graph_use(self) -> GraphUse:
-        """What became of CUDA graphs since the warm-up."""
+        """Use of CUDA graphs since the warm-up."""
         return self._steps.use
 
     def start(self, sections: int) -> None:
@@ -111,7 +111,7 @@ class TensorrtBandEngine(FixedFrames):
                 self._gpu.zero(state, self._steps.stream)
 
     def set_mask(self, mask: NDArray[np.float32]) -> None:
-        """Where to magnify from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1."""
+        """Set the mask from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1 (magnified)."""
         if mask.shape != self._planes[1:]:
             raise ValueError(f"a mask of shape {mask.shape}, not {self._planes[1:]}")
         with self._gpu.current():

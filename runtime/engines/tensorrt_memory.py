@@ -95,14 +95,14 @@ class FrameInputs:
 
 
 class PictureOutput:
-    """Where a step writes its picture: into the picture itself, or through mapped memory where it lies elsewhere."""
+    """Destination of a step's picture: the picture itself, or mapped memory where it lies elsewhere."""
 
     def __init__(self, gpu: Gpu, account: CopyAccount | None) -> None:
         self._gpu, self._account = gpu, account
         self._staged: dict[str, NDArray[np.uint8]] = {}
 
     def address_of(self, picture: NDArray[np.uint8]) -> int:
-        """Where the step is to write; ``deliver`` it then."""
+        """Address for the step to write to; ``deliver`` the picture afterwards."""
         address = self._gpu.find(picture)
         if address is None:
             address = self._gpu.device_address(_stage(self._gpu, self._staged, "", picture))

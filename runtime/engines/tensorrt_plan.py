@@ -1,4 +1,4 @@
-"""What a TensorRT version is asked for: one table, one pure function, no import of TensorRT.
+"""Build settings for each TensorRT version: one table, one pure function, no import of TensorRT.
 
 Where the versions differ, after NVIDIA's developer guides and migration notes of 8.6, 10.x and 11.x:
 
@@ -18,7 +18,7 @@ from runtime.errors import BundleFault, EngineFault, OptionFault
 Target = Literal["tensorrt", "tensorrt-rtx"]
 Precision = Literal["fp32", "fp16", "int8"]
 Typing = Literal["weak", "by flag", "always"]
-"""Who decides precision: the builder (weak), or the graph, if asked to (by flag) or in any case (always)."""
+"""Decides precision: the builder (weak), or the graph, if asked to (by flag) or in any case (always)."""
 
 PRODUCTS: dict[Target, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT for RTX"}
 IO_FORMAT = "LINEAR"
@@ -26,8 +26,8 @@ IO_FORMAT = "LINEAR"
 packed pixels; TensorRT's HWC order is that of a tensor stated as 1 x 3 x H x W, and would mix up rows here."""
 
 EXACT = "fp32/"
-"""What the names of a graph's nodes begin with that FP16 would ruin: differences of pixels, coordinates, a filter's
-state. Where the builder chooses types, the layers made of them are held to FP32."""
+"""Prefix of the names of a graph's nodes that FP16 would ruin: differences of pixels, coordinates, a filter's state.
+Where the builder chooses types, the layers made of them are held to FP32."""
 
 _MIB = 1 << 20
 _LEAST_WORKSPACE_BYTES = 128 * _MIB
@@ -60,7 +60,7 @@ class _Rule:
     timing_cache: bool
     opsets: tuple[int, int]
     dla_typing: Typing | None
-    """How a network for DLA is typed; None where the version has no DLA."""
+    """Typing of a network for DLA; None where the version has no DLA."""
     dla_since: tuple[int, int, int] = (0, 0, 0)
 
 
@@ -76,7 +76,7 @@ _RULES = (
 
 @dataclass(frozen=True)
 class Request:
-    """What an engine is to be built from and for."""
+    """Target, version, precision and limits of an engine to be built."""
 
     target: Target
     version: Version
@@ -88,27 +88,27 @@ class Request:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What to ask TensorRT for; flags and pools by the names that its enumerations give them."""
+    """Build settings of TensorRT; flags and pools by the names that its enumerations give them."""
 
     rule: str
     """The versions that the rule was checked with, e.g. ``10.13, 10.16``."""
     network_flags: tuple[str, ...]
-    """Of ``NetworkDefinitionCreationFlag``."""
+    """Members of ``NetworkDefinitionCreationFlag``."""
     builder_flags: tuple[str, ...]
-    """Of ``BuilderFlag``, to set."""
+    """Members of ``BuilderFlag`` to set."""
     cleared_flags: tuple[str, ...]
-    """Of ``BuilderFlag``, to clear."""
+    """Members of ``BuilderFlag`` to clear."""
     holds_exact: bool
-    """Whether layers that must be in FP32 (`EXACT`) are held to it, because the graph's types do not bind."""
+    """True where layers that must be in FP32 (`EXACT`) are held to it, because the graph's types do not bind."""
     pool_limits: tuple[tuple[str, int], ...]
-    """Of ``MemoryPoolType``, in bytes."""
+    """Members of ``MemoryPoolType``, and their limits in bytes."""
     io_format: str
-    """Of ``TensorFormat``, for every input and output."""
+    """Member of ``TensorFormat`` for every input and output."""
     timing_cache: bool
     progress_monitor: bool
     dla_core: int | None
     notes: tuple[str, ...]
-    """What a person should be told."""
+    """Remarks for the user."""
 
     @property
     def workspace_bytes(self) -> int:

@@ -103,7 +103,7 @@ class _Bare:
         return self._ended.ms_since(self._begun)
 
     def fault(self, what: str) -> EngineFault:
-        """What went wrong."""
+        """Fault of this engine, with TensorRT's latest error."""
         library = self._loaded.library
         return EngineFault(
             f"{self._loaded.path}: {library} {what} ({library.log.reason()})",

@@ -1,4 +1,4 @@
-"""How far a build has come, out of the nested phases that TensorRT reports."""
+"""Progress of a build, from the nested phases that TensorRT reports."""
 
 from __future__ import annotations
 

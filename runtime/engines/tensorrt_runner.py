@@ -59,7 +59,7 @@ class TensorrtEngine(FixedFrames):
 
     @property
     def last_gpu_ms(self) -> float:
-        """What the latest step took on the GPU."""
+        """Time of the latest step on the GPU."""
         return self._steps.last_gpu_ms
 
     @property
@@ -69,7 +69,7 @@ class TensorrtEngine(FixedFrames):
 
     @property
     def graph_use(self) -> GraphUse:
-        """What became of CUDA graphs since the warm-up."""
+        """Use of CUDA graphs since the warm-up."""
         return self._steps.use
 
     def step(

@@ -38,20 +38,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Found:
-    """What a machine has of TensorRT for a bundle."""
+    """TensorRT and its engines for a bundle, as found on this machine."""
 
     library: Library | None
     paths: dict[GraphName, EnginePaths]
     missing: tuple[str, ...]
-    """What there would have to be besides, beginning with the GPU; each says what to do about it."""
+    """Missing parts, beginning with the GPU, each with its remedy."""
     unfit: tuple[GraphName, ...]
     """Graphs whose engine is missing, or does not fit where GPU and library are there to compare it with."""
     notes: tuple[str, ...]
-    """What a person should know though it stops nothing."""
+    """Remarks that do not stop it."""
 
     @property
     def lacks_engines_alone(self) -> bool:
-        """Whether building the engines would be enough."""
+        """True where building the engines would be enough."""
         return bool(self.unfit) and len(self.missing) == len(self.unfit)
 
 
@@ -89,7 +89,7 @@ def look_for_tensorrt(
 
 
 def _unless_missing(look: Callable[[], T], missing: list[str]) -> T | None:
-    """What there is, or None and one more reason."""
+    """Result of a look-up; None, and one more reason in ``missing``, where it fails."""
     try:
         return look()
     except Fault as fault:
@@ -167,12 +167,12 @@ class TensorrtRuntime:
 
     @property
     def bundle(self) -> Bundle:
-        """What it runs."""
+        """Bundle that it runs."""
         return self._bundle
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know; once steps were made, also what became of CUDA graphs."""
+        """Remarks that do not stop it; once steps were made, also the use of CUDA graphs."""
         used = [engine.graph_use for engine in self._opened if engine.graph_use.steps]
         return (*self._found.notes, *dict.fromkeys(str(use) for use in used))
 

@@ -19,18 +19,19 @@ _OPEN_SIZES: dict[str, dict[int, str]] = {
 }
 """By input and axis, which size a graph for any frame leaves open. TensorRT's parsers before 10 may not tell."""
 _USUAL_SECTIONS = 2
-"""Of a band filter: what the default, a Butterworth of order 2 for one band, has."""
+"""Sections of the default band filter, a Butterworth of order 2 for one band."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What an engine is built for."""
+    """Frame size, cells and most sections of an engine."""
 
     frame: FrameSize
     cell_px: int = 1
     """Side of a cell of the representation in pixels; rows and columns are rounded up."""
     most_sections: int = 1
-    """Of a band filter. TensorRT sets memory aside for the most, so that it should not be far above the need."""
+    """Most sections of a band filter. TensorRT sets memory aside for them, so that it should not be far above the
+    need."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class InputShape:
 
     @property
     def varies(self) -> bool:
-        """Whether the shape is a range, for which an engine needs a profile."""
+        """True where the shape is a range, for which an engine needs a profile."""
         return self.smallest != self.largest
 
 

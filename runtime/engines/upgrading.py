@@ -36,13 +36,13 @@ class StaleEngines:
     size: FrameSize
     graphs: tuple[GraphName, ...]
     directory: Path
-    """Of the engines."""
+    """Directory of the engines."""
     most_sections: int
-    """Of a band filter, as they were built for."""
+    """Most sections of a band filter, as they were built for."""
     reason: str
-    """What has changed, for a person."""
+    """Change of the system, in one line."""
     identity: str
-    """Of what they are to be built from and on; another upgrade makes another."""
+    """Hash of the graphs and the system that they are to be built for; another upgrade makes another."""
 
 
 def find_stale(
@@ -84,8 +84,10 @@ def _sections_of(paths: EnginePaths, bundle: Bundle, graph: GraphName) -> int | 
     try:
         source = json.loads(paths.sidecar.read_bytes())["source"]
         same = (source["network"], source["graph"], source["precision"]) == (
-            bundle.manifest.network, graph, bundle.manifest.precision,
-        )  # fmt: skip
+            bundle.manifest.network,
+            graph,
+            bundle.manifest.precision,
+        )
         return int(source.get("most_sections") or 0) if same else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -96,7 +98,7 @@ class _Tries(BaseModel):
 
     count: int = Field(ge=0)
     problem: str
-    """Why the latest failed; empty if it did not, or did not end."""
+    """Reason why the latest failed; empty if it did not, or did not end."""
 
 
 class _RebuildRecord(BaseModel):
@@ -117,11 +119,11 @@ class Attempts:
             self._record = _RebuildRecord()
 
     def may(self, identity: str) -> bool:
-        """Whether one more may be tried."""
+        """Tell whether one more may be tried."""
         return self._of(identity).count < MOST_ATTEMPTS
 
     def problem(self, identity: str) -> str:
-        """Why the latest failed."""
+        """Reason why the latest failed."""
         return self._of(identity).problem
 
     def begin(self, identity: str) -> None:
@@ -162,7 +164,7 @@ class Attempts:
 
 
 def refusal(stale: StaleEngines, present: str) -> EngineFault:
-    """Why there is no engine at present; ``present`` says how it stands with building them."""
+    """Fault of engines that are out of date; ``present`` describes the state of building them."""
     names = ", ".join(stale.graphs)
     width_px, height_px = stale.size.width_px, stale.size.height_px
     return EngineFault(

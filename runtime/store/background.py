@@ -22,10 +22,10 @@ _RETRY_S = (0.2, 10.0)
 
 @dataclass(frozen=True)
 class StoreState:
-    """How writing stands."""
+    """State of the thread that writes, and its counters."""
 
     trouble: str
-    """Why nothing can be written at present; empty if all is well."""
+    """Reason why nothing can be written at present; empty if all is well."""
     running: bool
     """False once closed; while not closed, that the thread was ended by a mistake in the program."""
     written: int
@@ -106,7 +106,7 @@ class BackgroundStore:
             self._accepts_bulk = accept
 
     def state(self) -> StoreState:
-        """How writing stands."""
+        """State of the thread that writes, and its counters."""
         with self._changed:
             return StoreState(
                 trouble=self._trouble,

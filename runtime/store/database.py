@@ -25,7 +25,7 @@ _LOG_LIMIT_BYTES = 16 * 2**20
 _CHECKED_WHOLE_BYTES = 64 * 2**20
 """Up to this size a file is checked whole when it is opened: within a second even from a memory card."""
 SIDE_FILES = ("-wal", "-shm")
-"""What SQLite keeps beside the file while it is open, and after a power cut."""
+"""Files that SQLite keeps beside the store while it is open, and after a power cut."""
 
 
 class WriterLock:

@@ -1,4 +1,4 @@
-"""What is in a store, for other programs: CSV, UFF dataset 58, and SEP-005 dictionaries."""
+"""Export of a store for other programs: CSV, UFF dataset 58, and SEP-005 dictionaries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = ("series.csv", "series.uff", *(f"{name}.csv" for name in TABLES))
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export holds."""
+    """Contents of an export."""
 
     samples: int
     """Rows of the series."""

@@ -1,4 +1,4 @@
-"""What can be wrong with a store, told from SQLite's errors."""
+"""Faults of a store, translated from SQLite's errors."""
 
 from __future__ import annotations
 

@@ -84,14 +84,17 @@ class StoreReader:
         blocks = self._rows(
             "SELECT block.id FROM block JOIN block_values ON block = block.id WHERE channel = ? "
             "AND end_s >= ? AND start_s < ? ORDER BY start_s, block.id",
-            self._number_of(channel), from_s, to_s,
-        )  # fmt: skip
+            self._number_of(channel),
+            from_s,
+            to_s,
+        )
         for (block,) in blocks:
             rows = self._rows(
                 "SELECT start_s, offsets_s, block_values.samples FROM block JOIN block_values ON block = block.id "
                 "WHERE block.id = ? AND channel = ?",
-                block, self._number_of(channel),
-            )  # fmt: skip
+                block,
+                self._number_of(channel),
+            )
             for start_s, offsets, samples in rows:  # none if retention was here meanwhile
                 times = start_s + np.frombuffer(offsets, "<f8")
                 wanted = (times >= from_s) & (times < to_s)
@@ -125,8 +128,11 @@ class StoreReader:
         rows = self._rows(
             "SELECT start_s, samples, lost, minimum, maximum, mean, mean_square FROM summary "
             "WHERE channel = ? AND period_s = ? AND start_s >= ? AND start_s < ? ORDER BY start_s",
-            self._number_of(channel), period_s, from_s, to_s,
-        )  # fmt: skip
+            self._number_of(channel),
+            period_s,
+            from_s,
+            to_s,
+        )
         return tuple(
             Summary(row[0], row[1], row[2], _number(row[3]), _number(row[4]), _number(row[5]), _root(row[6]))
             for row in rows
@@ -138,8 +144,9 @@ class StoreReader:
             f"SELECT time_s, {_CHANNEL_COLUMNS}, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio "
             "FROM peak JOIN channel ON channel.id = channel WHERE time_s >= ? AND time_s < ? "
             "ORDER BY time_s, peak.id",
-            from_s, to_s,
-        )  # fmt: skip
+            from_s,
+            to_s,
+        )
         return tuple(PeakRecord(row[0], Channel(*row[1:6]), *row[6:]) for row in rows)
 
     def modes(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[ModeRecord, ...]:
@@ -147,16 +154,18 @@ class StoreReader:
         rows = self._rows(
             "SELECT time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, "
             "shape FROM mode WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
-            from_s, to_s,
-        )  # fmt: skip
+            from_s,
+            to_s,
+        )
         return tuple(_mode(row) for row in rows)
 
     def alarms(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Alarm, ...]:
         """Alarms raised at ``from_s`` <= time < ``to_s``."""
         rows = self._rows(
             f"SELECT {_ALARM_COLUMNS} FROM alarm WHERE raised_s >= ? AND raised_s < ? ORDER BY raised_s, id",
-            from_s, to_s,
-        )  # fmt: skip
+            from_s,
+            to_s,
+        )
         return tuple(Alarm(*row) for row in rows)
 
     def open_alarms(self) -> tuple[OpenAlarm, ...]:
@@ -172,7 +181,7 @@ class StoreReader:
         return {row[0]: Baseline(*row[1:]) for row in rows}
 
     def learnings(self) -> dict[str, Learning]:
-        """How far baselines are that are being learned, by the alarm's name."""
+        """State of the baselines that are being learned, by the alarm's name."""
         rows = self._rows(
             "SELECT name, source, kept, stride, readings, learned_s, from_s, to_s FROM learning"
         )
@@ -195,8 +204,9 @@ class StoreReader:
         rows = self._rows(
             "SELECT event, event_trigger.time_s, reason, alarm, alarm_raised_s FROM event_trigger "
             "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
-            from_s, to_s,
-        )  # fmt: skip
+            from_s,
+            to_s,
+        )
         return tuple(EventRecord(*row) for row in rows)
 
     def clips(self) -> tuple[Clip, ...]:
@@ -210,15 +220,20 @@ class StoreReader:
         """Notices of ``from_s`` <= time < ``to_s``."""
         rows = self._rows(
             "SELECT time_s, topic, text FROM notice WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
-            from_s, to_s,
-        )  # fmt: skip
+            from_s,
+            to_s,
+        )
         return tuple(Notice(*row) for row in rows)
 
     def _number_of(self, channel: Channel) -> int:
         rows = self._rows(
             "SELECT id FROM channel WHERE (region, axis, quantity, unit) = (?, ?, ?, ?) AND mm_per_px IS ?",
-            channel.region, channel.axis, channel.quantity, channel.unit, channel.mm_per_px,
-        )  # fmt: skip
+            channel.region,
+            channel.axis,
+            channel.quantity,
+            channel.unit,
+            channel.mm_per_px,
+        )
         return int(rows[0][0]) if rows else -1
 
     def _rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:

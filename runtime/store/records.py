@@ -1,4 +1,4 @@
-"""What is stored, as plain data. Times are Unix seconds (UTC)."""
+"""Records of the store, as plain data. Times are Unix seconds (UTC)."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class LearnedBaseline:
 
 @dataclass(frozen=True)
 class LearningBaseline:
-    """How far the baseline of an alarm is; it replaces the same, and an earlier baseline."""
+    """State of a baseline that is being learned; it replaces the same, and an earlier baseline."""
 
     alarm: str
     learning: Learning
@@ -179,7 +179,7 @@ class EventRecord:
     name: str
     """Unique; the clips are named by it."""
     time_s: float
-    """When it was triggered."""
+    """Time of the trigger."""
     reason: str
     alarm: str | None = None
     """The alarm that triggered it, with the time of its raise."""
@@ -202,7 +202,7 @@ class Clip:
     """Frames between start and end that are missing in it."""
     nbytes: int = 0
     detail: str = ""
-    """Why it failed or was removed."""
+    """Reason why it failed or was removed."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ Record: TypeAlias = (
     | Clip
     | Notice
 )
-"""What can be written."""
+"""Anything that can be written."""
 
 
 def _check_finite(*numbers: float) -> None:

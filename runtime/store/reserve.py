@@ -21,7 +21,7 @@ class Reserve:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is there."""
+        """True while the file is there."""
         return self._path.is_file()
 
     def hold(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is forgotten and when: the oldest first, by age and by space, and what somebody must still see last."""
+"""Deletion of the oldest data, by age and by space; clips of unacknowledged alarms go last."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GIVEN_BACK_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What one call of ``enforce`` deleted."""
+    """Deletions of one call of ``enforce``."""
 
     rows: int = 0
     clips: tuple[str, ...] = ()
@@ -97,9 +97,11 @@ _MINUTES, _HOURS = (
 )
 _ALARMS = _oldest("alarm", "id", "raised_s", "cleared_s IS NOT NULL AND acknowledged_s IS NOT NULL")
 _EVENTS = _oldest(
-    "event", "name", "time_s",
+    "event",
+    "name",
+    "time_s",
     "NOT EXISTS (SELECT 1 FROM clip WHERE event = name AND state IN ('saved', 'recording'))",
-)  # fmt: skip
+)
 _UNSEEN = (
     "EXISTS (SELECT 1 FROM event_trigger JOIN alarm ON alarm.name = event_trigger.alarm "
     "AND raised_s = alarm_raised_s WHERE event_trigger.event = clip.event AND acknowledged_s IS NULL)"

@@ -34,7 +34,7 @@ def insert(connection: sqlite3.Connection, columns: str, *values: object) -> int
 
 
 def known(number: float | None) -> float | None:
-    """What SQLite keeps of a number: None where it is not known."""
+    """A number as SQLite keeps it: None where it is not known."""
     return None if number is None or math.isnan(number) else float(number)
 
 
@@ -67,8 +67,14 @@ def _write_edge(connection: sqlite3.Connection, edge: AlarmEdge) -> None:
     insert(
         connection,
         "alarm (name, source, quantity, unit, raised_s, value, threshold)",
-        edge.name, edge.source, edge.quantity, edge.unit, edge.time_s, edge.value, edge.threshold,
-    )  # fmt: skip
+        edge.name,
+        edge.source,
+        edge.quantity,
+        edge.unit,
+        edge.time_s,
+        edge.value,
+        edge.threshold,
+    )
 
 
 def _write_acknowledgement(connection: sqlite3.Connection, record: Acknowledgement) -> None:
@@ -94,10 +100,16 @@ def _write_learning(connection: sqlite3.Connection, record: LearningBaseline) ->
         "INSERT OR REPLACE INTO learning (name, source, kept, stride, readings, learned_s, from_s, to_s) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            record.alarm, found.source, np.asarray(found.kept, "<f8").tobytes(), found.stride, found.readings,
-            found.learned_s, found.from_s, found.to_s,
+            record.alarm,
+            found.source,
+            np.asarray(found.kept, "<f8").tobytes(),
+            found.stride,
+            found.readings,
+            found.learned_s,
+            found.from_s,
+            found.to_s,
         ),
-    )  # fmt: skip
+    )
     connection.execute("DELETE FROM baseline WHERE name = ?", (record.alarm,))
 
 
@@ -116,8 +128,12 @@ def _write_event(connection: sqlite3.Connection, event: EventRecord) -> None:
     insert(
         connection,
         "event_trigger (event, time_s, reason, alarm, alarm_raised_s)",
-        event.name, event.time_s, event.reason, event.alarm, event.alarm_raised_s,
-    )  # fmt: skip
+        event.name,
+        event.time_s,
+        event.reason,
+        event.alarm,
+        event.alarm_raised_s,
+    )
 
 
 def _write_clip(connection: sqlite3.Connection, clip: Clip) -> None:
@@ -126,10 +142,18 @@ def _write_clip(connection: sqlite3.Connection, clip: Clip) -> None:
         "INSERT OR REPLACE INTO clip (event, kind, file, state, start_s, end_s, frames, dropped, nbytes, detail) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            clip.event, clip.kind, clip.file, clip.state, clip.start_s, clip.end_s, clip.frames, clip.dropped,
-            clip.nbytes, clip.detail,
+            clip.event,
+            clip.kind,
+            clip.file,
+            clip.state,
+            clip.start_s,
+            clip.end_s,
+            clip.frames,
+            clip.dropped,
+            clip.nbytes,
+            clip.detail,
         ),
-    )  # fmt: skip
+    )
 
 
 def _write_notice(connection: sqlite3.Connection, notice: Notice) -> None:

@@ -137,8 +137,10 @@ class Store:
             insert(
                 connection,
                 "block_values (block, channel, samples)",
-                number, key, samples.astype("<f4").tobytes(),
-            )  # fmt: skip
+                number,
+                key,
+                samples.astype("<f4").tobytes(),
+            )
             connection.executemany(MERGE_SUMMARY, summary_rows(key, times, samples))
 
     def _write_peak(self, connection: sqlite3.Connection, peak: PeakRecord) -> None:
