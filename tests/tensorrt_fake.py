@@ -21,9 +21,9 @@ import onnxruntime
 from runtime.engines.bundle import Bundle
 from runtime.engines.engine_file import (
     Builder,
+    BuildSettings,
     EnginePaths,
     EngineSource,
-    Settings,
     Sidecar,
     engine_paths,
     write_engine,
@@ -214,7 +214,7 @@ def write_fake_engine(
         frame_size=size,
         most_sections=8 if graph == "band" else None,
     )
-    settings = Settings(
+    settings = BuildSettings(
         rule="", network_flags=(), builder_flags=(), cleared_flags=(), workspace_bytes=1, dla_core=None
     )
     sidecar = Sidecar(

@@ -172,10 +172,10 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
         tensorrt_bindings, calls, {key.replace("__", "."): value for key, value in answers.items()}
     )
     library = tensorrt_library.library_of("tensorrt", module)
-    sizes = tensorrt_shapes.Sizes(FrameSize(width_px=64, height_px=48), cell_px=4, most_sections=8)
+    sizes = tensorrt_shapes.EngineSizes(FrameSize(width_px=64, height_px=48), cell_px=4, most_sections=8)
     try:
         plan = tensorrt_plan.plan_build(
-            tensorrt_plan.Request("tensorrt", library.version, precision, 17, 1 << 28, dla_core)  # type: ignore[arg-type]
+            tensorrt_plan.BuildRequest("tensorrt", library.version, precision, 17, 1 << 28, dla_core)  # type: ignore[arg-type]
         )
         built = tensorrt_build.build_engine(
             library,

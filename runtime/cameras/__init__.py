@@ -1,4 +1,4 @@
-"""Sources of frames, one file a source, all of one interface.
+"""Cameras: sources of frames, one file for each kind, behind one interface.
 
 A camera writes each frame into a slot of the frame ring (`runtime.buffers`) that the caller hands it, so that
 every frame is stored once, where the engine reads it.

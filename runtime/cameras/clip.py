@@ -38,7 +38,7 @@ class ClipCamera:
 
         Args:
             path: the clip.
-            account: is told of the one copy from the decoder's memory.
+            account: takes note of the one copy from the decoder's memory.
 
         Raises:
             ClipFault: it is missing, not a video, too small, or cut short.
@@ -220,7 +220,7 @@ def _open_container(path: Path) -> Any:
 
 
 def _video_stream(path: Path, container: Any) -> Any:
-    """The first stream of moving pictures; the cover picture of a piece of music is none."""
+    """The first video stream; attached pictures, such as an album's cover, do not count."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None:
             return stream
@@ -239,7 +239,7 @@ class _Layout:
     width_px: int
     height_px: int
     quarter_turns: int
-    """By how many, counter-clockwise, the stored picture is turned to stand upright."""
+    """Quarter turns, counter-clockwise, from the stored picture to the upright one."""
     pixel_aspect: Fraction
     colour: Colour
 

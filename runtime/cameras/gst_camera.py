@@ -1,4 +1,4 @@
-"""A camera behind a GStreamer pipeline: frames come in any raw format and are written once, into the ring."""
+"""Camera behind a GStreamer pipeline: frames come in any raw format and are written once, into the ring."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FALLBACK_RATE_HZ = 25.0
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedFormat:
     """Size and rate that a camera is asked for; None leaves it to the camera."""
 
     size_px: tuple[int, int] | None = None
@@ -43,7 +43,7 @@ class CameraReport:
     """Settings that a camera was asked for, and those that it runs with."""
 
     camera: str
-    wanted: Wanted
+    wanted: RequestedFormat
     width_px: int
     height_px: int
     rate_hz: float
@@ -58,11 +58,11 @@ class CameraReport:
     times: TimesFrom
     """Clock that gives the frames their times, and on a CSI camera their numbers."""
     mode: str
-    """Mode in which the sensor runs; empty where nobody tells."""
+    """Mode in which the sensor runs; empty where it is not known."""
     remarks: tuple[str, ...]
-    """In what the camera does otherwise than it was asked, though it gives frames."""
+    """Differences from the settings that do not keep the camera from giving frames."""
     pipeline: str
-    """Without anything secret."""
+    """Description of the pipeline, without secrets."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class SensorFindings:
 
 @dataclass
 class _Format:
-    """The present format of the frames that come."""
+    """Present format of the frames, and its writer."""
 
     caps: Any
     width_px: int
@@ -86,7 +86,7 @@ class _Format:
 
 
 class HeldFrame:
-    """A frame in the camera's own memory. It stays there until it is released: do that once the GPU is done with it.
+    """A frame in the camera's own memory. Release it once the GPU is done with it.
 
     The camera has few buffers (`runtime.cameras.csi.POOL_BUFFERS`): whoever holds them all stops it.
     """
@@ -103,14 +103,14 @@ class HeldFrame:
 class GStreamerCamera:
     """Any camera that GStreamer reads.
 
-    Each picture that is given out is passed over once, by the CPU or the GPU: from GStreamer's buffer into the ring,
-    as RGB. Frames that are pushed out meanwhile cost nothing.
+    The CPU or the GPU writes each picture that is read once, as RGB, from GStreamer's buffer into the ring. Frames
+    that are pushed out meanwhile cost nothing.
     """
 
     def __init__(
         self,
         plan: PipelinePlan,
-        wanted: Wanted,
+        wanted: RequestedFormat,
         make_writer: MakeWriter,
         *,
         hold: Callable[[GStreamerPipeline], ExposureHold] | None = None,
@@ -122,12 +122,12 @@ class GStreamerCamera:
 
         Args:
             plan: the pipeline.
-            wanted: what it was made to ask for.
-            make_writer: makes what writes pictures into the ring, once their format is known.
-            hold: makes what holds exposure and gain, once the pipeline is built.
-            find: asked once the first frame is there.
-            silence_s: after so long without a frame, and 13 periods at least, the camera is frozen: a little sooner
-                than the supervisor gives its thread up.
+            wanted: size and rate that the plan asks for.
+            make_writer: makes the writer of pictures into the ring, once their format is known.
+            hold: makes the lock of exposure and gain, once the pipeline is built.
+            find: reads the sensor's mode, once the first frame is there.
+            silence_s: time without a frame, and 13 periods at least, after which the camera counts as frozen: a little
+                less than the supervisor's limit for its thread.
             first_frame_timeout_s: most time from the start to the first frame.
 
         Raises:
@@ -167,7 +167,7 @@ class GStreamerCamera:
 
     @property
     def pushed_out(self) -> int:
-        """Frames that were asked for too late, so that newer ones pushed them out; their numbers are skipped."""
+        """Number of frames that newer ones replaced before they were read; their numbers are skipped."""
         return self._pipeline.pushed_out
 
     def report(self) -> CameraReport:
@@ -213,7 +213,7 @@ class GStreamerCamera:
         return FrameInfo(arrival.number, arrival.time_s, segment, captured_s=self._captured_s(arrival))
 
     def read_held(self) -> HeldFrame:
-        """The next frame where the camera left it, for an engine that reads four channels: no copy by anybody.
+        """Hold the next frame in the camera's own memory, for an engine that reads four channels: nothing is copied.
 
         Brightness is not looked at here, so that an exposure which was locked stays so.
 
@@ -249,7 +249,7 @@ class GStreamerCamera:
             raise fault("broken", self._plan.advice, f"it did not stop within {STOP_TIMEOUT_S:.3g} s")
 
     def _next(self) -> Arrival:
-        """The next frame that is to be given out: those come and go while the camera adapts to the light."""
+        """The next frame to be given out; frames that come while the camera adapts to the light are dropped."""
         while True:
             arrival, self._first = self._first, None
             arrival = arrival or self._pipeline.take(self._limit_s)

@@ -1,4 +1,4 @@
-"""A GStreamer pipeline from a camera to an appsink: started, emptied and stopped, with a bound on every wait."""
+"""GStreamer pipeline from a camera to an appsink: start, read and stop, with a bound on every wait."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PipelinePlan:
     why_copied: str = ""
     """Reason why frames do not stay in NVIDIA's memory; empty where that was not to be expected."""
     most_waiting: int = 2
-    """So many frames wait to be read; a newer one pushes the oldest out, and its number is missing then."""
+    """Most frames that wait to be read; a newer one replaces the oldest, whose number is then missing."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Arrival:
 
 
 class GStreamerPipeline:
-    """Runs one plan once. One thread reads; GStreamer's own threads fill the queue that it reads from."""
+    """One run of one plan. One thread reads; GStreamer's own threads fill the queue that it reads from."""
 
     def __init__(self, plan: PipelinePlan) -> None:
         """Build the pipeline; nothing is opened yet.
@@ -89,22 +89,22 @@ class GStreamerPipeline:
         self._source, self._sink = self._named(SOURCE), self._named(SINK)
         for name, value in plan.properties:
             self._source.set_property(name, value)
-        self._came = threading.Condition()
+        self._changed = threading.Condition()
         self._waiting: deque[Arrival] = deque()
         self._marks: OrderedDict[int, tuple[int, int]] = OrderedDict()
         self._numbers = FrameNumbers(numbered=plan.numbers_frames)
         self.arrived = 0
         """Frames that came to the end of the pipeline."""
         self.pushed_out = 0
-        """Frames of these that a newer one pushed out before they were read."""
+        """Frames of these that a newer one replaced before they were read."""
         self.times: TimesFrom = plan.times
         """Clock of the frames' times, as far as the latest frame tells."""
         self._sink.set_property("emit-signals", True)
         self._handler = self._sink.connect("new-sample", self._on_sample)
         pad = self._source.get_static_pad("src") if plan.numbers_frames else None
         self._probe = (pad, pad.add_probe(self._gst.PadProbeType.BUFFER, self._on_source)) if pad else None
-        # What was told, not the fault: one that was raised keeps alive, by its traceback, all that was in use then.
-        self._told: GStreamerError | Literal["ended", ""] = ""
+        # The message, not the fault: an exception that was raised keeps its frames alive by its traceback.
+        self._failure: GStreamerError | Literal["ended", ""] = ""
         self._stopped: bool | None = None
 
     def start(self, timeout_s: float) -> None:
@@ -135,12 +135,12 @@ class GStreamerPipeline:
         give_up_s = time.monotonic() + timeout_s
         while True:
             self._look_at_bus(0.0)
-            with self._came:
-                if not self._waiting and not self._told:
-                    self._came.wait(max(0.0, min(_LOOK_EVERY_S, give_up_s - time.monotonic())))
+            with self._changed:
+                if not self._waiting and not self._failure:
+                    self._changed.wait(max(0.0, min(_LOOK_EVERY_S, give_up_s - time.monotonic())))
                 if self._waiting:
                     return self._waiting.popleft()
-            if self._told:
+            if self._failure:
                 raise self._fault()
             if time.monotonic() >= give_up_s:
                 return None
@@ -149,7 +149,7 @@ class GStreamerPipeline:
         """Stop and close the camera; returns False where a driver did not return in time and was left behind."""
         if self._stopped is None:
             self._stopped = call_bounded(self._stop, timeout_s, f"stop {self._camera}")
-            with self._came:
+            with self._changed:
                 self._waiting.clear()
         return self._stopped
 
@@ -231,7 +231,7 @@ class GStreamerPipeline:
         self.times = "sensor" if sensor else self.plan.times
         mark = sensor or (buffer.offset, pts)
         if _NONE not in mark and pts != _NONE:
-            with self._came:
+            with self._changed:
                 self._marks[pts] = mark
                 while len(self._marks) > _MOST_MARKS:
                     self._marks.popitem(last=False)
@@ -244,7 +244,7 @@ class GStreamerPipeline:
             return self._gst.FlowReturn.EOS
         pts = sample.get_buffer().pts
         pipeline_s = pts * 1e-9 if pts != _NONE else math.nan
-        with self._came:
+        with self._changed:
             mark = self._marks.pop(pts, None)
             time_s = mark[1] * 1e-9 if mark else pipeline_s
             number = self._numbers.next(mark[0] if mark else None, time_s)
@@ -253,26 +253,26 @@ class GStreamerPipeline:
             if len(self._waiting) > self.plan.most_waiting:
                 self._waiting.popleft()
                 self.pushed_out += 1
-            self._came.notify()
+            self._changed.notify()
         return self._gst.FlowReturn.OK
 
     def _look_at_bus(self, timeout_s: float) -> None:
-        """Keep the first error or end that was told; throw everything else away, so that the bus never fills."""
+        """Keep the first error or end; discard all other messages, so that the bus never fills."""
         kinds = self._gst.MessageType.ERROR | self._gst.MessageType.EOS
         message = self._pipeline.get_bus().timed_pop_filtered(int(timeout_s * 1e9), kinds)
-        if message is None or self._told:
+        if message is None or self._failure:
             return
         if message.type == self._gst.MessageType.EOS:
-            self._told = "ended"
+            self._failure = "ended"
             return
         error, debug = message.parse_error()
-        self._told = GStreamerError(error.domain, error.code, error.message, debug or "")
+        self._failure = GStreamerError(error.domain, error.code, error.message, debug or "")
 
     def _fault(self) -> CameraFault:
         """The first error or end on the bus, as a fault."""
-        if isinstance(self._told, GStreamerError):
-            return fault_of(self._told, self.plan.advice, _offers(self._source))
-        if self._told == "ended":
+        if isinstance(self._failure, GStreamerError):
+            return fault_of(self._failure, self.plan.advice, _offers(self._source))
+        if self._failure == "ended":
             return fault("ended", self.plan.advice)
         return fault("broken", self.plan.advice, "it could not be started")
 

@@ -1,4 +1,4 @@
-"""Words of gst-launch's language that several kinds of camera share."""
+"""Parts of gst-launch descriptions that several kinds of camera share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WHOSE_TIMES: dict[TimesFrom, str] = {
     "arrival": "times of frames are those of their arrival, with this machine's jitter in them, and frames that were "
     "lost before are known by gaps in time alone",
 }
-"""The same for a person."""
+"""The same as sentences for reports."""
 
 SINK_TEXT = (
     "appsink name=sink caps=video/x-raw sync=false qos=false enable-last-sample=false max-buffers=1 "

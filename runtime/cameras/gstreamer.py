@@ -1,4 +1,4 @@
-"""The one door to GStreamer: PyGObject is imported here, when a camera first needs it, and nowhere else."""
+"""Access to GStreamer: the only module that imports PyGObject, when a camera first needs it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def properties_of(element: str) -> frozenset[str]:
 
 
 def require_elements(names: Iterable[str], camera: str) -> None:
-    """Check that this machine has all that a pipeline is made of.
+    """Check that this machine has all elements of a pipeline.
 
     Raises:
         CameraFault: something is missing; the message names it and its package.

@@ -1,4 +1,4 @@
-"""Opens the camera that a configuration describes. What a kind needs is imported only when it is opened."""
+"""Opening of the camera that a configuration describes; a kind's modules are imported only when it is opened."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def open_camera(
     """Open a camera; returns in time for the supervisor of `supervisor_settings`, be it with a fault.
 
     Args:
-        settings: which camera, and how.
-        account: is told of every byte of pixels that the CPU copies on the way into the ring.
+        settings: of the camera.
+        account: takes note of every byte of pixels that the CPU copies on the way into the ring.
         gpu: on which the engine runs, where the ring lies in its mapped memory: a CSI camera's frames are then
             written there by the GPU, and the CPU copies nothing.
         frozen_least_s: as ``SupervisorSettings.frozen_least_s``: a live camera gives a read up a little sooner, so
@@ -95,7 +95,7 @@ def has_argus(settings: CameraSettings) -> bool:
 
 
 def describe(settings: CameraSettings) -> str:
-    """The camera for a person, without anything secret."""
+    """Name of the camera in messages, without secrets."""
     if isinstance(settings, CsiSettings):
         return f"CSI camera {settings.sensor_id}"
     if isinstance(settings, V4l2Settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from runtime.cameras.credentials import read_credential
-from runtime.cameras.gst_camera import GStreamerCamera, Wanted
+from runtime.cameras.gst_camera import GStreamerCamera, RequestedFormat
 from runtime.cameras.gst_faults import Advice, Cause
 from runtime.cameras.gst_pipeline import PipelinePlan
 from runtime.cameras.gst_text import FLIPS, NV_FLIPS, SINK_TEXT
@@ -48,7 +48,7 @@ def open_rtsp(
     """
     return GStreamerCamera(
         plan(settings, jetson=has_element("nvvidconv")),
-        Wanted(settings.size_px, settings.rate_hz),
+        RequestedFormat(settings.size_px, settings.rate_hz),
         cpu_writer(account),
         silence_s=settings.silence_s,
         first_frame_timeout_s=first_frame_timeout_s,

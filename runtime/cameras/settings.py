@@ -33,13 +33,13 @@ class ExposureSettings(Section):
     lock: bool = True
     """Hold exposure, gain and white balance once they have settled; false leaves them to the camera all the time."""
     settle_s: float = Field(default=2.0, ge=0, le=60, allow_inf_nan=False)
-    """So long after opening the camera may adapt before it is locked; frames of this time are not given out."""
+    """Time after opening in which the camera may adapt before it is locked; its frames are not given out."""
     darkest: int = Field(default=24, ge=0, le=254)
-    """A locked picture whose mean brightness is below this grey level is let settle anew ..."""
+    """A locked camera whose mean brightness is below this grey level adapts again ..."""
     brightest: int = Field(default=232, ge=1, le=255)
-    """... and one above this as well, as at dusk and dawn. 0 and 255 never let it."""
+    """... and one above this as well, as at dusk and dawn. 0 and 255 switch this off."""
     out_of_range_s: float = Field(default=30.0, gt=0, le=3600, allow_inf_nan=False)
-    """So long the brightness must stay outside before that."""
+    """Time for which the brightness must stay outside before that."""
 
     @model_validator(mode="after")
     def _in_order(self) -> ExposureSettings:
@@ -48,7 +48,7 @@ class ExposureSettings(Section):
         return self
 
 
-class _Any(Section):
+class _CameraBase(Section):
     """Settings that every camera has."""
 
     may_stand_still: bool = False
@@ -56,7 +56,7 @@ class _Any(Section):
     sensor gives the same noise twice, a stuck encoder does."""
 
 
-class _Sized(_Any):
+class _SizedCamera(_CameraBase):
     """A camera whose size is chosen."""
 
     width_px: Side = 1920
@@ -75,7 +75,7 @@ class _Sized(_Any):
         return (self.height_px, self.width_px) if turned else (self.width_px, self.height_px)
 
 
-class CsiSettings(_Sized):
+class CsiSettings(_SizedCamera):
     """A camera on the CSI connector, through NVIDIA's Argus (nvarguscamerasrc)."""
 
     kind: Literal["csi"] = "csi"
@@ -97,7 +97,7 @@ class CsiSettings(_Sized):
         return rate_hz
 
 
-class V4l2Settings(_Sized):
+class V4l2Settings(_SizedCamera):
     """A USB camera, or any other that Linux offers as a video device (V4L2)."""
 
     kind: Literal["v4l2"] = "v4l2"
@@ -116,7 +116,7 @@ class V4l2Settings(_Sized):
         return device
 
 
-class RtspCameraSettings(_Any):
+class RtspCameraSettings(_CameraBase):
     """A camera on the network that speaks RTSP. Its exposure is set in the camera itself."""
 
     kind: Literal["rtsp"] = "rtsp"
@@ -139,7 +139,7 @@ class RtspCameraSettings(_Any):
     flip: Flip = "none"
     """Turn of the picture, clockwise."""
     silence_s: float = Field(default=5.0, ge=1, le=60, allow_inf_nan=False)
-    """So long without a packet the camera counts as lost."""
+    """Time without a packet after which the camera counts as lost."""
 
     @field_validator("url")
     @classmethod
@@ -171,7 +171,7 @@ class RtspCameraSettings(_Any):
         return (self.height_px, self.width_px) if turned else (self.width_px, self.height_px)
 
 
-class ClipSettings(_Any):
+class ClipSettings(_CameraBase):
     """A recorded clip, replayed as if it were a camera."""
 
     kind: Literal["clip"] = "clip"
@@ -203,7 +203,7 @@ class SyntheticModeSettings(Section):
     """Phase at time 0."""
 
 
-class SyntheticCameraSettings(_Any):
+class SyntheticCameraSettings(_CameraBase):
     """A drawn footbridge that vibrates in known modes: to try out an installation without a camera."""
 
     kind: Literal["synthetic"] = "synthetic"
@@ -223,7 +223,7 @@ class SyntheticCameraSettings(_Any):
     """Take every frame's noise from a store of four frames' worth, at another place each time, instead of drawing it
     anew: a quarter of the time, and no two frames have the same noise at the same place."""
     duration_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """After so long it ends; empty: never."""
+    """Time after which it ends; empty: never."""
     speed: Literal["true", "fast"] = "true"
     """true: every frame when it is due; fast: as soon as it is asked for."""
 

@@ -1,4 +1,4 @@
-"""Keeps a camera that may fail running: watches it, opens it again, and never lets anybody wait for it.
+"""Supervisor of a camera that may fail: opens it again after faults, with a bound on every wait.
 
 The rules and their numbers are in docs/cameras.md.
 """
@@ -25,10 +25,10 @@ _LONGEST_WAIT_S = 60.0
 
 
 class CameraSupervisor:
-    """Owns a camera and delivers its frames, newest first where the consumer is slow, through whatever befalls it.
+    """Owner of a camera: delivers its frames through all its faults; a slow consumer gets the newest.
 
     One thread reads, another watches it; both hold the lock only to move a frame or a number. The reading
-    thread never waits for the consumer, and nobody waits for the camera longer than asked.
+    thread never waits for the consumer, and no call waits for the camera longer than asked.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class CameraSupervisor:
             open_camera: opens the camera, and raises a Fault where it cannot.
             ring: where frames go; of the size that is wanted, with ``SupervisorSettings.slots`` slots.
             settings: None takes the defaults.
-            on_event: told both edges of every fault by the watching thread; it must return at once.
+            on_event: called by the watching thread at the beginning and end of every fault; it must return at once.
             clock: seconds on a clock that never goes back.
-            make_reader: makes what reads the camera in a thread of its own; a test's has none.
+            make_reader: makes the reader, with a thread of its own; a test's has none.
         """
         settings = settings or SupervisorSettings()
         if ring.slots < settings.slots(held_by_consumer=1):
@@ -64,8 +64,8 @@ class CameraSupervisor:
         make = partial(make_reader, open_camera, self, reject_constant=settings.reject_constant)
         self._watch = ReaderWatch(make, settings, self._log)
         self._thread: threading.Thread | None = None
-        self._mistake: LeaseError | None = None
-        self._ended = self._closing = self._woken = False
+        self._error: LeaseError | None = None
+        self._ended = self._closing = self._is_awake = False
 
     def start(self) -> None:
         """Begin to watch and to open the camera; returns at once, whether there is a camera or not."""
@@ -85,17 +85,19 @@ class CameraSupervisor:
         with self._lock:
             if not self._mailbox and timeout_s > 0:
                 self._frames.wait_for(lambda: self._mailbox or self._is_over(), timeout_s)
-            if self._mistake is not None:
-                raise self._mistake
+            if self._error is not None:
+                raise self._error
             lease = self._mailbox.take(_CONSUMER)
             if lease is not None:
                 return lease
             if self._thread is not None and not self._thread.is_alive() and not self._closing:
-                raise CameraFault("nobody watches the camera any more", remedy="restart the service")
+                raise CameraFault(
+                    "the thread that watches the camera has ended", remedy="restart the service"
+                )
             return None
 
     def reopen(self) -> None:
-        """If the camera waits for its next attempt, make it now, and let the pauses begin anew; returns at once."""
+        """Make a waiting attempt to open the camera now, and restart the pauses; returns at once."""
         with self._lock:
             self._watch.hurry()
             self._wake()
@@ -125,8 +127,7 @@ class CameraSupervisor:
             self._wake()
             self._frames.notify_all()
             self._frames.wait_for(lambda: self._watch.reader is None, self._settings.close_timeout_s)
-            reader = self._watch.reader
-            if reader is not None:
+            if (reader := self._watch.reader) is not None:
                 self._watch.abandon(reader, self._clock())
         if self._thread is not None:
             self._thread.join(max(0.0, until_s - time.monotonic()))
@@ -137,10 +138,10 @@ class CameraSupervisor:
         with self._lock:
             now_s = self._clock()
             due_s = math.inf if self._is_over() else self._watch.look(now_s)
-        self._tell()
+        self._report()
         return min(max(0.0, due_s - self._clock()), _LONGEST_WAIT_S)
 
-    # What the reader reports; see runtime.cameras.reader.Desk.
+    # Calls of the reader; see runtime.cameras.reader.ReaderOwner.
 
     def opened(self, reader: Reader, size: tuple[int, int], rate_hz: float) -> Lease | None:
         """Take note that the camera is open."""
@@ -191,7 +192,7 @@ class CameraSupervisor:
                 self._watch.close(reader, now_s)
                 self._wake()
                 return False
-            self._wake_to_tell()
+            self._wake_for_events()
             return True
 
     def deliver(self, reader: Reader, lease: Lease, info: FrameInfo) -> Lease | None:
@@ -214,7 +215,7 @@ class CameraSupervisor:
                 self._watch.close(reader, now_s)
                 self._wake()
                 return None
-            self._wake_to_tell()
+            self._wake_for_events()
             self._frames.notify()
             return following
 
@@ -238,7 +239,7 @@ class CameraSupervisor:
             self._wake()
             self._frames.notify_all()
 
-    # All below is called with the lock held, except _run and _tell.
+    # All below is called with the lock held, except _run and _report.
 
     def _fail(self, reader: Reader, kind: FaultKind | None, what: str) -> None:
         self._watch.fail(reader, kind, what, self._clock())
@@ -251,20 +252,20 @@ class CameraSupervisor:
         if self._intake.count_repetition(info, now_s):
             self._fail(reader, "frozen", trouble)
             return None
-        self._wake_to_tell()
+        self._wake_for_events()
         return lease
 
     def _stop_for(self, mistake: LeaseError) -> None:
         """Stop: without the slot that was lost this would go wrong again and again; ``take`` raises it."""
-        self._mistake = mistake
+        self._error = mistake
         self._wake()
         self._frames.notify_all()
 
     def _is_stale(self, reader: Reader) -> bool:
-        return self._closing or self._mistake is not None or reader is not self._watch.reader
+        return self._closing or self._error is not None or reader is not self._watch.reader
 
     def _is_over(self) -> bool:
-        return self._closing or self._ended or self._mistake is not None
+        return self._closing or self._ended or self._error is not None
 
     def _status(self) -> Status:
         if self._closing:
@@ -272,14 +273,14 @@ class CameraSupervisor:
         return "ended" if self._ended else self._watch.status
 
     def _wake(self) -> None:
-        self._woken = True
+        self._is_awake = True
         self._attention.notify_all()
 
-    def _wake_to_tell(self) -> None:
-        if self._log.has_untold:
+    def _wake_for_events(self) -> None:
+        if self._log.has_events:
             self._wake()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         while True:
             with self._lock:
                 event = self._log.next_event()
@@ -291,10 +292,10 @@ class CameraSupervisor:
     def _run(self) -> None:
         while True:
             with self._lock:
-                self._woken = False
+                self._is_awake = False
             wait_s = self.check()
             with self._lock:
                 if self._closing:
                     return
-                if not self._woken:
+                if not self._is_awake:
                     self._attention.wait(wait_s)

@@ -1,4 +1,4 @@
-"""A camera that films a drawn footbridge vibrating in known modes: the truth to test by, with no hardware."""
+"""Synthetic camera: a drawn footbridge that vibrates in known modes, as ground truth without hardware."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.cameras.canvas import DESIGN_HEIGHT, DESIGN_WIDTH, OVERSAMPLING, Ar
 from runtime.errors import OptionFault
 
 _BLUR_SIGMA_PX = 0.6
-"""Lens and pixel aperture together, as a Gaussian: what is finer than a pixel is gone before sampling."""
+"""Blur of lens and pixel aperture together, as a Gaussian: detail finer than a pixel is gone before sampling."""
 _NEGLIGIBLE = 0.005
 """Grey levels below which a term of the power series is left out."""
 _LARGEST_DISPLACEMENT_PX = 1.0
@@ -24,7 +24,7 @@ _POOL_FRAMES = 4
 """Frames' worth of noise that is drawn once where noise is reused."""
 _PATCH_WIDTH = 64.0
 _PATCH_MARGIN_PX = 2.0
-"""From the girder's edges, where the blur mixes in what is still."""
+"""Distance from the girder's edges, where the blur mixes in the still background."""
 
 
 @dataclass(frozen=True)

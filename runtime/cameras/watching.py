@@ -11,7 +11,7 @@ from runtime.cameras.supervision import Status, SupervisorSettings
 
 
 class ReaderWatch:
-    """Starts readers, abandons those that hang, and bounds both. Whoever uses it from several threads locks it."""
+    """Starts readers and abandons those that hang. Not thread-safe: the caller holds a lock."""
 
     def __init__(
         self, make_reader: Callable[[], Reader], settings: SupervisorSettings, log: FaultLog
@@ -29,7 +29,7 @@ class ReaderWatch:
         self.openings = 0
         """Number of successful openings."""
         self.opened_in_vain = 0
-        """Attempts to open it since its last good frame that came to nothing."""
+        """Failed attempts to open it since its last good frame."""
 
     @property
     def status(self) -> Status:
@@ -41,12 +41,12 @@ class ReaderWatch:
         return "opening" if self.reader.stage == "opening" else "closing"
 
     def look(self, now_s: float) -> float:
-        """Abandon or start a reader if it is time; returns when to look again."""
+        """Abandon or start a reader if it is due; returns the time of the next look."""
         reader = self.reader
         if reader is not None:
             if now_s < reader.deadline_s:
                 return reader.deadline_s
-            self._tell_hanging(reader, now_s)
+            self._report_hanging(reader, now_s)
             self.abandon(reader, now_s)
         if len(self.abandoned) >= self._settings.most_abandoned:
             if "stuck" not in self._log.active:
@@ -80,14 +80,14 @@ class ReaderWatch:
         reader.expect(now_s, self._settings.close_timeout_s)
 
     def fail(self, reader: Reader, kind: FaultKind | None, what: str, now_s: float) -> None:
-        """Tell a failure, after which the reader closes its camera; kind None is missing or lost."""
+        """Report a failure, after which the reader closes its camera; kind None is missing or lost."""
         if kind != "refused":
             self._log.passed("refused", now_s)
         self._log.seen(kind or self._absence(), now_s, what)
         self.close(reader, now_s)
 
     def finished(self, reader: Reader, now_s: float) -> None:
-        """Take note that a reader ends."""
+        """Remove a reader that ends."""
         if reader is self.reader:
             self.reader = None
             self._retry_later(now_s)
@@ -105,7 +105,7 @@ class ReaderWatch:
         self._backoff.reset()
         self._retry_at_s = -math.inf
 
-    def _tell_hanging(self, reader: Reader, now_s: float) -> None:
+    def _report_hanging(self, reader: Reader, now_s: float) -> None:
         limit = f"within {reader.limit_s:.3g} s"
         if reader.stage == "opening":
             self._log.seen(self._absence(), now_s, f"did not open {limit}", reader.since_s)

@@ -30,7 +30,7 @@ _FEWEST_SAMPLES = 64
 
 
 def contradictions(configuration: Configuration) -> list[Contradiction]:
-    """Everything that cannot be followed although every key by itself can, e.g. a region outside the picture.
+    """Find contradictions between keys that are each valid by themselves, e.g. a region outside the picture.
 
     What only the camera knows, such as the size of a clip's pictures, is not checked here.
     """

@@ -1,4 +1,4 @@
-"""Settings of what looks after the device: the recovery ladder and the thermal governor."""
+"""Settings of the recovery ladder and the thermal governor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 class RebootSettings(Section):
-    """The last rung: restarting the whole device. Off unless somebody wants it."""
+    """Last rung of the ladder: restarting the whole device. Off by default."""
 
     enabled: bool = False
     """The installer must have allowed it too: ``install.sh --allow-reboot``."""

@@ -1,4 +1,4 @@
-"""Settings of what leaves the device: health, metrics and the live page over HTTP, MQTT, RTSP.
+"""Settings of the outputs: health, metrics and the live page over HTTP; MQTT; RTSP.
 
 Secrets never stand in a configuration: see `runtime.outputs.secrets`.
 """

@@ -61,7 +61,7 @@ def of_validation(
     found: dict[tuple[Path, str], Problem] = {}
     for error in errors:
         path = _path_within(document.data, error["loc"])
-        what, remedy = _words(error, path, document, schema)
+        what, remedy = _explain(error, path, document, schema)
         problem = at(document, path, what, remedy)
         found.setdefault((path, what), problem)
     return sorted(found.values(), key=lambda each: each.line or 0)
@@ -81,7 +81,7 @@ def _path_within(data: Any, location: Sequence[int | str]) -> Path:
     path: list[int | str] = []
     for number, part in enumerate(location):
         is_last = number == len(location) - 1
-        if _stands(data, part):
+        if _contains(data, part):
             data = data[part]
         elif not is_last or not isinstance(data, dict) or part in _tags(data):
             continue
@@ -89,7 +89,7 @@ def _path_within(data: Any, location: Sequence[int | str]) -> Path:
     return tuple(path)
 
 
-def _stands(data: Any, part: int | str) -> bool:
+def _contains(data: Any, part: int | str) -> bool:
     if isinstance(part, int):
         return isinstance(data, list) and part < len(data)
     return isinstance(data, dict) and part in data
@@ -100,7 +100,7 @@ def _tags(data: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(data[key] for key in ("kind", "quantity") if isinstance(data.get(key), str))
 
 
-def _words(
+def _explain(
     error: ErrorDetails, path: Path, document: YamlDocument, schema: dict[str, Any]
 ) -> tuple[str, str]:
     """The problem and its remedy in plain words."""

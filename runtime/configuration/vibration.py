@@ -1,4 +1,4 @@
-"""Settings of what is measured: regions, scale, natural frequencies, alarms."""
+"""Settings of the measurement: regions, scale, natural frequencies, alarms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pixel = Annotated[int, Field(ge=0, le=16_384)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE_PX, le=16_384)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 CAMERA = "camera"
-"""The source of a signal alarm that watches the camera itself."""
+"""Source of a signal alarm that watches the camera itself."""
 
 
 class RectangleSettings(Section):

@@ -1,4 +1,4 @@
-"""Runners of a step graph, one file a runner, and the bundle they read."""
+"""Engines: runners of a step graph, and the bundle that they read."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from runtime.engines.bundle import Bundle, open_bundle
 from runtime.engines.device import Device, read_device
 from runtime.engines.engine_file import (
     Builder,
+    BuildSettings,
     EnginePaths,
     EngineSource,
-    Settings,
     Sidecar,
     check_engine,
     check_writable,
@@ -27,11 +27,11 @@ from runtime.engines.engine_file import (
     write_whole,
 )
 from runtime.engines.manifest import BundleGraph, FrameSize, GraphName
-from runtime.engines.tensorrt_build import BuildMemoryFault, Built, build_engine
+from runtime.engines.tensorrt_build import BuildMemoryFault, BuiltEngine, build_engine
 from runtime.engines.tensorrt_library import Library, load_library
-from runtime.engines.tensorrt_plan import PRODUCTS, BuildPlan, Request, Target, fit_workspace, plan_build
+from runtime.engines.tensorrt_plan import PRODUCTS, BuildPlan, BuildRequest, Target, fit_workspace, plan_build
 from runtime.engines.tensorrt_progress import Progress
-from runtime.engines.tensorrt_shapes import Sizes, input_shape
+from runtime.engines.tensorrt_shapes import EngineSizes, input_shape
 from runtime.errors import OptionFault
 
 log = logging.getLogger("tremorscope.build")
@@ -71,7 +71,7 @@ class EngineReport:
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The report for a person."""
+        """The report as lines of text."""
         source, builder = self.sidecar.source, self.sidecar.builder
         size = f"{source.frame_size.width_px}x{source.frame_size.height_px}"
         product = f"{PRODUCTS[builder.target]} {builder.version}"
@@ -89,10 +89,10 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
 
     Args:
         job: what to build.
-        progress: told the per cent of the graph at hand.
+        progress: called with the per cent done of the present graph.
 
     Yields:
-        What became of each graph, as soon as it is done.
+        The report on each graph, as soon as it is done.
 
     Raises:
         OptionFault: the size is missing or not the bundle's, or DLA or workspace cannot be had.
@@ -148,9 +148,9 @@ class _BundleBuilder:
 
     def _build(self, graph: BundleGraph, source: EngineSource, paths: EnginePaths) -> EngineReport:
         plan = self._plan(graph)
-        sizes = Sizes(source.frame_size)
+        sizes = EngineSizes(source.frame_size)
         if source.most_sections is not None:
-            sizes = Sizes(source.frame_size, self.bundle.representation.cell_px, source.most_sections)
+            sizes = EngineSizes(source.frame_size, self.bundle.representation.cell_px, source.most_sections)
         cache_path = self.job.timing_cache or paths.timing_cache
         check_writable(paths.engine.parent)  # before the minutes that a build takes on a device
         start_s = time.monotonic()
@@ -174,7 +174,7 @@ class _BundleBuilder:
 
     def _plan(self, graph: BundleGraph) -> BuildPlan:
         return plan_build(
-            Request(
+            BuildRequest(
                 target=self.job.target,
                 version=self.library.version,
                 precision=self.bundle.manifest.precision,
@@ -191,8 +191,8 @@ class _BundleBuilder:
         return (*((self.bundle.why,) if self.bundle.why else ()), *others)
 
 
-def _settings_of(plan: BuildPlan) -> Settings:
-    return Settings(
+def _settings_of(plan: BuildPlan) -> BuildSettings:
+    return BuildSettings(
         rule=plan.rule,
         network_flags=plan.network_flags,
         builder_flags=plan.builder_flags,
@@ -203,8 +203,8 @@ def _settings_of(plan: BuildPlan) -> Settings:
 
 
 def _build_with_less(
-    library: Library, graph: bytes, plan: BuildPlan, sizes: Sizes, timings: bytes, progress: Progress
-) -> tuple[Built, BuildPlan]:
+    library: Library, graph: bytes, plan: BuildPlan, sizes: EngineSizes, timings: bytes, progress: Progress
+) -> tuple[BuiltEngine, BuildPlan]:
     """Build, with half the scratch memory each time that memory is short; returns also what was asked for at last.
 
     On a Jetson scratch memory is what the system and the cameras lack, and allocations fail before it is all gone.
@@ -235,7 +235,7 @@ def _read_timing_cache(path: Path) -> bytes:
     except OSError as error:
         raise OptionFault(
             f"{path}: cannot be read as a timing cache ({(error.strerror or '').lower()})",
-            remedy="name a file with --timing-cache, which need not be there yet",
+            remedy="name another file with --timing-cache; one that does not exist is created",
         ) from None
 
 
@@ -244,7 +244,7 @@ def _frame_size(bundle: Bundle, asked: FrameSize | None) -> FrameSize:
     if made_for is None:
         if asked is None:
             raise OptionFault(
-                f"{bundle.directory}: the bundle is for any size, and an engine is for one",
+                f"{bundle.directory}: the bundle takes frames of any size, and an engine is built for one size",
                 remedy="name it, e.g. --size 1920x1080",
             )
         return asked

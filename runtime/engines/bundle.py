@@ -42,7 +42,7 @@ class Bundle:
 
     @property
     def named(self) -> str:
-        """It in a command: a shipped one's name, or its directory."""
+        """The bundle as a command takes it: a shipped one's name, or its directory."""
         name = self.directory.name
         if self.directory.parent != SHIPPED_BUNDLES:
             return str(self.directory)
@@ -59,7 +59,7 @@ class Bundle:
         twin = open_bundle(self.half_twin)
         if twin.manifest.weights_sha256 != self.manifest.weights_sha256:
             raise BundleFault(
-                f"{twin.directory}: is not of the weights of {self.directory.name}",
+                f"{twin.directory}: has other weights than {self.directory.name}",
                 remedy="install tremorscope again",
             )
         name = self.directory.name
@@ -91,8 +91,8 @@ class Bundle:
         return self.graph_path(mode_family) if arranged is None else self.directory / arranged.file
 
     def check_deployable(self) -> None:
-        """Refuse a bundle that `tremorscope compare` found to lose more than was allowed; one that nobody compared
-        passes.
+        """Refuse a bundle that `tremorscope compare` found to lose more than was allowed; one without a
+        comparison passes.
 
         Raises:
             BundleFault: it lost too much; the first reason is named.
@@ -187,7 +187,7 @@ def _read(directory: Path) -> Bundle:
 
 
 def shipped_names() -> str:
-    """The names of the bundles that come with this installation, for a person."""
+    """Names of the bundles that come with this installation, separated by commas."""
     return ", ".join(sorted(path.name for path in SHIPPED_BUNDLES.glob("*") if path.is_dir())) or "none"
 
 

@@ -36,7 +36,7 @@ class Runtime(Protocol):
 
     @property
     def description(self) -> str:
-        """It and what it runs on, for a person, e.g. ``TensorRT 10.3.0 on Orin``."""
+        """Runner and device in a few words, e.g. ``TensorRT 10.3.0 on Orin``."""
 
     @property
     def why(self) -> str:
@@ -44,7 +44,7 @@ class Runtime(Protocol):
 
     @property
     def passed_over(self) -> tuple[str, ...]:
-        """Every reason why a faster runner was not taken, one a line; empty where none is faster."""
+        """Reasons why a faster runner was not taken; empty where none is faster."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -101,16 +101,16 @@ def open_runtime(
     """Open the runtime of a bundle on this machine.
 
     Args:
-        choice: ``auto`` takes the fastest that is whole and says why it passed over others; any other insists.
+        choice: ``auto`` takes the fastest that is complete and states why others were not taken; others insist.
         bundle: what to run; TensorRT runs its twin in FP16, where it has one (`Bundle.for_gpu`).
         size_px: width and height of every frame in pixels.
         threads: threads of the CPU that compute a step, in ONNX Runtime alone; None takes one a core.
         engines: directory of built engines; None takes ``engines`` within the bundle, as `tremorscope build` does.
-        graphs: which of the bundle's will be opened; None is all of them.
+        graphs: those of the bundle that will be opened; None is all of them.
         account: takes note of frames that the engines cannot reach where they lie, and have to copy.
 
     Raises:
-        EngineFault: what was insisted on is not to be had; the message says all that is missing.
+        EngineFault: the runner that was insisted on cannot be used; the message names all that is missing.
     """
     width_px, height_px = size_px
     asked = "the configuration asks for it"
@@ -139,7 +139,7 @@ def open_runtime(
 
 @contextmanager
 def closing_runtime(runtime: Runtime) -> Iterator[Runtime]:
-    """Close the runtime at the end, whatever comes from within."""
+    """Close the runtime at the end, also after an exception."""
     try:
         yield runtime
     finally:
@@ -147,7 +147,7 @@ def closing_runtime(runtime: Runtime) -> Iterator[Runtime]:
 
 
 def _targets() -> tuple[Target, ...]:
-    """TensorRT; and TensorRT for RTX where it is installed, which it is on few machines."""
+    """Kinds of TensorRT to try: TensorRT for RTX only where it is installed, which it is on few machines."""
     if any(importlib.util.find_spec(name) for name in ("tensorrt_rtx", "tensorrt_rtx_bindings")):
         return "tensorrt", "tensorrt-rtx"
     return ("tensorrt",)

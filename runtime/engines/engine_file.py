@@ -1,4 +1,4 @@
-"""A built engine on disk: a plain TensorRT file, and a sidecar that says what it was built from and on.
+"""A built engine on disk: a plain TensorRT file, and a sidecar with its source and its builder.
 
 An engine is of one TensorRT, one GPU and one system. TensorRT itself notices some mismatches and dies of others;
 so the sidecar is compared first, and a mismatch is refused with its reason.
@@ -59,7 +59,7 @@ class Builder(_SidecarPart):
     cuda_toolkit: str | None = None
 
 
-class Settings(_SidecarPart):
+class BuildSettings(_SidecarPart):
     """Flags and limits that TensorRT was given."""
 
     rule: str
@@ -76,7 +76,7 @@ class Sidecar(_SidecarPart):
     format_version: Literal[2] = 2
     source: EngineSource
     builder: Builder
-    settings: Settings
+    settings: BuildSettings
     engine_bytes: int = Field(ge=1)
     engine_sha256: str
     built_utc: str
@@ -84,7 +84,7 @@ class Sidecar(_SidecarPart):
     tremorscope: str
     """The release that built it."""
     seal: str = ""
-    """SHA-256 of all the rest, so that a change by hand is noticed."""
+    """SHA-256 of all other keys, which reveals a change by hand."""
 
     def sealed(self) -> Sidecar:
         """The same with its seal."""
@@ -137,7 +137,7 @@ def check_writable(directory: Path) -> None:
     """Refuse a directory in which nothing could be written, or that could not be made.
 
     Raises:
-        EngineFault: it is such a one.
+        EngineFault: nothing could be written there.
     """
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -145,7 +145,7 @@ def check_writable(directory: Path) -> None:
 
 
 def write_engine(paths: EnginePaths, engine: bytes, sidecar: Sidecar) -> None:
-    """Write an engine, then its sidecar: one without the other is not taken for an engine.
+    """Write an engine, then its sidecar: neither counts without the other.
 
     Raises:
         EngineFault: they cannot be written.
@@ -183,7 +183,7 @@ def check_engine(
         builder: what would run it.
 
     Returns:
-        The sidecar, and what a person should know though it stops nothing.
+        The sidecar, and remarks that do not stop the engine.
 
     Raises:
         EngineFault: it is missing, damaged, or of something else.
@@ -248,7 +248,7 @@ def _said(value: Any) -> str:
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """Read a sidecar and check that nobody changed it.
+    """Read a sidecar and check its seal.
 
     Raises:
         EngineFault: it is missing, not understood, or was changed.

@@ -85,7 +85,7 @@ class Quantisation(_ManifestPart):
 
 
 class Manifest(_ManifestPart):
-    """Everything that a device must know of a bundle; stored as ``manifest.json``."""
+    """Description of a bundle for a device; stored as ``manifest.json``."""
 
     format_version: Literal[1] = 1
     network: str
@@ -112,10 +112,10 @@ class Manifest(_ManifestPart):
     accuracy: dict[str, Any] = Field(default_factory=dict)
     """Measurements of `tremorscope compare`."""
     deployable: bool | None = None
-    """Its verdict: whether no more is lost than was allowed; None where nobody compared."""
+    """Its verdict: True where no more is lost than was allowed; None without a comparison."""
     versions: dict[str, str] = Field(default_factory=dict)
     seal: str | None = None
-    """SHA-256 of all the rest, by which an edit by hand is noticed; `write_manifest` sets it."""
+    """SHA-256 of all other keys, which reveals an edit by hand; `write_manifest` sets it."""
 
     @model_validator(mode="after")
     def _states_what_its_precision_needs(self) -> Manifest:

@@ -1,4 +1,4 @@
-"""As much of ONNX's file format as the runtime needs, which has no ONNX package: types of weights, and a small graph.
+"""The part of ONNX's file format that the runtime needs without an ONNX package: types of weights, a small graph.
 
 Fields are those of onnx.proto, coded as protocol buffers are: https://protobuf.dev/programming-guides/encoding
 """
@@ -18,7 +18,7 @@ Value = int | memoryview
 
 
 def convolution_precisions(content: bytes) -> dict[str, Precision]:
-    """In which precision each convolution of a graph is to be computed, by its name: as its weights are stored.
+    """Precision of each convolution of a graph by its name: the type in which its weights are stored.
 
     What is stored in INT8 comes through a DequantizeLinear (Q/DQ).
 

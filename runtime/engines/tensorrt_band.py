@@ -12,7 +12,7 @@ from runtime.cuda import DeviceMemory, Gpu
 from runtime.engines.frames import FixedFrames
 from runtime.engines.manifest import RepresentationLayout
 from runtime.engines.tensorrt_load import LoadedEngine, Shape
-from runtime.engines.tensorrt_memory import FrameInputs, Numbers, PictureOutput, frame_channels, warm_up
+from runtime.engines.tensorrt_memory import FrameInputs, NumberInputs, PictureOutput, frame_channels, warm_up
 from runtime.engines.tensorrt_step import GraphUse, StepContext
 from runtime.errors import EngineFault
 
@@ -32,7 +32,7 @@ class TensorrtBandEngine(FixedFrames):
     ) -> None:
         """Prepare for frames of ``width_px`` x ``height_px``, and run a few steps to warm up.
 
-        ``account`` is told of frames that are not in mapped memory, and have to be copied.
+        ``account`` takes note of frames that are not in mapped memory, and have to be copied.
 
         Raises:
             EngineFault: the engine is of another graph or size, or cannot be run.
@@ -52,7 +52,7 @@ class TensorrtBandEngine(FixedFrames):
         counts = {"amplification": 1, "max_displacement_px": 1, "coefficients": 6 * self._most_sections}
         with gpu.current():
             self._steps = StepContext(gpu, loaded, ("magnified", "state", "next_state"))
-            self._numbers = Numbers(gpu, counts)
+            self._numbers = NumberInputs(gpu, counts)
             self._frames = FrameInputs(gpu, account, ("frame", "previous"), self._input_shape)
             self._numbers.bind(self._steps)
             self._frames.bind(self._steps)

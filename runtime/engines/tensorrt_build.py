@@ -1,4 +1,4 @@
-"""A step graph into a TensorRT engine: parse, state shapes and formats, build. One path for every version.
+"""Build of a TensorRT engine from a step graph: parse, set shapes and formats, build. One path for every version.
 
 Within this module a variable's name tells its TensorRT class (``builder`` is a ``Builder``, ``config`` an
 ``IBuilderConfig``, and so on); the contract test reads every use by these names and looks it up in the real
@@ -23,12 +23,12 @@ ShapeOf = Callable[[str, Shape], InputShape]
 
 
 class BuildMemoryFault(EngineFault):
-    """The builder had too little memory: with less scratch memory it may get through."""
+    """The builder had too little memory: with less scratch memory it may succeed."""
 
 
 @dataclass(frozen=True)
-class Built:
-    """An engine, as TensorRT serialises it, and what was learned while timing."""
+class BuiltEngine:
+    """A serialised engine, and the timing cache of its build."""
 
     engine: bytes
     timing_cache: bytes
@@ -44,16 +44,16 @@ def build_engine(
     *,
     timing_cache: bytes,
     progress: Progress,
-) -> Built:
+) -> BuiltEngine:
     """Build an engine from an ONNX graph.
 
     Args:
         library: TensorRT.
         graph: the ONNX file's content.
-        plan: what this version is asked for.
+        plan: build settings for this version.
         shape_of: the shape of each input.
         timing_cache: of earlier builds on this device, or empty; one of another device is not used.
-        progress: told how far the build is.
+        progress: called with the per cent done.
 
     Raises:
         BundleFault: TensorRT does not take the graph.
@@ -80,7 +80,7 @@ def build_engine(
         if monitor is not None:
             config.progress_monitor = monitor
         memory = builder.build_serialized_network(network, config)
-    del parser  # not before: the weights are its
+    del parser  # not earlier: it owns the weights
     if memory is None:
         fault = BuildMemoryFault if library.log.lacks_memory else EngineFault
         raise fault(
@@ -88,14 +88,14 @@ def build_engine(
             remedy="where memory is short, stop other programs or give a smaller --workspace-mib or --size",
         )
     progress(100, 100)
-    return Built(bytes(memory), _content(cache), network.num_layers)
+    return BuiltEngine(bytes(memory), _content(cache), network.num_layers)
 
 
 def _start(library: Library) -> Any:
     trt = library.module
     try:
         return trt.Builder(library.logger)
-    except TypeError:  # what a constructor that returned nothing becomes in Python
+    except TypeError:  # Python's error for a constructor that returned null
         raise EngineFault(
             f"{library} does not start ({library.log.reason()})",
             remedy="run this on the device with the GPU, and check that its driver is loaded",
@@ -139,7 +139,7 @@ def _configure(trt: Any, builder: Any, config: Any, plan: BuildPlan) -> None:
 
 
 _TYPED_BY_THEMSELVES = ("CAST", "CONSTANT", "DEQUANTIZE", "FILL", "QUANTIZE", "SHAPE")
-"""Kinds of layers whose types are their own, and not for anybody to state."""
+"""Kinds of layers whose types follow from their own attributes, and must not be set."""
 
 
 def _hold_exact(trt: Any, network: Any) -> None:

@@ -1,4 +1,4 @@
-"""The door to TensorRT: finds ``tensorrt`` or ``tensorrt_rtx``, and says what is missing where it is not there."""
+"""Access to TensorRT: imports ``tensorrt`` or ``tensorrt_rtx``, with a remedy where it is missing."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class BuildLog:
         return not self.errors or any(_OF_MEMORY.search(text) for text in self.errors)
 
     def reason(self) -> str:
-        """The first complaint in one line: later ones follow from it."""
+        """The first error in one line: later ones follow from it."""
         return " ".join(self.errors[0].split())[:300] if self.errors else "no reason given"
 
 
 @dataclass(frozen=True)
 class Library:
-    """TensorRT, imported, and the one logger that it takes in a process."""
+    """An imported TensorRT, and the one logger that it takes in a process."""
 
     target: Target
     module: Any

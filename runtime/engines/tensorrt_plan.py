@@ -75,7 +75,7 @@ _RULES = (
 
 
 @dataclass(frozen=True)
-class Request:
+class BuildRequest:
     """Target, version, precision and limits of an engine to be built."""
 
     target: Target
@@ -138,7 +138,7 @@ def parse_version(text: str) -> Version:
     return Version(*map(int, numbers))
 
 
-def plan_build(request: Request) -> BuildPlan:
+def plan_build(request: BuildRequest) -> BuildPlan:
     """Decide everything in which TensorRT versions differ.
 
     Raises:
@@ -210,7 +210,7 @@ def _network_flags(typing: Typing, version: Version) -> tuple[str, ...]:
     return batch + (("STRONGLY_TYPED",) if typing == "by flag" else ())
 
 
-def _precision_flags(typing: Typing, request: Request) -> tuple[str, ...]:
+def _precision_flags(typing: Typing, request: BuildRequest) -> tuple[str, ...]:
     if typing != "weak":
         return ()
     # Q/DQ pairs say where INT8 is; the flags allow it, and FP16 for what stands between. They would allow FP16
@@ -224,7 +224,7 @@ def _precision_flags(typing: Typing, request: Request) -> tuple[str, ...]:
     return flags[request.precision]
 
 
-def _dla_typing(rule: _Rule, request: Request, named: str) -> Typing:
+def _dla_typing(rule: _Rule, request: BuildRequest, named: str) -> Typing:
     if rule.dla_typing is None or request.version < rule.dla_since:
         raise EngineFault(
             f"{named} cannot use DLA",

@@ -1,4 +1,4 @@
-"""TensorRT as a runtime: what this machine has of it for a bundle, all that is missing, and the engines opened."""
+"""TensorRT as a runtime: its availability on this machine for a bundle, and the opened engines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Found:
+class TensorrtAvailability:
     """TensorRT and its engines for a bundle, as found on this machine."""
 
     library: Library | None
@@ -57,14 +57,14 @@ class Found:
 
 def look_for_tensorrt(
     target: Target, bundle: Bundle, size: FrameSize, graphs: Collection[GraphName], engines: Path | None
-) -> Found:
-    """See whether engines of these graphs can be run here; nothing is opened yet.
+) -> TensorrtAvailability:
+    """Check that engines of these graphs can be run here; nothing is opened yet.
 
     Args:
         target: TensorRT, or TensorRT for RTX.
-        bundle: what to run.
+        bundle: to run.
         size: of every frame.
-        graphs: which of the bundle's.
+        graphs: those of the bundle that are needed.
         engines: directory of built engines; None takes ``engines`` within the bundle.
     """
     missing: list[str] = []
@@ -80,12 +80,12 @@ def look_for_tensorrt(
     notes: list[str] = []
     for graph in graphs:
         check = partial(_check, bundle, graph, size, paths[graph], library, device, target)
-        told = _unless_missing(check, missing)
-        if told is None:
+        remarks = _unless_missing(check, missing)
+        if remarks is None:
             unfit.append(graph)
         else:
-            notes += told
-    return Found(library, paths, tuple(missing), tuple(unfit), tuple(notes))
+            notes += remarks
+    return TensorrtAvailability(library, paths, tuple(missing), tuple(unfit), tuple(notes))
 
 
 def _unless_missing(look: Callable[[], T], missing: list[str]) -> T | None:
@@ -116,7 +116,7 @@ def _check(
             remedy=f"tremorscope build {bundle.named} --size {size.width_px}x{size.height_px}{option}",
         )
     if library is None or device.gpu is None:
-        return ()  # for what it would have to be built is not known
+        return ()  # the builder to compare it with is not known
     source = EngineSource(
         network=bundle.manifest.network,
         graph=graph,
@@ -136,7 +136,7 @@ class TensorrtRuntime:
     def __init__(
         self,
         gpu: Gpu,
-        found: Found,
+        found: TensorrtAvailability,
         bundle: Bundle,
         size: FrameSize,
         why: str,
@@ -162,7 +162,7 @@ class TensorrtRuntime:
             for graph in found.paths:
                 self._ready[graph] = self._open(graph)
         except BaseException:
-            self.close()  # whoever falls back to the CPU must not keep the GPU's memory
+            self.close()  # a fallback to the CPU must not keep the GPU's memory
             raise
 
     @property

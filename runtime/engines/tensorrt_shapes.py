@@ -23,7 +23,7 @@ _USUAL_SECTIONS = 2
 
 
 @dataclass(frozen=True)
-class Sizes:
+class EngineSizes:
     """Frame size, cells and most sections of an engine."""
 
     frame: FrameSize
@@ -54,7 +54,7 @@ class InputShape:
         return self.smallest != self.largest
 
 
-def input_shape(name: str, shape: Shape, sizes: Sizes) -> InputShape:
+def input_shape(name: str, shape: Shape, sizes: EngineSizes) -> InputShape:
     """The shape of the input ``name`` for frames of one size, where the graph has -1 for what it leaves open.
 
     A fixed size is stated as such, not as a profile of one: such an engine needs no shapes at run time.

@@ -1,4 +1,4 @@
-"""One engine's steps on the GPU: addresses, launch, graphs, a bounded wait, and the time that each took."""
+"""Steps of one engine on the GPU: addresses, launch, CUDA graphs, bounded wait, and timing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class GraphUse:
 
 
 class StepContext:
-    """Runs an engine step by step; one thread at a time: ``begin``, what the step needs into ``stream``, ``run``.
+    """Execution context of an engine, for one thread at a time: ``begin``, put inputs into ``stream``, ``run``.
 
     Addresses that never change are bound once. The few that change from step to step are given to each; where the GPU
     captures graphs and a graph pays, a combination of them that comes again is captured, and launched as one from then

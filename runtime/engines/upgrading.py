@@ -1,7 +1,7 @@
-"""Engines that an upgrade of the system has left behind, and how often building them anew was tried.
+"""Engines made obsolete by an upgrade of the system, and the attempts to build them again.
 
-An engine is of one TensorRT, one CUDA and one L4T. Who upgrades one of them alone finds engines that do not fit any
-more; they are known by their sidecars, and built again from the same bundle.
+An engine is of one TensorRT, one CUDA and one L4T. After an upgrade of one of them engines do not fit any more; their
+sidecars reveal it, and they are built again from the same bundle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from runtime.engines.tensorrt_runtime import look_for_tensorrt
 from runtime.errors import EngineFault
 
 MOST_ATTEMPTS = 3
-"""Builds for one state of the system, ever: a build that fails each time is no way to spend a device's life."""
+"""Most builds ever for one state of the system: one that fails each time must not go on for months."""
 _TARGET: Target = "tensorrt"
 _MOST_REMEMBERED = 16
 
@@ -48,7 +48,7 @@ class StaleEngines:
 def find_stale(
     bundle: Bundle, size: FrameSize, graphs: Collection[GraphName] | None, engines: Path | None
 ) -> StaleEngines | None:
-    """The engines that are to be built anew; None where they fit, were never built, or something else is missing too.
+    """Find engines to be built again; None where they fit, were never built, or something else is missing too.
 
     Args:
         bundle: what they were built from.
@@ -93,7 +93,7 @@ def _sections_of(paths: EnginePaths, bundle: Bundle, graph: GraphName) -> int | 
         return None
 
 
-class _Tries(BaseModel):
+class _AttemptRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: int = Field(ge=0)
@@ -104,7 +104,7 @@ class _Tries(BaseModel):
 class _RebuildRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    tries: dict[str, _Tries] = Field(default_factory=dict)
+    tries: dict[str, _AttemptRecord] = Field(default_factory=dict)
 
 
 class Attempts:
@@ -133,7 +133,7 @@ class Attempts:
             EngineFault: it cannot be written, and so must not be begun.
         """
         self._write(
-            identity, _Tries(count=self._of(identity).count + 1, problem="it did not come to its end")
+            identity, _AttemptRecord(count=self._of(identity).count + 1, problem="it did not come to its end")
         )
 
     def end(self, identity: str, problem: str) -> None:
@@ -142,20 +142,20 @@ class Attempts:
         Raises:
             EngineFault: it cannot be written.
         """
-        self._write(identity, _Tries(count=self._of(identity).count, problem=problem))
+        self._write(identity, _AttemptRecord(count=self._of(identity).count, problem=problem))
 
     def withdraw(self, identity: str) -> None:
-        """Take one back that was ended on purpose.
+        """Uncount one that was ended on purpose.
 
         Raises:
             EngineFault: it cannot be written.
         """
-        self._write(identity, _Tries(count=self._of(identity).count - 1, problem=""))
+        self._write(identity, _AttemptRecord(count=self._of(identity).count - 1, problem=""))
 
-    def _of(self, identity: str) -> _Tries:
-        return self._record.tries.get(identity, _Tries(count=0, problem=""))
+    def _of(self, identity: str) -> _AttemptRecord:
+        return self._record.tries.get(identity, _AttemptRecord(count=0, problem=""))
 
-    def _write(self, identity: str, tries: _Tries) -> None:
+    def _write(self, identity: str, tries: _AttemptRecord) -> None:
         known = self._record.tries
         known.pop(identity, None)
         known[identity] = tries  # the latest last

@@ -1,4 +1,4 @@
-"""Gathers one frame's values after the other into blocks for the store, in memory that is made once."""
+"""Collector of one frame's values after the other into blocks for the store, in memory allocated once."""
 
 from __future__ import annotations
 

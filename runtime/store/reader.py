@@ -1,4 +1,4 @@
-"""Reading a store, while another process or thread may be writing to it."""
+"""Reader of a store, while another process or thread may be writing to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.store.database import connect_reader
-from runtime.store.faults import told_as_faults
+from runtime.store.faults import errors_as_faults
 from runtime.store.records import (
     Alarm,
     Channel,
@@ -169,7 +169,7 @@ class StoreReader:
         return tuple(Alarm(*row) for row in rows)
 
     def open_alarms(self) -> tuple[OpenAlarm, ...]:
-        """Alarms that are raised and not cleared: what a new ``AlarmBoard`` is told at the start."""
+        """Alarms that are raised and not cleared, from which a new ``AlarmBoard`` starts."""
         rows = self._rows(
             "SELECT name, raised_s, acknowledged_s FROM alarm WHERE cleared_s IS NULL ORDER BY id"
         )
@@ -237,7 +237,7 @@ class StoreReader:
         return int(rows[0][0]) if rows else -1
 
     def _rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._mutex, told_as_faults(self.path):
+        with self._mutex, errors_as_faults(self.path):
             answer: sqlite3.Cursor = self._connection.execute(question, values)
             return answer.fetchall()
 

@@ -1,4 +1,4 @@
-"""A piece of the disk that is set aside, so that alarms can still be written when everything else is full."""
+"""Disk space set aside, so that alarms can still be written when the disk is full."""
 
 from __future__ import annotations
 

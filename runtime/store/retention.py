@@ -20,7 +20,7 @@ _GIVEN_BACK_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class Deletions:
     """Deletions of one call of ``enforce``."""
 
     rows: int = 0
@@ -38,7 +38,7 @@ def enforce(
     *,
     wanted_bytes: int = 0,
     by_age: bool = True,
-) -> Forgotten:
+) -> Deletions:
     """Delete what is too old or too much, in bounded pieces; call it once a minute.
 
     A clip leaves the list before its file is deleted, so none is ever listed that is not there. Clips of alarms
@@ -193,7 +193,7 @@ def _oldest_unseen(saved: list[_SavedClip], wanted_bytes: int) -> Iterator[tuple
             yield clip, "to make room"
 
 
-def _remove_clips(store: Store, clips: Path, chosen: Iterable[tuple[_SavedClip, str]]) -> Forgotten:
+def _remove_clips(store: Store, clips: Path, chosen: Iterable[tuple[_SavedClip, str]]) -> Deletions:
     removed, stuck, freed = [], [], 0
     for clip, reason in chosen:
         _unlist(store, clip.file, reason)
@@ -202,7 +202,7 @@ def _remove_clips(store: Store, clips: Path, chosen: Iterable[tuple[_SavedClip, 
             freed += clip.nbytes
         else:
             stuck.append(clip.file)
-    return Forgotten(clips=tuple(removed), clip_bytes=freed, stuck=tuple(stuck))
+    return Deletions(clips=tuple(removed), clip_bytes=freed, stuck=tuple(stuck))
 
 
 def _unlist(store: Store, name: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows of the tables, from the records of which each is all that need be known."""
+"""Rows of the tables, written from one record each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from runtime.store.records import (
 from runtime.vibration.alarms import AlarmEdge
 
 _MOST_JUMPS = 64
-"""Jumps of the clock that are remembered, the latest: a clock that jumps more often is not worth heeding."""
+"""Jumps of the clock that are remembered, the latest: a clock that jumps more often is of no use."""
 
 
 def insert(connection: sqlite3.Connection, columns: str, *values: object) -> int:

@@ -12,8 +12,8 @@ from runtime.configuration.section import Section
 
 Days = Annotated[float, Field(gt=0, le=36_500)]
 Gigabytes = Annotated[float, Field(gt=0, le=1e6)]
-Thing = Literal["previews", "clips", "series"]
-"""Given up when the disk runs low, first to last."""
+DataKind = Literal["previews", "clips", "series"]
+"""Kinds of data that are given up when the disk runs low, first to last."""
 
 
 class RetentionSettings(Section):
@@ -57,7 +57,7 @@ class DiskSettings(Section):
     series_below_gb: Gigabytes = 0.25
     """Series, peaks and modes."""
     margin: Annotated[float, Field(gt=1, le=10)] = 1.25
-    """They begin again when so many times that much is free."""
+    """They resume when so many times that much is free."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -68,8 +68,8 @@ class DiskSettings(Section):
             )
         return self
 
-    def level_bytes(self, thing: Thing) -> int:
-        """Free space below which a thing is given up."""
+    def level_bytes(self, thing: DataKind) -> int:
+        """Free space below which a kind of data is given up."""
         levels_gb = {
             "previews": self.previews_below_gb,
             "clips": self.clips_below_gb,
@@ -91,4 +91,4 @@ class StoreSettings(Section):
     disk: DiskSettings = DiskSettings()
     """Reactions to a disk that runs low."""
     reserve_mb: Annotated[int, Field(ge=1, le=10_240)] = 8
-    """Set aside, so that alarms can be written when everything else is full."""
+    """Disk space set aside, so that alarms can be written when the disk is full."""

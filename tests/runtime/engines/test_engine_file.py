@@ -12,9 +12,9 @@ import pytest
 from runtime.engines.device import Device
 from runtime.engines.engine_file import (
     Builder,
+    BuildSettings,
     EnginePaths,
     EngineSource,
-    Settings,
     Sidecar,
     check_engine,
     describe_builder,
@@ -40,7 +40,7 @@ def paths(tmp_path: Path) -> EnginePaths:
     sidecar = Sidecar(
         source=SOURCE,
         builder=HERE,
-        settings=Settings(
+        settings=BuildSettings(
             rule="10.3",
             network_flags=("STRONGLY_TYPED",),
             builder_flags=(),

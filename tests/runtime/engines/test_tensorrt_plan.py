@@ -9,7 +9,7 @@ import pytest
 
 from runtime.engines.tensorrt_plan import (
     BuildPlan,
-    Request,
+    BuildRequest,
     Version,
     fit_workspace,
     parse_version,
@@ -23,7 +23,7 @@ HELD = ("OBEY_PRECISION_CONSTRAINTS",)
 
 
 def plan(version: str, **changes: Any) -> BuildPlan:
-    request = Request("tensorrt", parse_version(version), "fp32", 17, 512 * MIB)
+    request = BuildRequest("tensorrt", parse_version(version), "fp32", 17, 512 * MIB)
     return plan_build(dataclasses.replace(request, **changes))
 
 

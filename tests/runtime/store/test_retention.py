@@ -20,7 +20,7 @@ from runtime.store.records import (
     PeakRecord,
     SeriesBlock,
 )
-from runtime.store.retention import DAY_S, Forgotten, enforce
+from runtime.store.retention import DAY_S, Deletions, enforce
 from runtime.store.settings import RetentionSettings
 from runtime.store.store import Store
 from runtime.vibration.alarms import AlarmEdge
@@ -83,7 +83,7 @@ def test_each_kind_is_kept_for_its_own_time(tmp_path: Path, clips: Path) -> None
         assert (len(reader.peaks()), len(reader.modes())) == (5, 5)
         assert (len(reader.alarms()), len(reader.notices()), len(reader.events())) == (6, 6, 6)
         assert forgotten.rows == 5 + 3 + 1 + 2 + 2 + 1 + 1 + 1
-        assert enforce(store, clips, RetentionSettings(), NOW) == Forgotten()
+        assert enforce(store, clips, RetentionSettings(), NOW) == Deletions()
 
 
 def test_alarms_that_are_raised_or_not_acknowledged_are_kept_for_ever(tmp_path: Path, clips: Path) -> None:
@@ -206,8 +206,8 @@ class TestClock:
             )
             store.write([ClockJump(before_s, after_s)])
             policy = RetentionSettings(clips_days=7.0, spectra_days=7.0, minutes_days=7.0)
-            assert enforce(store, clips, policy, after_s, wanted_bytes=0) == Forgotten()
-            assert enforce(store, clips, policy, after_s + 0.4 * DAY_S) == Forgotten()
+            assert enforce(store, clips, policy, after_s, wanted_bytes=0) == Deletions()
+            assert enforce(store, clips, policy, after_s + 0.4 * DAY_S) == Deletions()
             later = enforce(store, clips, policy, after_s + 0.6 * DAY_S)  # 7.1 days old now
             assert (later.rows, later.clips) == (3, ("e-raw.mp4",))  # the block, its minute, the peak
             assert len(list(reader.series(X))) == 1
@@ -230,7 +230,7 @@ class TestClock:
         with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
             file = add_clip(store, clips, 91)
             store.write([block(NOW - 80 * DAY_S)])
-            assert enforce(store, clips, RetentionSettings(), NOW, by_age=False) == Forgotten()
+            assert enforce(store, clips, RetentionSettings(), NOW, by_age=False) == Deletions()
             found = enforce(store, clips, RetentionSettings(clips_gb=1e-9), NOW, by_age=False)
             assert found.clips == (file,)
             assert reader.clips()[0].detail == "to make room"
