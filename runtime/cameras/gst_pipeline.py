@@ -278,8 +278,7 @@ class GStreamerPipeline:
 
 
 def first_offered(plan: PipelinePlan, choices: Sequence[str]) -> int | None:
-    """Index of the first of several caps that the source of a plan, opened for the question, offers; None if it has
-    none.
+    """Open the source of a plan, and return the index of the first caps that it offers; None if it has none.
 
     Raises:
         CameraFault: it cannot be opened, or did not answer in time.

@@ -35,8 +35,7 @@ class CallFailure:
 
 
 class ReaderOwner(Protocol):
-    """Receiver of a reader's reports. Each call returns at once; after abandonment its answer tells the reader to
-    end."""
+    """Receiver of a reader's reports. Each call returns at once; once it is abandoned, the answer ends the reader."""
 
     def opened(self, reader: Reader, size: tuple[int, int], rate_hz: float) -> Lease | None:
         """The camera is open; returns the slot for its first frame, or None to close it."""

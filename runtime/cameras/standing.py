@@ -73,8 +73,7 @@ class StuckPictureDetector:
         return self._stands
 
     def wants_reopening(self, now_s: float) -> bool:
-        """Tell whether the camera is to be opened again: once at the beginning, and each time when that did not
-        help."""
+        """True where the camera is to be opened again: once at the beginning, and after each vain attempt."""
         return self._reopens and now_s >= self._reopen_at_s
 
 

@@ -91,9 +91,7 @@ class CameraSupervisor:
             if lease is not None:
                 return lease
             if self._thread is not None and not self._thread.is_alive() and not self._closing:
-                raise CameraFault(
-                    "the thread that watches the camera has ended", remedy="restart the service"
-                )
+                raise CameraFault("the camera's watching thread has ended", remedy="restart the service")
             return None
 
     def reopen(self) -> None:

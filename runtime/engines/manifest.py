@@ -43,8 +43,7 @@ class AmplificationRange(_ManifestPart):
 
 
 class RepresentationLayout(_ManifestPart):
-    """Channels and cells of the shape representation, on which band mode filters: the size of its state follows from
-    it."""
+    """Channels and cells of the shape representation, which give the size of the band filter's state."""
 
     channels: int = Field(ge=1)
     cell_px: int = Field(ge=1)

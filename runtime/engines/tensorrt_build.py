@@ -82,13 +82,17 @@ def build_engine(
         memory = builder.build_serialized_network(network, config)
     del parser  # not earlier: it owns the weights
     if memory is None:
-        fault = BuildMemoryFault if library.log.lacks_memory else EngineFault
-        raise fault(
-            f"{library} built no engine ({library.log.reason()})",
-            remedy="where memory is short, stop other programs or give a smaller --workspace-mib or --size",
-        )
+        raise _no_engine(library)
     progress(100, 100)
     return BuiltEngine(bytes(memory), _content(cache), network.num_layers)
+
+
+def _no_engine(library: Library) -> EngineFault:
+    fault = BuildMemoryFault if library.log.lacks_memory else EngineFault
+    return fault(
+        f"{library} built no engine ({library.log.reason()})",
+        remedy="where memory is short, stop other programs or give a smaller --workspace-mib or --size",
+    )
 
 
 def _start(library: Library) -> Any:

@@ -18,7 +18,7 @@ from runtime.errors import BundleFault, EngineFault, OptionFault
 Target = Literal["tensorrt", "tensorrt-rtx"]
 Precision = Literal["fp32", "fp16", "int8"]
 Typing = Literal["weak", "by flag", "always"]
-"""Decides precision: the builder (weak), or the graph, if asked to (by flag) or in any case (always)."""
+"""Authority over precision: the builder (weak), or the graph, if asked to (by flag) or in any case (always)."""
 
 PRODUCTS: dict[Target, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT for RTX"}
 IO_FORMAT = "LINEAR"

@@ -30,8 +30,7 @@ class EngineSizes:
     cell_px: int = 1
     """Side of a cell of the representation in pixels; rows and columns are rounded up."""
     most_sections: int = 1
-    """Most sections of a band filter. TensorRT sets memory aside for them, so that it should not be far above the
-    need."""
+    """Most sections of a band filter. TensorRT sets memory aside for them: choose no more than needed."""
 
 
 @dataclass(frozen=True)
