@@ -17,7 +17,7 @@ from calibration.frames import FEWEST_PAIRS, FLAT_GREY_LEVELS, PairMode, contras
 from calibration.looking import Glimpse, Look
 from calibration.schedule import Pace
 from calibration.set_writer import RESERVE_BYTES, NewPair, SetWriter
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 DISTANCES_S = (1.0, 30.0)
 """How far apart the pairs of static mode are, in turn: a swing, and the light's change within a held reference."""

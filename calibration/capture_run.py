@@ -24,7 +24,7 @@ from calibration.looking import Look
 from calibration.schedule import VISITS_A_PAIR, Schedule, parse_duration_s, parse_hours
 from calibration.set_writer import SetWriter, held
 from calibration.watch import Clocks, Watch
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 COUNT = 256
 OVER = "1 day"

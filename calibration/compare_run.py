@@ -26,7 +26,7 @@ from calibration.frames import CalibrationSet
 from calibration.sensitivity import Sensitivity
 from calibration.verdict import LimitChanges
 from model.scenes import read_evaluation_photographs
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 from runtime.outputs.directories import whole_directory
 
 REPORT, FIGURES = "report.html", "comparison.json"

@@ -27,7 +27,7 @@ from calibration.verdict import (
 )
 from model.drawing import draw_picture
 from model.evaluate import Magnifier
-from runtime.engines.bundle import MANIFEST_NAME, write_manifest
+from runtime.engines.manifest import MANIFEST_NAME, write_manifest
 from runtime.errors import OutputFault
 from runtime.outputs.files import cannot_be_written
 

@@ -17,7 +17,8 @@ from export.runners import network_magnifier
 from model.errors import WeightsFault
 from model.evaluate import Magnifier
 from model.weights import find_weights, load_weights
-from runtime.engines.bundle import Bundle, Precision, open_bundle
+from runtime.engines.bundle import Bundle, open_bundle
+from runtime.engines.manifest import Precision
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from calibration.errors import CalibrationFault
 from calibration.frames import MANIFEST_NAME, SetManifest
 from calibration.set_writer import RESERVE_BYTES, NewPair, SetWriter, held
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 # Drawn pictures were taken at no time; a fixed one keeps equal sets equal.
 _NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)

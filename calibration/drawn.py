@@ -19,7 +19,7 @@ from model.drawing import draw_picture
 from model.layers import Masks, Textures
 from model.pair_settings import PairSettings
 from model.randomness import uniform
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 SMALLEST_PX, LARGEST_PX = 0.01, 2.0
 """Displacements between frame and reference, spread evenly in their logarithm."""

@@ -17,7 +17,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from calibration.errors import CalibrationFault
 from calibration.pair_files import read_pair
 from runtime.colour import BT601_LUMA
-from runtime.engines.bundle import FrameSize, sha256_of
+from runtime.engines.bundle import sha256_of
+from runtime.engines.manifest import FrameSize
 
 MANIFEST_NAME = "manifest.json"
 FEWEST_PAIRS = 32

@@ -13,7 +13,7 @@ from calibration.noise_floor import noise_floor_px
 from calibration.tiles import largest_displacement_px
 from model.evaluate import Magnifier, still_frame_ssim, subpixel_test
 from model.validation import ssim
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 VIEW_PX = 256
 _SET_VIEW_PX = 384

@@ -20,7 +20,7 @@ from calibration.frames import CalibrationPair, CalibrationSet
 from calibration.histograms import BINS, Histogram
 from calibration.observation import Observer
 from calibration.tiles import Sampling, samples_of
-from runtime.engines.bundle import AmplificationRange, Calibration, FrameSize
+from runtime.engines.manifest import AmplificationRange, Calibration, FrameSize
 from runtime.outputs.files import whole_file
 
 _FORMAT = 1

@@ -22,14 +22,8 @@ from calibration.tiles import Sample, Sampling, samples_of
 from export.bundle import check_place, new_bundle
 from export.layers import decoder_layers
 from export.quantised_graph import Unquantised
-from runtime.engines.bundle import (
-    AmplificationRange,
-    Bundle,
-    GraphName,
-    Manifest,
-    ScaleMethod,
-    open_bundle,
-)
+from runtime.engines.bundle import Bundle, open_bundle
+from runtime.engines.manifest import AmplificationRange, GraphName, Manifest, ScaleMethod
 from runtime.errors import BundleFault, OptionFault
 
 CHECKPOINT = "ranges.npz"

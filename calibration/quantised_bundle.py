@@ -21,10 +21,10 @@ from export.layers import decoder_layers
 from export.lint import check_readable, parsers_since
 from export.quantised_graph import Unquantised, quantised_graph, quantised_graph_for_cpu, quantised_layers
 from export.rules import check_rules
-from runtime.engines.bundle import (
-    Bundle,
+from runtime.engines.bundle import Bundle
+from runtime.engines.manifest import (
+    BundleGraph,
     Calibration,
-    Graph,
     GraphName,
     Manifest,
     Quantisation,
@@ -176,7 +176,7 @@ class BundleQuantiser:
             quantised_layers(for_cpu["pairwise"]),
         )
 
-    def _check(self, directory: Path, graph: Graph, method: ScaleMethod) -> list[dict[str, Any]]:
+    def _check(self, directory: Path, graph: BundleGraph, method: ScaleMethod) -> list[dict[str, Any]]:
         """Compare a pairwise graph with FP32 on some of the samples.
 
         What rounding costs `tremorscope compare` judges, and it depends on the scene. Here only a graph is refused that
@@ -215,7 +215,7 @@ def _magnified(path: Path, frame: Picture, reference: Picture, amplification: fl
     return magnified
 
 
-def _nbytes(directory: Path, graphs: Mapping[GraphName, Graph]) -> int:
+def _nbytes(directory: Path, graphs: Mapping[GraphName, BundleGraph]) -> int:
     return sum((directory / graph.file).stat().st_size for graph in graphs.values())
 
 

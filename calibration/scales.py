@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from calibration.histograms import Histogram
 from export.qdq import LEVELS
-from runtime.engines.bundle import ScaleMethod
+from runtime.engines.manifest import ScaleMethod
 
 SHARE_IN_RANGE = 0.9999
 """Of the values that are not zero, for the method ``percentile``."""

@@ -30,7 +30,7 @@ from export.qdq import LEVELS, input_of
 from export.quantised_graph import quantised_graph
 from model.evaluate import Magnifier
 from model.registration import ShiftedScene
-from runtime.engines.bundle import AmplificationRange, FrameSize
+from runtime.engines.manifest import AmplificationRange, FrameSize
 
 _VIEW_PX = 192
 _MOST_KEPT = 6

@@ -26,7 +26,8 @@ from calibration.frames import (
     read_manifest,
 )
 from calibration.pair_files import encode_pair
-from runtime.engines.bundle import FrameSize, sha256_of
+from runtime.engines.bundle import sha256_of
+from runtime.engines.manifest import FrameSize
 from runtime.outputs.disk_guard import free_bytes
 from runtime.outputs.files import cannot_be_written, whole_file
 from runtime.store.settings import DiskSettings

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.frames import CalibrationPair, Picture, luma_of
-from runtime.engines.bundle import AmplificationRange
+from runtime.engines.manifest import AmplificationRange
 from runtime.vibration.displacement import RegionTracker
 from runtime.vibration.regions import Region, RegionFault
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from runtime.engines.bundle import Precision
+from runtime.engines.manifest import Precision
 
 
 @dataclass(frozen=True)

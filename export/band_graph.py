@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from export.step_graph import OPSET, restate, trace
 from model.flow import slope, slopes
 from model.realtime import RealtimeNetwork
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 _PROBES = 8
 """How many combinations of the shape channels the displacement is estimated from."""

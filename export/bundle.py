@@ -25,15 +25,15 @@ from model.networks import CONFIGS, Network, build_network, describe
 from model.realtime import RealtimeNetwork
 from model.studied import StudiedNetwork
 from model.weights import find_weights, load_weights
-from runtime.engines.bundle import (
+from runtime.engines.manifest import (
     MANIFEST_NAME,
     AmplificationRange,
+    BundleGraph,
     FrameSize,
-    Graph,
     GraphName,
     Manifest,
     Precision,
-    Representation,
+    RepresentationLayout,
     write_manifest,
 )
 from runtime.errors import OutputFault
@@ -150,7 +150,7 @@ def check_place(directory: Path, overwrite: bool) -> None:
 
 def write_graph(
     directory: Path, name: GraphName, graph: onnx.ModelProto, facts: Mapping[str, str], suffix: str = ""
-) -> Graph:
+) -> BundleGraph:
     """Write a graph with what it is in its metadata, and give what the manifest says of it.
 
     Args:
@@ -164,7 +164,7 @@ def write_graph(
     path = directory / f"{name}{suffix}.onnx"
     path.write_bytes(content)
     opset = next(entry.version for entry in graph.opset_import if entry.domain == "")
-    return Graph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=opset)
+    return BundleGraph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=opset)
 
 
 def facts_of(
@@ -193,7 +193,7 @@ def _fill(
 ) -> list[Comparison]:
     amplifications = (1.0, min(20.0, source.amplification.maximum), source.amplification.maximum)
     facts = facts_of(source.name, source.weights_sha256, source.amplification, precision)
-    graphs: dict[GraphName, Graph] = {}
+    graphs: dict[GraphName, BundleGraph] = {}
     comparisons: list[Comparison] = []
     for name, exporter in _exporters(source.network, precision).items():
         graph = exporter.graph(size)
@@ -253,10 +253,10 @@ def _restated(graph: onnx.ModelProto, precision: FloatPrecision) -> onnx.ModelPr
     return half_graph(graph) if precision == "fp16" else tidy(graph)
 
 
-def _representation(network: Network) -> Representation | None:
+def _representation(network: Network) -> RepresentationLayout | None:
     if not isinstance(network, RealtimeNetwork):
         return None
-    return Representation(channels=network.config.shape_channels, cell_px=network.config.encoder_stride)
+    return RepresentationLayout(channels=network.config.shape_channels, cell_px=network.config.encoder_stride)
 
 
 def _compare_at_odd_size(

@@ -11,7 +11,7 @@ import click
 from runtime.option_types import frame_size
 
 if TYPE_CHECKING:
-    from runtime.engines.bundle import FrameSize
+    from runtime.engines.manifest import FrameSize
 
 
 def _size_or_any(text: str) -> FrameSize | None:

@@ -22,7 +22,7 @@ from export.errors import ExportFault
 from export.step_graph import pairwise_graph
 from model.cost import macs_per_pixel, parameter_count
 from model.networks import CONFIGS
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 
 @dataclass(frozen=True)

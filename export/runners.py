@@ -13,7 +13,8 @@ from model.evaluate import Magnifier
 from model.networks import Network
 from model.scenes import Frame
 from model.weights import find_weights, load_weights, shipped_weights
-from runtime.engines.bundle import MANIFEST_NAME, Bundle, open_bundle
+from runtime.engines.bundle import Bundle, open_bundle
+from runtime.engines.manifest import MANIFEST_NAME
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from export.sizes import plain_sizes
 from model.networks import Network
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 OPSET = 17
 _NATIVE_OPSET = 18

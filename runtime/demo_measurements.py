@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cameras.synthetic import Mode, SyntheticSettings
+from runtime.cameras.synthetic import SyntheticMode, SyntheticSettings
 from runtime.outputs.slices import TimeSlice, VerticalLine
 from runtime.vibration.displacement import RegionTracker
 from runtime.vibration.regions import Region
@@ -126,7 +126,7 @@ def compare(recording: Recording) -> tuple[ModeResult, ...]:
     return tuple(results)
 
 
-def _true_px(recording: Recording, place: Place, mode: Mode) -> float:
+def _true_px(recording: Recording, place: Place, mode: SyntheticMode) -> float:
     """True amplitude of a mode, averaged over the place's columns; 0 at the mode's nodes."""
     left, right = recording.settings.supports_px
     along = np.clip((place.columns_px - left) / (right - left), 0, 1)

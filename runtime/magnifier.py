@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from runtime.buffers import Allocator, FrameRing, allocate_host
 from runtime.copies import CopyAccount, copy_pixels
 from runtime.engines import PairwiseEngine
-from runtime.engines.bundle import AmplificationRange
+from runtime.engines.manifest import AmplificationRange
 from runtime.errors import OptionFault
 
 PairwiseMode = Literal["static", "dynamic"]

@@ -138,8 +138,7 @@ def magnify_clip(
         runtime = open_runtime(
             job.runtime,
             bundle,
-            width_px=camera.width_px,
-            height_px=camera.height_px,
+            (camera.width_px, camera.height_px),
             threads=job.threads,
             engines=job.engines,
             graphs=("band" if wanted.filters else "pairwise",),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from runtime.engines.bundle import FrameSize
+    from runtime.engines.manifest import FrameSize
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -53,7 +53,7 @@ def frame_size(text: str) -> FrameSize:
     Raises:
         click.BadParameter: it is none, or smaller than a network takes.
     """
-    from runtime.engines.bundle import FrameSize
+    from runtime.engines.manifest import FrameSize
 
     width, cross, height = text.lower().partition("x")
     if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):

@@ -16,7 +16,7 @@ from typing import Any
 import onnx
 from tensorrt_fake import DataType, TensorIOMode, engine_content, fake_library
 
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 from runtime.engines.tensorrt_library import Library
 from runtime.engines.tensorrt_plan import parse_version
 

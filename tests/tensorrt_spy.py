@@ -164,7 +164,7 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
     import tensorrt_bindings
 
     from runtime.engines import tensorrt_build, tensorrt_library, tensorrt_plan, tensorrt_shapes
-    from runtime.engines.bundle import FrameSize
+    from runtime.engines.manifest import FrameSize
     from runtime.errors import Fault
 
     calls: list[Any] = []
@@ -172,10 +172,10 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
         tensorrt_bindings, calls, {key.replace("__", "."): value for key, value in answers.items()}
     )
     library = tensorrt_library.library_of("tensorrt", module)
-    sizes = tensorrt_shapes.Sizes(FrameSize(width_px=64, height_px=48), cell_px=4, most_sections=8)
+    sizes = tensorrt_shapes.EngineSizes(FrameSize(width_px=64, height_px=48), cell_px=4, most_sections=8)
     try:
         plan = tensorrt_plan.plan_build(
-            tensorrt_plan.Request("tensorrt", library.version, precision, 17, 1 << 28, dla_core)  # type: ignore[arg-type]
+            tensorrt_plan.BuildRequest("tensorrt", library.version, precision, 17, 1 << 28, dla_core)  # type: ignore[arg-type]
         )
         built = tensorrt_build.build_engine(
             library,
@@ -232,13 +232,13 @@ def _run_both(library: Any, directory: Path) -> dict[str, Any]:
     from tensorrt_fake import engine_content
 
     from runtime.buffers import FrameRing
-    from runtime.engines.bundle import Representation
+    from runtime.engines.manifest import RepresentationLayout
     from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
     from runtime.engines.tensorrt_band import TensorrtBandEngine
     from runtime.engines.tensorrt_load import load_engine
     from runtime.engines.tensorrt_runner import TensorrtEngine
 
-    gpu, of, size = HostGpu(), Representation(channels=3, cell_px=1), {"width_px": 32, "height_px": 17}
+    gpu, of, size = HostGpu(), RepresentationLayout(channels=3, cell_px=1), {"width_px": 32, "height_px": 17}
     loaded = []
     for graph in ("pairwise", "band"):
         path = directory / f"{graph}.engine"

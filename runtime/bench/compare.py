@@ -12,8 +12,9 @@ import numpy as np
 
 from runtime.bench.result import Comparison
 from runtime.buffers import FrameRing
-from runtime.engines.bundle import Bundle, GraphName
+from runtime.engines.bundle import Bundle
 from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
+from runtime.engines.manifest import GraphName
 
 if TYPE_CHECKING:
     from runtime.bench.job import BenchJob
@@ -60,8 +61,7 @@ def _opened(
         open_runtime(
             job.runtime,
             bundle,
-            width_px=size[0],
-            height_px=size[1],
+            size,
             threads=job.threads,
             engines=engines,
             graphs=_PAIRWISE,

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime.engines.bundle import Bundle, FrameSize, GraphName, Precision
+from runtime.engines.bundle import Bundle
+from runtime.engines.manifest import FrameSize, GraphName, Precision
 from runtime.engines.onnx_file import convolution_precisions
 from runtime.engines.onnx_profile import Layer, profile
 

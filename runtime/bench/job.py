@@ -24,12 +24,13 @@ from runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
     CsiSettings,
-    RtspSettings,
+    RtspCameraSettings,
     SyntheticCameraSettings,
     V4l2Settings,
 )
-from runtime.engines.bundle import Bundle, FrameSize, GraphName, open_bundle
+from runtime.engines.bundle import Bundle, open_bundle
 from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
+from runtime.engines.manifest import FrameSize, GraphName
 from runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
 from runtime.magnification import Magnification
 
@@ -125,7 +126,7 @@ def _camera(job: BenchJob, bundle: Bundle) -> CameraSettings:
 
 
 def _sized(
-    kind: type[CsiSettings | V4l2Settings | RtspSettings | SyntheticCameraSettings],
+    kind: type[CsiSettings | V4l2Settings | RtspCameraSettings | SyntheticCameraSettings],
     size: FrameSize,
     others: dict[str, Any],
 ) -> CameraSettings:
@@ -146,8 +147,7 @@ def _runtime(job: BenchJob, bundle: Bundle, size: tuple[int, int]) -> Iterator[R
     opened = open_runtime(
         job.runtime,
         bundle,
-        width_px=size[0],
-        height_px=size[1],
+        size,
         threads=job.threads,
         engines=job.engines,
         graphs=_BAND if job.magnification.filters else _PAIRWISE,

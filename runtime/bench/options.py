@@ -9,8 +9,8 @@ from typing import Any
 from runtime.bench.job import BenchJob
 from runtime.cameras.settings import CameraSettings
 from runtime.configuration.reading import load_configuration, parse_configuration
-from runtime.engines.bundle import FrameSize
 from runtime.engines.choosing import RuntimeChoice
+from runtime.engines.manifest import FrameSize
 from runtime.errors import OptionFault
 from runtime.filters import BandSettings
 from runtime.magnification import Magnification

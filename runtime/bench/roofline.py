@@ -14,8 +14,8 @@ from runtime.bench.apart import stages_apart
 from runtime.bench.graph_cost import Cost, graph_cost
 from runtime.bench.peaks import Peaks, gpu_peaks
 from runtime.bench.processor import processor_peaks
-from runtime.engines.bundle import FrameSize
 from runtime.engines.choosing import Runtime
+from runtime.engines.manifest import FrameSize
 
 if TYPE_CHECKING:
     from runtime.bench.result import BenchResult

@@ -1,6 +1,6 @@
 """TensorRT on the GPU: the runner of the ``pairwise`` graph, which reads and writes frames where they lie.
 
-Frames belong into memory from the GPU's own allocator (`runtime.cuda.Gpu.allocate_mapped`): then nothing is copied.
+Frames should lie in memory from the GPU's own allocator (`runtime.cuda.Gpu.allocate_mapped`): then nothing is copied.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from runtime.copies import CopyAccount
 from runtime.cuda import Gpu
 from runtime.engines.frames import FixedFrames
 from runtime.engines.tensorrt_load import LoadedEngine
-from runtime.engines.tensorrt_memory import FrameInputs, Numbers, PictureOutput, frame_channels, warm_up
+from runtime.engines.tensorrt_memory import FrameInputs, NumberInputs, PictureOutput, frame_channels, warm_up
 from runtime.engines.tensorrt_step import GraphUse, StepContext
 
 
@@ -32,7 +32,7 @@ class TensorrtEngine(FixedFrames):
     ) -> None:
         """Prepare for frames of ``width_px`` x ``height_px``, and run a few steps to warm up.
 
-        ``account`` is told of frames that are not in mapped memory, and have to be copied.
+        ``account`` takes note of frames that are not in mapped memory, and have to be copied.
 
         Raises:
             EngineFault: the engine is of another graph or size, or cannot be run.
@@ -51,7 +51,7 @@ class TensorrtEngine(FixedFrames):
         self._picture = PictureOutput(gpu, account)
         with gpu.current():
             self._steps = StepContext(gpu, loaded, ("magnified",))
-            self._numbers = Numbers(gpu, {"amplification": 1})
+            self._numbers = NumberInputs(gpu, {"amplification": 1})
             self._frames = FrameInputs(gpu, account, ("frame", "reference"), self._input_shape)
             self._numbers.bind(self._steps)
             self._frames.bind(self._steps)
@@ -59,7 +59,7 @@ class TensorrtEngine(FixedFrames):
 
     @property
     def last_gpu_ms(self) -> float:
-        """What the latest step took on the GPU."""
+        """Time of the latest step on the GPU."""
         return self._steps.last_gpu_ms
 
     @property
@@ -69,7 +69,7 @@ class TensorrtEngine(FixedFrames):
 
     @property
     def graph_use(self) -> GraphUse:
-        """What became of CUDA graphs since the warm-up."""
+        """Use of CUDA graphs since the warm-up."""
         return self._steps.use
 
     def step(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import get_args
 
 from runtime.store.records import Notice
-from runtime.store.settings import DiskSettings, Thing
+from runtime.store.settings import DataKind, DiskSettings
 
-ORDER: tuple[Thing, ...] = get_args(Thing)
+ORDER: tuple[DataKind, ...] = get_args(DataKind)
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class DiskState:
 
     free_bytes: int | None
     """None while it cannot be measured."""
-    given_up: tuple[Thing, ...]
+    given_up: tuple[DataKind, ...]
     trouble: str
     """Fault for which the disk cannot be measured; empty if there is none."""
 
-    def allows(self, thing: Thing) -> bool:
+    def allows(self, thing: DataKind) -> bool:
         """True if there is room for a thing."""
         return thing not in self.given_up
 
@@ -86,7 +86,7 @@ class DiskGuard:
         ]
         return [Notice(now_s, "disk", text) for text in texts]
 
-    def _limit(self, thing: Thing, before: DiskState) -> float:
+    def _limit(self, thing: DataKind, before: DiskState) -> float:
         return self._settings.level_bytes(thing) * (1.0 if before.allows(thing) else self._settings.margin)
 
 

@@ -21,7 +21,7 @@ from runtime.outputs.files import flush_entry
 from runtime.outputs.h264 import EncodingSettings
 from runtime.outputs.nvenc import EncoderChoice
 from runtime.outputs.video import SUFFIX, VideoWriter
-from runtime.store.records import Clip, ClipKind, Event, Record
+from runtime.store.records import Clip, ClipKind, EventRecord, Record
 
 TIME_BASE = Fraction(1, 90_000)
 """Resolution of the times in a clip: 11 microseconds."""
@@ -205,7 +205,7 @@ def recover_clips(directory: Path, listed: Iterable[Clip], log: Callable[[Record
         start_s = (
             datetime.strptime(event.partition("Z")[0], _TIME_FORMAT).replace(tzinfo=timezone.utc).timestamp()
         )
-        log(Event(event, start_s, "recovered after an interruption"))
+        log(EventRecord(event, start_s, "recovered after an interruption"))
         log(_as_saved(Clip(event, kind, path.name, "recording", start_s), found))  # type: ignore[arg-type]
         completed.append(path.name)
     return Recovery(partials, tuple(completed), tuple(lost), tuple(unreadable))

@@ -23,7 +23,7 @@ from runtime.errors import Fault, OutputFault
 from runtime.outputs.event_clips import TIME_BASE, EventClipWriter, clip_name, event_name
 from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.frame_history import ClipFrames, ClipMagnifier, FrameHistory
-from runtime.store.records import Clip, ClipKind, Event, Record
+from runtime.store.records import Clip, ClipKind, EventRecord, Record
 from runtime.threads import BACKGROUND, Threads
 
 _CLOSEST_S = float(2 * TIME_BASE)
@@ -52,7 +52,7 @@ class RecorderState:
 class _Recording:
     """One event while its frames come in; guarded by the recorder's lock."""
 
-    def __init__(self, event: Event, first: int, start_s: float, end_s: float, limit_s: float) -> None:
+    def __init__(self, event: EventRecord, first: int, start_s: float, end_s: float, limit_s: float) -> None:
         self.event = event
         self.first = first
         self.start_s = start_s
@@ -158,9 +158,9 @@ class EventRecorder:
             if self._active is not None:
                 active = self._active
                 active.end_s = min(max(active.end_s, until_s), active.limit_s)
-                self._log(Event(active.event.name, unix_s, reason, alarm, alarm_raised_s))
+                self._log(EventRecord(active.event.name, unix_s, reason, alarm, alarm_raised_s))
                 return active.event.name
-            event = Event(event_name(unix_s), unix_s, reason, alarm, alarm_raised_s)
+            event = EventRecord(event_name(unix_s), unix_s, reason, alarm, alarm_raised_s)
             self._log(event)
             if self._stopping or self._declining or any(waiting.full() for waiting in self._waiting.values()):
                 self._decline(event)
@@ -210,7 +210,7 @@ class EventRecorder:
             self._hurrying = True
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _decline(self, event: Event) -> None:
+    def _decline(self, event: EventRecord) -> None:
         self._declined += 1
         detail = self._declining or "too many clips wait to be written"
         for kind in self._waiting:

@@ -8,8 +8,9 @@ import numpy as np
 
 from runtime.buffers import FrameRing
 from runtime.engines.build_job import BuildJob, build_bundle
-from runtime.engines.bundle import Bundle, FrameSize, GraphName
+from runtime.engines.bundle import Bundle
 from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
+from runtime.engines.manifest import FrameSize, GraphName
 from runtime.prove.memory_watch import memory_watched
 from runtime.prove.outcome import StepFindings
 from runtime.prove.plan import ProvePlan
@@ -38,8 +39,7 @@ def try_engines(
         opened = open_runtime(
             "tensorrt" if on_gpu else "onnxruntime",
             bundle,
-            width_px=size.width_px,
-            height_px=size.height_px,
+            (size.width_px, size.height_px),
             engines=engines_directory(plan, bundle) if on_gpu else None,
             graphs=graphs,
         )

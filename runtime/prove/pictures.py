@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
-from runtime.engines.bundle import Bundle, GraphName, open_bundle
+from runtime.engines.bundle import Bundle, open_bundle
 from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
+from runtime.engines.manifest import GraphName
 from runtime.errors import EngineFault, Fault
 from runtime.filters import BandSettings
 from runtime.magnification import Magnification, open_magnifier
@@ -108,8 +109,7 @@ def _magnify(job: PictureJob) -> NDArray[np.uint8]:
     opened = open_runtime(
         job.runtime,
         bundle,
-        width_px=width_px,
-        height_px=height_px,
+        (width_px, height_px),
         threads=job.threads,
         engines=Path(job.engines) if job.engines else None,
         graphs=(job.graph,),

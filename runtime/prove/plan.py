@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, open_bundle
+from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
 from runtime.engines.device import read_device
+from runtime.engines.manifest import FrameSize
 
 if TYPE_CHECKING:
     from runtime.cameras.settings import CameraSettings

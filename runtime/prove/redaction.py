@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from runtime.cameras.credentials import read_credential
-from runtime.cameras.settings import RtspSettings
+from runtime.cameras.settings import RtspCameraSettings
 from runtime.configuration.schema import Configuration
 from runtime.errors import Fault
 from runtime.outputs.secrets import Secret, read_secret
@@ -32,7 +32,7 @@ def known_secrets(
             found.add(read_secret(name, environment) or "")
     for configuration in configurations:
         camera = configuration.camera
-        if isinstance(camera, RtspSettings) and camera.credential is not None:
+        if isinstance(camera, RtspCameraSettings) and camera.credential is not None:
             with contextlib.suppress(Fault):
                 found.add(read_credential(camera.credential, environment))
     directory = environment.get("CREDENTIALS_DIRECTORY")

@@ -10,9 +10,10 @@ from pathlib import Path
 from runtime.cuda import Gpu
 from runtime.doctor.board import is_jetson
 from runtime.doctor.machine import Machine
-from runtime.engines.bundle import Bundle, FrameSize, GraphName
+from runtime.engines.bundle import Bundle
 from runtime.engines.device import read_device
 from runtime.engines.engine_file import EnginePaths, engine_paths
+from runtime.engines.manifest import FrameSize, GraphName
 from runtime.engines.tensorrt_library import load_library
 from runtime.engines.tensorrt_load import LoadedEngine, load_engine
 from runtime.leases import LeaseError

@@ -194,8 +194,8 @@ def _records(unix_s: float, analysis: Analysis, tracks: Sequence[Track | None]) 
     return found
 
 
-def _stored_peak(unix_s: float, name: str, axis: str, peak: Peak) -> records.Peak:
-    return records.Peak(
+def _stored_peak(unix_s: float, name: str, axis: str, peak: Peak) -> records.PeakRecord:
+    return records.PeakRecord(
         unix_s,
         records.Channel(name, axis),
         peak.frequency_hz,
@@ -205,13 +205,13 @@ def _stored_peak(unix_s: float, name: str, axis: str, peak: Peak) -> records.Pea
     )
 
 
-def _stored_mode(unix_s: float, mode: Mode, track: Track, names: Sequence[str]) -> records.Mode:
+def _stored_mode(unix_s: float, mode: Mode, track: Track, names: Sequence[str]) -> records.ModeRecord:
     shape = tuple(
         records.ModePoint(name, axis, float(part.real), float(part.imag))
         for name, parts in zip(names, mode.shape.reshape(-1, 2), strict=True)
         for axis, part in zip(AXES, parts, strict=True)
     )
-    return records.Mode(
+    return records.ModeRecord(
         unix_s,
         str(track.number),
         mode.frequency_hz,

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from runtime.configuration.magnification import MagnificationSettings
 from runtime.copies import CopyAccount
-from runtime.engines.bundle import Bundle, FrameSize, open_bundle
+from runtime.engines.bundle import Bundle, open_bundle
 from runtime.engines.choosing import Runtime, open_runtime
+from runtime.engines.manifest import FrameSize
 from runtime.engines.upgrading import find_stale
 from runtime.errors import BundleFault
 from runtime.governor import Level
@@ -45,8 +46,7 @@ def open_configured_runtime(
     return open_runtime(
         settings.runtime,
         bundle,
-        width_px=size[0],
-        height_px=size[1],
+        size,
         threads=settings.threads,
         engines=settings.engines,
         account=account,

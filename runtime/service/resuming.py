@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from runtime.live import FrequencyPoint
-from runtime.store.records import Mode
+from runtime.store.records import ModeRecord
 from runtime.vibration.tracking import FrequencyTracker, Sighting
 
 _UNKNOWN_DEVIATION = 0.01
 """Part of a frequency that its deviation is taken for where none was stored."""
 
 
-def followed_before(modes: Iterable[Mode]) -> FrequencyTracker:
+def followed_before(modes: Iterable[ModeRecord]) -> FrequencyTracker:
     """A tracker that follows the modes of a store, each from where it was seen last, under its number."""
     tracker, latest = FrequencyTracker(), {}
     for mode in modes:
@@ -28,7 +28,7 @@ def followed_before(modes: Iterable[Mode]) -> FrequencyTracker:
     return tracker
 
 
-def points_of(modes: Iterable[Mode]) -> list[FrequencyPoint]:
+def points_of(modes: Iterable[ModeRecord]) -> list[FrequencyPoint]:
     """The same modes for those who look at natural frequencies over time."""
     return [
         FrequencyPoint(number, mode.time_s, mode.frequency_hz, mode.frequency_deviation_hz)
@@ -37,5 +37,5 @@ def points_of(modes: Iterable[Mode]) -> list[FrequencyPoint]:
     ]
 
 
-def _number(mode: Mode) -> int | None:
+def _number(mode: ModeRecord) -> int | None:
     return int(mode.label) if mode.label.isdecimal() else None

@@ -25,7 +25,7 @@ from runtime.service.clock_trust import ClockTrust
 from runtime.store.background import BackgroundStore, StoreState
 from runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault
 from runtime.store.reader import StoreReader
-from runtime.store.records import ClockJump, Mode, Notice, Record
+from runtime.store.records import ClockJump, ModeRecord, Notice, Record
 from runtime.store.reserve import Reserve
 from runtime.store.retention import enforce
 from runtime.store.settings import StoreSettings
@@ -95,7 +95,7 @@ class Storage:
         """... and how far those are that are being learned."""
         self.on_opened: Callable[[], None] = lambda: None
         """Called when those are known at last, of a store that could not be opened at first."""
-        self.modes: tuple[Mode, ...] = ()
+        self.modes: tuple[ModeRecord, ...] = ()
         """Modes that were found within the latest day before this process began."""
         self._try_to_open()
 

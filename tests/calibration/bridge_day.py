@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from calibration.frames import SetManifest
 from calibration.set_writer import NewPair, SetWriter, held
 from runtime.cameras import FrameInfo
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 from runtime.errors import CameraFault
 
 Picture = NDArray[np.uint8]

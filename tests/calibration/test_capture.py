@@ -26,7 +26,7 @@ from calibration.errors import CalibrationFault
 from calibration.frames import CalibrationSet, read_manifest
 from calibration.set_writer import SetWriter
 from calibration.watch import Clocks
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 from runtime.errors import CameraFault
 
 Capture = Callable[..., CaptureReport]

@@ -29,7 +29,8 @@ from calibration.verdict import (
     worst_pixel,
 )
 from model.drawing import draw_picture
-from runtime.engines.bundle import FrameSize, open_bundle, write_manifest
+from runtime.engines.bundle import open_bundle
+from runtime.engines.manifest import FrameSize, write_manifest
 
 onnx = pytest.importorskip("onnx", reason="needs onnx")
 
@@ -64,7 +65,7 @@ def bundle_of(directory: Path, precision: str = "fp32", share: float = 1.0, **ch
     write_bundle(directory, graph=graph_that_moves(share), precision=precision, **changes)
     path = directory / "manifest.json"
     content = json.loads(path.read_text())
-    from runtime.engines.bundle import Manifest
+    from runtime.engines.manifest import Manifest
 
     write_manifest(directory, Manifest.model_validate(content))
     return directory

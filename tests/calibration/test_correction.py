@@ -11,7 +11,8 @@ from calibration.frames import drawn_pairs
 from calibration.tiles import Sample, Sampling, samples_of
 from export.bias_shift import shifted_bias
 from export.layers import decoder_layers
-from runtime.engines.bundle import SHIPPED_BUNDLES, AmplificationRange, FrameSize
+from runtime.engines.bundle import SHIPPED_BUNDLES
+from runtime.engines.manifest import AmplificationRange, FrameSize
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from calibration.draw_set import draw_set
 from calibration.errors import CalibrationFault
 from calibration.frames import CalibrationSet, drawn_pairs
 from calibration.noise_floor import apparent_displacements_px
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 SIZE = FrameSize(width_px=160, height_px=96)
 

@@ -21,7 +21,8 @@ from calibration.measuring import DrawnPairs
 from calibration.quantise import QuantiseJob, deployed_range, quantise
 from export.errors import ExportFault
 from export.rules import offences
-from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle, write_manifest
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+from runtime.engines.manifest import FrameSize, write_manifest
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import BundleFault, OptionFault
 

@@ -8,7 +8,7 @@ import pytest
 from calibration.histograms import Histogram
 from calibration.scales import RANGE_OF_THE_SILENT, scale_of
 from export.qdq import LEVELS
-from runtime.engines.bundle import ScaleMethod
+from runtime.engines.manifest import ScaleMethod
 
 METHODS: tuple[ScaleMethod, ...] = ("mse", "entropy", "percentile", "minmax")
 

@@ -15,7 +15,7 @@ from calibration.judging import Condition
 from calibration.sensitivity import Sensitivity, measure_sensitivity, scales_of
 from model.drawing import draw_picture
 from model.evaluate import Magnifier
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 
 onnx = pytest.importorskip("onnx", reason="needs onnx")
 from support import ROOT, linear_graph  # noqa: E402

@@ -12,7 +12,7 @@ from calibration.frames import CalibrationPair
 from calibration.tiles import Sampling, largest_displacement_px, samples_of
 from model.drawing import draw_picture
 from model.registration import ShiftedScene
-from runtime.engines.bundle import AmplificationRange
+from runtime.engines.manifest import AmplificationRange
 
 RANGE = AmplificationRange(minimum=1, maximum=256)
 SAMPLING = Sampling(tile_px=64, tiles_a_pair=4, margin_px=16)

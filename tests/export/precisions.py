@@ -13,7 +13,8 @@ from calibration.scales import scale_of
 from export.check import _film
 from model.networks import Network
 from model.weights import find_weights, load_weights
-from runtime.engines.bundle import SHIPPED_BUNDLES, GraphName, open_bundle
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+from runtime.engines.manifest import GraphName
 
 SHIPPED = SHIPPED_BUNDLES / "realtime"
 GRAPHS: tuple[GraphName, ...] = ("pairwise", "band")

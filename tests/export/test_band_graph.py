@@ -16,7 +16,7 @@ from export.band_graph import BandStep, band_graph
 from export.check import compare_band
 from export.errors import ExportFault
 from model.realtime import RealtimeConfig, RealtimeNetwork
-from runtime.engines.bundle import FrameSize, Representation
+from runtime.engines.manifest import FrameSize, RepresentationLayout
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine
 from runtime.filters import BandSettings, design, frame_before
 
@@ -43,7 +43,7 @@ def path(graph: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def engine_for(path: Path, width_px: int, height_px: int) -> OnnxRuntimeBandEngine:
-    representation = Representation(channels=SMALL.shape_channels, cell_px=4)
+    representation = RepresentationLayout(channels=SMALL.shape_channels, cell_px=4)
     return OnnxRuntimeBandEngine(path, representation, width_px=width_px, height_px=height_px, threads=1)
 
 

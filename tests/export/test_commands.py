@@ -22,7 +22,8 @@ from model.drawing import draw_picture
 from model.realtime import RealtimeConfig, RealtimeNetwork
 from model.recipe import load_recipe
 from model.weights import SHIPPED_WEIGHTS, find_weights, load_weights, save_weights
-from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+from runtime.engines.manifest import FrameSize
 from runtime.errors import BundleFault
 
 TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)

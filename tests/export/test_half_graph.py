@@ -14,7 +14,7 @@ from export.errors import ExportFault
 from export.half_graph import half_graph, to_half
 from export.layers import _downstream, _upstream, close_graph, decoder_layers, open_graph
 from model.realtime import RealtimeNetwork
-from runtime.engines.bundle import GraphName
+from runtime.engines.manifest import GraphName
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 

@@ -20,7 +20,8 @@ from export.quantised_graph import quantised_graph
 from export.tensorrt_rules import RULES
 from export.tensorrt_support import PARSERS
 from model.realtime import RealtimeConfig, RealtimeNetwork
-from runtime.engines.bundle import SHIPPED_BUNDLES, AmplificationRange, GraphName, open_bundle
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+from runtime.engines.manifest import AmplificationRange, GraphName
 from runtime.engines.tensorrt_plan import checked_versions
 
 SHIPPED = sorted(path.name for path in SHIPPED_BUNDLES.iterdir() if path.is_dir())

@@ -22,7 +22,7 @@ from export.qdq import LEVELS, quantise_per_channel
 from export.quantised_graph import quantised_graph, quantised_graph_for_cpu, quantised_layers
 from export.rules import check_rules, offences
 from model.realtime import RealtimeNetwork
-from runtime.engines.bundle import GraphName
+from runtime.engines.manifest import GraphName
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 
 LAYERS = decoder_layers(shipped_graph("pairwise"))

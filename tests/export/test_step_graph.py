@@ -15,7 +15,7 @@ from export.step_graph import pairwise_graph
 from model.baseline import BaselineConfig, BaselineNetwork
 from model.networks import Network
 from model.realtime import RealtimeConfig, RealtimeNetwork
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 
 REALTIME = RealtimeConfig(decoder_blocks=2, decoder_channels=16, texture_channels=8, shape_channels=8)

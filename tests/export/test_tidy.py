@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from precisions import GRAPHS, shipped_graph
 
 from export.tidy import stamp, tidy
-from runtime.engines.bundle import GraphName
+from runtime.engines.manifest import GraphName
 
 
 def untidy_graph() -> onnx.ModelProto:

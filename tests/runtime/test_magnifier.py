@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from runtime.copies import CopyAccount
-from runtime.engines.bundle import AmplificationRange
+from runtime.engines.manifest import AmplificationRange
 from runtime.errors import OptionFault
 from runtime.magnifier import Magnifier, Mode, check_amplification
 

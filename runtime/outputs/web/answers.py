@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.health import Health
 from runtime.live import FrequencyPoint, LiveFeed, LiveSeries, LiveSpectrum
 from runtime.outputs.liveness import judge
-from runtime.store.records import Alarm, Clip, Event, Notice
+from runtime.store.records import Alarm, Clip, EventRecord, Notice
 
 _TIME_DIGITS = 4
 _ROUNDED_S = 0.6 * 10.0**-_TIME_DIGITS
@@ -121,7 +121,7 @@ def notices(found: Iterable[Notice]) -> list[dict[str, Any]]:
     return [plain(each) for each in list(found)[: -MOST_NOTICES - 1 : -1]]
 
 
-def events(found: Iterable[Event], clips: Iterable[Clip]) -> list[dict[str, Any]]:
+def events(found: Iterable[EventRecord], clips: Iterable[Clip]) -> list[dict[str, Any]]:
     """Events with all their triggers and clips, the latest first."""
     by_name: dict[str, dict[str, Any]] = {}
     for event in found:

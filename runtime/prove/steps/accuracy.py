@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from runtime.engines.build_job import BuildJob, build_bundle
-from runtime.engines.bundle import Bundle, GraphName, Precision
+from runtime.engines.bundle import Bundle
 from runtime.engines.choosing import RuntimeChoice
+from runtime.engines.manifest import GraphName, Precision
 from runtime.prove.outcome import Outcome, Row, StepFindings
 from runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
 from runtime.prove.plan import ProvePlan

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from runtime.buffers import FrameRing
-from runtime.engines.bundle import GraphName
 from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
+from runtime.engines.manifest import GraphName
 from runtime.engines.tensorrt_runner import TensorrtEngine
 from runtime.prove.outcome import Outcome, StepFindings
 from runtime.prove.plan import ProvePlan
@@ -32,8 +32,7 @@ def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
     opened = open_runtime(
         "tensorrt",
         bundle,
-        width_px=size.width_px,
-        height_px=size.height_px,
+        (size.width_px, size.height_px),
         engines=engines_directory(plan, bundle),
         graphs=_GRAPHS,
     )

@@ -23,7 +23,7 @@ from runtime.bench.report import lines
 from runtime.bench.result import BenchResult, curve_parts
 from runtime.bench.rig import EngineWatch, TimedEngine
 from runtime.cameras.settings import ClipSettings, V4l2Settings
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 from runtime.engines.onnx_runtime import OnnxRuntimeEngine
 from runtime.errors import CameraFault, OptionFault
 from runtime.filters import BandSettings

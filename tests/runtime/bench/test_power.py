@@ -11,7 +11,7 @@ import pytest
 from runtime.bench.job import BenchJob, run_bench
 from runtime.bench.power import DeviceTrace, traced_device
 from runtime.bench.report import lines
-from runtime.engines.bundle import FrameSize
+from runtime.engines.manifest import FrameSize
 from runtime.telemetry import Reading
 from runtime.thermal import ThermalReading
 

@@ -15,7 +15,8 @@ from runtime.bench.peaks import BOARDS, Board, Peaks, gpu_peaks
 from runtime.bench.processor import processor_peaks
 from runtime.bench.report import lines
 from runtime.bench.roofline import Roofline, bound, bound_ms
-from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, Precision, open_bundle
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+from runtime.engines.manifest import FrameSize, Precision
 from runtime.engines.onnx_file import matrix_product
 from runtime.engines.onnx_profile import Layer, profile
 

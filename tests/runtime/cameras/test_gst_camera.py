@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.cameras.gst_camera import GStreamerCamera, Wanted
+from runtime.cameras.gst_camera import GStreamerCamera, RequestedFormat
 from runtime.cameras.gst_faults import Advice, GStreamerError, GStreamerFault, cause_of, fault_of
 from runtime.cameras.gst_memory import RgbConverter
 from runtime.cameras.gst_pipeline import GStreamerPipeline, PipelinePlan
@@ -32,7 +32,7 @@ def plan(text: str, **keys: Any) -> PipelinePlan:
 
 
 def open_it(text: str, account: CopyAccount | None = None) -> GStreamerCamera:
-    return GStreamerCamera(plan(text), Wanted(), cpu_writer(account), silence_s=20)
+    return GStreamerCamera(plan(text), RequestedFormat(), cpu_writer(account), silence_s=20)
 
 
 def convert(gst: Any, kind: str, content: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from support import frames_of, resident_bytes
 from runtime.cameras import FrameInfo
 from runtime.cameras.exposure import ExposureControl
 from runtime.cameras.faults import BackoffSettings, CameraEvent
-from runtime.cameras.gst_camera import GStreamerCamera, Wanted
+from runtime.cameras.gst_camera import GStreamerCamera, RequestedFormat
 from runtime.cameras.gst_faults import Advice
 from runtime.cameras.gst_pipeline import PipelinePlan
 from runtime.cameras.gst_text import SINK_TEXT
@@ -150,7 +150,9 @@ def flowing(elements: str) -> Callable[[], GStreamerCamera]:
         "videotestsrc name=source {} ! video/x-raw,format=YUY2,width=64,height=48,framerate=30/1 ! {}identity ! "
     ).format(*elements.split("|"))
     made = PipelinePlan(text + SINK_TEXT, ("videotestsrc", "identity", "appsink"), advice)
-    return lambda: GStreamerCamera(made, Wanted((64, 48), 30.0), cpu_writer(None), silence_s=PATIENT_S)
+    return lambda: GStreamerCamera(
+        made, RequestedFormat((64, 48), 30.0), cpu_writer(None), silence_s=PATIENT_S
+    )
 
 
 @pytest.mark.parametrize(

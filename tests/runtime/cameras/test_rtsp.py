@@ -21,7 +21,7 @@ from runtime.cameras.gst_camera import GStreamerCamera
 from runtime.cameras.gst_faults import GStreamerFault
 from runtime.cameras.opening import open_camera, supervisor_settings
 from runtime.cameras.rtsp import open_rtsp, plan
-from runtime.cameras.settings import RtspSettings
+from runtime.cameras.settings import RtspCameraSettings
 from runtime.cameras.supervised import CameraSupervisor
 from runtime.cameras.supervision import SupervisorSettings
 from runtime.copies import CopyAccount
@@ -72,8 +72,8 @@ def server(gstreamer: Any) -> Iterator[Server]:  # noqa: ARG001
     made.kill()
 
 
-def settings(server: Server, **keys: Any) -> RtspSettings:
-    return RtspSettings.model_validate({"url": server.url, "latency_ms": 20, "silence_s": 1} | keys)
+def settings(server: Server, **keys: Any) -> RtspCameraSettings:
+    return RtspCameraSettings.model_validate({"url": server.url, "latency_ms": 20, "silence_s": 1} | keys)
 
 
 def look(camera: GStreamerCamera, frames: int) -> list[np.ndarray]:

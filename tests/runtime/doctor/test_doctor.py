@@ -30,7 +30,7 @@ from trees import (
 import tremorscope
 from runtime.cameras import csi, rtsp, v4l2
 from runtime.cameras.gstreamer import PACKAGES
-from runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings
+from runtime.cameras.settings import CsiSettings, RtspCameraSettings, V4l2Settings
 from runtime.doctor.examination import Examination, examine
 from runtime.doctor.finding import ProbeFinding
 from runtime.doctor.machine import Answer, Machine, run_command
@@ -318,8 +318,8 @@ def test_every_element_of_every_cameras_pipeline_is_looked_for() -> None:
         csi.plan(CsiSettings(), "nvmm"),
         v4l2.plan(V4l2Settings(format="raw", flip="rotate-90")),
         v4l2.plan(V4l2Settings(format="mjpeg", flip="mirror")),
-        rtsp.plan(RtspSettings(url="rtsp://10.0.0.5/1", flip="mirror"), jetson=False),
-        rtsp.plan(RtspSettings(url="rtsp://10.0.0.5/1"), jetson=True),
+        rtsp.plan(RtspCameraSettings(url="rtsp://10.0.0.5/1", flip="mirror"), jetson=False),
+        rtsp.plan(RtspCameraSettings(url="rtsp://10.0.0.5/1"), jetson=True),
     ]
     used = {element for camera in cameras for element in camera.elements}
     assert used <= ALL_ELEMENTS

@@ -23,10 +23,11 @@ from runtime.cameras import FrameInfo
 from runtime.copies import CopyAccount
 from runtime.cuda_pycuda import PycudaGpu, open_gpu
 from runtime.engines import tensorrt_runtime, tensorrt_step
-from runtime.engines.bundle import FrameSize, Representation, open_bundle
+from runtime.engines.bundle import open_bundle
 from runtime.engines.choosing import closing_runtime, open_runtime
 from runtime.engines.device import read_device
 from runtime.engines.engine_file import describe_builder
+from runtime.engines.manifest import FrameSize, RepresentationLayout
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_library import Library
 from runtime.engines.tensorrt_load import load_engine
@@ -63,7 +64,9 @@ class Bench:
         return TensorrtEngine(self.gpu, self._load("pairwise"), **SIZE)
 
     def band(self) -> TensorrtBandEngine:
-        return TensorrtBandEngine(self.gpu, self._load("band"), Representation(channels=3, cell_px=1), **SIZE)
+        return TensorrtBandEngine(
+            self.gpu, self._load("band"), RepresentationLayout(channels=3, cell_px=1), **SIZE
+        )
 
     def ring(self, slots: int) -> LeasingRing:
         return LeasingRing(slots, **SIZE, allocate=self.gpu.allocate_mapped)

@@ -12,9 +12,9 @@ from tensorrt_fake import fake_library
 
 from runtime.engines import build_job
 from runtime.engines.build_job import BuildJob, EngineReport, build_bundle
-from runtime.engines.bundle import FrameSize
 from runtime.engines.device import Device
-from runtime.engines.tensorrt_build import BuildMemoryFault, Built
+from runtime.engines.manifest import FrameSize
+from runtime.engines.tensorrt_build import BuildMemoryFault, BuiltEngine
 from runtime.engines.tensorrt_library import BuildLog
 from runtime.engines.tensorrt_plan import FLOOR_WORKSPACE_BYTES
 from runtime.errors import EngineFault
@@ -40,11 +40,11 @@ def build(
     monkeypatch.setattr(build_job, "read_device", lambda: (NANO, 2048 * MIB))
 
     def build(too_many_mib: int) -> EngineReport:
-        def build_engine(_library: Any, _graph: Any, plan: Any, *_: Any, **__: Any) -> Built:
+        def build_engine(_library: Any, _graph: Any, plan: Any, *_: Any, **__: Any) -> BuiltEngine:
             asked_mib.append(plan.workspace_bytes // MIB)
             if asked_mib[-1] >= too_many_mib:
                 raise BuildMemoryFault("TensorRT 10.3.0 built no engine (OutOfMemory)", remedy="stop others")
-            return Built(b"an engine", b"", 7)
+            return BuiltEngine(b"an engine", b"", 7)
 
         monkeypatch.setattr(build_job, "build_engine", build_engine)
         job = BuildJob(

@@ -20,7 +20,7 @@ from runtime.band_magnifier import BandMagnifier
 from runtime.buffers import FrameRing
 from runtime.cameras import FrameInfo
 from runtime.cuda import Graph, Stream
-from runtime.engines.bundle import Representation
+from runtime.engines.manifest import RepresentationLayout
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_load import load_engine
 from runtime.engines.tensorrt_runner import TensorrtEngine
@@ -152,7 +152,7 @@ def open_engine(gpu: CapturingGpu, bundle: Path, mode: Mode) -> Any:
     path.write_bytes(engine_content(bundle / f"{graph}.onnx", 32, 17))
     loaded = load_engine(library, path)
     if mode == "band":
-        return TensorrtBandEngine(gpu, loaded, Representation(channels=3, cell_px=1), **SIZE)
+        return TensorrtBandEngine(gpu, loaded, RepresentationLayout(channels=3, cell_px=1), **SIZE)
     return TensorrtEngine(gpu, loaded, **SIZE)
 
 

@@ -19,10 +19,11 @@ from runtime.configuration.checking import open_configured_bundle
 from runtime.configuration.reading import load_configuration
 from runtime.copies import CopyAccount
 from runtime.engines import build_job, choosing, tensorrt_runtime
-from runtime.engines.bundle import FrameSize, open_bundle
+from runtime.engines.bundle import open_bundle
 from runtime.engines.choosing import closing_runtime
 from runtime.engines.device import Device
 from runtime.engines.engine_file import Sidecar
+from runtime.engines.manifest import FrameSize
 from runtime.engines.tensorrt_plan import EXACT
 from runtime.service.engines import open_configured_runtime
 from runtime.service.upkeep import EngineUpkeep

@@ -17,7 +17,7 @@ import pytest
 from support import ROOT
 from tensorrt_wheels import BINDINGS, RTX_VERSION, bindings, rtx_path, stub_libraries, tensorrt_module
 
-from runtime.engines.tensorrt_plan import Request, parse_version, plan_build
+from runtime.engines.tensorrt_plan import BuildRequest, parse_version, plan_build
 
 VERSIONS = list(BINDINGS)
 BUILDING = ["tensorrt_build", "tensorrt_library", "tensorrt_progress"]
@@ -135,7 +135,7 @@ def test_what_must_be_in_fp32_is_held_to_it_where_types_do_not_bind(
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_the_plan_says_of_a_version_is_so(spied: Any, version: str) -> None:
     api = spied(version)["api"]
-    request = Request("tensorrt", parse_version(version), "int8", 17, 1 << 28)
+    request = BuildRequest("tensorrt", parse_version(version), "int8", 17, 1 << 28)
     plan = plan_build(request)
     assert ("IProgressMonitor" in api) is plan.progress_monitor
     assert ("STRONGLY_TYPED" in plan.network_flags) <= (

@@ -266,7 +266,8 @@ def test_a_bundle_for_any_size_asks_for_one(tmp_path: Path) -> None:
     done = build(tmp_path)
     assert done.returncode == 1
     assert (
-        "the bundle is for any size, and an engine is for one: name it, e.g. --size 1920x1080" in done.stderr
+        "the bundle takes frames of any size, and an engine is built for one size: name it, e.g. --size 1920x1080"
+        in done.stderr
     )
 
 

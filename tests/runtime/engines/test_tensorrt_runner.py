@@ -18,7 +18,8 @@ from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library
 from runtime.buffers import FrameRing
 from runtime.copies import CopyAccount
 from runtime.engines import tensorrt_step
-from runtime.engines.bundle import SHIPPED_BUNDLES, Representation, open_bundle
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
+from runtime.engines.manifest import RepresentationLayout
 from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_library import Library
@@ -27,7 +28,7 @@ from runtime.engines.tensorrt_runner import TensorrtEngine
 from runtime.errors import EngineFault
 from runtime.filters import BandSettings, design
 
-PIXELWISE = Representation(channels=3, cell_px=1)
+PIXELWISE = RepresentationLayout(channels=3, cell_px=1)
 SHIPPED = open_bundle(SHIPPED_BUNDLES / "realtime")
 KEEP_ALL = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[1.0], [0.0]]], np.float32)
 

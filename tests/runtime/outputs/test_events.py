@@ -25,7 +25,7 @@ from runtime.outputs.event_clips import EventClipWriter, Recovery, event_name, r
 from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.events import EventRecorder
 from runtime.outputs.frame_history import ClipMagnifier, FrameHistory, slots_for
-from runtime.store.records import Clip, Event, Record
+from runtime.store.records import Clip, EventRecord, Record
 
 T0 = 1_793_000_000.0
 RATE_HZ = 25.0
@@ -53,8 +53,8 @@ class Log:
         self.records.append(record)
 
     @property
-    def events(self) -> list[Event]:
-        return [record for record in self.records if isinstance(record, Event)]
+    def events(self) -> list[EventRecord]:
+        return [record for record in self.records if isinstance(record, EventRecord)]
 
     def clips(self, *states: str) -> list[Clip]:
         return [record for record in self.records if isinstance(record, Clip) and record.state in states]
@@ -104,7 +104,7 @@ class TestOneEvent:
         path = tmp_path / f"{name}-raw.mp4"
         assert numbers_in(path) == list(range(25, 85))  # 1 s before, and 1 s after frame 59, the newest then
         assert read_video(path)[1] == [Fraction(number, 25) for number in range(60)]
-        assert log.events == [Event(name, T0 + 2, "deck raised", "deck", T0 + 2)]
+        assert log.events == [EventRecord(name, T0 + 2, "deck raised", "deck", T0 + 2)]
         (saved,) = log.clips("saved")
         assert saved == Clip(
             name, "raw", path.name, "saved", T0 + 1, T0 + 84 / 25, 60, 0, path.stat().st_size
@@ -392,7 +392,7 @@ class TestRecovery:
         assert saved.nbytes == path.stat().st_size
         unlisted = Log()
         assert recover_clips(tmp_path, [], unlisted).completed == (path.name,)
-        assert unlisted.events == [Event(name, T0, "recovered after an interruption")]
+        assert unlisted.events == [EventRecord(name, T0, "recovered after an interruption")]
 
     def test_what_is_gone_changed_or_unfinished_is_no_longer_listed_as_saved(self, tmp_path: Path) -> None:
         changed = self.clip(tmp_path, event_name(T0))

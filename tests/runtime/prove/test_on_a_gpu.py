@@ -12,15 +12,9 @@ from host_gpu import HostGpu
 from tensorrt_fake_build import Asked, fake_builder
 
 from runtime.engines import build_job, choosing, tensorrt_runtime
-from runtime.engines.bundle import (
-    SHIPPED_BUNDLES,
-    Calibration,
-    FrameSize,
-    Quantisation,
-    open_bundle,
-    write_manifest,
-)
+from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
 from runtime.engines.device import Device
+from runtime.engines.manifest import Calibration, FrameSize, Quantisation, write_manifest
 from runtime.engines.tensorrt_runner import TensorrtEngine
 from runtime.engines.tensorrt_step import GraphUse
 from runtime.errors import EngineFault

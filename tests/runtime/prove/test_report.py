@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support import ROOT, mount_small_disk, unmount
 
-from runtime.cameras.settings import RtspSettings
+from runtime.cameras.settings import RtspCameraSettings
 from runtime.configuration.schema import Configuration
 from runtime.errors import OutputFault
 from runtime.prove import conductor
@@ -215,7 +215,7 @@ def test_secrets_are_left_out_wherever_they_stand(tmp_path: Path, outcomes: Any,
 
 
 def test_a_cameras_password_is_known_by_the_name_in_its_configuration() -> None:
-    camera = RtspSettings(url="rtsp://10.0.0.5/1", user="viewer", credential="BRIDGE_CAMERA")
+    camera = RtspCameraSettings(url="rtsp://10.0.0.5/1", user="viewer", credential="BRIDGE_CAMERA")
     configuration = Configuration.model_construct(camera=camera)
     found = known_secrets([configuration], {"BRIDGE_CAMERA": "hunter22", "TREMORSCOPE_WEB_TOKEN": "abc"})
     assert found == {"hunter22"}  # what is shorter than four letters would take ordinary words away

@@ -13,8 +13,8 @@ from service_parts import configured
 from support import write_bundle
 
 from runtime.configuration.magnification import MagnificationSettings
-from runtime.engines.bundle import MANIFEST_NAME, Manifest, write_manifest
 from runtime.engines.choosing import Runtime
+from runtime.engines.manifest import MANIFEST_NAME, Manifest, write_manifest
 from runtime.governor import Level
 from runtime.service import assembly
 from runtime.service.engines import open_configured_runtime

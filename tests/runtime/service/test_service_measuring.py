@@ -14,7 +14,7 @@ from runtime.live import FrequencyPoint, LiveFeed
 from runtime.service.analysing import Analyst
 from runtime.service.history import MotionHistory
 from runtime.service.measuring import Measured, Measuring
-from runtime.store.records import Mode, Peak
+from runtime.store.records import ModeRecord, PeakRecord
 from runtime.vibration.alarms import AlarmReading
 from runtime.vibration.tracking import FrequencyTracker
 
@@ -202,8 +202,8 @@ class TestAnalysis:
         assert {point.mode for point in points if isinstance(point, FrequencyPoint)} == {
             m.number for m in modes
         }
-        assert {record.label for record in stored.of(Mode)} == {str(mode.number) for mode in modes}
-        assert all(record.unit == "px" for record in (peak.channel for peak in stored.of(Peak)))
+        assert {record.label for record in stored.of(ModeRecord)} == {str(mode.number) for mode in modes}
+        assert all(record.unit == "px" for record in (peak.channel for peak in stored.of(PeakRecord)))
 
     def test_says_why_there_is_nothing(self) -> None:
         rig = Rig(analyse_every_s=10, frequencies_hz=[0.001, 0.002])

@@ -22,9 +22,10 @@ from support import ROOT
 from tensorrt_fake import fake_library, write_fake_engine
 
 from runtime.engines import tensorrt_runtime, upgrading
-from runtime.engines.bundle import Bundle, FrameSize, open_bundle
+from runtime.engines.bundle import Bundle, open_bundle
 from runtime.engines.device import Device
 from runtime.engines.engine_file import describe_builder, engine_paths
+from runtime.engines.manifest import FrameSize
 from runtime.engines.upgrading import MOST_ATTEMPTS, Attempts, StaleEngines, find_stale
 from runtime.errors import EngineFault
 from runtime.recovery import EXIT_RECOVERY
