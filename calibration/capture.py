@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from calibration.duplicates import Signature
 from calibration.errors import CalibrationFault
 from calibration.frames import FEWEST_PAIRS, FLAT_GREY_LEVELS, PairMode, contrast_of, luma_of
-from calibration.looking import Glimpse, Look
+from calibration.looking import CandidatePair, PairReader
 from calibration.schedule import Pace
 from calibration.set_writer import RESERVE_BYTES, NewPair, SetWriter
 from runtime.engines.bundle import FrameSize
@@ -122,7 +122,9 @@ class Collector:
         """Whether a visit is worth looking at all."""
         return self.pace.takes_new(self.writer.count, visit)
 
-    def visit(self, number: int, look: Look, at: Callable[[Glimpse], datetime], apart_s: float) -> Outcome:
+    def visit(
+        self, number: int, look: PairReader, at: Callable[[CandidatePair], datetime], apart_s: float
+    ) -> Outcome:
         """Look once and keep the pair if it adds to the set.
 
         Args:
@@ -169,9 +171,12 @@ class Collector:
     def summary(self) -> str:
         """What was left out, in words."""
         words = {
-            "alike": "near-duplicates", "flat": "showed nothing", "frozen": "frozen", "missed": "visits missed",
+            "alike": "near-duplicates",
+            "flat": "showed nothing",
+            "frozen": "frozen",
+            "missed": "visits missed",
             "failed": "visits failed",
-        }  # fmt: skip
+        }
         parts = [f"{words[reason]} {count}" for reason, count in sorted(self.state.left_out.items())]
         return "left out: " + (", ".join(parts) or "nothing")
 
@@ -194,7 +199,7 @@ class Collector:
     def _known(self, mode: PairMode) -> list[Signature]:
         return self._signatures.setdefault(mode, [])
 
-    def _cut(self, glimpse: Glimpse, captured_at: datetime, number: int) -> NewPair | None:
+    def _cut(self, glimpse: CandidatePair, captured_at: datetime, number: int) -> NewPair | None:
         """The pair, cut to the set's size where the camera's picture is larger; None where it shows nothing."""
         height_px, width_px = glimpse.frame.shape[:2]
         width, height = self.size.width_px, self.size.height_px
@@ -206,9 +211,15 @@ class Collector:
             )
             if contrast_of(luma_of(frame)) >= FLAT_GREY_LEVELS:
                 return NewPair(
-                    frame, reference, captured_at, glimpse.mode, glimpse.frames_apart, glimpse.seconds_apart,
-                    left, top,
-                )  # fmt: skip
+                    frame,
+                    reference,
+                    captured_at,
+                    glimpse.mode,
+                    glimpse.frames_apart,
+                    glimpse.seconds_apart,
+                    left,
+                    top,
+                )
         return None
 
     def _remedy(self) -> str:

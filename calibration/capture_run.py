@@ -17,13 +17,13 @@ from calibration.capture import (
     Say,
     read_state,
 )
-from calibration.capture_source import Source, find_source
+from calibration.capture_source import CaptureSource, find_source
 from calibration.errors import CalibrationFault
 from calibration.frames import MANIFEST_NAME
-from calibration.looking import Look
-from calibration.schedule import VISITS_A_PAIR, Schedule, parse_duration_s, parse_hours
+from calibration.looking import PairReader
+from calibration.schedule import VISITS_A_PAIR, VisitSchedule, parse_duration_s, parse_hours
 from calibration.set_writer import SetWriter, held
-from calibration.watch import Clocks, Watch
+from calibration.watch import Clocks, ScheduledCapture
 from runtime.engines.bundle import FrameSize
 
 COUNT = 256
@@ -76,12 +76,16 @@ def capture(job: CaptureJob, progress: Progress, say: Say, clocks: Clocks | None
                 _run(job, collector, source, progress, say, clocks)
         manifest = collector.writer.manifest
         return CaptureReport(
-            manifest.count, manifest.wanted, manifest.count - before, manifest.complete, collector.summary(),
+            manifest.count,
+            manifest.wanted,
+            manifest.count - before,
+            manifest.complete,
+            collector.summary(),
             manifest.sha256,
-        )  # fmt: skip
+        )
 
 
-def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, Source | None]:
+def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, CaptureSource | None]:
     begun = (job.directory / MANIFEST_NAME).exists()
     if begun:
         writer = SetWriter.resume(job.directory, reserve_bytes=job.reserve_bytes)
@@ -109,9 +113,13 @@ def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, Source | None]:
     settings = _settings(job, source, cut=size != picture, now=clocks.now())
     state = CaptureState(settings=settings)
     writer = SetWriter.create(
-        job.directory, frame_size=size, source=source.name, wanted=settings.wanted,
-        capture=state.model_dump(mode="json"), reserve_bytes=job.reserve_bytes,
-    )  # fmt: skip
+        job.directory,
+        frame_size=size,
+        source=source.name,
+        wanted=settings.wanted,
+        capture=state.model_dump(mode="json"),
+        reserve_bytes=job.reserve_bytes,
+    )
     return Collector(writer, state, size), source
 
 
@@ -129,7 +137,7 @@ def _nothing_named(job: CaptureJob) -> CalibrationFault:
     )
 
 
-def _settings(job: CaptureJob, source: Source, *, cut: bool, now: datetime) -> CaptureSettings:
+def _settings(job: CaptureJob, source: CaptureSource, *, cut: bool, now: datetime) -> CaptureSettings:
     count = job.count or COUNT
     schedule = job.schedule or "all"
     distances_s = job.distances_s or DISTANCES_S
@@ -152,13 +160,20 @@ def _settings(job: CaptureJob, source: Source, *, cut: bool, now: datetime) -> C
                 remedy="set it, or wait for the network to set it: pairs are spread by the time of day",
             )
         visits = VISITS_A_PAIR * count
-        Schedule(started_at, over_s, visits, parse_hours(schedule)).due(
+        VisitSchedule(started_at, over_s, visits, parse_hours(schedule)).due(
             started_at
         )  # says what is wrong with it
     return CaptureSettings(
-        source=source.name, is_clip=source.clip_starts_at is not None, wanted=count, over_s=over_s,
-        schedule=schedule, visits=visits, distances_s=distances_s, cut=cut, started_at=started_at,
-    )  # fmt: skip
+        source=source.name,
+        is_clip=source.clip_starts_at is not None,
+        wanted=count,
+        over_s=over_s,
+        schedule=schedule,
+        visits=visits,
+        distances_s=distances_s,
+        cut=cut,
+        started_at=started_at,
+    )
 
 
 def _check_same(job: CaptureJob, settings: CaptureSettings, size: FrameSize) -> None:
@@ -183,7 +198,7 @@ def _check_same(job: CaptureJob, settings: CaptureSettings, size: FrameSize) -> 
 
 
 def _run(
-    job: CaptureJob, collector: Collector, source: Source, progress: Progress, say: Say, clocks: Clocks
+    job: CaptureJob, collector: Collector, source: CaptureSource, progress: Progress, say: Say, clocks: Clocks
 ) -> None:
     if source.name != collector.settings.source:
         raise CalibrationFault(
@@ -193,7 +208,7 @@ def _run(
     over = (
         _through_clip(collector, source, source.clip_starts_at, progress, say)
         if source.clip_starts_at is not None
-        else Watch(collector, source, progress, say, clocks, due_only=job.due_only).run()
+        else ScheduledCapture(collector, source, progress, say, clocks, due_only=job.due_only).run()
     )
     collector.note()
     if over or collector.full:
@@ -201,12 +216,12 @@ def _run(
 
 
 def _through_clip(
-    collector: Collector, source: Source, starts_at: datetime, progress: Progress, say: Say
+    collector: Collector, source: CaptureSource, starts_at: datetime, progress: Progress, say: Say
 ) -> bool:
     """Read a clip from its beginning and visit it evenly; True, for it is over then."""
     settings = collector.settings
     with closing(source.open()) as camera:
-        look = Look(camera, longest_s=max(settings.distances_s))
+        look = PairReader(camera, longest_s=max(settings.distances_s))
         for number in range(settings.visits):
             progress(number, settings.visits)
             if collector.full:
@@ -217,9 +232,11 @@ def _through_clip(
             if not (look.advance() and look.advance_to(number / settings.visits * settings.over_s)):
                 break
             outcome = collector.visit(
-                number, look, lambda glimpse: starts_at + timedelta(seconds=glimpse.at_s),
+                number,
+                look,
+                lambda glimpse: starts_at + timedelta(seconds=glimpse.at_s),
                 apart_s=min(settings.distances_s) / 8,
-            )  # fmt: skip
+            )
             if outcome == "ended":
                 break
     say(f"{collector.writer.count} of {settings.wanted} pairs from {source.name}")

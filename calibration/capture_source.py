@@ -20,7 +20,7 @@ SETTINGS_SUFFIXES = {".yaml", ".yml"}
 
 
 @dataclass(frozen=True)
-class Source:
+class CaptureSource:
     """Where frames come from."""
 
     name: str
@@ -31,7 +31,7 @@ class Source:
     clip_frames: int = 0
 
 
-def find_source(path: Path) -> Source:
+def find_source(path: Path) -> CaptureSource:
     """A camera's settings by their ending (.yaml), anything else as a clip.
 
     Raises:
@@ -50,7 +50,7 @@ def find_source(path: Path) -> Source:
     # A clip's pictures were taken before its file was closed; no more is known of their time of day.
     ended_at = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     length_s = frames / rate_hz
-    return Source(
+    return CaptureSource(
         f"clip {path.name}",
         lambda: ClipCamera(path),
         ended_at - timedelta(seconds=length_s),
@@ -59,9 +59,9 @@ def find_source(path: Path) -> Source:
     )
 
 
-def _camera_source(path: Path) -> Source:
+def _camera_source(path: Path) -> CaptureSource:
     settings = _read_settings(path)
-    return Source(describe(settings), lambda: open_camera(settings))
+    return CaptureSource(describe(settings), lambda: open_camera(settings))
 
 
 def _read_settings(path: Path) -> CameraSettings:

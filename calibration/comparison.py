@@ -14,12 +14,12 @@ import onnx
 
 from calibration.contestants import Contestant
 from calibration.frames import CalibrationSet, Picture
-from calibration.judging import Judge, Material, Score
+from calibration.judging import Judge, MagnifierScore, Material
 from calibration.sensitivity import Sensitivity, measure_sensitivity
 from calibration.verdict import (
     LimitChanges,
-    Limits,
     Loss,
+    LossLimits,
     displacement_error,
     noise_ratio,
     ssim_loss,
@@ -42,7 +42,7 @@ class Verdict:
     """What became of one contestant."""
 
     contestant: Contestant
-    score: Score
+    score: MagnifierScore
     losses: tuple[Loss, ...]
     """Against FP32, whether within the limits or not; none for the yardstick."""
 
@@ -58,7 +58,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PrecisionComparison:
     """Everything that a comparison found; the first verdict is the yardstick's."""
 
     verdicts: tuple[Verdict, ...]
@@ -136,9 +136,8 @@ def drawn_photographs(count: int = PHOTOGRAPHS) -> tuple[Picture, ...]:
 
 
 def material_of(
-    photographs: tuple[Picture, ...], calibration: CalibrationSet | None,
-    pairs: int = PAIRS, **settings: Any,
-) -> Material:  # fmt: skip
+    photographs: tuple[Picture, ...], calibration: CalibrationSet | None, pairs: int = PAIRS, **settings: Any
+) -> Material:
     """What to judge on; of a calibration set so many pairs, spread evenly over it."""
     chosen = []
     if calibration is not None:
@@ -150,9 +149,11 @@ def material_of(
 
 
 def compare(
-    contestants: Sequence[Contestant], material: Material, changes: LimitChanges,
+    contestants: Sequence[Contestant],
+    material: Material,
+    changes: LimitChanges,
     progress: Callable[[int, int | None], None] = lambda _done, _total: None,
-) -> tuple[Verdict, ...]:  # fmt: skip
+) -> tuple[Verdict, ...]:
     """Judge everything; the first contestant is the yardstick."""
     done = 0
     judge = Judge(material)
@@ -174,9 +175,11 @@ def compare(
 
 
 def sensitivity_of(
-    contestants: Sequence[Contestant], material: Material, changes: LimitChanges,
+    contestants: Sequence[Contestant],
+    material: Material,
+    changes: LimitChanges,
     progress: Callable[[int, int | None], None],
-) -> Sensitivity | None:  # fmt: skip
+) -> Sensitivity | None:
     """What the layers of the first INT8 bundle cost; None where no FP32 or no INT8 bundle is among the contestants."""
     fp32, int8 = (
         next((each.bundle for each in contestants if each.bundle and each.precision == precision), None)
@@ -192,16 +195,23 @@ def sensitivity_of(
         return reasons_of(losses_of(yardstick, judge.score(magnify), limits))
 
     return measure_sensitivity(
-        onnx.load(str(fp32.graph_path("pairwise"))), onnx.load(str(int8.graph_path("pairwise"))),
-        some.photographs, some.conditions, losses, progress, fp32.manifest.frame_size,
-    )  # fmt: skip
+        onnx.load(str(fp32.graph_path("pairwise"))),
+        onnx.load(str(int8.graph_path("pairwise"))),
+        some.photographs,
+        some.conditions,
+        losses,
+        progress,
+        fp32.manifest.frame_size,
+    )
 
 
-def _losses(fp32: Score, found: Score, contestant: Contestant, changes: LimitChanges) -> list[Loss]:
+def _losses(
+    fp32: MagnifierScore, found: MagnifierScore, contestant: Contestant, changes: LimitChanges
+) -> list[Loss]:
     return losses_of(fp32, found, changes.applied_to(contestant.precision))
 
 
-def losses_of(fp32: Score, found: Score, limits: Limits) -> list[Loss]:
+def losses_of(fp32: MagnifierScore, found: MagnifierScore, limits: LossLimits) -> list[Loss]:
     """Everything that may be lost, lost or not."""
     losses = []
     for before, after in zip(fp32.conditions, found.conditions, strict=True):
@@ -222,7 +232,7 @@ def reasons_of(losses: Sequence[Loss]) -> list[str]:
     return [f"{loss.where}: {loss.text}" for loss in losses if loss.exceeds]
 
 
-def mark(comparison: Comparison) -> None:
+def mark(comparison: PrecisionComparison) -> None:
     """Note figures and verdict in each bundle's manifest; one that is shipped stays as it is: see ``left_unmarked``.
 
     Raises:
@@ -255,7 +265,7 @@ def mark(comparison: Comparison) -> None:
             ) from None
 
 
-def left_unmarked(comparison: Comparison) -> list[str]:
+def left_unmarked(comparison: PrecisionComparison) -> list[str]:
     """The bundles whose verdict stands beside the report only, a line each: installations must not differ."""
     bundles = [verdict.contestant.bundle for verdict in comparison.verdicts]
     names = dict.fromkeys(bundle.directory.name for bundle in bundles if bundle and bundle.is_shipped)

@@ -17,10 +17,14 @@ _NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 
 def draw_set(
-    directory: Path, size: FrameSize, count: int, seed: int = 0,
+    directory: Path,
+    size: FrameSize,
+    count: int,
+    seed: int = 0,
     progress: Callable[[int, int | None], None] = lambda _done, _total: None,
-    *, reserve_bytes: int = RESERVE_BYTES,
-) -> SetManifest:  # fmt: skip
+    *,
+    reserve_bytes: int = RESERVE_BYTES,
+) -> SetManifest:
     """Draw a set, or go on with one that was begun; the same arguments give the same set.
 
     Raises:
@@ -38,9 +42,13 @@ def draw_set(
                 )
         else:
             writer = SetWriter.create(
-                directory, frame_size=size, source=f"drawn, seed {seed}", wanted=count, capture=settings,
+                directory,
+                frame_size=size,
+                source=f"drawn, seed {seed}",
+                wanted=count,
+                capture=settings,
                 reserve_bytes=reserve_bytes,
-            )  # fmt: skip
+            )
         if not writer.manifest.complete:
             _draw(writer, size, count, seed, progress)
             writer.finish()

@@ -83,7 +83,7 @@ class ConditionScore:
 
 
 @dataclass(frozen=True)
-class Score:
+class MagnifierScore:
     """A magnifier under all conditions."""
 
     conditions: tuple[ConditionScore, ...]
@@ -100,11 +100,11 @@ class Judge:
     """Called after every picture."""
     _yardstick: dict[str, list[Picture]] = field(default_factory=dict)
 
-    def score(self, magnify: Magnifier) -> Score:
+    def score(self, magnify: Magnifier) -> MagnifierScore:
         """Judge a magnifier on everything."""
         conditions = tuple(self._under(magnify, condition) for condition in self.material.conditions)
         views = [centre(photograph, VIEW_PX) for photograph in self.material.photographs]
-        return Score(conditions, still_frame_ssim(self._counting(magnify), views))
+        return MagnifierScore(conditions, still_frame_ssim(self._counting(magnify), views))
 
     def pictures(self) -> int:
         """How many pictures one magnifier makes."""
@@ -120,9 +120,12 @@ class Judge:
             return outputs[-1]
 
         (trial,) = subpixel_test(
-            recording, material.photographs, target_px=condition.target_px,
-            displacements_px=(condition.displacement_px,), noise_grey_levels=material.input_noise_grey_levels,
-        )  # fmt: skip
+            recording,
+            material.photographs,
+            target_px=condition.target_px,
+            displacements_px=(condition.displacement_px,),
+            noise_grey_levels=material.input_noise_grey_levels,
+        )
         views = [centre(photograph, VIEW_PX) for photograph in material.photographs]
         floor = noise_floor_px(counting, views, condition.amplification, material.noise_grey_levels)
         on_set = [
@@ -130,9 +133,15 @@ class Judge:
             for frame, reference, most in self._views_of_pairs
         ]
         return ConditionScore(
-            condition, trial.ssim, trial.ssim_unmagnified, trial.reached_px, trial.reached_spread_px, floor,
-            self._agreement(f"test {condition}", outputs), self._agreement(f"set {condition}", on_set),
-        )  # fmt: skip
+            condition,
+            trial.ssim,
+            trial.ssim_unmagnified,
+            trial.reached_px,
+            trial.reached_spread_px,
+            floor,
+            self._agreement(f"test {condition}", outputs),
+            self._agreement(f"set {condition}", on_set),
+        )
 
     @cached_property
     def _views_of_pairs(self) -> list[tuple[Picture, Picture, float]]:

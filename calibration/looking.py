@@ -16,7 +16,7 @@ _MOST_DAMAGED = 25
 
 
 @dataclass(frozen=True, eq=False)
-class Glimpse:
+class CandidatePair:
     """Two frames of one scene; the pictures are the reader's own and change when it reads on."""
 
     frame: Picture
@@ -28,7 +28,7 @@ class Glimpse:
     """Of the frame, on the camera's clock."""
 
 
-class Look:
+class PairReader:
     """Follows a camera: the newest frame, the one before it, and a reference that is held for static mode."""
 
     def __init__(self, camera: Camera, longest_s: float) -> None:
@@ -87,14 +87,14 @@ class Look:
         """Hold the next frame as the reference: what came before, e.g. while the exposure settled, is no use."""
         self._held_info = self._previous_info = self._info = None
 
-    def neighbours(self) -> Glimpse | None:
+    def neighbours(self) -> CandidatePair | None:
         """The newest frame against the one before it; reads on while a frame between them is missing."""
         while self._info is None or not self._follows():
             if not self.advance():
                 return None
         return self._against(self._previous, self._previous_info, "dynamic")
 
-    def long_apart(self, at_least_s: float) -> Glimpse | None:
+    def long_apart(self, at_least_s: float) -> CandidatePair | None:
         """The newest frame against the held reference; reads on until they are so far apart."""
         while self._info is None or self._age_s() < at_least_s:
             if not self.advance():
@@ -115,15 +115,19 @@ class Look:
             return 0.0
         return self._info.timestamp_s - self._held_info.timestamp_s
 
-    def _against(self, reference: NDArray[np.uint8], since: FrameInfo | None, mode: PairMode) -> Glimpse:
+    def _against(
+        self, reference: NDArray[np.uint8], since: FrameInfo | None, mode: PairMode
+    ) -> CandidatePair:
         assert self._info is not None
         assert since is not None
-        return Glimpse(
-            self._frame, reference, mode,
+        return CandidatePair(
+            self._frame,
+            reference,
+            mode,
             frames_apart=self._info.sequence - since.sequence,
             seconds_apart=max(0.0, self._info.timestamp_s - since.timestamp_s),
             at_s=self._info.timestamp_s,
-        )  # fmt: skip
+        )
 
     def _read(self, pixels: Picture) -> FrameInfo | None:
         for attempt in range(_MOST_DAMAGED + 1):

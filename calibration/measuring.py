@@ -106,7 +106,7 @@ class DrawnPairs:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRanges:
     """What was measured so far, and for what."""
 
     key: str
@@ -115,10 +115,10 @@ class Measured:
     pairs: int = 0
     samples: int = 0
 
-    def with_pair(self, found: dict[str, Histogram], samples: int) -> Measured:
+    def with_pair(self, found: dict[str, Histogram], samples: int) -> MeasuredRanges:
         """This and what one more pair has shown."""
         together = {name: histogram.merged(found[name]) for name, histogram in self.histograms.items()}
-        return Measured(self.key, together, self.pairs + 1, self.samples + samples)
+        return MeasuredRanges(self.key, together, self.pairs + 1, self.samples + samples)
 
 
 def measure(
@@ -130,7 +130,7 @@ def measure(
     sampling: Sampling = _SAMPLING,
     threads: int | None = None,
     on_progress: Callable[[int, int | None], None] = lambda done, total: None,  # noqa: ARG005
-) -> Measured:
+) -> MeasuredRanges:
     """Run a pairwise graph in FP32 over all pairs; an interrupted measurement goes on from its checkpoint.
 
     Args:
@@ -172,7 +172,7 @@ def measure(
     return measured
 
 
-def describe(source: PairSource, measured: Measured, amplification: AmplificationRange) -> Calibration:
+def describe(source: PairSource, measured: MeasuredRanges, amplification: AmplificationRange) -> Calibration:
     """What a manifest says of a measurement."""
     return Calibration(
         source="set" if source.kind == "set" else "drawn",
@@ -199,7 +199,7 @@ def _key(
     return hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
 
-def _save(measured: Measured, path: Path) -> None:
+def _save(measured: MeasuredRanges, path: Path) -> None:
     names = list(measured.histograms)
     state = {"key": measured.key, "names": names, "pairs": measured.pairs, "samples": measured.samples}
     histograms = list(measured.histograms.values())
@@ -216,7 +216,7 @@ def _save(measured: Measured, path: Path) -> None:
         file.write(content.getvalue())
 
 
-def _resume(path: Path, key: str, tensors: tuple[str, ...]) -> Measured:
+def _resume(path: Path, key: str, tensors: tuple[str, ...]) -> MeasuredRanges:
     remedy = "finish it with the bundle, set and options that it was begun with, or begin anew with --restart"
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -227,9 +227,9 @@ def _resume(path: Path, key: str, tensors: tuple[str, ...]) -> Measured:
                     state["names"], stored["counts"], stored["widths"], stored["largest"], strict=True
                 )
             }
-            measured = Measured(state["key"], histograms, int(state["pairs"]), int(state["samples"]))
+            measured = MeasuredRanges(state["key"], histograms, int(state["pairs"]), int(state["samples"]))
     except FileNotFoundError:
-        return Measured(key, {name: Histogram.empty() for name in tensors})
+        return MeasuredRanges(key, {name: Histogram.empty() for name in tensors})
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         raise CalibrationFault(
             f"{path}: what an interrupted calibration left is damaged", remedy="begin anew with --restart"

@@ -27,8 +27,12 @@ Luma = NDArray[np.float32]
 
 
 def noise_floor_px(
-    magnify: Magnifier, pictures: Sequence[Picture], amplification: float, noise_grey_levels: float, seed: int = 0
-) -> float:  # fmt: skip
+    magnify: Magnifier,
+    pictures: Sequence[Picture],
+    amplification: float,
+    noise_grey_levels: float,
+    seed: int = 0,
+) -> float:
     """The noise floor in px RMS, along either axis; the same seed films the same noise.
 
     Args:

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from calibration.errors import CalibrationFault
 from calibration.frames import CalibrationSet
-from calibration.measuring import CapturedPairs, DrawnPairs, Measured, PairSource, describe, measure
+from calibration.measuring import CapturedPairs, DrawnPairs, MeasuredRanges, PairSource, describe, measure
 from calibration.observation import MOTION
 from calibration.quantised_bundle import BundleQuantiser, QuantiseReport
 from calibration.scales import scale_of
@@ -93,15 +93,25 @@ def quantise(job: QuantiseJob, on_progress: Progress = lambda done, total: None)
     if job.restart:
         shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
     measured = measure(
-        graphs["pairwise"], source, amplification, job.checkpoint,
-        threads=job.threads, on_progress=on_progress,
-    )  # fmt: skip
+        graphs["pairwise"],
+        source,
+        amplification,
+        job.checkpoint,
+        threads=job.threads,
+        on_progress=on_progress,
+    )
     _check_motion(source, measured)
     scales = {name: scale_of(each, job.method) for name, each in measured.histograms.items()}
     quantiser = BundleQuantiser(
-        bundle, graphs, layers, job.keep, scales, job.unquantised, job.fused_sums,
+        bundle,
+        graphs,
+        layers,
+        job.keep,
+        scales,
+        job.unquantised,
+        job.fused_sums,
         _correction_samples(source, amplification),
-    )  # fmt: skip
+    )
     with new_bundle(job.output, job.overwrite) as partial:
         report = quantiser.write(partial, job.method, describe(source, measured, amplification))
     shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
@@ -193,7 +203,7 @@ def _check_precision(bundle: Bundle) -> None:
         )
 
 
-def _check_motion(source: PairSource, measured: Measured) -> None:
+def _check_motion(source: PairSource, measured: MeasuredRanges) -> None:
     if measured.histograms[MOTION].largest == 0.0:
         raise CalibrationFault(
             f"nothing changes between frame and reference in any of the {len(source)} pairs, "

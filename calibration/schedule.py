@@ -98,7 +98,7 @@ def _time_of(hour: str, minute: str | None) -> time:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class VisitSchedule:
     """The visits of a capture in the time of day of the place."""
 
     started_at: datetime

@@ -106,10 +106,14 @@ class Variants:
 
 
 def measure_sensitivity(
-    fp32: onnx.ModelProto, int8: onnx.ModelProto, photographs: Sequence[Picture], conditions: Sequence[Condition],
-    losses: Callable[[Magnifier], Sequence[str]], progress: Callable[[int, int | None], None],
+    fp32: onnx.ModelProto,
+    int8: onnx.ModelProto,
+    photographs: Sequence[Picture],
+    conditions: Sequence[Condition],
+    losses: Callable[[Magnifier], Sequence[str]],
+    progress: Callable[[int, int | None], None],
     frame_size: FrameSize | None = None,
-) -> Sensitivity:  # fmt: skip
+) -> Sensitivity:
     """Quantise each layer alone, then keep more and more of the costliest.
 
     Args:

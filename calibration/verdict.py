@@ -8,7 +8,7 @@ from runtime.engines.bundle import Precision
 
 
 @dataclass(frozen=True)
-class Limits:
+class LossLimits:
     """The most that may be lost against FP32."""
 
     ssim_loss: float
@@ -21,10 +21,10 @@ class Limits:
     """Worst pixel; None sets no limit: where a picture is redrawn a little further on, edges differ by much."""
 
 
-DEFAULTS: dict[Precision, Limits] = {
-    "fp32": Limits(ssim_loss=0.001, displacement_error=0.005, noise_ratio=1.02, grey_levels=2),
-    "fp16": Limits(ssim_loss=0.001, displacement_error=0.005, noise_ratio=1.02, grey_levels=2),
-    "int8": Limits(ssim_loss=0.01, displacement_error=0.02, noise_ratio=1.1),
+DEFAULTS: dict[Precision, LossLimits] = {
+    "fp32": LossLimits(ssim_loss=0.001, displacement_error=0.005, noise_ratio=1.02, grey_levels=2),
+    "fp16": LossLimits(ssim_loss=0.001, displacement_error=0.005, noise_ratio=1.02, grey_levels=2),
+    "int8": LossLimits(ssim_loss=0.01, displacement_error=0.02, noise_ratio=1.1),
 }
 
 
@@ -37,7 +37,7 @@ class LimitChanges:
     noise_ratio: float | None = None
     grey_levels: int | None = None
 
-    def applied_to(self, precision: Precision) -> Limits:
+    def applied_to(self, precision: Precision) -> LossLimits:
         """The limits of a precision with these changes."""
         return replace(
             DEFAULTS[precision], **{key: value for key, value in vars(self).items() if value is not None}
@@ -62,7 +62,7 @@ class Loss:
         return not self.value <= self.limit
 
 
-def ssim_loss(where: str, fp32: float, found: float, limits: Limits) -> Loss:
+def ssim_loss(where: str, fp32: float, found: float, limits: LossLimits) -> Loss:
     """SSIM against the truth, of FP32 and of the bundle; a gain counts as none lost."""
     lost = fp32 - found
     return Loss(
@@ -70,14 +70,14 @@ def ssim_loss(where: str, fp32: float, found: float, limits: Limits) -> Loss:
     )
 
 
-def displacement_error(where: str, fp32_px: float, found_px: float, limits: Limits) -> Loss:
+def displacement_error(where: str, fp32_px: float, found_px: float, limits: LossLimits) -> Loss:
     """Displacement reached, of FP32 and of the bundle: too far is as wrong as too short."""
     share = abs(found_px / fp32_px - 1.0) if fp32_px else float("inf")
     text = f"displacement off by {share:.2%} (limit {limits.displacement_error:.2%})"
     return Loss(where, "displacement", share, limits.displacement_error, text)
 
 
-def noise_ratio(where: str, fp32_px: float, found_px: float, limits: Limits) -> Loss:
+def noise_ratio(where: str, fp32_px: float, found_px: float, limits: LossLimits) -> Loss:
     """Noise floors of FP32 and of the bundle."""
     ratio = found_px / fp32_px if fp32_px else float("inf")
     return Loss(
@@ -89,7 +89,7 @@ def noise_ratio(where: str, fp32_px: float, found_px: float, limits: Limits) -> 
     )
 
 
-def worst_pixel(where: str, grey_levels: int, limits: Limits) -> Loss | None:
+def worst_pixel(where: str, grey_levels: int, limits: LossLimits) -> Loss | None:
     """The worst pixel, where there is a limit for it."""
     if limits.grey_levels is None:
         return None

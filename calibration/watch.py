@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from calibration.capture import Collector, Progress, Say
-from calibration.capture_source import Source
-from calibration.looking import Look
-from calibration.schedule import Schedule, parse_hours
+from calibration.capture_source import CaptureSource
+from calibration.looking import PairReader
+from calibration.schedule import VisitSchedule, parse_hours
 from runtime.cameras import Camera
 from runtime.errors import CameraFault
 
@@ -31,12 +31,19 @@ class Clocks:
     sleep: Callable[[float], None] = time.sleep
 
 
-class Watch:
+class ScheduledCapture:
     """Makes the visits of a schedule."""
 
     def __init__(
-        self, collector: Collector, source: Source, progress: Progress, say: Say, clocks: Clocks, *, due_only: bool
-    ) -> None:  # fmt: skip
+        self,
+        collector: Collector,
+        source: CaptureSource,
+        progress: Progress,
+        say: Say,
+        clocks: Clocks,
+        *,
+        due_only: bool,
+    ) -> None:
         """Prepare to go on where the collector's state says.
 
         Args:
@@ -50,11 +57,11 @@ class Watch:
         self._collector, self._source, self._due_only = collector, source, due_only
         self._progress, self._say, self._clocks = progress, say, clocks
         settings = collector.settings
-        self._schedule = Schedule(
+        self._schedule = VisitSchedule(
             settings.started_at, settings.over_s, settings.visits, parse_hours(settings.schedule)
         )
         self._camera: Camera | None = None
-        self._look: Look | None = None
+        self._look: PairReader | None = None
         self._failures = 0
 
     def run(self) -> bool:
@@ -132,11 +139,11 @@ class Watch:
         else:
             collector.note()
 
-    def _opened(self) -> Look:
+    def _opened(self) -> PairReader:
         """The camera with a fresh frame; opened and settled if need be."""
         if self._look is None:
             self._camera = self._source.open()
-            look = Look(self._camera, longest_s=2 * max(self._collector.settings.distances_s))
+            look = PairReader(self._camera, longest_s=2 * max(self._collector.settings.distances_s))
             if not look.advance_to(SETTLE_S):
                 raise self._ended()
             look.forget()

@@ -15,7 +15,7 @@ import onnx
 import torch
 
 from export.band_graph import band_graph
-from export.check import Comparison, compare, compare_band
+from export.check import GraphComparison, compare, compare_band
 from export.errors import ExportFault
 from export.half_graph import half_graph
 from export.lint import check_readable
@@ -47,7 +47,7 @@ _UNTRAINED_AMPLIFICATION = AmplificationRange(minimum=1.0, maximum=100.0)
 
 
 @dataclass(frozen=True)
-class Source:
+class NetworkSource:
     """A network to export and what is known of its weights."""
 
     name: str
@@ -57,7 +57,7 @@ class Source:
     amplification: AmplificationRange
 
 
-def trained_source(name_or_path: str) -> Source:
+def trained_source(name_or_path: str) -> NetworkSource:
     """A network with trained weights: shipped ones by name, or a file.
 
     Raises:
@@ -71,10 +71,10 @@ def trained_source(name_or_path: str) -> Source:
             remedy=f"export weights of another family: {' or '.join(CONFIGS)}",
         )
     allowed = AmplificationRange(minimum=weights.amplification_min, maximum=weights.amplification_max)
-    return Source(weights.name, weights.network, True, weights.sha256, allowed)
+    return NetworkSource(weights.name, weights.network, True, weights.sha256, allowed)
 
 
-def untrained_source(family: str) -> Source:
+def untrained_source(family: str) -> NetworkSource:
     """A network of a family with random weights: as costly as a trained one, and of no other use.
 
     Raises:
@@ -87,16 +87,16 @@ def untrained_source(family: str) -> Source:
     # At full strength random weights overflow 8 bits everywhere, where no comparison would see a difference.
     for parameter in network.parameters():
         parameter.data *= 0.5
-    return Source(family, network.eval(), False, "0" * 64, _UNTRAINED_AMPLIFICATION)
+    return NetworkSource(family, network.eval(), False, "0" * 64, _UNTRAINED_AMPLIFICATION)
 
 
 def write_bundle(
-    source: Source,
+    source: NetworkSource,
     size: FrameSize | None,
     directory: Path,
     overwrite: bool = False,
     precision: FloatPrecision = "fp32",
-) -> list[Comparison]:
+) -> list[GraphComparison]:
     """Export a network as a bundle and check it against PyTorch; nothing is left behind if anything fails.
 
     Args:
@@ -189,12 +189,12 @@ def versions() -> dict[str, str]:
 
 
 def _fill(
-    source: Source, size: FrameSize | None, directory: Path, precision: FloatPrecision
-) -> list[Comparison]:
+    source: NetworkSource, size: FrameSize | None, directory: Path, precision: FloatPrecision
+) -> list[GraphComparison]:
     amplifications = (1.0, min(20.0, source.amplification.maximum), source.amplification.maximum)
     facts = facts_of(source.name, source.weights_sha256, source.amplification, precision)
     graphs: dict[GraphName, Graph] = {}
-    comparisons: list[Comparison] = []
+    comparisons: list[GraphComparison] = []
     for name, exporter in _exporters(source.network, precision).items():
         graph = exporter.graph(size)
         check_readable(graph, f"{source.name}, the {name} graph")
@@ -227,7 +227,7 @@ class _Exporter(NamedTuple):
     """How one of the step graphs is made, and compared with the network."""
 
     graph: Callable[[FrameSize | None], onnx.ModelProto]
-    compare: Callable[[Path, int, int, tuple[float, ...]], list[Comparison]]
+    compare: Callable[[Path, int, int, tuple[float, ...]], list[GraphComparison]]
 
 
 def _exporters(network: Network, precision: FloatPrecision) -> dict[GraphName, _Exporter]:
@@ -261,7 +261,7 @@ def _representation(network: Network) -> Representation | None:
 
 def _compare_at_odd_size(
     exporter: _Exporter, directory: Path, amplifications: tuple[float, ...]
-) -> list[Comparison]:
+) -> list[GraphComparison]:
     """A graph of one size says nothing of others, so a second, odd-sized one is made, compared and removed."""
     width_px, height_px = _ODD_SIZE_PX
     path = directory / "odd.onnx"

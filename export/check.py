@@ -21,7 +21,7 @@ from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngin
 
 
 @dataclass(frozen=True)
-class Limits:
+class GraphTolerance:
     """How far a graph may be from PyTorch in FP32 before it is another computation."""
 
     worst_grey_levels: int
@@ -30,18 +30,18 @@ class Limits:
     """Over a picture."""
 
 
-LIMITS: dict[Precision, Limits] = {
-    "fp32": Limits(1, 0.1),  # rounding to 8 bits may fall on either side of a half
-    "fp16": Limits(2, 0.5),
+LIMITS: dict[Precision, GraphTolerance] = {
+    "fp32": GraphTolerance(1, 0.1),  # rounding to 8 bits may fall on either side of a half
+    "fp16": GraphTolerance(2, 0.5),
     # Rounding moves edges a little, which alters single pixels much: the rest is for `tremorscope compare` to judge.
-    "int8": Limits(255, 6.0),
+    "int8": GraphTolerance(255, 6.0),
 }
 _BAND_STEPS = 12
 _BAND_SECTIONS = 2
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GraphComparison:
     """ONNX Runtime against PyTorch at one size and amplification."""
 
     graph: str
@@ -67,7 +67,7 @@ def compare(
     height_px: int,
     amplifications: tuple[float, ...],
     precision: Precision = "fp32",
-) -> list[Comparison]:
+) -> list[GraphComparison]:
     """Run graph and network on the same noisy, moving picture.
 
     Raises:
@@ -98,7 +98,7 @@ def compare_band(
     height_px: int,
     amplifications: tuple[float, ...],
     precision: Precision = "fp32",
-) -> list[Comparison]:
+) -> list[GraphComparison]:
     """Run the band graph and the network over several steps of state, each with its own state, and compare.
 
     Raises:
@@ -118,7 +118,7 @@ def compare_band(
     for amplification in amplifications:
         engine.start(_BAND_SECTIONS)
         state = torch.zeros(2, _BAND_SECTIONS, representation.channels, rows, columns)
-        worst = Comparison("band", width_px, height_px, amplification, 0, 0.0)
+        worst = GraphComparison("band", width_px, height_px, amplification, 0, 0.0)
         for previous, frame in pairwise(pictures):
             engine.step(
                 frame,
@@ -160,7 +160,7 @@ def judge(
     expected: NDArray[np.uint8],
     amplification: float,
     precision: Precision = "fp32",
-) -> Comparison:
+) -> GraphComparison:
     """Compare a picture that a graph made with the one that it should be, u8[H, W, 3] each.
 
     Raises:
@@ -180,12 +180,12 @@ def judge(
 
 def difference(
     graph: str, magnified: NDArray[np.uint8], expected: NDArray[np.uint8], amplification: float
-) -> Comparison:
+) -> GraphComparison:
     """How far a picture is from the one that it should be, u8[H, W, 3] each."""
     height_px, width_px = magnified.shape[:2]
     errors = np.abs(magnified.astype(np.int16) - expected)
     rms = float(np.sqrt(np.mean(np.square(errors, dtype=np.float64))))
-    return Comparison(
+    return GraphComparison(
         graph,
         width_px,
         height_px,

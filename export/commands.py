@@ -21,16 +21,29 @@ def _size_or_any(text: str) -> FrameSize | None:
 @click.command()
 @click.option("--model", required=True, help="realtime, lite or baseline (shipped weights), or a file.")
 @click.option(
-    "--size", type=_size_or_any, default="any", metavar="WxH", show_default=True,
+    "--size",
+    type=_size_or_any,
+    default="any",
+    metavar="WxH",
+    show_default=True,
     help="Frame size, such as 1920x1080; 'any' makes a graph that takes every size.",
-)  # fmt: skip
+)
 @click.option(
     "-o", "--output", "directory", type=click.Path(path_type=Path), required=True, help="Bundle to write."
 )
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
-              help="Of the network inside the graphs; frames are of 8 bits in each.")  # fmt: skip
-@click.option("--calibration", type=click.Path(path_type=Path), metavar="SET",
-              help="INT8: the set to measure ranges on.  [default: drawn pairs]")  # fmt: skip
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Of the network inside the graphs; frames are of 8 bits in each.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="SET",
+    help="INT8: the set to measure ranges on.  [default: drawn pairs]",
+)
 @click.option("--untrained", is_flag=True, help="Random weights, to time a network that has no weights yet.")
 @click.option("--overwrite", is_flag=True, help="Replace the bundle if it exists.")
 @click.pass_context
@@ -74,8 +87,16 @@ def export(
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--size", "sizes", type=frame_size, metavar="WxH", multiple=True, show_default=True,
-              default=("320x240", "640x360"), help="Frame size; may be given several times.")  # fmt: skip
+@click.option(
+    "--size",
+    "sizes",
+    type=frame_size,
+    metavar="WxH",
+    multiple=True,
+    show_default=True,
+    default=("320x240", "640x360"),
+    help="Frame size; may be given several times.",
+)
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Turns of each network."
 )
@@ -99,9 +120,12 @@ def cost(
     from export.cost import measure_costs
 
     costs = measure_costs(
-        models or ("baseline", "realtime", "lite"), sizes, rounds, steps,
+        models or ("baseline", "realtime", "lite"),
+        sizes,
+        rounds,
+        steps,
         lambda text: click.echo(f"{text} ...", err=True),
-    )  # fmt: skip
+    )
     click.echo(
         "network        size  kMAC/px  parameters    ms/frame  frames/s   ns/px  peak MiB  cheaper  faster"
     )

@@ -26,7 +26,7 @@ from runtime.engines.bundle import FrameSize
 
 
 @dataclass(frozen=True)
-class Cost:
+class NetworkCost:
     """The cost of one network at one frame size on this machine's CPU."""
 
     network: str
@@ -60,13 +60,13 @@ def measure_costs(
     rounds: int,
     steps: int,
     report: Callable[[str], None],
-) -> list[Cost]:
+) -> list[NetworkCost]:
     """Measure every network at every size: ``rounds`` turns of ``steps`` steps each on ONNX Runtime.
 
     Raises:
         WeightsFault, ExportFault: no such network, or a measurement failed.
     """
-    costs: list[Cost] = []
+    costs: list[NetworkCost] = []
     with tempfile.TemporaryDirectory() as temporary:
         networks = []
         for number, model in enumerate(models):
@@ -82,7 +82,7 @@ def measure_costs(
                     times_ms[number] += found["step_ms"]
                     memory_mib[number] = max(memory_mib[number], found["peak_memory_mib"][0])
             costs += [
-                Cost(
+                NetworkCost(
                     network=network.name,
                     width_px=size.width_px,
                     height_px=size.height_px,

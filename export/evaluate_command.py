@@ -27,11 +27,19 @@ STRUCTURES = "structures"
 )
 @click.option("--most", type=click.IntRange(min=1), help="Judge on the first so many photographs only.")
 @click.option(
-    "--protocol", "chosen", type=click.Choice((*PROTOCOLS, STRUCTURES)), multiple=True,
+    "--protocol",
+    "chosen",
+    type=click.Choice((*PROTOCOLS, STRUCTURES)),
+    multiple=True,
     help="Run this one only; may be given several times.  [default: all]",
-)  # fmt: skip
-@click.option("-o", "--output", "directory", type=click.Path(path_type=Path),
-              help="Write evaluation.csv, .png, examples.png and structures.csv into this directory.")  # fmt: skip
+)
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Write evaluation.csv, .png, examples.png and structures.csv into this directory.",
+)
 def evaluate(
     models: tuple[str, ...],
     photographs: Path,
@@ -108,9 +116,12 @@ def _show_stills(opened: Mapping[str, Magnifier], pictures: Sequence[Frame]) -> 
 
 
 def _write(
-    found: dict[str, list[dict[str, Trial]]], structures: list[dict[str, StructureTrial]],
-    opened: Mapping[str, Magnifier], pictures: Sequence[Frame], directory: Path,
-) -> list[str]:  # fmt: skip
+    found: dict[str, list[dict[str, Trial]]],
+    structures: list[dict[str, StructureTrial]],
+    opened: Mapping[str, Magnifier],
+    pictures: Sequence[Frame],
+    directory: Path,
+) -> list[str]:
     from export.evaluation_pictures import draw_curves, draw_examples
     from model.evaluate import write_csv
 
@@ -156,8 +167,10 @@ def rows_of(found: Mapping[str, Sequence[Mapping[str, Trial]]], column: str) -> 
     """A row a trial, for a CSV; the column says whose it is."""
     return [
         {"protocol": name, column: title, **vars(trial)}
-        for name, series in found.items() for trials in series for title, trial in trials.items()
-    ]  # fmt: skip
+        for name, series in found.items()
+        for trials in series
+        for title, trial in trials.items()
+    ]
 
 
 def show_trials(protocol: str, series: list[dict[str, Trial]]) -> None:

@@ -17,7 +17,7 @@ _NAMES = {ir.DataType.FLOAT: "FP32", ir.DataType.FLOAT16: "FP16", ir.DataType.BF
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """Why one version cannot read one node."""
 
     version: str
@@ -32,7 +32,7 @@ class Finding:
         return f"node {self.node} ({self.operator}): TensorRT {self.version} cannot read it: {self.reason}"
 
 
-def lint(graph: onnx.ModelProto, parsers: tuple[Parser, ...] = PARSERS) -> list[Finding]:
+def lint(graph: onnx.ModelProto, parsers: tuple[Parser, ...] = PARSERS) -> list[LintFinding]:
     """All that keeps any of these parsers from reading a graph, node by node in order, the oldest version first."""
     model = ir.from_proto(graph)
     ShapeInferencePass()(model)
@@ -71,16 +71,16 @@ def parsers_since(version: str) -> tuple[Parser, ...]:
     return PARSERS[names.index(version) :]
 
 
-def _of_opset(opset: int, parser: Parser) -> Iterator[Finding]:
+def _of_opset(opset: int, parser: Parser) -> Iterator[LintFinding]:
     oldest, newest = parser.opsets
     if not oldest <= opset <= newest:
         reason = f"it is of opset {opset}, and {oldest} to {newest} are read"
-        yield Finding(parser.name, "all", "graph", reason, "docs/tensorrt.md", "opset")
+        yield LintFinding(parser.name, "all", "graph", reason, "docs/tensorrt.md", "opset")
 
 
-def _of_types(node: ir.Node, opset: int, parser: Parser) -> Iterator[Finding]:
-    def finding(reason: str, rule: str) -> Finding:
-        return Finding(parser.name, node.name or "?", node.op_type, reason, parser.source, rule)
+def _of_types(node: ir.Node, opset: int, parser: Parser) -> Iterator[LintFinding]:
+    def finding(reason: str, rule: str) -> LintFinding:
+        return LintFinding(parser.name, node.name or "?", node.op_type, reason, parser.source, rule)
 
     allowed = None if node.domain else parser.types_of(node.op_type)
     if allowed is None:
@@ -115,8 +115,10 @@ def _name_of(kind: ir.DataType | None) -> str:
     return "a type that is not known" if kind is None else _NAMES.get(kind, kind.name)
 
 
-def _of_rules(node: ir.Node, parser: Parser) -> Iterator[Finding]:
+def _of_rules(node: ir.Node, parser: Parser) -> Iterator[LintFinding]:
     for rule in RULES:
         holds = rule.before is None or parser.version < rule.before
         if holds and (not rule.operators or node.op_type in rule.operators) and rule.broken(node):
-            yield Finding(parser.name, node.name or "?", node.op_type, rule.reason, rule.source, rule.name)
+            yield LintFinding(
+                parser.name, node.name or "?", node.op_type, rule.reason, rule.source, rule.name
+            )

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     import onnx
 
-    from export.lint import Finding
+    from export.lint import LintFinding
 
 
 @click.command()
@@ -49,7 +49,7 @@ def lint(graphs: Path, since: str | None) -> None:
         )
 
 
-def _reasons(findings: list[Finding]) -> list[str]:
+def _reasons(findings: list[LintFinding]) -> list[str]:
     """Why, once each, with the versions that it concerns and where that was read."""
     versions: dict[tuple[str, str, str], list[str]] = {}
     sources: dict[tuple[str, str, str], list[str]] = {}

@@ -22,7 +22,7 @@ _SMALLEST_SCALE = 2.0**-14
 """FP16's smallest normal number: scales below it could not be stated in FP16."""
 
 
-class Coding(NamedTuple):
+class EightBitCoding(NamedTuple):
     """How a tensor is written in 8 bits."""
 
     kind: ir.DataType
@@ -32,11 +32,11 @@ class Coding(NamedTuple):
     """From there to the end of the range."""
 
 
-SYMMETRIC = Coding(ir.DataType.INT8, 0, LEVELS)
+SYMMETRIC = EightBitCoding(ir.DataType.INT8, 0, LEVELS)
 """TensorRT knows no other."""
-OFFSET = Coding(ir.DataType.UINT8, 128, LEVELS)
+OFFSET = EightBitCoding(ir.DataType.UINT8, 128, LEVELS)
 """The same steps written without a sign, as ONNX Runtime's kernels want them."""
-POSITIVE = Coding(ir.DataType.UINT8, 0, 255)
+POSITIVE = EightBitCoding(ir.DataType.UINT8, 0, 255)
 """For what is never negative: the same range in steps half as large."""
 
 
@@ -84,7 +84,7 @@ class Quantiser:
     stores_weights: bool = True
     """Whether weights are stored as INT8. TensorRT 8.6 takes them in floating point alone, before a Q/DQ pair: they are
     then stored on the grid of INT8, so that the numbers are the same."""
-    _pairs: dict[tuple[ir.Value, Coding], ir.Value] = field(default_factory=dict)
+    _pairs: dict[tuple[ir.Value, EightBitCoding], ir.Value] = field(default_factory=dict)
 
     def quantise_weights(self, convolution: ir.Node) -> None:
         """Write a convolution's weights in INT8."""
@@ -111,7 +111,9 @@ class Quantiser:
         )
         convolution.replace_input_with(1, dequantised)
 
-    def quantise_input(self, node: ir.Node, index: int, scale: str, coding: Coding = SYMMETRIC) -> None:
+    def quantise_input(
+        self, node: ir.Node, index: int, scale: str, coding: EightBitCoding = SYMMETRIC
+    ) -> None:
         """Let a node read one of its inputs through a Q/DQ pair.
 
         Args:
@@ -129,7 +131,7 @@ class Quantiser:
             self._pairs[value, coding] = self._pair(value, scale, coding)
         node.replace_input_with(index, self._pairs[value, coding])
 
-    def quantise_output(self, node: ir.Node, scale: str, coding: Coding = SYMMETRIC) -> None:
+    def quantise_output(self, node: ir.Node, scale: str, coding: EightBitCoding = SYMMETRIC) -> None:
         """Let everybody read the output of a node through a Q/DQ pair.
 
         Raises:
@@ -139,7 +141,7 @@ class Quantiser:
             if use.node.op_type != "QuantizeLinear":
                 self.quantise_input(use.node, use.idx, scale, coding)
 
-    def _pair(self, value: ir.Value, scale: str, coding: Coding) -> ir.Value:
+    def _pair(self, value: ir.Value, scale: str, coding: EightBitCoding) -> ir.Value:
         assert value.dtype is not None
         step = self.step(scale) * LEVELS / coding.steps
         name = f"{value.name}.{'i' if coding.kind == ir.DataType.INT8 else 'u'}8"

@@ -20,17 +20,38 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("study_file", metavar="STUDY", type=click.Path(path_type=Path))
-@click.option("-o", "--output", "directory", type=click.Path(path_type=Path), required=True,
-              help="Runs and results; a study that was stopped goes on from there.")  # fmt: skip
-@click.option("--photographs", type=click.Path(path_type=Path),
-              help="A folder of photographs to train on, beside the drawn pictures.")  # fmt: skip
-@click.option("--judged-on", type=click.Path(path_type=Path), required=True,
-              help="A folder of other photographs, to judge on.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Runs and results; a study that was stopped goes on from there.",
+)
+@click.option(
+    "--photographs",
+    type=click.Path(path_type=Path),
+    help="A folder of photographs to train on, beside the drawn pictures.",
+)
+@click.option(
+    "--judged-on",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A folder of other photographs, to judge on.",
+)
 @click.option("--most", type=click.IntRange(min=1), help="Judge on the first so many photographs only.")
-@click.option("--protocol", "chosen", type=click.Choice(PROTOCOLS), multiple=True, default=("subpixel", "noise"),
-              show_default=True, help="Judge by this one; may be given several times.")  # fmt: skip
-@click.option("--start-from", type=click.Path(path_type=Path),
-              help="Learning to remove: the trained baseline.")  # fmt: skip
+@click.option(
+    "--protocol",
+    "chosen",
+    type=click.Choice(PROTOCOLS),
+    multiple=True,
+    default=("subpixel", "noise"),
+    show_default=True,
+    help="Judge by this one; may be given several times.",
+)
+@click.option(
+    "--start-from", type=click.Path(path_type=Path), help="Learning to remove: the trained baseline."
+)
 @click.option("--device", default="cpu", show_default=True, help="To train on: cpu or cuda.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a step.  [default: all cores]")
 def study(
@@ -89,9 +110,14 @@ def study(
 
 
 def _judge(
-    asked: VariantStudy | RemovalStudy, networks: dict[str, Network], magnifiers: dict[str, Magnifier],
-    pictures: list[Frame], chosen: tuple[str, ...], directory: Path, figures: dict[str, Any],
-) -> None:  # fmt: skip
+    asked: VariantStudy | RemovalStudy,
+    networks: dict[str, Network],
+    magnifiers: dict[str, Magnifier],
+    pictures: list[Frame],
+    chosen: tuple[str, ...],
+    directory: Path,
+    figures: dict[str, Any],
+) -> None:
     from export.study import measure_costs
 
     costs = measure_costs(networks)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from export.band_graph import BandStep
 from export.runners import network_magnifier
-from model.evaluate import Conditions, Score, Trial, score, summary
+from model.evaluate import Conditions, PictureScore, Trial, score, summary
 from model.realtime import RealtimeNetwork
 from model.scenes import BORDER_PX, VIEW_PX, Frame, Scene, whole_frames
 from model.studies import TemporalStudy
@@ -32,7 +32,7 @@ def run_temporal(
     settled, against the exact, noiseless picture; static mode compares with the first frame, as it does in use.
     """
     for sigma in study.noise_grey_levels:
-        scores: dict[str, list[Score]] = {STATIC: [], BAND: []}
+        scores: dict[str, list[PictureScore]] = {STATIC: [], BAND: []}
         for index, scene in enumerate(whole_frames(photographs)):
             truth = np.clip(np.rint(scene.picture(study.magnified_px)), 0, 255).astype(np.uint8)
             for frame, shown in _crests(study, network, scene, sigma, _SEED + index):

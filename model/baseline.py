@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.blocks import Representation, ResidualBlock, add_gates, convolution
+from model.blocks import FrameRepresentation, ResidualBlock, add_gates, convolution
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,12 @@ class BaselineNetwork(nn.Module):
         self.config = config
         c = config.channels
         self.stem = nn.Sequential(
-            _reflect(3, c // 2, 7), nn.ReLU(), _reflect(c // 2, c, 3, stride=2), nn.ReLU(),
+            _reflect(3, c // 2, 7),
+            nn.ReLU(),
+            _reflect(c // 2, c, 3, stride=2),
+            nn.ReLU(),
             *_blocks(c, config.encoder_blocks),
-        )  # fmt: skip
+        )
         self.texture_branch = nn.Sequential(
             _reflect(c, c, 3, stride=2), nn.ReLU(), *_blocks(c, config.branch_blocks)
         )
@@ -48,9 +51,13 @@ class BaselineNetwork(nn.Module):
         self.texture_upsampler = nn.Sequential(nn.Upsample(scale_factor=2), _reflect(c, c, 3), nn.ReLU())
         self.decoder = nn.Sequential(
             *_blocks(2 * c, config.decoder_blocks),
-            nn.Upsample(scale_factor=2), _reflect(2 * c, 2 * c, 3), nn.ReLU(),
-            _reflect(2 * c, c, 3), nn.ReLU(), _reflect(c, 3, 7),
-        )  # fmt: skip
+            nn.Upsample(scale_factor=2),
+            _reflect(2 * c, 2 * c, 3),
+            nn.ReLU(),
+            _reflect(2 * c, c, 3),
+            nn.ReLU(),
+            _reflect(c, 3, 7),
+        )
         for name in config.removed:
             parent, _, child = name.rpartition(".")
             try:
@@ -61,10 +68,10 @@ class BaselineNetwork(nn.Module):
         if config.gated:
             add_gates(self)
 
-    def encode(self, frame: Tensor) -> Representation:
+    def encode(self, frame: Tensor) -> FrameRepresentation:
         """B x 3 x H x W -> texture B x 32 x H/4 x W/4 and shape B x 32 x H/2 x W/2 (rounded up)."""
         features = self.stem(frame - 0.5)  # B x 32 x H/2 x W/2
-        return Representation(self.texture_branch(features), self.shape_branch(features))
+        return FrameRepresentation(self.texture_branch(features), self.shape_branch(features))
 
     def manipulate(self, shape: Tensor, reference_shape: Tensor, amplification: Tensor) -> Tensor:
         """M_b + h(gain g(M_b - M_a)): B x 32 x H/2 x W/2."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 PaddingMode = Literal["zeros", "reflect"]
 
 
-class Representation(NamedTuple):
+class FrameRepresentation(NamedTuple):
     """What an encoder makes of a frame: B x C x h x w each."""
 
     texture: Tensor

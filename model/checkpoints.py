@@ -23,7 +23,7 @@ _FORMAT = "tremorscope-run-1"
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """A training run in memory; all that a checkpoint holds is here."""
 
     network: Network
@@ -33,7 +33,7 @@ class Run:
     seconds: float = 0.0
 
 
-def save_checkpoint(run: Run, recipe: Recipe, directory: Path) -> None:
+def save_checkpoint(run: TrainingRun, recipe: Recipe, directory: Path) -> None:
     """Write ``checkpoint.pt``, from which a run goes on bit for bit."""
     content = io.BytesIO()
     torch.save(
@@ -50,7 +50,7 @@ def save_checkpoint(run: Run, recipe: Recipe, directory: Path) -> None:
     write_atomically(directory / "checkpoint.pt", content.getvalue())
 
 
-def resume(run: Run, recipe: Recipe, directory: Path, carried: Path | None = None) -> None:
+def resume(run: TrainingRun, recipe: Recipe, directory: Path, carried: Path | None = None) -> None:
     """Go on where a directory's checkpoint stands; where it has none, where a carried run does, if there is one.
 
     Raises:
@@ -80,7 +80,7 @@ def resume(run: Run, recipe: Recipe, directory: Path, carried: Path | None = Non
     run.step, run.seconds = saved["step"], saved["seconds"]
 
 
-def save_carried(run: Run, recipe: Recipe, path: Path) -> None:
+def save_carried(run: TrainingRun, recipe: Recipe, path: Path) -> None:
     """Write a run in little more than a third of a checkpoint's room, to be carried to another machine.
 
     The weights are whole; their moving average is kept as its difference to them, and Adam's moments, in 16 bits. A run
@@ -95,14 +95,17 @@ def save_carried(run: Run, recipe: Recipe, path: Path) -> None:
         for key in ("exp_avg", "exp_avg_sq"):
             tensors[f"optimiser.{index}.{key}"] = moments[key].to(torch.bfloat16)
     header = {
-        "format": _FORMAT, "recipe": recipe.model_dump_json(), "step": str(run.step), "seconds": f"{run.seconds:.1f}",
+        "format": _FORMAT,
+        "recipe": recipe.model_dump_json(),
+        "step": str(run.step),
+        "seconds": f"{run.seconds:.1f}",
         "averaged": str(int(run.average.n_averaged)),
-    }  # fmt: skip
+    }
     whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(path, save(whole, header))
 
 
-def _take_up(run: Run, recipe: Recipe, path: Path) -> None:
+def _take_up(run: TrainingRun, recipe: Recipe, path: Path) -> None:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -123,7 +126,7 @@ def _take_up(run: Run, recipe: Recipe, path: Path) -> None:
     _restore_moments(run, tensors)
 
 
-def _restore_moments(run: Run, tensors: dict[str, Tensor]) -> None:
+def _restore_moments(run: TrainingRun, tensors: dict[str, Tensor]) -> None:
     state = run.optimiser.state_dict()
     for index in (index for group in state["param_groups"] for index in group["params"]):
         moments: dict[str, Tensor] = {"step": torch.tensor(float(run.step))}

@@ -106,5 +106,7 @@ def _rounded(picture: NDArray[np.float64]) -> Frame:
 
 
 COMPARATORS = {
-    "unmagnified": unmagnified, "linear-eulerian": linear_eulerian, "phase-based": phase_based,
-}  # fmt: skip
+    "unmagnified": unmagnified,
+    "linear-eulerian": linear_eulerian,
+    "phase-based": phase_based,
+}

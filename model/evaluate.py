@@ -77,9 +77,10 @@ class Protocol:
 
 
 def subpixel(
-    photographs: Sequence[Frame], target_px: float = 10.0,
+    photographs: Sequence[Frame],
+    target_px: float = 10.0,
     displacements_px: Sequence[float] = SUBPIXEL_DISPLACEMENTS_PX,
-) -> Protocol:  # fmt: skip
+) -> Protocol:
     """Sub-pixel test: whole photographs, shifted by each displacement, magnified to the target."""
     scenes = tuple(whole_frames(photographs))
     trials = tuple((Conditions(displacement_px, target_px), scenes) for displacement_px in displacements_px)
@@ -117,15 +118,22 @@ def texture(periods_px: Sequence[float] = TEXTURE_PERIODS_PX, count: int = 4) ->
 def standard_protocols(photographs: Sequence[Frame]) -> list[Protocol]:
     """All of them, as the published figures are made."""
     return [
-        subpixel(photographs), subpixel(photographs, target_px=4.0), noise(photographs), moving_blob(photographs),
+        subpixel(photographs),
+        subpixel(photographs, target_px=4.0),
+        noise(photographs),
+        moving_blob(photographs),
         texture(),
-    ]  # fmt: skip
+    ]
 
 
 def subpixel_test(
-    magnify: Magnifier, photographs: Sequence[Frame], *, target_px: float = 10.0, noise_grey_levels: float = 0.0,
+    magnify: Magnifier,
+    photographs: Sequence[Frame],
+    *,
+    target_px: float = 10.0,
+    noise_grey_levels: float = 0.0,
     displacements_px: Sequence[float] = SUBPIXEL_DISPLACEMENTS_PX,
-) -> Iterator[Trial]:  # fmt: skip
+) -> Iterator[Trial]:
     """The sub-pixel test of one magnifier; yields one trial a displacement.
 
     The central 256 x 256 px are magnified; each photograph moves in a direction of its own. A border of 16 px is not
@@ -142,7 +150,7 @@ def judge(
 ) -> dict[str, Trial]:
     """Magnify each scene's motion by each magnifier, and compare with the truth: a trial for each."""
     rng = np.random.default_rng(_SEED)
-    scores: dict[str, list[Score]] = {name: [] for name in magnifiers}
+    scores: dict[str, list[PictureScore]] = {name: [] for name in magnifiers}
     for scene in scenes:
         reference, frame, truth = film(scene, conditions, rng)
         before = ssim(frame, truth, BORDER_PX)
@@ -152,7 +160,7 @@ def judge(
     return {name: summary(conditions, found) for name, found in scores.items()}
 
 
-class Score(NamedTuple):
+class PictureScore(NamedTuple):
     """How one picture does."""
 
     ssim: float
@@ -160,9 +168,11 @@ class Score(NamedTuple):
     reached_px: float
 
 
-def score(result: Frame, truth: Frame, scene: Scene, target_px: float, ssim_unmagnified: float) -> Score:
+def score(
+    result: Frame, truth: Frame, scene: Scene, target_px: float, ssim_unmagnified: float
+) -> PictureScore:
     """Compare a magnified frame with the truth, u8[256, 256, 3] each."""
-    return Score(
+    return PictureScore(
         ssim(result, truth, BORDER_PX), ssim_unmagnified, _reached_px(result, scene, 1.5 * target_px)
     )
 
@@ -179,13 +189,17 @@ def film(scene: Scene, conditions: Conditions, rng: np.random.Generator) -> tupl
     return reference, frame, picture(conditions.target_px, 0.0)
 
 
-def summary(conditions: Conditions, scores: Sequence[Score]) -> Trial:
+def summary(conditions: Conditions, scores: Sequence[PictureScore]) -> Trial:
     """Mean and spread over scenes."""
     similarity, before, reached = (np.array(column) for column in zip(*scores, strict=True))
     return Trial(
-        **vars(conditions), ssim=float(similarity.mean()), ssim_spread=float(similarity.std()),
-        ssim_unmagnified=float(before.mean()), reached_px=float(reached.mean()), reached_spread_px=float(reached.std()),
-    )  # fmt: skip
+        **vars(conditions),
+        ssim=float(similarity.mean()),
+        ssim_spread=float(similarity.std()),
+        ssim_unmagnified=float(before.mean()),
+        reached_px=float(reached.mean()),
+        reached_spread_px=float(reached.std()),
+    )
 
 
 def _reached_px(result: Frame, scene: Scene, largest_px: float) -> float:

@@ -31,9 +31,14 @@ class Textures:
 
     @staticmethod
     def draw(
-        rng: torch.Generator, pictures: Sequence[Tensor], settings: PairSettings, batch: int, layers: int,
-        device: torch.device, lattices: Lattices | None = None,
-    ) -> Textures:  # fmt: skip
+        rng: torch.Generator,
+        pictures: Sequence[Tensor],
+        settings: PairSettings,
+        batch: int,
+        layers: int,
+        device: torch.device,
+        lattices: Lattices | None = None,
+    ) -> Textures:
         """Cut a window of some picture for every layer: turned, more or less contrasty, brighter, blurred.
 
         Layers above the first that are ``lattices`` have little texture, and none where they bend.
@@ -135,9 +140,13 @@ class Masks:
 
     @staticmethod
     def draw(
-        rng: torch.Generator, settings: PairSettings, batch: int, layers: int, device: torch.device,
+        rng: torch.Generator,
+        settings: PairSettings,
+        batch: int,
+        layers: int,
+        device: torch.device,
         lattices: Lattices | None = None,
-    ) -> Masks:  # fmt: skip
+    ) -> Masks:
         """Draw an outline for every foreground layer."""
         shape, side = (batch, layers), settings.patch_px
         bar = torch.rand(shape, generator=rng) < 0.4

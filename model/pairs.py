@@ -54,9 +54,13 @@ class Pairs:
 
 
 def draw_pairs(
-    pictures: Sequence[Tensor], settings: PairSettings, batch: int, seed: int, difficulty: float = 1.0,
+    pictures: Sequence[Tensor],
+    settings: PairSettings,
+    batch: int,
+    seed: int,
+    difficulty: float = 1.0,
     device: torch.device | None = None,
-) -> Pairs:  # fmt: skip
+) -> Pairs:
     """Draw a batch of pairs; the same seed gives the same pairs.
 
     Args:
@@ -96,9 +100,12 @@ def draw_pairs(
     if settings.two_layers:
         shift_px = displacement_px.to(device)
         truth = layer_truth(
-            light[:, None] * textures.render(shift_px), masks.render(shift_px[:, 1:]), coverage,
-            added.expand(-1, -1, -1, *frame.shape[2:]), magnified_px.to(device) - shift_px,
-        )  # fmt: skip
+            light[:, None] * textures.render(shift_px),
+            masks.render(shift_px[:, 1:]),
+            coverage,
+            added.expand(-1, -1, -1, *frame.shape[2:]),
+            magnified_px.to(device) - shift_px,
+        )
     frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
     recolour = _recolouring(rng, batch, device)
     sensor = _Sensor.draw(rng, settings, batch, device)

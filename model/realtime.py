@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.blocks import Representation, ResidualBlock, convolution
+from model.blocks import FrameRepresentation, ResidualBlock, convolution
 from model.flow import LeastSquaresFlow, smooth_kernels, warp
 
 
@@ -99,9 +99,9 @@ class RealtimeNetwork(nn.Module):
             head = _DepthToSpaceHead if config.head == "depth_to_space" else _UpsampleHead
             self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
 
-    def encode(self, frame: Tensor) -> Representation:
+    def encode(self, frame: Tensor) -> FrameRepresentation:
         """Linear representation of a frame: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
-        return Representation(self.texture(frame), self.motion(frame - 0.5))
+        return FrameRepresentation(self.texture(frame), self.motion(frame - 0.5))
 
     def texture(self, frame: Tensor) -> Tensor:
         """Texture of a frame in [0, 1]: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
@@ -132,7 +132,7 @@ class RealtimeNetwork(nn.Module):
         if self.flow is not None:
             picture = frame if halfway is None else halfway
             known.append(self.flow(picture, motion, gain, self.shape_encoder.weight))
-        decoded = self.decode_known(torch.cat(known, dim=1))
+        decoded = self.decode_features(torch.cat(known, dim=1))
         return self._with_background(frame, decoded) if self.config.skip == "layers" else decoded
 
     def _with_background(self, frame: Tensor, decoded: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class RealtimeNetwork(nn.Module):
         filled = mask * (background + opposite) + detail
         return torch.cat((moved, mask, filled), dim=1)
 
-    def decode_known(self, known: Tensor) -> Tensor:
+    def decode_features(self, known: Tensor) -> Tensor:
         """What `decode` makes of all that the decoder is told: B x C x h x w of texture, motion and displacement."""
         coarse = self.blocks(self.merge(known))
         cells = coarse if self.fine is None else self.fine(coarse, known)
@@ -171,7 +171,7 @@ class RealtimeNetwork(nn.Module):
             return draw_layers(frame, decoded)[0]
         return warp(frame, decoded[:, :2]) + decoded[:, 2:]
 
-    def draw_known(self, frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+    def draw_with_displacement(self, frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
         """As `draw`, and the displacement in px of what the magnified frame shows at each pixel: B x 2 x H x W.
 
         Of a network that moves the frame; for training, where that displacement is known.

@@ -19,7 +19,7 @@ class PictureSettings(Strict):
     validation_fraction: float = Field(default=0.08, gt=0, lt=0.5)
 
 
-class Schedule(Strict):
+class TrainingSchedule(Strict):
     """How long, how fast, and what comes first."""
 
     steps: int = Field(ge=1)
@@ -78,7 +78,7 @@ class Recipe(Strict):
     network: dict[str, Any]
     pictures: PictureSettings = PictureSettings()
     pairs: PairSettings = PairSettings()
-    schedule: Schedule
+    schedule: TrainingSchedule
     validation: Validation = Validation()
     seed: int = 0
 

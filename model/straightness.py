@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from model.evaluate import Conditions, Magnifier
 from model.scenes import BORDER_PX, Frame
-from model.structures import EDGE_SIGMA_PX, Line, Structure, picture, structures
+from model.structures import EDGE_SIGMA_PX, CentreLine, StructureScene, picture, structures
 
 CASES_PX = ((0.05, 4.0), (0.2, 4.0), (0.2, 10.0), (1.0, 10.0))
 """True and magnified displacement."""
@@ -45,10 +45,12 @@ class StructureTrial(Conditions):
 
 
 def run(
-    magnifiers: Mapping[str, Magnifier], photographs: Sequence[Frame],
-    cases_px: Sequence[tuple[float, float]] = CASES_PX, noise_grey_levels: float = NOISE_GREY_LEVELS,
+    magnifiers: Mapping[str, Magnifier],
+    photographs: Sequence[Frame],
+    cases_px: Sequence[tuple[float, float]] = CASES_PX,
+    noise_grey_levels: float = NOISE_GREY_LEVELS,
     kinds: Sequence[str] | None = None,
-) -> Iterator[dict[str, StructureTrial]]:  # fmt: skip
+) -> Iterator[dict[str, StructureTrial]]:
     """All magnifiers on the very same frames: for every kind and case a dictionary of trials by magnifier."""
     for kind, scenes in structures(photographs).items():
         if kinds is not None and kind not in kinds:
@@ -58,7 +60,7 @@ def run(
 
 
 def judge(
-    magnifiers: Mapping[str, Magnifier], kind: str, scenes: Sequence[Structure], conditions: Conditions
+    magnifiers: Mapping[str, Magnifier], kind: str, scenes: Sequence[StructureScene], conditions: Conditions
 ) -> dict[str, StructureTrial]:
     """Magnify each scene by each magnifier, and compare with the truth."""
     rng = np.random.default_rng(_SEED)
@@ -81,13 +83,19 @@ def judge(
         similarity, off, change = np.array(scores).T
         rms = float(np.sqrt(np.mean(off**2)))
         trials[name] = StructureTrial(
-            **vars(conditions), kind=kind, ssim=float(similarity.mean()), ssim_spread=float(similarity.std()),
-            centre_line_px=rms, still_change=float(change.mean()),
-        )  # fmt: skip
+            **vars(conditions),
+            kind=kind,
+            ssim=float(similarity.mean()),
+            ssim_spread=float(similarity.std()),
+            centre_line_px=rms,
+            still_change=float(change.mean()),
+        )
     return trials
 
 
-def film(scene: Structure, conditions: Conditions, rng: np.random.Generator) -> tuple[Frame, Frame, Frame]:
+def film(
+    scene: StructureScene, conditions: Conditions, rng: np.random.Generator
+) -> tuple[Frame, Frame, Frame]:
     """Reference, frame and truth of a scene: u8[256, 256, 3] each; only the first two are noisy."""
     sigma = conditions.noise_grey_levels
     reference, frame = (
@@ -105,7 +113,7 @@ def ssim_over(result: Frame, truth: Frame, where: NDArray[np.bool_]) -> float:
     return float(every.mean(axis=2)[where].mean())
 
 
-def centre_line_px(result: Frame, scene: Structure, displacement_px: float) -> float:
+def centre_line_px(result: Frame, scene: StructureScene, displacement_px: float) -> float:
     """RMS distance of a structure's drawn centre lines from the true ones, no number where it has none."""
     lines = scene.lines(displacement_px)
     if not lines:
@@ -114,7 +122,7 @@ def centre_line_px(result: Frame, scene: Structure, displacement_px: float) -> f
     return float(np.sqrt(np.mean(found**2)))
 
 
-def offsets_px(result: Frame, scene: Structure, line: Line) -> NDArray[np.float64]:
+def offsets_px(result: Frame, scene: StructureScene, line: CentreLine) -> NDArray[np.float64]:
     """By how much a line is drawn off its true place, along its normal, at each of its points.
 
     What is drawn across the line is compared with what the part would look like before its known background at each
@@ -154,7 +162,7 @@ def _sampled(
     return np.stack(planes, axis=-1)
 
 
-def _masks(scene: Structure, conditions: Conditions) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _masks(scene: StructureScene, conditions: Conditions) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """What the structure touches in the frame or, by the truth, magnified, and what is far from all of its places."""
     covered = [
         scene.coverage(moved) > 0.02 for moved in (0.0, conditions.displacement_px, conditions.target_px)

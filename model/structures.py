@@ -26,7 +26,7 @@ EDGE_SIGMA_PX = 0.5
 
 
 @dataclass(frozen=True)
-class Line:
+class CentreLine:
     """The centre line of a thin part, at points about a pixel apart, away from ends and crossings."""
 
     x_px: Floats
@@ -36,7 +36,7 @@ class Line:
     width_px: float
 
 
-class Structure(Protocol):
+class StructureScene(Protocol):
     """Something that moves before a still background."""
 
     @property
@@ -49,11 +49,11 @@ class Structure(Protocol):
     def painted(self, displacement_px: float) -> Floats:
         """What the part is painted with, moved, wherever it covers anything: 256 x 256 x 3 or 3 grey levels."""
 
-    def lines(self, displacement_px: float) -> list[Line]:
+    def lines(self, displacement_px: float) -> list[CentreLine]:
         """Where its centre lines then are; none where it has none."""
 
 
-def picture(structure: Structure, displacement_px: float) -> Floats:
+def picture(structure: StructureScene, displacement_px: float) -> Floats:
     """What a camera sees when a part has moved so far: 256 x 256 x 3, in grey levels, not rounded."""
     coverage = structure.coverage(displacement_px)[..., None]
     return coverage * structure.painted(displacement_px) + (1.0 - coverage) * structure.background
@@ -97,14 +97,14 @@ class Cables:
         """One colour."""
         return contrasting(self.background)
 
-    def lines(self, displacement_px: float) -> list[Line]:
+    def lines(self, displacement_px: float) -> list[CentreLine]:
         """All three, but for what is near the border."""
         x = np.arange(20.0, VIEW_PX - 20)
         found = []
         for height, slope in self._cables:
             y, tilt = self._course(x, height, slope, displacement_px)
             angle = np.arctan(tilt)
-            found.append(Line(x, y, -np.sin(angle), np.cos(angle), self.width_px))
+            found.append(CentreLine(x, y, -np.sin(angle), np.cos(angle), self.width_px))
         return found
 
     def _course(
@@ -147,7 +147,7 @@ class Lattice:
         paint: Floats = mean - self.contrast_grey_levels * np.sign(mean.mean() - 110.0)
         return paint
 
-    def lines(self, displacement_px: float) -> list[Line]:
+    def lines(self, displacement_px: float) -> list[CentreLine]:
         """The bars across the motion, between the crossings."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         v = np.arange(-(self.bars - 1) / 2 * self.pitch_px, (self.bars - 1) / 2 * self.pitch_px, 1.0)
@@ -156,7 +156,7 @@ class Lattice:
         for bar in range(self.bars):
             u = (bar - (self.bars - 1) / 2) * self.pitch_px + displacement_px
             x, y = _MIDDLE_PX + u * cos - v * sin, _MIDDLE_PX + u * sin + v * cos
-            found.append(Line(x, y, np.full_like(v, cos), np.full_like(v, sin), self.width_px))
+            found.append(CentreLine(x, y, np.full_like(v, cos), np.full_like(v, sin), self.width_px))
         return found
 
     def _own(self, displacement_px: float) -> tuple[Floats, Floats]:
@@ -191,7 +191,7 @@ class Textured:
         """The photograph, moved."""
         return middle_of(self.warped(self.texture, displacement_px))
 
-    def lines(self, _displacement_px: float) -> list[Line]:
+    def lines(self, _displacement_px: float) -> list[CentreLine]:
         """None."""
         return []
 
@@ -276,16 +276,18 @@ def scaled(picture: Floats, scale: float) -> Floats:
     return np.asarray(np.einsum("ij,jkc,lk->ilc", basis, picture, basis, optimize=True), dtype=np.float64)
 
 
-def structures(photographs: Sequence[Frame]) -> dict[str, list[Structure]]:
+def structures(photographs: Sequence[Frame]) -> dict[str, list[StructureScene]]:
     """Every kind by name, over each photograph; what is textured carries the next one, turned by half a turn."""
     grounds = [middle_of(photograph.astype(np.float64)) for photograph in photographs]
     following = [*photographs[1:], photographs[0]]
     paints = [_square(photograph[::-1, ::-1].astype(np.float64)) for photograph in following]
     textured = {
-        "cantilever 60 px": cantilever, "turning disc": turning_disc, "growing disc": growing_disc,
+        "cantilever 60 px": cantilever,
+        "turning disc": turning_disc,
+        "growing disc": growing_disc,
         "shearing plate": shearing_plate,
-    }  # fmt: skip
-    made: dict[str, list[Structure]] = {
+    }
+    made: dict[str, list[StructureScene]] = {
         "cable 2.4 px": [Cables(ground, seed) for seed, ground in enumerate(grounds)],
         "lattice 5 px": [Lattice(ground, (seed + 1) * GOLDEN_ANGLE) for seed, ground in enumerate(grounds)],
     }

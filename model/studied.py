@@ -72,7 +72,7 @@ class StudiedNetwork(RealtimeNetwork):
         if self.flow is not None:
             halfway = frame - 0.5 * difference
             known.append(self.flow(halfway, linear, gain, self.shape_encoder.weight))
-        return self.decode_known(torch.cat(known, dim=1))
+        return self.decode_features(torch.cat(known, dim=1))
 
 
 def _deep(channels: int, blocks: int) -> nn.Module:

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from model.baseline import BaselineNetwork
-from model.checkpoints import Run, resume, save_carried, save_checkpoint
+from model.checkpoints import TrainingRun, resume, save_carried, save_checkpoint
 from model.errors import WeightsFault
 from model.images import PictureSet, gather_pictures
 from model.losses import consistency_loss, displacement_loss, edge_weight, layer_losses, magnification_loss
@@ -24,7 +24,7 @@ from model.networks import Network, build_network, describe
 from model.pairs import Pairs, draw_pairs
 from model.processes import Share, shared
 from model.realtime import RealtimeNetwork
-from model.recipe import Recipe, Schedule
+from model.recipe import Recipe, TrainingSchedule
 from model.removal import gated, gates_of, sparsity
 from model.validation import validate
 from model.weights import load_weights, save_weights
@@ -54,15 +54,18 @@ def train(
         CheckpointFault: the directory holds another recipe's run, or a damaged checkpoint.
     """
     pictures = gather_pictures(
-        photographs, recipe.pictures.drawn_pictures, recipe.pictures.validation_fraction,
-        recipe.pairs.window_px, recipe.seed,
-    )  # fmt: skip
+        photographs,
+        recipe.pictures.drawn_pictures,
+        recipe.pictures.validation_fraction,
+        recipe.pairs.window_px,
+        recipe.seed,
+    )
     torch.manual_seed(recipe.seed)
     where = torch.device(device)
     network = _new_network(recipe, start_from).to(where)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on CPUs
     average = get_ema_multi_avg_fn(recipe.schedule.average_decay)  # type: ignore[no-untyped-call]
-    run = Run(
+    run = TrainingRun(
         network=network,
         average=AveragedModel(network, multi_avg_fn=average),
         optimiser=_optimiser(network, recipe),
@@ -78,13 +81,23 @@ def train(
 
 
 def _loop(
-    run: Run, recipe: Recipe, pictures: PictureSet, held_out: Pairs, directory: Path, share: Share, device: torch.device
-) -> None:  # fmt: skip
+    run: TrainingRun,
+    recipe: Recipe,
+    pictures: PictureSet,
+    held_out: Pairs,
+    directory: Path,
+    share: Share,
+    device: torch.device,
+) -> None:
     objective = share.spread(_Objective(run.network, recipe.schedule), device)
     progress = tqdm(
-        total=recipe.schedule.steps, initial=run.step, unit="step", desc=recipe.name, smoothing=0.05,
+        total=recipe.schedule.steps,
+        initial=run.step,
+        unit="step",
+        desc=recipe.name,
+        smoothing=0.05,
         disable=not share.first,
-    )  # fmt: skip
+    )
     resumed_at, resumed_seconds = time.monotonic(), run.seconds
     shown: dict[str, float] = {}
     with progress:
@@ -148,7 +161,7 @@ def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torc
 class _Objective(nn.Module):
     """What a step minimises, and the error of the picture in it."""
 
-    def __init__(self, network: Network, schedule: Schedule) -> None:
+    def __init__(self, network: Network, schedule: TrainingSchedule) -> None:
         super().__init__()
         self.network, self.schedule = network, schedule
 
@@ -169,7 +182,7 @@ class _Objective(nn.Module):
     def _with_displacement(self, network: RealtimeNetwork, pairs: Pairs) -> tuple[Tensor, Tensor]:
         schedule, border_px = self.schedule, self.schedule.loss_border_px
         decoded = network.decode_pair(pairs.frame, pairs.frame - pairs.reference, pairs.amplification)
-        magnified, added_px = network.draw_known(pairs.frame, decoded)
+        magnified, added_px = network.draw_with_displacement(pairs.frame, decoded)
         weight = edge_weight(pairs.added_px, schedule.edge_weight)
         error = magnification_loss(magnified, pairs.magnified, border_px, weight)
         if schedule.layer_weight and pairs.layers is not None:
@@ -180,7 +193,7 @@ class _Objective(nn.Module):
         return error + schedule.displacement_weight * off_px, error
 
 
-def _step(run: Run, recipe: Recipe, objective: nn.Module, share: Share, pairs: Pairs) -> float:
+def _step(run: TrainingRun, recipe: Recipe, objective: nn.Module, share: Share, pairs: Pairs) -> float:
     schedule = recipe.schedule
     for group in run.optimiser.param_groups:
         group["lr"] = group.get("rate", 1.0) * schedule.learning_rate_at(run.step)
@@ -194,7 +207,9 @@ def _step(run: Run, recipe: Recipe, objective: nn.Module, share: Share, pairs: P
     return float(share.mean(error.detach()))
 
 
-def _validate_and_save(run: Run, recipe: Recipe, held_out: Pairs, directory: Path, loss: float) -> float:
+def _validate_and_save(
+    run: TrainingRun, recipe: Recipe, held_out: Pairs, directory: Path, loss: float
+) -> float:
     figures = validate(run.average.module, held_out, directory / "validation.png")
     entry: dict[str, Any] = {
         "step": run.step,

@@ -45,9 +45,12 @@ def ssim(image: NDArray[np.uint8], truth: NDArray[np.uint8], border_px: int = _B
 
 
 def draw_contact_sheet(
-    references: NDArray[np.uint8], frames: NDArray[np.uint8], results: NDArray[np.uint8], truths: NDArray[np.uint8],
+    references: NDArray[np.uint8],
+    frames: NDArray[np.uint8],
+    results: NDArray[np.uint8],
+    truths: NDArray[np.uint8],
     path: Path,
-) -> None:  # fmt: skip
+) -> None:
     """Write a PNG of pairs, a row each: reference, frame, result, truth, and the result's error (N x H x W x 3)."""
     errors = np.clip(128 + results.astype(np.int16) - truths, 0, 255).astype(np.uint8)
     columns = (references, frames, results, truths, errors)

@@ -32,9 +32,13 @@ class TrainedNetwork:
 
 
 def save_weights(
-    path: Path, name: str, network: Network, state: dict[str, Tensor], amplification: tuple[float, float],
+    path: Path,
+    name: str,
+    network: Network,
+    state: dict[str, Tensor],
+    amplification: tuple[float, float],
     training: dict[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     """Write weights, all or nothing. ``state`` is the state dictionary to keep, ``training`` JSON-ready facts."""
     state = {key: value.cpu().contiguous() for key, value in state.items()}
     header = {

@@ -21,7 +21,7 @@ from support import command_line, run_command, textured_frames, write_clip
 from calibration import capture_run
 from calibration.capture import CaptureJob
 from calibration.capture_run import CaptureReport, capture
-from calibration.capture_source import Source
+from calibration.capture_source import CaptureSource
 from calibration.errors import CalibrationFault
 from calibration.frames import CalibrationSet, read_manifest
 from calibration.set_writer import SetWriter
@@ -38,7 +38,9 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Capture:
     """Captures from a world in which hours pass at once."""
 
     def run(world: World, **options: object) -> CaptureReport:
-        monkeypatch.setattr(capture_run, "find_source", lambda _path: Source("test camera", world.open))
+        monkeypatch.setattr(
+            capture_run, "find_source", lambda _path: CaptureSource("test camera", world.open)
+        )
         job = CaptureJob(tmp_path / "set", Path("camera.yaml"), reserve_bytes=0)
         return capture(
             replace(job, **options),
@@ -155,7 +157,7 @@ def test_another_run_with_other_options_or_another_camera_is_refused(
     ):
         with pytest.raises(CalibrationFault, match=named):
             watch(world, **{"count": 40, "due_only": True, **options})
-    monkeypatch.setattr(capture_run, "find_source", lambda _path: Source("another", world.open))
+    monkeypatch.setattr(capture_run, "find_source", lambda _path: CaptureSource("another", world.open))
     with pytest.raises(CalibrationFault, match="begun with test camera, not another"):
         capture(CaptureJob(tmp_path / "set", Path("c.yaml"), reserve_bytes=0), print, print)
 
