@@ -1,4 +1,4 @@
-"""The field's protocols: how well a magnifier moves what moves and leaves what stays, against exact truth.
+"""Evaluation protocols of the field: magnified and still content against exact ground truth.
 
 Sub-pixel and noise tests follow Oh et al. (ECCV 2018), section 4. Any magnifier can be judged: a function of frame,
 reference and amplification. Inputs are rounded to 8 bits after Gaussian noise; the truth is free of noise.
@@ -36,14 +36,14 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a trial asks for."""
+    """Conditions of a trial: true and magnified displacement, noise, texture period."""
 
     displacement_px: float
     target_px: float = 10.0
     noise_grey_levels: float = 0.0
-    """Standard deviation of both inputs' noise."""
+    """Standard deviation of the noise on frame and reference."""
     period_px: float = math.nan
-    """Of the texture, where it has one."""
+    """Period of the texture; NaN for scenes without one."""
 
     @property
     def amplification(self) -> float:
@@ -53,7 +53,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Trial(Conditions):
-    """What came of one trial, over several scenes."""
+    """Result of one trial, over several scenes."""
 
     ssim: float = 0.0
     ssim_spread: float = 0.0
@@ -71,7 +71,7 @@ class Protocol:
     trials: tuple[tuple[Conditions, tuple[Scene, ...]], ...]
 
     def run(self, magnifiers: Mapping[str, Magnifier]) -> Iterator[dict[str, Trial]]:
-        """All magnifiers on the very same frames, by name: one dictionary a trial, in order."""
+        """Judge all magnifiers on the same frames: for each trial, in order, a dictionary by magnifier."""
         for conditions, scenes in self.trials:
             yield judge(magnifiers, scenes, conditions)
 
@@ -116,7 +116,7 @@ def texture(periods_px: Sequence[float] = TEXTURE_PERIODS_PX, count: int = 4) ->
 
 
 def standard_protocols(photographs: Sequence[Frame]) -> list[Protocol]:
-    """All of them, as the published figures are made."""
+    """All protocols, with the settings of the published figures."""
     return [
         subpixel(photographs),
         subpixel(photographs, target_px=4.0),
@@ -161,7 +161,7 @@ def judge(
 
 
 class PictureScore(NamedTuple):
-    """How one picture does."""
+    """Scores of one magnified picture."""
 
     ssim: float
     ssim_unmagnified: float
@@ -214,7 +214,7 @@ def _middle(shape: tuple[int, ...], side_px: int) -> tuple[slice, slice]:
 
 
 def still_frame_ssim(magnify: Magnifier, photographs: Sequence[Frame]) -> float:
-    """SSIM of what becomes of a frame that equals its reference, at amplification 1."""
+    """Mean SSIM between a frame and its magnified version where the reference is the same frame, at amplification 1."""
     scores = [ssim(magnify(photograph, photograph, 1.0), photograph, BORDER_PX) for photograph in photographs]
     return float(np.mean(scores))
 
@@ -226,7 +226,7 @@ def still_noise_gain(
     noise_grey_levels: float = 1.0,
     amplification: float = 20.0,
 ) -> float:
-    """How a still, noisy scene changes: mean absolute change of the frame over the mean absolute noise it came with."""
+    """Noise gain in a still scene: mean absolute change of the frame over its own mean absolute noise."""
     rng = np.random.default_rng(_SEED)
     gains = []
     still = Conditions(0.0, 1.0, noise_grey_levels)

@@ -256,11 +256,12 @@ class _LayersHead(nn.Module):
         parts = [each, each, 3, 4 * self.scale**2]
         upper, lower, background, sharp = torch.split(self.conv(cells), parts, dim=1)  # (B, part, h, w)
         x, y = flow[:, 0::3], flow[:, 1::3]  # (B, W, h, w) each
-        both = torch.cat(
-            (self._displacement(upper, x, y), self._displacement(lower, x, y)), dim=1
-        )  # (B, 4, h, w)
+        displacements = (
+            self._displacement(upper, x, y),
+            self._displacement(lower, x, y),
+        )  # (B, 2, h, w) each
         # Decoded in cells, so that all outputs of the convolution are of the order of one.
-        both = torch.cat((self.scale * both, background), dim=1)  # (B, 7, h, w)
+        both = torch.cat((self.scale * torch.cat(displacements, dim=1), background), dim=1)  # (B, 7, h, w)
         # Bilinear between cells: straight lines stay straight.
         smooth = F.interpolate(both, scale_factor=float(self.scale), mode="bilinear")  # (B, 7, H, W)
         sharp = F.pixel_shuffle(sharp, self.scale)  # (B, 4, H, W)

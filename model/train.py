@@ -1,4 +1,4 @@
-"""Training: one loop that can be killed at any moment and goes on where its last checkpoint stands."""
+"""Training: one loop that resumes from its last checkpoint after any interruption."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def train(
     start_from: Path | None = None,
     go_on_from: Path | None = None,
 ) -> Path:
-    """Train a network, or go on with the run that ``directory`` holds, and return the path of its weights.
+    """Train a network, or resume the run in ``directory``, and return the path of its weights.
 
     Writes into ``directory``: ``checkpoint.pt`` (to resume), ``log.jsonl`` (one line a validation),
     ``validation.png`` (a contact sheet), ``weights.safetensors`` (the averaged weights) and ``run.safetensors`` (the
-    run in little room, to be carried elsewhere), after each validation.
+    run as one compact file, for another machine), after each validation.
 
-    A new run starts from the weights at ``start_from``, or from random ones, or goes on from a carried run.
+    A new run starts from the weights at ``start_from``, from random ones, or from the run in the file ``go_on_from``.
 
     Raises:
         ImageFault: there are no pictures to train on.
@@ -142,7 +142,7 @@ def _optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torch.device) -> Iterator[Pairs]:
-    """Batches from a step on, drawn one ahead in a second thread; a batch depends on its step alone."""
+    """Batches from a step on, drawn one ahead in a second thread; a batch depends on recipe and step alone."""
 
     def draw(step: int) -> Pairs:
         seed = recipe.seed * 1_000_003 + step
@@ -159,14 +159,14 @@ def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torc
 
 
 class _Objective(nn.Module):
-    """What a step minimises, and the error of the picture in it."""
+    """Training loss, and the picture error that is part of it."""
 
     def __init__(self, network: Network, schedule: TrainingSchedule) -> None:
         super().__init__()
         self.network, self.schedule = network, schedule
 
     def forward(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Two scalars."""
+        """Loss and picture error: two scalars."""
         network, schedule = self.network, self.schedule
         if schedule.displacement_weight and isinstance(network, RealtimeNetwork):
             loss, error = self._with_displacement(network, pairs)
@@ -186,7 +186,7 @@ class _Objective(nn.Module):
         weight = edge_weight(pairs.added_px, schedule.edge_weight)
         error = magnification_loss(magnified, pairs.magnified, border_px, weight)
         if schedule.layer_weight and pairs.layers is not None:
-            # Not what both displacements come to as well: edges go with the upper layer, and would belie it.
+            # Without the loss of the composite displacement: at edges it contradicts that of the layers.
             off_px, hidden = layer_losses(decoded, pairs.layers, border_px)
             return error + schedule.displacement_weight * off_px + schedule.layer_weight * hidden, error
         off_px = displacement_loss(added_px, pairs.added_px, border_px, weight)

@@ -1,4 +1,4 @@
-"""How training is watched: SSIM on held-out pairs and a contact sheet of them."""
+"""Validation during training: SSIM on held-out pairs and a contact sheet of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHEET_ROWS = 8
 
 @torch.no_grad()
 def validate(network: nn.Module, pairs: Pairs, sheet: Path) -> dict[str, float]:
-    """Mean SSIM of the magnified frames, and of the frames left as they are, against the truth; draws the sheet."""
+    """Mean SSIM of the magnified and of the unmagnified frames against the truth; draws the contact sheet."""
     magnified = network(pairs.frame, pairs.reference, pairs.amplification)
     truths = _to_uint8(pairs.magnified)
     results, frames = _to_uint8(magnified), _to_uint8(pairs.frame)

@@ -9,6 +9,7 @@ from scipy.ndimage import map_coordinates
 
 from model.drawing import draw_picture
 from model.evaluate import Conditions
+from model.registration import scaled, shifted_rows, turned
 from model.scenes import Frame
 from model.straightness import centre_line_px, judge, offsets_px
 from model.structures import (
@@ -16,10 +17,7 @@ from model.structures import (
     Lattice,
     StructureScene,
     picture,
-    scaled,
-    shifted_rows,
     structures,
-    turned,
 )
 
 DISPLACEMENTS_PX = (0.05, 4.0)
