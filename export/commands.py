@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
 from runtime.option_types import frame_size
 
 if TYPE_CHECKING:
+    from export.bundle import NetworkSource
     from runtime.engines.bundle import FrameSize
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """Options of ``tremorscope export``."""
+
+    model: str
+    size: FrameSize | None
+    directory: Path
+    precision: Literal["fp32", "fp16", "int8"]
+    calibration: Path | None
+    untrained: bool
+    overwrite: bool
 
 
 def _size_or_any(text: str) -> FrameSize | None:
@@ -47,34 +62,19 @@ def _size_or_any(text: str) -> FrameSize | None:
 @click.option("--untrained", is_flag=True, help="Random weights, to time a network that has no weights yet.")
 @click.option("--overwrite", is_flag=True, help="Replace the bundle if it exists.")
 @click.pass_context
-def export(
-    ctx: click.Context,
-    model: str,
-    size: FrameSize | None,
-    directory: Path,
-    precision: Literal["fp32", "fp16", "int8"],
-    calibration: Path | None,
-    untrained: bool,
-    overwrite: bool,
-) -> None:
+def export(ctx: click.Context, **options: Any) -> None:
     """Export a network as a bundle: ONNX step graphs and their manifest, checked against PyTorch."""
     from export.bundle import check_place, trained_source, untrained_source, write_bundle
 
-    if calibration is not None and precision != "int8":
+    job = ExportJob(**options)
+    if job.calibration is not None and job.precision != "int8":
         raise click.UsageError("--calibration is for --precision int8", ctx)
-    check_place(directory, overwrite)
-    source = untrained_source(model) if untrained else trained_source(model)
-    if precision == "int8":
-        with tempfile.TemporaryDirectory() as place:
-            fp32 = Path(place) / "fp32"
-            write_bundle(source, size, fp32)
-            # Scales are the next stage's, which this one does not know: the root command does.
-            calibrate = cast("click.Group", ctx.find_root().command).get_command(ctx, "calibrate")
-            quantise = cast("click.Group", calibrate).get_command(ctx, "quantise")
-            assert quantise is not None
-            ctx.invoke(quantise, bundle=fp32, output=directory, calibration=calibration, overwrite=overwrite)
+    check_place(job.directory, job.overwrite)
+    source = untrained_source(job.model) if job.untrained else trained_source(job.model)
+    if job.precision == "int8":
+        _export_int8(ctx, source, job)
         return
-    comparisons = write_bundle(source, size, directory, overwrite, precision)
+    comparisons = write_bundle(source, job.size, job.directory, job.overwrite, job.precision)
     click.echo("ONNX Runtime against PyTorch:")
     click.echo("graph            size  amplification  worst difference  values that differ")
     for found in comparisons:
@@ -82,7 +82,27 @@ def export(
             f"{found.graph:<9} {f'{found.width_px}x{found.height_px}':>11}  {found.amplification:13g}  "
             f"{found.worst_grey_levels:4d} grey levels  {found.differing_share:18.4%}"
         )
-    click.echo(f"bundle: {directory}")
+    click.echo(f"bundle: {job.directory}")
+
+
+def _export_int8(ctx: click.Context, source: NetworkSource, job: ExportJob) -> None:
+    """Quantise a temporary FP32 bundle, by the command that calibration offers for it."""
+    from export.bundle import write_bundle
+
+    with tempfile.TemporaryDirectory() as place:
+        fp32 = Path(place) / "fp32"
+        write_bundle(source, job.size, fp32)
+        # Found by the root command: export does not import calibration.
+        calibrate = cast("click.Group", ctx.find_root().command).get_command(ctx, "calibrate")
+        quantise = cast("click.Group", calibrate).get_command(ctx, "quantise")
+        assert quantise is not None
+        ctx.invoke(
+            quantise,
+            bundle=fp32,
+            output=job.directory,
+            calibration=job.calibration,
+            overwrite=job.overwrite,
+        )
 
 
 @click.command()

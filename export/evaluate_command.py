@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
 STRUCTURES = "structures"
-"""A protocol whose trials have figures of their own."""
+"""The protocol of `model.straightness`, whose trials have other figures."""
 
 
 @click.command()
@@ -141,7 +141,7 @@ def _write(
 
 
 def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[str, Protocol]:
-    """Protocols by their names, in their usual order, on these photographs."""
+    """The named protocols, in their standard order, on these photographs."""
     from model.evaluate import standard_protocols
 
     every = dict(zip(PROTOCOLS, standard_protocols(pictures), strict=True))
@@ -151,7 +151,7 @@ def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[st
 def run_protocols(
     protocols: Mapping[str, Protocol], magnifiers: Mapping[str, Magnifier], title: str
 ) -> dict[str, list[dict[str, Trial]]]:
-    """What comes of each trial of each protocol, for every magnifier; progress is shown under the title."""
+    """Results of each trial of each protocol by magnifier; progress is shown under the title."""
     found: dict[str, list[dict[str, Trial]]] = {}
     total = sum(len(protocol.trials) for protocol in protocols.values())
     with tqdm(total=total, unit="trial", desc=title, disable=None) as progress:
@@ -164,7 +164,7 @@ def run_protocols(
 
 
 def rows_of(found: Mapping[str, Sequence[Mapping[str, Trial]]], column: str) -> list[dict[str, object]]:
-    """A row a trial, for a CSV; the column says whose it is."""
+    """Rows of a CSV, one a trial; ``column`` is the name of the magnifier's column."""
     return [
         {"protocol": name, column: title, **vars(trial)}
         for name, series in found.items()

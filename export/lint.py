@@ -1,4 +1,4 @@
-"""Can each TensorRT read a graph? Every node against the tables and rules of its parser, without TensorRT."""
+"""Static check of a graph against the ONNX parser of each TensorRT version, without TensorRT."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = {ir.DataType.FLOAT: "FP32", ir.DataType.FLOAT16: "FP16", ir.DataType.BF
 
 @dataclass(frozen=True)
 class LintFinding:
-    """Why one version cannot read one node."""
+    """Reason why one TensorRT version cannot read one node."""
 
     version: str
     node: str
@@ -28,12 +28,12 @@ class LintFinding:
     rule: str
 
     def __str__(self) -> str:
-        """It, for a person."""
+        """One line: node, operator, version, reason."""
         return f"node {self.node} ({self.operator}): TensorRT {self.version} cannot read it: {self.reason}"
 
 
 def lint(graph: onnx.ModelProto, parsers: tuple[Parser, ...] = PARSERS) -> list[LintFinding]:
-    """All that keeps any of these parsers from reading a graph, node by node in order, the oldest version first."""
+    """Everything in a graph that one of the parsers cannot read, by node in order, the oldest version first."""
     model = ir.from_proto(graph)
     ShapeInferencePass()(model)
     opset = model.opset_imports.get("", 0)
@@ -49,9 +49,9 @@ def check_readable(graph: onnx.ModelProto, what: str, parsers: tuple[Parser, ...
     """Refuse a graph that one of the parsers cannot read.
 
     Args:
-        graph: to judge.
-        what: it is, for a person.
-        parsers: by which it is to be read.
+        graph: to check.
+        what: name of the graph in the message.
+        parsers: that must be able to read it.
 
     Raises:
         ExportFault: one cannot; the first reason is named.
@@ -101,7 +101,7 @@ def _with_narrowed(allowed: frozenset[str], parser: Parser) -> set[str]:
 
 
 def _data_of(node: ir.Node, opset: int) -> list[ir.Value]:
-    """The first input and those that ONNX wants of the same type; what only parametrises a node is not among them."""
+    """The first input and those of the same ONNX type variable; inputs that only parametrise a node are left out."""
     formal = onnx.defs.get_schema(node.op_type, opset).inputs
     kinds = [formal[min(index, len(formal) - 1)].type_str for index in range(len(node.inputs))]
     return [

@@ -50,7 +50,7 @@ def lint(graphs: Path, since: str | None) -> None:
 
 
 def _reasons(findings: list[LintFinding]) -> list[str]:
-    """Why, once each, with the versions that it concerns and where that was read."""
+    """Distinct reasons, each with the versions concerned and the sources."""
     versions: dict[tuple[str, str, str], list[str]] = {}
     sources: dict[tuple[str, str, str], list[str]] = {}
     for each in findings:
@@ -65,7 +65,7 @@ def _reasons(findings: list[LintFinding]) -> list[str]:
 
 
 def _graphs_of(path: Path) -> dict[str, onnx.ModelProto]:
-    """What TensorRT would be given, by name."""
+    """Graphs of a bundle, or the one in a file, by name."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 

@@ -1,4 +1,4 @@
-"""What bends thin parts: parts of a network's answer replaced by the truth, and the least-squares displacement alone.
+"""Ablation of errors at thin parts: parts of a network's output replaced by the truth, and least squares alone.
 
 python -m export.structure_causes --photographs FOLDER --most 3
 """
@@ -39,7 +39,7 @@ def as_frame(picture: Tensor) -> Frame:
 
 
 def direction(scene: StructureScene) -> Tensor:
-    """Displacement of everything at the part's place, for one px of displacement: 1 x 2 x H x W."""
+    """Displacement field of the part for a displacement of 1 px: 1 x 2 x H x W."""
     if isinstance(scene, Lattice):
         along = torch.tensor([np.cos(scene.angle), np.sin(scene.angle)]).reshape(1, 2, 1, 1)
         return along.float().expand(1, 2, *scene.background.shape[:2])
@@ -50,7 +50,7 @@ def direction(scene: StructureScene) -> Tensor:
 def answers(
     network: RealtimeNetwork, scene: StructureScene, conditions: Conditions, rng: np.random.Generator
 ) -> tuple[dict[str, Tensor], Frame]:
-    """The magnified frame, made of the network's answer and of ever more of the truth; and the truth."""
+    """Magnified frames by name, made of the network's output with more and more of the truth in it; the truth."""
     reference, frame, truth = film(scene, conditions, rng)
     moved, still = as_tensor(frame), as_tensor(reference)
     amplification = torch.tensor([conditions.amplification])
@@ -73,7 +73,7 @@ def answers(
 def least_squares_error(
     network: RealtimeNetwork, scene: StructureScene, displacement_px: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Error of each window's displacement, as a part of the true one: on the part, and where it is to be drawn."""
+    """Relative error of each window's displacement, on the part and at the place where it is drawn."""
     reference, frame, _ = film(scene, Conditions(displacement_px, _LANDS_PX, NOISE_GREY_LEVELS), rng)
     moved, still = as_tensor(frame), as_tensor(reference)
     flow = LeastSquaresFlow(WINDOWS, 8, 4, MOVING)
