@@ -1,4 +1,4 @@
-"""Runs a capture: begins or goes on with a set, through a clip at once, or with a camera over hours and days."""
+"""Run of a capture: begin or resume a set, from a clip at once or from a camera over hours and days."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EARLIEST_YEAR = 2024
 
 @dataclass(frozen=True)
 class CaptureReport:
-    """What a run did."""
+    """Result of a run of a capture."""
 
     count: int
     wanted: int
@@ -43,7 +43,7 @@ class CaptureReport:
     sha256: str
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Summary for the terminal."""
         state = "complete" if self.complete else "goes on with the next run"
         return [
             f"{self.count} of {self.wanted} pairs, {self.added} of them new; {state}",
@@ -53,16 +53,16 @@ class CaptureReport:
 
 
 def capture(job: CaptureJob, progress: Progress, say: Say, clocks: Clocks | None = None) -> CaptureReport:
-    """Capture what is due, or all; may be called again and again, and after any interruption.
+    """Capture what is due, or all; resumes after any interruption.
 
     Args:
-        job: what to do.
+        job: options.
         progress: called with visits done and all visits.
-        say: told a line for each pair that was kept and each visit that failed.
-        clocks: where time comes from.
+        say: called with a line for each kept pair and each failed visit.
+        clocks: sources of time, replaced in tests.
 
     Raises:
-        Fault: see the message; what was captured before stays.
+        Fault: see the message; pairs captured before are kept.
     """
     clocks = clocks or Clocks()
     _check_words(job)
@@ -124,7 +124,7 @@ def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, CaptureSource | 
 
 
 def _check_words(job: CaptureJob) -> None:
-    """Before a camera is opened, which may take seconds."""
+    """Parse duration and hours before a camera is opened, which may take seconds."""
     if job.over is not None:
         parse_duration_s(job.over)
     if job.schedule is not None:
@@ -133,7 +133,7 @@ def _check_words(job: CaptureJob) -> None:
 
 def _nothing_named(job: CaptureJob) -> CalibrationFault:
     return CalibrationFault(
-        f"{job.directory}: nothing to capture from is named", remedy="name a camera or a clip with --camera"
+        f"{job.directory}: no camera or clip to capture from", remedy="name one with --camera"
     )
 
 
@@ -162,7 +162,7 @@ def _settings(job: CaptureJob, source: CaptureSource, *, cut: bool, now: datetim
         visits = VISITS_A_PAIR * count
         VisitSchedule(started_at, over_s, visits, parse_hours(schedule)).due(
             started_at
-        )  # says what is wrong with it
+        )  # raises if it is empty
     return CaptureSettings(
         source=source.name,
         is_clip=source.clip_starts_at is not None,
@@ -177,7 +177,7 @@ def _settings(job: CaptureJob, source: CaptureSource, *, cut: bool, now: datetim
 
 
 def _check_same(job: CaptureJob, settings: CaptureSettings, size: FrameSize) -> None:
-    """What is stated again must be what the set was begun with."""
+    """Refuse options that differ from those that the set was begun with."""
     asked: list[tuple[str, Any, Any]] = [
         ("--count", job.count, settings.wanted),
         ("--over", parse_duration_s(job.over) if job.over else None, settings.over_s),
@@ -218,23 +218,23 @@ def _run(
 def _through_clip(
     collector: Collector, source: CaptureSource, starts_at: datetime, progress: Progress, say: Say
 ) -> bool:
-    """Read a clip from its beginning and visit it evenly; True, for it is over then."""
+    """Read a clip from its beginning, with evenly spaced visits; always True: the capture is over."""
     settings = collector.settings
     with closing(source.open()) as camera:
-        look = PairReader(camera, longest_s=max(settings.distances_s))
+        reader = PairReader(camera, longest_s=max(settings.distances_s))
         for number in range(settings.visits):
             progress(number, settings.visits)
             if collector.full:
                 break
             if number < collector.state.visits_done or not collector.wants(number):
                 continue
-            # At least one frame on: two visits must not see the same.
-            if not (look.advance() and look.advance_to(number / settings.visits * settings.over_s)):
+            # At least one new frame: two visits must not take the same pair.
+            if not (reader.advance() and reader.advance_to(number / settings.visits * settings.over_s)):
                 break
             outcome = collector.visit(
                 number,
-                look,
-                lambda glimpse: starts_at + timedelta(seconds=glimpse.at_s),
+                reader,
+                lambda candidate: starts_at + timedelta(seconds=candidate.at_s),
                 apart_s=min(settings.distances_s) / 8,
             )
             if outcome == "ended":

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from runtime.engines.bundle import FrameSize
 
 
+_set_directory = click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SET",
+    help="Directory of the set; one that was begun is resumed.",
+)
+
+
 @click.group()
 def calibrate() -> None:
     """Gather the frames that INT8 scales are computed from, look at them, and quantise with them."""
@@ -27,15 +38,7 @@ def calibrate() -> None:
     metavar="SETTINGS|CLIP",
     help="A camera's settings (.yaml: a configuration, or its camera section alone), or a recorded clip.",
 )
-@click.option(
-    "-o",
-    "--output",
-    "directory",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="SET",
-    help="Directory of the set; one that was begun is gone on with.",
-)
+@_set_directory
 @click.option(
     "--count", type=click.IntRange(min=32), metavar="N", help="Pairs to keep, at least 32.  [default: 256]"
 )
@@ -73,7 +76,7 @@ def calibrate() -> None:
     help="Free space that is left alone.",
 )
 def capture(reserve_gb: float, **options: Any) -> None:
-    """Gather frame pairs from a camera or a clip into a set; stopped at any moment, it goes on where it was."""
+    """Gather frame pairs from a camera or a clip into a set; resumes after any interruption."""
     from calibration.capture import CaptureJob
     from calibration.capture_run import capture as run
     from runtime.interruption import orderly_stop
@@ -81,7 +84,7 @@ def capture(reserve_gb: float, **options: Any) -> None:
 
     job = CaptureJob(reserve_bytes=round(reserve_gb * 1e9), **options)
     with orderly_stop(), progress_bar("capture", "visits") as bar:
-        # On a terminal the bar shows it; in a log each pair has its line.
+        # On a terminal the bar shows it; a log gets a line for each pair.
         say = bar.note if sys.stderr.isatty() else lambda text: click.echo(text, err=True)
         report = run(job, bar, say)
     for line in report.lines():
@@ -94,15 +97,7 @@ def capture(reserve_gb: float, **options: Any) -> None:
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same gives the same set."
 )
-@click.option(
-    "-o",
-    "--output",
-    "directory",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="SET",
-    help="Directory of the set; one that was begun is gone on with.",
-)
+@_set_directory
 def draw(size: FrameSize, count: int, seed: int, directory: Path) -> None:
     """Draw a set of frame pairs, where there is no camera yet."""
     from calibration.draw_set import draw_set
@@ -122,7 +117,7 @@ def draw(size: FrameSize, count: int, seed: int, directory: Path) -> None:
 )
 @click.option("--verify", is_flag=True, help="Check every file against its hash, as calibrating would.")
 def show(directory: Path, sheet: Path | None, verify: bool) -> None:
-    """Say what SET holds: how many pairs, from when, how bright, how much in motion."""
+    """Summarise SET: number of pairs, times, brightness, change between frame and reference."""
     from calibration.frames import CalibrationSet, read_manifest
     from calibration.show import describe, draw_sheet
 
@@ -150,14 +145,14 @@ def show(directory: Path, sheet: Path | None, verify: bool) -> None:
     type=click.Path(path_type=Path),
     required=True,
     metavar="BUNDLE8",
-    help="INT8 bundle to write; interrupted, the same command goes on where it was.",
+    help="INT8 bundle to write; after an interruption the same command resumes.",
 )
 @click.option(
     "--method",
     type=click.Choice(["mse", "entropy", "percentile", "minmax"]),
     default="mse",
     show_default=True,
-    help="How a range is chosen; mse: rounding and clipping cost least.",
+    help="Choice of ranges; mse: least mean square error of rounding and clipping.",
 )
 @click.option(
     "--keep-fp16",

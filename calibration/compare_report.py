@@ -1,4 +1,4 @@
-"""The report of a comparison: one page of HTML that needs no other file."""
+"""Report of a comparison: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ is exact, and encodes that.</p>
 
 
 def report_page(comparison: PrecisionComparison, pictures: bytes, extra: str = "") -> str:
-    """The whole page; ``pictures`` is a PNG, ``extra`` further sections as HTML."""
+    """The whole page; ``pictures`` is a PNG, ``extra`` are further sections as HTML."""
     title = f"Accuracy of {comparison.network}"
     body = [
         _cards(comparison),
@@ -147,7 +147,7 @@ def _agreement(found: Agreement | None) -> str:
 
 
 def _on_set(comparison: PrecisionComparison) -> str:
-    """How the user's own frames come out, against FP32."""
+    """Table of the agreement with FP32 on the user's own frames."""
     if not comparison.material.pairs:
         return ""
     rows = [
@@ -163,7 +163,7 @@ def _on_set(comparison: PrecisionComparison) -> str:
         ["", *headings],
         rows,
         "Worst and mean difference from FP32's picture in grey levels, and SSIM to it. No motion is magnified beyond "
-        "30 px. Nobody knows how these frames should look, so they decide nothing.",
+        "30 px. There is no ground truth for these frames, so they do not count in the verdict.",
     )
 
 
@@ -178,7 +178,7 @@ def _still(comparison: PrecisionComparison) -> str:
         for index, verdict in enumerate(comparison.verdicts)
     ]
     return table(
-        "A still frame", ["", "SSIM to itself"], rows, "What becomes of a frame that equals its reference."
+        "A still frame", ["", "SSIM to itself"], rows, "A frame that equals its reference must stay as it is."
     )
 
 

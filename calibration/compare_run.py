@@ -1,4 +1,4 @@
-"""The job behind ``tremorscope compare``: from directories of bundles to a report, and a mark in each manifest."""
+"""The job of ``tremorscope compare``: from bundles to a report, and a mark in each manifest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REPORT, FIGURES = "report.html", "comparison.json"
 
 @dataclass(frozen=True)
 class CompareJob:
-    """What to compare, on what, and where to."""
+    """Options of ``tremorscope compare``."""
 
     bundles: tuple[Path, ...]
     output: Path
@@ -46,9 +46,9 @@ class CompareJob:
     input_noise_grey_levels: float = 0.0
     limits: LimitChanges = field(default_factory=LimitChanges)
     sensitivity: bool = True
-    """Find out which layers of an INT8 bundle cost the quality."""
+    """Measure the quality that each layer of an INT8 bundle costs."""
     proof: bool = True
-    """Show what INT8 would be without taking the difference first."""
+    """Add INT8 with subtracted features instead of subtracted pixels, for comparison."""
     mark: bool = True
     overwrite: bool = False
 

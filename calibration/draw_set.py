@@ -12,7 +12,7 @@ from calibration.frames import MANIFEST_NAME, SetManifest
 from calibration.set_writer import RESERVE_BYTES, NewPair, SetWriter, held
 from runtime.engines.bundle import FrameSize
 
-# Drawn pictures were taken at no time; a fixed one keeps equal sets equal.
+# A fixed capture time keeps equal sets of drawn pictures equal.
 _NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 
@@ -25,10 +25,10 @@ def draw_set(
     *,
     reserve_bytes: int = RESERVE_BYTES,
 ) -> SetManifest:
-    """Draw a set, or go on with one that was begun; the same arguments give the same set.
+    """Draw a set, or resume one that was begun; the same arguments give the same set.
 
     Raises:
-        CalibrationFault: something else is there, or the disk is too full.
+        CalibrationFault: the directory holds something else, or the disk is too full.
         OutputFault: it cannot be written.
     """
     settings: dict[str, Any] = {"drawn": {"seed": seed}}

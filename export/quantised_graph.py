@@ -80,8 +80,8 @@ def quantised_graph_for_cpu(
 ) -> onnx.ModelProto:
     """The same step graph with convolutions of the decoder in INT8, as ONNX Runtime's CPU kernels take them.
 
-    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be visible. So do the few
-    that contribute most of the rounding in the residual stream, all but a tenth of its variance.
+    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be visible. So do the
+    few that contribute most of the rounding in the residual stream, all but a tenth of its variance.
 
     Args:
         graph: a step graph in FP32.
