@@ -1,7 +1,7 @@
 """The file of a calibration pair: two pictures as FFV1 in Matroska, lossless, each slice with its own checksum.
 
-FFV1 version 3 (RFC 9043) is smaller and faster than PNG, and unlike lossless H.264 has checksums and decodes faster than
-it encodes; any player shows such a file as a clip of two pictures, reference first.
+FFV1 version 3 (RFC 9043) is smaller and faster than PNG, and unlike lossless H.264 has checksums and decodes faster
+than it encodes; any player shows such a file as a clip of two pictures, reference first.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 There are more visits than pairs wanted. Two rules, both even in time, decide which candidates are kept:
 
-* a new scene is kept if the set is not ahead of its schedule: after a tenth of the visits, at most a tenth of the pairs.
-  Pairs not used in monotonous hours remain for eventful ones, such as a shower or a sunrise.
+* a new scene is kept if the set is not ahead of its schedule: after a tenth of the visits, at most a tenth of the
+  pairs. Pairs not used in monotonous hours remain for eventful ones, such as a shower or a sunrise.
 * a near-duplicate is kept only while the set is behind the fewest pairs that calibration needs.
 """
 
