@@ -301,10 +301,10 @@ def test_what_a_power_cut_took_from_the_last_pair_is_swept_away(tmp_path: Path) 
         (["--camera", "missing.mp4"], "missing.mp4: no such file"),
         (["--camera", "missing.yaml"], "missing.yaml: no such file"),
         (["--camera", "clip.mp4", "--over", "1 day"], "a clip is read once"),
-        (["--finish"], "nothing to capture from is named"),
+        (["--finish"], "no camera or clip to capture from"),
         (["--camera", "wrong.yaml"], "wrong.yaml: synthetic.width: Extra inputs are not permitted"),
-        (["--camera", "synthetic.yaml", "--over", "soon"], "'soon' is no duration"),
-        (["--camera", "synthetic.yaml", "--schedule", "noon"], "'noon' is no part of a day"),
+        (["--camera", "synthetic.yaml", "--over", "soon"], "'soon' is not a duration"),
+        (["--camera", "synthetic.yaml", "--schedule", "noon"], "'noon' is not a part of the day"),
     ],
 )
 def test_bad_input_is_one_line_with_its_remedy(

@@ -35,13 +35,13 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "7", "days", "0 h", "-1 h", "7 parsecs", "1 h 30", "nan h", "1e9 h"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(CalibrationFault, match="is no duration"):
+    with pytest.raises(CalibrationFault, match="is not a duration"):
         parse_duration_s(text)
 
 
 @pytest.mark.parametrize("text", ["", "5", "5-", "5-25", "5:70-6", "noon"])
 def test_what_is_no_part_of_a_day_is_refused(text: str) -> None:
-    with pytest.raises(CalibrationFault, match="is no part of a day"):
+    with pytest.raises(CalibrationFault, match="is not a part of the day"):
         parse_hours(text)
 
 
