@@ -1,4 +1,4 @@
-"""The one command, ``tremorscope``: hands each subcommand to its stage, imported only then."""
+"""The command line ``tremorscope``: each subcommand is imported from its stage when it is called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Entry(NamedTuple):
     summary: str
 
 
-# Name -> where it lives. The summaries stand here so that `--help` imports no stage.
+# The summaries stand here so that `--help` imports no stage.
 COMMANDS = {
     "magnify": _Entry("runtime.commands", "magnify", "Magnify the motion in a recorded clip."),
     "measure": _Entry(

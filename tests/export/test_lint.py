@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from precisions import GRAPHS, scales, shipped_graph
 from support import Done
 
-from export.bundle import Source, write_bundle
+from export.bundle import NetworkSource, write_bundle
 from export.errors import ExportFault
-from export.lint import Finding, lint, parsers_since
+from export.lint import LintFinding, lint, parsers_since
 from export.quantised_graph import quantised_graph
 from export.tensorrt_rules import RULES
 from export.tensorrt_support import PARSERS
@@ -222,7 +222,7 @@ class _Unreadable(RealtimeNetwork):
 def test_export_refuses_what_the_oldest_cannot_read(tmp_path: Path) -> None:
     config = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
     allowed = AmplificationRange(minimum=1, maximum=20)
-    source = Source("odd", _Unreadable(config).eval(), False, "0" * 64, allowed)
+    source = NetworkSource("odd", _Unreadable(config).eval(), False, "0" * 64, allowed)
     with pytest.raises(
         ExportFault, match=r"odd, the pairwise graph: node isinf\.1 \(IsInf\): TensorRT 8\.6 cannot read"
     ):
@@ -275,5 +275,5 @@ def test_what_is_no_graph_is_refused(
 
 
 def test_a_finding_names_node_operator_version_and_reason() -> None:
-    found = Finding("8.6", "shape.1", "Shape", "it passes over start", "its importers", "shape-of-part")
+    found = LintFinding("8.6", "shape.1", "Shape", "it passes over start", "its importers", "shape-of-part")
     assert str(found) == "node shape.1 (Shape): TensorRT 8.6 cannot read it: it passes over start"
