@@ -29,7 +29,7 @@ _LONGEST_PAUSE_S = 3600.0
 _LOOK_S = 0.1
 
 
-class _Record(BaseModel):
+class _RestartRecord(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     restarted_s: float | None = Field(default=None, allow_inf_nan=False)
@@ -106,7 +106,7 @@ class ArgusDaemon:
                 return "nvargus-daemon was restarted by another instance meanwhile"
             in_vain = before.in_vain | {self._instance: before.in_vain.get(self._instance, 0) + 1}
             now_s = self._uptime_s()
-            now = _Record(restarted_s=now_s, asked_s=now_s, in_vain=in_vain)
+            now = _RestartRecord(restarted_s=now_s, asked_s=now_s, in_vain=in_vain)
             self._store(now)  # before, so that nobody asks again if this process is ended in the midst of it
             why_not = request()
             if why_not:
@@ -122,16 +122,16 @@ class ArgusDaemon:
             if is_ours and record.in_vain.get(self._instance):
                 self._store(record.model_copy(update={"in_vain": record.in_vain | {self._instance: 0}}))
 
-    def _is_older_than(self, record: _Record) -> bool:
+    def _is_older_than(self, record: _RestartRecord) -> bool:
         return record.restarted_s is not None and record.restarted_s > self._began_s
 
-    def _load(self) -> _Record:
+    def _load(self) -> _RestartRecord:
         try:
-            return _Record.model_validate_json(self._file.read_bytes())
+            return _RestartRecord.model_validate_json(self._file.read_bytes())
         except (OSError, ValidationError):  # nothing was restarted yet, or nobody knows any more
-            return _Record()
+            return _RestartRecord()
 
-    def _store(self, record: _Record) -> None:
+    def _store(self, record: _RestartRecord) -> None:
         # Without the directory, as where the service was started by hand, there is nobody to tell.
         with contextlib.suppress(OSError, OutputFault), whole_file(self._file) as file:
             file.write(record.model_dump_json().encode())

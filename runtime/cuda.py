@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from runtime.buffers import Allocator
 
-ADDRESS_ALIGNMENT_BYTES = 256
-"""What TensorRT asks of the address of every input and output; a page has it."""
 _SHORTEST_NAP_S, _LONGEST_NAP_S = 50e-6, 200e-6
 
 
@@ -50,7 +48,7 @@ class Stream(Protocol):
         """Give it back; what is in it is done all the same."""
 
 
-class Event(Protocol):
+class CudaEvent(Protocol):
     """A mark in a stream."""
 
     def record(self, stream: Stream) -> None:
@@ -59,7 +57,7 @@ class Event(Protocol):
     def done(self) -> bool:
         """Whether the stream has come to the mark."""
 
-    def ms_since(self, earlier: Event) -> float:
+    def ms_since(self, earlier: CudaEvent) -> float:
         """Milliseconds of the GPU between two marks that are done."""
 
     def free(self) -> None:
@@ -81,7 +79,7 @@ class DeviceMemory(Protocol):
         """Give it back; freeing twice is an error of the driver."""
 
 
-class Graph(Protocol):
+class CudaGraph(Protocol):
     """Work that was captured from a stream once and is launched as one."""
 
     def launch(self, stream: Stream) -> None:
@@ -132,7 +130,7 @@ class Gpu(Protocol):
         """
 
     def allocate_device(self, nbytes: int) -> DeviceMemory:
-        """Memory of the GPU alone, aligned to ``ADDRESS_ALIGNMENT_BYTES`` at the least, its content undefined."""
+        """Memory of the GPU alone, aligned to 256 bytes or more as TensorRT demands, its content undefined."""
 
     def zero(self, memory: DeviceMemory, stream: Stream) -> None:
         """Fill with zeros, in the stream's order."""
@@ -161,10 +159,10 @@ class Gpu(Protocol):
     def stream(self) -> Stream:
         """A new stream, which no other waits for."""
 
-    def event(self) -> Event:
+    def event(self) -> CudaEvent:
         """A new mark."""
 
-    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
+    def capture(self, stream: Stream, work: Callable[[], None]) -> CudaGraph:
         """Record what ``work`` puts into the stream, without doing it, as a graph."""
 
     def close(self) -> None:

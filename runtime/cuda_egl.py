@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cuda import Event, Gpu, Stream, Waited, wait_for
+from runtime.cuda import CudaEvent, Gpu, Stream, Waited, wait_for
 from runtime.cuda_urgent import UrgentStream
 from runtime.errors import EngineFault
 
@@ -139,7 +139,7 @@ class EglPictures:
                 driver, driver.cuModuleGetFunction(self._module, _KERNEL), "find its kernel"
             )
             self._stream: Stream | None = gpu.stream()
-            self._done: Event = gpu.event()
+            self._done: CudaEvent = gpu.event()
             self._urgent = UrgentStream(driver)
 
     def register(self, egl_image: int, width_px: int, height_px: int) -> DevicePicture:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runtime.cuda import Graph, Stream
+from runtime.cuda import CudaGraph, Stream
 from runtime.errors import EngineFault
 
-Capture = Callable[[Stream, Callable[[], None]], Graph]
+Capture = Callable[[Stream, Callable[[], None]], CudaGraph]
 
 
 def load_capture() -> Capture | None:
@@ -22,7 +22,7 @@ def load_capture() -> Capture | None:
     except ImportError:
         return None
 
-    def capture(stream: Stream, work: Callable[[], None]) -> Graph:
+    def capture(stream: Stream, work: Callable[[], None]) -> CudaGraph:
         return _capture(driver, stream, work)
 
     return capture
@@ -39,7 +39,7 @@ class _Graph:
         _checked(self._driver, self._driver.cuGraphExecDestroy(self._executable))
 
 
-def _capture(driver: Any, stream: Stream, work: Callable[[], None]) -> Graph:
+def _capture(driver: Any, stream: Stream, work: Callable[[], None]) -> CudaGraph:
     # Thread-local: what other threads do meanwhile, with cameras for example, is none of the graph's business.
     mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
     _checked(driver, driver.cuStreamBeginCapture(stream.handle, mode))

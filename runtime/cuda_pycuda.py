@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buffers import Allocator
-from runtime.cuda import DeviceMemory, Event, GpuInfo, Graph, Stream
+from runtime.cuda import CudaEvent, CudaGraph, DeviceMemory, GpuInfo, Stream
 from runtime.cuda_graphs import load_capture
 from runtime.engines.device import CUDA_DRIVER
 from runtime.errors import EngineFault
@@ -82,7 +82,7 @@ class _Event:
     def done(self) -> bool:
         return bool(self._made.query())
 
-    def ms_since(self, earlier: Event) -> float:
+    def ms_since(self, earlier: CudaEvent) -> float:
         return float(self._made.time_since(cast("_Event", earlier)._made))
 
     def free(self) -> None:
@@ -200,11 +200,11 @@ class PycudaGpu:
         """A new stream, which no other waits for."""
         return _Stream(self._drv)
 
-    def event(self) -> Event:
+    def event(self) -> CudaEvent:
         """A new mark."""
         return _Event(self._drv)
 
-    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
+    def capture(self, stream: Stream, work: Callable[[], None]) -> CudaGraph:
         """Record what ``work`` puts into the stream as a graph."""
         if self._capture is None:
             raise NotImplementedError("there are no graphs without cuda-bindings: see captures")

@@ -12,7 +12,7 @@ from runtime.thermal import ThermalReading
 
 
 @dataclass(frozen=True)
-class Level:
+class LoadLevel:
     """How much of the work is done. ``index`` 0 is all of it."""
 
     index: int = 0
@@ -36,12 +36,12 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Step:
+class LoadStep:
     """A change of level, and the reading that led to it."""
 
     time_s: float
-    before: Level
-    after: Level
+    before: LoadLevel
+    after: LoadLevel
     reading: ThermalReading
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class ThermalGovernor:
         settings: ThermalSettings,
         read: Callable[[], ThermalReading],
         *,
-        on_step: Callable[[Step], None] = lambda _: None,
+        on_step: Callable[[LoadStep], None] = lambda _: None,
     ) -> None:
         """Begin with nothing held back.
 
@@ -72,7 +72,7 @@ class ThermalGovernor:
             on_step: told every change of level.
         """
         self._settings, self._read, self._on_step = settings, read, on_step
-        self._levels = (Level(), *(_level(i + 1, each) for i, each in enumerate(settings.levels)))
+        self._levels = (LoadLevel(), *(_level(i + 1, each) for i, each in enumerate(settings.levels)))
         self._hotter_since_s: float | None = None
         self._cooler_since_s: float | None = None
         self.level = self._levels[0]
@@ -82,7 +82,7 @@ class ThermalGovernor:
         self.steps = 0
         """Changes of level so far."""
 
-    def update(self, now_s: float) -> Level:
+    def update(self, now_s: float) -> LoadLevel:
         """Read the device's heat and return the level from now on; ``now_s`` is on a clock that never goes back."""
         self.reading = self._read()
         if not self._settings.enabled:
@@ -121,11 +121,11 @@ class ThermalGovernor:
         before, self.level = self.level, self._levels[self.level.index + by]
         self._hotter_since_s = self._cooler_since_s = None
         self.steps += 1
-        self._on_step(Step(now_s, before, self.level, self.reading))
+        self._on_step(LoadStep(now_s, before, self.level, self.reading))
 
 
-def _level(index: int, settings: ThermalLevelSettings) -> Level:
-    return Level(
+def _level(index: int, settings: ThermalLevelSettings) -> LoadLevel:
+    return LoadLevel(
         index, settings.rate_fraction, settings.region_fraction, settings.precision, settings.magnify
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from runtime.buffers import Allocator, FrameRing
 from runtime.cameras import FrameInfo
 from runtime.cameras.clip import ClipCamera
 from runtime.engines.bundle import Bundle, open_bundle
-from runtime.engines.choosing import RuntimeChoice, open_runtime
-from runtime.errors import BundleFault, ClipFault, OptionFault
+from runtime.engines.choosing import Runtime, RuntimeChoice, open_runtime
+from runtime.errors import BundleFault, ClipFault
 from runtime.filters import BandSettings
 from runtime.magnification import Magnification, open_magnifier
 from runtime.magnifier import FrameMagnifier, Mode
 from runtime.outputs.video import VideoWriter, check_output
-from runtime.timing import FrameTimes, TimeAxis
+from runtime.timing import FrameTimes, TimeAxis, check_capture_rate
 from runtime.vibration.regions import Region
 from runtime.views import View, ViewComposer
 
@@ -121,29 +121,15 @@ def magnify_clip(
     """
     wanted = job.magnification
     check_output(job.output, overwrite=job.overwrite, source=job.clip)
-    if job.capture_rate_hz is not None and not 0 < job.capture_rate_hz < float("inf"):
-        raise OptionFault(
-            f"capture rate {job.capture_rate_hz:g} Hz cannot be",
-            remedy="give the frames a second at which the camera filmed, e.g. 240",
-        )
+    check_capture_rate(job.capture_rate_hz)
     bundle = _open_trained(job.bundle)
     if not job.allow_inaccurate:
         bundle.check_deployable()
     start_s = time.monotonic()
-    with ExitStack() as closing:
-        camera = ClipCamera(job.clip)
-        closing.callback(camera.close)
+    with ExitStack() as opened:
+        camera = opened.enter_context(closing(ClipCamera(job.clip)))
         _check_size(bundle, camera)
-        runtime = open_runtime(
-            job.runtime,
-            bundle,
-            width_px=camera.width_px,
-            height_px=camera.height_px,
-            threads=job.threads,
-            engines=job.engines,
-            graphs=("band" if wanted.filters else "pairwise",),
-        )
-        closing.callback(runtime.close)
+        runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
         magnifier = open_magnifier(
             wanted,
             bundle,
@@ -152,17 +138,7 @@ def magnify_clip(
             height_px=camera.height_px,
             rate_hz=job.capture_rate_hz or camera.nominal_rate_hz,
         )
-        with VideoWriter(
-            job.output,
-            width_px=camera.width_px,
-            height_px=camera.height_px,
-            time_base=camera.time_base,
-            nominal_rate_hz=camera.nominal_rate_hz,
-            colour=camera.colour,
-            pixel_aspect=camera.pixel_aspect,
-            comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
-            overwrite=job.overwrite,
-        ) as writer:
+        with _video_writer(job, camera) as writer:
             times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
     return MagnifyReport(
         job=job,
@@ -174,6 +150,33 @@ def magnify_clip(
         runtime=f"{runtime.description}, {runtime.bundle.manifest.precision.upper()}",
         time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
         filter_lines=(*(wanted.band.lines() if wanted.band else ()), *magnifier.lines()),
+    )
+
+
+def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: ClipCamera) -> Runtime:
+    return open_runtime(
+        job.runtime,
+        bundle,
+        width_px=camera.width_px,
+        height_px=camera.height_px,
+        threads=job.threads,
+        engines=job.engines,
+        graphs=("band" if job.magnification.filters else "pairwise",),
+    )
+
+
+def _video_writer(job: MagnifyJob, camera: ClipCamera) -> VideoWriter:
+    """Writer of the job's video, with the clip's size, timing, colour and pixel aspect."""
+    return VideoWriter(
+        job.output,
+        width_px=camera.width_px,
+        height_px=camera.height_px,
+        time_base=camera.time_base,
+        nominal_rate_hz=camera.nominal_rate_hz,
+        colour=camera.colour,
+        pixel_aspect=camera.pixel_aspect,
+        comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
+        overwrite=job.overwrite,
     )
 
 

@@ -17,7 +17,7 @@ from runtime.cameras.clip import ClipCamera
 from runtime.errors import ClipFault, OptionFault
 from runtime.measurement import Measurement
 from runtime.outputs.directories import whole_directory
-from runtime.timing import FrameTimes, TimeAxis
+from runtime.timing import FrameTimes, TimeAxis, check_capture_rate
 from runtime.vibration.analysis import RegionSeries, analyse_recording
 from runtime.vibration.choosing import choose_regions
 from runtime.vibration.meter import MotionMeter
@@ -30,8 +30,13 @@ Progress = Callable[[int, int | None], None]
 Picture = NDArray[np.uint8]
 
 RESULT_NAMES = (
-    "displacement.csv", "displacement.uff", "spectrum.png", "overlay.png", "report.html", "summary.json",
-)  # fmt: skip
+    "displacement.csv",
+    "displacement.uff",
+    "spectrum.png",
+    "overlay.png",
+    "report.html",
+    "summary.json",
+)
 _MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
 _SAMPLE_BYTES = 128 * 2**20
 _FEWEST_FRAMES = 16
@@ -133,16 +138,13 @@ def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measureme
 
 
 def _check(job: MeasureJob) -> None:
-    rate = job.capture_rate_hz
-    if rate is not None and not (math.isfinite(rate) and rate > 0):
-        raise OptionFault(
-            f"capture rate {rate:g} Hz cannot be",
-            remedy="give the frames a second at which the camera filmed, e.g. 240",
-        )
+    check_capture_rate(job.capture_rate_hz)
     if job.window_s is not None and not (math.isfinite(job.window_s) and job.window_s > 0):
-        raise OptionFault(f"a window of {job.window_s:g} s cannot be", remedy="give seconds above 0")
+        raise OptionFault(f"--window {job.window_s:g}: not a number above 0", remedy="give seconds, e.g. 20")
     if job.band_hz is not None and not all(math.isfinite(edge) for edge in job.band_hz):
-        raise OptionFault("a band without ends cannot be", remedy="give two frequencies in Hz, e.g. 0.5 20")
+        raise OptionFault(
+            "--band: an edge is not a finite number", remedy="give two frequencies in Hz, e.g. 0.5 20"
+        )
 
 
 def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:

@@ -245,8 +245,11 @@ def _comparison(each: Comparison) -> dict[str, Any]:
 
 def _rectangle(region: Region) -> dict[str, int]:
     return {
-        "x_px": region.x_px, "y_px": region.y_px, "width_px": region.width_px, "height_px": region.height_px,
-    }  # fmt: skip
+        "x_px": region.x_px,
+        "y_px": region.y_px,
+        "width_px": region.width_px,
+        "height_px": region.height_px,
+    }
 
 
 def _number(value: float | None) -> float | None:

@@ -34,7 +34,7 @@ def memory_file(state_directory: Path, environment: Mapping[str, str] = os.envir
     return Path(stated) if stated else state_directory / "recovery.json"
 
 
-class _Record(BaseModel):
+class _RebootRecord(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     boot: str = ""
@@ -111,30 +111,30 @@ class RebootMemory:
     def note_reboot(self) -> str:
         """Note that the device is about to be restarted; returns why that could not be remembered, or nothing."""
 
-        def add(record: _Record) -> dict[str, object]:
+        def add(record: _RebootRecord) -> dict[str, object]:
             now_s = self._running_s(record)
             return {"reboots_s": (*_recent(record, now_s), now_s)}
 
         self._write(add, 0)
         return self.trouble
 
-    def _running_s(self, record: _Record) -> float:
+    def _running_s(self, record: _RebootRecord) -> float:
         uptime_s = self._uptime_s()
         since_s = uptime_s - record.uptime_s if record.boot == self._boot else uptime_s
         return record.running_s + max(0.0, since_s)
 
-    def _load(self) -> _Record:
+    def _load(self) -> _RebootRecord:
         try:
-            return _Record.model_validate_json(self._path.read_bytes())
+            return _RebootRecord.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
-            return _Record(boot=self._boot, uptime_s=self._uptime_s())
+            return _RebootRecord(boot=self._boot, uptime_s=self._uptime_s())
         except (OSError, ValidationError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or "damaged"
             self.trouble = f"{self._path} cannot be read ({reason.lower()})"
         used_up = (0.0,) * self._settings.most_a_day
-        return _Record(boot=self._boot, uptime_s=self._uptime_s(), reboots_s=used_up)
+        return _RebootRecord(boot=self._boot, uptime_s=self._uptime_s(), reboots_s=used_up)
 
-    def _write(self, change: Callable[[_Record], dict[str, object]], failed_starts: int) -> None:
+    def _write(self, change: Callable[[_RebootRecord], dict[str, object]], failed_starts: int) -> None:
         """Change the file, and what is known of it; what cannot be written still counts in this process."""
         try:
             with _locked(self._path.parent):
@@ -148,8 +148,8 @@ class RebootMemory:
             self.trouble = ""
 
     def _changed(
-        self, record: _Record, change: Callable[[_Record], dict[str, object]], failed_starts: int
-    ) -> _Record:
+        self, record: _RebootRecord, change: Callable[[_RebootRecord], dict[str, object]], failed_starts: int
+    ) -> _RebootRecord:
         latest: dict[str, object] = {
             "boot": self._boot,
             "uptime_s": self._uptime_s(),
@@ -159,7 +159,7 @@ class RebootMemory:
         return record.model_copy(update=latest | change(record))
 
 
-def _recent(record: _Record, now_s: float) -> tuple[float, ...]:
+def _recent(record: _RebootRecord, now_s: float) -> tuple[float, ...]:
     return tuple(moment_s for moment_s in record.reboots_s if moment_s > now_s - _DAY_S)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
+
+from runtime.errors import OptionFault
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,19 @@ class TimeAxis:
             f"1 s of playback is {1 / slower:.4g} s",
             f"frequencies    up to {self.nyquist_hz:.6g} Hz; f Hz is seen as f / {slower:.4g} in playback",
         ]
+
+
+def check_capture_rate(rate_hz: float | None) -> None:
+    """Check a stated capture rate in Hz; None states none.
+
+    Raises:
+        OptionFault: it is not a finite number above 0.
+    """
+    if rate_hz is not None and not 0 < rate_hz < math.inf:
+        raise OptionFault(
+            f"--capture-fps {rate_hz:g}: not a number above 0",
+            remedy="give the frames a second at which the camera filmed, e.g. 240",
+        )
 
 
 class FrameTimes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtime.bench.result import Comparison
+from runtime.bench.result import BaselineComparison
 from runtime.buffers import FrameRing
 from runtime.engines.bundle import Bundle, GraphName
 from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
@@ -28,7 +28,7 @@ def compare(
     size: tuple[int, int],
     turns: int,
     progress: Callable[[int, int | None], None],
-) -> Comparison:
+) -> BaselineComparison:
     """Time the pairwise step of both, by the job's runner, one after the other, again and again.
 
     Raises:
@@ -50,7 +50,7 @@ def compare(
         del steps, step  # and with them what lies in the runtimes' memory
     model_ms, baseline_ms = (1e3 * float(each) for each in np.median(times_s, axis=0))
     speedup = float(np.median(times_s[:, 1] / times_s[:, 0]))
-    return Comparison(baseline.manifest.network, model_ms, baseline_ms, turns, speedup)
+    return BaselineComparison(baseline.manifest.network, model_ms, baseline_ms, turns, speedup)
 
 
 def _opened(

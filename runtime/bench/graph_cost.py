@@ -23,7 +23,7 @@ _WARP = "GridSample"
 
 
 @dataclass(frozen=True)
-class Cost:
+class StageCost:
     """Of one step."""
 
     flops: Mapping[Precision, float]
@@ -37,7 +37,7 @@ class Cost:
         return sum(self.flops.values())
 
 
-def graph_cost(bundle: Bundle, graph: GraphName, size: FrameSize) -> Cost:
+def graph_cost(bundle: Bundle, graph: GraphName, size: FrameSize) -> StageCost:
     """What a step of a bundle costs on frames of a size; a second or so, in a process of its own.
 
     Raises:
@@ -54,7 +54,9 @@ def graph_cost(bundle: Bundle, graph: GraphName, size: FrameSize) -> Cost:
     return cost_of(layers, precisions, size, _pixels(size) / _pixels(at))
 
 
-def cost_of(layers: list[Layer], precisions: Mapping[str, Precision], size: FrameSize, scale: float) -> Cost:
+def cost_of(
+    layers: list[Layer], precisions: Mapping[str, Precision], size: FrameSize, scale: float
+) -> StageCost:
     """From the layers of a graph that was run on ``1 / scale`` as many pixels as ``size`` has.
 
     Args:
@@ -79,7 +81,7 @@ def cost_of(layers: list[Layer], precisions: Mapping[str, Precision], size: Fram
             activation_bytes += _ITEM_BYTES[precisions.get(before.name, "fp32")] * layer.output_items
         before = layer
     frames_bytes = 3 * 3 * _pixels(size)  # frame and reference in, picture out
-    return Cost(flops, activation_bytes * scale + weight_bytes + frames_bytes)
+    return StageCost(flops, activation_bytes * scale + weight_bytes + frames_bytes)
 
 
 def _adds_a_branch(layer: Layer, before: Layer) -> bool:

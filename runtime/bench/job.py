@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from runtime.bench.compare import compare
 from runtime.bench.live import LiveLoop, build_loop
 from runtime.bench.power import traced_device
-from runtime.bench.record import Record, begin_anew, result_of
+from runtime.bench.record import RunTimes, begin_anew, result_of
 from runtime.bench.result import BenchResult
 from runtime.bench.rig import Moment
 from runtime.bench.roofline import Roofline, find_roofline
@@ -170,17 +170,19 @@ def _timed(
     with ExitStack() as closing:
         rig = build_loop(job, bundle, runtime, camera, size, closing)
         note("warming up")
-        _run(rig, Record(job.warm_up), progress, job.warm_up)
+        _run(rig, RunTimes(job.warm_up), progress, job.warm_up)
         before = begin_anew(rig)
         note("timing")
-        record = Record(job.frames)
+        record = RunTimes(job.frames)
         with traced_device() as trace:
             _run(rig, record, progress, job.frames, job.most_s)
         result = result_of(job, runtime, rig, record, size, before)
         return replace(result, power=trace.power(result.rate_hz, size[0] * size[1]), trace=trace)
 
 
-def _run(rig: LiveLoop, record: Record, progress: Progress, total: int, most_s: float | None = None) -> None:
+def _run(
+    rig: LiveLoop, record: RunTimes, progress: Progress, total: int, most_s: float | None = None
+) -> None:
     """Let so many frames through the loop, or those of so long, ten at the least."""
     last_s = begun_s = time.monotonic()
     while record.count < record.wanted:

@@ -80,12 +80,6 @@ _T4000 = Board("Jetson T4000", 12, 1530e6, 273e9, FLOPS_OF_THOR)
 _T5000 = Board("Jetson T5000 (Thor)", 20, 1575e6, 273e9, FLOPS_OF_THOR)
 _H200 = Board("H200", 132, 1830e6, 4.8e12, FLOPS_OF_HOPPER)
 
-BOARDS = (
-    _ORIN_NANO_4, _ORIN_NANO_4_SUPER, _ORIN_NANO_8, _ORIN_NANO_8_SUPER, _ORIN_NX_8, _ORIN_NX_8_SUPER, _ORIN_NX_16,
-    _ORIN_NX_16_SUPER, _AGX_ORIN_32, _AGX_ORIN_64, _T4000, _T5000, _H200,
-)  # fmt: skip
-"""All that are known."""
-
 # Model in the device tree -> (memory of at least so many GB, as it is and in Super mode), the largest first.
 _FAMILIES: tuple[tuple[str, tuple[tuple[float, Board, Board], ...]], ...] = (
     ("orin nano", ((6, _ORIN_NANO_8, _ORIN_NANO_8_SUPER), (0, _ORIN_NANO_4, _ORIN_NANO_4_SUPER))),

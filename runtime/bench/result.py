@@ -69,7 +69,7 @@ class Copies:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BaselineComparison:
     """The model's step beside a baseline's, taken in turns."""
 
     baseline: str
@@ -131,7 +131,7 @@ class BenchResult:
     drops: Drops
     faults: tuple[str, ...]
     """Faults of the camera while this ran."""
-    comparison: Comparison | None
+    comparison: BaselineComparison | None
     comparison_failed: str
     """Why the baseline could not be run, if it could not."""
     timeline: Timeline = field(repr=False)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from runtime.bench.apart import stages_apart
-from runtime.bench.graph_cost import Cost, graph_cost
+from runtime.bench.graph_cost import StageCost, graph_cost
 from runtime.bench.peaks import Peaks, gpu_peaks
 from runtime.bench.processor import processor_peaks
 from runtime.engines.bundle import FrameSize
@@ -49,14 +49,14 @@ class Bound:
         return {**asdict(self), "share": self.share}
 
 
-def bound_ms(cost: Cost, peaks: Peaks) -> tuple[float, Limit]:
+def bound_ms(cost: StageCost, peaks: Peaks) -> tuple[float, Limit]:
     """The shortest time for a cost, in ms, and what it comes from; precisions one after the other."""
     compute_s = sum(flops / peaks.flops[precision] for precision, flops in cost.flops.items())
     memory_s = cost.nbytes / peaks.bandwidth_bytes_s
     return (1e3 * compute_s, "compute") if compute_s >= memory_s else (1e3 * memory_s, "memory")
 
 
-def bound(stage: str, measured_ms: float, cost: Cost, peaks: Peaks) -> Bound:
+def bound(stage: str, measured_ms: float, cost: StageCost, peaks: Peaks) -> Bound:
     """A stage that took so long beside its bound."""
     least_ms, limit = bound_ms(cost, peaks)
     return Bound(stage, measured_ms, least_ms, limit, cost.total_flops / 1e9, cost.nbytes / 1e6, peaks.of)
@@ -104,7 +104,7 @@ def find_roofline(found: BenchResult, runtime: Runtime, threads: int | None) -> 
         cost = graph_cost(runtime.bundle, "band" if found.mode == "band" else "pairwise", size)
         bounds.append(bound("network", found.overhead.engine_ms, cost, engine))
     if found.copies.bytes_per_frame and "copy" in found.stages:
-        copied = Cost({}, 2 * found.copies.bytes_per_frame)  # each byte is read and written
+        copied = StageCost({}, 2 * found.copies.bytes_per_frame)  # each byte is read and written
         bounds.append(bound("copy", found.stages["copy"].median_ms, copied, processor))
     for stage, taken_ms, cost, on_gpu in stages_apart(size.width_px, size.height_px, runtime.gpu):
         if (peaks := gpu if on_gpu else processor) is not None:

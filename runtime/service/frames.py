@@ -155,5 +155,5 @@ def camera_health(
 def stage_summaries(loop: FrameLoop, magnifying: Magnifying) -> dict[str, LatencySummary]:
     """All stages together; those of the magnification under its own names."""
     found = loop.latencies.summaries()
-    pipeline = magnifying.latencies.latencies.summaries()
-    return found | {name: pipeline[name] for name in ("step", "output", "total") if name in pipeline}
+    magnified = magnifying.stage_times.summaries()
+    return found | {name: magnified[name] for name in ("step", "output", "total") if name in magnified}

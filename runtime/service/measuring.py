@@ -44,7 +44,7 @@ class RegionLevels:
 
 
 @dataclass(frozen=True)
-class Measured:
+class CompletedResults:
     """What one frame has completed: the windows that ended before it, and a block for the store."""
 
     levels: tuple[RegionLevels, ...] = ()
@@ -98,12 +98,12 @@ class Measuring:
         self._sample_due_s = self._retry_s = -math.inf
         self._known_s = [-math.inf] * len(names)
 
-    def take(self, frame: Picture, timestamp_s: float, unix_s: float) -> Measured:
+    def take(self, frame: Picture, timestamp_s: float, unix_s: float) -> CompletedResults:
         """Measure a frame, u8[H, W, 3], captured at a time of the camera and of Unix."""
         if timestamp_s >= self._retry_s:
             self._learn(frame, timestamp_s)
         if self._meter is None:
-            return Measured()
+            return CompletedResults()
         self._motions = self._measure(frame, timestamp_s)
         for row, each in zip(self._row, self._motions, strict=True):
             row[:] = each.x_px, each.y_px, each.quality, each.gain, each.brightness
@@ -111,7 +111,7 @@ class Measuring:
         moved[~np.isfinite(self._floors_px)] = np.nan  # an axis without texture tells nothing
         self._history.add(timestamp_s, unix_s, self._row)
         self._live.add(unix_s, moved)
-        return Measured(self._finish_windows(unix_s), self._collector.add(unix_s, moved.ravel()))
+        return CompletedResults(self._finish_windows(unix_s), self._collector.add(unix_s, moved.ravel()))
 
     def flush(self) -> SeriesBlock | None:
         """What has been gathered for the store, at the end."""

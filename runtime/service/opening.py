@@ -6,13 +6,16 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from runtime.cameras import Camera
 from runtime.cameras.gst_camera import CameraReport, GStreamerCamera
 from runtime.cameras.gst_text import WHOSE_TIMES
+from runtime.cameras.opening import open_camera
 from runtime.cameras.settings import CameraSettings, CsiSettings, V4l2Settings
+from runtime.configuration.checking import rate_of
+from runtime.configuration.schema import Configuration
 from runtime.errors import OutputFault
 from runtime.health import CameraHealth
 from runtime.outputs.files import whole_file
@@ -25,18 +28,46 @@ _TOLERANCE = 0.02
 """By how much the measured rate may differ from the wanted one: clocks of cameras are far better than that."""
 
 
+@dataclass(frozen=True)
+class FrameFormat:
+    """Size and rate of the camera's frames, as known before it runs."""
+
+    width_px: int
+    height_px: int
+    rate_hz: float
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width_px, self.height_px
+
+
+def survey_source(configuration: Configuration) -> FrameFormat:
+    """Size and rate of the frames that will come; where only the camera knows them, it is opened for a moment.
+
+    Raises:
+        Fault: it cannot be opened.
+    """
+    settings = configuration.camera
+    size, rate_hz = settings.size_px, rate_of(configuration)
+    if size is None or rate_hz is None:
+        with contextlib.closing(open_camera(settings)) as camera:
+            size, rate_hz = (camera.width_px, camera.height_px), rate_hz or camera.nominal_rate_hz
+    return FrameFormat(*size, rate_hz)
+
+
 class CameraOpener:
     """Opens one camera again and again, and remembers what the latest opening told. Any thread may ask it."""
 
-    def __init__(self, settings: CameraSettings, open_camera: Callable[[], Camera], file: Path) -> None:
+    def __init__(self, settings: CameraSettings, opening: Callable[[], Camera], file: Path) -> None:
         """Prepare.
 
         Args:
             settings: what is asked of the camera.
-            open_camera: opens it.
-            file: where what it said is kept.
+            opening: opens it.
+            file: takes the camera's report on itself, as JSON.
         """
-        self._open, self._file = open_camera, file
+        self._open, self._file = opening, file
         self._wanted_hz = settings.rate_hz if isinstance(settings, CsiSettings | V4l2Settings) else None
         self._report: CameraReport | None = None
         self._told: set[str] = set()
@@ -81,9 +112,15 @@ class CameraOpener:
         mode = f", sensor mode {report.mode}" if report.mode else ""
         log.info(
             "%s: %dx%d px at %g Hz%s, memory %s%s; %s",
-            report.camera, report.width_px, report.height_px, report.rate_hz, mode, report.memory,
-            f" ({report.why})" if report.why else "", WHOSE_TIMES[report.times],
-        )  # fmt: skip
+            report.camera,
+            report.width_px,
+            report.height_px,
+            report.rate_hz,
+            mode,
+            report.memory,
+            f" ({report.why})" if report.why else "",
+            WHOSE_TIMES[report.times],
+        )
         # Only a help for the next visit: a disk that is full is told elsewhere.
         with contextlib.suppress(OSError, OutputFault):
             self._file.parent.mkdir(parents=True, exist_ok=True)

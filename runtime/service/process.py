@@ -7,19 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 
-from runtime.argus_daemon import ArgusDaemon
-from runtime.cameras.opening import has_argus, supervisor_settings
 from runtime.configuration.reading import LoadedConfiguration
 from runtime.errors import Fault
-from runtime.governor import Step, ThermalGovernor
+from runtime.governor import LoadStep, ThermalGovernor
 from runtime.health import ReloadHealth
 from runtime.notify import FrameWatchdog, Notifier
 from runtime.outputs.publishing import Publishing
-from runtime.privileged import ask
-from runtime.reboots import RebootMemory, memory_file
-from runtime.recovery import EXIT_RECOVERY, Action, Outlook, RecoveryLadder
+from runtime.recovery import EXIT_RECOVERY
 from runtime.service.assembly import Parts
 from runtime.service.device import DeviceWatch
+from runtime.service.recovering import CameraRecovery
 from runtime.service.reloading import Reloader
 from runtime.service.reporting import Reporter, status_line
 from runtime.service.signals import RECORD, RELOAD, STOPPING, SignalQueue
@@ -38,8 +35,6 @@ _LOOK_S = 0.25
 _SECOND_S = 1.0
 _STATUS_S = 5.0
 _FILE_S = 1.0
-_SILENT_PERIODS, _SILENT_S = 15.0, 1.0
-"""Frames are missing after so many periods, but not sooner than this."""
 
 
 class Service:
@@ -58,31 +53,19 @@ class Service:
         self._exit_status = 0
         self._publishing: Publishing | None = None
         configuration = loaded.configuration
-        # Before anything can load the camera's plugin, and with it the connection to the daemon.
-        self._argus = (
-            ArgusDaemon(configuration.recovery, instance=configuration.name)
-            if has_argus(configuration.camera)
-            else None
+        self._recovery = CameraRecovery(
+            configuration, self._threads, busy=self._busy, end=self._end_to_be_started_anew
         )
         self.parts = parts = Parts(configuration, on_edge=self._on_edge, threads=self._threads)
         self.board = parts.board
-        directory = state_directory(configuration.store)
-        recovery = configuration.recovery
-        self._ladder = RecoveryLadder(
-            recovery,
-            argus=self._argus,
-            memory=RebootMemory(memory_file(directory), recovery.reboot, instance=configuration.name),
-            busy=self._busy,
-            opening_s=supervisor_settings(configuration.camera).open_timeout_s,
-        )
         self._device = DeviceWatch(configuration.thermal, threads=self._threads)
         self._governor = ThermalGovernor(configuration.thermal, self._device.heat, on_step=self._on_heat)
-        self._reporter = Reporter(parts, self._ladder, self._governor, self._threads, self._device)
+        self._reporter = Reporter(parts, self._recovery.ladder, self._governor, self._threads, self._device)
         self._publishing = Publishing(
             configuration.outputs,
             board=parts.board,
             feed=parts.feed,
-            state_directory=directory,
+            state_directory=state_directory(configuration.store),
             store=parts.storage.path,
             clips=parts.storage.clips,
             controls=self,
@@ -173,12 +156,13 @@ class Service:
         threads.hear_others()
         self._notifier.status("waiting for the first frame")
         watchdog_s = self._notifier.watchdog_s
-        if watchdog_s is not None and watchdog_s <= self._ladder.longest_s:
+        if watchdog_s is not None and watchdog_s <= self._recovery.ladder.longest_s:
             log.warning(
                 "systemd's watchdog strikes after %.0f s, before the recovery ladder has come to its end after %.0f s: "
                 "shorten the dwells under recovery, or lengthen WatchdogSec",
-                watchdog_s, self._ladder.longest_s,
-            )  # fmt: skip
+                watchdog_s,
+                self._recovery.ladder.longest_s,
+            )
 
     def look(self) -> None:
         """Do what is due: signs of life, health, recovery, heat, disk, a changed file."""
@@ -195,7 +179,7 @@ class Service:
             parts.alarms.advance(now_s, parts.clock.now_s())
             rate = parts.loop.rate
             parts.magnifying.hold_back(self._governor.update(now_s), rate.rate_hz if rate else None)
-            self._recover(now_s)
+            self._recovery.look(now_s, parts)
             self._reporter.report()
             if parts.upkeep.wants_restart and not self._busy():
                 log.info("the service ends, to be started with the engines that were built")
@@ -246,41 +230,6 @@ class Service:
             if self.parts.analyst is not None:
                 self.parts.analyst.look()
 
-    def _recover(self, now_s: float) -> None:
-        state = self.parts.supervisor.state()
-        latest_s = self.parts.loop.latest_at_s
-        rate_hz = self.parts.source.rate_hz
-        silent_s = max(_SILENT_PERIODS / rate_hz, _SILENT_S)
-        healthy = latest_s is not None and now_s - latest_s < silent_s
-        drawing = self._configuration.camera.kind == "synthetic" and state.status == "opening"
-        if self.parts.loop.ended or drawing:
-            return
-        outlook = Outlook(
-            stuck=state.status == "stuck",
-            refused="refused" in state.active,
-            opened_in_vain=state.opened_in_vain > 0,
-        )
-        action = self._ladder.advance(now_s, healthy, outlook)
-        if action is not None:
-            self._carry_out(action)
-
-    def _carry_out(self, action: Action) -> None:
-        log.error("%s", action, extra={"fields": {"rung": action.rung, "attempt": action.attempt}})
-        self.parts.storage.offer(Notice(time.time(), "recovery", str(action)))
-        if action.rung == "reopen":
-            self.parts.supervisor.reopen()
-        elif action.rung == "restart_argus":
-            self._threads.start("restart argus", self._restart_argus)
-        else:
-            if action.rung == "reboot" and (refusal := ask("reboot")):
-                log.error("the device could not be restarted: %s", refusal)
-            self._end_to_be_started_anew()
-
-    def _restart_argus(self) -> None:
-        assert self._argus is not None
-        log.warning("%s", self._argus.restart())
-        self._end_to_be_started_anew()
-
     def _end_to_be_started_anew(self) -> None:
         self._exit_status = EXIT_RECOVERY
         self._threads.end()
@@ -294,7 +243,7 @@ class Service:
         if wanted and recorder is not None and latest_s is not None:
             recorder.trigger(latest_s, str(edge), alarm=edge.name, alarm_raised_s=edge.time_s)
 
-    def _on_heat(self, step: Step) -> None:
+    def _on_heat(self, step: LoadStep) -> None:
         log.warning("%s", step, extra={"fields": {"level": step.after.index}})
         self.parts.storage.offer(Notice(time.time(), "heat", str(step)))
 

@@ -9,7 +9,7 @@ from runtime.governor import ThermalGovernor
 from runtime.health import DeviceHealth, Health, RegionHealth
 from runtime.rates import BandWatch
 from runtime.recovery import RecoveryLadder
-from runtime.service.analysing import Findings
+from runtime.service.analysing import AnalysisFindings
 from runtime.service.assembly import Parts
 from runtime.service.device import DeviceWatch
 from runtime.service.frames import camera_health, stage_summaries
@@ -41,7 +41,7 @@ class Reporter:
     def report(self) -> None:
         """Gather and write."""
         parts, loop = self._parts, self._parts.loop
-        findings = parts.analyst.findings if parts.analyst else Findings()
+        findings = parts.analyst.findings if parts.analyst else AnalysisFindings()
         storage = parts.storage.health()
         magnification = parts.magnifying.health()
         if storage.recording and parts.storage.magnifies_clips:
@@ -69,7 +69,7 @@ class Reporter:
         self._reports += 1
         if self._reports % _CLEAR_EVERY == 0:
             loop.latencies.clear()
-            parts.magnifying.latencies.latencies.clear()
+            parts.magnifying.stage_times.clear()
 
     def _device(self) -> DeviceHealth:
         reading, level = self._governor.reading, self._governor.level
@@ -87,7 +87,7 @@ class Reporter:
             copied_bytes=self._parts.account.by_place(),
         )
 
-    def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
+    def _problems(self, findings: AnalysisFindings, losses: str) -> tuple[str, ...]:
         parts = self._parts
         measured = parts.loop.rate
         found = [
@@ -131,6 +131,6 @@ def status_line(health: Health) -> str:
     return "; ".join(parts)
 
 
-def _regions(regions: tuple[RegionHealth, ...], findings: Findings) -> tuple[RegionHealth, ...]:
+def _regions(regions: tuple[RegionHealth, ...], findings: AnalysisFindings) -> tuple[RegionHealth, ...]:
     frequencies = dict(findings.regions)
     return tuple(replace(each, frequencies=frequencies.get(each.name, ())) for each in regions)

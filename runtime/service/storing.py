@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
 
 from runtime.copies import CopyAccount
 from runtime.errors import OutputFault
@@ -22,13 +21,13 @@ from runtime.outputs.event_clips import recover_clips
 from runtime.outputs.event_settings import RecordingSettings
 from runtime.outputs.events import EventRecorder
 from runtime.outputs.frame_history import Magnify
-from runtime.service.clock_trust import ClockTrust
+from runtime.service.clock_trust import ClockTrust, Housekeeper
+from runtime.service.opening import FrameFormat
 from runtime.store.background import BackgroundStore, StoreState
-from runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault
+from runtime.store.faults import StoreBusyFault, StoreFault
 from runtime.store.reader import StoreReader
-from runtime.store.records import ClockJump, Mode, Notice, Record
+from runtime.store.records import Mode, Notice, Record
 from runtime.store.reserve import Reserve
-from runtime.store.retention import enforce
 from runtime.store.settings import StoreSettings
 from runtime.store.store import Store, open_or_set_aside
 from runtime.threads import Threads
@@ -41,22 +40,6 @@ STORE_NAME, CLIPS_NAME, RESERVE_NAME = "tremorscope.db", "clips", ".reserve"
 _RETRY_S = 30.0
 _RECENT_S = 86_400.0
 _CLOSED = StoreState("", False, 0, 0, 0, 0, 0)
-
-
-class Frames(Protocol):
-    """What the recorder must know of the frames."""
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame in pixels."""
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame in pixels."""
-
-    @property
-    def rate_hz(self) -> float:
-        """Frames a second."""
 
 
 def state_directory(settings: StoreSettings) -> Path:
@@ -92,11 +75,16 @@ class Storage:
         self.path = self.directory / STORE_NAME
         self._settings, self._recording = settings, recording
         self._clock, self._unix_clock = clock, unix_clock
-        self._trust = trust or ClockTrust(unix_clock=unix_clock, clock=clock)
-        self._jumps: list[ClockJump] = []
-        """Of the clock, that must be stored before anything is judged by its age."""
         self._threads, self._account = threads or Threads(), account
         self._guard = DiskGuard(self.directory, settings.disk)
+        self._housekeeper = Housekeeper(
+            self.clips,
+            settings.retention,
+            trust or ClockTrust(unix_clock=unix_clock, clock=clock),
+            wanted_bytes=lambda: self._guard.wanted_bytes,
+            notice=self.notice,
+            unix_clock=unix_clock,
+        )
         self._store: Store | None = None
         self._background: BackgroundStore | None = None
         self._recorder: EventRecorder | None = None
@@ -128,7 +116,7 @@ class Storage:
 
     def start_recorder(
         self,
-        frames: Frames,
+        frames: FrameFormat,
         *,
         make_magnify: Callable[[], Magnify] | None,
         to_unix_s: Callable[[float], float],
@@ -266,12 +254,12 @@ class Storage:
             self.on_opened()
             self.modes = reader.modes(from_s=self._unix_clock() - _RECENT_S)
             listed = reader.clips()
-            self._jumps += self._trust.pauses_since(reader.latest_s())
+            self._housekeeper.note_pauses(reader.latest_s())
             self._store = store
             self._background = BackgroundStore(
                 store,
                 reserve=reserve,
-                maintain=lambda: self._keep_house(store, reserve),
+                maintain=lambda: self._housekeeper.run(store, reserve),
                 threads=self._threads,
             )
             with suppress(OutputFault):
@@ -285,34 +273,6 @@ class Storage:
             return
         store.close()
         self._note(f"{self.path}: cannot be read back: check the disk")
-
-    def _note_jumps(self, store: Store, reserve: Reserve) -> None:
-        try:
-            store.write(self._jumps)
-        except StoreFullFault:
-            if not reserve.give_up():
-                raise
-            store.write(self._jumps)
-        self._jumps.clear()
-
-    def _keep_house(self, store: Store, reserve: Reserve) -> None:
-        jump = self._trust.look()
-        if jump is not None:
-            self._jumps.append(jump)
-            set_by_s = jump.after_s - jump.before_s
-            self.notice(
-                "clock", f"the clock was set forward by {set_by_s:.0f} s: nothing has become older by it"
-            )
-        if self._jumps:
-            self._note_jumps(store, reserve)
-        enforce(
-            store,
-            self.clips,
-            self._settings.retention,
-            self._unix_clock(),
-            wanted_bytes=self._guard.wanted_bytes,
-            by_age=self._trust.trusted,
-        )
 
     def _try_to_record(self) -> None:
         if self._make_recorder is None or self._recorder is not None:

@@ -12,7 +12,7 @@ from support import mount_small_disk, unmount
 
 from runtime.errors import OutputFault
 from runtime.outputs.event_settings import RecordingSettings
-from runtime.service.assembly import Source
+from runtime.service.opening import FrameFormat
 from runtime.service.storing import Storage, state_directory
 from runtime.store.faults import StoreBusyFault
 from runtime.store.reader import StoreReader
@@ -20,7 +20,7 @@ from runtime.store.records import Notice
 from runtime.store.settings import StoreSettings
 from runtime.vibration.alarms import AlarmEdge
 
-FRAMES = Source(64, 48, 25.0)
+FRAMES = FrameFormat(64, 48, 25.0)
 ROOMY = {"previews_below_gb": 0.003, "clips_below_gb": 0.002, "series_below_gb": 0.001}
 
 
