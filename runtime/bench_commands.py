@@ -135,8 +135,13 @@ def build(**options: Any) -> None:
 @click.option(
     "--size", type=frame_size, metavar="WxH", help="Size of the frames.  [default: the bundle's, or 640x360]"
 )
-@click.option("--rate", "rate_hz", type=FiniteRange(min=0.1, max=10_000), metavar="HZ",
-              help="Frames a second of the drawn camera.  [default: 30]")  # fmt: skip
+@click.option(
+    "--rate",
+    "rate_hz",
+    type=FiniteRange(min=0.1, max=10_000),
+    metavar="HZ",
+    help="Frames a second of the drawn camera.  [default: 30]",
+)
 @click.option(
     "--mode", type=click.Choice(["static", "dynamic", "band"]), help="See magnify.  [default: static]"
 )
@@ -156,10 +161,19 @@ def build(**options: Any) -> None:
 )
 @engines_option
 @threads_option
-@click.option("--frames", type=click.IntRange(min=10, max=1_000_000), default=200, show_default=True,
-              help="How many magnified frames are timed.")  # fmt: skip
-@click.option("--roofline/--no-roofline", default=True, show_default=True,
-              help="Show what part of the device's peaks each stage reaches.")  # fmt: skip
+@click.option(
+    "--frames",
+    type=click.IntRange(min=10, max=1_000_000),
+    default=200,
+    show_default=True,
+    help="How many magnified frames are timed.",
+)
+@click.option(
+    "--roofline/--no-roofline",
+    default=True,
+    show_default=True,
+    help="Show what part of the device's peaks each stage reaches.",
+)
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all numbers as JSON."
 )

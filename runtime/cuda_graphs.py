@@ -16,7 +16,7 @@ Capture = Callable[[Stream, Callable[[], None]], CudaGraph]
 
 
 def load_capture() -> Capture | None:
-    """What captures graphs, or None where cuda-bindings are not installed, or not for this CUDA."""
+    """Function that captures graphs, or None where cuda-bindings are not installed, or not for this CUDA."""
     try:
         from cuda.bindings import driver
     except ImportError:
@@ -40,7 +40,7 @@ class _Graph:
 
 
 def _capture(driver: Any, stream: Stream, work: Callable[[], None]) -> CudaGraph:
-    # Thread-local: what other threads do meanwhile, with cameras for example, is none of the graph's business.
+    # Thread-local: calls of other threads meanwhile, for cameras for example, neither enter nor break the capture.
     mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
     _checked(driver, driver.cuStreamBeginCapture(stream.handle, mode))
     try:

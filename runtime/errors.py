@@ -1,4 +1,4 @@
-"""The faults that the runtime reports. Each says in one line what is wrong, where, and what to do."""
+"""Faults that the runtime reports. Each says in one line what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CameraFault(Fault):
     """A camera cannot be opened, or gives no more frames until it is opened again."""
 
     misconfigured = False
-    """Whether the configuration asks for what the camera has not: then only another configuration helps."""
+    """True where the configuration asks for a feature that the camera lacks: only another configuration helps."""
 
 
 class FrozenCameraFault(CameraFault):

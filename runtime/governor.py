@@ -1,4 +1,4 @@
-"""Takes load off a device that gets hot, level by level, and gives it back when it has cooled."""
+"""Thermal governor: reduces the load of a hot device level by level, and restores it when the device has cooled."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from runtime.thermal import ThermalReading
 
 @dataclass(frozen=True)
 class LoadLevel:
-    """How much of the work is done. ``index`` 0 is all of it."""
+    """Load level: the share of the work that is done; ``index`` 0 is all of it."""
 
     index: int = 0
     rate_fraction: float = 1.0
-    """Of the camera's rate."""
+    """Magnified frames over the camera's frames."""
     region_fraction: float = 1.0
-    """Of the magnified region's width and height."""
+    """Factor on the magnified region's width and height."""
     precision: Literal["configured", "int8"] = "configured"
     magnify: bool = True
 
@@ -37,7 +37,7 @@ class LoadLevel:
 
 @dataclass(frozen=True)
 class LoadStep:
-    """A change of level, and the reading that led to it."""
+    """Change of the load level, and the reading that led to it."""
 
     time_s: float
     before: LoadLevel
@@ -76,7 +76,7 @@ class ThermalGovernor:
         self._hotter_since_s: float | None = None
         self._cooler_since_s: float | None = None
         self.level = self._levels[0]
-        """What is done at present."""
+        """Present load level."""
         self.reading = ThermalReading(None)
         """The latest reading."""
         self.steps = 0
@@ -97,7 +97,7 @@ class ThermalGovernor:
         return self.level
 
     def _verdict(self, reading: ThermalReading) -> tuple[bool, bool]:
-        """Whether the reading asks for the next level, and whether for the one before."""
+        """Two booleans: the reading asks for the next level; it asks for the one before."""
         index, held = self.level.index, self._settings.throttled_counts and bool(reading.throttled)
         temperature_c = reading.temperature_c
         if temperature_c is None:
@@ -107,7 +107,7 @@ class ThermalGovernor:
         return hotter and index + 1 < len(self._levels), cooler and not (held and index == 1)
 
     def _enter_c(self, index: int) -> float:
-        """From which temperature on a level is entered; never for one that there is not."""
+        """Temperature in °C at which a level is entered; infinite for a level that does not exist."""
         if index == 0:
             return -math.inf
         levels = self._settings.levels

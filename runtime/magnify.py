@@ -26,12 +26,12 @@ from runtime.views import View, ViewComposer
 Progress = Callable[[int, int | None], None]
 """Called after every frame with the frames done and, where the clip tells, the frames in all."""
 Note = Callable[[str], None]
-"""Called with what there is to say of the frames just now; with nothing where that has passed."""
+"""Called with a remark on the present frames; with an empty text when it no longer holds."""
 
 
 @dataclass(frozen=True)
 class MagnifyJob:
-    """What to magnify, how, and where to."""
+    """Settings of an offline magnification: clip, video, magnification and runtime."""
 
     clip: Path
     output: Path
@@ -39,12 +39,12 @@ class MagnifyJob:
     """Magnified over true displacement."""
     mode: Mode = "static"
     band: BandSettings | None = None
-    """Which frequencies band mode magnifies."""
+    """Frequency bands in band mode."""
     regions: tuple[Region, ...] = ()
-    """Where to magnify; everywhere if there are none."""
+    """Regions to magnify; none stands for the whole picture."""
     feather_px: float = 16.0
     max_displacement_px: float | None = None
-    """The most that magnification adds to any displacement; None adds all."""
+    """Largest displacement that magnification adds; None sets no limit."""
     refresh_s: float | None = None
     """Seconds in which the reference of static mode follows the scene; None keeps the first frame."""
     view: View = "magnified"
@@ -53,18 +53,18 @@ class MagnifyJob:
     bundle: Path | None = None
     """Directory of the bundle; None takes the one that is shipped."""
     runtime: RuntimeChoice = "auto"
-    """What computes the steps."""
+    """Inference runtime."""
     engines: Path | None = None
     """Directory of built TensorRT engines; None takes ``engines`` within the bundle."""
     threads: int | None = None
     """Threads of the engine on the CPU; None takes one a core."""
     overwrite: bool = False
     allow_inaccurate: bool = False
-    """Run a bundle that was found to lose too much."""
+    """Run a bundle that `tremorscope compare` found inaccurate."""
 
     @property
     def magnification(self) -> Magnification:
-        """What to magnify, and where."""
+        """Settings of the magnification alone."""
         return Magnification(
             amplification=self.amplification,
             mode=self.mode,
@@ -78,7 +78,7 @@ class MagnifyJob:
 
 @dataclass(frozen=True)
 class MagnifyReport:
-    """What a finished job did."""
+    """Results of a finished job."""
 
     job: MagnifyJob
     network: str
@@ -88,12 +88,12 @@ class MagnifyReport:
     elapsed_s: float
     time_axis: TimeAxis
     runtime: str = ""
-    """What computed the steps."""
+    """Inference runtime and precision that were used."""
     filter_lines: tuple[str, ...] = ()
-    """What there is to say of the filter, where there is one."""
+    """Human-readable description of the filter; empty without a filter."""
 
     def lines(self) -> list[str]:
-        """The report for a person."""
+        """Human-readable report, a line each."""
         job = self.job
         return [
             f"frames         {self.frames} of {self.width_px}x{self.height_px} px, {job.clip.name}",
@@ -234,7 +234,7 @@ def _open_trained(directory: Path | None) -> Bundle:
     bundle = open_bundle(directory)
     if not bundle.manifest.trained:
         raise BundleFault(
-            f"{bundle.directory}: its weights are random, good for timing only",
+            f"{bundle.directory}: its weights are random, fit for timing only",
             remedy="name a bundle that was exported from trained weights",
         )
     return bundle

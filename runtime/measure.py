@@ -44,23 +44,23 @@ _FEWEST_FRAMES = 16
 
 @dataclass(frozen=True)
 class MeasureJob:
-    """What to measure, and where the results go."""
+    """Settings of an offline measurement: clip, regions, spectra and output directory."""
 
     clip: Path
     directory: Path
     regions: tuple[Region, ...] = ()
-    """Where to measure; none takes those of the baseline, or has some proposed."""
+    """Regions to measure; none takes those of the baseline, or has some proposed."""
     still: tuple[Region, ...] = ()
     """Regions of what cannot move: their motion is the camera's, and is subtracted."""
     proposals: int = 8
-    """How many regions are proposed where none are named."""
+    """Number of regions to propose where none are named."""
     capture_rate_hz: float | None = None
     """True capture rate of a high-speed clip, whose file states only the rate of playback."""
     scale: Scale | None = None
     window_s: float | None = None
     """Length of Welch's segments; None takes one that fits the recording."""
     band_hz: tuple[float, float] | None = None
-    """Where peaks are looked for; None looks everywhere."""
+    """Lower and upper edge of the band that is searched for peaks; None searches everywhere."""
     baseline: Path | None = None
     """Summary of an earlier measurement, to compare modes with."""
     overwrite: bool = False
@@ -68,7 +68,7 @@ class MeasureJob:
 
 @dataclass(frozen=True, eq=False)
 class _Survey:
-    """What a first look at a whole clip tells: its times, and some frames spread over it."""
+    """Result of a first pass over a clip: its times, and some frames spread over it."""
 
     times_s: NDArray[np.float64]
     axis: TimeAxis

@@ -1,8 +1,8 @@
-"""What the recovery ladder remembers across processes and restarts of the device, in one small file.
+"""Memory of the recovery ladder across processes and restarts of the device, in one small file.
 
 A device in the field often has no clock that survives a power cut, so nothing here is counted in calendar days:
 the file adds up the time for which the device has been running, as its monotonic clock tells it. That sum never
-goes faster than true time, so the bound a day holds whatever happens to the clock on the wall.
+goes faster than true time, so the daily bound holds whatever happens to the wall clock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FILE_VARIABLE = "TREMORSCOPE_RECOVERY_FILE"
 
 
 def memory_file(state_directory: Path, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the memory lies: where the unit says, for all instances; else in this instance's state directory."""
+    """File of the memory: as the unit states for all instances, else in this instance's state directory."""
     stated = environment.get(_FILE_VARIABLE)
     return Path(stated) if stated else state_directory / "recovery.json"
 
@@ -69,14 +69,14 @@ class RebootMemory:
         Args:
             path: of the file, in a state directory that all instances share.
             settings: how often the device may be restarted.
-            instance: which of several services on this device it is.
+            instance: name of this service among several on the device.
             uptime_s: seconds since the system was started, time asleep included.
             boot_id: the identity of that start.
         """
         self._path, self._settings, self._instance = path, settings, instance
         self._uptime_s, self._boot = uptime_s, boot_id()
         self.trouble = ""
-        """Why the file could not be read or written; empty if all is well."""
+        """Reason why the file could not be read or written; empty if all is well."""
         self._record = self._load()
 
     @property
@@ -85,16 +85,16 @@ class RebootMemory:
         return self._record.failed_starts.get(self._instance, 0)
 
     def note_exit(self) -> int:
-        """Note one more start that came to nothing; returns how many there were in a row."""
+        """Count a start without good frames; returns how many there were in a row."""
         self._write(lambda _: {}, self.failed_starts + 1)
         return self.failed_starts
 
     def note_health(self) -> None:
-        """Note that frames came for good."""
+        """Note that frames come steadily again."""
         self._write(lambda _: {}, 0)
 
     def refusal(self) -> str:
-        """Why the device must not be restarted now; empty if it may be."""
+        """Reason not to restart the device now; empty if it may be."""
         recent_s = self.recent_s()
         most, uptime_s = self._settings.most_a_day, self._uptime_s()
         if uptime_s < self._settings.least_uptime_s:
@@ -109,7 +109,7 @@ class RebootMemory:
         return _recent(self._record, self._running_s(self._record))
 
     def note_reboot(self) -> str:
-        """Note that the device is about to be restarted; returns why that could not be remembered, or nothing."""
+        """Note that the device is about to be restarted; returns the reason if that could not be written, else ""."""
 
         def add(record: _RebootRecord) -> dict[str, object]:
             now_s = self._running_s(record)
@@ -135,7 +135,7 @@ class RebootMemory:
         return _RebootRecord(boot=self._boot, uptime_s=self._uptime_s(), reboots_s=used_up)
 
     def _write(self, change: Callable[[_RebootRecord], dict[str, object]], failed_starts: int) -> None:
-        """Change the file, and what is known of it; what cannot be written still counts in this process."""
+        """Change file and memory; a change that cannot be written still counts in this process."""
         try:
             with _locked(self._path.parent):
                 self._record = self._changed(self._load(), change, failed_starts)

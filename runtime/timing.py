@@ -1,4 +1,4 @@
-"""What a clip's timestamps say: its rate, whether that varies, and which frequencies it can show."""
+"""Time axis of a clip from its timestamps: rate, variation, and the frequencies that it can show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TimeAxis:
     measured: bool
     """False where the file holds no times, so that an even rate is assumed."""
     capture_rate_hz: float | None
-    """True rate of capture, where it was stated apart."""
+    """Stated true rate of capture; None where the file's rate holds."""
 
     @property
     def real_rate_hz(self) -> float:
@@ -32,7 +32,7 @@ class TimeAxis:
 
     @property
     def real_duration_s(self) -> float:
-        """How long the recording lasted in reality."""
+        """Duration of the recording in reality."""
         return self.frames / self.capture_rate_hz if self.capture_rate_hz else self.playback_s
 
     @property
@@ -41,7 +41,7 @@ class TimeAxis:
         return self.real_rate_hz / 2
 
     def lines(self) -> list[str]:
-        """The time axis for a person."""
+        """Human-readable time axis, a line each."""
         rate = f"{self.playback_rate_hz:.6g} frames/s"
         if self.varies:
             rate = f"a variable rate, {rate} on average"

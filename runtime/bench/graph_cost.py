@@ -17,14 +17,14 @@ from runtime.engines.onnx_file import convolution_precisions
 from runtime.engines.onnx_profile import Layer, profile
 
 _SMALL = FrameSize(width_px=256, height_px=256)
-"""Where larger frames are asked for, the graph is run at this size: cost grows as the number of pixels does."""
+"""Largest size at which the graph is run; the cost of larger frames is scaled by their number of pixels."""
 _ITEM_BYTES: Mapping[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 _WARP = "GridSample"
 
 
 @dataclass(frozen=True)
 class StageCost:
-    """Of one step."""
+    """Least operations and bytes of one step of a stage."""
 
     flops: Mapping[Precision, float]
     """Operations by the precision in which they are done."""
@@ -38,7 +38,7 @@ class StageCost:
 
 
 def graph_cost(bundle: Bundle, graph: GraphName, size: FrameSize) -> StageCost:
-    """What a step of a bundle costs on frames of a size; a second or so, in a process of its own.
+    """Cost of a bundle's step on frames of a size; takes a second or so, in a process of its own.
 
     Raises:
         BundleFault: the bundle has no such graph.
@@ -57,7 +57,7 @@ def graph_cost(bundle: Bundle, graph: GraphName, size: FrameSize) -> StageCost:
 def cost_of(
     layers: list[Layer], precisions: Mapping[str, Precision], size: FrameSize, scale: float
 ) -> StageCost:
-    """From the layers of a graph that was run on ``1 / scale`` as many pixels as ``size`` has.
+    """Cost from the layers of a graph that was run on ``1 / scale`` as many pixels as ``size`` has.
 
     Args:
         layers: in the order in which they ran.

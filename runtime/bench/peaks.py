@@ -1,4 +1,4 @@
-"""The most that a device can compute and move: of NVIDIA's boards from a table, of a processor as measured.
+"""Peak operations and bandwidth of a device: of NVIDIA's boards from a table, of a processor as measured.
 
 A board's peak is its number of streaming multiprocessors (SM) times what one does in a cycle times the clock that its
 power mode allows, which the kernel states. Dense figures throughout: NVIDIA's headline figures for INT8 are for weights
@@ -32,16 +32,16 @@ _ABOVE = 1.02
 
 @dataclass(frozen=True)
 class Peaks:
-    """The most that a device can do."""
+    """Peak operations and bandwidth of a device."""
 
     of: str
-    """Which device, and at what clock."""
+    """Device and clock."""
     flops: Mapping[Precision, float]
     """Operations a second by precision."""
     bandwidth_bytes_s: float
     """Bytes a second to and from memory, both ways together."""
     measured: bool
-    """Whether it was measured, which leaves out what no program reaches; else it is a data sheet's."""
+    """True for measured peaks, which a program reaches; False for those of a data sheet."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Board:
     flops_per_cycle: Mapping[Precision, int]
 
     def peaks(self, clock_hz: float | None = None, sms: int | None = None) -> Peaks:
-        """At a clock and with so many SM, which a power mode may lower both; or with all there is."""
+        """Peaks at a clock and a number of SM, both of which a power mode may lower; None takes the highest."""
         at_hz = min(clock_hz or self.clock_hz, self.clock_hz)
         count = min(sms or self.sms, self.sms)
         flops: dict[Precision, float] = {

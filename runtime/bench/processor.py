@@ -24,7 +24,7 @@ from runtime.engines.onnx_profile import run_apart, time_graph
 
 _SIDE = 768
 _COPY_BYTES = 32 * 2**20
-"""Of each thread: more than any cache holds."""
+"""Bytes that each thread copies: more than any cache holds."""
 _TRIALS = 8
 
 

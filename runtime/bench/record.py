@@ -1,4 +1,4 @@
-"""Keeps the times of a run, frame by frame, and makes of them what was found."""
+"""Times of a run, frame by frame, and the result made from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RunTimes:
-    """Frame by frame, in memory that is made before."""
+    """Times and memory of every frame of a run, in memory that is allocated before."""
 
     def __init__(self, frames: int) -> None:
         self.wanted, self.count = frames, 0
@@ -33,7 +33,7 @@ class RunTimes:
         self.memory = MemoryTrace(frames)
 
     def add(self, rig: LiveLoop, info: FrameInfo, ended: Moment, ended_at_s: float) -> None:
-        """Note the frame that has just been through the loop."""
+        """Record the frame that has just passed the loop."""
         engine, n = rig.watch.read(), self.count
         loop = ended.since(rig.source.given)
         began_s = info.captured_s if info.captured_s is not None else info.arrived_s
@@ -73,7 +73,7 @@ class Before:
 
 
 def begin_anew(rig: LiveLoop) -> Before:
-    """Forget what was timed before, and take note of the counters."""
+    """Clear all times, and return the counters."""
     rig.loop.latencies.clear()
     rig.between.clear()
     rig.account.times.clear()
@@ -91,7 +91,7 @@ def result_of(
     size: tuple[int, int],
     before: Before,
 ) -> BenchResult:
-    """What was found, when all frames are through."""
+    """Result of a run, when all frames are through."""
     frames = record.count
     stages = rig.loop.latencies.summaries()
     curves = {name: rig.loop.latencies.quantiles_ms(name, curve_parts()) for name in stages}

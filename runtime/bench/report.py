@@ -1,4 +1,4 @@
-"""What a bench has found, for a person: read in ten seconds."""
+"""Human-readable report of a bench."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def lines(found: BenchResult) -> list[str]:
 
 
 def headline(found: BenchResult) -> str:
-    """The one thing to know."""
+    """Summary in one sentence: whether the device keeps up, and at what rate."""
     rate = f"{found.rate_hz:.3g} of {found.nominal_rate_hz:.4g} frames/s magnified"
     if found.keeps_up:
         return f"Keeps up: {rate}, room for {found.most_rate_hz:.3g}."
@@ -54,7 +54,7 @@ def headline(found: BenchResult) -> str:
 
 
 def _advice(found: BenchResult) -> list[str]:
-    """What would make it fast enough; time grows as the number of pixels does."""
+    """Advice for a device that is too slow; time grows as the number of pixels does."""
     if found.keeps_up:
         return []
     shrunk = min(1.0, found.rate_hz / found.nominal_rate_hz) ** 0.5
@@ -72,7 +72,7 @@ def _row(found: BenchResult, name: str) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """A time with as many digits as mean something."""
+    """Time in ms with its significant digits."""
     return f"{value:.3f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 

@@ -1,4 +1,4 @@
-"""Finds spectra, natural frequencies and modes in the latest minutes, again and again, in a thread of its own."""
+"""Periodic analysis of the latest minutes, in a thread of its own: spectra, natural frequencies and modes."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True)
 class AnalysisFindings:
-    """What one analysis has found, and how long it took."""
+    """Results of one analysis, and the time that it took."""
 
     time_s: float = 0.0
-    """Unix time of the end of what was analysed."""
+    """Unix time of the end of the analysed samples."""
     elapsed_s: float = 0.0
     regions: tuple[tuple[str, tuple[NaturalFrequency, ...]], ...] = ()
     """Natural frequencies that each region shows, lowest first."""
     modes: tuple[NaturalFrequency, ...] = ()
-    """Of the whole structure: those that are followed, lowest first."""
+    """Followed natural frequencies of the whole structure, lowest first."""
     trouble: str = ""
-    """Why nothing could be analysed; empty if all is well."""
+    """Reason why nothing could be analysed; empty if all is well."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class AnalysisOutputs:
 
 
 class Analyst:
-    """Analyses the history every so often and hands over what it finds."""
+    """Analyses the history at regular intervals and hands the results over."""
 
     def __init__(
         self,
@@ -75,22 +75,22 @@ class Analyst:
         """Prepare; ``work`` does it all.
 
         Args:
-            settings: how often, over how long, and which modes alarms watch.
+            settings: interval, length, and the modes that alarms watch.
             history: what was measured.
             outputs: take what is found.
             tracker: numbers modes; it outlives a change of the settings.
             clock: seconds on a clock that never goes back.
-            set_by_s: by how much the device's clock was set so far, in sum.
+            set_by_s: sum of the steps of the device's clock so far.
         """
         self._settings, self._history, self._outputs, self._clock = settings, history, outputs, clock
         self.tracker = tracker
         self._set_by_s, self._was_set_by_s = set_by_s, set_by_s()
         self._due_s = clock() + min(settings.analyse_every_s, settings.analyse_over_s, _FIRST_AFTER_S)
         self.findings = AnalysisFindings()
-        """The latest; replaced as a whole."""
+        """Latest results; replaced as a whole."""
 
     def look(self) -> bool:
-        """Analyse if it is time; returns whether it was."""
+        """Analyse if it is due; returns True if it was."""
         if self._clock() < self._due_s:
             return False
         self._due_s = self._clock() + self._settings.analyse_every_s

@@ -1,4 +1,4 @@
-"""Builds the parts of the service from a configuration; nothing runs yet but the threads that write to the disk."""
+"""Components of the service, built from a configuration; only the threads that write to the disk run yet."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ _FROZEN_S = 2.0
 _OPEN_S, _DRAW_S = 10.0, 300.0
 """Most time for opening a camera, and for drawing one."""
 _LIVE_S = 300.0
-"""Displacement that viewers get at once."""
+"""Length of displacement that a new viewer gets."""
 _FASTEST_HISTORY_HZ = 240.0
 """Faster cameras are kept for a shorter time than asked for: memory is made once."""
 
 
 class CameraJournal:
-    """Tells both edges of the camera's faults: log, store, counts."""
+    """Record of both edges of the camera's faults: log, store, counts."""
 
     def __init__(self) -> None:
         self.notice: Callable[[str, str], None] = lambda _topic, _text: None
-        """Takes what is to be stored."""
+        """Stores a topic and a text."""
         self.totals: Counter[str] = Counter()
-        """How often each kind has begun."""
+        """Faults that have begun, by kind."""
 
     def __call__(self, event: CameraEvent) -> None:
-        """Take note of an edge."""
+        """Record an edge."""
         self.totals[event.kind] += event.begins
         fields = {"fault": event.kind, "edge": "begins" if event.begins else "ends"}
         if event.begins:
@@ -78,7 +78,7 @@ class CameraJournal:
 
 
 class Parts:
-    """Everything that the service is made of."""
+    """Components of the service and their connections."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Parts:
 
         Args:
             configuration: what to build.
-            on_edge: told every edge of an alarm, and whether a clip of it is wanted.
+            on_edge: called with every edge of an alarm, and True if a clip of it is wanted.
             threads: starts those that write to the disk.
 
         Raises:
@@ -132,12 +132,12 @@ class Parts:
             undo.pop_all()
 
     def close_runtime(self) -> None:
-        """Give engines and device back, unless something still holds frames in their memory."""
+        """Close engines and device, unless something still holds frames in their memory."""
         with suppress(LeaseError):
             self.runtime.close()
 
     def build_measuring(self, settings: VibrationSettings) -> tuple[Measuring | None, Analyst | None]:
-        """What measures displacement and analyses it; None where no region is named."""
+        """Measurement and analysis for some settings; both None where no region is named."""
         self.analysed_bands_hz = [(mode.low_hz, mode.high_hz) for mode in settings.modes]
         if settings.frequencies_hz is not None:
             self.analysed_bands_hz.append(settings.frequencies_hz)
@@ -161,7 +161,7 @@ class Parts:
         return measuring, self.build_analyst(settings)
 
     def build_analyst(self, settings: VibrationSettings) -> Analyst:
-        """What analyses the present history."""
+        """Analyst of the present history."""
         return Analyst(
             settings,
             self.history,
@@ -186,7 +186,7 @@ class Parts:
         self.alarms.resume(left.opened_alarms, left.baselines, left.learnings, self.clock.now_s())
 
     def _build_camera(self, configuration: Configuration) -> CameraSupervisor:
-        of_kind = supervisor_settings(configuration.camera)  # a network is slower to answer than a cable
+        of_kind = supervisor_settings(configuration.camera)  # a camera on the network answers more slowly
         open_s = _OPEN_S if configuration.camera.kind != "synthetic" else _DRAW_S
         supervision = replace(
             of_kind,
@@ -245,7 +245,7 @@ class Parts:
         whole = Region(0, 0, *size)
         part = whole if level.region_fraction == 1 else middle_part(wanted, size, level.region_fraction)
         part_size = (part.width_px, part.height_px)
-        # By the same runner: the CPU's would heat the device more, and does not belong beside TensorRT.
+        # By the same runner: the CPU's would heat the device more.
         settings = self._settings.model_copy(update={"runtime": self.runtime.name})
         runtime = open_configured_runtime(settings, bundle, part_size, self.account, self.upkeep)
         maker = MagnifierMaker(bundle, runtime, part_size, self.account, owns_runtime=True)

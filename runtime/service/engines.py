@@ -30,13 +30,13 @@ def open_configured_runtime(
     *,
     is_first: bool = False,
 ) -> Runtime:
-    """The runtime that the settings ask for.
+    """Open the runtime that the settings ask for.
 
     Engines that an upgrade has left behind are handed to ``upkeep``, which asks for a restart if it ``is_first`` that
     needs them. Meanwhile ``auto`` takes the CPU, and ``tensorrt`` magnifies nothing.
 
     Raises:
-        EngineFault: what was insisted on is not to be had.
+        EngineFault: the runtime that was named is not available.
     """
     if settings.runtime != "onnxruntime":
         frame_size = FrameSize(width_px=size[0], height_px=size[1])
@@ -58,7 +58,7 @@ def open_configured_runtime(
 
 
 def open_int8_bundle(settings: MagnificationSettings) -> Bundle:
-    """The bundle that is taken where heat asks for INT8.
+    """Open the bundle in INT8 for load levels that ask for it.
 
     Raises:
         BundleFault: none is named, it is missing or damaged, or it is not in INT8.
@@ -81,7 +81,7 @@ def check_magnification(wanted: Magnification, bundle: Bundle, rate_hz: float) -
     """Check that a magnification can be made at a rate, without an engine.
 
     Raises:
-        OptionFault: an amplification or a band that cannot be.
+        OptionFault: an amplification or a band out of range.
         BundleFault: the bundle has no graph for it.
     """
     check_amplification(wanted.amplification, bundle.manifest.amplification)
@@ -99,7 +99,7 @@ class Maker(Protocol):
         """A magnifier that begins with the next frame."""
 
     def close(self) -> None:
-        """Give all engines back; its magnifiers must not be used any more."""
+        """Close all engines; their magnifiers must not be used any more."""
 
 
 EngineFactory = Callable[[Magnification, LoadLevel], Maker]

@@ -29,7 +29,7 @@ class EventMagnifier:
         self._prepared: Magnification | None = None
 
     def prepare(self) -> None:
-        """Open the engine that an event would need now, for opening takes longer than frames wait; tells a failure."""
+        """Open the engine for the next event, as opening takes longer than frames wait; a failure is logged."""
         wanted = self._settings().wanted()
         if wanted == self._prepared:
             return
@@ -40,7 +40,7 @@ class EventMagnifier:
             log.warning("clips of events cannot be magnified: %s", error)
 
     def make(self) -> Magnify:
-        """Magnifier of the frames of one clip, as the live picture is magnified at present.
+        """Magnifier of the frames of one clip, with the present settings of the live picture.
 
         Raises:
             Fault: the engine cannot be had.

@@ -1,4 +1,4 @@
-"""The live magnification: runs while it is wanted, in a thread of its own, and never holds up what measures."""
+"""Live magnification: runs while it is wanted, in a thread of its own, and never delays measuring."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("tremorscope.magnification")
 _RETRY_S = (5.0, 60.0)
 """First and longest pause after an engine has failed; each is twice the one before."""
 FRAMES_HELD = frames_held(()) + 2
-"""Frames that are held here at most: those of the loop, and one on the way to it while another comes."""
+"""Frames that are held here at most: those of the loop, and one on the way to it while another arrives."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class EngineSource:
 
 
 class Magnifying:
-    """Decides for every frame whether it is magnified, and does so in ``work``."""
+    """Selects the frames to magnify, in the loop that measures, and magnifies them in ``work``."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Magnifying:
         if pictures.slots < pictures_held(()):
             raise ValueError("no slot for magnified pictures")
         self.settings = settings
-        """What is magnified at present, or as soon as can be; `configure` alone replaces it."""
+        """Present settings, or those that take effect next; `configure` alone replaces them."""
         self._applied = settings
         self._source, self._engines = source, EnginePool(source.open_engines)
         self._feed, self._rate_hz, self._clock = feed, rate_hz, clock
@@ -93,7 +93,7 @@ class Magnifying:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why frames are magnified now; nothing while nobody wants them."""
+        """Reasons to magnify now; empty while there are none."""
         when = self.settings.when
         wanted = {"always": when == "always", "viewer": when != "never" and self._feed.wanted}
         return tuple(reason for reason, holds in wanted.items() if holds)
@@ -108,36 +108,36 @@ class Magnifying:
             if self._credit < 1:
                 return
             self._credit -= 1
-        if wanted or self._was_wanted:  # one frame more, so that the loop lets go of what it compares with
+        if wanted or self._was_wanted:  # one frame more, so that the loop releases its reference
             self._pipeline.magnifies = bool(self.reasons) and self._level.magnify
             self._box.put(frame)
         self._was_wanted = wanted
 
-    # For those who change it; any thread.
+    # For any thread.
 
     def configure(self, settings: MagnificationSettings) -> None:
-        """Magnify differently from soon on, faded.
+        """Change the settings; the picture fades to them within a second.
 
         Raises:
-            OptionFault: it cannot be done at the measured rate; all goes on as before.
+            OptionFault: the settings do not fit the measured rate; the present ones stay.
             BundleFault: the bundle has no graph for it.
         """
         check_magnification(settings.wanted(), self._source.bundle, self.rate_hz)
         self.settings = settings
 
     def hold_back(self, level: LoadLevel, camera_rate_hz: float | None = None) -> None:
-        """Take load off the device; ``camera_rate_hz`` is what the camera gives, where that is known by now."""
+        """Set the load level; ``camera_rate_hz`` is the measured rate of the camera, where it is known."""
         self._rate_hz = camera_rate_hz or self._rate_hz
         self._level = level
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second that are magnified: measured, or as stated while that is not known."""
+        """Magnified frames a second: measured, or as stated while that is not known."""
         measured = self._pipeline.rate if self._was_wanted else None
         return measured.rate_hz if measured else self._rate_hz * self._rate_fraction
 
     def health(self) -> MagnificationHealth:
-        """How it stands."""
+        """Status of the magnification."""
         settings, fading, state = self.settings, self._fading, self._pipeline.state()
         reasons = self.reasons
         why_not = self._trouble or ("" if self._level.magnify else "the device is too hot")
@@ -160,14 +160,14 @@ class Magnifying:
     # In its own thread.
 
     def work(self, is_stopping: Callable[[], bool]) -> None:
-        """Magnify what is passed on, until the end; a failing engine is tried again, and frames are shown as filmed."""
+        """Magnify passed frames until the end; a failed engine is retried, frames are shown as filmed until then."""
         if self.settings.when != "never":
             self._open()
         while not is_stopping():
             self._advance()
 
     def close(self) -> None:
-        """Let go of all frames, once neither thread runs any more."""
+        """Release all frames and engines, once neither thread runs any more."""
         self._box.clear()
         self._pipeline.close()
         self._engines.close()
@@ -201,9 +201,9 @@ class Magnifying:
             self._fading.change(lambda: maker.make(self._applied.wanted(), self.rate_hz))
 
     def _take_fewer(self, level: LoadLevel) -> None:
-        """Magnify so many of the camera's frames as the level asks for, with a filter for that rate from the same step.
+        """Magnify the level's share of the camera's frames, with a filter for that rate from the same step.
 
-        Where the band cannot be seen at that rate, all frames are magnified as before, and that is told.
+        Where the band does not fit that rate, the share stays as it is, and a warning is logged.
         """
         before, fraction = self._rate_fraction, level.rate_fraction
         self._rate_fraction_asked = fraction

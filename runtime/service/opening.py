@@ -1,4 +1,4 @@
-"""Opens the camera for the service, and tells what it gives where that is not what was asked of it."""
+"""Opening of the service's camera: its frames' size and rate, and its deviations from the configuration."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from runtime.outputs.files import whole_file
 log = logging.getLogger("tremorscope.camera")
 
 CAMERA_FILE = "camera.json"
-"""In the state directory: what the camera said of itself when it was last opened, for `tremorscope doctor`."""
+"""File in the state directory with the camera's report of its latest opening, for `tremorscope doctor`."""
 _TOLERANCE = 0.02
-"""By how much the measured rate may differ from the wanted one: clocks of cameras are far better than that."""
+"""Relative deviation of the measured rate that is reported: clocks of cameras are far better than that."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def survey_source(configuration: Configuration) -> FrameFormat:
 
 
 class CameraOpener:
-    """Opens one camera again and again, and remembers what the latest opening told. Any thread may ask it."""
+    """Opens one camera again and again, and keeps the report of the latest opening. Any thread may read it."""
 
     def __init__(self, settings: CameraSettings, opening: Callable[[], Camera], file: Path) -> None:
         """Prepare.
@@ -84,17 +84,17 @@ class CameraOpener:
         return camera
 
     def describe(self, health: CameraHealth) -> CameraHealth:
-        """How the camera stands, with what its latest opening told."""
+        """Status of the camera, completed by its latest opening."""
         report = self._report
         if report is None:
             return health
         return replace(health, times=report.times, mode=report.mode, memory=report.memory)
 
     def problems(self, measured_hz: float | None) -> tuple[str, ...]:
-        """In what the camera does otherwise than it was asked; each is logged when it is first found.
+        """Deviations of the camera from the configuration; each is logged when it is first found.
 
         Args:
-            measured_hz: frames a second by the frames' times; None before there are enough.
+            measured_hz: measured frame rate; None before there are enough frames.
         """
         found = {text: text for text in (self._report.remarks if self._report else ())}
         wanted_hz = self._wanted_hz
@@ -121,7 +121,7 @@ class CameraOpener:
             f" ({report.why})" if report.why else "",
             WHOSE_TIMES[report.times],
         )
-        # Only a help for the next visit: a disk that is full is told elsewhere.
+        # Optional: a full disk is reported elsewhere.
         with contextlib.suppress(OSError, OutputFault):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(self._file) as file:

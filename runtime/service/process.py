@@ -1,4 +1,4 @@
-"""The process: starts the parts, looks after them once or more a second, changes them, and ends them in time."""
+"""Process of the service: starts the components, supervises them, reloads the configuration, and ends them in time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from runtime.vibration.alarms import AlarmEdge
 log = logging.getLogger("tremorscope.service")
 
 STOP_WITHIN_S = 8.0
-"""From SIGTERM to the end of `close`; the process itself takes up to two more on a busy machine."""
+"""Time from SIGTERM to the end of `close`; the process itself takes up to two seconds more on a busy machine."""
 _LOOK_S = 0.25
 _SECOND_S = 1.0
 _STATUS_S = 5.0
@@ -38,7 +38,7 @@ _FILE_S = 1.0
 
 
 class Service:
-    """One instance, from its construction to the end of ``run``. Also what people may do to it: `Controls`."""
+    """One instance, from its construction to the end of ``run``; implements `Controls`."""
 
     def __init__(self, loaded: LoadedConfiguration, *, notifier: Notifier | None = None) -> None:
         """Build everything that the configuration names.
@@ -76,14 +76,14 @@ class Service:
         self._second_s = self._status_s = self._file_s = 0.0
         self._reloader = Reloader(loaded, parts, self._notifier)
 
-    # What people may do; see `runtime.outputs.controls.Controls`.
+    # Controls for people; see `runtime.outputs.controls.Controls`.
 
     def acknowledge(self, alarm: str, by: str) -> bool:
-        """Note that somebody has seen the latest raise of an alarm; False if there is nothing to see."""
+        """Acknowledge the latest raise of an alarm; False if there is none to acknowledge."""
         return self.parts.alarms.acknowledge(alarm, by, self.parts.clock.now_s())
 
     def record_event(self, reason: str) -> str | None:
-        """Record a clip of what happens now; returns the event's name, or None where nothing is recorded."""
+        """Record a clip around this moment; returns the event's name, or None where nothing is recorded."""
         recorder, latest_s = self.parts.storage.recorder, self.parts.loop.latest_s
         return recorder.trigger(latest_s, reason) if recorder is not None and latest_s is not None else None
 
@@ -96,7 +96,7 @@ class Service:
         """Change the amplification, the bands, or both, until the service is started or reconfigured again.
 
         Raises:
-            Fault: it cannot be done; all goes on as before.
+            Fault: the values are out of range; the present ones stay.
         """
         changes: dict[str, object] = {}
         if amplification is not None:
@@ -149,7 +149,7 @@ class Service:
         self._device.start()
         parts.supervisor.start()
         threads.start("frames", lambda: parts.loop.work(lambda: threads.stopping))
-        # On the CPU the engine takes all cores that it gets: it and its threads run behind camera and measurement.
+        # On the CPU the engine uses all cores: it and its threads run behind camera and measurement.
         threads.start("magnifying", lambda: parts.magnifying.work(lambda: threads.stopping), niceness=SECOND)
         threads.start("analysis", self._analyse, niceness=BACKGROUND)
         threads.start("engines", lambda: parts.upkeep.work(threads), niceness=LOWEST_PRIORITY, again=True)
@@ -165,7 +165,7 @@ class Service:
             )
 
     def look(self) -> None:
-        """Do what is due: signs of life, health, recovery, heat, disk, a changed file."""
+        """Do what is due: watchdog, status, recovery, heat, disk, a changed file."""
         now_s, parts = time.monotonic(), self.parts
         self._watchdog.progress(parts.loop.frames, now_s)
         if not self._is_ready and parts.loop.frames:
@@ -192,21 +192,21 @@ class Service:
             self._reloader.look()
 
     def close(self) -> None:
-        """End everything within `STOP_WITHIN_S`: clips complete, store written, farewells said."""
+        """End everything within `STOP_WITHIN_S`: clips complete, store written, outputs and camera closed."""
         until_s = time.monotonic() + STOP_WITHIN_S
         self._notifier.stopping("completing clips and store")
         self.board.update(stopping=True)
         self._device.close()
         parts = self.parts
         parts.feed.close()
-        apart = [threading.Thread(target=work, daemon=True) for work in self._farewells()]
-        for thread in apart:
+        closing = [threading.Thread(target=work, daemon=True) for work in self._slow_to_close()]
+        for thread in closing:
             thread.start()
         hanging = self._threads.stop(1.5)
         parts.loop.flush()
         parts.alarms.keep_learning()
         left = parts.storage.close(max(1.0, until_s - time.monotonic() - 0.5))
-        for thread in apart:
+        for thread in closing:
             thread.join(max(0.0, until_s - time.monotonic()))
         if not hanging and not left:
             try:
@@ -222,7 +222,7 @@ class Service:
         self._notifier.close()
 
     def reload(self) -> ReloadHealth:
-        """Read the configuration again and take over what can be taken over; tells what cannot."""
+        """Read the configuration again and apply what can change while the service runs; see `Reloader.reload`."""
         return self._reloader.reload()
 
     def _analyse(self) -> None:
@@ -253,8 +253,7 @@ class Service:
             return "a clip is being written"
         return "an installation is going on" if is_updating() else ""
 
-    def _farewells(self) -> list[Callable[[], object]]:
-        farewells: list[Callable[[], object]] = [self.parts.supervisor.close]
-        if self._publishing is not None:
-            farewells.append(self._publishing.close)
-        return farewells
+    def _slow_to_close(self) -> list[Callable[[], object]]:
+        """Functions that may wait for a camera or a network, each to be called in a thread of its own."""
+        publishing = self._publishing
+        return [self.parts.supervisor.close, *([publishing.close] if publishing is not None else [])]

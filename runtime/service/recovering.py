@@ -1,4 +1,4 @@
-"""Recovery of a camera that gives no good frames: what the ladder decides is carried out here."""
+"""Recovery of a camera that gives no good frames: carries out the actions of `runtime.recovery`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CameraRecovery:
         Args:
             configuration: of the service.
             threads: starts the one that waits for a restart of nvargus-daemon.
-            busy: what a restart of the device must not interrupt; empty if nothing.
+            busy: returns the work that a restart of the device must not interrupt; empty if there is none.
             end: ends the process, to be started anew.
         """
         self._threads, self._end = threads, end
@@ -58,7 +58,7 @@ class CameraRecovery:
         )
 
     def look(self, now_s: float, parts: Parts) -> None:
-        """Take how the camera stands, once a second, and do what the ladder asks for."""
+        """Check the camera, once a second, and carry out what the ladder asks for."""
         loop, state = parts.loop, parts.supervisor.state()
         if loop.ended or (self._is_drawn and state.status == "opening"):
             return

@@ -1,4 +1,4 @@
-"""Reads the configuration again while the service runs, and takes over what can be taken over."""
+"""Reload of the configuration while the service runs."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from runtime.store.records import Notice
 log = logging.getLogger("tremorscope.service")
 
 Stamp = tuple[int, int, int]
-"""What tells a changed file: time, size, inode."""
+"""Identity of a file's content: modification time in ns, size, inode."""
 
 
 class Reloader:
-    """Follows the configuration file; the main thread alone calls it."""
+    """Applies changes of the configuration file; called by the main thread alone."""
 
     def __init__(self, loaded: LoadedConfiguration, parts: Parts, notifier: Notifier) -> None:
         self._file, self._parts, self._notifier = loaded.file, parts, notifier
         self.configuration = loaded.configuration
-        """What is followed at present: of a changed file, only what could be taken over."""
+        """Configuration in effect: of a changed file, only what could be applied."""
         self.changing = threading.Lock()
         """Held while the magnification is changed, by a reload or by hand."""
         self._seen = _stamp(self._file)
         self._resting: Stamp | None = None
 
     def look(self) -> None:
-        """Reload if the file has changed and has rested since the look before: while it is written it changes again."""
+        """Reload if the file has changed, and not again since the last call, as it does while it is being written."""
         stamp = _stamp(self._file)
         if stamp == self._seen or not self.configuration.reload_on_change:
             self._resting = None
@@ -46,10 +46,9 @@ class Reloader:
         self._resting = stamp
 
     def reload(self) -> ReloadHealth:
-        """Read the file and take over what can be taken over; tells what cannot. One with a mistake changes nothing."""
-        is_ready = (
-            self._parts.loop.frames > 0
-        )  # systemd must not take the end of a reload for that of the start
+        """Read the file and apply what can change now; returns the outcome. A file with an error changes nothing."""
+        # systemd must not take the end of a reload for that of the start.
+        is_ready = self._parts.loop.frames > 0
         if is_ready:
             self._notifier.reloading("reading the configuration again")
         self._seen = _stamp(self._file)
@@ -73,7 +72,7 @@ class Reloader:
         return told
 
     def _apply(self, changes: Changes) -> None:
-        """Take over what can be taken over, or nothing where any of it cannot be."""
+        """Apply all changes that take effect now, or none where any of them is refused."""
         parts, vibration = self._parts, changes.configuration.vibration
         # Adjustments by hand end with a reload, also where the file says of them what it said before.
         present = parts.magnifying.settings
@@ -104,7 +103,7 @@ class Reloader:
 
 
 def _stamp(file: Path) -> Stamp | None:
-    """None where it is not there."""
+    """Stamp of a file; None where it does not exist."""
     try:
         found = file.stat()
     except OSError:

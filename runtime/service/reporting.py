@@ -1,4 +1,4 @@
-"""Gathers how everything stands, once a second, for the board that all outputs read."""
+"""Status report, once a second, for the board that all outputs read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLEAR_EVERY = 60
 
 
 class Reporter:
-    """Writes the health of all parts to the board."""
+    """Writes the status of all components to the board."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Reporter:
         self._reports = 0
 
     def report(self) -> None:
-        """Gather and write."""
+        """Gather the status and write it to the board."""
         parts, loop = self._parts, self._parts.loop
         findings = parts.analyst.findings if parts.analyst else AnalysisFindings()
         storage = parts.storage.health()
@@ -104,7 +104,7 @@ class Reporter:
         return tuple(text for text in found if text)
 
     def _band_warnings(self) -> tuple[str, ...]:
-        """Why bands that are magnified or analysed cannot be trusted with the frames that the camera really gives."""
+        """Warnings that magnified or analysed bands are unreliable at the camera's measured rate and jitter."""
         rate, settings = self._parts.loop.rate, self._parts.magnifying.settings
         if rate is None:
             return ()

@@ -1,4 +1,4 @@
-"""From a configuration file to an exit status."""
+"""Run of the service, from a configuration file to an exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runtime.store.faults import StoreFault
 log = logging.getLogger("tremorscope.service")
 
 _PASSING = (CameraFault, ClipFault, EngineFault, OutputFault, StoreFault)
-"""Faults of what is around the service, which may be mended without it."""
+"""Faults outside the service and its configuration, which may pass."""
 
 
 def run_service(file: Path, log_level: str = "info") -> int:

@@ -1,4 +1,4 @@
-"""Signals as a queue that the main thread reads: nothing is interrupted, nothing runs at a wrong moment."""
+"""Signals as a queue that the main thread reads, so that no handler interrupts it."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ class SignalQueue:
 
 
 def _hand_on(number: int, _frame: object) -> None:
-    """Runs in the main thread, whichever thread the signal was given to."""
+    """Send the signal to the main thread, in which Python runs this handler whichever thread was signalled."""
     signal.raise_signal(number)

@@ -1,6 +1,6 @@
-"""Everything that is kept: the store and the clips, on a disk that may be full, read-only or gone.
+"""Storage of the service: store and clips, on a disk that may be full, read-only or missing.
 
-Watching goes on in any case: while the store cannot be opened, records are counted as dropped, and it is tried again.
+Measuring goes on in any case: while the store cannot be opened, records are counted as dropped, and it is retried.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CLOSED = StoreState("", False, 0, 0, 0, 0, 0)
 
 
 def state_directory(settings: StoreSettings) -> Path:
-    """Where everything is kept: as configured, as systemd states, or in the working directory."""
+    """Directory of store and clips: as configured, as systemd states, or in the working directory."""
     if settings.directory is not None:
         return settings.directory
     stated = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
@@ -64,7 +64,7 @@ class Storage:
         account: CopyAccount | None = None,
         trust: ClockTrust | None = None,
     ) -> None:
-        """Open the store, or note why that cannot be done now.
+        """Open the store, or note why that failed.
 
         Raises:
             StoreBusyFault: another process has it, most likely another instance of the service.
@@ -95,23 +95,23 @@ class Storage:
         self.opened_alarms: tuple[OpenAlarm, ...] = ()
         """Alarms that were raised when the process before ended."""
         self.baselines: dict[str, Baseline] = {}
-        """Those that were learned, by the alarm's name ..."""
+        """Learned baselines by the alarm's name."""
         self.learnings: dict[str, Learning] = {}
-        """... and how far those are that are being learned."""
+        """Baselines that are being learned, by the alarm's name."""
         self.on_opened: Callable[[], None] = lambda: None
-        """Called when those are known at last, of a store that could not be opened at first."""
+        """Called when alarms and baselines are known, also of a store that could not be opened at first."""
         self.modes: tuple[Mode, ...] = ()
         """Modes that were found within the latest day before this process began."""
         self._try_to_open()
 
     @property
     def recorder(self) -> EventRecorder | None:
-        """Records clips; None where that is not configured, or cannot be done now."""
+        """Recorder of clips; None where that is not configured, or its directory cannot be used now."""
         return self._recorder
 
     @property
     def magnifies_clips(self) -> bool:
-        """Whether clips are magnified as well."""
+        """True where clips are magnified as well."""
         return self._recording is not None and self._recording.magnified
 
     def start_recorder(
@@ -148,19 +148,19 @@ class Storage:
         self._try_to_record()
 
     def offer(self, record: Record) -> None:
-        """Hand a record over; returns at once."""
+        """Queue a record for the store; returns at once."""
         if self._background is None:
             self._lost += 1
         else:
             self._background.offer(record)
 
     def notice(self, topic: str, text: str) -> None:
-        """Tell something about the service itself: into the store and the log."""
+        """Write a notice about the service itself to the store and the log."""
         log.info("%s: %s", topic, text)
         self.offer(Notice(self._unix_clock(), topic, text))
 
     def check(self) -> None:
-        """What goes once a second: the disk guard, and another try where something could not be opened.
+        """Run the disk guard, and retry what could not be opened; to be called once a second.
 
         Raises:
             StoreBusyFault: another process has taken the store meanwhile.
@@ -180,7 +180,7 @@ class Storage:
             self._try_to_record()
 
     def health(self) -> StorageHealth:
-        """How it all stands."""
+        """Status of store, clips and disk."""
         store = self._background.state() if self._background else _CLOSED
         disk = self._guard.state
         clips = self._recorder.state() if self._recorder else None
@@ -203,7 +203,7 @@ class Storage:
         )
 
     def close(self, timeout_s: float) -> str:
-        """Complete the clips, write what waits, close the store; returns what could not be done in time."""
+        """Complete the clips, write pending records, close the store; returns what was left undone."""
         until_s = self._clock() + timeout_s
         left = []
         if self._recorder is not None and not self._recorder.close(0.65 * timeout_s):
@@ -240,7 +240,7 @@ class Storage:
             return
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            self._note(f"{self.clips}: cannot be made ({reason}): name a directory that may be written")
+            self._note(f"{self.clips}: cannot be created ({reason}): name a directory that may be written")
             return
         self._note("")
         self._use(store, reserve)

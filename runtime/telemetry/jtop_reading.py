@@ -1,4 +1,4 @@
-"""What jtop tells, in the names and units of `Reading`. jtop itself is not imported here.
+"""Conversion of jtop's answers to the names and units of `Reading`. jtop itself is not imported here.
 
 Form and units are those of jetson-stats 7.2.2, read in its source (jtop/jtop.py, jtop/core); 4.x has the same. Its
 peculiarities are noted where they matter. Memory and processor are left out: jtop reads the same files of /proc.
@@ -14,14 +14,14 @@ from typing import Any
 from runtime.telemetry.reading import EngineReading, Reading
 
 _MEGAHERTZ_BELOW = 100_000
-"""NVML tells MHz where all else is in kHz (core/gpu.py), and no GPU runs at less than 100 MHz."""
+"""NVML gives MHz where all else is in kHz (core/gpu.py), and no GPU runs at less than 100 MHz."""
 _ENGINE = re.compile(r"(NVENC|NVDEC|NVJPG|VIC|OFA)\d*")
 
 
 def reading_of(jetson: Any) -> Reading:
     """A reading from a connected `jtop.jtop`. What is not there, or has another form, is left out."""
     emc = _tree(_tree(jetson.memory).get("EMC"))
-    # 1 stands for a clock that could not be read (core/memory.py), and the load is then a rubbish one.
+    # 1 stands for a clock that could not be read (core/memory.py), and the load is then meaningless.
     emc_khz = _number(emc.get("cur")) or 0
     told = Reading(
         source="jtop",
@@ -51,7 +51,7 @@ def temperatures_c(jetson: Any) -> dict[str, float]:
 def _rails_w(power: Mapping[str, Any]) -> dict[str, float]:
     """Rails in watts. The one that feeds all others is not among jtop's rails: it is the total, and has a name there.
 
-    Without any rail jtop's total is 0, which nobody has measured.
+    Without any rail jtop's total is 0, which is not a measurement.
     """
     rails = dict(_tree(power.get("rail")))
     total = _tree(power.get("tot"))

@@ -13,7 +13,7 @@ from runtime.thermal import SysfsThermometer, ThermalReading
 
 
 class SysfsTelemetry:
-    """Reads below a root that a test may choose. What cannot be read is left out."""
+    """Telemetry from files below a root that a test may choose. What cannot be read is left out."""
 
     def __init__(self, zones: tuple[str, ...] = (), root: Path = Path("/")) -> None:
         self._root = root
@@ -38,12 +38,12 @@ class SysfsTelemetry:
         return told.with_rails({**monitored_w(root), **self._counters.read_w()})
 
     def heat(self, told_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
-        """See `Telemetry.heat`; ``told_c`` are temperatures that somebody else has told."""
+        """See `Telemetry.heat`; ``told_c`` are temperatures from another source."""
         return self._thermometer.read(told_c)
 
     def note(self) -> str:
-        """Say nothing: these files are what there is."""
+        """Always empty: there is no other source to prefer."""
         return ""
 
     def close(self) -> None:
-        """Nothing is open between two readings."""
+        """Do nothing: no file stays open between two readings."""

@@ -92,7 +92,7 @@ def test_goes_on_without_a_disk_counts_what_is_lost_and_takes_it_when_it_is_ther
     kept.offer(Notice(1.0, "a", "lost"))
     kept.check()
     health = kept.health()
-    assert "cannot be made (not a directory)" in health.trouble
+    assert "cannot be created (not a directory)" in health.trouble
     assert health.dropped["unopened"] == 2  # and the guard's own word
     assert kept.recorder is None
     place.unlink()

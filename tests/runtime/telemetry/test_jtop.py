@@ -353,4 +353,4 @@ def test_a_mistake_in_jtop_itself_is_told_and_the_files_are_read(
     module.jtop = Mistaken
     monkeypatch.setitem(sys.modules, "jtop", module)
     telemetry = open_telemetry("jtop", tmp_path)
-    until(lambda: telemetry.read().source == "sysfs" and "ended by a mistake" in telemetry.note())
+    until(lambda: telemetry.read().source == "sysfs" and "ended by a program error" in telemetry.note())
