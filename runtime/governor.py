@@ -69,7 +69,7 @@ class ThermalGovernor:
         Args:
             settings: bands and dwells.
             read: the device's heat now; see ``runtime.thermal``.
-            on_step: told every change of level.
+            on_step: called with every change of level.
         """
         self._settings, self._read, self._on_step = settings, read, on_step
         self._levels = (LoadLevel(), *(_level(i + 1, each) for i, each in enumerate(settings.levels)))

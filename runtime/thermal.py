@@ -72,19 +72,19 @@ class SysfsThermometer:
         self._counts_first: dict[Path, int] = {}
         self._counts_before: dict[Path, int] = {}
 
-    def read(self, told_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
+    def read(self, jtop_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
         """Temperatures and throttling now.
 
         Args:
-            told_c: temperatures from jtop; they override the kernel's, under the kernel's names, and keep their own
+            jtop_c: temperatures from jtop; they override the kernel's, under the kernel's names, and keep their own
                 where the kernel gives none.
         """
         temperatures_c = self._zones_c()
         by_stem = {re.split("[-_]", name)[0]: name for name in temperatures_c}
         if by_stem:
-            temperatures_c |= {by_stem[name]: value for name, value in told_c.items() if name in by_stem}
+            temperatures_c |= {by_stem[name]: value for name, value in jtop_c.items() if name in by_stem}
         else:
-            temperatures_c = dict(told_c)
+            temperatures_c = dict(jtop_c)
         events, met = self._limits()
         return reading_of(temperatures_c, self._zones, tuple(dict.fromkeys((*self._cooling(), *met))), events)
 

@@ -1,4 +1,4 @@
-"""Threads of the process, all started in one place: none ends by a program error without a report."""
+"""Supervised threads: a program error that ends one is logged, counted and followed by a restart or an orderly end."""
 
 from __future__ import annotations
 

@@ -73,11 +73,11 @@ class DeviceTrace:
 
     def heat(self) -> dict[str, Any]:
         """Temperature and throttling over the run, as plain values."""
-        told_c = self.temperature_c
+        values_c = self.temperature_c
         return {
-            "first_c": told_c[0] if told_c else None,
-            "last_c": told_c[-1] if told_c else None,
-            "most_c": max(told_c) if told_c else None,
+            "first_c": values_c[0] if values_c else None,
+            "last_c": values_c[-1] if values_c else None,
+            "most_c": max(values_c) if values_c else None,
             "throttled": sorted(self.throttled),
         }
 
@@ -85,26 +85,26 @@ class DeviceTrace:
 @contextmanager
 def traced_device(telemetry: Telemetry | None = None, every_s: float = _EVERY_S) -> Iterator[DeviceTrace]:
     """Take readings in a thread while the block runs; what is yielded is complete when it has ended."""
-    asked = telemetry or open_telemetry()
+    source = telemetry or open_telemetry()
     trace, stop = DeviceTrace(), threading.Event()
 
     def run() -> None:
         # Energy counters give the power since the reading before: the first gives none.
         try:
             while not stop.wait(every_s):
-                trace.look(asked)
+                trace.look(source)
         except Exception as error:  # kept in the trace and reported with the result
             trace.failed = f"{type(error).__name__}: {error}"
 
-    asked.read()
+    source.read()
     thread = threading.Thread(target=run, name="telemetry", daemon=True)
     thread.start()
     begun_s = time.monotonic()
     try:
         yield trace
         if time.monotonic() - begun_s < every_s and not trace.failed:
-            trace.look(asked)  # a run so short had none
+            trace.look(source)  # a run so short had none
     finally:
         stop.set()
         thread.join(2.0)
-        asked.close()
+        source.close()

@@ -141,7 +141,7 @@ class TimedSource:
 
 
 class TimedAccount(CopyAccount):
-    """An account of copies that knows how long each took, where that was told."""
+    """An account of copies that knows how long each took, where that is known."""
 
     def __init__(self) -> None:
         super().__init__()

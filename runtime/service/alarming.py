@@ -76,7 +76,7 @@ def _rule(
     )
 
 
-class AlarmDesk:
+class AlarmService:
     """All alarms of the service; any thread may add readings, acknowledge and ask for states.
 
     An edge is handed over before the call that completed it returns; no receiver may wait.

@@ -23,7 +23,7 @@ from runtime.health import CameraHealth, HealthBoard
 from runtime.leases import LeaseError, LeasingRing
 from runtime.live import LiveFeed
 from runtime.magnification import Magnification, MagnifierMaker
-from runtime.service.alarming import AlarmDesk
+from runtime.service.alarming import AlarmService
 from runtime.service.analysing import AnalysisOutputs, Analyst
 from runtime.service.clock import UnixClock
 from runtime.service.engines import Maker, open_configured_runtime, open_int8_bundle
@@ -77,7 +77,7 @@ class CameraJournal:
             self.notice("camera", f"no longer {event.kind}, after {lasted_s:.1f} s")
 
 
-class Parts:
+class Components:
     """Components of the service and their connections."""
 
     def __init__(
@@ -119,7 +119,7 @@ class Parts:
             )
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
-            self.alarms = AlarmDesk(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
+            self.alarms = AlarmService(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
             self.storage.on_opened = self._resume_alarms
             self._resume_alarms()
             self.magnifying = self._build_magnifying(configuration)

@@ -47,7 +47,7 @@ class DeviceWatch:
         what = " and ".join(name for name, seconds in hanging_s.items() if seconds)
         since_s = max(hanging_s.values())
         return (
-            f"the kernel has not told {what} for {since_s:.0f} s: see dmesg for a chip that hangs"
+            f"the kernel has not given {what} for {since_s:.0f} s: see dmesg for a chip that hangs"
             if what
             else ""
         )

@@ -11,7 +11,7 @@ from runtime.health import CameraHealth, HealthBoard
 from runtime.latency import LatencySummary, StageLatencies
 from runtime.leases import Lease
 from runtime.rates import MeasuredRate, RateWindow
-from runtime.service.alarming import AlarmDesk
+from runtime.service.alarming import AlarmService
 from runtime.service.clock import UnixClock
 from runtime.service.magnifying import FRAMES_HELD, Magnifying
 from runtime.service.measuring import Measuring
@@ -32,7 +32,7 @@ class FrameParts:
     supervisor: CameraSupervisor
     clock: UnixClock
     storage: Storage
-    alarms: AlarmDesk
+    alarms: AlarmService
     magnifying: Magnifying
     board: HealthBoard
     store_series: bool

@@ -14,7 +14,7 @@ from runtime.health import ReloadHealth
 from runtime.notify import FrameWatchdog, Notifier
 from runtime.outputs.publishing import Publishing
 from runtime.recovery import EXIT_RECOVERY
-from runtime.service.assembly import Parts
+from runtime.service.assembly import Components
 from runtime.service.device import DeviceWatch
 from runtime.service.recovering import CameraRecovery
 from runtime.service.reloading import Reloader
@@ -56,7 +56,7 @@ class Service:
         self._recovery = CameraRecovery(
             configuration, self._threads, busy=self._busy, end=self._end_to_be_started_anew
         )
-        self.parts = parts = Parts(configuration, on_edge=self._on_edge, threads=self._threads)
+        self.parts = parts = Components(configuration, on_edge=self._on_edge, threads=self._threads)
         self.board = parts.board
         self._device = DeviceWatch(configuration.thermal, threads=self._threads)
         self._governor = ThermalGovernor(configuration.thermal, self._device.heat, on_step=self._on_heat)

@@ -12,7 +12,7 @@ from runtime.configuration.schema import Configuration
 from runtime.privileged import ask
 from runtime.reboots import RebootMemory, memory_file
 from runtime.recovery import Action, Outlook, RecoveryLadder
-from runtime.service.assembly import Parts
+from runtime.service.assembly import Components
 from runtime.service.storing import state_directory
 from runtime.store.records import Notice
 from runtime.threads import Threads
@@ -57,7 +57,7 @@ class CameraRecovery:
             opening_s=supervisor_settings(configuration.camera).open_timeout_s,
         )
 
-    def look(self, now_s: float, parts: Parts) -> None:
+    def look(self, now_s: float, parts: Components) -> None:
         """Check the camera, once a second, and carry out what the ladder asks for."""
         loop, state = parts.loop, parts.supervisor.state()
         if loop.ended or (self._is_drawn and state.status == "opening"):
@@ -73,7 +73,7 @@ class CameraRecovery:
         if action is not None:
             self._carry_out(action, parts)
 
-    def _carry_out(self, action: Action, parts: Parts) -> None:
+    def _carry_out(self, action: Action, parts: Components) -> None:
         log.error("%s", action, extra={"fields": {"rung": action.rung, "attempt": action.attempt}})
         parts.storage.offer(Notice(time.time(), "recovery", str(action)))
         if action.rung == "reopen":

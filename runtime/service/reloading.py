@@ -12,7 +12,7 @@ from runtime.configuration.reading import LoadedConfiguration, load_configuratio
 from runtime.errors import Fault
 from runtime.health import ReloadHealth
 from runtime.notify import Notifier
-from runtime.service.assembly import Parts
+from runtime.service.assembly import Components
 from runtime.service.changes import Changes, changes_between
 from runtime.service.reporting import status_line
 from runtime.store.records import Notice
@@ -26,7 +26,7 @@ Stamp = tuple[int, int, int]
 class Reloader:
     """Applies changes of the configuration file; called by the main thread alone."""
 
-    def __init__(self, loaded: LoadedConfiguration, parts: Parts, notifier: Notifier) -> None:
+    def __init__(self, loaded: LoadedConfiguration, parts: Components, notifier: Notifier) -> None:
         self._file, self._parts, self._notifier = loaded.file, parts, notifier
         self.configuration = loaded.configuration
         """Configuration in effect: of a changed file, only what could be applied."""
@@ -58,18 +58,18 @@ class Reloader:
                 changes = changes_between(self.configuration, loaded.configuration)
                 self._apply(changes)
         except ConfigurationFault as fault:
-            told = ReloadHealth(time.time(), refused="; ".join(fault.lines))
+            outcome = ReloadHealth(time.time(), refused="; ".join(fault.lines))
         except Fault as fault:
-            told = ReloadHealth(time.time(), refused=str(fault))
+            outcome = ReloadHealth(time.time(), refused=str(fault))
         else:
             self.configuration = changes.configuration
-            told = ReloadHealth(time.time(), changes.applied, changes.needs_restart)
-        self._tell(told)
+            outcome = ReloadHealth(time.time(), changes.applied, changes.needs_restart)
+        self._report(outcome)
         board = self._parts.board
-        board.update(reload=told)
+        board.update(reload=outcome)
         if is_ready:
             self._notifier.ready(status_line(board.snapshot()))
-        return told
+        return outcome
 
     def _apply(self, changes: Changes) -> None:
         """Apply all changes that take effect now, or none where any of them is refused."""
@@ -86,17 +86,17 @@ class Reloader:
         elif changes.analysis and parts.analyst is not None:
             parts.analyst = parts.build_analyst(vibration)
 
-    def _tell(self, told: ReloadHealth) -> None:
-        if told.refused:
-            log.error("configuration refused, all goes on as before: %s", told.refused)
-        for text in told.applied:
+    def _report(self, outcome: ReloadHealth) -> None:
+        if outcome.refused:
+            log.error("configuration refused, all goes on as before: %s", outcome.refused)
+        for text in outcome.applied:
             log.info("changed: %s", text)
-        for text in told.needs_restart:
+        for text in outcome.needs_restart:
             log.warning("needs a restart: %s", text)
-        if not (told.refused or told.applied or told.needs_restart):
+        if not (outcome.refused or outcome.applied or outcome.needs_restart):
             log.info("the configuration has not changed")
-        words = [told.refused and f"refused: {told.refused}", *told.applied]
-        words += [f"needs a restart: {text}" for text in told.needs_restart]
+        words = [outcome.refused and f"refused: {outcome.refused}", *outcome.applied]
+        words += [f"needs a restart: {text}" for text in outcome.needs_restart]
         if any(words):
             text = "; ".join(word for word in words if word)
             self._parts.storage.offer(Notice(time.time(), "configuration", text))

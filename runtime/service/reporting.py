@@ -10,7 +10,7 @@ from runtime.health import DeviceHealth, Health, RegionHealth
 from runtime.rates import BandWatch
 from runtime.recovery import RecoveryLadder
 from runtime.service.analysing import AnalysisFindings
-from runtime.service.assembly import Parts
+from runtime.service.assembly import Components
 from runtime.service.device import DeviceWatch
 from runtime.service.frames import camera_health, stage_summaries
 from runtime.service.losses import LossWatch
@@ -26,7 +26,7 @@ class Reporter:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: Components,
         ladder: RecoveryLadder,
         governor: ThermalGovernor,
         threads: Threads,

@@ -219,8 +219,8 @@ def _end(build: subprocess.Popen[bytes]) -> None:
 def _last_line(output: IO[Any]) -> str:
     output.seek(0)
     lines = output.read().decode("utf-8", "replace").replace("\r", "\n").split("\n")
-    told = [line.strip() for line in lines if line.strip()]
-    return told[-1].removeprefix("tremorscope: ")[:500] if told else "it printed nothing"
+    printed = [line.strip() for line in lines if line.strip()]
+    return printed[-1].removeprefix("tremorscope: ")[:500] if printed else "it printed nothing"
 
 
 @contextlib.contextmanager

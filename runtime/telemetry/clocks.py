@@ -65,10 +65,10 @@ def engines(root: Path) -> dict[str, EngineReading]:
     found: dict[str, EngineReading] = {}
     for node, name in _engine_nodes(root):
         status = text(node / "device/power/runtime_status")
-        told = EngineReading({"active": True, "suspended": False}.get(status), _hz(node / "cur_freq"))
-        if told != EngineReading():
+        engine = EngineReading({"active": True, "suspended": False}.get(status), _hz(node / "cur_freq"))
+        if engine != EngineReading():
             count = sum(re.sub(r"\d+$", "", each) == name for each in found)
-            found[f"{name}{count or ''}"] = told
+            found[f"{name}{count or ''}"] = engine
     return found
 
 

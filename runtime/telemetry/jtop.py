@@ -43,7 +43,7 @@ _FAILURES = (
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Answer:
     reading: Reading
     temperatures_c: dict[str, float]
     at_s: float
@@ -73,22 +73,22 @@ class JtopLink:
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._told: _Told | None = None
+        self._answer: _Answer | None = None
         self._why = ""
         self._begun_s, self._next_s = clock(), clock()
         self._failures = 0
 
-    def latest(self) -> _Told | None:
+    def latest(self) -> _Answer | None:
         """Latest answer, unless it is old; connects anew where that is due."""
         now_s = self._clock()
         with self._lock:
-            told = self._told if self._told and now_s - self._told.at_s < self._silent_s else None
+            answer = self._answer if self._answer and now_s - self._answer.at_s < self._silent_s else None
             connecting = self._thread is not None and self._thread.is_alive()
-            if connecting and told is None and now_s - self._begun_s >= self._silent_s:
+            if connecting and answer is None and now_s - self._begun_s >= self._silent_s:
                 self._complain("its service does not answer")
             elif not connecting and now_s >= self._next_s and not self._closing.is_set():
                 self._connect(now_s)
-        return told
+        return answer
 
     def why_not(self) -> str:
         """Reason why jtop gives nothing at present; empty while it does, or before it had time to answer."""
@@ -143,15 +143,15 @@ class JtopLink:
             if jetson.uptime == uptime:
                 continue
             uptime = jetson.uptime
-            told = _Told(reading_of(jetson), temperatures_c(jetson), self._clock())
+            answer = _Answer(reading_of(jetson), temperatures_c(jetson), self._clock())
             with self._lock:
-                if self._told is None or self._why:
+                if self._answer is None or self._why:
                     log.info("jtop: connected; it is asked before the kernel's files")
-                self._told, self._why, self._failures = told, "", 0
+                self._answer, self._why, self._failures = answer, "", 0
 
     def _put_off(self, why: str) -> None:
         self._complain(why)
-        self._told = None
+        self._answer = None
         doublings = min(self._failures, _MOST_DOUBLINGS)
         self._next_s = self._clock() + _FIRST_PAUSE_INTERVALS * self._interval_s * 2.0**doublings
         self._failures += 1
@@ -172,13 +172,13 @@ class JtopTelemetry:
 
     def read(self) -> Reading:
         """See `Telemetry.read`."""
-        told, kernel = self._link.latest(), self._kernel.read()
-        return told.reading.completed_by(kernel) if told else kernel
+        answer, kernel = self._link.latest(), self._kernel.read()
+        return answer.reading.completed_by(kernel) if answer else kernel
 
     def heat(self) -> ThermalReading:
         """See `Telemetry.heat`."""
-        told = self._link.latest()
-        return self._kernel.heat(told.temperatures_c if told else {})
+        answer = self._link.latest()
+        return self._kernel.heat(answer.temperatures_c if answer else {})
 
     def note(self) -> str:
         """See `Telemetry.note`."""

@@ -23,7 +23,7 @@ def reading_of(jetson: Any) -> Reading:
     emc = _tree(_tree(jetson.memory).get("EMC"))
     # 1 stands for a clock that could not be read (core/memory.py), and the load is then meaningless.
     emc_khz = _number(emc.get("cur")) or 0
-    told = Reading(
+    reading = Reading(
         source="jtop",
         **_gpu(_tree(jetson.gpu)),
         emc_load_ratio=_ratio(emc.get("val")) if emc_khz > 1 else None,
@@ -35,7 +35,7 @@ def reading_of(jetson: Any) -> Reading:
         # An object of its own kind that is true or false, or None where there is no such program.
         jetson_clocks=None if jetson.jetson_clocks is None else bool(jetson.jetson_clocks),
     )
-    return told.with_rails(_rails_w(_tree(jetson.power)))
+    return reading.with_rails(_rails_w(_tree(jetson.power)))
 
 
 def temperatures_c(jetson: Any) -> dict[str, float]:
@@ -83,8 +83,8 @@ def _fans(fans: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_each_fan(fans: Mapping[str, Any], key: str, scale: float) -> Iterator[tuple[str, float]]:
     for name, fan in fans.items():
-        told = _tree(fan).get(key)
-        values = [_number(each) for each in told] if isinstance(told, (list, tuple)) else []
+        stated = _tree(fan).get(key)
+        values = [_number(each) for each in stated] if isinstance(stated, (list, tuple)) else []
         for n, value in enumerate(values, 1):
             if value is not None:
                 yield (f"{name} {n}" if len(values) > 1 else str(name)), value * scale

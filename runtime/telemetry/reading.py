@@ -64,8 +64,8 @@ class Reading:
 
     def completed_by(self, other: Reading) -> Reading:
         """This reading, with what it leaves out taken from another."""
-        told = {each.name: getattr(self, each.name) for each in fields(self)}
-        missing = [name for name, value in told.items() if value is None or value in ("", {})]
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        missing = [name for name, value in values.items() if value is None or value in ("", {})]
         return replace(self, **{name: getattr(other, name) for name in missing})
 
     def with_rails(self, rails_w: Mapping[str, float]) -> Reading:

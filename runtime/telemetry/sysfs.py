@@ -24,7 +24,7 @@ class SysfsTelemetry:
     def read(self) -> Reading:
         """See `Telemetry.read`."""
         root = self._root
-        told = Reading(
+        reading = Reading(
             source="sysfs",
             engines=clocks.engines(root),
             power_mode=clocks.power_mode(root),
@@ -35,11 +35,11 @@ class SysfsTelemetry:
             **load.memory(root),
             **load.fans(root),
         )
-        return told.with_rails({**monitored_w(root), **self._counters.read_w()})
+        return reading.with_rails({**monitored_w(root), **self._counters.read_w()})
 
-    def heat(self, told_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
-        """See `Telemetry.heat`; ``told_c`` are temperatures from another source."""
-        return self._thermometer.read(told_c)
+    def heat(self, jtop_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
+        """See `Telemetry.heat`; ``jtop_c`` are temperatures from jtop, by its names."""
+        return self._thermometer.read(jtop_c)
 
     def note(self) -> str:
         """Always empty: there is no other source to prefer."""
