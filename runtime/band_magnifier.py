@@ -107,7 +107,7 @@ class BandMagnifier:
         """Design the filter for another rate at once, before it can be measured, as where heat asks for fewer frames.
 
         Raises:
-            OptionFault: there is no such filter at this rate; the present one goes on.
+            OptionFault: there is no such filter at this rate; the present one stays.
         """
         self._design(rate_hz)
         self._meter = RateMeter(rate_hz)
@@ -116,10 +116,10 @@ class BandMagnifier:
     def step(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
         """Magnify ``frame``, captured at ``timestamp_s``, into ``magnified``; both u8[H, W, 3], RGB, contiguous.
 
-        ``frame`` is what the next step compares with: leave it alone until that has returned.
+        ``frame`` is the reference of the next step: leave it unchanged until that has returned.
 
         Raises:
-            OptionFault: the rate has come down so far that the band cannot be seen any more.
+            OptionFault: the measured rate is too low for the band.
             EngineFault: the engine failed.
         """
         interval_s = timestamp_s - self._timestamp_s
@@ -170,7 +170,7 @@ class BandMagnifier:
         self._elapsed = 0
 
     def _follow_rate(self) -> None:
-        """Design the filter for another rate; its modes, which are in seconds, go on with the state they have."""
+        """Design the filter for another rate; its modes, which are in seconds, keep their state."""
         if abs(self._meter.rate_hz / self._filter.rate_hz - 1) <= _OTHER_RATE:
             return
         sections = self._filter.sections

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 PAGE_BYTES = mmap.PAGESIZE
 CHANNELS = 3
-"""Bytes a pixel, where nothing else is said: red, green, blue."""
+"""Default number of bytes a pixel: red, green, blue."""
 
 Allocator = Callable[[int], NDArray[np.uint8]]
 """Takes a number of bytes and returns that much writable memory, u8[nbytes], page-aligned and zeroed."""

@@ -106,7 +106,7 @@ class PycudaGpu:
         """Retain the primary context of a device.
 
         Raises:
-            pycuda.driver.Error: it cannot be had.
+            pycuda.driver.Error: the driver refuses.
         """
         self._drv = drv
         self._context: Any = device.retain_primary_context()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Fault(Exception):
-    """A fault in the input or the surroundings, not in the program. ``remedy`` says what to do about it."""
+    """Fault in the input or the surroundings, not in the program, with a ``remedy``."""
 
     def __init__(self, what: str, *, remedy: str) -> None:
         self.what = what
@@ -40,7 +40,7 @@ class OutputFault(Fault):
 
 
 class BundleFault(Fault):
-    """A bundle is missing, damaged, or not made for what is asked of it."""
+    """A bundle is missing, damaged, or not made for this use."""
 
 
 class EngineFault(Fault):

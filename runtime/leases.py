@@ -179,7 +179,7 @@ class LeasingRing:
         return Lease(self, slot, holder, None)
 
     def close(self) -> None:
-        """Check that every frame was released, and let go of the memory, which a device can unmap then.
+        """Check that every frame was released, and drop the memory, which a device can unmap then.
 
         Raises:
             LeaseError: a frame is held still, or a lease was lost; the message names the holders.

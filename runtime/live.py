@@ -112,7 +112,7 @@ class FrequencyPoint:
 class LiveMotion:
     """Latest displacements and spectra of one set of regions, written by the measurement that it belongs to.
 
-    A measurement that is being replaced goes on writing into its own while the next one is already shown.
+    A measurement that is being replaced still writes into its own object while the next one is already shown.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class LiveFeed:
     """Hand-over from the loop over frames to all viewers. One thread offers, any number may read.
 
     Pictures lie in a few slots that are made at the start. ``offer`` copies into a free one and makes it the newest;
-    where every slot is on loan the picture is dropped and counted. Nothing is copied while nobody watches.
+    where every slot is on loan the picture is dropped and counted. Nothing is copied without viewers.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class FrameMagnifier(Protocol):
         """Take frames of another rate from the next step on, with a filter for that, if it has one.
 
         Raises:
-            OptionFault: there is no such filter at this rate; the present one goes on.
+            OptionFault: there is no such filter at this rate; the present one stays.
         """
 
     def lines(self) -> list[str]:

@@ -24,7 +24,7 @@ from runtime.vibration.regions import Region
 from runtime.views import View, ViewComposer
 
 Progress = Callable[[int, int | None], None]
-"""Called after every frame with the frames done and, where the clip tells, the frames in all."""
+"""Called after every frame with the frames done and the total, None where the clip does not state it."""
 Note = Callable[[str], None]
 """Called with a remark on the present frames; with an empty text when it no longer holds."""
 
@@ -116,7 +116,7 @@ def magnify_clip(
         OptionFault: an amplification, a rate, a band or a region that cannot be used.
         ClipFault: the clip cannot be read to its end, or has fewer than two frames.
         BundleFault: the bundle is missing, untrained, not deployable, or not for frames of this size.
-        EngineFault: the runtime that was insisted on is not to be had, or a step failed.
+        EngineFault: the runtime that was named is not available, or a step failed.
         OutputFault: the video cannot be written.
     """
     wanted = job.magnification

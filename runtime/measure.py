@@ -26,7 +26,7 @@ from runtime.vibration.regions import Region
 from runtime.vibration.scale import Scale
 
 Progress = Callable[[int, int | None], None]
-"""Called after every frame with the frames done and, where the clip tells, the frames in all."""
+"""Called after every frame with the frames done and the total, None where the clip does not state it."""
 Picture = NDArray[np.uint8]
 
 RESULT_NAMES = (
@@ -91,8 +91,8 @@ class _Survey:
 def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measurement:
     """Measure a clip and leave the results in a directory; on any failure nothing is left behind.
 
-    The clip is read twice. The first time tells its times and what its pictures are like, so that a fault at its
-    end is found before anything is measured; the second time every frame is measured.
+    The clip is read twice. The first pass takes its times and some of its pictures, so that a fault at its end is
+    found before anything is measured; the second pass measures every frame.
 
     Raises:
         OptionFault: an option that cannot be used, or not with this clip.

@@ -165,7 +165,7 @@ class Sink(Protocol):
         """Use a picture, which is released when this returns.
 
         Raises:
-            Fault: the output cannot go on.
+            Fault: the output has failed for good.
         """
 
 

@@ -95,7 +95,7 @@ class LivePipeline:
         self._rate_due_s = 0.0
         self._frames = self._magnified = self._no_slot = self._missed = self._segments = 0
         self.magnifies = True
-        """Set to False to pass frames on as filmed, e.g. while nobody watches; then to True to start anew."""
+        """Set to False to pass frames on as filmed, e.g. without viewers; then to True to start anew."""
         self.latencies = StageLatencies(STAGES)
         """Times of each stage; may be read from any thread."""
         self.rate: MeasuredRate | None = None
@@ -106,7 +106,7 @@ class LivePipeline:
         """Carry one frame from the source to the outlets; returns its data, or None if none came in time.
 
         Raises:
-            EngineFault: the engine failed; the loop can go on, with a magnifier that starts anew.
+            EngineFault: the engine failed; the loop can be continued, with a magnifier that starts anew.
             OptionFault: the band lies above half of the rate that the camera has come down to.
             CameraFault: the camera's supervisor has ended.
             LeaseError: a mistake in the program: a frame was not released.

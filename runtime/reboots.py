@@ -46,7 +46,7 @@ class _RebootRecord(BaseModel):
     failed_starts: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """By instance: processes in a row that ended because no good frames came."""
     reboots_s: tuple[float, ...] = ()
-    """``running_s`` at each restart of the device that we asked for, over the latest day."""
+    """``running_s`` at each restart of the device by the service, over the latest day."""
 
 
 class RebootMemory:

@@ -33,7 +33,7 @@ def compare(
 
     Raises:
         BundleFault: a bundle has no pairwise graph for this size.
-        EngineFault: an engine cannot be had, or fails, for want of memory for example.
+        EngineFault: an engine cannot be opened, or fails, e.g. for lack of memory.
     """
     times_s = np.zeros((turns, 2))
     with (
@@ -47,7 +47,7 @@ def compare(
             for which, step in enumerate(steps):
                 times_s[turn, which] = step()
             progress(turn + 1, turns)
-        del steps, step  # and with them what lies in the runtimes' memory
+        del steps, step  # and with them the rings in the runtimes' memory
     model_ms, baseline_ms = (1e3 * float(each) for each in np.median(times_s, axis=0))
     speedup = float(np.median(times_s[:, 1] / times_s[:, 0]))
     return BaselineComparison(baseline.manifest.network, model_ms, baseline_ms, turns, speedup)

@@ -81,9 +81,9 @@ def run_bench(
 
     Raises:
         BundleFault: a bundle is missing, damaged, or not for frames of this size.
-        EngineFault: the runner that was asked for is not to be had, or fails.
+        EngineFault: the runtime that was named is not available, or fails.
         CameraFault: the camera gives no frames.
-        OptionFault: what is asked for contradicts itself.
+        OptionFault: options that contradict each other.
     """
     note("opening")
     bundle = open_bundle(job.bundle)

@@ -43,7 +43,7 @@ class BenchOptions:
 
 
 def bench_job(options: BenchOptions) -> BenchJob:
-    """Job for some options; an option goes before what a configuration says.
+    """Job for some options, which override the configuration.
 
     Raises:
         OptionFault: options that contradict each other, or a camera that is described wrongly.

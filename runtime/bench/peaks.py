@@ -93,8 +93,8 @@ def gpu_peaks(gpu: str | None = None, sms: int | None = None, root: Path = Path(
     """Peaks of this machine's GPU; None where the table does not have it.
 
     Args:
-        gpu: its name as CUDA tells it, which decides where this is no Jetson.
-        sms: how many SM the power mode leaves it, where that is known.
+        gpu: its name as CUDA gives it, used where this is not a Jetson.
+        sms: number of SM in the present power mode, where that is known.
         root: where the system's files are.
     """
     model, clock_hz = _text(root / "proc/device-tree/model").lower(), _gpu_clock_hz(root)

@@ -140,7 +140,7 @@ class BenchResult:
     trace: DeviceTrace = field(default_factory=DeviceTrace, repr=False)
     """Readings of the device over the run."""
     roofline: Roofline | None = None
-    """Each stage beside what the device could do; None where that was not asked for."""
+    """Bounds of the stages on this device; None where they were not measured."""
 
     @property
     def rate_hz(self) -> float:
@@ -149,7 +149,7 @@ class BenchResult:
 
     @property
     def most_rate_hz(self) -> float:
-        """Pictures a second that the engine and the loop could make if the camera gave so many."""
+        """Highest rate of pictures that engine and loop could reach with a faster camera."""
         busy_ms = self.overhead.engine_ms + self.overhead.loop_ms
         return 1e3 / busy_ms if busy_ms else 0.0
 

@@ -105,7 +105,7 @@ class AlarmService:
             now_s: Unix time.
 
         Raises:
-            OptionFault: a rule cannot be followed.
+            OptionFault: a rule is invalid.
         """
         self._on_edge, self._store = on_edge, store
         self._lock = threading.RLock()
@@ -135,7 +135,7 @@ class AlarmService:
         """Replace the alarms; those that stay keep their state, raised ones that are removed are cleared.
 
         Raises:
-            OptionFault: a rule cannot be followed; all goes on as before.
+            OptionFault: a rule is invalid; the present alarms stay.
         """
         with self._lock:
             self.keep_learning()

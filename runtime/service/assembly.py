@@ -44,7 +44,7 @@ from runtime.vibration.regions import Region
 log = logging.getLogger("tremorscope.camera")
 
 _WAITING_FRAMES = 4
-"""Frames that may wait for the loop, so that a pause of a tenth of a second costs none."""
+"""Frames that may wait for the loop: a pause of a tenth of a second loses none."""
 _FROZEN_S = 2.0
 """Least time without a frame before the camera is opened again: on a device under load sooner would be too soon."""
 _OPEN_S, _DRAW_S = 10.0, 300.0
@@ -52,7 +52,7 @@ _OPEN_S, _DRAW_S = 10.0, 300.0
 _LIVE_S = 300.0
 """Length of displacement that a new viewer gets."""
 _FASTEST_HISTORY_HZ = 240.0
-"""Faster cameras are kept for a shorter time than asked for: memory is made once."""
+"""Highest rate that the memory for histories is allocated for; of faster cameras a shorter time is kept."""
 
 
 class CameraJournal:

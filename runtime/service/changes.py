@@ -10,9 +10,9 @@ from runtime.configuration.schema import Configuration
 from runtime.configuration.yaml_document import Path, dotted
 
 _LIVE = ("magnification", "vibration", "reload_on_change")
-"""Sections that are taken over while the service runs ..."""
+"""Sections that take effect while the service runs, but for the keys in ``_NOT_LIVE``."""
 _NOT_LIVE = {("magnification", key) for key in ("bundle", "int8_bundle", "runtime", "engines", "threads")}
-"""... but for these keys."""
+"""Keys of these sections that need a restart."""
 
 
 @dataclass(frozen=True)

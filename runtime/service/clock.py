@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 
 _FASTEST = 1e-4
-"""Seconds a second by which the mapping may drift: so much a frequency measured on stored times can be wrong."""
+"""Largest drift of the mapping in s/s: the relative error of a frequency measured on stored times."""
 _PATIENCE_S = 30.0
 """Time constant with which a small difference is corrected."""
 _LARGEST_S = 1.0
-"""A difference beyond this is a step of the clock ..."""
+"""Difference above which the clock has stepped, if it lasts for ``_CONFIRM_S``."""
 _CONFIRM_S = 5.0
-"""... if it has lasted so long."""
+"""Time after which a large difference counts as a step."""
 
 
 class _Follower:

@@ -26,7 +26,7 @@ _STATUS_AT, _TIMEX_BYTES = 40, 256
 
 
 def is_synchronised() -> bool:
-    """Return True if the kernel's clock follows a time server; False where it does not tell."""
+    """Return True if the kernel's clock follows a time server; False where it gives no answer."""
     timex = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes = 0: nothing is changed
     try:
         failed = ctypes.CDLL(None, use_errno=True).adjtimex(timex) < 0

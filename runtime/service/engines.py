@@ -134,7 +134,7 @@ class EnginePool:
         """Return the present engines, or open those for the full load.
 
         Raises:
-            Fault: they cannot be had.
+            Fault: they cannot be opened.
             MemoryError: there is no room for them.
         """
         if self.present is None:
@@ -146,7 +146,7 @@ class EnginePool:
     def follow(self, wanted: Magnification, level: LoadLevel) -> bool:
         """Take the engines for a load level; returns True if they are other ones than before.
 
-        Engines that cannot be had are logged once, and the present ones stay in use.
+        Engines that cannot be opened are logged once, and the present ones stay in use.
         """
         load = (level.precision, level.region_fraction, wanted.regions if level.region_fraction < 1 else ())
         if load == self._load:
@@ -180,7 +180,7 @@ class EnginePool:
 
 
 def as_fault(error: Fault | MemoryError) -> Fault:
-    """Return the fault itself, or one that says that memory ran out; both are retried alike."""
+    """Return the fault itself, or an EngineFault for a lack of memory, which is retried like any other."""
     if isinstance(error, Fault):
         return error
     return EngineFault(

@@ -43,7 +43,7 @@ class EventMagnifier:
         """Magnifier of the frames of one clip, with the present settings of the live picture.
 
         Raises:
-            Fault: the engine cannot be had.
+            Fault: the engine cannot be opened.
         """
         wanted = self._settings().wanted()
         magnifier = self._open(wanted).make(wanted, self._rate_hz)

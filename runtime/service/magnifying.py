@@ -62,7 +62,7 @@ class Magnifying:
             settings: what is magnified, and when.
             source: network and engines.
             pictures: takes magnified pictures.
-            feed: shows them, and knows whether anybody watches.
+            feed: shows them, and counts the viewers.
             rate_hz: frames a second as the camera states them.
             to_unix_s: from the camera's time to Unix time.
             clock: seconds on a clock that never goes back.

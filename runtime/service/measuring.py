@@ -157,7 +157,7 @@ class Measuring:
     def _finish_windows(self, unix_s: float) -> tuple[RegionLevels, ...]:
         finished = []
         for at, (window, motion) in enumerate(zip(self._windows, self._motions, strict=True)):
-            # Along an axis without texture the meter says 0, which adds nothing.
+            # Along an axis without texture the meter gives 0, which adds nothing.
             levels = window.add(unix_s, motion.x_px, motion.y_px)
             if levels is not None:
                 self._latest[at] = levels

@@ -63,7 +63,7 @@ class CameraOpener:
         """Prepare.
 
         Args:
-            settings: what is asked of the camera.
+            settings: configuration of the camera.
             opening: opens it.
             file: takes the camera's report on itself, as JSON.
         """

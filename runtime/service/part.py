@@ -20,7 +20,7 @@ _LEAST_PX = 64
 def middle_part(wanted: Magnification, size: tuple[int, int], fraction: float) -> Region:
     """The magnified area, whole or the box around its regions, scaled by ``fraction`` about its centre.
 
-    Its sides are multiples of 16 px, and 64 px at least where the picture has so many.
+    Its sides are multiples of 16 px, and at least 64 px where the picture is that large.
     """
     boxes = wanted.regions or (Region(0, 0, *size),)
     left, top = min(each.x_px for each in boxes), min(each.y_px for each in boxes)

@@ -20,7 +20,7 @@ from runtime.threads import Threads
 log = logging.getLogger("tremorscope.service")
 
 _SILENT_PERIODS, _SILENT_S = 15.0, 1.0
-"""Frames are missing after so many periods, but not sooner than this."""
+"""Silence that counts as missing frames: in frame periods, and in seconds at least."""
 
 
 class CameraRecovery:

@@ -74,7 +74,7 @@ class Reloader:
     def _apply(self, changes: Changes) -> None:
         """Apply all changes that take effect now, or none where any of them is refused."""
         parts, vibration = self._parts, changes.configuration.vibration
-        # Adjustments by hand end with a reload, also where the file says of them what it said before.
+        # A reload ends adjustments by hand, also where the file is unchanged in these keys.
         present = parts.magnifying.settings
         if changes.magnification or present != changes.configuration.magnification:
             parts.magnifying.configure(changes.configuration.magnification)

@@ -26,8 +26,8 @@ _PASSING = (CameraFault, ClipFault, EngineFault, OutputFault, StoreFault)
 def run_service(file: Path, log_level: str = "info") -> int:
     """Run the service of a configuration to its end; returns the exit status.
 
-    A fault is logged in one line: 75 where it may pass (no camera, no clip, no engine, a store that another instance
-    holds), 78 where only another configuration helps. What is published is no reason to end: see
+    A fault is logged in one line; the status is 75 where it may pass (no camera, no clip, no engine, a store that
+    another instance holds), 78 where only another configuration helps. Faults of outputs do not end the service: see
     `runtime.outputs.publishing`.
     """
     begun_s = time.monotonic()

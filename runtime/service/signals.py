@@ -36,9 +36,9 @@ class SignalQueue:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
     def wait(self, seconds: float) -> signal.Signals | None:
-        """The next signal, or None after so many seconds.
+        """Return the next signal, or None after ``seconds``.
 
-        One that another thread was given while this one waited comes with the next call.
+        One that was delivered to another thread meanwhile comes with the next call.
         """
         found = signal.sigtimedwait(self._KINDS, seconds)
         # Where the process was stopped (SIGSTOP) past the deadline, CPython returns what was never filled in:

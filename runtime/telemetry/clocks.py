@@ -108,6 +108,6 @@ def _engine_nodes(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _hz(path: Path) -> float | None:
-    """A frequency; 0 is what a clock that is not driven says, and no frequency."""
+    """Frequency in Hz; None for 0, which a clock that is switched off reports."""
     value = number(path)
     return float(value) if value else None

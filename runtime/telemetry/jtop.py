@@ -137,7 +137,7 @@ class JtopLink:
 
     def _take_answers(self, jetson: Any) -> None:
         uptime = None
-        # `ok` waits for the next answer, and says False where none comes within three intervals.
+        # `ok` waits for the next answer, and returns False where none comes within three intervals.
         while not self._closing.is_set() and jetson.ok():
             # Where the service hangs, its latest answer is handed out again and again.
             if jetson.uptime == uptime:

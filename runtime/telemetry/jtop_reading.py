@@ -39,7 +39,7 @@ def reading_of(jetson: Any) -> Reading:
 
 
 def temperatures_c(jetson: Any) -> dict[str, float]:
-    """Temperatures by jtop's names; a sensor that is off says -256."""
+    """Temperatures by jtop's names; a sensor that is off reports -256."""
     found = {}
     for name, each in _tree(jetson.temperature).items():
         value = _number(_tree(each).get("temp"))
@@ -66,7 +66,7 @@ def _gpu(gpus: Mapping[str, Any]) -> dict[str, Any]:
     by_nvml = gpu.get("power_control") == "nvml"
     status, frequency = _tree(gpu.get("status")), _tree(gpu.get("freq"))
     load = _ratio(status.get("load"))
-    # Where NVML does not know load or clocks, jtop says 0 (core/gpu.py: DEFAULT_LOAD, DEFAULT_FREQUENCY).
+    # Where NVML does not know load or clocks, jtop reports 0 (core/gpu.py: DEFAULT_LOAD, DEFAULT_FREQUENCY).
     return {
         "gpu_load_ratio": None if by_nvml and not load else load,
         "gpu_frequency_hz": _hz(frequency.get("cur"), by_nvml),
@@ -102,7 +102,7 @@ def _engines(groups: Mapping[str, Any]) -> Iterator[tuple[str, EngineReading]]:
 
 
 def _power_mode(model: Any) -> str | None:
-    """Name of the power mode; where `nvpmodel -q` said nothing, jtop's object raises instead."""
+    """Name of the power mode; where `nvpmodel -q` printed nothing, jtop's object raises instead."""
     try:
         return None if model is None else str(model.name)
     except (KeyError, TypeError):
