@@ -42,7 +42,9 @@ COMMANDS = {
     ),
     "export": _Entry("export.commands", "export", "Turn weights into a bundle of ONNX step graphs."),
     "lint": _Entry("export.lint_command", "lint", "Say which TensorRT can read the graphs of a bundle."),
-    "build": _Entry("runtime.commands", "build", "Build TensorRT engines from a bundle, on the device."),
+    "build": _Entry(
+        "runtime.bench_commands", "build", "Build TensorRT engines from a bundle, on the device."
+    ),
     "calibrate": _Entry(
         "calibration.commands", "calibrate", "Gather frames for INT8 scales, and compute the scales."
     ),

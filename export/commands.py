@@ -62,7 +62,7 @@ def _size_or_any(text: str) -> FrameSize | None:
 @click.option("--untrained", is_flag=True, help="Random weights, to time a network that has no weights yet.")
 @click.option("--overwrite", is_flag=True, help="Replace the bundle if it exists.")
 @click.pass_context
-def export(ctx: click.Context, **options: Any) -> None:
+def export(ctx: click.Context, /, **options: Any) -> None:
     """Export a network as a bundle: ONNX step graphs and their manifest, checked against PyTorch."""
     from export.bundle import check_place, trained_source, untrained_source, write_bundle
 

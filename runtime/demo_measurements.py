@@ -1,4 +1,4 @@
-"""What the demonstration measures while it films, and how that compares with the truth."""
+"""Measurements of the demonstration while it films, and their comparison with the truth."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Place:
 
 @dataclass
 class Recording:
-    """All that is kept of the run besides the videos: numbers a frame, and two slices."""
+    """Record of the run besides the videos: displacements of every frame, and two time slices."""
 
     settings: SyntheticSettings
     middle: Place

@@ -29,21 +29,21 @@ class Measurement:
     """The first frame, (H, W, 3; RGB): the reference."""
     time_axis: TimeAxis
     times_s: NDArray[np.float64]
-    """Of every frame since the first, in reality rather than in playback, (N,)."""
+    """Time of every frame since the first, in reality rather than in playback, (N,)."""
     analysis: Analysis
     still: tuple[Region, ...]
     proposed: bool
-    """Whether the regions were proposed rather than named."""
+    """True where the regions were proposed rather than named."""
     scale: Scale | None
     comparisons: tuple[ModeChange, ...]
     refreshes: int
-    """How often a region's reference was renewed."""
+    """Renewals of regions' references."""
     elapsed_s: float
     files: tuple[str, ...]
     """Names of the files that it left."""
 
     def lines(self) -> list[str]:
-        """The peaks, strongest first, and what there is to know of the recording."""
+        """Human-readable report: the recording, then the peaks, strongest first, a line each."""
         analysis = self.analysis
         axis = self.time_axis
         strongest = analysis.findings[:_MOST_LINES]
@@ -84,7 +84,7 @@ class Measurement:
         return f"{text} = {with_uncertainty(factor * peak.amplitude, factor * peak.amplitude_sigma)} mm"
 
     def notes(self) -> list[str]:
-        """What a person should know before believing the numbers."""
+        """Human-readable limits of the results, a line each."""
         analysis, axis, notes = self.analysis, self.time_axis, []
         if axis.capture_rate_hz is None:
             notes.append("the rate is that of the file: state --capture-fps if the camera filmed faster")
@@ -245,8 +245,11 @@ def _comparison(each: ModeChange) -> dict[str, Any]:
 
 def _rectangle(region: Region) -> dict[str, int]:
     return {
-        "x_px": region.x_px, "y_px": region.y_px, "width_px": region.width_px, "height_px": region.height_px,
-    }  # fmt: skip
+        "x_px": region.x_px,
+        "y_px": region.y_px,
+        "width_px": region.width_px,
+        "height_px": region.height_px,
+    }
 
 
 def _number(value: float | None) -> float | None:

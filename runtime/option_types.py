@@ -62,7 +62,7 @@ def frame_size(text: str) -> FrameSize:
 
 
 def bundle_option(command: _Command) -> _Command:
-    """The network to run."""
+    """Add ``--bundle``, the network to run."""
     return click.option(
         "--bundle",
         type=click.Path(path_type=Path),
@@ -73,7 +73,7 @@ def bundle_option(command: _Command) -> _Command:
 
 
 def engines_option(command: _Command) -> _Command:
-    """Where engines are that `tremorscope build` made."""
+    """Add ``--engines``, the directory of engines made by `tremorscope build`."""
     return click.option(
         "--engines",
         type=click.Path(path_type=Path),
@@ -83,7 +83,7 @@ def engines_option(command: _Command) -> _Command:
 
 
 def threads_option(command: _Command) -> _Command:
-    """How many cores the engine takes."""
+    """Add ``--threads``, the number of the engine's threads on the CPU."""
     return click.option(
         "--threads",
         type=click.IntRange(min=1),

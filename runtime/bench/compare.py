@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtime.bench.result import Comparison
+from runtime.bench.result import BaselineComparison
 from runtime.buffers import FrameRing
 from runtime.engines.bundle import Bundle
 from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
@@ -29,12 +29,12 @@ def compare(
     size: tuple[int, int],
     turns: int,
     progress: Callable[[int, int | None], None],
-) -> Comparison:
+) -> BaselineComparison:
     """Time the pairwise step of both, by the job's runner, one after the other, again and again.
 
     Raises:
         BundleFault: a bundle has no pairwise graph for this size.
-        EngineFault: an engine cannot be had, or fails, for want of memory for example.
+        EngineFault: an engine cannot be opened, or fails, e.g. for lack of memory.
     """
     times_s = np.zeros((turns, 2))
     with (
@@ -48,10 +48,10 @@ def compare(
             for which, step in enumerate(steps):
                 times_s[turn, which] = step()
             progress(turn + 1, turns)
-        del steps, step  # and with them what lies in the runtimes' memory
+        del steps, step  # and with them the rings in the runtimes' memory
     model_ms, baseline_ms = (1e3 * float(each) for each in np.median(times_s, axis=0))
     speedup = float(np.median(times_s[:, 1] / times_s[:, 0]))
-    return Comparison(baseline.manifest.network, model_ms, baseline_ms, turns, speedup)
+    return BaselineComparison(baseline.manifest.network, model_ms, baseline_ms, turns, speedup)
 
 
 def _opened(

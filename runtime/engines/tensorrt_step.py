@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from runtime.cuda import Gpu, Graph, Stream, wait_for
+from runtime.cuda import CudaGraph, Gpu, Stream, wait_for
 from runtime.engines.tensorrt_load import LoadedEngine, Shape
 from runtime.errors import EngineFault
 
@@ -72,7 +72,7 @@ class StepContext:
         self._stream = gpu.stream()
         self._started, self._ended = gpu.event(), gpu.event()
         self._bound: dict[str, int] = {}
-        self._graphs: dict[Addresses, Graph] = {}
+        self._graphs: dict[Addresses, CudaGraph] = {}
         self._seen: set[Addresses] = set()
         self._hung = self._is_warm = False
         self._enqueue_ms = self._least_ms = math.inf

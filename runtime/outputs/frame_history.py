@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.buffers import CHANNELS, FrameRing
+from runtime.buffers import CHANNELS, FrameFormat, FrameRing
 from runtime.copies import CopyAccount, copy_pixels
 from runtime.errors import OptionFault
 from runtime.outputs.event_settings import RecordingSettings
@@ -22,22 +21,6 @@ until the next call."""
 _NOT_WHOLE = -1
 _SLACK_S = 2.0
 """Time kept beyond the pre-roll, by which recording may lag before it loses frames."""
-
-
-class FrameFormat(Protocol):
-    """Size and rate of the frames that are recorded."""
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame in pixels."""
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame in pixels."""
-
-    @property
-    def rate_hz(self) -> float:
-        """Frames a second."""
 
 
 @dataclass(frozen=True)

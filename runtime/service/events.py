@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from runtime.configuration.magnification import MagnificationSettings
 from runtime.errors import EngineFault, Fault
-from runtime.governor import Level
+from runtime.governor import LoadLevel
 from runtime.magnification import Magnification
 from runtime.outputs.frame_history import Magnify
-from runtime.service.engines import MakeMaker, Maker
+from runtime.service.engines import EngineFactory, Maker
 
 log = logging.getLogger("tremorscope.magnification")
 
@@ -22,14 +22,14 @@ class EventMagnifier:
     """Magnifier of one clip after the other, used by one thread; its engine is opened before the first event."""
 
     def __init__(
-        self, make_maker: MakeMaker, settings: Callable[[], MagnificationSettings], rate_hz: float
+        self, open_engines: EngineFactory, settings: Callable[[], MagnificationSettings], rate_hz: float
     ) -> None:
-        self._make_maker, self._settings, self._rate_hz = make_maker, settings, rate_hz
+        self._open_engines, self._settings, self._rate_hz = open_engines, settings, rate_hz
         self._maker: Maker | None = None
         self._prepared: Magnification | None = None
 
     def prepare(self) -> None:
-        """Open the engine that an event would need now, for opening takes longer than frames wait; tells a failure."""
+        """Open the engine for the next event, as opening takes longer than frames wait; a failure is logged."""
         wanted = self._settings().wanted()
         if wanted == self._prepared:
             return
@@ -40,10 +40,10 @@ class EventMagnifier:
             log.warning("clips of events cannot be magnified: %s", error)
 
     def make(self) -> Magnify:
-        """Magnifier of the frames of one clip, as the live picture is magnified at present.
+        """Magnifier of the frames of one clip, with the present settings of the live picture.
 
         Raises:
-            Fault: the engine cannot be had.
+            Fault: the engine cannot be opened.
         """
         wanted = self._settings().wanted()
         magnifier = self._open(wanted).make(wanted, self._rate_hz)
@@ -62,7 +62,7 @@ class EventMagnifier:
 
     def _open(self, wanted: Magnification) -> Maker:
         if self._maker is None:
-            self._maker = self._make_maker(wanted, Level())
+            self._maker = self._open_engines(wanted, LoadLevel())
         return self._maker
 
     def _give_back(self) -> None:

@@ -1,4 +1,4 @@
-"""Goes on with the modes that the process before has followed: numbers and history outlive a restart."""
+"""Modes that the process before has followed: their numbers and history outlive a restart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime.store.records import ModeRecord
 from runtime.vibration.tracking import FrequencyTracker, Sighting
 
 _UNKNOWN_DEVIATION = 0.01
-"""Part of a frequency that its deviation is taken for where none was stored."""
+"""Relative standard deviation of a frequency that was stored without one."""
 
 
 def followed_before(modes: Iterable[ModeRecord]) -> FrequencyTracker:
@@ -29,7 +29,7 @@ def followed_before(modes: Iterable[ModeRecord]) -> FrequencyTracker:
 
 
 def points_of(modes: Iterable[ModeRecord]) -> list[FrequencyPoint]:
-    """The same modes for those who look at natural frequencies over time."""
+    """The same modes as points of natural frequencies over time."""
     return [
         FrequencyPoint(number, mode.time_s, mode.frequency_hz, mode.frequency_deviation_hz)
         for mode in modes

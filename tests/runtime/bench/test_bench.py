@@ -17,7 +17,7 @@ import tremorscope
 from runtime.bench import compare as compare_module
 from runtime.bench.job import BenchJob, run_bench
 from runtime.bench.memory import MemoryTrace, peak_bytes
-from runtime.bench.options import bench_job, read_camera
+from runtime.bench.options import BenchOptions, bench_job, read_camera
 from runtime.bench.picture import save_bench_picture
 from runtime.bench.report import lines
 from runtime.bench.result import BenchResult, curve_parts
@@ -234,18 +234,15 @@ def test_options_go_before_a_configuration(tmp_path: Path) -> None:
         "version: 1\ncamera: {kind: synthetic, width_px: 128, height_px: 96, rate_hz: 20}\n"
         "magnification: {mode: dynamic, amplification: 7, threads: 3}\n"
     )
-    nothing = {
-        "camera": None, "bundle": None, "against": None, "size": None, "rate_hz": None, "mode": None, "bands_hz": (),
-        "runtime": None, "engines": None, "threads": None, "frames": 10,
-    }  # fmt: skip
-    job = bench_job(configuration=file, **nothing)  # type: ignore[arg-type]
+    options = BenchOptions(configuration=file, frames=10)
+    job = bench_job(options)
     assert (job.magnification.mode, job.magnification.amplification, job.threads) == ("dynamic", 7.0, 3)
     assert job.camera is not None
     assert job.camera.size_px == (128, 96)
-    job = bench_job(configuration=file, **{**nothing, "threads": 1, "bands_hz": ((2.0, 3.0),)})  # type: ignore[arg-type]
+    job = bench_job(replace(options, threads=1, bands_hz=((2.0, 3.0),)))
     assert (job.magnification.mode, job.magnification.amplification, job.threads) == ("band", 7.0, 1)
     with pytest.raises(OptionFault, match="--rate"):
-        bench_job(configuration=file, **{**nothing, "rate_hz": 5.0})  # type: ignore[arg-type]
+        bench_job(replace(options, rate_hz=5.0))
     assert read_camera("csi").kind == "csi"
     assert read_camera("{kind: v4l2, device: /dev/video2}") == V4l2Settings(device=Path("/dev/video2"))
 

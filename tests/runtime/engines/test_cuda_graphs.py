@@ -19,7 +19,7 @@ from tensorrt_fake import engine_content, fake_library
 from runtime.band_magnifier import BandMagnifier
 from runtime.buffers import FrameRing
 from runtime.cameras import FrameInfo
-from runtime.cuda import Graph, Stream
+from runtime.cuda import CudaGraph, Stream
 from runtime.engines.manifest import RepresentationLayout
 from runtime.engines.tensorrt_band import TensorrtBandEngine
 from runtime.engines.tensorrt_load import load_engine
@@ -66,7 +66,7 @@ class CapturingGpu(HostGpu):
         del stream
         work() if self.recording is None else self.recording.append(work)
 
-    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
+    def capture(self, stream: Stream, work: Callable[[], None]) -> CudaGraph:
         del stream
         self.recording = recorded = []
         work()

@@ -8,7 +8,7 @@ import pytest
 from service_parts import MID_SPAN, QUARTER, Told, vibration
 
 from runtime.configuration.vibration import VibrationSettings
-from runtime.service.alarming import AlarmDesk, alarm_rules
+from runtime.service.alarming import AlarmService, alarm_rules
 from runtime.service.measuring import RegionLevels
 from runtime.store.reader import StoreReader
 from runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline
@@ -46,7 +46,7 @@ def settings(*alarms: dict[str, object]) -> VibrationSettings:
 class Desk:
     def __init__(self, *alarms: dict[str, object], **more: object) -> None:
         self.edges, self.stored = Told(), Told()
-        self.desk = AlarmDesk(settings(*alarms), on_edge=self.edges, store=self.stored, **more)  # type: ignore[arg-type]
+        self.desk = AlarmService(settings(*alarms), on_edge=self.edges, store=self.stored, **more)  # type: ignore[arg-type]
 
     def level(self, time_s: float, rms_px: float, name: str = "mid-span") -> None:
         found = Levels(time_s - 1, time_s, 2 * rms_px, rms_px, 30, 0)
@@ -171,7 +171,7 @@ TWO_WEEKS = SHIFT | {"learning_s": 1_209_600}
 class TestLearning:
     """Fourteen days at a reading each minute; the process has clocks of its own."""
 
-    def learn(self, desk: AlarmDesk, minutes: range, unix_from_s: float = 1.7e9) -> None:
+    def learn(self, desk: AlarmService, minutes: range, unix_from_s: float = 1.7e9) -> None:
         for minute in minutes:
             time_s = 60.0 * minute
             desk.read(AlarmReading("first", "frequency", unix_from_s + time_s, 2.1, 0.001, steady_s=time_s))

@@ -11,9 +11,9 @@ from service_parts import MID_SPAN, QUARTER, STILL, Told, vibration
 
 from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from runtime.live import FrequencyPoint, LiveFeed
-from runtime.service.analysing import Analyst
+from runtime.service.analysing import AnalysisOutputs, Analyst
 from runtime.service.history import MotionHistory
-from runtime.service.measuring import Measured, Measuring
+from runtime.service.measuring import CompletedResults, Measuring
 from runtime.store.records import ModeRecord, PeakRecord
 from runtime.vibration.alarms import AlarmReading
 from runtime.vibration.tracking import FrequencyTracker
@@ -40,7 +40,7 @@ class Rig:
         self.camera = SyntheticCamera(SyntheticSettings(320, 180, reuse_noise=True))
         self.number = 0
 
-    def film(self, seconds: float, change: Change | None, every: int) -> Iterator[Measured]:
+    def film(self, seconds: float, change: Change | None, every: int) -> Iterator[CompletedResults]:
         frame = np.empty((180, 320, 3), np.uint8)
         for _ in range(round(seconds * RATE_HZ / every)):
             self.camera.read_into(frame)
@@ -49,7 +49,7 @@ class Rig:
             self.number += every
             yield self.measuring.take(shown, time_s, START_S + time_s)
 
-    def run(self, seconds: float, change: Change | None = None, every: int = 1) -> list[Measured]:
+    def run(self, seconds: float, change: Change | None = None, every: int = 1) -> list[CompletedResults]:
         """Film for so long; ``every`` lets time pass faster than the camera films."""
         return list(self.film(seconds, change, every))
 
@@ -172,9 +172,12 @@ class TestAnalysis:
         )  # fmt: skip
         stored, readings, now = Told(), Told(), [0.0]
         analyst = Analyst(
-            rig.settings, rig.history, tracker=FrequencyTracker(), live=rig.live, feed=rig.feed,
-            store=stored, read=readings, clock=lambda: now[0],
-        )  # fmt: skip
+            rig.settings,
+            rig.history,
+            AnalysisOutputs(rig.live, rig.feed, store=stored, read=readings),
+            tracker=FrequencyTracker(),
+            clock=lambda: now[0],
+        )
         assert not analyst.look()
         for _ in range(5):
             rig.run(10.0)
@@ -209,9 +212,12 @@ class TestAnalysis:
         rig = Rig(analyse_every_s=10, frequencies_hz=[0.001, 0.002])
         now = [0.0]
         analyst = Analyst(
-            rig.settings, rig.history, tracker=FrequencyTracker(), live=rig.live, feed=rig.feed,
-            store=Told(), read=Told(), clock=lambda: now[0],
-        )  # fmt: skip
+            rig.settings,
+            rig.history,
+            AnalysisOutputs(rig.live, rig.feed, store=Told(), read=Told()),
+            tracker=FrequencyTracker(),
+            clock=lambda: now[0],
+        )
         now[0] = 10.0
         assert analyst.look()
         assert analyst.findings.trouble == "nothing is being measured"

@@ -19,7 +19,7 @@ from runtime.errors import EngineFault, OptionFault
 from runtime.magnification import MagnifierMaker
 from runtime.notify import Notifier
 from runtime.recovery import EXIT_RECOVERY
-from runtime.service.assembly import Parts
+from runtime.service.assembly import Components
 from runtime.service.process import Service
 from runtime.service.signals import SignalQueue
 from runtime.thermal import ThermalReading
@@ -205,9 +205,9 @@ class TestReload:
     ) -> None:
         monkeypatch.setattr(camera, "smooth_px", 2.0)
         monkeypatch.setattr("runtime.service.measuring._LEARNING_S", 0.1)
-        build = Parts.build_analyst
+        build = Components.build_analyst
 
-        def build_slowly(parts: Parts, settings: Any) -> Any:
+        def build_slowly(parts: Components, settings: Any) -> Any:
             goal = parts.loop.frames + 3
             while parts.loop.frames < goal and not service._threads.stopping:
                 time.sleep(0.005)
@@ -215,7 +215,7 @@ class TestReload:
 
         loaded = configured(tmp_path, linear_bundle, vibration=regions(1))
         with running(Service(loaded)) as service:
-            monkeypatch.setattr(Parts, "build_analyst", build_slowly)
+            monkeypatch.setattr(Components, "build_analyst", build_slowly)
             for count in (2, 5, 1, 3):
                 frames(service, 20)
                 changed = configured(tmp_path, linear_bundle, vibration=regions(count))

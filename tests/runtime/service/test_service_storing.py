@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from support import mount_small_disk, unmount
 
+from runtime.buffers import FrameFormat
 from runtime.errors import OutputFault
 from runtime.outputs.event_settings import RecordingSettings
-from runtime.service.assembly import Source
 from runtime.service.storing import Storage, state_directory
 from runtime.store.faults import StoreBusyFault
 from runtime.store.reader import StoreReader
@@ -20,7 +20,7 @@ from runtime.store.records import Notice
 from runtime.store.settings import StoreSettings
 from runtime.vibration.alarms import AlarmEdge
 
-FRAMES = Source(64, 48, 25.0)
+FRAMES = FrameFormat(64, 48, 25.0)
 ROOMY = {"previews_below_gb": 0.003, "clips_below_gb": 0.002, "series_below_gb": 0.001}
 
 
@@ -92,7 +92,7 @@ def test_goes_on_without_a_disk_counts_what_is_lost_and_takes_it_when_it_is_ther
     kept.offer(Notice(1.0, "a", "lost"))
     kept.check()
     health = kept.health()
-    assert "cannot be made (not a directory)" in health.trouble
+    assert "cannot be created (not a directory)" in health.trouble
     assert health.dropped["unopened"] == 2  # and the guard's own word
     assert kept.recorder is None
     place.unlink()

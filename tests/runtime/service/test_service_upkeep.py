@@ -187,7 +187,7 @@ class TestBuilding:
         [
             ("print('build 3 %'); sys.exit('tremorscope: no room: make some')", "no room: make some"),
             ("os.kill(os.getpid(), 9)", "it was ended by SIGKILL, as where memory runs out"),
-            ("sys.exit(1)", "it said nothing"),
+            ("sys.exit(1)", "it printed nothing"),
             ("sys.exit(0)", "they were built and do not fit all the same"),
         ],
     )
