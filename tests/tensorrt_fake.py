@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from runtime.engines.bundle import Bundle
-from runtime.engines.engine_file import (
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
+from tremorscope.runtime.engines.tensorrt.engine_file import (
     Builder,
     BuildSettings,
     EnginePaths,
@@ -28,9 +29,8 @@ from runtime.engines.engine_file import (
     engine_paths,
     write_engine,
 )
-from runtime.engines.manifest import FrameSize, GraphName
-from runtime.engines.tensorrt_library import BuildLog, Library
-from runtime.engines.tensorrt_plan import Version
+from tremorscope.runtime.engines.tensorrt.library import BuildLog, Library
+from tremorscope.runtime.engines.tensorrt.plan import Version
 
 Enqueue = Callable[[int, Callable[[], None]], None]
 """Takes a stream's handle and what is to be done in it."""

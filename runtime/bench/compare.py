@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtime.bench.result import BaselineComparison
-from runtime.buffers import FrameRing
-from runtime.engines.bundle import Bundle
-from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
-from runtime.engines.manifest import GraphName
+from tremorscope.runtime.bench.result import BaselineComparison
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import GraphName
+from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
+from tremorscope.runtime.frames.buffers import FrameRing
 
 if TYPE_CHECKING:
-    from runtime.bench.job import BenchJob
+    from tremorscope.runtime.bench.job import BenchJob
 
 _PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
 

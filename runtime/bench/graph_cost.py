@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime.engines.bundle import Bundle
-from runtime.engines.manifest import FrameSize, GraphName, Precision
-from runtime.engines.onnx_file import convolution_precisions
-from runtime.engines.onnx_profile import Layer, profile
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName, Precision
+from tremorscope.runtime.engines.onnx.file import convolution_precisions
+from tremorscope.runtime.engines.onnx.profile import Layer, profile
 
 _SMALL = FrameSize(width_px=256, height_px=256)
 """Largest size at which the graph is run; the cost of larger frames is scaled by their number of pixels."""

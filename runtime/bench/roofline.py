@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtime.bench.apart import stages_apart
-from runtime.bench.graph_cost import StageCost, graph_cost
-from runtime.bench.peaks import Peaks, gpu_peaks
-from runtime.bench.processor import processor_peaks
-from runtime.engines.choosing import Runtime
-from runtime.engines.manifest import FrameSize
+from tremorscope.runtime.bench.apart import stages_apart
+from tremorscope.runtime.bench.graph_cost import StageCost, graph_cost
+from tremorscope.runtime.bench.peaks import Peaks, gpu_peaks
+from tremorscope.runtime.bench.processor import processor_peaks
+from tremorscope.runtime.engines.interface.manifest import FrameSize
+from tremorscope.runtime.engines.selection import Runtime
 
 if TYPE_CHECKING:
-    from runtime.bench.result import BenchResult
+    from tremorscope.runtime.bench.result import BenchResult
 
 Limit = Literal["compute", "memory"]
 

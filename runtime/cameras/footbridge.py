@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from runtime.cameras.canvas import DESIGN_WIDTH, Array, Canvas, Colour, mix, paint
+from tremorscope.runtime.cameras.canvas import DESIGN_WIDTH, Array, Canvas, Colour, mix, paint
 
 SUPPORT_LEFT, SUPPORT_RIGHT = 72.0, 568.0
 """Ends of the span, in design units along x; between them the bridge moves, outside it is still."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from runtime.errors import ClipFault
+from tremorscope.runtime.errors import ClipFault
 
 _ISO_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from runtime.health import HealthBoard
-from runtime.live import LiveFeed
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.live.feed import LiveFeed
 
 
 class Controls(Protocol):

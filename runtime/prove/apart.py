@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from runtime.prove.catalogue import ProveStep
-from runtime.prove.outcome import Outcome, read_outcome
-from runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.catalogue import ProveStep
+from tremorscope.runtime.prove.outcome import Outcome, read_outcome
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _LOOK_S = 0.1
 _STACKS_S = 3.0
@@ -51,7 +51,7 @@ def _run_apart(step: ProveStep, plan: ProvePlan, tick: Callable[[float], None]) 
         file, log = Path(directory) / "outcome.json", Path(directory) / "output"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                module_command("runtime.prove.child", str(file), *step.arguments),
+                module_command("tremorscope.runtime.prove.child", str(file), *step.arguments),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

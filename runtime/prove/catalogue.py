@@ -6,13 +6,13 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.prove.outcome import Outcome, StepFindings
-from runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _MINUTE_S = 60.0
 _BUILD_S = 45 * _MINUTE_S
 """Limit for builds: an engine of full HD takes minutes on a device, and twice as long if its memory is short."""
-_STEPS = "runtime.prove.steps"
+_STEPS = "tremorscope.runtime.prove.steps"
 _CAMERA_S = 12 * _MINUTE_S
 """Limit for a camera, which is opened seven times, twice after a pause; drawing the synthetic one at full HD takes a
 device half a minute each time."""

@@ -1,4 +1,4 @@
-"""The process of one step: ``python -m runtime.prove.child OUTCOME MODULE [CAMERA]``, its plan on stdin.
+"""The process of one step: ``python -m tremorscope.runtime.prove.child OUTCOME MODULE [CAMERA]``, its plan on stdin.
 
 It is killed when the command ends in any way, and writes the stacks of all threads if it is aborted.
 """
@@ -12,10 +12,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from runtime.errors import Fault
-from runtime.prove.catalogue import load_step
-from runtime.prove.outcome import Outcome, Skip, StepFindings, write_outcome
-from runtime.prove.plan import ProvePlan
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.prove.catalogue import load_step
+from tremorscope.runtime.prove.outcome import Outcome, Skip, StepFindings, write_outcome
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _PR_SET_PDEATHSIG = 1
 

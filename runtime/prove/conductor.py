@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from runtime.errors import Fault, OutputFault
-from runtime.outputs.files import cannot_be_written
-from runtime.prove.apart import run_apart
-from runtime.prove.catalogue import ProveStep, steps_of
-from runtime.prove.outcome import Outcome
-from runtime.prove.plan import ProvePlan
-from runtime.prove.record import ProveReport
-from runtime.prove.redaction import known_secrets
+from tremorscope.runtime.errors import Fault, OutputFault
+from tremorscope.runtime.host.files import cannot_be_written
+from tremorscope.runtime.prove.apart import run_apart
+from tremorscope.runtime.prove.catalogue import ProveStep, steps_of
+from tremorscope.runtime.prove.outcome import Outcome
+from tremorscope.runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.record import ProveReport
+from tremorscope.runtime.prove.redaction import known_secrets
 
 Tell = Callable[[ProveStep, Outcome, float], None]
 Tick = Callable[[int, int, ProveStep, float], None]

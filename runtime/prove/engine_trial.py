@@ -6,15 +6,15 @@ import time
 
 import numpy as np
 
-from runtime.buffers import FrameRing
-from runtime.engines.build_job import BuildJob, build_bundle
-from runtime.engines.bundle import Bundle
-from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
-from runtime.engines.manifest import FrameSize, GraphName
-from runtime.prove.memory_watch import memory_watched
-from runtime.prove.outcome import StepFindings
-from runtime.prove.plan import ProvePlan
-from runtime.prove.tensorrt import engines_directory, has_tensorrt
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
+from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
+from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
+from tremorscope.runtime.frames.buffers import FrameRing
+from tremorscope.runtime.prove.memory_watch import memory_watched
+from tremorscope.runtime.prove.outcome import StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.tensorrt import engines_directory, has_tensorrt
 
 _STEPS = 5
 _AMPLIFICATION = 10.0

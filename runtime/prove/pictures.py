@@ -1,4 +1,4 @@
-"""Magnified pictures of the drawn structure in files: ``python -m runtime.prove.pictures``, its jobs on stdin.
+"""Magnified pictures of the drawn structure in files: ``python -m tremorscope.runtime.prove.pictures``, its jobs on stdin.
 
 Each runner has a process of its own, because ONNX Runtime must not be loaded in one in which TensorRT runs.
 """
@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
-from runtime.engines.bundle import Bundle, open_bundle
-from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
-from runtime.engines.manifest import GraphName
-from runtime.errors import EngineFault, Fault
-from runtime.filters import BandSettings
-from runtime.magnification import Magnification, open_magnifier
-from runtime.prove.apart import module_command
+from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import GraphName
+from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
+from tremorscope.runtime.errors import EngineFault, Fault
+from tremorscope.runtime.magnification.factory import Magnification, open_magnifier
+from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.prove.apart import module_command
 
 _RATE_HZ = 30.0
 _AMPLIFICATION = 20.0
@@ -60,7 +60,7 @@ def magnify_apart(jobs: list[PictureJob]) -> None:
     text = json.dumps([asdict(job) for job in jobs])
     try:
         done = subprocess.run(
-            module_command("runtime.prove.pictures"),
+            module_command("tremorscope.runtime.prove.pictures"),
             input=text,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

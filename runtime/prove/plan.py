@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
-from runtime.engines.device import read_device
-from runtime.engines.manifest import FrameSize
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize
+from tremorscope.runtime.gpu.device import read_device
 
 if TYPE_CHECKING:
-    from runtime.cameras.settings import CameraSettings
-    from runtime.configuration.schema import Configuration
+    from tremorscope.runtime.cameras.settings import CameraSettings
+    from tremorscope.runtime.configuration.schema import Configuration
 
 LOAD_ON_A_DEVICE_S, LOAD_ON_A_PC_S, LOAD_QUICK_S = 300.0, 60.0, 3.0
 _DRAWN_HZ = 30.0
@@ -66,7 +66,7 @@ class ProvePlan:
         if not self.configurations:
             return None
         # Imported here, as it takes a second in the process of every step.
-        from runtime.configuration.reading import load_configuration
+        from tremorscope.runtime.configuration.reading import load_configuration
 
         return load_configuration(self.configurations[number]).configuration
 
@@ -75,7 +75,7 @@ class ProvePlan:
         configuration = self.configuration(number)
         if configuration is not None:
             return configuration.camera
-        from runtime.cameras.settings import SyntheticCameraSettings
+        from tremorscope.runtime.cameras.settings import SyntheticCameraSettings
 
         size = self.drawn_size
         return SyntheticCameraSettings(
@@ -103,7 +103,7 @@ class ProvePlan:
         Raises:
             Fault: only the camera can tell, and it cannot be opened.
         """
-        from runtime.cameras.opening import frame_size
+        from tremorscope.runtime.cameras.opening import frame_size
 
         width_px, height_px = frame_size(self.camera())
         return FrameSize(width_px=width_px, height_px=height_px)

@@ -1,4 +1,4 @@
-"""Test of a camera by one frame, in a process of its own: ``python -m runtime.prove.probe``, its plan on stdin.
+"""Test of a camera by one frame, in a process of its own: ``python -m tremorscope.runtime.prove.probe``, its plan on stdin.
 
 Argus binds a process to the daemon that it met first; so each test after a restart needs a new process.
 """
@@ -12,17 +12,17 @@ import time
 
 import numpy as np
 
-from runtime.cameras.opening import frame_size, open_camera
-from runtime.errors import Fault
-from runtime.prove.apart import module_command
-from runtime.prove.plan import ProvePlan
+from tremorscope.runtime.cameras.opening import frame_size, open_camera
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.prove.apart import module_command
+from tremorscope.runtime.prove.plan import ProvePlan
 
 
 def first_frame_s(plan: ProvePlan, number: int, limit_s: float) -> tuple[float | None, str]:
     """Seconds until a new process had a frame, or None and the reason for which it had none."""
     try:
         done = subprocess.run(
-            module_command("runtime.prove.probe", str(number)),
+            module_command("tremorscope.runtime.prove.probe", str(number)),
             input=plan.as_text(),
             capture_output=True,
             text=True,

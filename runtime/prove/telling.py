@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from runtime.progress import ProgressBar
-from runtime.prove.catalogue import ProveStep
-from runtime.prove.conductor import ProveProgress
-from runtime.prove.outcome import Outcome
-from runtime.prove.record import JSON_NAME, PAGE_NAME, ProveReport
+from tremorscope.runtime.host.progress import ProgressBar
+from tremorscope.runtime.prove.catalogue import ProveStep
+from tremorscope.runtime.prove.conductor import ProveProgress
+from tremorscope.runtime.prove.outcome import Outcome
+from tremorscope.runtime.prove.record import JSON_NAME, PAGE_NAME, ProveReport
 
 _WIDTH = 12
 

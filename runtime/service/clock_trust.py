@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from runtime.store.faults import StoreFullFault
-from runtime.store.records import ClockJump
-from runtime.store.reserve import Reserve
-from runtime.store.retention import enforce
-from runtime.store.settings import RetentionSettings
-from runtime.store.store import Store
+from tremorscope.runtime.store.faults import StoreFullFault
+from tremorscope.runtime.store.records import ClockJump
+from tremorscope.runtime.store.reserve import Reserve
+from tremorscope.runtime.store.retention import enforce
+from tremorscope.runtime.store.settings import RetentionSettings
+from tremorscope.runtime.store.store import Store
 
 _SET_S = 60.0
 """Difference from the elapsed time above which the clock was set; smaller ones are corrections."""

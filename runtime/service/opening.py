@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from runtime.buffers import FrameFormat
-from runtime.cameras import Camera
-from runtime.cameras.gst_camera import CameraReport, GStreamerCamera
-from runtime.cameras.gst_text import WHOSE_TIMES
-from runtime.cameras.opening import open_camera
-from runtime.cameras.settings import CameraSettings, CsiSettings, V4l2Settings
-from runtime.configuration.checking import rate_of
-from runtime.configuration.schema import Configuration
-from runtime.errors import OutputFault
-from runtime.health import CameraHealth
-from runtime.outputs.files import whole_file
+from tremorscope.runtime.cameras.gstreamer.camera import CameraReport, GStreamerCamera
+from tremorscope.runtime.cameras.gstreamer.text import WHOSE_TIMES
+from tremorscope.runtime.cameras.opening import open_camera
+from tremorscope.runtime.cameras.settings import CameraSettings, CsiSettings, V4l2Settings
+from tremorscope.runtime.configuration.checking import rate_of
+from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.frames.buffers import FrameFormat
+from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.health import CameraHealth
+from tremorscope.runtime.host.files import whole_file
 
 log = logging.getLogger("tremorscope.camera")
 

@@ -7,26 +7,26 @@ import threading
 import time
 from collections.abc import Callable
 
-from runtime.configuration.reading import LoadedConfiguration
-from runtime.errors import Fault
-from runtime.governor import LoadStep, ThermalGovernor
-from runtime.health import ReloadHealth
-from runtime.notify import FrameWatchdog, Notifier
-from runtime.outputs.controls import ServiceView
-from runtime.outputs.publishing import Publishing
-from runtime.recovery import EXIT_RECOVERY
-from runtime.service.assembly import Components
-from runtime.service.device import DeviceWatch
-from runtime.service.recovering import CameraRecovery
-from runtime.service.reloading import Reloader
-from runtime.service.reporting import Reporter, status_line
-from runtime.service.signals import RECORD, RELOAD, STOPPING, SignalQueue
-from runtime.service.storing import state_directory
-from runtime.service.upkeep import LOWEST_PRIORITY
-from runtime.store.records import Notice
-from runtime.threads import BACKGROUND, SECOND, Threads
-from runtime.updating import is_updating
-from runtime.vibration.alarms import AlarmEdge
+from tremorscope.runtime.configuration.reading import LoadedConfiguration
+from tremorscope.runtime.engines.upkeep import LOWEST_PRIORITY
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.health import ReloadHealth
+from tremorscope.runtime.host.signals import RECORD, RELOAD, STOPPING, SignalQueue
+from tremorscope.runtime.host.systemd import FrameWatchdog, Notifier
+from tremorscope.runtime.host.threads import BACKGROUND, SECOND, Threads
+from tremorscope.runtime.host.updating import is_updating
+from tremorscope.runtime.magnification.load import LoadStep, ThermalGovernor
+from tremorscope.runtime.outputs.controls import ServiceView
+from tremorscope.runtime.service.assembly import Components
+from tremorscope.runtime.service.device import DeviceWatch
+from tremorscope.runtime.service.publishing import Publishing
+from tremorscope.runtime.service.recovering import CameraRecovery
+from tremorscope.runtime.service.recovery import EXIT_RECOVERY
+from tremorscope.runtime.service.reloading import Reloader
+from tremorscope.runtime.service.reporting import Reporter, status_line
+from tremorscope.runtime.service.storing import state_directory
+from tremorscope.runtime.store.records import Notice
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 log = logging.getLogger("tremorscope.service")
 

@@ -1,4 +1,4 @@
-"""Recovery of a camera that gives no good frames: carries out the actions of `runtime.recovery`."""
+"""Recovery of a camera that gives no good frames: carries out the actions of `runtime.service.recovery`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import logging
 import time
 from collections.abc import Callable
 
-from runtime.argus_daemon import ArgusDaemon
-from runtime.cameras.opening import has_argus, supervisor_settings
-from runtime.configuration.schema import Configuration
-from runtime.privileged import ask
-from runtime.reboots import RebootMemory, memory_file
-from runtime.recovery import Action, Outlook, RecoveryLadder
-from runtime.service.assembly import Components
-from runtime.service.storing import state_directory
-from runtime.store.records import Notice
-from runtime.threads import Threads
+from tremorscope.runtime.cameras.opening import has_argus, supervisor_settings
+from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.host.argus_daemon import ArgusDaemon
+from tremorscope.runtime.host.privileged import ask
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.service.assembly import Components
+from tremorscope.runtime.service.reboots import RebootMemory, memory_file
+from tremorscope.runtime.service.recovery import Action, Outlook, RecoveryLadder
+from tremorscope.runtime.service.storing import state_directory
+from tremorscope.runtime.store.records import Notice
 
 log = logging.getLogger("tremorscope.service")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from runtime.live import FrequencyPoint
-from runtime.store.records import ModeRecord
-from runtime.vibration.tracking import FrequencyTracker, Sighting
+from tremorscope.runtime.live.feed import FrequencyPoint
+from tremorscope.runtime.store.records import ModeRecord
+from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting
 
 _UNKNOWN_DEVIATION = 0.01
 """Relative standard deviation of a frequency that was stored without one."""

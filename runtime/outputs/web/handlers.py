@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runtime.configuration.outputs import HttpSettings
-from runtime.outputs import metrics
-from runtime.outputs.controls import Controls, ServiceView
-from runtime.outputs.liveness import LivenessVerdict, judge, judge_readiness
-from runtime.outputs.web import answers
-from runtime.outputs.web.access import COOKIE, AccessLevel
-from runtime.outputs.web.archive import Archive, ClipResponse, send_parts
-from runtime.outputs.web.limits import HttpLimits
-from runtime.outputs.web.pictures import BOUNDARY, LivePictures
-from runtime.store.faults import StoreFault
-from runtime.views import VIEWS, View
+from tremorscope.runtime.frames.views import VIEWS, View
+from tremorscope.runtime.outputs import metrics
+from tremorscope.runtime.outputs.controls import Controls, ServiceView
+from tremorscope.runtime.outputs.liveness import LivenessVerdict, judge, judge_readiness
+from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.outputs.web import answers
+from tremorscope.runtime.outputs.web.access import COOKIE, AccessLevel
+from tremorscope.runtime.outputs.web.archive import Archive, ClipResponse, send_parts
+from tremorscope.runtime.outputs.web.limits import HttpLimits
+from tremorscope.runtime.outputs.web.pictures import BOUNDARY, LivePictures
+from tremorscope.runtime.store.faults import StoreFault
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _FRESH_S = 0.25

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.prove.outcome import Outcome, StepFindings
-from runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _BLOCK = 4096
 _LONGEST_S = 5.0

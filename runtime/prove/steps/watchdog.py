@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.prove.apart import module_command
-from runtime.prove.outcome import Outcome, Skip, StepFindings
-from runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.apart import module_command
+from tremorscope.runtime.prove.outcome import Outcome, Skip, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _WATCHDOG_S = 4.0
 _READY_S, _STOP_S = 90.0, 25.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from service_rig import ServiceRig
 
-from runtime.configuration.outputs import HttpSettings
-from runtime.health import HealthBoard
-from runtime.outputs.controls import ServiceView
-from runtime.outputs.web.access import Tokens
-from runtime.outputs.web.limits import HttpLimits
-from runtime.outputs.web.server import WebServer
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.outputs.controls import ServiceView
+from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.outputs.web.access import Tokens
+from tremorscope.runtime.outputs.web.limits import HttpLimits
+from tremorscope.runtime.outputs.web.server import WebServer
 
 TOKENS = Tokens(view="view-0123456789abcdef", control="control-0123456789abcdef")
 

@@ -1,0 +1,52 @@
+"""Correction of the constant part of rounding errors in the decoder's output.
+
+Rounding errors of many layers add up to noise and to a constant: a displacement that a still scene would show, 0.1 px
+in a trial. It is the median, over many tiles, of the difference to FP32, and is subtracted in the bias of the last
+convolution. After Nagel et al., "Data-free quantization through weight equalization and bias
+correction", ICCV 2019, section 4.2; there it is the mean, which moving edges would bias, and is taken for every layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from tremorscope.calibration.scales.observation import LastConvolution
+from tremorscope.calibration.scales.tiles import Sample
+from tremorscope.export.graphs.bias_shift import shifted_bias
+
+_CELLS_A_SAMPLE = 512
+
+
+def corrected(
+    quantised: onnx.ModelProto, layer: str, expected: Sequence[NDArray[np.float32]], samples: Sequence[Sample]
+) -> tuple[onnx.ModelProto, NDArray[np.float64]]:
+    """Correct a quantised pairwise graph to a median error of 0 in its last convolution.
+
+    Args:
+        quantised: the graph.
+        layer: its decoder's last convolution.
+        expected: output of that layer in FP32 for each sample, from `outputs_of`.
+        samples: tiles to run it on.
+
+    Returns:
+        The corrected graph, and the numbers added to the bias, one a channel.
+    """
+    found = outputs_of(quantised, layer, samples)
+    errors = np.concatenate([a - b for a, b in zip(found, expected, strict=True)], axis=1)
+    shift: NDArray[np.float64] = -np.median(errors, axis=1).astype(np.float64)
+    return shifted_bias(quantised, layer, shift), shift
+
+
+def outputs_of(graph: onnx.ModelProto, layer: str, samples: Sequence[Sample]) -> list[NDArray[np.float32]]:
+    """Output of a convolution for each sample, at some of the cells: C x cells each."""
+    observer = LastConvolution(graph, layer)
+    outputs = []
+    for sample in samples:
+        inner = sample.inner(observer.observe(sample.frame, sample.reference, sample.amplification))
+        cells = inner[0].reshape(inner.shape[1], -1)
+        outputs.append(cells[:, :: max(1, cells.shape[1] // _CELLS_A_SAMPLE)])
+    return outputs

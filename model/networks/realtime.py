@@ -1,0 +1,280 @@
+"""The real-time network: Ha et al., "Revisiting Learning-based Video Motion Magnification for Real-time Processing",
+arXiv 2403.01898, with a warp and a least-squares displacement beside (docs/design.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tremorscope.model.networks.blocks import (
+    DepthToSpaceHead,
+    FrameRepresentation,
+    ResidualBlock,
+    UpsampleHead,
+    convolution,
+)
+from tremorscope.model.networks.flow import LeastSquaresFlow, smooth_kernels, warp
+
+
+@dataclass(frozen=True)
+class RealtimeConfig:
+    """The real-time family: a single linear encoder and a decoder on a small representation."""
+
+    encoder_stride: int = 4
+    encoder_kernel: int = 8
+    """Even for an even stride, so that every cell sees its pixels symmetrically."""
+    texture_channels: int = 48
+    shape_channels: int = 32
+    decoder_scale: int = 4
+    """Pixels of the frame per cell of the decoder, along each axis."""
+    decoder_channels: int = 64
+    decoder_blocks: int = 9
+    head: Literal["depth_to_space", "upsample"] = "depth_to_space"
+    skip: Literal["frame", "warped", "layers"] = "warped"
+    """Base of the decoded change: the frame; the frame warped by a decoded displacement; or two layers, each warped by
+    a smooth displacement, the upper one cut out of the frame by a mask."""
+    fine_channels: int = 0
+    """Channels of a stage at the encoder's resolution behind the blocks, with the decoder's input features
+    concatenated again; 0 for none."""
+    flow_windows_cells: tuple[int, ...] = (3, 5, 9)
+    """Odd sides of cascaded averaging windows; the least-squares displacement after each is a feature of the decoder.
+    Empty: no such features."""
+    flow_moving_windows_cells: tuple[int, ...] = ()
+    """The same, with every cell weighted by its motion, so that a still background does not dilute a thin part's."""
+    flow_probes: int = 8
+    """Kernels of the shape encoder that the least-squares fit uses, from the first on."""
+
+    def __post_init__(self) -> None:
+        for name in ("flow_windows_cells", "flow_moving_windows_cells"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # YAML and JSON have lists
+        if self.decoder_scale % self.encoder_stride:
+            raise ValueError("decoder_scale must be a multiple of encoder_stride")
+        if self.encoder_kernel < self.encoder_stride or (self.encoder_kernel - self.encoder_stride) % 2:
+            raise ValueError("encoder_kernel must be encoder_stride plus an even number")
+        if self.fine_channels and self.skip != "layers":
+            raise ValueError("fine_channels: only with skip: layers")
+        if self.skip == "layers" and not (self.fine_channels or self.decoder_scale == self.encoder_stride):
+            raise ValueError("skip: layers needs fine_channels, or a decoder_scale equal to encoder_stride")
+
+
+class RealtimeNetwork(nn.Module):
+    """The real-time network, difference first.
+
+    The encoder is linear, so the motion's representation is the encoding of the *pixel difference* to the
+    reference: its bias cancels, and no two rounded feature maps are ever subtracted.
+    """
+
+    def __init__(self, config: RealtimeConfig = RealtimeConfig()) -> None:
+        super().__init__()
+        self.config = config
+        stride, kernel = config.encoder_stride, config.encoder_kernel
+        self.texture_encoder = nn.Conv2d(3, config.texture_channels, kernel, stride)
+        self.shape_encoder = nn.Conv2d(3, config.shape_channels, kernel, stride, bias=False)
+        with torch.no_grad():
+            smooth = smooth_kernels(config.encoder_kernel)[: config.shape_channels]
+            self.shape_encoder.weight[: len(smooth)] = smooth
+        channels = config.decoder_channels
+        windows, moving = config.flow_windows_cells, config.flow_moving_windows_cells
+        self.flow = LeastSquaresFlow(windows, config.flow_probes, stride, moving) if windows else None
+        features = config.texture_channels + config.shape_channels + 3 * (len(windows) + len(moving))
+        ratio = config.decoder_scale // stride
+        self.merge = nn.Conv2d(features, channels, kernel_size=3, stride=ratio, padding=1)
+        self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
+        fine = config.fine_channels
+        self.fine = _FineStage(channels, features, fine, ratio) if fine else None
+        if config.skip == "layers":
+            self.head: nn.Module = _LayersHead(fine or channels, stride, len(windows) + len(moving))
+        else:
+            head = DepthToSpaceHead if config.head == "depth_to_space" else UpsampleHead
+            self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
+
+    def encode(self, frame: Tensor) -> FrameRepresentation:
+        """Linear representation of a frame: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
+        return FrameRepresentation(self.texture(frame), self.motion(frame - 0.5))
+
+    def texture(self, frame: Tensor) -> Tensor:
+        """Texture of a frame in [0, 1]: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
+        texture: Tensor = self.texture_encoder(self._pad(frame - 0.5))  # (B, C, h, w)
+        return texture
+
+    def motion(self, difference: Tensor) -> Tensor:
+        """Shape of a difference of frames, zero where nothing moved: sizes as those of `texture`."""
+        motion: Tensor = self.shape_encoder(self._pad(difference))  # (B, C, h, w)
+        return motion
+
+    def decode(self, frame: Tensor, motion: Tensor, gain: Tensor, halfway: Tensor | None = None) -> Tensor:
+        """Decode the change of the frame that ``gain`` times a ``motion`` makes; `draw` applies it.
+
+        Args:
+            frame: B x 3 x H x W in [0, 1].
+            motion: B x C x h x w, as `motion` encodes it.
+            gain: B x 1 x 1 x 1, or B x 1 x h x w where it differs from cell to cell.
+            halfway: the mean of frame and reference, where there is one reference, sized as the frame.
+
+        Returns:
+            By the configured skip, with H and W rounded up to whole cells; all zero changes nothing:
+            frame: B x 3 x H x W, change of the colours in [-1, 1];
+            warped: B x 5 x H x W, displacement (x, y) in px, change of the colours;
+            layers: B x 8 x H x W, displacement of the upper and of the lower layer (x, y) in px, mask of the upper in
+            [0, 1], change of the lower's colours.
+        """
+        features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
+        if self.flow is not None:
+            picture = frame if halfway is None else halfway  # (B, 3, H, W)
+            features.append(self.flow(picture, motion, gain, self.shape_encoder.weight))  # (B, 3 W, h, w)
+        decoded = self.decode_features(torch.cat(features, dim=1))  # (B, N, H, W)
+        return self._with_background(frame, decoded) if self.config.skip == "layers" else decoded
+
+    def _with_background(self, frame: Tensor, decoded: Tensor) -> Tensor:
+        """Merge the head's background into the lower layer: B x 3 x H x W and B x 11 x H x W -> B x 8 x H x W.
+
+        Where the upper layer was, the lower one shows a smooth background in place of the frame, by the same mask.
+        """
+        before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
+        rows, columns = decoded.shape[2:]
+        opposite = self._pad(0.5 - frame)[:, :, before : before + rows, before : before + columns]
+        moved, mask, background, detail = torch.split(decoded, [4, 1, 3, 3], dim=1)  # (B, each, H, W)
+        filled = mask * (background + opposite) + detail  # (B, 3, H, W)
+        return torch.cat((moved, mask, filled), dim=1)  # (B, 8, H, W)
+
+    def decode_features(self, features: Tensor) -> Tensor:
+        """Decoder output from concatenated texture, motion and flow features: B x F x h x w -> B x N x H x W."""
+        coarse = self.blocks(self.merge(features))  # (B, C, h/r, w/r)
+        cells = coarse if self.fine is None else self.fine(coarse, features)
+        if self.config.skip == "layers":
+            flow = features[:, self.config.texture_channels + self.config.shape_channels :]  # (B, 3 W, h, w)
+            layers: Tensor = self.head(cells, flow)  # (B, 11, H, W)
+            return layers
+        decoded: Tensor = self.head(cells)  # (B, 3 or 5, H, W)
+        if self.config.skip == "frame":
+            return decoded
+        # The head's displacement is in cells, so that all its outputs are of the order of one.
+        return torch.cat((self.config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
+
+    def draw(self, frame: Tensor, decoded: Tensor) -> Tensor:
+        """Apply the output of `decode` to its frame, B x 3 x H x W in [0, 1] -> magnified frame, B x 3 x H x W."""
+        height, width = frame.shape[2:]
+        decoded = decoded[:, :, :height, :width]  # (B, N, H, W)
+        if self.config.skip == "frame":
+            return frame + decoded
+        if self.config.skip == "layers":
+            return draw_layers(frame, decoded)[0]
+        return warp(frame, decoded[:, :2]) + decoded[:, 2:]
+
+    def draw_with_displacement(self, frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+        """As `draw`, with the displacement in px added to the content at each pixel of the result: B x 2 x H x W.
+
+        For the skips warped and layers, in training, where the true displacement is known.
+        """
+        decoded = decoded[:, :, : frame.shape[2], : frame.shape[3]]
+        if self.config.skip == "layers":
+            return draw_layers(frame, decoded)
+        return self.draw(frame, decoded), decoded[:, :2]
+
+    def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
+        """Output of `decode` for a frame and its difference to the reference.
+
+        Args:
+            frame: B x 3 x H x W in [0, 1].
+            difference: frame - reference, B x 3 x H x W in [-1, 1].
+            amplification: B.
+        """
+        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)  # (B, 1, 1, 1)
+        return self.decode(frame, self.motion(difference), gain, frame - 0.5 * difference)
+
+    def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
+        """Frame and reference B x 3 x H x W in [0, 1], amplification B -> magnified frame, B x 3 x H x W."""
+        return self.draw(frame, self.decode_pair(frame, frame - reference, amplification))
+
+    def magnify_pixels(self, frame_px: Tensor, reference_px: Tensor, amplification: Tensor) -> Tensor:
+        """As `forward`, in grey levels 0 to 255, with the difference taken there: exact for 8-bit frames."""
+        frame = frame_px / 255.0
+        return 255.0 * self.draw(
+            frame, self.decode_pair(frame, (frame_px - reference_px) / 255.0, amplification)
+        )
+
+    def _pad(self, x: Tensor) -> Tensor:
+        # The same padding for every size: right and below there is room for a last, partly filled cell, so that
+        # there are ceil(size / stride) cells whether or not the stride divides the size.
+        before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
+        after = before + self.config.encoder_stride - 1
+        return F.pad(x, (before, after, before, after))
+
+
+def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+    """Composite two layers of a frame, each warped by its own displacement.
+
+    The mask of the upper layer and the fill of the lower one are drawn on the unmoved frame, where the edges are
+    seen, and are warped with their layers.
+
+    Args:
+        frame: B x 3 x H x W in [0, 1].
+        decoded: B x 8 x H x W, as `RealtimeNetwork.decode` gives it.
+
+    Returns:
+        The picture, B x 3 x H x W, and the displacement of its content in px, B x 2 x H x W.
+    """
+    upper_px, lower_px, mask, filled = torch.split(decoded, [2, 2, 1, 3], dim=1)  # (B, each, H, W)
+    upper = warp(torch.cat((frame, mask), dim=1), upper_px)  # (B, 4, H, W)
+    lower = warp(frame + filled, lower_px)  # (B, 3, H, W)
+    shown = upper[:, 3:]  # (B, 1, H, W), coverage by the upper layer
+    hidden = 1.0 - shown
+    return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
+
+
+class _FineStage(nn.Module):
+    """The blocks' output brought back to the encoder's resolution and merged with the decoder's input features."""
+
+    def __init__(self, coarse: int, features: int, channels: int, ratio: int) -> None:
+        super().__init__()
+        self.spread = nn.PixelShuffle(ratio) if ratio > 1 else nn.Identity()
+        self.conv = convolution(coarse // ratio**2 + features, channels, 3)
+        self.activation = nn.ReLU()
+
+    def forward(self, coarse: Tensor, features: Tensor) -> Tensor:
+        """B x C x h/r x w/r and B x F x h x w -> B x N x h x w."""
+        rows, columns = features.shape[2:]
+        spread = self.spread(coarse)[:, :, :rows, :columns]  # (B, C/r^2, h, w)
+        fine: Tensor = self.activation(self.conv(torch.cat((spread, features), dim=1)))  # (B, N, h, w)
+        return fine
+
+
+class _LayersHead(nn.Module):
+    """Cells to two smooth displacements, a mask, a smooth background and detail: B x C x h x w -> B x 11 x H x W.
+
+    Each displacement is a decoded residual plus the softmax-weighted mean of the least-squares displacements and of
+    zero, so that a measured displacement passes through at any length.
+    """
+
+    def __init__(self, channels: int, scale: int, windows: int) -> None:
+        super().__init__()
+        self.scale, self.windows = scale, windows
+        self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 4 * scale * scale, 3)
+
+    def forward(self, cells: Tensor, flow: Tensor) -> Tensor:
+        """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 11 x (h scale) x (w scale)."""
+        each = 2 + self.windows + 1
+        parts = [each, each, 3, 4 * self.scale**2]
+        upper, lower, background, sharp = torch.split(self.conv(cells), parts, dim=1)  # (B, part, h, w)
+        x, y = flow[:, 0::3], flow[:, 1::3]  # (B, W, h, w) each
+        displacements = (
+            self._displacement(upper, x, y),
+            self._displacement(lower, x, y),
+        )  # (B, 2, h, w) each
+        # Decoded in cells, so that all outputs of the convolution are of the order of one.
+        both = torch.cat((self.scale * torch.cat(displacements, dim=1), background), dim=1)  # (B, 7, h, w)
+        # Bilinear between cells: straight lines stay straight.
+        smooth = F.interpolate(both, scale_factor=float(self.scale), mode="bilinear")  # (B, 7, H, W)
+        sharp = F.pixel_shuffle(sharp, self.scale)  # (B, 4, H, W)
+        return torch.cat((smooth[:, :4], sharp[:, :1].sigmoid(), smooth[:, 4:], sharp[:, 1:]), dim=1)
+
+    def _displacement(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Residual and weights B x (2 + W + 1) x h x w, measured x and y B x W x h x w -> B x 2 x h x w, in cells."""
+        weights = decoded[:, 2:].softmax(dim=1)[:, : self.windows]  # (B, W, h, w); the last is that of zero
+        mean = [(weights * each).sum(dim=1, keepdim=True) for each in (x, y)]  # (B, 1, h, w) each
+        return decoded[:, :2] + torch.cat(mean, dim=1)

@@ -1,0 +1,247 @@
+"""Live magnification: runs while it is wanted, in a thread of its own, and never delays measuring."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.frames.ring import Lease, LeasingRing
+from tremorscope.runtime.frames.stage_times import StageLatencies
+from tremorscope.runtime.health import MagnificationHealth
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.live.magnify_loop import LivePipeline
+from tremorscope.runtime.live.outlets import frames_held, pictures_held
+from tremorscope.runtime.live.passing import FrameBox, LiveOutlet
+from tremorscope.runtime.magnification.engines import EngineFactory, EnginePool, as_fault, check_magnification
+from tremorscope.runtime.magnification.fading import FadingMagnifier
+from tremorscope.runtime.magnification.load import LoadLevel
+from tremorscope.runtime.magnification.settings import MagnificationSettings
+
+log = logging.getLogger("tremorscope.magnification")
+
+_RETRY_S = (5.0, 60.0)
+"""First and longest pause after an engine has failed; each is twice the one before."""
+FRAMES_HELD = frames_held(()) + 2
+"""Frames that are held here at most: those of the loop, and one on the way to it while another arrives."""
+
+
+@dataclass(frozen=True)
+class EngineSource:
+    """Network of the live magnification, the factory of its engines, and their description for a person."""
+
+    bundle: Bundle
+    open_engines: EngineFactory
+    """Called in the thread of `Magnifying.work`."""
+    name: str = ""
+    """Runner at full load, e.g. ``onnxruntime``."""
+    precision: str = ""
+    """Precision at full load: fp32, fp16 or int8."""
+
+
+class Magnifying:
+    """Selects the frames to magnify, in the loop that measures, and magnifies them in ``work``."""
+
+    def __init__(
+        self,
+        settings: MagnificationSettings,
+        source: EngineSource,
+        pictures: LeasingRing,
+        feed: LiveFeed,
+        *,
+        rate_hz: float,
+        to_unix_s: Callable[[float], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; engines are opened by ``work``.
+
+        Args:
+            settings: what is magnified, and when.
+            source: network and engines.
+            pictures: takes magnified pictures.
+            feed: shows them, and counts the viewers.
+            rate_hz: frames a second as the camera states them.
+            to_unix_s: from the camera's time to Unix time.
+            clock: seconds on a clock that never goes back.
+        """
+        if pictures.slots < pictures_held(()):
+            raise ValueError("no slot for magnified pictures")
+        self.settings = settings
+        """Present settings, or those that take effect next; `configure` alone replaces them."""
+        self._applied = settings
+        self._source, self._engines = source, EnginePool(source.open_engines)
+        self._feed, self._rate_hz, self._clock = feed, rate_hz, clock
+        self._box = FrameBox()
+        self._pipeline = LivePipeline(
+            self._box, None, pictures, (LiveOutlet(feed, self._describe, to_unix_s),), clock=clock
+        )
+        self._fading: FadingMagnifier | None = None
+        self._level = LoadLevel()
+        self._rate_fraction = self._rate_fraction_asked = 1.0
+        self._credit = 0.0
+        self._was_wanted = False
+        self._trouble = ""
+        self._retry_s, self._pause_s = 0.0, _RETRY_S[0]
+
+    @property
+    def stage_times(self) -> StageLatencies:
+        """Times of the stages of the magnifying loop; may be read from any thread."""
+        return self._pipeline.latencies
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Reasons to magnify now; empty while there are none."""
+        when = self.settings.when
+        wanted = {"always": when == "always", "viewer": when != "never" and self._feed.wanted}
+        return tuple(reason for reason, holds in wanted.items() if holds)
+
+    # For the loop that measures.
+
+    def consider(self, frame: Lease) -> None:
+        """Pass a frame on if it is to be magnified or shown; never waits."""
+        wanted = bool(self.reasons) or self._feed.wanted
+        if wanted and self._rate_fraction < 1 and self._was_wanted:
+            self._credit += self._rate_fraction
+            if self._credit < 1:
+                return
+            self._credit -= 1
+        if wanted or self._was_wanted:  # one frame more, so that the loop releases its reference
+            self._pipeline.magnifies = bool(self.reasons) and self._level.magnify
+            self._box.put(frame)
+        self._was_wanted = wanted
+
+    # For any thread.
+
+    def configure(self, settings: MagnificationSettings) -> None:
+        """Change the settings; the picture fades to them within a second.
+
+        Raises:
+            OptionFault: the settings do not fit the measured rate; the present ones stay.
+            BundleFault: the bundle has no graph for it.
+        """
+        check_magnification(settings.wanted(), self._source.bundle, self.rate_hz)
+        self.settings = settings
+
+    def hold_back(self, level: LoadLevel, camera_rate_hz: float | None = None) -> None:
+        """Set the load level; ``camera_rate_hz`` is the measured rate of the camera, where it is known."""
+        self._rate_hz = camera_rate_hz or self._rate_hz
+        self._level = level
+
+    @property
+    def rate_hz(self) -> float:
+        """Magnified frames a second: measured, or as stated while that is not known."""
+        measured = self._pipeline.rate if self._was_wanted else None
+        return measured.rate_hz if measured else self._rate_hz * self._rate_fraction
+
+    def health(self) -> MagnificationHealth:
+        """Status of the magnification."""
+        settings, fading, state = self.settings, self._fading, self._pipeline.state()
+        reasons = self.reasons
+        why_not = self._trouble or ("" if self._level.magnify else "the device is too hot")
+        if reasons and not why_not and fading is None:
+            why_not = "the engine is being loaded"
+        return MagnificationHealth(
+            active=bool(reasons) and not why_not,
+            reasons=reasons,
+            why_not=why_not if reasons or self._trouble else "",
+            engine=self._source.name,
+            precision="int8" if self._engines.is_int8 else self._source.precision,
+            mode=settings.mode,
+            bands_hz=settings.bands_hz if settings.mode == "band" else (),
+            amplification=settings.amplification,
+            settling_left_s=fading.settling_left_s if fading and reasons else 0.0,
+            frames=state.magnified,
+            skipped=self._box.skipped + state.no_slot,
+        )
+
+    # In its own thread.
+
+    def work(self, is_stopping: Callable[[], bool]) -> None:
+        """Magnify passed frames until the end; a failed engine is retried, frames are shown as filmed until then."""
+        if self.settings.when != "never":
+            self._open()
+        while not is_stopping():
+            self._advance()
+
+    def close(self) -> None:
+        """Release all frames and engines, once neither thread runs any more."""
+        self._box.clear()
+        self._pipeline.close()
+        self._engines.close()
+
+    def _advance(self) -> None:
+        try:
+            self._apply_changes()
+            self._pipeline.advance(0.25)
+        except (Fault, MemoryError) as error:
+            self._fail(as_fault(error))
+
+    def _apply_changes(self) -> None:
+        if self._level.rate_fraction != self._rate_fraction_asked:
+            self._take_fewer(self._level)
+        if self._fading is None:
+            wants = bool(self.reasons) and self._level.magnify
+            if wants and self._clock() >= self._retry_s:
+                self._open()
+            return
+        if not self._fading.is_changing:
+            self._engines.close_retired()
+        before, self._applied = self._applied, self.settings
+        self._fading.amplification = self._applied.amplification
+        same = {"amplification", "when"}
+        # Both are compared: a changed region changes what a lighter load computes.
+        has_other_engines = self._engines.follow(self._applied.wanted(), self._level)
+        if has_other_engines or before.model_dump(exclude=same) != self._applied.model_dump(exclude=same):
+            maker = self._engines.present
+            assert maker is not None
+            maker.prepare(self._applied.wanted())
+            self._fading.change(lambda: maker.make(self._applied.wanted(), self.rate_hz))
+
+    def _take_fewer(self, level: LoadLevel) -> None:
+        """Magnify the level's share of the camera's frames, with a filter for that rate from the same step.
+
+        Where the band does not fit that rate, the share stays as it is, and a warning is logged.
+        """
+        before, fraction = self._rate_fraction, level.rate_fraction
+        self._rate_fraction_asked = fraction
+        # An engine that is slower than the camera stays as slow with fewer frames.
+        grows = max(1.0, fraction / before)
+        rate_hz = min(self._rate_hz * fraction, self.rate_hz * grows)
+        try:
+            if self._fading is not None:
+                self._fading.expect_rate(rate_hz)
+        except Fault as fault:
+            log.warning("%s: the rate stays as it is: %s", level, fault)
+            return
+        self._rate_fraction = fraction
+
+    def _open(self) -> None:
+        self._applied = self.settings
+        try:
+            wanted = self._applied.wanted()
+            self._fading = FadingMagnifier(self._engines.open(wanted).make(wanted, self.rate_hz))
+        except (Fault, MemoryError) as error:
+            self._fail(as_fault(error))
+            return
+        self._pipeline.use(self._fading)
+        if self._trouble:
+            log.info("magnification works again")
+        self._trouble, self._pause_s = "", _RETRY_S[0]
+
+    def _fail(self, fault: Fault) -> None:
+        if str(fault) != self._trouble:
+            log.error("%s", fault, extra={"fields": {"remedy": fault.remedy}})
+        self._trouble = str(fault)
+        self._pipeline.use(None)
+        self._fading = None
+        self._engines.close()
+        self._retry_s = self._clock() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _RETRY_S[1])
+
+    def _describe(self) -> tuple[float, float]:
+        """Amplification of the latest step, and seconds until the filter has settled."""
+        fading = self._fading
+        return (fading.present_amplification, fading.settling_left_s) if fading else (1.0, 0.0)
