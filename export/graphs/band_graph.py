@@ -3,7 +3,7 @@
 The encoder W is linear, so a temporal filter H of the encoded frames can be driven by encoded differences:
 H(z) W I = [H(z) / (1 - 1/z)] W (1 - 1/z) I. A band-pass has a zero at z = 1, which cancels the integration
 of differences; what is left is a stable recursion that sees nothing but exact 8-bit differences. It is run as
-a sum of sections side by side, each with two states (`runtime.magnification.filters` states their coefficients), so that
+a sum of sections side by side, each with two states (coefficients: `runtime.magnification.filters`), so that
 one graph takes any number of sections and no section waits for another.
 """
 

@@ -18,7 +18,7 @@ from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
 
 def open_magnifier(name_or_path: str) -> tuple[str, Magnifier]:
-    """What to judge, and how it is called: a method of `model.evaluation.comparators` or shipped weights by name, a bundle's
+    """What to judge, and how it is called: a method of `evaluation.comparators` or shipped weights by name, a bundle's
     directory (by ONNX Runtime), or a weights file (by PyTorch).
 
     Raises:

@@ -1,4 +1,4 @@
-"""What INT8 costs beside FP32 on the CPU, step by step in turn: ``python -m tremorscope.export.timing.precision FP32 INT8``.
+"""INT8 beside FP32 on the CPU, step by step in turn: ``python -m tremorscope.export.timing.precision FP32 INT8``.
 
 Times are of one thread's own work, so that what else the machine does falls out; only the ratio is meant.
 """

@@ -17,7 +17,7 @@ _EDGE_GAIN = 2.5
 
 @dataclass(frozen=True)
 class LayerTruth:
-    """What `model.networks.realtime.draw_layers` should be given, for a frame that neither noise nor rounding touched."""
+    """What `networks.realtime.draw_layers` should be given, for a frame that neither noise nor rounding touched."""
 
     upper_px: Tensor
     """B x 2 x P x P: displacement (x, y) of what is on top, where it is magnified and around."""

@@ -1,4 +1,4 @@
-"""Magnifies the drawn structure and keeps the pictures: ``python -m tremorscope.runtime.prove.pictures``, its jobs on stdin.
+"""Magnified pictures of the drawn structure: ``python -m tremorscope.runtime.prove.pictures``, its jobs on stdin.
 
 A process of its own for each runner, because ONNX Runtime stays out of one in which TensorRT runs.
 """

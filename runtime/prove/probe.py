@@ -1,4 +1,4 @@
-"""Opens a camera and reads a frame, in a process of its own: ``python -m tremorscope.runtime.prove.probe``, its plan on stdin.
+"""One frame of a camera, in a process of its own: ``python -m tremorscope.runtime.prove.probe``, its plan on stdin.
 
 Argus binds a process to the daemon that it met first; so whether cameras are back is asked by a new process each time.
 """

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tremorscope.runtime.errors import BundleFault
 
 MANIFEST_NAME = "manifest.json"
-SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
+SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 DEFAULT_NAME = "realtime"
 _HALF, _FULL = "-fp16", "-fp32"
 """What a shipped bundle's name may end in, to say in which precision it is run wherever that is."""

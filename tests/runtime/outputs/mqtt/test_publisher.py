@@ -193,7 +193,7 @@ CRASHING = """
 import sys, time
 sys.path[:0] = [{root!r}, {here!r}]
 from pathlib import Path
-from test_mqtt import board_of_bridge, settings, MqttPublisher
+from test_publisher import board_of_bridge, settings, MqttPublisher
 publisher = MqttPublisher(settings({port}), board=board_of_bridge(), state_directory=Path({directory!r}))
 publisher.start()
 time.sleep(600)
