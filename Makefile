@@ -12,7 +12,7 @@ DEV := .venv/dev
 AGAIN = { echo "make: once more, alone, what failed:"; $(DEV)/bin/python -m pytest --last-failed --last-failed-no-failures none; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint deb container-lint clean python
+.PHONY: help demo test lint house deb container-lint clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
+
+house: $(DEV)/installed ## Print how large the parts of the code are, beside their limits
+	$(DEV)/bin/python tests/house.py
 
 deb: | python ## Make a Debian package of the kit and its libraries, for devices of this machine's kind
 	systemd/package/build.sh --python $(PYTHON)
