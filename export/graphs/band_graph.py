@@ -3,7 +3,7 @@
 The encoder W is linear, so a temporal filter H of the encoded frames can be driven by encoded differences:
 H(z) W I = [H(z) / (1 - 1/z)] W (1 - 1/z) I. A band-pass has a zero at z = 1, which cancels the integration
 of differences; the rest is a stable recursive filter of exact 8-bit differences. It runs as a sum of parallel
-sections, each with two states (`runtime.magnification.filters` states their coefficients), so that
+sections, each with two states (coefficients: `runtime.magnification.filters`), so that
 one graph takes any number of sections and no section waits for another.
 """
 

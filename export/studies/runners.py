@@ -19,7 +19,7 @@ from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
 
 def open_magnifier(name_or_path: str) -> tuple[str, Magnifier]:
-    """Title and function of a magnifier: a method of `model.evaluation.comparators` or shipped weights by name, a bundle's
+    """Title and function of a magnifier: a method of `evaluation.comparators` or shipped weights by name, a bundle's
     directory (run by ONNX Runtime), or a weights file (run by PyTorch).
 
     Raises:

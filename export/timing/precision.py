@@ -1,4 +1,4 @@
-"""Relative cost of INT8 and FP32 on the CPU, alternating: ``python -m tremorscope.export.timing.precision FP32 INT8``.
+"""INT8 beside FP32 on the CPU, alternating: ``python -m tremorscope.export.timing.precision FP32 INT8``.
 
 CPU time of one thread, so that other load on the machine does not count; only ratios are comparable.
 """

@@ -1,4 +1,4 @@
-"""Time and memory of one graph at one size, in a process of its own: ``python -m tremorscope.export.timing.step``."""
+"""Time and memory of one graph at one size, in its own process: ``python -m tremorscope.export.timing.step``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tremorscope.model.errors import WeightsFault
 from tremorscope.model.files import write_atomically
 from tremorscope.model.networks.families import Network, build_network, configure, describe
 
-SHIPPED_WEIGHTS = Path(__file__).resolve().parent / "weights"
+SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Peaks of a processor, measured: products of matrices for operations, copies of memory for bandwidth.
 
-``python -m tremorscope.runtime.bench.processor THREADS`` measures in a process of its own and prints one line of JSON. The products
+``python -m tremorscope.runtime.bench.processor THREADS`` measures in a process of its own and prints JSON. The products
 are ONNX Runtime's own, in FP32 and INT8: what its convolutions are made of, on as many threads as they have.
 """
 

@@ -1,4 +1,4 @@
-"""Magnified pictures of the drawn structure in files: ``python -m tremorscope.runtime.prove.pictures``, its jobs on stdin.
+"""Magnified pictures of the drawn structure: ``python -m tremorscope.runtime.prove.pictures``, its jobs on stdin.
 
 Each runner has a process of its own, because ONNX Runtime must not be loaded in one in which TensorRT runs.
 """

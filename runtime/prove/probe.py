@@ -1,4 +1,4 @@
-"""Test of a camera by one frame, in a process of its own: ``python -m tremorscope.runtime.prove.probe``, its plan on stdin.
+"""One frame of a camera, in a process of its own: ``python -m tremorscope.runtime.prove.probe``, its plan on stdin.
 
 Argus binds a process to the daemon that it met first; so each test after a restart needs a new process.
 """

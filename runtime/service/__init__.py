@@ -7,8 +7,9 @@
 
 `process` puts it together; only the command imports this package.
 
-Threads. Those with an asterisk are started by `runtime.host.threads.Threads`, which logs and counts the program error that
-ends one. "No lock" stands for a reference or a number that one thread replaces as a whole and others read.
+Threads. Those with an asterisk are started by `runtime.host.threads.Threads`, which logs and counts the program error
+that ends one. "No lock" stands for a reference or a number that one thread replaces as a whole and others read.
+
 
 ================  ===========================  ==============================  =========================================
 Thread            Runs                         Owns                            Shares, and the lock that guards it

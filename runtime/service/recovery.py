@@ -32,7 +32,7 @@ LEAST_LIFE_S = 30.0
 
 
 _LONGEST_REQUEST_S = 70.0
-"""For the lock that all instances share and the answer to a request: `runtime.host.argus_daemon`, `runtime.host.privileged`."""
+"""For the lock that all instances share and the answer to a request: see `runtime.host`."""
 
 
 @dataclass(frozen=True)

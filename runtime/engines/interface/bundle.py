@@ -18,7 +18,7 @@ from tremorscope.runtime.engines.interface.manifest import (
 )
 from tremorscope.runtime.errors import BundleFault
 
-SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
+SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 DEFAULT_NAME = "realtime"
 _HALF, _FULL = "-fp16", "-fp32"
 """Endings of a shipped bundle's name that say in which precision it is run wherever that is."""

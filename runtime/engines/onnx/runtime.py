@@ -47,7 +47,7 @@ class OnnxRuntimeEngine(FixedFrames):
         amplification: float,
         magnified: NDArray[np.uint8],
     ) -> None:
-        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `runtime.engines.interface.engine`.
+        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `engines.interface.engine`.
 
         Raises:
             ValueError: an array has another shape or type, or is not contiguous.

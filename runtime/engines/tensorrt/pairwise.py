@@ -1,6 +1,6 @@
 """TensorRT on the GPU: the runner of the ``pairwise`` graph, which reads and writes frames where they lie.
 
-Frames should lie in memory from the GPU's own allocator (`runtime.gpu.protocol.Gpu.allocate_mapped`): then nothing is copied.
+Frames belong into memory from the GPU's own allocator (`gpu.protocol.Gpu.allocate_mapped`): then nothing is copied.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class TensorrtEngine(FixedFrames):
         amplification: float,
         magnified: NDArray[np.uint8],
     ) -> None:
-        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `runtime.engines.interface.engine`.
+        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `engines.interface.engine`.
 
         Raises:
             ValueError: an array has another shape or type, or is not contiguous.

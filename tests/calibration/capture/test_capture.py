@@ -212,7 +212,8 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
     peaks = []
     for count in (32, 96):
         code = (
-            "import resource; from pathlib import Path; from tremorscope.calibration.capture.capture import CaptureJob; "
+            "import resource; from pathlib import Path; "
+            "from tremorscope.calibration.capture.capture import CaptureJob; "
             "from tremorscope.calibration.capture.job import capture; "
             f"report = capture(CaptureJob(Path({str(tmp_path / str(count))!r}), Path({str(clip)!r}), count={count}, "
             "reserve_bytes=0), lambda done, total: None, lambda text: None); "

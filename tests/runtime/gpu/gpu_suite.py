@@ -1,4 +1,4 @@
-"""What every implementation of `runtime.gpu.protocol.Gpu` must do. Collected by the modules that say which one ``gpu`` is."""
+"""The contract of `runtime.gpu.protocol.Gpu`. Collected by the modules that say which one ``gpu`` is."""
 
 from __future__ import annotations
 

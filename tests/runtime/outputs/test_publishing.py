@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bridge_publisher import make_certificates, openssl
 from http_rig import ask
 from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, wait_until
 from service_rig import RULE, ServiceRig
 from support import ROOT
-from test_mqtt import make_certificates, openssl
 from web_rig import TOKENS
 
 from tremorscope.runtime.errors import OptionFault, OutputFault

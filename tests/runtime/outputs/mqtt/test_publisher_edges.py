@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from bridge_publisher import ALARM_TOPIC, board_of_bridge, edge, settings
 from mosquitto_rig import Broker, Listener, needs_mosquitto, retained, wait_until
-from test_mqtt import ALARM_TOPIC, board_of_bridge, broker, edge, publish, settings
 
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.outputs.metrics import render

@@ -37,7 +37,7 @@ def run(*command: object, path: list[Path]) -> subprocess.CompletedProcess[str]:
 def build(
     directory: Path, *options: object, bundle: object = "realtime-fp32"
 ) -> subprocess.CompletedProcess[str]:
-    command = [ROOT / "tremorscope/cli.py", "build", bundle, "--target", "tensorrt-rtx", "-o", directory]
+    command = ["-m", "tremorscope", "build", bundle, "--target", "tensorrt-rtx", "-o", directory]
     return run(*command, *options, path=rtx_path())
 
 
