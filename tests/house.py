@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("runtime", "model", "export", "calibration")
+CALLED_BY_LIBRARIES = {"list_commands", "report_layer_time"}
+"""Methods of ours that click and TensorRT call by these names."""
 _RIDDLE = re.compile(r"(What|How|Whether|Where|Of)\b")
 _FORMATTED_BY_HAND = re.compile(r"# fmt: (skip|off)")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -130,7 +132,7 @@ class House:
                 "property",
                 "staticmethod",
             )
-            if plain and words[node.name] == 1 and node.name in tests:
+            if plain and words[node.name] == 1 and node.name in tests - CALLED_BY_LIBRARIES:
                 found.append(f"{name}:{node.lineno} {node.name}")
         return found
 
@@ -145,7 +147,7 @@ def figures(house: House) -> list[Figure]:
     runtime = [name for name in house.texts if name.startswith("runtime/")]
     rows: list[tuple[str, int, int, list[str]]] = [
         ("loose modules in runtime/", len(house.loose()), 4, house.loose()),
-        ("lines of Python in the product", sum(count for count, _ in files), 46_000, []),
+        ("lines of Python in the product", sum(count for count, _ in files), 57_000, []),
         (
             "lines of the page's own JavaScript",
             sum(text.count("\n") for text in house.scripts.values()),

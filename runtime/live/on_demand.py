@@ -30,7 +30,7 @@ FRAMES_HELD = frames_held(()) + 2
 
 
 @dataclass(frozen=True)
-class EngineSource:
+class OnDemandEngines:
     """Network of the live magnification, the factory of its engines, and their description for a person."""
 
     bundle: Bundle
@@ -48,7 +48,7 @@ class Magnifying:
     def __init__(
         self,
         settings: MagnificationSettings,
-        source: EngineSource,
+        source: OnDemandEngines,
         pictures: LeasingRing,
         feed: LiveFeed,
         *,

@@ -22,7 +22,7 @@ from tremorscope.runtime.frames.ring import LeaseError, LeasingRing
 from tremorscope.runtime.health import CameraHealth, HealthBoard
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.live.feed import LiveFeed
-from tremorscope.runtime.live.on_demand import EngineSource, Magnifying
+from tremorscope.runtime.live.on_demand import Magnifying, OnDemandEngines
 from tremorscope.runtime.magnification.cropped import PartMaker, middle_part
 from tremorscope.runtime.magnification.engines import Maker, open_configured_runtime, open_int8_bundle
 from tremorscope.runtime.magnification.factory import Magnification, MagnifierMaker
@@ -220,7 +220,7 @@ class Components:
         self.pictures = LeasingRing(2, **self._size, allocate=self.runtime.allocate)
         return Magnifying(
             configuration.magnification,
-            EngineSource(
+            OnDemandEngines(
                 self.bundle,
                 self._open_engines,
                 name=self.runtime.name,

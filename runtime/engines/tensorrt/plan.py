@@ -176,11 +176,6 @@ def plan_build(request: BuildRequest) -> BuildPlan:
     )
 
 
-def checked_versions(target: Target) -> tuple[tuple[int, int], ...]:
-    """The versions that engines are built for as they are, the oldest first; others are built for like them."""
-    return tuple(version for rule in _RULES if rule.target == target for version in rule.checked)
-
-
 def opsets_read(target: Target, version: Version) -> tuple[int, int]:
     """The oldest and the newest ONNX opset that a version reads.
 

@@ -22,7 +22,7 @@ from tremorscope.export.tensorrt.support import PARSERS
 from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
 from tremorscope.runtime.engines.interface.manifest import AmplificationRange, GraphName
-from tremorscope.runtime.engines.tensorrt.plan import checked_versions
+from tremorscope.runtime.engines.tensorrt.plan import _RULES
 
 SHIPPED = sorted(path.name for path in SHIPPED_BUNDLES.iterdir() if path.is_dir())
 FLOAT, BFLOAT16, INT64 = TensorProto.FLOAT, TensorProto.BFLOAT16, TensorProto.INT64
@@ -188,7 +188,9 @@ def test_a_middle_of_uint8_is_noticed() -> None:
 
 
 def test_the_versions_are_those_that_engines_are_built_for() -> None:
-    assert tuple(parser.version for parser in PARSERS) == checked_versions("tensorrt")
+    assert tuple(parser.version for parser in PARSERS) == tuple(
+        version for rule in _RULES if rule.target == "tensorrt" for version in rule.checked
+    )
     assert [parser.name for parser in parsers_since("10.16")] == ["10.16", "11.4"]
 
 

@@ -20,7 +20,6 @@ from tremorscope.runtime.outputs.mqtt import retained as mqtt_retained
 from tremorscope.runtime.outputs.mqtt.publisher import MqttPublisher
 
 pytestmark = needs_mosquitto
-__all__ = ["broker", "publish"]
 Publish = Callable[..., MqttPublisher]
 CONNECT, SUBSCRIBE, PINGREQ = 1, 8, 12
 """Kinds of packets, MQTT 3.1.1, table 2.1."""
