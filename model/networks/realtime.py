@@ -1,5 +1,5 @@
 """The real-time network: Ha et al., "Revisiting Learning-based Video Motion Magnification for Real-time Processing",
-arXiv 2403.01898, with a warp and a least-squares displacement beside (docs/design.md).
+arXiv 2403.01898, with a warp and a least-squares displacement beside (docs/network.md).
 """
 
 from __future__ import annotations
