@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -161,6 +162,12 @@ def test_no_import_runs_up() -> None:
     }
     assert {room_of(name) for name in imports} == set(ROOMS), "each room stands in the table, and is there"
     assert against(ROOMS, imports) == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not within a room either, nor for types alone."""
+    graph = {name_of(path).removesuffix(".__init__"): own_imports(path) for path in modules()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, with the circle
 
 
 def test_an_import_up_is_seen() -> None:

@@ -251,14 +251,3 @@ def luma_of(picture: Picture) -> NDArray[np.float32]:
 def contrast_of(luma: NDArray[np.float32]) -> float:
     """RMS deviation of luma from its mean, in grey levels."""
     return float(luma.std())
-
-
-def drawn_pairs(size: FrameSize, count: int, seed: int = 0) -> Iterator[CalibrationPair]:
-    """Pairs for a bundle without a set: drawn textures that move by 0.01 to 2 px, with sensor noise.
-
-    The same arguments give the same pairs. A pair at a time is in memory. Needs PyTorch (the ``calibration``
-    extra); see `calibration.pairs.drawn`.
-    """
-    from tremorscope.calibration.pairs.drawn import draw
-
-    return draw(size, count, seed)

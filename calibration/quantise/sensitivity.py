@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from tremorscope.calibration.judging.graphs import graph_magnifier
 from tremorscope.calibration.judging.judging import Condition, centre, fitted
 from tremorscope.calibration.judging.noise_floor import apparent_displacements_px
-from tremorscope.calibration.pairs.calibration_set import Picture, drawn_pairs
+from tremorscope.calibration.pairs.calibration_set import Picture
+from tremorscope.calibration.pairs.drawn import draw
 from tremorscope.calibration.scales.correction import corrected, outputs_of
 from tremorscope.calibration.scales.tiles import Sample, Sampling, samples_of
 from tremorscope.export.graphs.layers import decoder_layers
@@ -197,7 +198,7 @@ def _correction_samples() -> list[Sample]:
     size = FrameSize(width_px=_VIEW_PX, height_px=_VIEW_PX)
     return [
         sample
-        for index, pair in enumerate(drawn_pairs(size, _CORRECTED_ON_PAIRS, seed=1))
+        for index, pair in enumerate(draw(size, _CORRECTED_ON_PAIRS, seed=1))
         for sample in samples_of(pair, index, amplification, Sampling(tile_px=_VIEW_PX, tiles_a_pair=1))
     ]
 

@@ -11,7 +11,7 @@ from support import run_command
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.judging.noise_floor import apparent_displacements_px
 from tremorscope.calibration.pairs import drawn
-from tremorscope.calibration.pairs.calibration_set import CalibrationSet, drawn_pairs
+from tremorscope.calibration.pairs.calibration_set import CalibrationSet
 from tremorscope.calibration.pairs.draw_set import draw_set
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 
@@ -19,10 +19,10 @@ SIZE = FrameSize(width_px=160, height_px=96)
 
 
 def test_a_pair_depends_on_the_seed_and_its_number_alone() -> None:
-    first, again = list(drawn_pairs(SIZE, 3, seed=5)), list(drawn.draw(SIZE, 3, 5, first=1))
+    first, again = list(drawn.draw(SIZE, 3, seed=5)), list(drawn.draw(SIZE, 3, 5, first=1))
     assert np.array_equal(first[2].frame, again[1].frame)
     assert np.array_equal(first[2].reference, again[1].reference)
-    other = next(iter(drawn_pairs(SIZE, 1, seed=6)))
+    other = next(iter(drawn.draw(SIZE, 1, seed=6)))
     assert not np.array_equal(first[0].frame, other.frame)
 
 
@@ -35,7 +35,7 @@ def test_displacements_reach_from_a_hundredth_to_two_pixels_in_turn() -> None:
 
 def test_the_pictures_move_by_no_more_than_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawn, "_MOST_NOISE_GREY_LEVELS", 0.0)
-    for pair in drawn_pairs(FrameSize(width_px=256, height_px=256), 8, seed=1):
+    for pair in drawn.draw(FrameSize(width_px=256, height_px=256), 8, seed=1):
         assert pair.displacement_px is not None
         assert pair.frame.shape == pair.reference.shape == (256, 256, 3)
         moved = np.hypot(*apparent_displacements_px(pair.frame, pair.reference).T)

@@ -10,7 +10,7 @@ import pytest
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.judging.graphs import graph_magnifier
 from tremorscope.calibration.judging.judging import Condition
-from tremorscope.calibration.pairs.calibration_set import drawn_pairs
+from tremorscope.calibration.pairs.drawn import draw
 from tremorscope.calibration.quantise.difference_proof import subtracting_features
 from tremorscope.calibration.quantise.sensitivity import Sensitivity, measure_sensitivity, scales_of
 from tremorscope.model.evaluation.evaluate import Magnifier
@@ -37,7 +37,7 @@ def fp32() -> onnx.ModelProto:
 def scales(fp32: onnx.ModelProto) -> dict[str, float]:
     """Of ranges that hold everything, but for one layer, whose steps are forty times too coarse."""
     observer, largest = Observer(fp32), dict.fromkeys(map(input_of, decoder_layers(fp32)), 1e-3)
-    for pair in drawn_pairs(FrameSize(width_px=256, height_px=256), 4):
+    for pair in draw(FrameSize(width_px=256, height_px=256), 4):
         for name, values in observer.observe(pair.frame, pair.reference, 10.0).items():
             if name in largest:
                 largest[name] = max(largest[name], float(np.abs(values).max()))

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tremorscope.calibration.pairs.calibration_set import drawn_pairs
+from tremorscope.calibration.pairs.drawn import draw
 from tremorscope.calibration.scales.correction import corrected, outputs_of
 from tremorscope.calibration.scales.tiles import Sample, Sampling, samples_of
 from tremorscope.export.graphs.bias_shift import shifted_bias
@@ -25,7 +25,7 @@ def samples() -> list[Sample]:
     size, amplification = FrameSize(width_px=96, height_px=96), AmplificationRange(minimum=1, maximum=100)
     return [
         sample
-        for index, pair in enumerate(drawn_pairs(size, 4, seed=3))
+        for index, pair in enumerate(draw(size, 4, seed=3))
         for sample in samples_of(pair, index, amplification, Sampling(tile_px=96, tiles_a_pair=1))
     ]
 
