@@ -115,7 +115,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; a fault becomes one line on stderr and a non-zero exit status."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="tremorscope", standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.UsageError as error:

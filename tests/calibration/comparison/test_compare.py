@@ -193,7 +193,7 @@ def test_bundles_that_cannot_be_compared_are_refused(
         compared(fp32, bundle_of(tmp_path / "other", weights_sha256="1" * 64))
     with pytest.raises(CalibrationFault, match="untrained"):
         compared(bundle_of(tmp_path / "untrained", trained=False))
-    with pytest.raises(CalibrationFault, match="no FP32 to compare it with: name the FP32 bundle"):
+    with pytest.raises(CalibrationFault, match="no FP32 bundle to compare it with: name the FP32 bundle"):
         compared(bundle_of(tmp_path / "alone", "int8"))
     small = bundle_of(tmp_path / "small", "int8", frame_size={"width_px": 640, "height_px": 200})
     with pytest.raises(

@@ -17,8 +17,8 @@ from tremorscope.runtime.cameras.csi import open_csi
 from tremorscope.runtime.cameras.gstreamer.nvbufsurface import SurfaceLibrary
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.prove.likeness import agree, off_by
-from tremorscope.runtime.prove.outcome import Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import StepFindings, Outcome
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.steps import camera
 
 CODE = struct.Struct("<qii")
@@ -35,7 +35,7 @@ def looked_at(
         f"version: 1\ncamera: {{kind: csi, width_px: 64, height_px: 48, rate_hz: 30, memory: {memory}, "
         f"exposure: {{settle_s: 0, lock: {str(lock).lower()}}}}}\n"
     )
-    return camera.run(Plan(tmp_path, tmp_path, (site,), quick=quick).checked(), Findings(), 0)
+    return camera.run(ProvePlan(tmp_path, tmp_path, (site,), quick=quick).checked(), StepFindings(), 0)
 
 
 def test_rate_memory_copies_and_openings_are_told(scene: Any, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_threads_lose_no_byte() -> None:
 
 
 RUNTIME = ROOT / "runtime"
-DRAWN = {"footbridge.py", "synthetic.py"}
+DRAWN = {"canvas.py", "footbridge.py", "synthetic.py"}
 """Cameras whose pictures are computed: what they write into the slot is the picture's first place."""
 HANDS_FRAMES_ON = [
     *sorted(

@@ -146,7 +146,7 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "filter": (("--mode", "band", "--band", 2, 3, "--filter", "wavelet"), "'wavelet' is not one of"),
     "too narrow": (("--mode", "band", "--band", 2, 2.00001), "s to settle: widen the band"),
     "notch": (("--mode", "band", "--band", 2, 3, "--notch", 50), "it shows at 10 Hz"),
-    "cap": (("--max-displacement", 0), "give a number of pixels above 0"),
+    "cap": (("--max-displacement", 0), "not a finite number above 0: give pixels"),
     "refresh in band mode": (("--mode", "band", "--band", 2, 3, "--refresh", 5), "leave --refresh out"),
     "refresh": (("--refresh", -1), "give the seconds in which it follows the scene"),
     "region outside": (("--roi", 50, 0, 40, 40), "reaches outside the picture of 64x48 px"),

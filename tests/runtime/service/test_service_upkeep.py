@@ -43,7 +43,8 @@ import dataclasses, os, sys, time
 sys.path[:0] = {path!r}
 from pathlib import Path
 from tensorrt_fake import write_fake_engine
-from tremorscope.runtime.engines.interface.bundle import FrameSize, open_bundle
+from tremorscope.runtime.engines.interface.bundle import open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.gpu.device import Device
 from tremorscope.runtime.engines.tensorrt.engine_file import describe_builder
 Path({here!r}, "started").write_text(f"{{os.getpid()}} {{os.nice(0)}}")

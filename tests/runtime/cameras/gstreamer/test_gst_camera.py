@@ -169,7 +169,7 @@ def test_ten_thousand_frames_leave_no_memory_behind() -> None:
 
 LEAKS = """
 import numpy as np
-from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, Wanted
+from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.faults import Advice
 from tremorscope.runtime.cameras.gstreamer.pipeline import PipelinePlan
 from tremorscope.runtime.cameras.gstreamer.text import SINK_TEXT
@@ -183,14 +183,14 @@ def plan(text):
 good = "videotestsrc name=source is-live=true ! video/x-raw,format=YUY2,width=64,height=48,framerate=100/1"
 pixels = np.zeros((48, 64, 3), np.uint8)
 for _ in range(3):
-    camera = GStreamerCamera(plan(good), Wanted(), cpu_writer(None))
+    camera = GStreamerCamera(plan(good), RequestedFormat(), cpu_writer(None))
     for _ in range(5):
         camera.read_into(pixels)
     camera.close()
 endings = good + " ! identity error-after=3", "videotestsrc name=source num-buffers=2"
 for bad in (*endings, "videotestsrc name=source ! video/x-raw,format=NONE"):
     try:
-        camera = GStreamerCamera(plan(bad), Wanted(), cpu_writer(None))
+        camera = GStreamerCamera(plan(bad), RequestedFormat(), cpu_writer(None))
         while True:
             camera.read_into(np.zeros((camera.height_px, camera.width_px, 3), np.uint8))
     except CameraFault:

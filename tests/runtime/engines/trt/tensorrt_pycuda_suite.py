@@ -310,7 +310,7 @@ def test_auto_takes_tensorrt_with_this_driver_and_its_gpu(
     for graph in bundle.manifest.graphs:
         builder = describe_builder("tensorrt", "10.3.0", device)
         write_fake_engine(bundle, graph, size, bench.directory / "engines", builder)
-    with closing_runtime(open_runtime("auto", bundle, **SIZE)) as runtime:
+    with closing_runtime(open_runtime("auto", bundle, (SIZE["width_px"], SIZE["height_px"]))) as runtime:
         assert runtime.description == "TensorRT 10.3.0 on threads in place of a GPU"
         frames = LeasingRing(3, **SIZE, allocate=runtime.allocate)
         with film(frames, 110) as frame, film(frames, 100) as reference:

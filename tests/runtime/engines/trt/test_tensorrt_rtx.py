@@ -200,7 +200,7 @@ _BUILD = """
 import json, os, signal, sys
 from pathlib import Path
 from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.host.interruption import orderly_stop
 
 told = []
