@@ -17,7 +17,7 @@ from tremorscope.runtime.cameras.csi import open_csi
 from tremorscope.runtime.cameras.gstreamer.nvbufsurface import SurfaceLibrary
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.prove.likeness import agree, off_by
-from tremorscope.runtime.prove.outcome import StepFindings, Outcome
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
 from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.steps import camera
 
