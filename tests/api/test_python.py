@@ -22,7 +22,7 @@ from tremorscope.commands import clips as commands
 from tremorscope.runtime.jobs.magnify import MagnifyJob
 from tremorscope.runtime.jobs.measure import RESULT_NAMES, MeasureJob
 
-REGIONS = [(180, 120, 40, 10), (102, 122, 40, 9)]
+REGIONS = [(172, 114, 56, 20), (94, 116, 56, 20)]
 MAGNIFY_NAMES = {"bands_hz": "band_hz", "regions_px": "regions"}
 MEASURE_NAMES = {"directory": "output", "scale": "mm_per_px"}
 

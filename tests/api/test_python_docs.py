@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -55,5 +56,12 @@ def test_the_docstrings() -> None:
     assert {name for name, count in counts.items() if count} >= {"measure", "Magnifier"}
 
 
-def test_the_readme_names_the_guide() -> None:
-    assert "docs/python.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme(folder: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"## From Python\n\n((?:    .*\n|\n)+)", readme)
+    assert found is not None
+    names: dict[str, object] = {}
+    exec(textwrap.dedent(found[1]), names)  # noqa: S102
+    assert isinstance(names["found"], ts.Measurement)
+    assert round(names["found"].peaks[0].frequency_hz, 1) == 2.1
+    assert (folder / "first-mode.mp4").is_file()

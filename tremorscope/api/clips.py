@@ -119,7 +119,7 @@ def measure(
     """Measure displacement, frequencies and modes in a clip, as ``tremorscope measure`` does and with its defaults.
 
     >>> import tremorscope as ts
-    >>> found = ts.measure(ts.example_clip(), regions=[(180, 120, 40, 10)])
+    >>> found = ts.measure(ts.example_clip(), regions=[(172, 114, 56, 20)])
     >>> round(found.peaks[0].frequency_hz, 1)
     2.1
 
