@@ -155,7 +155,7 @@ def _checker(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(with_config({"extra": "forbid"})(kind))
 
 
-def checked(function: str, kind: type[Any], arguments: dict[str, Any]) -> dict[str, Any]:
+def checked(function: str, kind: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a public function, each of the type that a ``TypedDict`` states; numpy's numbers are numbers.
 
     Raises:
@@ -176,7 +176,7 @@ def checked(function: str, kind: type[Any], arguments: dict[str, Any]) -> dict[s
     return found
 
 
-def _unknown(function: str, kind: type[Any], name: str) -> OptionFault:
+def _unknown(function: str, kind: Any, name: str) -> OptionFault:
     known = list(kind.__annotations__)
     like = difflib.get_close_matches(name, known, 1)
     return OptionFault(
