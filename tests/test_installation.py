@@ -70,6 +70,8 @@ def test_a_wheel_holds_every_module_once_under_one_name(source: Path, tmp_path: 
         "tremorscope.cli",
     }
     for shipped in (
+        "py.typed",
+        "api/clips.py",
         "runtime/bundles/realtime/pairwise.onnx",
         "runtime/outputs/web/page/app.js",
         "model/weights/lite.md",

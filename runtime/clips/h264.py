@@ -34,7 +34,6 @@ log = logging.getLogger("tremorscope.encoder")
 _X264 = "libx264"
 _LIMITED_RANGE = 1
 _CLIP_OPTIONS = {
-    "crf": "16",  # keeps the fine texture that motion is judged by
     "preset": "veryfast",
     "bf": "0",  # without B-frames the first picture is at time zero in every player, edit lists or not
 }
@@ -60,6 +59,8 @@ class EncodingSettings:
     """Longest distance of two key pictures, in pictures: players can seek to these."""
     bitrate_kbps: int | None = None
     """Constant bit rate of a live stream; None keeps the quality constant, for a clip."""
+    constant_rate_factor: int = 16
+    """x264's quality of a clip: 0 loses nothing, 51 is the coarsest; 16 keeps the texture that shows motion."""
     colour: Colour = field(default_factory=Colour)
     """Conversion of RGB to YUV; BT.601 if not stated."""
     pixel_aspect: Fraction = Fraction(1)
@@ -136,7 +137,8 @@ class _X264Encoder:
 
     def __init__(self, container: Any, coding: EncodingSettings) -> None:
         live = coding.bitrate_kbps is not None
-        options = (_LIVE_OPTIONS if live else _CLIP_OPTIONS) | {"g": str(coding.key_every)}
+        quality = {} if live else {"crf": str(coding.constant_rate_factor)}
+        options = (_LIVE_OPTIONS if live else _CLIP_OPTIONS) | quality | {"g": str(coding.key_every)}
         try:
             stream = container.add_stream(_X264, rate=coding.rate, options=options)
         except (av.FFmpegError, ValueError):

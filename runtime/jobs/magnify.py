@@ -123,13 +123,11 @@ def magnify_clip(
     wanted = job.magnification
     check_output(job.output, overwrite=job.overwrite, source=job.clip)
     check_capture_rate(job.capture_rate_hz)
-    bundle = _open_trained(job.bundle)
-    if not job.allow_inaccurate:
-        bundle.check_deployable()
+    bundle = open_for_use(job.bundle, allow_inaccurate=job.allow_inaccurate)
     start_s = time.monotonic()
     with ExitStack() as opened:
         camera = opened.enter_context(closing(ClipCamera(job.clip)))
-        _check_size(bundle, camera)
+        check_size(bundle, camera.width_px, camera.height_px, "the clip has")
         runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
         magnifier = open_magnifier(
             wanted,
@@ -232,24 +230,33 @@ def _run(
     return times
 
 
-def _open_trained(directory: Path | None) -> Bundle:
-    bundle = open_bundle(directory)
+def open_for_use(named: Path | None, *, allow_inaccurate: bool = False) -> Bundle:
+    """Open a bundle whose pictures are to be looked at: trained, and deployable unless its loss is accepted.
+
+    Raises:
+        BundleFault: it is missing, untrained, or was found to lose too much.
+    """
+    bundle = open_bundle(named)
     if not bundle.manifest.trained:
         raise BundleFault(
             f"{bundle.directory}: its weights are random, fit for timing only",
             remedy="name a bundle that was exported from trained weights",
         )
+    if not allow_inaccurate:
+        bundle.check_deployable()
     return bundle
 
 
-def _check_size(bundle: Bundle, camera: ClipCamera) -> None:
+def check_size(bundle: Bundle, width_px: int, height_px: int, given: str) -> None:
+    """Check that a bundle takes frames of a size; ``given`` says whose size it is, such as ``the clip has``.
+
+    Raises:
+        BundleFault: it was made for another.
+    """
     made_for = bundle.manifest.frame_size
-    if made_for is not None and (made_for.width_px, made_for.height_px) != (
-        camera.width_px,
-        camera.height_px,
-    ):
+    if made_for is not None and (made_for.width_px, made_for.height_px) != (width_px, height_px):
         raise BundleFault(
-            f"{bundle.directory}: made for {made_for.width_px}x{made_for.height_px} px, and the clip has "
-            f"{camera.width_px}x{camera.height_px} px",
+            f"{bundle.directory}: made for {made_for.width_px}x{made_for.height_px} px, and {given} "
+            f"{width_px}x{height_px} px",
             remedy="use a bundle for any size, or export one for this size",
         )

@@ -51,7 +51,8 @@ class MeasureJob:
     """Settings of an offline measurement: clip, regions, spectra and output directory."""
 
     clip: Path
-    directory: Path
+    directory: Path | None
+    """Directory for the results; None leaves none on the disk."""
     regions: tuple[Region, ...] = ()
     """Regions to measure; none takes those of the baseline, or has some proposed."""
     still: tuple[Region, ...] = ()
@@ -93,7 +94,7 @@ class _Survey:
 
 
 def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measurement:
-    """Measure a clip and leave the results in a directory; on any failure nothing is left behind.
+    """Measure a clip and leave the results in the job's directory; on any failure nothing is left behind.
 
     The clip is read twice. The first pass takes its times and some of its pictures, so that a fault at its end is
     found before anything is measured; the second pass measures every frame.
@@ -104,43 +105,48 @@ def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measureme
         ClipFault: the clip cannot be read to its end, or is too short.
         OutputFault: the results cannot be written.
     """
+    _check(job)
+    if job.directory is None:
+        return _take(job, progress)
     from tremorscope.runtime.reports.measurement_files import (
         write_results,  # drawing takes a second to import
     )
 
-    start_s = time.monotonic()
-    _check(job)
-    baseline = read_baseline(job.baseline) if job.baseline else None
     with whole_directory(job.directory, overwrite=job.overwrite, names=RESULT_NAMES) as scratch:
-        survey = _look_through(job, progress)
-        regions, proposed = _choose_regions(job, survey, baseline)
-        meter = MotionMeter(survey.first, regions, job.still)
-        meter.learn_noise(survey.samples)
-        series = _measure_all(job, survey, meter, progress)
-        analysis = analyse_recording(
-            survey.real_times_s,
-            series,
-            tick_s=survey.tick_s * survey.pace,
-            window_s=job.window_s,
-            band_hz=job.band_hz,
-        )
-        compared = compare_with_baseline(baseline, regions, analysis.modes) if baseline else ()
-        measurement = Measurement(
-            clip=job.clip.name,
-            frame=survey.first,
-            time_axis=survey.axis,
-            times_s=survey.real_times_s,
-            analysis=analysis,
-            still=job.still,
-            proposed=proposed,
-            scale=job.scale,
-            comparisons=compared,
-            refreshes=sum(follower.refreshes for follower in meter.followers),
-            elapsed_s=time.monotonic() - start_s,
-            files=RESULT_NAMES,
-        )
+        measurement = _take(job, progress)
         write_results(measurement, scratch)
     return measurement
+
+
+def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
+    start_s = time.monotonic()
+    baseline = read_baseline(job.baseline) if job.baseline else None
+    survey = _look_through(job, progress)
+    regions, proposed = _choose_regions(job, survey, baseline)
+    meter = MotionMeter(survey.first, regions, job.still)
+    meter.learn_noise(survey.samples)
+    series = _measure_all(job, survey, meter, progress)
+    analysis = analyse_recording(
+        survey.real_times_s,
+        series,
+        tick_s=survey.tick_s * survey.pace,
+        window_s=job.window_s,
+        band_hz=job.band_hz,
+    )
+    return Measurement(
+        clip=job.clip.name,
+        frame=survey.first,
+        time_axis=survey.axis,
+        times_s=survey.real_times_s,
+        analysis=analysis,
+        still=job.still,
+        proposed=proposed,
+        scale=job.scale,
+        comparisons=compare_with_baseline(baseline, regions, analysis.modes) if baseline else (),
+        refreshes=sum(follower.refreshes for follower in meter.followers),
+        elapsed_s=time.monotonic() - start_s,
+        files=RESULT_NAMES if job.directory else (),
+    )
 
 
 def _check(job: MeasureJob) -> None:

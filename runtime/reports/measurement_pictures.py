@@ -154,9 +154,9 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
     regions = [result.series.region for result in measurement.analysis.regions]
     middles = np.array([region.centre_px for region in regions])
     moving = mode.shape.real.reshape(-1, 2)
-    moving *= _ARROW_SHARE * diagonal / max(float(np.hypot(*moving.T).max()), 1e-12)
+    moving = moving * (_ARROW_SHARE * diagonal / max(float(np.hypot(*moving.T).max()), 1e-12))
     # Half a period later all arrows are reversed: show the half in which more of them end in the picture.
-    moving *= max((1, -1), key=lambda sign: _inside(middles + sign * moving, width, height))
+    moving = moving * max((1, -1), key=lambda sign: _inside(middles + sign * moving, width, height))
     for middle, arrow in zip(middles.tolist(), moving.tolist(), strict=True):
         axes.plot(
             *middle, "o", color=INK, markersize=5, markeredgecolor="white", markeredgewidth=1.2, zorder=4

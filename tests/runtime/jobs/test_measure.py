@@ -96,6 +96,14 @@ class TestFootbridge:
 
 
 class TestFiles:
+    def test_hold_mode_shapes_as_they_were_found(self, measured: tuple[Measurement, Path]) -> None:
+        """The overlay is drawn first, and must not scale them to its arrows."""
+        summary = json.loads((measured[1] / "summary.json").read_text())
+        for mode, found in zip(summary["modes"], measured[0].analysis.modes, strict=True):
+            shape = np.array(mode["shape"]) @ (1, 1j)
+            assert np.abs(shape).max() == pytest.approx(1)
+            assert shape.ravel() == pytest.approx(found.shape)
+
     def test_are_all_there_and_no_other(self, measured: tuple[Measurement, Path]) -> None:
         directory = measured[1]
         assert {path.name for path in directory.iterdir()} == set(RESULT_NAMES)

@@ -1,0 +1,227 @@
+"""A measurement as arrays and plain records, for notebooks and other programs."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tremorscope.api.arguments import Rectangle, tell_in_python
+from tremorscope.runtime.errors import OptionFault, OutputFault
+from tremorscope.runtime.host.files import check_place, whole_file
+from tremorscope.runtime.reports.measurement import Measurement
+from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis
+from tremorscope.runtime.vibration.spectra.peaks import Peak
+
+Values = NDArray[np.float64]
+PlotKind = Literal["spectrum", "displacement", "regions"]
+_PLOTS = ("spectrum", "displacement", "regions")
+
+
+@dataclass(frozen=True)
+class FoundPeak:
+    """One frequency at which something moves, at the region and along the axis that move most."""
+
+    frequency_hz: float
+    frequency_sigma_hz: float
+    """Standard uncertainty."""
+    amplitude_px: float
+    amplitude_sigma_px: float
+    amplitude_mm: float | None
+    """None where no scale was stated."""
+    damping: float | None
+    """Share of critical damping; None where the recording is too short to tell."""
+    damping_sigma: float | None
+    region: str
+    axis: Axis
+    """x (to the right) or y (downwards)."""
+
+
+@dataclass(frozen=True, eq=False)
+class FoundMode:
+    """One mode, or operating deflection where a machine drives the structure."""
+
+    frequency_hz: float
+    frequency_sigma_hz: float
+    damping: float | None
+    damping_sigma: float | None
+    shape: NDArray[np.complex128]
+    """(regions, 2): motion along x and y, the largest of size 1; 0 where nothing could be measured."""
+    collinearity: float
+    """Modal phase collinearity: 1 where all regions move in phase or opposition."""
+
+
+@dataclass(frozen=True, eq=False)
+class DisplacementArrays:
+    """Displacement of every region in every frame."""
+
+    time_s: Values
+    """(N,), since the first frame, in reality rather than in playback."""
+    x: Values
+    """(regions, N), to the right positive, in ``unit``; NaN where it could not be measured."""
+    y: Values
+    """(regions, N), downwards positive; NaN likewise."""
+    quality: Values
+    """(regions, N): share of a region's variance that the match explains."""
+    unit: Literal["px", "mm"]
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DrawnPlot:
+    """A plot as a PNG, which notebooks show."""
+
+    png: bytes
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to a file; an existing one is replaced.
+
+        Raises:
+            OutputFault: it cannot be written.
+        """
+        with whole_file(Path(path)) as file:
+            file.write(self.png)
+        return Path(path)
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+
+@dataclass(frozen=True, eq=False)
+class ClipMeasurement:
+    """All that was found in a clip."""
+
+    result: Measurement
+    """The same as the job's own record, with spectra and verdicts."""
+    directory: Path | None
+    """Directory of the result files; None where none were asked for."""
+
+    @property
+    def peaks(self) -> tuple[FoundPeak, ...]:
+        """Frequencies at which something moves, strongest first."""
+        analysis, scale = self.result.analysis, self.result.scale
+        return tuple(
+            FoundPeak(
+                **_certainty(found.peak),
+                amplitude_px=found.peak.amplitude,
+                amplitude_sigma_px=found.peak.amplitude_sigma,
+                amplitude_mm=None if scale is None else scale.mm_per_px * found.peak.amplitude,
+                region=analysis.regions[found.region].series.name,
+                axis=found.axis,
+            )
+            for found in analysis.findings
+        )
+
+    @property
+    def modes(self) -> tuple[FoundMode, ...]:
+        """Modes of all regions together, strongest first."""
+        return tuple(
+            FoundMode(
+                **_certainty(mode.peak),
+                shape=np.asarray(mode.shape, np.complex128).reshape(-1, len(AXES)),
+                collinearity=mode.collinearity,
+            )
+            for mode in self.result.analysis.modes
+        )
+
+    @property
+    def regions(self) -> tuple[Rectangle, ...]:
+        """Regions that were measured: left, top, width and height of each, in px."""
+        rectangles = (each.series.region for each in self.result.analysis.regions)
+        return tuple((each.x_px, each.y_px, each.width_px, each.height_px) for each in rectangles)
+
+    @property
+    def displacement(self) -> DisplacementArrays:
+        """Displacement over time, in mm where a scale was stated, else in px."""
+        scale, results = self.result.scale, self.result.analysis.regions
+        factor = 1.0 if scale is None else scale.mm_per_px
+        along = {
+            axis: np.stack(
+                [
+                    factor * each.series.along(axis)
+                    if math.isfinite(each.series.noise_floor_px[number])
+                    else np.full(self.result.times_s.shape, np.nan)
+                    for each in results
+                ]
+            )
+            for number, axis in enumerate(AXES)
+        }
+        return DisplacementArrays(
+            time_s=self.result.times_s,
+            x=along["x"],
+            y=along["y"],
+            quality=np.stack([each.series.quality for each in results]),
+            unit="px" if scale is None else "mm",
+            regions=tuple(each.series.name for each in results),
+        )
+
+    @tell_in_python
+    def plot(self, kind: PlotKind = "spectrum") -> DrawnPlot:
+        """A plot of the report: the spectrum, the displacement over time, or the regions and modes on the first frame.
+
+        Raises:
+            OptionFault: there is no such plot.
+        """
+        from tremorscope.runtime.reports import measurement_pictures as pictures  # takes a second to import
+
+        if kind not in _PLOTS:
+            raise OptionFault(f"plot: {kind!r} is no plot", remedy=f"choose from {', '.join(_PLOTS)}")
+        draw = {
+            "spectrum": pictures.spectrum_picture,
+            "displacement": pictures.history_picture,
+            "regions": pictures.overlay_picture,
+        }[kind]
+        return DrawnPlot(draw(self.result))
+
+    def to_sep005(self) -> list[dict[str, Any]]:
+        """Displacement as SEP-005 dictionaries: ``name``, ``data``, ``fs`` in Hz, ``unit_str``; one a gapless piece."""
+        from tremorscope.runtime.reports.measurement_files import signals
+        from tremorscope.runtime.reports.signals import sep005
+
+        return sep005(signals(self.result))
+
+    @tell_in_python
+    def to_uff(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write displacement as UFF dataset 58, which modal programs read.
+
+        Raises:
+            OutputFault: the file exists already, or cannot be written.
+        """
+        from tremorscope.runtime.reports.measurement_files import signals
+        from tremorscope.runtime.reports.signals import write_uff
+
+        place = Path(path)
+        check_place(place)
+        if place.exists() and not overwrite:
+            raise OutputFault(f"{place}: exists already", remedy="name another file, or add --overwrite")
+        write_uff(place, signals(self.result))
+        return place
+
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json; also the baseline that a later measurement is compared with."""
+        return self.result.summary()
+
+    def __str__(self) -> str:
+        return "\n".join(self.result.lines())
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode(self.plot().png).decode("ascii")
+        return (
+            f"<pre>{escape(str(self))}</pre>"
+            f'<img alt="Spectrum of displacement" style="max-width:60em" src="data:image/png;base64,{picture}">'
+        )
+
+
+def _certainty(peak: Peak) -> dict[str, Any]:
+    return {
+        "frequency_hz": peak.frequency_hz,
+        "frequency_sigma_hz": peak.frequency_sigma_hz,
+        "damping": peak.damping,
+        "damping_sigma": peak.damping_sigma,
+    }
