@@ -53,6 +53,7 @@ export class Panels {
       ...state.problems,
       ...outputs,
       ...(storage.trouble ? [`storage: ${storage.trouble}`] : []),
+      ...storage.remarks.map((text) => `storage: ${text}`),
       ...(storage.given_up.length ? [`disk low: no more ${storage.given_up.join(", ")}`] : []),
       ...(state.reload.refused ? [`changed configuration refused: ${state.reload.refused}`] : []),
       ...(state.reload.needs_restart.length ? [`after a restart: ${state.reload.needs_restart.join(", ")}`] : []),
