@@ -145,7 +145,9 @@ def check_soundness(connection: sqlite3.Connection, path: Path, *, whole: bool =
     for check in checks:
         finding = str(connection.execute(check).fetchone()[0])
         if finding != "ok":
-            raise damaged(path, finding.splitlines()[0])
+            # Some releases of SQLite say first in which database.
+            lines = [line for line in finding.splitlines() if not line.startswith("***")]
+            raise damaged(path, (lines or [finding])[0])
 
 
 def set_aside(path: Path, label: str) -> Path:

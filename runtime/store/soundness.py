@@ -18,6 +18,7 @@ from tremorscope.runtime.store.database import (
 from tremorscope.runtime.store.faults import StoreDamagedFault, StoreFault
 
 _EVERY_S = 60.0
+"""Shortest interval."""
 _SHARE = 1e-3
 """Share of the time that checks may take: 0.1 s for 64 MB allow one in two minutes, a minute for 4 GB one in a day."""
 
@@ -31,7 +32,6 @@ class SoundnessWatch:
         report: Callable[[StoreDamagedFault], None],
         *,
         threads: Threads,
-        every_s: float = _EVERY_S,
     ) -> None:
         """Start the thread; a file that was too large to be checked whole when it was opened is checked at once.
 
@@ -39,9 +39,8 @@ class SoundnessWatch:
             path: the store.
             report: takes the fault of a store that is damaged.
             threads: starter of the thread.
-            every_s: shortest interval.
         """
-        self._path, self._report, self._every_s = path, report, every_s
+        self._path, self._report = path, report
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -56,11 +55,11 @@ class SoundnessWatch:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        pause_s = 0.0 if file_bytes(self._path) > CHECKED_WHOLE_BYTES else self._every_s
+        pause_s = 0.0 if file_bytes(self._path) > CHECKED_WHOLE_BYTES else _EVERY_S
         while not self._stopping.wait(pause_s):
             begun_s = time.monotonic()
             self._check()
-            pause_s = max(self._every_s, (time.monotonic() - begun_s) / _SHARE)
+            pause_s = max(_EVERY_S, (time.monotonic() - begun_s) / _SHARE)
 
     def _check(self) -> None:
         try:

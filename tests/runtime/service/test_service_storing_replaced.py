@@ -81,7 +81,8 @@ def test_a_store_that_was_removed_is_begun_anew_with_its_clips_directory(
     assert (kept.health().replaced, kept.health().trouble) == ({"gone": 1}, "")
     kept.offer(Notice(3.0, "a", "after"))
     assert kept.close(5.0) == ""
-    assert set(notices(kept.path)) == {
+    told = {text for text in notices(kept.path) if "free space" not in text}
+    assert told == {
         "into the void?", "after",
         f"the store was taken away while it was written; a new one was begun at {kept.path}",
     }  # fmt: skip
@@ -132,7 +133,7 @@ class TestRequiredMount:
 
     def test_a_disk_that_is_missing_at_the_start_is_waited_for(self, tmp_path: Path) -> None:
         kept = storage(tmp_path / "state", require_mount=str(tmp_path))
-        assert kept.health().trouble == (
+        assert kept.health().trouble.startswith(
             f"{kept.path}: no disk is mounted at {tmp_path}: mount the disk, or change store.require_mount"
         )
         assert not kept.directory.exists()
@@ -145,7 +146,10 @@ class TestRequiredMount:
 
 
 class TestDamage:
-    def test_a_store_damaged_while_running_is_set_aside_and_another_begun(self, tmp_path: Path) -> None:
+    def test_a_store_damaged_while_running_is_set_aside_and_another_begun(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tremorscope.runtime.store.soundness._EVERY_S", 0.5)
         kept = storage(tmp_path)
         for number in range(500):
             kept.offer(Notice(float(number), "n", 100 * str(number)))
@@ -153,9 +157,12 @@ class TestDamage:
         assert kept._background is not None
         kept._background.store.empty_log()
         damage(kept.path)
+        # It may find pages in its memory still: nothing is known of the damage before somebody reads the file.
+        kept.offer(Notice(1000.0, "n", "at that time"))
+        until(lambda: kept.health().replaced, kept)
         for number in range(500):
             kept.offer(Notice(1000.0 + number, "n", f"after {number}"))
-        until(lambda: kept.health().replaced and not kept.health().pending, kept)
+        until(lambda: not kept.health().pending, kept)
         assert kept.health().replaced == {"damaged": 1}
         assert kept.close(5.0) == ""
         (aside,) = (path for path in tmp_path.glob("tremorscope.db.damaged-*") if "Z-" not in path.name)
@@ -183,17 +190,20 @@ class TestDamage:
             file.write(b"\xff" * 4096)
         kept = storage(tmp_path)  # of a small file, opening reads all
         until(lambda: list(tmp_path.glob("*.damaged-*")), kept)
-        until(lambda: not kept.health().pending, kept)
+        until(lambda: not kept.health().pending and (kept.health().replaced or not large), kept)
         assert kept.health().replaced == ({"damaged": 1} if large else {})
         assert kept.close(5.0) == ""
         assert any("the store was damaged" in text for text in notices(kept.path))
 
-    def test_the_watch_ends_in_the_middle_of_a_check_and_reports_no_sound_store(self, tmp_path: Path) -> None:
+    def test_a_sound_store_is_not_reported_while_it_is_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tremorscope.runtime.store.soundness._EVERY_S", 0.01)
         found: list[StoreFault] = []
         with Store(tmp_path / "s.db") as store:
-            watch = SoundnessWatch(store.path, found.append, threads=Threads(), every_s=0.01)
-            store.write([Notice(1.0, "a", "b")])
-            time.sleep(0.1)
+            watch = SoundnessWatch(store.path, found.append, threads=Threads())
+            for number in range(100):
+                store.write([Notice(float(number), "a", "b")])
             watch.close()
         assert found == []
 
@@ -259,13 +269,13 @@ class TestHeldLog:
         kept.check()
         kept.offer(SeriesBlock(CHANNELS, at + np.arange(1500) / 30, values))
         assert kept.health().dropped["declined"] == 1
-        assert kept.health().log_bytes == store.log_bytes > 16e6
+        assert 16e6 < kept.health().log_bytes <= store.log_bytes
         first, second = kept.health().remarks[-2:]
         assert first.startswith("another program reads the store in one long transaction: its log has ")
         assert second == "series, peaks and modes are not stored, for the log has grown too long"
         reader.close()
         keeper.run(store, kept._keeper.reserve)
-        assert store.log_bytes == 0
+        assert store.log_bytes < 100_000
         kept.check()
         kept.offer(SeriesBlock(CHANNELS, at + np.arange(1500) / 30, values))
         assert kept.health().dropped["declined"] == 1
