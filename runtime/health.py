@@ -127,24 +127,26 @@ class RegionHealth:
 
 @dataclass(frozen=True)
 class StorageHealth:
-    """Status of store, clips and disk."""
+    """Status of store, clips and disk; ``trouble`` is the reason why nothing can be written at present."""
 
     trouble: str = ""
-    """Reason why nothing can be written at present; empty if all is well."""
     written: int = 0
     pending: int = 0
-    """Records that wait for the disk."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Records given up, by kind: bulk, declined, vital."""
+    replaced: Mapping[str, int] = field(default_factory=dict)
+    """Stores replaced since the start, by cause: damaged, gone, failing."""
+    remarks: tuple[str, ...] = ()
+    """Reasons why results are not stored as wanted, though they are."""
+    store_bytes: int = 0
+    log_bytes: int = 0
     free_bytes: int | None = None
     given_up: tuple[str, ...] = ()
     """Kinds that the disk guard has given up, of previews, clips and series."""
     recording: str | None = None
-    """The event that is being recorded."""
     clips: Mapping[str, int] = field(default_factory=dict)
-    """Clips since the start by outcome: saved, failed, declined."""
+    """By outcome since the start: saved, failed, declined."""
     clip_frames_dropped: int = 0
-    """Frames that are missing in clips because writing fell behind."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,6 @@ class DeviceHealth:
     """Status of the device."""
 
     temperatures_c: Mapping[str, float] = field(default_factory=dict)
-    """By zone."""
     governor_level: int = 0
     """Load level of the thermal governor: 0 is full load."""
     governor: str = ""
@@ -223,7 +224,6 @@ class Health:
     outputs: Mapping[str, str] = field(default_factory=dict)
     """State of each output (web, metrics, mqtt); empty text where all is well."""
     viewers: int = 0
-    """Number of viewers of the live picture."""
     reload: ReloadHealth = field(default_factory=ReloadHealth)
     problems: tuple[str, ...] = ()
     """All other present problems, a line each."""

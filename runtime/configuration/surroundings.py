@@ -18,6 +18,7 @@ from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.outputs.certificates import client_context, server_context
 from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.store.placement import mount_trouble
 
 _FOR_DISKS = (Path("/media"), Path("/mnt"), Path("/run/media"))
 """Mount points of other disks, by the Filesystem Hierarchy Standard and udisks."""
@@ -57,9 +58,14 @@ def remarks(configuration: Configuration, directory: Path) -> Iterator[Contradic
     path = ("store", "directory")
     if not os.access(there, os.W_OK | os.X_OK):
         yield path, f"{there} cannot be written by this user", "let the service's user write there"
-    kept = directory.absolute()
-    if any(kept.is_relative_to(each) for each in _FOR_DISKS) and os.stat(there).st_dev == os.stat("/").st_dev:
-        yield path, f"no disk is mounted at {kept}, which would be the system's own", "mount it first"
+    kept, required = directory.absolute(), configuration.store.require_mount
+    if trouble := mount_trouble(kept, required):
+        yield ("store", "require_mount"), trouble, "mount it: until then nothing is stored"
+    elif isinstance(required, Path) and not kept.is_relative_to(required):
+        yield ("store", "require_mount"), f"{kept} does not lie on the disk at {required}", "name its mount point"
+    elif required is False and any(kept.is_relative_to(each) for each in _FOR_DISKS):
+        if trouble := mount_trouble(kept, True):
+            yield path, trouble, "mount it first, and set store.require_mount: true"
 
 
 def _address(http: HttpSettings) -> Iterator[Contradiction]:

@@ -181,6 +181,9 @@ def _of_storage(health: Health) -> Iterator[Metric]:
     yield from counter("store_records", "Records on the disk", storage.written)
     yield from gauge("store_records_pending", "Records that wait for the disk", storage.pending)
     yield from counters("store_drops", "Records given up", "kind", storage.dropped)
+    yield from counters("store_replaced", "Stores replaced while running", "cause", storage.replaced)
+    yield from gauge("store_bytes", "Bytes in the tables of the store", storage.store_bytes)
+    yield from gauge("store_log_bytes", "Bytes of its write-ahead log", storage.log_bytes)
     given_up = {thing: thing in storage.given_up for thing in GIVEN_UP}
     yield from gauges("given_up", "1 while the disk guard has given a thing up", "thing", given_up)
     yield from gauge("event_recording", "1 while an event is recorded", storage.recording is not None)

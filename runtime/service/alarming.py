@@ -157,6 +157,19 @@ class AlarmService:
         with self._lock:
             self._keep_learning(0.0)
 
+    def store_again(self) -> None:
+        """Store raised alarms, baselines and learning, into a store that was begun anew while the service runs."""
+        with self._lock:
+            for status in self._board.statuses():
+                if status.phase in ("raised", "clearing") and status.raised_s is not None:
+                    self._store(_raised_before(status, status.raised_s))
+                    if status.acknowledged_s is not None:
+                        self._store(Acknowledgement(status.rule.name, status.acknowledged_s, "before"))
+            for name, baseline in self._board.baselines().items():
+                self._store(LearnedBaseline(name, baseline))
+            self._kept_s.clear()
+            self._keep_learning(0.0)
+
     def levels(self, unix_s: float, levels: Iterable[RegionLevels], steady_s: float | None = None) -> None:
         """Take the regions' levels of a window that has ended; see `AlarmReading` for the two times."""
         for each in levels:
@@ -243,4 +256,20 @@ def _ended(alarm: OpenAlarm, rule: AlarmRule | None, now_s: float) -> AlarmEdge:
         0.0,
         rule.threshold if rule else 0.0,
         rule.threshold_unit if rule else "",
+    )
+
+
+def _raised_before(status: AlarmStatus, raised_s: float) -> AlarmEdge:
+    rule = status.rule
+    value = rule.threshold if status.value is None else status.value
+    return AlarmEdge(
+        rule.name,
+        rule.source,
+        rule.quantity,
+        "raised",
+        raised_s,
+        raised_s,
+        value,
+        rule.threshold,
+        rule.threshold_unit,
     )

@@ -36,7 +36,8 @@ from tremorscope.runtime.service.history import MotionHistory
 from tremorscope.runtime.service.measuring import Measuring
 from tremorscope.runtime.service.opening import CAMERA_FILE, CameraOpener, survey_source
 from tremorscope.runtime.service.resuming import followed_before, points_of
-from tremorscope.runtime.service.storing import Storage, state_directory
+from tremorscope.runtime.service.store_keeper import state_directory
+from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 from tremorscope.runtime.vibration.settings import VibrationSettings
@@ -121,6 +122,7 @@ class Components:
             self.journal.notice = self.storage.notice
             self.alarms = AlarmService(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
             self.storage.on_opened = self._resume_alarms
+            self.storage.on_begun_anew = self.alarms.store_again
             self._resume_alarms()
             self.magnifying = self._build_magnifying(configuration)
             self.tracker = followed_before(self.storage.modes)

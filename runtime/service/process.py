@@ -24,7 +24,7 @@ from tremorscope.runtime.service.recovering import CameraRecovery
 from tremorscope.runtime.service.recovery import EXIT_RECOVERY
 from tremorscope.runtime.service.reloading import Reloader
 from tremorscope.runtime.service.reporting import Reporter, status_line
-from tremorscope.runtime.service.storing import state_directory
+from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.store.records import Notice
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 

@@ -14,7 +14,7 @@ from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.reboots import RebootMemory, memory_file
 from tremorscope.runtime.service.recovery import Action, Outlook, RecoveryLadder
-from tremorscope.runtime.service.storing import state_directory
+from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.store.records import Notice
 
 log = logging.getLogger("tremorscope.service")

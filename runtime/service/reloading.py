@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tremorscope.runtime.configuration.problems import ConfigurationFault
@@ -34,9 +35,12 @@ class Reloader:
         """Held while the magnification is changed, by a reload or by hand."""
         self._seen = _stamp(self._file)
         self._resting: Stamp | None = None
+        self._refused = Notice(0.0, "configuration", "", count=0)
+        """The latest refusal, with the count of repetitions that are not yet stored."""
 
     def look(self) -> None:
         """Reload if the file has changed, and not again since the last call, as it does while it is being written."""
+        self._store_repeats()
         stamp = _stamp(self._file)
         if stamp == self._seen or not self.configuration.reload_on_change:
             self._resting = None
@@ -86,7 +90,17 @@ class Reloader:
         elif changes.analysis and parts.analyst is not None:
             parts.analyst = parts.build_analyst(vibration)
 
+    def _store_repeats(self) -> None:
+        if self._refused.count:
+            self._parts.storage.offer(self._refused)
+            self._refused = replace(self._refused, count=0)
+
     def _report(self, outcome: ReloadHealth) -> None:
+        text = outcome.refused and f"refused: {outcome.refused}"
+        if text and text == self._refused.text:  # as of a program that asks a hundred times a second
+            self._refused = replace(self._refused, time_s=time.time(), count=self._refused.count + 1)
+            return
+        self._refused = Notice(0.0, "configuration", text, count=0)
         if outcome.refused:
             log.error("configuration refused, all goes on as before: %s", outcome.refused)
         for text in outcome.applied:

@@ -6,12 +6,9 @@ Measuring goes on in any case: while the store cannot be opened, records are cou
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime, timezone
-from pathlib import Path
+from contextlib import ExitStack, suppress
 
 from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, Magnify
 from tremorscope.runtime.clips.recorder import EventRecorder
@@ -22,32 +19,26 @@ from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.health import StorageHealth
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.service.clock_trust import ClockTrust, Housekeeper
+from tremorscope.runtime.service.clock_trust import ClockTrust
+from tremorscope.runtime.service.housekeeping import Housekeeper
+from tremorscope.runtime.service.store_keeper import StoreKeeper, state_directory
 from tremorscope.runtime.store.background import BackgroundStore, StoreState
 from tremorscope.runtime.store.disk_guard import DiskGuard
-from tremorscope.runtime.store.faults import StoreBusyFault, StoreFault
+from tremorscope.runtime.store.faults import StoreBusyFault, StoreDamagedFault, StoreFault, gone
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import ModeRecord, Notice, Record
-from tremorscope.runtime.store.reserve import Reserve
 from tremorscope.runtime.store.settings import StoreSettings
-from tremorscope.runtime.store.store import Store, open_or_set_aside
+from tremorscope.runtime.store.soundness import SoundnessWatch
+from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import OpenAlarm
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
 
 log = logging.getLogger("tremorscope.store")
 
-STORE_NAME, CLIPS_NAME, RESERVE_NAME = "tremorscope.db", "clips", ".reserve"
 _RETRY_S = 30.0
+_LOW = "the disk is low"
 _RECENT_S = 86_400.0
 _CLOSED = StoreState("", False, 0, 0, 0, 0, 0)
-
-
-def state_directory(settings: StoreSettings) -> Path:
-    """Directory of store and clips: as configured, as systemd states, or in the working directory."""
-    if settings.directory is not None:
-        return settings.directory
-    stated = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(stated) if stated else Path("tremorscope-state")
 
 
 class Storage:
@@ -68,12 +59,10 @@ class Storage:
 
         Raises:
             StoreBusyFault: another process has it, most likely another instance of the service.
-            OptionFault: levels of the disk guard out of order.
         """
-        self.directory = state_directory(settings)
-        self.clips = self.directory / CLIPS_NAME
-        self.path = self.directory / STORE_NAME
-        self._settings, self._recording = settings, recording
+        self.directory, self._recording = state_directory(settings), recording
+        self._keeper = StoreKeeper(self.directory, settings, notice=self._warn, unix_clock=unix_clock)
+        self.clips, self.path = self._keeper.clips, self._keeper.path
         self._clock, self._unix_clock = clock, unix_clock
         self._threads, self._account = threads or Threads(), account
         self._guard = DiskGuard(self.directory, settings.disk)
@@ -85,11 +74,12 @@ class Storage:
             notice=self.notice,
             unix_clock=unix_clock,
         )
-        self._store: Store | None = None
         self._background: BackgroundStore | None = None
+        self._soundness: SoundnessWatch | None = None
         self._recorder: EventRecorder | None = None
         self._make_recorder: Callable[[], EventRecorder] | None = None
         self._trouble = self._recorder_trouble = ""
+        self._early: list[Notice] = []
         self._lost = 0
         self._retry_s = 0.0
         self.opened_alarms: tuple[OpenAlarm, ...] = ()
@@ -100,6 +90,8 @@ class Storage:
         """Baselines that are being learned, by the alarm's name."""
         self.on_opened: Callable[[], None] = lambda: None
         """Called when alarms and baselines are known, also of a store that could not be opened at first."""
+        self.on_begun_anew: Callable[[], None] = lambda: None
+        """Called when a store was begun anew while running, which knows nothing of raised alarms and baselines."""
         self.modes: tuple[ModeRecord, ...] = ()
         """Modes that were found within the latest day before this process began."""
         self._try_to_open()
@@ -122,12 +114,7 @@ class Storage:
         to_unix_s: Callable[[float], float],
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin to keep frames for clips, if that is configured; see `EventRecorder` for the arguments.
-
-        Raises:
-            OptionFault: settings that cannot be followed with these frames.
-            MemoryError: the system has no room for the history.
-        """
+        """Begin to keep frames for clips, if that is configured; arguments and faults are those of `EventRecorder`."""
         recording = self._recording
         if recording is None:
             return
@@ -155,6 +142,12 @@ class Storage:
         log.info("%s: %s", topic, text)
         self.offer(Notice(self._unix_clock(), topic, text))
 
+    def _warn(self, topic: str, text: str) -> None:
+        log.warning("%s: %s", topic, text)
+        self._early.append(Notice(self._unix_clock(), topic, text))
+        if self._background is not None:  # else they are of the store that is just being opened
+            self._background.offer(self._early.pop())
+
     def check(self) -> None:
         """Run the disk guard, and retry what could not be opened; to be called once a second.
 
@@ -166,21 +159,32 @@ class Storage:
             self.offer(notice)
         state = self._guard.state
         if self._background is not None:
-            self._background.accept_bulk(state.allows("series"))
+            self._background.accept_bulk(state.allows("series") and not self._housekeeper.log_is_too_long)
+            self._check_place(self._background)
         if self._recorder is not None:
-            self._recorder.decline("" if state.allows("clips") else "the disk is low")
+            self._recorder.decline(self._keeper.mount_trouble() or ("" if state.allows("clips") else _LOW))
         if self._clock() >= self._retry_s and (
             self._background is None or (self._recorder is None and self._make_recorder)
         ):
             self._try_to_open()
             self._try_to_record()
 
+    def _check_place(self, background: BackgroundStore) -> None:
+        """Have the store replaced if it is gone, make the clips' directory again, and log troubles of the writer."""
+        if self._keeper.mount_trouble() or not background.store.is_in_place:
+            background.suspect(gone(self.path))
+        elif not self.clips.is_dir():
+            with suppress(StoreFault):  # a disk that cannot be written is told by the writer
+                self._keeper.make_clips_directory()
+        self._note(background.state().trouble)
+
     def health(self) -> StorageHealth:
         """Status of store, clips and disk."""
         store = self._background.state() if self._background else _CLOSED
         disk = self._guard.state
         clips = self._recorder.state() if self._recorder else None
-        trouble = [self._trouble, store.trouble, disk.trouble, self._recorder_trouble]
+        present = store.trouble if self._background else self._trouble
+        trouble = (present, disk.trouble, self._recorder_trouble)
         return StorageHealth(
             trouble="; ".join(dict.fromkeys(text for text in trouble if text)),
             written=store.written,
@@ -191,6 +195,10 @@ class Storage:
                 "vital": store.dropped_vital,
                 "unopened": self._lost,
             },
+            replaced=dict(self._keeper.replaced),
+            remarks=self._housekeeper.remarks,
+            store_bytes=self._housekeeper.store_bytes,
+            log_bytes=self._housekeeper.log_bytes,
             free_bytes=disk.free_bytes,
             given_up=disk.given_up,
             recording=clips.recording if clips else None,
@@ -202,20 +210,21 @@ class Storage:
         """Complete the clips, write pending records, close the store; returns what was left undone."""
         until_s = self._clock() + timeout_s
         left = []
+        if self._soundness is not None:
+            self._soundness.close()
         if self._recorder is not None and not self._recorder.close(0.65 * timeout_s):
             left.append("a clip is incomplete")
         if self._background is not None:
             state = self._background.close(max(0.5, until_s - self._clock()))
             if state.pending:
                 left.append(f"{state.pending} records were not written ({state.trouble or 'no time left'})")
-        if self._store is not None:
-            self._store.close()
+            self._background.store.close()
         return "; ".join(left)
 
     def _checked(self, make_magnify: Callable[[], Magnify]) -> Callable[[], Magnify]:
         def make() -> Magnify:
             if not self._guard.state.allows("previews"):
-                raise OutputFault("no magnified clip: the disk is low", remedy="free some space")
+                raise OutputFault(f"no magnified clip: {_LOW}", remedy="free some space")
             return make_magnify()
 
         return make
@@ -224,51 +233,52 @@ class Storage:
         self._retry_s = self._clock() + _RETRY_S
         if self._background is not None:
             return
-        reserve = Reserve(self.directory / RESERVE_NAME, self._settings.reserve_mb << 20)
         try:
-            self.clips.mkdir(parents=True, exist_ok=True)
-            label = datetime.fromtimestamp(self._unix_clock(), timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-            store, damaged = open_or_set_aside(self.path, label, reserve)
+            store = self._keeper.open()
+            try:
+                self._use(store)
+            except StoreDamagedFault as fault:
+                self._use(self._keeper.renew(store, fault))
         except StoreBusyFault:
             raise
         except StoreFault as fault:
             self._note(str(fault))
-            return
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            self._note(f"{self.clips}: cannot be created ({reason}): name a directory that may be written")
-            return
-        self._note("")
-        self._use(store, reserve)
-        if damaged is not None:
-            self.notice("store", f"the store was damaged; it is kept as {damaged}, and a new one was begun")
+        else:
+            self._note("")
 
-    def _use(self, store: Store, reserve: Reserve) -> None:
-        with suppress(StoreFault), StoreReader(self.path) as reader:
+    def _renew(self, before: Store, fault: StoreFault) -> Store:
+        """Replace the store; called by the thread that writes."""
+        store = self._keeper.renew(before, fault)
+        if store is not before:
+            self.on_begun_anew()
+        return store
+
+    def _use(self, store: Store) -> None:
+        with ExitStack() as undo, StoreReader(self.path) as reader:
+            undo.callback(store.close)
             self.opened_alarms, self.baselines = reader.open_alarms(), reader.baselines()
-            self.learnings = reader.learnings()
-            self.on_opened()
+            self.learnings, listed = reader.learnings(), reader.clips()
             self.modes = reader.modes(from_s=self._unix_clock() - _RECENT_S)
-            listed = reader.clips()
             self._housekeeper.note_pauses(reader.latest_s())
-            self._store = store
-            self._background = BackgroundStore(
-                store,
-                reserve=reserve,
-                maintain=lambda: self._housekeeper.run(store, reserve),
-                threads=self._threads,
-            )
-            with suppress(OutputFault):
-                recovery = recover_clips(self.clips, listed, self._background.offer)
-                if recovery.completed or recovery.lost:
-                    self.notice(
-                        "clips",
-                        f"after an interruption {len(recovery.completed)} clips were found whole and "
-                        f"{len(recovery.lost)} were lost",
-                    )
-            return
-        store.close()
-        self._note(f"{self.path}: cannot be read back: check the disk")
+            undo.pop_all()
+        self.on_opened()
+        self._background = BackgroundStore(
+            store,
+            reserve=self._keeper.reserve,
+            maintain=lambda present: self._housekeeper.run(present, self._keeper.reserve),
+            renew=self._renew,
+            threads=self._threads,
+        )
+        for notice in self._early:
+            self._background.offer(notice)
+        self._soundness = SoundnessWatch(self.path, self._background.suspect, threads=self._threads)
+        with suppress(OutputFault):
+            recovery = recover_clips(self.clips, listed, self._background.offer)
+            if recovery.completed or recovery.lost:
+                counts = (
+                    f"{len(recovery.completed)} clips were found whole and {len(recovery.lost)} were lost"
+                )
+                self.notice("clips", f"after an interruption {counts}")
 
     def _try_to_record(self) -> None:
         if self._make_recorder is None or self._recorder is not None:

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tremorscope.runtime.host.threads import BACKGROUND, Threads
-from tremorscope.runtime.store.faults import StoreFault, StoreFullFault
+from tremorscope.runtime.store.faults import (
+    StoreBusyFault,
+    StoreDamagedFault,
+    StoreFault,
+    StoreFullFault,
+    StoreGoneFault,
+)
 from tremorscope.runtime.store.records import ModeRecord, PeakRecord, Record, SeriesBlock
 from tremorscope.runtime.store.reserve import Reserve
 from tremorscope.runtime.store.store import Store
@@ -18,6 +24,10 @@ from tremorscope.runtime.store.store import Store
 _BATCH = 64
 _RETRY_S = (0.2, 10.0)
 """First and longest pause before a failed write is tried again; each is twice the one before."""
+_FAILING_S = 30.0
+"""Time of failed writes after which the file is opened anew: its disk may be another one by now."""
+Renew = Callable[[Store, StoreFault], Store]
+"""Opens a store in the place of one with a fault, which it closes; raises a StoreFault where it cannot yet."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class BackgroundStore:
     ``offer`` never waits for the disk. Alarms, acknowledgements, baselines, events, clips and notices are vital
     and go first; of series, peaks and modes the newest win. What cannot be written stays in its queue and is
     tried again until it can. When the disk is full, a reserve that was set aside on it is given up for what
-    is vital.
+    is vital. A store that is damaged, gone, or fails for long is replaced; what waits goes into the next one.
     """
 
     def __init__(
@@ -56,25 +66,29 @@ class BackgroundStore:
         most_bulk: int = 256,
         most_vital: int = 4096,
         reserve: Reserve | None = None,
-        maintain: Callable[[], None] | None = None,
+        maintain: Callable[[Store], None] | None = None,
+        renew: Renew | None = None,
         maintain_every_s: float = 60.0,
         threads: Threads | None = None,
     ) -> None:
         """Start the thread.
 
         Args:
-            store: stays the caller's, who closes it after this.
+            store: stays the caller's, who closes ``store`` after this.
             most_bulk: blocks, peaks and modes that may wait.
             most_vital: other records that may wait.
             reserve: given up when there is no other room for what is vital.
             maintain: called by the thread every ``maintain_every_s`` seconds, for retention; its StoreFaults
             are reported as trouble.
+            renew: called by the thread with the fault of a store that cannot be used any more.
             maintain_every_s: interval of ``maintain``.
             threads: starts the thread that writes; a mistake in it ends the process.
         """
-        self._store = store
-        self._reserve = reserve
-        self._maintain = maintain
+        self.store = store
+        """The store that is written to; replaced as a whole by the thread."""
+        self._reserve, self._maintain, self._renew = reserve, maintain, renew
+        self._suspected: StoreFault | None = None
+        self._failing_since_s: float | None = None
         self._maintain_every_s = maintain_every_s
         self._changed = threading.Condition()
         self._serial = itertools.count()
@@ -98,6 +112,12 @@ class BackgroundStore:
                 self._dropped_bulk += is_bulk
                 self._dropped_vital += not is_bulk
             queue.append((next(self._serial), record))
+            self._changed.notify()
+
+    def suspect(self, fault: StoreFault) -> None:
+        """Report a fault that somebody else has found in the store; the thread replaces it."""
+        with self._changed:
+            self._suspected = fault
             self._changed.notify()
 
     def accept_bulk(self, accept: bool) -> None:
@@ -131,18 +151,18 @@ class BackgroundStore:
         due_s = time.monotonic()
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._vital or self._bulk or self._stopping, max(0.0, due_s - time.monotonic())
-                )
+                self._changed.wait_for(self._has_work, max(0.0, due_s - time.monotonic()))
                 if self._stopping and not self._vital and not self._bulk:
                     return
-            trouble = self._write_batch(self._vital) or self._write_batch(self._bulk)
-            if not trouble and time.monotonic() >= due_s:
-                trouble = self._run_maintenance()
+                fault, self._suspected = self._suspected, None
+            fault = fault or self._write_batch(self._vital) or self._write_batch(self._bulk)
+            if fault is None and time.monotonic() >= due_s:
+                fault = self._run_maintenance()
                 due_s = time.monotonic() + self._maintain_every_s
+            fault = self._replaced(fault)
             with self._changed:
-                self._trouble = trouble
-                if not trouble:
+                self._trouble = "" if fault is None else str(fault)
+                if fault is None:
                     pause_s = _RETRY_S[0]
                     continue
                 if self._stopping:
@@ -150,35 +170,55 @@ class BackgroundStore:
                 self._changed.wait_for(lambda: self._stopping, pause_s)
                 pause_s = min(2 * pause_s, longest_pause_s)
 
-    def _write_batch(self, queue: deque[tuple[int, Record]]) -> str:
-        """Write the oldest of a queue and take them out of it; returns what went wrong, or nothing."""
+    def _has_work(self) -> bool:
+        return bool(self._vital or self._bulk or self._stopping or self._suspected)
+
+    def _replaced(self, fault: StoreFault | None) -> StoreFault | None:
+        """Replace a store that can no longer be used; returns the fault that is left."""
+        now_s = time.monotonic()
+        if fault is None or isinstance(fault, (StoreFullFault, StoreBusyFault)):
+            self._failing_since_s = None
+            return fault
+        self._failing_since_s = self._failing_since_s or now_s
+        lost = isinstance(fault, (StoreDamagedFault, StoreGoneFault))
+        if self._renew is None or not (lost or now_s - self._failing_since_s >= _FAILING_S):
+            return fault
+        try:
+            self.store = self._renew(self.store, fault)
+        except StoreFault as again:
+            self._suspected = fault  # for the old one is closed
+            return again
+        self._failing_since_s = None
+        return None
+
+    def _write_batch(self, queue: deque[tuple[int, Record]]) -> StoreFault | None:
+        """Write the oldest of a queue and take them out of it; returns the fault, if any."""
         with self._changed:
             batch = list(itertools.islice(queue, _BATCH))
         if not batch:
-            return ""
+            return None
         records = [record for _, record in batch]
         try:
-            self._store.write(records)
+            self.store.write(records)
         except StoreFullFault as fault:
             if queue is self._vital and self._reserve is not None and self._reserve.give_up():
                 return self._write_batch(queue)
-            return str(fault)
+            return fault
         except StoreFault as fault:
-            return str(fault)
+            return fault
         with self._changed:
             self._written += len(batch)
             # Newer ones may have pushed some of these out meanwhile.
             while queue and queue[0][0] <= batch[-1][0]:
                 queue.popleft()
-        return ""
+        return None
 
-    def _run_maintenance(self) -> str:
+    def _run_maintenance(self) -> StoreFault | None:
         if self._reserve is not None:
             self._reserve.hold()
-        if self._maintain is None:
-            return ""
         try:
-            self._maintain()
+            if self._maintain is not None:
+                self._maintain(self.store)
         except StoreFault as fault:
-            return str(fault)
-        return ""
+            return fault
+        return None

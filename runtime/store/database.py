@@ -27,8 +27,9 @@ from tremorscope.runtime.store.schema import BULK_TABLES, MIGRATIONS, check_iden
 
 _BUSY_TIMEOUT_S = 5.0
 _CACHE_KIB = 4096
-_LOG_LIMIT_BYTES = 16 * 2**20
-_CHECKED_WHOLE_BYTES = 64 * 2**20
+LOG_LIMIT_BYTES = 16 * 2**20
+"""Size of the log beyond which a reader must be holding it: SQLite empties it every 4 MB, and cuts it to this."""
+CHECKED_WHOLE_BYTES = 64 * 2**20
 """Up to this size a file is checked whole when it is opened: within a second even from a memory card."""
 SIDE_FILES = ("-wal", "-shm")
 """Files that SQLite keeps beside the store while it is open, and after a power cut."""
@@ -59,6 +60,11 @@ class WriterLock:
                 f"{path}: another tremorscope writes to it",
                 remedy="stop that one, or give each its own store",
             ) from None
+
+    @property
+    def is_held(self) -> bool:
+        """True until it is released."""
+        return self._file >= 0
 
     def release(self) -> None:
         """Let another writer in; releasing twice is harmless."""
@@ -92,7 +98,7 @@ def connect_writer(path: Path, migrations: Sequence[str] = MIGRATIONS) -> sqlite
             )
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
         migrate(connection, migrations)
         return connection
 
@@ -129,7 +135,7 @@ def check_soundness(connection: sqlite3.Connection, path: Path, *, whole: bool =
     Raises:
         StoreDamagedFault: with SQLite's first finding.
     """
-    if whole or file_bytes(path) <= _CHECKED_WHOLE_BYTES:
+    if whole or file_bytes(path) <= CHECKED_WHOLE_BYTES:
         checks = ["PRAGMA quick_check(1)"]
     else:
         names = [
@@ -139,7 +145,9 @@ def check_soundness(connection: sqlite3.Connection, path: Path, *, whole: bool =
     for check in checks:
         finding = str(connection.execute(check).fetchone()[0])
         if finding != "ok":
-            raise damaged(path, finding.splitlines()[0])
+            # Some releases of SQLite say first in which database.
+            lines = [line for line in finding.splitlines() if not line.startswith("***")]
+            raise damaged(path, (lines or [finding])[0])
 
 
 def set_aside(path: Path, label: str) -> Path:
@@ -148,7 +156,10 @@ def set_aside(path: Path, label: str) -> Path:
     Raises:
         StoreFault: it cannot be renamed.
     """
-    kept = path.with_name(f"{path.name}.damaged-{label}")
+    kept, number = path.with_name(f"{path.name}.damaged-{label}"), 1
+    while kept.exists():  # two within a second
+        number += 1
+        kept = path.with_name(f"{path.name}.damaged-{label}-{number}")
     try:
         # The log first: beside a new store it must not be left, whatever happens in between.
         for suffix in (*SIDE_FILES, ""):
@@ -162,6 +173,21 @@ def set_aside(path: Path, label: str) -> Path:
 def file_bytes(path: Path) -> int:
     """Size of the file and its log on the disk; 0 where there is none."""
     return sum(_size(path.with_name(path.name + suffix)) for suffix in ("", "-wal"))
+
+
+def log_bytes(path: Path) -> int:
+    """Size of the write-ahead log beside a store."""
+    return _size(path.with_name(path.name + SIDE_FILES[0]))
+
+
+def empty_log(connection: sqlite3.Connection) -> bool:
+    """Write the log into the file and truncate it; False, at once, if a reader still needs some of it."""
+    connection.execute("PRAGMA busy_timeout = 0")  # else it would wait for that reader
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(1000 * _BUSY_TIMEOUT_S)}")
+    return not busy
 
 
 @contextlib.contextmanager

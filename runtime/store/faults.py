@@ -23,6 +23,10 @@ class StoreDamagedFault(StoreFault):
     """The file is not a store, or no longer a sound one."""
 
 
+class StoreGoneFault(StoreFault):
+    """The file that is being written no longer lies under its name."""
+
+
 class StoreBusyFault(StoreFault):
     """Another process writes to the store."""
 
@@ -85,4 +89,12 @@ def damaged(path: Path, finding: str) -> StoreDamagedFault:
     return StoreDamagedFault(
         f"{path}: damaged ({finding})",
         remedy="set it aside, which keeps it, and start a new one; `sqlite3 FILE .recover` gets out what is left",
+    )
+
+
+def gone(path: Path) -> StoreGoneFault:
+    """The fault of a store that was taken away while it was open."""
+    return StoreGoneFault(
+        f"{path}: was taken away while it was written (removed, or its disk unplugged)",
+        remedy="mount the disk again; a store is opened there as soon as it can be",
     )

@@ -34,10 +34,11 @@ Samples = tuple[NDArray[np.float64], NDArray[np.float32]]
 """Times in Unix seconds and values, both (samples,)."""
 
 _CHANNEL_COLUMNS = "region, axis, quantity, unit, mm_per_px"
-_ALARM_COLUMNS = (
+ALARM_COLUMNS = (
     "name, source, quantity, unit, raised_s, value, threshold, cleared_s, acknowledged_s, acknowledged_by"
 )
-_CLIP_COLUMNS = "event, kind, file, state, start_s, end_s, frames, dropped, nbytes, detail"
+NOTICE_COLUMNS = "time_s, topic, text, count, last_s"
+CLIP_COLUMNS = "event, kind, file, state, start_s, end_s, frames, dropped, nbytes, detail"
 
 
 class StoreReader:
@@ -74,14 +75,14 @@ class StoreReader:
     def channels(self) -> tuple[Channel, ...]:
         """All channels that were ever stored."""
         return tuple(
-            Channel(*row) for row in self._rows(f"SELECT {_CHANNEL_COLUMNS} FROM channel ORDER BY id")
+            Channel(*row) for row in self.rows(f"SELECT {_CHANNEL_COLUMNS} FROM channel ORDER BY id")
         )
 
     def series(
         self, channel: Channel, from_s: float = -math.inf, to_s: float = math.inf
     ) -> Iterator[Samples]:
         """The samples of a channel with ``from_s`` <= time < ``to_s``, block by block, in order of time."""
-        blocks = self._rows(
+        blocks = self.rows(
             "SELECT block.id FROM block JOIN block_values ON block = block.id WHERE channel = ? "
             "AND end_s >= ? AND start_s < ? ORDER BY start_s, block.id",
             self._number_of(channel),
@@ -89,7 +90,7 @@ class StoreReader:
             to_s,
         )
         for (block,) in blocks:
-            rows = self._rows(
+            rows = self.rows(
                 "SELECT start_s, offsets_s, block_values.samples FROM block JOIN block_values ON block = block.id "
                 "WHERE block.id = ? AND channel = ?",
                 block,
@@ -103,11 +104,11 @@ class StoreReader:
 
     def blocks(self, from_s: float = -math.inf, to_s: float = math.inf) -> Iterator[SeriesBlock]:
         """All samples with ``from_s`` <= time < ``to_s``, block by block with their channels, in order of time."""
-        found = self._rows(
+        found = self.rows(
             "SELECT id FROM block WHERE end_s >= ? AND start_s < ? ORDER BY start_s, id", from_s, to_s
         )
         for (block,) in found:
-            rows = self._rows(
+            rows = self.rows(
                 f"SELECT start_s, offsets_s, block_values.samples, {_CHANNEL_COLUMNS} FROM block "
                 "JOIN block_values ON block = block.id JOIN channel ON channel = channel.id WHERE block.id = ? "
                 "ORDER BY channel.id",
@@ -125,7 +126,7 @@ class StoreReader:
         self, channel: Channel, period_s: int, from_s: float = -math.inf, to_s: float = math.inf
     ) -> tuple[Summary, ...]:
         """Minutes (60) or hours (3600) of a channel that start at ``from_s`` <= time < ``to_s``."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT start_s, samples, lost, minimum, maximum, mean, mean_square FROM summary "
             "WHERE channel = ? AND period_s = ? AND start_s >= ? AND start_s < ? ORDER BY start_s",
             self._number_of(channel),
@@ -140,7 +141,7 @@ class StoreReader:
 
     def peaks(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[PeakRecord, ...]:
         """Peaks found at ``from_s`` <= time < ``to_s``."""
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT time_s, {_CHANNEL_COLUMNS}, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio "
             "FROM peak JOIN channel ON channel.id = channel WHERE time_s >= ? AND time_s < ? "
             "ORDER BY time_s, peak.id",
@@ -151,7 +152,7 @@ class StoreReader:
 
     def modes(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[ModeRecord, ...]:
         """Modes identified at ``from_s`` <= time < ``to_s``."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, "
             "shape FROM mode WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
             from_s,
@@ -161,8 +162,8 @@ class StoreReader:
 
     def alarms(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Alarm, ...]:
         """Alarms raised at ``from_s`` <= time < ``to_s``."""
-        rows = self._rows(
-            f"SELECT {_ALARM_COLUMNS} FROM alarm WHERE raised_s >= ? AND raised_s < ? ORDER BY raised_s, id",
+        rows = self.rows(
+            f"SELECT {ALARM_COLUMNS} FROM alarm WHERE raised_s >= ? AND raised_s < ? ORDER BY raised_s, id",
             from_s,
             to_s,
         )
@@ -170,21 +171,19 @@ class StoreReader:
 
     def open_alarms(self) -> tuple[OpenAlarm, ...]:
         """Alarms that are raised and not cleared, from which a new ``AlarmBoard`` starts."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT name, raised_s, acknowledged_s FROM alarm WHERE cleared_s IS NULL ORDER BY id"
         )
         return tuple(OpenAlarm(*row) for row in rows)
 
     def baselines(self) -> dict[str, Baseline]:
         """Learned baselines by the alarm's name."""
-        rows = self._rows("SELECT name, value, scatter, readings, from_s, to_s FROM baseline")
+        rows = self.rows("SELECT name, value, scatter, readings, from_s, to_s FROM baseline")
         return {row[0]: Baseline(*row[1:]) for row in rows}
 
     def learnings(self) -> dict[str, Learning]:
         """State of the baselines that are being learned, by the alarm's name."""
-        rows = self._rows(
-            "SELECT name, source, kept, stride, readings, learned_s, from_s, to_s FROM learning"
-        )
+        rows = self.rows("SELECT name, source, kept, stride, readings, learned_s, from_s, to_s FROM learning")
         return {
             name: Learning(source, tuple(np.frombuffer(kept, "<f8").tolist()), *others)
             for name, source, kept, *others in rows
@@ -192,7 +191,7 @@ class StoreReader:
 
     def latest_s(self) -> tuple[float, ...]:
         """Times of what was written last into each table that the service writes to all the while."""
-        found = self._rows(
+        found = self.rows(
             "SELECT * FROM (SELECT end_s FROM block ORDER BY id DESC LIMIT 1) UNION "
             "SELECT * FROM (SELECT time_s FROM mode ORDER BY id DESC LIMIT 1) UNION "
             "SELECT * FROM (SELECT time_s FROM notice ORDER BY id DESC LIMIT 1)"
@@ -201,7 +200,7 @@ class StoreReader:
 
     def events(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[EventRecord, ...]:
         """Events triggered at ``from_s`` <= time < ``to_s``, once for each of their triggers."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT event, event_trigger.time_s, reason, alarm, alarm_raised_s FROM event_trigger "
             "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
             from_s,
@@ -211,22 +210,26 @@ class StoreReader:
 
     def clips(self) -> tuple[Clip, ...]:
         """All clips, whatever became of them, in order of time."""
-        rows = self._rows(
-            f"SELECT {_CLIP_COLUMNS} FROM clip JOIN event ON name = event ORDER BY event.time_s, file"
+        rows = self.rows(
+            f"SELECT {CLIP_COLUMNS} FROM clip JOIN event ON name = event ORDER BY event.time_s, file"
         )
         return tuple(Clip(*row) for row in rows)
 
+    def is_saved(self, file: str) -> bool:
+        """True if a clip of this name is listed as saved."""
+        return bool(self.rows("SELECT 1 FROM clip WHERE file = ? AND state = 'saved'", file))
+
     def notices(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Notice, ...]:
         """Notices of ``from_s`` <= time < ``to_s``."""
-        rows = self._rows(
-            "SELECT time_s, topic, text FROM notice WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
+        rows = self.rows(
+            f"SELECT {NOTICE_COLUMNS} FROM notice WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
             from_s,
             to_s,
         )
         return tuple(Notice(*row) for row in rows)
 
     def _number_of(self, channel: Channel) -> int:
-        rows = self._rows(
+        rows = self.rows(
             "SELECT id FROM channel WHERE (region, axis, quantity, unit) = (?, ?, ?, ?) AND mm_per_px IS ?",
             channel.region,
             channel.axis,
@@ -236,7 +239,12 @@ class StoreReader:
         )
         return int(rows[0][0]) if rows else -1
 
-    def _rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:
+    def rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:
+        """Answer to a question in SQL, of which each sees what was committed when it was asked.
+
+        Raises:
+            StoreFault: the store cannot be read.
+        """
         with self._mutex, errors_as_faults(self.path):
             answer: sqlite3.Cursor = self._connection.execute(question, values)
             return answer.fetchall()

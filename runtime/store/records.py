@@ -212,6 +212,10 @@ class Notice:
     time_s: float
     topic: str
     text: str
+    count: int = 1
+    """Occurrences in a row within an hour."""
+    last_s: float | None = None
+    """Time of the last of several."""
 
 
 Record: TypeAlias = (

@@ -1,16 +1,18 @@
-"""Deletion of the oldest data, by age and by space; clips of unacknowledged alarms go last."""
+"""Deletion and thinning of old data, by age and by space; clips of unacknowledged alarms go last."""
 
 from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tremorscope.runtime.store.room import RoomKeeper
 from tremorscope.runtime.store.settings import RetentionSettings
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.store.summaries import HOUR_S, MINUTE_S
+from tremorscope.runtime.store.thinning import OLD, Thinner
 
 DAY_S = 86_400.0
 _ROWS = 256
@@ -28,6 +30,18 @@ class Deletions:
     clip_bytes: int = 0
     stuck: tuple[str, ...] = ()
     """Clips that are no longer listed but whose files could not be deleted; tried again at the next start."""
+    gave_way: Mapping[str, int] = field(default_factory=dict)
+    """Rows deleted for lack of room, by kind; see `runtime.store.room`."""
+    excess_bytes: int = 0
+    """Bytes beyond ``store_gb`` for which nothing more can be deleted."""
+
+
+class Thinning:
+    """Progress through the tables that are thinned, kept from one call of ``enforce`` to the next."""
+
+    def __init__(self) -> None:
+        self.by_age = (Thinner("peak"), Thinner("mode", same="label"))
+        self.room = RoomKeeper()
 
 
 def enforce(
@@ -38,6 +52,7 @@ def enforce(
     *,
     wanted_bytes: int = 0,
     by_age: bool = True,
+    thinning: Thinning | None = None,
 ) -> Deletions:
     """Delete what is too old or too much, in bounded pieces; call it once a minute.
 
@@ -52,13 +67,18 @@ def enforce(
         wanted_bytes: free so much of the disk besides: clips, then series older than a day, then the clips of
         unacknowledged alarms.
         by_age: forget what is too old; False where the clock cannot be believed.
+        thinning: progress of earlier calls; None begins anew.
 
     Raises:
         StoreFault: the store cannot be written.
     """
+    thinning = thinning or Thinning()
     ages = _ages(policy) if by_age else []
     rows = sum(_delete(store, statement, now_s, days * DAY_S) for statement, days in ages)
-    rows += _shrink(store, policy.store_bytes)
+    for thinner in thinning.by_age if by_age else ():
+        rows += thinner.run(store, now_s, policy.spectra_full_days * DAY_S, rounds=_ROUNDS)[0]
+    shrinking = thinning.room.shrink(store, policy.store_bytes)
+    rows += shrinking.rows
     saved = _saved(store, now_s, policy.clips_days * DAY_S if by_age else math.inf)
     done = _remove_clips(store, clips, _too_old_or_too_many(saved, policy, wanted_bytes))
     freed = done.clip_bytes
@@ -68,29 +88,20 @@ def enforce(
         if deleted == 0 and freed == 0:
             done = _remove_clips(store, clips, _oldest_unseen(_saved(store, now_s, math.inf), wanted_bytes))
         rows += deleted
-    if rows:
+    if rows or store.file_bytes > policy.store_bytes:
         store.give_back(_GIVEN_BACK_BYTES)
-    return replace(done, rows=rows)
-
-
-# Older than :age, and it was not made so by a clock that was set forward.
-_OLD = (
-    "{0} < :now - :age AND NOT EXISTS (SELECT 1 FROM clock_jump "
-    "WHERE {0} BETWEEN before_s + max(0, :now - after_s) - :age AND before_s)"
-)
+    return replace(done, rows=rows, gave_way=shrinking.gave_way, excess_bytes=shrinking.excess_bytes)
 
 
 def _oldest(table: str, key: str, time: str, also: str = "1") -> str:
     """The statement that deletes the oldest rows of a table that are too old."""
     return (
-        f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {_OLD.format(time)} AND {also} "
+        f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {OLD.format(time)} AND {also} "
         f"ORDER BY {time} LIMIT {_ROWS})"
     )
 
 
 _BLOCKS = _oldest("block", "id", "end_s")
-_FIRST_BLOCKS = f"DELETE FROM block WHERE id IN (SELECT id FROM block ORDER BY id LIMIT {_ROWS})"
-"""For lack of room, in the order in which they were written, whatever the clock has shown."""
 _MINUTES, _HOURS = (
     _oldest("summary", "channel, period_s, start_s", "start_s", f"period_s = {period_s}")
     for period_s in (MINUTE_S, HOUR_S)
@@ -138,19 +149,6 @@ def _newest_s(store: Store) -> float:
         return float(connection.execute("SELECT ifnull(max(end_s), 0) FROM block").fetchone()[0])
 
 
-def _shrink(store: Store, most_bytes: int) -> int:
-    deleted = 0
-    for statement in (_FIRST_BLOCKS, _MINUTES):
-        for _ in range(_ROUNDS):
-            if store.used_bytes <= most_bytes:
-                return deleted
-            count = _delete(store, statement, math.inf, 0.0, rounds=1)
-            deleted += count
-            if count == 0:
-                break
-    return deleted
-
-
 @dataclass(frozen=True)
 class _SavedClip:
     file: str
@@ -164,7 +162,7 @@ def _saved(store: Store, now_s: float, age_s: float) -> list[_SavedClip]:
     """The saved clips in the order in which they may go: what somebody must still see last, else as they came."""
     with store.transaction() as connection:
         rows = connection.execute(
-            f"SELECT file, nbytes, {_OLD.format('end_s')}, {_UNSEEN} AS unseen FROM clip WHERE state = 'saved' "
+            f"SELECT file, nbytes, {OLD.format('end_s')}, {_UNSEEN} AS unseen FROM clip WHERE state = 'saved' "
             "ORDER BY unseen, (SELECT rowid FROM event WHERE name = clip.event), file",
             {"now": now_s, "age": age_s},
         ).fetchall()

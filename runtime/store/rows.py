@@ -22,6 +22,9 @@ from tremorscope.runtime.store.records import (
 )
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
+_LATEST_NOTICES = 64
+_COUNTED_S = 3600.0
+"""Time for which a notice that is repeated is counted in one row."""
 _MOST_JUMPS = 64
 """Jumps of the clock that are remembered, the latest: a clock that jumps more often is of no use."""
 
@@ -157,7 +160,20 @@ def _write_clip(connection: sqlite3.Connection, clip: Clip) -> None:
 
 
 def _write_notice(connection: sqlite3.Connection, notice: Notice) -> None:
-    insert(connection, "notice (time_s, topic, text)", notice.time_s, notice.topic, notice.text)
+    """Write a notice, or count it where the latest of its topic, among the latest of all, says the same."""
+    latest = connection.execute(
+        "SELECT id, text, time_s FROM (SELECT * FROM notice ORDER BY id DESC LIMIT ?) WHERE topic = ? "
+        "ORDER BY id DESC LIMIT 1",
+        (_LATEST_NOTICES, notice.topic),
+    ).fetchone()
+    if latest and latest[1] == notice.text and 0 <= notice.time_s - latest[2] < _COUNTED_S:
+        connection.execute(
+            "UPDATE notice SET count = count + ?, last_s = ? WHERE id = ?",
+            (notice.count, notice.time_s, latest[0]),
+        )
+        return
+    columns = "notice (time_s, topic, text, count, last_s)"
+    insert(connection, columns, notice.time_s, notice.topic, notice.text, notice.count, notice.last_s)
 
 
 WRITERS: Mapping[type, Callable[[sqlite3.Connection, Any], None]] = {

@@ -91,7 +91,12 @@ CREATE TABLE learning (
 CREATE TABLE clock_jump (before_s REAL PRIMARY KEY, after_s REAL NOT NULL) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+ALTER TABLE notice ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE notice ADD COLUMN last_s REAL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Statement n leads from version n to n + 1. Only ever appended to: files of every version are out there."""
 
 BULK_TABLES = ("block", "block_values")

@@ -25,6 +25,8 @@ class RetentionSettings(Section):
     """Its summaries by the minute."""
     hours_days: Days = 3650.0
     """Its summaries by the hour."""
+    spectra_full_days: Days = 7.0
+    """Peaks and modes of every analysis; of older ones, those of the first in each hour are kept."""
     spectra_days: Days = 365.0
     """Peaks and modes."""
     alarms_days: Days = 3650.0
@@ -32,7 +34,7 @@ class RetentionSettings(Section):
     clips_days: Days = 90.0
     """Clips; those of alarms that nobody has acknowledged outlive it."""
     store_gb: Gigabytes = 4.0
-    """Room for all tables."""
+    """Room for all tables. Beyond it, kinds that take more than their share give way: docs/store.md has the order."""
     clips_gb: Gigabytes = 20.0
     """Room for all clips."""
 
@@ -84,6 +86,9 @@ class StoreSettings(Section):
     directory: Path | None = None
     """Holds tremorscope.db and clips/. null: what systemd states (StateDirectory), else ``tremorscope-state`` in the
     working directory."""
+    require_mount: bool | Path = False
+    """Refuse to write unless a disk is mounted: true where ``directory`` must not lie on the system's own disk, or the
+    path at which a disk must be mounted."""
     series: bool = True
     """Store raw displacement; peaks, modes, alarms and events are stored in any case."""
     retention: RetentionSettings = RetentionSettings()

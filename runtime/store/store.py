@@ -14,10 +14,20 @@ from tremorscope.runtime.store.database import (
     WriterLock,
     check_soundness,
     connect_writer,
+    empty_log,
+    file_bytes,
+    log_bytes,
     set_aside,
     transaction,
 )
-from tremorscope.runtime.store.faults import StoreDamagedFault, StoreFault, StoreFullFault, errors_as_faults
+from tremorscope.runtime.store.faults import (
+    StoreDamagedFault,
+    StoreFault,
+    StoreFullFault,
+    errors_as_faults,
+    gone,
+)
+from tremorscope.runtime.store.placement import identity_of
 from tremorscope.runtime.store.records import Channel, PeakRecord, Record, SeriesBlock
 from tremorscope.runtime.store.reserve import Reserve
 from tremorscope.runtime.store.rows import WRITERS, insert, known
@@ -49,6 +59,17 @@ class Store:
         except StoreFault:
             self._lock.release()
             raise
+        self._identity = identity_of(path)
+
+    @property
+    def is_open(self) -> bool:
+        """True until it is closed."""
+        return self._lock.is_held
+
+    @property
+    def is_in_place(self) -> bool:
+        """True while the open file lies under its name: False once it was removed, or its disk taken away."""
+        return self._identity is not None and identity_of(self.path) == self._identity
 
     def write(self, records: Iterable[Record]) -> None:
         """Store all records or, on any failure, none of them.
@@ -57,11 +78,14 @@ class Store:
 
         Raises:
             StoreFullFault: no room; what was committed before is kept, and the call may be repeated.
+            StoreGoneFault: they went into a file that nobody finds any more; write them into the next one.
             StoreFault: the disk or the file failed.
         """
         with self.transaction() as connection:
             for record in records:
                 self._write(connection, record)
+        if not self.is_in_place:
+            raise gone(self.path)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -84,17 +108,38 @@ class Store:
             )
         return (pages - free) * size
 
+    @property
+    def file_bytes(self) -> int:
+        """Size of the file and its log on the disk."""
+        return file_bytes(self.path)
+
+    @property
+    def log_bytes(self) -> int:
+        """Size of the write-ahead log, which readers in a transaction keep from being emptied."""
+        return log_bytes(self.path)
+
     def give_back(self, nbytes: int) -> None:
-        """Shrink the file by up to so many freed bytes, and empty the log into it.
+        """Shrink the file by up to so many freed bytes, as far as no reader needs what was there before.
 
         Raises:
             StoreFault: the disk or the file failed.
         """
         with self._mutex, errors_as_faults(self.path):
-            size = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
-            # As a script, for ``execute`` would free one page and stop: each page is a row without columns.
-            self._connection.executescript(f"PRAGMA incremental_vacuum({max(1, nbytes // size)})")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # While a reader holds the log, every page that moves would only make it longer.
+            if empty_log(self._connection):
+                size = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
+                # As a script, for ``execute`` would free one page and stop: each page is a row without columns.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({max(1, nbytes // size)})")
+                empty_log(self._connection)
+
+    def empty_log(self) -> bool:
+        """Write the log into the file and truncate it, without waiting for readers; False if one keeps it.
+
+        Raises:
+            StoreFault: the disk or the file failed.
+        """
+        with self._mutex, errors_as_faults(self.path):
+            return empty_log(self._connection)
 
     def check(self) -> None:
         """Check the whole file, which takes about a second for 100 MB.
@@ -109,7 +154,7 @@ class Store:
         """Close it; closing twice is harmless. What was committed is on the disk already."""
         with self._mutex:
             with contextlib.suppress(sqlite3.Error):  # the log is emptied when it is opened next
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                empty_log(self._connection)
             self._connection.close()
             self._lock.release()
 
@@ -194,9 +239,14 @@ def open_or_set_aside(path: Path, label: str, reserve: Reserve | None = None) ->
             raise
         return Store(path), None
     except StoreDamagedFault:
-        lock = WriterLock(path)  # nobody else opens it while it is renamed
-        try:
-            kept = set_aside(path, label)
-        finally:
-            lock.release()
-        return Store(path), kept
+        return replace_damaged(path, label)
+
+
+def replace_damaged(path: Path, label: str) -> tuple[Store, Path]:
+    """Set a damaged store aside, which nobody has open, and start a new one; see `open_or_set_aside`."""
+    lock = WriterLock(path)  # nobody else opens it while it is renamed
+    try:
+        kept = set_aside(path, label)
+    finally:
+        lock.release()
+    return Store(path), kept

@@ -60,7 +60,7 @@ def check(file: Path, output: Path | None) -> None:
     from tremorscope.runtime.configuration.surroundings import missing, remarks
     from tremorscope.runtime.configuration.writing import write_configuration
     from tremorscope.runtime.service.recovery import EXIT_CONFIGURATION
-    from tremorscope.runtime.service.storing import state_directory
+    from tremorscope.runtime.service.store_keeper import state_directory
 
     try:
         loaded = load_configuration(file)
@@ -113,7 +113,7 @@ def export_store(
     A running service is not disturbed. Times without an offset are UTC.
     """
     from tremorscope.runtime.host.directories import whole_directory
-    from tremorscope.runtime.service.storing import STORE_NAME
+    from tremorscope.runtime.service.store_keeper import STORE_NAME
     from tremorscope.runtime.store.export import FILES, export
     from tremorscope.runtime.store.reader import StoreReader
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tremorscope.runtime.health import Health
 from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveSeries, LiveSpectrum
 from tremorscope.runtime.outputs.liveness import judge
-from tremorscope.runtime.store.records import Alarm, Clip, EventRecord, Notice
+from tremorscope.runtime.store.pages import EventPage
+from tremorscope.runtime.store.records import Alarm, Notice
 
 _TIME_DIGITS = 4
 _ROUNDED_S = 0.6 * 10.0**-_TIME_DIGITS
@@ -24,9 +25,6 @@ MOST_BINS = 2048
 """Bins of a spectrum; of more, groups of neighbours are replaced by their largest."""
 MOST_POINTS = 3000
 """Points of natural frequencies over time; of more, some are left out, evenly."""
-MOST_EVENTS = 200
-MOST_ALARMS = 200
-MOST_NOTICES = 200
 
 
 def encode(answer: object) -> bytes:
@@ -111,33 +109,20 @@ def frequencies(points: Sequence[FrequencyPoint]) -> dict[str, Any]:
     }
 
 
-def alarms(found: Iterable[Alarm]) -> list[dict[str, Any]]:
-    """Raises of alarms, the latest first."""
-    return [plain(each) for each in list(found)[: -MOST_ALARMS - 1 : -1]]
+def history(records: Iterable[Alarm | EventPage | Notice]) -> list[dict[str, Any]]:
+    """Alarms, events with their triggers and clips, or notices, in their order."""
+    return [_event(each) if isinstance(each, EventPage) else plain(each) for each in records]
 
 
-def notices(found: Iterable[Notice]) -> list[dict[str, Any]]:
-    """Faults, recoveries and changes of the service itself, the latest first."""
-    return [plain(each) for each in list(found)[: -MOST_NOTICES - 1 : -1]]
-
-
-def events(found: Iterable[EventRecord], clips: Iterable[Clip]) -> list[dict[str, Any]]:
-    """Events with all their triggers and clips, the latest first."""
-    by_name: dict[str, dict[str, Any]] = {}
-    for event in found:
-        entry = by_name.setdefault(
-            event.name, {"name": event.name, "time_s": event.time_s, "reasons": [], "alarms": [], "clips": []}
-        )
-        if event.reason not in entry["reasons"]:
-            entry["reasons"].append(event.reason)
-        if event.alarm is not None and event.alarm not in entry["alarms"]:
-            entry["alarms"].append(event.alarm)
-    latest = sorted(by_name.values(), key=lambda each: float(each["time_s"]), reverse=True)[:MOST_EVENTS]
-    kept = {each["name"] for each in latest}
-    for clip in clips:
-        if clip.event in kept:
-            by_name[clip.event]["clips"].append(plain(clip))
-    return latest
+def _event(event: EventPage) -> dict[str, Any]:
+    alarms = [each.alarm for each in event.triggers if each.alarm is not None]
+    return {
+        "name": event.name,
+        "time_s": event.time_s,
+        "reasons": list(dict.fromkeys(each.reason for each in event.triggers)),
+        "alarms": list(dict.fromkeys(alarms)),
+        "clips": [plain(clip) for clip in event.clips],
+    }
 
 
 def live(feed: LiveFeed, *, region: str, after_s: float, spectrum_after_s: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -21,11 +21,15 @@ from tremorscope.runtime.outputs.web import answers
 from tremorscope.runtime.outputs.web.listener import answering
 from tremorscope.runtime.store.export import series_csv
 from tremorscope.runtime.store.faults import StoreFault
+from tremorscope.runtime.store.pages import Cursor, HistoryKind, read_page
+from tremorscope.runtime.store.placement import FileIdentity, identity_of
 from tremorscope.runtime.store.reader import StoreReader
 
-_NOTHING: dict[str, Any] = {"alarms": [], "events": [], "notices": []}
-_NOTICES_S = 31 * 86_400.0
-"""Age of the oldest notices that are shown."""
+_KINDS: tuple[HistoryKind, ...] = get_args(HistoryKind)
+_FIRST = 200
+"""Records of each kind on the first page."""
+MOST_ON_PAGE = 200
+"""Records on any page at most."""
 _FRESH_S = 2.0
 """Time for which an answer serves all requests."""
 _CLIP_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,80}\.mp4")
@@ -37,19 +41,30 @@ class Archive:
     def __init__(self, store: Path | None, clips: Path | None) -> None:
         self._store, self._clips = store, clips
         self._reader: StoreReader | None = None
+        self._identity: FileIdentity | None = None
         self._mutex = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="web archive")
         self._answer: tuple[float, dict[str, Any]] = (-_FRESH_S, {})
         self._asking: asyncio.Lock | None = None
 
     async def history(self) -> dict[str, Any]:
-        """Alarms, events and notices, the latest first; ``trouble`` is the reason if they cannot be read."""
+        """The latest alarms, events and notices, the latest first, and the cursors of the pages before them.
+
+        ``trouble`` is the reason if they cannot be read.
+        """
         self._asking = self._asking or asyncio.Lock()
         async with self._asking:  # one query at a time, and its answer for all waiting requests
             if time.monotonic() - self._answer[0] >= _FRESH_S:
-                found = await asyncio.get_running_loop().run_in_executor(self._pool, self._read)
+                found = await asyncio.get_running_loop().run_in_executor(
+                    self._pool, self._read, dict.fromkeys(_KINDS, (None, _FIRST))
+                )
                 self._answer = (time.monotonic(), found)
             return self._answer[1]
+
+    async def page(self, kind: HistoryKind, before: Cursor | None, most: int) -> dict[str, Any]:
+        """One page of a kind: ``most`` records before a cursor, the latest first; see `history`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._read, {kind: (before, most)})
 
     async def clip(self, file: str) -> Path | None:
         """Path of a saved clip; None if none of this name is listed as saved."""
@@ -89,42 +104,71 @@ class Archive:
         with self._mutex:
             self._forget()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, asked: Mapping[HistoryKind, tuple[Cursor | None, int]]) -> dict[str, Any]:
+        found: dict[str, Any] = {kind: [] for kind in asked} | {"next": dict.fromkeys(asked), "trouble": ""}
         if self._store is None:
-            return _NOTHING | {"trouble": "nothing is stored"}
+            return found | {"trouble": "nothing is stored"}
         with self._mutex:
             try:
-                reader = self._open()
-                return {
-                    "alarms": answers.alarms(reader.alarms()),
-                    "events": answers.events(reader.events(), reader.clips()),
-                    "notices": answers.notices(reader.notices(time.time() - _NOTICES_S)),
-                    "trouble": "",
-                }
+                for kind, (before, most) in asked.items():
+                    page = read_page(self._open(), kind, before, most)
+                    found[kind] = answers.history(page.records)
+                    found["next"][kind] = None if page.next is None else "{!r},{}".format(*page.next)
             except Fault as fault:
                 self._forget()
-                return _NOTHING | {"trouble": str(fault)}
+                found["trouble"] = str(fault)
+        return found
 
     def _find(self, clips: Path, file: str) -> Path | None:
         path = clips / file
         with self._mutex:
             try:
-                listed = any(clip.file == file and clip.state == "saved" for clip in self._open().clips())
+                listed = self._open().is_saved(file)
             except Fault:
                 self._forget()
                 return None
         return path if listed and path.is_file() and not path.is_symlink() else None
 
     def _open(self) -> StoreReader:
-        if self._reader is None:
-            assert self._store is not None
+        assert self._store is not None
+        if self._reader is None or identity_of(self._store) != self._identity:
+            self._forget()  # the service may have begun another store in its place
             self._reader = StoreReader(self._store)
+            self._identity = identity_of(self._store)
         return self._reader
 
     def _forget(self) -> None:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def page_of(query: Mapping[str, str]) -> tuple[HistoryKind, Cursor | None, int] | None:
+    """Kind, cursor and length of the page that is asked for; None where no kind is.
+
+    Raises:
+        HTTPBadRequest: they are none.
+    """
+    if "kind" not in query:
+        return None
+    kind, before = query["kind"], query.get("before", "")
+    try:
+        most = int(query.get("most", MOST_ON_PAGE))
+        time_s, _, number = before.rpartition(",")
+        cursor = (float(time_s), int(number)) if before else None
+    except ValueError:
+        most, cursor = 0, None
+    # NaN is no time, and SQLite has no larger numbers.
+    if (
+        kind not in _KINDS
+        or not 1 <= most <= MOST_ON_PAGE
+        or (cursor and not abs(cursor[0]) < 1e12 > cursor[1])
+    ):
+        raise web.HTTPBadRequest(
+            text=f"give kind ({', '.join(_KINDS)}), before as next in the answer has it, "
+            f"and most from 1 to {MOST_ON_PAGE}\n"
+        )
+    return kind, cursor, most
 
 
 class ClipResponse(web.FileResponse):

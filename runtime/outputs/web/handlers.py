@@ -19,7 +19,7 @@ from tremorscope.runtime.outputs.liveness import LivenessVerdict, judge, judge_r
 from tremorscope.runtime.outputs.settings import HttpSettings
 from tremorscope.runtime.outputs.web import answers
 from tremorscope.runtime.outputs.web.access import COOKIE, AccessLevel
-from tremorscope.runtime.outputs.web.archive import Archive, ClipResponse, send_parts
+from tremorscope.runtime.outputs.web.archive import Archive, ClipResponse, page_of, send_parts
 from tremorscope.runtime.outputs.web.limits import HttpLimits
 from tremorscope.runtime.outputs.web.pictures import BOUNDARY, LivePictures
 from tremorscope.runtime.store.faults import StoreFault
@@ -145,9 +145,8 @@ class Handlers:
 
     async def live(self, request: web.Request) -> web.Response:
         """Displacement of a region since a time, and its spectrum if there is a new one."""
-        query = request.query
+        query, region = request.query, request.query.get("region", "")
         after_s, spectrum_after_s = _number(query, "after"), _number(query, "spectrum_after")
-        region = query.get("region", "")
         return _json(
             answers.live(self._feed, region=region, after_s=after_s, spectrum_after_s=spectrum_after_s)
         )
@@ -156,9 +155,11 @@ class Handlers:
         """Natural frequencies since a time."""
         return _json(answers.frequencies(self._feed.frequency_history(_number(request.query, "after"))))
 
-    async def history(self, _: web.Request) -> web.Response:
-        """Alarms and events."""
-        return _json(await asyncio.wait_for(self._archive.history(), self._limits.answer_s))
+    async def history(self, request: web.Request) -> web.Response:
+        """The latest alarms, events and notices; or, with ``kind``, a page of one kind ``before`` a cursor."""
+        asked = page_of(request.query)
+        answer = self._archive.page(*asked) if asked else self._archive.history()
+        return _json(await asyncio.wait_for(answer, self._limits.answer_s))
 
     async def series(self, request: web.Request) -> web.StreamResponse:
         """Stored displacements as CSV, ``from`` a Unix time ``to`` another; the latest day by default."""

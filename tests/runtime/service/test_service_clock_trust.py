@@ -114,18 +114,16 @@ class TestStorage:
         return SeriesBlock((X,), start_s + np.arange(10.0), np.ones((1, 10), np.float32))
 
     def keep_house(self, storage: Storage) -> None:
-        store = storage._store
-        assert store is not None
-        storage._housekeeper.run(store, Reserve(storage.directory / ".reserve", 0))
+        assert storage._background is not None
+        storage._housekeeper.run(storage._background.store, Reserve(storage.directory / ".reserve", 0))
 
     @pytest.mark.parametrize("unix_s", [20.0, 1.79e9])
     def test_keeps_its_series_over_a_jump_and_tells_it(self, unix_s: float, tmp_path: Path) -> None:
         clocks = Clocks(unix_s)
         clocks.synchronised = True
         kept = self.storage(tmp_path, clocks)
-        store = kept._store
-        assert store is not None
-        store.write([self.block(unix_s - 100.0)])
+        assert kept._background is not None
+        kept._background.store.write([self.block(unix_s - 100.0)])
         clocks.pass_on(60.0)
         self.keep_house(kept)
         clocks.unix_s += 1e8

@@ -13,7 +13,8 @@ from support import mount_small_disk, unmount
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat
-from tremorscope.runtime.service.storing import Storage, state_directory
+from tremorscope.runtime.service.store_keeper import state_directory
+from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.store.faults import StoreBusyFault
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Notice

@@ -135,7 +135,7 @@ def test_the_house_is_kept_and_its_troubles_are_told(store: Store) -> None:
         if len(calls) == 2:
             raise StoreFault("the disk failed", remedy="check it")
 
-    background = BackgroundStore(store, maintain=keep, maintain_every_s=0.05)
+    background = BackgroundStore(store, maintain=lambda _: keep(), maintain_every_s=0.05)
     wait_until(lambda: background.state().trouble == "the disk failed: check it")
     wait_until(lambda: len(calls) > 4 and not background.state().trouble)
     background.close(timeout_s=60)

@@ -15,12 +15,15 @@ from tremorscope.runtime.store.records import (
     Clip,
     ClockJump,
     EventRecord,
+    ModePoint,
     ModeRecord,
     Notice,
     PeakRecord,
+    Record,
     SeriesBlock,
 )
-from tremorscope.runtime.store.retention import DAY_S, Deletions, enforce
+from tremorscope.runtime.store.retention import DAY_S, Deletions, Thinning, enforce
+from tremorscope.runtime.store.room import KINDS
 from tremorscope.runtime.store.settings import RetentionSettings
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
@@ -115,14 +118,89 @@ def test_series_beyond_their_room_go_oldest_first_and_the_file_shrinks(tmp_path:
         store.check()
 
 
-def test_summaries_go_when_series_are_not_enough(tmp_path: Path, clips: Path) -> None:
+def test_what_is_beyond_its_share_gives_way_and_nothing_goes_all_at_once(tmp_path: Path, clips: Path) -> None:
+    """14,000 modes in a store of 20 MB: series and summaries, which take little, stay."""
+    shape = tuple(ModePoint(f"region {n}", axis, 1 / 3, 1 / 7) for n in range(40) for axis in "xy")
     with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
-        for number in range(30):
+        for number in range(12):
             store.write([block(NOW - DAY_S * 3 + number * 6000, samples=100, step_s=60.0)])
-        enforce(store, clips, RetentionSettings(store_gb=0.0002), NOW)
-        assert store.used_bytes <= 200_000
-        assert list(reader.series(X)) == []
-        assert 0 < len(reader.summaries(X, 60)) < 3000
+        store.write([Notice(NOW - 1000.0 + number, "a", str(number)) for number in range(500)])
+        for first in range(0, 14_000, 1000):
+            store.write(
+                ModeRecord(NOW - 60.0 * (14_000 - n), "1", 2.5, shape=shape)
+                for n in range(first, first + 1000)
+            )
+        assert store.used_bytes > 50_000_000
+        policy, thinning = RetentionSettings(store_gb=0.02), Thinning()
+        done = [enforce(store, clips, policy, NOW, thinning=thinning) for _ in range(8)]
+        assert store.used_bytes <= 20_000_000
+        assert store.path.stat().st_size <= 20_000_000
+        assert {name for each in done for name in each.gave_way} == {"modes"}
+        assert done[-1] == Deletions()
+        assert (len(list(reader.series(X))), len(reader.notices())) == (12, 500)
+        assert len(reader.summaries(X, 60)) == 1200
+        modes = reader.modes()
+        assert len([mode for mode in modes if mode.time_s >= NOW - DAY_S]) == 1440  # the latest day as it was
+        hours = [mode.time_s // 3600 for mode in modes]
+        thinned = next(n for n in range(len(hours)) if hours[n] == hours[n + 1])
+        assert 150 < thinned <= 14_000 / 60  # and before it one an hour, the oldest first, until all fits
+        assert hours[:thinned] == list(range(int(hours[0]), int(hours[0]) + thinned))
+
+
+def test_each_kind_gives_way_down_to_its_share_in_the_stated_order(tmp_path: Path, clips: Path) -> None:
+    with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+        records: list[Record] = [edges("raised", NOW)[0]]
+        for number in range(200):
+            at = NOW - DAY_S + 400 * number
+            records += [block(at, samples=300), *edges("unseen", at)]
+            for n in range(20):
+                records += [PeakRecord(at, X, 2.5 + n / 10, 0.1, 1.0), Notice(at + n, "a", 200 * "x")]
+                records.append(EventRecord(f"e{number}-{n}", at + n, "by hand"))
+                records += [*edges("deck", at + 19 * n), Acknowledgement("deck", at + 19 * n + 11, "ada")]
+        store.write(records)
+        gone: list[str] = []
+        used_bytes, thinning = store.used_bytes, Thinning()
+        for room_bytes in range(used_bytes, 400_000, -50_000):
+            policy = RetentionSettings(store_gb=room_bytes / 1e9)
+            done = enforce(store, clips, policy, NOW, thinning=thinning)
+            assert store.used_bytes <= room_bytes
+            assert done.excess_bytes == 0
+            gone += [name for name in done.gave_way if name not in gone]
+        order = [kind.name for kind in KINDS]
+        assert "series" not in gone[:2]  # they have less than their half
+        others = [name for name in gone if name != "series"]
+        assert others == sorted(others, key=order.index)
+        assert {"peaks", "notices", "events", "seen alarms"} <= set(gone)
+        left = [reader.peaks(), reader.notices(), reader.events(), list(reader.series(X))]
+        assert all(left)
+        assert {alarm.name for alarm in reader.alarms()} == {"deck", "unseen", "raised"}
+
+
+def test_a_bound_below_what_never_gives_way_is_told(tmp_path: Path, clips: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.write([edges(f"alarm {n}", NOW)[0] for n in range(3000)])
+        done = enforce(store, clips, RetentionSettings(store_gb=0.0003), NOW)
+        assert done.excess_bytes == store.used_bytes - 300_000 > 0
+
+
+def test_of_old_spectra_one_an_hour_is_kept(tmp_path: Path, clips: Path) -> None:
+    with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
+        first_s = 3600.0 * (NOW // 3600) - 3 * DAY_S
+        times_s = [first_s + 60.0 * minute for minute in range(3 * 1440)]
+        store.write(PeakRecord(at, X, hz, None, 1.0) for at in times_s for hz in (2.5, 7.1))
+        store.write(ModeRecord(at, str(number % 2), 2.5) for number, at in enumerate(times_s))
+        policy, thinning = RetentionSettings(spectra_full_days=2.0), Thinning()
+        now_s = first_s + 3 * DAY_S
+        rows = sum(enforce(store, clips, policy, now_s, thinning=thinning).rows for _ in range(3))
+        assert rows == (1440 - 24) * 2 + 1440 - 48
+        assert enforce(store, clips, policy, now_s, thinning=thinning) == Deletions()
+        assert enforce(store, clips, policy, now_s) == Deletions()  # so it is after a restart
+        old = reader.peaks(to_s=now_s - 2 * DAY_S)
+        assert [(peak.time_s, peak.frequency_hz) for peak in old] == [
+            (first_s + 3600.0 * hour, hz) for hour in range(24) for hz in (2.5, 7.1)
+        ]
+        assert len(reader.modes(to_s=now_s - 2 * DAY_S)) == 48
+        assert (len(reader.peaks(now_s - 2 * DAY_S)), len(reader.modes(now_s - 2 * DAY_S))) == (5760, 2880)
 
 
 class TestClips:

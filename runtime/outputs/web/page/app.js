@@ -3,6 +3,7 @@
 
 import { choice } from "./format.js";
 import { Charts } from "./charts.js";
+import { HistoryLists } from "./history.js";
 import { Panels } from "./panels.js";
 import { LivePicture } from "./picture.js";
 
@@ -21,6 +22,7 @@ class Page {
       send: (path, body) => this.send(path, body),
       refresh: () => this.wake("history"),
     });
+    this.history = new HistoryLists((path) => this.ask(path));
     this.wakers = {};
     this.paused = false;
     this.picture = new LivePicture($("live"), {
@@ -104,7 +106,7 @@ class Page {
   }
 
   async askHistory() {
-    this.panels.history(await this.ask("api/history"));
+    this.history.latest(await this.ask("api/history"));
   }
 
   async askFrequencies() {

@@ -1,7 +1,7 @@
 // Text panels of the page: status, alarms, regions, events, the device.
 
 import { deviceRows } from "./device.js";
-import { NOTHING, bytes, clock, duration, element, number, setting, show, withUnit } from "./format.js";
+import { NOTHING, clock, element, number, setting, show, withUnit } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 const PHASES = { learning: "learning", normal: "normal", pending: "above, waiting", raised: "raised", clearing: "raised, falling" };
@@ -16,13 +16,6 @@ export class Panels {
     $("adjust").addEventListener("submit", (event) => { event.preventDefault(); this.adjust(); });
     $("adjust").addEventListener("input", () => { this.touched = true; });
     $("record").addEventListener("click", () => this.record());
-    $("player-close").addEventListener("click", () => $("player").close());
-    $("player").addEventListener("close", () => { $("video").removeAttribute("src"); $("video").load(); });
-    $("video").addEventListener("error", () => {
-      if (!$("video").getAttribute("src")) return;
-      $("player-trouble").textContent = "This browser cannot play the clip (H.264 in MP4): download it instead.";
-      $("player-trouble").hidden = false;
-    });
   }
 
   lost(why) {
@@ -53,6 +46,7 @@ export class Panels {
       ...state.problems,
       ...outputs,
       ...(storage.trouble ? [`storage: ${storage.trouble}`] : []),
+      ...storage.remarks.map((text) => `storage: ${text}`),
       ...(storage.given_up.length ? [`disk low: no more ${storage.given_up.join(", ")}`] : []),
       ...(state.reload.refused ? [`changed configuration refused: ${state.reload.refused}`] : []),
       ...(state.reload.needs_restart.length ? [`after a restart: ${state.reload.needs_restart.join(", ")}`] : []),
@@ -192,43 +186,6 @@ export class Panels {
       element("tbody", {}, ...rows.map((cells, n) => element("tr", { class: state.alarms[n].raised ? "on" : null },
         element("th", { scope: "row" }, cells[0]), ...cells.slice(1).map((text) => element("td", {}, text))))),
     ] : [element("caption", {}, "no alarm is set up")]);
-  }
-
-  history({ alarms, events, notices, trouble }) {
-    show($("journal"), [notices, trouble], () => notices.length ? notices.slice(0, 20).map((notice) => element("li", {},
-      element("strong", {}, clock(notice.time_s)), ` ${notice.topic}: ${notice.text}`,
-    )) : [element("li", { class: "faint" }, trouble || "nothing to tell")]);
-    show($("alarm-history"), [alarms, trouble], () => alarms.length ? alarms.slice(0, 20).map((alarm) => element("li", {},
-      element("strong", {}, alarm.name), ` ${clock(alarm.raised_s)}, ${withUnit(alarm.value, alarm.unit)}; `,
-      alarm.cleared_s ? `over after ${duration(alarm.cleared_s - alarm.raised_s)}` : "not over",
-      alarm.acknowledged_s ? `, acknowledged by ${alarm.acknowledged_by}` : ", not acknowledged",
-    )) : [element("li", { class: "faint" }, trouble || "none")]);
-    show($("events"), [events, trouble], () => events.length ? events.map((event) => this.event(event))
-      : [element("li", { class: "faint" }, trouble || "none recorded yet")]);
-  }
-
-  event(event) {
-    const clips = event.clips.map((clip) => {
-      if (clip.state !== "saved") return element("p", { class: "faint" }, `${clip.kind}: ${clip.state}${clip.detail ? `, ${clip.detail}` : ""}`);
-      const length = clip.end_s !== null && clip.start_s !== null ? `${number(clip.end_s - clip.start_s, 2)} s` : "";
-      const play = element("button", { type: "button", "data-play": clip.file }, `\u25b6 ${clip.kind}`);
-      play.addEventListener("click", () => this.play(event, clip));
-      const lost = clip.dropped ? `, ${clip.dropped} frames missing` : "";
-      return element("p", {}, play, " ", element("a", { href: `clips/${encodeURIComponent(clip.file)}?download`, download: clip.file },
-        `download ${length}, ${bytes(clip.nbytes)}`), lost);
-    });
-    return element("li", {}, element("strong", {}, clock(event.time_s)), ` ${event.reasons.join("; ")}`, ...clips);
-  }
-
-  play(event, clip) {
-    const source = `clips/${encodeURIComponent(clip.file)}`;
-    $("player-title").textContent = `${clock(event.time_s)}, ${clip.kind}`;
-    $("player-trouble").hidden = true;
-    $("player-download").href = `${source}?download`;
-    $("player-download").setAttribute("download", clip.file);
-    $("video").src = source;
-    $("player").showModal();
-    $("video").play().catch(() => {});
   }
 
   device(state) {

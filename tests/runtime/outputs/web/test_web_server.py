@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import io
@@ -27,9 +28,11 @@ from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.outputs.settings import HttpSettings
 from tremorscope.runtime.outputs.web.access import Tokens
+from tremorscope.runtime.outputs.web.archive import Archive
 from tremorscope.runtime.outputs.web.limits import HttpLimits
 from tremorscope.runtime.outputs.web.server import WebServer
 from tremorscope.runtime.store.records import Channel, Notice, SeriesBlock
+from tremorscope.runtime.store.store import Store
 
 VIEW = {"Authorization": f"Bearer {TOKENS.view}"}
 CONTROL = {"Authorization": f"Bearer {TOKENS.control}"}
@@ -183,6 +186,38 @@ def test_series_are_downloaded_and_the_journal_is_shown(web: WebServer, service:
     wait_until(lambda: ask(web.port, "/api/history").json["notices"])
     notice = ask(web.port, "/api/history").json["notices"][0]
     assert (notice["topic"], notice["text"]) == ("recovery", "camera opened anew")
+
+
+def test_history_has_pages_with_a_cursor(web: WebServer, service: ServiceRig) -> None:
+    service.write(*(Notice(1e9 + number, "paging", f"number {number}") for number in range(300)))
+    first = ask(web.port, "/api/history?kind=notices&most=50&before=1000000299.5,1000000").json
+    assert [each["text"] for each in first["notices"]] == [f"number {n}" for n in range(299, 249, -1)]
+    assert set(first) == {"notices", "next", "trouble"}
+    second = ask(web.port, f"/api/history?kind=notices&before={first['next']['notices']}").json
+    assert [each["text"] for each in second["notices"]] == [f"number {n}" for n in range(249, 49, -1)]
+    third = ask(web.port, f"/api/history?kind=notices&before={second['next']['notices']}").json
+    assert [each["text"] for each in third["notices"]] == [f"number {n}" for n in range(49, -1, -1)]
+    assert third["next"] == {"notices": None}
+    whole = ask(web.port, "/api/history").json
+    assert [len(whole[kind]) <= 200 for kind in ("alarms", "events", "notices")] == [True, True, True]
+    assert set(whole["next"]) == {"alarms", "events", "notices"}
+    for query in ("kind=x", "kind=alarms&before=1", "kind=alarms&before=nan,1", "kind=alarms&most=201",
+                  "kind=alarms&most=0", "kind=alarms&before=1,9999999999999999999", "kind="):  # fmt: skip
+        assert ask(web.port, f"/api/history?{query}").status == 400
+
+
+def test_history_is_of_the_store_that_lies_there_now(tmp_path: Path) -> None:
+    async def texts(archive: Archive) -> list[str]:
+        return [each["text"] for each in (await archive.page("notices", None, 5))["notices"]]
+
+    path = tmp_path / "tremorscope.db"
+    archive = Archive(path, None)
+    for text in ("of the first", "of the second"):
+        with Store(path) as store:
+            store.write([Notice(1.0, "a", text)])
+        assert asyncio.run(texts(archive)) == [text]
+        path.rename(tmp_path / f"{text}.damaged")
+    archive.close()
 
 
 def test_events_are_listed_played_in_parts_and_kept(web: WebServer, service: ServiceRig) -> None:
