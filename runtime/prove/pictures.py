@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.files import replacement
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.manifest import GraphName
@@ -145,10 +146,8 @@ def main() -> None:
         except (Fault, MemoryError) as error:
             _why(job).write_text(str(error), encoding="utf-8")
             continue
-        partial = Path(f"{job.result}.partial")
-        with partial.open("wb") as file:
+        with replacement(Path(job.result)) as file:
             np.save(file, pictures)
-        partial.replace(job.result)
 
 
 if __name__ == "__main__":
