@@ -98,19 +98,8 @@ class Components:
         self._size = {"width_px": self.source.width_px, "height_px": self.source.height_px}
         self.bundle = open_configured_bundle(configuration)
         self.account = CopyAccount()
-        settings = configuration.magnification
         self.upkeep = EngineUpkeep(lambda text: self.storage.notice("engines", text))
-        self.runtime = open_configured_runtime(
-            settings, self.bundle, self.source.size_px, self.account, self.upkeep, is_first=True
-        )
-        self.engines = EngineFactory(
-            self.bundle,
-            self.runtime,
-            self.source.size_px,
-            self.account,
-            settings=settings,
-            upkeep=self.upkeep,
-        )
+        self.engines = self._open_runtime(configuration)
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
         live_samples = round(_LIVE_S * min(self.source.rate_hz, _FASTEST_HISTORY_HZ))
@@ -134,6 +123,15 @@ class Components:
             self._start_recorder()
             self.loop = FrameLoop(self._frame_parts(configuration), self.measuring)
             undo.pop_all()
+
+    def _open_runtime(self, configuration: Configuration) -> EngineFactory:
+        settings, size = configuration.magnification, self.source.size_px
+        self.runtime = open_configured_runtime(
+            settings, self.bundle, size, self.account, self.upkeep, is_first=True
+        )
+        return EngineFactory(
+            self.bundle, self.runtime, size, self.account, settings=settings, upkeep=self.upkeep
+        )
 
     def close_runtime(self) -> None:
         """Close engines and device, unless something still holds frames in their memory."""

@@ -93,11 +93,8 @@ def spectrum(region: str, amplitude_px: float, frequency_hz: float, now_s: float
     floor = np.full(frequencies.shape, 0.0006)
     bell = 1 / np.sqrt(1 + ((frequencies - frequency_hz) / 0.02) ** 2)
     noise = 1 + 0.4 * np.random.default_rng(int(now_s)).standard_normal(frequencies.shape)
-    peaks = (
-        (Peak(frequency_hz, 0.004, amplitude_px, 0.0, "random", 0.011, None, None, 0.0),)
-        if amplitude_px > 0.01
-        else ()
-    )
+    peak = Peak(frequency_hz, 0.004, amplitude_px, 0.0, "random", 0.011, None, None, 0.0)
+    peaks = (peak,) if amplitude_px > 0.01 else ()
     return LiveSpectrum(
         region, "y", now_s, 60.0, frequencies, amplitude_px * bell + 0.0005 * abs(noise), floor, peaks
     )
