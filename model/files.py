@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
+from tremorscope.files import replacement
 from tremorscope.model.errors import ResultFault
 
 
@@ -15,19 +14,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         ResultFault: the file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with replacement(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         reason = error.strerror or error
         raise ResultFault(
             f"{path}: {reason}", remedy="check the path, its permissions and the disk"
         ) from None
-    finally:
-        with contextlib.suppress(OSError):  # the directory itself may be what is wrong
-            partial.unlink(missing_ok=True)

@@ -87,7 +87,7 @@ class MagnificationHealth:
 
 @dataclass(frozen=True)
 class NaturalFrequency:
-    """Natural frequency found by the latest analysis."""
+    """Natural frequency of the structure, as one analysis found it."""
 
     number: int
     """Number of the mode, kept while its frequency drifts."""

@@ -249,12 +249,6 @@ def frames_of(state: SupervisorState) -> int:
     return state.taken + state.waiting + state.drops.total
 
 
-def resident_bytes() -> int:
-    """Memory of this process that is in use now; what it once used and gave back does not hide a growth."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 def mount_small_disk(directory: Path, options: str) -> None:
     """Mount a tmpfs, e.g. with ``size=256k`` or ``ro``; skips the test where that is not allowed."""
     mounting = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]

@@ -9,11 +9,10 @@ from pathlib import Path
 import onnx
 
 from tremorscope.calibration.errors import CalibrationFault
-from tremorscope.calibration.judging.graphs import graph_magnifier
 from tremorscope.calibration.judging.judging import VIEW_PX, fitted
 from tremorscope.calibration.pairs.calibration_set import Picture
 from tremorscope.calibration.quantise.difference_proof import subtracting_features
-from tremorscope.export.studies.runners import network_magnifier
+from tremorscope.export.studies.runners import graph_magnifier, network_magnifier
 from tremorscope.model.errors import WeightsFault
 from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.networks.weights import find_weights, load_weights

@@ -25,6 +25,7 @@ from tremorscope.export.graphs.quantised_graph import (
     quantised_graph_for_cpu,
     quantised_layers,
 )
+from tremorscope.export.studies.runners import graph_magnifier
 from tremorscope.export.tensorrt.lint import check_readable, parsers_since
 from tremorscope.runtime.engines.interface.bundle import Bundle
 from tremorscope.runtime.engines.interface.manifest import (
@@ -36,7 +37,6 @@ from tremorscope.runtime.engines.interface.manifest import (
     ScaleMethod,
     write_manifest,
 )
-from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
 _CHECKED_ON_SAMPLES = 3
 _ALWAYS_ALLOWED_GREY_LEVELS = 2.0
@@ -191,11 +191,12 @@ class BundleQuantiser:
             ExportFault: the graph hardly magnifies.
         """
         found, untouched = [], []
+        int8 = graph_magnifier(directory / graph.file)
+        fp32 = graph_magnifier(self.bundle.graph_path("pairwise"))
         for sample in self.samples[:_CHECKED_ON_SAMPLES]:
             frame, reference = _fitted(sample, self.bundle.manifest)
             quantised, expected = (
-                _magnified(path, frame, reference, sample.amplification)
-                for path in (directory / graph.file, self.bundle.graph_path("pairwise"))
+                magnify(frame, reference, sample.amplification) for magnify in (int8, fp32)
             )
             found.append(difference("pairwise", quantised, expected, sample.amplification))
             untouched.append(difference("pairwise", frame, expected, sample.amplification))
@@ -211,13 +212,6 @@ class BundleQuantiser:
 
 def _rms(values: Sequence[float]) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
-
-
-def _magnified(path: Path, frame: Picture, reference: Picture, amplification: float) -> Picture:
-    magnified = np.empty_like(frame)
-    engine = OnnxRuntimeEngine(path, width_px=frame.shape[1], height_px=frame.shape[0])
-    engine.step(frame, reference, amplification, magnified)
-    return magnified
 
 
 def _nbytes(directory: Path, graphs: Mapping[GraphName, BundleGraph]) -> int:

@@ -19,7 +19,6 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from tremorscope.calibration.judging.graphs import graph_magnifier
 from tremorscope.calibration.judging.judging import Condition, centre, fitted
 from tremorscope.calibration.judging.noise_floor import apparent_displacements_px
 from tremorscope.calibration.pairs.calibration_set import Picture
@@ -29,6 +28,7 @@ from tremorscope.calibration.scales.tiles import Sample, Sampling, samples_of
 from tremorscope.export.graphs.layers import decoder_layers
 from tremorscope.export.graphs.qdq import LEVELS, input_of
 from tremorscope.export.graphs.quantised_graph import quantised_graph
+from tremorscope.export.studies.runners import graph_magnifier
 from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.evaluation.registration import ShiftedScene
 from tremorscope.runtime.engines.interface.manifest import AmplificationRange, FrameSize

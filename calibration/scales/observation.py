@@ -20,6 +20,7 @@ from tremorscope.export.graphs.layers import (
     open_graph,
 )
 from tremorscope.export.graphs.qdq import input_of, output_of
+from tremorscope.runtime.engines.onnx.graph import session_options
 
 MOTION = output_of(SHAPE_ENCODER)
 """Output of the motion encoder before amplification: zero where nothing moves."""
@@ -76,13 +77,11 @@ class _Tensors:
     """A graph cut off behind some of its tensors, in an ONNX Runtime session."""
 
     def __init__(self, model: ir.Model, values: Sequence[ir.Value], threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
         self._outputs = [value.name or "" for value in values]
         self._session = onnxruntime.InferenceSession(
-            _cut_off(model, values).SerializeToString(), options, providers=["CPUExecutionProvider"]
+            _cut_off(model, values).SerializeToString(),
+            session_options({}, threads or None),
+            providers=["CPUExecutionProvider"],
         )
 
     def observe(self, frame: Picture, reference: Picture, amplification: float) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.evaluation.scenes import Frame
 from tremorscope.model.networks.families import Network
 from tremorscope.model.networks.weights import find_weights, load_weights, shipped_weights
-from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.bundle import open_bundle
 from tremorscope.runtime.engines.interface.manifest import MANIFEST_NAME
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
@@ -30,9 +31,8 @@ def open_magnifier(name_or_path: str) -> tuple[str, Magnifier]:
     path = Path(name_or_path)
     if shipped_weights(name_or_path) is None and (path.is_dir() or path.name == MANIFEST_NAME):
         bundle = open_bundle(path if path.is_dir() else path.parent)
-        return f"{bundle.manifest.network}, {bundle.manifest.precision}, ONNX Runtime", bundle_magnifier(
-            bundle
-        )
+        title = f"{bundle.manifest.network}, {bundle.manifest.precision}, ONNX Runtime"
+        return title, graph_magnifier(bundle.graph_path("pairwise"))
     weights = load_weights(find_weights(name_or_path))
     return f"{weights.name}, fp32, PyTorch", network_magnifier(weights.network)
 
@@ -54,18 +54,17 @@ def network_magnifier(network: Network) -> Magnifier:
     return magnify
 
 
-def bundle_magnifier(bundle: Bundle) -> Magnifier:
-    """A bundle run by ONNX Runtime, with one engine for each frame size."""
-    engines: dict[tuple[int, int], OnnxRuntimeEngine] = {}
+def graph_magnifier(path: Path) -> Magnifier:
+    """A pairwise graph in a file run by ONNX Runtime, with engines for the latest two frame sizes."""
+
+    @lru_cache(maxsize=2)
+    def engine_for(width_px: int, height_px: int) -> OnnxRuntimeEngine:
+        return OnnxRuntimeEngine(path, width_px=width_px, height_px=height_px)
 
     def magnify(frame: Frame, reference: Frame, amplification: float) -> Frame:
         height_px, width_px = frame.shape[:2]
-        if (height_px, width_px) not in engines:
-            engines[height_px, width_px] = OnnxRuntimeEngine(
-                bundle.graph_path("pairwise"), width_px=width_px, height_px=height_px
-            )
         magnified = np.empty((height_px, width_px, 3), np.uint8)
-        engines[height_px, width_px].step(
+        engine_for(width_px, height_px).step(
             np.ascontiguousarray(frame), np.ascontiguousarray(reference), amplification, magnified
         )
         return magnified

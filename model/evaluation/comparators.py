@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from tremorscope.model.evaluation.registration import BT601_LUMA
 from tremorscope.model.evaluation.scenes import Frame
 
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _ORIENTATIONS = 8
 _SMOOTHING_CELLS = 2.0
 _CUTOFF_PX = 80.0
@@ -68,7 +68,7 @@ def phase_based(frame: Frame, reference: Frame, amplification: float) -> Frame:
     Wadhwa et al., "Phase-based video motion processing", SIGGRAPH 2013: the phase change of each band of the luma is
     smoothed, weighted by the band's amplitude, and added (amplification - 1) times to each colour's band.
     """
-    moved, still = _pyramid(frame @ _LUMA), _pyramid(reference @ _LUMA)
+    moved, still = _pyramid(frame @ BT601_LUMA), _pyramid(reference @ BT601_LUMA)
     turns = {
         band: np.exp(
             1j * (amplification - 1.0) * _smoothed_phase(moved.pyr_coeffs[band], still.pyr_coeffs[band])

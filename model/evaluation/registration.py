@@ -7,7 +7,8 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+BT601_LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of R, G and B in luma after ITU-R BT.601."""
 
 
 class ShiftedScene:
@@ -87,13 +88,13 @@ def reached_displacement_px(
     Returns:
         Displacement in px along the direction.
     """
-    luma = scene @ _LUMA
+    luma = scene @ BT601_LUMA
     rows, columns = inner[0].indices(luma.shape[0]), inner[1].indices(luma.shape[1])
     margin = min(rows[0], columns[0], luma.shape[0] - rows[1], luma.shape[1] - columns[1])
     # Opposite edges of the scene must meet without a step, as far from what is shown as there is room.
     luma = (luma - luma.mean()) * _taper(luma.shape, max(1, int(margin - largest_px)))
     shown, window = np.zeros_like(luma), np.zeros_like(luma)
-    wanted = result @ _LUMA
+    wanted = result @ BT601_LUMA
     shown[inner], window[inner] = wanted - wanted.mean(), 1.0
     spectrum = np.conj(scipy.fft.fft2(luma))
     products = np.stack(

@@ -32,7 +32,7 @@ from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from tremorscope.runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
-from tremorscope.runtime.magnification.factory import Magnification
+from tremorscope.runtime.magnification.settings import Magnification
 
 NO_FRAME_S = 15.0
 """Time without a frame that ends the bench: longer than the supervisor takes to open the camera twice."""

@@ -32,7 +32,7 @@ from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.frames.stage_times import LatencyHistogram
 from tremorscope.runtime.live.magnify_loop import LivePipeline
 from tremorscope.runtime.live.outlets import Outlet, SinkThread, frames_held, pictures_held
-from tremorscope.runtime.magnification.factory import MagnifierMaker
+from tremorscope.runtime.magnification.factory import Engines
 
 if TYPE_CHECKING:
     from tremorscope.runtime.bench.job import BenchJob
@@ -63,8 +63,8 @@ def build_loop(
     """Build and start the loop as the service has it, with one output that does nothing."""
     watch, between, account = EngineWatch(), LatencyHistogram(), TimedAccount()
     timed: Any = TimedRuntime(runtime, watch)
-    maker = MagnifierMaker(bundle, timed, size)
-    maker.prepare(job.magnification)
+    engines = Engines(bundle, timed, size)
+    engines.prepare(job.magnification)
     outlet = Outlet("bench")
     settings = SupervisorSettings(end_is_fault=not ends_in_good_order(camera))
     ring = LeasingRing(
@@ -83,7 +83,7 @@ def build_loop(
     )
     source = TimedSource(supervisor)
     nominal_hz = getattr(camera, "rate_hz", None) or job.rate_hz
-    magnifier = maker.make(job.magnification, nominal_hz)
+    magnifier = engines.make(job.magnification, nominal_hz)
     loop = LivePipeline(source, magnifier, pictures, [outlet], account=account)
     sink = SinkThread(outlet, Nothing())
     closing.callback(supervisor.close)

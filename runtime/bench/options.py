@@ -12,9 +12,9 @@ from tremorscope.runtime.configuration.reading import load_configuration, parse_
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.selection import RuntimeChoice
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.magnification.factory import Magnification
 from tremorscope.runtime.magnification.filters import BandSettings
 from tremorscope.runtime.magnification.magnifier import Mode
+from tremorscope.runtime.magnification.settings import Magnification
 
 
 @dataclasses.dataclass(frozen=True)

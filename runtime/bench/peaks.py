@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tremorscope.runtime.engines.interface.manifest import Precision
+from tremorscope.runtime.host.kernel_files import text
 
 FLOPS_OF_ORIN: Mapping[Precision, int] = {"fp32": 256, "fp16": 2048, "int8": 4096}
 FLOPS_OF_THOR: Mapping[Precision, int] = {"fp32": 256, "fp16": 8192, "int8": 16384}
@@ -97,7 +98,7 @@ def gpu_peaks(gpu: str | None = None, sms: int | None = None, root: Path = Path(
         sms: number of SM in the present power mode, where that is known.
         root: where the system's files are.
     """
-    model, clock_hz = _text(root / "proc/device-tree/model").lower(), _gpu_clock_hz(root)
+    model, clock_hz = text(root / "proc/device-tree/model").lower(), _gpu_clock_hz(root)
     for family, modules in _FAMILIES:
         if family in model:
             usual, raised = next(pair for least_gb, *pair in modules if _memory_gb(root) >= least_gb)
@@ -109,19 +110,12 @@ def gpu_peaks(gpu: str | None = None, sms: int | None = None, root: Path = Path(
 def _gpu_clock_hz(root: Path) -> float | None:
     """The highest clock that the power mode allows the GPU, in Hz."""
     for path in sorted((root / "sys/class/devfreq").glob("*")):
-        named = f"{path.name} {_text(path / 'device/of_node/name')}"
-        if re.search(r"gpu|gv11b|ga10b|gb10b|gpc", named) and (stated := _text(path / "max_freq")).isdigit():
+        named = f"{path.name} {text(path / 'device/of_node/name')}"
+        if re.search(r"gpu|gv11b|ga10b|gb10b|gpc", named) and (stated := text(path / "max_freq")).isdigit():
             return float(stated)
     return None
 
 
 def _memory_gb(root: Path) -> float:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    found = re.search(r"^MemTotal:\s+(\d+) kB", text(root / "proc/meminfo"), re.MULTILINE)
     return int(found[1]) * 1024 / 1e9 if found else 0.0
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip("\x00\n ")
-    except OSError:
-        return ""

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.files import flush_entry
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.clips.h264 import EncodingSettings
 from tremorscope.runtime.clips.nvenc import EncoderChoice
 from tremorscope.runtime.clips.video import SUFFIX, VideoWriter
 from tremorscope.runtime.errors import ClipFault, OutputFault
-from tremorscope.runtime.host.files import flush_entry
 from tremorscope.runtime.store.records import Clip, ClipKind, EventRecord, Record
 
 TIME_BASE = Fraction(1, 90_000)

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tremorscope.runtime.host.kernel_files import text
+
 CUDA_DRIVER = "libcuda.so.1"
 
 # CUdevice_attribute of the CUDA driver API.
@@ -65,21 +67,14 @@ def read_device(root: Path = Path("/"), cuda_driver: str = CUDA_DRIVER) -> tuple
         gpu=gpu.name if gpu else None,
         compute_capability=gpu.compute_capability if gpu else None,
         cuda=gpu.cuda if gpu else None,
-        l4t=_l4t_release(_text(root / "etc/nv_tegra_release")),
-        power_mode=_power_mode(_text(root / "var/lib/nvpmodel/status")),
+        l4t=_l4t_release(text(root / "etc/nv_tegra_release")),
+        power_mode=_power_mode(text(root / "var/lib/nvpmodel/status")),
         sm_count=gpu.sm_count if gpu else None,
-        cuda_toolkit=_toolkit(_text(root / _TOOLKIT)),
+        cuda_toolkit=_toolkit(text(root / _TOOLKIT)),
     )
     if gpu is not None and gpu.free_bytes is not None:
         return device, gpu.free_bytes
-    return device, _available_bytes(_text(root / "proc/meminfo"))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return device, _available_bytes(text(root / "proc/meminfo"))
 
 
 def _l4t_release(text: str) -> str | None:

@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from tremorscope.files import flush_entry
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.host.files import cannot_be_written, flush_entry
+from tremorscope.runtime.host.files import cannot_be_written
 
 
 @contextlib.contextmanager

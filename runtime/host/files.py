@@ -1,4 +1,4 @@
-"""Atomic result files: written under a temporary name, flushed, and only then renamed."""
+"""Atomic result files, and the faults of those that cannot be written."""
 
 from __future__ import annotations
 
@@ -9,43 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from tremorscope.files import replacement
 from tremorscope.runtime.errors import OutputFault
 
 
 @contextlib.contextmanager
 def whole_file(path: Path, *, flush_name: bool = False) -> Iterator[BinaryIO]:
-    """A file to be filled, which replaces ``path`` at the end; after any exception nothing is left of it.
-
-    Args:
-        path: final name of the file.
-        flush_name: also flush the directory, so that the new name survives a power cut.
+    """A file to be filled; see `tremorscope.files.replacement`.
 
     Raises:
         OutputFault: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        with partial.open("wb") as file:
+        with replacement(path, flush_name=flush_name) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        if flush_name:
-            flush_entry(path.parent)
     except OSError as error:
         raise cannot_be_written(path, error) from None
-    finally:
-        with contextlib.suppress(OSError):  # a disk that went away takes the file with it
-            partial.unlink(missing_ok=True)
-
-
-def flush_entry(path: Path) -> None:
-    """Flush a file, or the names in a directory, to the disk, so that they survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_place(path: Path) -> None:

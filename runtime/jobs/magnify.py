@@ -19,9 +19,10 @@ from tremorscope.runtime.frames.buffers import Allocator, FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.views import View, ViewComposer
-from tremorscope.runtime.magnification.factory import Magnification, open_magnifier
+from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.magnification.filters import BandSettings
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Mode
+from tremorscope.runtime.magnification.settings import Magnification
 from tremorscope.runtime.vibration.displacement.regions import Region
 
 Progress = Callable[[int, int | None], None]
@@ -129,14 +130,8 @@ def magnify_clip(
         camera = opened.enter_context(closing(ClipCamera(job.clip)))
         check_size(bundle, camera.width_px, camera.height_px, "the clip has")
         runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
-        magnifier = open_magnifier(
-            wanted,
-            bundle,
-            runtime,
-            width_px=camera.width_px,
-            height_px=camera.height_px,
-            rate_hz=job.capture_rate_hz or camera.nominal_rate_hz,
-        )
+        engines = Engines(bundle, runtime, (camera.width_px, camera.height_px))
+        magnifier = engines.make(wanted, job.capture_rate_hz or camera.nominal_rate_hz)
         with _video_writer(job, camera) as writer:
             times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
     return MagnifyReport(

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
+from tremorscope.runtime.health import NaturalFrequency
+from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 Picture = NDArray[np.uint8]
 
@@ -70,17 +72,6 @@ class LiveSeries:
 
 
 @dataclass(frozen=True)
-class LivePeak:
-    """A peak of a live spectrum."""
-
-    frequency_hz: float
-    deviation_hz: float | None
-    """Standard deviation; None where it is unknown."""
-    amplitude_px: float
-    damping_ratio: float | None = None
-
-
-@dataclass(frozen=True)
 class LiveSpectrum:
     """The latest spectrum of one region along one axis."""
 
@@ -96,17 +87,7 @@ class LiveSpectrum:
     """(bins,): amplitude of a sinusoid of that frequency, in px."""
     floor_px: NDArray[np.float64] | None
     """(bins,): amplitude that noise alone shows; None where it is unknown."""
-    peaks: tuple[LivePeak, ...] = ()
-
-
-@dataclass(frozen=True)
-class FrequencyPoint:
-    """One point of a natural frequency over time."""
-
-    mode: int
-    time_s: float
-    frequency_hz: float
-    deviation_hz: float | None
+    peaks: tuple[Peak, ...] = ()
 
 
 class LiveMotion:
@@ -188,7 +169,7 @@ class LiveFeed:
         """Pictures that no viewer got because all slots were on loan."""
         self._most_samples = most_samples
         self._motion = LiveMotion(0, (), most_samples, self._changed)
-        self._points: deque[FrequencyPoint] = deque(maxlen=most_points)
+        self._points: deque[NaturalFrequency] = deque(maxlen=most_points)
 
     # For viewers.
 
@@ -238,7 +219,7 @@ class LiveFeed:
         """The latest spectrum of each region and axis."""
         return self._motion.spectra
 
-    def frequency_history(self, after_s: float = 0.0) -> tuple[FrequencyPoint, ...]:
+    def frequency_history(self, after_s: float = 0.0) -> tuple[NaturalFrequency, ...]:
         """Natural frequencies later than ``after_s`` (Unix time), in order of time."""
         with self._changed:
             return tuple(point for point in self._points if point.time_s > after_s)
@@ -281,7 +262,7 @@ class LiveFeed:
             self._motion = LiveMotion(self._motion.generation + 1, regions, self._most_samples, self._changed)
             return self._motion
 
-    def add_frequencies(self, points: Sequence[FrequencyPoint]) -> None:
+    def add_frequencies(self, points: Sequence[NaturalFrequency]) -> None:
         """Add points of an analysis, or of the store, in order of time."""
         with self._changed:
             self._points.extend(points)

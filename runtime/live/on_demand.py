@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from tremorscope.runtime.engines.interface.bundle import Bundle
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 from tremorscope.runtime.frames.stage_times import StageLatencies
@@ -16,9 +14,10 @@ from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.live.magnify_loop import LivePipeline
 from tremorscope.runtime.live.outlets import frames_held, pictures_held
 from tremorscope.runtime.live.passing import FrameBox, LiveOutlet
-from tremorscope.runtime.magnification.engines import EngineFactory, EnginePool, as_fault, check_magnification
+from tremorscope.runtime.magnification.factory import EngineFactory, memory_as_fault
 from tremorscope.runtime.magnification.fading import FadingMagnifier
 from tremorscope.runtime.magnification.load import LoadLevel
+from tremorscope.runtime.magnification.pool import EnginePool
 from tremorscope.runtime.magnification.settings import MagnificationSettings
 
 log = logging.getLogger("tremorscope.magnification")
@@ -29,26 +28,13 @@ FRAMES_HELD = frames_held(()) + 2
 """Frames that are held here at most: those of the loop, and one on the way to it while another arrives."""
 
 
-@dataclass(frozen=True)
-class OnDemandEngines:
-    """Network of the live magnification, the factory of its engines, and their description for a person."""
-
-    bundle: Bundle
-    open_engines: EngineFactory
-    """Called in the thread of `Magnifying.work`."""
-    name: str = ""
-    """Runner at full load, e.g. ``onnxruntime``."""
-    precision: str = ""
-    """Precision at full load: fp32, fp16 or int8."""
-
-
 class Magnifying:
     """Selects the frames to magnify, in the loop that measures, and magnifies them in ``work``."""
 
     def __init__(
         self,
         settings: MagnificationSettings,
-        source: OnDemandEngines,
+        source: EngineFactory,
         pictures: LeasingRing,
         feed: LiveFeed,
         *,
@@ -60,7 +46,7 @@ class Magnifying:
 
         Args:
             settings: what is magnified, and when.
-            source: network and engines.
+            source: opens the engines, in the thread of `work`.
             pictures: takes magnified pictures.
             feed: shows them, and counts the viewers.
             rate_hz: frames a second as the camera states them.
@@ -72,7 +58,7 @@ class Magnifying:
         self.settings = settings
         """Present settings, or those that take effect next; `configure` alone replaces them."""
         self._applied = settings
-        self._source, self._engines = source, EnginePool(source.open_engines)
+        self._source, self._engines = source, EnginePool(source)
         self._feed, self._rate_hz, self._clock = feed, rate_hz, clock
         self._box = FrameBox()
         self._pipeline = LivePipeline(
@@ -122,7 +108,7 @@ class Magnifying:
             OptionFault: the settings do not fit the measured rate; the present ones stay.
             BundleFault: the bundle has no graph for it.
         """
-        check_magnification(settings.wanted(), self._source.bundle, self.rate_hz)
+        self._source.check(settings.wanted(), self.rate_hz)
         self.settings = settings
 
     def hold_back(self, level: LoadLevel, camera_rate_hz: float | None = None) -> None:
@@ -174,10 +160,11 @@ class Magnifying:
 
     def _advance(self) -> None:
         try:
-            self._apply_changes()
-            self._pipeline.advance(0.25)
-        except (Fault, MemoryError) as error:
-            self._fail(as_fault(error))
+            with memory_as_fault():
+                self._apply_changes()
+                self._pipeline.advance(0.25)
+        except Fault as fault:
+            self._fail(fault)
 
     def _apply_changes(self) -> None:
         if self._level.rate_fraction != self._rate_fraction_asked:
@@ -195,10 +182,10 @@ class Magnifying:
         # Both are compared: a changed region changes what a lighter load computes.
         has_other_engines = self._engines.follow(self._applied.wanted(), self._level)
         if has_other_engines or before.model_dump(exclude=same) != self._applied.model_dump(exclude=same):
-            maker = self._engines.present
-            assert maker is not None
-            maker.prepare(self._applied.wanted())
-            self._fading.change(lambda: maker.make(self._applied.wanted(), self.rate_hz))
+            engines = self._engines.present
+            assert engines is not None
+            engines.prepare(self._applied.wanted())
+            self._fading.change(lambda: engines.make(self._applied.wanted(), self.rate_hz))
 
     def _take_fewer(self, level: LoadLevel) -> None:
         """Magnify the level's share of the camera's frames, with a filter for that rate from the same step.
@@ -223,8 +210,8 @@ class Magnifying:
         try:
             wanted = self._applied.wanted()
             self._fading = FadingMagnifier(self._engines.open(wanted).make(wanted, self.rate_hz))
-        except (Fault, MemoryError) as error:
-            self._fail(as_fault(error))
+        except Fault as fault:
+            self._fail(fault)
             return
         self._pipeline.use(self._fading)
         if self._trouble:

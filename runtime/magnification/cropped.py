@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.frames.buffers import Allocator, FrameRing
 from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
-from tremorscope.runtime.magnification.factory import Magnification, MagnifierMaker
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier
+from tremorscope.runtime.magnification.settings import Magnification
 from tremorscope.runtime.vibration.displacement.regions import Region
 
 _GRID_PX = 16
@@ -36,6 +36,13 @@ def _shrunk(first: int, last: int, fraction: float, whole: int) -> tuple[int, in
     side = min(side, whole)
     start = round((first + last - side) / 2)
     return min(max(start, 0), whole - side), side
+
+
+def within_part(wanted: Magnification, part: Region) -> Magnification:
+    """The same magnification within a part, with a feather at its edges."""
+    margin = round(min(wanted.feather_px, part.width_px / 4, part.height_px / 4))
+    inside = Region(margin, margin, part.width_px - 2 * margin, part.height_px - 2 * margin)
+    return replace(wanted, regions=(inside,), feather_px=float(margin))
 
 
 class PartMagnifier:
@@ -88,31 +95,3 @@ class PartMagnifier:
         self._inner.step(cut, out, timestamp_s)
         copy_pixels(frame, magnified, self._account, self.PLACE)
         copy_pixels(out, magnified[window], self._account, self.PLACE)
-
-
-class PartMaker:
-    """Makes magnifiers of a part, on an engine of its size."""
-
-    def __init__(
-        self, maker: MagnifierMaker, part: Region, allocate: Allocator, account: CopyAccount | None = None
-    ) -> None:
-        self._maker, self._part, self._allocate, self._account = maker, part, allocate, account
-
-    def prepare(self, wanted: Magnification) -> None:
-        """Open the engine; see `MagnifierMaker.prepare`."""
-        self._maker.prepare(self._within(wanted))
-
-    def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
-        """A magnifier of whole pictures; see `MagnifierMaker.make`."""
-        inner = self._maker.make(self._within(wanted), rate_hz)
-        return PartMagnifier(inner, self._part, self._allocate, self._account)
-
-    def close(self) -> None:
-        """Close the engine; see `MagnifierMaker.close`."""
-        self._maker.close()
-
-    def _within(self, wanted: Magnification) -> Magnification:
-        """The same magnification within the part, with a feather at its edges."""
-        margin = round(min(wanted.feather_px, self._part.width_px / 4, self._part.height_px / 4))
-        inside = Region(margin, margin, self._part.width_px - 2 * margin, self._part.height_px - 2 * margin)
-        return replace(wanted, regions=(inside,), feather_px=float(margin))

@@ -1,75 +1,96 @@
-"""Magnification settings, and the magnifiers made for them, for recorded clips and cameras alike."""
+"""Creates engines for a load level, and magnifiers of them; for recorded clips and cameras alike."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEngine
-from tremorscope.runtime.engines.selection import Runtime
-from tremorscope.runtime.errors import EngineFault, OptionFault
+from tremorscope.runtime.engines.interface.manifest import FrameSize
+from tremorscope.runtime.engines.selection import Runtime, open_runtime
+from tremorscope.runtime.engines.tensorrt.upgrading import find_stale
+from tremorscope.runtime.engines.upkeep import EngineUpkeep, WaitingRuntime
+from tremorscope.runtime.errors import BundleFault, EngineFault
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.frames.ring import LeaseError
 from tremorscope.runtime.magnification.band_magnifier import BandMagnifier
-from tremorscope.runtime.magnification.filters import (
-    BandSettings,
-    Design,
-    design,
-    first_frame,
-    frame_before,
-    slow_average,
-)
-from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Magnifier, Mode, check_amplification
+from tremorscope.runtime.magnification.cropped import PartMagnifier, middle_part, within_part
+from tremorscope.runtime.magnification.load import LoadLevel
+from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Magnifier, check_amplification
 from tremorscope.runtime.magnification.mask import cell_mask
+from tremorscope.runtime.magnification.settings import Magnification, MagnificationSettings
 from tremorscope.runtime.vibration.displacement.regions import Region
 
 
-@dataclass(frozen=True)
-class Magnification:
-    """Settings of a magnification: frequencies, regions, amplification and limits."""
-
-    amplification: float
-    """Magnified over true displacement."""
-    mode: Mode = "static"
-    band: BandSettings | None = None
-    """Frequency bands in band mode; None in all other modes."""
-    regions: tuple[Region, ...] = ()
-    """Regions to magnify; none stands for the whole picture."""
-    feather_px: float = 16.0
-    """Width of the seam around regions, in which the magnification falls to none."""
-    max_displacement_px: float | None = None
-    """Largest displacement that is added; None sets no limit."""
-    refresh_s: float | None = None
-    """In static mode, seconds in which the reference follows the scene; None keeps the first frame."""
-
-    def __post_init__(self) -> None:
-        if (self.mode == "band") != (self.band is not None):
-            raise OptionFault(
-                "band mode and a band go together",
-                remedy="give --mode band with --band LOW HIGH, or neither",
-            )
-        if self.refresh_s is not None and self.mode != "static":
-            raise OptionFault(
-                f"the reference of {self.mode} mode needs no refreshing", remedy="leave --refresh out"
-            )
-        cap_px = self.max_displacement_px
-        if cap_px is not None and not 0 < cap_px < float("inf"):
-            raise OptionFault(
-                f"largest displacement {cap_px:g} px: not a finite number above 0",
-                remedy="give pixels, e.g. 4",
-            )
-
-    @property
-    def filters(self) -> bool:
-        """True where the band graph is needed, which other modes may need as well."""
-        plain = self.mode != "band" and self.refresh_s is None
-        return bool(not plain or self.regions or self.max_displacement_px is not None)
+@contextmanager
+def memory_as_fault() -> Iterator[None]:
+    """Raise an EngineFault for a lack of memory, which is retried like any other."""
+    try:
+        yield
+    except MemoryError as error:
+        raise EngineFault(
+            f"no room for the engine ({error})", remedy="stop other programs, or use a smaller picture"
+        ) from None
 
 
-class MagnifierMaker:
-    """Makes magnifiers on one pair of engines; used by one thread."""
+def open_configured_runtime(
+    settings: MagnificationSettings,
+    bundle: Bundle,
+    size: tuple[int, int],
+    account: CopyAccount,
+    upkeep: EngineUpkeep,
+    *,
+    is_first: bool = False,
+) -> Runtime:
+    """Open the runtime that the settings ask for.
+
+    Engines that an upgrade has left behind are handed to ``upkeep``, which asks for a restart if it ``is_first`` that
+    needs them. Meanwhile ``auto`` takes the CPU, and ``tensorrt`` magnifies nothing.
+
+    Raises:
+        EngineFault: the runtime that was named is not available.
+    """
+    if settings.runtime != "onnxruntime":
+        frame_size = FrameSize(width_px=size[0], height_px=size[1])
+        on_gpu = bundle.for_gpu()
+        stale = find_stale(on_gpu, frame_size, None, settings.engines)
+        if stale is not None:
+            upkeep.add(stale, needs_restart=is_first)
+            if settings.runtime == "tensorrt":
+                return WaitingRuntime(stale, on_gpu, upkeep)
+    return open_runtime(
+        settings.runtime,
+        bundle,
+        size,
+        threads=settings.threads,
+        engines=settings.engines,
+        account=account,
+    )
+
+
+def _open_int8_bundle(settings: MagnificationSettings) -> Bundle:
+    """Open the bundle in INT8 for load levels that ask for it.
+
+    Raises:
+        BundleFault: none is named, it is missing or damaged, or it is not in INT8.
+    """
+    if settings.int8_bundle is None:
+        raise BundleFault(
+            "magnification.int8_bundle names no bundle",
+            remedy="make one with `tremorscope calibrate quantise`",
+        )
+    bundle = open_bundle(settings.int8_bundle)
+    if bundle.manifest.precision != "int8":
+        raise BundleFault(
+            f"{settings.int8_bundle}: is in {bundle.manifest.precision}",
+            remedy="name a bundle that `tremorscope calibrate quantise` wrote",
+        )
+    return bundle
+
+
+class Engines:
+    """Engines for frames of one size, and the magnifiers made of them; used by one thread."""
 
     def __init__(
         self,
@@ -78,13 +99,17 @@ class MagnifierMaker:
         size: tuple[int, int],
         account: CopyAccount | None = None,
         *,
+        part: Region | None = None,
         owns_runtime: bool = False,
     ) -> None:
+        """``size`` is width and height in pixels: of the picture, or of the ``part`` of it that is magnified."""
         self._bundle, self._runtime, self._size, self._account = bundle, runtime, size, account
+        self._part = part
         self._owns_runtime = owns_runtime
         self._pairwise: PairwiseEngine | None = None
         self._band: BandEngine | None = None
 
+    @memory_as_fault()
     def prepare(self, wanted: Magnification) -> None:
         """Open the engine that a magnification needs, which may take seconds.
 
@@ -92,7 +117,7 @@ class MagnifierMaker:
             BundleFault: the bundle has no graph for it.
             EngineFault: it cannot be loaded or run.
         """
-        if wanted.filters:
+        if self._within(wanted).filters:
             self._band = self._band or self._runtime.open_band()
         else:
             self._pairwise = self._pairwise or self._runtime.open_pairwise()
@@ -108,6 +133,7 @@ class MagnifierMaker:
             with suppress(LeaseError, EngineFault):
                 self._runtime.close()
 
+    @memory_as_fault()
     def make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
         """A magnifier that begins with the next frame; the one before on the same engine must not be used again.
 
@@ -120,6 +146,15 @@ class MagnifierMaker:
             EngineFault: its engine cannot be loaded or run.
         """
         check_amplification(wanted.amplification, self._bundle.manifest.amplification)
+        made = self._make(self._within(wanted), rate_hz)
+        if self._part is None:
+            return made
+        return PartMagnifier(made, self._part, self._runtime.allocate, self._account)
+
+    def _within(self, wanted: Magnification) -> Magnification:
+        return wanted if self._part is None else within_part(wanted, self._part)
+
+    def _make(self, wanted: Magnification, rate_hz: float) -> FrameMagnifier:
         if not wanted.filters:
             self.prepare(wanted)
             assert self._pairwise is not None
@@ -131,8 +166,7 @@ class MagnifierMaker:
                 allocate=self._runtime.allocate,
                 account=self._account,
             )
-        wanted_design = filter_design(wanted)
-        wanted_design(rate_hz)  # refuses an impossible band before a network is loaded
+        wanted.filter_design(rate_hz)  # refuses an impossible band before a network is loaded
         self.prepare(wanted)
         assert self._band is not None
         self._band.set_mask(
@@ -146,24 +180,80 @@ class MagnifierMaker:
         )
         return BandMagnifier(
             self._band,
-            wanted_design,
+            wanted.filter_design,
             amplification=wanted.amplification,
             rate_hz=rate_hz,
             max_displacement_px=wanted.max_displacement_px,
         )
 
 
-def open_magnifier(
-    wanted: Magnification, bundle: Bundle, runtime: Runtime, *, width_px: int, height_px: int, rate_hz: float
-) -> FrameMagnifier:
-    """A magnifier of frames of one size, on an engine of its own; see `MagnifierMaker.make`."""
-    return MagnifierMaker(bundle, runtime, (width_px, height_px)).make(wanted, rate_hz)
+class EngineFactory:
+    """Creates engines for a load level."""
 
+    def __init__(
+        self,
+        bundle: Bundle,
+        runtime: Runtime,
+        size: tuple[int, int],
+        account: CopyAccount | None = None,
+        *,
+        settings: MagnificationSettings | None = None,
+        upkeep: EngineUpkeep | None = None,
+    ) -> None:
+        """Prepare; nothing is opened yet.
 
-def filter_design(wanted: Magnification) -> Design:
-    """Filter design of a magnification, in any mode, as a function of the measured frame rate in Hz."""
-    if wanted.band is not None:
-        return partial(design, wanted.band)
-    if wanted.mode == "dynamic":
-        return frame_before
-    return first_frame if wanted.refresh_s is None else slow_average(wanted.refresh_s)
+        Args:
+            bundle: network at full load.
+            runtime: runs it, for frames of ``size``.
+            size: width and height of the picture in pixels.
+            account: counts the copies of the magnifiers.
+            settings: say where lighter loads find their bundle and engines.
+            upkeep: takes engines for lighter loads that an upgrade has left behind.
+        """
+        self.bundle = bundle
+        self._runtime, self._size, self._account = runtime, size, account
+        self._settings, self._upkeep = settings or MagnificationSettings(), upkeep or EngineUpkeep()
+
+    @property
+    def name(self) -> str:
+        """Runner at full load, e.g. ``onnxruntime``."""
+        return self._runtime.name
+
+    @property
+    def precision(self) -> str:
+        """Precision at full load: fp32, fp16 or int8."""
+        return self._runtime.bundle.manifest.precision
+
+    def check(self, wanted: Magnification, rate_hz: float) -> None:
+        """Check that a magnification can be made at a rate, without an engine.
+
+        Raises:
+            OptionFault: an amplification or a band out of range.
+            BundleFault: the bundle has no graph for it.
+        """
+        check_amplification(wanted.amplification, self.bundle.manifest.amplification)
+        self.bundle.graph_path("band" if wanted.filters else "pairwise")
+        wanted.filter_design(rate_hz)
+
+    @memory_as_fault()
+    def open(self, wanted: Magnification, level: LoadLevel | None = None) -> Engines:
+        """Engines for a load level: on the factory's own runtime at full load, else on one of their own.
+
+        Raises:
+            Fault: there is no bundle in INT8, or no engine for it or for a part of the picture.
+        """
+        level = level or LoadLevel()
+        if level.precision == "configured" and level.region_fraction == 1:
+            return Engines(self.bundle, self._runtime, self._size, self._account)
+        bundle = _open_int8_bundle(self._settings) if level.precision == "int8" else self.bundle
+        size, part = self._size, None
+        if level.region_fraction < 1:
+            part = middle_part(wanted, size, level.region_fraction)
+            part = None if part == Region(0, 0, *size) else part
+        if part is not None:
+            size = (part.width_px, part.height_px)
+        # By the same runner: the CPU's would heat the device more.
+        settings = self._settings.model_copy(update={"runtime": self._runtime.name})
+        account = self._account or CopyAccount()
+        runtime = open_configured_runtime(settings, bundle, size, account, self._upkeep)
+        return Engines(bundle, runtime, size, self._account, part=part, owns_runtime=True)

@@ -1,23 +1,83 @@
-"""Settings of the live magnification."""
+"""Settings of a magnification: of one, and of the live picture's in a configuration."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tremorscope.runtime.engines.selection import RuntimeChoice
-from tremorscope.runtime.magnification.filters import BandSettings, FilterKind
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.magnification.filters import (
+    BandSettings,
+    Design,
+    FilterKind,
+    design,
+    first_frame,
+    frame_before,
+    slow_average,
+)
 from tremorscope.runtime.magnification.magnifier import Mode
 from tremorscope.runtime.settings import Frequency, Seconds, Section
+from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.settings import RectangleSettings
-
-if TYPE_CHECKING:
-    from tremorscope.runtime.magnification.factory import Magnification
 
 Band = tuple[Frequency, Frequency]
 """Lower and upper edge in Hz."""
+
+
+@dataclass(frozen=True)
+class Magnification:
+    """Settings of a magnification: frequencies, regions, amplification and limits."""
+
+    amplification: float
+    """Magnified over true displacement."""
+    mode: Mode = "static"
+    band: BandSettings | None = None
+    """Frequency bands in band mode; None in all other modes."""
+    regions: tuple[Region, ...] = ()
+    """Regions to magnify; none stands for the whole picture."""
+    feather_px: float = 16.0
+    """Width of the seam around regions, in which the magnification falls to none."""
+    max_displacement_px: float | None = None
+    """Largest displacement that is added; None sets no limit."""
+    refresh_s: float | None = None
+    """In static mode, seconds in which the reference follows the scene; None keeps the first frame."""
+
+    def __post_init__(self) -> None:
+        if (self.mode == "band") != (self.band is not None):
+            raise OptionFault(
+                "band mode and a band go together",
+                remedy="give --mode band with --band LOW HIGH, or neither",
+            )
+        if self.refresh_s is not None and self.mode != "static":
+            raise OptionFault(
+                f"the reference of {self.mode} mode needs no refreshing", remedy="leave --refresh out"
+            )
+        cap_px = self.max_displacement_px
+        if cap_px is not None and not 0 < cap_px < float("inf"):
+            raise OptionFault(
+                f"largest displacement {cap_px:g} px: not a finite number above 0",
+                remedy="give pixels, e.g. 4",
+            )
+
+    @property
+    def filters(self) -> bool:
+        """True where the band graph is needed, which other modes may need as well."""
+        plain = self.mode != "band" and self.refresh_s is None
+        return bool(not plain or self.regions or self.max_displacement_px is not None)
+
+    @property
+    def filter_design(self) -> Design:
+        """Filter design in any mode, as a function of the measured frame rate in Hz."""
+        if self.band is not None:
+            return partial(design, self.band)
+        if self.mode == "dynamic":
+            return frame_before
+        return first_frame if self.refresh_s is None else slow_average(self.refresh_s)
 
 
 class MagnificationSettings(Section):
@@ -67,8 +127,6 @@ class MagnificationSettings(Section):
         Raises:
             OptionFault: settings that do not go together.
         """
-        from tremorscope.runtime.magnification.factory import Magnification  # which imports a runner
-
         band = None
         if self.mode == "band":
             band = BandSettings(self.bands_hz, self.filter, self.order, self.notches_hz)

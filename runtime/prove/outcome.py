@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tremorscope.files import replacement
+
 State = Literal["holds", "fails", "skipped", "unfinished"]
 Fact = str | float | int | bool | None
 Row = list[Fact]
@@ -132,10 +134,8 @@ def _plain(value: Fact) -> Fact:
 
 def write_outcome(file: Path, outcome: Outcome) -> None:
     """Write an outcome, atomically; on a full disk the former one stays."""
-    partial = file.with_suffix(".partial")
-    with contextlib.suppress(OSError):
-        partial.write_text(json.dumps(outcome.as_json(), ensure_ascii=False), encoding="utf-8")
-        partial.replace(file)
+    with contextlib.suppress(OSError), replacement(file) as whole:
+        whole.write(json.dumps(outcome.as_json(), ensure_ascii=False).encode())
 
 
 def read_outcome(file: Path) -> Outcome | None:

@@ -14,13 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.files import replacement
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.manifest import GraphName
 from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from tremorscope.runtime.errors import EngineFault, Fault
-from tremorscope.runtime.magnification.factory import Magnification, open_magnifier
+from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.magnification.settings import Magnification
 from tremorscope.runtime.prove.apart import module_command
 
 _RATE_HZ = 30.0
@@ -122,9 +124,7 @@ def _run(
     bundle: Bundle, runtime: Runtime, wanted: Magnification, frames: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     _, height_px, width_px, _ = shape = frames.shape
-    magnifier = open_magnifier(
-        wanted, bundle, runtime, width_px=width_px, height_px=height_px, rate_hz=_RATE_HZ
-    )
+    magnifier = Engines(bundle, runtime, (width_px, height_px)).make(wanted, _RATE_HZ)
     # The former frame is still the reference when the next is read: two slots in turn.
     slots = [runtime.allocate(frames[0].nbytes).reshape(shape[1:]) for _ in range(2)]
     picture = runtime.allocate(frames[0].nbytes).reshape(shape[1:])
@@ -146,10 +146,8 @@ def main() -> None:
         except (Fault, MemoryError) as error:
             _why(job).write_text(str(error), encoding="utf-8")
             continue
-        partial = Path(f"{job.result}.partial")
-        with partial.open("wb") as file:
+        with replacement(Path(job.result)) as file:
             np.save(file, pictures)
-        partial.replace(job.result)
 
 
 if __name__ == "__main__":

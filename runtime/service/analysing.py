@@ -11,7 +11,7 @@ import numpy as np
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.health import NaturalFrequency
-from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveMotion, LivePeak, LiveSpectrum
+from tremorscope.runtime.live.feed import LiveFeed, LiveMotion, LiveSpectrum
 from tremorscope.runtime.service.history import MotionHistory, Recorded
 from tremorscope.runtime.store import records
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmReading
@@ -131,7 +131,7 @@ class Analyst:
         )
         self._outputs.feed.add_frequencies(
             [
-                FrequencyPoint(track.number, unix_s, mode.frequency_hz, mode.peak.frequency_sigma_hz)
+                _natural_frequency(track.number, mode.peak, unix_s)
                 for mode, track in zip(analysis.modes, tracks, strict=True)
                 if track is not None
             ]
@@ -186,10 +186,7 @@ def _live_spectrum(
         spectrum.frequency_hz,
         np.sqrt(per_bin * spectrum.density),
         np.sqrt(per_bin * spectrum.floor),
-        tuple(
-            LivePeak(peak.frequency_hz, _finite(peak.frequency_sigma_hz), peak.amplitude, peak.damping)
-            for peak in spectrum.peaks[:_MOST_PEAKS]
-        ),
+        spectrum.peaks[:_MOST_PEAKS],
     )
 
 
@@ -245,13 +242,7 @@ def _frequencies(
         if not any(_is_same(peak, other) for other in kept):
             kept.append(peak)
     numbered = [
-        NaturalFrequency(
-            next((t.number for t in tracks if t and _is_near(peak, t)), 0),
-            peak.frequency_hz,
-            _finite(peak.frequency_sigma_hz),
-            peak.damping,
-            unix_s,
-        )
+        _natural_frequency(next((t.number for t in tracks if t and _is_near(peak, t)), 0), peak, unix_s)
         for peak in kept[:_MOST_PEAKS]
     ]
     return tuple(sorted(numbered, key=lambda each: each.frequency_hz))
@@ -267,6 +258,10 @@ def _followed(
         )
         for track in confirmed
     )
+
+
+def _natural_frequency(number: int, peak: Peak, unix_s: float) -> NaturalFrequency:
+    return NaturalFrequency(number, peak.frequency_hz, _finite(peak.frequency_sigma_hz), peak.damping, unix_s)
 
 
 def _is_same(peak: Peak, other: Peak) -> bool:

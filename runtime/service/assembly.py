@@ -22,11 +22,8 @@ from tremorscope.runtime.frames.ring import LeaseError, LeasingRing
 from tremorscope.runtime.health import CameraHealth, HealthBoard
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.live.feed import LiveFeed
-from tremorscope.runtime.live.on_demand import Magnifying, OnDemandEngines
-from tremorscope.runtime.magnification.cropped import PartMaker, middle_part
-from tremorscope.runtime.magnification.engines import Maker, open_configured_runtime, open_int8_bundle
-from tremorscope.runtime.magnification.factory import Magnification, MagnifierMaker
-from tremorscope.runtime.magnification.load import LoadLevel
+from tremorscope.runtime.live.on_demand import Magnifying
+from tremorscope.runtime.magnification.factory import EngineFactory, open_configured_runtime
 from tremorscope.runtime.service.alarming import AlarmService
 from tremorscope.runtime.service.analysing import AnalysisOutputs, Analyst
 from tremorscope.runtime.service.clock import UnixClock
@@ -38,7 +35,6 @@ from tremorscope.runtime.service.opening import CAMERA_FILE, CameraOpener, surve
 from tremorscope.runtime.service.resuming import followed_before, points_of
 from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.service.storing import Storage
-from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 from tremorscope.runtime.vibration.settings import VibrationSettings
 
@@ -103,11 +99,8 @@ class Components:
         self._size = {"width_px": self.source.width_px, "height_px": self.source.height_px}
         self.bundle = open_configured_bundle(configuration)
         self.account = CopyAccount()
-        self._settings = configuration.magnification
         self.upkeep = EngineUpkeep(lambda text: self.storage.notice("engines", text))
-        self.runtime = open_configured_runtime(
-            self._settings, self.bundle, self.source.size_px, self.account, self.upkeep, is_first=True
-        )
+        self.engines = self._open_runtime(configuration)
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
         live_samples = round(_LIVE_S * min(self.source.rate_hz, _FASTEST_HISTORY_HZ))
@@ -132,6 +125,15 @@ class Components:
             self._start_recorder()
             self.loop = FrameLoop(self._frame_parts(configuration), self.measuring)
             undo.pop_all()
+
+    def _open_runtime(self, configuration: Configuration) -> EngineFactory:
+        settings, size = configuration.magnification, self.source.size_px
+        self.runtime = open_configured_runtime(
+            settings, self.bundle, size, self.account, self.upkeep, is_first=True
+        )
+        return EngineFactory(
+            self.bundle, self.runtime, size, self.account, settings=settings, upkeep=self.upkeep
+        )
 
     def close_runtime(self) -> None:
         """Close engines and device, unless something still holds frames in their memory."""
@@ -173,9 +175,7 @@ class Components:
         )
 
     def _start_recorder(self) -> None:
-        self.events = EventMagnifier(
-            self._open_engines, lambda: self.magnifying.settings, self.source.rate_hz
-        )
+        self.events = EventMagnifier(self.engines, lambda: self.magnifying.settings, self.source.rate_hz)
         self.storage.start_recorder(
             self.source,
             make_magnify=self.events.make,
@@ -222,36 +222,12 @@ class Components:
         self.pictures = LeasingRing(2, **self._size, allocate=self.runtime.allocate)
         return Magnifying(
             configuration.magnification,
-            OnDemandEngines(
-                self.bundle,
-                self._open_engines,
-                name=self.runtime.name,
-                precision=self.runtime.bundle.manifest.precision,
-            ),
+            self.engines,
             self.pictures,
             self.feed,
             rate_hz=self.source.rate_hz,
             to_unix_s=self.clock.to_unix_s,
         )
-
-    def _open_engines(self, wanted: Magnification, level: LoadLevel) -> Maker:
-        """Open engines for a load level: on the service's own runtime for the full load, else on one of their own.
-
-        Raises:
-            Fault: there is no bundle in INT8, or no engine for it or for a part of the picture.
-        """
-        size = self.source.size_px
-        if level.precision == "configured" and level.region_fraction == 1:
-            return MagnifierMaker(self.bundle, self.runtime, size, self.account)
-        bundle = open_int8_bundle(self._settings) if level.precision == "int8" else self.bundle
-        whole = Region(0, 0, *size)
-        part = whole if level.region_fraction == 1 else middle_part(wanted, size, level.region_fraction)
-        part_size = (part.width_px, part.height_px)
-        # By the same runner: the CPU's would heat the device more.
-        settings = self._settings.model_copy(update={"runtime": self.runtime.name})
-        runtime = open_configured_runtime(settings, bundle, part_size, self.account, self.upkeep)
-        maker = MagnifierMaker(bundle, runtime, part_size, self.account, owns_runtime=True)
-        return maker if part == whole else PartMaker(maker, part, runtime.allocate, self.account)
 
     def _frame_parts(self, configuration: Configuration) -> FrameParts:
         return FrameParts(

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.clips.pre_roll import Magnify
 from tremorscope.runtime.errors import EngineFault, Fault
-from tremorscope.runtime.magnification.engines import EngineFactory, Maker
-from tremorscope.runtime.magnification.factory import Magnification
-from tremorscope.runtime.magnification.load import LoadLevel
-from tremorscope.runtime.magnification.settings import MagnificationSettings
+from tremorscope.runtime.magnification.factory import EngineFactory, Engines, memory_as_fault
+from tremorscope.runtime.magnification.settings import Magnification, MagnificationSettings
 
 log = logging.getLogger("tremorscope.magnification")
 
@@ -22,10 +20,10 @@ class EventMagnifier:
     """Magnifier of one clip after the other, used by one thread; its engine is opened before the first event."""
 
     def __init__(
-        self, open_engines: EngineFactory, settings: Callable[[], MagnificationSettings], rate_hz: float
+        self, factory: EngineFactory, settings: Callable[[], MagnificationSettings], rate_hz: float
     ) -> None:
-        self._open_engines, self._settings, self._rate_hz = open_engines, settings, rate_hz
-        self._maker: Maker | None = None
+        self._factory, self._settings, self._rate_hz = factory, settings, rate_hz
+        self._engines: Engines | None = None
         self._prepared: Magnification | None = None
 
     def prepare(self) -> None:
@@ -36,8 +34,8 @@ class EventMagnifier:
         self._prepared = wanted
         try:
             self._open(wanted).prepare(wanted)
-        except (Fault, MemoryError) as error:
-            log.warning("clips of events cannot be magnified: %s", error)
+        except Fault as fault:
+            log.warning("clips of events cannot be magnified: %s", fault)
 
     def make(self) -> Magnify:
         """Magnifier of the frames of one clip, with the present settings of the live picture.
@@ -50,22 +48,19 @@ class EventMagnifier:
 
         def step(frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
             try:
-                magnifier.step(frame, magnified, timestamp_s)
+                with memory_as_fault():
+                    magnifier.step(frame, magnified, timestamp_s)
             except EngineFault:
                 self._give_back()  # the next clip gets a new one
                 raise
-            except MemoryError as error:
-                self._give_back()
-                raise EngineFault(f"no room for a step ({error})", remedy="stop other programs") from None
 
         return step
 
-    def _open(self, wanted: Magnification) -> Maker:
-        if self._maker is None:
-            self._maker = self._open_engines(wanted, LoadLevel())
-        return self._maker
+    def _open(self, wanted: Magnification) -> Engines:
+        self._engines = self._engines or self._factory.open(wanted)
+        return self._engines
 
     def _give_back(self) -> None:
-        maker, self._maker, self._prepared = self._maker, None, None
-        if maker is not None:
-            maker.close()
+        engines, self._engines, self._prepared = self._engines, None, None
+        if engines is not None:
+            engines.close()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tremorscope.runtime.live.feed import FrequencyPoint
+from tremorscope.runtime.health import NaturalFrequency
 from tremorscope.runtime.store.records import ModeRecord
 from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting
 
@@ -28,10 +28,12 @@ def followed_before(modes: Iterable[ModeRecord]) -> FrequencyTracker:
     return tracker
 
 
-def points_of(modes: Iterable[ModeRecord]) -> list[FrequencyPoint]:
+def points_of(modes: Iterable[ModeRecord]) -> list[NaturalFrequency]:
     """The same modes as points of natural frequencies over time."""
     return [
-        FrequencyPoint(number, mode.time_s, mode.frequency_hz, mode.frequency_deviation_hz)
+        NaturalFrequency(
+            number, mode.frequency_hz, mode.frequency_deviation_hz, mode.damping_ratio, mode.time_s
+        )
         for mode in modes
         if (number := _number(mode)) is not None
     ]

@@ -24,6 +24,7 @@ from tremorscope.runtime.store.faults import (
     errors_as_faults,
 )
 from tremorscope.runtime.store.schema import BULK_TABLES, MIGRATIONS, check_identity, migrate
+from tremorscope.runtime.store.sqlite_file import write_ahead
 
 _BUSY_TIMEOUT_S = 5.0
 _CACHE_KIB = 4096
@@ -90,15 +91,8 @@ def connect_writer(path: Path, migrations: Sequence[str] = MIGRATIONS) -> sqlite
         check_soundness(connection, path)  # before anything is changed in it
         # Comes before the first table: it decides how the file is laid out.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal":
-            raise StoreFault(
-                f"{path}: its file system cannot do write-ahead logging",
-                remedy="put the store on a local disk, not on a network drive",
-            )
-        connection.execute("PRAGMA synchronous = FULL")
+        write_ahead(connection, path, LOG_LIMIT_BYTES)
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
         migrate(connection, migrations)
         return connection
 

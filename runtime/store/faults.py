@@ -67,7 +67,7 @@ def _fault(path: Path, message: str) -> StoreFault:
     if says(_READ_ONLY):
         return StoreFault(
             f"{path}: cannot be written ({message})",
-            remedy="put the store on a disk and in a directory that may be written",
+            remedy="put it on a disk and in a directory that may be written",
         )
     if says(_BUSY):
         return StoreBusyFault(

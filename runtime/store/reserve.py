@@ -6,6 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from tremorscope.files import replacement
+
 DEFAULT_BYTES = 8 * 2**20
 """Room for more alarms than a year brings."""
 _ROOM_WANTED = 4
@@ -28,17 +30,12 @@ class Reserve:
         """Make it if it is not there and the disk has room; returns whether it is there now."""
         if self.is_held:
             return True
-        partial = self._path.with_name(self._path.name + ".partial")
-        try:
+        with contextlib.suppress(OSError):
             disk = os.statvfs(self._path.parent)
             if disk.f_bavail * disk.f_frsize < _ROOM_WANTED * self._nbytes:
                 return False
-            with partial.open("wb") as file:
+            with replacement(self._path) as file:
                 os.posix_fallocate(file.fileno(), 0, self._nbytes)
-            partial.replace(self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
         return self.is_held
 
     def give_up(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tremorscope.runtime.store.faults import StoreFault, damaged
+from tremorscope.runtime.store.sqlite_file import check_owner
 
 APPLICATION_ID = 0x54524D53
 """Marks the file as a store of ours ("TRMS" in ASCII), in SQLite's header."""
@@ -116,20 +117,15 @@ def check_identity(
     Raises:
         StoreFault: with the remedy; the file was not changed.
     """
-    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    check_owner(connection, path, APPLICATION_ID)
     version = version_of(connection)
-    tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-    if application != APPLICATION_ID and (application or version or tables):
-        raise StoreFault(
-            f"{path}: is a database of another program", remedy="name another file for the store"
-        )
     if version > len(migrations):
         raise StoreFault(
             f"{path}: written by a newer tremorscope (store version {version}, this one knows "
             f"{len(migrations)})",
             remedy="install that version again, or name another file for the store",
         )
-    if application == APPLICATION_ID and version < 1:
+    if version < 1 and connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
         raise damaged(path, "it has no version")
 
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tremorscope.files import replacement
+
 MANIFEST_NAME = "manifest.json"
 
 GraphName = Literal["pairwise", "band"]
@@ -131,12 +133,8 @@ def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
     """
     content = json.loads(manifest.model_dump_json())  # as it will be read
     sealed = manifest.model_copy(update={"seal": seal_of(content)})
-    partial = directory / f".{MANIFEST_NAME}.partial"
-    try:
-        partial.write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        partial.replace(directory / MANIFEST_NAME)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacement(directory / MANIFEST_NAME) as file:
+        file.write(f"{sealed.model_dump_json(indent=2)}\n".encode())
     return sealed
 
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.store.database import closed_on_failure, set_aside, transaction
-from tremorscope.runtime.store.faults import StoreFault
+from tremorscope.runtime.store.database import check_soundness, closed_on_failure, set_aside, transaction
+from tremorscope.runtime.store.faults import StoreDamagedFault, StoreFault, errors_as_faults
+from tremorscope.runtime.store.sqlite_file import check_owner, write_ahead
 
 MessageKind = Literal["edge", "summary"]
 _APPLICATION_ID = 0x54524D51
+_LOG_LIMIT_BYTES = 2**20
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS message (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, topic TEXT NOT NULL, payload TEXT NOT NULL
@@ -38,10 +39,6 @@ class Message:
     kind: MessageKind
     topic: str
     payload: str
-
-
-class BufferFault(OutputFault):
-    """The buffer cannot be read or written at present."""
 
 
 class MqttBuffer:
@@ -63,20 +60,15 @@ class MqttBuffer:
         Every other method calls it first.
 
         Raises:
-            BufferFault: it cannot be opened.
+            StoreFault: it cannot be opened.
         """
         if self._opened is not None:
             return
         try:
             self._opened = self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise self._fault(error) from None
-            self.set_aside = self._put_aside()
-            try:
-                self._opened = self._open()
-            except sqlite3.Error as again:
-                raise self._fault(again) from None
+        except StoreDamagedFault:
+            self.set_aside = set_aside(self._path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+            self._opened = self._open()
 
     @property
     def _connection(self) -> sqlite3.Connection:
@@ -88,7 +80,7 @@ class MqttBuffer:
         """Store messages (kind, topic, payload) in this order; they are on the disk when this returns.
 
         Raises:
-            BufferFault: nothing was stored.
+            StoreFault: nothing was stored.
         """
         with self._writing() as connection:
             connection.executemany("INSERT INTO message (kind, topic, payload) VALUES (?, ?, ?)", messages)
@@ -100,22 +92,20 @@ class MqttBuffer:
         """The oldest messages after a number, ``most`` at most.
 
         Raises:
-            BufferFault: they cannot be read.
+            StoreFault: they cannot be read.
         """
-        try:
+        with errors_as_faults(self._path):
             rows = self._connection.execute(
                 "SELECT id, kind, topic, payload FROM message WHERE id > ? ORDER BY id LIMIT ?",
                 (number, most),
             ).fetchall()
-        except sqlite3.Error as error:
-            raise self._fault(error) from None
         return [Message(*row) for row in rows]
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Remove messages that the broker has confirmed.
 
         Raises:
-            BufferFault: they stay, and will be sent once more.
+            StoreFault: they stay, and will be sent once more.
         """
         with self._writing() as connection:
             connection.executemany("DELETE FROM message WHERE id = ?", [(number,) for number in numbers])
@@ -124,7 +114,7 @@ class MqttBuffer:
         """Number of stored messages by kind; empty if it cannot be read."""
         try:
             rows = self._connection.execute("SELECT kind, count(*) FROM message GROUP BY kind").fetchall()
-        except (sqlite3.Error, BufferFault):
+        except (sqlite3.Error, StoreFault):
             return {}
         return dict(rows)
 
@@ -132,14 +122,14 @@ class MqttBuffer:
         """Discovery topics of Home Assistant on which this instance has announced an entity."""
         try:
             return {row[0] for row in self._connection.execute("SELECT topic FROM announced")}
-        except (sqlite3.Error, BufferFault):
+        except (sqlite3.Error, StoreFault):
             return set()
 
     def note_announced(self, topics: Iterable[str]) -> None:
         """Store the announced topics, in place of the former ones.
 
         Raises:
-            BufferFault: it cannot be written.
+            StoreFault: it cannot be written.
         """
         with self._writing() as connection:
             connection.execute("DELETE FROM announced")
@@ -153,36 +143,23 @@ class MqttBuffer:
             self._opened = None
 
     def _open(self) -> sqlite3.Connection:
-        opened = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5.0)
-        with closed_on_failure(opened) as connection:
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if application != _APPLICATION_ID and tables:
-                raise BufferFault(
-                    f"{self._path}: is a database of another program", remedy="move it out of the way"
-                )
-            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("damaged")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA journal_size_limit = 1048576")
+        with (
+            errors_as_faults(self._path),
+            closed_on_failure(
+                sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5.0)
+            ) as connection,
+        ):
+            check_owner(connection, self._path, _APPLICATION_ID)
+            check_soundness(connection, self._path, whole=True)
+            write_ahead(connection, self._path, _LOG_LIMIT_BYTES)
             connection.executescript(_SCHEMA)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             return connection
 
-    def _put_aside(self) -> Path:
-        try:
-            return set_aside(self._path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-        except StoreFault as fault:
-            raise BufferFault(fault.what, remedy=fault.remedy) from None
-
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with transaction(self._connection):
-                yield self._connection
-        except sqlite3.Error as error:
-            raise self._fault(error) from None
+        with errors_as_faults(self._path), transaction(self._connection):
+            yield self._connection
 
     def _trim(self, connection: sqlite3.Connection, kind: MessageKind) -> int:
         count = connection.execute("SELECT count(*) FROM message WHERE kind = ?", (kind,)).fetchone()[0]
@@ -194,9 +171,3 @@ class MqttBuffer:
             (kind, surplus),
         )
         return surplus
-
-    def _fault(self, error: sqlite3.Error) -> BufferFault:
-        return BufferFault(
-            f"{self._path}: the buffer of MQTT cannot be used ({error})",
-            remedy="free some space, or let the service write there",
-        )

@@ -23,9 +23,10 @@ from tremorscope.runtime.outputs.liveness import judge
 from tremorscope.runtime.outputs.metrics import Counts
 from tremorscope.runtime.outputs.mqtt import messages as messages
 from tremorscope.runtime.outputs.mqtt.connection import AT_LEAST_ONCE, make_client
-from tremorscope.runtime.outputs.mqtt.outbox import BufferFault, Message, MessageKind, MqttBuffer
+from tremorscope.runtime.outputs.mqtt.outbox import Message, MessageKind, MqttBuffer
 from tremorscope.runtime.outputs.mqtt.retained import RetainedTopics
 from tremorscope.runtime.outputs.settings import MqttSettings
+from tremorscope.runtime.store.faults import StoreFault
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 _UPDATE_EVERY_S = 1.0
@@ -155,8 +156,8 @@ class MqttPublisher:
     # Called by the publisher's own thread.
 
     def _run(self) -> None:
-        due_s = time.monotonic()
-        while True:
+        due_s, stopping = time.monotonic(), False
+        while not stopping:
             with self._changed:
                 self._changed.wait_for(
                     lambda: self._stopping or self._unwritten or self._acknowledged or self._fresh,
@@ -170,14 +171,12 @@ class MqttPublisher:
                 if self._connected:
                     self._send()
                 self._trouble = ""
-            except BufferFault as fault:
+            except StoreFault as fault:
                 self._trouble = str(fault)
                 time.sleep(_UPDATE_EVERY_S)
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + _UPDATE_EVERY_S
                 self._update()
-            if stopping:
-                return
 
     def _offer(self, kind: MessageKind, topic: str, payload: str, most: int) -> None:
         with self._changed:
@@ -274,7 +273,7 @@ class MqttPublisher:
         if now != before:
             try:
                 self._buffer.note_announced(now)
-            except BufferFault as fault:
+            except StoreFault as fault:
                 self._trouble = str(fault)
 
     def _retain(self, topic: str, payload: str) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.health import Health
-from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveSeries, LiveSpectrum
+from tremorscope.runtime.health import Health, NaturalFrequency
+from tremorscope.runtime.live.feed import LiveFeed, LiveSeries, LiveSpectrum
 from tremorscope.runtime.outputs.liveness import judge
 from tremorscope.runtime.store.pages import EventPage
 from tremorscope.runtime.store.records import Alarm, Notice
+from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 _TIME_DIGITS = 4
 _ROUNDED_S = 0.6 * 10.0**-_TIME_DIGITS
@@ -90,11 +91,16 @@ def _spectrum(spectrum: LiveSpectrum) -> dict[str, Any]:
         "frequency_hz": np.round(_largest(spectrum.frequency_hz, together), 5).tolist(),
         "amplitude_px": _numbers(_largest(spectrum.amplitude_px, together)),
         "floor_px": None if spectrum.floor_px is None else _numbers(_largest(spectrum.floor_px, together)),
-        "peaks": plain(spectrum.peaks),
+        "peaks": [_peak(each) for each in spectrum.peaks],
     }
 
 
-def frequencies(points: Sequence[FrequencyPoint]) -> dict[str, Any]:
+def _peak(peak: Peak) -> Any:
+    told = {"frequency_hz": peak.frequency_hz, "deviation_hz": peak.frequency_sigma_hz}
+    return plain(told | {"amplitude_px": peak.amplitude, "damping_ratio": peak.damping})
+
+
+def frequencies(points: Sequence[NaturalFrequency]) -> dict[str, Any]:
     """Natural frequencies over time, thinned out evenly if there are too many; the latest is always included."""
     every = -(-len(points) // MOST_POINTS) or 1
     times_s = sorted({point.time_s for point in points}, reverse=True)
@@ -102,7 +108,7 @@ def frequencies(points: Sequence[FrequencyPoint]) -> dict[str, Any]:
     wanted_s = set(times_s[::every])
     kept = [point for point in points if point.time_s in wanted_s]
     return {
-        "mode": [point.mode for point in kept],
+        "mode": [point.number for point in kept],
         "time_s": [round(point.time_s, 2) for point in kept],
         "frequency_hz": [_finite(point.frequency_hz) for point in kept],
         "deviation_hz": [_finite(point.deviation_hz) for point in kept],

@@ -9,7 +9,7 @@ import numpy as np
 from tremorscope.runtime.bench.job import BenchJob, run_bench
 from tremorscope.runtime.bench.report import BOUNDED
 from tremorscope.runtime.bench.result import BenchResult
-from tremorscope.runtime.magnification.factory import Magnification
+from tremorscope.runtime.magnification.settings import Magnification
 from tremorscope.runtime.prove.outcome import Outcome, StepFindings
 from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import engines_directory, has_tensorrt, site_bundle

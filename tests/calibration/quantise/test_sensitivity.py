@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tremorscope.calibration.errors import CalibrationFault
-from tremorscope.calibration.judging.graphs import graph_magnifier
 from tremorscope.calibration.judging.judging import Condition
 from tremorscope.calibration.pairs.drawn import draw
 from tremorscope.calibration.quantise.difference_proof import subtracting_features
 from tremorscope.calibration.quantise.sensitivity import Sensitivity, measure_sensitivity, scales_of
+from tremorscope.export.studies.runners import graph_magnifier
 from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.pairs.drawing import draw_picture
 from tremorscope.runtime.engines.interface.manifest import FrameSize

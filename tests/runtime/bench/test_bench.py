@@ -26,8 +26,8 @@ from tremorscope.runtime.cameras.settings import ClipSettings, V4l2Settings
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 from tremorscope.runtime.errors import CameraFault, OptionFault
-from tremorscope.runtime.magnification.factory import Magnification
 from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.magnification.settings import Magnification
 from tremorscope.runtime.telemetry.load import resident_bytes
 
 SMALL = FrameSize(width_px=64, height_px=48)

@@ -31,8 +31,8 @@ from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.frames.buffers import PAGE_BYTES, FrameRing
 from tremorscope.runtime.gpu.device import Device
-from tremorscope.runtime.magnification.factory import Magnification
 from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.magnification.settings import Magnification
 
 ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "0")
 SIZE = FrameSize(width_px=32, height_px=16)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import resident_bytes
 
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
 from tremorscope.runtime.engines.onnx.graph import BoundGraph
 from tremorscope.runtime.engines.selection import Runtime, open_runtime
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.ring import LeasingRing
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 KEEP_ALL = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[1.0], [0.0]]], np.float32)
 Carry = Callable[[int], None]

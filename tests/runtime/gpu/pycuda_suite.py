@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from gpu_suite import *  # noqa: F403
-from support import resident_bytes
 
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.frames.buffers import PAGE_BYTES
@@ -24,6 +23,7 @@ from tremorscope.runtime.frames.ring import LeaseError
 from tremorscope.runtime.gpu.protocol import wait_for
 from tremorscope.runtime.gpu.pycuda_gpu import PycudaGpu, open_gpu
 from tremorscope.runtime.gpu.urgent import UrgentStream
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 FAKE = os.environ.get("TREMORSCOPE_GPU") != "real"
 needs_fake = pytest.mark.skipif(not FAKE, reason="a real GPU does not fail on demand")

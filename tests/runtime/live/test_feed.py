@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveInfo, LiveSpectrum
+from tremorscope.runtime.health import NaturalFrequency
+from tremorscope.runtime.live.feed import LiveFeed, LiveInfo, LiveSpectrum
 
 
 def picture(value: int) -> NDArray[np.uint8]:
@@ -187,7 +188,7 @@ class TestSeries:
 
     def test_frequencies_are_bounded(self) -> None:
         feed = feed_of()
-        feed.add_frequencies([FrequencyPoint(1, float(n), 2.0, None) for n in range(9)])
+        feed.add_frequencies([NaturalFrequency(1, 2.0, None, None, float(n)) for n in range(9)])
         assert [point.time_s for point in feed.frequency_history()] == [4, 5, 6, 7, 8]
         assert [point.time_s for point in feed.frequency_history(6)] == [7, 8]
 

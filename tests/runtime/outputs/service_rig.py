@@ -28,11 +28,12 @@ from tremorscope.runtime.health import (
     RegionHealth,
     StorageHealth,
 )
-from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveInfo, LivePeak, LiveSpectrum
+from tremorscope.runtime.live.feed import LiveFeed, LiveInfo, LiveSpectrum
 from tremorscope.runtime.store.records import Acknowledgement, Clip, EventRecord, Record
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.telemetry import EngineReading, Reading
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
+from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 RATE_HZ = 30.0
 DEVICE = DeviceHealth(
@@ -92,7 +93,8 @@ def spectrum(region: str, amplitude_px: float, frequency_hz: float, now_s: float
     floor = np.full(frequencies.shape, 0.0006)
     bell = 1 / np.sqrt(1 + ((frequencies - frequency_hz) / 0.02) ** 2)
     noise = 1 + 0.4 * np.random.default_rng(int(now_s)).standard_normal(frequencies.shape)
-    peaks = (LivePeak(frequency_hz, 0.004, amplitude_px, 0.011),) if amplitude_px > 0.01 else ()
+    peak = Peak(frequency_hz, 0.004, amplitude_px, 0.0, "random", 0.011, None, None, 0.0)
+    peaks = (peak,) if amplitude_px > 0.01 else ()
     return LiveSpectrum(
         region, "y", now_s, 60.0, frequencies, amplitude_px * bell + 0.0005 * abs(noise), floor, peaks
     )
@@ -223,7 +225,7 @@ class ServiceRig:
         now_s = time.time()
         self._motion = self.feed.begin_motion(REGIONS)
         points = [
-            FrequencyPoint(mode + 1, now_s - 6 * 3600 + 30 * n, hz + 0.012 * np.sin(n / 90 + mode), 0.004)
+            NaturalFrequency(mode + 1, hz + 0.012 * np.sin(n / 90 + mode), 0.004, None, now_s - 6 * 3600 + 30 * n)
             for n in range(720)
             for mode, hz in enumerate(MODES_HZ)
         ]  # fmt: skip

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.engines.interface.bundle import open_bundle
 from tremorscope.runtime.engines.selection import open_runtime
-from tremorscope.runtime.magnification.factory import Magnification, MagnifierMaker
+from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.magnification.fading import FADE_S, FadingMagnifier
 from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.magnification.settings import Magnification
 
 RATE_HZ = 30.0
 SIZE = (32, 24)
@@ -109,7 +110,7 @@ class TestOtherChanges:
         """From static to a band and to another amplification: pixels change as little as while nothing changes."""
         bundle = open_bundle(linear_bundle)
         runtime = open_runtime("onnxruntime", bundle, SIZE, threads=1)
-        maker = MagnifierMaker(bundle, runtime, SIZE)
+        maker = Engines(bundle, runtime, SIZE)
         static = Magnification(amplification=10.0, refresh_s=60.0)
         band = Magnification(amplification=10.0, mode="band", band=BandSettings(((1.5, 3.0),)))
         fading = FadingMagnifier(maker.make(static, RATE_HZ))

@@ -15,7 +15,8 @@ from support import write_bundle
 from tremorscope.runtime.engines.interface.manifest import MANIFEST_NAME, Manifest, write_manifest
 from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.live.on_demand import Magnifying
-from tremorscope.runtime.magnification.engines import open_configured_runtime
+from tremorscope.runtime.magnification import factory
+from tremorscope.runtime.magnification.factory import open_configured_runtime
 from tremorscope.runtime.magnification.load import LoadLevel
 from tremorscope.runtime.magnification.settings import MagnificationSettings
 from tremorscope.runtime.service import assembly
@@ -149,6 +150,7 @@ def test_takes_the_twin_in_int8_where_heat_asks_for_it_and_gives_it_back(
         return open_configured_runtime(settings, *others, **options)
 
     monkeypatch.setattr(assembly, "open_configured_runtime", opened)
+    monkeypatch.setattr(factory, "open_configured_runtime", opened)
     twin = write_bundle(tmp_path / "twin", precision="int8", quantisation=QUANTISED)
     write_manifest(twin, Manifest.model_validate_json((twin / MANIFEST_NAME).read_bytes()))  # seals it
     asked = {"when": "always", "int8_bundle": str(twin)}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service_parts import MID_SPAN, QUARTER, STILL, Told, vibration
 
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
-from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed
+from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.service.analysing import AnalysisOutputs, Analyst
 from tremorscope.runtime.service.history import MotionHistory
 from tremorscope.runtime.service.measuring import CompletedResults, Measuring
@@ -202,9 +202,7 @@ class TestAnalysis:
         strongest = found.amplitude_px[np.abs(found.frequency_hz - 2.1).argmin()]
         assert strongest == pytest.approx(0.12 * np.sin(np.pi * 0.25), rel=0.35)
         points = rig.feed.frequency_history()
-        assert {point.mode for point in points if isinstance(point, FrequencyPoint)} == {
-            m.number for m in modes
-        }
+        assert {point.number for point in points} == {m.number for m in modes}
         assert {record.label for record in stored.of(ModeRecord)} == {str(mode.number) for mode in modes}
         assert all(record.unit == "px" for record in (peak.channel for peak in stored.of(PeakRecord)))
 

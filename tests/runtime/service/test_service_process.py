@@ -20,7 +20,7 @@ from tremorscope.runtime.host.signals import SignalQueue
 from tremorscope.runtime.host.systemd import Notifier
 from tremorscope.runtime.host.thermal import ThermalReading
 from tremorscope.runtime.host.threads import SECOND
-from tremorscope.runtime.magnification.factory import MagnifierMaker
+from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.process import Service
 from tremorscope.runtime.service.recovery import EXIT_RECOVERY
@@ -92,9 +92,9 @@ class TestMagnification:
     def test_that_is_slow_holds_up_no_measurement_and_is_counted(
         self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        make = MagnifierMaker.make
+        make = Engines.make
 
-        def slow(self: MagnifierMaker, wanted: Any, rate_hz: float) -> Any:
+        def slow(self: Engines, wanted: Any, rate_hz: float) -> Any:
             made = make(self, wanted, rate_hz)
             step = made.step
 
@@ -105,7 +105,7 @@ class TestMagnification:
             made.step = slowly  # type: ignore[method-assign]
             return made
 
-        monkeypatch.setattr(MagnifierMaker, "make", slow)
+        monkeypatch.setattr(Engines, "make", slow)
         with running(Service(configured(tmp_path, linear_bundle))) as service:
             frames(service, 10)
             with service.parts.feed.watch():
@@ -124,14 +124,14 @@ class TestMagnification:
         self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         broken = [True]
-        prepare = MagnifierMaker.prepare
+        prepare = Engines.prepare
 
-        def failing(self: MagnifierMaker, wanted: Any) -> None:
+        def failing(self: Engines, wanted: Any) -> None:
             if broken[0]:
                 raise EngineFault("the GPU is gone", remedy="look for it")
             prepare(self, wanted)
 
-        monkeypatch.setattr(MagnifierMaker, "prepare", failing)
+        monkeypatch.setattr(Engines, "prepare", failing)
         monkeypatch.setattr("tremorscope.runtime.live.on_demand._RETRY_S", (0.2, 0.2))
         with running(Service(configured(tmp_path, linear_bundle))) as service, service.parts.feed.watch():
             found = service.parts.feed.latest(timeout_s=PATIENCE_S)
@@ -176,7 +176,7 @@ class TestMagnification:
 
         monkeypatch.setattr("tremorscope.runtime.live.on_demand._RETRY_S", (0.01, 0.01))
         service = Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))
-        service.parts.runtime = Failing(service.parts.runtime)
+        service.parts.engines._runtime = Failing(service.parts.runtime)
         with running(service):
             until(service, lambda: failures[0] >= 20)
             assert len(kept) <= 1
@@ -272,15 +272,15 @@ class TestControls:
         service = Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))
         adjusted = [10.0]
 
-        def adjust_meanwhile(self: MagnifierMaker, wanted: Any) -> None:
+        def adjust_meanwhile(self: Engines, wanted: Any) -> None:
             prepare(self, wanted)
             if adjusted[0] < 20:
                 adjusted[0] += 1
                 service.adjust(amplification=adjusted[0])
                 service.adjust(bands_hz=((2.0, 4.0),))
 
-        prepare = MagnifierMaker.prepare
-        monkeypatch.setattr(MagnifierMaker, "prepare", adjust_meanwhile)
+        prepare = Engines.prepare
+        monkeypatch.setattr(Engines, "prepare", adjust_meanwhile)
         with running(service):
             until(service, lambda: service.parts.magnifying.health().frames > 30)
             health = service.parts.magnifying.health()
@@ -292,13 +292,13 @@ class TestControls:
         self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         opened: list[str] = []
-        prepare = MagnifierMaker.prepare
+        prepare = Engines.prepare
 
-        def noted(self: MagnifierMaker, wanted: Any) -> None:
+        def noted(self: Engines, wanted: Any) -> None:
             opened.append(threading.current_thread().name)
             prepare(self, wanted)
 
-        monkeypatch.setattr(MagnifierMaker, "prepare", noted)
+        monkeypatch.setattr(Engines, "prepare", noted)
         recording = {"pre_roll_s": 0.2, "post_roll_s": 0.2}
         loaded = configured(tmp_path, linear_bundle, recording=recording, magnification={"when": "never"})
         with running(Service(loaded)) as service:

@@ -45,7 +45,7 @@ def test_a_new_mode_gets_a_number_that_nobody_had() -> None:
 
 def test_history_begins_with_what_was_stored() -> None:
     found = points_of([*STORED, ModeRecord(START_S, "unnumbered", 5.0)])
-    assert [(point.mode, point.frequency_hz) for point in found] == [(7, 2.16), (3, 2.1), (7, 2.15)]
+    assert [(point.number, point.frequency_hz) for point in found] == [(7, 2.16), (3, 2.1), (7, 2.15)]
 
 
 def test_the_store_hands_over_the_latest_day(tmp_path: Path) -> None:

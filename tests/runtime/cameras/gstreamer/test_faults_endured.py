@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from standins import number_in, picture
-from support import frames_of, resident_bytes
+from support import frames_of
 
 from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureControl
@@ -28,6 +28,7 @@ from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.cameras.v4l2 import open_v4l2
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.ring import LeasingRing
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 FRAMES = 10_000
 WANTED = V4l2Settings.model_validate(

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import resident_bytes, write_bundle
+from support import write_bundle
 from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library, write_fake_engine
 
 from tremorscope.runtime.engines.interface.bundle import open_bundle
@@ -37,6 +37,7 @@ from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.gpu.device import read_device
 from tremorscope.runtime.gpu.pycuda_gpu import PycudaGpu, open_gpu
 from tremorscope.runtime.magnification.magnifier import Magnifier
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 HOST_CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 driver = ctypes.CDLL("libcuda.so.1")

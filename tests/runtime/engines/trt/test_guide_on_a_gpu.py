@@ -28,7 +28,7 @@ from tremorscope.runtime.engines.tensorrt.plan import EXACT
 from tremorscope.runtime.engines.upkeep import EngineUpkeep
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.gpu.device import Device
-from tremorscope.runtime.magnification.engines import open_configured_runtime
+from tremorscope.runtime.magnification.factory import open_configured_runtime
 
 GUIDE = ROOT / "docs" / "device-guide.md"
 SIZE = FrameSize(width_px=64, height_px=48)

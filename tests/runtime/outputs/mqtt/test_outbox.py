@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tremorscope.runtime.outputs.mqtt.outbox import BufferFault, MessageKind, MqttBuffer
+from tremorscope.runtime.outputs.mqtt.outbox import MessageKind, MqttBuffer
+from tremorscope.runtime.store.faults import StoreFault
 
 
 def open_buffer(directory: Path, summaries: int = 5, edges: int = 100) -> MqttBuffer:
@@ -69,20 +70,20 @@ def test_a_damaged_buffer_is_kept_and_a_new_one_begun(tmp_path: Path) -> None:
 def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "b.db") as other:
         other.execute("CREATE TABLE precious (x)")
-    with pytest.raises(BufferFault, match="another program"):
+    with pytest.raises(StoreFault, match="another program"):
         open_buffer(tmp_path)
     with sqlite3.connect(tmp_path / "b.db") as other:
         assert other.execute("SELECT count(*) FROM precious").fetchone() == (0,)
 
 
 def test_a_directory_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
-    with pytest.raises(BufferFault, match="cannot be used"):
+    with pytest.raises(StoreFault, match="cannot be written"):
         open_buffer(tmp_path / "nowhere")
 
 
 def test_a_buffer_that_cannot_be_opened_works_as_soon_as_it_can(tmp_path: Path) -> None:
     buffer = MqttBuffer(tmp_path / "later" / "b.db", most_summaries=10, most_edges=10)
-    with pytest.raises(BufferFault, match="cannot be used"):
+    with pytest.raises(StoreFault, match="cannot be written"):
         buffer.add([("edge", "t", "a")])
     assert (buffer.waiting(), buffer.announced()) == ({}, set())
     (tmp_path / "later").mkdir()

@@ -8,7 +8,7 @@ import pytest
 from browser_rig import PHONE, changes, eventually, run
 from service_rig import MM_PER_PX, MODES_HZ
 
-from tremorscope.runtime.live.feed import FrequencyPoint
+from tremorscope.runtime.health import NaturalFrequency
 from tremorscope.runtime.outputs.web import answers
 
 CHARTS = {"motion": "motionChart", "spectrum": "spectrumChart", "frequencies": "frequencyChart"}
@@ -227,7 +227,9 @@ def test_colours_follow_the_theme_and_sizes_the_window(opened: Any) -> None:
 
 
 def test_thinned_out_frequencies_keep_every_mode() -> None:
-    points = [FrequencyPoint(mode, 30.0 * n, float(mode), 0.01) for n in range(6000) for mode in (1, 2, 3)]
+    points = [
+        NaturalFrequency(mode, float(mode), 0.01, None, 30.0 * n) for n in range(6000) for mode in (1, 2, 3)
+    ]
     told = answers.frequencies(points)
     assert len(told["mode"]) <= answers.MOST_POINTS
     assert [told["mode"].count(mode) for mode in (1, 2, 3)] == [1000, 1000, 1000]
