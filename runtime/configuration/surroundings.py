@@ -62,10 +62,14 @@ def remarks(configuration: Configuration, directory: Path) -> Iterator[Contradic
     if trouble := mount_trouble(kept, required):
         yield ("store", "require_mount"), trouble, "mount it: until then nothing is stored"
     elif isinstance(required, Path) and not kept.is_relative_to(required):
-        yield ("store", "require_mount"), f"{kept} does not lie on the disk at {required}", "name its mount point"
+        yield (
+            ("store", "require_mount"),
+            f"{kept} does not lie on the disk at {required}",
+            "name its mount point",
+        )
     elif required is False and any(kept.is_relative_to(each) for each in _FOR_DISKS):
-        if trouble := mount_trouble(kept, True):
-            yield path, trouble, "mount it first, and set store.require_mount: true"
+        trouble = mount_trouble(kept, True)
+        yield from [(path, trouble, "mount it first, and set store.require_mount: true")] if trouble else []
 
 
 def _address(http: HttpSettings) -> Iterator[Contradiction]:

@@ -17,6 +17,7 @@ from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
 from tremorscope.runtime.host.directories import whole_directory
+from tremorscope.runtime.host.files import printable
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
@@ -126,7 +127,7 @@ def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measureme
         )
         compared = compare_with_baseline(baseline, regions, analysis.modes) if baseline else ()
         measurement = Measurement(
-            clip=job.clip.name,
+            clip=printable(job.clip.name),
             frame=survey.first,
             time_axis=survey.axis,
             times_s=survey.real_times_s,
