@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
+import os
 import sys
 from typing import NamedTuple
 
@@ -114,8 +117,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; a fault becomes one line on stderr and a non-zero exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        cli(prog_name="tremorscope", standalone_mode=False)
+        _run()
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.UsageError as error:
@@ -133,6 +138,30 @@ def main() -> None:
         if not isinstance(getattr(error, "remedy", None), str):
             raise
         _fail(str(error))
+
+
+def _run() -> None:
+    """Run the command and hand out all that it has printed; files that it was to write have faults of their own."""
+    try:
+        cli(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of a reader who has seen enough, as `head` does
+        _print_no_more()
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+            raise
+        _print_no_more()
+        raise click.ClickException(
+            f"what was to be printed could not be written ({(error.strerror or str(error)).lower()}): "
+            "free some space there; files that were written are complete"
+        ) from None
+
+
+def _print_no_more() -> None:
+    """Lead standard output nowhere: what is left in its buffer would fail again when the interpreter ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 _EXTRA_OF_MODULE = {

@@ -19,6 +19,7 @@ from tremorscope.calibration.pairs.pair_files import read_pair
 from tremorscope.runtime.engines.interface.bundle import sha256_of
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.frames.colour import BT601_LUMA
+from tremorscope.runtime.host.files import plain_json
 
 MANIFEST_NAME = "manifest.json"
 FEWEST_PAIRS = 32
@@ -195,7 +196,7 @@ def read_manifest(directory: Path) -> SetManifest:
     path = directory / MANIFEST_NAME
     remedy = "restore it from a copy, or capture the set again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = plain_json(path.read_text(encoding="utf-8"))
         manifest = SetManifest.model_validate(content)
     except (FileNotFoundError, NotADirectoryError):
         raise CalibrationFault(

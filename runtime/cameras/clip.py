@@ -20,6 +20,7 @@ from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.frames.colour import Colour, describe
 from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
 from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.host.files import file_address
 
 MINIMUM_SIDE_PX = 16
 _RANGES = {1: "tv", 2: "pc"}
@@ -214,9 +215,9 @@ def _open(path: Path, structure: ContainerStructure) -> Any:
 def _open_container(path: Path) -> Any:
     opening: Any = av.open  # its keywords differ between releases
     try:
-        return opening(str(path))
+        return opening(file_address(path))
     except UnicodeDecodeError:  # PyAV before 19 insists that titles and comments be UTF-8
-        return opening(str(path), metadata_encoding="latin-1")
+        return opening(file_address(path), metadata_encoding="latin-1")
 
 
 def _video_stream(path: Path, container: Any) -> Any:

@@ -7,6 +7,7 @@ Matroska and WebM (RFC 9559), and RIFF (AVI).
 
 from __future__ import annotations
 
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import BinaryIO
 from tremorscope.runtime.errors import ClipFault
 
 _ISO_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/+.", re.IGNORECASE)
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 
 
@@ -45,6 +47,12 @@ def inspect_clip(path: Path) -> ContainerStructure:
             raise ClipFault(f"{path}: is empty", remedy="record or copy the clip again")
         return inspect_structure(path)
     except FileNotFoundError:
+        # As a path, `rtsp://name:password@host/x` has lost a slash; the password is not said.
+        if (address := _ADDRESS.match(str(path))) is not None:
+            raise ClipFault(
+                f"{address[1]}: an address on the network, not a file",
+                remedy="record a clip of it, or watch it by the service (camera.kind: rtsp)",
+            ) from None
         raise ClipFault(f"{path}: no such file", remedy="check the path") from None
     except OSError as error:
         raise ClipFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None

@@ -20,6 +20,7 @@ from tremorscope.runtime.clips.h264 import Encoder, EncodingSettings, open_encod
 from tremorscope.runtime.clips.nvenc import EncoderChoice
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.colour import Colour
+from tremorscope.runtime.host.files import file_address
 
 SUFFIX = ".mp4"
 
@@ -108,7 +109,7 @@ class VideoWriter:
             # Made here, so that a directory that cannot be written shows now and not at the first frame.
             self._partial.touch(exist_ok=True)
             self._container: Any = av.open(
-                str(self._partial), mode="w", format="mp4", options={"movflags": "+faststart"}
+                file_address(self._partial), mode="w", format="mp4", options={"movflags": "+faststart"}
             )
         except (av.FFmpegError, OSError) as error:
             self._remove_partial()
@@ -220,7 +221,7 @@ class VideoWriter:
         try:
             with self._partial.open("rb") as file:
                 os.fsync(file.fileno())
-            with av.open(str(self._partial)) as written:
+            with av.open(file_address(self._partial)) as written:
                 readable = sum(packet.size > 0 for packet in written.demux(video=0))
         except (av.FFmpegError, OSError) as error:
             raise _fault(self.path, error) from None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tremorscope.files import replacement
 from tremorscope.runtime.errors import OutputFault
@@ -53,3 +54,25 @@ def cannot_be_written(path: Path, error: OSError) -> OutputFault:
     return OutputFault(
         f"{path}: cannot be written ({reason})", remedy="name a directory that you may write to"
     )
+
+
+def file_address(path: Path) -> str:
+    """Address of a file for FFmpeg, which takes what stands before a colon for the name of a protocol."""
+    return f"file:{path}"
+
+
+def printable(name: str) -> str:
+    """Name of a file for a report: bytes that are no UTF-8 as escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def plain_json(content: str | bytes) -> Any:
+    """Parse JSON that somebody else may have written.
+
+    Raises:
+        ValueError: it is not valid, or nested beyond all measure.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

@@ -17,6 +17,7 @@ from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
 from tremorscope.runtime.host.directories import whole_directory
+from tremorscope.runtime.host.files import printable
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
@@ -134,7 +135,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         band_hz=job.band_hz,
     )
     return Measurement(
-        clip=job.clip.name,
+        clip=printable(job.clip.name),
         frame=survey.first,
         time_axis=survey.axis,
         times_s=survey.real_times_s,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tremorscope.files import replacement
+from tremorscope.runtime.host.files import plain_json
 
 State = Literal["holds", "fails", "skipped", "unfinished"]
 Fact = str | float | int | bool | None
@@ -141,6 +142,6 @@ def write_outcome(file: Path, outcome: Outcome) -> None:
 def read_outcome(file: Path) -> Outcome | None:
     """Read an outcome; None if there is none, or it is damaged."""
     try:
-        return Outcome.from_json(json.loads(file.read_text(encoding="utf-8")))
+        return Outcome.from_json(plain_json(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None

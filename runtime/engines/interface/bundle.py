@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tremorscope.runtime.engines.interface.manifest import (
     seal_of,
 )
 from tremorscope.runtime.errors import BundleFault
+from tremorscope.runtime.host.files import plain_json
 
 SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 DEFAULT_NAME = "realtime"
@@ -160,7 +160,7 @@ def open_bundle(named: Path | None) -> Bundle:
 def _read(directory: Path) -> Bundle:
     path = directory / MANIFEST_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = plain_json(path.read_text(encoding="utf-8"))
         manifest = Manifest.model_validate(content)
     except FileNotFoundError:
         raise BundleFault(

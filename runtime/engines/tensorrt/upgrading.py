@@ -21,6 +21,7 @@ from tremorscope.runtime.engines.tensorrt.plan import Target
 from tremorscope.runtime.engines.tensorrt.runtime import look_for_tensorrt
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.gpu.device import read_device
+from tremorscope.runtime.host.files import plain_json
 
 MOST_ATTEMPTS = 3
 """Most builds ever for one state of the system: one that fails each time must not go on for months."""
@@ -82,7 +83,7 @@ def _sections_of(paths: EnginePaths, bundle: Bundle, graph: GraphName) -> int | 
     The sidecar is read as it is, for one of an earlier release has another form.
     """
     try:
-        source = json.loads(paths.sidecar.read_bytes())["source"]
+        source = plain_json(paths.sidecar.read_bytes())["source"]
         same = (source["network"], source["graph"], source["precision"]) == (
             bundle.manifest.network,
             graph,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy import optimize
 
 from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.host.files import plain_json
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.modes import Mode, mac
 
@@ -91,7 +91,7 @@ def read_baseline(path: Path) -> ModalBaseline:
         OptionFault: the file cannot be read, or is no such summary.
     """
     try:
-        baseline = ModalBaseline.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        baseline = ModalBaseline.model_validate(plain_json(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise OptionFault(
             f"{path}: {error.strerror}", remedy="name the summary.json of a measurement"

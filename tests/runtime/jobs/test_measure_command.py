@@ -55,6 +55,24 @@ def test_prints_the_peaks_strongest_first(bridge: Path, tmp_path: Path) -> None:
     assert summary["peaks"][0]["frequency_hz"] == pytest.approx(2.1, abs=0.1 / 8)
 
 
+@pytest.mark.parametrize("name", [b"2026-05-01T12:30:00.mp4", b"12:30:00.mp4", b"caf\xe9.mp4"])
+def test_takes_clips_of_any_name(bridge: Path, tmp_path: Path, name: bytes) -> None:
+    """FFmpeg took what stands before a colon for a protocol; names need not be UTF-8."""
+    clip, results = os.fsdecode(name), tmp_path / os.fsdecode(b"results-" + name)
+    (tmp_path / clip).write_bytes(bridge.read_bytes())
+    done = run_command("measure", clip, *ROI, "-o", results.name, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    printed = name.decode("utf-8", "backslashreplace")
+    assert done.stdout.startswith(f"measured    {printed}: 200 frames, 8 s at 25 Hz")
+    assert json.loads((results / "summary.json").read_text())["clip"] == printed
+
+
+def test_says_no_password(tmp_path: Path) -> None:
+    line = refused("rtsp://ada:secret@10.0.0.1/stream", leaves=tmp_path / "out")
+    assert "rtsp: an address on the network, not a file" in line
+    assert "secret" not in line
+
+
 def test_proposes_regions_and_takes_a_baseline(bridge: Path, tmp_path: Path) -> None:
     first = run_command("measure", bridge, "--proposals", 4, "-o", tmp_path / "a")
     assert "regions (proposed)" in first.stdout

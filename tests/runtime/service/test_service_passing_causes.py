@@ -75,6 +75,21 @@ def test_check_tells_what_is_not_there(tmp_path: Path) -> None:
     assert done.stdout.endswith(": ok\n")
 
 
+def test_check_says_where_a_required_disk_is_not_mounted(tmp_path: Path) -> None:
+    for required, directory, wanted in (
+        (str(tmp_path), tmp_path / "s", f"store.require_mount: no disk is mounted at {tmp_path}"),
+        (
+            True,
+            "/nowhere/s",
+            "store.require_mount: no disk is mounted at /nowhere/s, which would be the system's own",
+        ),
+        ("/proc", tmp_path, f"store.require_mount: {tmp_path}/s does not lie on the disk at /proc"),
+    ):
+        store = {"directory": str(directory), "require_mount": required}
+        done = run_command("check", written(tmp_path / "d.yaml", store=store))
+        assert (done.returncode, wanted in done.stdout) == (0, True)
+
+
 def test_a_directory_of_somebody_else_is_told_and_measuring_goes_on(tmp_path: Path) -> None:
     """Ended in a traceback: looking into it raised PermissionError."""
     state = tmp_path / "state"

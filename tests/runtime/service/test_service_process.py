@@ -24,6 +24,7 @@ from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.process import Service
 from tremorscope.runtime.service.recovery import EXIT_RECOVERY
+from tremorscope.runtime.store.reader import StoreReader
 
 
 class TestMagnification:
@@ -264,6 +265,25 @@ class TestControls:
             assert service.parts.magnifying.health() == health
             assert "camera: is missing" in service.reload().refused
             assert service.parts.magnifying.health().amplification == 30
+
+    @pytest.mark.usefixtures("camera")
+    def test_a_storm_of_refused_reloads_is_one_notice_with_a_count(
+        self, tmp_path: Path, linear_bundle: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        loaded = configured(tmp_path, linear_bundle)
+        with running(Service(loaded)) as service:
+            loaded.file.write_text("version: 1\n")
+            for _ in range(100):
+                service.reload()
+            service._reloader.look()
+            for _ in range(50):
+                service.reload()
+            service._reloader.look()
+            path = service.parts.storage.path
+        with StoreReader(path) as reader:
+            (notice,) = [each for each in reader.notices() if each.topic == "configuration"]
+        assert (notice.count, "camera: is missing" in notice.text) == (150, True)
+        assert len([each for each in caplog.records if "configuration refused" in each.message]) == 1
 
     @pytest.mark.usefixtures("camera")
     def test_adjust_of_one_thing_while_another_is_taken_over_loses_neither(

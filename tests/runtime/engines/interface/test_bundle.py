@@ -49,9 +49,10 @@ def test_a_manifest_that_is_not_understood_names_the_entry(
         open_bundle(bundle)
 
 
-def test_a_manifest_that_is_not_json_is_refused(make_bundle: MakeBundle) -> None:
+@pytest.mark.parametrize("content", ["{", 100_000 * "[", 100_000 * '{"a":'])
+def test_a_manifest_that_is_not_json_is_refused(make_bundle: MakeBundle, content: str) -> None:
     bundle = make_bundle()
-    (bundle / "manifest.json").write_text("{")
+    (bundle / "manifest.json").write_text(content)
     with pytest.raises(BundleFault, match="not valid JSON"):
         open_bundle(bundle)
 

@@ -1,0 +1,33 @@
+"""The command line as a process: what it prints reaches its reader, or the failure is one line."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import command_line
+
+
+def printed_to(path: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    with Path(path).open("w") as output:
+        command = [str(part) for part in command_line(*arguments)]
+        return subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [("schema",), ("--version",), ("--help",)])
+def test_output_to_a_full_device_is_told_in_a_line(arguments: tuple[str, ...]) -> None:
+    done = printed_to("/dev/full", *arguments)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "tremorscope: what was to be printed could not be written (no space left on device): "
+    )
+    assert done.returncode == 1
+
+
+def test_a_reader_who_has_seen_enough_is_no_failure() -> None:
+    command = " ".join(map(str, command_line("schema")))
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | head -c 1"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{", "")
