@@ -143,7 +143,7 @@ def main() -> None:
 def _run() -> None:
     """Run the command and hand out all that it has printed; files that it was to write have faults of their own."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="tremorscope", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:  # of a reader who has seen enough, as `head` does
         _print_no_more()

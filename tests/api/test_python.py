@@ -212,6 +212,8 @@ def rgb(*shape: int, kind: Any = np.uint8) -> Any:
         (lambda: ts.Magnifier()(rgb(8, 64, 3), rgb(8, 64, 3), 2), "at least 16 px a side"),
         (lambda: ts.Magnifier()(rgb(48, 64, 3), rgb(48, 64, 3), 1e6), "amplification 1e.06 cannot be used"),
         (lambda: ts.open_store("none.db"), "none.db: no such store"),
+        (lambda: ts.open_store(None), "open_store: path: .* not None"),  # type: ignore[arg-type]
+        (lambda: ts.example_clip(3), "example_clip: path: .* not 3"),  # type: ignore[arg-type]
     ],
 )
 def test_every_error_is_a_fault_with_its_remedy(call: Callable[[], object], told: str) -> None:

@@ -107,10 +107,15 @@ class MeasureArguments(MeasureOptions):
     regions: Sequence[Rectangle]
 
 
-class StoreArguments(TypedDict, total=False):
-    """Arguments of what reads a store."""
+class FileArguments(TypedDict):
+    """The argument of what reads or writes one file."""
 
     path: Place
+
+
+class SpanArguments(TypedDict):
+    """Bounds of a span of time."""
+
     start: float | datetime | None
     end: float | datetime | None
 

@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 
 from tremorscope.api.arguments import (
     Band,
+    FileArguments,
     MagnifyArguments,
     MagnifyOptions,
     MeasureArguments,
@@ -171,7 +172,8 @@ def example_clip(path: str | Path | None = None) -> Path:
     Raises:
         Fault: it cannot be written.
     """
-    place = _cached_example() if path is None else Path(path)
+    given = None if path is None else checked("example_clip", FileArguments, {"path": path})["path"]
+    place: Path = given or _cached_example()
     if path is None and place.is_file():
         return place
     check_output(place, overwrite=path is None)

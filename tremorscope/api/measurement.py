@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.api.arguments import Rectangle, tell_in_python
+from tremorscope.api.arguments import FileArguments, Rectangle, checked, tell_in_python
 from tremorscope.runtime.errors import OptionFault, OutputFault
 from tremorscope.runtime.host.files import check_place, whole_file
 from tremorscope.runtime.reports.measurement import Measurement
@@ -196,7 +196,7 @@ class ClipMeasurement:
         from tremorscope.runtime.reports.measurement_files import signals
         from tremorscope.runtime.reports.signals import write_uff
 
-        place = Path(path)
+        place: Path = checked("to_uff", FileArguments, {"path": path})["path"]
         check_place(place)
         if place.exists() and not overwrite:
             raise OutputFault(f"{place}: exists already", remedy="name another file, or add --overwrite")

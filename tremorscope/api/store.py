@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.api.arguments import StoreArguments, checked, tell_in_python
+from tremorscope.api.arguments import FileArguments, SpanArguments, checked, tell_in_python
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.store.export import export_sep005
 from tremorscope.runtime.store.reader import StoreReader
@@ -158,7 +158,7 @@ def _cells(channel: Channel) -> tuple[object, ...]:
 
 
 def _span(start: Moment, end: Moment) -> tuple[float, float]:
-    given = checked("the span of time", StoreArguments, {"start": start, "end": end})
+    given = checked("the span of time", SpanArguments, {"start": start, "end": end})
     return _unix_s(given["start"], -math.inf), _unix_s(given["end"], math.inf)
 
 
@@ -178,4 +178,4 @@ def open_store(path: str | Path) -> OpenStore:
         StoreDamagedFault: it is no store.
         StoreFault: it is missing, cannot be read, or belongs to a newer version.
     """
-    return OpenStore(StoreReader(checked("open_store", StoreArguments, {"path": path})["path"]))
+    return OpenStore(StoreReader(checked("open_store", FileArguments, {"path": path})["path"]))
