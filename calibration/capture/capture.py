@@ -32,8 +32,6 @@ _CUTS_TRIED = 8
 
 Outcome = Literal["kept", "alike", "flat", "frozen", "ahead", "ended"]
 Say = Callable[[str], None]
-Progress = Callable[[int, int | None], None]
-"""Callback with the number of visits done and of all visits."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from tremorscope.calibration.capture.capture import (
     CaptureSettings,
     CaptureState,
     Collector,
-    Progress,
     Say,
     read_state,
 )
@@ -30,6 +29,7 @@ from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import MANIFEST_NAME
 from tremorscope.calibration.pairs.set_writer import SetWriter, held
 from tremorscope.runtime.engines.interface.manifest import FrameSize
+from tremorscope.runtime.host.progress import Progress
 
 COUNT = 256
 OVER = "1 day"

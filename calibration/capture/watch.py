@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from tremorscope.calibration.capture.capture import Collector, Progress, Say
+from tremorscope.calibration.capture.capture import Collector, Say
 from tremorscope.calibration.capture.pair_reader import PairReader
 from tremorscope.calibration.capture.schedule import VisitSchedule, parse_hours
 from tremorscope.calibration.capture.source import CaptureSource
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.host.progress import Progress
 
 SETTLE_S = 2.0
 """Time for exposure and white balance to settle after a camera is opened."""

@@ -10,6 +10,7 @@ from tremorscope.calibration.comparison.contestants import Contestant
 from tremorscope.calibration.judging.judging import Condition, Material
 from tremorscope.calibration.pairs.calibration_set import Picture
 from tremorscope.model.evaluation.scenes import WholeFrame
+from tremorscope.model.pairs.drawing import to_8_bit
 from tremorscope.runtime.reports.figures import figure, png
 
 _CROP_PX = 144
@@ -40,8 +41,7 @@ def _shown(
 ) -> list[tuple[str, Picture]]:
     scene = WholeFrame(photograph, angle=0.6)
     truth, frame, reference = (
-        np.clip(np.rint(scene.picture(each)), 0, 255).astype(np.uint8)
-        for each in (condition.target_px, condition.displacement_px, 0.0)
+        to_8_bit(scene.picture(each)) for each in (condition.target_px, condition.displacement_px, 0.0)
     )
     results = [(each.name, each.magnify(frame, reference, condition.amplification)) for each in contestants]
     middle = slice((truth.shape[0] - _CROP_PX) // 2, (truth.shape[0] + _CROP_PX) // 2)

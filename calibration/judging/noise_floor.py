@@ -15,6 +15,7 @@ from scipy.ndimage import map_coordinates, spline_filter
 
 from tremorscope.calibration.pairs.calibration_set import Picture, luma_of
 from tremorscope.model.evaluation.evaluate import Magnifier
+from tremorscope.model.evaluation.scenes import noisy
 
 BLOCK_PX = 48
 BLOCKS_A_PICTURE = 8
@@ -44,7 +45,7 @@ def noise_floor_px(
     squares = []
     for number, picture in enumerate(pictures):
         rng = np.random.default_rng((seed, number))
-        reference, frame = (_noisy(rng, picture, noise_grey_levels) for _ in range(2))
+        reference, frame = (noisy(picture, noise_grey_levels, rng) for _ in range(2))
         found = apparent_displacements_px(magnify(frame, reference, amplification), picture)
         squares.append((found**2).mean())
     return float(np.sqrt(np.mean(squares)) / amplification)
@@ -55,10 +56,6 @@ def apparent_displacements_px(result: Picture, scene: Picture) -> NDArray[np.flo
     clean, seen = luma_of(scene).astype(np.float64), luma_of(result).astype(np.float64)
     coefficients = spline_filter(clean, order=3)
     return np.array([_register(coefficients, seen, top, left) for top, left in _textured_blocks(clean)])
-
-
-def _noisy(rng: np.random.Generator, picture: Picture, sigma: float) -> Picture:
-    return np.clip(np.rint(picture + rng.normal(0.0, sigma, picture.shape)), 0, 255).astype(np.uint8)
 
 
 def _textured_blocks(luma: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tremorscope.calibration.pairs.calibration_set import CalibrationPair, Picture
 from tremorscope.model.pairs.drawing import draw_picture
+from tremorscope.model.pairs.layer_truth import overlay
 from tremorscope.model.pairs.layers import Masks, Textures
 from tremorscope.model.pairs.randomness import uniform
 from tremorscope.model.pairs.settings import PairSettings
@@ -98,11 +99,7 @@ def _draw_tiles(
 
 def _compose(textures: Textures, masks: Masks, shift_px: torch.Tensor) -> torch.Tensor:
     """Layers moved by N x L x 2 px, one over the other: N x 3 x P x P in [0, 1]."""
-    colours, coverage = textures.render(shift_px), masks.render(shift_px[:, 1:])
-    picture = colours[:, 0]
-    for layer in range(coverage.shape[1]):
-        picture = torch.lerp(picture, colours[:, layer + 1], coverage[:, layer])
-    return picture.clamp(0.0, 1.0)
+    return overlay(textures.render(shift_px), masks.render(shift_px[:, 1:])).clamp(0.0, 1.0)
 
 
 def _mosaic(rng: np.random.Generator, tiles: Tiles, size: FrameSize) -> NDArray[np.float32]:

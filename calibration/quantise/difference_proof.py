@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import Picture
-from tremorscope.export.graphs.layers import SHAPE_ENCODER, close_graph
+from tremorscope.export.graphs.layers import SHAPE_ENCODER, close_graph, constant
 from tremorscope.export.graphs.qdq import LEVELS
 
 
@@ -45,7 +45,7 @@ def subtracting_features(graph: onnx.ModelProto, photographs: Sequence[Picture])
         "proof.scale": np.float32(_largest_encoding(kernels.numpy(), photographs) / LEVELS),
         "proof.zero": np.int8(0),
     }
-    values = {name: _constant(model.graph, name, np.asarray(number)) for name, number in constants.items()}
+    values = {name: constant(model.graph, name, np.asarray(number)) for name, number in constants.items()}
     encodings = []
     for name, pixels in zip(("frame", "reference"), subtract.inputs, strict=True):
         scaled = _add(model.graph, "Div", [pixels, divide.inputs[1]], f"proof.{name}.scaled")
@@ -83,13 +83,6 @@ def _largest_encoding(kernels: np.ndarray, photographs: Sequence[Picture]) -> fl
         )
         largest = max(largest, float(F.conv2d(picture, weights, stride=stride).abs().max()))
     return largest
-
-
-def _constant(graph: ir.Graph, name: str, number: np.ndarray) -> ir.Value:
-    value = ir.Value(name=name, const_value=ir.tensor(number, name=name))
-    value.dtype, value.shape = ir.DataType.from_numpy(number.dtype), ir.Shape(number.shape)
-    graph.register_initializer(value)
-    return value
 
 
 def _add(

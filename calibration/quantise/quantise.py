@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -37,13 +37,12 @@ from tremorscope.runtime.engines.interface.manifest import (
     ScaleMethod,
 )
 from tremorscope.runtime.errors import BundleFault, OptionFault
+from tremorscope.runtime.host.progress import Progress
 
 CHECKPOINT = "ranges.npz"
 _CORRECTED_ON_PAIRS = 32
 _CORRECTED_ON = Sampling(tile_px=192, tiles_a_pair=1, seed=1)
 _CHECKED_ON_SAMPLES = 3
-
-Progress = Callable[[int, "int | None"], None]
 
 
 @dataclass(frozen=True)

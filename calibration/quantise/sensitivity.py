@@ -31,6 +31,8 @@ from tremorscope.export.graphs.quantised_graph import quantised_graph
 from tremorscope.export.studies.runners import graph_magnifier
 from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.evaluation.registration import ShiftedScene
+from tremorscope.model.evaluation.scenes import noisy
+from tremorscope.model.pairs.drawing import to_8_bit
 from tremorscope.runtime.engines.interface.manifest import AmplificationRange, FrameSize
 
 _VIEW_PX = 192
@@ -183,12 +185,7 @@ class _Stillness:
         found = []
         for number, clean in enumerate(self._clean):
             rng = np.random.default_rng(number)
-            frame, reference = (
-                np.clip(np.rint(clean + rng.normal(0.0, _NOISE_GREY_LEVELS, clean.shape)), 0, 255).astype(
-                    np.uint8
-                )
-                for _ in range(2)
-            )
+            frame, reference = (noisy(clean, _NOISE_GREY_LEVELS, rng) for _ in range(2))
             found.append(apparent_displacements_px(magnify(frame, reference, condition.amplification), clean))
         return np.concatenate(found)
 
@@ -246,8 +243,7 @@ def _inputs(
         for condition in conditions:
             x_px, y_px = condition.displacement_px * np.cos(angle), condition.displacement_px * np.sin(angle)
             frame, reference = (
-                centre(np.clip(np.rint(scene.shifted(x, y)), 0, 255).astype(np.uint8), _VIEW_PX)
-                for x, y in ((x_px, y_px), (0.0, 0.0))
+                centre(to_8_bit(scene.shifted(x, y)), _VIEW_PX) for x, y in ((x_px, y_px), (0.0, 0.0))
             )
             inputs.append((frame, reference, condition.amplification))
     return inputs

@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 
 from tremorscope.export.errors import ExportFault
-from tremorscope.export.graphs.layers import close_graph, mark_exact, open_graph, reduced_region
+from tremorscope.export.graphs.layers import close_graph, constant, mark_exact, open_graph, reduced_region
 
 _ALWAYS_FP32 = {("Resize", 1), ("Resize", 2)}
 """Inputs that ONNX defines as FP32 for all data types: region of interest and scales."""
@@ -72,8 +72,4 @@ def _half_constant(graph: ir.Graph, value: ir.Value) -> ir.Value:
         raise ExportFault(
             f"{value.name}: beyond the range of FP16", remedy="train the network again, or keep it in FP32"
         )
-    name = f"{value.name}.f16"
-    half = ir.Value(name=name, const_value=ir.tensor(numbers.astype(np.float16), name=name))
-    half.dtype, half.shape = ir.DataType.FLOAT16, value.shape
-    graph.register_initializer(half)
-    return half
+    return constant(graph, f"{value.name}.f16", numbers.astype(np.float16))

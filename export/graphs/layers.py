@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 from onnx_ir.passes.common import ShapeInferencePass, TopologicalSortPass
 
 from tremorscope.export.errors import ExportFault
@@ -113,3 +115,14 @@ def _downstream(starts: Iterable[ir.Node]) -> set[ir.Node]:
             found.add(node)
             todo += node.successors()
     return found
+
+
+def constant(graph: ir.Graph, name: str, numbers: NDArray[np.generic]) -> ir.Value:
+    """The initializer of a graph with that name, made if it is not there."""
+    known = graph.initializers.get(name)
+    if known is not None:
+        return known
+    value = ir.Value(name=name, const_value=ir.tensor(numbers, name=name))
+    value.dtype, value.shape = ir.DataType.from_numpy(numbers.dtype), ir.Shape(numbers.shape)
+    graph.register_initializer(value)
+    return value

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from tremorscope.export.errors import ExportFault
+from tremorscope.export.graphs.layers import constant
 
 LEVELS = 127
 """Steps from zero to the end of the range; -128 is not used, so that the range is symmetric."""
@@ -95,14 +96,14 @@ class Quantiser:
         assert weights.dtype is not None
         levels, steps = quantise_per_channel(weights.const_value.numpy(), weights.dtype.numpy().type)
         operands = [
-            self._constant(f"{weights.name}.scale", steps),
-            self._constant(f"{weights.name}.zero", np.zeros(len(steps), np.int8)),
+            constant(self.graph, f"{weights.name}.scale", steps),
+            constant(self.graph, f"{weights.name}.zero", np.zeros(len(steps), np.int8)),
         ]
         if self.stores_weights:
-            quantised = self._constant(f"{weights.name}.q", levels)
+            quantised = constant(self.graph, f"{weights.name}.q", levels)
         else:
             rows = levels.reshape(len(levels), -1).astype(steps.dtype) * steps[:, None]
-            grid = self._constant(f"{weights.name}.grid", rows.reshape(levels.shape))
+            grid = constant(self.graph, f"{weights.name}.grid", rows.reshape(levels.shape))
             quantised = self._add(
                 "QuantizeLinear", [grid, *operands], f"{weights.name}.q", SYMMETRIC.kind, axis=0
             )
@@ -146,8 +147,8 @@ class Quantiser:
         step = self.step(scale) * LEVELS / coding.steps
         name = f"{value.name}.{'i' if coding.kind == ir.DataType.INT8 else 'u'}8"
         operands = [
-            self._constant(f"{name}.scale", np.asarray(step, value.dtype.numpy())),
-            self._constant(f"{name}.zero", np.asarray(coding.zero, coding.kind.numpy())),
+            constant(self.graph, f"{name}.scale", np.asarray(step, value.dtype.numpy())),
+            constant(self.graph, f"{name}.zero", np.asarray(coding.zero, coding.kind.numpy())),
         ]
         quantised = self._add("QuantizeLinear", [value, *operands], f"{name}.q", coding.kind)
         return self._add("DequantizeLinear", [quantised, *operands], f"{name}.dq", value.dtype)
@@ -165,15 +166,6 @@ class Quantiser:
                 remedy="calibrate the network that is quantised, with tremorscope calibrate quantise",
             )
         return max(step, _SMALLEST_SCALE)
-
-    def _constant(self, name: str, numbers: NDArray[np.generic]) -> ir.Value:
-        known = self.graph.initializers.get(name)
-        if known is not None:
-            return known
-        value = ir.Value(name=name, const_value=ir.tensor(numbers, name=name))
-        value.dtype, value.shape = ir.DataType.from_numpy(numbers.dtype), ir.Shape(numbers.shape)
-        self.graph.register_initializer(value)
-        return value
 
     def _add(
         self, operator: str, operands: list[ir.Value], name: str, kind: ir.DataType, **attributes: int

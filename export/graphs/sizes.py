@@ -7,6 +7,8 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import TopologicalSortPass
 
+from tremorscope.export.graphs.layers import constant
+
 _NETWORK_BORDER = (ir.DataType.UINT8,)
 """Types that TensorRT supports only as inputs and outputs of a network."""
 
@@ -25,7 +27,7 @@ def plain_sizes(graph: onnx.ModelProto) -> onnx.ModelProto:
         assert measured.shape is not None
         axes = list(range(measured.shape.rank()))[_bound(node, "start") : _bound(node, "end")]
         whole = ir.node("Shape", [_computable(model.graph, measured)])
-        axes_value = _constant(model.graph, f"{result.name}.axes", axes)
+        axes_value = constant(model.graph, f"{result.name}.axes", np.array(axes, np.int64))
         gather = ir.node("Gather", [whole.outputs[0], axes_value], attributes={"axis": 0})
         gather.outputs[0].type, gather.outputs[0].shape = result.type, result.shape
         model.graph.extend([whole, gather])
@@ -51,10 +53,3 @@ def _computable(graph: ir.Graph, value: ir.Value) -> ir.Value:
     cast.outputs[0].dtype, cast.outputs[0].shape = ir.DataType.FLOAT, value.shape
     graph.append(cast)
     return cast.outputs[0]
-
-
-def _constant(graph: ir.Graph, name: str, numbers: list[int]) -> ir.Value:
-    value = ir.Value(name=name, const_value=ir.tensor(np.array(numbers, np.int64), name=name))
-    value.dtype, value.shape = ir.DataType.INT64, ir.Shape([len(numbers)])
-    graph.register_initializer(value)
-    return value

@@ -12,8 +12,9 @@ from torch import Tensor
 from tremorscope.export.graphs.band_graph import BandStep
 from tremorscope.export.studies.runners import network_magnifier
 from tremorscope.model.evaluation.evaluate import Conditions, PictureScore, Trial, score, summary
-from tremorscope.model.evaluation.scenes import BORDER_PX, VIEW_PX, Frame, Scene, whole_frames
+from tremorscope.model.evaluation.scenes import BORDER_PX, VIEW_PX, Frame, Scene, noisy, whole_frames
 from tremorscope.model.networks.realtime import RealtimeNetwork
+from tremorscope.model.pairs.drawing import to_8_bit
 from tremorscope.model.training.studies import TemporalStudy
 from tremorscope.model.training.validation import ssim
 from tremorscope.runtime.magnification.filters import BandSettings, design
@@ -34,7 +35,7 @@ def run_temporal(
     for sigma in study.noise_grey_levels:
         scores: dict[str, list[PictureScore]] = {STATIC: [], BAND: []}
         for index, scene in enumerate(whole_frames(photographs)):
-            truth = np.clip(np.rint(scene.picture(study.magnified_px)), 0, 255).astype(np.uint8)
+            truth = to_8_bit(scene.picture(study.magnified_px))
             for frame, shown in _crests(study, network, scene, sigma, _SEED + index):
                 before = ssim(frame, truth, BORDER_PX)
                 for name, picture in shown.items():
@@ -74,8 +75,7 @@ def film(
         at_px = round(displacement_px, 9)
         if at_px not in exact:
             exact[at_px] = scene.picture(at_px)
-        noisy = exact[at_px] + rng.normal(0.0, sigma, exact[at_px].shape)
-        yield np.clip(np.rint(noisy), 0, 255).astype(np.uint8), displacement_px
+        yield noisy(exact[at_px], sigma, rng), displacement_px
 
 
 class BandFilm:

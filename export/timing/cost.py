@@ -6,10 +6,7 @@ of the machine's load affects all of them alike.
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,11 +15,13 @@ from pathlib import Path
 import onnx
 
 from tremorscope.export.bundle import trained_source, untrained_source
-from tremorscope.export.errors import ExportFault
 from tremorscope.export.graphs.step_graph import pairwise_graph
 from tremorscope.model.networks.cost import macs_per_pixel, parameter_count
 from tremorscope.model.networks.families import CONFIGS
 from tremorscope.runtime.engines.interface.manifest import FrameSize
+from tremorscope.runtime.engines.onnx.profile import run_apart
+
+_LIMIT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,8 @@ def measure_costs(
     """Measure every network at every size: ``rounds`` turns of ``steps`` steps each on ONNX Runtime.
 
     Raises:
-        WeightsFault, ExportFault: no such network, or a measurement failed.
+        WeightsFault: no such network.
+        EngineFault: a measurement failed.
     """
     costs: list[NetworkCost] = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -113,21 +113,7 @@ def _export(model: str, number: int, directory: Path) -> _Exported:
 
 
 def _measure_in_process(graph: Path, size: FrameSize, steps: int) -> dict[str, list[float]]:
-    command = [
-        sys.executable,
-        "-m",
-        "tremorscope.export.timing.step",
-        str(graph),
-        str(size.width_px),
-        str(size.height_px),
-        str(steps),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        raise ExportFault(
-            f"measuring at {size.width_px}x{size.height_px} failed ({lines[-1] if lines else 'killed'})",
-            remedy="choose a smaller size or free memory",
-        )
-    found: dict[str, list[float]] = json.loads(done.stdout)
+    arguments = [str(graph), str(size.width_px), str(size.height_px), str(steps)]
+    what = f"measuring at {size.width_px}x{size.height_px} failed"
+    found: dict[str, list[float]] = run_apart("tremorscope.export.timing.step", arguments, what, _LIMIT_S)
     return found

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from tremorscope.model.evaluation.registration import BT601_LUMA
 from tremorscope.model.evaluation.scenes import Frame
+from tremorscope.model.pairs.drawing import to_8_bit
 
 _ORIENTATIONS = 8
 _SMOOTHING_CELLS = 2.0
@@ -45,7 +46,7 @@ def linear_eulerian(frame: Frame, reference: Frame, amplification: float) -> Fra
             gain = min(added, max(0.0, wavelength_px * amplification / _CUTOFF_PX - 1.0))
             pyramid.pyr_coeffs[level, _] = gain * pyramid.pyr_coeffs[level, _]
         planes.append(frame[..., channel] + pyramid.recon_pyr())
-    return _rounded(np.stack(planes, axis=-1))
+    return to_8_bit(np.stack(planes, axis=-1))
 
 
 def _evenly(magnify: Callable[[Frame, Frame, float], Frame]) -> Callable[[Frame, Frame, float], Frame]:
@@ -82,7 +83,7 @@ def phase_based(frame: Frame, reference: Frame, amplification: float) -> Frame:
         for band, turn in turns.items():
             pyramid.pyr_coeffs[band] = pyramid.pyr_coeffs[band] * turn
         planes.append(pyramid.recon_pyr())
-    return _rounded(np.stack(planes, axis=-1))
+    return to_8_bit(np.stack(planes, axis=-1))
 
 
 def _pyramid(plane: NDArray[np.float64]) -> Any:
@@ -98,11 +99,6 @@ def _smoothed_phase(moved: NDArray[np.complex128], still: NDArray[np.complex128]
         weight, _SMOOTHING_CELLS
     )
     return smoothed
-
-
-def _rounded(picture: NDArray[np.float64]) -> Frame:
-    rounded: Frame = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-    return rounded
 
 
 COMPARATORS = {

@@ -17,7 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from tremorscope.model.evaluation.registration import reached_displacement_px
-from tremorscope.model.evaluation.scenes import BORDER_PX, BandOfTexture, Frame, Scene, blobs, whole_frames
+from tremorscope.model.evaluation.scenes import (
+    BORDER_PX,
+    BandOfTexture,
+    Frame,
+    Scene,
+    blobs,
+    noisy,
+    whole_frames,
+)
 from tremorscope.model.files import write_atomically
 from tremorscope.model.training.validation import ssim
 
@@ -181,8 +189,7 @@ def film(scene: Scene, conditions: Conditions, rng: np.random.Generator) -> tupl
     """Reference, frame and truth of a scene: u8[256, 256, 3] each; only the first two are noisy."""
 
     def picture(displacement_px: float, sigma: float) -> Frame:
-        exact = scene.picture(displacement_px)
-        return np.clip(np.rint(exact + rng.normal(0.0, sigma, exact.shape)), 0, 255).astype(np.uint8)
+        return noisy(scene.picture(displacement_px), sigma, rng)
 
     sigma = conditions.noise_grey_levels
     reference, frame = picture(0.0, sigma), picture(conditions.displacement_px, sigma)

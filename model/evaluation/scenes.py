@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tremorscope.model.errors import ImageFault
 from tremorscope.model.evaluation.registration import ShiftedScene
+from tremorscope.model.pairs.drawing import to_8_bit
 from tremorscope.model.pairs.images import list_photographs, read_photograph
 
 Frame = NDArray[np.uint8]
@@ -186,6 +187,11 @@ def read_evaluation_photographs(folder: Path, most: int | None = None) -> list[F
             remedy="name a folder of larger photographs",
         )
     return large
+
+
+def noisy(exact: NDArray[np.float64] | Frame, sigma: float, rng: np.random.Generator) -> Frame:
+    """A picture as a camera films it: with Gaussian noise of ``sigma`` grey levels, in 8 bits."""
+    return to_8_bit(exact + rng.normal(0.0, sigma, exact.shape))
 
 
 def _along(angle: float, displacement_px: float) -> tuple[float, float]:

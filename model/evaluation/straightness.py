@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from skimage.metrics import structural_similarity
 
 from tremorscope.model.evaluation.evaluate import Conditions, Magnifier
-from tremorscope.model.evaluation.scenes import BORDER_PX, Frame
+from tremorscope.model.evaluation.scenes import BORDER_PX, Frame, noisy
 from tremorscope.model.evaluation.structures import (
     EDGE_SIGMA_PX,
     CentreLine,
@@ -20,6 +20,7 @@ from tremorscope.model.evaluation.structures import (
     picture,
     structures,
 )
+from tremorscope.model.pairs.drawing import to_8_bit
 
 CASES_PX = ((0.05, 4.0), (0.2, 4.0), (0.2, 10.0), (1.0, 10.0))
 """True and magnified displacement."""
@@ -105,10 +106,10 @@ def film(
     """Reference, frame and truth of a scene: u8[256, 256, 3] each; only the first two are noisy."""
     sigma = conditions.noise_grey_levels
     reference, frame = (
-        _rounded(exact + rng.normal(0.0, sigma, exact.shape))
+        noisy(exact, sigma, rng)
         for exact in (picture(scene, moved) for moved in (0.0, conditions.displacement_px))
     )
-    return reference, frame, _rounded(picture(scene, conditions.target_px))
+    return reference, frame, to_8_bit(picture(scene, conditions.target_px))
 
 
 def ssim_over(result: Frame, truth: Frame, where: NDArray[np.bool_]) -> float:
@@ -183,8 +184,3 @@ def _masks(scene: StructureScene, conditions: Conditions) -> tuple[NDArray[np.bo
 def _around(where: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
     near: NDArray[np.bool_] = binary_dilation(where, np.ones((3, 3), dtype=bool), iterations=px)
     return near
-
-
-def _rounded(exact: NDArray[np.float64]) -> Frame:
-    pixels: Frame = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
-    return pixels

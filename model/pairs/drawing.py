@@ -21,7 +21,13 @@ def draw_picture(seed: int, size_px: int) -> NDArray[np.uint8]:
     kinds = (_dead_leaves, _fractal_noise, _structure, _pattern)
     picture = kinds[seed % len(kinds)](rng, size_px)
     grain = rng.normal(0.0, rng.uniform(0.0, 6.0), (size_px, size_px, 1))
-    return np.clip(np.rint(picture + grain), 0, 255).astype(np.uint8)
+    return to_8_bit(picture + grain)
+
+
+def to_8_bit(exact: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Round a picture to 8 bits, as a camera does."""
+    pixels: NDArray[np.uint8] = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _colour(rng: np.random.Generator) -> tuple[int, int, int]:

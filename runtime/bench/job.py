@@ -32,6 +32,7 @@ from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from tremorscope.runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
+from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.magnification.settings import Magnification
 
 NO_FRAME_S = 15.0
@@ -42,7 +43,6 @@ FEWEST_FRAMES = 10
 _PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
 _BAND: tuple[GraphName, ...] = ("band",)
 _DEFAULT_SIZE = FrameSize(width_px=640, height_px=360)
-Progress = Callable[[int, "int | None"], None]
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
 from tqdm import tqdm
+
+Progress = Callable[[int, "int | None"], None]
+"""Takes the work done, and the work in all where that is known; see `ProgressBar`."""
 
 
 class ProgressBar:

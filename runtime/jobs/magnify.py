@@ -19,14 +19,13 @@ from tremorscope.runtime.frames.buffers import Allocator, FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.views import View, ViewComposer
+from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.magnification.filters import BandSettings
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Mode
 from tremorscope.runtime.magnification.settings import Magnification
 from tremorscope.runtime.vibration.displacement.regions import Region
 
-Progress = Callable[[int, int | None], None]
-"""Called after every frame with the frames done and the total, None where the clip does not state it."""
 Note = Callable[[str], None]
 """Called with a remark on the present frames; with an empty text when it no longer holds."""
 

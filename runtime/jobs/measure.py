@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
 from tremorscope.runtime.host.directories import whole_directory
 from tremorscope.runtime.host.files import printable
+from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
@@ -30,8 +30,6 @@ from tremorscope.runtime.vibration.monitoring.modal_baseline import (
 )
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
 
-Progress = Callable[[int, int | None], None]
-"""Called after every frame with the frames done and the total, None where the clip does not state it."""
 Picture = NDArray[np.uint8]
 
 RESULT_NAMES = (

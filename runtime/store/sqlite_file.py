@@ -20,7 +20,7 @@ def check_owner(connection: sqlite3.Connection, path: Path, application_id: int)
     tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     if owner != application_id and (owner or version or tables):
         raise StoreFault(
-            f"{path}: is a database of another program", remedy="move it away, or name another file"
+            f"{path}: is a database of another program", remedy="name another file, or move that one away"
         )
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from tremorscope.runtime.engines.tensorrt.library import Library
 from tremorscope.runtime.engines.tensorrt.plan import EXACT, BuildPlan
-from tremorscope.runtime.engines.tensorrt.progress import PhaseProgress, Progress, progress_monitor
+from tremorscope.runtime.engines.tensorrt.progress import PhaseProgress, progress_monitor
 from tremorscope.runtime.engines.tensorrt.shapes import InputShape, Shape
 from tremorscope.runtime.errors import BundleFault, EngineFault
 from tremorscope.runtime.host.interruption import stop_put_off
+from tremorscope.runtime.host.progress import Progress
 
 ShapeOf = Callable[[str, Shape], InputShape]
 """From an input's name and its shape in the graph, -1 where open, to its shape in the engine."""

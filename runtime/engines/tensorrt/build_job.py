@@ -36,10 +36,10 @@ from tremorscope.runtime.engines.tensorrt.plan import (
     fit_workspace,
     plan_build,
 )
-from tremorscope.runtime.engines.tensorrt.progress import Progress
 from tremorscope.runtime.engines.tensorrt.shapes import EngineSizes, input_shape
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.gpu.device import Device, read_device
+from tremorscope.runtime.host.progress import Progress
 
 log = logging.getLogger("tremorscope.build")
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Progress = Callable[[int, int | None], None]
-"""Called with the per cent done and 100."""
+from tremorscope.runtime.host.progress import Progress
 
 
 @dataclass
