@@ -22,7 +22,7 @@ runtime.vibration.displacement runtime.vibration.spectra  runtime.vibration.moni
 runtime.magnification       runtime.telemetry             runtime.health
 runtime.reports             runtime.store                 runtime.clips                 runtime.live
 runtime.outputs             runtime.outputs.mqtt          runtime.outputs.web           runtime.configuration
-runtime.jobs                runtime.bench                 runtime.service               runtime.doctor
+runtime.jobs                runtime.service               runtime.bench                 runtime.doctor
 runtime.prove               runtime.prove.steps
 model.errors                model.files                   model.yaml_file               model.pairs
 model.networks              model.training                model.evaluation
@@ -177,7 +177,7 @@ def test_an_import_up_is_seen() -> None:
     assert against(ROOMS, {"runtime.frames.ring": ["runtime.live.feed"]}) == [
         "runtime.frames.ring imports runtime.live.feed"
     ]
-    assert against(ROOMS, {"runtime.live.feed": ["runtime.frames.ring", "runtime.live.passing"]}) == []
+    assert against(ROOMS, {"runtime.live.feed": ["runtime.frames.ring", "runtime.live.picture"]}) == []
 
 
 def test_few_modules_stand_loose() -> None:

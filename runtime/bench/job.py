@@ -33,7 +33,7 @@ from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from tremorscope.runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
 from tremorscope.runtime.host.progress import Progress
-from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.magnification.settings import MagnificationSettings
 
 NO_FRAME_S = 15.0
 """Time without a frame that ends the bench: longer than the supervisor takes to open the camera twice."""
@@ -55,7 +55,10 @@ class BenchJob:
     """Size of the drawn camera's frames; None takes the bundle's own, or 640x360."""
     camera: CameraSettings | None = None
     """Settings of a camera; None draws one."""
-    magnification: Magnification = field(default_factory=lambda: Magnification(amplification=20.0))
+    magnification: MagnificationSettings = field(
+        default_factory=lambda: MagnificationSettings(refresh_s=None)
+    )
+    """Settings of the magnification, which runs all the time."""
     frames: int = 200
     """Largest number of timed magnified frames."""
     most_s: float | None = None
@@ -150,7 +153,7 @@ def _runtime(job: BenchJob, bundle: Bundle, size: tuple[int, int]) -> Iterator[R
         size,
         threads=job.threads,
         engines=job.engines,
-        graphs=_BAND if job.magnification.filters else _PAIRWISE,
+        graphs=_BAND if job.magnification.wanted().filters else _PAIRWISE,
     )
     with closing_runtime(opened) as runtime:
         yield runtime
@@ -188,10 +191,13 @@ def _run(
     while record.count < record.wanted:
         if most_s is not None and last_s - begun_s > most_s and record.count >= FEWEST_FRAMES:
             return
-        info = rig.loop.advance(0.5)
+        came = rig.magnifying.frames.wait(0.5)
+        begun = Moment.now()
+        info = rig.magnifying.advance(0.0) if came else None
         ended, now_s = Moment.now(), time.monotonic()
+        rig.threads.raise_failure()
         if info is not None:
-            record.add(rig, info, ended, now_s)
+            record.add(rig, info, ended.since(begun), now_s)
             progress(record.count, total)
             last_s = now_s
         elif rig.supervisor.state().status == "ended":

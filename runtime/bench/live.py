@@ -1,4 +1,4 @@
-"""Live loop of the bench: as the service has it, with timers, and one output that does nothing."""
+"""Live loop of the bench: the service's own, with stop-watches around its parts, and one viewer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from tremorscope.runtime.bench.rig import (
     DrawnCamera,
     EngineWatch,
-    Nothing,
+    Moment,
+    PageViewer,
     TimedAccount,
     TimedCamera,
     TimedRuntime,
-    TimedSource,
     draw_frames,
 )
 from tremorscope.runtime.cameras.opening import describe, ends_in_good_order, open_camera
@@ -30,23 +30,32 @@ from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.frames.info import Camera
 from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.frames.stage_times import LatencyHistogram
-from tremorscope.runtime.live.magnify_loop import LivePipeline
-from tremorscope.runtime.live.outlets import Outlet, SinkThread, frames_held, pictures_held
-from tremorscope.runtime.magnification.factory import Engines
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.live.on_demand import PICTURES_HELD, Magnifying
+from tremorscope.runtime.magnification.factory import EngineFactory
+from tremorscope.runtime.service.clock import UnixClock
+from tremorscope.runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
 
 if TYPE_CHECKING:
     from tremorscope.runtime.bench.job import BenchJob
+
+_TAKE_S = 0.25
 
 
 @dataclass
 class LiveLoop:
     """Loop and its timers."""
 
-    loop: LivePipeline
+    magnifying: Magnifying
     supervisor: CameraSupervisor
-    source: TimedSource
+    threads: Threads
     watch: EngineWatch
     between: LatencyHistogram
+    """CPU time of the camera's thread between two frames."""
+    beside: LatencyHistogram
+    """CPU time of the measuring half of the loop for a frame."""
     account: TimedAccount
     events: deque[CameraEvent]
     camera: str
@@ -60,38 +69,52 @@ def build_loop(
     size: tuple[int, int],
     closing: ExitStack,
 ) -> LiveLoop:
-    """Build and start the loop as the service has it, with one output that does nothing."""
-    watch, between, account = EngineWatch(), LatencyHistogram(), TimedAccount()
+    """Build and start the loop of the service, its magnifying half aside, and a viewer of the live page."""
+    watch, between, beside, account = EngineWatch(), LatencyHistogram(), LatencyHistogram(), TimedAccount()
+    threads, clock = Threads(), UnixClock()
     timed: Any = TimedRuntime(runtime, watch)
-    engines = Engines(bundle, timed, size)
-    engines.prepare(job.magnification)
-    outlet = Outlet("bench")
+    px = {"width_px": size[0], "height_px": size[1]}
+    feed = LiveFeed(**px)
+    magnifying = Magnifying(
+        job.magnification.model_copy(update={"when": "always"}),
+        EngineFactory(bundle, timed, size, account),
+        LeasingRing(PICTURES_HELD, **px, allocate=runtime.allocate),
+        feed,
+        rate_hz=getattr(camera, "rate_hz", None) or job.rate_hz,
+        to_unix_s=clock.to_unix_s,
+    )
     settings = SupervisorSettings(end_is_fault=not ends_in_good_order(camera))
-    ring = LeasingRing(
-        settings.slots(held_by_consumer=frames_held([outlet])),
-        width_px=size[0],
-        height_px=size[1],
-        allocate=runtime.allocate,
-    )
-    pictures = LeasingRing(
-        pictures_held([outlet]), width_px=size[0], height_px=size[1], allocate=runtime.allocate
-    )
+    slots = settings.slots(held_by_consumer=HELD_FRAMES)
     opening = _opening(camera, account, runtime)
     events: deque[CameraEvent] = deque(maxlen=100)
     supervisor = CameraSupervisor(
-        lambda: TimedCamera(opening(), between), ring, settings=settings, on_event=events.append
+        lambda: TimedCamera(opening(), between),
+        LeasingRing(slots, **px, allocate=runtime.allocate),
+        settings=settings,
+        on_event=events.append,
+        on_frame=magnifying.consider,
     )
-    source = TimedSource(supervisor)
-    nominal_hz = getattr(camera, "rate_hz", None) or job.rate_hz
-    magnifier = engines.make(job.magnification, nominal_hz)
-    loop = LivePipeline(source, magnifier, pictures, [outlet], account=account)
-    sink = SinkThread(outlet, Nothing())
+    loop = FrameLoop(FrameParts(supervisor, clock, HealthBoard("bench")))
+    viewer = PageViewer(feed)
+    closing.callback(magnifying.close)
     closing.callback(supervisor.close)
-    closing.callback(sink.close, 5.0)
-    closing.callback(loop.close)
-    sink.start()
+    closing.callback(threads.stop, 5.0)
+    closing.callback(feed.close)
+    closing.callback(viewer.close)
+    viewer.start()
+    threads.start("frames", lambda: _measure(loop, threads, beside))
     supervisor.start()
-    return LiveLoop(loop, supervisor, source, watch, between, account, events, describe(camera))
+    return LiveLoop(
+        magnifying, supervisor, threads, watch, between, beside, account, events, describe(camera)
+    )
+
+
+def _measure(loop: FrameLoop, threads: Threads, beside: LatencyHistogram) -> None:
+    """Run the measuring half of the loop, as ``FrameLoop.work`` does, and time it."""
+    while not threads.stopping and not loop.ended:
+        begun = Moment.now()
+        if loop.advance(_TAKE_S):
+            beside.add(Moment.now().since(begun).cpu_s)
 
 
 def _opening(camera: CameraSettings, account: TimedAccount, runtime: Runtime) -> Callable[[], Camera]:

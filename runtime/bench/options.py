@@ -12,9 +12,8 @@ from tremorscope.runtime.configuration.reading import load_configuration, parse_
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.selection import RuntimeChoice
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.magnification.filters import BandSettings
 from tremorscope.runtime.magnification.magnifier import Mode
-from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.magnification.settings import MagnificationSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +52,7 @@ def bench_job(options: BenchOptions) -> BenchJob:
     stated = {name: getattr(options, name) for name in ("bundle", "runtime", "engines", "threads", "size")}
     changes: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
     if options.mode is not None or options.bands_hz:
-        changes["magnification"] = Magnification(
-            amplification=base.magnification.amplification,
-            mode=options.mode or "band",
-            band=BandSettings(options.bands_hz) if options.bands_hz else None,
-        )
+        changes["magnification"] = _magnification(options, base.magnification.amplification)
     if options.camera is not None:
         changes["camera"] = read_camera(options.camera)
     if options.rate_hz is not None:
@@ -75,6 +70,19 @@ def bench_job(options: BenchOptions) -> BenchJob:
         roofline=options.roofline,
         **changes,
     )
+
+
+def _magnification(options: BenchOptions, amplification: float) -> MagnificationSettings:
+    mode = options.mode or "band"
+    if (mode == "band") != bool(options.bands_hz):
+        raise OptionFault(
+            "band mode and a band go together", remedy="give --mode band with --band LOW HIGH, or neither"
+        )
+    asked = MagnificationSettings(refresh_s=None).model_copy(
+        update={"amplification": amplification, "mode": mode, "bands_hz": options.bands_hz}
+    )
+    asked.wanted()  # refuses what cannot be
+    return asked
 
 
 def read_camera(text: str) -> CameraSettings:
@@ -95,7 +103,7 @@ def _configured(file: Path) -> BenchJob:
     return BenchJob(
         bundle=magnification.bundle,
         camera=found.camera,
-        magnification=magnification.wanted(),
+        magnification=magnification,
         runtime=magnification.runtime,
         engines=magnification.engines,
         threads=magnification.threads,

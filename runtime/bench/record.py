@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -32,10 +32,9 @@ class RunTimes:
         self.ready_s, self.total_s, self.loop_s, self.engine_s = np.zeros((4, frames))
         self.memory = MemoryTrace(frames)
 
-    def add(self, rig: LiveLoop, info: FrameInfo, ended: Moment, ended_at_s: float) -> None:
-        """Record the frame that has just passed the loop."""
+    def add(self, rig: LiveLoop, info: FrameInfo, loop: Moment, ended_at_s: float) -> None:
+        """Record the frame that has just passed the magnifying half of the loop, in the time ``loop``."""
         engine, n = rig.watch.read(), self.count
-        loop = ended.since(rig.source.given)
         began_s = info.captured_s if info.captured_s is not None else info.arrived_s
         self.ready_s[n] = ended_at_s
         self.total_s[n] = ended_at_s - began_s if began_s is not None else 0.0
@@ -44,11 +43,16 @@ class RunTimes:
         self.memory.look(n)
         self.count = n + 1
 
-    def overhead(self, supervision_ms: float) -> Overhead:
-        """Medians over all frames so far; ``supervision_ms`` is that of the camera's supervisor."""
+    def overhead(self, beside_ms: float, supervision_ms: float) -> Overhead:
+        """Medians over all frames so far.
+
+        Args:
+            beside_ms: median of the measuring half of the loop.
+            supervision_ms: median of the camera's supervisor.
+        """
         return Overhead(
             engine_ms=1e3 * float(np.median(self.engine_s[: self.count])),
-            loop_ms=1e3 * float(np.median(self.loop_s[: self.count])),
+            loop_ms=1e3 * float(np.median(self.loop_s[: self.count])) + beside_ms,
             supervision_ms=supervision_ms,
         )
 
@@ -74,13 +78,14 @@ class Before:
 
 def begin_anew(rig: LiveLoop) -> Before:
     """Clear all times, and return the counters."""
-    rig.loop.latencies.clear()
+    rig.magnifying.meter.times.clear()
     rig.between.clear()
+    rig.beside.clear()
     rig.account.times.clear()
     rig.watch.read()
     rig.events.clear()
     reset_peak()
-    return Before(rig.supervisor.state().drops, rig.account.by_place(), time.monotonic())
+    return Before(_drops(rig), rig.account.by_place(), time.monotonic())
 
 
 def result_of(
@@ -93,8 +98,9 @@ def result_of(
 ) -> BenchResult:
     """Result of a run, when all frames are through."""
     frames = record.count
-    stages = rig.loop.latencies.summaries()
-    curves = {name: rig.loop.latencies.quantiles_ms(name, curve_parts()) for name in stages}
+    times, rate = rig.magnifying.meter.times, rig.magnifying.meter.measure()
+    stages = times.summaries()
+    curves = {name: times.quantiles_ms(name, curve_parts()) for name in stages}
     if (copying := rig.account.times.summary()).count:
         stages["copy"] = copying
         curves["copy"] = [1e3 * rig.account.times.quantile_s(float(part)) for part in curve_parts()]
@@ -119,14 +125,14 @@ def result_of(
         height_px=size[1],
         frames=frames,
         elapsed_s=float(record.ready_s[frames - 1] - before.began_s),
-        nominal_rate_hz=nominal_hz or (rig.loop.rate.rate_hz if rig.loop.rate else 0.0),
+        nominal_rate_hz=nominal_hz or (rate.rate_hz if rate else 0.0),
         stages=stages,
         curves_ms=curves,
-        overhead=record.overhead(rig.between.summary().median_ms),
+        overhead=record.overhead(rig.beside.summary().median_ms, rig.between.summary().median_ms),
         memory=Memory(resident_bytes(), peak_bytes(), record.memory.growth_bytes()),
         copies=Copies(sum(copied.values()), copied),
-        rate=rig.loop.rate,
-        drops=_since(before.drops, rig.supervisor.state().drops),
+        rate=rate,
+        drops=_since(before.drops, _drops(rig)),
         faults=tuple(f"{event.kind}: {event.detail}" for event in rig.events if event.begins),
         comparison=None,
         comparison_failed="",
@@ -137,10 +143,17 @@ def result_of(
 def _copied_per_frame(rig: LiveLoop, before: Before, frames: int) -> dict[str, float]:
     """Bytes by place: of every frame of the camera where the camera copied, else of every magnified frame."""
     read = max(1, rig.between.summary().count)
+    copied = {place: nbytes - before.copied.get(place, 0) for place, nbytes in rig.account.by_place().items()}
     return {
-        place: (nbytes - before.copied.get(place, 0)) / (read if place.startswith("camera") else frames)
-        for place, nbytes in rig.account.by_place().items()
+        place: nbytes / (read if place.startswith("camera") else frames)
+        for place, nbytes in copied.items()
+        if nbytes
     }
+
+
+def _drops(rig: LiveLoop) -> Drops:
+    """Drops of the camera; late are those that were not magnified because newer ones came."""
+    return replace(rig.supervisor.state().drops, late=rig.magnifying.frames.pushed_out)
 
 
 def _since(before: Drops, now: Drops) -> Drops:

@@ -1,7 +1,9 @@
-"""Timers around the camera, the engine and the source of the live loop."""
+"""Timers around the camera and the engine of the live loop, the drawn camera, and the viewer."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +16,10 @@ from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEng
 from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.frames.info import Camera, FrameInfo
-from tremorscope.runtime.frames.ring import Lease
 from tremorscope.runtime.frames.stage_times import LatencyHistogram
-from tremorscope.runtime.live.magnify_loop import FrameSource
-from tremorscope.runtime.live.outlets import LivePicture
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.outputs.web.pictures import LivePictures
 
 DRAWN_FRAMES = 4
 """Distinct frames of the synthetic camera: content hardly affects the times, and drawing is slower than a step."""
@@ -63,15 +65,15 @@ class TimedEngine:
     """Engine whose step is timed; all else is the engine's own."""
 
     def __init__(self, engine: PairwiseEngine | BandEngine, watch: EngineWatch) -> None:
-        self._engine, self._watch = engine, watch
+        self.engine, self._watch = engine, watch
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
+        return getattr(self.engine, name)
 
     def step(self, *frames: Any, **settings: Any) -> Any:
         """See `PairwiseEngine.step` and `BandEngine.step`."""
         begun = Moment.now()
-        answer = self._engine.step(*frames, **settings)
+        answer = self.engine.step(*frames, **settings)
         self._watch.add(Moment.now().since(begun))
         return answer
 
@@ -92,6 +94,10 @@ class TimedRuntime:
     def open_band(self) -> TimedEngine:
         """See `Runtime.open_band`."""
         return TimedEngine(self._runtime.open_band(), self._watch)
+
+    def give_back(self, engine: TimedEngine) -> None:
+        """See `Runtime.give_back`."""
+        self._runtime.give_back(engine.engine)
 
 
 class TimedCamera:
@@ -124,20 +130,6 @@ class TimedCamera:
         info = self._camera.read_into(pixels)
         self._given_s = time.thread_time()
         return info
-
-
-class TimedSource:
-    """A source that notes when it last gave a frame."""
-
-    def __init__(self, source: FrameSource) -> None:
-        self._source = source
-        self.given = Moment.now()
-
-    def take(self, timeout_s: float) -> Lease | None:
-        """See `FrameSource.take`."""
-        lease = self._source.take(timeout_s)
-        self.given = Moment.now()
-        return lease
 
 
 class TimedAccount(CopyAccount):
@@ -183,12 +175,40 @@ def draw_frames(settings: SyntheticSettings) -> NDArray[np.uint8]:
     return drawn
 
 
-class Nothing:
-    """An output that looks at one pixel of each picture."""
+class PageViewer:
+    """Viewer of the magnified picture on the live page, whose pictures are composed and encoded as for a browser."""
 
-    seen = 0
+    def __init__(self, feed: LiveFeed) -> None:
+        self._pictures = LivePictures(feed, HttpSettings())
+        self._left: asyncio.Event | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="viewer", daemon=True)
+        self._watches = threading.Event()
 
-    def show(self, picture: LivePicture) -> None:
-        """Use a picture as little as can be."""
-        assert picture.magnified is not None
-        self.seen += 1 + 0 * int(picture.magnified.pixels[0, 0, 0])
+    @property
+    def encoded(self) -> int:
+        """Pictures that were shown."""
+        return self._pictures.encoded
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+        self._watches.wait()
+
+    def close(self) -> None:
+        """Leave."""
+        if self._left is not None:
+            self._loop.call_soon_threadsafe(self._left.set)
+            self._thread.join()
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._watch())
+        self._loop.close()
+
+    async def _watch(self) -> None:
+        self._left = asyncio.Event()
+        self._pictures.start()
+        with self._pictures.watch("magnified"):
+            self._watches.set()
+            await self._left.wait()
+        self._pictures.close()

@@ -1,7 +1,7 @@
 """Recorder of events: clips of the camera's frames from before a trigger until after it, raw and magnified.
 
-The frame loop hands every frame to ``EventRecorder.offer``, which copies it into the history and returns.
-Threads, one a kind of clip, read the frames from the history at their own pace. A thread that falls behind
+The frame loop hands every frame to ``EventRecorder.offer``, which keeps a lease of it in the history and returns.
+Threads, one a kind of clip, lease the frames from the history at their own pace. A thread that falls behind
 by more than the history holds loses the oldest unread frames, and the clip's record says how many.
 """
 
@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tremorscope.runtime.clips.pre_roll import ClipFrames, ClipMagnifier, FrameHistory
+from tremorscope.runtime.clips.pre_roll import ClipFrames, ClipMagnifier, FrameHistory, time_of
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import TIME_BASE, EventClipWriter, clip_name, event_name
 from tremorscope.runtime.errors import Fault, OutputFault
+from tremorscope.runtime.frames.ring import Lease
 from tremorscope.runtime.host.threads import BACKGROUND, Threads
 from tremorscope.runtime.store.records import Clip, ClipKind, EventRecord, Record
 
@@ -85,7 +83,7 @@ class EventRecorder:
         Args:
             directory: directory of the clips, which must exist.
             settings: length of the clips, and their encoder.
-            history: ring of the latest frames; the recorder fills it.
+            history: the latest frames; the recorder fills it, and clears it in the end.
             log: takes the events and clips for the store; must not wait, as `BackgroundStore.offer` does not.
             magnifier: magnifiers for the magnified clips; None makes none.
             to_unix_s: conversion from the camera's time to Unix time.
@@ -119,8 +117,9 @@ class EventRecorder:
             for kind in kinds
         ]
 
-    def offer(self, frame: NDArray[np.uint8], timestamp_s: float) -> None:
-        """Keep a frame, u8[H, W, 3], of the camera's time; takes one copy and never waits for the disk."""
+    def offer(self, frame: Lease) -> None:
+        """Keep a frame; copies nothing and never waits for the disk. The caller's lease remains the caller's."""
+        timestamp_s = time_of(frame)
         if not math.isfinite(timestamp_s):
             return
         if self._latest_s is not None and timestamp_s < self._latest_s + _CLOSEST_S:
@@ -130,7 +129,7 @@ class EventRecorder:
                 self._backward += 1
                 self._end_active(self._history.count)
                 self._first_free, self._covered_s = self._history.count, -math.inf
-        number = self._history.put(frame, timestamp_s)
+        number = self._history.put(frame)
         with self._changed:
             self._latest_s = timestamp_s
             if self._active is not None and timestamp_s > self._active.end_s:
@@ -208,6 +207,7 @@ class EventRecorder:
             for thread in self._threads:
                 thread.join(max(0.0, deadline_s - (1 - share) * timeout_s - time.monotonic()))
             self._hurrying = True
+        self._history.clear()
         return not any(thread.is_alive() for thread in self._threads)
 
     def _decline(self, event: EventRecord) -> None:
@@ -273,6 +273,8 @@ class EventRecorder:
                 raise
             fault = error
             return Clip(name, kind, file, "failed", self._to_unix_s(recording.start_s), detail=str(fault))
+        finally:
+            frames.end()
         start_s, end_s = self._to_unix_s(frames.first_s), self._to_unix_s(frames.last_s)
         return Clip(name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, nbytes)
 

@@ -136,11 +136,7 @@ class VideoWriter:
             raise ValueError(
                 f"picture {self._count + 1} at {timestamp_s} s is not later than the one before it"
             )
-        height_px, width_px = self._height_px, self._width_px
-        self._padded[:height_px, :width_px] = picture
-        self._padded[height_px:, :width_px] = picture[height_px - 1 :]
-        self._padded[:, width_px:] = self._padded[:, width_px - 1 : width_px]
-        source = av.VideoFrame.from_numpy_buffer(self._padded, format="rgb24")
+        source = av.VideoFrame.from_numpy_buffer(self._even(picture), format="rgb24")
         source.pts, source.time_base = ticks, self._time_base
         self._converter.push(source)
         encoded = self._converter.pull()
@@ -192,6 +188,16 @@ class VideoWriter:
             self.finish()
         else:
             self.discard()
+
+    def _even(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture itself where its sides are even, else a padded copy."""
+        height_px, width_px = self._height_px, self._width_px
+        if picture.shape == self._padded.shape and picture.flags.c_contiguous:
+            return picture
+        self._padded[:height_px, :width_px] = picture
+        self._padded[height_px:, :width_px] = picture[height_px - 1 :]
+        self._padded[:, width_px:] = self._padded[:, width_px - 1 : width_px]
+        return self._padded
 
     def _open_encoder(self, settings: EncodingSettings, choice: EncoderChoice) -> Encoder:
         height_px, width_px = self._padded.shape[:2]

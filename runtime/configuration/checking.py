@@ -12,6 +12,7 @@ from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.configuration.yaml_document import Path as KeyPath
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.magnification.filters import design
 from tremorscope.runtime.magnification.magnifier import check_amplification
 from tremorscope.runtime.vibration.settings import (
@@ -204,7 +205,7 @@ def _recording(configuration: Configuration) -> Iterator[Contradiction]:
         return
     yield from _fault_of(
         ("recording", "pre_roll_s"),
-        lambda: slots_for(recording, rate_hz=rate_hz, width_px=size[0], height_px=size[1]),
+        lambda: slots_for(recording, FrameFormat(*size, rate_hz)),
     )
 
 

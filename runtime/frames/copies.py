@@ -1,8 +1,8 @@
 """Account of the pixels that the CPU copies: every copy of a frame is added to it.
 
-Views that are composed of frames, and pictures that are encoded, are new pictures and no copies. On the mapped path
-nothing is copied between camera and engine, and the account of a frame there is 0. What the device moves by itself (a
-GPU that reads mapped memory, a camera that writes by DMA) is no copy by the CPU.
+Views that are composed of frames, and pictures that are encoded, are new pictures and no copies. Clips and viewers
+hold leases of the camera's ring; on the mapped path nothing is copied between camera and viewer. What the device moves
+by itself (a GPU that reads mapped memory, a camera that writes by DMA) is no copy by the CPU.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ class CopyAccount:
 
     def __init__(self) -> None:
         self._by_place: dict[str, int] = {}
-        self._frames = 0
-        self._total_bytes = self._at_frame_start = 0
         self._lock = threading.Lock()
 
     def add(self, place: str, nbytes: int, elapsed_s: float | None = None) -> None:  # noqa: ARG002
@@ -33,25 +31,11 @@ class CopyAccount:
         """
         with self._lock:
             self._by_place[place] = self._by_place.get(place, 0) + nbytes
-            self._total_bytes += nbytes
-
-    def frame_done(self) -> int:
-        """Count a finished frame; returns the bytes that were copied since the frame before was finished."""
-        with self._lock:
-            frame_bytes = self._total_bytes - self._at_frame_start
-            self._at_frame_start = self._total_bytes
-            self._frames += 1
-            return frame_bytes
 
     @property
     def total_bytes(self) -> int:
         """Bytes copied since the start."""
-        return self._total_bytes
-
-    @property
-    def frames(self) -> int:
-        """Finished frames."""
-        return self._frames
+        return sum(self.by_place().values())
 
     def by_place(self) -> dict[str, int]:
         """Bytes copied since the start, by place."""

@@ -1,79 +1,87 @@
-"""Bounded queue of whole frames for one consumer; the newest replace the oldest."""
+"""Bounded hand-over between threads in which the newest items win: nobody waits for a slow consumer."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-
-from tremorscope.runtime.frames.info import FrameInfo
-from tremorscope.runtime.frames.ring import Lease, LeasingRing
-
-_CAMERA = "the camera"
+from typing import Generic, Protocol, TypeVar
 
 
-class Mailbox:
-    """Takes frames over from the camera and gives them out in order; counts those that are replaced.
+class Releasable(Protocol):
+    """A holding of something that must be given back, such as a `runtime.frames.ring.Lease`."""
 
-    It never waits. Not thread-safe: the caller holds a lock.
+    def release(self) -> None:
+        """Give it back."""
+
+
+T = TypeVar("T", bound=Releasable)
+
+
+class Latest(Generic[T]):
+    """Queue of a few items, given out in order; a newer one pushes the oldest out, which is released and counted.
+
+    Any thread may call any method; only ``wait`` and ``take`` wait, for as long as they are told.
     """
 
-    def __init__(self, ring: LeasingRing, *, most_waiting: int) -> None:
-        self._ring = ring
+    def __init__(self, most_waiting: int = 1, changed: threading.Condition | None = None) -> None:
+        """Begin empty; ``changed`` is notified of every item, and held by who does several steps as one."""
+        if most_waiting < 1:
+            raise ValueError(f"{most_waiting} items may wait: must be 1 or more")
         self._most_waiting = most_waiting
-        self._waiting: deque[Lease] = deque()
+        self._changed = changed or threading.Condition()
+        self._waiting: deque[T] = deque()
         self.taken = 0
-        """Frames that the consumer got."""
-        self.late = 0
-        """Frames that a newer one pushed out."""
-        self.no_slot = 0
-        """Frames that were refused because the consumer held every slot."""
+        """Items that the consumer got."""
+        self.pushed_out = 0
+        """Items that gave way to newer ones."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def free_slot(self) -> Lease | None:
-        """A slot to write into, at the cost of the oldest frame that waits if need be; None if there is none.
+    @property
+    def is_full(self) -> bool:
+        """True where the next item pushes the oldest out."""
+        return len(self._waiting) >= self._most_waiting
 
-        Raises:
-            LeaseError: a frame was never released.
-        """
-        lease = self._ring.acquire(_CAMERA)
-        if lease is None and self._waiting:
-            self._push_out()
-            lease = self._ring.acquire(_CAMERA)
-        return lease
+    @property
+    def newest(self) -> T | None:
+        """The newest item, which stays; to be used only while ``changed`` is held."""
+        return self._waiting[-1] if self._waiting else None
 
-    def put(self, lease: Lease, info: FrameInfo) -> Lease:
-        """Take over the frame in ``lease``; returns the slot for the next: the same, if this one was refused.
+    def put(self, item: T) -> None:
+        """Take an item over, in place of the oldest if the queue is full."""
+        with self._changed:
+            if self.is_full:
+                self.push_out()
+            self._waiting.append(item)
+            self._changed.notify_all()
 
-        Raises:
-            LeaseError: a frame was never released; ``lease`` remains the caller's.
-        """
-        if len(self._waiting) >= self._most_waiting:
-            self._push_out()
-        following = self.free_slot()
-        if following is None:
-            self.no_slot += 1
-            return lease
-        lease.seal(info)
-        self._waiting.append(lease)
-        return following
+    def push_out(self) -> bool:
+        """Release the oldest item; False if there is none."""
+        with self._changed:
+            if not self._waiting:
+                return False
+            self._waiting.popleft().release()
+            self.pushed_out += 1
+            return True
 
-    def take(self, holder: str) -> Lease | None:
-        """The oldest frame that waits, now held by ``holder``, or None."""
-        if not self._waiting:
-            return None
-        self.taken += 1
-        lease = self._waiting.popleft()
-        lease.hand_to(holder)
-        return lease
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for an item, at most ``timeout_s``; returns True if there is one."""
+        with self._changed:
+            return bool(self._waiting) or self._changed.wait_for(lambda: bool(self._waiting), timeout_s)
+
+    def take(self, timeout_s: float = 0.0) -> T | None:
+        """The oldest item, now the caller's to release; None after ``timeout_s`` without one."""
+        with self._changed:
+            if not self.wait(timeout_s):
+                return None
+            self.taken += 1
+            return self._waiting.popleft()
 
     def clear(self) -> int:
-        """Release all frames that wait; returns how many there were."""
-        count = len(self._waiting)
-        while self._waiting:
-            self._waiting.popleft().release()
-        return count
-
-    def _push_out(self) -> None:
-        self._waiting.popleft().release()
-        self.late += 1
+        """Release all items; returns how many there were."""
+        with self._changed:
+            count = len(self._waiting)
+            while self._waiting:
+                self._waiting.popleft().release()
+            return count

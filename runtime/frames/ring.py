@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 import numpy as np
@@ -148,6 +149,8 @@ class LeasingRing:
         self._holders: tuple[list[str], ...] = tuple([] for _ in range(slots))
         self._free = deque(range(slots), maxlen=slots)
         self._leaks: deque[str] = deque(maxlen=slots)
+        self.reclaim: Callable[[], bool] = lambda: False
+        """Called where all slots are held: releases a lease that can be spared, and returns False if there is none."""
 
     @property
     def free(self) -> int:
@@ -161,7 +164,7 @@ class LeasingRing:
             return tuple(holder for holders in self._holders for holder in holders)
 
     def acquire(self, holder: str) -> Lease | None:
-        """A free slot to write a frame into, or None where all are held; never waits.
+        """A free slot to write a frame into, or None where all are held and none can be reclaimed; never waits.
 
         Raises:
             LeaseError: a lease was lost without being released, so that its slot can never come back; or the ring
@@ -170,13 +173,15 @@ class LeasingRing:
         self._refuse_leaks()
         if not self._writable:
             raise LeaseError(f"{holder} wants a frame of a ring that is closed")
-        with self._lock:
-            if not self._free:
+        while True:
+            with self._lock:
+                if self._free:
+                    # The slot that has been free longest: a reader that broke the rules is as late as can be.
+                    slot = self._free.popleft()
+                    self._holders[slot].append(holder)
+                    return Lease(self, slot, holder, None)
+            if not self.reclaim():
                 return None
-            # The slot that has been free longest: a reader that broke the rules is as late as can be.
-            slot = self._free.popleft()
-            self._holders[slot].append(holder)
-        return Lease(self, slot, holder, None)
 
     def close(self) -> None:
         """Check that every frame was released, and drop the memory, which a device can unmap then.

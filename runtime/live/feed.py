@@ -6,54 +6,23 @@ The loop over frames hands them over and never waits: a slow viewer sees fewer p
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
+from tremorscope.runtime.frames.latest import Latest
+from tremorscope.runtime.frames.ring import Lease
 from tremorscope.runtime.health import NaturalFrequency
+from tremorscope.runtime.live.picture import LiveFrame, LiveInfo
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
-Picture = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class LiveInfo:
-    """Number, time and magnification of a live picture."""
-
-    sequence: int
-    """Rises from picture to picture."""
-    time_s: float
-    """Unix time of the capture."""
-    amplification: float = 1.0
-    """Magnified over true displacement, with all fades; 1 where the frame was not magnified."""
-    settling_left_s: float = 0.0
-    """Seconds until the filter has settled."""
-
-
-class LiveFrame:
-    """A picture on loan: use it within ``with``, for as short as possible, and leave its pixels unchanged."""
-
-    def __init__(self, feed: LiveFeed, slot: int, info: LiveInfo, *, is_magnified: bool) -> None:
-        self._feed, self._slot = feed, slot
-        self.info = info
-        self.frame: Picture = feed._frames[slot]
-        """As filmed, u8[H, W, 3] in RGB."""
-        self.magnified: Picture | None = feed._magnified[slot] if is_magnified else None
-        """Magnified, of the same form; None while it is not (yet) magnified."""
-
-    def __enter__(self) -> LiveFrame:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._feed._give_back(self._slot)
+HELD = 3
+"""Pictures that a feed and its viewers hold at most: the newest, and those on loan besides."""
+_FEED = "the live feed"
 
 
 @dataclass(frozen=True)
@@ -129,10 +98,10 @@ class LiveMotion:
 
 
 class LiveFeed:
-    """Hand-over from the loop over frames to all viewers. One thread offers, any number may read.
+    """Hand-over from the live loop to all viewers. One thread offers, any number may read.
 
-    Pictures lie in a few slots that are made at the start. ``offer`` copies into a free one and makes it the newest;
-    where every slot is on loan the picture is dropped and counted. Nothing is copied without viewers.
+    The newest picture is leased, and shared with whom it is lent to: nothing is copied. Where as many pictures are
+    on loan as may be, the next is dropped and counted. Nothing is held without viewers.
     """
 
     def __init__(
@@ -140,33 +109,26 @@ class LiveFeed:
         *,
         width_px: int,
         height_px: int,
-        slots: int = 4,
         most_samples: int = 18_000,
         most_points: int = 20_000,
-        account: CopyAccount | None = None,
     ) -> None:
-        """Make the memory.
+        """Make the memory of displacements; that of pictures is in the rings that they are offered from.
 
         Args:
             width_px: width of every frame in pixels.
             height_px: height of every frame in pixels.
-            slots: one newest, one being written, the others on loan at the same time.
             most_samples: samples of displacement that are kept: 5 minutes at 60 frames/s.
             most_points: points of natural frequencies that are kept.
-            account: counts the pixels that are copied.
         """
-        if slots < 3:
-            raise ValueError(f"{slots} slots are too few: one is read, one is newest, one is written")
-        self.width_px, self.height_px, self._account = width_px, height_px, account
-        shape = (slots, height_px, width_px, 3)
-        self._frames, self._magnified = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-        self._loans = [0] * slots
+        self.width_px, self.height_px = width_px, height_px
         self._changed = threading.Condition()
-        self._newest: tuple[int, LiveInfo, bool] | None = None
+        self._pictures: Latest[LiveFrame] = Latest(changed=self._changed)
+        self._loans: Counter[int] = Counter()
+        """Viewers that each picture is lent to, by its number."""
         self._watching = 0
         self._closed = False
         self.dropped = 0
-        """Pictures that no viewer got because all slots were on loan."""
+        """Pictures that no viewer got because too many others were on loan."""
         self._most_samples = most_samples
         self._motion = LiveMotion(0, (), most_samples, self._changed)
         self._points: deque[NaturalFrequency] = deque(maxlen=most_points)
@@ -184,7 +146,7 @@ class LiveFeed:
             with self._changed:
                 self._watching -= 1
                 if not self._watching:
-                    self._newest = None  # the next viewer must not be shown an old picture
+                    self._pictures.clear()  # the next viewer must not be shown an old picture
 
     @property
     def viewers(self) -> int:
@@ -205,11 +167,12 @@ class LiveFeed:
         """The newest picture, waiting for one beyond ``after_sequence``; None after ``timeout_s`` or at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._is_newer(after_sequence), timeout_s)
-            if self._closed or not self._is_newer(after_sequence) or self._newest is None:
+            newest = self._pictures.newest
+            if self._closed or newest is None or not self._is_newer(after_sequence):
                 return None
-            slot, info, is_magnified = self._newest
-            self._loans[slot] += 1
-            return LiveFrame(self, slot, info, is_magnified=is_magnified)
+            number = newest.info.sequence
+            self._loans[number] += 1
+            return newest.lend(on_release=lambda: self._take_back(number))
 
     def series(self, after_s: float = 0.0) -> LiveSeries:
         """Displacement later than ``after_s`` (Unix time), as a copy."""
@@ -226,30 +189,20 @@ class LiveFeed:
 
     # For the service.
 
-    def offer(self, frame: Picture, magnified: Picture | None, info: LiveInfo) -> bool:
+    def offer(self, frame: Lease, magnified: Lease | None, info: LiveInfo) -> bool:
         """Show a frame, u8[H, W, 3]; returns whether it became the newest. Never waits.
 
-        ``magnified`` is None where the frame was not magnified. Does nothing while nobody watches.
+        ``magnified`` is None where the frame was not magnified; the caller's leases remain the caller's. Does nothing
+        while nobody watches.
         """
-        if not self._watching:
-            return False
         with self._changed:
-            newest = -1 if self._newest is None else self._newest[0]
-            free = [slot for slot, loans in enumerate(self._loans) if not loans and slot != newest]
-            if not free:
+            if not self._watching or self._closed:
+                return False
+            if len(self._loans) >= HELD:
                 self.dropped += 1
                 return False
-            slot = free[0]
-        copy_pixels(frame, self._frames[slot], self._account, "live feed: as filmed")
-        if magnified is not None:
-            copy_pixels(magnified, self._magnified[slot], self._account, "live feed: magnified")
-        with self._changed:
-            if (
-                not self._watching
-            ):  # the last viewer left meanwhile, and the next one must not be shown this picture
-                return False
-            self._newest = (slot, info, magnified is not None)
-            self._changed.notify_all()
+            shared = None if magnified is None else magnified.share(_FEED)
+            self._pictures.put(LiveFrame(frame.share(_FEED), shared, info))
         return True
 
     def begin_motion(self, regions: Sequence[str]) -> LiveMotion:
@@ -271,11 +224,15 @@ class LiveFeed:
         """Close the feed and wake all waiting readers."""
         with self._changed:
             self._closed = True
+            self._pictures.clear()
             self._changed.notify_all()
 
     def _is_newer(self, sequence: int) -> bool:
-        return self._newest is not None and self._newest[1].sequence > sequence
+        newest = self._pictures.newest
+        return newest is not None and newest.info.sequence > sequence
 
-    def _give_back(self, slot: int) -> None:
+    def _take_back(self, number: int) -> None:
         with self._changed:
-            self._loans[slot] -= 1
+            self._loans[number] -= 1
+            if not self._loans[number]:
+                del self._loans[number]

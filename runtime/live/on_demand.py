@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.latest import Latest
+from tremorscope.runtime.frames.meter import FrameMeter
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
-from tremorscope.runtime.frames.stage_times import StageLatencies
 from tremorscope.runtime.health import MagnificationHealth
+from tremorscope.runtime.live import feed as live_feed
+from tremorscope.runtime.live import magnify_loop
 from tremorscope.runtime.live.feed import LiveFeed
-from tremorscope.runtime.live.magnify_loop import LivePipeline
-from tremorscope.runtime.live.outlets import frames_held, pictures_held
-from tremorscope.runtime.live.passing import FrameBox, LiveOutlet
+from tremorscope.runtime.live.magnify_loop import MagnifyLoop
+from tremorscope.runtime.live.picture import LiveInfo
 from tremorscope.runtime.magnification.factory import EngineFactory, memory_as_fault
 from tremorscope.runtime.magnification.fading import FadingMagnifier
 from tremorscope.runtime.magnification.load import LoadLevel
@@ -22,14 +26,18 @@ from tremorscope.runtime.magnification.settings import MagnificationSettings
 
 log = logging.getLogger("tremorscope.magnification")
 
+_TAKE_S = 0.25
 _RETRY_S = (5.0, 60.0)
 """First and longest pause after an engine has failed; each is twice the one before."""
-FRAMES_HELD = frames_held(()) + 2
-"""Frames that are held here at most: those of the loop, and one on the way to it while another arrives."""
+FRAMES_HELD = 1 + magnify_loop.HELD + live_feed.HELD
+"""Frames of the camera that are held here at most: one that waits, those of the loop, and those that are shown."""
+PICTURES_HELD = 1 + live_feed.HELD
+"""Magnified pictures at most: one that is being written, and those that are shown."""
+_HOLDER = "magnifying"
 
 
 class Magnifying:
-    """Selects the frames to magnify, in the loop that measures, and magnifies them in ``work``."""
+    """Selects the frames to magnify as they come from the camera, and magnifies them in ``work``."""
 
     def __init__(
         self,
@@ -47,23 +55,23 @@ class Magnifying:
         Args:
             settings: what is magnified, and when.
             source: opens the engines, in the thread of `work`.
-            pictures: takes magnified pictures.
+            pictures: takes magnified pictures, in `PICTURES_HELD` slots.
             feed: shows them, and counts the viewers.
             rate_hz: frames a second as the camera states them.
             to_unix_s: from the camera's time to Unix time.
             clock: seconds on a clock that never goes back.
         """
-        if pictures.slots < pictures_held(()):
-            raise ValueError("no slot for magnified pictures")
+        if pictures.slots < PICTURES_HELD:
+            raise ValueError(f"{pictures.slots} slots are too few for magnified pictures: see PICTURES_HELD")
         self.settings = settings
         """Present settings, or those that take effect next; `configure` alone replaces them."""
         self._applied = settings
         self._source, self._engines = source, EnginePool(source)
         self._feed, self._rate_hz, self._clock = feed, rate_hz, clock
-        self._box = FrameBox()
-        self._pipeline = LivePipeline(
-            self._box, None, pictures, (LiveOutlet(feed, self._describe, to_unix_s),), clock=clock
-        )
+        self._to_unix_s = to_unix_s
+        self.frames: Latest[Lease] = Latest()
+        """The frame to be magnified next."""
+        self._loop = MagnifyLoop(self.frames, pictures, self._show, clock=clock)
         self._fading: FadingMagnifier | None = None
         self._level = LoadLevel()
         self._rate_fraction = self._rate_fraction_asked = 1.0
@@ -73,9 +81,9 @@ class Magnifying:
         self._retry_s, self._pause_s = 0.0, _RETRY_S[0]
 
     @property
-    def stage_times(self) -> StageLatencies:
-        """Times of the stages of the magnifying loop; may be read from any thread."""
-        return self._pipeline.latencies
+    def meter(self) -> FrameMeter:
+        """Rate and stage times of the frames that are magnified or shown; may be read from any thread."""
+        return self._loop.meter
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -84,10 +92,10 @@ class Magnifying:
         wanted = {"always": when == "always", "viewer": when != "never" and self._feed.wanted}
         return tuple(reason for reason, holds in wanted.items() if holds)
 
-    # For the loop that measures.
+    # For the camera.
 
     def consider(self, frame: Lease) -> None:
-        """Pass a frame on if it is to be magnified or shown; never waits."""
+        """Take a share of a frame if it is to be magnified or shown; never waits."""
         wanted = bool(self.reasons) or self._feed.wanted
         if wanted and self._rate_fraction < 1 and self._was_wanted:
             self._credit += self._rate_fraction
@@ -95,8 +103,8 @@ class Magnifying:
                 return
             self._credit -= 1
         if wanted or self._was_wanted:  # one frame more, so that the loop releases its reference
-            self._pipeline.magnifies = bool(self.reasons) and self._level.magnify
-            self._box.put(frame)
+            self._loop.magnifies = bool(self.reasons) and self._level.magnify
+            self.frames.put(frame.share(_HOLDER))
         self._was_wanted = wanted
 
     # For any thread.
@@ -119,12 +127,12 @@ class Magnifying:
     @property
     def rate_hz(self) -> float:
         """Magnified frames a second: measured, or as stated while that is not known."""
-        measured = self._pipeline.rate if self._was_wanted else None
+        measured = self.meter.rate if self._was_wanted else None
         return measured.rate_hz if measured else self._rate_hz * self._rate_fraction
 
     def health(self) -> MagnificationHealth:
         """Status of the magnification."""
-        settings, fading, state = self.settings, self._fading, self._pipeline.state()
+        settings, fading = self.settings, self._fading
         reasons = self.reasons
         why_not = self._trouble or ("" if self._level.magnify else "the device is too hot")
         if reasons and not why_not and fading is None:
@@ -139,30 +147,39 @@ class Magnifying:
             bands_hz=settings.bands_hz if settings.mode == "band" else (),
             amplification=settings.amplification,
             settling_left_s=fading.settling_left_s if fading and reasons else 0.0,
-            frames=state.magnified,
-            skipped=self._box.skipped + state.no_slot,
+            frames=self._loop.magnified,
+            skipped=self.frames.pushed_out + self._loop.no_slot,
         )
 
     # In its own thread.
 
     def work(self, is_stopping: Callable[[], bool]) -> None:
-        """Magnify passed frames until the end; a failed engine is retried, frames are shown as filmed until then."""
+        """Magnify frames until the end; a failed engine is retried, frames are shown as filmed until then."""
         if self.settings.when != "never":
-            self._open()
+            self._attempt(self._open)  # before the first viewer comes, who would have to wait for it
         while not is_stopping():
-            self._advance()
+            self._attempt(lambda: self.advance(_TAKE_S))
+
+    def advance(self, timeout_s: float) -> FrameInfo | None:
+        """Apply changes, and magnify and show one frame; returns its data, or None if none came in time.
+
+        Raises:
+            Fault: the engine cannot be opened, or has failed.
+            MemoryError: there is no room for it.
+        """
+        self._apply_changes()
+        return self._loop.advance(timeout_s)
 
     def close(self) -> None:
-        """Release all frames and engines, once neither thread runs any more."""
-        self._box.clear()
-        self._pipeline.close()
+        """Release all frames and engines, once no thread calls it any more."""
+        self.frames.clear()
+        self._loop.close()
         self._engines.close()
 
-    def _advance(self) -> None:
+    def _attempt(self, work: Callable[[], object]) -> None:
         try:
             with memory_as_fault():
-                self._apply_changes()
-                self._pipeline.advance(0.25)
+                work()
         except Fault as fault:
             self._fail(fault)
 
@@ -207,13 +224,9 @@ class Magnifying:
 
     def _open(self) -> None:
         self._applied = self.settings
-        try:
-            wanted = self._applied.wanted()
-            self._fading = FadingMagnifier(self._engines.open(wanted).make(wanted, self.rate_hz))
-        except Fault as fault:
-            self._fail(fault)
-            return
-        self._pipeline.use(self._fading)
+        wanted = self._applied.wanted()
+        self._fading = FadingMagnifier(self._engines.open(wanted).make(wanted, self.rate_hz))
+        self._loop.use(self._fading)
         if self._trouble:
             log.info("magnification works again")
         self._trouble, self._pause_s = "", _RETRY_S[0]
@@ -222,13 +235,18 @@ class Magnifying:
         if str(fault) != self._trouble:
             log.error("%s", fault, extra={"fields": {"remedy": fault.remedy}})
         self._trouble = str(fault)
-        self._pipeline.use(None)
+        self._loop.use(None)
         self._fading = None
         self._engines.close()
         self._retry_s = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _RETRY_S[1])
 
-    def _describe(self) -> tuple[float, float]:
-        """Amplification of the latest step, and seconds until the filter has settled."""
-        fading = self._fading
-        return (fading.present_amplification, fading.settling_left_s) if fading else (1.0, 0.0)
+    def _show(self, frame: Lease, magnified: Lease | None) -> None:
+        info, fading = frame.info, self._fading if magnified is not None else None
+        assert info is not None
+        told = LiveInfo(info.sequence, self._to_unix_s(info.timestamp_s))
+        if fading is not None:
+            told = replace(
+                told, amplification=fading.present_amplification, settling_left_s=fading.settling_left_s
+            )
+        self._feed.offer(frame, magnified, told)

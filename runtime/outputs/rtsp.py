@@ -29,7 +29,8 @@ from tremorscope.runtime.frames.views import ViewComposer
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.host.secrets import check_login
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.live.feed import LiveFeed, LiveFrame
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.live.picture import LiveFrame
 from tremorscope.runtime.outputs.metrics import Counts
 from tremorscope.runtime.outputs.settings import RtspSettings
 

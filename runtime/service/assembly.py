@@ -14,6 +14,7 @@ from functools import partial
 from tremorscope.runtime.cameras.opening import describe, open_camera, supervisor_settings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
+from tremorscope.runtime.clips.pre_roll import slots_for
 from tremorscope.runtime.configuration.checking import open_configured_bundle
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.engines.upkeep import EngineUpkeep
@@ -22,7 +23,7 @@ from tremorscope.runtime.frames.ring import LeaseError, LeasingRing
 from tremorscope.runtime.health import CameraHealth, HealthBoard
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.live.feed import LiveFeed
-from tremorscope.runtime.live.on_demand import Magnifying
+from tremorscope.runtime.live.on_demand import PICTURES_HELD, Magnifying
 from tremorscope.runtime.magnification.factory import EngineFactory, open_configured_runtime
 from tremorscope.runtime.service.alarming import AlarmService
 from tremorscope.runtime.service.analysing import AnalysisOutputs, Analyst
@@ -104,20 +105,18 @@ class Components:
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
         live_samples = round(_LIVE_S * min(self.source.rate_hz, _FASTEST_HISTORY_HZ))
-        self.feed = LiveFeed(**self._size, most_samples=live_samples, account=self.account)
+        self.feed = LiveFeed(**self._size, most_samples=live_samples)
         with ExitStack() as undo:
             undo.callback(self.close_runtime)
+            self.magnifying = self._build_magnifying(configuration)
             self.supervisor = self._build_camera(configuration)
-            self.storage = Storage(
-                configuration.store, configuration.recording, threads=threads, account=self.account
-            )
+            self.storage = Storage(configuration.store, configuration.recording, threads=threads)
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
             self.alarms = AlarmService(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
             self.storage.on_opened = self._resume_alarms
             self.storage.on_begun_anew = self.alarms.store_again
             self._resume_alarms()
-            self.magnifying = self._build_magnifying(configuration)
             self.tracker = followed_before(self.storage.modes)
             self.analyst: Analyst | None = None
             self.feed.add_frequencies(points_of(self.storage.modes))
@@ -161,6 +160,7 @@ class Components:
             history=self.history,
             live=self.live,
             tell=lambda text: self.storage.notice("measurement", text),
+            account=self.account,
         )
         return measuring, self.build_analyst(settings)
 
@@ -178,6 +178,7 @@ class Components:
         self.events = EventMagnifier(self.engines, lambda: self.magnifying.settings, self.source.rate_hz)
         self.storage.start_recorder(
             self.source,
+            self.ring,
             make_magnify=self.events.make,
             prepare=self.events.prepare,
             to_unix_s=self.clock.to_unix_s,
@@ -196,7 +197,9 @@ class Components:
             frozen_least_s=max(_FROZEN_S, of_kind.frozen_least_s),
             open_timeout_s=max(open_s, of_kind.open_timeout_s),
         )
-        slots = supervision.slots(held_by_consumer=HELD_FRAMES)
+        recording = configuration.recording
+        kept = slots_for(recording, self.source) if recording is not None else 0
+        slots = supervision.slots(held_by_consumer=HELD_FRAMES + kept)
         self.ring = LeasingRing(slots, **self._size, allocate=self.runtime.allocate)
         self.journal = CameraJournal()
         self.camera = CameraHealth(
@@ -216,14 +219,19 @@ class Components:
             ),
             state_directory(configuration.store) / CAMERA_FILE,
         )
-        return CameraSupervisor(self.opener.open, self.ring, settings=supervision, on_event=self.journal)
+        return CameraSupervisor(
+            self.opener.open,
+            self.ring,
+            settings=supervision,
+            on_event=self.journal,
+            on_frame=self.magnifying.consider,
+        )
 
     def _build_magnifying(self, configuration: Configuration) -> Magnifying:
-        self.pictures = LeasingRing(2, **self._size, allocate=self.runtime.allocate)
         return Magnifying(
             configuration.magnification,
             self.engines,
-            self.pictures,
+            LeasingRing(PICTURES_HELD, **self._size, allocate=self.runtime.allocate),
             self.feed,
             rate_hz=self.source.rate_hz,
             to_unix_s=self.clock.to_unix_s,
@@ -233,9 +241,8 @@ class Components:
         return FrameParts(
             self.supervisor,
             self.clock,
-            self.storage,
-            self.alarms,
-            self.magnifying,
             self.board,
-            configuration.store.series,
+            self.alarms,
+            recorder=lambda: self.storage.recorder,
+            store=self.storage.offer if configuration.store.series else None,
         )

@@ -44,6 +44,11 @@ class _Follower:
             self._offset_s += min(max(off_s * step_s / _PATIENCE_S, -most_s), most_s)
         return False
 
+    @property
+    def is_set(self) -> bool:
+        """True from the first comparison on."""
+        return self._offset_s is not None
+
     def map(self, timestamp_s: float) -> float:
         """The other clock's time; ``timestamp_s`` itself before the first comparison."""
         return timestamp_s + (self._offset_s or 0.0)
@@ -101,8 +106,8 @@ class UnixClock:
             self.set_by_s += set_by_s
 
     def to_unix_s(self, timestamp_s: float) -> float:
-        """Unix time of a moment on the camera's clock; ``timestamp_s`` itself before the first frame."""
-        return self._unix.map(timestamp_s)
+        """Unix time of a moment on the camera's clock; before the first frame was taken, that of this moment."""
+        return self._unix.map(timestamp_s) if self._unix.is_set else self._unix_clock()
 
     def now_s(self) -> float:
         """Unix time now, for what happens between frames."""

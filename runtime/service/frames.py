@@ -1,24 +1,22 @@
-"""Loop over frames: each is measured, kept for clips, and passed on where it is to be magnified."""
+"""Measuring half of the live loop: each frame is kept for clips and measured."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
-from tremorscope.runtime.frames.rates import MeasuredRate, RateWindow
+from tremorscope.runtime.clips.recorder import EventRecorder
+from tremorscope.runtime.frames.meter import FrameMeter
 from tremorscope.runtime.frames.ring import Lease
-from tremorscope.runtime.frames.stage_times import LatencySummary, StageLatencies
+from tremorscope.runtime.frames.stage_times import LatencySummary
 from tremorscope.runtime.health import CameraHealth, HealthBoard
 from tremorscope.runtime.live.on_demand import FRAMES_HELD, Magnifying
 from tremorscope.runtime.service.alarming import AlarmService
 from tremorscope.runtime.service.clock import UnixClock
 from tremorscope.runtime.service.measuring import Measuring
-from tremorscope.runtime.service.storing import Storage
+from tremorscope.runtime.store.records import Record
 
-STAGES = ("capture", "wait", "record", "measure")
-"""Timed stages of every frame: from the sensor into the ring, in the ring, keeping it for clips, measuring it."""
 HELD_FRAMES = 1 + FRAMES_HELD
 """Frames that the consumers of the camera hold at most."""
 _EVERY_S = 1.0
@@ -27,29 +25,27 @@ _TAKE_S = 0.25
 
 @dataclass(frozen=True)
 class FrameParts:
-    """Source and consumers of the frames."""
+    """Source of the frames, and their consumers as far as there are any."""
 
     supervisor: CameraSupervisor
     clock: UnixClock
-    storage: Storage
-    alarms: AlarmService
-    magnifying: Magnifying
     board: HealthBoard
-    store_series: bool
+    alarms: AlarmService | None = None
+    recorder: Callable[[], EventRecorder | None] = lambda: None
+    """Returns the present recorder of clips."""
+    store: Callable[[Record], None] | None = None
+    """Takes blocks of displacement for the store."""
 
 
 class FrameLoop:
     """Takes frames from the camera's supervisor, one by one, in a thread of its own."""
 
-    def __init__(self, parts: FrameParts, measuring: Measuring | None) -> None:
+    def __init__(self, parts: FrameParts, measuring: Measuring | None = None) -> None:
         self._parts = parts
         self._measuring, self._next = measuring, measuring
-        self._window = RateWindow()
         self._told_s = -1e9
-        self.latencies = StageLatencies(STAGES)
-        """Times of each stage; may be read from any thread."""
-        self.rate: MeasuredRate | None = None
-        """Measured from the sensor's timestamps, renewed once a second."""
+        self.meter = FrameMeter()
+        """Rate of the camera, and stage times of all its frames; may be read from any thread."""
         self.frames = 0
         """Frames that were processed."""
         self.numbered = 0
@@ -72,43 +68,43 @@ class FrameLoop:
 
     def work(self, is_stopping: Callable[[], bool]) -> None:
         """Process frames until the end of the service, or of the source."""
+        while not is_stopping() and not self.ended:
+            self.advance(_TAKE_S)
+
+    def advance(self, timeout_s: float) -> bool:
+        """Process one frame; returns False if none came in time.
+
+        Raises:
+            CameraFault: a mistake in the program has ended the camera's supervisor.
+            LeaseError: a mistake in the program: a frame was not released.
+        """
         supervisor = self._parts.supervisor
-        while not is_stopping():
-            lease = supervisor.take(_TAKE_S)
-            if lease is not None:
-                with lease:
-                    self._process(lease)
-            elif supervisor.state().status == "ended":
-                self.ended = True
-                return
+        lease = supervisor.take(timeout_s)
+        if lease is None:
+            self.ended = supervisor.state().status == "ended"
+            return False
+        with lease:
+            self._process(lease)
+        return True
 
     def flush(self) -> None:
         """Store the samples gathered so far, once the loop has ended."""
         self._hand_over(self._measuring)
 
     def _process(self, lease: Lease) -> None:
-        parts, info, pixels = self._parts, lease.info, lease.pixels
+        parts, info = self._parts, lease.info
         assert info is not None
-        begun_s = time.monotonic()
-        if info.arrived_s is not None:
-            if info.captured_s is not None:
-                self.latencies.add("capture", info.arrived_s - info.captured_s)
-            self.latencies.add("wait", begun_s - info.arrived_s)
+        begun_s = self.meter.took(info)
         unix_s = parts.clock.take(info.timestamp_s, info.arrived_s)
-        parts.magnifying.consider(lease)
-        recorder = parts.storage.recorder
+        recorder = parts.recorder()
         if recorder is not None:
-            recorder.offer(pixels, info.timestamp_s)
+            recorder.offer(lease)
         self.latest_s = info.timestamp_s
-        kept_s = time.monotonic()
+        kept_s = self.meter.passed("record", begun_s)
         self._measure(lease, info.timestamp_s, unix_s)
-        ended_s = time.monotonic()
-        self.latencies.add("record", kept_s - begun_s)
-        self.latencies.add("measure", ended_s - kept_s)
-        self._window.add(info)
-        if ended_s - self._told_s >= _EVERY_S:
+        ended_s = self.meter.passed("measure", kept_s)
+        if parts.alarms is not None and ended_s - self._told_s >= _EVERY_S:
             self._told_s = ended_s
-            self.rate = self._window.measure()
             parts.alarms.frame(unix_s, begun_s)
         self.frames += 1
         self.numbered = info.sequence + 1
@@ -121,23 +117,23 @@ class FrameLoop:
             self._measuring = self._next
         if self._measuring is None:
             return
-        measured = self._measuring.take(lease.pixels, timestamp_s, unix_s)
-        if measured.levels:
-            self._parts.alarms.levels(unix_s, measured.levels, self._parts.clock.steady_s)
-        if measured.block is not None and self._parts.store_series:
-            self._parts.storage.offer(measured.block)
+        measured, parts = self._measuring.take(lease.pixels, timestamp_s, unix_s), self._parts
+        if measured.levels and parts.alarms is not None:
+            parts.alarms.levels(unix_s, measured.levels, parts.clock.steady_s)
+        if measured.block is not None and parts.store is not None:
+            parts.store(measured.block)
 
     def _hand_over(self, measuring: Measuring | None) -> None:
         block = measuring.flush() if measuring is not None else None
-        if block is not None and self._parts.store_series:
-            self._parts.storage.offer(block)
+        if block is not None and self._parts.store is not None:
+            self._parts.store(block)
 
 
 def camera_health(
     base: CameraHealth, supervisor: CameraSupervisor, loop: FrameLoop, totals: Mapping[str, int]
 ) -> CameraHealth:
     """Status of the camera; ``base`` holds the constant fields."""
-    state, rate = supervisor.state(), loop.rate
+    state, rate = supervisor.state(), loop.meter.rate
     return replace(
         base,
         status=state.status,
@@ -154,6 +150,6 @@ def camera_health(
 
 def stage_summaries(loop: FrameLoop, magnifying: Magnifying) -> dict[str, LatencySummary]:
     """Times of all stages: those of this loop, and those of the magnification."""
-    found = loop.latencies.summaries()
-    magnified = magnifying.stage_times.summaries()
+    found = loop.meter.times.summaries()
+    magnified = magnifying.meter.times.summaries()
     return found | {name: magnified[name] for name in ("step", "output", "total") if name in magnified}

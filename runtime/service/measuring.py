@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
 from tremorscope.runtime.health import RegionHealth
 from tremorscope.runtime.live.feed import LiveMotion
 from tremorscope.runtime.service.history import MotionHistory
@@ -65,6 +66,7 @@ class Measuring:
         history: MotionHistory,
         live: LiveMotion,
         tell: Callable[[str], None],
+        account: CopyAccount | None = None,
     ) -> None:
         """Prepare.
 
@@ -73,8 +75,10 @@ class Measuring:
             history: takes every measurement.
             live: shows it.
             tell: takes a human-readable line.
+            account: counts the few frames that are copied at the start.
         """
         self._settings, self._history, self._live, self._tell = settings, history, live, tell
+        self._account = account
         self._regions = settings.regions
         names = [each.name for each in self._regions]
         scales = [settings.scale_of(each) for each in self._regions]
@@ -169,7 +173,9 @@ class Measuring:
         if timestamp_s < self._sample_due_s:
             return
         self._sample_due_s = timestamp_s + _LEARNING_S / _LEARNING_FRAMES
-        self._samples.append(frame.copy())
+        kept: Picture = np.empty_like(frame)
+        copy_pixels(frame, kept, self._account, "measuring: frame to learn from")
+        self._samples.append(kept)
         if len(self._samples) < _LEARNING_FRAMES:
             return
         samples, self._samples = self._samples, []

@@ -174,7 +174,7 @@ class Service:
             self._second_s = now_s + _SECOND_S
             parts.storage.check()
             parts.alarms.advance(now_s, parts.clock.now_s())
-            rate = parts.loop.rate
+            rate = parts.loop.meter.rate
             parts.magnifying.hold_back(self._governor.update(now_s), rate.rate_hz if rate else None)
             self._recovery.look(now_s, parts)
             self._reporter.report()

@@ -68,8 +68,8 @@ class Reporter:
         )
         self._reports += 1
         if self._reports % _CLEAR_EVERY == 0:
-            loop.latencies.clear()
-            parts.magnifying.stage_times.clear()
+            loop.meter.times.clear()
+            parts.magnifying.meter.times.clear()
 
     def _device(self) -> DeviceHealth:
         reading, level = self._governor.reading, self._governor.level
@@ -89,7 +89,7 @@ class Reporter:
 
     def _problems(self, findings: AnalysisFindings, losses: str) -> tuple[str, ...]:
         parts = self._parts
-        measured = parts.loop.rate
+        measured = parts.loop.meter.rate
         found = [
             *parts.opener.problems(measured.rate_hz if measured else None),
             losses,
@@ -105,7 +105,7 @@ class Reporter:
 
     def _band_warnings(self) -> tuple[str, ...]:
         """Warnings that magnified or analysed bands are unreliable at the camera's measured rate and jitter."""
-        rate, settings = self._parts.loop.rate, self._parts.magnifying.settings
+        rate, settings = self._parts.loop.meter.rate, self._parts.magnifying.settings
         if rate is None:
             return ()
         bands = {*(settings.bands_hz if settings.mode == "band" else ()), *self._parts.analysed_bands_hz}

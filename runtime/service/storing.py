@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
-from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, Magnify
+from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, Magnify, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import recover_clips
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.health import StorageHealth
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.service.clock_trust import ClockTrust
@@ -52,7 +52,6 @@ class Storage:
         clock: Callable[[], float] = time.monotonic,
         unix_clock: Callable[[], float] = time.time,
         threads: Threads | None = None,
-        account: CopyAccount | None = None,
         trust: ClockTrust | None = None,
     ) -> None:
         """Open the store, or note why that failed.
@@ -64,7 +63,7 @@ class Storage:
         self._keeper = StoreKeeper(self.directory, settings, notice=self._warn, unix_clock=unix_clock)
         self.clips, self.path = self._keeper.clips, self._keeper.path
         self._clock, self._unix_clock = clock, unix_clock
-        self._threads, self._account = threads or Threads(), account
+        self._threads = threads or Threads()
         self._guard = DiskGuard(self.directory, settings.disk)
         self._housekeeper = Housekeeper(
             self.clips,
@@ -109,20 +108,29 @@ class Storage:
     def start_recorder(
         self,
         frames: FrameFormat,
+        ring: LeasingRing,
         *,
         make_magnify: Callable[[], Magnify] | None,
         to_unix_s: Callable[[float], float],
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin to keep frames for clips, if that is configured; arguments and faults are those of `EventRecorder`."""
+        """Begin to keep frames for clips, if that is configured; see `EventRecorder` for the arguments.
+
+        ``ring`` is the camera's, with `slots_for` slots for the pre-roll, which gives one up where the camera needs it.
+
+        Raises:
+            OptionFault: settings that cannot be followed with these frames.
+        """
         recording = self._recording
         if recording is None:
             return
         checked = self._checked(make_magnify) if make_magnify is not None and recording.magnified else None
+        history = FrameHistory(slots_for(recording, frames), frames)
+        ring.reclaim = history.give_back
         self._make_recorder = lambda: EventRecorder(
             self.clips,
             recording,
-            FrameHistory.for_clips(recording, frames, self._account),
+            history,
             log=self.offer,
             magnifier=ClipMagnifier(checked, prepare) if checked else None,
             to_unix_s=to_unix_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 from tremorscope.runtime.cameras.supervision.faults import BadFrameCounter, FaultLog
@@ -10,9 +11,10 @@ from tremorscope.runtime.cameras.supervision.frozen import StuckPictureDetector
 from tremorscope.runtime.cameras.supervision.settings import Drops, SupervisorSettings
 from tremorscope.runtime.cameras.supervision.timeline import FrameTimeline
 from tremorscope.runtime.frames.info import FrameInfo
-from tremorscope.runtime.frames.latest import Mailbox
+from tremorscope.runtime.frames.latest import Latest
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 
+_CAMERA = "the camera"
 _LATE_PERIODS = 1.5
 """Periods by which a frame fetched late is older than the youngest were: exposure and jitter explain less."""
 
@@ -40,13 +42,22 @@ class LateFetchDetector:
 class Intake:
     """Places, checks and counts frames. Not thread-safe: the caller holds a lock."""
 
-    def __init__(self, ring: LeasingRing, settings: SupervisorSettings, log: FaultLog) -> None:
-        self._log = log
+    def __init__(
+        self,
+        ring: LeasingRing,
+        settings: SupervisorSettings,
+        log: FaultLog,
+        on_frame: Callable[[Lease], None] = lambda _: None,
+    ) -> None:
+        """``on_frame`` is called with every frame that is handed on, may share it, and must not wait."""
+        self._ring, self._log, self._on_frame = ring, log, on_frame
         self._continuity = FrameTimeline(jump_s=settings.jump_s)
         self._strikes = BadFrameCounter(
             most=settings.most_strikes, clear_after_frames=settings.clear_after_frames
         )
-        self.mailbox = Mailbox(ring, most_waiting=settings.most_waiting)
+        self.waiting: Latest[Lease] = Latest(settings.most_waiting)
+        """Frames for the consumer."""
+        self._no_slot = 0
         self.given_up = 0
         """Frames that came from a thread which had been abandoned, or while closing."""
         self._punctuality = LateFetchDetector()
@@ -61,8 +72,8 @@ class Intake:
     @property
     def drops(self) -> Drops:
         """Frames that never reached the consumer, by reason."""
-        box = self.mailbox
-        return Drops(self._source, box.late, box.no_slot, self._corrupt, self.given_up, self._unfetched)
+        late = self.waiting.pushed_out
+        return Drops(self._source, late, self._no_slot, self._corrupt, self.given_up, self._unfetched)
 
     def reopen(self, nominal_rate_hz: float, now_s: float) -> None:
         """Expect a new segment, of a source that states this rate."""
@@ -119,4 +130,28 @@ class Intake:
             self._log.passed("time", now_s)
         for kind in ("missing", "lost", "refused", "frozen", "resized"):
             self._log.passed(kind, now_s)
-        return self.mailbox.put(lease, placed.info)
+        return self._hand_on(lease, placed.info)
+
+    def free_slot(self) -> Lease | None:
+        """A slot to write into, at the cost of the oldest frames that wait if need be; None if there is none.
+
+        Raises:
+            LeaseError: a frame was never released.
+        """
+        lease = self._ring.acquire(_CAMERA)
+        while lease is None and self.waiting.push_out():
+            lease = self._ring.acquire(_CAMERA)
+        return lease
+
+    def _hand_on(self, lease: Lease, info: FrameInfo) -> Lease:
+        """Hand the frame in ``lease`` on; returns the slot for the next: the same, if this one was refused."""
+        if self.waiting.is_full:
+            self.waiting.push_out()
+        following = self.free_slot()
+        if following is None:
+            self._no_slot += 1
+            return lease
+        lease.seal(info)
+        self.waiting.put(lease)
+        self._on_frame(lease)
+        return following

@@ -38,6 +38,7 @@ class CameraSupervisor:
         *,
         settings: SupervisorSettings | None = None,
         on_event: Callable[[CameraEvent], None] | None = None,
+        on_frame: Callable[[Lease], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         make_reader: Callable[..., Reader] = Reader,
     ) -> None:
@@ -48,6 +49,7 @@ class CameraSupervisor:
             ring: where frames go; of the size that is wanted, with ``SupervisorSettings.slots`` slots.
             settings: None takes the defaults.
             on_event: called by the watching thread at the beginning and end of every fault; it must return at once.
+            on_frame: called by the reading thread with every frame for the consumer; may share it, must not wait.
             clock: seconds on a clock that never goes back.
             make_reader: makes the reader, with a thread of its own; a test's has none.
         """
@@ -59,8 +61,8 @@ class CameraSupervisor:
         self._lock = threading.RLock()
         self._frames, self._attention = threading.Condition(self._lock), threading.Condition(self._lock)
         self._log = FaultLog()
-        self._intake = Intake(ring, settings, self._log)
-        self._mailbox = self._intake.mailbox
+        self._intake = Intake(ring, settings, self._log, on_frame)
+        self._waiting = self._intake.waiting
         make = partial(make_reader, open_camera, self, reject_constant=settings.reject_constant)
         self._watch = ReaderWatch(make, settings, self._log)
         self._thread: threading.Thread | None = None
@@ -83,12 +85,11 @@ class CameraSupervisor:
             CameraFault: a mistake in the program has ended the watching thread.
         """
         with self._lock:
-            if not self._mailbox and timeout_s > 0:
-                self._frames.wait_for(lambda: self._mailbox or self._is_over(), timeout_s)
+            self._frames.wait_for(lambda: self._waiting or self._is_over(), timeout_s)
             if self._error is not None:
                 raise self._error
-            lease = self._mailbox.take(_CONSUMER)
-            if lease is not None:
+            if (lease := self._waiting.take()) is not None:
+                lease.hand_to(_CONSUMER)
                 return lease
             if self._thread is not None and not self._thread.is_alive() and not self._closing:
                 raise CameraFault("the camera's watching thread has ended", remedy="restart the service")
@@ -106,8 +107,8 @@ class CameraSupervisor:
             return SupervisorState(
                 status=self._status(),
                 active=self._log.active,
-                taken=self._mailbox.taken,
-                waiting=len(self._mailbox),
+                taken=self._waiting.taken,
+                waiting=len(self._waiting),
                 drops=self._intake.drops,
                 openings=self._watch.openings,
                 opened_in_vain=self._watch.opened_in_vain,
@@ -121,7 +122,7 @@ class CameraSupervisor:
         until_s = time.monotonic() + self._settings.close_timeout_s
         with self._lock:
             self._closing = True
-            self._intake.given_up += self._mailbox.clear()
+            self._intake.given_up += self._waiting.clear()
             self._wake()
             self._frames.notify_all()
             self._frames.wait_for(lambda: self._watch.reader is None, self._settings.close_timeout_s)
@@ -152,7 +153,7 @@ class CameraSupervisor:
                 self._fail(reader, "resized", wrong)
                 return None
             try:
-                lease = self._mailbox.free_slot()
+                lease = self._intake.free_slot()
             except LeaseError as error:
                 self._stop_for(error)
                 return None

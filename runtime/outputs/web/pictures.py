@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from tremorscope.runtime.clips.jpeg import JpegEncoder
 from tremorscope.runtime.frames.views import View, ViewComposer
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.live.feed import LiveFeed, LiveFrame
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.live.picture import LiveFrame
 from tremorscope.runtime.outputs.settings import HttpSettings
 
 _POLL_S = 0.5

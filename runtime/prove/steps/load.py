@@ -9,7 +9,7 @@ import numpy as np
 from tremorscope.runtime.bench.job import BenchJob, run_bench
 from tremorscope.runtime.bench.report import BOUNDED
 from tremorscope.runtime.bench.result import BenchResult
-from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.magnification.settings import MagnificationSettings
 from tremorscope.runtime.prove.outcome import Outcome, StepFindings
 from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import engines_directory, has_tensorrt, site_bundle
@@ -28,7 +28,7 @@ def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
     job = BenchJob(
         bundle=site_bundle(plan).directory,
         camera=camera,
-        magnification=configuration.magnification.wanted() if configuration else Magnification(20.0),
+        magnification=configuration.magnification if configuration else MagnificationSettings(refresh_s=None),
         frames=max(10, math.ceil(1.1 * rate_hz * seconds)),
         most_s=seconds,
         warm_up=5,

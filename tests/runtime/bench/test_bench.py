@@ -26,8 +26,7 @@ from tremorscope.runtime.cameras.settings import ClipSettings, V4l2Settings
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 from tremorscope.runtime.errors import CameraFault, OptionFault
-from tremorscope.runtime.magnification.filters import BandSettings
-from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.magnification.settings import MagnificationSettings
 from tremorscope.runtime.telemetry.load import resident_bytes
 
 SMALL = FrameSize(width_px=64, height_px=48)
@@ -176,7 +175,7 @@ def test_a_baseline_that_cannot_run_costs_nothing_of_the_rest(
 
 
 def test_a_band_is_timed_with_its_filter(linear_bundle: Path) -> None:
-    wanted = Magnification(amplification=5.0, mode="band", band=BandSettings(((2.0, 6.0),)))
+    wanted = MagnificationSettings(amplification=5.0, mode="band", bands_hz=((2.0, 6.0),))
     found = run_bench(
         BenchJob(bundle=linear_bundle, size=SMALL, magnification=wanted, frames=20, warm_up=2, rate_hz=100.0)
     )

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from lent import Lent
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from support import Picture, mount_small_disk, read_video, unmount
@@ -25,11 +25,12 @@ from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import EventClipWriter, Recovery, event_name, recover_clips
 from tremorscope.runtime.errors import EngineFault, OptionFault, OutputFault
+from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.store.records import Clip, EventRecord, Record
 
 T0 = 1_793_000_000.0
 RATE_HZ = 25.0
-FRAMES = SimpleNamespace(width_px=64, height_px=48, rate_hz=RATE_HZ)
+FRAMES = FrameFormat(64, 48, RATE_HZ)
 
 
 def frame_of(number: int) -> Picture:
@@ -60,16 +61,29 @@ class Log:
         return [record for record in self.records if isinstance(record, Clip) and record.state in states]
 
 
+class Filmed(EventRecorder):
+    """A recorder with a ring that its frames are filmed into: three slots more than the pre-roll takes."""
+
+    def __init__(self, directory: Path, settings: RecordingSettings, **given: Any) -> None:
+        slots = slots_for(settings, FRAMES)
+        history = FrameHistory(slots, FRAMES)
+        self.lent = Lent(slots + 3, width_px=64, height_px=48)
+        self.lent.ring.reclaim = history.give_back
+        super().__init__(directory, settings, history, **given)
+
+    def film(self, picture: Picture, time_s: float) -> None:
+        with self.lent.frame(picture, timestamp_s=time_s) as frame:
+            self.offer(frame)
+
+
 @contextmanager
 def recorder(
     directory: Path, log: Log, *, make_magnify: Any = None, stall_s: float = 0.5, **changes: Any
-) -> Iterator[EventRecorder]:
+) -> Iterator[Filmed]:
     given = {"pre_roll_s": 1.0, "post_roll_s": 1.0, "longest_s": 6.0, "encoder": "x264"} | changes
-    settings = RecordingSettings.model_validate(given)
-    running = EventRecorder(
+    running = Filmed(
         directory,
-        settings,
-        FrameHistory.for_clips(settings, FRAMES),
+        RecordingSettings.model_validate(given),
         log=log,
         magnifier=ClipMagnifier(make_magnify) if make_magnify else None,
         to_unix_s=lambda time_s: T0 + time_s,
@@ -79,12 +93,13 @@ def recorder(
         yield running
     finally:
         assert running.close(timeout_s=60)
+        running.lent.ring.close()  # every frame was given back
 
 
-def film(running: EventRecorder, first: int, last: int, pace_s: float = 0.001) -> None:
-    """Offer the frames of these numbers, last excluded; frame n is of time n / 25 s."""
+def film(running: Filmed, first: int, last: int, pace_s: float = 0.001) -> None:
+    """Film the frames of these numbers, last excluded; frame n is of time n / 25 s."""
     for number in range(first, last):
-        running.offer(frame_of(number), number / RATE_HZ)
+        running.film(frame_of(number), number / RATE_HZ)
         time.sleep(pace_s)
 
 
@@ -146,7 +161,7 @@ class TestOneEvent:
         log, times = Log(), [0.0, 0.04, 0.081, 0.2, 0.24, 0.9, 0.95]
         with recorder(tmp_path, log, post_roll_s=0.5) as running:
             for number, time_s in enumerate(times):
-                running.offer(frame_of(number), 100 + time_s)
+                running.film(frame_of(number), 100 + time_s)
             running.trigger(100.95, "by hand")
         found = read_video(tmp_path / log.clips("saved")[0].file)[1]
         assert [float(time_s) for time_s in found] == pytest.approx(times, abs=1 / 180_000)
@@ -225,7 +240,7 @@ class TestTrouble:
         log = Log()
         with recorder(tmp_path, log) as running:
             for number, time_s in enumerate((0.0, 0.04, 0.04, float("nan"), 0.040001, 0.08, float("inf"))):
-                running.offer(frame_of(number), time_s)
+                running.film(frame_of(number), time_s)
             running.trigger(0.08, "by hand")
         assert numbers_in(tmp_path / log.clips("saved")[0].file) == [0, 1, 5]
 
@@ -281,7 +296,7 @@ class TestTrouble:
             assert entered.wait(30)
             for number in range(31, 600):
                 begun_s = time.perf_counter()
-                running.offer(frame_of(number), number / RATE_HZ)
+                running.film(frame_of(number), number / RATE_HZ)
                 if number % 60 == 30:
                     running.trigger(number / RATE_HZ, "again")
                 slowest_s = max(slowest_s, time.perf_counter() - begun_s)
@@ -351,10 +366,10 @@ def test_a_disk_that_fills_fails_the_clip_and_is_left_clean(disk: Path) -> None:
     log, rng = Log(), np.random.default_rng(0)
     with recorder(disk, log) as running:
         for number in range(60):
-            running.offer(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), number / RATE_HZ)
+            running.film(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), number / RATE_HZ)
         running.trigger(59 / RATE_HZ, "by hand")
         for number in range(60, 90):
-            running.offer(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), number / RATE_HZ)
+            running.film(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), number / RATE_HZ)
     assert log.clips("saved") == []
     assert "the disk is full: free some space" in log.clips("failed")[0].detail
     assert os.listdir(disk) == []
@@ -445,40 +460,83 @@ class TestSettings:
             pass
 
     def test_the_remedy_for_too_much_memory_works(self) -> None:
-        size: dict[str, Any] = {"rate_hz": 30.0, "width_px": 1920, "height_px": 1080}
+        frames = FrameFormat(1920, 1080, 30.0)
         settings = RecordingSettings(pre_roll_s=8.0)  # of which 10 s are kept
         with pytest.raises(OptionFault, match=r"takes 1879 MB of memory, and 1074 MB are allowed.* by 4.3 s"):
-            slots_for(settings, **size)
-        assert slots_for(settings.model_copy(update={"pre_roll_s": 8.0 - 4.4}), **size) == 170
+            slots_for(settings, frames)
+        assert slots_for(settings.model_copy(update={"pre_roll_s": 8.0 - 4.4}), frames) == 170
 
 
 class TestHistory:
-    def test_frames_are_read_until_they_are_overwritten(self) -> None:
-        history, frame = FrameHistory(4, FRAMES), frame_of(0)
+    def test_frames_can_be_leased_until_newer_ones_take_their_place(self) -> None:
+        history, lent = FrameHistory(4, FRAMES), Lent(6, width_px=64, height_px=48)
         for number in range(10):
-            assert history.put(frame_of(number), number / 10) == number
-        assert history.oldest == 7
-        assert [history.read(number, frame) for number in range(5, 11)] == [None, 0.6, 0.7, 0.8, 0.9, None]
+            with lent.frame(number, timestamp_s=number / 10) as frame:
+                assert history.put(frame) == number
+        assert (history.oldest, history.count, lent.ring.free) == (6, 10, 2)
+        leases = [history.lease(number, "the test") for number in range(4, 12)]
+        assert [lease and int(lease.pixels[0, 0, 0]) for lease in leases] == [
+            None,
+            None,
+            6,
+            7,
+            8,
+            9,
+            None,
+            None,
+        ]
         assert history.first_from(0.75, 0) == 8
         assert history.first_from(0.0, 9) == 9
         assert history.first_from(5.0, 0) == 10
+        for lease in leases:
+            if lease is not None:
+                lease.release()
+        history.clear()
+        assert history.oldest == 10
+        lent.ring.close()
 
-    def test_a_reader_never_gets_half_a_frame(self) -> None:
-        history = FrameHistory(3, SimpleNamespace(width_px=640, height_px=480, rate_hz=RATE_HZ))
+    def test_the_camera_gets_the_oldest_slot_that_nobody_else_holds_before_it_is_told_that_there_is_none(
+        self,
+    ) -> None:
+        history, lent = FrameHistory(4, FRAMES), Lent(4, width_px=64, height_px=48)
+        lent.ring.reclaim = history.give_back
+        for number in range(4):
+            with lent.frame(number) as frame:
+                history.put(frame)
+        written = history.lease(0, "the writer")
+        assert written is not None
+        with lent.frame(99):  # frame 0 is given up in vain, then frame 1
+            assert (history.oldest, written.pixels[0, 0, 0]) == (2, 0)
+            taken = [lent.ring.acquire("the camera") for _ in range(3)]
+        assert [lease is None for lease in taken] == [False, False, True]
+        assert history.oldest == history.count == 4
+        for lease in (written, *taken):
+            if lease is not None:
+                lease.release()
+        lent.ring.close()
+
+    def test_a_frame_that_is_leased_is_never_written_over(self) -> None:
+        history, lent = FrameHistory(3, FRAMES), Lent(6, width_px=64, height_px=48)
+        lent.ring.reclaim = history.give_back
         halves: list[int] = []
         stop = threading.Event()
 
         def read() -> None:
-            frame = np.empty((480, 640, 3), np.uint8)
             while not stop.is_set():
                 number = history.count - 2
-                if number >= 0 and history.read(number, frame) is not None and frame.min() != frame.max():
-                    halves.append(number)
+                frame = history.lease(number, "the reader")
+                if frame is not None:
+                    with frame:
+                        if frame.pixels.min() != number % 251 or frame.pixels.max() != number % 251:
+                            halves.append(number)
 
         reader = threading.Thread(target=read)
         reader.start()
         for number in range(3000):
-            history.put(np.full((480, 640, 3), number % 251, np.uint8), float(number))
+            with lent.frame(number % 251) as frame:
+                history.put(frame)
         stop.set()
         reader.join()
         assert halves == []
+        history.clear()
+        lent.ring.close()

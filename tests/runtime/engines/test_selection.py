@@ -31,8 +31,7 @@ from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.frames.buffers import PAGE_BYTES, FrameRing
 from tremorscope.runtime.gpu.device import Device
-from tremorscope.runtime.magnification.filters import BandSettings
-from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.magnification.settings import MagnificationSettings
 
 ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "0")
 SIZE = FrameSize(width_px=32, height_px=16)
@@ -355,17 +354,18 @@ def test_frames_in_use_outlive_the_runtime(machine: Machine) -> None:
 
 @pytest.mark.parametrize("mode", ["dynamic", "band"])
 def test_the_live_loop_on_tensorrt_copies_no_pixel(machine: Machine, mode: Any) -> None:
-    """Camera, supervisor, ring, magnifier, outlet: what the service runs, as `tremorscope bench` times it."""
+    """Camera, supervisor, ring, magnifier, live feed: what the service runs, as `tremorscope bench` times it."""
     size = FrameSize(width_px=64, height_px=48)
     machine.build(size=size)
-    band = BandSettings(((2.0, 6.0),)) if mode == "band" else None
     job = BenchJob(
         bundle=machine.bundle.directory,
         size=size,
         frames=20,
         warm_up=2,
         rate_hz=100.0,
-        magnification=Magnification(5.0, mode, band),
+        magnification=MagnificationSettings(
+            amplification=5.0, mode=mode, bands_hz=((2.0, 6.0),) if mode == "band" else ()
+        ),
     )
     result = run_bench(job)
     assert result.copies == Copies(0.0, {})
@@ -393,7 +393,7 @@ def test_the_cpus_runner_stays_out_of_a_process_in_which_tensorrt_runs(
         frames=10,
         warm_up=1,
         rate_hz=100.0,
-        magnification=Magnification(5.0, "dynamic", None),
+        magnification=MagnificationSettings(amplification=5.0, mode="dynamic"),
         against=write_bundle(tmp_path / "slow", network="slow"),
     )
     result = run_bench(job)

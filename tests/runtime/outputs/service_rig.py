@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from lent import Shown
 from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode, SyntheticSettings
@@ -28,7 +29,8 @@ from tremorscope.runtime.health import (
     RegionHealth,
     StorageHealth,
 )
-from tremorscope.runtime.live.feed import LiveFeed, LiveInfo, LiveSpectrum
+from tremorscope.runtime.live.feed import LiveFeed, LiveSpectrum
+from tremorscope.runtime.live.picture import LiveInfo
 from tremorscope.runtime.store.records import Acknowledgement, Clip, EventRecord, Record
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.telemetry import EngineReading, Reading
@@ -146,6 +148,7 @@ class ServiceRig:
         self.settings = SyntheticSettings(width_px=width_px, height_px=height_px, rate_hz=RATE_HZ)
         self.board = HealthBoard("bridge-7", version="0.1.0")
         self.feed = LiveFeed(width_px=width_px, height_px=height_px)
+        self._shown = Shown(self.feed)
         self.controls = FakeControls(self)
         self.store = directory / "tremorscope.db"
         self.clips = directory / "clips"
@@ -275,7 +278,7 @@ class ServiceRig:
             number, now_s = self._frames % _FRAMES, begun_unix_s + self._frames / RATE_HZ
             if self._work is not None:
                 self._work()
-            self.feed.offer(self._raw[number], self._large[number], LiveInfo(self._frames, now_s, 20.0))
+            self._shown.offer(self._raw[number], self._large[number], LiveInfo(self._frames, now_s, 20.0))
             motions = np.zeros((len(REGIONS), 2))
             motions[:2, 1] = self.settings.displacement_px(np.array(columns), self._frames / RATE_HZ)
             self._motion.add(now_s, motions + random.normal(0, 0.0028, motions.shape))

@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lent import Shown
 from mosquitto_rig import free_port, wait_until
 from numpy.typing import NDArray
 
 from tremorscope.runtime.clips import nvenc
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.health import HealthBoard
-from tremorscope.runtime.live.feed import LiveFeed, LiveInfo
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.live.picture import LiveInfo
 from tremorscope.runtime.outputs.rtsp import RtspPublisher, _bound_sending
 from tremorscope.runtime.outputs.settings import RtspSettings
 
@@ -101,14 +103,14 @@ def server(tmp_path: Path) -> Iterator[MediaServer]:
 def feed() -> Iterator[LiveFeed]:
     """A feed of an odd size, of plain colours with noise, at 30 frames/s."""
     feed = LiveFeed(width_px=WIDTH_PX + 1, height_px=HEIGHT_PX + 1)
-    stopping = threading.Event()
+    stopping, shown = threading.Event(), Shown(feed)
     noise = np.random.default_rng(1).integers(-12, 13, (HEIGHT_PX + 1, WIDTH_PX + 1, 3))
     frame, magnified = ((np.array(colour) + noise).astype(np.uint8) for colour in (FILMED, MAGNIFIED))
 
     def run() -> None:
         number = 0
         while not stopping.wait(1 / 30):
-            feed.offer(frame, magnified, LiveInfo(number, time.time(), 20.0))
+            shown.offer(frame, magnified, LiveInfo(number, time.time(), 20.0))
             number += 1
 
     thread = threading.Thread(target=run)

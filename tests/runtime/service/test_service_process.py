@@ -183,22 +183,6 @@ class TestMagnification:
             assert len(kept) <= 1
         assert kept == []
 
-    @pytest.mark.usefixtures("camera")
-    def test_and_clips_account_for_each_frame_that_they_copy(
-        self, tmp_path: Path, linear_bundle: Path
-    ) -> None:
-        loaded = configured(
-            tmp_path, linear_bundle, magnification={"when": "never"}, recording={"magnified": False}
-        )
-        with running(Service(loaded)) as service, service.parts.feed.watch():
-            frames(service, 30)
-            copied = service.parts.account.by_place()
-            frame_bytes, seen = 320 * 180 * 3, service.parts.loop.frames
-            assert 0 <= copied["clips: frame kept"] - 30 * frame_bytes <= seen * frame_bytes
-            assert copied["clips: frame kept"] % frame_bytes == 0
-            assert copied["live feed: as filmed"] >= frame_bytes
-            assert "live feed: magnified" not in copied
-
 
 class TestReload:
     def test_to_other_regions_while_the_regions_before_are_still_measured(

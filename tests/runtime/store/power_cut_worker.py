@@ -12,16 +12,19 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tremorscope.runtime.clips.pre_roll import FrameHistory
+from lent import Lent
+
+from tremorscope.runtime.clips.pre_roll import FrameHistory, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import recover_clips
+from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Channel, Clip, Record, SeriesBlock
 from tremorscope.runtime.store.retention import enforce
@@ -49,16 +52,21 @@ def serve(directory: Path, seed: int) -> None:
     with StoreReader(store.path) as reader:
         recover_clips(clips, reader.clips(), log)
     settings = RecordingSettings(pre_roll_s=0.2, post_roll_s=0.2, longest_s=1.0, encoder="x264")
+    frames = FrameFormat(64, 48, 50.0)
+    history = FrameHistory(slots_for(settings, frames), frames)
+    lent = Lent(slots_for(settings, frames) + 3, width_px=64, height_px=48)
+    lent.ring.reclaim = history.give_back
     recorder = EventRecorder(
         clips,
         settings,
-        FrameHistory.for_clips(settings, SimpleNamespace(width_px=64, height_px=48, rate_hz=50.0)),
+        history,
         log=log,
         to_unix_s=lambda time_s: 1.79e9 + 1000 * seed + time_s,
     )
     for number in range(1_000_000):
         frame = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-        recorder.offer(frame, number / 50)
+        with lent.frame(frame, number, number / 50) as kept:
+            recorder.offer(kept)
         if number % 30 == 15:
             recorder.trigger(number / 50, "by hand")
         if number % 4 == 0:

@@ -25,7 +25,9 @@ from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 from tremorscope.runtime.gpu.protocol import CudaGraph, Stream
-from tremorscope.runtime.live.magnify_loop import LivePipeline
+from tremorscope.runtime.live.feed import HELD
+from tremorscope.runtime.live.magnify_loop import MagnifyLoop
+from tremorscope.runtime.live.on_demand import PICTURES_HELD
 from tremorscope.runtime.magnification.band_magnifier import BandMagnifier
 from tremorscope.runtime.magnification.filters import BandSettings, design
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Magnifier
@@ -129,6 +131,26 @@ class JitteringCamera:
 
 
 @dataclass
+class Viewers:
+    """The live feed's holding of pictures: the newest, and those on loan, which come back in no order."""
+
+    random: np.random.Generator
+    held: list[Lease] = field(default_factory=list)
+
+    def show(self, frame: Lease, magnified: Lease | None) -> None:
+        del frame
+        keep = int(self.random.integers(0, HELD))  # besides the one that comes now
+        while len(self.held) > keep:
+            self.held.pop(int(self.random.integers(len(self.held)))).release()
+        if magnified is not None:
+            self.held.append(magnified.share("viewer"))
+
+    def close(self) -> None:
+        while self.held:
+            self.held.pop().release()
+
+
+@dataclass
 class Timed:
     """A magnifier whose steps take 14 +- 4 ms."""
 
@@ -157,7 +179,7 @@ def open_engine(gpu: CapturingGpu, bundle: Path, mode: Mode) -> Any:
 
 
 def run_live(
-    gpu: CapturingGpu, bundle: Path, mode: Mode, rate_hz: float, frames: int, pictures: int = 2
+    gpu: CapturingGpu, bundle: Path, mode: Mode, rate_hz: float, frames: int, pictures: int = PICTURES_HELD
 ) -> int:
     """Run the live loop for so many frames; returns how many steps were made."""
     camera = JitteringCamera(
@@ -173,11 +195,14 @@ def run_live(
     else:
         within = Magnifier(engine, mode=mode, amplification=5.0, allocate=gpu.allocate_mapped)
     magnifier, ring = Timed(within, camera), LeasingRing(pictures, **SIZE, allocate=gpu.allocate_mapped)
-    live = LivePipeline(camera, magnifier, ring, (), clock=lambda: camera.now_s)  # type: ignore[arg-type]
+    viewers = Viewers(np.random.default_rng(4))
+    live = MagnifyLoop(camera, ring, viewers.show, clock=lambda: camera.now_s)
+    live.use(magnifier)  # type: ignore[arg-type]
     for _ in range(frames):
         assert live.advance(1.0) is not None
     assert (engine.graph_use.steps, engine.graph_use.launched) == (magnifier.steps, gpu.launches)
     live.close()
+    viewers.close()
     camera.close()
     engine.close()
     return magnifier.steps
