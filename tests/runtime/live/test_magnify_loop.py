@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support import resident_bytes
 
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 from tremorscope.runtime.live.magnify_loop import HELD, MagnifyLoop
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Magnifier
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 WIDTH, HEIGHT = 8, 4
 RATE_HZ = 50.0
