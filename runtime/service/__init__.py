@@ -17,17 +17,16 @@ Thread            Runs                         Owns                            S
 main              Service.run, Service.look    recovery ladder, governor,      HealthBoard: its _lock
                                                reloader, watchdog, disk guard  magnification settings: Reloader.changing
                                                                                Measuring of the next frame: no lock
-camera watch      CameraSupervisor             deadlines, when to reopen       mailbox, faults: CameraSupervisor._lock
-camera            cameras.reader.Reader,       the open camera                 slots: LeasingRing._lock
-                  one for each opening                                         mailbox: CameraSupervisor._lock
+camera watch      CameraSupervisor             deadlines, when to reopen       waiting frames: CameraSupervisor._lock
+camera            supervision.reader.Reader,   the open camera                 slots: LeasingRing._lock
+                  one for each opening                                         waiting frames: CameraSupervisor._lock
 gstreamer: ...    gstreamer.call_bounded       one call into a driver          nothing
 overhearing       OutputTap, for CSI cameras   pipe behind stdout or stderr    heard lines: OutputTap._lock
-frames *          FrameLoop.work               Measuring, UnixClock            newest frame: FrameBox._came
+frames *          FrameLoop.work               Measuring, UnixClock            newest frame: Latest._changed
                                                                                displacement: MotionHistory._lock
                                                                                live series: LiveFeed._changed
-                                                                               frames for clips: FrameHistory, no lock,
-                                                                               numbers mark what is overwritten
-magnifying *      Magnifying.work              EnginePool, LivePipeline,       pictures: LiveFeed._changed
+                                                                               frames for clips: FrameHistory._lock
+magnifying *      Magnifying.work              EnginePool, MagnifyLoop,        pictures: LiveFeed._changed
                                                FadingMagnifier                 stage times: StageLatencies._lock
                                                                                load level: no lock
 analysis *        Analyst.look                 FrequencyTracker                copy of MotionHistory: its _lock
@@ -41,7 +40,7 @@ telemetry *       telemetry Sampler            power, clock and load files     l
 jtop              JtopLink, if configured      connection to jtop's service    latest answer: JtopLink._lock
 engines *         EngineUpkeep.work            process that builds engines     stale engines: queue; state: no lock
 restart argus *   CameraRecovery               one request to the system       file of all instances: its flock
-NAME start *      KeptOutput, an output each   attempts to open the output     the output: KeptOutput._lock
+NAME start *      RetriedOutput, one each      attempts to open the output     the output: RetriedOutput._lock
 http *            WebServer, asyncio           connections, sessions           status: HealthBoard._lock
 live pictures *   LivePictures                 JPEG encoders                   wanted views: LivePictures._changed
 web archive       Archive                      queries of lists and clips      reader: Archive._mutex
