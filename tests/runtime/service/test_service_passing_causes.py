@@ -77,13 +77,13 @@ def test_check_tells_what_is_not_there(tmp_path: Path) -> None:
 
 def test_check_says_where_a_required_disk_is_not_mounted(tmp_path: Path) -> None:
     for required, directory, wanted in (
-        (str(tmp_path), tmp_path / "s", f"store.require_mount: no disk is mounted at {tmp_path}"),
+        (str(tmp_path), tmp_path / "s", f"no disk is mounted at {tmp_path}: mount it"),
         (
             True,
             "/nowhere/s",
-            "store.require_mount: no disk is mounted at /nowhere/s, which would be the system's own",
+            "no disk is mounted at /nowhere/s, which would be the system's own",
         ),
-        ("/proc", tmp_path, f"store.require_mount: {tmp_path}/s does not lie on the disk at /proc"),
+        ("/proc", tmp_path, f"{tmp_path}/s does not lie on the disk at /proc"),
     ):
         store = {"directory": str(directory), "require_mount": required}
         done = run_command("check", written(tmp_path / "d.yaml", store=store))

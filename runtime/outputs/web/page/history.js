@@ -4,7 +4,7 @@
 import { bytes, clock, duration, element, number, show, withUnit } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
-const SHOWN = 20, NEAR_PX = 60;
+const SHOWN = 20, MORE = 100, NEAR_PX = 60;
 
 class List {
   constructor(id, { kind, time, draw, none, ask }) {
@@ -35,15 +35,15 @@ class List {
   }
 
   async older() {
-    if (this.shown < this.records.size) this.shown += SHOWN;
+    if (this.shown < this.records.size) this.shown += MORE;
     else if (this.before && !this.busy) {
       this.busy = true;
       try {
-        const query = new URLSearchParams({ kind: this.kind, before: this.before, most: 5 * SHOWN });
+        const query = new URLSearchParams({ kind: this.kind, before: this.before, most: MORE });
         const answer = await this.ask(`api/history?${query}`);
         this.take(answer[this.kind]);
         if (!answer.trouble) this.before = answer.next[this.kind];
-        this.shown += SHOWN;
+        this.shown += MORE;
       } finally {
         this.busy = false;
       }

@@ -15,6 +15,7 @@ from web_rig import TOKENS, make_server
 
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.outputs.web.server import WebServer
+from tremorscope.runtime.store.records import Notice
 
 NOTHING = "\u2013"
 
@@ -168,6 +169,27 @@ def test_a_clip_of_an_event_plays(opened: Any) -> None:
     eventually(opened, moved)
     run(opened, "document.getElementById('player-close').click()")
     eventually(opened, "return document.getElementById('video').getAttribute('src') === null")
+
+
+SCROLL = """
+const list = document.getElementById("journal");
+list.scrollTop = list.scrollHeight;
+const isAtEnd = list.innerText.includes("the first of all") && !list.querySelector("button");
+return isAtEnd ? list.querySelectorAll("li").length : 0;
+"""
+
+
+def test_the_journal_scrolls_back_to_its_first_line(opened: Any, service: ServiceRig) -> None:
+    """It showed the latest twenty of the latest month."""
+    first = Notice(1e9 - 1.0, "paging", "the first of all")
+    service.write(first, *(Notice(1e9 + number, "paging", f"number {number}") for number in range(1, 300)))
+    opened.refresh()
+    assert eventually(opened, SCROLL) >= 300
+    assert run(opened, "return page.history.lists[0].records.size") >= 300
+    service.write(*(Notice(2e9, "storm", "refused", 1, None) for _ in range(7)))
+    eventually(
+        opened, "return document.getElementById('journal').innerText.includes('storm: refused (7 times')"
+    )
 
 
 def test_frames_that_stop_are_told_and_come_back(opened: Any, service: ServiceRig) -> None:
