@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import onnx
 import torch
 
-from export.band_graph import band_graph
+from export.band_graph import BandStep, band_graph
 from export.check import Comparison, compare, compare_band
 from export.errors import ExportFault
 from export.half_graph import half_graph
@@ -256,7 +256,8 @@ def _restated(graph: onnx.ModelProto, precision: FloatPrecision) -> onnx.ModelPr
 def _representation(network: Network) -> Representation | None:
     if not isinstance(network, RealtimeNetwork):
         return None
-    return Representation(channels=network.config.shape_channels, cell_px=network.config.encoder_stride)
+    step = BandStep(network)
+    return Representation(channels=step.state_channels, cell_px=step.cell_px)
 
 
 def _compare_at_odd_size(

@@ -106,7 +106,7 @@ def compare_band(
         BundleFault: the graph cannot be run at this size.
     """
     step = BandStep(network).eval()
-    representation = Representation(channels=network.config.shape_channels, cell_px=step.cell_px)
+    representation = Representation(channels=step.state_channels, cell_px=step.cell_px)
     engine = OnnxRuntimeBandEngine(graph, representation, width_px=width_px, height_px=height_px)
     pictures = [_film(width_px, height_px, 0.1 * np.sin(0.7 * n), seed=n) for n in range(_BAND_STEPS + 1)]
     magnified = np.empty_like(pictures[0])

@@ -8,8 +8,8 @@ asked for.
 
 For ONNX Runtime on the CPU: its kernels compute a convolution in INT8 only where the output is quantised too, where
 input and output are coded alike, and take up a ReLU only where the range begins at zero. So everything is written
-without a sign, and what a convolution gives to a sum is quantised as well; the sums stay in floating point. Those
-convolutions whose output would be rounded the most stay in floating point themselves.
+without a sign, and what a convolution gives to a sum is quantised as well, in steps of its own for each channel, for a
+few channels carry far more than the others; the sums stay in floating point.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ Unquantised = Literal["fp32", "fp16"]
 """Type of everything that is not INT8."""
 
 _OPSET_OF_HALF_SCALES = 19
-_ROUNDING_LEFT = 0.1
-"""How much of the variance that rounding would bring into the residual stream may stay, on the CPU."""
 
 
 def quantised_graph(
@@ -80,13 +78,12 @@ def quantised_graph_for_cpu(
 ) -> onnx.ModelProto:
     """The same step graph with convolutions of the decoder in INT8, as ONNX Runtime's CPU kernels take them.
 
-    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be seen. So do the few
-    that would bring most of the rounding into the residual stream, all but a tenth of its variance.
+    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be seen.
 
     Args:
         graph: a step graph in FP32.
-        scales: size of one INT8 step by `export.qdq.input_of` every layer that is quantised, and by `output_of`
-            those that end in a residual sum.
+        scales: size of one INT8 step by `export.qdq.input_of` every layer that is quantised, and by `output_of` every
+            channel of those that end in a residual sum.
         layers: which convolutions at most; None allows all.
 
     Raises:
@@ -95,26 +92,23 @@ def quantised_graph_for_cpu(
     model = open_graph(graph)
     convolutions = decoder_convolutions(model.graph)
     last = next(reversed(convolutions))
-    known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
     chosen = [name for name in chosen_layers(convolutions, layers) if name != last]
     quantiser = Quantiser(model.graph, scales)
-    # By name, that of the scale: what merge gives, the first block reads, too.
-    streams = {
-        name: known.get(convolutions[name].outputs[0], output_of(name))
-        for name in chosen
-        if convolutions[name].outputs[0] in known or _sums_with(convolutions[name])
-    }
-    coarse = _coarsest({name: quantiser.step(scale) for name, scale in streams.items()})
+    known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
     for name in chosen:
-        node, positive = convolutions[name], _is_behind_relu(convolutions[name])
-        if name not in coarse:
+        node = convolutions[name]
+        coding = POSITIVE if _is_behind_relu(node) else OFFSET
+        if _sums_with(node):
+            channels = range(_channels(node))
+            quantiser.quantise_convolution(
+                node, quantiser.steps([output_of(name, each) for each in channels])
+            )
+        else:
+            # A convolution and its ReLU are computed in INT8 only if they end in it, whoever reads them.
             quantiser.quantise_weights(node)
-        # A convolution and its ReLU are computed in INT8 only if they end in it, whoever reads them.
-        if positive or name not in coarse:
-            quantiser.quantise_input(node, 0, input_of(name), POSITIVE if positive else OFFSET)
-    for name, scale in streams.items():
-        if name not in coarse:
-            quantiser.quantise_output(convolutions[name], scale, OFFSET)
+            rectified = next(use.node for use in node.outputs[0].uses()).outputs[0]
+            quantiser.quantise_readers(rectified, known[rectified], POSITIVE)
+        quantiser.quantise_input(node, 0, input_of(name), coding)
     return close_graph(model)
 
 
@@ -128,22 +122,16 @@ def quantised_layers(graph: onnx.ModelProto) -> tuple[str, ...]:
     )
 
 
-def _coarsest(steps: Mapping[str, float]) -> set[str]:
-    """The fewest layers without which no more than `_ROUNDING_LEFT` of the rounding's variance is left."""
-    left = sum(step * step for step in steps.values())
-    allowed = _ROUNDING_LEFT * left
-    coarsest: set[str] = set()
-    for name in sorted(steps, key=lambda name: -steps[name]):
-        if left <= allowed:
-            break
-        left -= steps[name] ** 2
-        coarsest.add(name)
-    return coarsest
-
-
 def _sums_with(convolution: ir.Node) -> list[tuple[ir.Node, int]]:
     """The residual sums that a convolution ends in, each with the index of that input."""
     return [(use.node, use.idx) for use in convolution.outputs[0].uses() if use.node.op_type == "Add"]
+
+
+def _channels(convolution: ir.Node) -> int:
+    weights = convolution.inputs[1]
+    assert weights is not None
+    assert weights.const_value is not None
+    return int(weights.const_value.numpy().shape[0])
 
 
 def _is_behind_relu(convolution: ir.Node) -> bool:

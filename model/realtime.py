@@ -113,14 +113,21 @@ class RealtimeNetwork(nn.Module):
         motion: Tensor = self.shape_encoder(self._pad(difference))
         return motion
 
-    def decode(self, frame: Tensor, motion: Tensor, gain: Tensor, halfway: Tensor | None = None) -> Tensor:
+    def decode(
+        self,
+        frame: Tensor,
+        motion: Tensor,
+        gain: Tensor,
+        halfway: Tensor | tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """How ``gain`` times a ``motion`` alters the frame; `draw` draws it.
 
         Args:
             frame: B x 3 x H x W in [0, 1].
             motion: B x C x h x w, as `motion` encodes it.
             gain: B x 1 x 1 x 1, or B x 1 x h x w where it differs from cell to cell.
-            halfway: the mean of frame and reference, where there is one reference, sized as the frame.
+            halfway: the mean of frame and reference, where there is one reference, sized as the frame; or its slopes,
+                as `model.flow.slopes` gives them.
 
         Returns:
             B x 3 x H x W, a change of the colours in [-1, 1]; behind the two components (x, y) of a displacement in

@@ -51,7 +51,7 @@ class AmplificationRange(_Strict):
 
 
 class Representation(_Strict):
-    """Of the shape representation, on which band mode filters: the size of its state follows from it."""
+    """On which band mode filters, the motion's and its slopes': the size of its state follows from it."""
 
     channels: int = Field(ge=1)
     cell_px: int = Field(ge=1)
