@@ -1,10 +1,10 @@
 """A step graph with the decoder in INT8, in two arrangements of the same scales.
 
-For TensorRT: quantised is what a convolution reads, not what it gives. After NVIDIA's TensorRT developer guide,
-"Working with quantized types". That guide also wants the branch quantised that skips a convolution at a residual sum,
-so that convolution and sum become one kernel. It costs too much here: the residual stream carries a displacement of up
-to 8 cells, one INT8 step of which is 0.3 px, and every block rounds it anew. So sums stay in floating point, unless
-asked for.
+For TensorRT: the inputs of convolutions are quantised, not their outputs. After NVIDIA's TensorRT developer guide,
+"Working with quantized types". That guide also quantises the branch that skips a convolution at a residual sum, so
+that convolution and sum become one kernel. That costs too much here: the residual stream carries a displacement of up
+to 8 cells, one INT8 step of which is 0.3 px, and every block rounds it again. So sums stay in floating point by
+default.
 
 For ONNX Runtime on the CPU: its kernels compute a convolution in INT8 only where the output is quantised too, where
 input and output are coded alike, and take up a ReLU only where the range begins at zero. So everything is written
@@ -31,7 +31,7 @@ from tremorscope.export.graphs.layers import (
 from tremorscope.export.graphs.qdq import OFFSET, POSITIVE, Quantiser, chosen_layers, input_of, output_of
 
 Unquantised = Literal["fp32", "fp16"]
-"""Type of everything that is not INT8."""
+"""Type of all tensors that are not INT8."""
 
 _OPSET_OF_HALF_SCALES = 19
 
@@ -48,10 +48,10 @@ def quantised_graph(
     Args:
         graph: a step graph in FP32.
         scales: size of one INT8 step by `export.graphs.qdq.input_of` every layer that is quantised.
-        layers: which convolutions; None takes all of the decoder.
+        layers: convolutions to quantise; None for all of the decoder.
         unquantised: FP32 makes a graph that every TensorRT reads, with weights in FP32 on the grid of INT8; FP16 one
             of opset 19, whose Q/DQ pairs have FP16 scales, with weights stored as INT8.
-        fused_sums: quantise what skips a convolution, too, at residual sums.
+        fused_sums: quantise the skip branches of residual sums, too.
 
     Raises:
         ExportFault: the graph is not of the realtime network or not in FP32, a layer is unknown, or a scale is
@@ -88,9 +88,9 @@ def quantised_graph_for_cpu(
 
     Args:
         graph: a step graph in FP32.
-        scales: size of one INT8 step by `export.graphs.qdq.input_of` every layer that is quantised, and by `output_of` every
-            channel of those that end in a residual sum.
-        layers: which convolutions at most; None allows all.
+        scales: size of one INT8 step by `export.graphs.qdq.input_of` every layer that is quantised, and by `output_of`
+            every channel of those that end in a residual sum.
+        layers: convolutions that may be quantised; None for all.
 
     Raises:
         ExportFault: as `quantised_graph`.

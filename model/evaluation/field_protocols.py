@@ -30,12 +30,26 @@ from tremorscope.model.evaluation.structures import picture as structure_picture
 from tremorscope.model.evaluation.structures import structures
 
 Shown = Callable[[float], NDArray[np.float64]]
-"""What a camera sees, in grey levels, of something that has moved so many px: 256 x 256 x 3."""
+"""The picture, in grey levels, of something that has moved so many px: 256 x 256 x 3."""
 
 BORDER_PX = 3
 AXIAL_DISPLACEMENTS_PX = (
-    0.04, 0.05, 0.063, 0.079, 0.1, 0.13, 0.16, 0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.79, 1.0,
-)  # fmt: skip
+    0.04,
+    0.05,
+    0.063,
+    0.079,
+    0.1,
+    0.13,
+    0.16,
+    0.2,
+    0.25,
+    0.32,
+    0.4,
+    0.5,
+    0.63,
+    0.79,
+    1.0,
+)
 AXIAL_NOISE_GREY_LEVELS = tuple(round(10 ** (step / 5), 4) for step in range(-10, 11))
 AXIAL_TARGET_PX = 10.0
 AXIAL_NOISE_DISPLACEMENT_PX = 0.05
@@ -65,7 +79,7 @@ class FieldCase:
 
 @dataclass(frozen=True)
 class FieldTrial(Conditions):
-    """What came of one case, over several scenes."""
+    """Result of one case, over several scenes."""
 
     kind: str = ""
     ssim: float = 0.0
@@ -105,9 +119,12 @@ def judge(magnifiers: Mapping[str, Magnifier], case: FieldCase) -> dict[str, Fie
     for name, scores in found.items():
         similarity, peak = np.array(scores).T
         trials[name] = FieldTrial(
-            **vars(asked), kind=case.kind, ssim=float(similarity.mean()), ssim_spread=float(similarity.std()),
+            **vars(asked),
+            kind=case.kind,
+            ssim=float(similarity.mean()),
+            ssim_spread=float(similarity.std()),
             psnr_db=float(peak.mean()),
-        )  # fmt: skip
+        )
     return trials
 
 
@@ -115,9 +132,14 @@ def gaussian_ssim(result: Frame, truth: Frame) -> float:
     """SSIM as Wang et al. (2004) state it, over three colours, without the border: 11 px, Gaussian of 1.5 px."""
     inner = slice(BORDER_PX, -BORDER_PX)
     similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        result[inner, inner], truth[inner, inner], channel_axis=2, data_range=255, gaussian_weights=True,
-        sigma=1.5, use_sample_covariance=False,
-    )  # fmt: skip
+        result[inner, inner],
+        truth[inner, inner],
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
     return float(similarity)
 
 
@@ -174,10 +196,11 @@ def _geomag(photographs: Sequence[Frame]) -> list[FieldCase]:
     asked = GEOMAG_CONDITIONS
     noisy = Conditions(asked.displacement_px, asked.target_px, GEOMAG_NOISE_GREY_LEVELS)
     return [
-        FieldCase("translation", asked, along), FieldCase("rotation", asked, turning),
+        FieldCase("translation", asked, along),
+        FieldCase("rotation", asked, turning),
         FieldCase("noise", noisy, along),
         FieldCase("blur", asked, tuple(partial(_blurred, shown) for shown in along)),
-    ]  # fmt: skip
+    ]
 
 
 def _blurred(shown: Shown, displacement_px: float) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class SmallMotionTrial(Conditions):
-    """What came of a sinusoid of one amplitude, over several scenes."""
+    """Result for a sinusoid of one amplitude, over several scenes."""
 
     gain: float = 0.0
     """Amplitude of what is drawn over what was asked for, mean over scenes."""
@@ -37,9 +37,11 @@ class SmallMotionTrial(Conditions):
 
 
 def run(
-    magnifiers: Mapping[str, Magnifier], photographs: Sequence[Frame],
-    displacements_px: Sequence[float] = DISPLACEMENTS_PX, noise_grey_levels: float = NOISE_GREY_LEVELS,
-) -> Iterator[dict[str, SmallMotionTrial]]:  # fmt: skip
+    magnifiers: Mapping[str, Magnifier],
+    photographs: Sequence[Frame],
+    displacements_px: Sequence[float] = DISPLACEMENTS_PX,
+    noise_grey_levels: float = NOISE_GREY_LEVELS,
+) -> Iterator[dict[str, SmallMotionTrial]]:
     """All magnifiers on the very same films: for every amplitude a dictionary of trials by magnifier."""
     for displacement_px in displacements_px:
         target_px = AMPLIFICATION * displacement_px
@@ -67,14 +69,16 @@ def judge(
     for name, scores in found.items():
         gain, share = np.array(scores).T
         trials[name] = SmallMotionTrial(
-            **vars(conditions), gain=float(gain.mean()), gain_spread=float(gain.std()),
+            **vars(conditions),
+            gain=float(gain.mean()),
+            gain_spread=float(gain.std()),
             harmonics=float(np.sqrt(np.mean(share))),
-        )  # fmt: skip
+        )
     return trials
 
 
 def sinusoid_px(amplitude_px: float) -> list[float]:
-    """Where a structure is in each frame."""
+    """Position of a structure in each frame."""
     turns = 2 * np.pi * PERIODS / FRAMES * np.arange(FRAMES)
     return [float(each) for each in amplitude_px * np.sin(turns)]
 
@@ -95,7 +99,7 @@ def tones(series_px: Sequence[float]) -> tuple[float, float]:
 
 
 def signed_displacement_px(result: Frame, scene: Scene, true_px: float, target_px: float) -> float:
-    """How far a scene is drawn from its rest along its direction; looked for on the side on which it truly is."""
+    """Distance of a drawn scene from its rest along its direction, searched on the side on which it truly is."""
     side = 1.0 if true_px >= 0 else -1.0
     angle = scene.angle if side > 0 else scene.angle + np.pi
     inner = slice(BORDER_PX, VIEW_PX - BORDER_PX)

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tremorscope.model.networks.blocks import Representation, ResidualBlock, convolution
+from tremorscope.model.networks.blocks import (
+    DepthToSpaceHead,
+    FrameRepresentation,
+    ResidualBlock,
+    UpsampleHead,
+    convolution,
+)
 from tremorscope.model.networks.flow import LeastSquaresFlow, smooth_kernels, warp
 
 
@@ -30,18 +36,18 @@ class RealtimeConfig:
     decoder_blocks: int = 9
     head: Literal["depth_to_space", "upsample"] = "depth_to_space"
     skip: Literal["frame", "warped", "layers"] = "warped"
-    """What the decoder's change is added to: the frame, or the frame warped by a displacement it also decodes, or the
-    lower of two layers, each warped by a smooth displacement, the upper one cut out of the frame by a mask."""
+    """Base of the decoded change: the frame; the frame warped by a decoded displacement; or two layers, each warped by
+    a smooth displacement, the upper one cut out of the frame by a mask."""
     fine_channels: int = 0
-    """Channels of a stage at the encoder's resolution, behind the blocks, that sees again what these were told; 0 for
-    none."""
+    """Channels of a stage at the encoder's resolution behind the blocks, with the decoder's input features
+    concatenated again; 0 for none."""
     flow_windows_cells: tuple[int, ...] = (3, 5, 9)
-    """Sides of windows, odd, each averaging over what the one before gave: after each the decoder is told the
-    displacement that fits best. None: it is told nothing."""
+    """Odd sides of cascaded averaging windows; the least-squares displacement after each is a feature of the decoder.
+    Empty: no such features."""
     flow_moving_windows_cells: tuple[int, ...] = ()
-    """The same, with every cell weighted by how far it moves: a thin part's cells against its still background's."""
+    """The same, with every cell weighted by its motion, so that a still background does not dilute a thin part's."""
     flow_probes: int = 8
-    """How many combinations of the shape channels that least-squares fit is made on."""
+    """Kernels of the shape encoder that the least-squares fit uses, from the first on."""
 
     def __post_init__(self) -> None:
         for name in ("flow_windows_cells", "flow_moving_windows_cells"):
@@ -51,11 +57,9 @@ class RealtimeConfig:
         if self.encoder_kernel < self.encoder_stride or (self.encoder_kernel - self.encoder_stride) % 2:
             raise ValueError("encoder_kernel must be encoder_stride plus an even number")
         if self.fine_channels and self.skip != "layers":
-            raise ValueError("fine_channels are of a network that draws layers")
+            raise ValueError("fine_channels: only with skip: layers")
         if self.skip == "layers" and not (self.fine_channels or self.decoder_scale == self.encoder_stride):
-            raise ValueError(
-                "layers are drawn on the encoder's cells: fine_channels, or decoder_scale as the stride"
-            )
+            raise ValueError("skip: layers needs fine_channels, or a decoder_scale equal to encoder_stride")
 
 
 class RealtimeNetwork(nn.Module):
@@ -77,40 +81,30 @@ class RealtimeNetwork(nn.Module):
         channels = config.decoder_channels
         windows, moving = config.flow_windows_cells, config.flow_moving_windows_cells
         self.flow = LeastSquaresFlow(windows, config.flow_probes, stride, moving) if windows else None
-        known = config.texture_channels + config.shape_channels + 3 * (len(windows) + len(moving))
-        self.merge = nn.Conv2d(
-            known,
-            channels,
-            kernel_size=3,
-            stride=config.decoder_scale // stride,
-            padding=1,
-        )
+        features = config.texture_channels + config.shape_channels + 3 * (len(windows) + len(moving))
+        ratio = config.decoder_scale // stride
+        self.merge = nn.Conv2d(features, channels, kernel_size=3, stride=ratio, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
-        self.fine = (
-            _FineStage(channels, known, config.fine_channels, config.decoder_scale // stride)
-            if config.fine_channels
-            else None
-        )
+        fine = config.fine_channels
+        self.fine = _FineStage(channels, features, fine, ratio) if fine else None
         if config.skip == "layers":
-            self.head: nn.Module = _LayersHead(
-                config.fine_channels or channels, stride, len(windows) + len(moving)
-            )
+            self.head: nn.Module = _LayersHead(fine or channels, stride, len(windows) + len(moving))
         else:
-            head = _DepthToSpaceHead if config.head == "depth_to_space" else _UpsampleHead
+            head = DepthToSpaceHead if config.head == "depth_to_space" else UpsampleHead
             self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
 
-    def encode(self, frame: Tensor) -> Representation:
+    def encode(self, frame: Tensor) -> FrameRepresentation:
         """Linear representation of a frame: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
-        return Representation(self.texture(frame), self.motion(frame - 0.5))
+        return FrameRepresentation(self.texture(frame), self.motion(frame - 0.5))
 
     def texture(self, frame: Tensor) -> Tensor:
         """Texture of a frame in [0, 1]: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
-        texture: Tensor = self.texture_encoder(self._pad(frame - 0.5))
+        texture: Tensor = self.texture_encoder(self._pad(frame - 0.5))  # (B, C, h, w)
         return texture
 
     def motion(self, difference: Tensor) -> Tensor:
         """Shape of a difference of frames, zero where nothing moved: sizes as those of `texture`."""
-        motion: Tensor = self.shape_encoder(self._pad(difference))
+        motion: Tensor = self.shape_encoder(self._pad(difference))  # (B, C, h, w)
         return motion
 
     def decode(
@@ -120,7 +114,7 @@ class RealtimeNetwork(nn.Module):
         gain: Tensor,
         halfway: Tensor | tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """How ``gain`` times a ``motion`` alters the frame; `draw` draws it.
+        """Decode the change of the frame that ``gain`` times a ``motion`` makes; `draw` applies it.
 
         Args:
             frame: B x 3 x H x W in [0, 1].
@@ -130,58 +124,59 @@ class RealtimeNetwork(nn.Module):
                 as `model.networks.flow.slopes` gives them.
 
         Returns:
-            B x 3 x H x W, a change of the colours in [-1, 1]; behind the two components (x, y) of a displacement in
-            px where the skip is warped: B x 5 x H x W; behind those of the upper and the lower layer's displacement
-            and the upper's mask in [0, 1] where it is layers: B x 8 x H x W. Sizes are up to whole cells. Zero alters
-            nothing.
+            By the configured skip, with H and W rounded up to whole cells; all zero changes nothing:
+            frame: B x 3 x H x W, change of the colours in [-1, 1];
+            warped: B x 5 x H x W, displacement (x, y) in px, change of the colours;
+            layers: B x 8 x H x W, displacement of the upper and of the lower layer (x, y) in px, mask of the upper in
+            [0, 1], change of the lower's colours.
         """
-        known = [self.texture(frame), gain * motion]
+        features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
         if self.flow is not None:
-            picture = frame if halfway is None else halfway
-            known.append(self.flow(picture, motion, gain, self.shape_encoder.weight))
-        decoded = self.decode_known(torch.cat(known, dim=1))
+            picture = frame if halfway is None else halfway  # (B, 3, H, W)
+            features.append(self.flow(picture, motion, gain, self.shape_encoder.weight))  # (B, 3 W, h, w)
+        decoded = self.decode_features(torch.cat(features, dim=1))  # (B, N, H, W)
         return self._with_background(frame, decoded) if self.config.skip == "layers" else decoded
 
     def _with_background(self, frame: Tensor, decoded: Tensor) -> Tensor:
-        """What `decode` gives of layers, from what the head does: B x 3 x H x W and B x 11 x H x W -> B x 8 x H x W.
+        """Merge the head's background into the lower layer: B x 3 x H x W and B x 11 x H x W -> B x 8 x H x W.
 
         Where the upper layer was, the lower one shows a smooth background in place of the frame, by the same mask.
         """
         before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
         rows, columns = decoded.shape[2:]
         opposite = self._pad(0.5 - frame)[:, :, before : before + rows, before : before + columns]
-        moved, mask, background, detail = torch.split(decoded, [4, 1, 3, 3], dim=1)
-        filled = mask * (background + opposite) + detail
-        return torch.cat((moved, mask, filled), dim=1)
+        moved, mask, background, detail = torch.split(decoded, [4, 1, 3, 3], dim=1)  # (B, each, H, W)
+        filled = mask * (background + opposite) + detail  # (B, 3, H, W)
+        return torch.cat((moved, mask, filled), dim=1)  # (B, 8, H, W)
 
-    def decode_known(self, known: Tensor) -> Tensor:
-        """What `decode` makes of all that the decoder is told: B x C x h x w of texture, motion and displacement."""
-        coarse = self.blocks(self.merge(known))
-        cells = coarse if self.fine is None else self.fine(coarse, known)
+    def decode_features(self, features: Tensor) -> Tensor:
+        """Decoder output from concatenated texture, motion and flow features: B x F x h x w -> B x N x H x W."""
+        coarse = self.blocks(self.merge(features))  # (B, C, h/r, w/r)
+        cells = coarse if self.fine is None else self.fine(coarse, features)
         if self.config.skip == "layers":
-            found = known[:, self.config.texture_channels + self.config.shape_channels :]
-            layers: Tensor = self.head(cells, found)
+            flow = features[:, self.config.texture_channels + self.config.shape_channels :]  # (B, 3 W, h, w)
+            layers: Tensor = self.head(cells, flow)  # (B, 11, H, W)
             return layers
-        decoded: Tensor = self.head(cells)
+        decoded: Tensor = self.head(cells)  # (B, 3 or 5, H, W)
         if self.config.skip == "frame":
             return decoded
-        # The head thinks in cells, so that all it gives is of the order of one.
+        # The head's displacement is in cells, so that all its outputs are of the order of one.
         return torch.cat((self.config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
 
     def draw(self, frame: Tensor, decoded: Tensor) -> Tensor:
-        """The magnified frame: B x 3 x H x W in [0, 1] and what `decode` made of it -> B x 3 x H x W."""
+        """Apply the output of `decode` to its frame, B x 3 x H x W in [0, 1] -> magnified frame, B x 3 x H x W."""
         height, width = frame.shape[2:]
-        decoded = decoded[:, :, :height, :width]
+        decoded = decoded[:, :, :height, :width]  # (B, N, H, W)
         if self.config.skip == "frame":
             return frame + decoded
         if self.config.skip == "layers":
             return draw_layers(frame, decoded)[0]
         return warp(frame, decoded[:, :2]) + decoded[:, 2:]
 
-    def draw_known(self, frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
-        """As `draw`, and the displacement in px of what the magnified frame shows at each pixel: B x 2 x H x W.
+    def draw_with_displacement(self, frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+        """As `draw`, with the displacement in px added to the content at each pixel of the result: B x 2 x H x W.
 
-        Of a network that moves the frame; for training, where that displacement is known.
+        For the skips warped and layers, in training, where the true displacement is known.
         """
         decoded = decoded[:, :, : frame.shape[2], : frame.shape[3]]
         if self.config.skip == "layers":
@@ -189,14 +184,14 @@ class RealtimeNetwork(nn.Module):
         return self.draw(frame, decoded), decoded[:, :2]
 
     def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
-        """What `decode` makes of a frame and its difference to the reference.
+        """Output of `decode` for a frame and its difference to the reference.
 
         Args:
             frame: B x 3 x H x W in [0, 1].
             difference: frame - reference, B x 3 x H x W in [-1, 1].
             amplification: B.
         """
-        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
+        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)  # (B, 1, 1, 1)
         return self.decode(frame, self.motion(difference), gain, frame - 0.5 * difference)
 
     def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
@@ -211,96 +206,82 @@ class RealtimeNetwork(nn.Module):
         )
 
     def _pad(self, x: Tensor) -> Tensor:
-        # The same pads for every size: right and below there is room for a last, partly filled cell, which gives
-        # ceil(size / stride) cells. A size that the stride does not divide needs no case of its own.
+        # The same padding for every size: right and below there is room for a last, partly filled cell, so that
+        # there are ceil(size / stride) cells whether or not the stride divides the size.
         before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
         after = before + self.config.encoder_stride - 1
         return F.pad(x, (before, after, before, after))
 
 
 def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
-    """Two layers of a frame, each moved, one over the other.
+    """Composite two layers of a frame, each warped by its own displacement.
 
-    The upper layer's mask is drawn on the frame, where its edges are seen, and moves with it; so does what the lower
-    layer shows where the upper one was.
+    The mask of the upper layer and the fill of the lower one are drawn on the unmoved frame, where the edges are
+    seen, and are warped with their layers.
 
     Args:
         frame: B x 3 x H x W in [0, 1].
         decoded: B x 8 x H x W, as `RealtimeNetwork.decode` gives it.
 
     Returns:
-        The picture, B x 3 x H x W, and the displacement in px of what it shows, B x 2 x H x W.
+        The picture, B x 3 x H x W, and the displacement of its content in px, B x 2 x H x W.
     """
-    upper_px, lower_px, mask, filled = torch.split(decoded, [2, 2, 1, 3], dim=1)
-    upper = warp(torch.cat((frame, mask), dim=1), upper_px)
-    lower = warp(frame + filled, lower_px)
-    shown = upper[:, 3:]
+    upper_px, lower_px, mask, filled = torch.split(decoded, [2, 2, 1, 3], dim=1)  # (B, each, H, W)
+    upper = warp(torch.cat((frame, mask), dim=1), upper_px)  # (B, 4, H, W)
+    lower = warp(frame + filled, lower_px)  # (B, 3, H, W)
+    shown = upper[:, 3:]  # (B, 1, H, W), coverage by the upper layer
     hidden = 1.0 - shown
     return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
 
 
 class _FineStage(nn.Module):
-    """What the blocks made of coarse cells, on the encoder's cells again, beside what is known there."""
+    """The blocks' output brought back to the encoder's resolution and merged with the decoder's input features."""
 
-    def __init__(self, coarse: int, known: int, channels: int, ratio: int) -> None:
+    def __init__(self, coarse: int, features: int, channels: int, ratio: int) -> None:
         super().__init__()
         self.spread = nn.PixelShuffle(ratio) if ratio > 1 else nn.Identity()
-        self.conv = convolution(coarse // ratio**2 + known, channels, 3)
+        self.conv = convolution(coarse // ratio**2 + features, channels, 3)
         self.activation = nn.ReLU()
 
-    def forward(self, coarse: Tensor, known: Tensor) -> Tensor:
-        """B x C x h/r x w/r and B x K x h x w -> B x N x h x w."""
-        rows, columns = known.shape[2:]
-        spread = self.spread(coarse)[:, :, :rows, :columns]
-        fine: Tensor = self.activation(self.conv(torch.cat((spread, known), dim=1)))
+    def forward(self, coarse: Tensor, features: Tensor) -> Tensor:
+        """B x C x h/r x w/r and B x F x h x w -> B x N x h x w."""
+        rows, columns = features.shape[2:]
+        spread = self.spread(coarse)[:, :, :rows, :columns]  # (B, C/r^2, h, w)
+        fine: Tensor = self.activation(self.conv(torch.cat((spread, features), dim=1)))  # (B, N, h, w)
         return fine
 
 
 class _LayersHead(nn.Module):
     """Cells to two smooth displacements, a mask, a smooth background and detail: B x C x h x w -> B x 11 x H x W.
 
-    A displacement is a mean of those that least squares found, and of none, by weights that are decoded, and a rest: so
-    one that was found is passed on at any length.
+    Each displacement is a decoded residual plus the softmax-weighted mean of the least-squares displacements and of
+    zero, so that a measured displacement passes through at any length.
     """
 
-    def __init__(self, channels: int, scale: int, found: int) -> None:
+    def __init__(self, channels: int, scale: int, windows: int) -> None:
         super().__init__()
-        self.scale, self.found = scale, found
-        self.conv = convolution(channels, 2 * (2 + found + 1) + 3 + 4 * scale * scale, 3)
+        self.scale, self.windows = scale, windows
+        self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 4 * scale * scale, 3)
 
-    def forward(self, cells: Tensor, found: Tensor) -> Tensor:
+    def forward(self, cells: Tensor, flow: Tensor) -> Tensor:
         """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 11 x (h scale) x (w scale)."""
-        each = 2 + self.found + 1
+        each = 2 + self.windows + 1
         parts = [each, each, 3, 4 * self.scale**2]
-        upper, lower, background, sharp = torch.split(self.conv(cells), parts, dim=1)
-        x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
-        both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
-        both = torch.cat((self.scale * both, background), dim=1)
-        # Displacements between cells lie between theirs: what is straight stays straight.
-        smooth = F.interpolate(both, scale_factor=float(self.scale), mode="bilinear")
-        sharp = F.pixel_shuffle(sharp, self.scale)
-        # In cells, so that all that is decoded is of the order of one.
+        upper, lower, background, sharp = torch.split(self.conv(cells), parts, dim=1)  # (B, part, h, w)
+        x, y = flow[:, 0::3], flow[:, 1::3]  # (B, W, h, w) each
+        displacements = (
+            self._displacement(upper, x, y),
+            self._displacement(lower, x, y),
+        )  # (B, 2, h, w) each
+        # Decoded in cells, so that all outputs of the convolution are of the order of one.
+        both = torch.cat((self.scale * torch.cat(displacements, dim=1), background), dim=1)  # (B, 7, h, w)
+        # Bilinear between cells: straight lines stay straight.
+        smooth = F.interpolate(both, scale_factor=float(self.scale), mode="bilinear")  # (B, 7, H, W)
+        sharp = F.pixel_shuffle(sharp, self.scale)  # (B, 4, H, W)
         return torch.cat((smooth[:, :4], sharp[:, :1].sigmoid(), smooth[:, 4:], sharp[:, 1:]), dim=1)
 
-    def _mean(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        weights = decoded[:, 2:].softmax(dim=1)[:, : self.found]
-        mean = [(weights * each).sum(dim=1, keepdim=True) for each in (x, y)]
+    def _displacement(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Residual and weights B x (2 + W + 1) x h x w, measured x and y B x W x h x w -> B x 2 x h x w, in cells."""
+        weights = decoded[:, 2:].softmax(dim=1)[:, : self.windows]  # (B, W, h, w); the last is that of zero
+        mean = [(weights * each).sum(dim=1, keepdim=True) for each in (x, y)]  # (B, 1, h, w) each
         return decoded[:, :2] + torch.cat(mean, dim=1)
-
-
-class _DepthToSpaceHead(nn.Sequential):
-    """Cells to pixels in one convolution: B x C x h x w -> B x N x (h scale) x (w scale)."""
-
-    def __init__(self, channels: int, outputs: int, scale: int) -> None:
-        super().__init__(convolution(channels, outputs * scale * scale, 3), nn.PixelShuffle(scale))
-
-
-class _UpsampleHead(nn.Sequential):
-    """Cells to pixels by doubling and convolving: B x C x h x w -> B x N x (h scale) x (w scale)."""
-
-    def __init__(self, channels: int, outputs: int, scale: int) -> None:
-        layers: list[nn.Module] = []
-        while scale > 1:
-            layers += [nn.Upsample(scale_factor=2), convolution(channels, channels // 2, 3), nn.ReLU()]
-            channels, scale = channels // 2, scale // 2
-        super().__init__(*layers, convolution(channels, outputs, 3))

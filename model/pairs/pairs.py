@@ -1,4 +1,4 @@
-"""Training pairs: layers that move by sub-pixel amounts, and the truth of how they look magnified.
+"""Training pairs: layers that move by sub-pixel amounts, and their exactly magnified picture.
 
 After Oh et al. (ECCV 2018), section 3.3: a background and moving foreground layers, some of them still, small
 contrasts, blur, a colour-perturbed twin, shot noise and 8-bit quantisation. Every translation is exact in float.
@@ -28,17 +28,16 @@ class Pairs:
     reference: Tensor
     frame: Tensor
     magnified: Tensor
-    """The truth: every layer moved by amplification times its displacement; neither noisy nor quantised."""
+    """Ground truth: every layer moved by amplification times its displacement; neither noisy nor quantised."""
     frame_recoloured: Tensor
     """The frame with other colours, same shapes."""
     magnified_recoloured: Tensor
     amplification: Tensor
-    """B."""
+    """B, at least 1."""
     added_px: Tensor
-    """B x 2 x P x P: by how much (x, y) what ``magnified`` shows at a pixel lies further than in the frame."""
-
+    """B x 2 x P x P: displacement (x, y) from the frame of the content at each pixel of ``magnified``."""
     layers: LayerTruth | None = None
-    """The truth as two layers, where the settings ask for it."""
+    """Ground truth as two layers; None unless `PairSettings.two_layers`."""
 
     def to(self, device: torch.device) -> Pairs:
         """The same pairs on another device."""
@@ -54,54 +53,44 @@ class Pairs:
 
 
 def draw_pairs(
-    pictures: Sequence[Tensor], settings: PairSettings, batch: int, seed: int, difficulty: float = 1.0,
+    pictures: Sequence[Tensor],
+    settings: PairSettings,
+    batch: int,
+    seed: int,
+    difficulty: float = 1.0,
     device: torch.device | None = None,
-) -> Pairs:  # fmt: skip
+) -> Pairs:
     """Draw a batch of pairs; the same seed gives the same pairs.
 
     Args:
         pictures: uint8, 3 x H x W each, at least `PairSettings.window_px` a side.
+        settings: of the pairs.
+        batch: number of pairs.
+        seed: of all random draws.
         difficulty: 0 to 1, scales the magnified motion's limit (and with it the input's), for a curriculum.
-        device: where to render; the random draws are made on the CPU, so they don't depend on it.
+        device: to render on; the random draws are made on the CPU and do not depend on it.
     """
     device = device or torch.device("cpu")
     rng = torch.Generator().manual_seed(seed)
-    layers = 1 + settings.foreground_layers
-    # A small motion is first shown little amplified: at the most amplification it would drown in the 8-bit steps.
-    highest = settings.amplification_max ** max(0.4, difficulty)
-    amplification = log_uniform(
-        rng, (batch,), settings.amplification_min, max(highest, settings.amplification_min)
-    )
-    magnified_px = _draw_motion(rng, settings, amplification, layers, difficulty)  # B x L x 2
-    displacement_px = magnified_px / amplification[:, None, None]
-    lattices = Lattices.draw(rng, settings, batch, layers - 1) if settings.structure_share else None
-    textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
-    masks = Masks.draw(rng, settings, batch, layers - 1, device, lattices)
-
-    def compose(shift_px: Tensor) -> tuple[Tensor, Tensor]:
-        shift_px = shift_px.to(device)
-        coverage = masks.render(shift_px[:, 1:])  # B x (L - 1) x 1 x P x P
-        return overlay(textures.render(shift_px), coverage).clamp(0.0, 1.0), coverage
-
-    reference, _ = compose(0 * displacement_px)
-    frame, _ = compose(displacement_px)
-    magnified, coverage = compose(magnified_px)
-    added = (magnified_px - displacement_px).to(device)[..., None, None]
-    modes = masks.modes(magnified_px[:, 1:].to(device))
-    if modes is not None:
-        added = torch.cat((added[:, :1].expand(-1, -1, -1, *modes.shape[3:]), added[:, 1:] * modes), dim=1)
-    added_px = overlay(added, coverage)
-    light = _draw_flicker(rng, settings, batch).to(device)
-    truth = None
-    if settings.two_layers:
-        shift_px = displacement_px.to(device)
-        truth = layer_truth(
-            light[:, None] * textures.render(shift_px), masks.render(shift_px[:, 1:]), coverage,
-            added.expand(-1, -1, -1, *frame.shape[2:]), magnified_px.to(device) - shift_px,
-        )  # fmt: skip
-    frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
+    amplification = _draw_amplification(rng, settings, batch, difficulty)  # (B,)
+    motion = _draw_motion(
+        rng, settings, amplification, 1 + settings.foreground_layers, difficulty
+    )  # (B, L, 2)
+    displacement_px = (motion / amplification[:, None, None]).to(device)
+    magnified_px = motion.to(device)
+    scene = _LayeredScene.draw(rng, pictures, settings, batch, device)
+    light = _draw_flicker(rng, settings, batch).to(device)  # (B, 1, 1, 1)
     recolour = _recolouring(rng, batch, device)
     sensor = _Sensor.draw(rng, settings, batch, device)
+    reference, _ = scene.compose(0 * displacement_px)  # (B, 3, P, P), as frame and magnified
+    frame, in_frame = scene.compose(displacement_px)
+    magnified, coverage = scene.compose(magnified_px)
+    added = scene.added_px(displacement_px, magnified_px)  # (B, L, 2, P, P)
+    two_layers = None
+    if settings.two_layers:
+        painted = light[:, None] * scene.textures.render(displacement_px)  # (B, L, 3, P, P)
+        two_layers = layer_truth(painted, in_frame, coverage, added, magnified_px - displacement_px)
+    frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
     return Pairs(
         reference=sensor.film(rng, reference),
         frame=sensor.film(rng, frame),
@@ -109,9 +98,53 @@ def draw_pairs(
         frame_recoloured=sensor.film(rng, recolour(frame)),
         magnified_recoloured=recolour(magnified),
         amplification=amplification.to(device),
-        added_px=added_px.expand(-1, -1, *frame.shape[2:]),
-        layers=truth,
+        added_px=overlay(added, coverage),
+        layers=two_layers,
     )
+
+
+@dataclass(frozen=True)
+class _LayeredScene:
+    """Textured layers with outlines, composited at any displacement."""
+
+    textures: Textures
+    masks: Masks
+
+    @staticmethod
+    def draw(
+        rng: torch.Generator,
+        pictures: Sequence[Tensor],
+        settings: PairSettings,
+        batch: int,
+        device: torch.device,
+    ) -> _LayeredScene:
+        layers = 1 + settings.foreground_layers
+        lattices = Lattices.draw(rng, settings, batch, layers - 1) if settings.structure_share else None
+        textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
+        return _LayeredScene(textures, Masks.draw(rng, settings, batch, layers - 1, device, lattices))
+
+    def compose(self, shift_px: Tensor) -> tuple[Tensor, Tensor]:
+        """Composite the layers at shifts B x L x 2 px -> picture B x 3 x P x P, coverage B x (L - 1) x 1 x P x P."""
+        coverage = self.masks.render(shift_px[:, 1:])  # (B, L - 1, 1, P, P)
+        return overlay(self.textures.render(shift_px), coverage).clamp(0.0, 1.0), coverage
+
+    def added_px(self, displacement_px: Tensor, magnified_px: Tensor) -> Tensor:
+        """Displacement that magnification adds to each layer, which varies within layers that bend.
+
+        Shifts in the frame and in the magnified frame, B x L x 2 each -> B x L x 2 x P x P.
+        """
+        side = self.textures.patch_px
+        added = (magnified_px - displacement_px)[..., None, None].expand(-1, -1, -1, side, side)
+        modes = self.masks.modes(magnified_px[:, 1:])  # (B, L - 1, 1, P, P)
+        return added if modes is None else torch.cat((added[:, :1], added[:, 1:] * modes), dim=1)
+
+
+def _draw_amplification(
+    rng: torch.Generator, settings: PairSettings, batch: int, difficulty: float
+) -> Tensor:
+    # A curriculum for amplification too: at the largest, the small motion of easy pairs is lost in 8-bit steps.
+    highest = settings.amplification_max ** max(0.4, difficulty)
+    return log_uniform(rng, (batch,), settings.amplification_min, max(highest, settings.amplification_min))
 
 
 def _draw_motion(
@@ -120,7 +153,7 @@ def _draw_motion(
     """Magnified displacement of each layer: B x L x 2 (x, y) in px."""
     batch = len(amplification)
     limit_px = (settings.input_motion_max_px * amplification).clamp(max=settings.magnified_motion_max_px)
-    # To the power of 1.5: small motion is what structures have, and what must come out best.
+    # To the power of 1.5: structures move little, so small motion must be learnt best.
     length = difficulty * limit_px[:, None] * torch.rand((batch, layers), generator=rng) ** 1.5
     angle = uniform(rng, (batch, layers), 0.0, 2 * math.pi)
     still = torch.rand((batch, layers), generator=rng) < settings.still_layer_share
@@ -138,16 +171,16 @@ def _draw_flicker(rng: torch.Generator, settings: PairSettings, batch: int) -> T
 
 @dataclass(frozen=True)
 class _Sensor:
-    """What a camera and its compression do to a picture: shot noise, patchy noise, 8 bits."""
+    """Degradation by a camera and its compression: shot noise, patchy noise, 8-bit quantisation."""
 
-    shot_sigma: Tensor  # B x 1 x 1 x 1, deviation at mid-grey, of full scale
-    patchy_sigma: Tensor  # B x 1 x 1 x 1
+    shot_sigma: Tensor  # (B, 1, 1, 1), deviation at mid-grey, of full scale
+    patchy_sigma: Tensor  # (B, 1, 1, 1)
     patch_px: int
 
     @staticmethod
     def draw(rng: torch.Generator, settings: PairSettings, batch: int, device: torch.device) -> _Sensor:
         quiet = torch.rand(batch, generator=rng) < settings.noiseless_share
-        # Squared, so that the small noise of good cameras is seen more often than the large.
+        # Squared, so that small noise, as of good cameras, is drawn more often than large.
         shot = settings.noise_max_grey_levels / 255.0 * torch.rand(batch, generator=rng) ** 2
         compressed = torch.rand(batch, generator=rng) < settings.compression_share
         patchy = settings.compression_max_grey_levels / 255.0 * torch.rand(batch, generator=rng) ** 2
@@ -159,15 +192,16 @@ class _Sensor:
     def film(self, rng: torch.Generator, picture: Tensor) -> Tensor:
         """B x 3 x P x P in [0, 1] -> the same, noisy and rounded to 8 bits."""
         side = picture.shape[-1]
-        noise = torch.randn(picture.shape, generator=rng).to(picture.device)
+        noise = torch.randn(picture.shape, generator=rng).to(picture.device)  # (B, 3, P, P)
         coarse = torch.randn((len(picture), 3, *2 * [-(-side // self.patch_px)]), generator=rng)
-        patches = F.interpolate(coarse.to(picture.device), size=(side, side), mode="bilinear")
+        patches = F.interpolate(coarse.to(picture.device), size=(side, side), mode="bilinear")  # (B, 3, P, P)
         # Shot noise's variance grows with the light.
         noisy = picture + self.shot_sigma * (picture / 0.5).sqrt() * noise + self.patchy_sigma * patches
         return (noisy.clamp(0.0, 1.0) * 255.0).round() / 255.0
 
 
 def _recolouring(rng: torch.Generator, batch: int, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A random gain and offset of each colour channel of each pair."""
     gain = uniform(rng, (batch, 3, 1, 1), 0.7, 1.3).to(device)
     offset = uniform(rng, (batch, 3, 1, 1), -0.1, 0.1).to(device)
     return lambda picture: (picture * gain + offset).clamp(0.0, 1.0)

@@ -20,7 +20,7 @@ PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
 ALONE = ("structures", "small-motion", "axial", "fd4mm", "geomag")
 """Protocols whose trials have figures of their own."""
 USUAL = (*PROTOCOLS, "structures")
-"""What is judged where none is named."""
+"""Judged where none is named."""
 
 
 @click.command()
@@ -30,11 +30,19 @@ USUAL = (*PROTOCOLS, "structures")
 )
 @click.option("--most", type=click.IntRange(min=1), help="Judge on the first so many photographs only.")
 @click.option(
-    "--protocol", "chosen", type=click.Choice((*PROTOCOLS, *ALONE)), multiple=True,
+    "--protocol",
+    "chosen",
+    type=click.Choice((*PROTOCOLS, *ALONE)),
+    multiple=True,
     help="Run this one only; may be given several times.  [default: all of the first list]",
-)  # fmt: skip
-@click.option("-o", "--output", "directory", type=click.Path(path_type=Path),
-              help="Write evaluation.csv, .png, examples.png, and the others' CSVs, into this directory.")  # fmt: skip
+)
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Write evaluation.csv, .png, examples.png, and the others' CSVs, into this directory.",
+)
 def evaluate(
     models: tuple[str, ...],
     photographs: Path,
@@ -93,9 +101,10 @@ def _judge_alone(
     from tremorscope.export.studies.evaluation_tables import judge_field, judge_small_motion, judge_structures
 
     judges = {
-        "structures": judge_structures, "small-motion": judge_small_motion,
+        "structures": judge_structures,
+        "small-motion": judge_small_motion,
         **{name: partial(judge_field, name) for name in ("axial", "fd4mm", "geomag")},
-    }  # fmt: skip
+    }
     return {name: judges[name](opened, pictures) for name in ALONE if name in names}
 
 
@@ -112,9 +121,12 @@ def _show_stills(opened: Mapping[str, Magnifier], pictures: Sequence[Frame]) -> 
 
 
 def _write(
-    found: dict[str, list[dict[str, Trial]]], alone: Mapping[str, Rows],
-    opened: Mapping[str, Magnifier], pictures: Sequence[Frame], directory: Path,
-) -> list[str]:  # fmt: skip
+    found: dict[str, list[dict[str, Trial]]],
+    alone: Mapping[str, Rows],
+    opened: Mapping[str, Magnifier],
+    pictures: Sequence[Frame],
+    directory: Path,
+) -> list[str]:
     from tremorscope.export.studies.evaluation_pictures import draw_curves, draw_examples
     from tremorscope.model.evaluation.evaluate import write_csv
 
@@ -131,7 +143,7 @@ def _write(
 
 
 def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[str, Protocol]:
-    """Protocols by their names, in their usual order, on these photographs."""
+    """The named protocols, in their standard order, on these photographs."""
     from tremorscope.model.evaluation.evaluate import standard_protocols
 
     every = dict(zip(PROTOCOLS, standard_protocols(pictures), strict=True))
@@ -141,7 +153,7 @@ def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[st
 def run_protocols(
     protocols: Mapping[str, Protocol], magnifiers: Mapping[str, Magnifier], title: str
 ) -> dict[str, list[dict[str, Trial]]]:
-    """What comes of each trial of each protocol, for every magnifier; progress is shown under the title."""
+    """Results of each trial of each protocol by magnifier; progress is shown under the title."""
     found: dict[str, list[dict[str, Trial]]] = {}
     total = sum(len(protocol.trials) for protocol in protocols.values())
     with tqdm(total=total, unit="trial", desc=title, disable=None) as progress:
@@ -154,11 +166,13 @@ def run_protocols(
 
 
 def rows_of(found: Mapping[str, Sequence[Mapping[str, Trial]]], column: str) -> list[dict[str, object]]:
-    """A row a trial, for a CSV; the column says whose it is."""
+    """Rows of a CSV, one a trial; ``column`` is the name of the magnifier's column."""
     return [
         {"protocol": name, column: title, **vars(trial)}
-        for name, series in found.items() for trials in series for title, trial in trials.items()
-    ]  # fmt: skip
+        for name, series in found.items()
+        for trials in series
+        for title, trial in trials.items()
+    ]
 
 
 def show_trials(protocol: str, series: list[dict[str, Trial]]) -> None:

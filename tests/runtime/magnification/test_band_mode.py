@@ -131,7 +131,7 @@ def test_the_structure_in_the_band_is_magnified_by_the_amplification(
 
 
 def test_a_swing_of_more_than_a_pixel_is_magnified_by_the_amplification_too() -> None:
-    """Where slopes are those of the frame alone, which shows the part where it has swung to, 0.6 to 0.7 of it is reached."""
+    """With slopes of the frame alone, which shows the part where it has swung to, 0.7 of it is reached."""
     left, _ = magnify(TwoStructures(1.1, 0.0), BandSettings(((2.5, 3.5),)), 4.0)
     reached = amplitude_px(left, 3.0) / (4.0 * 1.1)
     print(f"a swing of 1.1 px at 3 Hz reaches {reached:.2f} of what is asked")
