@@ -45,7 +45,9 @@ class Observer:
             if any(use.node.op_type == "Add" for use in node.outputs[0].uses()):
                 observed[output_of(name)] = node.outputs[0]
                 assert node.outputs[0].shape is not None
-                for channel in range(int(node.outputs[0].shape[1])):
+                count = node.outputs[0].shape[1]
+                assert isinstance(count, int)
+                for channel in range(count):
                     channels[output_of(name, channel)] = output_of(name), channel
         self._values = {name: value.name or "" for name, value in observed.items()}
         self._channels = channels

@@ -146,7 +146,7 @@ def gaussian_ssim(result: Frame, truth: Frame) -> float:
 def psnr_db(result: Frame, truth: Frame) -> float:
     """Peak signal over error in dB, without the border; at most 58.9, which is rounding."""
     inner = slice(BORDER_PX, -BORDER_PX)
-    square = np.mean((result[inner, inner].astype(float) - truth[inner, inner]) ** 2)
+    square = float(np.mean((result[inner, inner].astype(float) - truth[inner, inner]) ** 2))
     return float(10.0 * np.log10(255.0**2 / max(square, _LEAST_SQUARE)))
 
 

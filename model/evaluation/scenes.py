@@ -93,7 +93,7 @@ class Blob:
         return picture
 
     def coverage(self, displacement_px: float) -> NDArray[np.float64]:
-        """How much of each pixel the moved disc covers: 256 x 256 x 1 in [0, 1]."""
+        """Share of each pixel that the moved disc covers: 256 x 256 x 1 in [0, 1]."""
         x_px, y_px = _along(self.angle, displacement_px)
         at = np.arange(VIEW_PX) - (VIEW_PX - 1) / 2
         distance = np.hypot(at[None, :] - x_px, at[:, None] - y_px)

@@ -10,7 +10,7 @@ import click
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tremorscope.export.studies.evaluation_tables import Rows
     from tremorscope.model.evaluation.evaluate import Magnifier, Protocol, Trial
@@ -100,7 +100,7 @@ def _judge_alone(
     """Rows of a CSV by name of those protocols that have figures of their own."""
     from tremorscope.export.studies.evaluation_tables import judge_field, judge_small_motion, judge_structures
 
-    judges = {
+    judges: dict[str, Callable[[Mapping[str, Magnifier], Sequence[Frame]], Rows]] = {
         "structures": judge_structures,
         "small-motion": judge_small_motion,
         **{name: partial(judge_field, name) for name in ("axial", "fd4mm", "geomag")},
