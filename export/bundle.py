@@ -16,7 +16,7 @@ import torch
 
 from tremorscope.export.check import GraphComparison, compare, compare_band
 from tremorscope.export.errors import ExportFault
-from tremorscope.export.graphs.band_graph import band_graph
+from tremorscope.export.graphs.band_graph import BandStep, band_graph
 from tremorscope.export.graphs.half_graph import half_graph
 from tremorscope.export.graphs.step_graph import pairwise_graph
 from tremorscope.export.graphs.tidy import stamp, tidy
@@ -256,7 +256,8 @@ def _restated(graph: onnx.ModelProto, precision: FloatPrecision) -> onnx.ModelPr
 def _representation(network: Network) -> RepresentationLayout | None:
     if not isinstance(network, RealtimeNetwork):
         return None
-    return RepresentationLayout(channels=network.config.shape_channels, cell_px=network.config.encoder_stride)
+    step = BandStep(network)
+    return RepresentationLayout(channels=step.state_channels, cell_px=step.cell_px)
 
 
 def _compare_at_odd_size(

@@ -108,7 +108,7 @@ def compare_band(
         BundleFault: the graph cannot be run at this size.
     """
     step = BandStep(network).eval()
-    representation = RepresentationLayout(channels=network.config.shape_channels, cell_px=step.cell_px)
+    representation = RepresentationLayout(channels=step.state_channels, cell_px=step.cell_px)
     engine = OnnxRuntimeBandEngine(graph, representation, width_px=width_px, height_px=height_px)
     film = [_film(width_px, height_px, 0.1 * np.sin(0.7 * n), seed=n) for n in range(_BAND_STEPS + 1)]
     comparisons = []
@@ -129,7 +129,7 @@ def _band_steps(
     rows, columns = (-(-side // step.cell_px) for side in (height_px, width_px))
     mask = torch.linspace(0, 1, columns).expand(1, 1, rows, columns)
     coefficients = _ringing_sections()
-    state = torch.zeros(2, _BAND_SECTIONS, step.network.config.shape_channels, rows, columns)
+    state = torch.zeros(2, _BAND_SECTIONS, step.state_channels, rows, columns)
     magnified = np.empty_like(film[0])
     engine.set_mask(mask[0, 0].numpy())
     engine.start(_BAND_SECTIONS)

@@ -39,23 +39,35 @@ class Observer:
         """
         model = open_graph(graph)
         observed = {MOTION: convolutions(model.graph)[SHAPE_ENCODER].outputs[0]}
+        channels: dict[str, tuple[str, int]] = {}
         for name, node in decoder_convolutions(model.graph).items():
             assert node.inputs[0] is not None
             observed[input_of(name)] = node.inputs[0]
             if any(use.node.op_type == "Add" for use in node.outputs[0].uses()):
                 observed[output_of(name)] = node.outputs[0]
-        self._names = {name: value.name or "" for name, value in observed.items()}
+                assert node.outputs[0].shape is not None
+                count = node.outputs[0].shape[1]
+                assert isinstance(count, int)
+                for channel in range(count):
+                    channels[output_of(name, channel)] = output_of(name), channel
+        self._values = {name: value.name or "" for name, value in observed.items()}
+        self._channels = channels
         self._tensors = _Tensors(model, list(dict.fromkeys(observed.values())), threads)
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """Keys of the observed tensors: `input_of` every decoder layer, `output_of` layers that end in a sum."""
-        return tuple(self._names)
+        """Names of what is observed: `input_of` every layer of the decoder, `output_of` each channel of those that end
+        in a sum."""
+        of_channels = {value for value, _ in self._channels.values()}
+        return (*(name for name in self._values if name not in of_channels), *self._channels)
 
     def observe(self, frame: Picture, reference: Picture, amplification: float) -> dict[str, Tensor]:
-        """Run a tile, u8[H, W, 3] each: f32[1, C, h, w] by key."""
+        """Run a tile of u8[H, W, 3]; gives f32[1, C, h, w] by name, C being 1 of a channel."""
         found = self._tensors.observe(frame, reference, amplification)
-        return {name: found[value] for name, value in self._names.items()}
+        whole = {name: found[value] for name, value in self._values.items()}
+        for name, (value, channel) in self._channels.items():
+            whole[name] = whole[value][:, channel : channel + 1]
+        return {name: whole[name] for name in self.tensors}
 
 
 class LastConvolution:

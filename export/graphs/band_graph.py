@@ -5,6 +5,10 @@ H(z) W I = [H(z) / (1 - 1/z)] W (1 - 1/z) I. A band-pass has a zero at z = 1, wh
 of differences; the rest is a stable recursive filter of exact 8-bit differences. It runs as a sum of parallel
 sections, each with two states (coefficients: `runtime.magnification.filters`), so that
 one graph takes any number of sections and no section waits for another.
+
+A displacement is the ratio of motion to slopes, and slopes are best taken halfway between where the content is and
+where it would be without the motion. Slopes are linear, too: so the same filter runs on those of the differences, and
+half of what it gives is taken from the frame's own.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tremorscope.export.graphs.step_graph import OPSET, restate, trace
-from tremorscope.model.networks.flow import slope, slopes
+from tremorscope.model.networks.flow import slope, slopes, slopes_of_difference
 from tremorscope.model.networks.realtime import RealtimeNetwork
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 
@@ -57,6 +61,8 @@ class BandStep(nn.Module):
         super().__init__()
         self.network = network
         self.cell_px = network.config.encoder_stride
+        self.channels = network.config.shape_channels
+        """Channels of the motion; the state has those of its slopes behind them."""
         kernels = network.shape_encoder.weight.detach()  # C x 3 x k x k
         # The strongest orthonormal combinations of the channels: they suffice for a ratio of energies, and are cheap.
         probes = min(_PROBES, kernels.shape[0])
@@ -87,7 +93,7 @@ class BandStep(nn.Module):
             max_displacement_px: largest displacement added anywhere, f32[1].
             mask: share of magnification by cell, from 0 (as filmed) to 1, f32[1, 1, rows, columns].
             coefficients: own, cross and drive of both states of every section, f32[3, 2, sections].
-            state: f32[2, sections, channels, rows, columns]; zeros at the start.
+            state: f32[2, sections, `state_channels`, rows, columns]; zeros at the start.
 
         Returns:
             magnified u8[1, H, W, 3]; the next step's state; the activity f32[1], which is the mean square of
@@ -96,19 +102,46 @@ class BandStep(nn.Module):
         frame_px = frame.to(torch.float32).permute(0, 3, 1, 2)  # (1, 3, H, W)
         previous_px = previous.to(torch.float32).permute(0, 3, 1, 2)  # (1, 3, H, W)
         frame_01 = frame_px / 255.0
-        step = self.network.motion((frame_px - previous_px) / 255.0)  # (1, C, h, w)
+        step = self._encoded((frame_px - previous_px) / 255.0)  # 1 x K x h x w
         mask, state = _sized_as(mask, step), _sized_as(state, step)
-        motion, next_state = filter_step(step, coefficients, state)
-        energy = _energy(F.conv2d(motion, self.probe))  # (1, 1, h, w)
-        gain = mask * (amplification - 1.0).reshape(1, 1, 1, 1)  # (1, 1, h, w)
+        filtered, next_state = filter_step(step, coefficients, state)
+        motion = filtered[:, : self.channels]
+        energy = _energy(F.conv2d(motion, self.probe))  # 1 x 1 x h x w
+        gain = mask * (amplification - 1.0).reshape(1, 1, 1, 1)
         added_px = gain * self._displacement_px(frame_01, energy)
         limit_px = max_displacement_px.reshape(1, 1, 1, 1)
         gain = gain * (limit_px / torch.maximum(added_px, limit_px))
-        decoded = self.network.decode(frame_01, motion, gain)  # (1, N, H, W)
+        decoded = self.network.decode(frame_01, motion, gain, self._halfway(frame_01, filtered))
         visible = F.interpolate((_VISIBLE_FROM_MASK * mask).clamp(0.0, 1.0), scale_factor=float(self.cell_px))
         magnified_px = (255.0 * self.network.draw(frame_01, visible * decoded)).clamp(0.0, 255.0).round()
         activity = F.adaptive_avg_pool2d(energy, 1).reshape(1) / self.largest_energy
         return magnified_px.permute(0, 2, 3, 1).to(torch.uint8), next_state, activity
+
+    @property
+    def state_channels(self) -> int:
+        """Channels of the state: of the motion and, behind them, of its slopes along x and y."""
+        flow = self.network.flow
+        return self.channels + (0 if flow is None else 2 * flow.probes)
+
+    def _encoded(self, difference: Tensor) -> Tensor:
+        """A difference of frames as the filter takes it: 1 x 3 x H x W in [-1, 1] -> 1 x K x h x w."""
+        motion = self.network.motion(difference)
+        flow = self.network.flow
+        if flow is None:
+            return motion
+        kernels = self.network.shape_encoder.weight[: flow.probes]
+        return torch.cat((motion, *slopes_of_difference(difference, kernels, self.cell_px)), dim=1)
+
+    def _halfway(self, frame: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Slopes halfway between the frame and the frame without its motion in the band, two of 1 x P x h x w."""
+        flow = self.network.flow
+        if flow is None:
+            return None
+        kernels = self.network.shape_encoder.weight[: flow.probes]
+        x, y = slopes(frame, kernels, self.cell_px)
+        behind_x = self.channels + flow.probes
+        of_x, of_y = filtered[:, self.channels : behind_x], filtered[:, behind_x:]
+        return x + (-0.5) * of_x, y + (-0.5) * of_y
 
     def _displacement_px(self, frame: Tensor, energy: Tensor) -> Tensor:
         """Displacement of the content of each cell: the energy of its change over that of its slopes.
@@ -157,7 +190,7 @@ def band_graph(network: RealtimeNetwork, size: FrameSize | None) -> onnx.ModelPr
         "max_displacement_px": torch.ones(1),
         "mask": torch.ones(1, 1, rows, columns),
         "coefficients": torch.zeros(3, 2, 3),
-        "state": torch.zeros(2, 3, network.config.shape_channels, rows, columns),
+        "state": torch.zeros(2, 3, step.state_channels, rows, columns),
     }
     sections = {1: torch.export.Dim("sections", min=1)}
     pixels = None if size else {1: torch.export.Dim("height", min=16), 2: torch.export.Dim("width", min=16)}

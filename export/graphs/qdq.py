@@ -46,9 +46,9 @@ def input_of(layer: str) -> str:
     return f"{layer}.input"
 
 
-def output_of(layer: str) -> str:
-    """Key of the scale of a convolution's output, the same in every step graph."""
-    return f"{layer}.output"
+def output_of(layer: str, channel: int | None = None) -> str:
+    """Name under which the scale of what a convolution gives is known, of all channels or of one."""
+    return f"{layer}.output" if channel is None else f"{layer}.output.{channel}"
 
 
 def chosen_layers(convolutions: Mapping[str, ir.Node], layers: Collection[str] | None) -> list[str]:
@@ -132,22 +132,54 @@ class Quantiser:
             self._pairs[value, coding] = self._pair(value, scale, coding)
         node.replace_input_with(index, self._pairs[value, coding])
 
-    def quantise_output(self, node: ir.Node, scale: str, coding: EightBitCoding = SYMMETRIC) -> None:
-        """Put a Q/DQ pair between a node's output and all its readers.
+    def quantise_readers(self, value: ir.Value, scale: str, coding: EightBitCoding = SYMMETRIC) -> None:
+        """Let everybody read a tensor through a Q/DQ pair.
 
         Raises:
             ExportFault: as `quantise_input`.
         """
-        for use in list(node.outputs[0].uses()):
+        for use in list(value.uses()):
             if use.node.op_type != "QuantizeLinear":
                 self.quantise_input(use.node, use.idx, scale, coding)
 
+    def quantise_convolution(self, convolution: ir.Node, steps: NDArray[np.floating]) -> None:
+        """Write a convolution's weights in INT8, and let everybody read its output, coded by `OFFSET`, in 8 bits.
+
+        Each output channel has steps of its own. They are divided out of weights and bias, so that what is quantised
+        has one scale for all, 1, as kernels want it; only what dequantises knows them.
+        """
+        for index in (1, 2):
+            value = convolution.inputs[index]
+            assert value is not None
+            assert value.const_value is not None
+            numbers = value.const_value.numpy()
+            divided = numbers / steps.reshape(-1, *[1] * (numbers.ndim - 1)).astype(numbers.dtype)
+            convolution.replace_input_with(index, constant(self.graph, f"{value.name}.in_steps", divided))
+        self.quantise_weights(convolution)
+        output = convolution.outputs[0]
+        assert output.dtype is not None
+        uses = list(output.uses())
+        levels = self._coded(output, "in_steps", np.asarray(1, output.dtype.numpy()), OFFSET)
+        # Not as scales of the dequantisation: where channels come last, one a channel is six times as slow.
+        scales = constant(
+            self.graph, f"{output.name}.steps", steps.astype(output.dtype.numpy()).reshape(1, -1, 1, 1)
+        )
+        value = self._add("Mul", [levels, scales], f"{output.name}.dq", output.dtype)
+        for use in uses:
+            use.node.replace_input_with(use.idx, value)
+
     def _pair(self, value: ir.Value, scale: str, coding: EightBitCoding) -> ir.Value:
         assert value.dtype is not None
-        step = self.step(scale) * LEVELS / coding.steps
-        name = f"{value.name}.{'i' if coding.kind == ir.DataType.INT8 else 'u'}8"
+        step = np.asarray(self.step(scale) * LEVELS / coding.steps, value.dtype.numpy())
+        return self._coded(value, "i8" if coding.kind == ir.DataType.INT8 else "u8", step, coding)
+
+    def _coded(
+        self, value: ir.Value, suffix: str, step: NDArray[np.floating], coding: EightBitCoding
+    ) -> ir.Value:
+        assert value.dtype is not None
+        name = f"{value.name}.{suffix}"
         operands = [
-            constant(self.graph, f"{name}.scale", np.asarray(step, value.dtype.numpy())),
+            constant(self.graph, f"{name}.scale", step),
             constant(self.graph, f"{name}.zero", np.asarray(coding.zero, coding.kind.numpy())),
         ]
         quantised = self._add("QuantizeLinear", [value, *operands], f"{name}.q", coding.kind)
@@ -166,6 +198,14 @@ class Quantiser:
                 remedy="calibrate the network that is quantised, with tremorscope calibrate quantise",
             )
         return max(step, _SMALLEST_SCALE)
+
+    def steps(self, scales: Collection[str]) -> NDArray[np.float64]:
+        """Sizes of one step by several names.
+
+        Raises:
+            ExportFault: as `step`.
+        """
+        return np.array([self.step(scale) for scale in scales])
 
     def _add(
         self, operator: str, operands: list[ir.Value], name: str, kind: ir.DataType, **attributes: int

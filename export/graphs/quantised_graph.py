@@ -6,10 +6,10 @@ that convolution and sum become one kernel. That costs too much here: the residu
 to 8 cells, one INT8 step of which is 0.3 px, and every block rounds it again. So sums stay in floating point by
 default.
 
-For ONNX Runtime on the CPU: its kernels compute a convolution in INT8 only if the output is quantised too and has the
-input's type, and fuse a ReLU only if the range begins at zero. So all tensors are unsigned, and the outputs of
-convolutions into sums are quantised as well; the sums stay in floating point. The convolutions whose outputs would be
-rounded most coarsely stay in floating point themselves.
+For ONNX Runtime on the CPU: its kernels compute a convolution in INT8 only where the output is quantised too, where
+input and output are coded alike, and take up a ReLU only where the range begins at zero. So everything is written
+without a sign, and what a convolution gives to a sum is quantised as well, in steps of its own for each channel, for a
+few channels carry far more than the others; the sums stay in floating point.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ Unquantised = Literal["fp32", "fp16"]
 """Type of all tensors that are not INT8."""
 
 _OPSET_OF_HALF_SCALES = 19
-_ROUNDING_LEFT = 0.1
-"""Largest remaining share of the variance of rounding in the residual stream, on the CPU."""
 
 
 def quantised_graph(
@@ -86,13 +84,12 @@ def quantised_graph_for_cpu(
 ) -> onnx.ModelProto:
     """The same step graph with convolutions of the decoder in INT8, as ONNX Runtime's CPU kernels take them.
 
-    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be visible. So do the
-    few that contribute most of the rounding in the residual stream, all but a tenth of its variance.
+    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be seen.
 
     Args:
         graph: a step graph in FP32.
         scales: size of one INT8 step by `export.graphs.qdq.input_of` every layer that is quantised, and by `output_of`
-            those that end in a residual sum.
+            every channel of those that end in a residual sum.
         layers: convolutions that may be quantised; None for all.
 
     Raises:
@@ -101,26 +98,23 @@ def quantised_graph_for_cpu(
     model = open_graph(graph)
     convolutions = decoder_convolutions(model.graph)
     last = next(reversed(convolutions))
-    known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
     chosen = [name for name in chosen_layers(convolutions, layers) if name != last]
     quantiser = Quantiser(model.graph, scales)
-    # Key of the scale by layer; the output of merge is also the input of the first block, and shares its scale.
-    streams = {
-        name: known.get(convolutions[name].outputs[0], output_of(name))
-        for name in chosen
-        if convolutions[name].outputs[0] in known or _sums_with(convolutions[name])
-    }
-    coarse = _coarsest({name: quantiser.step(scale) for name, scale in streams.items()})
+    known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
     for name in chosen:
-        node, positive = convolutions[name], _is_behind_relu(convolutions[name])
-        if name not in coarse:
+        node = convolutions[name]
+        coding = POSITIVE if _is_behind_relu(node) else OFFSET
+        if _sums_with(node):
+            channels = range(_channels(node))
+            quantiser.quantise_convolution(
+                node, quantiser.steps([output_of(name, each) for each in channels])
+            )
+        else:
+            # A convolution and its ReLU are computed in INT8 only if they end in it, whoever reads them.
             quantiser.quantise_weights(node)
-        # A convolution and its ReLU run in INT8 only if their output is quantised, for all its readers.
-        if positive or name not in coarse:
-            quantiser.quantise_input(node, 0, input_of(name), POSITIVE if positive else OFFSET)
-    for name, scale in streams.items():
-        if name not in coarse:
-            quantiser.quantise_output(convolutions[name], scale, OFFSET)
+            rectified = next(use.node for use in node.outputs[0].uses()).outputs[0]
+            quantiser.quantise_readers(rectified, known[rectified], POSITIVE)
+        quantiser.quantise_input(node, 0, input_of(name), coding)
     return close_graph(model)
 
 
@@ -134,22 +128,16 @@ def quantised_layers(graph: onnx.ModelProto) -> tuple[str, ...]:
     )
 
 
-def _coarsest(steps: Mapping[str, float]) -> set[str]:
-    """The fewest layers without which at most `_ROUNDING_LEFT` of the rounding's variance remains."""
-    left = sum(step * step for step in steps.values())
-    allowed = _ROUNDING_LEFT * left
-    coarsest: set[str] = set()
-    for name in sorted(steps, key=lambda name: -steps[name]):
-        if left <= allowed:
-            break
-        left -= steps[name] ** 2
-        coarsest.add(name)
-    return coarsest
-
-
 def _sums_with(convolution: ir.Node) -> list[tuple[ir.Node, int]]:
     """The residual sums that a convolution ends in, each with the index of that input."""
     return [(use.node, use.idx) for use in convolution.outputs[0].uses() if use.node.op_type == "Add"]
+
+
+def _channels(convolution: ir.Node) -> int:
+    weights = convolution.inputs[1]
+    assert weights is not None
+    assert weights.const_value is not None
+    return int(weights.const_value.numpy().shape[0])
 
 
 def _is_behind_relu(convolution: ir.Node) -> bool:

@@ -85,7 +85,7 @@ class BandFilm:
         self._step = BandStep(network).eval()
         self._filter = design(BandSettings((study.band_hz,)), study.rate_hz)
         cells = -(-VIEW_PX // self._step.cell_px)
-        self._state = torch.zeros(2, self._filter.sections, network.config.shape_channels, cells, cells)
+        self._state = torch.zeros(2, self._filter.sections, self._step.state_channels, cells, cells)
         self._mask = torch.ones(1, 1, cells, cells)
         self._amplification = torch.tensor([amplification])
         self._previous: Tensor | None = None

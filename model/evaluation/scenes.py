@@ -88,14 +88,22 @@ class Blob:
 
     def picture(self, displacement_px: float) -> NDArray[np.float64]:
         """The still view with the disc over it; the disc carries its own texture along."""
+        coverage = self.coverage(displacement_px)
+        still = middle_of(_reduced(self.background).astype(np.float64))
+        picture: NDArray[np.float64] = coverage * self.carried(displacement_px) + (1.0 - coverage) * still
+        return picture
+
+    def coverage(self, displacement_px: float) -> NDArray[np.float64]:
+        """Share of each pixel that the moved disc covers: 256 x 256 x 1 in [0, 1]."""
         x_px, y_px = _along(self.angle, displacement_px)
         at = np.arange(VIEW_PX) - (VIEW_PX - 1) / 2
         distance = np.hypot(at[None, :] - x_px, at[:, None] - y_px)
-        coverage = 0.5 * (1.0 + np.tanh((self.radius_px - distance) / self.softness_px))[..., None]
-        moved = middle_of(self._shifts.shifted(x_px, y_px))
-        still = middle_of(_reduced(self.background).astype(np.float64))
-        picture: NDArray[np.float64] = coverage * moved + (1.0 - coverage) * still
-        return picture
+        covered: NDArray[np.float64] = 0.5 * (1.0 + np.tanh((self.radius_px - distance) / self.softness_px))
+        return covered[..., None]
+
+    def carried(self, displacement_px: float) -> NDArray[np.float64]:
+        """The moved photograph that the disc shows."""
+        return middle_of(self._shifts.shifted(*_along(self.angle, displacement_px)))
 
     @property
     def followed_px(self) -> int:
@@ -162,7 +170,7 @@ def whole_frames(photographs: Sequence[Frame]) -> list[Scene]:
     return [WholeFrame(photograph, index * GOLDEN_ANGLE) for index, photograph in enumerate(photographs)]
 
 
-def blobs(photographs: Sequence[Frame]) -> list[Scene]:
+def blobs(photographs: Sequence[Frame]) -> list[Blob]:
     """Each photograph as the background of a disc cut from the next one, turned by half a turn."""
     following = [*photographs[1:], photographs[0]]
     pairs = zip(photographs, following, strict=True)

@@ -29,11 +29,13 @@ class LeastSquaresFlow(nn.Module):
         self.windows_cells, self.moving_windows_cells = windows_cells, moving_windows_cells
         self.probes, self.stride = probes, stride
 
-    def forward(self, picture: Tensor, motion: Tensor, gain: Tensor, kernels: Tensor) -> Tensor:
+    def forward(
+        self, picture: Tensor | tuple[Tensor, Tensor], motion: Tensor, gain: Tensor, kernels: Tensor
+    ) -> Tensor:
         """Displacement times gain in cells (x, y), and the unexplained share of the motion (0 to 1), for each window.
 
         Args:
-            picture: source of the slopes, B x 3 x H x W in [0, 1].
+            picture: source of the slopes, B x 3 x H x W in [0, 1]; or the slopes, as `slopes` gives them.
             motion: B x C x h x w.
             gain: B x 1 x 1 x 1 or B x 1 x h x w.
             kernels: of the encoder that made ``motion``, C x 3 x k x k.
@@ -43,7 +45,9 @@ class LeastSquaresFlow(nn.Module):
         """
         probes, stride = self.probes, self.stride
         kernels, motion = kernels[:probes], motion[:, :probes]  # (P, 3, k, k), (B, P, h, w)
-        x, y = slopes(picture, kernels, stride)  # (B, P, h, w) each
+        x, y = (
+            picture if isinstance(picture, tuple) else slopes(picture, kernels, stride)
+        )  # (B, P, h, w) each
         pairs = (x * x, x * y, y * y, x * motion, y * motion, motion * motion)
         products = torch.stack(pairs, dim=1).sum(dim=2)  # (B, 6, h, w)
         # Regularise by the gradient energy of 8-bit quantisation noise.
@@ -127,12 +131,16 @@ def slopes(picture: Tensor, kernels: Tensor, stride: int) -> tuple[Tensor, Tenso
     Returns:
         Slopes along x and along y, B x C x h x w each.
     """
-    centred = picture - 0.5  # (B, 3, H, W)
+    return slopes_of_difference(picture - 0.5, kernels, stride)
+
+
+def slopes_of_difference(difference: Tensor, kernels: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """As `slopes`, of a difference of pictures, B x 3 x H x W in [-1, 1]: those of one less those of the other."""
     before = (kernels.shape[-1] - stride) // 2
     after, reach = before + stride - 1, len(_SLOPE)
     far = (before + reach, after + reach)
-    along_x = F.conv2d(F.pad(centred, (*far, before, after)), slope(kernels, 3), stride=stride)
-    along_y = F.conv2d(F.pad(centred, (before, after, *far)), slope(kernels, 2), stride=stride)
+    along_x = F.conv2d(F.pad(difference, (*far, before, after)), slope(kernels, 3), stride=stride)
+    along_y = F.conv2d(F.pad(difference, (before, after, *far)), slope(kernels, 2), stride=stride)
     return along_x, along_y  # (B, C, h, w) each
 
 

@@ -107,14 +107,21 @@ class RealtimeNetwork(nn.Module):
         motion: Tensor = self.shape_encoder(self._pad(difference))  # (B, C, h, w)
         return motion
 
-    def decode(self, frame: Tensor, motion: Tensor, gain: Tensor, halfway: Tensor | None = None) -> Tensor:
+    def decode(
+        self,
+        frame: Tensor,
+        motion: Tensor,
+        gain: Tensor,
+        halfway: Tensor | tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Decode the change of the frame that ``gain`` times a ``motion`` makes; `draw` applies it.
 
         Args:
             frame: B x 3 x H x W in [0, 1].
             motion: B x C x h x w, as `motion` encodes it.
             gain: B x 1 x 1 x 1, or B x 1 x h x w where it differs from cell to cell.
-            halfway: the mean of frame and reference, where there is one reference, sized as the frame.
+            halfway: the mean of frame and reference, where there is one reference, sized as the frame; or its slopes,
+                as `model.networks.flow.slopes` gives them.
 
         Returns:
             By the configured skip, with H and W rounded up to whole cells; all zero changes nothing:

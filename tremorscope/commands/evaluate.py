@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,15 +10,17 @@ import click
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from tremorscope.export.studies.evaluation_tables import Rows
     from tremorscope.model.evaluation.evaluate import Magnifier, Protocol, Trial
     from tremorscope.model.evaluation.scenes import Frame
-    from tremorscope.model.evaluation.straightness import StructureTrial
 
 PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
-STRUCTURES = "structures"
-"""The protocol of `model.evaluation.straightness`, whose trials have other figures."""
+ALONE = ("structures", "small-motion", "axial", "fd4mm", "geomag")
+"""Protocols whose trials have figures of their own."""
+USUAL = (*PROTOCOLS, "structures")
+"""Judged where none is named."""
 
 
 @click.command()
@@ -29,16 +32,16 @@ STRUCTURES = "structures"
 @click.option(
     "--protocol",
     "chosen",
-    type=click.Choice((*PROTOCOLS, STRUCTURES)),
+    type=click.Choice((*PROTOCOLS, *ALONE)),
     multiple=True,
-    help="Run this one only; may be given several times.  [default: all]",
+    help="Run this one only; may be given several times.  [default: all of the first list]",
 )
 @click.option(
     "-o",
     "--output",
     "directory",
     type=click.Path(path_type=Path),
-    help="Write evaluation.csv, .png, examples.png and structures.csv into this directory.",
+    help="Write evaluation.csv, .png, examples.png, and the others' CSVs, into this directory.",
 )
 def evaluate(
     models: tuple[str, ...],
@@ -61,14 +64,21 @@ def evaluate(
     structures    cables, lattices, masts, discs and plates that move, bend, turn, grow or shear before a still
                   background, with noise of 1 grey level
 
-    Beside these: SSIM of a still frame at amplification 1, and how much a still scene's noise grows at 20.
+    \b
+    Only where they are named:
+    small-motion  a sinusoid of 0.01 to 0.1 px, 100 times: gain and harmonics
+    axial         two layers that move apart, by displacement and by noise, as Byung-Ki et al. judge (ECCV 2024)
+    fd4mm         a disc, by amplification and by noise, as Wang et al. judge (CVPR 2024)
+    geomag        a disc that moves, turns, is noisy or blurred, as Han et al. judge (arXiv 2605.29762)
+
+    Beside the first list: SSIM of a still frame at amplification 1, and how much a still scene's noise grows at 20.
     """
     from tremorscope.export.studies.runners import open_magnifier
     from tremorscope.model.evaluation.scenes import read_evaluation_photographs
 
     opened = dict(open_magnifier(model) for model in dict.fromkeys(models))
     pictures = read_evaluation_photographs(photographs, most)
-    names = chosen or (*PROTOCOLS, STRUCTURES)
+    names = chosen or USUAL
     protocols = choose_protocols(pictures, names)
     found = run_protocols(protocols, opened, "evaluate")
     for name, protocol in protocols.items():
@@ -76,31 +86,26 @@ def evaluate(
             f"\n{protocol.name}, {len(pictures)} photographs: SSIM / reached px (spread between scenes)"
         )
         show_trials(name, found[name])
-    structures = _judge_structures(opened, pictures) if STRUCTURES in names else []
+    alone = _judge_alone(names, opened, pictures)
     if found:
         _show_stills(opened, pictures)
     if directory:
-        written = _write(found, structures, opened, pictures, directory)
+        written = _write(found, alone, opened, pictures, directory)
         click.echo(f"\nwritten: {', '.join(f'{directory}/{name}' for name in written)}")
 
 
-def _judge_structures(
-    opened: Mapping[str, Magnifier], pictures: Sequence[Frame]
-) -> list[dict[str, StructureTrial]]:
-    from tremorscope.model.evaluation.straightness import run
+def _judge_alone(
+    names: Sequence[str], opened: Mapping[str, Magnifier], pictures: Sequence[Frame]
+) -> dict[str, Rows]:
+    """Rows of a CSV by name of those protocols that have figures of their own."""
+    from tremorscope.export.studies.evaluation_tables import judge_field, judge_small_motion, judge_structures
 
-    click.echo(
-        f"\nstructures, {len(pictures)} photographs: SSIM / centre line off by px / change of what is still"
-    )
-    click.echo(f"{'':<30}" + "".join(f"{title:>26}" for title in opened))
-    found = []
-    for trials in run(opened, pictures):
-        found.append(trials)
-        first = next(iter(trials.values()))
-        case = f"{first.kind}, {first.displacement_px:g} -> {first.target_px:g} px"
-        cells = (f"{t.ssim:.3f} / {t.centre_line_px:5.2f} / {t.still_change:4.2f}" for t in trials.values())
-        click.echo(f"{case:<30}" + "".join(f"{cell:>26}" for cell in cells))
-    return found
+    judges: dict[str, Callable[[Mapping[str, Magnifier], Sequence[Frame]], Rows]] = {
+        "structures": judge_structures,
+        "small-motion": judge_small_motion,
+        **{name: partial(judge_field, name) for name in ("axial", "fd4mm", "geomag")},
+    }
+    return {name: judges[name](opened, pictures) for name in ALONE if name in names}
 
 
 def _show_stills(opened: Mapping[str, Magnifier], pictures: Sequence[Frame]) -> None:
@@ -117,7 +122,7 @@ def _show_stills(opened: Mapping[str, Magnifier], pictures: Sequence[Frame]) -> 
 
 def _write(
     found: dict[str, list[dict[str, Trial]]],
-    structures: list[dict[str, StructureTrial]],
+    alone: Mapping[str, Rows],
     opened: Mapping[str, Magnifier],
     pictures: Sequence[Frame],
     directory: Path,
@@ -131,12 +136,9 @@ def _write(
         draw_curves(found, directory / "evaluation.png")
         draw_examples(opened, pictures, directory / "examples.png")
         written += ["evaluation.csv", "evaluation.png", "examples.png"]
-    if structures:
-        rows: list[dict[str, object]] = [
-            {"magnifier": title, **vars(trial)} for trials in structures for title, trial in trials.items()
-        ]
-        write_csv(rows, directory / "structures.csv")
-        written.append("structures.csv")
+    for name, rows in alone.items():
+        write_csv(rows, directory / f"{name}.csv")
+        written.append(f"{name}.csv")
     return written
 
 

@@ -45,7 +45,7 @@ class AmplificationRange(_ManifestPart):
 
 
 class RepresentationLayout(_ManifestPart):
-    """Channels and cells of the shape representation, which give the size of the band filter's state."""
+    """Channels and cells of the band filter's state: of the shape representation and, behind it, of its slopes."""
 
     channels: int = Field(ge=1)
     cell_px: int = Field(ge=1)

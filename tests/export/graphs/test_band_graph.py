@@ -22,6 +22,8 @@ from tremorscope.runtime.magnification.filters import BandSettings, design, fram
 
 SMALL = RealtimeConfig(decoder_blocks=2, decoder_channels=16, texture_channels=8, shape_channels=8)
 RATE_HZ = 30.0
+CHANNELS = 8 + 2 * 8
+"""Of the state: the motion's and, of the eight that least squares are fitted on, the slopes' along x and y."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def path(graph: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def engine_for(path: Path, width_px: int, height_px: int) -> OnnxRuntimeBandEngine:
-    representation = RepresentationLayout(channels=SMALL.shape_channels, cell_px=4)
+    representation = RepresentationLayout(channels=CHANNELS, cell_px=4)
     return OnnxRuntimeBandEngine(path, representation, width_px=width_px, height_px=height_px, threads=1)
 
 
@@ -53,7 +55,7 @@ def noise(seed: int, height_px: int, width_px: int) -> np.ndarray:
 
 def test_the_interface_is_as_stated(graph: onnx.ModelProto) -> None:
     frame = ("UINT8", [1, "height", "width", 3])
-    state = ("FLOAT", [2, "sections", 8, "rows", "columns"])
+    state = ("FLOAT", [2, "sections", CHANNELS, "rows", "columns"])
     signature = {
         value.name: (
             onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type),
@@ -110,11 +112,11 @@ def test_a_graph_of_one_size_states_it(network: RealtimeNetwork) -> None:
     graph = band_graph(network, FrameSize(width_px=61, height_px=35)).graph
     shapes = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.input}
     assert shapes["frame"] == [1, 35, 61, 3]
-    assert shapes["state"] == [2, "sections", 8, 9, 16]
+    assert shapes["state"] == [2, "sections", CHANNELS, 9, 16]
 
 
 def test_the_frame_before_as_a_filter_is_the_pairwise_network(network: RealtimeNetwork, path: Path) -> None:
-    """Filtering with H = 1 - 1/z and no cap is dynamic mode, but for whose slopes are taken: the same grey levels."""
+    """Filtering with H = 1 - 1/z and no cap is dynamic mode, slopes halfway included: the same grey levels."""
     engine = engine_for(path, 61, 35)
     engine.start(1)
     before, frame = noise(0, 35, 61), noise(1, 35, 61)
@@ -128,10 +130,9 @@ def test_the_frame_before_as_a_filter_is_the_pairwise_network(network: RealtimeN
             coefficients=frame_before(RATE_HZ).coefficients(1, 1.0),
             magnified=magnified,
         )
-    now, then = (torch.from_numpy(each[None]).permute(0, 3, 1, 2) / 255.0 for each in (frame, before))
+    now, then = (torch.from_numpy(each[None]).permute(0, 3, 1, 2).float() for each in (frame, before))
     with torch.no_grad():
-        decoded = network.decode(now, network.motion(now - then), torch.full((1, 1, 1, 1), 3.0 - 1.0))
-        expected = 255.0 * network.draw(now, decoded)[0].permute(1, 2, 0)
+        expected = network.magnify_pixels(now, then, torch.tensor([3.0]))[0].permute(1, 2, 0)
     difference = np.abs(magnified.astype(float) - expected.numpy().clip(0, 255))
     assert difference.max() <= 0.51
 
@@ -173,20 +174,20 @@ def test_100000_steps_of_its_filter_are_those_of_scipy_in_float64(
     settings = BandSettings(bands)
     coefficients = design(settings, RATE_HZ).coefficients(1, 1.0)
     designs = [signal.butter(2, band, "bandpass", fs=RATE_HZ, output="sos") for band in bands]
-    encoder = RealtimeNetwork(SMALL)
-    encoder.load_state_dict(network.state_dict())
-    encoder.double()
-    rests = [np.zeros((sos.shape[0], 2, 8 * 16)) for sos in designs]
-    state = np.zeros((2, coefficients.shape[2], 8, 4, 4), np.float32)
+    exact = RealtimeNetwork(SMALL)
+    exact.load_state_dict(network.state_dict())
+    encoder = BandStep(exact.double())
+    rests = [np.zeros((sos.shape[0], 2, CHANNELS * 16)) for sos in designs]
+    state = np.zeros((2, coefficients.shape[2], CHANNELS, 4, 4), np.float32)
     previous = first = film(0, 1)
     with torch.no_grad():
-        still = encoder.motion(torch.from_numpy(first / 255.0).permute(0, 3, 1, 2)).numpy().reshape(1, -1)
+        still = encoder._encoded(torch.from_numpy(first / 255.0).permute(0, 3, 1, 2)).numpy().reshape(1, -1)
     errors = []
     for start in range(0, steps, block):
         frames = film(start, block)
         with torch.no_grad():
-            encoded = encoder.motion(torch.from_numpy(frames / 255.0).permute(0, 3, 1, 2)).numpy()
-        expected = np.zeros((block, 8 * 16))
+            encoded = encoder._encoded(torch.from_numpy(frames / 255.0).permute(0, 3, 1, 2)).numpy()
+        expected = np.zeros((block, CHANNELS * 16))
         for number, sos in enumerate(designs):
             part, rests[number] = signal.sosfilt(sos, encoded.reshape(block, -1) - still, 0, rests[number])
             expected += part
@@ -216,7 +217,7 @@ def test_the_state_is_as_small_as_the_filter_allows(path: Path, settings: BandSe
     """2 x order x 4 bytes x channels / stride^2 a pixel and band."""
     engine = engine_for(path, 64, 48)
     engine.start(design(settings, RATE_HZ).sections)
-    assert engine.state_nbytes == planes * 4 * SMALL.shape_channels * 64 * 48 / 4**2
+    assert engine.state_nbytes == planes * 4 * CHANNELS * 64 * 48 / 4**2
 
 
 # Mask and cap
@@ -297,7 +298,7 @@ def test_motion_below_the_cap_is_untouched_and_above_it_is_scaled_down_to_it(
 
     def motion(shift_px: float, cap_px: float) -> torch.Tensor:
         frame = (255 * moved(shift_px, 0)).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        state, mask = torch.zeros(2, 1, 8, 24, 32), torch.ones(1, 1, 24, 32)
+        state, mask = torch.zeros(2, 1, CHANNELS, 24, 32), torch.ones(1, 1, 24, 32)
         with torch.no_grad():
             step(frame, before, torch.tensor([21.0]), torch.tensor([cap_px]), mask, coefficients, state)
         return decoded[-1][..., 3:-3, 3:-3]

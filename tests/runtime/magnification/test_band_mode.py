@@ -130,6 +130,14 @@ def test_the_structure_in_the_band_is_magnified_by_the_amplification(
     assert 1.6 <= reached_px[1] <= 2.4
 
 
+def test_a_swing_of_more_than_a_pixel_is_magnified_by_the_amplification_too() -> None:
+    """With slopes of the frame alone, which shows the part where it has swung to, 0.7 of it is reached."""
+    left, _ = magnify(TwoStructures(1.1, 0.0), BandSettings(((2.5, 3.5),)), 4.0)
+    reached = amplitude_px(left, 3.0) / (4.0 * 1.1)
+    print(f"a swing of 1.1 px at 3 Hz reaches {reached:.2f} of what is asked")
+    assert 0.9 < reached < 1.1
+
+
 def test_only_the_region_of_interest_is_magnified() -> None:
     settings = BandSettings(((2.5, 3.5), (6.5, 7.5)))
     everywhere, _ = magnify(TwoStructures(0.3, 0.3), settings, 20.0)
