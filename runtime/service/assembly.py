@@ -114,8 +114,7 @@ class Components:
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
             self.alarms = AlarmService(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
-            self.storage.on_opened = self._resume_alarms
-            self.storage.on_begun_anew = self.alarms.store_again
+            self.storage.on_opened, self.storage.on_begun_anew = self._resume_alarms, self.alarms.store_again
             self._resume_alarms()
             self.tracker = followed_before(self.storage.modes)
             self.analyst: Analyst | None = None

@@ -22,7 +22,7 @@ from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.service.clock_trust import ClockTrust
 from tremorscope.runtime.service.housekeeping import Housekeeper
 from tremorscope.runtime.service.store_keeper import StoreKeeper, state_directory
-from tremorscope.runtime.store.background import BackgroundStore, StoreState
+from tremorscope.runtime.store.background import BackgroundStore, StoreState, StoreUpkeep
 from tremorscope.runtime.store.disk_guard import DiskGuard
 from tremorscope.runtime.store.faults import StoreBusyFault, StoreDamagedFault, StoreFault, gone
 from tremorscope.runtime.store.reader import StoreReader
@@ -79,12 +79,10 @@ class Storage:
         self._make_recorder: Callable[[], EventRecorder] | None = None
         self._trouble = self._recorder_trouble = ""
         self._early: list[Notice] = []
-        self._lost = 0
-        self._retry_s = 0.0
+        self._lost, self._retry_s = 0, 0.0
         self.opened_alarms: tuple[OpenAlarm, ...] = ()
         """Alarms that were raised when the process before ended."""
         self.baselines: dict[str, Baseline] = {}
-        """Learned baselines by the alarm's name."""
         self.learnings: dict[str, Learning] = {}
         """Baselines that are being learned, by the alarm's name."""
         self.on_opened: Callable[[], None] = lambda: None
@@ -273,8 +271,7 @@ class Storage:
         self._background = BackgroundStore(
             store,
             reserve=self._keeper.reserve,
-            maintain=lambda present: self._housekeeper.run(present, self._keeper.reserve),
-            renew=self._renew,
+            upkeep=StoreUpkeep(lambda now: self._housekeeper.run(now, self._keeper.reserve), self._renew),
             threads=self._threads,
         )
         for notice in self._early:

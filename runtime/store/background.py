@@ -50,6 +50,17 @@ class StoreState:
     """Alarms, events, clips and notices that were dropped: only after thousands could not be written."""
 
 
+@dataclass(frozen=True)
+class StoreUpkeep:
+    """Work on the store besides writing, done by the thread that writes."""
+
+    maintain: Callable[[Store], None] | None = None
+    """Retention, every ``every_s`` seconds; its StoreFaults are reported as trouble."""
+    renew: Renew | None = None
+    """Replacement of a store that cannot be used any more."""
+    every_s: float = 60.0
+
+
 class BackgroundStore:
     """Writes records in a thread of its own, in memory that is bounded.
 
@@ -66,9 +77,7 @@ class BackgroundStore:
         most_bulk: int = 256,
         most_vital: int = 4096,
         reserve: Reserve | None = None,
-        maintain: Callable[[Store], None] | None = None,
-        renew: Renew | None = None,
-        maintain_every_s: float = 60.0,
+        upkeep: StoreUpkeep | None = None,
         threads: Threads | None = None,
     ) -> None:
         """Start the thread.
@@ -78,18 +87,14 @@ class BackgroundStore:
             most_bulk: blocks, peaks and modes that may wait.
             most_vital: other records that may wait.
             reserve: given up when there is no other room for what is vital.
-            maintain: called by the thread every ``maintain_every_s`` seconds, for retention; its StoreFaults
-            are reported as trouble.
-            renew: called by the thread with the fault of a store that cannot be used any more.
-            maintain_every_s: interval of ``maintain``.
+            upkeep: work of the thread besides writing; none by default.
             threads: starts the thread that writes; a mistake in it ends the process.
         """
         self.store = store
         """The store that is written to; replaced as a whole by the thread."""
-        self._reserve, self._maintain, self._renew = reserve, maintain, renew
+        self._reserve, self._upkeep = reserve, upkeep or StoreUpkeep()
         self._suspected: StoreFault | None = None
         self._failing_since_s: float | None = None
-        self._maintain_every_s = maintain_every_s
         self._changed = threading.Condition()
         self._serial = itertools.count()
         self._bulk: deque[tuple[int, Record]] = deque(maxlen=most_bulk)
@@ -158,7 +163,7 @@ class BackgroundStore:
             fault = fault or self._write_batch(self._vital) or self._write_batch(self._bulk)
             if fault is None and time.monotonic() >= due_s:
                 fault = self._run_maintenance()
-                due_s = time.monotonic() + self._maintain_every_s
+                due_s = time.monotonic() + self._upkeep.every_s
             fault = self._replaced(fault)
             with self._changed:
                 self._trouble = "" if fault is None else str(fault)
@@ -181,10 +186,10 @@ class BackgroundStore:
             return fault
         self._failing_since_s = self._failing_since_s or now_s
         lost = isinstance(fault, (StoreDamagedFault, StoreGoneFault))
-        if self._renew is None or not (lost or now_s - self._failing_since_s >= _FAILING_S):
+        if self._upkeep.renew is None or not (lost or now_s - self._failing_since_s >= _FAILING_S):
             return fault
         try:
-            self.store = self._renew(self.store, fault)
+            self.store = self._upkeep.renew(self.store, fault)
         except StoreFault as again:
             self._suspected = fault  # for the old one is closed
             return again
@@ -217,8 +222,8 @@ class BackgroundStore:
         if self._reserve is not None:
             self._reserve.hold()
         try:
-            if self._maintain is not None:
-                self._maintain(self.store)
+            if self._upkeep.maintain is not None:
+                self._upkeep.maintain(self.store)
         except StoreFault as fault:
             return fault
         return None

@@ -110,7 +110,7 @@ KINDS = (
 
 @dataclass
 class Shrinking:
-    """What has given way in one call."""
+    """Deletions for lack of room in one call."""
 
     rows: int = 0
     gave_way: dict[str, int] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.service.storing import Storage
-from tremorscope.runtime.store.background import BackgroundStore
+from tremorscope.runtime.store.background import BackgroundStore, StoreUpkeep
 from tremorscope.runtime.store.faults import StoreFault
 from tremorscope.runtime.store.placement import mount_trouble
 from tremorscope.runtime.store.reader import StoreReader
@@ -231,7 +231,7 @@ def test_a_store_that_fails_for_long_is_opened_anew(tmp_path: Path, monkeypatch:
         opened.append(fault)
         return Store(tmp_path / "s.db")
 
-    background = BackgroundStore(Failing(tmp_path / "s.db"), renew=renew)
+    background = BackgroundStore(Failing(tmp_path / "s.db"), upkeep=StoreUpkeep(renew=renew))
     background.offer(Notice(1.0, "a", "b"))
     until(lambda: background.state().written == 1)
     background.close()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support import mount_small_disk, unmount
 
-from tremorscope.runtime.store.background import BackgroundStore
+from tremorscope.runtime.store.background import BackgroundStore, StoreUpkeep
 from tremorscope.runtime.store.faults import StoreFault
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Channel, Notice, PeakRecord, SeriesBlock
@@ -135,7 +135,7 @@ def test_the_house_is_kept_and_its_troubles_are_told(store: Store) -> None:
         if len(calls) == 2:
             raise StoreFault("the disk failed", remedy="check it")
 
-    background = BackgroundStore(store, maintain=lambda _: keep(), maintain_every_s=0.05)
+    background = BackgroundStore(store, upkeep=StoreUpkeep(lambda _: keep(), every_s=0.05))
     wait_until(lambda: background.state().trouble == "the disk failed: check it")
     wait_until(lambda: len(calls) > 4 and not background.state().trouble)
     background.close(timeout_s=60)
@@ -152,7 +152,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_on_a_full_disk_alarms_are_written_into_the_reserve_and_series_wait(disk: Path) -> None:
     reserve = Reserve(disk / "reserve", 1 << 20)
     with Store(disk / "s.db") as store, StoreReader(store.path) as reader:
-        background = BackgroundStore(store, reserve=reserve, maintain_every_s=0.05)
+        background = BackgroundStore(store, reserve=reserve, upkeep=StoreUpkeep(every_s=0.05))
         wait_until(lambda: reserve.is_held)
         with (disk / "filler").open("wb") as filler, suppress(OSError):
             while True:
