@@ -202,7 +202,7 @@ def test_a_capture_rate_that_cannot_be_is_refused(clip: Path, linear_bundle: Pat
 
 
 def test_untrained_weights_are_refused(clip: Path, make_bundle: Callable[..., Path]) -> None:
-    refused(clip, BundleFault, "its weights are random, good for timing only", make_bundle(trained=False))
+    refused(clip, BundleFault, "its weights are random, fit for timing only", make_bundle(trained=False))
 
 
 def test_a_bundle_for_another_size_is_refused(clip: Path, make_bundle: Callable[..., Path]) -> None:
