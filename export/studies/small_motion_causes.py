@@ -32,7 +32,10 @@ from tremorscope.model.networks.weights import find_weights, load_weights
 AMPLIFICATION = 100.0
 CASES = ((0.01, 0.0), (0.01, 1.0), (0.02, 0.0), (0.02, 1.0), (0.05, 1.0), (0.1, 1.0))
 """True displacement in px, and noise in grey levels."""
+POWERS = (2, 3)
+"""Powers of the unexplained share: less of it where some of the motion is explained, and all of it where none is."""
 _SURE = 10.0
+"""Displacement of the larger motion over that of the small one."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,12 @@ def reached(
     calm[:, 2::3] = inputs.found[:, 2::3]
     results["network"] = decoded(inputs.texture, inputs.motion, inputs.found)
     results["its unexplained share of the larger"] = decoded(inputs.texture, inputs.motion, trusting)
+    for power in POWERS:
+        bent = inputs.found.clone()
+        bent[:, 2::3] = inputs.found[:, 2::3].clamp(0.0, 1.0) ** power
+        results[f"its unexplained share to the power of {power}"] = decoded(
+            inputs.texture, inputs.motion, bent
+        )
     results["its displacements of the larger"] = decoded(inputs.texture, inputs.motion, calm)
     results["all of least squares of the larger"] = decoded(inputs.texture, inputs.motion, larger.found)
     results["its motion of the larger"] = decoded(inputs.texture, larger.motion, inputs.found)

@@ -137,6 +137,23 @@ def test_evaluate_judges_bundle_and_weights_alike(weights: Path, bundle: Path, t
         assert (tmp_path / "found" / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def test_evaluate_judges_on_publications_protocols_where_they_are_named(
+    tmp_path: Path, run_here: Callable[..., Done]
+) -> None:
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    Image.fromarray(draw_picture(0, 300)).save(photographs / "drawn.png")
+    options = ("--protocol", "fd4mm", "--protocol", "geomag", "-o", tmp_path / "found")
+    done = run_here("evaluate", "unmagnified", "--photographs", photographs, *options)
+    assert done.returncode == 0, done.stderr
+    assert "fd4mm, 1 photographs: SSIM (spread between scenes) / PSNR in dB" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["fd4mm.csv", "geomag.csv"]
+    with (tmp_path / "found" / "geomag.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["kind"] for row in rows] == ["translation", "rotation", "noise", "blur"]
+    assert all(20 < float(row["psnr_db"]) < 45 for row in rows)
+
+
 def test_a_shipped_network_is_judged_by_its_name_whatever_lies_beside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
