@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -60,6 +60,19 @@ class GraphComparison:
     def as_json(self) -> dict[str, Any]:
         """Plain values for the manifest."""
         return asdict(self)
+
+
+def comparison_table(comparisons: Sequence[GraphComparison]) -> list[str]:
+    """Lines of a table, one a comparison."""
+    return [
+        "ONNX Runtime against PyTorch:",
+        "graph            size  amplification  worst difference  values that differ",
+        *(
+            f"{found.graph:<9} {f'{found.width_px}x{found.height_px}':>11}  {found.amplification:13g}  "
+            f"{found.worst_grey_levels:4d} grey levels  {found.differing_share:18.4%}"
+            for found in comparisons
+        ),
+    ]
 
 
 def compare(

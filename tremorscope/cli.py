@@ -7,84 +7,33 @@ import importlib
 import io
 import os
 import sys
-from typing import NamedTuple
 
 import click
 
-
-class _Entry(NamedTuple):
-    module: str
-    attribute: str
-    summary: str
-
-
-# The summaries stand here so that `--help` imports no stage.
 COMMANDS = {
-    "magnify": _Entry("tremorscope.commands.clips", "magnify", "Magnify the motion in a recorded clip."),
-    "measure": _Entry(
-        "tremorscope.commands.clips", "measure", "Measure displacement, frequencies and modes in a clip."
-    ),
-    "demo": _Entry(
-        "tremorscope.commands.clips", "demo", "Draw a vibrating footbridge, magnify and measure it."
-    ),
-    "run": _Entry("tremorscope.commands.service", "run", "Run the service: watch a structure for months."),
-    "check": _Entry("tremorscope.commands.service", "check", "Say whether a configuration can be followed."),
-    "schema": _Entry(
-        "tremorscope.commands.service", "schema", "Print the JSON schema of configurations, for editors."
-    ),
-    "export-store": _Entry(
-        "tremorscope.commands.service", "export_store", "Write what the service has stored as CSV and UFF."
-    ),
-    "train": _Entry(
-        "tremorscope.commands.train", "train", "Train a network from a recipe (resumes by itself)."
-    ),
-    "evaluate": _Entry(
-        "tremorscope.commands.evaluate",
-        "evaluate",
-        "Judge magnifiers on the field's protocols, side by side.",
-    ),
-    "slices": _Entry(
-        "tremorscope.commands.slices",
-        "slices",
-        "Show one line of a clip's pixels over time, by several methods.",
-    ),
-    "study": _Entry(
-        "tremorscope.commands.study",
-        "study",
-        "Train and judge variants of a network: what is each part worth?",
-    ),
-    "export": _Entry(
-        "tremorscope.commands.export", "export", "Turn weights into a bundle of ONNX step graphs."
-    ),
-    "lint": _Entry(
-        "tremorscope.commands.lint", "lint", "Say which TensorRT can read the graphs of a bundle."
-    ),
-    "build": _Entry(
-        "tremorscope.commands.device", "build", "Build TensorRT engines from a bundle, on the device."
-    ),
-    "calibrate": _Entry(
-        "tremorscope.commands.calibrate",
-        "calibrate",
-        "Gather frames for INT8 scales, and compute the scales.",
-    ),
-    "bench": _Entry(
-        "tremorscope.commands.device", "bench", "Time every stage from the camera to the outputs."
-    ),
-    "doctor": _Entry(
-        "tremorscope.commands.device", "doctor", "Say what this device lacks, and what mends it."
-    ),
-    "prove": _Entry(
-        "tremorscope.commands.device", "prove", "Run all of it once on this device, and report what holds."
-    ),
-    "compare": _Entry(
-        "tremorscope.commands.calibrate",
-        "compare",
-        "Judge FP32, FP16 and INT8 side by side, and mark what may be deployed.",
-    ),
-    "cost": _Entry(
-        "tremorscope.commands.export", "cost", "Compare networks: operations, parameters, time, memory."
-    ),
+    "magnify": "Magnify the motion in a recorded clip.",
+    "measure": "Measure displacement, frequencies and modes in a clip.",
+    "demo": "Draw a vibrating footbridge, magnify and measure it.",
+    "run": "Run the service: watch a structure for months.",
+    "check": "Say whether a configuration can be followed.",
+    "schema": "Print the JSON schema of configurations, for editors.",
+    "export-store": "Write what the service has stored as CSV and UFF.",
+    "train": "Train a network from a recipe (resumes by itself).",
+    "evaluate": "Judge magnifiers on the field's protocols, side by side.",
+    "slices": "Show one line of a clip's pixels over time, by several methods.",
+    "study": "Train and judge variants of a network: what is each part worth?",
+    "export": "Turn weights into a bundle of ONNX step graphs.",
+    "lint": "Say which TensorRT can read the graphs of a bundle.",
+    "build": "Build TensorRT engines from a bundle, on the device.",
+    "calibrate": "Gather frames for INT8 scales, and compute the scales.",
+    "bench": "Time every stage from the camera to the outputs.",
+    "doctor": "Say what this device lacks, and what mends it.",
+    "prove": "Run all of it once on this device, and report what holds.",
+    "compare": "Judge FP32, FP16 and INT8 side by side, and mark what may be deployed.",
+    "cost": "Compare networks: operations, parameters, time, memory.",
 }
+"""Each subcommand stands in a module of its name in `commands`, as a function of that name. The summaries stand here so
+that `--help` imports none of them."""
 
 
 class _LazyGroup(click.Group):
@@ -94,15 +43,15 @@ class _LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"tremorscope.commands.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.export.errors import ExportFault
+from tremorscope.export.studies.runners import open_magnifier
 from tremorscope.model.evaluation.scenes import Frame
 from tremorscope.model.files import write_atomically
 from tremorscope.runtime.reports.figures import figure, png
@@ -73,6 +74,26 @@ def liveliest_column_px(clip: Path, most: int) -> int:
         raise ExportFault(f"{clip}: no frame in it", remedy="name a recorded clip")
     variance = squares / count - (total / count) ** 2
     return int(np.argmax(variance.mean(axis=0)))
+
+
+def magnified_slices(
+    strip: Strip,
+    models: Sequence[str],
+    amplification: float,
+    on_progress: Callable[[int, int], None],
+) -> dict[str, list[Frame]]:
+    """The line over time by title of the method: each frame against the first, N x 3 pixels each.
+
+    Raises:
+        BundleFault, WeightsFault: see `open_magnifier`.
+    """
+    opened = dict(open_magnifier(model) for model in dict.fromkeys(models))
+    found: dict[str, list[Frame]] = {title: [] for title in opened}
+    for number, title in enumerate(opened):
+        for frame in strip.frames:
+            found[title].append(strip.line(opened[title](frame, strip.frames[0], amplification)))
+            on_progress(number * len(strip.frames) + len(found[title]), len(opened) * len(strip.frames))
+    return found
 
 
 def draw_slices(

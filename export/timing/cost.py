@@ -6,9 +6,10 @@ of the machine's load affects all of them alike.
 
 from __future__ import annotations
 
+import json
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import onnx
 
 from tremorscope.export.bundle import trained_source, untrained_source
 from tremorscope.export.graphs.step_graph import pairwise_graph
+from tremorscope.model.files import write_atomically
 from tremorscope.model.networks.cost import macs_per_pixel, parameter_count
 from tremorscope.model.networks.families import CONFIGS
 from tremorscope.runtime.engines.interface.manifest import FrameSize
@@ -94,6 +96,28 @@ def measure_costs(
                 for network, times, peak_mib in zip(networks, times_ms, memory_mib, strict=True)
             ]
     return costs
+
+
+def cost_table(costs: Sequence[NetworkCost]) -> Iterator[str]:
+    """Lines of a table; a network is compared with the first of its size."""
+    yield "network        size  kMAC/px  parameters    ms/frame  frames/s   ns/px  peak MiB  cheaper  faster"
+    for found in costs:
+        base = next(c for c in costs if (c.width_px, c.height_px) == (found.width_px, found.height_px))
+        yield (
+            f"{found.network:<9} {f'{found.width_px}x{found.height_px}':>9}  {found.kmac_per_pixel:7.1f}  "
+            f"{found.parameters:10,}  {found.step_ms:10.1f}  {found.rate_hz:8.2f}  {found.pixel_ns:6.0f}  "
+            f"{found.peak_memory_mib:8.0f}  {base.kmac_per_pixel / found.kmac_per_pixel:6.1f}x  "
+            f"{base.step_ms / found.step_ms:5.1f}x"
+        )
+
+
+def write_costs(costs: Sequence[NetworkCost], path: Path) -> None:
+    """Write the figures as JSON.
+
+    Raises:
+        ResultFault: the file cannot be written.
+    """
+    write_atomically(path, json.dumps([found.as_json() for found in costs], indent=2).encode())
 
 
 @dataclass(frozen=True)

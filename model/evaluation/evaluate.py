@@ -123,15 +123,15 @@ def texture(periods_px: Sequence[float] = TEXTURE_PERIODS_PX, count: int = 4) ->
     return Protocol("spatial frequency", tuple(trials))
 
 
-def standard_protocols(photographs: Sequence[Frame]) -> list[Protocol]:
-    """All protocols, with the settings of the published figures."""
-    return [
-        subpixel(photographs),
-        subpixel(photographs, target_px=4.0),
-        noise(photographs),
-        moving_blob(photographs),
-        texture(),
-    ]
+def standard_protocols(photographs: Sequence[Frame]) -> dict[str, Protocol]:
+    """All protocols by short name, in their order, with the settings of the published figures."""
+    return {
+        "subpixel": subpixel(photographs),
+        "subpixel-4px": subpixel(photographs, target_px=4.0),
+        "noise": noise(photographs),
+        "blob": moving_blob(photographs),
+        "texture": texture(),
+    }
 
 
 def subpixel_test(

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
-from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+from tremorscope.commands.options import PROTOCOLS
 
-    from tremorscope.export.studies.evaluation_tables import Rows
-    from tremorscope.model.evaluation.evaluate import Magnifier, Protocol, Trial
-    from tremorscope.model.evaluation.scenes import Frame
-
-PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
-ALONE = ("structures", "small-motion", "axial", "fd4mm", "geomag")
-"""Protocols whose trials have figures of their own."""
-USUAL = (*PROTOCOLS, "structures")
-"""Judged where none is named."""
+_ALONE = ("structures", "small-motion", "axial", "fd4mm", "geomag")
+_USUAL = (*PROTOCOLS, "structures")
 
 
 @click.command()
@@ -32,7 +22,7 @@ USUAL = (*PROTOCOLS, "structures")
 @click.option(
     "--protocol",
     "chosen",
-    type=click.Choice((*PROTOCOLS, *ALONE)),
+    type=click.Choice((*PROTOCOLS, *_ALONE)),
     multiple=True,
     help="Run this one only; may be given several times.  [default: all of the first list]",
 )
@@ -43,13 +33,7 @@ USUAL = (*PROTOCOLS, "structures")
     type=click.Path(path_type=Path),
     help="Write evaluation.csv, .png, examples.png, and the others' CSVs, into this directory.",
 )
-def evaluate(
-    models: tuple[str, ...],
-    photographs: Path,
-    most: int | None,
-    chosen: tuple[str, ...],
-    directory: Path | None,
-) -> None:
+def evaluate(chosen: tuple[str, ...], **options: Any) -> None:
     """Judge magnifiers on the field's protocols, all on the same frames.
 
     MODEL is the name of shipped weights (realtime, lite, baseline), a weights file, a bundle's directory, or one of the
@@ -73,123 +57,11 @@ def evaluate(
 
     Beside the first list: SSIM of a still frame at amplification 1, and how much a still scene's noise grows at 20.
     """
-    from tremorscope.export.studies.runners import open_magnifier
-    from tremorscope.model.evaluation.scenes import read_evaluation_photographs
+    from tremorscope.export.studies.evaluation_job import EvaluationJob
+    from tremorscope.export.studies.evaluation_job import evaluate as run
+    from tremorscope.runtime.host.progress import progress_bar
 
-    opened = dict(open_magnifier(model) for model in dict.fromkeys(models))
-    pictures = read_evaluation_photographs(photographs, most)
-    names = chosen or USUAL
-    protocols = choose_protocols(pictures, names)
-    found = run_protocols(protocols, opened, "evaluate")
-    for name, protocol in protocols.items():
-        click.echo(
-            f"\n{protocol.name}, {len(pictures)} photographs: SSIM / reached px (spread between scenes)"
-        )
-        show_trials(name, found[name])
-    alone = _judge_alone(names, opened, pictures)
-    if found:
-        _show_stills(opened, pictures)
-    if directory:
-        written = _write(found, alone, opened, pictures, directory)
-        click.echo(f"\nwritten: {', '.join(f'{directory}/{name}' for name in written)}")
-
-
-def _judge_alone(
-    names: Sequence[str], opened: Mapping[str, Magnifier], pictures: Sequence[Frame]
-) -> dict[str, Rows]:
-    """Rows of a CSV by name of those protocols that have figures of their own."""
-    from tremorscope.export.studies.evaluation_tables import judge_field, judge_small_motion, judge_structures
-
-    judges: dict[str, Callable[[Mapping[str, Magnifier], Sequence[Frame]], Rows]] = {
-        "structures": judge_structures,
-        "small-motion": judge_small_motion,
-        **{name: partial(judge_field, name) for name in ("axial", "fd4mm", "geomag")},
-    }
-    return {name: judges[name](opened, pictures) for name in ALONE if name in names}
-
-
-def _show_stills(opened: Mapping[str, Magnifier], pictures: Sequence[Frame]) -> None:
-    from tremorscope.model.evaluation.evaluate import still_frame_ssim, still_noise_gain
-
-    click.echo("\nstill scenes" + " " * 24 + "SSIM at 1x   noise gain at 20x")
-    stills = {
-        title: (still_frame_ssim(run, pictures), still_noise_gain(run, pictures))
-        for title, run in opened.items()
-    }
-    for title, (score, gain) in stills.items():
-        click.echo(f"{title:<36}{score:10.4f}   {gain:17.3f}")
-
-
-def _write(
-    found: dict[str, list[dict[str, Trial]]],
-    alone: Mapping[str, Rows],
-    opened: Mapping[str, Magnifier],
-    pictures: Sequence[Frame],
-    directory: Path,
-) -> list[str]:
-    from tremorscope.export.studies.evaluation_pictures import draw_curves, draw_examples
-    from tremorscope.model.evaluation.evaluate import write_csv
-
-    written = []
-    if found:
-        write_csv(rows_of(found, "magnifier"), directory / "evaluation.csv")
-        draw_curves(found, directory / "evaluation.png")
-        draw_examples(opened, pictures, directory / "examples.png")
-        written += ["evaluation.csv", "evaluation.png", "examples.png"]
-    for name, rows in alone.items():
-        write_csv(rows, directory / f"{name}.csv")
-        written.append(f"{name}.csv")
-    return written
-
-
-def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[str, Protocol]:
-    """The named protocols, in their standard order, on these photographs."""
-    from tremorscope.model.evaluation.evaluate import standard_protocols
-
-    every = dict(zip(PROTOCOLS, standard_protocols(pictures), strict=True))
-    return {name: protocol for name, protocol in every.items() if name in names}
-
-
-def run_protocols(
-    protocols: Mapping[str, Protocol], magnifiers: Mapping[str, Magnifier], title: str
-) -> dict[str, list[dict[str, Trial]]]:
-    """Results of each trial of each protocol by magnifier; progress is shown under the title."""
-    found: dict[str, list[dict[str, Trial]]] = {}
-    total = sum(len(protocol.trials) for protocol in protocols.values())
-    with tqdm(total=total, unit="trial", desc=title, disable=None) as progress:
-        for name, protocol in protocols.items():
-            found[name] = []
-            for trials in protocol.run(magnifiers):
-                found[name].append(trials)
-                progress.update()
-    return found
-
-
-def rows_of(found: Mapping[str, Sequence[Mapping[str, Trial]]], column: str) -> list[dict[str, object]]:
-    """Rows of a CSV, one a trial; ``column`` is the name of the magnifier's column."""
-    return [
-        {"protocol": name, column: title, **vars(trial)}
-        for name, series in found.items()
-        for trials in series
-        for title, trial in trials.items()
-    ]
-
-
-def show_trials(protocol: str, series: list[dict[str, Trial]]) -> None:
-    """Print a table: a line a magnifier, a column a trial."""
-    heads = [_head(protocol, next(iter(trials.values()))) for trials in series]
-    click.echo(" " * 28 + "".join(f"{head:>22}" for head in heads))
-    for title in series[0]:
-        cells = (
-            f"{t.ssim:.3f}/{t.reached_px:5.2f} ({t.ssim_spread:.2f}/{t.reached_spread_px:.2f})"
-            for t in (trials[title] for trials in series)
-        )
-        click.echo(f"{title:<28}" + "".join(f"{cell:>22}" for cell in cells))
-
-
-def _head(protocol: str, trial: Trial) -> str:
-    if protocol in ("noise", "temporal"):
-        return f"noise {trial.noise_grey_levels:g}"
-    if protocol == "texture":
-        return f"period {trial.period_px:g} px"
-    return f"{trial.displacement_px:g} px"
+    job = EvaluationJob(protocols=chosen or _USUAL, **options)
+    with progress_bar("evaluate", "trials") as bar:
+        for line in run(job, bar):
+            bar.line(line)

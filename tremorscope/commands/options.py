@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
+PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
+"""Names in `model.evaluation.evaluate.standard_protocols`, which the help shows without importing it."""
+
 
 class FiniteRange(click.FloatRange):
     """A number within bounds; click's own lets ``nan`` pass, which is on neither side of any bound."""

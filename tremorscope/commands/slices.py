@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 
 @click.command()
@@ -41,23 +40,21 @@ def slices(
     MODEL is as for `tremorscope evaluate`; unmagnified is the clip as it is. The reference is the first frame. Without
     --column or --row it is the column in which most changes.
     """
-    from tremorscope.export.studies.runners import open_magnifier
-    from tremorscope.export.studies.slices import draw_slices, liveliest_column_px, read_strip
+    from tremorscope.export.studies.slices import (
+        draw_slices,
+        liveliest_column_px,
+        magnified_slices,
+        read_strip,
+    )
+    from tremorscope.runtime.host.progress import progress_bar
 
     if column_px is not None and row_px is not None:
         raise click.UsageError("--column and --row are one line: name one of them")
     if column_px is None and row_px is None:
         column_px = liveliest_column_px(clip, frames)
         click.echo(f"column: {column_px}")
-    opened = dict(open_magnifier(model) for model in dict.fromkeys(models))
     strip = read_strip(clip, frames, column_px, row_px)
-    found = {}
-    with tqdm(total=len(opened) * len(strip.frames), unit="frame", desc="slices", disable=None) as progress:
-        for title, magnify in opened.items():
-            lines = []
-            for frame in strip.frames:
-                lines.append(strip.line(magnify(frame, strip.frames[0], amplification)))
-                progress.update()
-            found[title] = lines
+    with progress_bar("slices") as bar:
+        found = magnified_slices(strip, models, amplification, bar)
     draw_slices(found, clip.name, strip, amplification, output)
     click.echo(f"written: {output}")

@@ -1,0 +1,132 @@
+"""Judging of magnifiers side by side on the field's protocols: tables as lines, and the files of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tremorscope.export.studies.evaluation_pictures import draw_curves, draw_examples
+from tremorscope.export.studies.evaluation_tables import ALONE, Rows, judge_alone
+from tremorscope.export.studies.runners import open_magnifier
+from tremorscope.model.evaluation.evaluate import (
+    Magnifier,
+    Protocol,
+    Trial,
+    standard_protocols,
+    still_frame_ssim,
+    still_noise_gain,
+    write_csv,
+)
+from tremorscope.model.evaluation.scenes import Frame, read_evaluation_photographs
+
+Progress = Callable[[int, int], None]
+"""Trials done, trials in all."""
+Trials = dict[str, list[dict[str, Trial]]]
+"""Results by protocol: for each trial, in order, a dictionary by magnifier."""
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """Options of ``tremorscope evaluate``."""
+
+    models: tuple[str, ...]
+    photographs: Path
+    most: int | None
+    protocols: tuple[str, ...]
+    directory: Path | None
+
+
+def evaluate(job: EvaluationJob, on_progress: Progress) -> Iterator[str]:
+    """Judge all models on the same frames; yields the lines of the tables as they are found.
+
+    Raises:
+        BundleFault, WeightsFault, ImageFault: a model or the photographs cannot be read.
+    """
+    magnifiers = dict(open_magnifier(model) for model in dict.fromkeys(job.models))
+    pictures = read_evaluation_photographs(job.photographs, job.most)
+    protocols = choose_protocols(pictures, job.protocols)
+    found = run_protocols(protocols, magnifiers, on_progress)
+    for name, protocol in protocols.items():
+        yield f"\n{protocol.name}, {len(pictures)} photographs: SSIM / reached px (spread between scenes)"
+        yield from trial_table(name, found[name])
+    alone: dict[str, Rows] = {name: [] for name in ALONE if name in job.protocols}
+    for name, rows in alone.items():
+        yield from judge_alone(name, magnifiers, pictures, rows)
+    if found:
+        yield from _still_scenes(magnifiers, pictures)
+    if job.directory:
+        written = _write(found, alone, job.directory)
+        if found:
+            draw_examples(magnifiers, pictures, job.directory / "examples.png")
+            written.insert(2, "examples.png")
+        yield f"\nwritten: {', '.join(f'{job.directory}/{name}' for name in written)}"
+
+
+def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[str, Protocol]:
+    """The named protocols, in their standard order, on these photographs."""
+    return {name: each for name, each in standard_protocols(pictures).items() if name in names}
+
+
+def run_protocols(
+    protocols: Mapping[str, Protocol], magnifiers: Mapping[str, Magnifier], on_progress: Progress
+) -> Trials:
+    """Results of each trial of each protocol."""
+    found: Trials = {}
+    done, total = 0, sum(len(protocol.trials) for protocol in protocols.values())
+    for name, protocol in protocols.items():
+        found[name] = []
+        for trials in protocol.run(magnifiers):
+            found[name].append(trials)
+            done += 1
+            on_progress(done, total)
+    return found
+
+
+def rows_of(found: Mapping[str, Sequence[Mapping[str, Trial]]], column: str) -> list[dict[str, object]]:
+    """Rows of a CSV, one a trial; ``column`` is the name of the magnifier's column."""
+    return [
+        {"protocol": name, column: title, **vars(trial)}
+        for name, series in found.items()
+        for trials in series
+        for title, trial in trials.items()
+    ]
+
+
+def trial_table(protocol: str, series: Sequence[Mapping[str, Trial]]) -> Iterator[str]:
+    """Lines of a table: a line a magnifier, a column a trial."""
+    heads = [_head(protocol, next(iter(trials.values()))) for trials in series]
+    yield " " * 28 + "".join(f"{head:>22}" for head in heads)
+    for title in series[0]:
+        cells = (
+            f"{t.ssim:.3f}/{t.reached_px:5.2f} ({t.ssim_spread:.2f}/{t.reached_spread_px:.2f})"
+            for t in (trials[title] for trials in series)
+        )
+        yield f"{title:<28}" + "".join(f"{cell:>22}" for cell in cells)
+
+
+def _head(protocol: str, trial: Trial) -> str:
+    if protocol in ("noise", "temporal"):
+        return f"noise {trial.noise_grey_levels:g}"
+    if protocol == "texture":
+        return f"period {trial.period_px:g} px"
+    return f"{trial.displacement_px:g} px"
+
+
+def _still_scenes(magnifiers: Mapping[str, Magnifier], pictures: Sequence[Frame]) -> Iterator[str]:
+    yield "\nstill scenes" + " " * 24 + "SSIM at 1x   noise gain at 20x"
+    for title, magnify in magnifiers.items():
+        yield f"{title:<36}{still_frame_ssim(magnify, pictures):10.4f}   {still_noise_gain(magnify, pictures):17.3f}"
+
+
+def _write(found: Trials, alone: Mapping[str, Rows], directory: Path) -> list[str]:
+    """Write the tables and the curves; returns the names of the files."""
+    written = []
+    if found:
+        write_csv(rows_of(found, "magnifier"), directory / "evaluation.csv")
+        draw_curves(found, directory / "evaluation.png")
+        written += ["evaluation.csv", "evaluation.png"]
+    for name, rows in alone.items():
+        write_csv(rows, directory / f"{name}.csv")
+        written.append(f"{name}.csv")
+    return written

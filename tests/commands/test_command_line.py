@@ -1,0 +1,37 @@
+"""The command line as a whole: each subcommand has a file of its own, and the help imports none of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+from support import ROOT
+
+from tremorscope import cli
+from tremorscope.commands.options import PROTOCOLS
+from tremorscope.model.evaluation.evaluate import standard_protocols
+
+
+def test_each_subcommand_stands_in_a_file_of_its_name() -> None:
+    files = {path.stem for path in (ROOT / "tremorscope/commands").glob("*.py")} - {"__init__", "options"}
+    assert files == {name.replace("-", "_") for name in cli.COMMANDS}
+    context = click.Context(cli.cli)
+    for name in cli.COMMANDS:
+        command = cli.cli.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+
+
+def test_help_imports_no_stage() -> None:
+    program = (
+        "import sys; from tremorscope import cli; sys.argv = ['tremorscope', '--help']\n"
+        "try: cli.main()\n"
+        "finally: print(sorted(n for n in sys.modules if n.startswith('tremorscope.') or n == 'numpy'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "['tremorscope.cli']"
+
+
+def test_the_protocols_of_the_help_are_those_that_are_judged() -> None:
+    assert tuple(standard_protocols([])) == PROTOCOLS
