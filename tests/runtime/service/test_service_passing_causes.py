@@ -83,7 +83,7 @@ def test_check_says_where_a_required_disk_is_not_mounted(tmp_path: Path) -> None
             "/nowhere/s",
             "no disk is mounted at /nowhere/s, which would be the system's own",
         ),
-        ("/proc", tmp_path, f"{tmp_path}/s does not lie on the disk at /proc"),
+        ("/proc", tmp_path, f"{tmp_path} does not lie on the disk at /proc"),
     ):
         store = {"directory": str(directory), "require_mount": required}
         done = run_command("check", written(tmp_path / "d.yaml", store=store))
