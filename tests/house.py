@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("runtime", "model", "export", "calibration")
-CALLED_BY_LIBRARIES = {"list_commands", "report_layer_time", "_repr_png_"}
+CALLED_BY_LIBRARIES = {"get_command", "list_commands", "report_layer_time", "_repr_png_"}
 """Methods of ours that click, TensorRT and notebooks call by these names."""
 _RIDDLE = re.compile(r"(What|How|Whether|Where|Of)\b")
 _FORMATTED_BY_HAND = re.compile(r"# fmt: (skip|off)")
@@ -156,7 +156,7 @@ def figures(house: House) -> list[Figure]:
             1200,
             [],
         ),
-        ("files in runtime/", len(runtime), 345, []),
+        ("files in runtime/", len(runtime), 350, []),
         ("lines of the longest file", files[0][0], 300, _worst(files, 300)),
         ("lines of the longest function", functions[0][0], 50, _worst(functions, 50)),
         ("most parameters of a function", parameters[0][0], 7, _worst(parameters, 7)),

@@ -17,7 +17,7 @@ from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open
 from tremorscope.runtime.frames.buffers import FrameRing
 
 if TYPE_CHECKING:
-    from tremorscope.runtime.bench.job import BenchJob
+    from tremorscope.runtime.bench.settings import BenchJob
 
 _PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
 

@@ -6,8 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,10 +14,11 @@ from pydantic import ValidationError
 from tremorscope.runtime.bench.compare import compare
 from tremorscope.runtime.bench.live import LiveLoop, build_loop
 from tremorscope.runtime.bench.power import traced_device
-from tremorscope.runtime.bench.record import RunTimes, begin_anew, result_of
+from tremorscope.runtime.bench.record import RunTimes, begin_anew, find_roofline, result_of
 from tremorscope.runtime.bench.result import BenchResult
 from tremorscope.runtime.bench.rig import Moment
-from tremorscope.runtime.bench.roofline import Roofline, find_roofline
+from tremorscope.runtime.bench.roofline import Roofline
+from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.cameras.opening import frame_size
 from tremorscope.runtime.cameras.settings import (
     CameraSettings,
@@ -30,10 +30,9 @@ from tremorscope.runtime.cameras.settings import (
 )
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
-from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
+from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
 from tremorscope.runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
 from tremorscope.runtime.host.progress import Progress
-from tremorscope.runtime.magnification.settings import MagnificationSettings
 
 NO_FRAME_S = 15.0
 """Time without a frame that ends the bench: longer than the supervisor takes to open the camera twice."""
@@ -43,37 +42,6 @@ FEWEST_FRAMES = 10
 _PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
 _BAND: tuple[GraphName, ...] = ("band",)
 _DEFAULT_SIZE = FrameSize(width_px=640, height_px=360)
-
-
-@dataclass(frozen=True)
-class BenchJob:
-    """Settings of a bench: network, camera, magnification, runtime and length."""
-
-    bundle: Path | None = None
-    """Directory of an exported network; None takes the one that is installed."""
-    size: FrameSize | None = None
-    """Size of the drawn camera's frames; None takes the bundle's own, or 640x360."""
-    camera: CameraSettings | None = None
-    """Settings of a camera; None draws one."""
-    magnification: MagnificationSettings = field(
-        default_factory=lambda: MagnificationSettings(refresh_s=None)
-    )
-    """Settings of the magnification, which runs all the time."""
-    frames: int = 200
-    """Largest number of timed magnified frames."""
-    most_s: float | None = None
-    """Longest time of timing; None until all frames are through."""
-    warm_up: int = 10
-    """Magnified frames before timing begins."""
-    rate_hz: float = 30.0
-    """Frame rate of the drawn camera."""
-    runtime: RuntimeChoice = "auto"
-    engines: Path | None = None
-    threads: int | None = None
-    roofline: bool = False
-    """Compare each stage with its roofline, which takes some seconds more."""
-    against: Path | None = None
-    """A second bundle, whose step is timed in turns with the first's."""
 
 
 def run_bench(

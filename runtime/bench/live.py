@@ -39,7 +39,7 @@ from tremorscope.runtime.service.clock import UnixClock
 from tremorscope.runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
 
 if TYPE_CHECKING:
-    from tremorscope.runtime.bench.job import BenchJob
+    from tremorscope.runtime.bench.settings import BenchJob
 
 _TAKE_S = 0.25
 

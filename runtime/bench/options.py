@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from tremorscope.runtime.bench.job import BenchJob
+from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.cameras.settings import CameraSettings
 from tremorscope.runtime.configuration.reading import load_configuration, parse_configuration
 from tremorscope.runtime.engines.interface.manifest import FrameSize

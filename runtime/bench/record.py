@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tremorscope.runtime.bench.apart import stages_apart
+from tremorscope.runtime.bench.graph_cost import StageCost, graph_cost
 from tremorscope.runtime.bench.live import LiveLoop
 from tremorscope.runtime.bench.memory import MemoryTrace, peak_bytes, reset_peak
+from tremorscope.runtime.bench.peaks import gpu_peaks
+from tremorscope.runtime.bench.processor import processor_peaks
 from tremorscope.runtime.bench.result import BenchResult, Copies, Memory, Overhead, Timeline, curve_parts
 from tremorscope.runtime.bench.rig import Moment
+from tremorscope.runtime.bench.roofline import Bound, Roofline, bound
 from tremorscope.runtime.cameras.supervision.settings import Drops
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.gpu.device import read_device
 from tremorscope.runtime.telemetry.load import resident_bytes
 
 if TYPE_CHECKING:
-    from tremorscope.runtime.bench.job import BenchJob
+    from tremorscope.runtime.bench.settings import BenchJob
 
 
 class RunTimes:
@@ -170,3 +176,31 @@ def _version() -> str:
         return version("tremorscope")
     except PackageNotFoundError:
         return "unknown"
+
+
+def find_roofline(found: BenchResult, runtime: Runtime, threads: int | None) -> Roofline:
+    """Bounds of the timed stages; takes some seconds, with nothing else running.
+
+    Raises:
+        EngineFault: the processor, or the graph, cannot be run by itself.
+    """
+    size = FrameSize(width_px=found.width_px, height_px=found.height_px)
+    processor = processor_peaks(threads)
+    gpu = None
+    bounds: list[Bound] = []
+    missing = ""
+    if runtime.name == "tensorrt":
+        gpu = gpu_peaks(found.device.get("gpu"), found.device.get("sm_count"))
+    engine = gpu if runtime.name == "tensorrt" else processor
+    if engine is None:
+        missing = f"the peaks of {found.device.get('gpu') or 'this GPU'} are not known"
+    else:
+        cost = graph_cost(runtime.bundle, "band" if found.mode == "band" else "pairwise", size)
+        bounds.append(bound("network", found.overhead.engine_ms, cost, engine))
+    if found.copies.bytes_per_frame and "copy" in found.stages:
+        copied = StageCost({}, 2 * found.copies.bytes_per_frame)  # each byte is read and written
+        bounds.append(bound("copy", found.stages["copy"].median_ms, copied, processor))
+    for stage, taken_ms, cost, on_gpu in stages_apart(size.width_px, size.height_px, runtime.gpu):
+        if (peaks := gpu if on_gpu else processor) is not None:
+            bounds.append(bound(stage, taken_ms, cost, peaks))
+    return Roofline(tuple(bounds), processor, gpu, missing)

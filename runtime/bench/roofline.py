@@ -8,17 +8,10 @@ stated.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from tremorscope.runtime.bench.apart import stages_apart
-from tremorscope.runtime.bench.graph_cost import StageCost, graph_cost
-from tremorscope.runtime.bench.peaks import Peaks, gpu_peaks
-from tremorscope.runtime.bench.processor import processor_peaks
-from tremorscope.runtime.engines.interface.manifest import FrameSize
-from tremorscope.runtime.engines.selection import Runtime
-
-if TYPE_CHECKING:
-    from tremorscope.runtime.bench.result import BenchResult
+from tremorscope.runtime.bench.graph_cost import StageCost
+from tremorscope.runtime.bench.peaks import Peaks
 
 Limit = Literal["compute", "memory"]
 
@@ -82,31 +75,3 @@ class Roofline:
             "gpu": asdict(self.gpu) if self.gpu else None,
             "missing": self.missing,
         }
-
-
-def find_roofline(found: BenchResult, runtime: Runtime, threads: int | None) -> Roofline:
-    """Bounds of the timed stages; takes some seconds, with nothing else running.
-
-    Raises:
-        EngineFault: the processor, or the graph, cannot be run by itself.
-    """
-    size = FrameSize(width_px=found.width_px, height_px=found.height_px)
-    processor = processor_peaks(threads)
-    gpu = None
-    bounds: list[Bound] = []
-    missing = ""
-    if runtime.name == "tensorrt":
-        gpu = gpu_peaks(found.device.get("gpu"), found.device.get("sm_count"))
-    engine = gpu if runtime.name == "tensorrt" else processor
-    if engine is None:
-        missing = f"the peaks of {found.device.get('gpu') or 'this GPU'} are not known"
-    else:
-        cost = graph_cost(runtime.bundle, "band" if found.mode == "band" else "pairwise", size)
-        bounds.append(bound("network", found.overhead.engine_ms, cost, engine))
-    if found.copies.bytes_per_frame and "copy" in found.stages:
-        copied = StageCost({}, 2 * found.copies.bytes_per_frame)  # each byte is read and written
-        bounds.append(bound("copy", found.stages["copy"].median_ms, copied, processor))
-    for stage, taken_ms, cost, on_gpu in stages_apart(size.width_px, size.height_px, runtime.gpu):
-        if (peaks := gpu if on_gpu else processor) is not None:
-            bounds.append(bound(stage, taken_ms, cost, peaks))
-    return Roofline(tuple(bounds), processor, gpu, missing)

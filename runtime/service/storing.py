@@ -112,13 +112,7 @@ class Storage:
         to_unix_s: Callable[[float], float],
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin to keep frames for clips, if that is configured; see `EventRecorder` for the arguments.
-
-        ``ring`` is the camera's, with `slots_for` slots for the pre-roll, which gives one up where the camera needs it.
-
-        Raises:
-            OptionFault: settings that cannot be followed with these frames.
-        """
+        """Begin to keep frames of the camera's ring for clips, if that is configured; see `EventRecorder`."""
         recording = self._recording
         if recording is None:
             return

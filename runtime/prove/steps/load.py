@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from tremorscope.runtime.bench.job import BenchJob, run_bench
+from tremorscope.runtime.bench.job import run_bench
 from tremorscope.runtime.bench.report import BOUNDED
 from tremorscope.runtime.bench.result import BenchResult
+from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.magnification.settings import MagnificationSettings
 from tremorscope.runtime.prove.outcome import Outcome, StepFindings
 from tremorscope.runtime.prove.plan import ProvePlan

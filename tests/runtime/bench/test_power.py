@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tremorscope.runtime.bench.job import BenchJob, run_bench
+from tremorscope.runtime.bench.job import run_bench
 from tremorscope.runtime.bench.power import DeviceTrace, traced_device
 from tremorscope.runtime.bench.report import lines
+from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.host.thermal import ThermalReading
 from tremorscope.runtime.telemetry import Reading

@@ -16,8 +16,9 @@ from host_gpu import HostGpu
 from support import write_bundle
 from tensorrt_fake import FakeEngine, fake_library, write_fake_engine
 
-from tremorscope.runtime.bench.job import BenchJob, run_bench
+from tremorscope.runtime.bench.job import run_bench
 from tremorscope.runtime.bench.result import Copies
+from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.engines import selection as choosing
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.manifest import FrameSize, Manifest, write_manifest
