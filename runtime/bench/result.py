@@ -33,7 +33,7 @@ class Overhead:
     engine_ms: float
     """Time of the engine's step."""
     loop_ms: float
-    """The live loop beyond the step: choosing references, leases, outlets, counters."""
+    """Both halves of the live loop beyond the step: choosing references, leases, hand-overs, counters."""
     supervision_ms: float
     """The camera's supervisor on each frame: checks, counters, the hand-over."""
 
@@ -120,7 +120,7 @@ class BenchResult:
     elapsed_s: float
     nominal_rate_hz: float
     stages: dict[str, LatencySummary]
-    """By stage; see `runtime.live.magnify_loop.STAGES`, and ``copy``."""
+    """By stage; see `runtime.frames.meter.STAGES`, and ``copy``."""
     curves_ms: dict[str, list[float]]
     """Times of each stage that the parts `curve_parts` of its frames did not exceed."""
     overhead: Overhead

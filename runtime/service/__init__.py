@@ -1,7 +1,7 @@
 """Service: one process from a camera to alarms, clips, a store and outputs.
 
     camera -> supervisor -> frames (measures every raw frame, keeps it for clips)
-                               \\-> magnifying (newest frame wins) -> live feed -> viewers
+                        \\-> magnifying (newest frame wins) -> live feed -> viewers
     frames -> history -> analysis -> spectra, natural frequencies
     frames, analysis -> alarms -> store, clips, MQTT
 
@@ -17,13 +17,13 @@ Thread            Runs                         Owns                            S
 main              Service.run, Service.look    recovery ladder, governor,      HealthBoard: its _lock
                                                reloader, watchdog, disk guard  magnification settings: Reloader.changing
                                                                                Measuring of the next frame: no lock
-camera watch      CameraSupervisor             deadlines, when to reopen       waiting frames: CameraSupervisor._lock
+camera watch      CameraSupervisor             deadlines, when to reopen       faults: CameraSupervisor._lock
 camera            supervision.reader.Reader,   the open camera                 slots: LeasingRing._lock
                   one for each opening                                         waiting frames: CameraSupervisor._lock
+                                                                               newest frame: Latest's condition
 gstreamer: ...    gstreamer.call_bounded       one call into a driver          nothing
 overhearing       OutputTap, for CSI cameras   pipe behind stdout or stderr    heard lines: OutputTap._lock
-frames *          FrameLoop.work               Measuring, UnixClock            newest frame: Latest._changed
-                                                                               displacement: MotionHistory._lock
+frames *          FrameLoop.work               Measuring, UnixClock            displacement: MotionHistory._lock
                                                                                live series: LiveFeed._changed
                                                                                frames for clips: FrameHistory._lock
 magnifying *      Magnifying.work              EnginePool, MagnifyLoop,        pictures: LiveFeed._changed

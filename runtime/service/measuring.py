@@ -173,7 +173,7 @@ class Measuring:
         if timestamp_s < self._sample_due_s:
             return
         self._sample_due_s = timestamp_s + _LEARNING_S / _LEARNING_FRAMES
-        kept: Picture = np.empty_like(frame)
+        kept: Picture = np.empty(frame.shape, np.uint8)
         copy_pixels(frame, kept, self._account, "measuring: frame to learn from")
         self._samples.append(kept)
         if len(self._samples) < _LEARNING_FRAMES:

@@ -112,7 +112,7 @@ def test_none_between_camera_clips_and_viewer(
     assert set(told) == {"running_service.read_into", "views.compose", "copies.copy_pixels"}
     assert told["running_service.read_into"] >= read * FRAME_BYTES
     assert account == {"measuring: frame to learn from": told["copies.copy_pixels"]}
-    assert told["copies.copy_pixels"] == _LEARNING_FRAMES * FRAME_BYTES
+    assert told["copies.copy_pixels"] % (_LEARNING_FRAMES * FRAME_BYTES) == 0  # once an attempt to learn
     assert "the pre-roll" in holders
     service.parts.ring.close()  # every frame was given back
     with StoreReader(service.parts.storage.path) as reader:
