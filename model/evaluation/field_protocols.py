@@ -151,7 +151,7 @@ def psnr_db(result: Frame, truth: Frame) -> float:
 
 
 @dataclass(frozen=True)
-class MovingLayers:
+class DiscOverPhotograph:
     """A disc cut from one photograph over another: both move as far, each in a direction of its own."""
 
     behind: WholeFrame
@@ -168,7 +168,7 @@ class MovingLayers:
 
 def _axial(photographs: Sequence[Frame]) -> list[FieldCase]:
     scenes = tuple(
-        MovingLayers(WholeFrame(disc.background, disc.angle + GOLDEN_ANGLE / 2), disc)
+        DiscOverPhotograph(WholeFrame(disc.background, disc.angle + GOLDEN_ANGLE / 2), disc)
         for disc in blobs(photographs)
     )
     moved = [FieldCase("sub-pixel", Conditions(d, AXIAL_TARGET_PX), scenes) for d in AXIAL_DISPLACEMENTS_PX]
