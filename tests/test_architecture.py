@@ -71,6 +71,7 @@ the last line only where they are at hand."""
 DOORS = {
     "av": {
         "runtime/cameras/clip.py",
+        "runtime/cameras/clip_stream.py",
         "runtime/clips/h264.py",
         "runtime/clips/jpeg.py",
         "runtime/clips/video.py",

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import shlex
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from av.filter import Graph
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.intactness import ContainerStructure, inspect_clip
+from tremorscope.runtime.cameras.clip_stream import (
+    FORMATS,
+    choose_stream,
+    converter_to_rgb,
+    layout_of,
+    open_clip,
+    storage_of,
+)
+from tremorscope.runtime.cameras.intactness import inspect_clip
 from tremorscope.runtime.errors import ClipFault
-from tremorscope.runtime.frames.colour import Colour, describe
+from tremorscope.runtime.frames.colour import Colour
 from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
 from tremorscope.runtime.frames.info import FrameInfo
-from tremorscope.runtime.host.files import file_address
 
-MINIMUM_SIDE_PX = 16
-_RANGES = {1: "tv", 2: "pc"}
-_FORMATS = "MP4, MOV, AVI, MKV or another video that FFmpeg reads"
+_PEEKED = 12
+"""Packets from whose times is judged which times a clip has."""
+_PICTURES = {1: "I", 2: "P", 3: "B"}
 
 
 class ClipCamera:
     """Reads a clip's frames in order as RGB, upright, with their presentation times, in constant memory.
 
     Grey, 10-bit and subsampled pictures are converted straight to 8-bit RGB by the matrix and the range that
-    the clip states; a picture that was filmed turned is turned upright.
+    the clip states; a picture that was filmed turned or mirrored is shown as every player shows it.
+
+    Where a container has no presentation times (AVI, some WMV), frames take the decode times in their order; where
+    it has none at all, or those do not rise, they are taken as evenly spaced.
     """
 
     def __init__(self, path: Path, *, account: CopyAccount | None = None) -> None:
@@ -48,28 +57,39 @@ class ClipCamera:
         self._quoted = shlex.quote(str(path))
         self._account = account
         self._structure = inspect_clip(path)
-        self._container = _open(path, self._structure)
+        self._container = open_clip(path, self._structure)
+        self.picture_types = bytearray()
+        """Type of every picture read so far: ``K`` a key frame, else ``I``, ``P``, ``B``, or ``?``."""
+        self.coded_bytes = 0
+        """Bytes of all packets read so far."""
+        self._interlaced = 0
+        self._decode_ticks: deque[int | None] = deque()
         try:
-            self._stream = _video_stream(path, self._container)
+            self._stream, self._stream_note = choose_stream(path, self._container)
             if self._structure.missing_bytes:
                 raise self._cut_short()
-            decoded = self._decode()
+            packets = self._container.demux(self._stream)
+            peeked = list(islice(packets, _PEEKED))
+            self._by_decode_times = self._lacks_presentation_times(peeked)
+            decoded = self._decode(chain(peeked, packets))
             first = next(decoded, None)
             if first is None:
-                raise ClipFault(f"{path}: holds no frame", remedy=f"name a video clip: {_FORMATS}")
-            self._layout = _layout_of(path, first, self._stream)
+                raise ClipFault(f"{path}: holds no frame", remedy=f"name a video clip: {FORMATS}")
+            self._layout = layout_of(path, first, self._stream)
             self.time_base = Fraction(self._stream.time_base)
             """Seconds a tick: every ``timestamp_s`` is a whole number of these."""
-            self._converter = _converter_to_rgb(path, first, self.time_base, self._layout.colour)
+            self._converter = converter_to_rgb(path, first, self.time_base, self._layout.colour)
         except ClipFault:
             self._container.close()
             raise
         self._frames = chain([first], decoded)
         self._rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
-        self.has_timestamps = first.pts is not None
+        self.has_timestamps = self._ticks_of(first, peek=True) is not None
         """False where the file has none (a raw stream): frames are then taken as evenly spaced."""
         self._sequence = 0
         self._previous_ticks: int | None = None
+        self._even_from: int | None = None
+        """Ticks of frame 0 once frames are taken as evenly spaced."""
 
     @property
     def width_px(self) -> int:
@@ -121,8 +141,12 @@ class ClipCamera:
         if frame is None:
             return None
         self._convert(frame, pixels)
-        ticks = frame.pts if self.has_timestamps else round(self._sequence / self._rate / self.time_base)
-        if ticks is None or (self._previous_ticks is not None and ticks <= self._previous_ticks):
+        self._take_note_of(frame)
+        ticks = self._ticks_of(frame) if self.has_timestamps else None
+        if ticks is None or (self._by_decode_times and not self._rises(ticks)):
+            self.has_timestamps = False
+            ticks = self._even_ticks()
+        if not self._rises(ticks):
             raise ClipFault(
                 f"{self.path}: frame {self._sequence + 1} has no time later than the frame before it",
                 remedy=f"space the frames evenly: ffmpeg -i {self._quoted} -vf setpts=N/FRAME_RATE/TB repaired.mp4",
@@ -132,14 +156,58 @@ class ClipCamera:
         self._sequence += 1
         return info
 
+    def notes(self) -> list[str]:
+        """Human-readable peculiarities of the clip that bear on what is measured in it, as far as it was read."""
+        notes = [self._stream_note] if self._stream_note else []
+        if self._interlaced:
+            notes.append(
+                f"{self._interlaced} of {self._sequence} frames are interlaced, two fields of different times in "
+                "each: amplitudes come out too small; make a frame of each field first: "
+                f"ffmpeg -i {self._quoted} -vf bwdif=send_field -crf 10 fields.mp4"
+            )
+        if self._by_decode_times and self.has_timestamps:
+            notes.append("the clip holds no presentation times: frames take the decode times in their order")
+        return notes
+
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         self._container.close()
 
+    def _lacks_presentation_times(self, packets: list[Any]) -> bool:
+        """True where frames must take the decode times: AVI has no others, and FFmpeg makes them up."""
+        filled = [packet for packet in packets if packet.size]
+        return self._container.format.name == "avi" or any(packet.pts is None for packet in filled)
+
+    def _ticks_of(self, frame: Any, *, peek: bool = False) -> int | None:
+        """The time that the file gives a frame; frames leave the decoder in the order of their times."""
+        if not self._by_decode_times:
+            return None if frame.pts is None else int(frame.pts)
+        if not self._decode_ticks:
+            return None
+        return self._decode_ticks[0] if peek else self._decode_ticks.popleft()
+
+    def _even_ticks(self) -> int:
+        """The time of the next frame at an even rate, from the last time that the file gave on."""
+        interval = 1 / self._rate / self.time_base
+        if self._even_from is None:
+            self._even_from = (
+                0
+                if self._previous_ticks is None
+                else self._previous_ticks - round((self._sequence - 1) * interval)
+            )
+        return self._even_from + round(self._sequence * interval)
+
+    def _rises(self, ticks: int) -> bool:
+        return self._previous_ticks is None or ticks > self._previous_ticks
+
+    def _take_note_of(self, frame: Any) -> None:
+        self._interlaced += bool(frame.interlaced_frame)
+        self.picture_types += b"K" if frame.key_frame else _PICTURES.get(int(frame.pict_type), "?").encode()
+
     def _convert(self, frame: Any, pixels: NDArray[np.uint8]) -> None:
-        if _storage(frame) != self._layout.storage:
+        if storage_of(frame) != self._layout.storage:
             raise ClipFault(
-                f"{self.path}: the picture changes from {self._layout.storage} to {_storage(frame)} "
+                f"{self.path}: the picture changes from {self._layout.storage} to {storage_of(frame)} "
                 f"at frame {self._sequence + 1}",
                 remedy=f"make it uniform: ffmpeg -i {self._quoted} uniform.mp4",
             )
@@ -148,16 +216,19 @@ class ClipCamera:
         plane = converted.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         stored = rows[: frame.height, : 3 * frame.width].reshape(frame.height, frame.width, 3)
-        upright = np.rot90(stored, self._layout.quarter_turns)
-        copy_pixels(upright, pixels, self._account, "camera: decoded picture")
+        copy_pixels(self._layout.upright(stored), pixels, self._account, "camera: decoded picture")
 
-    def _decode(self) -> Iterator[Any]:
+    def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Every frame in order of presentation; raises ClipFault where one is damaged."""
         decoded = 0
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in packets:
                 if packet.is_corrupt:
                     raise self._damaged(decoded)
+                if packet.size:
+                    self.coded_bytes += packet.size
+                    if self._by_decode_times:
+                        self._decode_ticks.append(packet.dts)
                 for frame in packet.decode():
                     if frame.is_corrupt:
                         raise self._damaged(decoded)
@@ -191,107 +262,3 @@ class ClipCamera:
             remedy=f"copy it again from the camera, or keep what can be read: "
             f"ffmpeg -i {self._quoted} -c copy repaired.mp4",
         )
-
-
-def _open(path: Path, structure: ContainerStructure) -> Any:
-    not_a_video = ClipFault(f"{path}: is not a video", remedy=f"name a video clip: {_FORMATS}")
-    no_index = ClipFault(
-        f"{path}: cut short: 0 frames are readable, because the index of the recording (moov) is missing",
-        remedy="copy it again from the camera, and let the camera finish a recording before its power goes",
-    )
-    if not structure.has_index:
-        raise no_index
-    try:
-        container = _open_container(path)
-    except (av.FFmpegError, OSError):
-        raise (no_index if structure.missing_bytes else not_a_video) from None
-    # FFmpeg renders text files as pictures of a terminal.
-    if container.format.name == "tty":
-        container.close()
-        raise not_a_video
-    return container
-
-
-def _open_container(path: Path) -> Any:
-    opening: Any = av.open  # its keywords differ between releases
-    try:
-        return opening(file_address(path))
-    except UnicodeDecodeError:  # PyAV before 19 insists that titles and comments be UTF-8
-        return opening(file_address(path), metadata_encoding="latin-1")
-
-
-def _video_stream(path: Path, container: Any) -> Any:
-    """The first video stream; attached pictures, such as an album's cover, do not count."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None:
-            return stream
-    raise ClipFault(f"{path}: holds no video", remedy=f"name a video clip: {_FORMATS}")
-
-
-def _storage(frame: Any) -> str:
-    return f"{frame.width}x{frame.height} {frame.format.name}"
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Size, orientation and colour of every frame of a clip, read from the first."""
-
-    storage: str
-    width_px: int
-    height_px: int
-    quarter_turns: int
-    """Quarter turns, counter-clockwise, from the stored picture to the upright one."""
-    pixel_aspect: Fraction
-    colour: Colour
-
-
-def _layout_of(path: Path, frame: Any, stream: Any) -> _Layout:
-    turns, remainder = divmod(round(frame.rotation), 90)
-    if remainder:
-        raise ClipFault(
-            f"{path}: is to be shown turned by {frame.rotation} degrees",
-            remedy=f"turn it first: ffmpeg -i {shlex.quote(str(path))} turned.mp4",
-        )
-    width_px, height_px = frame.width, frame.height
-    aspect = Fraction(stream.sample_aspect_ratio or 1)
-    if turns % 2:
-        width_px, height_px, aspect = height_px, width_px, 1 / aspect
-    side_px = min(width_px, height_px)
-    if side_px < MINIMUM_SIDE_PX:
-        raise ClipFault(
-            f"{path}: {width_px}x{height_px} px is too small",
-            remedy=f"use a clip of at least {MINIMUM_SIDE_PX}x{MINIMUM_SIDE_PX} px",
-        )
-    context = stream.codec_context
-    colour = describe(
-        int(frame.colorspace), int(context.color_primaries), int(context.color_trc), height_px=side_px
-    )
-    return _Layout(_storage(frame), width_px, height_px, turns % 4, aspect, colour)
-
-
-def _converter_to_rgb(path: Path, frame: Any, time_base: Fraction, colour: Colour) -> Graph:
-    """A filter graph from the clip's pixels to packed 8-bit RGB, with exact rounding and full chroma."""
-    graph = Graph()
-    source = graph.add(
-        "buffer",
-        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
-        f":time_base={time_base.numerator}/{time_base.denominator}:pixel_aspect=1/1",
-    )
-    stated_range = _RANGES.get(int(frame.color_range))
-    scale = graph.add(
-        "scale",
-        "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp:out_range=pc"
-        f":in_color_matrix={colour.scaler_name}" + (f":in_range={stated_range}" if stated_range else ""),
-    )
-    to_rgb, sink = graph.add("format", "pix_fmts=rgb24"), graph.add("buffersink")
-    source.link_to(scale)
-    scale.link_to(to_rgb)
-    to_rgb.link_to(sink)
-    try:
-        graph.configure()
-    except av.FFmpegError:
-        raise ClipFault(
-            f"{path}: pictures of format {frame.format.name} cannot be read",
-            remedy=f"convert it: ffmpeg -i {shlex.quote(str(path))} -pix_fmt yuv420p converted.mp4",
-        ) from None
-    return graph

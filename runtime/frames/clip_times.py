@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tremorscope.runtime.errors import OptionFault
 
 
@@ -70,6 +73,33 @@ def check_capture_rate(rate_hz: float | None) -> None:
             f"--capture-fps {rate_hz:g}: not a number above 0",
             remedy="give the frames a second at which the camera filmed, e.g. 240",
         )
+
+
+def without_rounding(
+    times_s: NDArray[np.float64], tick_s: float, nominal_rate_hz: float
+) -> NDArray[np.float64]:
+    """Times (N,) freed of their rounding to ticks, where it explains all by which they are uneven; else as given.
+
+    They are put on the line that fits them best, frames that are missing left out; on the file's own rate where that
+    explains them as well, because the best line through rounded times still is off by a fraction of a tick.
+    """
+    if times_s.size < 3 or not np.isfinite(times_s).all():
+        return times_s
+    steps = np.diff(times_s)
+    interval_s = float(steps[steps < 1.5 * np.median(steps)].mean())
+    if tick_s > interval_s / 2:
+        return times_s
+    for candidate in (1 / nominal_rate_hz, interval_s):
+        # Counted from frame to frame: over a long recording a rate that is a little off would lose count.
+        places = np.concatenate([[0], np.cumsum(np.maximum(1, np.round(steps / candidate)))])
+        line = np.array([candidate, 0.0])
+        if candidate == interval_s:
+            line = np.polyfit(places, times_s, 1)
+        off_s = times_s - line[0] * places
+        if float(np.ptp(off_s)) <= 1.01 * tick_s:
+            evened: NDArray[np.float64] = line[0] * places + (off_s.max() + off_s.min()) / 2
+            return evened
+    return times_s
 
 
 class FrameTimes:

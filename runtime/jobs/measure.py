@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
+from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate, without_rounding
+from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.directories import whole_directory
 from tremorscope.runtime.host.files import printable
 from tremorscope.runtime.host.progress import Progress
@@ -74,16 +75,25 @@ class MeasureJob:
 class _Survey:
     """Result of a first pass over a clip: its times, and some frames spread over it."""
 
-    times_s: NDArray[np.float64]
+    repeats: Repeats
+    """Pictures that show nothing new, and the times of the others in playback."""
     axis: TimeAxis
     tick_s: float
     first: Picture
     samples: tuple[Picture, ...]
+    notes: tuple[str, ...]
+    """Peculiarities of the clip that bear on the results."""
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """(N,), True for a picture that is measured."""
+        return ~self.repeats.repeated
 
     @property
     def real_times_s(self) -> NDArray[np.float64]:
-        """Times since the first frame, in reality rather than in playback."""
-        since: NDArray[np.float64] = (self.times_s - self.times_s[0]) * self.pace
+        """Times of the measured pictures since the first, in reality rather than in playback."""
+        times_s = self.repeats.times_s[self.kept]
+        since: NDArray[np.float64] = (times_s - times_s[0]) * self.pace
         return since
 
     @property
@@ -137,6 +147,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         frame=survey.first,
         time_axis=survey.axis,
         times_s=survey.real_times_s,
+        clip_notes=survey.notes,
         analysis=analysis,
         still=job.still,
         proposed=proposed,
@@ -163,25 +174,45 @@ def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
         frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
         most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
         total = camera.frame_count_estimate
-        gathered, times = FrameTimes(), []
-        samples: list[Picture] = []
-        stride = 1
+        times: list[float] = []
+        repeats, samples, stride = RepeatFinder(), [], 1
         while (info := camera.read_into(frame)) is not None:
-            if gathered.count % stride == 0:
+            repeats.add(frame)
+            if len(times) % stride == 0:
                 samples.append(frame.copy())
                 if len(samples) > 2 * most:
                     samples, stride = samples[::2], 2 * stride
-            gathered.add(info.timestamp_s)
             times.append(info.timestamp_s)
             if progress is not None:
-                progress(gathered.count, None if total is None else 2 * max(total, gathered.count))
-        if gathered.count < _FEWEST_FRAMES:
+                progress(len(times), None if total is None else 2 * max(total, len(times)))
+        if len(times) < _FEWEST_FRAMES:
             raise ClipFault(
-                f"{job.clip}: {gathered.count} frames are too few to measure vibration in",
+                f"{job.clip}: {len(times)} frames are too few to measure vibration in",
                 remedy=f"name a clip of {_FEWEST_FRAMES} frames or more",
             )
-        axis = gathered.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps)
-        return _Survey(np.array(times), axis, float(camera.time_base), samples[0], tuple(samples))
+        key_frames = np.frombuffer(bytes(camera.picture_types), np.uint8) == ord("K")
+        tick_s = float(camera.time_base)
+        found = repeats.find(without_rounding(np.array(times), tick_s, camera.nominal_rate_hz), key_frames)
+        return _Survey(
+            found,
+            _axis(job, camera, found),
+            tick_s,
+            samples[0],
+            tuple(samples),
+            (*camera.notes(), *found.notes()),
+        )
+
+
+def _axis(job: MeasureJob, camera: ClipCamera, repeats: Repeats) -> TimeAxis:
+    """The time axis of what is measured; a conversion's repeats have neither part in it nor in the rate of capture."""
+    times_s, capture_hz = repeats.times_s, job.capture_rate_hz
+    if repeats.cycle is not None:
+        times_s = times_s[~repeats.repeated]
+        capture_hz = capture_hz and capture_hz * repeats.cycle[1] / repeats.cycle[0]
+    gathered = FrameTimes()
+    for time_s in times_s.tolist():
+        gathered.add(time_s)
+    return gathered.axis(camera.time_base, capture_hz, measured=camera.has_timestamps)
 
 
 def _choose_regions(
@@ -198,8 +229,9 @@ def _choose_regions(
 def _measure_all(
     job: MeasureJob, survey: _Survey, meter: MotionMeter, progress: Progress | None
 ) -> tuple[RegionSeries, ...]:
-    count, regions = survey.times_s.size, len(meter.followers)
-    table = np.full((regions, 5, count), np.nan)
+    kept, regions = survey.kept, len(meter.followers)
+    count, places = kept.size, np.cumsum(kept) - 1
+    table = np.full((regions, 5, int(kept.sum())), np.nan)
     with closing(ClipCamera(job.clip)) as camera:
         frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
         for number in range(count):
@@ -207,8 +239,12 @@ def _measure_all(
                 raise ClipFault(
                     f"{job.clip}: has changed while it was read", remedy="measure a clip that is finished"
                 )
-            for row, motion in zip(table, meter.measure(frame), strict=True):
-                row[:, number] = motion.x_px, motion.y_px, motion.quality, motion.gain, motion.brightness
+            if kept[number]:
+                for row, motion in zip(table, meter.measure(frame), strict=True):
+                    row[:, places[number]] = (
+                        *(motion.x_px, motion.y_px, motion.quality),
+                        *(motion.gain, motion.brightness),
+                    )
             if progress is not None:
                 progress(count + number + 1, 2 * count)
     floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()

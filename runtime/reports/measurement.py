@@ -29,7 +29,9 @@ class Measurement:
     """The first frame, (H, W, 3; RGB): the reference."""
     time_axis: TimeAxis
     times_s: NDArray[np.float64]
-    """Time of every frame since the first, in reality rather than in playback, (N,)."""
+    """Time of every measured frame since the first, in reality rather than in playback, (N,)."""
+    clip_notes: tuple[str, ...]
+    """Peculiarities of the clip, such as repeated or interlaced frames."""
     analysis: Analysis
     still: tuple[Region, ...]
     proposed: bool
@@ -85,7 +87,7 @@ class Measurement:
 
     def notes(self) -> list[str]:
         """Human-readable limits of the results, a line each."""
-        analysis, axis, notes = self.analysis, self.time_axis, []
+        analysis, axis, notes = self.analysis, self.time_axis, list(self.clip_notes)
         if axis.capture_rate_hz is None:
             notes.append("the rate is that of the file: state --capture-fps if the camera filmed faster")
         if not axis.measured:

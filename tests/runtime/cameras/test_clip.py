@@ -133,6 +133,10 @@ TURNS = {
     "clockwise": ((0, 1, -1, 0), lambda p: np.transpose(p, (1, 0, 2))[:, ::-1]),
     "upside down": ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
     "counter-clockwise": ((0, -1, 1, 0), lambda p: np.transpose(p, (1, 0, 2))[::-1]),
+    "mirrored": ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+    "mirrored upside down": ((1, 0, 0, -1), lambda p: p[::-1]),
+    "transposed": ((0, 1, 1, 0), lambda p: np.transpose(p, (1, 0, 2))),
+    "transposed and turned": ((0, -1, -1, 0), lambda p: np.transpose(p, (1, 0, 2))[::-1, ::-1]),
 }
 
 
@@ -213,6 +217,81 @@ def test_other_containers_are_read_to_the_last_frame(
     pictures, times_s = read_all(path)
     assert len(pictures) == 9
     assert np.diff(times_s) == pytest.approx([0.04] * 8, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("avi", "libx264"), ("avi", "mpeg4"), ("wmv", "wmv2"), ("asf", "mpeg4")]
+)
+def test_b_frames_without_presentation_times_take_the_decode_times_in_their_order(
+    tmp_path: Path, suffix: str, codec: str
+) -> None:
+    frames = textured_frames(24, step_px=1.0)
+    options = {} if codec == "wmv2" else {"bf": "2"}
+    path = write_clip(
+        tmp_path / f"c.{suffix}", frames, codec=codec, pixel_format="yuv420p", options={"b": "4M"} | options
+    )
+    pictures, times_s = read_all(path)
+    assert np.diff(times_s) == pytest.approx([0.04] * 23, abs=1e-6)
+    for picture, frame in zip(pictures, frames, strict=True):  # in the order in which they were filmed
+        off = [float(np.abs(picture.astype(int) - other).mean()) for other in frames]
+        assert min(off) == off[[other is frame for other in frames].index(True)]
+
+
+def test_decode_times_are_told(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "c.avi", textured_frames(9), codec="libx264", pixel_format="yuv420p", options={"bf": "3"}
+    )
+    camera = ClipCamera(path)
+    assert camera.has_timestamps
+    assert camera.notes() == [
+        "the clip holds no presentation times: frames take the decode times in their order"
+    ]
+    camera.close()
+
+
+@pytest.mark.parametrize("defaults", [(False, True), (False, False), (True, True)])
+def test_of_two_streams_the_default_or_the_largest_is_read(
+    tmp_path: Path, defaults: tuple[bool, bool]
+) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams = []
+        for (width_px, height_px), default in zip([(32, 24), (64, 48)], defaults, strict=True):
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
+            stream.disposition = av.stream.Disposition.default if default else av.stream.Disposition(0)
+            streams.append(stream)
+        for number in range(5):
+            for stream in streams:
+                picture = textured_frames(5, stream.width, stream.height)[number]
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+                frame.pts = number
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    camera = ClipCamera(path)
+    assert (camera.width_px, camera.height_px) == (64, 48)
+    (note,) = camera.notes()
+    assert note.startswith("2 video streams: number 2 is read, the ")
+    camera.close()
+
+
+def test_interlaced_frames_are_told_with_the_remedy(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "c.mp4",
+        textured_frames(6),
+        codec="libx264",
+        pixel_format="yuv420p",
+        options={"x264-params": "interlaced=1"},
+    )
+    camera = ClipCamera(path)
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    while camera.read_into(pixels) is not None:
+        pass
+    (note,) = camera.notes()
+    assert note.startswith("6 of 6 frames are interlaced")
+    assert note.endswith(f"ffmpeg -i {path} -vf bwdif=send_field -crf 10 fields.mp4")
+    camera.close()
 
 
 # Refusals

@@ -1,0 +1,186 @@
+"""The video stream of a clip: opening it, choosing it, and the layout, orientation and colour of its pictures."""
+
+from __future__ import annotations
+
+import shlex
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.filter import Graph
+from numpy.typing import NDArray
+
+from tremorscope.runtime.cameras.intactness import ContainerStructure
+from tremorscope.runtime.errors import ClipFault
+from tremorscope.runtime.frames.colour import Colour, describe
+from tremorscope.runtime.host.files import file_address
+
+MINIMUM_SIDE_PX = 16
+FORMATS = "MP4, MOV, AVI, MKV or another video that FFmpeg reads"
+_RANGES = {1: "tv", 2: "pc"}
+_UPRIGHT = (1, 0, 0, 1)
+
+
+def open_clip(path: Path, structure: ContainerStructure) -> Any:
+    """Open the container of a clip.
+
+    Raises:
+        ClipFault: it is not a video, or lacks its index.
+    """
+    not_a_video = ClipFault(f"{path}: is not a video", remedy=f"name a video clip: {FORMATS}")
+    no_index = ClipFault(
+        f"{path}: cut short: 0 frames are readable, because the index of the recording (moov) is missing",
+        remedy="copy it again from the camera, and let the camera finish a recording before its power goes",
+    )
+    if not structure.has_index:
+        raise no_index
+    try:
+        container = _open_container(path)
+    except (av.FFmpegError, OSError):
+        raise (no_index if structure.missing_bytes else not_a_video) from None
+    # FFmpeg renders text files as pictures of a terminal.
+    if container.format.name == "tty":
+        container.close()
+        raise not_a_video
+    return container
+
+
+def _open_container(path: Path) -> Any:
+    opening: Any = av.open  # its keywords differ between releases
+    try:
+        return opening(file_address(path))
+    except UnicodeDecodeError:  # PyAV before 19 insists that titles and comments be UTF-8
+        return opening(file_address(path), metadata_encoding="latin-1")
+
+
+def choose_stream(path: Path, container: Any) -> tuple[Any, str]:
+    """The video stream to read, and a note where there were several: the default one, of several the largest.
+
+    Attached pictures, such as an album's cover, do not count.
+
+    Raises:
+        ClipFault: there is none.
+    """
+    flags = av.stream.Disposition
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & flags.attached_pic and stream.codec_context is not None
+    ]
+    if not streams:
+        raise ClipFault(f"{path}: holds no video", remedy=f"name a video clip: {FORMATS}")
+
+    def rank(stream: Any) -> tuple[bool, int]:
+        return bool(stream.disposition & flags.default), stream.width * stream.height
+
+    best = max(streams, key=rank)
+    if len(streams) == 1:
+        return best, ""
+    why = "the default one" if rank(best)[0] and not all(rank(each)[0] for each in streams) else "the largest"
+    number = streams.index(best) + 1
+    return (
+        best,
+        f"{len(streams)} video streams: number {number} is read, {why}, {best.width}x{best.height} px",
+    )
+
+
+@dataclass(frozen=True)
+class StreamLayout:
+    """Size, orientation and colour of every frame of a clip, read from the first."""
+
+    storage: str
+    width_px: int
+    height_px: int
+    matrix: tuple[int, int, int, int]
+    """Signs a, b, c, d of the display matrix: the stored pixel (x, y) is shown at (ax + cy, bx + dy)."""
+    pixel_aspect: Fraction
+    colour: Colour
+
+    def upright(self, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A view of a stored picture (H, W, 3) turned and mirrored as it is to be shown."""
+        a, b, c, d = self.matrix
+        turned = stored.transpose(1, 0, 2) if b else stored
+        return turned[:: -1 if b < 0 or d < 0 else 1, :: -1 if a < 0 or c < 0 else 1]
+
+
+def storage_of(frame: Any) -> str:
+    """Size and pixel format as they are stored."""
+    return f"{frame.width}x{frame.height} {frame.format.name}"
+
+
+def layout_of(path: Path, frame: Any, stream: Any) -> StreamLayout:
+    """The layout of a clip's frames, from the first of them.
+
+    Raises:
+        ClipFault: they are too small, or to be shown at a slant.
+    """
+    matrix = _display_matrix(path, frame)
+    width_px, height_px = frame.width, frame.height
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if matrix[1]:
+        width_px, height_px, aspect = height_px, width_px, 1 / aspect
+    side_px = min(width_px, height_px)
+    if side_px < MINIMUM_SIDE_PX:
+        raise ClipFault(
+            f"{path}: {width_px}x{height_px} px is too small",
+            remedy=f"use a clip of at least {MINIMUM_SIDE_PX}x{MINIMUM_SIDE_PX} px",
+        )
+    context = stream.codec_context
+    colour = describe(
+        int(frame.colorspace), int(context.color_primaries), int(context.color_trc), height_px=side_px
+    )
+    return StreamLayout(storage_of(frame), width_px, height_px, matrix, aspect, colour)
+
+
+def _display_matrix(path: Path, frame: Any) -> tuple[int, int, int, int]:
+    """Signs a, b, c, d of the matrix (ISO/IEC 14496-12, 8.3.2); FFmpeg keeps nine numbers of 32 bits of it."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return _UPRIGHT
+    a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+    largest = max(map(abs, (a, b, c, d)))
+    if largest == 0:
+        return _UPRIGHT
+    signs = tuple(round(each / largest) for each in (a, b, c, d))
+    if tuple(map(abs, signs)) not in ((1, 0, 0, 1), (0, 1, 1, 0)):
+        raise ClipFault(
+            f"{path}: is to be shown turned by {frame.rotation} degrees",
+            remedy=f"turn it first: ffmpeg -i {shlex.quote(str(path))} turned.mp4",
+        )
+    return signs[0], signs[1], signs[2], signs[3]
+
+
+def converter_to_rgb(path: Path, frame: Any, time_base: Fraction, colour: Colour) -> Graph:
+    """A filter graph from the clip's pixels to packed 8-bit RGB, with exact rounding and full chroma.
+
+    Raises:
+        ClipFault: pixels of that format cannot be converted.
+    """
+    graph = Graph()
+    source = graph.add(
+        "buffer",
+        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
+        f":time_base={time_base.numerator}/{time_base.denominator}:pixel_aspect=1/1",
+    )
+    stated_range = _RANGES.get(int(frame.color_range))
+    scale = graph.add(
+        "scale",
+        "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp:out_range=pc"
+        f":in_color_matrix={colour.scaler_name}" + (f":in_range={stated_range}" if stated_range else ""),
+    )
+    to_rgb, sink = graph.add("format", "pix_fmts=rgb24"), graph.add("buffersink")
+    source.link_to(scale)
+    scale.link_to(to_rgb)
+    to_rgb.link_to(sink)
+    try:
+        graph.configure()
+    except av.FFmpegError:
+        raise ClipFault(
+            f"{path}: pictures of format {frame.format.name} cannot be read",
+            remedy=f"convert it: ffmpeg -i {shlex.quote(str(path))} -pix_fmt yuv420p converted.mp4",
+        ) from None
+    return graph
