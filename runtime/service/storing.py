@@ -62,8 +62,7 @@ class Storage:
         self.directory, self._recording = state_directory(settings), recording
         self._keeper = StoreKeeper(self.directory, settings, notice=self._warn, unix_clock=unix_clock)
         self.clips, self.path = self._keeper.clips, self._keeper.path
-        self._clock, self._unix_clock = clock, unix_clock
-        self._threads = threads or Threads()
+        self._clock, self._unix_clock, self._threads = clock, unix_clock, threads or Threads()
         self._guard = DiskGuard(self.directory, settings.disk)
         self._housekeeper = Housekeeper(
             self.clips,
@@ -113,8 +112,7 @@ class Storage:
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin to keep frames of the camera's ring for clips, if that is configured; see `EventRecorder`."""
-        recording = self._recording
-        if recording is None:
+        if (recording := self._recording) is None:
             return
         checked = self._checked(make_magnify) if make_magnify is not None and recording.magnified else None
         history = FrameHistory(slots_for(recording, frames), frames)
