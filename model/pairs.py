@@ -78,14 +78,17 @@ def draw_pairs(
     textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
     masks = Masks.draw(rng, settings, batch, layers - 1, device, lattices)
 
-    def compose(shift_px: Tensor) -> tuple[Tensor, Tensor]:
+    def render(shift_px: Tensor) -> tuple[Tensor, Tensor]:
         shift_px = shift_px.to(device)
-        coverage = masks.render(shift_px[:, 1:])  # B x (L - 1) x 1 x P x P
-        return overlay(textures.render(shift_px), coverage).clamp(0.0, 1.0), coverage
+        return textures.render(shift_px), masks.render(shift_px[:, 1:])  # B x L x 3 x P x P, B x (L - 1) x 1 ...
 
-    reference, _ = compose(0 * displacement_px)
-    frame, _ = compose(displacement_px)
-    magnified, coverage = compose(magnified_px)
+    def compose(layers: Tensor, coverage: Tensor) -> Tensor:
+        return overlay(layers, coverage).clamp(0.0, 1.0)
+
+    painted, in_frame = render(displacement_px)
+    reference, frame = compose(*render(0 * displacement_px)), compose(painted, in_frame)
+    magnified_layers, coverage = render(magnified_px)
+    magnified = compose(magnified_layers, coverage)
     added = (magnified_px - displacement_px).to(device)[..., None, None]
     modes = masks.modes(magnified_px[:, 1:].to(device))
     if modes is not None:
@@ -94,10 +97,9 @@ def draw_pairs(
     light = _draw_flicker(rng, settings, batch).to(device)
     truth = None
     if settings.two_layers:
-        shift_px = displacement_px.to(device)
         truth = layer_truth(
-            light[:, None] * textures.render(shift_px), masks.render(shift_px[:, 1:]), coverage,
-            added.expand(-1, -1, -1, *frame.shape[2:]), magnified_px.to(device) - shift_px,
+            light[:, None] * painted, in_frame, coverage,
+            added.expand(-1, -1, -1, *frame.shape[2:]), (magnified_px - displacement_px).to(device),
         )  # fmt: skip
     frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
     recolour = _recolouring(rng, batch, device)
