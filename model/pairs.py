@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -75,6 +75,10 @@ def draw_pairs(
     magnified_px = _draw_motion(rng, settings, amplification, layers, difficulty)  # B x L x 2
     displacement_px = magnified_px / amplification[:, None, None]
     lattices = Lattices.draw(rng, settings, batch, layers - 1) if settings.structure_share else None
+    if lattices is not None and settings.moving_whole_share:
+        # What moves with everything does not bend.
+        whole = (magnified_px == magnified_px[:, :1]).all(dim=-1)
+        lattices = replace(lattices, bent=lattices.bent & ~whole[:, 1:])
     textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
     masks = Masks.draw(rng, settings, batch, layers - 1, device, lattices)
 
@@ -128,7 +132,11 @@ def _draw_motion(
     still = torch.rand((batch, layers), generator=rng) < settings.still_layer_share
     still[:, 0] |= torch.rand(batch, generator=rng) < settings.still_background_share
     length = torch.where(still, 0.0, length)
-    return torch.stack((length * angle.cos(), length * angle.sin()), dim=-1)
+    motion_px = torch.stack((length * angle.cos(), length * angle.sin()), dim=-1)
+    if settings.moving_whole_share:
+        whole = ~still[:, 0] & (torch.rand(batch, generator=rng) < settings.moving_whole_share)
+        motion_px = torch.where(whole[:, None, None], motion_px[:, :1], motion_px)
+    return motion_px
 
 
 def _draw_flicker(rng: torch.Generator, settings: PairSettings, batch: int) -> Tensor:

@@ -35,6 +35,8 @@ class RealtimeConfig:
     fine_channels: int = 0
     """Channels of a stage at the encoder's resolution, behind the blocks, that sees again what these were told; 0 for
     none."""
+    fine_convolutions: int = 1
+    """How many convolutions that stage has."""
     flow_windows_cells: tuple[int, ...] = (3, 5, 9)
     """Sides of windows, odd, each averaging over what the one before gave: after each the decoder is told the
     displacement that fits best. None: it is told nothing."""
@@ -87,7 +89,7 @@ class RealtimeNetwork(nn.Module):
         )
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
         self.fine = (
-            _FineStage(channels, known, config.fine_channels, config.decoder_scale // stride)
+            _FineStage(channels, known, config)
             if config.fine_channels
             else None
         )
@@ -136,14 +138,18 @@ class RealtimeNetwork(nn.Module):
         return self._with_background(frame, decoded) if self.config.skip == "layers" else decoded
 
     def _with_background(self, frame: Tensor, decoded: Tensor) -> Tensor:
-        """What `decode` gives of layers, from what the head does: B x 3 x H x W and B x 11 x H x W -> B x 8 x H x W.
+        """What `decode` gives of layers, from what the head does: B x 3 x H x W and B x 14 x H x W -> B x 8 x H x W.
 
-        Where the upper layer was, the lower one shows a smooth background in place of the frame, by the same mask.
+        The mask follows the frame's own colours, by a smooth slope (He, Sun and Tang, "Guided image filtering", ECCV
+        2010): so its edges are the frame's, to the pixel. Where the upper layer was, the lower one shows a smooth
+        background in place of the frame, by the same mask.
         """
         before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
         rows, columns = decoded.shape[2:]
         opposite = self._pad(0.5 - frame)[:, :, before : before + rows, before : before + columns]
-        moved, mask, background, detail = torch.split(decoded, [4, 1, 3, 3], dim=1)
+        moved, sharp, background, colour, detail = torch.split(decoded, [4, 1, 3, 3, 3], dim=1)
+        by_colour = (colour * opposite).sum(dim=1, keepdim=True)
+        mask = (_MASK_SLOPE * sharp + _COLOUR_SLOPE * by_colour).sigmoid()
         filled = mask * (background + opposite) + detail
         return torch.cat((moved, mask, filled), dim=1)
 
@@ -232,25 +238,34 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
 
 
+_MASK_SLOPE = 4.0
+_COLOUR_SLOPE = 16.0
+"""Of the mask's logit to a colour in [0, 1], where what is decoded is one: a bar 70 grey levels off is then cut out."""
+
+
 class _FineStage(nn.Module):
     """What the blocks made of coarse cells, on the encoder's cells again, beside what is known there."""
 
-    def __init__(self, coarse: int, known: int, channels: int, ratio: int) -> None:
+    def __init__(self, coarse: int, known: int, config: RealtimeConfig) -> None:
         super().__init__()
+        ratio, channels = config.decoder_scale // config.encoder_stride, config.fine_channels
         self.spread = nn.PixelShuffle(ratio) if ratio > 1 else nn.Identity()
-        self.conv = convolution(coarse // ratio**2 + known, channels, 3)
+        inputs = [coarse // ratio**2 + known] + [channels] * (config.fine_convolutions - 1)
+        self.convs = nn.ModuleList(convolution(count, channels, 3) for count in inputs)
         self.activation = nn.ReLU()
 
     def forward(self, coarse: Tensor, known: Tensor) -> Tensor:
         """B x C x h/r x w/r and B x K x h x w -> B x N x h x w."""
         rows, columns = known.shape[2:]
         spread = self.spread(coarse)[:, :, :rows, :columns]
-        fine: Tensor = self.activation(self.conv(torch.cat((spread, known), dim=1)))
+        fine = torch.cat((spread, known), dim=1)
+        for conv in self.convs:
+            fine = self.activation(conv(fine))
         return fine
 
 
 class _LayersHead(nn.Module):
-    """Cells to two smooth displacements, a mask, a smooth background and detail: B x C x h x w -> B x 11 x H x W.
+    """Cells to two smooth displacements, what makes a mask, a smooth background and detail: B x C x h x w -> B x 14 x H x W.
 
     A displacement is a mean of those that least squares found, and of none, by weights that are decoded, and a rest: so
     one that was found is passed on at any length.
@@ -259,21 +274,21 @@ class _LayersHead(nn.Module):
     def __init__(self, channels: int, scale: int, found: int) -> None:
         super().__init__()
         self.scale, self.found = scale, found
-        self.conv = convolution(channels, 2 * (2 + found + 1) + 3 + 4 * scale * scale, 3)
+        self.conv = convolution(channels, 2 * (2 + found + 1) + 6 + 4 * scale * scale, 3)
 
     def forward(self, cells: Tensor, found: Tensor) -> Tensor:
-        """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 11 x (h scale) x (w scale)."""
+        """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 14 x (h scale) x (w scale)."""
         each = 2 + self.found + 1
-        parts = [each, each, 3, 4 * self.scale**2]
-        upper, lower, background, sharp = torch.split(self.conv(cells), parts, dim=1)
+        parts = [each, each, 6, 4 * self.scale**2]
+        upper, lower, colours, sharp = torch.split(self.conv(cells), parts, dim=1)
         x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
         both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
-        both = torch.cat((self.scale * both, background), dim=1)
+        both = torch.cat((self.scale * both, colours), dim=1)
         # Displacements between cells lie between theirs: what is straight stays straight.
         smooth = F.interpolate(both, scale_factor=float(self.scale), mode="bilinear")
         sharp = F.pixel_shuffle(sharp, self.scale)
         # In cells, so that all that is decoded is of the order of one.
-        return torch.cat((smooth[:, :4], sharp[:, :1].sigmoid(), smooth[:, 4:], sharp[:, 1:]), dim=1)
+        return torch.cat((smooth[:, :4], sharp[:, :1], smooth[:, 4:], sharp[:, 1:]), dim=1)
 
     def _mean(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
         weights = decoded[:, 2:].softmax(dim=1)[:, : self.found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, TypeAdapter, field_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from model.networks import NetworkConfig, configure, describe
 from model.pair_settings import PairSettings
@@ -24,6 +24,8 @@ class Schedule(Strict):
 
     steps: int = Field(ge=1)
     batch: int = Field(default=8, ge=1)
+    pair_uses: int = Field(default=1, ge=1, le=8)
+    """How often each pair is seen, turned otherwise each time: drawing takes longer than a small network's step."""
     learning_rate: float = Field(default=1e-3, gt=0)
     warm_up_steps: int = Field(default=200, ge=1)
     decay_share: float = Field(default=0.25, ge=0, le=1)
@@ -49,6 +51,12 @@ class Schedule(Strict):
     """How much faster gates learn than weights: they have further to go."""
     loss_border_px: int = Field(default=8, ge=0)
     """Not judged: what moves in from outside the patch cannot be known."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> Schedule:
+        if self.batch % self.pair_uses:
+            raise ValueError("batch must be a multiple of pair_uses")
+        return self
 
     def difficulty(self, step: int) -> float:
         """Share of the full motion that pairs have at a step."""
