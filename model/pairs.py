@@ -84,7 +84,9 @@ def draw_pairs(
 
     def render(shift_px: Tensor) -> tuple[Tensor, Tensor]:
         shift_px = shift_px.to(device)
-        return textures.render(shift_px), masks.render(shift_px[:, 1:])  # B x L x 3 x P x P, B x (L - 1) x 1 ...
+        return textures.render(shift_px), masks.render(
+            shift_px[:, 1:]
+        )  # B x L x 3 x P x P, B x (L - 1) x 1 ...
 
     def compose(layers: Tensor, coverage: Tensor) -> Tensor:
         return overlay(layers, coverage).clamp(0.0, 1.0)

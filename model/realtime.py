@@ -88,11 +88,7 @@ class RealtimeNetwork(nn.Module):
             padding=1,
         )
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
-        self.fine = (
-            _FineStage(channels, known, config)
-            if config.fine_channels
-            else None
-        )
+        self.fine = _FineStage(channels, known, config) if config.fine_channels else None
         if config.skip == "layers":
             self.head: nn.Module = _LayersHead(
                 config.fine_channels or channels, stride, len(windows) + len(moving)
@@ -265,7 +261,9 @@ class _FineStage(nn.Module):
 
 
 class _LayersHead(nn.Module):
-    """Cells to two smooth displacements, what makes a mask, a smooth background and detail: B x C x h x w -> B x 14 x H x W.
+    """Cells to two smooth displacements, what makes a mask, a smooth background and detail.
+
+    B x C x h x w -> B x 14 x H x W.
 
     A displacement is a mean of those that least squares found, and of none, by weights that are decoded, and a rest: so
     one that was found is passed on at any length.

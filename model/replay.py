@@ -60,7 +60,9 @@ def turned(pairs: Pairs, use: int) -> Pairs:
         }
 
     layers = pairs.layers and LayerTruth(**each(vars(pairs.layers)))
-    return Pairs(**each({name: part for name, part in vars(pairs).items() if name != "layers"}), layers=layers)
+    return Pairs(
+        **each({name: part for name, part in vars(pairs).items() if name != "layers"}), layers=layers
+    )
 
 
 def _joined(parts: list[Pairs]) -> Pairs:

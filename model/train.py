@@ -25,8 +25,8 @@ from model.pairs import Pairs, draw_pairs
 from model.processes import Share, shared
 from model.realtime import RealtimeNetwork
 from model.recipe import Recipe, Schedule
-from model.replay import batch_of, kept
 from model.removal import gated, gates_of, sparsity
+from model.replay import batch_of, kept
 from model.validation import validate
 from model.weights import load_weights, save_weights
 

@@ -147,8 +147,8 @@ def test_noise_has_the_strength_that_is_asked_for(pictures: list[Tensor]) -> Non
 
 def test_before_a_camera_that_shakes_everything_moves_alike(pictures: list[Tensor]) -> None:
     shaken = PairSettings(
-        patch_px=48, magnified_motion_max_px=8, still_background_share=0.0, moving_whole_share=1.0,
-        structure_share=0.5, two_layers=True,
+        patch_px=48, magnified_motion_max_px=8, still_background_share=0.0, still_layer_share=0.0,
+        moving_whole_share=1.0, structure_share=0.5, two_layers=True,
     )  # fmt: skip
     pairs = draw_pairs(pictures, shaken, 8, seed=4)
     assert pairs.layers is not None

@@ -8,7 +8,12 @@ from model.realtime import draw_layers
 from model.replay import GAP, batch_of, kept, turned
 
 SETTINGS = PairSettings(
-    patch_px=48, magnified_motion_max_px=8, noiseless_share=1.0, flicker_share=0.0, structure_share=0.5, two_layers=True
+    patch_px=48,
+    magnified_motion_max_px=8,
+    noiseless_share=1.0,
+    flicker_share=0.0,
+    structure_share=0.5,
+    two_layers=True,
 )
 
 
@@ -26,7 +31,8 @@ def drawn(truth: LayerTruth, pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
 def test_what_a_turned_truth_draws_is_what_the_truth_draws_turned(use: int) -> None:
     pairs = draw(0)
     again = turned(pairs, use)
-    assert pairs.layers is not None and again.layers is not None
+    assert pairs.layers is not None
+    assert again.layers is not None
     picture, moved_px = drawn(pairs.layers, pairs)
     same, same_px = drawn(again.layers, again)
 
@@ -47,7 +53,7 @@ def test_each_pair_is_seen_as_often_as_asked_for_and_a_batch_depends_on_its_step
         return draw(number)
 
     remembering = kept(counted, 2)
-    steps = range(0, 2 * (GAP + 3))
+    steps = range(2 * (GAP + 3))
     seen = torch.cat([batch_of(step, 2, remembering).amplification for step in steps])
     inner = torch.cat([draw(number).amplification for number in range(3)])
     assert [(seen == value).sum().item() for value in inner] == [2] * len(inner)
