@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from model.blocks import Representation, ResidualBlock, convolution
 from model.flow import LeastSquaresFlow, smooth_kernels, warp
+from model.guide import follow_colours
 
 
 @dataclass(frozen=True)
@@ -130,38 +131,29 @@ class RealtimeNetwork(nn.Module):
         if self.flow is not None:
             picture = frame if halfway is None else halfway
             known.append(self.flow(picture, motion, gain, self.shape_encoder.weight))
-        decoded = self.decode_known(torch.cat(known, dim=1))
-        return self._with_background(frame, decoded) if self.config.skip == "layers" else decoded
-
-    def _with_background(self, frame: Tensor, decoded: Tensor) -> Tensor:
-        """What `decode` gives of layers, from what the head does: B x 3 x H x W and B x 14 x H x W -> B x 8 x H x W.
-
-        The mask follows the frame's own colours, by a smooth slope (He, Sun and Tang, "Guided image filtering", ECCV
-        2010): so its edges are the frame's, to the pixel. Where the upper layer was, the lower one shows a smooth
-        background in place of the frame, by the same mask.
-        """
-        before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
-        rows, columns = decoded.shape[2:]
-        opposite = self._pad(0.5 - frame)[:, :, before : before + rows, before : before + columns]
-        moved, sharp, background, colour, detail = torch.split(decoded, [4, 1, 3, 3, 3], dim=1)
-        by_colour = (colour * opposite).sum(dim=1, keepdim=True)
-        mask = (_MASK_SLOPE * sharp + _COLOUR_SLOPE * by_colour).sigmoid()
-        filled = mask * (background + opposite) + detail
-        return torch.cat((moved, mask, filled), dim=1)
+        if self.config.skip == "layers":
+            return self._decode_layers(frame, torch.cat(known, dim=1))
+        return self.decode_known(torch.cat(known, dim=1))
 
     def decode_known(self, known: Tensor) -> Tensor:
         """What `decode` makes of all that the decoder is told: B x C x h x w of texture, motion and displacement."""
-        coarse = self.blocks(self.merge(known))
-        cells = coarse if self.fine is None else self.fine(coarse, known)
-        if self.config.skip == "layers":
-            found = known[:, self.config.texture_channels + self.config.shape_channels :]
-            layers: Tensor = self.head(cells, found)
-            return layers
-        decoded: Tensor = self.head(cells)
+        decoded: Tensor = self.head(self.blocks(self.merge(known)))
         if self.config.skip == "frame":
             return decoded
         # The head thinks in cells, so that all it gives is of the order of one.
         return torch.cat((self.config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
+
+    def _decode_layers(self, frame: Tensor, known: Tensor) -> Tensor:
+        coarse = self.blocks(self.merge(known))
+        cells = coarse if self.fine is None else self.fine(coarse, known)
+        found = known[:, self.config.texture_channels + self.config.shape_channels :]
+        before, side = (
+            (self.config.encoder_kernel - self.config.encoder_stride) // 2,
+            self.config.encoder_stride,
+        )
+        rows, columns = (side * count + before for count in known.shape[2:])
+        layers: Tensor = self.head(cells, found, self._pad(frame - 0.5)[:, :, before:rows, before:columns])
+        return layers
 
     def draw(self, frame: Tensor, decoded: Tensor) -> Tensor:
         """The magnified frame: B x 3 x H x W in [0, 1] and what `decode` made of it -> B x 3 x H x W."""
@@ -234,11 +226,6 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
 
 
-_MASK_SLOPE = 4.0
-_COLOUR_SLOPE = 16.0
-"""Of the mask's logit to a colour in [0, 1], where what is decoded is one: a bar 70 grey levels off is then cut out."""
-
-
 class _FineStage(nn.Module):
     """What the blocks made of coarse cells, on the encoder's cells again, beside what is known there."""
 
@@ -261,32 +248,40 @@ class _FineStage(nn.Module):
 
 
 class _LayersHead(nn.Module):
-    """Cells to two smooth displacements, what makes a mask, a smooth background and detail.
-
-    B x C x h x w -> B x 14 x H x W.
+    """Cells to two smooth displacements, a mask, and what is behind it: B x C x h x w -> B x 8 x H x W.
 
     A displacement is a mean of those that least squares found, and of none, by weights that are decoded, and a rest: so
-    one that was found is passed on at any length.
+    one that was found is passed on at any length. The mask is what follows the frame's own colours best, and what is
+    decoded pixel by pixel; behind it the lower layer shows a smooth background in place of the frame.
     """
 
     def __init__(self, channels: int, scale: int, found: int) -> None:
         super().__init__()
         self.scale, self.found = scale, found
-        self.conv = convolution(channels, 2 * (2 + found + 1) + 6 + 4 * scale * scale, 3)
+        self.conv = convolution(channels, 2 * (2 + found + 1) + 3 + 1 + scale * scale, 3)
 
-    def forward(self, cells: Tensor, found: Tensor) -> Tensor:
-        """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 14 x (h scale) x (w scale)."""
+    def forward(self, cells: Tensor, found: Tensor, centred: Tensor) -> Tensor:
+        """What `RealtimeNetwork.decode` gives.
+
+        Args:
+            cells: B x C x h x w.
+            found: B x 3 W x h x w, as `LeastSquaresFlow` gives it.
+            centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
+        """
         each = 2 + self.found + 1
-        parts = [each, each, 6, 4 * self.scale**2]
-        upper, lower, colours, sharp = torch.split(self.conv(cells), parts, dim=1)
+        parts = [each, each, 3, 1, self.scale**2]
+        upper, lower, background, likely, sharp = torch.split(self.conv(cells), parts, dim=1)
         x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
         both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
-        both = torch.cat((self.scale * both, colours), dim=1)
-        # Displacements between cells lie between theirs: what is straight stays straight.
-        smooth = F.interpolate(both, scale_factor=float(self.scale), mode="bilinear")
-        sharp = F.pixel_shuffle(sharp, self.scale)
         # In cells, so that all that is decoded is of the order of one.
-        return torch.cat((smooth[:, :4], sharp[:, :1], smooth[:, 4:], sharp[:, 1:]), dim=1)
+        slope, level = follow_colours(likely.sigmoid(), F.avg_pool2d(centred, self.scale))
+        cells = torch.cat((self.scale * both, background, slope, level), dim=1)
+        # Displacements between cells lie between theirs: what is straight stays straight.
+        smooth = F.interpolate(cells, scale_factor=float(self.scale), mode="bilinear")
+        moved, background, slope, level = torch.split(smooth, [4, 3, 3, 1], dim=1)
+        by_colour = (slope * centred).sum(dim=1, keepdim=True) + level
+        mask = (8.0 * (by_colour - 0.5) + 4.0 * F.pixel_shuffle(sharp, self.scale)).sigmoid()
+        return torch.cat((moved, mask, mask * (background - centred)), dim=1)
 
     def _mean(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
         weights = decoded[:, 2:].softmax(dim=1)[:, : self.found]
