@@ -1,4 +1,4 @@
-"""A mask that follows a picture's colours: He, Sun and Tang, "Guided image filtering", ECCV 2010."""
+"""A mask that follows colours (He, Sun and Tang, "Guided image filtering", ECCV 2010), and what is beside it."""
 
 from __future__ import annotations
 
@@ -45,3 +45,27 @@ def follow_colours(mask: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
         (rr_ * x + rg_ * y + rb_ * z, rg_ * x + gg_ * y + gb_ * z, rb_ * x + gb_ * y + bb_ * z), dim=1
     ) / determinant.unsqueeze(1)
     return slope, covered - (slope * colour).sum(dim=1, keepdim=True)
+
+
+def beside(picture: Tensor, mask: Tensor, guess: Tensor) -> Tensor:
+    """Mean colour of what a mask leaves uncovered, within two cells; where that is nothing, the guess.
+
+    Args:
+        picture: B x 3 x H x W.
+        mask: B x 1 x H x W.
+        guess: B x 3 x h x w, of cells.
+
+    Returns:
+        B x 3 x h x w.
+    """
+    uncovered = 1.0 - mask
+    cells = F.avg_pool2d(
+        torch.cat((uncovered * picture, uncovered), dim=1), picture.shape[3] // guess.shape[3]
+    )
+    for _ in range(2):
+        cells = F.avg_pool2d(cells, 3, 1, 1, count_include_pad=False)
+    return (cells[:, :3] + _GUESS * guess) / (cells[:, 3:] + _GUESS)
+
+
+_GUESS = 0.05
+"""What the guess weighs, against all that could be uncovered."""

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 _MOVES_FROM_PX = 0.5
 """A layer that magnification moves by less against the background belongs to it."""
 _AROUND_PX = 12
+_BEYOND = 0.3
+"""What the upper layer's displacement counts where there is none: as the background moves there, no mask does harm."""
 _EDGE_GAIN = 2.5
 """An edge of the frame is mixed with its background already: mixed a second time it would be half as strong."""
 
@@ -20,9 +22,9 @@ class LayerTruth:
     """What `model.realtime.draw_layers` should be given, for a frame that neither noise nor rounding touched."""
 
     upper_px: Tensor
-    """B x 2 x P x P: displacement (x, y) of what is on top, where it is magnified and around."""
+    """B x 2 x P x P: displacement (x, y) of what is on top where it is magnified and around, else the background's."""
     upper_counts: Tensor
-    """B x 1 x P x P: 1 where ``upper_px`` is something, 0 where nothing of the upper layer is near."""
+    """B x 1 x P x P: 1 where something of the upper layer is near, less elsewhere."""
     lower_px: Tensor
     """B x 2 x P x P: displacement of the background."""
     mask: Tensor
@@ -69,10 +71,10 @@ def layer_truth(
     # Around a layer its displacement counts, too: a smooth one has to be there, where its mask is fetched from.
     either = torch.maximum(in_frame, magnified) * moves
     near = torch.stack([around(each, _AROUND_PX) for each in either.unbind(1)], dim=1)
-    upper = torch.cat((torch.zeros_like(added_px[:, :1]), added_px[:, 1:], added_px[:, 1:]), dim=1)
+    upper = torch.cat((added_px, added_px[:, 1:]), dim=1)
     return LayerTruth(
         upper_px=overlay(upper, torch.cat(((near > 0.5).to(near.dtype), magnified * moves), dim=1)),
-        upper_counts=(near.amax(dim=1) > 0.5).to(near.dtype),
+        upper_counts=(near.amax(dim=1) > 0.5).to(near.dtype).clamp(min=_BEYOND),
         lower_px=added_px[:, 0],
         mask=(_EDGE_GAIN * overlay(flags, in_frame)).clamp(max=1.0),
         filled=behind - overlay(painted, in_frame),

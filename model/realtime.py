@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from model.blocks import Representation, ResidualBlock, convolution
 from model.flow import LeastSquaresFlow, smooth_kernels, warp
-from model.guide import follow_colours
+from model.guide import beside, follow_colours
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class _LayersHead(nn.Module):
 
     A displacement is a mean of those that least squares found, and of none, by weights that are decoded, and a rest: so
     one that was found is passed on at any length. The mask is what follows the frame's own colours best, and what is
-    decoded pixel by pixel; behind it the lower layer shows a smooth background in place of the frame.
+    decoded pixel by pixel; behind it the lower layer shows what the frame shows beside it, smooth.
     """
 
     def __init__(self, channels: int, scale: int, found: int) -> None:
@@ -273,15 +273,18 @@ class _LayersHead(nn.Module):
         upper, lower, background, likely, sharp = torch.split(self.conv(cells), parts, dim=1)
         x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
         both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
-        # In cells, so that all that is decoded is of the order of one.
         slope, level = follow_colours(likely.sigmoid(), F.avg_pool2d(centred, self.scale))
-        cells = torch.cat((self.scale * both, background, slope, level), dim=1)
-        # Displacements between cells lie between theirs: what is straight stays straight.
-        smooth = F.interpolate(cells, scale_factor=float(self.scale), mode="bilinear")
-        moved, background, slope, level = torch.split(smooth, [4, 3, 3, 1], dim=1)
+        # In cells, so that all that is decoded is of the order of one.
+        smooth = self._between(torch.cat((self.scale * both, slope, level), dim=1))
+        moved, slope, level = torch.split(smooth, [4, 3, 1], dim=1)
         by_colour = (slope * centred).sum(dim=1, keepdim=True) + level
         mask = (8.0 * (by_colour - 0.5) + 4.0 * F.pixel_shuffle(sharp, self.scale)).sigmoid()
-        return torch.cat((moved, mask, mask * (background - centred)), dim=1)
+        behind = self._between(beside(centred, mask, background))
+        return torch.cat((moved, mask, mask * (behind - centred)), dim=1)
+
+    def _between(self, cells: Tensor) -> Tensor:
+        """Cells to pixels. Displacements between cells lie between theirs: what is straight stays straight."""
+        return F.interpolate(cells, scale_factor=float(self.scale), mode="bilinear")
 
     def _mean(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
         weights = decoded[:, 2:].softmax(dim=1)[:, : self.found]
