@@ -40,7 +40,7 @@ clean: ## Remove the virtual environments and out/
 	rm -rf .venv out build
 
 # The runtime is installed, not linked: what the demonstration runs is what a device would run.
-RUNTIME_SOURCES := $(shell find runtime tremorscope.py -type f -not -path '*/__pycache__/*' -not -name '*.partial' 2>/dev/null)
+RUNTIME_SOURCES := $(shell find runtime tremorscope/cli.py -type f -not -path '*/__pycache__/*' -not -name '*.partial' 2>/dev/null)
 
 $(RUNTIME)/installed: pyproject.toml $(RUNTIME_SOURCES) | python
 	@test -x $(RUNTIME)/bin/python || $(PYTHON) -m venv $(RUNTIME)

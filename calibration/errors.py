@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.errors import Fault
+from tremorscope.runtime.errors import Fault
 
 
 class CalibrationFault(Fault):

@@ -14,18 +14,18 @@ from typing import Literal, NamedTuple
 import onnx
 import torch
 
-from export.band_graph import band_graph
-from export.check import Comparison, compare, compare_band
-from export.errors import ExportFault
-from export.half_graph import half_graph
-from export.lint import check_readable
-from export.step_graph import pairwise_graph
-from export.tidy import stamp, tidy
-from model.networks import CONFIGS, Network, build_network, describe
-from model.realtime import RealtimeNetwork
-from model.studied import StudiedNetwork
-from model.weights import find_weights, load_weights
-from runtime.engines.bundle import (
+from tremorscope.export.check import Comparison, compare, compare_band
+from tremorscope.export.errors import ExportFault
+from tremorscope.export.graphs.band_graph import band_graph
+from tremorscope.export.graphs.half_graph import half_graph
+from tremorscope.export.graphs.step_graph import pairwise_graph
+from tremorscope.export.graphs.tidy import stamp, tidy
+from tremorscope.export.tensorrt.lint import check_readable
+from tremorscope.model.networks.families import CONFIGS, Network, build_network, describe
+from tremorscope.model.networks.realtime import RealtimeNetwork
+from tremorscope.model.networks.studied import StudiedNetwork
+from tremorscope.model.networks.weights import find_weights, load_weights
+from tremorscope.runtime.engines.interface.bundle import (
     MANIFEST_NAME,
     AmplificationRange,
     FrameSize,
@@ -36,8 +36,8 @@ from runtime.engines.bundle import (
     Representation,
     write_manifest,
 )
-from runtime.errors import OutputFault
-from runtime.outputs.directories import whole_directory
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.host.directories import whole_directory
 
 FloatPrecision = Literal["fp32", "fp16"]
 
@@ -104,7 +104,7 @@ def write_bundle(
         size: the one frame size, or None for a graph that takes any.
         directory: the bundle to write.
         overwrite: replace a bundle that stands there.
-        precision: of the graphs; INT8 is made of an FP32 bundle, see `calibration.quantise`.
+        precision: of the graphs; INT8 is made of an FP32 bundle, see `calibration.quantise.quantise`.
 
     Raises:
         ExportFault: the bundle stands there already, cannot be written, or differs from the network; the network

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.band_graph import BandStep
-from export.errors import ExportFault
-from export.step_graph import PairwiseStep
-from model.networks import Network
-from model.realtime import RealtimeNetwork
-from runtime.engines.bundle import Precision, Representation
-from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
+from tremorscope.export.errors import ExportFault
+from tremorscope.export.graphs.band_graph import BandStep
+from tremorscope.export.graphs.step_graph import PairwiseStep
+from tremorscope.model.networks.families import Network
+from tremorscope.model.networks.realtime import RealtimeNetwork
+from tremorscope.runtime.engines.interface.bundle import Precision, Representation
+from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from model.errors import ResultFault
+from tremorscope.model.errors import ResultFault
 
 
 def write_atomically(path: Path, content: bytes) -> None:

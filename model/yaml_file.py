@@ -8,7 +8,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from model.errors import RecipeFault
+from tremorscope.model.errors import RecipeFault
 
 _T = TypeVar("_T")
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runtime.latency import LatencySummary
-from runtime.telemetry import Reading
-from runtime.vibration.alarms import AlarmStatus
+from tremorscope.runtime.frames.stage_times import LatencySummary
+from tremorscope.runtime.telemetry import Reading
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmStatus
 
 Clock = Callable[[], float]
 log = logging.getLogger("tremorscope.outputs")
@@ -24,7 +24,7 @@ class CameraHealth:
     status: str = "opening"
     """opening, running, closing, waiting (for the next attempt), stuck, ended or closed."""
     faults: tuple[str, ...] = ()
-    """Kinds of the faults that last at present; see `runtime.cameras.faults.FaultKind`."""
+    """Kinds of the faults that last at present; see `runtime.cameras.supervision.faults.FaultKind`."""
     fault_totals: Mapping[str, int] = field(default_factory=dict)
     """How often each kind of fault has begun since the start."""
     source: str = ""
@@ -170,7 +170,7 @@ class DeviceHealth:
     cpu_s: float = 0.0
     """Processor time of the process since its start."""
     copied_bytes: Mapping[str, int] = field(default_factory=dict)
-    """Bytes of pixels that the CPU has copied between camera and engine, by place; see `runtime.copies`."""
+    """Bytes of pixels that the CPU has copied between camera and engine, by place; see `runtime.frames.copies`."""
 
 
 @dataclass(frozen=True)

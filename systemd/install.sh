@@ -103,7 +103,7 @@ check_surroundings() {
 # --- The release: a virtual environment with everything that the units need, named after what is in it.
 
 sources() { # print the files that make up a release
-    (cd "$SOURCE" && find pyproject.toml README.md LICENSE tremorscope.py runtime calibration export model configs docs \
+    (cd "$SOURCE" && find pyproject.toml README.md LICENSE tremorscope/cli.py runtime calibration export model configs docs \
         systemd -type f ! -name '*.pyc' ! -name '*.partial*' 2>/dev/null | LC_ALL=C sort)
 }
 

@@ -1,4 +1,4 @@
-"""The protocol of `runtime.cuda` in the CPU's own memory, where there is no GPU: everything is done at once."""
+"""The protocol of `runtime.gpu.protocol` in the CPU's own memory, where there is no GPU: everything is done at once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.buffers import Allocator, allocate_host
-from runtime.cuda import DeviceMemory, Event, GpuInfo, Graph, Stream
-from runtime.mapped import MappedBlocks, Mapping
+from tremorscope.runtime.frames.buffers import Allocator, allocate_host
+from tremorscope.runtime.gpu.mapped import MappedBlocks, Mapping
+from tremorscope.runtime.gpu.protocol import DeviceMemory, Event, GpuInfo, Graph, Stream
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.cameras.supervision import SupervisorState
+from tremorscope.runtime.cameras.supervision.settings import SupervisorState
 
 ROOT = Path(__file__).resolve().parent.parent
 Picture = NDArray[np.uint8]
@@ -225,7 +225,7 @@ def read_video(path: Path) -> tuple[list[Picture], list[Fraction]]:
 
 def command_line(*arguments: object) -> list[str]:
     """The command as its own process, found without being installed."""
-    return [sys.executable, str(ROOT / "tremorscope.py"), *map(str, arguments)]
+    return [sys.executable, str(ROOT / "tremorscope/cli.py"), *map(str, arguments)]
 
 
 @dataclass

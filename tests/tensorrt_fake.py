@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from runtime.engines.bundle import Bundle, FrameSize, GraphName
-from runtime.engines.engine_file import (
+from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName
+from tremorscope.runtime.engines.tensorrt.engine_file import (
     Builder,
     EnginePaths,
     Settings,
@@ -28,8 +28,8 @@ from runtime.engines.engine_file import (
     engine_paths,
     write_engine,
 )
-from runtime.engines.tensorrt_library import BuildLog, Library
-from runtime.engines.tensorrt_plan import Version
+from tremorscope.runtime.engines.tensorrt.library import BuildLog, Library
+from tremorscope.runtime.engines.tensorrt.plan import Version
 
 Enqueue = Callable[[int, Callable[[], None]], None]
 """Takes a stream's handle and what is to be done in it."""

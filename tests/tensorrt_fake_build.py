@@ -16,9 +16,9 @@ from typing import Any
 import onnx
 from tensorrt_fake import DataType, TensorIOMode, engine_content, fake_library
 
-from runtime.engines.bundle import FrameSize
-from runtime.engines.tensorrt_library import Library
-from runtime.engines.tensorrt_plan import parse_version
+from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.tensorrt.library import Library
+from tremorscope.runtime.engines.tensorrt.plan import parse_version
 
 
 @dataclass

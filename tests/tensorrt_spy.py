@@ -163,9 +163,12 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
     """Build with the running version's plan: what was called, and the fault, if any."""
     import tensorrt_bindings
 
-    from runtime.engines import tensorrt_build, tensorrt_library, tensorrt_plan, tensorrt_shapes
-    from runtime.engines.bundle import FrameSize
-    from runtime.errors import Fault
+    from tremorscope.runtime.engines.interface.bundle import FrameSize
+    from tremorscope.runtime.engines.tensorrt import build as tensorrt_build
+    from tremorscope.runtime.engines.tensorrt import library as tensorrt_library
+    from tremorscope.runtime.engines.tensorrt import plan as tensorrt_plan
+    from tremorscope.runtime.engines.tensorrt import shapes as tensorrt_shapes
+    from tremorscope.runtime.errors import Fault
 
     calls: list[Any] = []
     module = spied_module(
@@ -199,8 +202,8 @@ def run_scenario(
     """
     from tensorrt_fake import FakeContext, FakeEngine, at_once
 
-    from runtime.engines import tensorrt_library
-    from runtime.errors import Fault
+    from tremorscope.runtime.engines.tensorrt import library as tensorrt_library
+    from tremorscope.runtime.errors import Fault
 
     calls: list[Any] = []
 
@@ -231,12 +234,12 @@ def _run_both(library: Any, directory: Path) -> dict[str, Any]:
     from host_gpu import HostGpu
     from tensorrt_fake import engine_content
 
-    from runtime.buffers import FrameRing
-    from runtime.engines.bundle import Representation
-    from runtime.engines.onnx_runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
-    from runtime.engines.tensorrt_band import TensorrtBandEngine
-    from runtime.engines.tensorrt_load import load_engine
-    from runtime.engines.tensorrt_runner import TensorrtEngine
+    from tremorscope.runtime.engines.interface.bundle import Representation
+    from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
+    from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
+    from tremorscope.runtime.engines.tensorrt.load import load_engine
+    from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+    from tremorscope.runtime.frames.buffers import FrameRing
 
     gpu, of, size = HostGpu(), Representation(channels=3, cell_px=1), {"width_px": 32, "height_px": 17}
     loaded = []
@@ -268,8 +271,8 @@ def _profile(library: Any, directory: Path) -> dict[str, Any]:
     from host_gpu import HostGpu
     from tensorrt_fake import engine_content
 
-    from runtime.engines.tensorrt_load import load_engine
-    from runtime.engines.tensorrt_profile import layer_times_ms
+    from tremorscope.runtime.engines.tensorrt.load import load_engine
+    from tremorscope.runtime.engines.tensorrt.profile import layer_times_ms
 
     path = directory / "band.engine"
     path.write_bytes(engine_content(directory / "band.onnx", 32, 17))

@@ -12,8 +12,8 @@ from support import ROOT
 
 PROGRAM = """
 from pathlib import Path
-from runtime.engines.bundle import SHIPPED_BUNDLES
-from runtime.engines.onnx_runtime import OnnxRuntimeEngine
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES
+from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 OnnxRuntimeEngine(SHIPPED_BUNDLES / "realtime" / "pairwise.onnx", width_px=64, height_px=48)
 """
 

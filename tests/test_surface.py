@@ -17,7 +17,7 @@ from typing import Any
 import click
 import pytest
 
-import tremorscope
+from tremorscope import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDED = Path(__file__).with_name("surface.json")
@@ -29,7 +29,7 @@ def surface() -> dict[str, list[str]]:
     """All of it, by kind."""
     calls = list(_calls(ROOT / "runtime"))
     return {
-        "commands": sorted(_commands(tremorscope.cli, click.Context(tremorscope.cli), "tremorscope")),
+        "commands": sorted(_commands(cli.cli, click.Context(cli.cli), "tremorscope")),
         "configuration": sorted(_keys(json.loads((ROOT / "configs/schema.json").read_text()))),
         "metrics": sorted(_first_texts(calls, _METRIC_MAKERS)),
         "addresses": sorted(
@@ -94,8 +94,8 @@ def _first_texts(calls: list[tuple[str, list[Any]]], names: set[str]) -> set[str
 
 
 def _topics() -> set[str]:
-    messages = pytest.importorskip("runtime.outputs.mqtt_messages")
-    health = pytest.importorskip("runtime.health").Health
+    messages = pytest.importorskip("tremorscope.runtime.outputs.mqtt.messages")
+    health = pytest.importorskip("tremorscope.runtime.health").Health
     topics = messages.Topics("tremorscope", "bridge")
     found = {value for name, value in vars(topics).items() if not name.startswith("_")}
     summary = messages.summary_payload(health(name="bridge", version="1", started_s=0.0))
@@ -105,7 +105,7 @@ def _topics() -> set[str]:
 def _columns() -> set[str]:
     import sqlite3
 
-    schema = pytest.importorskip("runtime.store.schema")
+    schema = pytest.importorskip("tremorscope.runtime.store.schema")
     connection = sqlite3.connect(":memory:")
     schema.migrate(_autocommit(connection))
     tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -120,10 +120,10 @@ def _autocommit(connection: Any) -> Any:
 
 
 def _result_files() -> set[str]:
-    from runtime.demo import VIDEO_NAMES
-    from runtime.engines.bundle import SHIPPED_BUNDLES
-    from runtime.measure import RESULT_NAMES
-    from runtime.store.export import FILES
+    from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES
+    from tremorscope.runtime.jobs.demo import VIDEO_NAMES
+    from tremorscope.runtime.jobs.measure import RESULT_NAMES
+    from tremorscope.runtime.store.export import FILES
 
     shipped = {f"bundle {each.name}" for each in Path(SHIPPED_BUNDLES).iterdir() if each.is_dir()}
     return {

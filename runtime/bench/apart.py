@@ -8,15 +8,15 @@ from contextlib import closing
 
 import numpy as np
 
-from runtime.bench.graph_cost import Cost
-from runtime.bench.rig import draw_frames
-from runtime.cameras.synthetic import SyntheticSettings
-from runtime.cuda import Gpu
-from runtime.errors import EngineFault
-from runtime.outputs.jpeg import JpegEncoder
-from runtime.vibration.displacement import RegionTracker
-from runtime.vibration.regions import Region
-from runtime.vibration.resampling import MARGIN_PX
+from tremorscope.runtime.bench.graph_cost import Cost
+from tremorscope.runtime.bench.rig import draw_frames
+from tremorscope.runtime.cameras.synthetic import SyntheticSettings
+from tremorscope.runtime.clips.jpeg import JpegEncoder
+from tremorscope.runtime.errors import EngineFault
+from tremorscope.runtime.gpu.protocol import Gpu
+from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
+from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.resampling import MARGIN_PX
 
 _TRIALS = 15
 _SIDE_PX = 64
@@ -54,7 +54,7 @@ def _meter_cost() -> Cost:
 
 def _pixel_kernel_ms(gpu: Gpu, width_px: int, height_px: int) -> float | None:
     """The kernel that writes a camera's picture into the ring; None where cuda-bindings are not there."""
-    from runtime.cuda_egl import DevicePicture, EglPictures
+    from tremorscope.runtime.gpu.egl import DevicePicture, EglPictures
 
     try:
         pictures = EglPictures(gpu)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtime.bench.result import Comparison
-from runtime.buffers import FrameRing
-from runtime.engines.bundle import Bundle, GraphName
-from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
+from tremorscope.runtime.bench.result import Comparison
+from tremorscope.runtime.engines.interface.bundle import Bundle, GraphName
+from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
+from tremorscope.runtime.frames.buffers import FrameRing
 
 if TYPE_CHECKING:
-    from runtime.bench.job import BenchJob
+    from tremorscope.runtime.bench.job import BenchJob
 
 _PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime.engines.bundle import Bundle, FrameSize, GraphName, Precision
-from runtime.engines.onnx_file import convolution_precisions
-from runtime.engines.onnx_profile import Layer, profile
+from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName, Precision
+from tremorscope.runtime.engines.onnx.file import convolution_precisions
+from tremorscope.runtime.engines.onnx.profile import Layer, profile
 
 _SMALL = FrameSize(width_px=256, height_px=256)
 """Where larger frames are asked for, the graph is run at this size: cost grows as the number of pixels does."""

@@ -12,15 +12,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from runtime.bench.compare import compare
-from runtime.bench.live import LiveLoop, build_loop
-from runtime.bench.power import traced_device
-from runtime.bench.record import Record, begin_anew, result_of
-from runtime.bench.result import BenchResult
-from runtime.bench.rig import Moment
-from runtime.bench.roofline import Roofline, find_roofline
-from runtime.cameras.opening import frame_size
-from runtime.cameras.settings import (
+from tremorscope.runtime.bench.compare import compare
+from tremorscope.runtime.bench.live import LiveLoop, build_loop
+from tremorscope.runtime.bench.power import traced_device
+from tremorscope.runtime.bench.record import Record, begin_anew, result_of
+from tremorscope.runtime.bench.result import BenchResult
+from tremorscope.runtime.bench.rig import Moment
+from tremorscope.runtime.bench.roofline import Roofline, find_roofline
+from tremorscope.runtime.cameras.opening import frame_size
+from tremorscope.runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
     CsiSettings,
@@ -28,10 +28,10 @@ from runtime.cameras.settings import (
     SyntheticCameraSettings,
     V4l2Settings,
 )
-from runtime.engines.bundle import Bundle, FrameSize, GraphName, open_bundle
-from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
-from runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
-from runtime.magnification import Magnification
+from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName, open_bundle
+from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
+from tremorscope.runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
+from tremorscope.runtime.magnification.factory import Magnification
 
 NO_FRAME_S = 15.0
 """A camera that gives nothing for so long ends the bench: longer than its supervisor takes to open it twice."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runtime.bench.rig import (
+from tremorscope.runtime.bench.rig import (
     DrawnCamera,
     EngineWatch,
     Nothing,
@@ -18,24 +18,24 @@ from runtime.bench.rig import (
     TimedSource,
     draw_frames,
 )
-from runtime.cameras import Camera
-from runtime.cameras.faults import CameraEvent
-from runtime.cameras.opening import describe, ends_in_good_order, open_camera
-from runtime.cameras.replay import ReplayCamera
-from runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
-from runtime.cameras.supervised import CameraSupervisor
-from runtime.cameras.supervision import SupervisorSettings
-from runtime.cameras.synthetic import SyntheticSettings
-from runtime.engines.bundle import Bundle
-from runtime.engines.choosing import Runtime
-from runtime.latency import LatencyHistogram
-from runtime.leases import LeasingRing
-from runtime.magnification import MagnifierMaker
-from runtime.outlets import Outlet, SinkThread, frames_held, pictures_held
-from runtime.pipeline import LivePipeline
+from tremorscope.runtime.cameras.opening import describe, ends_in_good_order, open_camera
+from tremorscope.runtime.cameras.replay import ReplayCamera
+from tremorscope.runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
+from tremorscope.runtime.cameras.supervision.faults import CameraEvent
+from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
+from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
+from tremorscope.runtime.cameras.synthetic import SyntheticSettings
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.selection import Runtime
+from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.frames.ring import LeasingRing
+from tremorscope.runtime.frames.stage_times import LatencyHistogram
+from tremorscope.runtime.live.magnify_loop import LivePipeline
+from tremorscope.runtime.live.outlets import Outlet, SinkThread, frames_held, pictures_held
+from tremorscope.runtime.magnification.factory import MagnifierMaker
 
 if TYPE_CHECKING:
-    from runtime.bench.job import BenchJob
+    from tremorscope.runtime.bench.job import BenchJob
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.telemetry.load import resident_bytes
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 _SELF = Path("/proc/self")
 

@@ -6,15 +6,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from runtime.bench.job import BenchJob
-from runtime.cameras.settings import CameraSettings
-from runtime.configuration.reading import load_configuration, parse_configuration
-from runtime.engines.bundle import FrameSize
-from runtime.engines.choosing import RuntimeChoice
-from runtime.errors import OptionFault
-from runtime.filters import BandSettings
-from runtime.magnification import Magnification
-from runtime.magnifier import Mode
+from tremorscope.runtime.bench.job import BenchJob
+from tremorscope.runtime.cameras.settings import CameraSettings
+from tremorscope.runtime.configuration.reading import load_configuration, parse_configuration
+from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.selection import RuntimeChoice
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.magnification.factory import Magnification
+from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.magnification.magnifier import Mode
 
 
 def bench_job(

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.engines.bundle import Precision
+from tremorscope.runtime.engines.interface.bundle import Precision
 
 FLOPS_OF_ORIN: Mapping[Precision, int] = {"fp32": 256, "fp16": 2048, "int8": 4096}
 FLOPS_OF_THOR: Mapping[Precision, int] = {"fp32": 256, "fp16": 8192, "int8": 16384}

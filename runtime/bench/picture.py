@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from runtime.bench.report import NAMES, headline, milliseconds
-from runtime.bench.result import BenchResult, curve_parts
-from runtime.outputs.figures import BLUE, GREEN, GRID, INK, ORANGE, figure, png
-from runtime.outputs.files import whole_file
+from tremorscope.runtime.bench.report import NAMES, headline, milliseconds
+from tremorscope.runtime.bench.result import BenchResult, curve_parts
+from tremorscope.runtime.host.files import whole_file
+from tremorscope.runtime.reports.figures import BLUE, GREEN, GRID, INK, ORANGE, figure, png
 
 _LEAST_MS = 1e-3
 _MOST_POINTS = 4000

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from runtime.telemetry import Telemetry, open_telemetry
+from tremorscope.runtime.telemetry import Telemetry, open_telemetry
 
 _EVERY_S = 0.5
 

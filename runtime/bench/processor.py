@@ -1,6 +1,6 @@
 """Peaks of a processor, measured: products of matrices for operations, copies of memory for bandwidth.
 
-``python -m runtime.bench.processor THREADS`` measures in a process of its own and prints one line of JSON. The products
+``python -m tremorscope.runtime.bench.processor THREADS`` measures in a process of its own and prints one line of JSON. The products
 are ONNX Runtime's own, in FP32 and INT8: what its convolutions are made of, on as many threads as they have.
 """
 
@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.bench.peaks import Peaks
-from runtime.engines.onnx_file import matrix_product
-from runtime.engines.onnx_profile import run_apart, time_graph
+from tremorscope.runtime.bench.peaks import Peaks
+from tremorscope.runtime.engines.onnx.file import matrix_product
+from tremorscope.runtime.engines.onnx.profile import run_apart, time_graph
 
 _SIDE = 768
 _COPY_BYTES = 32 * 2**20
@@ -37,7 +37,9 @@ def processor_peaks(threads: int | None = None) -> Peaks:
         EngineFault: it could not be measured.
     """
     count = threads or os.cpu_count() or 1
-    found = run_apart("runtime.bench.processor", [str(count)], "the processor's peaks cannot be measured")
+    found = run_apart(
+        "tremorscope.runtime.bench.processor", [str(count)], "the processor's peaks cannot be measured"
+    )
     fp32, int8 = float(found["fp32"]), float(found["int8"])
     of = f"{_name()}, {count} thread{'s' if count > 1 else ''}"
     return Peaks(of, {"fp32": fp32, "fp16": fp32, "int8": int8}, float(found["bandwidth"]), measured=True)

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runtime.bench.live import LiveLoop
-from runtime.bench.memory import MemoryTrace, peak_bytes, reset_peak
-from runtime.bench.result import BenchResult, Copies, Memory, Overhead, Timeline, curve_parts
-from runtime.bench.rig import Moment
-from runtime.cameras import FrameInfo
-from runtime.cameras.supervision import Drops
-from runtime.engines.choosing import Runtime
-from runtime.engines.device import read_device
-from runtime.telemetry.load import resident_bytes
+from tremorscope.runtime.bench.live import LiveLoop
+from tremorscope.runtime.bench.memory import MemoryTrace, peak_bytes, reset_peak
+from tremorscope.runtime.bench.result import BenchResult, Copies, Memory, Overhead, Timeline, curve_parts
+from tremorscope.runtime.bench.rig import Moment
+from tremorscope.runtime.cameras.supervision.settings import Drops
+from tremorscope.runtime.engines.selection import Runtime
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.gpu.device import read_device
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 if TYPE_CHECKING:
-    from runtime.bench.job import BenchJob
+    from tremorscope.runtime.bench.job import BenchJob
 
 
 class Record:

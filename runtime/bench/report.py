@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.bench.peaks import Peaks
-from runtime.bench.result import BenchResult
+from tremorscope.runtime.bench.peaks import Peaks
+from tremorscope.runtime.bench.result import BenchResult
 
 NAMES = {
     "capture": "sensor to ring",

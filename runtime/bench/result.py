@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bench.power import DeviceTrace, Power
-from runtime.bench.roofline import Roofline
-from runtime.cameras.supervision import Drops
-from runtime.latency import LatencySummary
-from runtime.rates import MeasuredRate
+from tremorscope.runtime.bench.power import DeviceTrace, Power
+from tremorscope.runtime.bench.roofline import Roofline
+from tremorscope.runtime.cameras.supervision.settings import Drops
+from tremorscope.runtime.frames.rates import MeasuredRate
+from tremorscope.runtime.frames.stage_times import LatencySummary
 
 _CURVE_PARTS = np.concatenate([np.linspace(0, 0.98, 50), 1 - np.geomspace(0.02, 0.001, 14), [1.0]])
 """Parts of all frames at which a stage's distribution is kept, denser where the slow ones are."""
@@ -120,7 +120,7 @@ class BenchResult:
     elapsed_s: float
     nominal_rate_hz: float
     stages: dict[str, LatencySummary]
-    """By stage; see `runtime.pipeline.STAGES`, and ``copy``."""
+    """By stage; see `runtime.live.magnify_loop.STAGES`, and ``copy``."""
     curves_ms: dict[str, list[float]]
     """Of each stage, what part `curve_parts` of its frames did not exceed."""
     overhead: Overhead

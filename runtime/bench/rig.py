@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cameras import Camera, FrameInfo
-from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
-from runtime.copies import CopyAccount
-from runtime.engines import BandEngine, PairwiseEngine
-from runtime.engines.choosing import Runtime
-from runtime.latency import LatencyHistogram
-from runtime.leases import Lease
-from runtime.outlets import LivePicture
-from runtime.pipeline import FrameSource
+from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEngine
+from tremorscope.runtime.engines.selection import Runtime
+from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.info import Camera, FrameInfo
+from tremorscope.runtime.frames.ring import Lease
+from tremorscope.runtime.frames.stage_times import LatencyHistogram
+from tremorscope.runtime.live.magnify_loop import FrameSource
+from tremorscope.runtime.live.outlets import LivePicture
 
 DRAWN_FRAMES = 4
 """Of the synthetic camera: what is shown matters little to how long it takes, and drawing takes longer than a step."""

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtime.bench.apart import stages_apart
-from runtime.bench.graph_cost import Cost, graph_cost
-from runtime.bench.peaks import Peaks, gpu_peaks
-from runtime.bench.processor import processor_peaks
-from runtime.engines.bundle import FrameSize
-from runtime.engines.choosing import Runtime
+from tremorscope.runtime.bench.apart import stages_apart
+from tremorscope.runtime.bench.graph_cost import Cost, graph_cost
+from tremorscope.runtime.bench.peaks import Peaks, gpu_peaks
+from tremorscope.runtime.bench.processor import processor_peaks
+from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.selection import Runtime
 
 if TYPE_CHECKING:
-    from runtime.bench.result import BenchResult
+    from tremorscope.runtime.bench.result import BenchResult
 
 Limit = Literal["compute", "memory"]
 

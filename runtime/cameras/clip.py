@@ -16,11 +16,11 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from runtime.cameras import FrameInfo
-from runtime.cameras.intactness import Structure, inspect_structure
-from runtime.colour import Colour, describe
-from runtime.copies import CopyAccount, copy_pixels
-from runtime.errors import ClipFault
+from tremorscope.runtime.cameras.intactness import Structure, inspect_structure
+from tremorscope.runtime.errors import ClipFault
+from tremorscope.runtime.frames.colour import Colour, describe
+from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
+from tremorscope.runtime.frames.info import FrameInfo
 
 MINIMUM_SIDE_PX = 16
 _RANGES = {1: "tv", 2: "pc"}

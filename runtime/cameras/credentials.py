@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from runtime.errors import OptionFault
+from tremorscope.runtime.errors import OptionFault
 
 _MOST_BYTES = 4096
 

@@ -9,21 +9,21 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-from runtime.cameras.argus_words import Sensor, argus_words
-from runtime.cameras.exposure import ExposureHold
-from runtime.cameras.gst_camera import SILENCE_S, Findings, GStreamerCamera, Wanted
-from runtime.cameras.gst_faults import Advice, Cause, GStreamerFault, Heard
-from runtime.cameras.gst_pipeline import GStreamerPipeline, PipelinePlan
-from runtime.cameras.gst_text import NV_FLIPS, NVMM_SINK_TEXT, SINK_TEXT, rate_text
-from runtime.cameras.gstreamer import PipelineFault, properties_of
-from runtime.cameras.nvbufsurface import NvmmFault, SurfaceLibrary
-from runtime.cameras.nvmm import DevicePictures, NvmmWriter
-from runtime.cameras.settings import CsiSettings
-from runtime.cameras.writers import MakeWriter, cpu_writer
-from runtime.copies import CopyAccount
-from runtime.cuda import Gpu
-from runtime.cuda_egl import EglPictures
-from runtime.errors import CameraFault, EngineFault
+from tremorscope.runtime.cameras.gstreamer.argus_messages import Sensor, argus_words
+from tremorscope.runtime.cameras.gstreamer.camera import SILENCE_S, Findings, GStreamerCamera, Wanted
+from tremorscope.runtime.cameras.gstreamer.exposure import ExposureHold
+from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause, GStreamerFault, Heard
+from tremorscope.runtime.cameras.gstreamer.load import PipelineFault, properties_of
+from tremorscope.runtime.cameras.gstreamer.nvbufsurface import NvmmFault, SurfaceLibrary
+from tremorscope.runtime.cameras.gstreamer.nvmm import DevicePictures, NvmmWriter
+from tremorscope.runtime.cameras.gstreamer.pipeline import GStreamerPipeline, PipelinePlan
+from tremorscope.runtime.cameras.gstreamer.text import NV_FLIPS, NVMM_SINK_TEXT, SINK_TEXT, rate_text
+from tremorscope.runtime.cameras.gstreamer.writers import MakeWriter, cpu_writer
+from tremorscope.runtime.cameras.settings import CsiSettings
+from tremorscope.runtime.errors import CameraFault, EngineFault
+from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.gpu.egl import EglPictures
+from tremorscope.runtime.gpu.protocol import Gpu
 
 POOL_BUFFERS = 12
 """Pictures that nvvidconv makes room for on the zero-copy path: as many may be held at a time, less two."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.cameras import Camera
-from runtime.cameras.settings import (
+from tremorscope.runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
     CsiSettings,
@@ -11,9 +10,10 @@ from runtime.cameras.settings import (
     SyntheticCameraSettings,
     V4l2Settings,
 )
-from runtime.cameras.supervision import SupervisorSettings
-from runtime.copies import CopyAccount
-from runtime.cuda import Gpu
+from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
+from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.gpu.protocol import Gpu
 
 
 def open_camera(
@@ -43,14 +43,14 @@ def open_camera(
     if isinstance(settings, ClipSettings):
         return _open_clip(settings, account)
     if isinstance(settings, V4l2Settings):
-        from runtime.cameras.v4l2 import open_v4l2
+        from tremorscope.runtime.cameras.v4l2 import open_v4l2
 
         return open_v4l2(settings, account=account, silence_s=0.9 * frozen_least_s)
     if isinstance(settings, RtspSettings):
-        from runtime.cameras.rtsp import open_rtsp
+        from tremorscope.runtime.cameras.rtsp import open_rtsp
 
         return open_rtsp(settings, account=account)
-    from runtime.cameras.csi import open_csi
+    from tremorscope.runtime.cameras.csi import open_csi
 
     return open_csi(settings, account=account, gpu=gpu, silence_s=0.9 * frozen_least_s)
 
@@ -108,8 +108,13 @@ def describe(settings: CameraSettings) -> str:
 
 
 def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
-    from runtime.cameras.replay import ReplayCamera
-    from runtime.cameras.synthetic import FOOTBRIDGE_MODES, Mode, SyntheticCamera, SyntheticSettings
+    from tremorscope.runtime.cameras.replay import ReplayCamera
+    from tremorscope.runtime.cameras.synthetic import (
+        FOOTBRIDGE_MODES,
+        Mode,
+        SyntheticCamera,
+        SyntheticSettings,
+    )
 
     modes = FOOTBRIDGE_MODES if settings.modes is None else settings.modes
     drawn = SyntheticSettings(
@@ -126,8 +131,8 @@ def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
 
 
 def _open_clip(settings: ClipSettings, account: CopyAccount | None) -> Camera:
-    from runtime.cameras.clip import ClipCamera
-    from runtime.cameras.replay import CapturedFasterCamera, ReplayCamera
+    from tremorscope.runtime.cameras.clip import ClipCamera
+    from tremorscope.runtime.cameras.replay import CapturedFasterCamera, ReplayCamera
 
     def open_clip() -> Camera:
         clip = ClipCamera(settings.path, account=account)

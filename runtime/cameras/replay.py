@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cameras import Camera, FrameInfo
-from runtime.errors import ClipFault
+from tremorscope.runtime.errors import ClipFault
+from tremorscope.runtime.frames.info import Camera, FrameInfo
 
 Pace = Literal["true", "fast"]
 """true: every frame when it is due by its timestamp; fast: as soon as it is asked for."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from runtime.cameras.credentials import read_credential
-from runtime.cameras.gst_camera import GStreamerCamera, Wanted
-from runtime.cameras.gst_faults import Advice, Cause
-from runtime.cameras.gst_pipeline import PipelinePlan
-from runtime.cameras.gst_text import FLIPS, NV_FLIPS, SINK_TEXT
-from runtime.cameras.gstreamer import has_element
-from runtime.cameras.settings import RtspSettings
-from runtime.cameras.writers import cpu_writer
-from runtime.copies import CopyAccount
+from tremorscope.runtime.cameras.credentials import read_credential
+from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, Wanted
+from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause
+from tremorscope.runtime.cameras.gstreamer.load import has_element
+from tremorscope.runtime.cameras.gstreamer.pipeline import PipelinePlan
+from tremorscope.runtime.cameras.gstreamer.text import FLIPS, NV_FLIPS, SINK_TEXT
+from tremorscope.runtime.cameras.gstreamer.writers import cpu_writer
+from tremorscope.runtime.cameras.settings import RtspSettings
+from tremorscope.runtime.frames.copies import CopyAccount
 
 FIRST_FRAME_TIMEOUT_S = 15.0
 """Cameras that save bandwidth send a whole picture only every ten seconds or so; nothing can be seen before it."""

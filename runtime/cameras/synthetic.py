@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
-from runtime.cameras import FrameInfo, footbridge
-from runtime.cameras.footbridge import OVERSAMPLING, Array
-from runtime.errors import OptionFault
+from tremorscope.runtime.cameras import footbridge
+from tremorscope.runtime.cameras.footbridge import OVERSAMPLING, Array
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.frames.info import FrameInfo
 
 _BLUR_SIGMA_PX = 0.6
 """Lens and pixel aperture together, as a Gaussian: what is finer than a pixel is gone before sampling."""

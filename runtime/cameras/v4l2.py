@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
 
-from runtime.cameras.exposure import ExposureControl, ExposureHold
-from runtime.cameras.gst_camera import SILENCE_S, GStreamerCamera, Wanted
-from runtime.cameras.gst_faults import Advice, Cause
-from runtime.cameras.gst_pipeline import PipelinePlan, first_offered
-from runtime.cameras.gst_text import FLIPS, SINK_ANY_TEXT, SINK_TEXT, rate_text
-from runtime.cameras.settings import ExposureSettings, V4l2Settings
-from runtime.cameras.v4l2_controls import V4l2Controls
-from runtime.cameras.writers import cpu_writer
-from runtime.copies import CopyAccount
+from tremorscope.runtime.cameras.gstreamer.camera import SILENCE_S, GStreamerCamera, Wanted
+from tremorscope.runtime.cameras.gstreamer.exposure import ExposureControl, ExposureHold
+from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause
+from tremorscope.runtime.cameras.gstreamer.pipeline import PipelinePlan, first_offered
+from tremorscope.runtime.cameras.gstreamer.settings import ExposureSettings
+from tremorscope.runtime.cameras.gstreamer.text import FLIPS, SINK_ANY_TEXT, SINK_TEXT, rate_text
+from tremorscope.runtime.cameras.gstreamer.v4l2_controls import V4l2Controls
+from tremorscope.runtime.cameras.gstreamer.writers import cpu_writer
+from tremorscope.runtime.cameras.settings import V4l2Settings
+from tremorscope.runtime.frames.copies import CopyAccount
 
 _REMEDIES: MappingProxyType[Cause, str] = MappingProxyType(
     {

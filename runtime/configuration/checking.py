@@ -6,9 +6,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeAlias
 
-from runtime.cameras.settings import ClipSettings
-from runtime.configuration.schema import Configuration
-from runtime.configuration.vibration import (
+from tremorscope.runtime.cameras.settings import ClipSettings
+from tremorscope.runtime.clips.pre_roll import slots_for
+from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.configuration.yaml_document import Path as KeyPath
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.magnification.filters import design
+from tremorscope.runtime.magnification.magnifier import check_amplification
+from tremorscope.runtime.vibration.settings import (
     CAMERA,
     DisplacementAlarmSettings,
     FrequencyAlarmSettings,
@@ -16,12 +22,6 @@ from runtime.configuration.vibration import (
     RegionSettings,
     SignalAlarmSettings,
 )
-from runtime.configuration.yaml_document import Path as KeyPath
-from runtime.engines.bundle import Bundle, open_bundle
-from runtime.errors import Fault
-from runtime.filters import design
-from runtime.magnifier import check_amplification
-from runtime.outputs.frame_history import slots_for
 
 Contradiction: TypeAlias = tuple[KeyPath, str, str]
 """Where, what, and what to do."""

@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runtime.configuration.problems import Problem, at
-from runtime.configuration.schema import VERSION
-from runtime.configuration.yaml_document import Path, YamlDocument
+from tremorscope.runtime.configuration.problems import Problem, at
+from tremorscope.runtime.configuration.schema import VERSION
+from tremorscope.runtime.configuration.yaml_document import Path, YamlDocument
 
 
 class MigrationProblem(Exception):

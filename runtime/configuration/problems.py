@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from runtime.configuration.yaml_document import Path, YamlDocument, dotted
-from runtime.errors import Fault
+from tremorscope.runtime.configuration.yaml_document import Path, YamlDocument, dotted
+from tremorscope.runtime.errors import Fault
 
 _LONGEST_VALUE = 60
 

@@ -12,12 +12,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from runtime.configuration.checking import Contradiction, contradictions
-from runtime.configuration.migration import MigrationProblem, migrate
-from runtime.configuration.problems import ConfigurationFault, Problem, at, of_validation
-from runtime.configuration.schema import VERSION, Configuration, json_schema
-from runtime.configuration.yaml_document import LARGEST_BYTES, YamlDocument, YamlProblem, parse_yaml
-from runtime.errors import Fault
+from tremorscope.runtime.configuration.checking import Contradiction, contradictions
+from tremorscope.runtime.configuration.migration import MigrationProblem, migrate
+from tremorscope.runtime.configuration.problems import ConfigurationFault, Problem, at, of_validation
+from tremorscope.runtime.configuration.schema import VERSION, Configuration, json_schema
+from tremorscope.runtime.configuration.yaml_document import (
+    LARGEST_BYTES,
+    YamlDocument,
+    YamlProblem,
+    parse_yaml,
+)
+from tremorscope.runtime.errors import Fault
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from runtime.cameras.settings import CameraSettings
-from runtime.configuration.device import RecoverySettings, ThermalSettings
-from runtime.configuration.magnification import MagnificationSettings
-from runtime.configuration.outputs import OutputSettings
-from runtime.configuration.section import Name, Section
-from runtime.configuration.vibration import VibrationSettings
-from runtime.outputs.event_settings import RecordingSettings
-from runtime.store.settings import StoreSettings
+from tremorscope.runtime.cameras.settings import CameraSettings
+from tremorscope.runtime.clips.settings import RecordingSettings
+from tremorscope.runtime.host.settings import RecoverySettings, ThermalSettings
+from tremorscope.runtime.magnification.settings import MagnificationSettings
+from tremorscope.runtime.outputs.settings import OutputSettings
+from tremorscope.runtime.settings import Name, Section
+from tremorscope.runtime.store.settings import StoreSettings
+from tremorscope.runtime.vibration.settings import VibrationSettings
 
 VERSION = 1
 """Of the format. Older files are brought forward when they are read: see `migration`."""

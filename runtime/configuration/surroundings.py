@@ -11,13 +11,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cameras.opening import open_camera
-from runtime.cameras.settings import ClipSettings
-from runtime.configuration.checking import Contradiction
-from runtime.configuration.outputs import HttpSettings
-from runtime.configuration.schema import Configuration
-from runtime.errors import Fault
-from runtime.outputs.certificates import client_context, server_context
+from tremorscope.runtime.cameras.opening import open_camera
+from tremorscope.runtime.cameras.settings import ClipSettings
+from tremorscope.runtime.configuration.checking import Contradiction
+from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.outputs.certificates import client_context, server_context
+from tremorscope.runtime.outputs.settings import HttpSettings
 
 _FOR_DISKS = (Path("/media"), Path("/mnt"), Path("/run/media"))
 """Where other disks are mounted, by the Filesystem Hierarchy Standard and udisks."""

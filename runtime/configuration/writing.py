@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from runtime.configuration.schema import Configuration, json_schema
-from runtime.outputs.files import whole_file
+from tremorscope.runtime.configuration.schema import Configuration, json_schema
+from tremorscope.runtime.host.files import whole_file
 
 
 def schema_text() -> str:

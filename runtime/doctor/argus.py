@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runtime.doctor.board import is_jetson, release_numbers
-from runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.board import is_jetson, release_numbers
+from tremorscope.runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs
 
 _SOCKET = "/tmp/argus_socket"
 CAMERA_PACKAGES = (

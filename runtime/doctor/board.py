@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from runtime.doctor.finding import Finding, not_needed, ok, wrong
-from runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
 
 FLASH = "flash the device with JetPack 6.2 or later: https://developer.nvidia.com/embedded/jetpack"
 _OLDEST_L4T = (36, 3)

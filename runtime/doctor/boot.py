@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from runtime.doctor.board import is_jetson
-from runtime.doctor.finding import Finding, not_needed, ok, wrong
-from runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.board import is_jetson
+from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
 
 _SECOND_ROOT = "/dev/disk/by-partlabel/APP_b"
 _VARIABLES = "/sys/firmware/efi/efivars/{}-781e084c-a330-417c-b678-38e696380cb9"

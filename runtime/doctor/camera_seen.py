@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from runtime.cameras.gst_text import WHOSE_TIMES
-from runtime.doctor.finding import Finding, ok, wrong
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.cameras.gstreamer.text import WHOSE_TIMES
+from tremorscope.runtime.doctor.finding import Finding, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs
 
 _FILE = "camera.json"  # as runtime.service.opening.CAMERA_FILE, which is not imported for that alone
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runtime.doctor.board import is_jetson
-from runtime.doctor.finding import Finding, missing, not_needed, ok
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.board import is_jetson
+from tremorscope.runtime.doctor.finding import Finding, missing, not_needed, ok
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs
 
 _CSI_DRIVER = "vi-output"
 """Beginning of the names that Jetson's capture driver gives its devices."""

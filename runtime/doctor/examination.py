@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from runtime.doctor import (
+from tremorscope.runtime.doctor import (
     argus,
     board,
     boot,
@@ -25,9 +25,9 @@ from runtime.doctor import (
     storage,
     system,
 )
-from runtime.doctor.finding import Finding
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.finding import Finding
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs
 
 Probe = Callable[[], Finding | list[Finding]]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from runtime.doctor.board import FLASH, is_jetson, jetson_generation, l4t_release
-from runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
-from runtime.doctor.libraries import NEEDS_SITE, import_of, pip
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.board import FLASH, is_jetson, jetson_generation, l4t_release
+from tremorscope.runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
+from tremorscope.runtime.doctor.libraries import NEEDS_SITE, import_of, pip
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs
 
 _TENSORRT_NEW_ENOUGH = (8, 6)
 _NVCC = "/usr/local/cuda/bin/nvcc"

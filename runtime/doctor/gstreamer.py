@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from runtime.cameras.gstreamer import BINDINGS, PACKAGES
-from runtime.doctor.board import is_jetson
-from runtime.doctor.finding import Finding, missing, not_needed, ok
-from runtime.doctor.libraries import pip, sees_system_packages
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import CameraKind, Needs
+from tremorscope.runtime.cameras.gstreamer.load import BINDINGS, PACKAGES
+from tremorscope.runtime.doctor.board import is_jetson
+from tremorscope.runtime.doctor.finding import Finding, missing, not_needed, ok
+from tremorscope.runtime.doctor.libraries import pip, sees_system_packages
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import CameraKind, Needs
 
 ELEMENTS: dict[CameraKind, tuple[str, ...]] = {
     "csi": ("nvarguscamerasrc", "nvvidconv"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from runtime.doctor.finding import Finding, not_needed, ok, wrong
-from runtime.doctor.machine import Machine
-from runtime.thermal import SysfsThermometer
+from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.host.thermal import SysfsThermometer
 
 # Not `jetson_clocks --fan`: it sets every clock to its highest as well.
 _COOLER = "clean fan and heat sink, or take a power mode of fewer watts"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from runtime.doctor.board import is_jetson
-from runtime.doctor.finding import Finding, missing, ok, wrong
-from runtime.doctor.machine import Machine, Told
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.board import is_jetson
+from tremorscope.runtime.doctor.finding import Finding, missing, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine, Told
+from tremorscope.runtime.doctor.needs import Needs
 
 _PYTHONS = ((3, 10), (3, 12))
 NEEDS_SITE = "python3 -m venv --system-site-packages .venv && .venv/bin/pip install ."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from runtime.doctor.board import is_jetson, l4t_release, release_numbers
-from runtime.doctor.finding import Finding, not_needed, ok, wrong
-from runtime.doctor.machine import Machine
-from runtime.doctor.permissions import group_id
+from tremorscope.runtime.doctor.board import is_jetson, l4t_release, release_numbers
+from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.permissions import group_id
 
 LEAST_AVAILABLE_BYTES = 1 << 30
 """A full-HD step on the CPU takes less; with less at hand, the kernel ends processes when something else grows."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from runtime.cameras.settings import CsiSettings, V4l2Settings
-from runtime.configuration.schema import Configuration
+from tremorscope.runtime.cameras.settings import CsiSettings, V4l2Settings
+from tremorscope.runtime.configuration.schema import Configuration
 
 CameraKind = Literal["csi", "v4l2", "rtsp", "clip", "synthetic"]
 STATE_DIRECTORY = PurePosixPath("/var/lib/tremorscope")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.doctor.board import is_jetson
-from runtime.doctor.finding import Finding, not_needed, ok, wrong
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.board import is_jetson
+from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs
 
 SERVICE_USER = "tremorscope"
 _GPU_NODES = (

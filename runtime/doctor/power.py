@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from runtime.doctor.board import is_jetson
-from runtime.doctor.finding import Finding, not_needed, ok, wrong
-from runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.board import is_jetson
+from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
 
 
 def power_mode(machine: Machine) -> Finding:

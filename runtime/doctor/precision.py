@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from runtime.doctor.board import is_jetson
-from runtime.doctor.finding import Finding, ok, wrong
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs
-from runtime.engines.bundle import open_bundle
-from runtime.errors import BundleFault
+from tremorscope.runtime.doctor.board import is_jetson
+from tremorscope.runtime.doctor.finding import Finding, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs
+from tremorscope.runtime.engines.interface.bundle import open_bundle
+from tremorscope.runtime.errors import BundleFault
 
 
 def network(machine: Machine, needs: Needs) -> Finding:

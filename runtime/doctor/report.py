@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from runtime.doctor.examination import Examination
-from runtime.doctor.finding import Finding
+from tremorscope.runtime.doctor.examination import Examination
+from tremorscope.runtime.doctor.finding import Finding
 
 _WIDTH = 110
 _MARKS = {"ok": "ok", "missing": "missing", "wrong": "wrong", "not needed": "-"}

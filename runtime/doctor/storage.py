@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from runtime.doctor.finding import Finding, ok, wrong
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.finding import Finding, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs
 
 LEAST_FREE_BYTES = 2 * 10**9
 """Below this the disk guard gives magnified clips up (`runtime.store.settings.DiskSettings`)."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from runtime.doctor.finding import Finding, ok, wrong
-from runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.finding import Finding, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine
 
 
 def clock(machine: Machine) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from runtime.errors import OutputFault
+from tremorscope.runtime.errors import OutputFault
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from runtime.errors import Fault
-from runtime.health import HealthBoard
-from runtime.threads import Threads
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.host.threads import Threads
 
 _PAUSES_S = (1.0, 60.0)
 """First and longest pause between two attempts; each is twice the one before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.health import Health
+from tremorscope.runtime.health import Health
 
 LEAST_SILENCE_S = 3.0
 """Shorter pauses are no outage: a camera is opened again within that time."""

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from runtime.health import Health, RegionHealth
-from runtime.outputs.liveness import judge
+from tremorscope.runtime.health import Health, RegionHealth
+from tremorscope.runtime.outputs.liveness import judge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CAMERA_FAULTS = ("missing", "lost", "refused", "frozen", "resized", "corrupt", "time", "stuck")

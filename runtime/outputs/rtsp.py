@@ -22,16 +22,16 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from runtime.colour import Colour
-from runtime.configuration.outputs import RtspSettings
-from runtime.errors import Fault
-from runtime.health import HealthBoard
-from runtime.live import LiveFeed, LiveFrame
-from runtime.outputs.h264 import Coding, Encoder, open_encoder
-from runtime.outputs.metrics import Counts
-from runtime.outputs.secrets import check_login
-from runtime.threads import Threads
-from runtime.views import ViewComposer
+from tremorscope.runtime.clips.h264 import Coding, Encoder, open_encoder
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.frames.colour import Colour
+from tremorscope.runtime.frames.views import ViewComposer
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.host.secrets import check_login
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.live.feed import LiveFeed, LiveFrame
+from tremorscope.runtime.outputs.metrics import Counts
+from tremorscope.runtime.outputs.settings import RtspSettings
 
 TIME_BASE = Fraction(1, 90_000)
 _POLL_S = 0.5

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from runtime.outputs.nvenc import ELEMENT
-from runtime.prove.outcome import Check, Outcome
+from tremorscope.runtime.clips.nvenc import ELEMENT
+from tremorscope.runtime.prove.outcome import Check, Outcome
 
 Answer = Literal["holds", "fails", "open"]
 Answers = Callable[[Outcome], Answer]

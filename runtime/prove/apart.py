@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from runtime.prove.catalogue import Step
-from runtime.prove.outcome import Outcome, read_outcome
-from runtime.prove.plan import Plan
+from tremorscope.runtime.prove.catalogue import Step
+from tremorscope.runtime.prove.outcome import Outcome, read_outcome
+from tremorscope.runtime.prove.plan import Plan
 
 _LOOK_S = 0.1
 _STACKS_S = 3.0
@@ -49,7 +49,7 @@ def _run_apart(step: Step, plan: Plan, tick: Callable[[float], None]) -> Outcome
         file, log = Path(directory) / "outcome.json", Path(directory) / "output"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                module_command("runtime.prove.child", str(file), *step.arguments),
+                module_command("tremorscope.runtime.prove.child", str(file), *step.arguments),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

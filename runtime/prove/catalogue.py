@@ -6,13 +6,13 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
 
 _MINUTE_S = 60.0
 _BUILD_S = 45 * _MINUTE_S
 """An engine of full HD takes minutes on a device, and twice as long where its memory is short."""
-_STEPS = "runtime.prove.steps"
+_STEPS = "tremorscope.runtime.prove.steps"
 _CAMERA_S = 12 * _MINUTE_S
 """It is opened seven times, twice after a pause; drawing the stand-in at full HD takes a device half a minute each."""
 RunStep = Callable[[Plan, Findings], Outcome]

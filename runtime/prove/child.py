@@ -1,4 +1,4 @@
-"""The process of one step: ``python -m runtime.prove.child OUTCOME MODULE [CAMERA]``, its plan on stdin.
+"""The process of one step: ``python -m tremorscope.runtime.prove.child OUTCOME MODULE [CAMERA]``, its plan on stdin.
 
 It ends when the command does, however that ends, and writes the stacks of all threads where it is aborted.
 """
@@ -12,10 +12,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from runtime.errors import Fault
-from runtime.prove.catalogue import load_step
-from runtime.prove.outcome import Findings, Outcome, Skip, write_outcome
-from runtime.prove.plan import Plan
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.prove.catalogue import load_step
+from tremorscope.runtime.prove.outcome import Findings, Outcome, Skip, write_outcome
+from tremorscope.runtime.prove.plan import Plan
 
 _PR_SET_PDEATHSIG = 1
 

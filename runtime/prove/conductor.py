@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from runtime.errors import Fault, OutputFault
-from runtime.outputs.files import cannot_be_written
-from runtime.prove.apart import run_apart
-from runtime.prove.catalogue import Step, steps_of
-from runtime.prove.outcome import Outcome
-from runtime.prove.plan import Plan
-from runtime.prove.record import Record
-from runtime.prove.redaction import known_secrets
+from tremorscope.runtime.errors import Fault, OutputFault
+from tremorscope.runtime.host.files import cannot_be_written
+from tremorscope.runtime.prove.apart import run_apart
+from tremorscope.runtime.prove.catalogue import Step, steps_of
+from tremorscope.runtime.prove.outcome import Outcome
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.record import Record
+from tremorscope.runtime.prove.redaction import known_secrets
 
 Tell = Callable[[Step, Outcome, float], None]
 Tick = Callable[[int, int, Step, float], None]

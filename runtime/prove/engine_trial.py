@@ -6,14 +6,14 @@ import time
 
 import numpy as np
 
-from runtime.buffers import FrameRing
-from runtime.engines.build_job import BuildJob, build_bundle
-from runtime.engines.bundle import Bundle, FrameSize, GraphName
-from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
-from runtime.prove.memory_watch import memory_watched
-from runtime.prove.outcome import Findings
-from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import engines_directory, has_tensorrt
+from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName
+from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
+from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
+from tremorscope.runtime.frames.buffers import FrameRing
+from tremorscope.runtime.prove.memory_watch import memory_watched
+from tremorscope.runtime.prove.outcome import Findings
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.tensorrt import engines_directory, has_tensorrt
 
 _STEPS = 5
 _AMPLIFICATION = 10.0

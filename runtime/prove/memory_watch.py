@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.bench.memory import peak_bytes, reset_peak
+from tremorscope.runtime.bench.memory import peak_bytes, reset_peak
 
 _EVERY_S = 0.05
 _MIB = 2**20

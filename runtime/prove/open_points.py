@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runtime.prove import answers
-from runtime.prove.answers import Answer, Answers
-from runtime.prove.outcome import Outcome
+from tremorscope.runtime.prove import answers
+from tremorscope.runtime.prove.answers import Answer, Answers
+from tremorscope.runtime.prove.outcome import Outcome
 
 
 @dataclass(frozen=True)

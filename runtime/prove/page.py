@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from runtime.outputs.report_style import STYLE
+from tremorscope.runtime.reports.html_style import STYLE
 
 _MARKS = {"holds": "holds", "fails": "fails", "skipped": "skipped", "unfinished": "not run", "open": "open"}
 _MOST_ROWS = 16

@@ -1,4 +1,4 @@
-"""Magnifies the drawn structure and keeps the pictures: ``python -m runtime.prove.pictures``, its jobs on stdin.
+"""Magnifies the drawn structure and keeps the pictures: ``python -m tremorscope.runtime.prove.pictures``, its jobs on stdin.
 
 A process of its own for each runner, because ONNX Runtime stays out of one in which TensorRT runs.
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
-from runtime.engines.bundle import Bundle, GraphName, open_bundle
-from runtime.engines.choosing import Runtime, RuntimeChoice, closing_runtime, open_runtime
-from runtime.errors import EngineFault, Fault
-from runtime.filters import BandSettings
-from runtime.magnification import Magnification, open_magnifier
-from runtime.prove.apart import module_command
+from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.engines.interface.bundle import Bundle, GraphName, open_bundle
+from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
+from tremorscope.runtime.errors import EngineFault, Fault
+from tremorscope.runtime.magnification.factory import Magnification, open_magnifier
+from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.prove.apart import module_command
 
 _RATE_HZ = 30.0
 _AMPLIFICATION = 20.0
@@ -59,7 +59,7 @@ def magnify_apart(jobs: list[PictureJob]) -> None:
     told = json.dumps([asdict(job) for job in jobs])
     try:
         done = subprocess.run(
-            module_command("runtime.prove.pictures"),
+            module_command("tremorscope.runtime.prove.pictures"),
             input=told,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.engines.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, open_bundle
-from runtime.engines.device import read_device
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, open_bundle
+from tremorscope.runtime.gpu.device import read_device
 
 if TYPE_CHECKING:
-    from runtime.cameras.settings import CameraSettings
-    from runtime.configuration.schema import Configuration
+    from tremorscope.runtime.cameras.settings import CameraSettings
+    from tremorscope.runtime.configuration.schema import Configuration
 
 LOAD_ON_A_DEVICE_S, LOAD_ON_A_PC_S, LOAD_QUICK_S = 300.0, 60.0, 3.0
 _DRAWN_HZ = 30.0
@@ -65,7 +65,7 @@ class Plan:
         if not self.configurations:
             return None
         # Not above: a second of imports, in every process of a step.
-        from runtime.configuration.reading import load_configuration
+        from tremorscope.runtime.configuration.reading import load_configuration
 
         return load_configuration(self.configurations[number]).configuration
 
@@ -74,7 +74,7 @@ class Plan:
         configuration = self.configuration(number)
         if configuration is not None:
             return configuration.camera
-        from runtime.cameras.settings import SyntheticCameraSettings
+        from tremorscope.runtime.cameras.settings import SyntheticCameraSettings
 
         size = self.drawn_size
         return SyntheticCameraSettings(
@@ -102,7 +102,7 @@ class Plan:
         Raises:
             Fault: the camera alone knows, and cannot be opened.
         """
-        from runtime.cameras.opening import frame_size
+        from tremorscope.runtime.cameras.opening import frame_size
 
         width_px, height_px = frame_size(self.camera())
         return FrameSize(width_px=width_px, height_px=height_px)

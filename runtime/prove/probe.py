@@ -1,4 +1,4 @@
-"""Opens a camera and reads a frame, in a process of its own: ``python -m runtime.prove.probe``, its plan on stdin.
+"""Opens a camera and reads a frame, in a process of its own: ``python -m tremorscope.runtime.prove.probe``, its plan on stdin.
 
 Argus binds a process to the daemon that it met first; so whether cameras are back is asked by a new process each time.
 """
@@ -12,17 +12,17 @@ import time
 
 import numpy as np
 
-from runtime.cameras.opening import frame_size, open_camera
-from runtime.errors import Fault
-from runtime.prove.apart import module_command
-from runtime.prove.plan import Plan
+from tremorscope.runtime.cameras.opening import frame_size, open_camera
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.prove.apart import module_command
+from tremorscope.runtime.prove.plan import Plan
 
 
 def first_frame_s(plan: Plan, number: int, limit_s: float) -> tuple[float | None, str]:
     """Seconds until a new process had a frame, or None and why it had none."""
     try:
         done = subprocess.run(
-            module_command("runtime.prove.probe", str(number)),
+            module_command("tremorscope.runtime.prove.probe", str(number)),
             input=plan.as_text(),
             capture_output=True,
             text=True,

@@ -8,14 +8,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from runtime.doctor.board import is_jetson
-from runtime.doctor.machine import Machine
-from runtime.outputs.files import whole_file
-from runtime.prove.catalogue import Step
-from runtime.prove.open_points import answer_points
-from runtime.prove.outcome import Outcome
-from runtime.prove.page import page
-from runtime.prove.redaction import redacted
+from tremorscope.runtime.doctor.board import is_jetson
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.host.files import whole_file
+from tremorscope.runtime.prove.catalogue import Step
+from tremorscope.runtime.prove.open_points import answer_points
+from tremorscope.runtime.prove.outcome import Outcome
+from tremorscope.runtime.prove.page import page
+from tremorscope.runtime.prove.redaction import redacted
 
 JSON_NAME, PAGE_NAME = "prove.json", "prove.html"
 _FORMAT_VERSION = 1

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from runtime.cameras.credentials import read_credential
-from runtime.cameras.settings import RtspSettings
-from runtime.configuration.schema import Configuration
-from runtime.errors import Fault
-from runtime.outputs.secrets import Secret, read_secret
+from tremorscope.runtime.cameras.credentials import read_credential
+from tremorscope.runtime.cameras.settings import RtspSettings
+from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.host.secrets import Secret, read_secret
 
 HIDDEN = "[left out]"
 _SHORTEST = 4

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from runtime.progress import ProgressBar
-from runtime.prove.catalogue import Step
-from runtime.prove.conductor import Told
-from runtime.prove.outcome import Outcome
-from runtime.prove.record import JSON_NAME, PAGE_NAME, Record
+from tremorscope.runtime.host.progress import ProgressBar
+from tremorscope.runtime.prove.catalogue import Step
+from tremorscope.runtime.prove.conductor import Told
+from tremorscope.runtime.prove.outcome import Outcome
+from tremorscope.runtime.prove.record import JSON_NAME, PAGE_NAME, Record
 
 _WIDTH = 12
 

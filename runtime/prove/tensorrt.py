@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from runtime.cuda import Gpu
-from runtime.doctor.board import is_jetson
-from runtime.doctor.machine import Machine
-from runtime.engines.bundle import Bundle, FrameSize, GraphName
-from runtime.engines.device import read_device
-from runtime.engines.engine_file import EnginePaths, engine_paths
-from runtime.engines.tensorrt_library import load_library
-from runtime.engines.tensorrt_load import LoadedEngine, load_engine
-from runtime.leases import LeaseError
-from runtime.prove.outcome import Skip
-from runtime.prove.plan import Plan
+from tremorscope.runtime.doctor.board import is_jetson
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName
+from tremorscope.runtime.engines.tensorrt.engine_file import EnginePaths, engine_paths
+from tremorscope.runtime.engines.tensorrt.library import load_library
+from tremorscope.runtime.engines.tensorrt.load import LoadedEngine, load_engine
+from tremorscope.runtime.frames.ring import LeaseError
+from tremorscope.runtime.gpu.device import read_device
+from tremorscope.runtime.gpu.protocol import Gpu
+from tremorscope.runtime.prove.outcome import Skip
+from tremorscope.runtime.prove.plan import Plan
 
 
 def has_tensorrt(plan: Plan) -> bool:
@@ -79,7 +79,7 @@ def opened_gpu() -> Iterator[Gpu]:
     Raises:
         EngineFault: it cannot be had.
     """
-    from runtime.cuda_pycuda import open_gpu
+    from tremorscope.runtime.gpu.pycuda_gpu import open_gpu
 
     gpu = open_gpu()
     try:

@@ -8,18 +8,24 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from runtime.configuration.vibration import (
+from tremorscope.runtime.service.measuring import RegionLevels
+from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline, Record
+from tremorscope.runtime.vibration.monitoring.alarm_board import AlarmBoard
+from tremorscope.runtime.vibration.monitoring.alarms import (
+    AlarmEdge,
+    AlarmRule,
+    AlarmStatus,
+    OpenAlarm,
+    Reading,
+)
+from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
+from tremorscope.runtime.vibration.settings import (
     CAMERA,
     DisplacementAlarmSettings,
     FrequencyAlarmSettings,
     SignalAlarmSettings,
     VibrationSettings,
 )
-from runtime.service.measuring import RegionLevels
-from runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline, Record
-from runtime.vibration.alarm_board import AlarmBoard
-from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus, OpenAlarm, Reading
-from runtime.vibration.baseline import Baseline, Learning
 
 log = logging.getLogger("tremorscope.alarms")
 

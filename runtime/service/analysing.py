@@ -9,18 +9,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.configuration.vibration import VibrationSettings
-from runtime.errors import OptionFault
-from runtime.health import NaturalFrequency
-from runtime.live import FrequencyPoint, LiveFeed, LiveMotion, LivePeak, LiveSpectrum
-from runtime.service.history import MotionHistory, Recorded
-from runtime.store import records
-from runtime.vibration.alarms import Reading
-from runtime.vibration.analysis import AXES, Analysis, Axis, RegionResult, analyse_recording
-from runtime.vibration.modes import Mode
-from runtime.vibration.peaks import ChannelSpectrum, Peak
-from runtime.vibration.spectra import HANN_BANDWIDTH_BINS
-from runtime.vibration.tracking import FrequencyTracker, Sighting, Track
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.health import NaturalFrequency
+from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveMotion, LivePeak, LiveSpectrum
+from tremorscope.runtime.service.history import MotionHistory, Recorded
+from tremorscope.runtime.store import records
+from tremorscope.runtime.vibration.monitoring.alarms import Reading
+from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting, Track
+from tremorscope.runtime.vibration.settings import VibrationSettings
+from tremorscope.runtime.vibration.spectra.analysis import (
+    AXES,
+    Analysis,
+    Axis,
+    RegionResult,
+    analyse_recording,
+)
+from tremorscope.runtime.vibration.spectra.modes import Mode
+from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak
+from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS
 
 _FIRST_AFTER_S = 20.0
 """The first analysis need not wait for the whole recording."""

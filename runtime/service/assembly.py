@@ -11,35 +11,35 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from runtime.cameras.faults import CameraEvent
-from runtime.cameras.opening import describe, open_camera, supervisor_settings
-from runtime.cameras.supervised import CameraSupervisor
-from runtime.configuration.checking import open_configured_bundle, rate_of
-from runtime.configuration.schema import Configuration
-from runtime.configuration.vibration import VibrationSettings
-from runtime.copies import CopyAccount
-from runtime.governor import Level
-from runtime.health import CameraHealth, HealthBoard
-from runtime.leases import LeaseError, LeasingRing
-from runtime.live import LiveFeed
-from runtime.magnification import Magnification, MagnifierMaker
-from runtime.service.alarming import AlarmDesk
-from runtime.service.analysing import Analyst
-from runtime.service.clock import UnixClock
-from runtime.service.engines import Maker, open_configured_runtime, open_int8_bundle
-from runtime.service.events import EventMagnifier
-from runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
-from runtime.service.history import MotionHistory
-from runtime.service.magnifying import EngineDescription, Magnifying
-from runtime.service.measuring import Measuring
-from runtime.service.opening import CAMERA_FILE, CameraOpener
-from runtime.service.part import PartMaker, middle_part
-from runtime.service.resuming import followed_before, points_of
-from runtime.service.storing import Storage, state_directory
-from runtime.service.upkeep import EngineUpkeep
-from runtime.threads import Threads
-from runtime.vibration.alarms import AlarmEdge
-from runtime.vibration.regions import Region
+from tremorscope.runtime.cameras.opening import describe, open_camera, supervisor_settings
+from tremorscope.runtime.cameras.supervision.faults import CameraEvent
+from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
+from tremorscope.runtime.configuration.checking import open_configured_bundle, rate_of
+from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.engines.upkeep import EngineUpkeep
+from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.ring import LeaseError, LeasingRing
+from tremorscope.runtime.health import CameraHealth, HealthBoard
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.live.on_demand import EngineDescription, Magnifying
+from tremorscope.runtime.magnification.cropped import PartMaker, middle_part
+from tremorscope.runtime.magnification.engines import Maker, open_configured_runtime, open_int8_bundle
+from tremorscope.runtime.magnification.factory import Magnification, MagnifierMaker
+from tremorscope.runtime.magnification.load import Level
+from tremorscope.runtime.service.alarming import AlarmDesk
+from tremorscope.runtime.service.analysing import Analyst
+from tremorscope.runtime.service.clock import UnixClock
+from tremorscope.runtime.service.events import EventMagnifier
+from tremorscope.runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
+from tremorscope.runtime.service.history import MotionHistory
+from tremorscope.runtime.service.measuring import Measuring
+from tremorscope.runtime.service.opening import CAMERA_FILE, CameraOpener
+from tremorscope.runtime.service.resuming import followed_before, points_of
+from tremorscope.runtime.service.storing import Storage, state_directory
+from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
+from tremorscope.runtime.vibration.settings import VibrationSettings
 
 log = logging.getLogger("tremorscope.camera")
 

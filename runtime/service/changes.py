@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.configuration.schema import Configuration
-from runtime.configuration.yaml_document import Path, dotted
+from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.configuration.yaml_document import Path, dotted
 
 _LIVE = ("magnification", "vibration", "reload_on_change")
 """Sections that are taken over while the service runs ..."""

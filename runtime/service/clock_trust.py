@@ -6,7 +6,7 @@ import ctypes
 import time
 from collections.abc import Callable, Iterable
 
-from runtime.store.records import ClockJump
+from tremorscope.runtime.store.records import ClockJump
 
 _SET_S = 60.0
 """The clock was set where it shows so much more or less than has passed; less is how it is corrected."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from runtime.configuration.device import ThermalSettings
-from runtime.telemetry import Reading, Telemetry, open_telemetry
-from runtime.telemetry.sampling import Sampler
-from runtime.thermal import ThermalReading
-from runtime.threads import Threads
+from tremorscope.runtime.host.settings import ThermalSettings
+from tremorscope.runtime.host.thermal import ThermalReading
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.telemetry import Reading, Telemetry, open_telemetry
+from tremorscope.runtime.telemetry.sampling import Sampler
 
 _HEAT_S, _READING_S = 1.0, 2.0
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.configuration.magnification import MagnificationSettings
-from runtime.errors import EngineFault, Fault
-from runtime.governor import Level
-from runtime.magnification import Magnification
-from runtime.outputs.frame_history import Magnify
-from runtime.service.engines import MakeMaker, Maker
+from tremorscope.runtime.clips.pre_roll import Magnify
+from tremorscope.runtime.errors import EngineFault, Fault
+from tremorscope.runtime.magnification.engines import MakeMaker, Maker
+from tremorscope.runtime.magnification.factory import Magnification
+from tremorscope.runtime.magnification.load import Level
+from tremorscope.runtime.magnification.settings import MagnificationSettings
 
 log = logging.getLogger("tremorscope.magnification")
 

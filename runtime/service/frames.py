@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from runtime.cameras.supervised import CameraSupervisor
-from runtime.health import CameraHealth, HealthBoard
-from runtime.latency import LatencySummary, StageLatencies
-from runtime.leases import Lease
-from runtime.rates import MeasuredRate, RateWindow
-from runtime.service.alarming import AlarmDesk
-from runtime.service.clock import UnixClock
-from runtime.service.magnifying import FRAMES_HELD, Magnifying
-from runtime.service.measuring import Measuring
-from runtime.service.storing import Storage
+from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
+from tremorscope.runtime.frames.rates import MeasuredRate, RateWindow
+from tremorscope.runtime.frames.ring import Lease
+from tremorscope.runtime.frames.stage_times import LatencySummary, StageLatencies
+from tremorscope.runtime.health import CameraHealth, HealthBoard
+from tremorscope.runtime.live.on_demand import FRAMES_HELD, Magnifying
+from tremorscope.runtime.service.alarming import AlarmDesk
+from tremorscope.runtime.service.clock import UnixClock
+from tremorscope.runtime.service.measuring import Measuring
+from tremorscope.runtime.service.storing import Storage
 
 STAGES = ("capture", "wait", "record", "measure")
 """What is timed of every frame: from the sensor into the ring, in the ring, keeping it for clips, measuring it."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.vibration.analysis import RegionSeries
-from runtime.vibration.regions import Region
+from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.spectra.analysis import RegionSeries
 
 Values = NDArray[np.float64]
 

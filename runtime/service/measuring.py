@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.configuration.vibration import VibrationSettings
-from runtime.health import RegionHealth
-from runtime.live import LiveMotion
-from runtime.service.history import MotionHistory
-from runtime.store.collector import SeriesCollector
-from runtime.store.records import Channel, SeriesBlock
-from runtime.vibration.following import RegionFollower
-from runtime.vibration.levels import Levels, LevelWindow
-from runtime.vibration.meter import Motion, MotionMeter
-from runtime.vibration.noise import estimate_noise_sigma, luma
-from runtime.vibration.regions import Region, RegionFault
+from tremorscope.runtime.health import RegionHealth
+from tremorscope.runtime.live.feed import LiveMotion
+from tremorscope.runtime.service.history import MotionHistory
+from tremorscope.runtime.store.collector import SeriesCollector
+from tremorscope.runtime.store.records import Channel, SeriesBlock
+from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
+from tremorscope.runtime.vibration.displacement.noise import estimate_noise_sigma, luma
+from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
+from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
+from tremorscope.runtime.vibration.settings import VibrationSettings
 
 Picture = NDArray[np.uint8]
 Values = NDArray[np.float64]

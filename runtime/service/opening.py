@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from runtime.cameras import Camera
-from runtime.cameras.gst_camera import CameraReport, GStreamerCamera
-from runtime.cameras.gst_text import WHOSE_TIMES
-from runtime.cameras.settings import CameraSettings, CsiSettings, V4l2Settings
-from runtime.errors import OutputFault
-from runtime.health import CameraHealth
-from runtime.outputs.files import whole_file
+from tremorscope.runtime.cameras.gstreamer.camera import CameraReport, GStreamerCamera
+from tremorscope.runtime.cameras.gstreamer.text import WHOSE_TIMES
+from tremorscope.runtime.cameras.settings import CameraSettings, CsiSettings, V4l2Settings
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.health import CameraHealth
+from tremorscope.runtime.host.files import whole_file
 
 log = logging.getLogger("tremorscope.camera")
 

@@ -7,28 +7,28 @@ import threading
 import time
 from collections.abc import Callable
 
-from runtime.argus_daemon import ArgusDaemon
-from runtime.cameras.opening import has_argus, supervisor_settings
-from runtime.configuration.reading import LoadedConfiguration
-from runtime.errors import Fault
-from runtime.governor import Step, ThermalGovernor
-from runtime.health import ReloadHealth
-from runtime.notify import FrameWatchdog, Notifier
-from runtime.outputs.publishing import Publishing
-from runtime.privileged import ask
-from runtime.reboots import RebootMemory, memory_file
-from runtime.recovery import EXIT_RECOVERY, Action, Outlook, RecoveryLadder
-from runtime.service.assembly import Parts
-from runtime.service.device import DeviceWatch
-from runtime.service.reloading import Reloader
-from runtime.service.reporting import Reporter, status_line
-from runtime.service.signals import RECORD, RELOAD, STOPPING, SignalQueue
-from runtime.service.storing import state_directory
-from runtime.service.upkeep import LOWEST_PRIORITY
-from runtime.store.records import Notice
-from runtime.threads import BACKGROUND, SECOND, Threads
-from runtime.updating import is_updating
-from runtime.vibration.alarms import AlarmEdge
+from tremorscope.runtime.cameras.opening import has_argus, supervisor_settings
+from tremorscope.runtime.configuration.reading import LoadedConfiguration
+from tremorscope.runtime.engines.upkeep import LOWEST_PRIORITY
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.health import ReloadHealth
+from tremorscope.runtime.host.argus_daemon import ArgusDaemon
+from tremorscope.runtime.host.privileged import ask
+from tremorscope.runtime.host.signals import RECORD, RELOAD, STOPPING, SignalQueue
+from tremorscope.runtime.host.systemd import FrameWatchdog, Notifier
+from tremorscope.runtime.host.threads import BACKGROUND, SECOND, Threads
+from tremorscope.runtime.host.updating import is_updating
+from tremorscope.runtime.magnification.load import Step, ThermalGovernor
+from tremorscope.runtime.service.assembly import Parts
+from tremorscope.runtime.service.device import DeviceWatch
+from tremorscope.runtime.service.publishing import Publishing
+from tremorscope.runtime.service.reboots import RebootMemory, memory_file
+from tremorscope.runtime.service.recovery import EXIT_RECOVERY, Action, Outlook, RecoveryLadder
+from tremorscope.runtime.service.reloading import Reloader
+from tremorscope.runtime.service.reporting import Reporter, status_line
+from tremorscope.runtime.service.storing import state_directory
+from tremorscope.runtime.store.records import Notice
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 log = logging.getLogger("tremorscope.service")
 

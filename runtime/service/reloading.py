@@ -7,15 +7,15 @@ import threading
 import time
 from pathlib import Path
 
-from runtime.configuration.problems import ConfigurationFault
-from runtime.configuration.reading import LoadedConfiguration, load_configuration
-from runtime.errors import Fault
-from runtime.health import ReloadHealth
-from runtime.notify import Notifier
-from runtime.service.assembly import Parts
-from runtime.service.changes import Changes, changes_between
-from runtime.service.reporting import status_line
-from runtime.store.records import Notice
+from tremorscope.runtime.configuration.problems import ConfigurationFault
+from tremorscope.runtime.configuration.reading import LoadedConfiguration, load_configuration
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.health import ReloadHealth
+from tremorscope.runtime.host.systemd import Notifier
+from tremorscope.runtime.service.assembly import Parts
+from tremorscope.runtime.service.changes import Changes, changes_between
+from tremorscope.runtime.service.reporting import status_line
+from tremorscope.runtime.store.records import Notice
 
 log = logging.getLogger("tremorscope.service")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import resource
 from dataclasses import replace
 
-from runtime.governor import ThermalGovernor
-from runtime.health import DeviceHealth, Health, RegionHealth
-from runtime.rates import BandWatch
-from runtime.recovery import RecoveryLadder
-from runtime.service.analysing import Findings
-from runtime.service.assembly import Parts
-from runtime.service.device import DeviceWatch
-from runtime.service.frames import camera_health, stage_summaries
-from runtime.service.losses import LossWatch
-from runtime.telemetry.load import resident_bytes
-from runtime.threads import Threads
+from tremorscope.runtime.frames.rates import BandWatch
+from tremorscope.runtime.health import DeviceHealth, Health, RegionHealth
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.magnification.load import ThermalGovernor
+from tremorscope.runtime.service.analysing import Findings
+from tremorscope.runtime.service.assembly import Parts
+from tremorscope.runtime.service.device import DeviceWatch
+from tremorscope.runtime.service.frames import camera_health, stage_summaries
+from tremorscope.runtime.service.losses import LossWatch
+from tremorscope.runtime.service.recovery import RecoveryLadder
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 _CLEAR_EVERY = 60
 """Reports after which the stages' times begin anew."""

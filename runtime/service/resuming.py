@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from runtime.live import FrequencyPoint
-from runtime.store.records import Mode
-from runtime.vibration.tracking import FrequencyTracker, Sighting
+from tremorscope.runtime.live.feed import FrequencyPoint
+from tremorscope.runtime.store.records import Mode
+from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting
 
 _UNKNOWN_DEVIATION = 0.01
 """Part of a frequency that its deviation is taken for where none was stored."""

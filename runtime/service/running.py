@@ -6,16 +6,16 @@ import logging
 import time
 from pathlib import Path
 
-from runtime import logs
-from runtime.configuration.problems import ConfigurationFault
-from runtime.configuration.reading import load_configuration
-from runtime.errors import CameraFault, ClipFault, EngineFault, Fault, OutputFault
-from runtime.notify import Notifier
-from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, LEAST_LIFE_S
-from runtime.service.memory import share_arenas
-from runtime.service.process import Service
-from runtime.service.signals import STOPPING, SignalQueue
-from runtime.store.faults import StoreFault
+from tremorscope.runtime.configuration.problems import ConfigurationFault
+from tremorscope.runtime.configuration.reading import load_configuration
+from tremorscope.runtime.errors import CameraFault, ClipFault, EngineFault, Fault, OutputFault
+from tremorscope.runtime.host import journal as logs
+from tremorscope.runtime.host.memory import share_arenas
+from tremorscope.runtime.host.signals import STOPPING, SignalQueue
+from tremorscope.runtime.host.systemd import Notifier
+from tremorscope.runtime.service.process import Service
+from tremorscope.runtime.service.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, LEAST_LIFE_S
+from tremorscope.runtime.store.faults import StoreFault
 
 log = logging.getLogger("tremorscope.service")
 
@@ -28,7 +28,7 @@ def run_service(file: Path, log_level: str = "info") -> int:
 
     A fault is logged in one line: 75 where it may pass (no camera, no clip, no engine, a store that another instance
     holds), 78 where only another configuration helps. What is published is no reason to end: see
-    `runtime.outputs.publishing`.
+    `runtime.service.publishing`.
     """
     begun_s = time.monotonic()
     logs.set_up(log_level.upper())

@@ -14,26 +14,26 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
-from runtime.copies import CopyAccount
-from runtime.errors import OutputFault
-from runtime.health import StorageHealth
-from runtime.outputs.disk_guard import DiskGuard
-from runtime.outputs.event_clips import recover_clips
-from runtime.outputs.event_settings import RecordingSettings
-from runtime.outputs.events import EventRecorder
-from runtime.outputs.frame_history import Magnify
-from runtime.service.clock_trust import ClockTrust
-from runtime.store.background import BackgroundStore, StoreState
-from runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault
-from runtime.store.reader import StoreReader
-from runtime.store.records import ClockJump, Mode, Notice, Record
-from runtime.store.reserve import Reserve
-from runtime.store.retention import enforce
-from runtime.store.settings import StoreSettings
-from runtime.store.store import Store, open_or_set_aside
-from runtime.threads import Threads
-from runtime.vibration.alarms import OpenAlarm
-from runtime.vibration.baseline import Baseline, Learning
+from tremorscope.runtime.clips.pre_roll import Magnify
+from tremorscope.runtime.clips.recorder import EventRecorder
+from tremorscope.runtime.clips.settings import RecordingSettings
+from tremorscope.runtime.clips.writer import recover_clips
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.health import StorageHealth
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.service.clock_trust import ClockTrust
+from tremorscope.runtime.store.background import BackgroundStore, StoreState
+from tremorscope.runtime.store.disk_guard import DiskGuard
+from tremorscope.runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import ClockJump, Mode, Notice, Record
+from tremorscope.runtime.store.reserve import Reserve
+from tremorscope.runtime.store.retention import enforce
+from tremorscope.runtime.store.settings import StoreSettings
+from tremorscope.runtime.store.store import Store, open_or_set_aside
+from tremorscope.runtime.vibration.monitoring.alarms import OpenAlarm
+from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
 
 log = logging.getLogger("tremorscope.store")
 

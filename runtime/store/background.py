@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.store.faults import StoreFault, StoreFullFault
-from runtime.store.records import Mode, Peak, Record, SeriesBlock
-from runtime.store.reserve import Reserve
-from runtime.store.store import Store
-from runtime.threads import BACKGROUND, Threads
+from tremorscope.runtime.host.threads import BACKGROUND, Threads
+from tremorscope.runtime.store.faults import StoreFault, StoreFullFault
+from tremorscope.runtime.store.records import Mode, Peak, Record, SeriesBlock
+from tremorscope.runtime.store.reserve import Reserve
+from tremorscope.runtime.store.store import Store
 
 _BATCH = 64
 _RETRY_S = (0.2, 10.0)

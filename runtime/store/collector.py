@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.store.records import Channel, SeriesBlock
+from tremorscope.runtime.store.records import Channel, SeriesBlock
 
 
 class SeriesCollector:

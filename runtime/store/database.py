@@ -16,8 +16,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault, damaged, told_as_faults
-from runtime.store.schema import BULK_TABLES, MIGRATIONS, check_identity, migrate
+from tremorscope.runtime.store.faults import (
+    StoreBusyFault,
+    StoreFault,
+    StoreFullFault,
+    damaged,
+    told_as_faults,
+)
+from tremorscope.runtime.store.schema import BULK_TABLES, MIGRATIONS, check_identity, migrate
 
 _BUSY_TIMEOUT_S = 5.0
 _CACHE_KIB = 4096

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime.outputs.files import whole_file
-from runtime.outputs.signals import Signal, even_interval, even_segments, sep005, write_uff
-from runtime.store.reader import StoreReader
-from runtime.store.records import Channel, SeriesBlock
+from tremorscope.runtime.host.files import whole_file
+from tremorscope.runtime.reports.signals import Signal, even_interval, even_segments, sep005, write_uff
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import Channel, SeriesBlock
 
 TABLES = ("peaks", "modes", "alarms", "events", "notices", "clips")
 FILES = ("series.csv", "series.uff", *(f"{name}.csv" for name in TABLES))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.errors import Fault
+from tremorscope.runtime.errors import Fault
 
 
 class StoreFault(Fault):

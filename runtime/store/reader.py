@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.store.database import connect_reader
-from runtime.store.faults import told_as_faults
-from runtime.store.records import (
+from tremorscope.runtime.store.database import connect_reader
+from tremorscope.runtime.store.faults import told_as_faults
+from tremorscope.runtime.store.records import (
     Alarm,
     Channel,
     Clip,
@@ -27,8 +27,8 @@ from runtime.store.records import (
     SeriesBlock,
     Summary,
 )
-from runtime.vibration.alarms import OpenAlarm
-from runtime.vibration.baseline import Baseline, Learning
+from tremorscope.runtime.vibration.monitoring.alarms import OpenAlarm
+from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
 
 Samples = tuple[NDArray[np.float64], NDArray[np.float32]]
 """Times in Unix seconds and values, both (samples,)."""

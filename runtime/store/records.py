@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.vibration.alarms import AlarmEdge, Quantity
-from runtime.vibration.baseline import Baseline, Learning
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, Quantity
+from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
 
 ClipKind = Literal["raw", "magnified"]
 ClipState = Literal["recording", "saved", "failed", "removed"]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runtime.store.settings import RetentionSettings
-from runtime.store.store import Store
-from runtime.store.summaries import HOUR_S, MINUTE_S
+from tremorscope.runtime.store.settings import RetentionSettings
+from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.store.summaries import HOUR_S, MINUTE_S
 
 DAY_S = 86_400.0
 _ROWS = 256

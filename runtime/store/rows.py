@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.store.records import (
+from tremorscope.runtime.store.records import (
     Acknowledgement,
     Clip,
     ClockJump,
@@ -20,7 +20,7 @@ from runtime.store.records import (
     Mode,
     Notice,
 )
-from runtime.vibration.alarms import AlarmEdge
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 _MOST_JUMPS = 64
 """Jumps of the clock that are remembered, the latest: a clock that jumps more often is not worth heeding."""

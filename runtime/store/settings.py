@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from runtime.configuration.section import Section
+from tremorscope.runtime.settings import Section
 
 Days = Annotated[float, Field(gt=0, le=36_500)]
 Gigabytes = Annotated[float, Field(gt=0, le=1e6)]

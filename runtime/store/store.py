@@ -10,13 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.store.database import WriterLock, check_soundness, connect_writer, set_aside, transaction
-from runtime.store.faults import StoreDamagedFault, StoreFault, StoreFullFault, told_as_faults
-from runtime.store.records import Channel, Peak, Record, SeriesBlock
-from runtime.store.reserve import Reserve
-from runtime.store.rows import WRITERS, insert, known
-from runtime.store.schema import MIGRATIONS
-from runtime.store.summaries import MERGE_SUMMARY, summary_rows
+from tremorscope.runtime.store.database import (
+    WriterLock,
+    check_soundness,
+    connect_writer,
+    set_aside,
+    transaction,
+)
+from tremorscope.runtime.store.faults import StoreDamagedFault, StoreFault, StoreFullFault, told_as_faults
+from tremorscope.runtime.store.records import Channel, Peak, Record, SeriesBlock
+from tremorscope.runtime.store.reserve import Reserve
+from tremorscope.runtime.store.rows import WRITERS, insert, known
+from tremorscope.runtime.store.schema import MIGRATIONS
+from tremorscope.runtime.store.summaries import MERGE_SUMMARY, summary_rows
 
 
 class Store:

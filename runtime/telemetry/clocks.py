@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from runtime.kernel_files import entries, number, text
-from runtime.telemetry.reading import EngineReading
+from tremorscope.runtime.host.kernel_files import entries, number, text
+from tremorscope.runtime.telemetry.reading import EngineReading
 
 _DEVFREQ = "sys/class/devfreq"
 _GPU_NODE = re.compile(r"gpu-gpc-\d+|.*\.(gpu|ga10b|gb10b|gv11b|gp10b)")

@@ -21,10 +21,10 @@ from multiprocessing.managers import RemoteError
 from pathlib import Path
 from typing import Any
 
-from runtime.telemetry.jtop_reading import reading_of, temperatures_c
-from runtime.telemetry.reading import Reading
-from runtime.telemetry.sysfs import SysfsTelemetry
-from runtime.thermal import ThermalReading
+from tremorscope.runtime.host.thermal import ThermalReading
+from tremorscope.runtime.telemetry.jtop_reading import reading_of, temperatures_c
+from tremorscope.runtime.telemetry.reading import Reading
+from tremorscope.runtime.telemetry.sysfs import SysfsTelemetry
 
 log = logging.getLogger("tremorscope.telemetry")
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runtime.telemetry.reading import EngineReading, Reading
+from tremorscope.runtime.telemetry.reading import EngineReading, Reading
 
 _MEGAHERTZ_BELOW = 100_000
 """NVML tells MHz where all else is in kHz (core/gpu.py), and no GPU runs at less than 100 MHz."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.kernel_files import entries, number, text
+from tremorscope.runtime.host.kernel_files import entries, number, text
 
 _FULL_PWM = 255
 _IDLE = slice(3, 5)

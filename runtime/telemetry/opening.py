@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from runtime.telemetry.jtop import SOCKET, JtopLink, JtopTelemetry
-from runtime.telemetry.reading import Telemetry
-from runtime.telemetry.sysfs import SysfsTelemetry
+from tremorscope.runtime.telemetry.jtop import SOCKET, JtopLink, JtopTelemetry
+from tremorscope.runtime.telemetry.reading import Telemetry
+from tremorscope.runtime.telemetry.sysfs import SysfsTelemetry
 
 
 def open_telemetry(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from runtime.kernel_files import entries, number, text
+from tremorscope.runtime.host.kernel_files import entries, number, text
 
 _CHANNELS = (1, 2, 3)
 """Of an INA3221: further inputs are shunt voltages, and the seventh, which has a label too, is their sum."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
-from runtime.thermal import ThermalReading
+from tremorscope.runtime.host.thermal import ThermalReading
 
 _INPUTS = ("VIN", "VDD_IN", "system", "psys")
 """Rails that feed all others, where there is one: of Thor's carrier, of the modules Orin NX and Nano, of a PC."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from runtime.telemetry import clocks, load
-from runtime.telemetry.power import EnergyCounters, monitored_w
-from runtime.telemetry.reading import Reading
-from runtime.thermal import SysfsThermometer, ThermalReading
+from tremorscope.runtime.host.thermal import SysfsThermometer, ThermalReading
+from tremorscope.runtime.telemetry import clocks, load
+from tremorscope.runtime.telemetry.power import EnergyCounters, monitored_w
+from tremorscope.runtime.telemetry.reading import Reading
 
 
 class SysfsTelemetry:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from support import Done
 
-import tremorscope
+from tremorscope import cli
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         monkeypatch.setattr("sys.argv", ["tremorscope", *map(str, arguments)])
         capsys.readouterr()
         try:
-            tremorscope.main()
+            cli.main()
             status: object = 0
         except SystemExit as ended:
             status = ended.code

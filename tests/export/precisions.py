@@ -7,13 +7,13 @@ from functools import cache
 import numpy as np
 import onnx
 
-from calibration.histograms import Histogram
-from calibration.observation import Observer
-from calibration.scales import scale_of
-from export.check import _film
-from model.networks import Network
-from model.weights import find_weights, load_weights
-from runtime.engines.bundle import SHIPPED_BUNDLES, GraphName, open_bundle
+from tremorscope.calibration.scales.histograms import Histogram
+from tremorscope.calibration.scales.observation import Observer
+from tremorscope.calibration.scales.scales import scale_of
+from tremorscope.export.check import _film
+from tremorscope.model.networks.families import Network
+from tremorscope.model.networks.weights import find_weights, load_weights
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, GraphName, open_bundle
 
 SHIPPED = SHIPPED_BUNDLES / "realtime"
 GRAPHS: tuple[GraphName, ...] = ("pairwise", "band")

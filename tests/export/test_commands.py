@@ -14,16 +14,16 @@ import torch
 from PIL import Image
 from support import Done, run_command
 
-from calibration.draw_set import draw_set
-from export.bundle import new_bundle
-from export.runners import open_magnifier
-from model.cost import macs_per_pixel, parameter_count
-from model.drawing import draw_picture
-from model.realtime import RealtimeConfig, RealtimeNetwork
-from model.recipe import load_recipe
-from model.weights import SHIPPED_WEIGHTS, find_weights, load_weights, save_weights
-from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle
-from runtime.errors import BundleFault
+from tremorscope.calibration.pairs.draw_set import draw_set
+from tremorscope.export.bundle import new_bundle
+from tremorscope.export.studies.runners import open_magnifier
+from tremorscope.model.networks.cost import macs_per_pixel, parameter_count
+from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
+from tremorscope.model.networks.weights import SHIPPED_WEIGHTS, find_weights, load_weights, save_weights
+from tremorscope.model.pairs.drawing import draw_picture
+from tremorscope.model.training.recipe import load_recipe
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle
+from tremorscope.runtime.errors import BundleFault
 
 TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
 

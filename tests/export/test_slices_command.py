@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from support import run_command, textured_frames, write_clip
 
-from export.errors import ExportFault
-from export.slices import liveliest_column_px, read_strip
+from tremorscope.export.errors import ExportFault
+from tremorscope.export.studies.slices import liveliest_column_px, read_strip
 
 
 @pytest.fixture

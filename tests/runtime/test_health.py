@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.health import CameraHealth, HealthBoard
-from runtime.vibration.alarms import AlarmRule, AlarmStatus
+from tremorscope.runtime.health import CameraHealth, HealthBoard
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmRule, AlarmStatus
 
 
 class Clock:

@@ -12,8 +12,8 @@ site.addsitedir("/srv/libraries")
 
 from argus_daemon import Connection  # noqa: E402
 
-from runtime.cameras.gstreamer import load_gstreamer  # noqa: E402
-from runtime.service.running import run_service  # noqa: E402
+from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer  # noqa: E402
+from tremorscope.runtime.service.running import run_service  # noqa: E402
 
 load_gstreamer()
 from standin_argus import SMALL, Mode  # noqa: E402

@@ -38,8 +38,8 @@ def magnify(source: Path, target: Path) -> None:
     import numpy as np
     import onnxruntime
 
-    from runtime.engines.bundle import open_bundle
-    from runtime.engines.onnx_runtime import OnnxRuntimeEngine
+    from tremorscope.runtime.engines.interface.bundle import open_bundle
+    from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
     frames = np.load(source)
     magnified = np.zeros_like(frames)

@@ -165,7 +165,7 @@ def build_wheel(directory: Path) -> Path:
         "pyproject.toml",
         "README.md",
         "LICENSE",
-        "tremorscope.py",
+        "tremorscope/cli.py",
         "runtime",
         "calibration",
         "export",

@@ -19,12 +19,12 @@ from typing import Any
 sys.path.insert(0, "/srv/source")
 sys.path.append("/srv/libraries")
 
-from runtime.argus_daemon import ArgusDaemon
-from runtime.configuration.device import RecoverySettings
-from runtime.logs import set_up
-from runtime.notify import FrameWatchdog, Notifier
-from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, RecoveryLadder
-from runtime.telemetry import open_telemetry
+from tremorscope.runtime.host.argus_daemon import ArgusDaemon
+from tremorscope.runtime.host.journal import set_up
+from tremorscope.runtime.host.settings import RecoverySettings
+from tremorscope.runtime.host.systemd import FrameWatchdog, Notifier
+from tremorscope.runtime.service.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, RecoveryLadder
+from tremorscope.runtime.telemetry import open_telemetry
 
 STATE = Path(os.environ["STATE_DIRECTORY"])
 LADDER = RecoverySettings(reopen_after_s=0.2, reopen_attempts=1, restart_argus_dwell_s=5, steady_s=1)

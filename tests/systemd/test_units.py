@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from runtime.configuration.device import RecoverySettings
-from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, LEAST_LIFE_S, RecoveryLadder
+from tremorscope.runtime.host.settings import RecoverySettings
+from tremorscope.runtime.service.recovery import (
+    EXIT_CONFIGURATION,
+    EXIT_RECOVERY,
+    LEAST_LIFE_S,
+    RecoveryLadder,
+)
 
 SYSTEMD = ROOT / "systemd"
 UNITS = sorted(path for suffix in ("service", "timer", "path") for path in SYSTEMD.glob(f"*.{suffix}"))

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from urllib.parse import urlsplit
 
-from runtime.configuration.outputs import HttpSettings
-from runtime.errors import OptionFault
-from runtime.outputs.secrets import Secret, read_secret, variable_of
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.host.secrets import Secret, read_secret, variable_of
+from tremorscope.runtime.outputs.settings import HttpSettings
 
 COOKIE = "tremorscope"
 SHORTEST_TOKEN = 16

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.health import Health
-from runtime.live import FrequencyPoint, LiveFeed, LiveSeries, LiveSpectrum
-from runtime.outputs.liveness import judge
-from runtime.store.records import Alarm, Clip, Event, Notice
+from tremorscope.runtime.health import Health
+from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveSeries, LiveSpectrum
+from tremorscope.runtime.outputs.liveness import judge
+from tremorscope.runtime.store.records import Alarm, Clip, Event, Notice
 
 _TIME_DIGITS = 4
 _ROUNDED_S = 0.6 * 10.0**-_TIME_DIGITS

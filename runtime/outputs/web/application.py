@@ -9,12 +9,12 @@ from typing import NoReturn
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from runtime.errors import Fault
-from runtime.outputs.web.access import COOKIE, SESSION_S, Access, Level
-from runtime.outputs.web.handlers import LEVEL, Handler, Route
-from runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
-from runtime.outputs.web.listener import answering
-from runtime.outputs.web.site import SECURITY_HEADERS, load_site
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.outputs.web.access import COOKIE, SESSION_S, Access, Level
+from tremorscope.runtime.outputs.web.handlers import LEVEL, Handler, Route
+from tremorscope.runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
+from tremorscope.runtime.outputs.web.listener import answering
+from tremorscope.runtime.outputs.web.site import SECURITY_HEADERS, load_site
 
 _PROBES = ("/healthz", "/readyz")
 """Answered also where the processor's share is used up: whoever watches over the device must not be misled."""

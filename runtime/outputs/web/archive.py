@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import Fault
-from runtime.outputs.web import answers
-from runtime.store.export import series_csv
-from runtime.store.faults import StoreFault
-from runtime.store.reader import StoreReader
-from runtime.threads import step_back
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.host.threads import step_back
+from tremorscope.runtime.outputs.web import answers
+from tremorscope.runtime.store.export import series_csv
+from tremorscope.runtime.store.faults import StoreFault
+from tremorscope.runtime.store.reader import StoreReader
 
 _NOTHING: dict[str, Any] = {"alarms": [], "events": [], "notices": []}
 _NOTICES_S = 31 * 86_400.0

@@ -14,19 +14,19 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runtime.health import HealthBoard
-from runtime.live import LiveFeed
-from runtime.outputs import metrics
-from runtime.outputs.controls import Controls
-from runtime.outputs.liveness import Verdict, judge, judge_readiness
-from runtime.outputs.web import answers
-from runtime.outputs.web.access import COOKIE, Level
-from runtime.outputs.web.archive import Archive
-from runtime.outputs.web.limits import Limits
-from runtime.outputs.web.listener import answering
-from runtime.outputs.web.pictures import EncodedPicture, LivePictures
-from runtime.store.faults import StoreFault
-from runtime.views import VIEWS, View
+from tremorscope.runtime.frames.views import VIEWS, View
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.outputs import metrics
+from tremorscope.runtime.outputs.controls import Controls
+from tremorscope.runtime.outputs.liveness import Verdict, judge, judge_readiness
+from tremorscope.runtime.outputs.web import answers
+from tremorscope.runtime.outputs.web.access import COOKIE, Level
+from tremorscope.runtime.outputs.web.archive import Archive
+from tremorscope.runtime.outputs.web.limits import Limits
+from tremorscope.runtime.outputs.web.listener import answering
+from tremorscope.runtime.outputs.web.pictures import EncodedPicture, LivePictures
+from tremorscope.runtime.store.faults import StoreFault
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _FRESH_S = 0.25

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
-from runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
+from tremorscope.runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
 
 _log = logging.getLogger(__name__)
 _NO_DESCRIPTOR_S = 0.2

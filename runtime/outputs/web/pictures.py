@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.configuration.outputs import HttpSettings
-from runtime.live import LiveFeed, LiveFrame
-from runtime.outputs.jpeg import JpegEncoder
-from runtime.threads import Threads
-from runtime.views import View, ViewComposer
+from tremorscope.runtime.clips.jpeg import JpegEncoder
+from tremorscope.runtime.frames.views import View, ViewComposer
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.live.feed import LiveFeed, LiveFrame
+from tremorscope.runtime.outputs.settings import HttpSettings
 
 _POLL_S = 0.5
 

@@ -13,21 +13,21 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from runtime.configuration.outputs import HttpSettings
-from runtime.errors import OutputFault
-from runtime.health import HealthBoard
-from runtime.live import LiveFeed
-from runtime.outputs.certificates import server_context
-from runtime.outputs.controls import Controls
-from runtime.outputs.metrics import Counts
-from runtime.outputs.web.access import Access, Level, Tokens, check_exposure
-from runtime.outputs.web.application import Application
-from runtime.outputs.web.archive import Archive
-from runtime.outputs.web.handlers import Handlers
-from runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
-from runtime.outputs.web.listener import Listener
-from runtime.outputs.web.pictures import LivePictures
-from runtime.threads import Threads
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.outputs.certificates import server_context
+from tremorscope.runtime.outputs.controls import Controls
+from tremorscope.runtime.outputs.metrics import Counts
+from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.outputs.web.access import Access, Level, Tokens, check_exposure
+from tremorscope.runtime.outputs.web.application import Application
+from tremorscope.runtime.outputs.web.archive import Archive
+from tremorscope.runtime.outputs.web.handlers import Handlers
+from tremorscope.runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
+from tremorscope.runtime.outputs.web.listener import Listener
+from tremorscope.runtime.outputs.web.pictures import LivePictures
 
 _BACKLOG = 128
 _log = logging.getLogger(__name__)

@@ -51,7 +51,7 @@ class SiteFile:
 def load_site() -> dict[str, SiteFile]:
     """All files of the page by name."""
     found = {}
-    for entry in files("runtime.outputs.web").joinpath("page").iterdir():
+    for entry in files("tremorscope.runtime.outputs.web").joinpath("page").iterdir():
         suffix = "." + entry.name.rpartition(".")[2]
         if suffix in _TYPES:
             body = entry.read_bytes()

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.engines.build_job import BuildJob, build_bundle
-from runtime.engines.bundle import Bundle, GraphName, Precision
-from runtime.engines.choosing import RuntimeChoice
-from runtime.prove.outcome import Findings, Outcome, Row
-from runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
-from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import engines_directory, has_tensorrt
+from tremorscope.runtime.engines.interface.bundle import Bundle, GraphName, Precision
+from tremorscope.runtime.engines.selection import RuntimeChoice
+from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
+from tremorscope.runtime.prove.outcome import Findings, Outcome, Row
+from tremorscope.runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.tensorrt import engines_directory, has_tensorrt
 
 Limits = tuple[float, float]
 """Of mean and 99.9th percentile of the difference, in grey levels."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from runtime.cameras.opening import has_argus
-from runtime.doctor.machine import Machine
-from runtime.privileged import ask
-from runtime.prove.outcome import Findings, Outcome, Skip
-from runtime.prove.plan import Plan
-from runtime.prove.probe import first_frame_s
+from tremorscope.runtime.cameras.opening import has_argus
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.host.privileged import ask
+from tremorscope.runtime.prove.outcome import Findings, Outcome, Skip
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.probe import first_frame_s
 
 _BACK_S = 45.0
 _PROBE_S = 20.0

@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.buffers import Allocator, allocate_host
-from runtime.cameras import Camera, FrameInfo
-from runtime.cameras.gst_camera import HeldFrame
-from runtime.cameras.opening import describe, frame_size, open_camera, supervisor_settings
-from runtime.cameras.settings import (
+from tremorscope.runtime.cameras.gstreamer.camera import HeldFrame
+from tremorscope.runtime.cameras.opening import describe, frame_size, open_camera, supervisor_settings
+from tremorscope.runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
     CsiSettings,
     SyntheticCameraSettings,
     V4l2Settings,
 )
-from runtime.copies import CopyAccount
-from runtime.cuda import Gpu
-from runtime.errors import CameraFault, EngineFault
-from runtime.prove.likeness import Repetitions, agree, off_by, wanted
-from runtime.prove.outcome import Findings, Outcome, Row
-from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import has_tensorrt, opened_gpu
+from tremorscope.runtime.errors import CameraFault, EngineFault
+from tremorscope.runtime.frames.buffers import Allocator, allocate_host
+from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.info import Camera, FrameInfo
+from tremorscope.runtime.gpu.protocol import Gpu
+from tremorscope.runtime.prove.likeness import Repetitions, agree, off_by, wanted
+from tremorscope.runtime.prove.outcome import Findings, Outcome, Row
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.tensorrt import has_tensorrt, opened_gpu
 
 _FRAMES, _OPENINGS = 300, 5
 _RATE_OFF = 0.02

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from datetime import datetime, timezone
 
-from runtime.doctor.machine import Machine
-from runtime.doctor.system import clock
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.system import clock
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
 
 _FIRST_YEAR = 2025
 """A device without a battery wakes up in 1970, or in the year of its system's image."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.bench.rig import draw_frames
-from runtime.cameras.synthetic import SyntheticSettings
-from runtime.outputs.h264 import encoder_of
-from runtime.outputs.nvenc import ELEMENT
-from runtime.outputs.video import VideoWriter
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
+from tremorscope.runtime.bench.rig import draw_frames
+from tremorscope.runtime.cameras.synthetic import SyntheticSettings
+from tremorscope.runtime.clips.h264 import encoder_of
+from tremorscope.runtime.clips.nvenc import ELEMENT
+from tremorscope.runtime.clips.video import VideoWriter
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
 
 _SECONDS = 10
 _NOISE = 2

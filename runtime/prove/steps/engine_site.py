@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runtime.prove.engine_trial import try_engines
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import site_bundle
+from tremorscope.runtime.prove.engine_trial import try_engines
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.tensorrt import site_bundle
 
 
 def run(plan: Plan, findings: Findings) -> Outcome:

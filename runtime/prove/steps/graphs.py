@@ -6,13 +6,13 @@ import dataclasses
 
 import numpy as np
 
-from runtime.buffers import FrameRing
-from runtime.engines.bundle import GraphName
-from runtime.engines.choosing import Runtime, closing_runtime, open_runtime
-from runtime.engines.tensorrt_runner import TensorrtEngine
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import engines_directory, need_tensorrt, site_bundle, small_engine
+from tremorscope.runtime.engines.interface.bundle import GraphName
+from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
+from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+from tremorscope.runtime.frames.buffers import FrameRing
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.tensorrt import engines_directory, need_tensorrt, site_bundle, small_engine
 
 _GRAPHS: tuple[GraphName, ...] = ("pairwise",)
 _FRAMES, _PICTURES = 11, 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from runtime.engines.onnx_profile import profile
-from runtime.engines.tensorrt_profile import layer_times_ms
-from runtime.prove.outcome import Findings, Outcome, Row
-from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import has_tensorrt, loaded_engine, site_bundle, small_engine
+from tremorscope.runtime.engines.onnx.profile import profile
+from tremorscope.runtime.engines.tensorrt.profile import layer_times_ms
+from tremorscope.runtime.prove.outcome import Findings, Outcome, Row
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.tensorrt import has_tensorrt, loaded_engine, site_bundle, small_engine
 
 _RUNS = 20
 _MOST_ROWS = 15

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from runtime.bench.job import BenchJob, run_bench
-from runtime.bench.report import BOUNDED
-from runtime.bench.result import BenchResult
-from runtime.magnification import Magnification
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import engines_directory, has_tensorrt, site_bundle
+from tremorscope.runtime.bench.job import BenchJob, run_bench
+from tremorscope.runtime.bench.report import BOUNDED
+from tremorscope.runtime.bench.result import BenchResult
+from tremorscope.runtime.magnification.factory import Magnification
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.tensorrt import engines_directory, has_tensorrt, site_bundle
 
 _SLOWER = 0.9
 """A last third with fewer frames a second than this part of the first is held back, e.g. by heat."""

@@ -6,13 +6,13 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-from runtime.doctor.board import is_jetson, jetpack, l4t_release
-from runtime.doctor.examination import examine
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs, needs_of
-from runtime.engines.device import read_device
-from runtime.prove.outcome import Fact, Findings, Outcome
-from runtime.prove.plan import Plan
+from tremorscope.runtime.doctor.board import is_jetson, jetpack, l4t_release
+from tremorscope.runtime.doctor.examination import examine
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs, needs_of
+from tremorscope.runtime.gpu.device import read_device
+from tremorscope.runtime.prove.outcome import Fact, Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
 
 _DISTRIBUTIONS = (
     "tremorscope", "numpy", "scipy", "av", "onnxruntime", "tensorrt", "pycuda", "cuda-bindings", "jetson-stats",

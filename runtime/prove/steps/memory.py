@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from runtime.engines.tensorrt_profile import step_times_ms
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import loaded_engine, need_tensorrt, site_bundle, small_engine
+from tremorscope.runtime.engines.tensorrt.profile import step_times_ms
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.tensorrt import loaded_engine, need_tensorrt, site_bundle, small_engine
 
 _STEPS = 30
 

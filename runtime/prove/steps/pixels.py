@@ -6,11 +6,11 @@ from contextlib import closing
 
 import numpy as np
 
-from runtime.cuda import Gpu
-from runtime.errors import CameraFault, EngineFault
-from runtime.prove.outcome import Findings, Outcome, Skip
-from runtime.prove.plan import Plan
-from runtime.prove.tensorrt import has_tensorrt, opened_gpu
+from tremorscope.runtime.errors import CameraFault, EngineFault
+from tremorscope.runtime.gpu.protocol import Gpu
+from tremorscope.runtime.prove.outcome import Findings, Outcome, Skip
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.tensorrt import has_tensorrt, opened_gpu
 
 _SIZES = ((64, 36), (97, 61), (1920, 1080))
 """Width and height; the second has rows that end within a word, as no camera has them."""
@@ -36,7 +36,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
 
 def check_kernel(gpu: Gpu, sizes: tuple[tuple[int, int], ...], findings: Findings) -> str:
     """Let the kernel write pictures of several sizes, with rows padded as a camera's, and compare."""
-    from runtime.cuda_egl import DevicePicture, EglPictures
+    from tremorscope.runtime.gpu.egl import DevicePicture, EglPictures
 
     try:
         pictures = EglPictures(gpu)
@@ -62,8 +62,8 @@ def check_kernel(gpu: Gpu, sizes: tuple[tuple[int, int], ...], findings: Finding
 
 
 def _on_cpu(plan: Plan, findings: Findings) -> None:
-    from runtime.cameras.gst_memory import RgbConverter
-    from runtime.cameras.gstreamer import load_gstreamer
+    from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
+    from tremorscope.runtime.cameras.gstreamer.memory import RgbConverter
 
     gst = load_gstreamer()
     for width_px, height_px in _sizes(plan):

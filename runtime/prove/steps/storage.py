@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
 
 _BLOCK = 4096
 _LONGEST_S = 5.0

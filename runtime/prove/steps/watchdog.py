@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.prove.apart import module_command
-from runtime.prove.outcome import Findings, Outcome, Skip
-from runtime.prove.plan import Plan
+from tremorscope.runtime.prove.apart import module_command
+from tremorscope.runtime.prove.outcome import Findings, Outcome, Skip
+from tremorscope.runtime.prove.plan import Plan
 
 _WATCHDOG_S = 4.0
 _READY_S, _STOP_S = 90.0, 25.0

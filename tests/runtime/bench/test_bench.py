@@ -13,22 +13,22 @@ import pytest
 from numpy.typing import NDArray
 from support import linear_graph, run_command, textured_frames, write_clip
 
-import tremorscope
-from runtime.bench import compare as compare_module
-from runtime.bench.job import BenchJob, run_bench
-from runtime.bench.memory import MemoryTrace, peak_bytes
-from runtime.bench.options import bench_job, read_camera
-from runtime.bench.picture import save_bench_picture
-from runtime.bench.report import lines
-from runtime.bench.result import BenchResult, curve_parts
-from runtime.bench.rig import EngineWatch, TimedEngine
-from runtime.cameras.settings import ClipSettings, V4l2Settings
-from runtime.engines.bundle import FrameSize
-from runtime.engines.onnx_runtime import OnnxRuntimeEngine
-from runtime.errors import CameraFault, OptionFault
-from runtime.filters import BandSettings
-from runtime.magnification import Magnification
-from runtime.telemetry.load import resident_bytes
+from tremorscope import cli
+from tremorscope.runtime.bench import compare as compare_module
+from tremorscope.runtime.bench.job import BenchJob, run_bench
+from tremorscope.runtime.bench.memory import MemoryTrace, peak_bytes
+from tremorscope.runtime.bench.options import bench_job, read_camera
+from tremorscope.runtime.bench.picture import save_bench_picture
+from tremorscope.runtime.bench.report import lines
+from tremorscope.runtime.bench.result import BenchResult, curve_parts
+from tremorscope.runtime.bench.rig import EngineWatch, TimedEngine
+from tremorscope.runtime.cameras.settings import ClipSettings, V4l2Settings
+from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
+from tremorscope.runtime.errors import CameraFault, OptionFault
+from tremorscope.runtime.magnification.factory import Magnification
+from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 SMALL = FrameSize(width_px=64, height_px=48)
 
@@ -286,7 +286,7 @@ def test_what_cannot_be_is_one_line(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["tremorscope", "bench", *options])
     with pytest.raises(SystemExit) as stopped:
-        tremorscope.main()
+        cli.main()
     printed = capsys.readouterr()
     assert stopped.value.code not in (0, None)
     assert printed.out == ""

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.bench.graph_cost import Cost, cost_of, graph_cost
-from runtime.bench.job import BenchJob, run_bench
-from runtime.bench.peaks import BOARDS, Board, Peaks, gpu_peaks
-from runtime.bench.processor import processor_peaks
-from runtime.bench.report import lines
-from runtime.bench.roofline import Roofline, bound, bound_ms
-from runtime.engines.bundle import SHIPPED_BUNDLES, FrameSize, Precision, open_bundle
-from runtime.engines.onnx_file import matrix_product
-from runtime.engines.onnx_profile import Layer, profile
+from tremorscope.runtime.bench.graph_cost import Cost, cost_of, graph_cost
+from tremorscope.runtime.bench.job import BenchJob, run_bench
+from tremorscope.runtime.bench.peaks import BOARDS, Board, Peaks, gpu_peaks
+from tremorscope.runtime.bench.processor import processor_peaks
+from tremorscope.runtime.bench.report import lines
+from tremorscope.runtime.bench.roofline import Roofline, bound, bound_ms
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, FrameSize, Precision, open_bundle
+from tremorscope.runtime.engines.onnx.file import matrix_product
+from tremorscope.runtime.engines.onnx.profile import Layer, profile
 
 ORIN_NX = "NVIDIA Jetson Orin NX Engineering Reference Developer Kit"
 FULL_HD = FrameSize(width_px=1920, height_px=1080)

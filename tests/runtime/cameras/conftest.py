@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from runtime.cameras.gstreamer import load_gstreamer
-from runtime.errors import CameraFault
+from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
+from tremorscope.runtime.errors import CameraFault
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,13 @@ import pytest
 from standins import picture
 from surfaces import FakeSurfaces, compile_library
 
-from runtime.cameras.csi import open_csi
-from runtime.cameras.gst_camera import GStreamerCamera
-from runtime.cameras.nvbufsurface import SurfaceLibrary
-from runtime.cameras.settings import CsiSettings
-from runtime.copies import CopyAccount
-from runtime.cuda_pycuda import PycudaGpu, open_gpu
-from runtime.leases import LeasingRing
+from tremorscope.runtime.cameras.csi import open_csi
+from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera
+from tremorscope.runtime.cameras.gstreamer.nvbufsurface import SurfaceLibrary
+from tremorscope.runtime.cameras.settings import CsiSettings
+from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.ring import LeasingRing
+from tremorscope.runtime.gpu.pycuda_gpu import PycudaGpu, open_gpu
 
 driver = ctypes.CDLL("libcuda.so.1")
 driver.fake_count.restype = ctypes.c_long

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cameras import FrameInfo
-from runtime.cameras.faults import CameraEvent
-from runtime.cameras.reader import Reader
-from runtime.cameras.supervised import CameraSupervisor
-from runtime.cameras.supervision import SupervisorSettings
-from runtime.errors import CameraFault
-from runtime.leases import Lease, LeasingRing
+from tremorscope.runtime.cameras.supervision.faults import CameraEvent
+from tremorscope.runtime.cameras.supervision.reader import Reader
+from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
+from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
+from tremorscope.runtime.errors import CameraFault
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.ring import Lease, LeasingRing
 
 RATE_HZ = 30.0
 PERIOD_S = 1 / RATE_HZ

@@ -32,8 +32,8 @@ from typing import Any, Protocol
 import standins
 from standin_elements import NVMM, Source, describe, recorded
 
-from runtime.cameras.gst_memory import _library, pointer_to
-from runtime.cameras.gstreamer import load_gstreamer
+from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
+from tremorscope.runtime.cameras.gstreamer.memory import _library, pointer_to
 
 load_gstreamer()
 from gi.repository import Gst  # noqa: E402

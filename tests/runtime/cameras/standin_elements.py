@@ -13,7 +13,7 @@ import numpy as np
 import standins
 from standins import picture, turn
 
-from runtime.cameras.gstreamer import load_gstreamer
+from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
 
 load_gstreamer()
 gi.require_version("GstBase", "1.0")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cameras.gstreamer import load_gstreamer
+from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
 
 
 @dataclass

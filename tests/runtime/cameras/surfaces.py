@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.cameras.gst_memory import _library, pointer_to
-from runtime.cameras.gstreamer import load_gstreamer
-from runtime.cuda import Gpu
-from runtime.cuda_egl import DevicePicture
-from runtime.errors import EngineFault
+from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
+from tremorscope.runtime.cameras.gstreamer.memory import _library, pointer_to
+from tremorscope.runtime.errors import EngineFault
+from tremorscope.runtime.gpu.egl import DevicePicture
+from tremorscope.runtime.gpu.protocol import Gpu
 
 L4T = {"L4T 36": 0, "L4T 39": 32}
 """Bytes that were added at the end of NvBufSurfaceParams."""

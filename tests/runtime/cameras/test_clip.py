@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from support import ROOT, Picture, textured_frames, write_clip
 
-from runtime.cameras.clip import ClipCamera
-from runtime.errors import ClipFault
+from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.errors import ClipFault
 
 
 def read_all(path: Path) -> tuple[list[Picture], list[float]]:

@@ -12,14 +12,14 @@ import pytest
 from failing import wait_until
 from standins import number_in, picture, turn
 
-from runtime.cameras.csi import FIRST_FRAME_TIMEOUT_S, open_csi, plan
-from runtime.cameras.gst_camera import START_TIMEOUT_S, STOP_TIMEOUT_S
-from runtime.cameras.gst_pipeline import GStreamerPipeline
-from runtime.cameras.gstreamer import hanging_calls
-from runtime.cameras.opening import supervisor_settings
-from runtime.cameras.settings import CsiSettings
-from runtime.copies import CopyAccount
-from runtime.errors import CameraFault, FrozenCameraFault
+from tremorscope.runtime.cameras.csi import FIRST_FRAME_TIMEOUT_S, open_csi, plan
+from tremorscope.runtime.cameras.gstreamer.camera import START_TIMEOUT_S, STOP_TIMEOUT_S
+from tremorscope.runtime.cameras.gstreamer.load import hanging_calls
+from tremorscope.runtime.cameras.gstreamer.pipeline import GStreamerPipeline
+from tremorscope.runtime.cameras.opening import supervisor_settings
+from tremorscope.runtime.cameras.settings import CsiSettings
+from tremorscope.runtime.errors import CameraFault, FrozenCameraFault
+from tremorscope.runtime.frames.copies import CopyAccount
 
 open_csi_patiently = partial(open_csi, silence_s=20)  # a busy machine may keep a thread waiting
 SIZE = {"width_px": 64, "height_px": 48, "exposure": {"settle_s": 0}}

@@ -11,11 +11,17 @@ import pytest
 from standin_argus import IMX219, SMALL, Mode, best_match
 from test_csi import read_numbers, read_to, settings
 
-from runtime.cameras.argus_words import Sensor, SensorMode, argus_words, hear, read_sensor
-from runtime.cameras.csi import fastest_hz, open_csi, plan
-from runtime.cameras.gst_pipeline import GStreamerPipeline
-from runtime.cameras.settings import CsiSettings
-from runtime.errors import CameraFault
+from tremorscope.runtime.cameras.csi import fastest_hz, open_csi, plan
+from tremorscope.runtime.cameras.gstreamer.argus_messages import (
+    Sensor,
+    SensorMode,
+    argus_words,
+    hear,
+    read_sensor,
+)
+from tremorscope.runtime.cameras.gstreamer.pipeline import GStreamerPipeline
+from tremorscope.runtime.cameras.settings import CsiSettings
+from tremorscope.runtime.errors import CameraFault
 
 open_csi_patiently = partial(open_csi, silence_s=20)
 

@@ -14,17 +14,22 @@ from host_gpu import HostGpu
 from standins import number_in, picture
 from surfaces import CUDA_DEVICE, L4T, FakeSurfaces, HostPictures, compile_library, read
 
-from runtime.cameras.csi import open_csi
-from runtime.cameras.faults import BackoffSettings
-from runtime.cameras.gst_camera import GStreamerCamera
-from runtime.cameras.gstreamer import load_gstreamer
-from runtime.cameras.nvbufsurface import NvmmFault, SurfaceLibrary, _Parameters, _Surface
-from runtime.cameras.settings import CsiSettings
-from runtime.cameras.supervised import CameraSupervisor
-from runtime.cameras.supervision import SupervisorSettings
-from runtime.copies import CopyAccount
-from runtime.errors import CameraFault
-from runtime.leases import LeasingRing
+from tremorscope.runtime.cameras.csi import open_csi
+from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera
+from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
+from tremorscope.runtime.cameras.gstreamer.nvbufsurface import (
+    NvmmFault,
+    SurfaceLibrary,
+    _Parameters,
+    _Surface,
+)
+from tremorscope.runtime.cameras.settings import CsiSettings
+from tremorscope.runtime.cameras.supervision.faults import BackoffSettings
+from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
+from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
+from tremorscope.runtime.errors import CameraFault
+from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.ring import LeasingRing
 
 SIZE = {"width_px": 64, "height_px": 48, "exposure": {"settle_s": 0}}
 

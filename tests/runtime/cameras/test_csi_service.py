@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-import runtime.argus_daemon as argus_daemon
-from runtime.configuration.reading import load_configuration
-from runtime.recovery import EXIT_RECOVERY
-from runtime.service.process import Service
-from runtime.service.signals import SignalQueue
+from tremorscope.runtime.configuration.reading import load_configuration
+from tremorscope.runtime.host import argus_daemon
+from tremorscope.runtime.host.signals import SignalQueue
+from tremorscope.runtime.service.process import Service
+from tremorscope.runtime.service.recovery import EXIT_RECOVERY
 
 PATIENCE_S = 60.0
 CONFIGURATION = """version: 1
@@ -93,7 +93,7 @@ def test_a_wedge_makes_one_restart_and_ends_the_process_which_a_new_one_outlives
 def test_what_the_configuration_got_wrong_never_restarts_the_daemon(
     scene: Any, restarts: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.recovery.LEAST_LIFE_S", 3.0)
+    monkeypatch.setattr("tremorscope.runtime.service.recovery.LEAST_LIFE_S", 3.0)
     made = service(tmp_path, sensor_id=7)
     began_s = time.monotonic()
     made._ladder._reopen_s = 1.5  # and not as long as opening may take

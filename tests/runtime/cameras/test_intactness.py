@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import textured_frames, write_clip
 
-from runtime.cameras.intactness import inspect_structure
+from tremorscope.runtime.cameras.intactness import inspect_structure
 
 KINDS = [
     ("mp4", "libx264", "iso"),

@@ -11,15 +11,15 @@ import pytest
 from failing import PERIOD_S, SIZE, FakeCamera, Stage, World
 from numpy.typing import NDArray
 
-from runtime.cameras import FrameInfo
-from runtime.cameras.faults import BackoffSettings
-from runtime.cameras.supervised import CameraSupervisor
-from runtime.cameras.supervision import SupervisorSettings
-from runtime.errors import CameraFault
-from runtime.leases import Lease, LeasingRing
-from runtime.magnifier import Magnifier
-from runtime.outlets import LivePicture, Outlet, SinkThread, frames_held, pictures_held
-from runtime.pipeline import LivePipeline
+from tremorscope.runtime.cameras.supervision.faults import BackoffSettings
+from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
+from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
+from tremorscope.runtime.errors import CameraFault
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.ring import Lease, LeasingRing
+from tremorscope.runtime.live.magnify_loop import LivePipeline
+from tremorscope.runtime.live.outlets import LivePicture, Outlet, SinkThread, frames_held, pictures_held
+from tremorscope.runtime.magnification.magnifier import Magnifier
 
 
 class Copier:

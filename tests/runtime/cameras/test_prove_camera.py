@@ -13,13 +13,13 @@ import pytest
 from host_gpu import HostGpu
 from surfaces import FakeSurfaces, HostPictures, compile_library
 
-from runtime.cameras.csi import open_csi
-from runtime.cameras.nvbufsurface import SurfaceLibrary
-from runtime.errors import CameraFault
-from runtime.prove.likeness import agree, off_by
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
-from runtime.prove.steps import camera
+from tremorscope.runtime.cameras.csi import open_csi
+from tremorscope.runtime.cameras.gstreamer.nvbufsurface import SurfaceLibrary
+from tremorscope.runtime.errors import CameraFault
+from tremorscope.runtime.prove.likeness import agree, off_by
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.steps import camera
 
 CODE = struct.Struct("<qii")
 """Of what the stand-in's sensor gives: which picture, and its size."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.cameras import FrameInfo
-from runtime.cameras.faults import FaultLog
-from runtime.cameras.intake import Intake
-from runtime.cameras.supervision import SupervisorSettings
-from runtime.leases import LeasingRing
+from tremorscope.runtime.cameras.supervision.faults import FaultLog
+from tremorscope.runtime.cameras.supervision.intake import Intake
+from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.ring import LeasingRing
 
 PERIOD_S = 1 / 30
 

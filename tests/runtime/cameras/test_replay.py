@@ -11,11 +11,11 @@ import pytest
 from failing import HandClock
 from support import textured_frames
 
-from runtime.cameras import FrameInfo
-from runtime.cameras.clip import ClipCamera
-from runtime.cameras.replay import ReplayCamera
-from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
-from runtime.errors import ClipFault
+from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.cameras.replay import ReplayCamera
+from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.errors import ClipFault
+from tremorscope.runtime.frames.info import FrameInfo
 
 
 def replay(clip: Path, clock: HandClock, **options: object) -> ReplayCamera:

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.cameras.gst_camera import GStreamerCamera
-from runtime.cameras.gst_faults import GStreamerFault
-from runtime.cameras.opening import open_camera, supervisor_settings
-from runtime.cameras.rtsp import open_rtsp, plan
-from runtime.cameras.settings import RtspSettings
-from runtime.cameras.supervised import CameraSupervisor
-from runtime.cameras.supervision import SupervisorSettings
-from runtime.copies import CopyAccount
-from runtime.errors import CameraFault, FrozenCameraFault, OptionFault
-from runtime.leases import LeasingRing
+from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera
+from tremorscope.runtime.cameras.gstreamer.faults import GStreamerFault
+from tremorscope.runtime.cameras.opening import open_camera, supervisor_settings
+from tremorscope.runtime.cameras.rtsp import open_rtsp, plan
+from tremorscope.runtime.cameras.settings import RtspSettings
+from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
+from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
+from tremorscope.runtime.errors import CameraFault, FrozenCameraFault, OptionFault
+from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.ring import LeasingRing
 
 SHAPE = (96, 128, 3)
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from support import textured_frames
 
-from runtime.cameras.opening import (
+from tremorscope.runtime.cameras.opening import (
     describe,
     ends_in_good_order,
     frame_size,
@@ -19,9 +19,9 @@ from runtime.cameras.opening import (
     open_camera,
     supervisor_settings,
 )
-from runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings, camera_settings
-from runtime.copies import CopyAccount
-from runtime.errors import CameraFault
+from tremorscope.runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings, camera_settings
+from tremorscope.runtime.errors import CameraFault
+from tremorscope.runtime.frames.copies import CopyAccount
 
 
 def read(**keys: object) -> object:

@@ -12,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from runtime.cameras import FrameInfo, footbridge
-from runtime.cameras.synthetic import FOOTBRIDGE_MODES, Mode, SyntheticCamera, SyntheticSettings
-from runtime.errors import OptionFault
-from runtime.vibration.displacement import RegionTracker
-from runtime.vibration.regions import Region
+from tremorscope.runtime.cameras import footbridge
+from tremorscope.runtime.cameras.synthetic import FOOTBRIDGE_MODES, Mode, SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
+from tremorscope.runtime.vibration.displacement.regions import Region
 
 BT601 = np.array([0.299, 0.587, 0.114])
 

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from standins import number_in, picture
 
-from runtime.cameras.settings import ExposureSettings, V4l2Settings
-from runtime.cameras.v4l2 import open_v4l2
-from runtime.cameras.v4l2_controls import (
+from tremorscope.runtime.cameras.gstreamer.settings import ExposureSettings
+from tremorscope.runtime.cameras.gstreamer.v4l2_controls import (
     AUTO_EXPOSURE,
     AUTO_GAIN,
     AUTO_WHITE_BALANCE,
@@ -25,8 +24,10 @@ from runtime.cameras.v4l2_controls import (
     WHITE_BALANCE_K,
     V4l2Controls,
 )
-from runtime.copies import CopyAccount
-from runtime.errors import CameraFault
+from tremorscope.runtime.cameras.settings import V4l2Settings
+from tremorscope.runtime.cameras.v4l2 import open_v4l2
+from tremorscope.runtime.errors import CameraFault
+from tremorscope.runtime.frames.copies import CopyAccount
 
 open_v4l2_patiently = partial(open_v4l2, silence_s=20)  # a busy machine may keep a thread waiting
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from runtime.configuration.problems import _resolved
-from runtime.configuration.schema import json_schema
+from tremorscope.runtime.configuration.problems import _resolved
+from tremorscope.runtime.configuration.schema import json_schema
 
 Path = tuple[Any, ...]
 

@@ -13,10 +13,10 @@ import yaml
 from mutations import Mutator
 from support import ROOT
 
-from runtime.configuration.problems import ConfigurationFault
-from runtime.configuration.reading import LoadedConfiguration, parse_configuration
-from runtime.errors import Fault
-from runtime.service.process import Service
+from tremorscope.runtime.configuration.problems import ConfigurationFault
+from tremorscope.runtime.configuration.reading import LoadedConfiguration, parse_configuration
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.service.process import Service
 
 COUNT = 500
 SEED = 20_261_122

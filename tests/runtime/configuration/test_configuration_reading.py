@@ -12,12 +12,16 @@ import pytest
 import yaml
 from support import ROOT, run_command
 
-from runtime.configuration.migration import migrate
-from runtime.configuration.problems import ConfigurationFault
-from runtime.configuration.reading import LoadedConfiguration, load_configuration, parse_configuration
-from runtime.configuration.schema import VERSION, json_schema
-from runtime.configuration.writing import schema_text, write_configuration
-from runtime.configuration.yaml_document import parse_yaml
+from tremorscope.runtime.configuration.migration import migrate
+from tremorscope.runtime.configuration.problems import ConfigurationFault
+from tremorscope.runtime.configuration.reading import (
+    LoadedConfiguration,
+    load_configuration,
+    parse_configuration,
+)
+from tremorscope.runtime.configuration.schema import VERSION, json_schema
+from tremorscope.runtime.configuration.writing import schema_text, write_configuration
+from tremorscope.runtime.configuration.yaml_document import parse_yaml
 
 READY = ["bridge", "demo", "mast", "rotating-machine"]
 WHOLE = """\

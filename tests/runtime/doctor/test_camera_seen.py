@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from runtime.doctor.camera_seen import seen
-from runtime.doctor.machine import Machine
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.camera_seen import seen
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.needs import Needs
 
 
 def test_what_the_camera_said_when_it_was_last_opened_is_told(tmp_path: Path) -> None:

@@ -27,15 +27,15 @@ from trees import (
     told,
 )
 
-import tremorscope
-from runtime.cameras import csi, rtsp, v4l2
-from runtime.cameras.gstreamer import PACKAGES
-from runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings
-from runtime.doctor.examination import Examination, examine
-from runtime.doctor.finding import Finding
-from runtime.doctor.machine import Answer, Machine, run_command
-from runtime.doctor.needs import Needs
-from runtime.doctor.report import lines
+from tremorscope import cli
+from tremorscope.runtime.cameras import csi, rtsp, v4l2
+from tremorscope.runtime.cameras.gstreamer.load import PACKAGES
+from tremorscope.runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings
+from tremorscope.runtime.doctor.examination import Examination, examine
+from tremorscope.runtime.doctor.finding import Finding
+from tremorscope.runtime.doctor.machine import Answer, Machine, run_command
+from tremorscope.runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.report import lines
 
 CSI = Needs(camera="csi", configured=True)
 USB = Needs(camera="v4l2", device=Path("/dev/video2"), configured=True)
@@ -362,7 +362,7 @@ def test_a_configuration_that_cannot_be_read_is_one_line(
     configuration.write_text("version: 1\ncamera: {kind: csl}\n")
     monkeypatch.setattr("sys.argv", ["tremorscope", "doctor", "--config", str(configuration)])
     with pytest.raises(SystemExit) as stopped:
-        tremorscope.main()
+        cli.main()
     printed = capsys.readouterr()
     assert (stopped.value.code, printed.out) == (1, "")
     assert len(printed.err.splitlines()) == 1

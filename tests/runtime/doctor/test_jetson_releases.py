@@ -28,11 +28,11 @@ from trees import (
     told,
 )
 
-from runtime.doctor.argus import CAMERA_PACKAGES
-from runtime.doctor.examination import Examination, examine
-from runtime.doctor.finding import Finding
-from runtime.doctor.machine import Answer, Machine
-from runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.argus import CAMERA_PACKAGES
+from tremorscope.runtime.doctor.examination import Examination, examine
+from tremorscope.runtime.doctor.finding import Finding
+from tremorscope.runtime.doctor.machine import Answer, Machine
+from tremorscope.runtime.doctor.needs import Needs
 
 REDUNDANCY = "/sys/firmware/efi/efivars/RootfsRedundancyLevel-781e084c-a330-417c-b678-38e696380cb9"
 STATUS_B = REDUNDANCY.replace("RedundancyLevel", "StatusSlotB")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from trees import Invented, desktop, orin
 
-from runtime.doctor.needs import Needs
-from runtime.doctor.precision import network
-from runtime.engines.bundle import SHIPPED_BUNDLES
+from tremorscope.runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.precision import network
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from support import resident_bytes
 
-from runtime.cameras import FrameInfo
-from runtime.engines.bundle import SHIPPED_BUNDLES, open_bundle
-from runtime.engines.choosing import Runtime, open_runtime
-from runtime.engines.onnx_graph import BoundGraph
-from runtime.leases import LeasingRing
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.onnx.graph import BoundGraph
+from tremorscope.runtime.engines.selection import Runtime, open_runtime
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.ring import LeasingRing
 
 KEEP_ALL = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[1.0], [0.0]]], np.float32)
 Carry = Callable[[int], None]

@@ -10,7 +10,7 @@ from browser_rig import DESK, eventually, open_chromium, show
 from service_rig import ServiceRig
 from web_rig import TOKENS, make_server
 
-from runtime.outputs.web.server import WebServer
+from tremorscope.runtime.outputs.web.server import WebServer
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cameras.synthetic import Mode, SyntheticCamera, SyntheticSettings
-from runtime.errors import OptionFault
-from runtime.health import (
+from tremorscope.runtime.cameras.synthetic import Mode, SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.clips.writer import EventClipWriter, clip_name, event_name
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.frames.stage_times import LatencySummary
+from tremorscope.runtime.health import (
     CameraHealth,
     DeviceHealth,
     HealthBoard,
@@ -26,13 +28,11 @@ from runtime.health import (
     RegionHealth,
     StorageHealth,
 )
-from runtime.latency import LatencySummary
-from runtime.live import FrequencyPoint, LiveFeed, LiveInfo, LivePeak, LiveSpectrum
-from runtime.outputs.event_clips import EventClipWriter, clip_name, event_name
-from runtime.store.records import Acknowledgement, Clip, Event, Record
-from runtime.store.store import Store
-from runtime.telemetry import EngineReading, Reading
-from runtime.vibration.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
+from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveInfo, LivePeak, LiveSpectrum
+from tremorscope.runtime.store.records import Acknowledgement, Clip, Event, Record
+from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.telemetry import EngineReading, Reading
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
 
 RATE_HZ = 30.0
 DEVICE = DeviceHealth(

@@ -24,10 +24,10 @@ from test_metrics import FULL
 from test_mqtt import board_of_bridge, edge, make_certificates, settings
 from web_rig import TOKENS
 
-from runtime.outputs.metrics import render
-from runtime.outputs.mqtt import MqttPublisher
-from runtime.outputs.mqtt_messages import slug
-from runtime.outputs.web.server import WebServer
+from tremorscope.runtime.outputs.metrics import render
+from tremorscope.runtime.outputs.mqtt.messages import slug
+from tremorscope.runtime.outputs.mqtt.publisher import MqttPublisher
+from tremorscope.runtime.outputs.web.server import WebServer
 
 FLEET = ROOT / "configs" / "fleet"
 DASHBOARD = json.loads((FLEET / "grafana-dashboard.json").read_text())

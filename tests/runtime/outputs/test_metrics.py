@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from runtime.health import (
+from tremorscope.runtime.frames.stage_times import LatencySummary
+from tremorscope.runtime.health import (
     CameraHealth,
     DeviceHealth,
     Health,
@@ -18,10 +19,9 @@ from runtime.health import (
     ReloadHealth,
     StorageHealth,
 )
-from runtime.latency import LatencySummary
-from runtime.outputs.metrics import Counts, render
-from runtime.telemetry import EngineReading, Reading
-from runtime.vibration.alarms import AlarmRule, AlarmStatus
+from tremorscope.runtime.outputs.metrics import Counts, render
+from tremorscope.runtime.telemetry import EngineReading, Reading
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmRule, AlarmStatus
 
 FREQUENCY = NaturalFrequency(0, 2.1, 0.004, 0.011, 0.0)
 READING = Reading(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from runtime.configuration.outputs import HttpSettings, MqttSettings, OutputSettings, RtspSettings
+from tremorscope.runtime.outputs.settings import HttpSettings, MqttSettings, OutputSettings, RtspSettings
 
 
 def test_the_defaults_serve_this_device_alone() -> None:

@@ -18,16 +18,16 @@ from support import ROOT
 from test_mqtt import make_certificates, openssl
 from web_rig import TOKENS
 
-from runtime.configuration.outputs import HttpSettings, OutputSettings
-from runtime.errors import OptionFault, OutputFault
-from runtime.outputs.mqtt import MqttPublisher
-from runtime.outputs.publishing import Publishing
-from runtime.outputs.rtsp import RtspPublisher
-from runtime.outputs.web.access import Tokens
-from runtime.outputs.web.listener import Listener as Accepting
-from runtime.outputs.web.pictures import _Renderer
-from runtime.outputs.web.server import WebServer
-from runtime.threads import Threads
+from tremorscope.runtime.errors import OptionFault, OutputFault
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.outputs.mqtt.publisher import MqttPublisher
+from tremorscope.runtime.outputs.rtsp import RtspPublisher
+from tremorscope.runtime.outputs.settings import HttpSettings, OutputSettings
+from tremorscope.runtime.outputs.web.access import Tokens
+from tremorscope.runtime.outputs.web.listener import Listener as Accepting
+from tremorscope.runtime.outputs.web.pictures import _Renderer
+from tremorscope.runtime.outputs.web.server import WebServer
+from tremorscope.runtime.service.publishing import Publishing
 
 
 def publishing(rig: ServiceRig, directory: Path, **outputs: Any) -> Publishing:
@@ -187,17 +187,17 @@ class Absent(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Absent())
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-import tremorscope
-from runtime.configuration.outputs import OutputSettings
-from runtime.health import HealthBoard
-from runtime.live import LiveFeed
-from runtime.outputs.publishing import Publishing
+from tremorscope import cli
+from tremorscope.runtime.outputs.settings import OutputSettings
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.service.publishing import Publishing
 feed = LiveFeed(width_px=64, height_px=48)
 outputs = Publishing(OutputSettings(), board=HealthBoard(), feed=feed, state_directory=Path({str(tmp_path)!r}))
 try:
     outputs.start()
 except ModuleNotFoundError as error:
-    print(tremorscope._missing_extra(error))
+    print(cli._missing_extra(error))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip().endswith("pip install 'tremorscope[service]'"), done.stderr

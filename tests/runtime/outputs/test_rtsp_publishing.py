@@ -18,12 +18,12 @@ import pytest
 from mosquitto_rig import free_port, wait_until
 from numpy.typing import NDArray
 
-from runtime.configuration.outputs import RtspSettings
-from runtime.errors import OptionFault
-from runtime.health import HealthBoard
-from runtime.live import LiveFeed, LiveInfo
-from runtime.outputs import nvenc
-from runtime.outputs.rtsp import RtspPublisher, _bound_sending
+from tremorscope.runtime.clips import nvenc
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.live.feed import LiveFeed, LiveInfo
+from tremorscope.runtime.outputs.rtsp import RtspPublisher, _bound_sending
+from tremorscope.runtime.outputs.settings import RtspSettings
 
 PYTHON = shutil.which("python3", path="/usr/bin")
 SCRIPT = Path(__file__).parent / "rtsp_server.py"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from service_rig import ServiceRig
 
-from runtime.configuration.outputs import HttpSettings
-from runtime.health import HealthBoard
-from runtime.outputs.web.access import Tokens
-from runtime.outputs.web.limits import Limits
-from runtime.outputs.web.server import WebServer
+from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.outputs.web.access import Tokens
+from tremorscope.runtime.outputs.web.limits import Limits
+from tremorscope.runtime.outputs.web.server import WebServer
 
 TOKENS = Tokens(view="view-0123456789abcdef", control="control-0123456789abcdef")
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from runtime.prove.apart import run_apart
-from runtime.prove.catalogue import Step
-from runtime.prove.outcome import Check, Findings, Outcome, Skip, read_outcome, write_outcome
-from runtime.prove.plan import Plan
+from tremorscope.runtime.prove.apart import run_apart
+from tremorscope.runtime.prove.catalogue import Step
+from tremorscope.runtime.prove.outcome import Check, Findings, Outcome, Skip, read_outcome, write_outcome
+from tremorscope.runtime.prove.plan import Plan
 
 HEAD = """\
 import ctypes, os, subprocess, time
-from runtime.errors import CameraFault
-from runtime.prove.outcome import Skip
+from tremorscope.runtime.errors import CameraFault
+from tremorscope.runtime.prove.outcome import Skip
 """
 MakeStep = Callable[..., Step]
 

@@ -11,8 +11,8 @@ import pytest
 from host_gpu import HostGpu
 from tensorrt_fake_build import Asked, fake_builder
 
-from runtime.engines import build_job, choosing, tensorrt_runtime
-from runtime.engines.bundle import (
+from tremorscope.runtime.engines import selection as choosing
+from tremorscope.runtime.engines.interface.bundle import (
     SHIPPED_BUNDLES,
     Calibration,
     FrameSize,
@@ -20,17 +20,19 @@ from runtime.engines.bundle import (
     open_bundle,
     write_manifest,
 )
-from runtime.engines.device import Device
-from runtime.engines.tensorrt_runner import TensorrtEngine
-from runtime.engines.tensorrt_step import GraphUse
-from runtime.errors import EngineFault
-from runtime.prove import pictures
-from runtime.prove import plan as plan_module
-from runtime.prove import tensorrt as prove_tensorrt
-from runtime.prove.child import run_step
-from runtime.prove.outcome import Findings, Outcome
-from runtime.prove.plan import Plan
-from runtime.prove.steps import accuracy
+from tremorscope.runtime.engines.tensorrt import build_job
+from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime
+from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+from tremorscope.runtime.engines.tensorrt.step import GraphUse
+from tremorscope.runtime.errors import EngineFault
+from tremorscope.runtime.gpu.device import Device
+from tremorscope.runtime.prove import pictures
+from tremorscope.runtime.prove import plan as plan_module
+from tremorscope.runtime.prove import tensorrt as prove_tensorrt
+from tremorscope.runtime.prove.child import run_step
+from tremorscope.runtime.prove.outcome import Findings, Outcome
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.steps import accuracy
 
 SIZE = FrameSize(width_px=64, height_px=48)
 ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "0")
@@ -48,7 +50,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
         monkeypatch.setattr(module, "load_library", lambda _: library)
     monkeypatch.setattr(prove_tensorrt, "is_jetson", lambda _: True)
     monkeypatch.setattr(tensorrt_runtime, "load_pycuda", lambda: "pycuda")
-    monkeypatch.setattr("runtime.cuda_pycuda.open_gpu", HostGpu)
+    monkeypatch.setattr("tremorscope.runtime.gpu.pycuda_gpu.open_gpu", HostGpu)
     monkeypatch.setattr(choosing, "_targets", lambda: ("tensorrt",))
     monkeypatch.setattr(Plan, "small_size", SIZE)
     site = tmp_path / "site.yaml"
@@ -59,7 +61,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 def step(plan: Plan, name: str, camera: int | None = None) -> Outcome:
     plan.work.mkdir(exist_ok=True)
-    found = run_step(plan, Findings(), f"runtime.prove.steps.{name}", camera)
+    found = run_step(plan, Findings(), f"tremorscope.runtime.prove.steps.{name}", camera)
     assert "Error" not in found.said, found
     return found
 
@@ -128,7 +130,7 @@ def test_graphs_pay_or_are_not_captured(
 ) -> None:
     step(plan, "engine_site")
     monkeypatch.setattr(HostGpu, "captures", True, raising=False)
-    monkeypatch.setattr("runtime.cuda_pycuda.open_gpu", lambda: HostGpu(captures=True))
+    monkeypatch.setattr("tremorscope.runtime.gpu.pycuda_gpu.open_gpu", lambda: HostGpu(captures=True))
     monkeypatch.setattr(
         HostGpu, "capture", lambda *_: SimpleNamespace(launch=lambda _: None, free=lambda: None)
     )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support import command_line, run_command
 
-from runtime.prove.open_points import OPEN_POINTS
+from tremorscope.runtime.prove.open_points import OPEN_POINTS
 
 SECRET = "a-token-nobody-should-read"
 

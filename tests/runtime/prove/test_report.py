@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 from support import ROOT, mount_small_disk, unmount
 
-from runtime.cameras.settings import RtspSettings
-from runtime.configuration.schema import Configuration
-from runtime.errors import OutputFault
-from runtime.prove import conductor
-from runtime.prove.catalogue import Step, steps_of
-from runtime.prove.conductor import Told, prove
-from runtime.prove.open_points import OPEN_POINTS, answer_points
-from runtime.prove.outcome import Check, Outcome, Table
-from runtime.prove.page import page
-from runtime.prove.plan import Plan
-from runtime.prove.record import Record
-from runtime.prove.redaction import HIDDEN, known_secrets, redacted
-from runtime.prove.telling import step_lines, verdict
+from tremorscope.runtime.cameras.settings import RtspSettings
+from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.prove import conductor
+from tremorscope.runtime.prove.catalogue import Step, steps_of
+from tremorscope.runtime.prove.conductor import Told, prove
+from tremorscope.runtime.prove.open_points import OPEN_POINTS, answer_points
+from tremorscope.runtime.prove.outcome import Check, Outcome, Table
+from tremorscope.runtime.prove.page import page
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.record import Record
+from tremorscope.runtime.prove.redaction import HIDDEN, known_secrets, redacted
+from tremorscope.runtime.prove.telling import step_lines, verdict
 
 STEPS = [Step(name, f"Step {name}", f"none.{name}", 10.0) for name in ("machine", "clock", "load")]
 HELD = Outcome("holds", "it is <so>", facts={"board": "A board & co", "rate_hz": 29.97})

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from host_gpu import HostGpu
 
-from runtime.cameras import FrameInfo
-from runtime.cameras.gst_camera import HeldFrame
-from runtime.cuda_egl import DevicePicture
-from runtime.engines.bundle import SHIPPED_BUNDLES
-from runtime.engines.onnx_runtime import OnnxRuntimeEngine
-from runtime.errors import CameraFault, EngineFault
-from runtime.outputs.video import VideoWriter
-from runtime.prove.outcome import Findings, Skip
-from runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
-from runtime.prove.plan import Plan
-from runtime.prove.probe import first_frame_s
-from runtime.prove.steps import accuracy, argus, camera, clock, encoding, layers, pixels
+from tremorscope.runtime.cameras.gstreamer.camera import HeldFrame
+from tremorscope.runtime.clips.video import VideoWriter
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES
+from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
+from tremorscope.runtime.errors import CameraFault, EngineFault
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.gpu.egl import DevicePicture
+from tremorscope.runtime.prove.outcome import Findings, Skip
+from tremorscope.runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
+from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.probe import first_frame_s
+from tremorscope.runtime.prove.steps import accuracy, argus, camera, clock, encoding, layers, pixels
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ class Pictures:
 
 @pytest.mark.parametrize("wrong", [False, True])
 def test_one_wrong_byte_of_the_kernel_fails(monkeypatch: pytest.MonkeyPatch, wrong: bool) -> None:
-    monkeypatch.setattr("runtime.cuda_egl.EglPictures", Pictures)
+    monkeypatch.setattr("tremorscope.runtime.gpu.egl.EglPictures", Pictures)
     monkeypatch.setattr(Pictures, "wrong", wrong)
     findings = Findings()
     said = pixels.check_kernel(HostGpu(), ((64, 36), (97, 61)), findings)

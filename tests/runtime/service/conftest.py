@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from running_service import Camera
 
-from runtime.service import assembly
+from tremorscope.runtime.service import assembly
 
 
 @pytest.fixture

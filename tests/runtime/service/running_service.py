@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from runtime.cameras import FrameInfo
-from runtime.errors import CameraFault
-from runtime.service.process import Service
+from tremorscope.runtime.errors import CameraFault
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.service.process import Service
 
 PATIENCE_S = 90.0
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from runtime.configuration.reading import LoadedConfiguration, parse_configuration
-from runtime.configuration.vibration import VibrationSettings
+from tremorscope.runtime.configuration.reading import LoadedConfiguration, parse_configuration
+from tremorscope.runtime.vibration.settings import VibrationSettings
 
 SMALL = {"kind": "synthetic", "width_px": 320, "height_px": 180}
 MID_SPAN = {"name": "mid-span", "x_px": 130, "y_px": 90, "width_px": 60, "height_px": 24}

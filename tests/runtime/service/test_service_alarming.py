@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from service_parts import MID_SPAN, QUARTER, Told, vibration
 
-from runtime.configuration.vibration import VibrationSettings
-from runtime.service.alarming import AlarmDesk, alarm_rules
-from runtime.service.measuring import RegionLevels
-from runtime.store.reader import StoreReader
-from runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline
-from runtime.store.store import Store
-from runtime.vibration.alarms import AlarmEdge, OpenAlarm, Reading
-from runtime.vibration.baseline import Baseline
-from runtime.vibration.levels import Levels
+from tremorscope.runtime.service.alarming import AlarmDesk, alarm_rules
+from tremorscope.runtime.service.measuring import RegionLevels
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline
+from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, OpenAlarm, Reading
+from tremorscope.runtime.vibration.monitoring.baseline import Baseline
+from tremorscope.runtime.vibration.monitoring.levels import Levels
+from tremorscope.runtime.vibration.settings import VibrationSettings
 
 SWAY = {
     "name": "sway",

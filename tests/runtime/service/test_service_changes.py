@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from support import ROOT
 
-from runtime.configuration.reading import load_configuration
-from runtime.configuration.schema import Configuration
-from runtime.service.changes import changes_between
+from tremorscope.runtime.configuration.reading import load_configuration
+from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.service.changes import changes_between
 
 PRESENT = load_configuration(ROOT / "configs" / "bridge.yaml").configuration
 

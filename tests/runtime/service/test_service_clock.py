@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.service.clock import UnixClock
+from tremorscope.runtime.service.clock import UnixClock
 
 
 class Clocks:

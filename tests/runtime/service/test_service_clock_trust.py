@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.service import clock_trust
-from runtime.service.clock_trust import ClockTrust, is_synchronised
-from runtime.service.storing import Storage
-from runtime.store.reader import StoreReader
-from runtime.store.records import Channel, ClockJump, SeriesBlock
-from runtime.store.reserve import Reserve
-from runtime.store.settings import StoreSettings
+from tremorscope.runtime.service import clock_trust
+from tremorscope.runtime.service.clock_trust import ClockTrust, is_synchronised
+from tremorscope.runtime.service.storing import Storage
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import Channel, ClockJump, SeriesBlock
+from tremorscope.runtime.store.reserve import Reserve
+from tremorscope.runtime.store.settings import StoreSettings
 
 X = Channel("midspan", "x")
 DAY_S = 86_400.0

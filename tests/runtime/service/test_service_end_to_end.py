@@ -16,9 +16,9 @@ import pytest
 import yaml
 from support import command_line
 
-from runtime.cameras.synthetic import SyntheticSettings
-from runtime.store.reader import StoreReader
-from runtime.store.records import Clip
+from tremorscope.runtime.cameras.synthetic import SyntheticSettings
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import Clip
 
 DRAWN = SyntheticSettings(320, 180)
 PATIENCE_S = 120.0

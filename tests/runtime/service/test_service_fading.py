@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.engines.bundle import open_bundle
-from runtime.engines.choosing import open_runtime
-from runtime.filters import BandSettings
-from runtime.magnification import Magnification, MagnifierMaker
-from runtime.service.fading import FADE_S, FadingMagnifier
+from tremorscope.runtime.engines.interface.bundle import open_bundle
+from tremorscope.runtime.engines.selection import open_runtime
+from tremorscope.runtime.magnification.factory import Magnification, MagnifierMaker
+from tremorscope.runtime.magnification.fading import FADE_S, FadingMagnifier
+from tremorscope.runtime.magnification.filters import BandSettings
 
 RATE_HZ = 30.0
 SIZE = (32, 24)

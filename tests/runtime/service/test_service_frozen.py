@@ -9,9 +9,9 @@ import pytest
 from running_service import Camera, frames, running, until
 from service_parts import configured
 
-from runtime.outputs.liveness import judge
-from runtime.service import assembly
-from runtime.service.process import Service
+from tremorscope.runtime.outputs.liveness import judge
+from tremorscope.runtime.service import assembly
+from tremorscope.runtime.service.process import Service
 
 
 def test_a_frozen_picture_counts_as_silence(

@@ -12,14 +12,14 @@ from running_service import Camera, frames, running, until
 from service_parts import configured
 from support import write_bundle
 
-from runtime.configuration.magnification import MagnificationSettings
-from runtime.engines.bundle import MANIFEST_NAME, Manifest, write_manifest
-from runtime.engines.choosing import Runtime
-from runtime.governor import Level
-from runtime.service import assembly
-from runtime.service.engines import open_configured_runtime
-from runtime.service.magnifying import Magnifying
-from runtime.service.process import Service
+from tremorscope.runtime.engines.interface.bundle import MANIFEST_NAME, Manifest, write_manifest
+from tremorscope.runtime.engines.selection import Runtime
+from tremorscope.runtime.live.on_demand import Magnifying
+from tremorscope.runtime.magnification.engines import open_configured_runtime
+from tremorscope.runtime.magnification.load import Level
+from tremorscope.runtime.magnification.settings import MagnificationSettings
+from tremorscope.runtime.service import assembly
+from tremorscope.runtime.service.process import Service
 
 QUANTISED = {
     "method": "mse",

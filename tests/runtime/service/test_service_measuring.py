@@ -9,14 +9,14 @@ import pytest
 from numpy.typing import NDArray
 from service_parts import MID_SPAN, QUARTER, STILL, Told, vibration
 
-from runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
-from runtime.live import FrequencyPoint, LiveFeed
-from runtime.service.analysing import Analyst
-from runtime.service.history import MotionHistory
-from runtime.service.measuring import Measured, Measuring
-from runtime.store.records import Mode, Peak
-from runtime.vibration.alarms import Reading
-from runtime.vibration.tracking import FrequencyTracker
+from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed
+from tremorscope.runtime.service.analysing import Analyst
+from tremorscope.runtime.service.history import MotionHistory
+from tremorscope.runtime.service.measuring import Measured, Measuring
+from tremorscope.runtime.store.records import Mode, Peak
+from tremorscope.runtime.vibration.monitoring.alarms import Reading
+from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker
 
 RATE_HZ = 30.0
 START_S = 1_700_000_000.0

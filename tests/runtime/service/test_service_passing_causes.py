@@ -15,8 +15,8 @@ from running_service import frames, running, until
 from service_parts import SMALL, configured
 from support import command_line, run_command
 
-from runtime.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY
-from runtime.service.process import Service
+from tremorscope.runtime.service.process import Service
+from tremorscope.runtime.service.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY
 
 
 def written(path: Path, **sections: Any) -> Path:

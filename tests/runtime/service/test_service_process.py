@@ -15,15 +15,15 @@ from running_service import PATIENCE_S, Camera, frames, running, until
 from service_parts import MID_SPAN, configured
 from support import frames_of
 
-from runtime.errors import EngineFault, OptionFault
-from runtime.magnification import MagnifierMaker
-from runtime.notify import Notifier
-from runtime.recovery import EXIT_RECOVERY
-from runtime.service.assembly import Parts
-from runtime.service.process import Service
-from runtime.service.signals import SignalQueue
-from runtime.thermal import ThermalReading
-from runtime.threads import SECOND
+from tremorscope.runtime.errors import EngineFault, OptionFault
+from tremorscope.runtime.host.signals import SignalQueue
+from tremorscope.runtime.host.systemd import Notifier
+from tremorscope.runtime.host.thermal import ThermalReading
+from tremorscope.runtime.host.threads import SECOND
+from tremorscope.runtime.magnification.factory import MagnifierMaker
+from tremorscope.runtime.service.assembly import Parts
+from tremorscope.runtime.service.process import Service
+from tremorscope.runtime.service.recovery import EXIT_RECOVERY
 
 
 class TestMagnification:
@@ -132,7 +132,7 @@ class TestMagnification:
             prepare(self, wanted)
 
         monkeypatch.setattr(MagnifierMaker, "prepare", failing)
-        monkeypatch.setattr("runtime.service.magnifying._RETRY_S", (0.2, 0.2))
+        monkeypatch.setattr("tremorscope.runtime.live.on_demand._RETRY_S", (0.2, 0.2))
         with running(Service(configured(tmp_path, linear_bundle))) as service, service.parts.feed.watch():
             found = service.parts.feed.latest(timeout_s=PATIENCE_S)
             assert found is not None
@@ -174,7 +174,7 @@ class TestMagnification:
                 failures[0] += 1
                 raise EngineFault("the GPU is gone", remedy="look for it")
 
-        monkeypatch.setattr("runtime.service.magnifying._RETRY_S", (0.01, 0.01))
+        monkeypatch.setattr("tremorscope.runtime.live.on_demand._RETRY_S", (0.01, 0.01))
         service = Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))
         service.parts.runtime = Failing(service.parts.runtime)
         with running(service):
@@ -204,7 +204,7 @@ class TestReload:
         self, tmp_path: Path, linear_bundle: Path, camera: type[Camera], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(camera, "smooth_px", 2.0)
-        monkeypatch.setattr("runtime.service.measuring._LEARNING_S", 0.1)
+        monkeypatch.setattr("tremorscope.runtime.service.measuring._LEARNING_S", 0.1)
         build = Parts.build_analyst
 
         def build_slowly(parts: Parts, settings: Any) -> Any:
@@ -342,7 +342,7 @@ class TestRecovery:
         self, tmp_path: Path, linear_bundle: Path, camera: type[Camera], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         camera.fails = True
-        monkeypatch.setattr("runtime.recovery.LEAST_LIFE_S", 0.5)
+        monkeypatch.setattr("tremorscope.runtime.service.recovery.LEAST_LIFE_S", 0.5)
         recovery = {"reopen_after_s": 0.3, "reopen_attempts": 2, "restart_argus_attempts": 0}
         loaded = configured(tmp_path, linear_bundle, recovery=recovery)
         begun_s = time.monotonic()

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.service.resuming import followed_before, points_of
-from runtime.service.storing import Storage
-from runtime.store.records import Mode, ModePoint
-from runtime.store.settings import StoreSettings
-from runtime.vibration.tracking import Sighting
+from tremorscope.runtime.service.resuming import followed_before, points_of
+from tremorscope.runtime.service.storing import Storage
+from tremorscope.runtime.store.records import Mode, ModePoint
+from tremorscope.runtime.store.settings import StoreSettings
+from tremorscope.runtime.vibration.monitoring.tracking import Sighting
 
 START_S = 1_700_000_000.0
 SHAPES = {3: (1.0, 0.4), 7: (0.4, -1.0)}

@@ -13,7 +13,7 @@ import pytest
 PROGRAM = """
 import os, signal, threading, time
 threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-from runtime.service.signals import SignalQueue
+from tremorscope.runtime.host.signals import SignalQueue
 
 def next_of(signals):
     # What another thread was given is handed on once the main thread runs again: after the wait it is in.
@@ -53,7 +53,7 @@ def test_a_signal_at_work_waits_for_the_main_thread(kind: signal.Signals) -> Non
 
 
 STOPPED = """
-from runtime.service.signals import SignalQueue
+from tremorscope.runtime.host.signals import SignalQueue
 
 with SignalQueue() as signals:
     print("waiting", flush=True)

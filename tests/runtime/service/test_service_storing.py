@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from support import mount_small_disk, unmount
 
-from runtime.errors import OutputFault
-from runtime.outputs.event_settings import RecordingSettings
-from runtime.service.assembly import Source
-from runtime.service.storing import Storage, state_directory
-from runtime.store.faults import StoreBusyFault
-from runtime.store.reader import StoreReader
-from runtime.store.records import Notice
-from runtime.store.settings import StoreSettings
-from runtime.vibration.alarms import AlarmEdge
+from tremorscope.runtime.clips.settings import RecordingSettings
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.service.assembly import Source
+from tremorscope.runtime.service.storing import Storage, state_directory
+from tremorscope.runtime.store.faults import StoreBusyFault
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import Notice
+from tremorscope.runtime.store.settings import StoreSettings
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 FRAMES = Source(64, 48, 25.0)
 ROOMY = {"previews_below_gb": 0.003, "clips_below_gb": 0.002, "series_below_gb": 0.001}

@@ -21,17 +21,18 @@ from service_parts import configured
 from support import ROOT
 from tensorrt_fake import fake_library, write_fake_engine
 
-from runtime.engines import tensorrt_runtime, upgrading
-from runtime.engines.bundle import Bundle, FrameSize, open_bundle
-from runtime.engines.device import Device
-from runtime.engines.engine_file import describe_builder, engine_paths
-from runtime.engines.upgrading import MOST_ATTEMPTS, Attempts, StaleEngines, find_stale
-from runtime.errors import EngineFault
-from runtime.recovery import EXIT_RECOVERY
-from runtime.service import upkeep
-from runtime.service.process import Service
-from runtime.service.upkeep import EngineUpkeep
-from runtime.threads import Threads
+from tremorscope.runtime.engines import upkeep
+from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, open_bundle
+from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime
+from tremorscope.runtime.engines.tensorrt import upgrading
+from tremorscope.runtime.engines.tensorrt.engine_file import describe_builder, engine_paths
+from tremorscope.runtime.engines.tensorrt.upgrading import MOST_ATTEMPTS, Attempts, StaleEngines, find_stale
+from tremorscope.runtime.engines.upkeep import EngineUpkeep
+from tremorscope.runtime.errors import EngineFault
+from tremorscope.runtime.gpu.device import Device
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.service.process import Service
+from tremorscope.runtime.service.recovery import EXIT_RECOVERY
 
 BEFORE = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "0", sm_count=8)
 AFTER = dataclasses.replace(BEFORE, l4t="36.5.0")
@@ -41,9 +42,9 @@ import dataclasses, os, sys, time
 sys.path[:0] = {path!r}
 from pathlib import Path
 from tensorrt_fake import write_fake_engine
-from runtime.engines.bundle import FrameSize, open_bundle
-from runtime.engines.device import Device
-from runtime.engines.engine_file import describe_builder
+from tremorscope.runtime.engines.interface.bundle import FrameSize, open_bundle
+from tremorscope.runtime.gpu.device import Device
+from tremorscope.runtime.engines.tensorrt.engine_file import describe_builder
 Path({here!r}, "started").write_text(f"{{os.getpid()}} {{os.nice(0)}}")
 while not Path({here!r}, "go").exists():
     time.sleep(0.02)

@@ -17,15 +17,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from runtime.outputs.event_clips import recover_clips
-from runtime.outputs.event_settings import RecordingSettings
-from runtime.outputs.events import EventRecorder
-from runtime.store.reader import StoreReader
-from runtime.store.records import Channel, Clip, Record, SeriesBlock
-from runtime.store.retention import enforce
-from runtime.store.settings import RetentionSettings
-from runtime.store.store import Store
-from runtime.vibration.alarms import AlarmEdge
+from tremorscope.runtime.clips.recorder import EventRecorder
+from tremorscope.runtime.clips.settings import RecordingSettings
+from tremorscope.runtime.clips.writer import recover_clips
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import Channel, Clip, Record, SeriesBlock
+from tremorscope.runtime.store.retention import enforce
+from tremorscope.runtime.store.settings import RetentionSettings
+from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 CHANNELS = (Channel("midspan", "x"), Channel("midspan", "y"))
 KEPT_CLIP_BYTES = 30_000

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from support import mount_small_disk, unmount
 
-from runtime.store.background import BackgroundStore
-from runtime.store.faults import StoreFault
-from runtime.store.reader import StoreReader
-from runtime.store.records import Channel, Notice, Peak, SeriesBlock
-from runtime.store.reserve import Reserve
-from runtime.store.store import Store
-from runtime.vibration.alarms import AlarmEdge
+from tremorscope.runtime.store.background import BackgroundStore
+from tremorscope.runtime.store.faults import StoreFault
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import Channel, Notice, Peak, SeriesBlock
+from tremorscope.runtime.store.reserve import Reserve
+from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 T0 = 1_793_000_000.0
 X = Channel("midspan", "x")

@@ -13,12 +13,12 @@ import pyuff
 from sdypy_sep005.sep005 import assert_sep005
 from support import run_command
 
-from runtime.errors import OutputFault
-from runtime.store.export import export, export_sep005, signals
-from runtime.store.reader import StoreReader
-from runtime.store.records import Channel, Event, Mode, ModePoint, Peak, SeriesBlock
-from runtime.store.store import Store
-from runtime.vibration.alarms import AlarmEdge
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.store.export import export, export_sep005, signals
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import Channel, Event, Mode, ModePoint, Peak, SeriesBlock
+from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 T0 = 1_793_000_000.0
 X, Y = Channel("midspan", "x", mm_per_px=0.5), Channel("midspan", "y", mm_per_px=0.5)

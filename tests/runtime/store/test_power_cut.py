@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.outputs.event_clips import read_back, recover_clips
-from runtime.store.reader import StoreReader
-from runtime.store.records import Record
-from runtime.store.store import Store
+from tremorscope.runtime.clips.writer import read_back, recover_clips
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import Record
+from tremorscope.runtime.store.store import Store
 
 WORKER = Path(__file__).with_name("power_cut_worker.py")
 KILLS_A_PROCESS = 50

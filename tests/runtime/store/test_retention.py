@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from runtime.store.reader import StoreReader
-from runtime.store.records import (
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import (
     Acknowledgement,
     Channel,
     Clip,
@@ -20,10 +20,10 @@ from runtime.store.records import (
     Peak,
     SeriesBlock,
 )
-from runtime.store.retention import DAY_S, Forgotten, enforce
-from runtime.store.settings import RetentionSettings
-from runtime.store.store import Store
-from runtime.vibration.alarms import AlarmEdge
+from tremorscope.runtime.store.retention import DAY_S, Forgotten, enforce
+from tremorscope.runtime.store.settings import RetentionSettings
+from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 NOW = 1_793_000_000.0
 X = Channel("midspan", "x")

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support import ROOT, mount_small_disk, unmount
 
-from runtime.store.collector import SeriesCollector
-from runtime.store.database import file_bytes
-from runtime.store.faults import StoreBusyFault, StoreDamagedFault, StoreFault, StoreFullFault
-from runtime.store.reader import StoreReader
-from runtime.store.records import (
+from tremorscope.runtime.store.collector import SeriesCollector
+from tremorscope.runtime.store.database import file_bytes
+from tremorscope.runtime.store.faults import StoreBusyFault, StoreDamagedFault, StoreFault, StoreFullFault
+from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.records import (
     Acknowledgement,
     Alarm,
     Channel,
@@ -37,11 +37,11 @@ from runtime.store.records import (
     Peak,
     SeriesBlock,
 )
-from runtime.store.reserve import Reserve
-from runtime.store.schema import APPLICATION_ID, MIGRATIONS
-from runtime.store.store import Store, open_or_set_aside
-from runtime.vibration.alarms import AlarmEdge, OpenAlarm
-from runtime.vibration.baseline import Baseline, Learning
+from tremorscope.runtime.store.reserve import Reserve
+from tremorscope.runtime.store.schema import APPLICATION_ID, MIGRATIONS
+from tremorscope.runtime.store.store import Store, open_or_set_aside
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, OpenAlarm
+from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
 
 T0 = 1_793_000_000.0
 X = Channel("midspan", "x", mm_per_px=0.5)
@@ -306,7 +306,7 @@ class TestOneWriter:
     def test_another_process_is_refused_and_the_lock_dies_with_its_owner(self, path: Path) -> None:
         code = (
             f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-            "from pathlib import Path; from runtime.store.store import Store\n"
+            "from pathlib import Path; from tremorscope.runtime.store.store import Store\n"
             f"store = Store(Path({str(path)!r})); print('open', flush=True); sys.stdin.read()"
         )
         with subprocess.Popen(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from runtime.telemetry import EngineReading, Reading
+from tremorscope.runtime.telemetry import EngineReading, Reading
 
 MHZ = 1e6
 WORK = EngineReading(True, 115.2 * MHZ)

@@ -19,13 +19,13 @@ from boards import ANSWERS, BY_FILES, BY_JTOP, MHZ, gpu
 from device_trees import CORES, build, put_processor
 from test_sysfs import differing, same
 
-from runtime.configuration.device import ThermalSettings
-from runtime.service.device import DeviceWatch
-from runtime.telemetry import Reading, open_telemetry
-from runtime.telemetry.jtop import JtopLink, JtopTelemetry
-from runtime.telemetry.jtop_reading import reading_of, temperatures_c
-from runtime.telemetry.sysfs import SysfsTelemetry
-from runtime.threads import Threads
+from tremorscope.runtime.host.settings import ThermalSettings
+from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.service.device import DeviceWatch
+from tremorscope.runtime.telemetry import Reading, open_telemetry
+from tremorscope.runtime.telemetry.jtop import JtopLink, JtopTelemetry
+from tremorscope.runtime.telemetry.jtop_reading import reading_of, temperatures_c
+from tremorscope.runtime.telemetry.sysfs import SysfsTelemetry
 
 INTERVAL_S = 0.2
 WITHIN_S = 20.0

@@ -1,0 +1,1 @@
+"""Capture of a calibration set from a clip or a camera."""

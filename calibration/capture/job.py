@@ -1,0 +1,226 @@
+"""Runs a capture: begins or goes on with a set, through a clip at once, or with a camera over hours and days."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tremorscope.calibration.capture.capture import (
+    DISTANCES_S,
+    CaptureJob,
+    CaptureSettings,
+    CaptureState,
+    Collector,
+    Progress,
+    Say,
+    read_state,
+)
+from tremorscope.calibration.capture.pair_reader import Look
+from tremorscope.calibration.capture.schedule import VISITS_A_PAIR, Schedule, parse_duration_s, parse_hours
+from tremorscope.calibration.capture.source import Source, find_source
+from tremorscope.calibration.capture.watch import Clocks, Watch
+from tremorscope.calibration.errors import CalibrationFault
+from tremorscope.calibration.pairs.calibration_set import MANIFEST_NAME
+from tremorscope.calibration.pairs.set_writer import SetWriter, held
+from tremorscope.runtime.engines.interface.bundle import FrameSize
+
+COUNT = 256
+OVER = "1 day"
+_EARLIEST_YEAR = 2024
+
+
+@dataclass(frozen=True)
+class CaptureReport:
+    """What a run did."""
+
+    count: int
+    wanted: int
+    added: int
+    complete: bool
+    left_out: str
+    sha256: str
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        state = "complete" if self.complete else "goes on with the next run"
+        return [
+            f"{self.count} of {self.wanted} pairs, {self.added} of them new; {state}",
+            self.left_out,
+            *([f"sha256 {self.sha256}"] if self.complete else []),
+        ]
+
+
+def capture(job: CaptureJob, progress: Progress, say: Say, clocks: Clocks | None = None) -> CaptureReport:
+    """Capture what is due, or all; may be called again and again, and after any interruption.
+
+    Args:
+        job: what to do.
+        progress: called with visits done and all visits.
+        say: told a line for each pair that was kept and each visit that failed.
+        clocks: where time comes from.
+
+    Raises:
+        Fault: see the message; what was captured before stays.
+    """
+    clocks = clocks or Clocks()
+    _check_words(job)
+    with held(job.directory):
+        collector, source = _begin(job, clocks)
+        before = collector.writer.count
+        if not collector.writer.manifest.complete:
+            if job.finish:
+                collector.finish()
+            elif source is not None:
+                _run(job, collector, source, progress, say, clocks)
+        manifest = collector.writer.manifest
+        return CaptureReport(
+            manifest.count, manifest.wanted, manifest.count - before, manifest.complete, collector.summary(),
+            manifest.sha256,
+        )  # fmt: skip
+
+
+def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, Source | None]:
+    begun = (job.directory / MANIFEST_NAME).exists()
+    if begun:
+        writer = SetWriter.resume(job.directory, reserve_bytes=job.reserve_bytes)
+        state = read_state(writer, job.directory)
+        _check_same(job, state.settings, writer.manifest.frame_size)
+        open_source = not (writer.manifest.complete or job.finish) and job.source is not None
+        source = find_source(job.source) if open_source and job.source else None
+        if source is None and not (writer.manifest.complete or job.finish):
+            raise _nothing_named(job)
+        return Collector(writer, state, writer.manifest.frame_size), source
+    if job.source is None:
+        raise _nothing_named(job)
+    if job.finish:
+        raise CalibrationFault(f"{job.directory}: holds no set to close", remedy="capture one first")
+    source = find_source(job.source)
+    with closing(source.open()) as camera:
+        picture = FrameSize(width_px=camera.width_px, height_px=camera.height_px)
+    size = job.size or picture
+    if size.width_px > picture.width_px or size.height_px > picture.height_px:
+        raise CalibrationFault(
+            f"--size {size.width_px}x{size.height_px} is larger than the picture of {source.name}, "
+            f"{picture.width_px}x{picture.height_px}",
+            remedy="pairs are cut from the picture, never enlarged: give a smaller size or none",
+        )
+    settings = _settings(job, source, cut=size != picture, now=clocks.now())
+    state = CaptureState(settings=settings)
+    writer = SetWriter.create(
+        job.directory, frame_size=size, source=source.name, wanted=settings.wanted,
+        capture=state.model_dump(mode="json"), reserve_bytes=job.reserve_bytes,
+    )  # fmt: skip
+    return Collector(writer, state, size), source
+
+
+def _check_words(job: CaptureJob) -> None:
+    """Before a camera is opened, which may take seconds."""
+    if job.over is not None:
+        parse_duration_s(job.over)
+    if job.schedule is not None:
+        parse_hours(job.schedule)
+
+
+def _nothing_named(job: CaptureJob) -> CalibrationFault:
+    return CalibrationFault(
+        f"{job.directory}: nothing to capture from is named", remedy="name a camera or a clip with --camera"
+    )
+
+
+def _settings(job: CaptureJob, source: Source, *, cut: bool, now: datetime) -> CaptureSettings:
+    count = job.count or COUNT
+    schedule = job.schedule or "all"
+    distances_s = job.distances_s or DISTANCES_S
+    if source.clip_starts_at is not None:
+        if job.over or job.schedule or job.due_only:
+            raise CalibrationFault(
+                f"{source.name}: a clip is read once from beginning to end",
+                remedy="leave out --over, --schedule and --due, which are for cameras",
+            )
+        visits = max(1, min(VISITS_A_PAIR * count, source.clip_frames // 2))
+        # A long pair must not take so much of a short clip that no visit is left.
+        distances_s = tuple(min(each, source.clip_length_s / 8) for each in distances_s)
+        over_s, started_at = source.clip_length_s, source.clip_starts_at
+        count = min(count, visits)
+    else:
+        over_s, started_at = parse_duration_s(job.over or OVER), now
+        if started_at.year < _EARLIEST_YEAR:
+            raise CalibrationFault(
+                f"the device's clock says {started_at:%Y-%m-%d}",
+                remedy="set it, or wait for the network to set it: pairs are spread by the time of day",
+            )
+        visits = VISITS_A_PAIR * count
+        Schedule(started_at, over_s, visits, parse_hours(schedule)).due(
+            started_at
+        )  # says what is wrong with it
+    return CaptureSettings(
+        source=source.name, is_clip=source.clip_starts_at is not None, wanted=count, over_s=over_s,
+        schedule=schedule, visits=visits, distances_s=distances_s, cut=cut, started_at=started_at,
+    )  # fmt: skip
+
+
+def _check_same(job: CaptureJob, settings: CaptureSettings, size: FrameSize) -> None:
+    """What is stated again must be what the set was begun with."""
+    asked: list[tuple[str, Any, Any]] = [
+        ("--count", job.count, settings.wanted),
+        ("--over", parse_duration_s(job.over) if job.over else None, settings.over_s),
+        ("--schedule", job.schedule, settings.schedule),
+        ("--size", job.size, size),
+        ("--distance", job.distances_s or None, settings.distances_s),
+    ]
+    for option, now, begun in asked:
+        if (
+            now is not None
+            and now != begun
+            and not (settings.is_clip and option in ("--count", "--distance"))
+        ):
+            raise CalibrationFault(
+                f"{job.directory}: was begun with {option} {begun}, not {now}",
+                remedy="go on with the same options, or capture another set in another directory",
+            )
+
+
+def _run(
+    job: CaptureJob, collector: Collector, source: Source, progress: Progress, say: Say, clocks: Clocks
+) -> None:
+    if source.name != collector.settings.source:
+        raise CalibrationFault(
+            f"{job.directory}: was begun with {collector.settings.source}, not {source.name}",
+            remedy="go on with the same source, or capture another set in another directory",
+        )
+    over = (
+        _through_clip(collector, source, source.clip_starts_at, progress, say)
+        if source.clip_starts_at is not None
+        else Watch(collector, source, progress, say, clocks, due_only=job.due_only).run()
+    )
+    collector.note()
+    if over or collector.full:
+        collector.finish()
+
+
+def _through_clip(
+    collector: Collector, source: Source, starts_at: datetime, progress: Progress, say: Say
+) -> bool:
+    """Read a clip from its beginning and visit it evenly; True, for it is over then."""
+    settings = collector.settings
+    with closing(source.open()) as camera:
+        look = Look(camera, longest_s=max(settings.distances_s))
+        for number in range(settings.visits):
+            progress(number, settings.visits)
+            if collector.full:
+                break
+            if number < collector.state.visits_done or not collector.wants(number):
+                continue
+            # At least one frame on: two visits must not see the same.
+            if not (look.advance() and look.advance_to(number / settings.visits * settings.over_s)):
+                break
+            outcome = collector.visit(
+                number, look, lambda glimpse: starts_at + timedelta(seconds=glimpse.at_s),
+                apart_s=min(settings.distances_s) / 8,
+            )  # fmt: skip
+            if outcome == "ended":
+                break
+    say(f"{collector.writer.count} of {settings.wanted} pairs from {source.name}")
+    return True

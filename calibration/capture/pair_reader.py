@@ -1,0 +1,135 @@
+"""Reads on through a camera and keeps, in the memory of three frames, what a pair of each mode needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tremorscope.calibration.pairs.calibration_set import PairMode, Picture
+from tremorscope.runtime.errors import CorruptFrameFault
+from tremorscope.runtime.frames.info import Camera, FrameInfo
+
+_MOST_DAMAGED = 25
+"""Damaged frames in a row after which it is a fault and no longer an accident."""
+
+
+@dataclass(frozen=True, eq=False)
+class Glimpse:
+    """Two frames of one scene; the pictures are the reader's own and change when it reads on."""
+
+    frame: Picture
+    reference: Picture
+    mode: PairMode
+    frames_apart: int
+    seconds_apart: float
+    at_s: float
+    """Of the frame, on the camera's clock."""
+
+
+class Look:
+    """Follows a camera: the newest frame, the one before it, and a reference that is held for static mode."""
+
+    def __init__(self, camera: Camera, longest_s: float) -> None:
+        """Follow a camera from where it is.
+
+        Args:
+            camera: open, with a next frame.
+            longest_s: age at which the held reference is replaced.
+        """
+        self._camera, self._longest_s = camera, longest_s
+        shape = (camera.height_px, camera.width_px, 3)
+        self._frame, self._previous, self._held = (np.empty(shape, np.uint8) for _ in range(3))
+        self._info: FrameInfo | None = None
+        self._previous_info: FrameInfo | None = None
+        self._held_info: FrameInfo | None = None
+        self._first_s: float | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds from the first frame to the newest, on the camera's clock."""
+        if self._info is None or self._first_s is None:
+            return 0.0
+        return self._info.timestamp_s - self._first_s
+
+    def advance(self) -> bool:
+        """Read one frame; False at the end.
+
+        Raises:
+            Fault: the camera cannot be read on.
+        """
+        self._frame, self._previous = self._previous, self._frame
+        self._previous_info = self._info
+        self._info = self._read(self._frame)
+        if self._info is None:
+            return False
+        if self._first_s is None:
+            self._first_s = self._info.timestamp_s
+        held = self._held_info
+        if (
+            held is None
+            or held.segment != self._info.segment
+            or self._info.timestamp_s - held.timestamp_s > self._longest_s
+        ):
+            np.copyto(self._held, self._frame)
+            self._held_info = self._info
+        return True
+
+    def advance_to(self, elapsed_s: float) -> bool:
+        """Read on until so many seconds after the first frame; False if it ends before."""
+        while self._info is None or self.elapsed_s < elapsed_s:
+            if not self.advance():
+                return False
+        return True
+
+    def forget(self) -> None:
+        """Hold the next frame as the reference: what came before, e.g. while the exposure settled, is no use."""
+        self._held_info = self._previous_info = self._info = None
+
+    def neighbours(self) -> Glimpse | None:
+        """The newest frame against the one before it; reads on while a frame between them is missing."""
+        while self._info is None or not self._follows():
+            if not self.advance():
+                return None
+        return self._against(self._previous, self._previous_info, "dynamic")
+
+    def long_apart(self, at_least_s: float) -> Glimpse | None:
+        """The newest frame against the held reference; reads on until they are so far apart."""
+        while self._info is None or self._age_s() < at_least_s:
+            if not self.advance():
+                return None
+        return self._against(self._held, self._held_info, "static")
+
+    def _follows(self) -> bool:
+        before, now = self._previous_info, self._info
+        return (
+            before is not None
+            and now is not None
+            and before.segment == now.segment
+            and now.sequence == before.sequence + 1
+        )
+
+    def _age_s(self) -> float:
+        if self._info is None or self._held_info is None:
+            return 0.0
+        return self._info.timestamp_s - self._held_info.timestamp_s
+
+    def _against(self, reference: NDArray[np.uint8], since: FrameInfo | None, mode: PairMode) -> Glimpse:
+        assert self._info is not None
+        assert since is not None
+        return Glimpse(
+            self._frame, reference, mode,
+            frames_apart=self._info.sequence - since.sequence,
+            seconds_apart=max(0.0, self._info.timestamp_s - since.timestamp_s),
+            at_s=self._info.timestamp_s,
+        )  # fmt: skip
+
+    def _read(self, pixels: Picture) -> FrameInfo | None:
+        for attempt in range(_MOST_DAMAGED + 1):
+            try:
+                return self._camera.read_into(pixels)
+            except CorruptFrameFault:  # noqa: PERF203
+                if attempt == _MOST_DAMAGED:
+                    raise
+        return None

@@ -1,0 +1,1 @@
+"""Judging a magnifier on the same inputs as another."""

@@ -1,0 +1,1 @@
+"""The calibration set: pairs of frames on disk."""

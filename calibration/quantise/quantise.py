@@ -1,0 +1,217 @@
+"""From an FP32 bundle and pairs of frames to an INT8 bundle, whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from tremorscope.calibration.errors import CalibrationFault
+from tremorscope.calibration.pairs.calibration_set import CalibrationSet
+from tremorscope.calibration.quantise.quantised_bundle import BundleQuantiser, QuantiseReport
+from tremorscope.calibration.scales.measuring import (
+    CapturedPairs,
+    DrawnPairs,
+    Measured,
+    PairSource,
+    describe,
+    measure,
+)
+from tremorscope.calibration.scales.observation import MOTION
+from tremorscope.calibration.scales.scales import scale_of
+from tremorscope.calibration.scales.tiles import Sample, Sampling, samples_of
+from tremorscope.export.bundle import check_place, new_bundle
+from tremorscope.export.graphs.layers import decoder_layers
+from tremorscope.export.graphs.quantised_graph import Unquantised
+from tremorscope.runtime.engines.interface.bundle import (
+    AmplificationRange,
+    Bundle,
+    GraphName,
+    Manifest,
+    ScaleMethod,
+    open_bundle,
+)
+from tremorscope.runtime.errors import BundleFault, OptionFault
+
+CHECKPOINT = "ranges.npz"
+_CORRECTED_ON_PAIRS = 32
+_CORRECTED_ON = Sampling(tile_px=192, tiles_a_pair=1, seed=1)
+_CHECKED_ON_SAMPLES = 3
+
+Progress = Callable[[int, "int | None"], None]
+
+
+@dataclass(frozen=True)
+class QuantiseJob:
+    """What is to be quantised, on what, and how."""
+
+    bundle: Path
+    """In FP32."""
+    output: Path
+    """The INT8 bundle to write."""
+    calibration: Path | None = None
+    """A calibration set; None draws pairs."""
+    drawn: DrawnPairs | None = None
+    """The pairs to draw; None takes as many as scales need."""
+    method: ScaleMethod = "mse"
+    keep: tuple[str, ...] = ()
+    """Layers of the decoder that stay in floating point."""
+    unquantised: Unquantised = "fp32"
+    """Type of all that is not INT8."""
+    fused_sums: bool = False
+    """Quantise the residual stream, too, for TensorRT."""
+    amplification: AmplificationRange | None = None
+    """The range to be deployed; None takes the network's."""
+    overwrite: bool = False
+    restart: bool = False
+    """Throw away what an interrupted calibration has left."""
+    threads: int | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where ranges are kept while they are measured."""
+        return self.output.with_name(self.output.name + ".calibrating") / CHECKPOINT
+
+
+def quantise(job: QuantiseJob, on_progress: Progress = lambda done, total: None) -> QuantiseReport:  # noqa: ARG005
+    """Measure ranges, choose scales, write both arrangements of each graph and check them against FP32.
+
+    Raises:
+        BundleFault: the bundle is damaged, or is not in FP32.
+        CalibrationFault: the set is damaged, too small, or of another size; nothing moves in it; or an interrupted
+            calibration of something else is in the way.
+        ExportFault: the network cannot be quantised, a layer to keep is unknown, something stands where the bundle
+            is to be written, or the result is not what it should be.
+        OptionFault: the amplification range is not within the network's.
+    """
+    bundle = open_bundle(job.bundle)
+    graphs = {name: _read_graph(bundle, name) for name in bundle.manifest.graphs}
+    _check_precision(bundle)
+    amplification = _deployed_range(job, bundle.manifest)
+    source = _pairs_of(job, bundle.manifest)
+    layers = _layers_to_quantise(graphs["pairwise"], job.keep)
+    check_place(job.output, job.overwrite)
+    if job.restart:
+        shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
+    measured = measure(
+        graphs["pairwise"], source, amplification, job.checkpoint,
+        threads=job.threads, on_progress=on_progress,
+    )  # fmt: skip
+    _check_motion(source, measured)
+    scales = {name: scale_of(each, job.method) for name, each in measured.histograms.items()}
+    quantiser = BundleQuantiser(
+        bundle, graphs, layers, job.keep, scales, job.unquantised, job.fused_sums,
+        _correction_samples(source, amplification),
+    )  # fmt: skip
+    with new_bundle(job.output, job.overwrite) as partial:
+        report = quantiser.write(partial, job.method, describe(source, measured, amplification))
+    shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
+    return report
+
+
+def _correction_samples(source: PairSource, amplification: AmplificationRange) -> list[Sample]:
+    """A tile of each of some pairs; of a drawn source the first, of a set from all over it."""
+    if isinstance(source, CapturedPairs):
+        indices = np.unique(np.linspace(0, len(source) - 1, _CORRECTED_ON_PAIRS).astype(int))
+        numbered = ((int(index), source.captured.read(int(index))) for index in indices)
+        return [
+            sample
+            for index, pair in numbered
+            for sample in samples_of(pair, index, amplification, _CORRECTED_ON)
+        ]
+    return [
+        sample
+        for index, pair in enumerate(islice(source.pairs(0), _CORRECTED_ON_PAIRS))
+        for sample in samples_of(pair, index, amplification, _CORRECTED_ON)
+    ]
+
+
+def _pairs_of(job: QuantiseJob, manifest: Manifest) -> PairSource:
+    if job.calibration is None:
+        return job.drawn or DrawnPairs()
+    source = CapturedPairs(CalibrationSet.open(job.calibration))
+    size = manifest.frame_size
+    if size is not None and size != source.frame_size:
+        have = f"{source.frame_size.width_px}x{source.frame_size.height_px}"
+        raise CalibrationFault(
+            f"{job.calibration}: pairs of {have} px, and the bundle is for {size.width_px}x{size.height_px} px",
+            remedy=f"capture a set of that size, or export the bundle with --size {have} or for any size",
+        )
+    return source
+
+
+def deployed_range(bounds: tuple[float, float] | None) -> AmplificationRange | None:
+    """A range from its ends; None where none is stated.
+
+    Raises:
+        OptionFault: it is no range of amplifications.
+    """
+    if bounds is None:
+        return None
+    if not 1.0 <= bounds[0] <= bounds[1] < float("inf"):
+        raise OptionFault(
+            f"--amplification {bounds[0]:g} {bounds[1]:g}: is no range of amplifications",
+            remedy="state the smallest, at least 1, and the largest",
+        )
+    return AmplificationRange(minimum=bounds[0], maximum=bounds[1])
+
+
+def _deployed_range(job: QuantiseJob, manifest: Manifest) -> AmplificationRange:
+    wanted, trained = job.amplification or manifest.amplification, manifest.amplification
+    if (
+        wanted.minimum < trained.minimum
+        or wanted.maximum > trained.maximum
+        or wanted.minimum > wanted.maximum
+    ):
+        raise OptionFault(
+            f"--amplification {wanted.minimum:g} {wanted.maximum:g}: not within the network's range",
+            remedy=f"stay within {trained.minimum:g} and {trained.maximum:g}",
+        )
+    return wanted
+
+
+def _layers_to_quantise(graph: onnx.ModelProto, keep: Sequence[str]) -> list[str]:
+    layers = decoder_layers(graph)
+    unknown = sorted(set(keep) - set(layers))
+    if unknown:
+        raise OptionFault(
+            f"--keep-fp16 {unknown[0]}: no such layer in the decoder",
+            remedy=f"choose from {', '.join(layers)}",
+        )
+    if set(layers) <= set(keep):
+        raise OptionFault(
+            "--keep-fp16: nothing is left to quantise",
+            remedy="keep fewer layers, or export with --precision fp16",
+        )
+    return [layer for layer in layers if layer not in keep]
+
+
+def _check_precision(bundle: Bundle) -> None:
+    if bundle.manifest.precision != "fp32":
+        raise BundleFault(
+            f"{bundle.directory}: is in {bundle.manifest.precision.upper()} already",
+            remedy="quantise the FP32 bundle that it was made of, or export one with --precision fp32",
+        )
+
+
+def _check_motion(source: PairSource, measured: Measured) -> None:
+    if measured.histograms[MOTION].largest == 0.0:
+        raise CalibrationFault(
+            f"nothing changes between frame and reference in any of the {len(source)} pairs, "
+            "so that the range of motion cannot be measured",
+            remedy="capture the set while the camera runs, with its noise, and the structure moves",
+        )
+
+
+def _read_graph(bundle: Bundle, name: GraphName) -> onnx.ModelProto:
+    path = bundle.graph_path(name)
+    try:
+        return onnx.load(path)
+    except (DecodeError, OSError):
+        raise BundleFault(f"{path}: is no ONNX graph", remedy="export the bundle again") from None

@@ -1,0 +1,1 @@
+"""INT8 scales: ranges of a network's tensors and the step sizes made of them."""

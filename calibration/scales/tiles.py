@@ -1,0 +1,126 @@
+"""What the network is run on to measure ranges: tiles of pairs at full resolution, each at an amplification.
+
+A full-HD frame holds 130,000 cells, far more than a range needs, and neighbours resemble each other: a few tiles of
+many frames tell more than few frames whole. Half of the tiles lie anywhere, half where most has changed, since motion
+is rare in a picture and it is motion that is amplified. Amplification is spread evenly in its logarithm over the
+deployed range, and never takes a motion further than networks are trained to draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tremorscope.calibration.pairs.calibration_set import CalibrationPair, Picture, luma_of
+from tremorscope.runtime.engines.interface.bundle import AmplificationRange
+from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
+from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+
+_CANDIDATES = 8
+_FARTHEST_PX = 30.0
+"""The largest magnified motion of the training; what is drawn beyond it is nobody's measure."""
+_REGION_PX = 64
+_TRUSTED_QUALITY = 0.8
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+_ALIGNED_PX = 8
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tiles are chosen."""
+
+    tile_px: int = 256
+    tiles_a_pair: int = 4
+    margin_px: int = 32
+    """Of a tile that is cut from within a picture, left out: there the convolutions see the cut."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A tile at an amplification."""
+
+    frame: Picture
+    reference: Picture
+    amplification: float
+    margins_px: tuple[int, int, int, int]
+    """Top, bottom, left and right of the tile that are not to be looked at."""
+
+    def inner(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What a tensor of 1 x C x h x w, made of the tile, shows inside the margins."""
+        height, width = tensor.shape[2:]
+        cell_px = -(-self.frame.shape[0] // height)
+        top, bottom, left, right = (-(-margin // cell_px) for margin in self.margins_px)
+        return tensor[:, :, top : height - bottom, left : width - right]
+
+
+def samples_of(
+    pair: CalibrationPair, index: int, amplification: AmplificationRange, sampling: Sampling
+) -> Iterator[Sample]:
+    """The samples of a pair; they depend on the pair, its index in the set and the arguments alone."""
+    rng = np.random.default_rng((sampling.seed, index))
+    change = np.abs(luma_of(pair.frame) - luma_of(pair.reference))
+    for number in range(sampling.tiles_a_pair):
+        top, left = _place(rng, change, sampling.tile_px, where_most_changed=number % 2 == 1)
+        rows, columns = slice(top, top + sampling.tile_px), slice(left, left + sampling.tile_px)
+        frame, reference = pair.frame[rows, columns], pair.reference[rows, columns]
+        share = ((index * sampling.tiles_a_pair + number) * _GOLDEN) % 1.0
+        wanted = amplification.minimum * (amplification.maximum / amplification.minimum) ** share
+        moved_px = (
+            largest_displacement_px(frame, reference)
+            if pair.displacement_px is None
+            else pair.displacement_px
+        )
+        bearable = _FARTHEST_PX / moved_px if moved_px > 0 else math.inf
+        margins = _margins(pair.frame.shape, frame.shape, top, left, sampling.margin_px)
+        yield Sample(frame, reference, max(amplification.minimum, min(wanted, bearable)), margins)
+
+
+def largest_displacement_px(frame: Picture, reference: Picture) -> float:
+    """The largest displacement that any part of a tile shows beyond doubt; 0 where none does."""
+    height, width = frame.shape[:2]
+    side = min(_REGION_PX, height, width)
+    found = [0.0]
+    for top in range(0, height - side + 1, side):
+        for left in range(0, width - side + 1, side):
+            try:
+                tracker = RegionTracker(reference, Region(left, top, side, side))
+            except RegionFault:  # nothing there that could be seen to move
+                continue
+            moved = tracker.measure(frame)
+            if moved.converged and moved.quality > _TRUSTED_QUALITY:
+                found.append(math.hypot(moved.x_px, moved.y_px))
+    return max(found)
+
+
+def _place(
+    rng: np.random.Generator, change: NDArray[np.float32], tile_px: int, where_most_changed: bool
+) -> tuple[int, int]:
+    height, width = change.shape
+    candidates = [
+        (_anywhere(rng, height - tile_px), _anywhere(rng, width - tile_px))
+        for _ in range(_CANDIDATES if where_most_changed else 1)
+    ]
+    return max(
+        candidates, key=lambda at: float(change[at[0] : at[0] + tile_px, at[1] : at[1] + tile_px].mean())
+    )
+
+
+def _anywhere(rng: np.random.Generator, room_px: int) -> int:
+    """A multiple of the cells' size, so that cells of the tile are cells of the picture; the end counts as one."""
+    if room_px <= 0:
+        return 0
+    place = int(rng.integers(room_px + _ALIGNED_PX)) // _ALIGNED_PX * _ALIGNED_PX
+    return min(place, room_px // _ALIGNED_PX * _ALIGNED_PX)
+
+
+def _margins(
+    picture: tuple[int, ...], tile: tuple[int, ...], top: int, left: int, margin_px: int
+) -> tuple[int, int, int, int]:
+    bottom, right = picture[0] - top - tile[0], picture[1] - left - tile[1]
+    above, below, before, behind = (min(margin_px, beyond) for beyond in (top, bottom, left, right))
+    return above, below, before, behind

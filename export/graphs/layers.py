@@ -1,0 +1,115 @@
+"""Which parts of a step graph may be computed in less than FP32: found by what they are, not by where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass, TopologicalSortPass
+
+from tremorscope.export.errors import ExportFault
+from tremorscope.export.graphs.tidy import layer_name, tidy
+from tremorscope.runtime.engines.tensorrt.plan import EXACT
+
+TEXTURE_ENCODER, SHAPE_ENCODER = "texture_encoder", "shape_encoder"
+
+
+def open_graph(graph: onnx.ModelProto) -> ir.Model:
+    """A copy of a step graph to rewrite, every value with its type.
+
+    Raises:
+        ExportFault: it is not of a network with linear encoders, or is not in FP32.
+    """
+    model = ir.from_proto(tidy(graph))
+    ShapeInferencePass()(model)
+    reduced = any(
+        node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        or (
+            node.op_type == "Conv"
+            and node.inputs[1] is not None
+            and node.inputs[1].dtype != ir.DataType.FLOAT
+        )
+        for node in model.graph
+    )
+    if reduced:
+        raise ExportFault("the graph is not in FP32", remedy="start from a bundle in FP32")
+    if not {TEXTURE_ENCODER, SHAPE_ENCODER} < convolutions(model.graph).keys():
+        raise ExportFault(
+            "the graph is not of the realtime network",
+            remedy="FP16 and INT8 are for that; keep this one in FP32",
+        )
+    return model
+
+
+def close_graph(model: ir.Model) -> onnx.ModelProto:
+    """The graph as ONNX, nodes in order and nothing unused in it, judged by ONNX's checker."""
+    TopologicalSortPass()(model)
+    for name in [name for name, value in model.graph.initializers.items() if not value.uses()]:
+        del model.graph.initializers[name]
+    graph = ir.to_proto(model)
+    del graph.graph.value_info[:]  # the checker infers types anew, so that a wrong one cannot stand
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
+
+
+def convolutions(graph: ir.Graph) -> dict[str, ir.Node]:
+    """The network's convolutions by their module's name, in order of computation."""
+    return {name: node for node in graph if (name := layer_name(node)) is not None}
+
+
+def decoder_convolutions(graph: ir.Graph) -> dict[str, ir.Node]:
+    """Those behind the encoders, such as ``merge``, ``blocks.0.conv1`` and ``head.0``."""
+    encoders = (TEXTURE_ENCODER, SHAPE_ENCODER)
+    return {name: node for name, node in convolutions(graph).items() if name not in encoders}
+
+
+def decoder_layers(graph: onnx.ModelProto) -> tuple[str, ...]:
+    """Names of the decoder's convolutions, in order of computation.
+
+    Raises:
+        ExportFault: as `open_graph`.
+    """
+    return tuple(decoder_convolutions(open_graph(graph).graph))
+
+
+def reduced_region(graph: ir.Graph) -> set[ir.Node]:
+    """The nodes that FP16 is good enough for: the texture's encoder and the decoder.
+
+    Not in it: the difference of the pixels and its encoding, gain, and what is measured on it (products of small
+    numbers, which FP16 loses, and the state of a filter, in which errors add up); and everything behind the decoder's
+    last convolution: coordinates, which FP16 knows to half a pixel at full HD, and the drawing of the picture.
+    """
+    ends = [node for name, node in convolutions(graph).items() if name != SHAPE_ENCODER]
+    return _downstream(ends) & _upstream(ends)
+
+
+def mark_exact(graph: ir.Graph, region: set[ir.Node]) -> None:
+    """Say in the names of all nodes outside a region that they must stay in FP32, for builders that choose types."""
+    for node in graph:
+        if node not in region:
+            node.name = f"{EXACT}{node.name}"
+
+
+def _upstream(ends: Iterable[ir.Node]) -> set[ir.Node]:
+    """The nodes and all that they depend on."""
+    todo = list(ends)
+    found: set[ir.Node] = set()
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += node.predecessors()
+    return found
+
+
+def _downstream(starts: Iterable[ir.Node]) -> set[ir.Node]:
+    """The nodes and all that depends on them."""
+    todo = list(starts)
+    found: set[ir.Node] = set()
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += node.successors()
+    return found

@@ -1,0 +1,72 @@
+"""Any network or bundle as a plain function of frame, reference and amplification, for judging it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tremorscope.export.graphs.step_graph import PairwiseStep
+from tremorscope.model.evaluation.comparators import COMPARATORS
+from tremorscope.model.evaluation.evaluate import Magnifier
+from tremorscope.model.evaluation.scenes import Frame
+from tremorscope.model.networks.families import Network
+from tremorscope.model.networks.weights import find_weights, load_weights, shipped_weights
+from tremorscope.runtime.engines.interface.bundle import MANIFEST_NAME, Bundle, open_bundle
+from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
+
+
+def open_magnifier(name_or_path: str) -> tuple[str, Magnifier]:
+    """What to judge, and how it is called: a method of `model.evaluation.comparators` or shipped weights by name, a bundle's
+    directory (by ONNX Runtime), or a weights file (by PyTorch).
+
+    Raises:
+        BundleFault, WeightsFault: it is neither, or damaged.
+    """
+    if name_or_path in COMPARATORS:
+        return name_or_path, COMPARATORS[name_or_path]
+    path = Path(name_or_path)
+    if shipped_weights(name_or_path) is None and (path.is_dir() or path.name == MANIFEST_NAME):
+        bundle = open_bundle(path if path.is_dir() else path.parent)
+        return f"{bundle.manifest.network}, {bundle.manifest.precision}, ONNX Runtime", bundle_magnifier(
+            bundle
+        )
+    weights = load_weights(find_weights(name_or_path))
+    return f"{weights.name}, fp32, PyTorch", network_magnifier(weights.network)
+
+
+def network_magnifier(network: Network) -> Magnifier:
+    """A network run by PyTorch."""
+    step = PairwiseStep(network).eval()
+
+    def magnify(frame: Frame, reference: Frame, amplification: float) -> Frame:
+        with torch.no_grad():
+            magnified = step(
+                torch.from_numpy(np.ascontiguousarray(frame)[None]),
+                torch.from_numpy(np.ascontiguousarray(reference)[None]),
+                torch.tensor([amplification], dtype=torch.float32),
+            )
+        pixels: Frame = magnified[0].numpy()
+        return pixels
+
+    return magnify
+
+
+def bundle_magnifier(bundle: Bundle) -> Magnifier:
+    """A bundle run by ONNX Runtime; an engine is opened for each size that comes along."""
+    engines: dict[tuple[int, int], OnnxRuntimeEngine] = {}
+
+    def magnify(frame: Frame, reference: Frame, amplification: float) -> Frame:
+        height_px, width_px = frame.shape[:2]
+        if (height_px, width_px) not in engines:
+            engines[height_px, width_px] = OnnxRuntimeEngine(
+                bundle.graph_path("pairwise"), width_px=width_px, height_px=height_px
+            )
+        magnified = np.empty((height_px, width_px, 3), np.uint8)
+        engines[height_px, width_px].step(
+            np.ascontiguousarray(frame), np.ascontiguousarray(reference), amplification, magnified
+        )
+        return magnified
+
+    return magnify

@@ -1,0 +1,133 @@
+"""What bends thin parts: parts of a network's answer replaced by the truth, and the least-squares displacement alone.
+
+python -m tremorscope.export.studies.structure_causes --photographs FOLDER --most 3
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from torch import Tensor
+
+from tremorscope.model.evaluation.evaluate import Conditions
+from tremorscope.model.evaluation.scenes import Frame, read_evaluation_photographs
+from tremorscope.model.evaluation.straightness import NOISE_GREY_LEVELS, centre_line_px, film, ssim_over
+from tremorscope.model.evaluation.structures import Cables, Lattice, Line, Structure, structures
+from tremorscope.model.networks.flow import LeastSquaresFlow, warp
+from tremorscope.model.networks.realtime import RealtimeNetwork
+from tremorscope.model.networks.weights import find_weights, load_weights
+
+KINDS = ("cable 2.4 px", "lattice 5 px")
+CASES_PX = ((0.2, 4.0), (0.2, 10.0), (1.0, 10.0))
+WINDOWS, MOVING = (1, 3, 5, 9, 17), (3, 5, 9)
+_LANDS_PX = 10.0
+
+
+def as_tensor(pixels: np.ndarray) -> Tensor:
+    """H x W x 3 grey levels -> 1 x 3 x H x W in [0, 1]."""
+    return torch.from_numpy(pixels / 255.0).float().permute(2, 0, 1)[None]
+
+
+def as_frame(picture: Tensor) -> Frame:
+    """The inverse of `as_tensor`, rounded."""
+    pixels: Frame = (255.0 * picture[0].permute(1, 2, 0)).round().clamp(0, 255).byte().numpy()
+    return pixels
+
+
+def direction(scene: Structure) -> Tensor:
+    """Displacement of everything at the part's place, for one px of displacement: 1 x 2 x H x W."""
+    if isinstance(scene, Lattice):
+        along = torch.tensor([np.cos(scene.angle), np.sin(scene.angle)]).reshape(1, 2, 1, 1)
+        return along.float().expand(1, 2, *scene.background.shape[:2])
+    mode = torch.sin(torch.arange(256) * np.pi / 255).expand(1, 1, 256, 256)
+    return torch.cat((torch.zeros_like(mode), mode), dim=1)
+
+
+def answers(network: RealtimeNetwork, scene: Structure, conditions: Conditions, rng: np.random.Generator
+            ) -> tuple[dict[str, Tensor], Frame]:  # fmt: skip
+    """The magnified frame, made of the network's answer and of ever more of the truth; and the truth."""
+    reference, frame, truth = film(scene, conditions, rng)
+    moved, still = as_tensor(frame), as_tensor(reference)
+    amplification = torch.tensor([conditions.amplification])
+    decoded = network.decode_pair(moved, moved - still, amplification)[:, :, :256, :256]
+    added_px = (conditions.target_px - conditions.displacement_px) * direction(scene)
+    covered = torch.from_numpy(scene.coverage(conditions.target_px)).float()[None, None]
+    behind = as_tensor(scene.background)
+    own_px, change = decoded[:, :2], decoded[:, 2:]
+    return {
+        "the network": network.draw(moved, decoded),
+        "its displacement alone": warp(moved, own_px),
+        "the true displacement, pixel by pixel, and its change": warp(moved, added_px * (covered > 0.5))
+        + change,
+        "its displacement, true mask and background": covered * warp(moved, own_px) + (1 - covered) * behind,
+        "smooth true displacement, true mask and background": covered * warp(moved, added_px)
+        + (1 - covered) * behind,
+    }, truth
+
+
+def least_squares_error(network: RealtimeNetwork, scene: Structure, displacement_px: float, rng: np.random.Generator
+                        ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Error of each window's displacement, as a part of the true one: on the part, and where it is to be drawn."""
+    reference, frame, _ = film(scene, Conditions(displacement_px, _LANDS_PX, NOISE_GREY_LEVELS), rng)
+    moved, still = as_tensor(frame), as_tensor(reference)
+    flow = LeastSquaresFlow(WINDOWS, 8, 4, MOVING)
+    kernels = network.shape_encoder.weight
+    found = 4 * flow((moved + still) / 2, network.motion(moved - still), torch.ones(1, 1, 1, 1), kernels)[0]
+    x, y = found[0::3].numpy(), found[1::3].numpy()
+
+    def error(line: Line) -> np.ndarray:
+        at = tuple(np.clip((side / 4).astype(int), 0, 63) for side in (line.y_px, line.x_px))
+        mode = np.sin(np.pi * line.x_px / 255) * line.normal_y if isinstance(scene, Cables) else 1.0
+        across = x[:, at[0], at[1]] * line.normal_x + y[:, at[0], at[1]] * line.normal_y
+        off: np.ndarray = np.abs(across / displacement_px - mode).mean(axis=1)
+        return off
+
+    on, lands = (
+        np.mean([error(line) for line in scene.lines(d)], axis=0) for d in (displacement_px, _LANDS_PX)
+    )
+    return on, lands
+
+
+@click.command()
+@click.option("--photographs", type=click.Path(path_type=Path), required=True)
+@click.option("--most", type=click.IntRange(min=1))
+@torch.no_grad()
+def main(photographs: Path, most: int | None) -> None:
+    """Print both tables for the shipped real-time network."""
+    network = load_weights(find_weights("realtime")).network
+    assert isinstance(network, RealtimeNetwork)
+    pictures = read_evaluation_photographs(photographs, most)
+    kinds = {kind: scenes for kind, scenes in structures(pictures).items() if kind in KINDS}
+    for kind, scenes in kinds.items():
+        for displacement_px, target_px in CASES_PX:
+            conditions = Conditions(displacement_px, target_px, NOISE_GREY_LEVELS)
+            rng = np.random.default_rng(0)
+            scores: dict[str, list[tuple[float, float]]] = defaultdict(list)
+            for scene in scenes:
+                found, truth = answers(network, scene, conditions, rng)
+                touched = scene.coverage(displacement_px) + scene.coverage(target_px) > 0.02
+                for name, magnified in found.items():
+                    result = as_frame(magnified)
+                    off_px = centre_line_px(result, scene, target_px)
+                    scores[name].append((ssim_over(result, truth, touched), off_px))
+            click.echo(f"\n{kind}, {displacement_px:g} -> {target_px:g} px: SSIM / centre line off by px")
+            for name, each in scores.items():
+                similarity, off = np.array(each).T
+                click.echo(f"    {name:<56}{similarity.mean():.3f} / {np.sqrt((off**2).mean()):.2f}")
+    click.echo(
+        f"\nerror of the least-squares displacement; windows of {WINDOWS} cells, weighted by motion {MOVING}"
+    )
+    for kind, scenes in kinds.items():
+        for displacement_px in (0.05, 0.2, 1.0):
+            rng = np.random.default_rng(0)
+            errors = np.mean([least_squares_error(network, s, displacement_px, rng) for s in scenes], axis=0)
+            for where, row in zip(("on it", f"{_LANDS_PX:g} px on"), errors, strict=True):
+                click.echo(f"{kind}, {displacement_px:g} px, {where:<9}" + "".join(f"{e:7.2f}" for e in row))
+
+
+if __name__ == "__main__":
+    main()

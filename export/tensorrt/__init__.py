@@ -1,0 +1,1 @@
+"""The ONNX parsers of TensorRT, as tables and rules: which of them reads a graph."""

@@ -1,0 +1,1 @@
+"""Cost of networks and graphs: operations, parameters, time and memory."""

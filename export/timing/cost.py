@@ -1,0 +1,133 @@
+"""What networks cost, side by side in one run: operations, parameters, time a frame, peak memory.
+
+Each measurement runs in a process of its own, which is the only way to know its peak memory; the networks take
+turns, so that a change in the machine's load falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import onnx
+
+from tremorscope.export.bundle import trained_source, untrained_source
+from tremorscope.export.errors import ExportFault
+from tremorscope.export.graphs.step_graph import pairwise_graph
+from tremorscope.model.networks.cost import macs_per_pixel, parameter_count
+from tremorscope.model.networks.families import CONFIGS
+from tremorscope.runtime.engines.interface.bundle import FrameSize
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one network at one frame size on this machine's CPU."""
+
+    network: str
+    width_px: int
+    height_px: int
+    kmac_per_pixel: float
+    parameters: int
+    step_ms: float
+    """Median over all rounds."""
+    peak_memory_mib: float
+    """Of the whole process: interpreter, runner and network."""
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second."""
+        return 1000.0 / self.step_ms
+
+    @property
+    def pixel_ns(self) -> float:
+        """Time a pixel: the same at every size where time grows as pixels do."""
+        return 1e6 * self.step_ms / (self.width_px * self.height_px)
+
+    def as_json(self) -> dict[str, float | str]:
+        """Plain values."""
+        return {**asdict(self), "rate_hz": round(self.rate_hz, 3), "pixel_ns": round(self.pixel_ns, 1)}
+
+
+def measure_costs(
+    models: Sequence[str],
+    sizes: Sequence[FrameSize],
+    rounds: int,
+    steps: int,
+    report: Callable[[str], None],
+) -> list[Cost]:
+    """Measure every network at every size: ``rounds`` turns of ``steps`` steps each on ONNX Runtime.
+
+    Raises:
+        WeightsFault, ExportFault: no such network, or a measurement failed.
+    """
+    costs: list[Cost] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        networks = []
+        for number, model in enumerate(models):
+            report(f"exporting {model}")
+            networks.append(_export(model, number, Path(temporary)))
+        for size in sizes:
+            times_ms: list[list[float]] = [[] for _ in networks]
+            memory_mib = [0.0 for _ in networks]
+            for turn in range(rounds):
+                for number, network in enumerate(networks):
+                    report(f"{network.name} at {size.width_px}x{size.height_px}, turn {turn + 1} of {rounds}")
+                    found = _measure_in_process(network.graph, size, steps)
+                    times_ms[number] += found["step_ms"]
+                    memory_mib[number] = max(memory_mib[number], found["peak_memory_mib"][0])
+            costs += [
+                Cost(
+                    network=network.name,
+                    width_px=size.width_px,
+                    height_px=size.height_px,
+                    kmac_per_pixel=round(network.kmac_per_pixel, 1),
+                    parameters=network.parameters,
+                    step_ms=round(statistics.median(times), 2),
+                    peak_memory_mib=round(peak_mib, 1),
+                )
+                for network, times, peak_mib in zip(networks, times_ms, memory_mib, strict=True)
+            ]
+    return costs
+
+
+@dataclass(frozen=True)
+class _Exported:
+    name: str
+    graph: Path
+    kmac_per_pixel: float
+    parameters: int
+
+
+def _export(model: str, number: int, directory: Path) -> _Exported:
+    source = untrained_source(model) if model in CONFIGS else trained_source(model)
+    graph = directory / f"{number}.onnx"
+    onnx.save(pairwise_graph(source.network, None), graph)  # nobody looks at its pictures: no checks
+    cost, count = macs_per_pixel(source.network) / 1e3, parameter_count(source.network)
+    return _Exported(source.name, graph, cost, count)
+
+
+def _measure_in_process(graph: Path, size: FrameSize, steps: int) -> dict[str, list[float]]:
+    command = [
+        sys.executable,
+        "-m",
+        "tremorscope.export.timing.step",
+        str(graph),
+        str(size.width_px),
+        str(size.height_px),
+        str(steps),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        raise ExportFault(
+            f"measuring at {size.width_px}x{size.height_px} failed ({lines[-1] if lines else 'killed'})",
+            remedy="choose a smaller size or free memory",
+        )
+    found: dict[str, list[float]] = json.loads(done.stdout)
+    return found

@@ -1,0 +1,1 @@
+"""Evaluation: scenes of known motion, structures, and the methods compared with."""

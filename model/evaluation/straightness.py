@@ -1,0 +1,176 @@
+"""The protocol of structures: what becomes of cables, lattices, masts and discs, against exact truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, map_coordinates
+from scipy.special import ndtr
+from skimage.metrics import structural_similarity
+
+from tremorscope.model.evaluation.evaluate import Conditions, Magnifier
+from tremorscope.model.evaluation.scenes import BORDER_PX, Frame
+from tremorscope.model.evaluation.structures import EDGE_SIGMA_PX, Line, Structure, picture, structures
+
+CASES_PX = ((0.05, 4.0), (0.2, 4.0), (0.2, 10.0), (1.0, 10.0))
+"""True and magnified displacement."""
+NOISE_GREY_LEVELS = 1.0
+TOUCHED_AROUND_PX = 6
+STILL_BEYOND_PX = 24
+SEARCH_PX = 11.0
+"""How far from its place a centre line is looked for: less than half of a lattice's pitch."""
+_STEP_PX = 0.5
+_BESIDE_PX = 3.0
+"""How much of the background beside a part is compared, too."""
+_ALONG_PX = 5
+"""Neighbouring points of a line that are looked at together."""
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class StructureTrial(Conditions):
+    """What came of one kind of structure in one case, over several scenes."""
+
+    kind: str = ""
+    ssim: float = 0.0
+    """Over the pixels that the structure touches, and 6 px around."""
+    ssim_spread: float = 0.0
+    centre_line_px: float = float("nan")
+    """RMS distance of the drawn centre line from the true one; no number where there is none."""
+    still_change: float = 0.0
+    """Mean absolute change, in grey levels, of the noisy frame where nothing moves, 24 px from all that does."""
+
+
+def run(
+    magnifiers: Mapping[str, Magnifier], photographs: Sequence[Frame],
+    cases_px: Sequence[tuple[float, float]] = CASES_PX, noise_grey_levels: float = NOISE_GREY_LEVELS,
+    kinds: Sequence[str] | None = None,
+) -> Iterator[dict[str, StructureTrial]]:  # fmt: skip
+    """All magnifiers on the very same frames: for every kind and case a dictionary of trials by magnifier."""
+    for kind, scenes in structures(photographs).items():
+        if kinds is not None and kind not in kinds:
+            continue
+        for displacement_px, target_px in cases_px:
+            yield judge(magnifiers, kind, scenes, Conditions(displacement_px, target_px, noise_grey_levels))
+
+
+def judge(
+    magnifiers: Mapping[str, Magnifier], kind: str, scenes: Sequence[Structure], conditions: Conditions
+) -> dict[str, StructureTrial]:
+    """Magnify each scene by each magnifier, and compare with the truth."""
+    rng = np.random.default_rng(_SEED)
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in magnifiers}
+    for scene in scenes:
+        reference, frame, truth = film(scene, conditions, rng)
+        touched, still = _masks(scene, conditions)
+        for name, magnify in magnifiers.items():
+            result = magnify(frame, reference, conditions.amplification)
+            change = np.abs(result.astype(float) - frame)[still].mean() if still.any() else np.nan
+            found[name].append(
+                (
+                    ssim_over(result, truth, touched),
+                    centre_line_px(result, scene, conditions.target_px),
+                    change,
+                )
+            )
+    trials = {}
+    for name, scores in found.items():
+        similarity, off, change = np.array(scores).T
+        rms = float(np.sqrt(np.mean(off**2)))
+        trials[name] = StructureTrial(
+            **vars(conditions), kind=kind, ssim=float(similarity.mean()), ssim_spread=float(similarity.std()),
+            centre_line_px=rms, still_change=float(change.mean()),
+        )  # fmt: skip
+    return trials
+
+
+def film(scene: Structure, conditions: Conditions, rng: np.random.Generator) -> tuple[Frame, Frame, Frame]:
+    """Reference, frame and truth of a scene: u8[256, 256, 3] each; only the first two are noisy."""
+    sigma = conditions.noise_grey_levels
+    reference, frame = (
+        _rounded(exact + rng.normal(0.0, sigma, exact.shape))
+        for exact in (picture(scene, moved) for moved in (0.0, conditions.displacement_px))
+    )
+    return reference, frame, _rounded(picture(scene, conditions.target_px))
+
+
+def ssim_over(result: Frame, truth: Frame, where: NDArray[np.bool_]) -> float:
+    """Mean over some pixels of the SSIM of two pictures, as `model.training.validation.ssim` takes it."""
+    _, every = structural_similarity(  # type: ignore[no-untyped-call]
+        result, truth, win_size=11, channel_axis=2, data_range=255, full=True
+    )
+    return float(every.mean(axis=2)[where].mean())
+
+
+def centre_line_px(result: Frame, scene: Structure, displacement_px: float) -> float:
+    """RMS distance of a structure's drawn centre lines from the true ones, no number where it has none."""
+    lines = scene.lines(displacement_px)
+    if not lines:
+        return float("nan")
+    found = np.concatenate([offsets_px(result, scene, line) for line in lines])
+    return float(np.sqrt(np.mean(found**2)))
+
+
+def offsets_px(result: Frame, scene: Structure, line: Line) -> NDArray[np.float64]:
+    """By how much a line is drawn off its true place, along its normal, at each of its points.
+
+    What is drawn across the line is compared with what the part would look like before its known background at each
+    place; the best place is found to a fraction of a step by a parabola.
+    """
+    places, span = round(SEARCH_PX / _STEP_PX), round((line.width_px / 2 + _BESIDE_PX) / _STEP_PX)
+    across = np.arange(-places - span, places + span + 1) * _STEP_PX
+    x = line.x_px[:, None] + across * line.normal_x[:, None]
+    y = line.y_px[:, None] + across * line.normal_y[:, None]
+    drawn, behind = (_sampled(source, x, y) for source in (result.astype(float), scene.background))
+    paint = scene.painted(0.0)
+    shifts = np.arange(-places, places + 1) * _STEP_PX
+    cuts = np.arange(len(shifts))[:, None] + np.arange(2 * span + 1)  # what is compared at each place
+    own = np.arange(-span, span + 1) * _STEP_PX
+    profile = ndtr((line.width_px / 2 - own) / EDGE_SIGMA_PX) - ndtr(
+        (-line.width_px / 2 - own) / EDGE_SIGMA_PX
+    )
+    model = behind[:, cuts] + profile[:, None] * (paint - behind[:, cuts])  # points x places x across x 3
+    # Against the background's own contrast there, so that no place is preferred for being flat.
+    contrast = (profile[:, None] * (paint - behind[:, cuts])) ** 2
+    cost = ((drawn[:, cuts] - model) ** 2).sum(axis=(2, 3)) / (contrast.sum(axis=(2, 3)) + 100.0)
+    smooth = np.ones(_ALONG_PX) / _ALONG_PX
+    cost = np.apply_along_axis(lambda column: np.convolve(column, smooth, "valid"), 0, cost)
+    best = np.clip(cost.argmin(axis=1), 1, len(shifts) - 2)
+    at = np.arange(len(best))
+    before, here, after = cost[at, best - 1], cost[at, best], cost[at, best + 1]
+    bend = before - 2 * here + after
+    fraction = np.where(bend > 1e-12, 0.5 * (before - after) / np.where(bend > 1e-12, bend, 1.0), 0.0)
+    offsets: NDArray[np.float64] = shifts[best] + _STEP_PX * np.clip(fraction, -0.5, 0.5)
+    return offsets
+
+
+def _sampled(
+    source: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    planes = [map_coordinates(source[..., c], (y, x), order=3, mode="nearest") for c in range(3)]
+    return np.stack(planes, axis=-1)
+
+
+def _masks(scene: Structure, conditions: Conditions) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """What the structure touches in the frame or, by the truth, magnified, and what is far from all of its places."""
+    covered = [
+        scene.coverage(moved) > 0.02 for moved in (0.0, conditions.displacement_px, conditions.target_px)
+    ]
+    inner = np.zeros(covered[0].shape, dtype=bool)
+    inner[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX] = True
+    touched = _around(covered[1] | covered[2], TOUCHED_AROUND_PX) & inner
+    still = ~_around(covered[0] | covered[1] | covered[2], STILL_BEYOND_PX) & inner
+    return touched, still
+
+
+def _around(where: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
+    near: NDArray[np.bool_] = binary_dilation(where, np.ones((3, 3), dtype=bool), iterations=px)
+    return near
+
+
+def _rounded(exact: NDArray[np.float64]) -> Frame:
+    pixels: Frame = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
+    return pixels

@@ -1,0 +1,302 @@
+"""Parts of structures that move before a still background, drawn at exact sub-pixel positions in float64.
+
+Thin parts (cables, lattices) are analytic profiles of their distance; what carries a photograph (cantilever, disc,
+plate) is sampled by Fourier shifts of its rows and columns, which are exact for what its pixels can hold. All pictures
+are 256 x 256 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from tremorscope.model.evaluation.scenes import GOLDEN_ANGLE, VIEW_PX, Frame, middle_of
+
+Floats = NDArray[np.float64]
+_MIDDLE_PX = (VIEW_PX - 1) / 2
+EDGE_SIGMA_PX = 0.5
+"""Of the Gaussian that edges are soft by: a lens and a pixel."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The centre line of a thin part, at points about a pixel apart, away from ends and crossings."""
+
+    x_px: Floats
+    y_px: Floats
+    normal_x: Floats
+    normal_y: Floats
+    width_px: float
+
+
+class Structure(Protocol):
+    """Something that moves before a still background."""
+
+    @property
+    def background(self) -> Floats:
+        """What is seen beside the part: 256 x 256 x 3 grey levels."""
+
+    def coverage(self, displacement_px: float) -> Floats:
+        """How much of each pixel the part covers when it has moved so far: 256 x 256 in [0, 1]."""
+
+    def painted(self, displacement_px: float) -> Floats:
+        """What the part is painted with, moved, wherever it covers anything: 256 x 256 x 3 or 3 grey levels."""
+
+    def lines(self, displacement_px: float) -> list[Line]:
+        """Where its centre lines then are; none where it has none."""
+
+
+def picture(structure: Structure, displacement_px: float) -> Floats:
+    """What a camera sees when a part has moved so far: 256 x 256 x 3, in grey levels, not rounded."""
+    coverage = structure.coverage(displacement_px)[..., None]
+    return coverage * structure.painted(displacement_px) + (1.0 - coverage) * structure.background
+
+
+def _grid() -> tuple[Floats, Floats]:
+    y, x = np.mgrid[:VIEW_PX, :VIEW_PX].astype(np.float64)
+    return x, y
+
+
+def _bar(distance_px: Floats, width_px: float) -> Floats:
+    """Coverage of a straight bar by the signed distance to its centre line."""
+    half = width_px / 2
+    covered: Floats = ndtr((half - distance_px) / EDGE_SIGMA_PX) - ndtr((-half - distance_px) / EDGE_SIGMA_PX)
+    return covered
+
+
+def contrasting(background: Floats) -> Floats:
+    """A dark or a bright grey, whichever the background is further from."""
+    return np.array([38.0, 40.0, 46.0]) if background.mean() > 110 else np.array([222.0, 224.0, 218.0])
+
+
+@dataclass(frozen=True)
+class Cables:
+    """Three thin cables that span the view and swing in their first mode."""
+
+    background: Floats
+    seed: int
+    width_px: float = 2.4
+
+    def coverage(self, displacement_px: float) -> Floats:
+        """Each cable's profile, over the distance across it."""
+        x, y = _grid()
+        open_ = np.ones_like(x)
+        for height, slope in self._cables:
+            centre, tilt = self._course(x, height, slope, displacement_px)
+            open_ *= 1.0 - _bar((y - centre) * np.cos(np.arctan(tilt)), self.width_px)
+        return 1.0 - open_
+
+    def painted(self, _displacement_px: float) -> Floats:
+        """One colour."""
+        return contrasting(self.background)
+
+    def lines(self, displacement_px: float) -> list[Line]:
+        """All three, but for what is near the border."""
+        x = np.arange(20.0, VIEW_PX - 20)
+        found = []
+        for height, slope in self._cables:
+            y, tilt = self._course(x, height, slope, displacement_px)
+            angle = np.arctan(tilt)
+            found.append(Line(x, y, -np.sin(angle), np.cos(angle), self.width_px))
+        return found
+
+    def _course(
+        self, x: Floats, height: float, slope: float, displacement_px: float
+    ) -> tuple[Floats, Floats]:
+        phase = np.pi * x / (VIEW_PX - 1)
+        y = height + slope * (x - _MIDDLE_PX) + displacement_px * np.sin(phase)
+        return y, slope + displacement_px * np.cos(phase) * np.pi / (VIEW_PX - 1)
+
+    @cached_property
+    def _cables(self) -> list[tuple[float, float]]:
+        rng = np.random.default_rng(self.seed)
+        return [(height + rng.uniform(-8, 8), rng.uniform(-0.25, 0.25)) for height in (62.0, 128.0, 194.0)]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Two families of bars across each other, a square piece of a lattice, that moves across one of them."""
+
+    background: Floats
+    angle: float
+    """Of the motion, in radians from x towards y."""
+    width_px: float = 5.0
+    pitch_px: float = 24.0
+    bars: int = 7
+    contrast_grey_levels: float = 70.0
+    """To the background's mean colour."""
+
+    def coverage(self, displacement_px: float) -> Floats:
+        """Both families, cut off 2 px beyond the outermost bars' outer edges."""
+        u, v = self._own(displacement_px)
+        outer = (self.bars - 1) * self.pitch_px + self.width_px + 4.0
+        inside = _bar(u, outer) * _bar(v, outer)
+        across, along = (self._family(w) for w in (u, v))
+        return inside * (1.0 - (1.0 - across) * (1.0 - along))
+
+    def painted(self, _displacement_px: float) -> Floats:
+        """One grey, not far from the background's mean: painted steel before a quarry, not a wire before the sky."""
+        mean = self.background.mean(axis=(0, 1))
+        paint: Floats = mean - self.contrast_grey_levels * np.sign(mean.mean() - 110.0)
+        return paint
+
+    def lines(self, displacement_px: float) -> list[Line]:
+        """The bars across the motion, between the crossings."""
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        v = np.arange(-(self.bars - 1) / 2 * self.pitch_px, (self.bars - 1) / 2 * self.pitch_px, 1.0)
+        v = v[np.abs((v % self.pitch_px) - self.pitch_px / 2) < self.pitch_px / 2 - 6.0]
+        found = []
+        for bar in range(self.bars):
+            u = (bar - (self.bars - 1) / 2) * self.pitch_px + displacement_px
+            x, y = _MIDDLE_PX + u * cos - v * sin, _MIDDLE_PX + u * sin + v * cos
+            found.append(Line(x, y, np.full_like(v, cos), np.full_like(v, sin), self.width_px))
+        return found
+
+    def _own(self, displacement_px: float) -> tuple[Floats, Floats]:
+        x, y = (w - _MIDDLE_PX for w in _grid())
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        return x * cos + y * sin - displacement_px, y * cos - x * sin
+
+    def _family(self, w: Floats) -> Floats:
+        middle = (self.bars - 1) / 2 * self.pitch_px
+        return _bar((w + middle + self.pitch_px / 2) % self.pitch_px - self.pitch_px / 2, self.width_px)
+
+
+Warped = Callable[[Floats, float], Floats]
+"""A texture (S x S x 3, with the view in its middle) and a displacement in px -> the texture, moved alike."""
+
+
+@dataclass(frozen=True)
+class Textured:
+    """A part that carries a photograph; its outline and its paint follow one motion."""
+
+    background: Floats
+    texture: Floats
+    outline: Callable[[float], Floats]
+    """Coverage by displacement."""
+    warped: Warped
+
+    def coverage(self, displacement_px: float) -> Floats:
+        """The outline, moved."""
+        return self.outline(displacement_px)
+
+    def painted(self, displacement_px: float) -> Floats:
+        """The photograph, moved."""
+        return middle_of(self.warped(self.texture, displacement_px))
+
+    def lines(self, _displacement_px: float) -> list[Line]:
+        """None."""
+        return []
+
+
+def cantilever(background: Floats, texture: Floats, width_px: float = 60.0) -> Textured:
+    """A mast, clamped below the view, whose top moves sideways: each row by its own part of the displacement."""
+    room = texture.shape[0]
+
+    def mode(rows: int) -> Floats:
+        # From the clamp at the lower border: 1.5 s^2 - 0.5 s^3, a load at the tip. One at the view's upper border.
+        s = np.clip((VIEW_PX - 1 - (np.arange(rows) - (rows - VIEW_PX) / 2)) / (VIEW_PX - 1), 0.0, 1.1)
+        shape: Floats = 1.5 * s**2 - 0.5 * s**3
+        return shape
+
+    def outline(displacement_px: float) -> Floats:
+        x, _ = _grid()
+        return _bar(x - _MIDDLE_PX - displacement_px * mode(VIEW_PX)[:, None], width_px)
+
+    return Textured(background, texture, outline, lambda t, d: shifted_rows(t, d * mode(room)))
+
+
+def turning_disc(background: Floats, texture: Floats, radius_px: float = 80.0) -> Textured:
+    """A disc that turns about its middle; the displacement is that of its rim."""
+    return Textured(background, texture, lambda _: _disc(radius_px), lambda t, d: turned(t, d / radius_px))
+
+
+def growing_disc(background: Floats, texture: Floats, radius_px: float = 60.0) -> Textured:
+    """A disc that grows; the displacement is that of its rim."""
+    return Textured(
+        background, texture, lambda d: _disc(radius_px + d), lambda t, d: scaled(t, 1.0 + d / radius_px)
+    )
+
+
+def shearing_plate(background: Floats, texture: Floats, side_px: float = 120.0) -> Textured:
+    """A square plate that shears: its upper edge moves right, its lower edge as far left."""
+    room = texture.shape[0]
+
+    def part(rows: int) -> Floats:
+        return -(np.arange(rows, dtype=np.float64) - (rows - 1) / 2) / (side_px / 2)
+
+    def outline(displacement_px: float) -> Floats:
+        x, y = _grid()
+        moved = x - _MIDDLE_PX - displacement_px * part(VIEW_PX)[:, None]
+        return _bar(moved, side_px) * _bar(y - _MIDDLE_PX, side_px)
+
+    return Textured(background, texture, outline, lambda t, d: shifted_rows(t, d * part(room)))
+
+
+def _disc(radius_px: float) -> Floats:
+    x, y = _grid()
+    return _bar(np.hypot(x - _MIDDLE_PX, y - _MIDDLE_PX), 2 * radius_px)
+
+
+def shifted_rows(picture: Floats, shift_px: Floats) -> Floats:
+    """Each row (S x S x 3) moved right by a shift of its own (S), exactly; a row is continued by its mirror image."""
+    columns = picture.shape[1]
+    spectrum = scipy.fft.rfft(np.concatenate((picture, picture[:, ::-1]), axis=1), axis=1)
+    phase = np.exp(-2j * np.pi * scipy.fft.rfftfreq(2 * columns) * shift_px[:, None])
+    moved: Floats = scipy.fft.irfft(spectrum * phase[..., None], 2 * columns, axis=1)[:, :columns]
+    return moved
+
+
+def turned(picture: Floats, radians: float) -> Floats:
+    """Turned about the middle from x towards y, by three shears (Paeth, Graphics Interface 1986)."""
+    from_middle = np.arange(len(picture)) - (len(picture) - 1) / 2
+    lean, rise = -np.tan(radians / 2) * from_middle, np.sin(radians) * from_middle
+    leant = shifted_rows(picture, lean)
+    risen = shifted_rows(leant.transpose(1, 0, 2), rise).transpose(1, 0, 2)
+    return shifted_rows(risen, lean)
+
+
+def scaled(picture: Floats, scale: float) -> Floats:
+    """Grown about the middle by its own trigonometric polynomial, continued by its mirror image."""
+    side = len(picture)
+    middle = (side - 1) / 2
+    at = (np.arange(side) - middle) / scale + middle
+    # The even (mirrored) polynomial through the samples: a cosine transform, evaluated between them.
+    order = np.arange(side)
+    basis = np.cos(np.pi * order * (at[:, None] + 0.5) / side) @ (
+        scipy.fft.dct(np.eye(side), axis=0) / side * np.where(order == 0, 0.5, 1.0)[:, None]
+    )
+    return np.asarray(np.einsum("ij,jkc,lk->ilc", basis, picture, basis, optimize=True), dtype=np.float64)
+
+
+def structures(photographs: Sequence[Frame]) -> dict[str, list[Structure]]:
+    """Every kind by name, over each photograph; what is textured carries the next one, turned by half a turn."""
+    grounds = [middle_of(photograph.astype(np.float64)) for photograph in photographs]
+    following = [*photographs[1:], photographs[0]]
+    paints = [_square(photograph[::-1, ::-1].astype(np.float64)) for photograph in following]
+    textured = {
+        "cantilever 60 px": cantilever, "turning disc": turning_disc, "growing disc": growing_disc,
+        "shearing plate": shearing_plate,
+    }  # fmt: skip
+    made: dict[str, list[Structure]] = {
+        "cable 2.4 px": [Cables(ground, seed) for seed, ground in enumerate(grounds)],
+        "lattice 5 px": [Lattice(ground, (seed + 1) * GOLDEN_ANGLE) for seed, ground in enumerate(grounds)],
+    }
+    for name, kind in textured.items():
+        made[name] = [kind(g, p) for g, p in zip(grounds, paints, strict=True)]
+    return made
+
+
+def _square(photograph: Floats) -> Floats:
+    """The middle of a photograph, as large a square as there is with room for the motion."""
+    height, width = photograph.shape[:2]
+    side = min(height, width, VIEW_PX + 96) & ~1
+    top, left = (height - side) // 2, (width - side) // 2
+    return photograph[top : top + side, left : left + side]

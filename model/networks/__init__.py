@@ -1,0 +1,1 @@
+"""Networks: the real-time family, the baseline, and their weights."""

@@ -1,0 +1,83 @@
+"""Encoders that the real-time network could have had: with non-linearities, or one for texture and motion together.
+
+For the study that asks what a linear encoder with two branches costs in quality (docs/results.md). These networks are
+judged in PyTorch and not exported: behind a non-linearity the difference of two frames can no longer be taken first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tremorscope.model.networks.blocks import ResidualBlock
+from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
+
+
+@dataclass(frozen=True)
+class StudiedConfig(RealtimeConfig):
+    """A real-time network with another encoder."""
+
+    encoder_blocks: int = 0
+    """Residual blocks, behind a ReLU, that follow each linear encoder; 0 leaves it linear."""
+    branches: Literal[1, 2] = 2
+    """Whether texture and motion have an encoder each, or one of ``shape_channels`` for both."""
+
+
+class StudiedNetwork(RealtimeNetwork):
+    """As `RealtimeNetwork`, with the encoder of a `StudiedConfig`.
+
+    The least-squares displacement is taken from the linear part, as in the network that it is compared with.
+    """
+
+    def __init__(self, config: StudiedConfig) -> None:
+        super().__init__(config)
+        self.encoder_blocks = config.encoder_blocks
+        self.branches = config.branches
+        if config.branches == 1:
+            # The texture is an encoding by the motion's kernels.
+            del self.texture_encoder
+            self.merge = nn.Conv2d(
+                self.merge.in_channels - config.texture_channels + config.shape_channels,
+                config.decoder_channels,
+                kernel_size=3,
+                stride=config.decoder_scale // config.encoder_stride,
+                padding=1,
+            )
+        self.motion_blocks = _deep(config.shape_channels, config.encoder_blocks)
+        if config.branches == 2:
+            self.texture_blocks = _deep(config.texture_channels, config.encoder_blocks)
+
+    def texture(self, frame: Tensor) -> Tensor:
+        """As in `RealtimeNetwork`."""
+        texture: Tensor = (
+            self.motion_blocks(self.motion(frame - 0.5))
+            if self.branches == 1
+            else self.texture_blocks(super().texture(frame))
+        )
+        return texture
+
+    def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
+        """As in `RealtimeNetwork`; with a non-linear encoder the features of two frames are subtracted."""
+        if not self.encoder_blocks:
+            return super().decode_pair(frame, difference, amplification)
+        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
+        linear = self.motion(difference)
+        motion = self.motion_blocks(self.motion(frame - 0.5)) - self.motion_blocks(
+            self.motion(frame - difference - 0.5)
+        )
+        known = [self.texture(frame), gain * motion]
+        if self.flow is not None:
+            halfway = frame - 0.5 * difference
+            known.append(self.flow(halfway, linear, gain, self.shape_encoder.weight))
+        return self.decode_known(torch.cat(known, dim=1))
+
+
+def _deep(channels: int, blocks: int) -> nn.Module:
+    return (
+        nn.Sequential(nn.ReLU(), *(ResidualBlock(channels) for _ in range(blocks)))
+        if blocks
+        else nn.Identity()
+    )

@@ -1,0 +1,100 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tremorscope.model.networks.families import Network
+from tremorscope.model.pairs.layer_truth import LayerTruth, around
+from tremorscope.model.pairs.pairs import Pairs
+
+_EDGE_AROUND_PX = 6
+_EDGE_PX = 0.5
+
+
+def magnification_loss(
+    magnified: Tensor, truth: Tensor, border_px: int, weight: Tensor | None = None
+) -> Tensor:
+    """Mean absolute error inside the border; B x 3 x P x P in [0, 1], and weights B x 1 x P x P -> scalar."""
+    return _mean_error(magnified, truth, border_px, weight)
+
+
+def displacement_loss(
+    added_px: Tensor, truth_px: Tensor, border_px: int, weight: Tensor | None = None
+) -> Tensor:
+    """Mean absolute error in px, inside the border, of the displacement that a network moved the frame by: a scalar.
+
+    Args:
+        added_px: B x 2 x P x P, as `RealtimeNetwork.draw_known` gives it.
+        truth_px: B x 2 x P x P.
+        border_px: not judged.
+        weight: B x 1 x P x P; none weighs all alike.
+    """
+    return _mean_error(added_px, truth_px, border_px, weight)
+
+
+def layer_losses(decoded: Tensor, truth: LayerTruth, border_px: int) -> tuple[Tensor, Tensor]:
+    """Errors of the two layers inside the border: of their displacements in px, and of mask and hidden background.
+
+    The image and the displacement that comes of both alone do not tell the layers apart: a network then draws with one,
+    and stretches the background over what it should uncover.
+
+    Args:
+        decoded: B x 8 x P x P, as `RealtimeNetwork.decode` gives it where its skip is layers.
+        truth: of the same pairs.
+        border_px: not judged.
+    """
+    inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
+    upper_px, lower_px, mask, filled = torch.split(decoded[inner], [2, 2, 1, 3], dim=1)
+    counts, covered = truth.upper_counts[inner], truth.mask[inner]
+    upper = _weighted((upper_px - truth.upper_px[inner]).abs(), counts)
+    lower = F.l1_loss(lower_px, truth.lower_px[inner])
+    masked = F.binary_cross_entropy(mask, covered)
+    hidden = (filled - truth.filled[inner]).abs()
+    # What nothing hides is to stay as it is: the rest of the picture counts as much as what is hidden.
+    return upper + lower, masked + _weighted(hidden, covered) + hidden.mean()
+
+
+def edge_weight(added_px: Tensor, more: float) -> Tensor | None:
+    """One, and ``more`` on top within 6 px of where the displacement jumps: B x 2 x P x P -> B x 1 x P x P."""
+    if not more:
+        return None
+    x = F.pad(added_px.diff(dim=3).abs().amax(dim=1, keepdim=True), (0, 1))
+    y = F.pad(added_px.diff(dim=2).abs().amax(dim=1, keepdim=True), (0, 0, 0, 1))
+    jumps = (torch.maximum(x, y) > _EDGE_PX).to(added_px.dtype)
+    return 1.0 + more * around(jumps, _EDGE_AROUND_PX)
+
+
+def _mean_error(found: Tensor, truth: Tensor, border_px: int, weight: Tensor | None) -> Tensor:
+    inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
+    if weight is None:
+        return F.l1_loss(found[inner], truth[inner])
+    return _weighted((found[inner] - truth[inner]).abs(), weight[inner])
+
+
+def _weighted(error: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of each picture, then over pictures, so that it is the same in parts of a batch as in the whole.
+
+    B x C x P x P and B x 1 x P x P -> a scalar; nothing where nothing weighs.
+    """
+    each = (error.mean(dim=1, keepdim=True) * weight).sum(dim=(1, 2, 3))
+    return (each / (weight.sum(dim=(1, 2, 3)) + 1.0)).mean()
+
+
+def consistency_loss(network: Network, pairs: Pairs) -> Tensor:
+    """Texture must not change with motion, nor shape with colour: a scalar.
+
+    The three terms of Oh et al. (ECCV 2018), section 3.4: texture of the frame against that of the reference,
+    texture of the recoloured frame against that of the recoloured truth, shape of the frame against that of the
+    recoloured frame.
+    """
+    frame, reference = network.encode(pairs.frame), network.encode(pairs.reference)
+    recoloured = network.encode(pairs.frame_recoloured)
+    magnified_recoloured = network.encode(pairs.magnified_recoloured)
+    return (
+        F.l1_loss(frame.texture, reference.texture)
+        + F.l1_loss(recoloured.texture, magnified_recoloured.texture)
+        + F.l1_loss(frame.shape, recoloured.shape)
+    )

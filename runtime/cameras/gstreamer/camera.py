@@ -1,0 +1,299 @@
+"""A camera behind a GStreamer pipeline: frames come in any raw format and are written once, into the ring."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tremorscope.runtime.cameras.gstreamer.exposure import ExposureHold
+from tremorscope.runtime.cameras.gstreamer.faults import fault
+from tremorscope.runtime.cameras.gstreamer.memory import pointer_to
+from tremorscope.runtime.cameras.gstreamer.pipeline import Arrival, GStreamerPipeline, PipelinePlan
+from tremorscope.runtime.cameras.gstreamer.text import TimesFrom
+from tremorscope.runtime.cameras.gstreamer.writers import MakeWriter, PictureWriter
+from tremorscope.runtime.errors import CameraFault, CorruptFrameFault, FrozenCameraFault
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.gpu.egl import DevicePicture
+
+START_TIMEOUT_S = 4.0
+FIRST_FRAME_TIMEOUT_S = 3.0
+STOP_TIMEOUT_S = 2.5
+SILENCE_S = 0.45
+"""A little less than ``SupervisorSettings.frozen_least_s``."""
+_FALLBACK_RATE_HZ = 25.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a camera is asked for; None leaves it to the camera."""
+
+    size_px: tuple[int, int] | None = None
+    """Width and height as they leave the pipeline, turned."""
+    rate_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """What was asked of a camera, and what it gave."""
+
+    camera: str
+    wanted: Wanted
+    width_px: int
+    height_px: int
+    rate_hz: float
+    format: str
+    """Of the pictures as they leave GStreamer, e.g. ``YUY2``."""
+    memory: Literal["copy", "nvmm"]
+    """copy: written once into the ring by the CPU. nvmm: read by the GPU where the camera wrote them."""
+    why: str
+    """Why not nvmm; empty where that is not to be expected."""
+    decoder: str
+    """What decodes a compressed stream; empty for one that is not compressed."""
+    times: TimesFrom
+    """Whose clock gives the frames their times, and on a CSI camera their numbers."""
+    mode: str
+    """Mode in which the sensor runs; empty where nobody tells."""
+    remarks: tuple[str, ...]
+    """In what the camera does otherwise than it was asked, though it gives frames."""
+    pipeline: str
+    """Without anything secret."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of a sensor once it runs."""
+
+    mode: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass
+class _Format:
+    """The present format of the frames that come."""
+
+    caps: Any
+    width_px: int
+    height_px: int
+    rate_hz: float
+    name: str
+    writer: PictureWriter
+
+
+class HeldFrame:
+    """A frame in the camera's own memory. It stays there until it is released: do that once the GPU is done with it.
+
+    The camera has few buffers (`runtime.cameras.csi.POOL_BUFFERS`): whoever holds them all stops it.
+    """
+
+    def __init__(self, info: FrameInfo, picture: DevicePicture, sample: Any) -> None:
+        self.info, self.picture = info, picture
+        self._sample: Any = sample
+
+    def release(self) -> None:
+        """Let go of it; releasing twice is harmless."""
+        self._sample = None
+
+
+class GStreamerCamera:
+    """Any camera that GStreamer reads.
+
+    Each picture that is given out is passed over once, by the CPU or the GPU: from GStreamer's buffer into the ring,
+    as RGB. Frames that are pushed out meanwhile cost nothing.
+    """
+
+    def __init__(
+        self,
+        plan: PipelinePlan,
+        wanted: Wanted,
+        make_writer: MakeWriter,
+        *,
+        hold: Callable[[GStreamerPipeline], ExposureHold] | None = None,
+        find: Callable[[GStreamerPipeline], Findings] = lambda _: Findings(),
+        silence_s: float = SILENCE_S,
+        first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
+        knows_capture: bool = True,
+        why: str = "",
+    ) -> None:
+        """Start the pipeline and wait for its first frame.
+
+        Args:
+            plan: the pipeline.
+            wanted: what it was made to ask for.
+            make_writer: makes what writes pictures into the ring, once their format is known.
+            hold: makes what holds exposure and gain, once the pipeline is built.
+            find: asked once the first frame is there.
+            silence_s: after so long without a frame, and 13 periods at least, the camera is frozen: a little sooner
+                than the supervisor gives its thread up.
+            first_frame_timeout_s: most time from the start to the first frame.
+            knows_capture: whether times in the pipeline are those of the capture, not of the arrival here.
+            why: why frames do not stay in NVIDIA's memory, if that could be expected.
+
+        Raises:
+            CameraFault: it cannot be opened, or gives no frame in time.
+        """
+        self._plan, self._wanted, self._make_writer, self._why = plan, wanted, make_writer, why
+        self._silence_s, self._knows_capture = silence_s, knows_capture
+        self._pipeline = GStreamerPipeline(plan)
+        with ExitStack() as undo:
+            undo.callback(self._pipeline.stop, STOP_TIMEOUT_S)
+            self._hold = hold(self._pipeline) if hold else None
+            self._pipeline.start(START_TIMEOUT_S)
+            first = self._pipeline.take(first_frame_timeout_s)
+            if first is None:
+                raise fault(
+                    "ended", plan.advice, f"no frame within {first_frame_timeout_s:.3g} s of its start"
+                )
+            self._format = self._format_of(first)
+            self._findings = find(self._pipeline)
+            undo.pop_all()
+        self._first: Arrival | None = first
+
+    @property
+    def width_px(self) -> int:
+        """Width of every frame in pixels."""
+        return self._format.width_px
+
+    @property
+    def height_px(self) -> int:
+        """Height of every frame in pixels."""
+        return self._format.height_px
+
+    @property
+    def nominal_rate_hz(self) -> float:
+        """Frames a second as the source states them."""
+        return self._format.rate_hz
+
+    @property
+    def pushed_out(self) -> int:
+        """Frames that were asked for too late, so that newer ones pushed them out; their numbers are skipped."""
+        return self._pipeline.pushed_out
+
+    def report(self) -> CameraReport:
+        """What was asked of the camera, and what it gives."""
+        got = self._format
+        return CameraReport(
+            camera=self._plan.advice.camera,
+            wanted=self._wanted,
+            width_px=got.width_px,
+            height_px=got.height_px,
+            rate_hz=got.rate_hz,
+            format=got.name,
+            memory=got.writer.memory,
+            why=self._why,
+            decoder=self._pipeline.decoder(),
+            times=self._pipeline.times,
+            mode=self._findings.mode,
+            remarks=self._findings.remarks,
+            pipeline=self._plan.text,
+        )
+
+    def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
+        """Write the next frame into ``pixels``, u8[H, W, 3] RGB, contiguous, and return its data.
+
+        Raises:
+            CorruptFrameFault: the frame is shorter than a picture; read on.
+            FrozenCameraFault: no frame came in time.
+            CameraFault: the camera failed or ended.
+        """
+        arrival = self._next()
+        if not self._same_format(arrival):
+            # Of another size: the caller sees that by width_px and height_px, and drops it.
+            return FrameInfo(arrival.number, arrival.time_s)
+        try:
+            self._format.writer.write(arrival.sample.get_buffer(), pixels)
+        except CorruptFrameFault as short:
+            raise CorruptFrameFault(
+                f"{self._plan.advice.camera}: {short.what}", remedy=short.remedy, sequence=arrival.number
+            ) from None
+        segment = 0
+        if self._hold is not None:
+            segment = self._hold.look(pixels, time.monotonic())
+        return FrameInfo(arrival.number, arrival.time_s, segment, captured_s=self._captured_s(arrival))
+
+    def read_held(self) -> HeldFrame:
+        """The next frame where the camera left it, for an engine that reads four channels: no copy by anybody.
+
+        Brightness is not looked at here, so that an exposure which was locked stays so.
+
+        Raises:
+            FrozenCameraFault: no frame came in time.
+            CameraFault: the camera failed or ended, changed its size, or its frames are in the CPU's memory.
+        """
+        arrival = self._next()
+        same = self._same_format(arrival)
+        picture = self._format.writer.picture(arrival.sample.get_buffer())
+        if picture is None or not same:
+            raise CameraFault(
+                f"{self._plan.advice.camera}: the frame cannot be read by the GPU where it is",
+                remedy="read it into the ring",
+            )
+        return HeldFrame(
+            FrameInfo(arrival.number, arrival.time_s, captured_s=self._captured_s(arrival)),
+            picture,
+            arrival.sample,
+        )
+
+    def close(self) -> None:
+        """Stop the pipeline; closing twice is harmless.
+
+        Raises:
+            CameraFault: the driver did not return in time; its thread is left behind.
+        """
+        try:
+            self._format.writer.close()  # while the buffers that it knows still exist
+        finally:
+            stopped = self._pipeline.stop(STOP_TIMEOUT_S)
+        if not stopped:
+            raise fault("broken", self._plan.advice, f"it did not stop within {STOP_TIMEOUT_S:.3g} s")
+
+    def _next(self) -> Arrival:
+        """The next frame that is to be given out: those come and go while the camera adapts to the light."""
+        while True:
+            arrival, self._first = self._first, None
+            arrival = arrival or self._pipeline.take(self._limit_s)
+            if arrival is None:
+                raise FrozenCameraFault(
+                    f"{self._plan.advice.camera}: no frame within {self._limit_s:.3g} s",
+                    remedy="check the camera's cable and its power",
+                )
+            if self._hold is None or self._hold.is_settled(time.monotonic()):
+                return arrival
+
+    @property
+    def _limit_s(self) -> float:
+        return max(13 / self._format.rate_hz, self._silence_s)
+
+    def _captured_s(self, arrival: Arrival) -> float | None:
+        knows = self._knows_capture and self._pipeline.times != "arrival"
+        return self._pipeline.host_time_s(arrival) if knows else None
+
+    def _same_format(self, arrival: Arrival) -> bool:
+        """Follow a change of format; returns False where the size is another one now."""
+        caps = arrival.sample.get_caps()
+        if pointer_to(caps) == pointer_to(self._format.caps):
+            return True
+        size = self._format.width_px, self._format.height_px
+        self._format.writer.close(buffers_are_gone=True)
+        self._format = self._format_of(arrival)
+        return size == (self._format.width_px, self._format.height_px)
+
+    def _format_of(self, arrival: Arrival) -> _Format:
+        caps = arrival.sample.get_caps()
+        structure = caps.get_structure(0)
+        width_px, height_px = structure.get_value("width"), structure.get_value("height")
+        stated, numerator, denominator = structure.get_fraction("framerate")
+        rate_hz = numerator / denominator if stated and numerator and denominator else 0.0
+        return _Format(
+            caps,
+            width_px,
+            height_px,
+            rate_hz or self._wanted.rate_hz or _FALLBACK_RATE_HZ,
+            structure.get_value("format"),
+            self._make_writer(arrival.sample, width_px, height_px),
+        )

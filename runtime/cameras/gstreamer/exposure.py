@@ -1,0 +1,91 @@
+"""Holds exposure, gain and white balance: a camera that adapts while it films makes brightness move like a structure.
+
+After opening the camera adapts for a while, unseen, and is then locked. Outdoors no lock lasts for ever: where the
+picture has become too dark or too bright for some time, the camera may adapt once more. Each such change begins a new
+segment, so that no filter, reference or spectrum ever sees it as motion.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tremorscope.runtime.cameras.gstreamer.settings import ExposureSettings
+
+_LOOK_EVERY_S = 1.0
+_STRIDE_PX = 16
+_LEAST_CHANGE = 12.0
+"""Grey levels: a night that stays dark with the longest exposure is no reason to adapt again."""
+
+
+class ExposureControl(Protocol):
+    """A camera's own automatic exposure, gain and white balance. Both calls return at once."""
+
+    def lock(self) -> None:
+        """Hold what the camera has found."""
+
+    def free(self) -> None:
+        """Let the camera adapt; what the settings fix stays fixed."""
+
+
+class ExposureHold:
+    """Decides when a camera adapts and when it is locked. Times are seconds on any clock that never goes back."""
+
+    def __init__(self, settings: ExposureSettings, control: ExposureControl) -> None:
+        self._settings, self._control = settings, control
+        self._locked = False
+        self._adapts_until_s: float | None = None
+        self._next_look_s = 0.0
+        self._outside_since_s: float | None = None
+        self._brightness_at_lock: float | None = None
+        self._segment = 0
+        self.adaptations = 0
+        """How often the camera was let adapt again since it was opened."""
+
+    def is_settled(self, now_s: float) -> bool:
+        """Whether the frame that came now is to be given out: not while the camera first adapts."""
+        if not self._settings.lock or self._locked or self.adaptations:
+            return True
+        if self._adapts_until_s is None:
+            self._adapts_until_s = now_s + self._settings.settle_s
+        if now_s < self._adapts_until_s:
+            return False
+        self._lock()
+        return True
+
+    def look(self, pixels: NDArray[np.uint8], now_s: float) -> int:
+        """Look at a frame that is given out, u8[H, W, 3]; returns the segment that it belongs to."""
+        if self._settings.lock and now_s >= self._next_look_s:
+            self._next_look_s = now_s + _LOOK_EVERY_S
+            if self._locked:
+                self._judge(float(pixels[::_STRIDE_PX, ::_STRIDE_PX].mean()), now_s)
+            elif self._adapts_until_s is not None and now_s >= self._adapts_until_s:
+                self._lock()
+                self._segment += 1
+        return self._segment
+
+    @property
+    def _is_fixed(self) -> bool:
+        return self._settings.exposure_us is not None and self._settings.gain is not None
+
+    def _judge(self, brightness: float, now_s: float) -> None:
+        if self._brightness_at_lock is None:
+            self._brightness_at_lock = brightness
+        inside = self._settings.darkest <= brightness <= self._settings.brightest
+        if inside or self._is_fixed or abs(brightness - self._brightness_at_lock) < _LEAST_CHANGE:
+            self._outside_since_s = None
+            return
+        if self._outside_since_s is None:
+            self._outside_since_s = now_s
+        if now_s - self._outside_since_s >= self._settings.out_of_range_s:
+            self._control.free()
+            self._locked, self._outside_since_s = False, None
+            self._adapts_until_s = now_s + self._settings.settle_s
+            self.adaptations += 1
+            self._segment += 1
+
+    def _lock(self) -> None:
+        self._control.lock()
+        self._locked, self._brightness_at_lock = True, None

@@ -1,0 +1,131 @@
+"""One axis of time and one count of frames, whatever a camera's own clock and counter do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tremorscope.runtime.frames.info import FrameInfo
+
+_PERIOD_WEIGHT = 1 / 32
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A frame's place on the continuous axis."""
+
+    info: FrameInfo
+    dropped: int
+    """Frames that the source numbered between the one before and this."""
+    trouble: str
+    """What does not follow from the frame before; empty if all does."""
+
+
+class Continuity:
+    """Places frames so that their times rise strictly and their numbers follow each other.
+
+    Within a segment, times are the sensor's own plus a constant. Where the sensor's time goes back or leaps by
+    more than ``jump_s``, and after a reopening whose clock began anew, a new segment begins: the gap is then as
+    long as the host's clock says, and at least one period. Where the source itself begins a new segment, so does
+    this, and time goes on.
+
+    A step dt of the sensor's time, ``gap`` numbers further, follows if dt > 0 and dt is at most ``jump_s`` longer
+    than ``gap`` periods, or is within ``jump_s`` of the time that passed on the host's clock, as it is after a
+    pause of a source that does not number what it loses. Numbers follow if they rise, and not by more than
+    the longer of both times has room for.
+    """
+
+    def __init__(self, *, jump_s: float) -> None:
+        self._jump_s = jump_s
+        self._source: FrameInfo | None = None
+        self._placed = FrameInfo(-1, 0.0, -1)
+        self._arrived_s = 0.0
+        self._offset_s = 0.0
+        self._period_s = 0.0
+        self._reopened = False
+        self._skipped = 0
+
+    @property
+    def segment(self) -> int:
+        """Number of the present segment; -1 before the first frame."""
+        return self._placed.segment
+
+    @property
+    def period_s(self) -> float:
+        """From one frame to the next, as it is at present; 0 before anything was opened."""
+        return self._period_s
+
+    def reopen(self, nominal_rate_hz: float) -> None:
+        """Expect a new segment, of a source that states this rate."""
+        self._period_s = 1 / nominal_rate_hz
+        self._reopened = True
+
+    def place(self, info: FrameInfo, now_s: float) -> Placed:
+        """Place the next frame of the source, which arrived at ``now_s`` on the host's clock; times are finite."""
+        before = self._source
+        if before is None:
+            return self._place(info, now_s, info.timestamp_s, gap=1, trouble="", breaks=True)
+        if self._reopened:
+            follows = self._time_follows(info, before, 0, now_s)
+            time_s = info.timestamp_s + self._offset_s if follows else self._by_host(now_s, 1)
+            return self._place(info, now_s, time_s, gap=1, trouble="", breaks=True)
+        gap, step_s = info.sequence - before.sequence, info.timestamp_s - before.timestamp_s
+        periods = gap + self._skipped
+        room_s = max(step_s, now_s - self._arrived_s) + self._jump_s
+        trouble = ""
+        if gap < 1 or gap * self._period_s > room_s + self._period_s:
+            trouble = f"the frame after number {before.sequence} has number {info.sequence}"
+            gap = periods = 1
+        time_s = info.timestamp_s + self._offset_s
+        if not self._time_follows(info, before, periods, now_s):
+            trouble = f"time leapt by {step_s:.6g} s, from {before.timestamp_s:.6f} s"
+            time_s = self._by_host(now_s, periods)
+        elif not trouble:
+            self._learn_period(step_s / periods)
+        breaks = bool(trouble) or info.segment != before.segment
+        return self._place(info, now_s, time_s, gap=gap, trouble=trouble, breaks=breaks)
+
+    def skip(self, sequence: int) -> int | None:
+        """Count a frame of which only the number is known; returns how many were dropped before it.
+
+        None where it leaps too far to be believed: if it is right, the gap before the next whole frame tells of it.
+        """
+        before = self._source
+        if before is None or self._reopened or sequence <= before.sequence:
+            return 0
+        gap = sequence - before.sequence
+        if gap * self._period_s > self._jump_s + self._period_s:
+            return None
+        # The time stays that of the last whole frame, with which the next is compared.
+        self._skipped += gap
+        self._source = FrameInfo(sequence, before.timestamp_s, before.segment)
+        self._placed = FrameInfo(self._placed.sequence + gap, self._placed.timestamp_s, self._placed.segment)
+        return gap - 1
+
+    def _time_follows(self, info: FrameInfo, before: FrameInfo, periods: int, now_s: float) -> bool:
+        # Of steps that are lost in the rounding of large times the sum tells.
+        rises = info.timestamp_s + self._offset_s > self._placed.timestamp_s
+        step_s = info.timestamp_s - before.timestamp_s
+        counted = periods > 0 and step_s <= periods * self._period_s + self._jump_s
+        lasted = abs(step_s - (now_s - self._arrived_s)) <= self._jump_s
+        return rises and step_s > 0 and (counted or lasted)
+
+    def _by_host(self, now_s: float, periods: int) -> float:
+        last_s = self._placed.timestamp_s
+        later_s = last_s + max(now_s - self._arrived_s, periods * self._period_s)
+        return max(later_s, math.nextafter(last_s, math.inf))
+
+    def _learn_period(self, step_s: float) -> None:
+        bounded_s = min(max(step_s, 0.5 * self._period_s), 2 * self._period_s)
+        self._period_s += _PERIOD_WEIGHT * (bounded_s - self._period_s)
+
+    def _place(
+        self, info: FrameInfo, now_s: float, time_s: float, *, gap: int, trouble: str, breaks: bool
+    ) -> Placed:
+        if breaks:  # only then, so that rounding does not add up
+            self._offset_s = time_s - info.timestamp_s
+        self._source, self._arrived_s = info, now_s
+        self._reopened, self._skipped = False, 0
+        number, segment = self._placed.sequence + gap, self._placed.segment + breaks
+        self._placed = FrameInfo(number, time_s, segment, captured_s=info.captured_s, arrived_s=now_s)
+        return Placed(self._placed, gap - 1, trouble)

@@ -1,0 +1,1 @@
+"""Clips of events: pre-roll, recorder, encoders and files."""

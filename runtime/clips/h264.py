@@ -1,0 +1,217 @@
+"""H.264 for clips and the live stream: by the device's own encoder where it has one, else by the CPU.
+
+Both give packets of one stream in an FFmpeg container, so that whoever writes them need not know which it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+import numpy as np
+from av.bitstream import BitStreamFilterContext
+from numpy.typing import NDArray
+
+from tremorscope.runtime.clips.nvenc import (
+    ELEMENT,
+    EncoderChoice,
+    NvencPipeline,
+    NvencSettings,
+    is_key_picture,
+    rows_of_four,
+    why_no_nvenc,
+)
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.frames.colour import Colour
+
+log = logging.getLogger("tremorscope.encoder")
+
+_X264 = "libx264"
+_LIMITED_RANGE = 1
+_CLIP_OPTIONS = {
+    "crf": "16",  # the pictures are looked at closely: fine texture is kept
+    "preset": "veryfast",
+    "bf": "0",  # without B-frames the first picture is at time zero in every player, edit lists or not
+}
+_LIVE_OPTIONS = {
+    "preset": "ultrafast",  # a device has better things to do
+    "tune": "zerolatency",
+    "forced-idr": "1",
+}
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What is to be encoded, and how."""
+
+    width_px: int
+    """Even, as is ``height_px``."""
+    height_px: int
+    rate: Fraction
+    """Pictures a second, as a hint."""
+    time_base: Fraction
+    """Seconds a tick of the pictures' times."""
+    key_every: int
+    """A key picture at least so often, in pictures."""
+    bitrate_kbps: int | None = None
+    """For a live stream; None keeps the quality instead, for a clip."""
+    colour: Colour = field(default_factory=Colour)
+    pixel_aspect: Fraction = Fraction(1)
+
+
+class Encoder(Protocol):
+    """Makes packets of pictures."""
+
+    name: str
+    """As GStreamer or FFmpeg knows it."""
+
+    def encode(self, picture: Any) -> Iterable[Any]:
+        """Packets that are ready, after a picture (an av.VideoFrame in yuv420p with its time), or None at the end.
+
+        Raises:
+            OutputFault: the encoder failed.
+            av.FFmpegError: FFmpeg did.
+        """
+
+    def close(self) -> None:
+        """Give it back; closing twice is harmless."""
+
+
+def encoder_of(choice: EncoderChoice, width_px: int, height_px: int) -> tuple[str, str]:
+    """Which encoder a choice comes to for pictures of a size, and why, in a few words each.
+
+    Raises:
+        OutputFault: nvenc is insisted on and cannot be had.
+    """
+    if choice == "x264":
+        return _X264, "the configuration asks for it"
+    reason = why_no_nvenc(width_px // 2 * 2, height_px // 2 * 2)
+    if not reason:
+        return ELEMENT, "the device has this encoder"
+    if choice == "nvenc":
+        raise OutputFault(reason, remedy="set encoder: x264, or auto")
+    return _X264, reason
+
+
+def open_encoder(container: Any, coding: Coding, choice: EncoderChoice, what: str) -> Encoder:
+    """Add a stream of H.264 to a container, by the encoder that the choice comes to, which is logged.
+
+    Args:
+        container: an output of PyAV of which nothing was written yet.
+        coding: what is to be encoded.
+        choice: of the encoder.
+        what: is encoded, for the log.
+
+    Raises:
+        OutputFault: there is no such encoder.
+    """
+    name, why = encoder_of(choice, coding.width_px, coding.height_px)
+    if name == ELEMENT:
+        try:
+            encoder: Encoder = _Nvenc(container, coding)
+        except OutputFault as fault:  # it has worked before: others may use all that it can do at a time
+            if choice == "nvenc":
+                raise
+            name, why = _X264, fault.what
+    if name == _X264:
+        encoder = _X264Encoder(container, coding)
+    log.info("%s: encoded by %s (%s)", what, name, why)
+    return encoder
+
+
+class _X264Encoder:
+    name = _X264
+
+    def __init__(self, container: Any, coding: Coding) -> None:
+        live = coding.bitrate_kbps is not None
+        options = (_LIVE_OPTIONS if live else _CLIP_OPTIONS) | {"g": str(coding.key_every)}
+        try:
+            stream = container.add_stream(_X264, rate=coding.rate, options=options)
+        except (av.FFmpegError, ValueError):
+            raise OutputFault(
+                "this build of PyAV has no H.264 encoder", remedy="pip install --force-reinstall av"
+            ) from None
+        context = stream.codec_context
+        stream.width, stream.height, stream.pix_fmt = coding.width_px, coding.height_px, "yuv420p"
+        context.time_base = coding.time_base
+        context.sample_aspect_ratio = coding.pixel_aspect
+        context.color_range, context.colorspace = _LIMITED_RANGE, coding.colour.matrix
+        context.color_primaries, context.color_trc = coding.colour.primaries, coding.colour.transfer
+        if coding.bitrate_kbps is not None:
+            stream.bit_rate = 1000 * coding.bitrate_kbps
+            context.thread_count = 1
+        self._stream = stream
+
+    def encode(self, picture: Any) -> Iterable[Any]:
+        return list(self._stream.encode(picture))
+
+    def close(self) -> None:
+        """Nothing is held that the container does not hold."""
+
+
+class _Nvenc:
+    """The device's encoder. What it does not know of the picture, colours and aspect, is written into its headers."""
+
+    name = ELEMENT
+
+    def __init__(self, container: Any, coding: Coding) -> None:
+        self._pipeline = NvencPipeline(
+            NvencSettings(
+                coding.width_px, coding.height_px, coding.rate, coding.bitrate_kbps, coding.key_every
+            )
+        )
+        try:
+            self._stream, self._headers = self._describe(container, coding)
+        except BaseException:
+            self._pipeline.close()
+            raise
+        self._time_base = coding.time_base
+        self._times: deque[int] = deque()
+
+    def _describe(self, container: Any, coding: Coding) -> tuple[Any, Any]:
+        stream = container.add_mux_stream(
+            "h264", rate=coding.rate, width=coding.width_px, height=coding.height_px
+        )
+        stream.time_base = coding.time_base
+        colour, aspect = coding.colour, coding.pixel_aspect
+        headers = (
+            f"h264_metadata=colour_primaries={colour.primaries}:transfer_characteristics={colour.transfer}"
+            f":matrix_coefficients={colour.matrix}:video_full_range_flag=0"
+            f":sample_aspect_ratio={aspect.numerator}/{aspect.denominator}"
+        )
+        return stream, BitStreamFilterContext(headers, stream, stream)
+
+    def encode(self, picture: Any) -> Iterable[Any]:
+        if picture is not None:
+            self._times.append(picture.pts)
+        coded = self._pipeline.encode(None if picture is None else _i420(picture))
+        return [each for unit in coded for each in self._packets(unit)]
+
+    def close(self) -> None:
+        self._pipeline.close()
+
+    def _packets(self, coded: bytes) -> Iterable[Any]:
+        packet = av.Packet(coded)
+        # Without B-frames coded pictures come in the order in which they are shown.
+        packet.pts = packet.dts = self._times.popleft()
+        packet.time_base, packet.stream = self._time_base, self._stream
+        packet.is_keyframe = is_key_picture(coded)
+        for each in self._headers.filter(packet):
+            each.time_base, each.stream = self._time_base, self._stream
+            yield each
+
+
+def _i420(picture: Any) -> bytes:
+    """The planes of a picture in yuv420p with rows as GStreamer expects them."""
+    planes: list[bytes] = []
+    for plane in picture.planes:
+        rows: NDArray[np.uint8] = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+        laid: NDArray[np.uint8] = np.zeros((plane.height, rows_of_four(plane.width)), np.uint8)
+        laid[:, : plane.width] = rows[:, : plane.width]
+        planes.append(laid.tobytes())
+    return b"".join(planes)

@@ -1,0 +1,345 @@
+"""The bundle: a directory of ONNX step graphs and the manifest that describes and seals them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tremorscope.runtime.errors import BundleFault
+
+MANIFEST_NAME = "manifest.json"
+SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
+DEFAULT_NAME = "realtime"
+_HALF, _FULL = "-fp16", "-fp32"
+"""What a shipped bundle's name may end in, to say in which precision it is run wherever that is."""
+
+
+GraphName = Literal["pairwise", "band"]
+Precision = Literal["fp32", "fp16", "int8"]
+ScaleMethod = Literal["mse", "entropy", "percentile", "minmax"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FrameSize(_Strict):
+    """Width and height in pixels."""
+
+    width_px: int = Field(ge=16)
+    height_px: int = Field(ge=16)
+
+
+class Graph(_Strict):
+    """One ONNX file of the bundle and the hash that seals it."""
+
+    file: str
+    sha256: str
+    opset: int
+
+
+class AmplificationRange(_Strict):
+    """Amplifications (magnified over true displacement) that the weights were trained for."""
+
+    minimum: float = Field(ge=1.0)
+    maximum: float
+
+
+class Representation(_Strict):
+    """Of the shape representation, on which band mode filters: the size of its state follows from it."""
+
+    channels: int = Field(ge=1)
+    cell_px: int = Field(ge=1)
+    """Pixels a cell along each axis; a last, partly filled cell counts."""
+
+
+class Calibration(_Strict):
+    """What the scales of an INT8 bundle were measured on."""
+
+    source: Literal["set", "drawn"]
+    """A calibration set of the user's, or pairs that were drawn."""
+    sha256: str
+    """Of the set; of drawn pairs, of what they are drawn from."""
+    pairs: int = Field(ge=1)
+    samples: int = Field(ge=1)
+    """Tiles of pairs, each at an amplification, that the network was run on."""
+    frame_size: FrameSize
+    channels: Literal[3] = 3
+    amplification: AmplificationRange
+    """The deployed range, over which amplification was swept."""
+
+
+class Quantisation(_Strict):
+    """How an INT8 bundle was made from an FP32 one."""
+
+    method: ScaleMethod
+    unquantised: Literal["fp32", "fp16"]
+    """Type of what is not INT8."""
+    fused_sums: bool = False
+    """Whether the residual stream is in INT8, too, where TensorRT runs it."""
+    layers: tuple[str, ...]
+    """The convolutions in INT8, e.g. ``blocks.0.conv1``."""
+    kept: tuple[str, ...] = ()
+    """Convolutions of the decoder that were kept in floating point."""
+    float_graphs: dict[GraphName, str]
+    """SHA-256 of the FP32 graphs that were quantised."""
+    calibration: Calibration
+
+
+class Manifest(_Strict):
+    """Everything that a device must know of a bundle; stored as ``manifest.json``."""
+
+    format_version: Literal[1] = 1
+    network: str
+    """Name of the network, e.g. ``realtime``."""
+    architecture: dict[str, Any]
+    """The network's configuration, enough to build it again."""
+    trained: bool
+    """False for random weights, which serve timing only."""
+    weights_sha256: str
+    precision: Precision = "fp32"
+    pixel_format: Literal["rgb"] = "rgb"
+    frame_size: FrameSize | None
+    """The one size that the graphs take; None where they take any."""
+    amplification: AmplificationRange
+    graphs: dict[GraphName, Graph]
+    cpu_graphs: dict[GraphName, Graph] = Field(default_factory=dict)
+    """The same computation, arranged for ONNX Runtime on the CPU, where that has an arrangement of its own."""
+    representation: Representation | None = None
+    """Stated where there is a ``band`` graph."""
+    quantisation: Quantisation | None = None
+    """Stated where the precision is ``int8``."""
+    checks: dict[str, Any] = Field(default_factory=dict)
+    """What the export compared and found."""
+    accuracy: dict[str, Any] = Field(default_factory=dict)
+    """What `tremorscope compare` measured."""
+    deployable: bool | None = None
+    """Its verdict: whether no more is lost than was allowed; None where nobody compared."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    seal: str | None = None
+    """SHA-256 of all the rest, by which an edit by hand is noticed; `write_manifest` sets it."""
+
+    @model_validator(mode="after")
+    def _states_what_its_precision_needs(self) -> Manifest:
+        if (self.precision == "int8") != (self.quantisation is not None):
+            raise ValueError("an int8 bundle states its quantisation, and no other does")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose manifest was read and whose graphs match their hashes."""
+
+    directory: Path
+    manifest: Manifest
+    half_twin: Path | None = None
+    """The same network in FP16, for a GPU, where the name that was asked for says no precision."""
+    why: str = ""
+    """Why it is run in place of the one that was asked for; empty where it is that one."""
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it came with this installation, whatever path leads to it; nothing is ever written into such."""
+        return self.directory.resolve().is_relative_to(SHIPPED_BUNDLES.resolve())
+
+    @property
+    def named(self) -> str:
+        """It in a command: a shipped one's name, or its directory."""
+        name = self.directory.name
+        if self.directory.parent != SHIPPED_BUNDLES:
+            return str(self.directory)
+        return name + _FULL if self.half_twin is None and _half_twin(name) else name
+
+    def for_gpu(self) -> Bundle:
+        """The bundle to run on a GPU: the twin in FP16 where there is one, which tensor cores compute.
+
+        Raises:
+            BundleFault: the twin is damaged, or not of the same weights.
+        """
+        if self.half_twin is None:
+            return self
+        twin = open_bundle(self.half_twin)
+        if twin.manifest.weights_sha256 != self.manifest.weights_sha256:
+            raise BundleFault(
+                f"{twin.directory}: is not of the weights of {self.directory.name}",
+                remedy="install tremorscope again",
+            )
+        name = self.directory.name
+        why = f"{name} states no precision, and a GPU is fastest in FP16; {name}{_FULL} insists on FP32"
+        return replace(twin, why=why)
+
+    def graph_path(self, mode_family: GraphName) -> Path:
+        """Path of the graph of a mode family.
+
+        Raises:
+            BundleFault: the bundle has none for it.
+        """
+        graph = self.manifest.graphs.get(mode_family)
+        if graph is None:
+            raise BundleFault(
+                f"{self.directory}: has no {mode_family} graph",
+                remedy="export the bundle again"
+                + (" from a network with a linear encoder (realtime)" if mode_family == "band" else ""),
+            )
+        return self.directory / graph.file
+
+    def cpu_graph_path(self, mode_family: GraphName) -> Path:
+        """Path of the graph that ONNX Runtime runs on the CPU: arranged for it, or the one that all run.
+
+        Raises:
+            BundleFault: the bundle has none for it.
+        """
+        arranged = self.manifest.cpu_graphs.get(mode_family)
+        return self.graph_path(mode_family) if arranged is None else self.directory / arranged.file
+
+    def check_deployable(self) -> None:
+        """Refuse a bundle that `tremorscope compare` found to lose more than was allowed; one that nobody compared
+        passes.
+
+        Raises:
+            BundleFault: it lost too much; the first reason is named.
+        """
+        if self.manifest.deployable is False:
+            reasons = self.manifest.accuracy.get("reasons") or ["no reason is noted"]
+            more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+            raise BundleFault(
+                f"{self.directory}: is not deployable: {reasons[0]}{more}",
+                remedy="use FP16, or calibrate again; or accept the loss: tremorscope compare with wider limits",
+            )
+
+    @property
+    def representation(self) -> Representation:
+        """Of the ``band`` graph.
+
+        Raises:
+            BundleFault: the manifest does not state it.
+        """
+        if self.manifest.representation is None:
+            raise BundleFault(
+                f"{self.directory}: its manifest states no representation", remedy="export the bundle again"
+            )
+        return self.manifest.representation
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
+    """Seal a manifest and write it, whole or not at all; returns it with its seal.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    content = json.loads(manifest.model_dump_json())  # as it will be read
+    sealed = manifest.model_copy(update={"seal": _digest(content)})
+    partial = directory / f".{MANIFEST_NAME}.partial"
+    try:
+        partial.write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        partial.replace(directory / MANIFEST_NAME)
+    finally:
+        partial.unlink(missing_ok=True)
+    return sealed
+
+
+def open_bundle(named: Path | None) -> Bundle:
+    """Read and check a bundle: its directory or, where no such thing is here, the name of one that is shipped.
+
+    A shipped name that says no precision, such as ``realtime``, is the bundle in FP32, which has a twin in FP16 for a
+    GPU; ``realtime-fp16`` and ``realtime-fp32`` insist, as a directory does.
+
+    Args:
+        named: the directory or name; None is the shipped bundle that is run unless another is named.
+
+    Raises:
+        BundleFault: the directory is no bundle, its manifest is wrong or was edited, or a graph is missing or
+            was changed.
+    """
+    if named is None:
+        named = SHIPPED_BUNDLES / DEFAULT_NAME
+        if not named.is_dir():
+            raise BundleFault(
+                "this installation has no bundle of its own",
+                remedy="name one that was exported, with --bundle DIR",
+            )
+        directory: Path = named
+        half_twin = _half_twin(DEFAULT_NAME)
+    else:
+        shipped = _shipped(named)
+        directory = shipped or named
+        half_twin = _half_twin(named.name) if shipped else None
+    return replace(_read(directory), half_twin=half_twin)
+
+
+def _read(directory: Path) -> Bundle:
+    path = directory / MANIFEST_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        manifest = Manifest.model_validate(content)
+    except FileNotFoundError:
+        raise BundleFault(
+            f"{directory}: no {MANIFEST_NAME} there",
+            remedy=f"name a directory that `tremorscope export` wrote, or a shipped bundle: {shipped_names()}",
+        ) from None
+    except OSError as error:
+        raise BundleFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BundleFault(f"{path}: {key}: {first['msg']}", remedy="export the bundle again") from None
+    except ValueError as error:
+        raise BundleFault(f"{path}: not valid JSON ({error})", remedy="export the bundle again") from None
+    # Manifests of FP32 bundles bore no seal at first.
+    if manifest.seal != _digest(content) and (manifest.seal is not None or manifest.precision != "fp32"):
+        raise BundleFault(
+            f"{path}: was edited: its content does not match its seal",
+            remedy="copy the bundle again, or export it again",
+        )
+    for graph in (*manifest.graphs.values(), *manifest.cpu_graphs.values()):
+        _check_graph(directory / graph.file, graph.sha256)
+    return Bundle(directory, manifest)
+
+
+def shipped_names() -> str:
+    """The names of the bundles that come with this installation, for a person."""
+    return ", ".join(sorted(path.name for path in SHIPPED_BUNDLES.glob("*") if path.is_dir())) or "none"
+
+
+def _shipped(named: Path) -> Path | None:
+    """The directory of a shipped bundle by its name; one that ends in FP32 is the one without an ending."""
+    if len(named.parts) != 1 or named.exists():
+        return None
+    shipped = SHIPPED_BUNDLES / named.name.removesuffix(_FULL)
+    return shipped if shipped.is_dir() else None
+
+
+def _half_twin(name: str) -> Path | None:
+    twin = SHIPPED_BUNDLES / (name + _HALF)
+    return twin if twin.is_dir() else None
+
+
+def _digest(content: dict[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _check_graph(path: Path, expected_sha256: str) -> None:
+    if not path.is_file():
+        raise BundleFault(
+            f"{path}: missing from the bundle", remedy="copy the whole directory, or export it again"
+        )
+    if sha256_of(path) != expected_sha256:
+        raise BundleFault(
+            f"{path}: its content is not what the manifest sealed",
+            remedy="copy the bundle again, or export it again",
+        )

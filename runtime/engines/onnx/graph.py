@@ -1,0 +1,176 @@
+"""An ONNX graph in ONNX Runtime on the CPU, bound to memory by pointer.
+
+This module and `onnx_profile` are the only ones that import ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
+
+from tremorscope.runtime.errors import BundleFault, EngineFault
+
+# ONNX Runtime's exceptions have no common base but Exception.
+_ONNX_RUNTIME_ERRORS = (
+    _state.EPFail,
+    _state.Fail,
+    _state.InvalidArgument,
+    _state.InvalidGraph,
+    _state.InvalidProtobuf,
+    _state.NoSuchFile,
+    _state.NotImplemented,
+    _state.RuntimeException,
+)
+
+RELEASE: str = onnxruntime.__version__
+U8, F32 = "tensor(uint8)", "tensor(float)"
+_REMEDY = "export the bundle again with this release of tremorscope"
+Shapes = dict[str, tuple[int | None, ...]]
+"""Shape of every input and output by name; None where each step, or each graph, may have another."""
+
+
+@atexit.register
+def _end_without_unloading() -> None:
+    """Let the process end before ONNX Runtime's destructors run, with the exit status that it has.
+
+    Of several releases they free wrongly on a Jetson's processor and abort (microsoft/onnxruntime issues 24092 and
+    28301), which would turn "ended as asked" into a crash for systemd. The C library calls what was registered last
+    first: its buffers are written out, then the process ends.
+    """
+    with suppress(AttributeError, OSError):  # another C library than glibc has no on_exit
+        libc = ctypes.CDLL(None)
+        libc.on_exit(libc._exit, None)
+        libc.__cxa_atexit(libc.fflush, None, None)
+
+
+class BoundGraph:
+    """A graph of checked interface whose inputs and outputs lie in the caller's memory."""
+
+    def __init__(
+        self,
+        graph: Path,
+        inputs: dict[str, str],
+        outputs: dict[str, str],
+        shapes: Shapes,
+        sizes: dict[str, int],
+        threads: int | None,
+    ) -> None:
+        """Load a graph whose inputs and outputs must be of these types and shapes, with named sizes as stated.
+
+        Raises:
+            BundleFault: it cannot be loaded, or is another graph.
+        """
+        self._at = f"{sizes['width']}x{sizes['height']}"
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(graph), session_options(sizes, threads), providers=["CPUExecutionProvider"]
+            )
+        except _ONNX_RUNTIME_ERRORS as error:
+            raise BundleFault(f"{graph}: cannot be loaded ({_first_line(error)})", remedy=_REMEDY) from None
+        _check_types(graph, self._session, inputs, outputs)
+        _check_shapes(graph, self._session, shapes)
+        self.channels = _channels(graph, self._session)
+        """Bytes a pixel of the frames that go in."""
+        self._binding = self._session.io_binding()
+
+    def read(self, name: str, array: NDArray[np.generic]) -> None:
+        """Let an input be read from a contiguous array, which must outlive its use."""
+        self._binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+
+    def write(self, name: str, array: NDArray[np.generic]) -> None:
+        """Let an output be written into a contiguous array, which must outlive its use."""
+        self._binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+
+    def run(self) -> None:
+        """Compute the outputs from the inputs.
+
+        Raises:
+            EngineFault: the graph failed while running.
+        """
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except _ONNX_RUNTIME_ERRORS as error:
+            raise EngineFault(
+                f"a step at {self._at} failed ({_first_line(error)})",
+                remedy="free memory or use a smaller picture",
+            ) from None
+
+
+def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.SessionOptions:
+    """How every graph is run: with named sizes as stated, on so many threads, None being one a core."""
+    options = onnxruntime.SessionOptions()
+    # With the size known, shapes are folded and memory is planned once, instead of at every step.
+    for name, size in sizes.items():
+        options.add_free_dimension_override_by_name(name, size)
+    # Idle threads sleep: spinning ones take the core that decodes and encodes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if _overflows_in_int8():
+        options.add_session_config_entry("session.x64quantprecision", "1")  # takes care, and twice the time
+    options.log_severity_level = 4
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
+
+
+def _overflows_in_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether products of INT8 are added up in 16 bits here, which overflow: on x86 processors without VNNI."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    try:
+        return "vnni" not in cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+
+
+def _check_types(
+    graph: Path, session: onnxruntime.InferenceSession, inputs: dict[str, str], outputs: dict[str, str]
+) -> None:
+    kind = "pairwise" if "reference" in inputs else "band"
+    for found, expected in ((session.get_inputs(), inputs), (session.get_outputs(), outputs)):
+        types = {tensor.name: tensor.type for tensor in found}
+        if types != expected:
+            raise BundleFault(f"{graph}: not a {kind} graph (has {types}, not {expected})", remedy=_REMEDY)
+
+
+def _check_shapes(graph: Path, session: onnxruntime.InferenceSession, shapes: Shapes) -> None:
+    for tensor in (*session.get_inputs(), *session.get_outputs()):
+        wanted = shapes[tensor.name]
+        # A size that is still a name is decided at run time; a number must be ours.
+        agrees = len(tensor.shape) == len(wanted) and all(
+            not isinstance(have, int) or want is None or have == want
+            for have, want in zip(tensor.shape, wanted, strict=True)
+        )
+        if not agrees:
+            raise BundleFault(
+                f"{graph}: made for {tensor.name} of shape {tensor.shape}, not {_stated(wanted, tensor.shape)}",
+                remedy="export a bundle for this size, or for any size by leaving --size out",
+            )
+
+
+def _stated(wanted: tuple[int | None, ...], have: list[int | str]) -> list[int | str | None]:
+    """The shape that is wanted, with what it leaves open as the graph has it."""
+    if len(wanted) != len(have):
+        return list(wanted)
+    return [there if want is None else want for want, there in zip(wanted, have, strict=True)]
+
+
+def _channels(graph: Path, session: onnxruntime.InferenceSession) -> int:
+    shapes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
+    channels = {shapes[name][3] for name in ("frame", "reference", "previous") if name in shapes}
+    if channels not in ({3}, {4}):
+        raise BundleFault(
+            f"{graph}: takes frames of {channels} channels, neither 3 nor 4 for all", remedy=_REMEDY
+        )
+    return int(channels.pop())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,1 @@
+"""TensorRT: plans, builds, engine files, and engines on the GPU."""

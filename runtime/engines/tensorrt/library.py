@@ -1,0 +1,144 @@
+"""The door to TensorRT: finds ``tensorrt`` or ``tensorrt_rtx``, and says what is missing where it is not there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tremorscope.runtime.engines.tensorrt.plan import PRODUCTS, Target, Version, parse_version
+from tremorscope.runtime.errors import EngineFault
+
+_JETPACK_MODULES = "usr/lib/python3*/dist-packages/tensorrt"
+_OF_MEMORY = re.compile(
+    r"out ?of ?memory|NvMapMem|memory ?allocation|could not be allocated|bad_alloc", re.IGNORECASE
+)
+"""What TensorRT 8.6 to 11 write of memory: "Error Code 2: OutOfMemory", "Cuda Runtime (out of memory)",
+"cudaErrorMemoryAllocation", "Requested amount of GPU memory (N bytes) could not be allocated"."""
+_REMEDY_RTX = "pip install tensorrt-rtx, on a workstation with an NVIDIA RTX GPU"
+
+
+class BuildLog:
+    """What TensorRT complained of since the log was last cleared."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    @property
+    def lacks_memory(self) -> bool:
+        """Whether a complaint is of too little memory, or there is none: on a Jetson the allocator of the system
+        (NvMapMemAlloc) complains on its own, past TensorRT's logger."""
+        return not self.errors or any(_OF_MEMORY.search(text) for text in self.errors)
+
+    def reason(self) -> str:
+        """The first complaint in one line: later ones follow from it."""
+        return " ".join(self.errors[0].split())[:300] if self.errors else "no reason given"
+
+
+@dataclass(frozen=True)
+class Library:
+    """TensorRT, imported, and the one logger that it takes in a process."""
+
+    target: Target
+    module: Any
+    version: Version
+    release: str
+    """The version with the number of its build, e.g. ``10.13.3.9``."""
+    logger: Any
+    log: BuildLog
+
+    def __str__(self) -> str:
+        return f"{PRODUCTS[self.target]} {self.release}"
+
+
+def load_library(target: Target, root: Path = Path("/")) -> Library:
+    """Import TensorRT or TensorRT for RTX.
+
+    Args:
+        target: which of the two.
+        root: where the system's files are, to tell why it cannot be imported.
+
+    Raises:
+        EngineFault: it, or a library that it needs, is not there.
+    """
+    importers: dict[Target, Callable[[], Any]] = {"tensorrt": _tensorrt, "tensorrt-rtx": _tensorrt_rtx}
+    try:
+        module = importers[target]()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"):
+            raise
+        remedy = _REMEDY_RTX if target == "tensorrt-rtx" else _remedy_on_jetson(root)
+        raise EngineFault(f"{PRODUCTS[target]} is not there for this Python", remedy=remedy) from None
+    except ImportError as error:
+        raise EngineFault(
+            f"{PRODUCTS[target]} cannot be loaded ({error})",
+            remedy=_REMEDY_RTX
+            if target == "tensorrt-rtx"
+            else "sudo apt install --reinstall 'libnvinfer*' 'libnvonnxparsers*'",
+        ) from None
+    return library_of(target, module)
+
+
+def library_of(target: Target, module: Any) -> Library:
+    """TensorRT as imported, with a logger.
+
+    Raises:
+        EngineFault: it does not state a version.
+    """
+    log = BuildLog()
+    return Library(
+        target=target,
+        module=module,
+        version=parse_version(module.__version__),
+        release=module.__version__,
+        logger=_logger(module, log),
+        log=log,
+    )
+
+
+def _logger(trt: Any, log: BuildLog) -> Any:
+    # TensorRT ignores every logger after the first, so that one must serve for all builds.
+    # Severities are ordered: internal errors, then errors, then all that is less.
+    least_told = int(trt.ILogger.Severity.ERROR)
+
+    class _Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, msg: str) -> None:
+            if int(severity) <= least_told:
+                log.errors.append(msg)
+
+    return _Logger()
+
+
+def _tensorrt() -> Any:
+    import tensorrt
+
+    return tensorrt
+
+
+def _tensorrt_rtx() -> Any:
+    try:
+        import tensorrt_rtx
+    except ModuleNotFoundError as error:
+        if error.name != "tensorrt_rtx":
+            raise
+        import tensorrt_rtx_bindings  # what the package of bindings alone is called
+
+        return tensorrt_rtx_bindings
+    return tensorrt_rtx
+
+
+def _remedy_on_jetson(root: Path) -> str:
+    installed = sorted(root.glob(_JETPACK_MODULES))
+    if not installed:
+        return "on a Jetson, sudo apt install nvidia-jetpack; elsewhere build with --target tensorrt-rtx"
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return (
+        f"JetPack's is at {installed[0]}: make the virtual environment with the system's own Python "
+        f"(this one is {python}) and --system-site-packages"
+    )

@@ -1,0 +1,51 @@
+"""Sources of frames, one file a source, all of one interface.
+
+A camera writes each frame into a slot of the frame ring (`runtime.frames.buffers`) that the caller hands it, so that
+every frame is stored once, where the engine reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FrameInfo:
+    """What is known of one captured frame besides its pixels."""
+
+    sequence: int
+    """Number of the frame as the source counts; a gap means that frames were dropped."""
+    timestamp_s: float
+    """Capture time in seconds on the source's own clock."""
+    segment: int = 0
+    """Rises where time or picture do not continue from the frame before: filters and references start anew."""
+    captured_s: float | None = field(default=None, compare=False)
+    """When it was captured on the host's own clock (``time.monotonic``), where the camera can tell."""
+    arrived_s: float | None = field(default=None, compare=False)
+    """When the whole frame was in the ring, on the same clock; the supervisor fills it in."""
+
+
+class Camera(Protocol):
+    """A source of frames: opened by its constructor, read one frame at a time, closed once."""
+
+    @property
+    def width_px(self) -> int:
+        """Width of every frame in pixels."""
+
+    @property
+    def height_px(self) -> int:
+        """Height of every frame in pixels."""
+
+    @property
+    def nominal_rate_hz(self) -> float:
+        """Frames a second as the source states them; measure the real rate from the timestamps."""
+
+    def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
+        """Write the next frame into ``pixels`` (H, W, 3; RGB) and return its data, or None at the end."""
+
+    def close(self) -> None:
+        """Give the source back; closing twice is harmless."""

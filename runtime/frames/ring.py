@@ -1,0 +1,217 @@
+"""Frames with an explicit lifetime: a slot is acquired, held while anybody uses it, and free when all let go.
+
+Where frames pass in lockstep `runtime.frames.buffers.FrameRing` does; a live camera, a consumer that may be slow and a
+reference that is kept need to say how long each of them uses a frame. Nothing is copied: whoever wants the
+previous frame as a reference keeps its lease one step longer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tremorscope.runtime.frames.buffers import CHANNELS, PAGE_BYTES, Allocator, allocate_host
+from tremorscope.runtime.frames.info import FrameInfo
+
+
+class LeaseError(RuntimeError):
+    """A mistake in the program: a frame was released twice, used after its release, or never released."""
+
+
+class Lease:
+    """One holder's right to one frame. Release it once, or use it as a context manager.
+
+    The first lease of a slot may write; ``seal`` makes the frame read-only for this and all other holders.
+    """
+
+    __slots__ = ("_holder", "_ring", "_slot", "info")
+
+    def __init__(self, ring: LeasingRing, slot: int, holder: str, info: FrameInfo | None) -> None:
+        self._ring = ring
+        self._slot: int | None = slot
+        self._holder = holder
+        self.info = info
+        """What is known of the frame; None until it is sealed."""
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The frame, u8[H, W, C], contiguous, page-aligned; writable until it is sealed.
+
+        Raises:
+            LeaseError: the lease has been released.
+        """
+        return self._ring._view(self._used(), writable=self.info is None)
+
+    def seal(self, info: FrameInfo) -> None:
+        """Declare the frame whole: from now on it can be read and shared, and no longer written.
+
+        Raises:
+            LeaseError: it is sealed or released already.
+        """
+        self._used()
+        if self.info is not None:
+            raise LeaseError(f"frame {self.info.sequence} was sealed twice, by {self._holder}")
+        self.info = info
+
+    def share(self, holder: str) -> Lease:
+        """A further lease of the same frame, for another holder, to be released apart from this one.
+
+        Raises:
+            LeaseError: the frame is not sealed, or this lease has been released.
+        """
+        slot = self._used()
+        if self.info is None:
+            raise LeaseError(f"{self._holder} shared a frame that is still being written")
+        self._ring._add_holder(slot, holder)
+        return Lease(self._ring, slot, holder, self.info)
+
+    def hand_to(self, holder: str) -> None:
+        """Pass this lease on, so that a leak is told of the right one.
+
+        Raises:
+            LeaseError: the lease has been released.
+        """
+        slot = self._used()
+        self._ring._add_holder(slot, holder)
+        self._ring._drop_holder(slot, self._holder)
+        self._holder = holder
+
+    def release(self) -> None:
+        """Let go of the frame; its slot is free when nobody holds it.
+
+        Raises:
+            LeaseError: it has been released already.
+        """
+        slot = self._used()
+        self._slot = None
+        self._ring._drop_holder(slot, self._holder)
+
+    def _used(self) -> int:
+        if self._slot is None:
+            raise LeaseError(f"{self._holder} used or released a frame that it had released before")
+        return self._slot
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._slot is not None:
+            self.release()
+
+    def __del__(self) -> None:
+        if self._slot is not None:
+            self._ring._leaked(self._holder, self.info)
+
+
+class LeasingRing:
+    """A fixed number of equal slots in one block of memory, each free or held by one or more leases.
+
+    Every slot begins on a page of its own (``PAGE_BYTES``), as memory that a device maps must. Any thread may
+    acquire, share and release; none of them waits for a frame.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        *,
+        width_px: int,
+        height_px: int,
+        channels: int = CHANNELS,
+        allocate: Allocator = allocate_host,
+    ) -> None:
+        """Make the memory, ``slots`` times a frame's bytes rounded up to whole pages; see `FrameRing`.
+
+        Raises:
+            MemoryError: there is no room for it.
+        """
+        if slots < 1 or width_px < 1 or height_px < 1 or channels < 1:
+            raise ValueError(f"a ring of {slots} frames of {width_px}x{height_px}x{channels} cannot be")
+        self.width_px, self.height_px, self.channels, self.slots = width_px, height_px, channels, slots
+        frame_bytes = height_px * width_px * channels
+        self.stride_bytes = -(-frame_bytes // PAGE_BYTES) * PAGE_BYTES
+        self.memory = allocate(slots * self.stride_bytes)
+        """All slots, u8[slots * stride_bytes]: what a device maps once."""
+        self._writable = tuple(
+            self.memory[start : start + frame_bytes].reshape(height_px, width_px, channels)
+            for start in range(0, slots * self.stride_bytes, self.stride_bytes)
+        )
+        self._readable = tuple(_read_only(frame) for frame in self._writable)
+        self._lock = threading.Lock()
+        self._holders: tuple[list[str], ...] = tuple([] for _ in range(slots))
+        self._free = deque(range(slots), maxlen=slots)
+        self._leaks: deque[str] = deque(maxlen=slots)
+
+    @property
+    def free(self) -> int:
+        """Slots that nobody holds."""
+        return len(self._free)
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Who holds a slot at present, once a lease."""
+        with self._lock:
+            return tuple(holder for holders in self._holders for holder in holders)
+
+    def acquire(self, holder: str) -> Lease | None:
+        """A free slot to write a frame into, or None where all are held; never waits.
+
+        Raises:
+            LeaseError: a lease was lost without being released, so that its slot can never come back; or the ring
+                is closed.
+        """
+        self._refuse_leaks()
+        if not self._writable:
+            raise LeaseError(f"{holder} wants a frame of a ring that is closed")
+        with self._lock:
+            if not self._free:
+                return None
+            # The slot that has been free longest: a reader that broke the rules is as late as can be.
+            slot = self._free.popleft()
+            self._holders[slot].append(holder)
+        return Lease(self, slot, holder, None)
+
+    def close(self) -> None:
+        """Check that every frame was released, and let go of the memory, which a device can unmap then.
+
+        Raises:
+            LeaseError: a frame is held still, or a lease was lost; the message names the holders.
+        """
+        self._refuse_leaks()
+        if holders := self.holders:
+            raise LeaseError(f"frames are held still by {', '.join(sorted(set(holders)))}")
+        self._writable = self._readable = ()
+        self.memory = self.memory[:0].copy()
+
+    def _refuse_leaks(self) -> None:
+        if self._leaks:
+            raise LeaseError(f"never released: {', '.join(self._leaks)}")
+
+    def _view(self, slot: int, *, writable: bool) -> NDArray[np.uint8]:
+        return self._writable[slot] if writable else self._readable[slot]
+
+    def _add_holder(self, slot: int, holder: str) -> None:
+        with self._lock:
+            self._holders[slot].append(holder)
+
+    def _drop_holder(self, slot: int, holder: str) -> None:
+        with self._lock:
+            self._holders[slot].remove(holder)
+            if not self._holders[slot]:
+                self._free.append(slot)
+
+    def _leaked(self, holder: str, info: FrameInfo | None) -> None:
+        # Runs wherever garbage is collected, perhaps in the midst of a locked section: it must not lock.
+        frame = "a frame that was never finished" if info is None else f"frame {info.sequence}"
+        self._leaks.append(f"{frame} of {holder}")
+
+
+def _read_only(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    view: NDArray[np.uint8] = frame.view()
+    view.flags.writeable = False
+    return view

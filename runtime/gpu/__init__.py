@@ -1,0 +1,1 @@
+"""The GPU: a protocol, and PyCUDA, CUDA graphs and EGL behind it."""

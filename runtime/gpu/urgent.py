@@ -1,0 +1,54 @@
+"""A stream whose work goes before that of others, by cuda-bindings: PyCUDA's streams all have the lowest priority.
+
+A camera's picture is a moment's work for the GPU, and a step of the network many milliseconds: without priority the
+camera's buffers would wait for the whole step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tremorscope.runtime.errors import EngineFault
+
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: in no order with the default stream, which others may use
+
+
+class UrgentStream:
+    """Work for the GPU that goes before all other; made, asked and freed within ``Gpu.current``.
+
+    Its blocks take the next room on the GPU that gets free; what runs there already is not interrupted. A device that
+    knows no priorities gives a stream like any other.
+    """
+
+    def __init__(self, driver: Any) -> None:
+        """Make it with ``cuda.bindings.driver``.
+
+        Raises:
+            EngineFault: the GPU refuses.
+        """
+        self._driver = driver
+        _, greatest = self._checked(driver.cuCtxGetStreamPriorityRange())  # the lower number goes first
+        (self._made,) = self._checked(driver.cuStreamCreateWithPriority(_NON_BLOCKING, greatest))
+        self.handle = int(self._made)
+
+    def done(self) -> bool:
+        """Whether all that was put into it so far is done.
+
+        Raises:
+            EngineFault: the GPU failed.
+        """
+        status, *_ = answer = self._driver.cuStreamQuery(self._made)
+        if status == self._driver.CUresult.CUDA_ERROR_NOT_READY:
+            return False
+        self._checked(answer)
+        return True
+
+    def free(self) -> None:
+        """Give it back; what is in it is done all the same."""
+        self._checked(self._driver.cuStreamDestroy(self._made))
+
+    def _checked(self, answer: tuple[Any, ...]) -> list[Any]:
+        status, *values = answer
+        if status != self._driver.CUresult.CUDA_SUCCESS:
+            raise EngineFault(f"the GPU failed ({status.name})", remedy="restart the service")
+        return values

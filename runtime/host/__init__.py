@@ -1,0 +1,1 @@
+"""The host: systemd, journal, threads, signals, files, heat, and what needs privileges."""

@@ -1,0 +1,176 @@
+"""Restarts of nvargus-daemon, which all instances of the service on a device share.
+
+NVIDIA's camera source keeps one connection to the daemon a process, made when its plugin is loaded and never again: a
+process that lives through a restart of the daemon gives no frames until it ends. So whoever has the daemon restarted
+ends as soon as that is answered, and every other process that began before the restart ends too, instead of having the
+daemon restarted once more for its own sake. A lock and one small file in /run keep this between the instances; a
+daemon that systemd or a person restarted is known by its socket, which is another one then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.host.files import whole_file
+from tremorscope.runtime.host.privileged import REQUESTS, ask
+from tremorscope.runtime.host.settings import RecoverySettings
+
+SOCKET = Path("/tmp/argus_socket")
+_LONGEST_PAUSE_S = 3600.0
+_LOOK_S = 0.1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    restarted_s: float | None = Field(default=None, allow_inf_nan=False)
+    """Uptime of the device at the latest restart of the daemon that we had made."""
+    asked_s: float | None = Field(default=None, allow_inf_nan=False)
+    """The same of the latest attempt, whatever came of it."""
+    in_vain: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """By instance: restarts in a row after which no frames came."""
+
+
+class ArgusDaemon:
+    """The daemon as one instance of the service sees it, from before the camera is first opened."""
+
+    def __init__(
+        self,
+        settings: RecoverySettings,
+        *,
+        instance: str = "",
+        directory: Path = REQUESTS,
+        socket: Path = SOCKET,
+        uptime_s: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+    ) -> None:
+        """Remember when this process began, and which daemon there was.
+
+        Args:
+            settings: how often the daemon may be restarted.
+            instance: which of several services on this device it is.
+            directory: where lock and record lie, the same for all; emptied by a restart of the device.
+            socket: by which the daemon is reached.
+            uptime_s: seconds since the device was started, time asleep included.
+        """
+        self._settings, self._instance = settings, instance
+        self._file, self._lock, self._socket = directory / "argus.json", directory / "argus.lock", socket
+        self._uptime_s, self._began_s = uptime_s, uptime_s()
+        self._first_seen = _identity(socket)
+
+    def is_blind(self) -> bool:
+        """Whether the daemon was restarted since this process began."""
+        present = _identity(self._socket)
+        if present is not None and present != self._first_seen:
+            return True
+        return self._is_older_than(self._load())
+
+    def refusal(self) -> str:
+        """Why the daemon is not to be restarted now: restarts that brought nothing come ever less often."""
+        record, settings = self._load(), self._settings
+        in_vain = record.in_vain.get(self._instance, 0)
+        if not settings.restart_argus_attempts:
+            return "restart_argus_attempts is 0"
+        if record.asked_s is None or not in_vain:
+            return ""
+        doublings = min(20, max(0, in_vain - settings.restart_argus_attempts))
+        pause_s = min(_LONGEST_PAUSE_S, settings.restart_argus_dwell_s * 2**doublings)
+        ago_s = self._uptime_s() - record.asked_s
+        if ago_s >= pause_s:
+            return ""
+        return (
+            f"a restart of nvargus-daemon was asked for {ago_s:.0f} s ago, {in_vain} times in a row "
+            f"without frames after it; the next time after {pause_s:.0f} s"
+        )
+
+    def restart(
+        self, request: Callable[[], str] = lambda: ask("restart-argus"), *, patience_s: float = 40.0
+    ) -> str:
+        """Have the daemon restarted, unless another instance has just done so; returns what came of it.
+
+        Args:
+            request: has it done, and returns why that failed, or nothing.
+            patience_s: most time to wait for another instance that is at it.
+        """
+        with self._locked(patience_s) as is_ours:
+            before = self._load()
+            if not is_ours or self._is_older_than(before):
+                return "nvargus-daemon was restarted by another instance meanwhile"
+            in_vain = before.in_vain | {self._instance: before.in_vain.get(self._instance, 0) + 1}
+            now_s = self._uptime_s()
+            now = _Record(restarted_s=now_s, asked_s=now_s, in_vain=in_vain)
+            self._store(now)  # before, so that nobody asks again if this process is ended in the midst of it
+            why_not = request()
+            if why_not:
+                self._store(now.model_copy(update={"restarted_s": before.restarted_s}))
+                return f"nvargus-daemon could not be restarted: {why_not}"
+            self._store(now.model_copy(update={"restarted_s": self._uptime_s()}))
+            return "nvargus-daemon was restarted"
+
+    def note_health(self) -> None:
+        """Note that frames came for good."""
+        with self._locked(1.0) as is_ours:
+            record = self._load()
+            if is_ours and record.in_vain.get(self._instance):
+                self._store(record.model_copy(update={"in_vain": record.in_vain | {self._instance: 0}}))
+
+    def _is_older_than(self, record: _Record) -> bool:
+        return record.restarted_s is not None and record.restarted_s > self._began_s
+
+    def _load(self) -> _Record:
+        try:
+            return _Record.model_validate_json(self._file.read_bytes())
+        except (OSError, ValidationError):  # nothing was restarted yet, or nobody knows any more
+            return _Record()
+
+    def _store(self, record: _Record) -> None:
+        # Without the directory, as where the service was started by hand, there is nobody to tell.
+        with contextlib.suppress(OSError, OutputFault), whole_file(self._file) as file:
+            file.write(record.model_dump_json().encode())
+
+    @contextlib.contextmanager
+    def _locked(self, patience_s: float) -> Iterator[bool]:
+        """Hold the lock that all instances share; False where another held it all the time."""
+        try:
+            descriptor = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            yield True
+            return
+        try:
+            yield _lock(descriptor, patience_s)
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, patience_s: float) -> bool:
+    until_s = time.monotonic() + patience_s
+    while not _lock_at_once(descriptor):
+        if time.monotonic() >= until_s:
+            return False
+        time.sleep(_LOOK_S)
+    return True
+
+
+def _lock_at_once(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _identity(socket: Path) -> tuple[int, int, int] | None:
+    """Which socket it is: no clock is compared, because that of a device in the field may leap."""
+    try:
+        found = socket.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_ctime_ns

@@ -1,0 +1,158 @@
+"""Threads of the process, all started in one place: none ends by a mistake in the program without being told."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from tremorscope.runtime.errors import CameraFault, Fault
+
+BACKGROUND = 10
+"""Niceness of threads that may be late, and of all that they start."""
+SECOND = 5
+"""Of those whom people wait for: behind what measures, but not last. Beside a busy program they get a quarter of a
+core; with `BACKGROUND` it would be a tenth."""
+_PAUSES_S = (1.0, 60.0)
+"""First and longest pause before a failed thread is started again; each is twice the one before."""
+_TOLD_FOR_S = 3600.0
+"""A failure is shown as a problem for so long."""
+
+log = logging.getLogger("tremorscope.threads")
+
+
+class Threads:
+    """Starts threads and keeps what ended one of them.
+
+    An exception that a thread's work lets out is a mistake in the program. It is logged with its traceback and counted;
+    then the work is begun again after a pause, or all threads are to end and the exception is raised again in the main
+    thread, so that the process ends and is started anew.
+    """
+
+    def __init__(self, *, pauses_s: tuple[float, float] = _PAUSES_S) -> None:
+        self._pauses_s = pauses_s
+        self._threads: list[threading.Thread] = []
+        self._stop = threading.Event()
+        self._fatal: list[BaseException] = []
+        self._counts: Counter[str] = Counter()
+        self._latest: dict[str, tuple[float, str]] = {}
+
+    @property
+    def stopping(self) -> bool:
+        """Whether all are to end."""
+        return self._stop.is_set()
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Mistakes that ended the work of a thread, by the thread's name."""
+        return dict(self._counts)
+
+    def problems(self) -> tuple[str, ...]:
+        """A line for each thread whose work was ended by a mistake within the last hour."""
+        since_s = time.monotonic() - _TOLD_FOR_S
+        return tuple(
+            f"thread {name} failed {self._counts[name]} times, the last time by {text}: report this mistake"
+            for name, (at_s, text) in dict(self._latest).items()
+            if at_s > since_s
+        )
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, but no longer than until all are to end; returns whether they are."""
+        return self._stop.wait(seconds)
+
+    def start(
+        self,
+        name: str,
+        work: Callable[[], None],
+        *,
+        niceness: int = 0,
+        again: bool = False,
+        owned: bool = False,
+    ) -> threading.Thread:
+        """Run ``work`` in a thread of its own, which may end by itself.
+
+        Args:
+            name: of the thread, in log, board and metrics.
+            work: what it does; it returns soon after ``stopping`` has become true, unless it is ``owned``.
+            niceness: how far it stands back behind other threads.
+            again: begin ``work`` again where a mistake has ended it, instead of ending the process.
+            owned: whoever started it ends it and waits for that; `stop` does not.
+        """
+        thread = threading.Thread(
+            target=self._run, args=(name, work, niceness, again), name=name, daemon=True
+        )
+        if not owned:
+            self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def end(self) -> None:
+        """Let all threads end, and the process after them; may be called by one of them."""
+        self._stop.set()
+
+    def hear_others(self) -> None:
+        """Tell mistakes of threads that libraries and drivers' calls have started, too; those end nothing else."""
+        threading.excepthook = lambda ended: self._note(
+            ended.thread.name if ended.thread is not None else "unknown", ended.exc_value or SystemExit()
+        )
+
+    def stop(self, timeout_s: float) -> tuple[str, ...]:
+        """End all threads but those with owners; returns the names of those that still run after ``timeout_s``."""
+        self.end()
+        until_s = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+        return tuple(thread.name for thread in self._threads if thread.is_alive())
+
+    def raise_failure(self) -> None:
+        """Raise what has ended a thread that is not begun again, if anything has.
+
+        A fault that a thread lets out is a mistake in the program too: it must not pass for one of the configuration,
+        after which nobody starts the process again. That a camera has gone is told as what it is.
+        """
+        if not self._fatal:
+            return
+        error = self._fatal[0]
+        if isinstance(error, Fault) and not isinstance(error, CameraFault):
+            raise RuntimeError(f"a thread was ended by: {error}") from error
+        raise error
+
+    def _run(self, name: str, work: Callable[[], None], niceness: int, again: bool) -> None:
+        if niceness:
+            step_back(niceness)
+        pause_s, longest_s = self._pauses_s
+        while True:
+            begun_s = time.monotonic()
+            try:
+                work()
+                return
+            except BaseException as error:
+                # The one place that catches everything.
+                self._note(name, error)
+                if not again or not isinstance(error, Exception):
+                    self._fatal.append(error)
+                    self._stop.set()
+                    return
+            if time.monotonic() - begun_s > longest_s:
+                pause_s = self._pauses_s[0]
+            if self._stop.wait(pause_s):
+                return
+            pause_s = min(2 * pause_s, longest_s)
+
+    def _note(self, name: str, error: BaseException) -> None:
+        self._counts[name] += 1
+        self._latest[name] = (time.monotonic(), f"{type(error).__name__}: {error}")
+        fields = {"thread": name, "failures": self._counts[name]}
+        log.error(
+            "thread %s was ended by a mistake in the program", name, exc_info=error, extra={"fields": fields}
+        )
+
+
+def step_back(niceness: int = BACKGROUND) -> None:
+    """Let this thread, and those that it starts later, run behind others; Linux gives each a niceness of its own."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

@@ -1,0 +1,1 @@
+"""Jobs over a recorded clip: magnify, measure, demonstrate."""

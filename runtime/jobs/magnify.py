@@ -1,0 +1,250 @@
+"""The offline job: a recorded clip in, a magnified video out, in the same memory however long the clip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.clips.video import VideoWriter, check_output
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.selection import RuntimeChoice, open_runtime
+from tremorscope.runtime.errors import BundleFault, ClipFault, OptionFault
+from tremorscope.runtime.frames.buffers import Allocator, FrameRing
+from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.views import View, ViewComposer
+from tremorscope.runtime.magnification.factory import Magnification, open_magnifier
+from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Mode
+from tremorscope.runtime.vibration.displacement.regions import Region
+
+Progress = Callable[[int, int | None], None]
+"""Called after every frame with the frames done and, where the clip tells, the frames in all."""
+Note = Callable[[str], None]
+"""Called with what there is to say of the frames just now; with nothing where that has passed."""
+
+
+@dataclass(frozen=True)
+class MagnifyJob:
+    """What to magnify, how, and where to."""
+
+    clip: Path
+    output: Path
+    amplification: float
+    """Magnified over true displacement."""
+    mode: Mode = "static"
+    band: BandSettings | None = None
+    """Which frequencies band mode magnifies."""
+    regions: tuple[Region, ...] = ()
+    """Where to magnify; everywhere if there are none."""
+    feather_px: float = 16.0
+    max_displacement_px: float | None = None
+    """The most that magnification adds to any displacement; None adds all."""
+    refresh_s: float | None = None
+    """Seconds in which the reference of static mode follows the scene; None keeps the first frame."""
+    view: View = "magnified"
+    capture_rate_hz: float | None = None
+    """True capture rate of a high-speed clip, whose file states only the rate of playback."""
+    bundle: Path | None = None
+    """Directory of the bundle; None takes the one that is shipped."""
+    runtime: RuntimeChoice = "auto"
+    """What computes the steps."""
+    engines: Path | None = None
+    """Directory of built TensorRT engines; None takes ``engines`` within the bundle."""
+    threads: int | None = None
+    """Threads of the engine on the CPU; None takes one a core."""
+    overwrite: bool = False
+    allow_inaccurate: bool = False
+    """Run a bundle that was found to lose too much."""
+
+    @property
+    def magnification(self) -> Magnification:
+        """What to magnify, and where."""
+        return Magnification(
+            amplification=self.amplification,
+            mode=self.mode,
+            band=self.band,
+            regions=self.regions,
+            feather_px=self.feather_px,
+            max_displacement_px=self.max_displacement_px,
+            refresh_s=self.refresh_s,
+        )
+
+
+@dataclass(frozen=True)
+class MagnifyReport:
+    """What a finished job did."""
+
+    job: MagnifyJob
+    network: str
+    frames: int
+    width_px: int
+    height_px: int
+    elapsed_s: float
+    time_axis: TimeAxis
+    runtime: str = ""
+    """What computed the steps."""
+    filter_lines: tuple[str, ...] = ()
+    """What there is to say of the filter, where there is one."""
+
+    def lines(self) -> list[str]:
+        """The report for a person."""
+        job = self.job
+        return [
+            f"frames         {self.frames} of {self.width_px}x{self.height_px} px, {job.clip.name}",
+            f"magnified      {job.amplification:g} times, {job.mode} mode, network {self.network}",
+            *self.filter_lines,
+            f"view           {job.view}",
+            *self.time_axis.lines(),
+            f"speed          {self.frames / self.elapsed_s:.1f} frames/s, {self.elapsed_s:.1f} s in all",
+            f"runtime        {self.runtime}",
+            f"written        {job.output}",
+        ]
+
+
+def magnify_clip(
+    job: MagnifyJob, progress: Progress | None = None, note: Note | None = None
+) -> MagnifyReport:
+    """Magnify a clip into a video; on any failure, and on Ctrl-C, nothing is left behind.
+
+    Raises:
+        OptionFault: an amplification, a rate, a band or a region that cannot be used.
+        ClipFault: the clip cannot be read to its end, or has fewer than two frames.
+        BundleFault: the bundle is missing, untrained, not deployable, or not for frames of this size.
+        EngineFault: the runtime that was insisted on is not to be had, or a step failed.
+        OutputFault: the video cannot be written.
+    """
+    wanted = job.magnification
+    check_output(job.output, overwrite=job.overwrite, source=job.clip)
+    if job.capture_rate_hz is not None and not 0 < job.capture_rate_hz < float("inf"):
+        raise OptionFault(
+            f"capture rate {job.capture_rate_hz:g} Hz cannot be",
+            remedy="give the frames a second at which the camera filmed, e.g. 240",
+        )
+    bundle = _open_trained(job.bundle)
+    if not job.allow_inaccurate:
+        bundle.check_deployable()
+    start_s = time.monotonic()
+    with ExitStack() as closing:
+        camera = ClipCamera(job.clip)
+        closing.callback(camera.close)
+        _check_size(bundle, camera)
+        runtime = open_runtime(
+            job.runtime,
+            bundle,
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+            threads=job.threads,
+            engines=job.engines,
+            graphs=("band" if wanted.filters else "pairwise",),
+        )
+        closing.callback(runtime.close)
+        magnifier = open_magnifier(
+            wanted,
+            bundle,
+            runtime,
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+            rate_hz=job.capture_rate_hz or camera.nominal_rate_hz,
+        )
+        with VideoWriter(
+            job.output,
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+            time_base=camera.time_base,
+            nominal_rate_hz=camera.nominal_rate_hz,
+            colour=camera.colour,
+            pixel_aspect=camera.pixel_aspect,
+            comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
+            overwrite=job.overwrite,
+        ) as writer:
+            times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
+    return MagnifyReport(
+        job=job,
+        network=bundle.manifest.network,
+        frames=times.count,
+        width_px=camera.width_px,
+        height_px=camera.height_px,
+        elapsed_s=time.monotonic() - start_s,
+        runtime=f"{runtime.description}, {runtime.bundle.manifest.precision.upper()}",
+        time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
+        filter_lines=(*(wanted.band.lines() if wanted.band else ()), *magnifier.lines()),
+    )
+
+
+def _run(
+    camera: ClipCamera,
+    magnifier: FrameMagnifier,
+    allocate: Allocator,
+    job: MagnifyJob,
+    writer: VideoWriter,
+    progress: Progress | None,
+    note: Note | None,
+) -> FrameTimes:
+    """Carry every frame through: while frame n is magnified, n + 1 is decoded and n - 1 is encoded."""
+    width_px, height_px = camera.width_px, camera.height_px
+    # Frame n + 1 goes into the slot of n - 2, which the encoder has left by then.
+    frames = FrameRing(3, width_px=width_px, height_px=height_px, allocate=allocate)
+    magnifieds = FrameRing(2, width_px=width_px, height_px=height_px, allocate=allocate)
+    picture = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
+    composer = ViewComposer(job.view, width_px=width_px, height_px=height_px)
+    total, times = camera.frame_count_estimate, FrameTimes()
+
+    def show(number: int, info: FrameInfo) -> None:
+        composer.compose(frames.frame(number), magnifieds.frame(number), picture)
+        writer.write(picture, info.timestamp_s)
+
+    with ThreadPoolExecutor(1, "decode") as decoder, ThreadPoolExecutor(1, "encode") as encoder:
+        encoding: Future[None] | None = None
+        info = camera.read_into(frames.frame(0))
+        while info is not None:
+            number = times.count
+            decoding = decoder.submit(camera.read_into, frames.frame(number + 1))
+            # A high-speed clip's own times are those of playback: its frames were filmed evenly.
+            filmed_s = number / job.capture_rate_hz if job.capture_rate_hz else info.timestamp_s
+            magnifier.step(frames.frame(number), magnifieds.frame(number), filmed_s)
+            if encoding is not None:
+                encoding.result()
+            encoding = encoder.submit(show, number, info)
+            times.add(info.timestamp_s)
+            if note is not None:
+                left_s = magnifier.settling_left_s
+                note(f"settling: {left_s:.2g} s left" if left_s else "")
+            if progress is not None:
+                progress(times.count, total)
+            info = decoding.result()
+        if encoding is not None:
+            encoding.result()
+    if times.count < 2:
+        raise ClipFault(
+            f"{camera.path}: holds one frame only, so no motion", remedy="name a clip of two frames or more"
+        )
+    return times
+
+
+def _open_trained(directory: Path | None) -> Bundle:
+    bundle = open_bundle(directory)
+    if not bundle.manifest.trained:
+        raise BundleFault(
+            f"{bundle.directory}: its weights are random, good for timing only",
+            remedy="name a bundle that was exported from trained weights",
+        )
+    return bundle
+
+
+def _check_size(bundle: Bundle, camera: ClipCamera) -> None:
+    made_for = bundle.manifest.frame_size
+    if made_for is not None and (made_for.width_px, made_for.height_px) != (
+        camera.width_px,
+        camera.height_px,
+    ):
+        raise BundleFault(
+            f"{bundle.directory}: made for {made_for.width_px}x{made_for.height_px} px, and the clip has "
+            f"{camera.width_px}x{camera.height_px} px",
+            remedy="use a bundle for any size, or export one for this size",
+        )

@@ -1,0 +1,220 @@
+"""The offline measurement: a recorded clip in; displacement, peaks, modes, pictures and a report out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.errors import ClipFault, OptionFault
+from tremorscope.runtime.frames.buffers import FrameRing
+from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis
+from tremorscope.runtime.host.directories import whole_directory
+from tremorscope.runtime.reports.measurement import Measurement
+from tremorscope.runtime.vibration.displacement.choosing import choose_regions
+from tremorscope.runtime.vibration.displacement.meter import MotionMeter
+from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.monitoring.modal_baseline import (
+    ModalBaseline,
+    compare_with_baseline,
+    read_baseline,
+)
+from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
+
+Progress = Callable[[int, int | None], None]
+"""Called after every frame with the frames done and, where the clip tells, the frames in all."""
+Picture = NDArray[np.uint8]
+
+RESULT_NAMES = (
+    "displacement.csv", "displacement.uff", "spectrum.png", "overlay.png", "report.html", "summary.json",
+)  # fmt: skip
+_MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
+_SAMPLE_BYTES = 128 * 2**20
+_FEWEST_FRAMES = 16
+
+
+@dataclass(frozen=True)
+class MeasureJob:
+    """What to measure, and where the results go."""
+
+    clip: Path
+    directory: Path
+    regions: tuple[Region, ...] = ()
+    """Where to measure; none takes those of the baseline, or has some proposed."""
+    still: tuple[Region, ...] = ()
+    """Regions of what cannot move: their motion is the camera's, and is subtracted."""
+    proposals: int = 8
+    """How many regions are proposed where none are named."""
+    capture_rate_hz: float | None = None
+    """True capture rate of a high-speed clip, whose file states only the rate of playback."""
+    scale: Scale | None = None
+    window_s: float | None = None
+    """Length of Welch's segments; None takes one that fits the recording."""
+    band_hz: tuple[float, float] | None = None
+    """Where peaks are looked for; None looks everywhere."""
+    baseline: Path | None = None
+    """Summary of an earlier measurement, to compare modes with."""
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Survey:
+    """What a first look at a whole clip tells: its times, and some frames spread over it."""
+
+    times_s: NDArray[np.float64]
+    axis: TimeAxis
+    tick_s: float
+    first: Picture
+    samples: tuple[Picture, ...]
+
+    @property
+    def real_times_s(self) -> NDArray[np.float64]:
+        """Times since the first frame, in reality rather than in playback."""
+        since: NDArray[np.float64] = (self.times_s - self.times_s[0]) * self.pace
+        return since
+
+    @property
+    def pace(self) -> float:
+        """Seconds in reality for a second of playback."""
+        return self.axis.playback_rate_hz / self.axis.real_rate_hz
+
+
+def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measurement:
+    """Measure a clip and leave the results in a directory; on any failure nothing is left behind.
+
+    The clip is read twice. The first time tells its times and what its pictures are like, so that a fault at its
+    end is found before anything is measured; the second time every frame is measured.
+
+    Raises:
+        OptionFault: an option that cannot be used, or not with this clip.
+        RegionFault: a region is outside the picture, too small or without texture.
+        ClipFault: the clip cannot be read to its end, or is too short.
+        OutputFault: the results cannot be written.
+    """
+    from tremorscope.runtime.reports.measurement_files import (
+        write_results,  # drawing takes a second to import
+    )
+
+    start_s = time.monotonic()
+    _check(job)
+    baseline = read_baseline(job.baseline) if job.baseline else None
+    with whole_directory(job.directory, overwrite=job.overwrite, names=RESULT_NAMES) as scratch:
+        survey = _look_through(job, progress)
+        regions, proposed = _choose_regions(job, survey, baseline)
+        meter = MotionMeter(survey.first, regions, job.still)
+        meter.learn_noise(survey.samples)
+        series = _measure_all(job, survey, meter, progress)
+        analysis = analyse_recording(
+            survey.real_times_s,
+            series,
+            tick_s=survey.tick_s * survey.pace,
+            window_s=job.window_s,
+            band_hz=job.band_hz,
+        )
+        compared = compare_with_baseline(baseline, regions, analysis.modes) if baseline else ()
+        measurement = Measurement(
+            clip=job.clip.name,
+            frame=survey.first,
+            time_axis=survey.axis,
+            times_s=survey.real_times_s,
+            analysis=analysis,
+            still=job.still,
+            proposed=proposed,
+            scale=job.scale,
+            comparisons=compared,
+            refreshes=sum(follower.refreshes for follower in meter.followers),
+            elapsed_s=time.monotonic() - start_s,
+            files=RESULT_NAMES,
+        )
+        write_results(measurement, scratch)
+    return measurement
+
+
+def _check(job: MeasureJob) -> None:
+    rate = job.capture_rate_hz
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise OptionFault(
+            f"capture rate {rate:g} Hz cannot be",
+            remedy="give the frames a second at which the camera filmed, e.g. 240",
+        )
+    if job.window_s is not None and not (math.isfinite(job.window_s) and job.window_s > 0):
+        raise OptionFault(f"a window of {job.window_s:g} s cannot be", remedy="give seconds above 0")
+    if job.band_hz is not None and not all(math.isfinite(edge) for edge in job.band_hz):
+        raise OptionFault("a band without ends cannot be", remedy="give two frequencies in Hz, e.g. 0.5 20")
+
+
+def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
+    with closing(ClipCamera(job.clip)) as camera:
+        frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+        most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
+        total = camera.frame_count_estimate
+        gathered, times = FrameTimes(), []
+        samples: list[Picture] = []
+        stride = 1
+        while (info := camera.read_into(frame)) is not None:
+            if gathered.count % stride == 0:
+                samples.append(frame.copy())
+                if len(samples) > 2 * most:
+                    samples, stride = samples[::2], 2 * stride
+            gathered.add(info.timestamp_s)
+            times.append(info.timestamp_s)
+            if progress is not None:
+                progress(gathered.count, None if total is None else 2 * max(total, gathered.count))
+        if gathered.count < _FEWEST_FRAMES:
+            raise ClipFault(
+                f"{job.clip}: {gathered.count} frames are too few to measure vibration in",
+                remedy=f"name a clip of {_FEWEST_FRAMES} frames or more",
+            )
+        axis = gathered.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps)
+        return _Survey(np.array(times), axis, float(camera.time_base), samples[0], tuple(samples))
+
+
+def _choose_regions(
+    job: MeasureJob, survey: _Survey, baseline: ModalBaseline | None
+) -> tuple[tuple[Region, ...], bool]:
+    """The regions to measure, and whether they were proposed."""
+    if job.regions:
+        return job.regions, False
+    if baseline is not None:
+        return tuple(each.region() for each in baseline.regions), False
+    return choose_regions(survey.samples, job.proposals, still=job.still), True
+
+
+def _measure_all(
+    job: MeasureJob, survey: _Survey, meter: MotionMeter, progress: Progress | None
+) -> tuple[RegionSeries, ...]:
+    count, regions = survey.times_s.size, len(meter.followers)
+    table = np.full((regions, 5, count), np.nan)
+    with closing(ClipCamera(job.clip)) as camera:
+        frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+        for number in range(count):
+            if camera.read_into(frame) is None:
+                raise ClipFault(
+                    f"{job.clip}: has changed while it was read", remedy="measure a clip that is finished"
+                )
+            for row, motion in zip(table, meter.measure(frame), strict=True):
+                row[:, number] = motion.x_px, motion.y_px, motion.quality, motion.gain, motion.brightness
+            if progress is not None:
+                progress(count + number + 1, 2 * count)
+    floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
+    return tuple(
+        RegionSeries(
+            f"R{number + 1}",
+            follower.region,
+            x_px=table[number, 0],
+            y_px=table[number, 1],
+            quality=table[number, 2],
+            light=table[number, 3:],
+            noise_floor_px=(floors[number][0], floors[number][1]),
+            rounding_floor_px=(rounding[number][0], rounding[number][1]),
+        )
+        for number, follower in enumerate(meter.followers)
+    )

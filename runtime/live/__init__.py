@@ -1,0 +1,1 @@
+"""The live loop: magnification on demand, and the feed of what people watch."""

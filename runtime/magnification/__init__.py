@@ -1,0 +1,1 @@
+"""Magnification: from settings to a magnifier, in pairwise and band mode."""

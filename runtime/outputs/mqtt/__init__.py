@@ -1,0 +1,1 @@
+"""MQTT: alarms and summaries to a broker, through outages of any length."""

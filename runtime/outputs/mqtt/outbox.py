@@ -1,0 +1,202 @@
+"""Messages that a broker has not taken yet, on the disk, in order: alarm edges are all kept, of summaries the newest.
+
+One SQLite file with write-ahead logging and ``synchronous=FULL``: what is in the buffer survives a power cut. At one
+summary a minute that is two flushes a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.store.database import closed_on_failure, set_aside, transaction
+from tremorscope.runtime.store.faults import StoreFault
+
+MessageKind = Literal["edge", "summary"]
+_APPLICATION_ID = 0x54524D51
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS message (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, topic TEXT NOT NULL, payload TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS message_by_kind ON message (kind, id);
+CREATE TABLE IF NOT EXISTS announced (topic TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message that waits."""
+
+    number: int
+    """Rises from message to message, also over restarts."""
+    kind: MessageKind
+    topic: str
+    payload: str
+
+
+class BufferFault(OutputFault):
+    """The buffer cannot be read or written at present."""
+
+
+class MqttBuffer:
+    """The messages in their order, and what was announced to Home Assistant. For one thread."""
+
+    def __init__(self, path: Path, *, most_summaries: int, most_edges: int) -> None:
+        """Prepare; it is opened when it is first used, so that a disk which is full now may have room by then."""
+        self._path = path
+        self._most: dict[MessageKind, int] = {"summary": most_summaries, "edge": most_edges}
+        self.dropped: dict[MessageKind, int] = {"summary": 0, "edge": 0}
+        """Messages given up for want of room since the start, the oldest first."""
+        self.set_aside: Path | None = None
+        """Where a damaged buffer is now."""
+        self._opened: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open the buffer if it is not open, made if it is not there; a damaged one is renamed and a new one begun.
+
+        Every other method does so first.
+
+        Raises:
+            BufferFault: it cannot be opened.
+        """
+        if self._opened is not None:
+            return
+        try:
+            self._opened = self._open()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise self._fault(error) from None
+            self.set_aside = self._put_aside()
+            try:
+                self._opened = self._open()
+            except sqlite3.Error as again:
+                raise self._fault(again) from None
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        self.open()
+        assert self._opened is not None
+        return self._opened
+
+    def add(self, messages: Iterable[tuple[MessageKind, str, str]]) -> None:
+        """Keep messages (kind, topic, payload) in this order; they are on the disk when this returns.
+
+        Raises:
+            BufferFault: nothing was kept.
+        """
+        with self._writing() as connection:
+            connection.executemany("INSERT INTO message (kind, topic, payload) VALUES (?, ?, ?)", messages)
+            dropped = {kind: self._trim(connection, kind) for kind in self._most}
+        for kind, count in dropped.items():
+            self.dropped[kind] += count
+
+    def after(self, number: int, most: int) -> Sequence[Message]:
+        """The oldest messages with larger numbers.
+
+        Raises:
+            BufferFault: they cannot be read.
+        """
+        try:
+            rows = self._connection.execute(
+                "SELECT id, kind, topic, payload FROM message WHERE id > ? ORDER BY id LIMIT ?",
+                (number, most),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+        return [Message(*row) for row in rows]
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Forget messages that the broker has taken.
+
+        Raises:
+            BufferFault: they stay, and will be sent once more.
+        """
+        with self._writing() as connection:
+            connection.executemany("DELETE FROM message WHERE id = ?", [(number,) for number in numbers])
+
+    def waiting(self) -> dict[MessageKind, int]:
+        """How many messages wait, by kind; nothing where that cannot be told."""
+        try:
+            rows = self._connection.execute("SELECT kind, count(*) FROM message GROUP BY kind").fetchall()
+        except (sqlite3.Error, BufferFault):
+            return {}
+        return dict(rows)
+
+    def announced(self) -> set[str]:
+        """Topics of Home Assistant that carry an announcement of ours."""
+        try:
+            return {row[0] for row in self._connection.execute("SELECT topic FROM announced")}
+        except (sqlite3.Error, BufferFault):
+            return set()
+
+    def note_announced(self, topics: Iterable[str]) -> None:
+        """Remember what was announced, in place of what was before.
+
+        Raises:
+            BufferFault: it cannot be written.
+        """
+        with self._writing() as connection:
+            connection.execute("DELETE FROM announced")
+            connection.executemany("INSERT INTO announced VALUES (?)", [(topic,) for topic in topics])
+
+    def close(self) -> None:
+        """Close it."""
+        if self._opened is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._opened.close()
+            self._opened = None
+
+    def _open(self) -> sqlite3.Connection:
+        opened = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        with closed_on_failure(opened) as connection:
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if application != _APPLICATION_ID and tables:
+                raise BufferFault(
+                    f"{self._path}: is a database of another program", remedy="move it out of the way"
+                )
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("damaged")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA journal_size_limit = 1048576")
+            connection.executescript(_SCHEMA)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            return connection
+
+    def _put_aside(self) -> Path:
+        try:
+            return set_aside(self._path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+        except StoreFault as fault:
+            raise BufferFault(fault.what, remedy=fault.remedy) from None
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with transaction(self._connection):
+                yield self._connection
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
+    def _trim(self, connection: sqlite3.Connection, kind: MessageKind) -> int:
+        count = connection.execute("SELECT count(*) FROM message WHERE kind = ?", (kind,)).fetchone()[0]
+        surplus = int(count) - self._most[kind]
+        if surplus <= 0:
+            return 0
+        connection.execute(
+            "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE kind = ? ORDER BY id LIMIT ?)",
+            (kind, surplus),
+        )
+        return surplus
+
+    def _fault(self, error: sqlite3.Error) -> BufferFault:
+        return BufferFault(
+            f"{self._path}: the buffer of MQTT cannot be used ({error})",
+            remedy="free some space, or let the service write there",
+        )

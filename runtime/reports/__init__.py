@@ -1,0 +1,1 @@
+"""Reports of a measurement: HTML, figures, and files for modal software."""

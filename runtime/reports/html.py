@@ -1,0 +1,295 @@
+"""The report of a measurement: one page of HTML that needs no other file, for screen, phone and paper."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from html import escape
+
+from tremorscope.runtime.reports.html_style import STYLE
+from tremorscope.runtime.reports.measurement import (
+    Measurement,
+    damping_text,
+    decimals,
+    frequency_text,
+    short_frequency,
+    with_uncertainty,
+)
+from tremorscope.runtime.vibration.spectra.analysis import AXES, Finding, RegionResult
+from tremorscope.runtime.vibration.spectra.modes import Mode
+from tremorscope.runtime.vibration.spectra.peaks import Peak
+
+_MOST_ROWS = 12
+_KINDS = {"steady": "steady tone", "decaying": "free decay", "random": "resonance"}
+_METHOD = """
+<p>Displacement is measured in every frame against a reference frame, by least squares on brightness gradients. A
+change of light (gain, offset, and a slope of brightness across the region) is solved for at the same time, so
+that flicker does not pass for motion. Spectra are Welch's, on even times made from the frames' own timestamps;
+they never reach across a gap. A peak is reported where chance alone would show one in fewer than one of a
+thousand recordings of noise. Amplitudes are those of a sinusoid of the same mean square over the recording.</p>
+<p>Uncertainties are standard uncertainties (one sigma) from noise and from the length of the recording. They do
+not include that of the scale, of the camera's clock, or of motion across the picture's plane. Damping is given
+where the recording is long enough to resolve it; else its upper bound. Mode shapes are operational: what moved
+while it was filmed.</p>
+"""
+
+
+def report_page(measurement: Measurement, *, overlay: bytes, spectrum: bytes, history: bytes) -> str:
+    """The whole page; pictures are PNGs, and go into it."""
+    title = f"Vibration in {measurement.clip}"
+    sections = [
+        _headline(measurement),
+        _notes(measurement),
+        _picture(
+            "Where it moves", overlay, "Regions and the shapes of the strongest modes on the first frame."
+        ),
+        _peaks(measurement),
+        _picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions."),
+        _picture("Displacement", history, "Displacement of the liveliest regions over time."),
+        _modes(measurement),
+        _baseline(measurement),
+        _regions(measurement),
+        _recording(measurement),
+        f"<section><h2>How this was measured</h2>{_METHOD}</section>",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<header><p class=kit>tremorscope</p><h1>{escape(title)}</h1></header>\n"
+        + "\n".join(part for part in sections if part)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _headline(measurement: Measurement) -> str:
+    analysis = measurement.analysis
+    cards = []
+    for rank, finding in enumerate(analysis.findings[:3]):
+        peak = finding.peak
+        cards.append(
+            f'<div class="card{" first" if rank == 0 else ""}">'
+            f"<p class=big>{escape(short_frequency(peak))}</p>"
+            f"<p>{escape(measurement.amplitude_text(peak))}</p>"
+            f"<p class=small>{_place(measurement, finding)}, {_KINDS[peak.kind]}"
+            f"{_multiple(finding)}</p></div>"
+        )
+    if not cards:
+        cards.append(
+            "<div class='card first'><p class=big>No vibration</p>"
+            "<p>Nothing stands out from noise and drift.</p></div>"
+        )
+    cards.append(
+        f'<div class="card facts"><p><b>{analysis.duration_s:.4g} s</b> at <b>{analysis.rate_hz:.6g} Hz</b></p>'
+        f"<p>{len(analysis.regions)} regions{', proposed' if measurement.proposed else ''}</p>"
+        f"<p>resolution <b>{1 / analysis.duration_s:.2g} Hz</b></p></div>"
+    )
+    return f"<section class=cards>{''.join(cards)}</section>"
+
+
+def _place(measurement: Measurement, finding: Finding) -> str:
+    return escape(f"{measurement.analysis.regions[finding.region].series.name} {finding.axis}")
+
+
+def _multiple(finding: Finding) -> str:
+    if finding.multiple_of is None:
+        return ""
+    order, frequency_hz = finding.multiple_of
+    return f", {order} &times; {frequency_hz:.4g} Hz"
+
+
+def _notes(measurement: Measurement) -> str:
+    notes = "".join(f"<li>{escape(note)}</li>" for note in measurement.notes())
+    return f"<section class=notes><h2>To note</h2><ul>{notes}</ul></section>" if notes else ""
+
+
+def _picture(title: str, png: bytes, alternative: str) -> str:
+    data = base64.b64encode(png).decode("ascii")
+    return (
+        f'<section class=picture><h2>{title}</h2><img alt="{escape(alternative)}" '
+        f'src="data:image/png;base64,{data}"></section>'
+    )
+
+
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    minor: bool = False
+    """Left out on a phone."""
+
+
+def _table(title: str, columns: list[_Column], rows: list[list[str]], remark: str = "") -> str:
+    """A table; cells are HTML."""
+
+    def line(tag: str, cells: list[str]) -> str:
+        marked = zip(columns, cells, strict=True)
+        return "".join(f"<{tag}{' class=minor' if c.minor else ''}>{cell}</{tag}>" for c, cell in marked)
+
+    head = line("th", [column.heading for column in columns])
+    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    note = f"<p class=small>{remark}</p>" if remark else ""
+    return (
+        f"<section><h2>{title}</h2><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>{note}</section>"
+    )
+
+
+def _amplitude_columns(measurement: Measurement, heading: str) -> list[_Column]:
+    """In px, and in mm where the scale is known: on a phone then in mm alone."""
+    if measurement.scale is None:
+        return [_Column(f"{heading} (px)")]
+    return [_Column(f"{heading} (px)", minor=True), _Column(f"{heading} (mm)")]
+
+
+def _amplitudes(measurement: Measurement, peak: Peak) -> list[str]:
+    factors = [1.0] if measurement.scale is None else [1.0, measurement.scale.mm_per_px]
+    return [with_uncertainty(f * peak.amplitude, f * peak.amplitude_sigma) for f in factors]
+
+
+def _remark(shown: int, number: int, what: str) -> str:
+    return f"{number - shown} weaker {what} in summary.json. " if number > shown else ""
+
+
+def _peaks(measurement: Measurement) -> str:
+    findings = measurement.analysis.findings
+    if not findings:
+        return ""
+    rows = [
+        [
+            f"<b>{frequency_text(finding.peak)}</b>{_multiple(finding).replace(', ', '<br>', 1)}",
+            *_amplitudes(measurement, finding.peak),
+            _place(measurement, finding),
+            _KINDS[finding.peak.kind],
+            escape(damping_text(finding.peak)),
+            f"{10 * math.log10(finding.peak.over_floor):.0f} dB",
+            str(len({region for region, _, _ in finding.seen_in})),
+        ]
+        for finding in findings[:_MOST_ROWS]
+    ]
+    columns = [
+        _Column("frequency"), *_amplitude_columns(measurement, "amplitude"), _Column("most in"),
+        _Column("kind", minor=True), _Column("damping", minor=True),
+        _Column("over noise", minor=True), _Column("regions", minor=True),
+    ]  # fmt: skip
+    return _table(
+        "Peaks, strongest first",
+        columns,
+        rows,
+        _remark(len(rows), len(findings), "peaks")
+        + "Damping with &lt; is an upper bound: the recording is too short to resolve it.",
+    )
+
+
+def _modes(measurement: Measurement) -> str:
+    modes = measurement.analysis.modes
+    if not modes:
+        return ""
+    rows = [
+        [
+            f"<b>{frequency_text(mode.peak)}</b>",
+            *_amplitudes(measurement, mode.peak),
+            escape(damping_text(mode.peak)),
+            f"{mode.collinearity:.2f}",
+            escape(_largest_part(measurement, mode)),
+        ]
+        for mode in modes[:_MOST_ROWS]
+    ]
+    columns = [
+        _Column("frequency"), *_amplitude_columns(measurement, "largest"), _Column("damping", minor=True),
+        _Column("in phase"), _Column("most in"),
+    ]  # fmt: skip
+    return _table(
+        "Modes",
+        columns,
+        rows,
+        _remark(len(rows), len(modes), "modes")
+        + "&ldquo;In phase&rdquo; is the modal phase collinearity: near 1 where all regions move in phase or in "
+        "opposition, as in a natural mode.",
+    )
+
+
+def _largest_part(measurement: Measurement, mode: Mode) -> str:
+    at = int(abs(mode.shape).argmax())
+    return f"{measurement.analysis.regions[at // 2].series.name} {AXES[at % 2]}"
+
+
+def _baseline(measurement: Measurement) -> str:
+    if not measurement.comparisons:
+        return ""
+    rows = []
+    for each in measurement.comparisons:
+        if each.found is None or each.shift is None or each.mac is None:
+            rows.append([f"{each.baseline_hz:.4g} Hz", "not found", "", ""])
+        else:
+            rows.append(
+                [
+                    f"{each.baseline_hz:.4g} Hz",
+                    escape(frequency_text(each.found.peak)),
+                    f"{each.shift:+.2%}",
+                    f"{each.mac:.3f}",
+                ]
+            )
+    return _table(
+        "Against the baseline", [_Column(each) for each in ("baseline", "now", "shift", "MAC")], rows
+    )
+
+
+def _regions(measurement: Measurement) -> str:
+    return _table(
+        "Regions",
+        [
+            _Column("region"),
+            _Column("place", minor=True),
+            _Column("verdict"),
+            _Column("RMS x, y"),
+            _Column("noise of a frame x, y", minor=True),
+            _Column("smallest visible x, y"),
+            _Column("quality", minor=True),
+            _Column("lost", minor=True),
+        ],
+        [_region_row(result) for result in measurement.analysis.regions],
+        "In px. Noise of a frame is predicted from texture and picture noise; the smallest visible amplitude "
+        "is what a steady tone must have to be told from what else moves. A dash: no texture shows motion "
+        "along that axis.",
+    )
+
+
+def _region_row(result: RegionResult) -> list[str]:
+    series = result.series
+    region = series.region
+    quality = series.quality[series.quality == series.quality]
+    return [
+        f"<b>{escape(series.name)}</b>",
+        f"{region.width_px} &times; {region.height_px} at {region.x_px}, {region.y_px}",
+        escape(result.verdict),
+        " / ".join(_px(value) for value in result.rms_px),
+        " / ".join(_px(value) for value in series.noise_floor_px),
+        " / ".join(_px(result.smallest_visible_px(axis)) for axis in AXES),
+        f"{float(quality.mean()):.3f}" if quality.size else "&ndash;",
+        f"{series.lost_share:.1%}",
+    ]
+
+
+def _px(value: float) -> str:
+    if not math.isfinite(value):
+        return "&ndash;"
+    return f"{value:.{min(5, max(2, decimals(value) + 1))}f}"
+
+
+def _recording(measurement: Measurement) -> str:
+    axis, analysis = measurement.time_axis, measurement.analysis
+    height_px, width_px = measurement.frame.shape[:2]
+    facts = [
+        ("Clip", f"{escape(measurement.clip)}, {measurement.times_s.size} frames of {width_px} &times; {height_px} px"),
+        ("Rate", f"{analysis.rate_hz:.6g} Hz, " + ("as stated" if axis.capture_rate_hz else "as in the file")),
+        ("In the file", f"{axis.playback_s:.4g} s at {axis.playback_rate_hz:.6g} frames/s"),
+        ("Frequencies", f"up to {axis.nyquist_hz:.6g} Hz; faster motion appears at a wrong, lower frequency"),
+        ("Window", f"{analysis.window_s:.4g} s, Hann, overlapping by half"),
+        ("Scale", escape(str(measurement.scale)) if measurement.scale else "not stated: amplitudes are in px"),
+        ("Camera&rsquo;s shake", "removed by still regions" if measurement.still else "not removed: no still region"),
+        ("Gaps", f"{len(analysis.gaps)}; {analysis.bridged} single missing frames interpolated"),
+        ("References", f"renewed {measurement.refreshes} times"),
+    ]  # fmt: skip
+    entries = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
+    return f"<section><h2>Recording</h2><dl>{entries}</dl></section>"

@@ -1,0 +1,254 @@
+"""A finished measurement, as lines for a terminal and as a summary for programs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tremorscope.runtime.frames.clip_times import TimeAxis
+from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.monitoring.modal_baseline import Comparison, stored_mode
+from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, Finding, RegionResult
+from tremorscope.runtime.vibration.spectra.modes import Mode
+from tremorscope.runtime.vibration.spectra.peaks import Peak
+
+_MOST_LINES = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """All that was found in a clip."""
+
+    clip: str
+    frame: NDArray[np.uint8]
+    """The first frame, (H, W, 3; RGB): the reference."""
+    time_axis: TimeAxis
+    times_s: NDArray[np.float64]
+    """Of every frame since the first, in reality rather than in playback, (N,)."""
+    analysis: Analysis
+    still: tuple[Region, ...]
+    proposed: bool
+    """Whether the regions were proposed rather than named."""
+    scale: Scale | None
+    comparisons: tuple[Comparison, ...]
+    refreshes: int
+    """How often a region's reference was renewed."""
+    elapsed_s: float
+    files: tuple[str, ...]
+    """Names of the files that it left."""
+
+    def lines(self) -> list[str]:
+        """The peaks, strongest first, and what there is to know of the recording."""
+        analysis = self.analysis
+        axis = self.time_axis
+        strongest = analysis.findings[:_MOST_LINES]
+        width = max((len(self.amplitude_text(each.peak)) for each in strongest), default=0)
+        shown = [self._finding_line(each, width) for each in strongest]
+        if len(analysis.findings) > _MOST_LINES:
+            shown.append(f"and {len(analysis.findings) - _MOST_LINES} weaker ones, in the report")
+        return [
+            f"measured    {self.clip}: {self.times_s.size} frames, {analysis.duration_s:.4g} s at "
+            f"{analysis.rate_hz:.6g} Hz, {len(analysis.regions)} regions"
+            + (" (proposed)" if self.proposed else ""),
+            f"resolution  {1 / analysis.duration_s:.3g} Hz, frequencies up to {axis.nyquist_hz:.6g} Hz",
+            *(f"note        {note}" for note in self.notes()),
+            "",
+            *(shown or [self._nothing()]),
+            *(["", *map(_comparison_line, self.comparisons)] if self.comparisons else []),
+        ]
+
+    def _finding_line(self, finding: Finding, width: int) -> str:
+        peak = finding.peak
+        place = f"{self.analysis.regions[finding.region].series.name} {finding.axis}"
+        damping = "" if peak.damping is None else f"  damping {damping_text(peak)}"
+        size, exactly = self.amplitude_text(peak), f"({frequency_text(peak)})"
+        return f"{short_frequency(peak):<10} {size:<{width}}  {place:<6} {exactly}{damping}"
+
+    def _nothing(self) -> str:
+        verdicts = {region.verdict for region in self.analysis.regions}
+        if verdicts <= {"below the noise floor", "lost"}:
+            return "no vibration: every region is below the noise floor"
+        return "no vibration at a steady frequency stands out from noise and drift"
+
+    def amplitude_text(self, peak: Peak) -> str:
+        """Amplitude with its uncertainty, in px and, where the scale is known, in mm."""
+        text = f"{with_uncertainty(peak.amplitude, peak.amplitude_sigma)} px"
+        if self.scale is None:
+            return text
+        factor = self.scale.mm_per_px
+        return f"{text} = {with_uncertainty(factor * peak.amplitude, factor * peak.amplitude_sigma)} mm"
+
+    def notes(self) -> list[str]:
+        """What a person should know before believing the numbers."""
+        analysis, axis, notes = self.analysis, self.time_axis, []
+        if axis.capture_rate_hz is None:
+            notes.append("the rate is that of the file: state --capture-fps if the camera filmed faster")
+        if not axis.measured:
+            notes.append("the clip holds no times: frames are taken as evenly spaced")
+        if analysis.interpolated:
+            notes.append("frames come unevenly: they were interpolated, and high frequencies are damped")
+        if analysis.bridged:
+            notes.append(f"{analysis.bridged} single missing frames were interpolated")
+        if analysis.gaps:
+            missing = sum(gap[2] for gap in analysis.gaps)
+            notes.append(f"{len(analysis.gaps)} gaps of {missing} frames in all: spectra do not reach across")
+        notes += [
+            f"{each.series.name} was lost in {each.series.lost_share:.0%} of the frames and is left out"
+            for each in analysis.regions
+            if each.verdict == "lost"
+        ]
+        return notes
+
+    def summary(self) -> dict[str, Any]:
+        """Everything for programs; also the baseline that a later measurement is compared with."""
+        analysis, axis = self.analysis, self.time_axis
+        return {
+            "format": "tremorscope measurement 1",
+            "clip": self.clip,
+            "frames": int(self.times_s.size),
+            "width_px": int(self.frame.shape[1]),
+            "height_px": int(self.frame.shape[0]),
+            "duration_s": analysis.duration_s,
+            "rate_hz": analysis.rate_hz,
+            "rate_stated": axis.capture_rate_hz is not None,
+            "resolution_hz": 1 / analysis.duration_s,
+            "window_s": analysis.window_s,
+            "scale": None
+            if self.scale is None
+            else {"mm_per_px": self.scale.mm_per_px, "provenance": self.scale.provenance},
+            "notes": self.notes(),
+            "regions": [self._region(each) for each in analysis.regions],
+            "still": [_rectangle(region) for region in self.still],
+            "gaps": [
+                {"start_s": start, "end_s": end, "missing_frames": missing}
+                for start, end, missing in analysis.gaps
+            ],
+            "bridged_frames": analysis.bridged,
+            "reference_refreshes": self.refreshes,
+            "peaks": [self._finding(each) for each in analysis.findings],
+            "modes": [self._mode(each) for each in analysis.modes],
+            "baseline": [_comparison(each) for each in self.comparisons],
+        }
+
+    def _region(self, result: RegionResult) -> dict[str, Any]:
+        series = result.series
+        entry: dict[str, Any] = {"name": series.name, **_rectangle(series.region), "verdict": result.verdict}
+        entry["lost_share"] = series.lost_share
+        entry["quality"] = _number(float(np.nanmedian(series.quality)))
+        for number, axis in enumerate(AXES):
+            spectrum = result.along(axis)
+            entry[axis] = {
+                "rms_px": _number(result.rms_px[number]),
+                "noise_floor_px": _number(series.noise_floor_px[number]),
+                "measured_noise_px": None if spectrum is None else spectrum.noise_sigma,
+                "smallest_visible_px": _number(result.smallest_visible_px(axis)),
+            }
+        return entry
+
+    def _finding(self, finding: Finding) -> dict[str, Any]:
+        regions = self.analysis.regions
+        return {
+            **self._peak(finding.peak),
+            "region": regions[finding.region].series.name,
+            "axis": finding.axis,
+            "multiple_of": None
+            if finding.multiple_of is None
+            else {"order": finding.multiple_of[0], "frequency_hz": finding.multiple_of[1]},
+            "seen_in": [
+                {"region": regions[region].series.name, "axis": axis, "amplitude_px": amplitude}
+                for region, axis, amplitude in finding.seen_in
+            ],
+        }
+
+    def _peak(self, peak: Peak) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "frequency_hz": peak.frequency_hz,
+            "frequency_sigma_hz": peak.frequency_sigma_hz,
+            "amplitude_px": peak.amplitude,
+            "amplitude_sigma_px": peak.amplitude_sigma,
+            "kind": peak.kind,
+            "damping": peak.damping,
+            "damping_sigma": _number(peak.damping_sigma),
+            "damping_below": peak.damping_below,
+            "over_floor": peak.over_floor,
+        }
+        if self.scale is not None:
+            entry["amplitude_mm"] = self.scale.mm_per_px * peak.amplitude
+            entry["amplitude_sigma_mm"] = self.scale.mm_per_px * peak.amplitude_sigma
+        return entry
+
+    def _mode(self, mode: Mode) -> dict[str, Any]:
+        return {
+            **self._peak(mode.peak),
+            "collinearity": mode.collinearity,
+            "shape": stored_mode(mode).model_dump()["shape"],
+        }
+
+
+def short_frequency(peak: Peak) -> str:
+    """Frequency for a headline, e.g. ``64.0 Hz`` or ``0.249 Hz``: a decimal and three digits at least."""
+    digits = max(1, 2 - math.floor(math.log10(peak.frequency_hz)))
+    return f"{peak.frequency_hz:.{digits}f} Hz"
+
+
+def frequency_text(peak: Peak) -> str:
+    """Frequency with its uncertainty, e.g. ``64.041 ± 0.003 Hz``."""
+    digits = min(6, max(1, decimals(peak.frequency_sigma_hz)))
+    return f"{peak.frequency_hz:.{digits}f} ± {peak.frequency_sigma_hz:.{digits}f} Hz"
+
+
+def damping_text(peak: Peak) -> str:
+    """Damping in per cent with its uncertainty, or the bound that the recording sets."""
+    if peak.damping is None:
+        return "unknown" if peak.damping_below is None else f"< {100 * peak.damping_below:.2g} %"
+    return f"{with_uncertainty(100 * peak.damping, 100 * (peak.damping_sigma or 0))} %"
+
+
+def with_uncertainty(value: float, sigma: float) -> str:
+    """A value and its standard uncertainty, rounded to the digits that mean something."""
+    if not math.isfinite(sigma):
+        return f"{value:.3g} ± unknown"
+    digits = decimals(sigma)
+    return f"{value:.{digits}f} ± {sigma:.{digits}f}"
+
+
+def decimals(sigma: float) -> int:
+    """Decimals that show an uncertainty with one digit, or two where the first is a 1."""
+    if not (math.isfinite(sigma) and sigma > 0):
+        return 4
+    exponent = math.floor(math.log10(sigma))
+    return min(9, max(0, -exponent + (1 if sigma / 10**exponent < 2 else 0)))
+
+
+def _comparison_line(each: Comparison) -> str:
+    if each.found is None or each.shift is None:
+        return f"baseline    {each.baseline_hz:.4g} Hz: not found"
+    return (
+        f"baseline    {each.baseline_hz:.4g} Hz: now {each.found.frequency_hz:.4g} Hz, {each.shift:+.2%}, "
+        f"MAC {each.mac:.2f}"
+    )
+
+
+def _comparison(each: Comparison) -> dict[str, Any]:
+    return {
+        "baseline_hz": each.baseline_hz,
+        "found_hz": None if each.found is None else each.found.frequency_hz,
+        "shift": each.shift,
+        "mac": each.mac,
+    }
+
+
+def _rectangle(region: Region) -> dict[str, int]:
+    return {
+        "x_px": region.x_px, "y_px": region.y_px, "width_px": region.width_px, "height_px": region.height_px,
+    }  # fmt: skip
+
+
+def _number(value: float | None) -> float | None:
+    """A number that JSON can hold: infinite and unknown become null."""
+    return value if value is not None and math.isfinite(value) else None

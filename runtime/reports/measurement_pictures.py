@@ -1,0 +1,215 @@
+"""Pictures of a measurement: spectra, regions and mode shapes on a frame, displacement over time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from numpy.typing import NDArray
+
+from tremorscope.runtime.reports.figures import COLOURS, GREEN, GRID, INK, ORANGE, figure, png
+from tremorscope.runtime.reports.measurement import Measurement, short_frequency
+from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, Finding
+from tremorscope.runtime.vibration.spectra.modes import Mode
+
+Values = NDArray[np.float64]
+
+_MOST_CURVES, _MOST_LABELS, _MOST_MODES, _MOST_TRACES = 6, 6, 3, 3
+_ARROW_SHARE = 0.13
+"""Length of a mode's longest arrow, as a share of the picture's diagonal."""
+_SHORTEST_SHARE = 0.012
+_WIDTH_IN = 9.0
+_ZOOMED_CYCLES, _MANY_CYCLES = 12, 60
+
+
+def spectrum_picture(measurement: Measurement) -> bytes:
+    """Amplitude spectral density of the liveliest regions, their noise floor and the strongest peaks, as PNG."""
+    with figure(_WIDTH_IN, 5.2) as drawn:
+        axes = drawn.add_subplot()
+        lowest, highest = math.inf, 0.0
+        for number, axis in _liveliest(measurement)[:_MOST_CURVES]:
+            spectrum = measurement.analysis.regions[number].along(axis)
+            assert spectrum is not None
+            name = f"{measurement.analysis.regions[number].series.name} {axis}"
+            density = np.sqrt(spectrum.density[1:])
+            colour = COLOURS[len(axes.get_lines()) // 2 % len(COLOURS)]
+            axes.semilogy(spectrum.frequency_hz[1:], density, color=colour, linewidth=1.4, label=name)
+            floor = np.sqrt(spectrum.floor[1:])
+            axes.semilogy(spectrum.frequency_hz[1:], floor, color=colour, linewidth=1.0, linestyle=":")
+            lowest, highest = (
+                min(lowest, float(np.quantile(density, 0.01))),
+                max(highest, float(density.max())),
+            )
+        shown = [f for f in measurement.analysis.findings[:_MOST_LABELS] if f.peak.frequency_hz > 0]
+        axes.set_ylim(lowest / 2, highest * (12 if shown else 3))
+        axes.set_xlim(0, measurement.analysis.rate_hz / 2)
+        _mark_peaks(axes, shown, highest)
+        axes.grid(visible=True, which="major", color=GRID, linewidth=0.7)
+        axes.set_title("Spectrum of displacement (dotted: noise floor)")
+        axes.set_xlabel("frequency (Hz)")
+        axes.set_ylabel("amplitude density (px/√Hz)")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="region")
+        return png(drawn)
+
+
+def _mark_peaks(axes: Axes, findings: list[Finding], highest: float) -> None:
+    """A line for each peak; labels that would overlap go one step down."""
+    span = float(axes.get_xlim()[1])
+    placed: list[tuple[float, int]] = []
+    for finding in findings:
+        frequency = finding.peak.frequency_hz
+        axes.axvline(frequency, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
+        taken = {row for at, row in placed if abs(at - frequency) < 0.11 * span}
+        row = next(number for number in range(len(findings)) if number not in taken)
+        placed.append((frequency, row))
+        right = frequency > 0.88 * span
+        axes.annotate(
+            short_frequency(finding.peak), (frequency, highest * 7.5 / 2.1**row),
+            xytext=(-5 if right else 5, 0), textcoords="offset points",
+            ha="right" if right else "left", va="center", color=INK, weight="bold", fontsize=10.5,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        )  # fmt: skip
+
+
+def _liveliest(measurement: Measurement) -> list[tuple[int, Axis]]:
+    """Channels by the amplitude of their strongest peak, then by what else moves."""
+    channels: list[tuple[float, float, int, Axis]] = []
+    for number, region in enumerate(measurement.analysis.regions):
+        for at, axis in enumerate(AXES):
+            spectrum = region.along(axis)
+            if spectrum is not None:
+                peak = spectrum.peaks[0].amplitude if spectrum.peaks else 0.0
+                channels.append((peak, region.rms_px[at], number, axis))
+    channels.sort(key=lambda each: (-each[0], -each[1]))
+    return [(number, axis) for _, _, number, axis in channels]
+
+
+def overlay_picture(measurement: Measurement) -> bytes:
+    """The regions, and the shapes of the strongest modes, drawn on the first frame, as PNG."""
+    modes = measurement.analysis.modes[:_MOST_MODES]
+    height, width = measurement.frame.shape[:2]
+    columns = 1 if not modes or width > 2.2 * height else 2
+    rows = math.ceil((1 + len(modes)) / columns)
+    panel_width = _WIDTH_IN / columns
+    with figure(_WIDTH_IN, rows * (panel_width * min(height / width, 1.6) + 0.45), dpi=130) as drawn:
+        grid = drawn.add_gridspec(rows, columns)
+        for number in range(1 + len(modes)):
+            axes = drawn.add_subplot(grid[number // columns, number % columns])
+            if number == 0:
+                _draw_regions(axes, measurement)
+            else:
+                _draw_mode(axes, measurement, modes[number - 1])
+        return png(drawn)
+
+
+def _draw_regions(axes: Axes, measurement: Measurement) -> None:
+    axes.imshow(measurement.frame, interpolation="lanczos")
+    axes.set_title("Regions, proposed" if measurement.proposed else "Regions")
+    for result in measurement.analysis.regions:
+        colour = {"vibrates": ORANGE, "lost": "#666666"}.get(result.verdict, COLOURS[0])
+        _draw_box(axes, result.series.region, result.series.name, colour)
+    for region in measurement.still:
+        _draw_box(axes, region, "still", GREEN)
+    axes.set_axis_off()
+
+
+def _draw_box(axes: Axes, region: Region, name: str, colour: str) -> None:
+    corner = (region.x_px - 0.5, region.y_px - 0.5)
+    for edge, thickness in (("white", 3.4), (colour, 1.9)):
+        axes.add_patch(
+            Rectangle(
+                corner, region.width_px, region.height_px, fill=False, edgecolor=edge, linewidth=thickness
+            )
+        )
+    axes.annotate(
+        name, corner, xytext=(3, -3), textcoords="offset points",
+        ha="left", va="top", fontsize=9.5, color="white", weight="bold",
+        bbox={"boxstyle": "round,pad=0.2", "facecolor": colour, "edgecolor": "none"},
+    )  # fmt: skip
+
+
+def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
+    """Arrows from each region's middle, all at the same moment: what points apart moves in opposition."""
+    grey = measurement.frame.mean(axis=2)
+    axes.imshow(0.45 * grey + 0.55 * 255, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
+    height, width = measurement.frame.shape[:2]
+    diagonal = math.hypot(width, height)
+    regions = [result.series.region for result in measurement.analysis.regions]
+    middles = np.array([region.centre_px for region in regions])
+    moving = mode.shape.real.reshape(-1, 2)
+    moving *= _ARROW_SHARE * diagonal / max(float(np.hypot(*moving.T).max()), 1e-12)
+    # Half a period later all arrows are reversed: show the half in which more of them end in the picture.
+    moving *= max((1, -1), key=lambda sign: _inside(middles + sign * moving, width, height))
+    for middle, arrow in zip(middles.tolist(), moving.tolist(), strict=True):
+        axes.plot(
+            *middle, "o", color=INK, markersize=5, markeredgecolor="white", markeredgewidth=1.2, zorder=4
+        )
+        if math.hypot(*arrow) > _SHORTEST_SHARE * diagonal:
+            _draw_arrow(axes, middle, arrow)
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
+    amplitude = measurement.amplitude_text(mode.peak).partition(" ±")[0]
+    axes.set_title(f"Mode at {short_frequency(mode.peak)}, up to {amplitude} px")
+    axes.set_axis_off()
+
+
+def _inside(tips: Values, width: int, height: int) -> int:
+    return int(((tips >= 0) & (tips <= (width, height))).all(axis=1).sum())
+
+
+def _draw_arrow(axes: Axes, middle: list[float], arrow: list[float]) -> None:
+    tip = (middle[0] + arrow[0], middle[1] + arrow[1])
+    outlined = [patheffects.Stroke(linewidth=4.6, foreground="white"), patheffects.Normal()]
+    axes.add_patch(
+        FancyArrowPatch(
+            (middle[0], middle[1]), tip, arrowstyle="-|>,head_width=0.26,head_length=0.5", mutation_scale=13,
+            color=ORANGE, linewidth=2.2, shrinkA=0, shrinkB=0, zorder=5, path_effects=outlined,
+        )
+    )  # fmt: skip
+
+
+def history_picture(measurement: Measurement) -> bytes:
+    """Displacement over time of the liveliest channels, and a few cycles of it where there are many, as PNG."""
+    channels = _liveliest(measurement)[:_MOST_TRACES]
+    zoom_s = _zoom_s(measurement)
+    with figure(_WIDTH_IN, 0.9 + 1.55 * len(channels)) as drawn:
+        grid = drawn.add_gridspec(len(channels), 2 if zoom_s else 1, width_ratios=(2, 1) if zoom_s else None)
+        whole: list[Axes] = []
+        for row, (number, axis) in enumerate(channels):
+            whole.append(drawn.add_subplot(grid[row, 0], sharex=whole[0] if whole else None))
+            series = measurement.analysis.regions[number].series
+            values = series.along(axis) - np.nanmedian(series.along(axis))
+            # Pictures count y downwards; people expect what rises to go up.
+            values = values if axis == "x" else -values
+            is_last = row == len(channels) - 1
+            _draw_trace(whole[-1], measurement.times_s, values, COLOURS[row], is_last=is_last)
+            whole[-1].set_ylabel(f"{series.name} {'right' if axis == 'x' else 'up'} (px)")
+            if zoom_s:
+                part = measurement.times_s <= measurement.times_s[0] + zoom_s
+                axes = drawn.add_subplot(grid[row, 1])
+                _draw_trace(axes, measurement.times_s[part], values[part], COLOURS[row], is_last=is_last)
+                axes.set_title("Its beginning" if row == 0 else "")
+        whole[0].set_title("Displacement over time")
+        drawn.align_ylabels(whole)
+        return png(drawn)
+
+
+def _zoom_s(measurement: Measurement) -> float | None:
+    """Length of a dozen cycles of the strongest peak, where more than can be told apart are drawn."""
+    findings = measurement.analysis.findings
+    if not findings or findings[0].peak.frequency_hz * measurement.analysis.duration_s < _MANY_CYCLES:
+        return None
+    return _ZOOMED_CYCLES / findings[0].peak.frequency_hz
+
+
+def _draw_trace(axes: Axes, times_s: Values, values: Values, colour: str, *, is_last: bool) -> None:
+    axes.plot(times_s, values, color=colour, linewidth=1.0)
+    axes.grid(visible=True, color=GRID, linewidth=0.7)
+    axes.tick_params(labelbottom=is_last)
+    axes.set_xlim(float(times_s[0]), float(times_s[-1]))
+    if is_last:
+        axes.set_xlabel("time (s)")

@@ -1,0 +1,206 @@
+"""The recovery ladder: what is tried, step by step, when the camera gives no good frames.
+
+It decides and counts; whoever holds the camera carries its actions out. The rungs, mildest first:
+
+    reopen          open the camera anew
+    restart_argus   restart nvargus-daemon and end with ``EXIT_RECOVERY``, because a process that lives through
+                    that sees no frames any more (cameras on the CSI connector only; see `runtime.host.argus_daemon`)
+    exit            end with ``EXIT_RECOVERY``, so that systemd starts the service anew
+    reboot          restart the device: opt-in, bounded a day, never while a clip or an update is being written
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tremorscope.runtime.host.argus_daemon import ArgusDaemon
+from tremorscope.runtime.host.settings import RecoverySettings
+from tremorscope.runtime.service.reboots import RebootMemory
+
+Rung = Literal["reopen", "restart_argus", "exit", "reboot"]
+RUNGS: tuple[Rung, ...] = ("reopen", "restart_argus", "exit", "reboot")
+
+EXIT_RECOVERY = 75
+"""The process ended to be started anew (EX_TEMPFAIL of sysexits.h); systemd restarts it."""
+EXIT_CONFIGURATION = 78
+"""The configuration cannot be followed (EX_CONFIG); a restart would not help, and systemd does not try."""
+LEAST_LIFE_S = 30.0
+"""A process that cannot help itself does not end sooner, else systemd would give it up: ten starts in 300 s."""
+
+
+_LONGEST_REQUEST_S = 70.0
+"""For the lock that all instances share and the answer to a request: `runtime.host.argus_daemon`, `runtime.host.privileged`."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """What is to be done now."""
+
+    rung: Rung
+    attempt: int
+    """Attempt number on this rung in this outage, from 1."""
+    outage_s: float
+    """How long there have been no good frames."""
+    note: str = ""
+    """Why a rung was passed over, for a person."""
+
+    def __str__(self) -> str:
+        what = {
+            "reopen": "opening the camera anew",
+            "restart_argus": "restarting nvargus-daemon, and ending, to be started anew",
+            "exit": "ending, to be started anew",
+            "reboot": "restarting the device",
+        }[self.rung]
+        text = f"no good frames for {self.outage_s:.0f} s: {what} (attempt {self.attempt})"
+        return f"{text}; {self.note}" if self.note else text
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known of a camera that gives no good frames."""
+
+    stuck: bool = False
+    """Opening it cannot help, because threads hang in its driver."""
+    refused: bool = False
+    """It is there and cannot do what the configuration asks: neither it nor a daemon is to blame."""
+    opened_in_vain: bool = False
+    """It was opened since its last good frame, and gave none."""
+
+
+NO_OUTLOOK = Outlook()
+
+
+class RecoveryLadder:
+    """Climbs from rung to rung while the camera stays away; steps down when it has been well for a while.
+
+    Every action is followed by its dwell, in which nothing else is done. Frames that come for less than
+    ``steady_s`` end the wait, but not the outage: a camera that comes and goes climbs on.
+    """
+
+    def __init__(
+        self,
+        settings: RecoverySettings,
+        *,
+        argus: ArgusDaemon | None = None,
+        memory: RebootMemory | None = None,
+        busy: Callable[[], str] = lambda: "",
+        opening_s: float = 0.0,
+    ) -> None:
+        """Begin at the bottom.
+
+        Args:
+            settings: dwells and attempts.
+            argus: nvargus-daemon, where it stands behind the camera; without it that rung is left out.
+            memory: what outlives the process; None never restarts the device.
+            busy: what must not be interrupted by a restart of the device, e.g. "a clip is being written"; empty
+                if nothing.
+            opening_s: how long opening this camera may take: no dwell is shorter, else the ladder would climb on
+                while a camera on the network still answers.
+        """
+        self._settings, self._memory, self._busy, self._argus = settings, memory, busy, argus
+        self._reopen_s = max(settings.reopen_after_s, opening_s)
+        self._counts: dict[Rung, int] = dict.fromkeys(RUNGS, 0)
+        self._in_outage: dict[Rung, int] = dict.fromkeys(RUNGS, 0)
+        self._first_s: float | None = None
+        self._began_s: float | None = None
+        self._bad_since_s: float | None = None
+        self._good_since_s: float | None = None
+        self._next_s, self._reopened_s = 0.0, -math.inf
+        self._ended = False
+        self._well_noted = False
+
+    @property
+    def counts(self) -> Mapping[Rung, int]:
+        """How often each rung was taken since the process began."""
+        return dict(self._counts)
+
+    @property
+    def longest_s(self) -> float:
+        """Most time from the last good frame to the last rung; systemd's WatchdogSec must be longer."""
+        asking_s = _LONGEST_REQUEST_S if self._argus is not None else 0.0
+        return self._reopen_s * (1 + self._settings.reopen_attempts) + asking_s
+
+    def advance(self, now_s: float, healthy: bool, outlook: Outlook = NO_OUTLOOK) -> Action | None:
+        """Take how the camera stands and return what to do now, if anything.
+
+        Args:
+            now_s: seconds on a clock that never goes back.
+            healthy: whether good frames come.
+            outlook: what is known of the camera while they do not.
+        """
+        if self._ended:
+            return None
+        if self._first_s is None:
+            self._first_s = now_s
+        if healthy:
+            self._well(now_s)
+            return None
+        self._good_since_s = None
+        if self._began_s is None:
+            self._began_s = now_s
+        if self._bad_since_s is None:
+            self._bad_since_s = now_s
+            self._next_s = max(self._next_s, now_s + self._reopen_s)
+        outage_s = now_s - self._began_s
+        if self._argus is not None and self._argus.is_blind():
+            # Neither opening the camera nor restarting the daemon once more would help.
+            why = "nvargus-daemon was restarted, and only a new process sees frames"
+            return self._end(outage_s, why) if self._is_old_enough(now_s) else None
+        may_restart = self._argus is not None and not outlook.refused and not self._argus.refusal()
+        if may_restart and (outlook.opened_in_vain or outlook.stuck):
+            # It was opened anew already, by whoever watches it: once more would only cost time.
+            if now_s >= max(self._bad_since_s, self._reopened_s) + self._settings.reopen_after_s:
+                return self._restart_argus(outage_s)
+        elif now_s >= self._next_s:
+            return self._climb(now_s, outage_s, outlook, may_restart)
+        return None
+
+    def _well(self, now_s: float) -> None:
+        self._bad_since_s = None
+        if self._good_since_s is None:
+            self._good_since_s = now_s
+        if now_s - self._good_since_s < self._settings.steady_s:
+            return
+        self._began_s = None
+        self._in_outage = dict.fromkeys(RUNGS, 0)
+        if not self._well_noted:
+            self._well_noted = True
+            for memory in (self._memory, self._argus):
+                if memory is not None:
+                    memory.note_health()
+
+    def _climb(self, now_s: float, outage_s: float, outlook: Outlook, may_restart: bool) -> Action | None:
+        if not outlook.stuck and self._in_outage["reopen"] < self._settings.reopen_attempts:
+            self._next_s, self._reopened_s = now_s + self._reopen_s, now_s
+            return self._take("reopen", outage_s)
+        if may_restart:
+            return self._restart_argus(outage_s)
+        return self._end(outage_s) if self._is_old_enough(now_s) else None
+
+    def _is_old_enough(self, now_s: float) -> bool:
+        return self._first_s is not None and now_s - self._first_s >= LEAST_LIFE_S
+
+    def _restart_argus(self, outage_s: float) -> Action:
+        self._ended = True
+        if self._memory is not None:
+            self._memory.note_exit()
+        return self._take("restart_argus", outage_s)
+
+    def _end(self, outage_s: float, why: str = "") -> Action:
+        self._ended = True
+        reboot = self._settings.reboot
+        exits = self._memory.note_exit() if self._memory is not None else 0
+        if self._memory is None or not reboot.enabled or exits <= reboot.after_exits:
+            return self._take("exit", outage_s, why)
+        refusal = self._busy() or self._memory.refusal() or self._memory.note_reboot()
+        if refusal:
+            return self._take("exit", outage_s, f"the device is not restarted: {refusal}")
+        return self._take("reboot", outage_s)
+
+    def _take(self, rung: Rung, outage_s: float, note: str = "") -> Action:
+        self._counts[rung] += 1
+        self._in_outage[rung] += 1
+        return Action(rung, self._in_outage[rung], outage_s, note)

@@ -1,0 +1,1 @@
+"""Displacement: regions of a picture, their sub-pixel motion, noise and scale."""

@@ -1,0 +1,268 @@
+"""Sub-pixel displacement of a region of interest against a reference frame: gradient-based least squares.
+
+Inverse compositional Lucas-Kanade (Baker and Matthews, "Lucas-Kanade 20 Years On", IJCV 56(3), 2004, sections
+2 to 3) on luma. A change of light does not pass for motion: gain, offset and a slope of brightness across the
+region (a lamp on one side, the bands of flicker behind a rolling shutter) are in the least squares.
+Gradients and their pseudo-inverse come from the reference once; the current frame is resampled by a windowed
+sinc.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft, ndimage
+
+from tremorscope.runtime.vibration.displacement.noise import Luma, estimate_noise_sigma, luma
+from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.resampling import LARGEST_SHIFT_PX, MARGIN_PX, Resampler
+
+_CENTRAL_DIFFERENCE = np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12
+_SMOOTHING = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+_GRADIENT_MARGIN = 4
+_NOISE_RESPONSE = float(
+    _SMOOTHING[2] * np.convolve(_SMOOTHING, _CENTRAL_DIFFERENCE)[2:7] @ _CENTRAL_DIFFERENCE
+)
+"""Product of smoothed and plain slopes, per pixel, that white noise of variance 1 has."""
+_SEARCH_PX = 16
+"""How far the coarse search looks along x and y."""
+_SLOPED_SIDE_PX = 24
+"""Sides of at least this length are solved for a slope of brightness along them."""
+_COARSEST_NOISE_FLOOR_PX = 0.1
+"""A direction in which one frame's noise alone would move the result by more than this is not measurable."""
+_ITERATIONS = 10
+_CONVERGED_PX = 0.002
+"""A step below this ends the iteration; as steps shrink about tenfold, what is left is far smaller."""
+_POOR_MATCH = 1.6
+"""Residual, as a multiple of what noise explains, above which the coarse search finds a better start."""
+_GOOD_QUALITY = 0.8
+"""Quality below which it is asked as well: the noise may have been overestimated."""
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """Where the content of a region has gone since the reference frame."""
+
+    x_px: float
+    """To the right positive."""
+    y_px: float
+    """Downwards positive."""
+    gain: float
+    """Contrast against the reference; 1 where the light is the same."""
+    offset: float
+    """Change of brightness, in grey levels, beyond that gain."""
+    residual: float
+    """RMS difference, in grey levels, that displacement, gain and offset leave unexplained."""
+    quality: float
+    """Share of the region's variance that they explain: 1 is a perfect match, 0 none."""
+    converged: bool
+    """False where the iteration did not settle: the content is gone, covered or changed."""
+
+
+class RegionTracker:
+    """Measures the displacement of one region of interest, frame after frame, against a reference.
+
+    Every measurement stands alone: it depends on the reference and on the frame, not on what came before.
+    Displacements up to 16 px along each axis are found. One region of 64x64 px takes about 0.2 ms on one
+    core.
+
+    Args:
+        reference: the reference picture, (H, W) luma or (H, W, 3) uint8 RGB.
+        region: where to measure.
+        noise_sigma: standard deviation of one frame's noise in grey levels; None estimates it from the
+        reference.
+
+    Raises:
+        RegionFault: the region is outside the picture, too small, or has no texture.
+    """
+
+    def __init__(self, reference: ArrayLike, region: Region, noise_sigma: float | None = None) -> None:
+        picture = np.asarray(reference)
+        self.region = region
+        self._picture_shape = picture.shape[:2]
+        region.check_inside(picture.shape[1], picture.shape[0])
+        self.noise_sigma = estimate_noise_sigma(_as_luma(picture)) if noise_sigma is None else noise_sigma
+        surroundings = self._crop(picture, 0, 0, _GRADIENT_MARGIN)
+        self._template = _without_margin(surroundings)
+        self._mean = float(self._template.mean())
+        self._centred = (self._template - self._mean).ravel()
+        self._energy = float(self._centred @ self._centred)
+        self._light = self._changes_of_light()
+        self._solver = self._prepare(surroundings)
+        self._resampler = Resampler(region.height_px, region.width_px)
+        self._search_shape = tuple(
+            fft.next_fast_len(side + 2 * _SEARCH_PX, real=True) for side in self._template.shape
+        )
+        self._template_spectrum = np.conj(
+            fft.rfft2(self._centred.reshape(self._template.shape), self._search_shape)
+        )
+
+    def _prepare(self, surroundings: Luma) -> Luma:
+        """The (2, pixels) matrix that turns a resampled region into gain times the step still to go (x, y).
+
+        The rows weigh the pixels by the smoothed gradient, which leaves out the finest detail: no resampling
+        is exact there. What a change of light looks like is projected out of the weights, which solves for
+        motion and light at once.
+        """
+        smooth = ndimage.correlate1d(
+            ndimage.correlate1d(surroundings, _SMOOTHING, axis=0), _SMOOTHING, axis=1
+        )
+        weights, slopes = self._gradients(smooth), self._gradients(surroundings)
+        strengths, directions = np.linalg.eigh(weights @ weights.T)
+        # What the weights see of the slopes; noise has slopes as well, but they tell of no motion.
+        response = directions.T @ (weights @ slopes.T) @ directions
+        seen = np.diag(response)
+        of_noise = 2 * _NOISE_RESPONSE * weights.shape[1] * self.noise_sigma**2
+        floors = self.noise_sigma * np.sqrt(np.maximum(strengths, 0)) / np.maximum(seen, 1e-12)
+        usable = (seen > of_noise) & (floors < _COARSEST_NOISE_FLOOR_PX)
+        if not usable.any():
+            raise RegionFault(
+                f"{self.region}: no texture to measure displacement by",
+                remedy="choose a region with edges or texture",
+            )
+        kept = directions[:, usable]
+        solver: Luma = kept @ np.linalg.solve(response[np.ix_(usable, usable)], kept.T @ weights)
+        # An axis counts as measured only where no direction that was dropped has a part in it.
+        dropped = np.abs(directions[:, ~usable]).max(axis=1, initial=0.0)
+        deviations = self.noise_sigma * np.sqrt((solver**2).sum(axis=1))
+        self.noise_floor_x_px, self.noise_floor_y_px = (
+            float(floor) for floor in np.where(dropped > 0.1, np.inf, deviations)
+        )
+        """Standard deviation of a measurement that one frame's noise causes; infinite where texture lacks."""
+        return solver
+
+    def _changes_of_light(self) -> Luma:
+        """Orthonormal pictures, (pixels, up to 4): what gain, offset and slopes of brightness add."""
+        rows, columns = self._template.shape
+        down = np.repeat(np.linspace(-1, 1, rows), columns)
+        across = np.tile(np.linspace(-1, 1, columns), rows)
+        contrast = self._centred / max(self._centred.std(), 1e-12)
+        # Across a few pixels the structure itself is little more than a slope.
+        slopes = [ramp for ramp, side in ((across, columns), (down, rows)) if side >= _SLOPED_SIDE_PX]
+        pictures = np.stack([np.ones(down.size), contrast, *slopes], axis=1)
+        axes, strengths, _ = np.linalg.svd(pictures, full_matrices=False)
+        independent: Luma = axes[:, strengths > 1e-6 * strengths[0]]
+        return independent
+
+    def _gradients(self, surroundings: Luma) -> Luma:
+        """Slopes along x and y, (2, pixels), of which no part looks like a change of light."""
+        slopes = np.stack(
+            [
+                _without_margin(ndimage.correlate1d(surroundings, _CENTRAL_DIFFERENCE, axis=axis)).ravel()
+                for axis in (1, 0)
+            ]
+        )
+        slopes -= slopes @ self._light @ self._light.T
+        return slopes
+
+    @property
+    def mean_luma(self) -> float:
+        """Mean luma of the reference's region, in grey levels."""
+        return self._mean
+
+    def measure(self, picture: ArrayLike) -> Displacement:
+        """Displacement in a picture of the reference's size: (H, W) luma or (H, W, 3) uint8 RGB.
+
+        Raises:
+            RegionFault: the picture has another size than the reference.
+        """
+        frame = np.asarray(picture)
+        if frame.shape[:2] != self._picture_shape:
+            raise RegionFault(
+                f"a picture of {frame.shape[1]}x{frame.shape[0]} px for a reference of "
+                f"{self._picture_shape[1]}x{self._picture_shape[0]} px",
+                remedy="take the reference from the same camera at the same size",
+            )
+        found = self._refine(frame, 0.0, 0.0)
+        # Both frames carry noise; the gain scales the reference's.
+        explained = self.noise_sigma * math.hypot(1, found.gain)
+        trusted = found.residual <= _POOR_MATCH * explained and found.quality >= _GOOD_QUALITY
+        if found.converged and trusted:
+            return found
+        searched = self._refine(frame, *self._search(frame))
+        return min(found, searched, key=lambda result: (not result.converged, -result.quality))
+
+    def _refine(self, frame: NDArray[np.generic], x_px: float, y_px: float) -> Displacement:
+        """Gauss-Newton iterations from a start; the whole-pixel part of the motion only moves the window."""
+        start_x, start_y = round(x_px), round(y_px)
+        margin = MARGIN_PX
+        window = self._crop(frame, start_x, start_y, margin)
+        x, y = x_px - start_x, y_px - start_y
+        converged = False
+        for _ in range(_ITERATIONS):
+            if max(abs(x), abs(y)) > LARGEST_SHIFT_PX:
+                start_x, start_y, x, y = start_x + round(x), start_y + round(y), x - round(x), y - round(y)
+                window = self._crop(frame, start_x, start_y, margin)
+            current = self._resampler.at(window, x, y)
+            gain = max(float(self._centred @ current) / max(self._energy, 1e-12), 0.05)
+            step_x, step_y = self._solver @ current / gain
+            # Half the pixels of a region cannot tell a step that is longer than their texture.
+            scale = 1.0 / max(1.0, abs(step_x) / 1.5, abs(step_y) / 1.5)
+            x, y = x - scale * step_x, y - scale * step_y
+            if max(abs(step_x), abs(step_y)) < _CONVERGED_PX:
+                converged = True
+                break
+        return self._judge(current, start_x + x, start_y + y, converged)
+
+    def _judge(self, current: Luma, x_px: float, y_px: float, converged: bool) -> Displacement:
+        mean = float(current.mean())
+        spread = current - mean
+        variance = float(spread @ spread)
+        gain = float(self._centred @ spread) / max(self._energy, 1e-12)
+        unexplained = max(variance - gain**2 * self._energy, 0.0)
+        quality = 0.0 if gain <= 0 or variance == 0 else 1 - unexplained / variance
+        residual = math.sqrt(unexplained / current.size)
+        return Displacement(x_px, y_px, gain, mean - gain * self._mean, residual, quality, converged)
+
+    def _search(self, frame: NDArray[np.generic]) -> tuple[float, float]:
+        """Whole-pixel displacement of highest normalised cross-correlation: gain and offset do not matter."""
+        window = self._crop(frame, 0, 0, _SEARCH_PX)
+        window = window - window.mean()
+        spectrum = fft.rfft2(window, self._search_shape)
+        side = 2 * _SEARCH_PX + 1
+        correlation = fft.irfft2(spectrum * self._template_spectrum, self._search_shape)[:side, :side]
+        count = self._template.size
+        sums, squares = (_box_sums(values, self._template.shape) for values in (window, window**2))
+        variance = squares - sums**2 / count
+        score = correlation / np.sqrt(np.maximum(variance, count * self.noise_sigma**2))
+        row, column = np.unravel_index(int(np.argmax(score)), score.shape)
+        return float(column - _SEARCH_PX), float(row - _SEARCH_PX)
+
+    def _crop(self, picture: NDArray[np.generic], shift_x: int, shift_y: int, margin: int) -> Luma:
+        """Luma of the region, shifted and with a margin; beyond the picture its edge is repeated."""
+        left, top = self.region.x_px + shift_x - margin, self.region.y_px + shift_y - margin
+        right = left + self.region.width_px + 2 * margin
+        bottom = top + self.region.height_px + 2 * margin
+        height, width = self._picture_shape
+        if left >= 0 and top >= 0 and right <= width and bottom <= height:
+            return _as_luma(picture[top:bottom, left:right])
+        rows = np.clip(np.arange(top, bottom), 0, height - 1)
+        columns = np.clip(np.arange(left, right), 0, width - 1)
+        return _as_luma(picture[rows[:, None], columns])
+
+
+def _as_luma(picture: NDArray[np.generic]) -> Luma:
+    if picture.ndim == 3:
+        return luma(cast(NDArray[np.uint8], picture))
+    as_float: Luma = picture.astype(np.float64, copy=False)
+    return as_float
+
+
+def _without_margin(surroundings: Luma) -> Luma:
+    inner = slice(_GRADIENT_MARGIN, -_GRADIENT_MARGIN)
+    kept: Luma = surroundings[inner, inner].copy()
+    return kept
+
+
+def _box_sums(picture: Luma, shape: tuple[int, ...]) -> Luma:
+    """Sums over every rectangle of a shape that fits into the picture."""
+    total = np.zeros((picture.shape[0] + 1, picture.shape[1] + 1))
+    np.cumsum(np.cumsum(picture, axis=0), axis=1, out=total[1:, 1:])
+    rows, columns = shape
+    strips: Luma = total[:, columns:] - total[:, :-columns]
+    boxes: Luma = strips[rows:] - strips[:-rows]
+    return boxes

@@ -1,0 +1,166 @@
+"""Follows one region for ever: the reference is refreshed as the scene changes, without a step in the result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tremorscope.runtime.vibration.displacement.estimator import Displacement, RegionTracker
+from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+
+LEAST_QUALITY = 0.25
+"""A match that explains less than this share of the region's variance is none: the region is lost."""
+_NOISIER = 1.3
+_UNSETTLED = 0.1
+_MEMORY_FRAMES = 50
+_PAUSE_FRAMES = 200
+"""How long a refresh waits after one that could not be made."""
+
+
+@dataclass(frozen=True)
+class RefreshPolicy:
+    """When a new reference is taken. None of it causes a step: old and new are measured side by side first."""
+
+    beyond_px: float = 8.0
+    """The content has moved this far from the reference: half of what can be followed."""
+    quality_loss: float = 0.1
+    """The match has become worse by this share of the variance: light, season or dirt have changed."""
+    every_frames: int | None = None
+    """So many frames have passed; None never for that reason alone."""
+    overlap_frames: int = 12
+    """Over so many frames the place of the new reference is averaged."""
+
+
+def is_lost(found: Displacement) -> bool:
+    """Whether a measurement is to be thrown away: the content is covered, gone, or beyond reach."""
+    return not found.converged or found.quality < LEAST_QUALITY
+
+
+class RegionFollower:
+    """Displacement of one region since the first reference, through any number of later references.
+
+    The place of a new reference is the mean difference between what the old and the new one say of the same
+    frames. The noise of those frames is in both, so it cancels; what is left behind, a random walk of about a
+    tenth of the noise floor a refresh, is the price of following a scene that changes.
+
+    Args:
+        reference: the first reference, (H, W) luma or (H, W, 3) uint8 RGB.
+        region: where to measure.
+        noise_sigma: of one frame, in grey levels; None estimates it from the reference.
+        policy: when to take a new reference.
+
+    Raises:
+        RegionFault: the region is outside the picture, too small, or has no texture.
+    """
+
+    def __init__(
+        self,
+        reference: ArrayLike,
+        region: Region,
+        noise_sigma: float | None = None,
+        policy: RefreshPolicy | None = None,
+    ) -> None:
+        self._reference: NDArray[np.generic] | None = np.asarray(reference)
+        self._policy = policy or RefreshPolicy()
+        self.tracker = RegionTracker(reference, region, noise_sigma)
+        self.refreshes = 0
+        """How many references have followed the first."""
+        self._place = (0.0, 0.0)
+        self._next: RegionTracker | None = None
+        self._differences: list[tuple[float, float]] = []
+        self._age = self._pause = 0
+        self._quality = self._best_quality = math.nan
+
+    @property
+    def region(self) -> Region:
+        """Where it measures."""
+        return self.tracker.region
+
+    @property
+    def noise_floor_px(self) -> tuple[float, float]:
+        """Standard deviation along x and y that noise causes; infinite where texture lacks."""
+        return self.tracker.noise_floor_x_px, self.tracker.noise_floor_y_px
+
+    def learn_noise(self, frames: Sequence[ArrayLike]) -> None:
+        """Take the noise from what the first frames leave unexplained, where that is more than was assumed.
+
+        Compression and changing surroundings leave more than a still picture tells of. A direction along which
+        the measurement does not settle, such as along a mast, is given up: displacement there is then 0 and
+        its noise floor infinite.
+
+        Raises:
+            RegionFault: nothing can be measured under that noise.
+        """
+        assert self._reference is not None, "noise is learned before the first measurement"
+        for _ in range(8):
+            found = [self.tracker.measure(frame) for frame in frames]
+            unsettled = sum(is_lost(each) for each in found) > _UNSETTLED * len(found)
+            residual = float(np.median([each.residual / math.hypot(1, each.gain) for each in found]))
+            assumed = self.tracker.noise_sigma
+            sigma = max(residual, 2 * assumed if unsettled else 0.0)
+            if sigma < _NOISIER * assumed:
+                return
+            self.tracker = RegionTracker(self._reference, self.region, sigma)
+        raise RegionFault(
+            f"{self.region}: its content does not hold still enough to be followed",
+            remedy="choose a region that one rigid part of the structure fills",
+        )
+
+    def measure(self, frame: ArrayLike) -> Displacement:
+        """Displacement since the first reference; ``is_lost`` says whether it is one."""
+        self._reference = None
+        found = self.tracker.measure(frame)
+        whole = replace(found, x_px=found.x_px + self._place[0], y_px=found.y_px + self._place[1])
+        self._age += 1
+        self._pause = max(0, self._pause - 1)
+        if not is_lost(found):
+            self._judge_quality(found.quality)
+            if self._next is not None:
+                self._compare(frame, whole)
+            elif self._is_due(found):
+                self._begin(frame)
+        return whole
+
+    def _judge_quality(self, quality: float) -> None:
+        if math.isnan(self._quality):
+            self._quality = quality
+        self._quality += (quality - self._quality) / _MEMORY_FRAMES
+        if self._age >= _MEMORY_FRAMES:
+            self._best_quality = float(np.fmax(self._best_quality, self._quality))
+
+    def _is_due(self, found: Displacement) -> bool:
+        policy = self._policy
+        far = max(abs(found.x_px), abs(found.y_px)) > policy.beyond_px
+        worse = self._quality < self._best_quality - policy.quality_loss
+        old = policy.every_frames is not None and self._age >= policy.every_frames
+        return (far or worse or old) and self._pause == 0
+
+    def _begin(self, frame: ArrayLike) -> None:
+        try:
+            self._next = RegionTracker(frame, self.region, self.tracker.noise_sigma)
+        except RegionFault:
+            self._pause = _PAUSE_FRAMES  # what is there now has no texture: the old reference serves longer
+            return
+        # What is measured must stay the same: an axis that comes or goes would be a step.
+        new = (self._next.noise_floor_x_px, self._next.noise_floor_y_px)
+        if list(np.isfinite(new)) != list(np.isfinite(self.noise_floor_px)):
+            self._next, self._pause = None, _PAUSE_FRAMES
+
+    def _compare(self, frame: ArrayLike, whole: Displacement) -> None:
+        assert self._next is not None
+        new = self._next.measure(frame)
+        if is_lost(new):
+            self._next, self._pause, self._differences = None, _PAUSE_FRAMES, []
+            return
+        self._differences.append((whole.x_px - new.x_px, whole.y_px - new.y_px))
+        if len(self._differences) < self._policy.overlap_frames:
+            return
+        x_px, y_px = np.mean(self._differences, axis=0)
+        self._place = float(x_px), float(y_px)
+        self.tracker, self._next, self._differences = self._next, None, []
+        self.refreshes += 1
+        self._age, self._quality, self._best_quality = 0, math.nan, math.nan

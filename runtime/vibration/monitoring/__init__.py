@@ -1,0 +1,1 @@
+"""Monitoring: baselines, alarms and the tracking of modes over months."""

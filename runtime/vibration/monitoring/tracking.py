@@ -1,0 +1,244 @@
+"""Follows natural frequencies over hours and days, and tells what temperature explains of their change."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.vibration.spectra.modes import mac
+
+Values = NDArray[np.float64]
+Complex = NDArray[np.complexfloating[Any, Any]]
+
+_FEWEST_FOR_TREND = 8
+_LEAST_SPREAD_C = 2.0
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A mode as one analysis of some minutes has found it."""
+
+    frequency_hz: float
+    frequency_sigma_hz: float
+    shape: Complex | None = None
+    """(channels,); None where only one channel was measured."""
+
+
+@dataclass(frozen=True)
+class TrackPoint:
+    """One point in the history of a mode."""
+
+    time_s: float
+    frequency_hz: float
+    frequency_sigma_hz: float
+    temperature_c: float | None
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How far a mode may wander, and how it is told from a passing noise."""
+
+    gate: float = 0.04
+    """Largest relative change from one sighting to the next."""
+    least_mac: float = 0.6
+    """Shapes less alike than this are different modes."""
+    drift_a_hour: float = 0.003
+    """Relative change an hour that is usual; sets how fast the estimate follows."""
+    confirm_after: int = 3
+    """Sightings after which a mode counts as one."""
+    forget_after_s: float = 86400.0
+    """A mode not seen for so long is gone."""
+    history: int = 20000
+    """Points kept of each mode: half a year of an analysis every ten minutes."""
+
+
+@dataclass
+class Track:
+    """One mode that is followed."""
+
+    number: int
+    frequency_hz: float
+    """Smoothed."""
+    sigma_hz: float
+    shape: Complex | None
+    points: deque[TrackPoint]
+    seen: int = 0
+    last_s: float = field(default=0.0)
+    confirmed: bool = False
+
+    @property
+    def latest(self) -> TrackPoint:
+        """The last sighting."""
+        return self.points[-1]
+
+
+class FrequencyTracker:
+    """Gives every mode a number and keeps it, while its frequency wanders with weather and load.
+
+    Sightings are assigned to tracks all at once, so that the sum of squared distances, in units of what is
+    possible, is least; modes that cross keep their numbers where their shapes differ. Each frequency is
+    smoothed by a one-dimensional Kalman filter of a random walk.
+    """
+
+    def __init__(self, settings: TrackerSettings | None = None) -> None:
+        self.settings = settings or TrackerSettings()
+        self._tracks: list[Track] = []
+        self._next = 1
+        self._last_s = -math.inf
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """All modes that were seen often enough, lowest frequency first."""
+        return tuple(sorted((t for t in self._tracks if t.confirmed), key=lambda t: t.frequency_hz))
+
+    def resume(self, number: int, time_s: float, sighting: Sighting) -> None:
+        """Go on with a mode that was followed before, e.g. by an earlier process, under the number that it had then.
+
+        Call it before the first ``update``, for each mode with its last sighting.
+        """
+        following = max(self._next, number + 1)
+        track = self._begin(time_s, sighting)
+        track.number, track.confirmed = number, True
+        self._take(track, time_s, sighting, None)
+        self._next = following
+
+    def shift(self, by_s: float) -> None:
+        """Tell all times by a clock that shows so much more than it did: it was set."""
+        self._last_s += by_s
+        for track in self._tracks:
+            track.last_s += by_s
+
+    def update(
+        self, time_s: float, sightings: Sequence[Sighting], temperature_c: float | None = None
+    ) -> tuple[Track, ...]:
+        """Take what one analysis has found, and return the modes that it has seen.
+
+        Raises:
+            OptionFault: time runs backwards.
+        """
+        if not time_s > self._last_s:
+            raise OptionFault(
+                f"an analysis at {time_s:.3f} s after one at {self._last_s:.3f} s",
+                remedy="give analyses in the order of their times",
+            )
+        self._last_s = time_s
+        self._tracks = [t for t in self._tracks if time_s - t.last_s <= self._patience_s(t)]
+        seen: list[Track] = []
+        for sighting, track in zip(sightings, self._assign(time_s, sightings), strict=True):
+            followed = track or self._begin(time_s, sighting)
+            self._take(followed, time_s, sighting, temperature_c)
+            seen.append(followed)
+        return tuple(track for track in seen if track.confirmed)
+
+    def _patience_s(self, track: Track) -> float:
+        """What was seen once or twice is forgotten sooner."""
+        return self.settings.forget_after_s * (1.0 if track.confirmed else 0.1)
+
+    def _assign(self, time_s: float, sightings: Sequence[Sighting]) -> list[Track | None]:
+        partners: list[Track | None] = [None] * len(sightings)
+        if not (sightings and self._tracks):
+            return partners
+        cost = np.array(
+            [[self._distance(time_s, each, track) for track in self._tracks] for each in sightings]
+        )
+        rows, columns = optimize.linear_sum_assignment(np.where(np.isfinite(cost), cost, 1e6))
+        for row, column in zip(rows, columns, strict=True):
+            if math.isfinite(cost[row, column]):
+                partners[row] = self._tracks[column]
+        return partners
+
+    def _distance(self, time_s: float, sighting: Sighting, track: Track) -> float:
+        away = abs(sighting.frequency_hz - track.frequency_hz) / track.frequency_hz
+        hours = (time_s - track.last_s) / 3600
+        reach = self.settings.gate + self.settings.drift_a_hour * math.sqrt(hours)
+        if away > reach:
+            return math.inf
+        likeness = 1.0
+        if sighting.shape is not None and track.shape is not None and len(sighting.shape) == len(track.shape):
+            likeness = mac(sighting.shape, track.shape)
+            if likeness < self.settings.least_mac:
+                return math.inf
+        return (away / reach) ** 2 + (1 - likeness)
+
+    def _begin(self, time_s: float, sighting: Sighting) -> Track:
+        track = Track(
+            self._next, sighting.frequency_hz, math.inf, sighting.shape,
+            deque(maxlen=self.settings.history), last_s=time_s,
+        )  # fmt: skip
+        self._next += 1
+        self._tracks.append(track)
+        return track
+
+    def _take(self, track: Track, time_s: float, sighting: Sighting, temperature_c: float | None) -> None:
+        hours = (time_s - track.last_s) / 3600
+        before = track.sigma_hz**2 + (self.settings.drift_a_hour * track.frequency_hz) ** 2 * hours
+        noise = max(sighting.frequency_sigma_hz, 1e-9) ** 2
+        share = 1.0 if math.isinf(before) else before / (before + noise)
+        track.frequency_hz += share * (sighting.frequency_hz - track.frequency_hz)
+        track.sigma_hz = math.sqrt(share * noise)
+        if sighting.shape is not None:
+            track.shape = sighting.shape
+        track.points.append(
+            TrackPoint(time_s, sighting.frequency_hz, sighting.frequency_sigma_hz, temperature_c)
+        )
+        track.last_s = time_s
+        track.seen += 1
+        track.confirmed |= track.seen >= self.settings.confirm_after
+
+
+@dataclass(frozen=True)
+class TemperatureTrend:
+    """A natural frequency as a straight line over temperature."""
+
+    reference_c: float
+    frequency_hz: float
+    """At the reference temperature."""
+    hz_per_c: float
+    hz_per_c_sigma: float
+    scatter_hz: float
+    """Standard deviation of what temperature leaves unexplained."""
+
+    def normalised_hz(self, frequency_hz: float, temperature_c: float) -> float:
+        """What the frequency would have been at the reference temperature."""
+        return frequency_hz - self.hz_per_c * (temperature_c - self.reference_c)
+
+
+def temperature_trend(points: Sequence[TrackPoint]) -> TemperatureTrend:
+    """The dependence of a frequency on temperature, by robust least squares (Huber's loss).
+
+    Raises:
+        OptionFault: too few points have a temperature, or it has hardly changed.
+    """
+    known = [(p.temperature_c, p.frequency_hz) for p in points if p.temperature_c is not None]
+    spread = np.ptp([t for t, _ in known]) if known else 0.0
+    if len(known) < _FEWEST_FOR_TREND or spread < _LEAST_SPREAD_C:
+        raise OptionFault(
+            f"{len(known)} points over {float(spread):.1f} degrees C do not show how temperature acts",
+            remedy=f"wait for {_FEWEST_FOR_TREND} points over {_LEAST_SPREAD_C:g} degrees C or more",
+        )
+    temperatures, frequencies = (np.array(column) for column in zip(*known, strict=True))
+    reference = float(np.median(temperatures))
+    design = np.column_stack([np.ones(temperatures.size), temperatures - reference])
+    start = np.linalg.lstsq(design, frequencies, rcond=None)[0]
+    scale = max(1.4826 * float(np.median(np.abs(frequencies - design @ start))), 1e-12)
+    fitted: Any = optimize.least_squares(
+        lambda p: (frequencies - design @ p) / scale,
+        start,
+        loss="huber",
+        f_scale=1.5,
+        x_scale=np.abs(start) + scale,
+    )
+    rest = frequencies - design @ fitted.x
+    scatter = 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
+    variances = np.diag(np.linalg.inv(design.T @ design)) * scatter**2
+    return TemperatureTrend(
+        reference, float(fitted.x[0]), float(fitted.x[1]), float(np.sqrt(variances[1])), scatter
+    )

@@ -1,0 +1,1 @@
+"""Spectra: sampling, peaks, tones and modes of displacement."""

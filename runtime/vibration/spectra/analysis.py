@@ -1,0 +1,288 @@
+"""From displacement over time to findings: what vibrates where, at which frequency, how much, how surely."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.spectra.detection import chance_over_floor
+from tremorscope.runtime.vibration.spectra.modes import Mode, find_modes
+from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak, analyse
+from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, check_times, resample_evenly
+from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS, RESOLUTION_BINS
+from tremorscope.runtime.vibration.spectra.tones import amplitudes_at
+
+Values = NDArray[np.float64]
+Axis = Literal["x", "y"]
+AXES: tuple[Axis, ...] = ("x", "y")
+Verdict = Literal["vibrates", "moves, but not at a steady frequency", "below the noise floor", "lost"]
+
+_MOST_LOST = 0.1
+_PX_PER_LIGHT = 0.15
+"""What light may leave behind at most: px of apparent motion for a change of 1 in relative brightness."""
+_CLEARLY_MOVING = 3.0
+_HIGHEST_MULTIPLE = 6
+
+
+@dataclass(frozen=True, eq=False)
+class RegionSeries:
+    """Displacement of one region over the frames of a recording."""
+
+    name: str
+    region: Region
+    x_px: Values
+    """(N,), to the right positive; NaN where the region was lost."""
+    y_px: Values
+    """(N,), downwards positive; NaN likewise."""
+    quality: Values
+    """(N,), share of the region's variance that the match explains."""
+    light: Values
+    """(2, N): contrast and mean brightness against the reference's."""
+    noise_floor_px: tuple[float, float]
+    """Standard deviation of one frame's x and y that image noise causes; infinite where texture lacks."""
+    rounding_floor_px: tuple[float, float] = (0.0, 0.0)
+    """Amplitude along x and y up to which the rounding of pixels may pass for a steady tone."""
+
+    def along(self, axis: Axis) -> Values:
+        """Displacement along an axis."""
+        return self.x_px if axis == "x" else self.y_px
+
+    @property
+    def lost_share(self) -> float:
+        """Share of the frames in which it was lost."""
+        return float(np.isnan(self.x_px).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class RegionResult:
+    """What was found in one region."""
+
+    series: RegionSeries
+    x: ChannelSpectrum | None
+    """None where x could not be measured."""
+    y: ChannelSpectrum | None
+    rms_px: tuple[float, float]
+    """RMS displacement along x and y without its linear trend; NaN where it could not be measured."""
+    verdict: Verdict
+
+    def along(self, axis: Axis) -> ChannelSpectrum | None:
+        """The spectrum along an axis."""
+        return self.x if axis == "x" else self.y
+
+    def smallest_visible_px(self, axis: Axis) -> float:
+        """Amplitude that a steady tone must have to be told from noise, at a usual frequency; NaN if none can."""
+        spectrum = self.along(axis)
+        if spectrum is None:
+            return math.nan
+        wanted = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size) * spectrum.floor
+        return math.sqrt(2 * float(np.median(wanted)) * HANN_BANDWIDTH_BINS / spectrum.window_s)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One frequency at which something moves, as seen by the channel that moves most."""
+
+    peak: Peak
+    region: int
+    """Number of that channel's region, from 0."""
+    axis: Axis
+    seen_in: tuple[tuple[int, Axis, float], ...]
+    """Every channel that shows it: region, axis, amplitude in px."""
+    multiple_of: tuple[int, float] | None = None
+    """Where it is a whole multiple of a stronger one: which, and that one's frequency in Hz."""
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """All that is known of a recording."""
+
+    regions: tuple[RegionResult, ...]
+    findings: tuple[Finding, ...]
+    """Strongest first."""
+    modes: tuple[Mode, ...]
+    """Strongest first; shapes have x and y of every region in turn, 0 where not measured."""
+    rate_hz: float
+    duration_s: float
+    window_s: float
+    gaps: tuple[tuple[float, float, int], ...]
+    """Start and end in seconds, and frames missing, of every gap of any region."""
+    bridged: int
+    """Single missing frames that were interpolated."""
+    interpolated: bool
+    """Whether frames were so uneven in time that they had to be interpolated."""
+
+
+def analyse_recording(
+    time_s: Values,
+    regions: Sequence[RegionSeries],
+    *,
+    tick_s: float = 0.0,
+    window_s: float | None = None,
+    band_hz: tuple[float, float] | None = None,
+) -> Analysis:
+    """Spectra, findings and modes of all regions of a recording.
+
+    Args:
+        time_s: capture time of every frame, (N,).
+        regions: their displacements.
+        tick_s: resolution of the times.
+        window_s: length of Welch's segments; None takes the usual one.
+        band_hz: where peaks are looked for; None looks everywhere.
+
+    Raises:
+        OptionFault: time does not run forwards; the recording is too short for the window or for any spectrum;
+        the band holds no frequency that this rate can show; every region is lost.
+    """
+    check_times(time_s)
+    usable = [number for number, each in enumerate(regions) if each.lost_share <= _MOST_LOST]
+    if not usable:
+        raise OptionFault(
+            "every region is lost in more than a tenth of the frames",
+            remedy="choose regions that stay in view and that one rigid part of the structure fills",
+        )
+    known = [
+        (n, axis)
+        for n in usable
+        for axis, floor in zip(AXES, regions[n].noise_floor_px, strict=True)
+        if math.isfinite(floor)
+    ]
+    channels = np.stack([regions[number].along(axis) for number, axis in known])
+    together = resample_evenly(time_s, channels, tick_s=tick_s)
+    _check_band(band_hz, together)
+    each = [resample_evenly(time_s, channel, tick_s=tick_s) for channel in channels]
+    analysed = [analyse(series, window_s=window_s, band_hz=band_hz, channels=len(known)) for series in each]
+    spectra = [
+        _believable(spectrum, time_s, regions[number], axis)
+        for spectrum, (number, axis) in zip(analysed, known, strict=True)
+    ]
+    by_channel = dict(zip(known, spectra, strict=True))
+    results = tuple(_result(number, series, by_channel) for number, series in enumerate(regions))
+    modes = [
+        mode
+        for mode in find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
+        if _is_motion(mode.peak, time_s, *_largest(mode, known, regions))
+    ]
+    gaps = {(gap.start_s, gap.end_s, gap.missing) for series in each for gap in series.gaps}
+    return Analysis(
+        regions=results,
+        findings=_findings(by_channel, 1 / (together.longest_samples / together.rate_hz)),
+        modes=tuple(_spread(mode, known, len(regions)) for mode in modes),
+        rate_hz=together.rate_hz,
+        duration_s=float(time_s[-1] - time_s[0]) + 1 / together.rate_hz,
+        window_s=spectra[0].window_s,
+        gaps=tuple(sorted(gaps)),
+        bridged=max(series.bridged for series in each),
+        interpolated=any(series.interpolated for series in each),
+    )
+
+
+def _believable(
+    spectrum: ChannelSpectrum, time_s: Values, region: RegionSeries, axis: Axis
+) -> ChannelSpectrum:
+    """The spectrum without the peaks that light or rounding explains."""
+    kept = tuple(peak for peak in spectrum.peaks if _is_motion(peak, time_s, region, axis))
+    return replace(spectrum, peaks=kept)
+
+
+def _is_motion(peak: Peak, time_s: Values, region: RegionSeries, axis: Axis) -> bool:
+    """Whether a peak is more than what is left of a change of light of the same frequency, or of rounding."""
+    known = np.isfinite(region.light).all(axis=0)
+    swing = max(amplitudes_at(time_s[known], each[known], [peak.frequency_hz])[0] for each in region.light)
+    return peak.amplitude > max(_PX_PER_LIGHT * swing, region.rounding_floor_px[AXES.index(axis)])
+
+
+def _largest(
+    mode: Mode, known: list[tuple[int, Axis]], regions: Sequence[RegionSeries]
+) -> tuple[RegionSeries, Axis]:
+    """The channel that moves most in a mode."""
+    number, axis = known[int(np.argmax(np.abs(mode.shape)))]
+    return regions[number], axis
+
+
+def _check_band(band_hz: tuple[float, float] | None, series: EvenSeries) -> None:
+    if band_hz is None:
+        return
+    low, high = band_hz
+    nyquist = series.rate_hz / 2
+    slowest = 2 * series.rate_hz / series.longest_samples
+    if not 0 <= low < high:
+        raise OptionFault(
+            f"a band from {low:g} to {high:g} Hz holds nothing", remedy="give the lower frequency first"
+        )
+    if low >= nyquist or high <= slowest:
+        raise OptionFault(
+            f"a band from {low:g} to {high:g} Hz cannot be seen at {series.rate_hz:.6g} frames a second",
+            remedy=f"choose within {slowest:.3g} to {nyquist:.6g} Hz, or state the true rate of capture",
+        )
+
+
+def _result(
+    number: int, series: RegionSeries, by_channel: dict[tuple[int, Axis], ChannelSpectrum]
+) -> RegionResult:
+    x, y = (by_channel.get((number, axis)) for axis in AXES)
+    if x is None and y is None:
+        return RegionResult(series, None, None, (math.nan, math.nan), "lost")
+    rms = (_rms(series.x_px) if x else math.nan, _rms(series.y_px) if y else math.nan)
+    verdict: Verdict = "moves, but not at a steady frequency"
+    if any(spectrum is not None and spectrum.peaks for spectrum in (x, y)):
+        verdict = "vibrates"
+    elif all(
+        not rms_px > _CLEARLY_MOVING * floor for rms_px, floor in zip(rms, series.noise_floor_px, strict=True)
+    ):
+        verdict = "below the noise floor"
+    return RegionResult(series, x, y, rms, verdict)
+
+
+def _rms(values: Values) -> float:
+    known = values[np.isfinite(values)]
+    return float(signal.detrend(known).std()) if known.size > 2 else math.nan
+
+
+def _findings(by_channel: dict[tuple[int, Axis], ChannelSpectrum], bin_hz: float) -> tuple[Finding, ...]:
+    """Peaks of the same frequency in several channels are one finding."""
+    peaks = [(peak, *channel) for channel, spectrum in by_channel.items() for peak in spectrum.peaks]
+    peaks.sort(key=lambda each: -each[0].amplitude)
+    found: list[Finding] = []
+    for peak, region, axis in peaks:
+        same = next((at for at, other in enumerate(found) if _is_same(peak, other.peak, bin_hz)), None)
+        if same is None:
+            found.append(Finding(peak, region, axis, ((region, axis, peak.amplitude),)))
+        elif (region, axis) not in {seen[:2] for seen in found[same].seen_in}:
+            seen = (*found[same].seen_in, (region, axis, peak.amplitude))
+            found[same] = replace(found[same], seen_in=seen)
+    return tuple(replace(each, multiple_of=_multiple(each, found, bin_hz)) for each in found)
+
+
+def _is_same(peak: Peak, other: Peak, bin_hz: float) -> bool:
+    lines = peak.kind == "steady" and other.kind == "steady"
+    width = RESOLUTION_BINS * bin_hz / (2 if lines else 1)
+    for each in (peak, other):
+        width = max(width, 3 * each.frequency_sigma_hz, (each.damping or 0) * each.frequency_hz)
+    return abs(peak.frequency_hz - other.frequency_hz) < width
+
+
+def _multiple(finding: Finding, found: list[Finding], bin_hz: float) -> tuple[int, float] | None:
+    frequency = finding.peak.frequency_hz
+    for stronger in found[: found.index(finding)]:
+        order = round(frequency / stronger.peak.frequency_hz)
+        off = abs(frequency - order * stronger.peak.frequency_hz)
+        allowed = max(bin_hz / 2, 3 * finding.peak.frequency_sigma_hz)
+        if 2 <= order <= _HIGHEST_MULTIPLE and off < allowed:
+            return order, stronger.peak.frequency_hz
+    return None
+
+
+def _spread(mode: Mode, known: list[tuple[int, Axis]], count: int) -> Mode:
+    """The mode with its shape over x and y of all regions, 0 where nothing was measured."""
+    shape = np.zeros(2 * count, dtype=np.complex128)
+    for (number, axis), part in zip(known, mode.shape, strict=True):
+        shape[2 * number + AXES.index(axis)] = part
+    return replace(mode, shape=shape)

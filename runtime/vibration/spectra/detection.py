@@ -1,0 +1,114 @@
+"""Where a spectrum stands out from its noise floor, told apart from leakage and from chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal, stats
+
+from tremorscope.runtime.vibration.spectra.spectra import (
+    RESOLUTION_BINS,
+    Spectrum,
+    degrees_of_freedom,
+    noise_floor,
+)
+
+Values = NDArray[np.float64]
+
+FALSE_ALARM = 1e-3
+"""Chance that a whole recording of noise shows a peak."""
+_LOWEST_BIN = 2
+"""Below, what looks like a peak is drift."""
+_LEAKAGE_MARGIN = 6.0
+_VALLEY_CHANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Bump:
+    """A maximum of a spectrum that noise does not explain."""
+
+    bin: int
+    low_hz: float
+    """Where it falls to half its height on the lower side, no nearer than the resolution."""
+    high_hz: float
+    frequency_hz: float
+    density: float
+    over_floor: float
+    """Its density over that of the noise."""
+
+
+def chance_over_floor(segments: int, bins: int, channels: int = 1) -> Values:
+    """Density over the noise floor, (bins,), that chance reaches anywhere in one of 1,000 recordings of noise.
+
+    Every octave gets the same share of that chance: as structures go, the few bins of the lowest are as likely
+    to hold something as the many of the highest.
+    """
+    freedom = degrees_of_freedom(segments)
+    numbers = np.arange(1, bins + 1)
+    shares = FALSE_ALARM / (channels * numbers * (1 / numbers).sum())
+    thresholds: Values = stats.chi2.isf(shares, freedom) / freedom
+    return thresholds
+
+
+def find_bumps(
+    spectrum: Spectrum, density: Values, *, split_easily: bool, channels: int = 1
+) -> tuple[Bump, ...]:
+    """The bumps of one density (F,), highest over the floor first.
+
+    What the Hann window leaks from a higher bump is left out, and so is a bump that is parted from a higher one
+    by a valley no deeper than chance makes. With ``split_easily`` a valley of half the height is enough:
+    further tests are then up to the caller. ``channels`` is how many such spectra are looked through at once.
+    """
+    floor = noise_floor(spectrum, density)
+    over = density / floor
+    maxima, _ = signal.find_peaks(density)
+    chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size, channels)
+    maxima = maxima[(maxima >= _LOWEST_BIN) & (over[maxima] > chance[maxima])]
+    freedom = degrees_of_freedom(spectrum.segments)
+    valley = 2.0 if split_easily else float(stats.f.isf(_VALLEY_CHANCE, freedom, freedom))
+    accepted: list[int] = []
+    for candidate in maxima[np.argsort(density[maxima])[::-1]].tolist():
+        if all(_stands_apart(density, candidate, higher, valley) for higher in accepted):
+            accepted.append(candidate)
+    bumps = [_bump(spectrum, density, over, each) for each in accepted]
+    return tuple(sorted(bumps, key=lambda bump: -bump.over_floor))
+
+
+def _stands_apart(density: Values, candidate: int, higher: int, valley: float) -> bool:
+    apart = abs(candidate - higher)
+    if apart < 2:
+        return False
+    # Hann's transform is sin(pi k) / (pi k (1 - k^2)); its crests follow this envelope.
+    leaked = density[higher] / (np.pi * apart * max(apart**2 - 1, 1)) ** 2
+    if apart > 2 and density[candidate] < _LEAKAGE_MARGIN * leaked:
+        return False
+    lowest = density[min(candidate, higher) : max(candidate, higher) + 1].min()
+    return bool(density[candidate] > valley * lowest)
+
+
+def _bump(spectrum: Spectrum, density: Values, over: Values, top: int) -> Bump:
+    half = density[top] / 2
+    low = top
+    while low > 1 and density[low - 1] > half:
+        low -= 1
+    high = top
+    while high < density.size - 2 and density[high + 1] > half:
+        high += 1
+    reach = RESOLUTION_BINS
+    return Bump(
+        bin=top,
+        low_hz=float(min(low, top - reach) * spectrum.bin_hz),
+        high_hz=float(max(high, top + reach) * spectrum.bin_hz),
+        frequency_hz=float(_vertex(density, top) * spectrum.bin_hz),
+        density=float(density[top]),
+        over_floor=float(over[top]),
+    )
+
+
+def _vertex(density: Values, top: int) -> float:
+    """Place of a maximum between the bins: the vertex of the parabola through three log densities."""
+    before, at, after = np.log(np.maximum(density[top - 1 : top + 2], 1e-300))
+    curvature = before - 2 * at + after
+    return top + (0.5 * (before - after) / curvature if curvature < 0 else 0.0)

@@ -1,0 +1,145 @@
+"""Power spectral densities of displacement after Welch, and the noise floor they stand on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, signal, stats
+
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.vibration.spectra.sampling import EvenSeries
+
+Values = NDArray[np.float64]
+Complex = NDArray[np.complexfloating[Any, Any]]
+
+WINDOW = "hann"
+HANN_BANDWIDTH_BINS = 1.5
+"""Equivalent noise bandwidth of the Hann window."""
+RESOLUTION_BINS = 1.44
+"""Width of the Hann window's main lobe at half power, in bins: what is narrower is not resolved."""
+_SHORTEST_SAMPLES = 16
+_USUAL_WINDOW_S, _USUAL_SEGMENTS = 60.0, 8
+_SLOPE_DEGREE = 2
+_FEWEST_NEIGHBOURS = 10
+_DRIFT_BINS = 12
+_DRIFT_JUDGES = np.arange(3, 12)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Spectra of several channels, averaged over overlapping segments."""
+
+    frequency_hz: Values
+    """(F,)."""
+    density: Values
+    """One-sided power spectral density, (channels, F), in squared units a hertz."""
+    segments: int
+    segment_s: float
+    factors: Complex
+    """Transforms of the segments, (channels, F, segments): their products give the cross spectra."""
+
+    @property
+    def bin_hz(self) -> float:
+        """Distance of two frequencies."""
+        return float(self.frequency_hz[1])
+
+
+def degrees_of_freedom(segments: int) -> float:
+    """Of the chi-squared distribution that a noise's density follows, for Hann windows that overlap by half.
+
+    Percival and Walden, "Spectral Analysis for Physical Applications", Cambridge 1993, eq. 292b.
+    """
+    return 36 * segments**2 / (19 * segments - 1)
+
+
+def usual_window_s(duration_s: float) -> float:
+    """Length of a segment: half of a short recording; an eighth of a long one, though no less than 60 s."""
+    return min(duration_s / 2, max(_USUAL_WINDOW_S, duration_s / _USUAL_SEGMENTS))
+
+
+def welch(series: EvenSeries, window_s: float) -> Spectrum:
+    """Welch's estimate (IEEE Trans. AU-15(2), 1967) from every run that is at least a window long.
+
+    Hann windows that overlap by half, linear trend removed from each, transformed by `scipy.signal.stft` in its
+    density scaling: the mean of the squares is `scipy.signal.welch`. Segments never reach across a gap.
+
+    Raises:
+        OptionFault: the window is too short, or no run is as long.
+    """
+    length = 2 * round(window_s * series.rate_hz / 2)
+    longest_s = series.longest_samples / series.rate_hz
+    if length > series.longest_samples + 1:
+        raise OptionFault(
+            f"a window of {window_s:g} s is longer than the {longest_s:.4g} s that were measured without a gap",
+            remedy=f"choose a window of at most {longest_s:.4g} s, or record longer",
+        )
+    length = min(length, 2 * (series.longest_samples // 2))
+    if length < _SHORTEST_SAMPLES:
+        raise OptionFault(
+            f"a window of {window_s:g} s holds {length} frames, too few for a spectrum",
+            remedy=f"choose a window of at least {_SHORTEST_SAMPLES / series.rate_hz:.4g} s",
+        )
+    parts: list[Complex] = []
+    for run in series.runs:
+        if run.samples >= length:
+            frequency, _, factors = signal.stft(
+                run.values,
+                series.rate_hz,
+                WINDOW,
+                length,
+                length // 2,
+                detrend="linear",
+                boundary=None,
+                padded=False,
+                scaling="psd",
+                axis=-1,
+            )
+            parts.append(factors)
+    together = np.concatenate(parts, axis=-1)
+    count = together.shape[-1]
+    density = 2 * np.mean(np.abs(together) ** 2, axis=-1)
+    # The constant part and, as the length is even, the Nyquist frequency have no negative twin.
+    density[:, [0, -1]] /= 2
+    return Spectrum(frequency, density, count, length / series.rate_hz, together)
+
+
+def noise_floor(spectrum: Spectrum, density: Values) -> Values:
+    """The smooth floor, (F,), under the peaks of a density (F,): mean power of what is not a peak.
+
+    The largest of a running median, which follows broad hills; a parabola over log frequency fitted to what is
+    left after values that stand out have been cut, which follows slopes; and, for the lowest few bins, what
+    drift that falls with the square of frequency would have there, judged by the bins above.
+    """
+    freedom = degrees_of_freedom(spectrum.segments)
+    to_mean = math.log(freedom / float(stats.chi2.median(freedom)))
+    logs = np.log(np.maximum(density[1:], 1e-300))
+    half = min(max(_FEWEST_NEIGHBOURS, logs.size // 20), max(1, (logs.size - 1) // 2))
+    running = ndimage.median_filter(logs, 2 * half + 1, mode="reflect")
+    place = np.log(spectrum.frequency_hz[1:])
+    # Every octave counts alike, or the few bins near 0 Hz would not be followed.
+    weights = 1 / np.sqrt(np.arange(1, logs.size + 1))
+    spread = math.log(float(stats.chi2.isf(0.01, freedom))) - math.log(float(stats.chi2.median(freedom)))
+    fitted, kept = running, logs - running < spread
+    for _ in range(8):
+        fitted = np.polyval(np.polyfit(place[kept], logs[kept], _SLOPE_DEGREE, w=weights[kept]), place)
+        fitted = fitted + np.median((logs - fitted)[kept])
+        following = logs - fitted < spread
+        if following.sum() < 8 * _SLOPE_DEGREE or np.array_equal(following, kept):
+            break
+        kept = following
+    floor = np.exp(np.maximum(np.maximum(running, fitted), _drift(logs)) + to_mean)
+    whole: Values = np.concatenate([floor[:1], floor])
+    return whole
+
+
+def _drift(logs: Values) -> Values:
+    """Log density that a random walk would have in each bin, judged by the bins above; -inf in higher ones."""
+    drift = np.full(logs.size, -np.inf)
+    for number in range(1, min(_DRIFT_BINS, logs.size - _DRIFT_JUDGES[-1] - 1) + 1):
+        judges = number + _DRIFT_JUDGES
+        drift[number - 1] = np.median(logs[judges - 1] + 2 * np.log(judges / number))
+    return drift

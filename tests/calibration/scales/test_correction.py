@@ -1,0 +1,48 @@
+"""The constant part of rounding errors is found, whatever moves, and taken out of the bias."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from tremorscope.calibration.pairs.calibration_set import drawn_pairs
+from tremorscope.calibration.scales.correction import corrected, outputs_of
+from tremorscope.calibration.scales.tiles import Sample, Sampling, samples_of
+from tremorscope.export.graphs.bias_shift import shifted_bias
+from tremorscope.export.graphs.layers import decoder_layers
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, AmplificationRange, FrameSize
+
+
+@pytest.fixture(scope="module")
+def fp32() -> onnx.ModelProto:
+    return onnx.load(str(SHIPPED_BUNDLES / "realtime" / "pairwise.onnx"))
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    size, amplification = FrameSize(width_px=96, height_px=96), AmplificationRange(minimum=1, maximum=100)
+    return [
+        sample
+        for index, pair in enumerate(drawn_pairs(size, 4, seed=3))
+        for sample in samples_of(pair, index, amplification, Sampling(tile_px=96, tiles_a_pair=1))
+    ]
+
+
+def test_a_constant_error_is_found_and_taken_out(fp32: onnx.ModelProto, samples: list[Sample]) -> None:
+    last = decoder_layers(fp32)[-1]
+    expected = outputs_of(fp32, last, samples)
+    error = np.random.default_rng(0).normal(0.0, 0.1, expected[0].shape[0])
+    wrong = shifted_bias(fp32, last, error)
+    mended, shift = corrected(wrong, last, expected, samples)
+    np.testing.assert_allclose(shift, -error, atol=1e-4)
+    for found, wanted in zip(outputs_of(mended, last, samples), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=2e-4)
+
+
+def test_what_few_cells_get_wrong_shifts_nothing(fp32: onnx.ModelProto, samples: list[Sample]) -> None:
+    last = decoder_layers(fp32)[-1]
+    expected = outputs_of(fp32, last, samples)
+    expected[0][:, : expected[0].shape[1] // 3] += 50.0  # an edge that moved
+    _, shift = corrected(fp32, last, expected, samples)
+    assert np.abs(shift).max() < 0.02

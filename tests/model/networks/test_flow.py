@@ -1,0 +1,79 @@
+"""The displacement that is found without learning, on pictures whose motion is exact: sums of waves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tremorscope.model.networks.flow import LeastSquaresFlow, slopes, smooth_kernels
+
+SIDE_PX, STRIDE = 128, 4
+_EDGE = slice(9, -9)
+"""Behind the reach of the windows, which are put one on another, and of the slopes."""
+
+
+def waves(moved_px: tuple[float, float] = (0.0, 0.0), shortest_px: float = 8.0) -> Tensor:
+    """Grey waves of many directions and periods, moved: 1 x 3 x 128 x 128, within 0.4 of a half."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.float64)
+    picture = np.zeros((SIDE_PX, SIDE_PX))
+    for _ in range(40):
+        angle, phase = rng.uniform(0, 2 * math.pi, 2)
+        radians_per_px = 2 * math.pi / rng.uniform(shortest_px, 40.0)
+        along = (x - moved_px[0]) * math.cos(angle) + (y - moved_px[1]) * math.sin(angle)
+        picture += np.sin(radians_per_px * along + phase)
+    return torch.from_numpy(0.5 + 0.4 * picture / np.abs(picture).max()).float().expand(1, 3, -1, -1)
+
+
+@pytest.mark.parametrize(("period_px", "part"), [(4, 0.970), (8, 0.9999), (16, 1.0)])
+@pytest.mark.parametrize("axis", [2, 3])
+def test_a_wave_has_the_slope_that_it_has(period_px: int, part: float, axis: int) -> None:
+    """Three in a hundred are missing at a period of 4 px, nothing from 8 px on."""
+    pixel = torch.zeros(1, 3, 8, 8)
+    pixel[0, 0, 3, 3] = 1.0  # an encoder that sees one pixel of its 8 x 8
+    radians_per_px = 2 * math.pi / period_px
+    at = torch.arange(SIDE_PX, dtype=torch.float32).reshape((-1, 1) if axis == 2 else (1, -1))
+    picture = (0.5 + 0.1 * torch.sin(radians_per_px * at + 0.3)).expand(1, 3, SIDE_PX, SIDE_PX)
+    along_x, along_y = slopes(picture, pixel, STRIDE)
+    along, across = (along_y, along_x) if axis == 2 else (along_x, along_y)
+    # The cell's pixel 3 is a pixel right of the cell's first, for two are padded.
+    expected = 0.1 * radians_per_px * torch.cos(radians_per_px * (at + 1) + 0.3).expand(SIDE_PX, SIDE_PX)
+    inner = slice(3, -3)
+    assert torch.allclose(
+        along[0, 0, inner, inner], part * expected[::STRIDE, ::STRIDE][inner, inner], atol=2e-4
+    )
+    assert across[0, 0, inner, inner].abs().max() < 1e-6
+
+
+def found_px(moved_px: tuple[float, float], picture: Tensor, kernels: Tensor) -> Tensor:
+    """The displacement in the middle of the picture, by the widest window: h x w x 2."""
+    flow = LeastSquaresFlow((3, 5, 9), probes=8, stride=STRIDE)
+    motion = torch.nn.functional.conv2d(
+        torch.nn.functional.pad(waves(moved_px) - waves(), (2, 5, 2, 5)), kernels, stride=STRIDE
+    )
+    cells = flow(picture, motion, torch.ones(1, 1, 1, 1), kernels)
+    return STRIDE * cells[0, 6:8, _EDGE, _EDGE].permute(1, 2, 0)
+
+
+@pytest.mark.parametrize("length_px", [0.01, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("degrees", [0, 60, 135, 250])
+def test_the_displacement_of_exact_motion(length_px: float, degrees: int) -> None:
+    moved_px = (length_px * math.cos(math.radians(degrees)), length_px * math.sin(math.radians(degrees)))
+    halfway = 0.5 * (waves(moved_px) + waves())
+    errors = found_px(moved_px, halfway, smooth_kernels(8)) - torch.tensor(moved_px)
+    assert errors.norm(dim=-1).max() < 0.03 * length_px
+
+
+def test_slopes_halfway_are_worth_more_than_the_frames_own() -> None:
+    """At a displacement of one pixel, where the own slopes are twice as far off."""
+    moved_px = (0.8, 0.6)
+    kernels, truth = smooth_kernels(8), torch.tensor(moved_px)
+    halfway, own = (
+        (found_px(moved_px, picture, kernels) - truth).norm(dim=-1).mean()
+        for picture in (0.5 * (waves(moved_px) + waves()), waves(moved_px))
+    )
+    assert halfway < 0.6 * own

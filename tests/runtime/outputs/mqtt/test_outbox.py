@@ -1,0 +1,91 @@
+"""The buffer of messages: order, bounds, and files that are damaged or belong to others."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tremorscope.runtime.outputs.mqtt.outbox import BufferFault, MessageKind, MqttBuffer
+
+
+def open_buffer(directory: Path, summaries: int = 5, edges: int = 100) -> MqttBuffer:
+    buffer = MqttBuffer(directory / "b.db", most_summaries=summaries, most_edges=edges)
+    buffer.open()
+    return buffer
+
+
+def payloads(buffer: MqttBuffer) -> list[tuple[str, str]]:
+    return [(each.kind, each.payload) for each in buffer.after(0, 10_000)]
+
+
+@settings(max_examples=12, deadline=None)
+@given(kinds=st.lists(st.sampled_from(["edge", "summary"]), max_size=30), summaries=st.integers(0, 8))
+def test_all_edges_and_the_newest_summaries_are_kept_in_order(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[MessageKind], summaries: int
+) -> None:
+    buffer = open_buffer(tmp_path_factory.mktemp("b"), summaries)
+    for number, kind in enumerate(kinds):
+        buffer.add([(kind, "t", str(number))])
+    of_summaries = [number for number, kind in enumerate(kinds) if kind == "summary"]
+    kept = set(of_summaries[max(0, len(of_summaries) - summaries) :])
+    expected = [(kind, str(n)) for n, kind in enumerate(kinds) if kind == "edge" or n in kept]
+    assert payloads(buffer) == expected
+    assert buffer.dropped == {"summary": len(of_summaries) - len(kept), "edge": 0}
+    buffer.close()
+
+
+def test_edges_too_have_a_bound_and_are_counted(tmp_path: Path) -> None:
+    buffer = open_buffer(tmp_path, edges=3)
+    buffer.add(("edge", "t", str(number)) for number in range(5))
+    assert [payload for _, payload in payloads(buffer)] == ["2", "3", "4"]
+    assert buffer.dropped["edge"] == 2
+
+
+def test_numbers_never_come_again(tmp_path: Path) -> None:
+    buffer = open_buffer(tmp_path)
+    buffer.add([("edge", "t", "a"), ("edge", "t", "b")])
+    last = buffer.after(0, 10)[-1].number
+    buffer.remove([1, 2])
+    assert buffer.waiting() == {}
+    buffer.close()
+    again = open_buffer(tmp_path)
+    again.add([("edge", "t", "c")])
+    assert again.after(0, 10)[0].number == last + 1
+
+
+def test_a_damaged_buffer_is_kept_and_a_new_one_begun(tmp_path: Path) -> None:
+    (tmp_path / "b.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    buffer = open_buffer(tmp_path)
+    assert buffer.set_aside is not None
+    assert buffer.set_aside.read_bytes().endswith(b"\xff" * 100)
+    buffer.add([("edge", "t", "a")])
+    assert len(buffer.after(0, 10)) == 1
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "b.db") as other:
+        other.execute("CREATE TABLE precious (x)")
+    with pytest.raises(BufferFault, match="another program"):
+        open_buffer(tmp_path)
+    with sqlite3.connect(tmp_path / "b.db") as other:
+        assert other.execute("SELECT count(*) FROM precious").fetchone() == (0,)
+
+
+def test_a_directory_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(BufferFault, match="cannot be used"):
+        open_buffer(tmp_path / "nowhere")
+
+
+def test_a_buffer_that_cannot_be_opened_works_as_soon_as_it_can(tmp_path: Path) -> None:
+    buffer = MqttBuffer(tmp_path / "later" / "b.db", most_summaries=10, most_edges=10)
+    with pytest.raises(BufferFault, match="cannot be used"):
+        buffer.add([("edge", "t", "a")])
+    assert (buffer.waiting(), buffer.announced()) == ({}, set())
+    (tmp_path / "later").mkdir()
+    buffer.add([("edge", "t", "a")])
+    assert buffer.waiting() == {"edge": 1}
+    buffer.close()

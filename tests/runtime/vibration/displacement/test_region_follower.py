@@ -1,0 +1,92 @@
+"""A region is followed through changes of scene, and its reference renewed without a step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import SIDE, Picture, filmed, shifted, textured
+
+from tremorscope.runtime.vibration.displacement.region_follower import RefreshPolicy, RegionFollower, is_lost
+from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+
+REGION = Region(48, 48, 64, 64)
+
+
+def followed(follower: RegionFollower, pictures: list[Picture]) -> np.ndarray:
+    return np.array([(found.x_px, found.y_px) for found in map(follower.measure, pictures)])
+
+
+class TestRefresh:
+    def test_makes_no_step(self) -> None:
+        rng = np.random.default_rng(0)
+        scene = textured()
+        true = 0.3 * np.sin(np.arange(300) / 7)
+        follower = RegionFollower(
+            filmed(scene, rng), REGION, 1.0, RefreshPolicy(every_frames=60, overlap_frames=12)
+        )
+        measured = followed(follower, [filmed(shifted(scene, x, 0), rng) for x in true])
+        assert follower.refreshes == 4
+        error = measured[:, 0] - true
+        floor = follower.noise_floor_px[0]
+        pieces = [error[start : start + 70].mean() for start in range(0, 280, 70)]
+        assert np.abs(np.diff(pieces)).max() < 1.5 * floor
+        assert error.std() < 1.5 * floor
+
+    def test_follows_drift_far_beyond_what_one_reference_reaches(self) -> None:
+        rng = np.random.default_rng(1)
+        scene = textured()
+        true = np.linspace(0, 60, 400)
+        follower = RegionFollower(filmed(scene, rng), REGION, 1.0)
+        measured = followed(follower, [filmed(shifted(scene, x, -0.5 * x), rng) for x in true])
+        assert follower.refreshes >= 5
+        assert np.abs(measured[:, 0] - true).max() < 0.05
+        assert np.abs(measured[:, 1] + 0.5 * true).max() < 0.05
+
+    def test_comes_when_the_scene_slowly_becomes_another(self) -> None:
+        rng = np.random.default_rng(2)
+        old, new = textured(0), textured(1)
+        follower = RegionFollower(filmed(old, rng), REGION, 1.0)
+        shares = np.linspace(0, 1, 900)
+        measured = followed(follower, [filmed((1 - s) * old + s * new, rng) for s in shares])
+        assert follower.refreshes >= 2
+        assert np.isfinite(measured).all()
+        assert np.abs(measured).max() < 0.5
+        assert follower.measure(filmed(new, rng)).quality > 0.9
+
+    def test_does_not_come_while_the_region_is_covered(self) -> None:
+        rng = np.random.default_rng(3)
+        follower = RegionFollower(textured(0), REGION, 1.0, RefreshPolicy(every_frames=5))
+        covered = [follower.measure(filmed(textured(9), rng)) for _ in range(40)]
+        assert all(is_lost(found) for found in covered)
+        assert follower.refreshes == 0
+        back = follower.measure(filmed(textured(0), rng))
+        assert not is_lost(back)
+        assert (back.x_px, back.y_px) == pytest.approx((0, 0), abs=0.02)
+
+
+class TestNoise:
+    def test_is_learned_from_what_frames_leave_unexplained(self) -> None:
+        rng = np.random.default_rng(4)
+        scene = textured()
+        follower = RegionFollower(filmed(scene, rng, 6.0), REGION, 0.5)
+        before = follower.noise_floor_px[0]
+        follower.learn_noise([filmed(scene, rng, 6.0) for _ in range(8)])
+        assert follower.tracker.noise_sigma == pytest.approx(6.0, rel=0.1)
+        assert follower.noise_floor_px[0] == pytest.approx(12 * before, rel=0.25)
+
+    def test_gives_up_the_direction_along_an_edge(self) -> None:
+        rng = np.random.default_rng(5)
+        mast = np.full((SIDE, SIDE), 60.0)
+        mast[:, 76:84] = 180
+        # What looks like texture along the mast is another in every frame.
+        follower = RegionFollower(filmed(mast, rng, 2.5), REGION, 0.3)
+        moved = [filmed(mast, rng, 2.5) for _ in range(8)]
+        assert np.isfinite(follower.noise_floor_px).all()
+        follower.learn_noise(moved)
+        assert np.isfinite(follower.noise_floor_px[0])
+        assert np.isinf(follower.noise_floor_px[1])
+
+    def test_of_a_region_that_never_holds_still_is_a_fault(self) -> None:
+        follower = RegionFollower(textured(0), REGION, 1.0)
+        with pytest.raises(RegionFault, match="region 64x64"):
+            follower.learn_noise([textured(seed) for seed in range(1, 9)])

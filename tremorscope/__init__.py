@@ -1,0 +1,1 @@
+"""Real-time, learning-based video motion magnification for structural monitoring on NVIDIA Jetson devices."""

@@ -1,0 +1,91 @@
+"""Types of options that click has none for, and options that several commands take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from tremorscope.runtime.engines.interface.bundle import FrameSize
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; click's own lets ``nan`` pass, which is on neither side of any bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, if it is one.
+
+        Raises:
+            click.BadParameter: it is none, not finite, or out of bounds.
+        """
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!s} is no finite number.", param, ctx)
+        return number
+
+
+def unix_time(option: str, text: str | None, default_s: float) -> float:
+    """Unix time of a date or a moment in ISO 8601, in UTC where it names no offset.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    if text is None:
+        return default_s
+    try:
+        # Python 3.10 knows no Z.
+        moment = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+    except ValueError:
+        raise click.BadParameter(f"{option} {text} is no time, such as 2026-11-01T06:00+01:00") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def frame_size(text: str) -> FrameSize:
+    """Width and height in px, from such as 1920x1080.
+
+    Raises:
+        click.BadParameter: it is none, or smaller than a network takes.
+    """
+    from tremorscope.runtime.engines.interface.bundle import FrameSize
+
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
+        raise click.BadParameter(f"{text} is no size of at least 16x16, such as 1920x1080")
+    return FrameSize(width_px=int(width), height_px=int(height))
+
+
+def bundle_option(command: _Command) -> _Command:
+    """The network to run."""
+    return click.option(
+        "--bundle",
+        type=click.Path(path_type=Path),
+        metavar="NAME|DIR",
+        help="Network to run: realtime, lite (for the smallest devices), each in FP16 on a GPU and in FP32 on the CPU; "
+        "realtime-fp32 and -fp16 insist; or a directory that was exported.  [default: realtime]",
+    )(command)
+
+
+def engines_option(command: _Command) -> _Command:
+    """Where engines are that `tremorscope build` made."""
+    return click.option(
+        "--engines",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Where TensorRT's engines are.  [default: engines, within the bundle]",
+    )(command)
+
+
+def threads_option(command: _Command) -> _Command:
+    """How many cores the engine takes."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="Threads of the engine on the CPU.  [default: one a core]",
+    )(command)
