@@ -12,7 +12,7 @@ DEV := .venv/dev
 AGAIN = { echo "make: once more, alone, what failed:"; $(DEV)/bin/python -m pytest --last-failed --last-failed-no-failures none; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint deb container-lint clean python
+.PHONY: help demo test lint house deb container-lint clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 
+house: $(DEV)/installed ## Print how large the parts of the code are, beside their limits
+	$(DEV)/bin/python tests/house.py
+
 deb: | python ## Make a Debian package of the kit and its libraries, for devices of this machine's kind
 	systemd/package/build.sh --python $(PYTHON)
 
@@ -40,7 +43,7 @@ clean: ## Remove the virtual environments and out/
 	rm -rf .venv out build
 
 # The runtime is installed, not linked: what the demonstration runs is what a device would run.
-RUNTIME_SOURCES := $(shell find runtime tremorscope/cli.py -type f -not -path '*/__pycache__/*' -not -name '*.partial' 2>/dev/null)
+RUNTIME_SOURCES := $(shell find runtime tremorscope -type f -not -path '*/__pycache__/*' -not -name '*.partial' 2>/dev/null)
 
 $(RUNTIME)/installed: pyproject.toml $(RUNTIME_SOURCES) | python
 	@test -x $(RUNTIME)/bin/python || $(PYTHON) -m venv $(RUNTIME)

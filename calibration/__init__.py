@@ -1,1 +1,1 @@
-"""Frames to INT8 scales to a quantised graph (not built yet)."""
+"""Calibration sets, INT8 scales, quantised bundles and their comparison with FP32."""

@@ -1,4 +1,4 @@
-"""From weights to a bundle on disk: graph, checks and manifest, whole or not at all."""
+"""Export of weights as a bundle: graphs, checks and manifest, written atomically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import onnx
 import torch
 
-from tremorscope.export.check import Comparison, compare, compare_band
+from tremorscope.export.check import GraphComparison, compare, compare_band
 from tremorscope.export.errors import ExportFault
 from tremorscope.export.graphs.band_graph import band_graph
 from tremorscope.export.graphs.half_graph import half_graph
@@ -25,15 +25,15 @@ from tremorscope.model.networks.families import CONFIGS, Network, build_network,
 from tremorscope.model.networks.realtime import RealtimeNetwork
 from tremorscope.model.networks.studied import StudiedNetwork
 from tremorscope.model.networks.weights import find_weights, load_weights
-from tremorscope.runtime.engines.interface.bundle import (
+from tremorscope.runtime.engines.interface.manifest import (
     MANIFEST_NAME,
     AmplificationRange,
+    BundleGraph,
     FrameSize,
-    Graph,
     GraphName,
     Manifest,
     Precision,
-    Representation,
+    RepresentationLayout,
     write_manifest,
 )
 from tremorscope.runtime.errors import OutputFault
@@ -47,8 +47,8 @@ _UNTRAINED_AMPLIFICATION = AmplificationRange(minimum=1.0, maximum=100.0)
 
 
 @dataclass(frozen=True)
-class Source:
-    """A network to export and what is known of its weights."""
+class NetworkSource:
+    """A network to export, and the identity of its weights."""
 
     name: str
     network: Network
@@ -57,12 +57,12 @@ class Source:
     amplification: AmplificationRange
 
 
-def trained_source(name_or_path: str) -> Source:
+def trained_source(name_or_path: str) -> NetworkSource:
     """A network with trained weights: shipped ones by name, or a file.
 
     Raises:
         WeightsFault: there are no such weights, or they are damaged.
-        ExportFault: they are of a network that is only studied.
+        ExportFault: they are of a network for studies alone.
     """
     weights = load_weights(find_weights(name_or_path))
     if isinstance(weights.network, StudiedNetwork):
@@ -71,11 +71,11 @@ def trained_source(name_or_path: str) -> Source:
             remedy=f"export weights of another family: {' or '.join(CONFIGS)}",
         )
     allowed = AmplificationRange(minimum=weights.amplification_min, maximum=weights.amplification_max)
-    return Source(weights.name, weights.network, True, weights.sha256, allowed)
+    return NetworkSource(weights.name, weights.network, True, weights.sha256, allowed)
 
 
-def untrained_source(family: str) -> Source:
-    """A network of a family with random weights: as costly as a trained one, and of no other use.
+def untrained_source(family: str) -> NetworkSource:
+    """A network of a family with random weights, for measuring cost.
 
     Raises:
         ExportFault: the family is unknown.
@@ -84,24 +84,24 @@ def untrained_source(family: str) -> Source:
         raise ExportFault(f"--model {family}: no such family", remedy=f"choose {' or '.join(CONFIGS)}")
     torch.manual_seed(0)
     network = build_network(CONFIGS[family]())
-    # At full strength random weights overflow 8 bits everywhere, where no comparison would see a difference.
+    # Random weights at full strength saturate all 8-bit values, which would hide differences from the comparison.
     for parameter in network.parameters():
         parameter.data *= 0.5
-    return Source(family, network.eval(), False, "0" * 64, _UNTRAINED_AMPLIFICATION)
+    return NetworkSource(family, network.eval(), False, "0" * 64, _UNTRAINED_AMPLIFICATION)
 
 
 def write_bundle(
-    source: Source,
+    source: NetworkSource,
     size: FrameSize | None,
     directory: Path,
     overwrite: bool = False,
     precision: FloatPrecision = "fp32",
-) -> list[Comparison]:
-    """Export a network as a bundle and check it against PyTorch; nothing is left behind if anything fails.
+) -> list[GraphComparison]:
+    """Export a network as a bundle and check it against PyTorch; a failure leaves nothing behind.
 
     Args:
         source: the network.
-        size: the one frame size, or None for a graph that takes any.
+        size: the frame size; None for a graph of any size.
         directory: the bundle to write.
         overwrite: replace a bundle that stands there.
         precision: of the graphs; INT8 is made of an FP32 bundle, see `calibration.quantise.quantise`.
@@ -121,13 +121,13 @@ def write_bundle(
 
 @contextmanager
 def new_bundle(directory: Path, overwrite: bool) -> Iterator[Path]:
-    """An empty directory to fill, which becomes the bundle at the end; after any exception nothing is left of it.
+    """Context of an empty directory that becomes the bundle at the end, and is removed after any exception.
 
     Raises:
         ExportFault: something else stands there, or it cannot be written.
     """
     check_place(directory, overwrite)
-    # Whatever lies in a bundle that is replaced, such as engines built from it, goes with it.
+    # Everything in a replaced bundle is removed, engines built from it included.
     names = os.listdir(directory) if directory.exists() else []
     try:
         with whole_directory(directory, overwrite=overwrite, names=names) as partial:
@@ -137,10 +137,10 @@ def new_bundle(directory: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def check_place(directory: Path, overwrite: bool) -> None:
-    """Make sure that nothing is where a bundle is to be written, or a bundle that may be replaced.
+    """Refuse a path that exists, unless it is a bundle and may be replaced.
 
     Raises:
-        ExportFault: something else is.
+        ExportFault: it exists.
     """
     if directory.exists() and not (overwrite and (directory / MANIFEST_NAME).is_file()):
         what = "exists" if not overwrite else "exists and is no bundle"
@@ -150,27 +150,27 @@ def check_place(directory: Path, overwrite: bool) -> None:
 
 def write_graph(
     directory: Path, name: GraphName, graph: onnx.ModelProto, facts: Mapping[str, str], suffix: str = ""
-) -> Graph:
-    """Write a graph with what it is in its metadata, and give what the manifest says of it.
+) -> BundleGraph:
+    """Write a graph with its metadata, and return its entry for the manifest.
 
     Args:
         directory: of the bundle.
         name: of the graph.
-        graph: what to write.
-        facts: see `facts_of`.
-        suffix: of the file's name, for an arrangement of its own.
+        graph: content of the file.
+        facts: metadata, see `facts_of`.
+        suffix: of the file's name, e.g. ``.cpu``.
     """
     content = stamp(graph, {"tremorscope.graph": name, **facts}).SerializeToString(deterministic=True)
     path = directory / f"{name}{suffix}.onnx"
     path.write_bytes(content)
     opset = next(entry.version for entry in graph.opset_import if entry.domain == "")
-    return Graph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=opset)
+    return BundleGraph(file=path.name, sha256=hashlib.sha256(content).hexdigest(), opset=opset)
 
 
 def facts_of(
     network: str, weights_sha256: str, amplification: AmplificationRange, precision: Precision
 ) -> dict[str, str]:
-    """What a graph's metadata say, so that the file alone tells what it is."""
+    """Metadata by which a graph's file identifies itself without its bundle."""
     return {
         "tremorscope.network": network,
         "tremorscope.precision": precision,
@@ -182,19 +182,19 @@ def facts_of(
 
 
 def versions() -> dict[str, str]:
-    """Of what made a bundle."""
+    """Versions of the packages that make a bundle."""
     return {
         name: importlib.metadata.version(name) for name in ("tremorscope", "torch", "onnx", "onnxruntime")
     }
 
 
 def _fill(
-    source: Source, size: FrameSize | None, directory: Path, precision: FloatPrecision
-) -> list[Comparison]:
+    source: NetworkSource, size: FrameSize | None, directory: Path, precision: FloatPrecision
+) -> list[GraphComparison]:
     amplifications = (1.0, min(20.0, source.amplification.maximum), source.amplification.maximum)
     facts = facts_of(source.name, source.weights_sha256, source.amplification, precision)
-    graphs: dict[GraphName, Graph] = {}
-    comparisons: list[Comparison] = []
+    graphs: dict[GraphName, BundleGraph] = {}
+    comparisons: list[GraphComparison] = []
     for name, exporter in _exporters(source.network, precision).items():
         graph = exporter.graph(size)
         check_readable(graph, f"{source.name}, the {name} graph")
@@ -224,10 +224,10 @@ def _fill(
 
 
 class _Exporter(NamedTuple):
-    """How one of the step graphs is made, and compared with the network."""
+    """Export and comparison functions of one step graph."""
 
     graph: Callable[[FrameSize | None], onnx.ModelProto]
-    compare: Callable[[Path, int, int, tuple[float, ...]], list[Comparison]]
+    compare: Callable[[Path, int, int, tuple[float, ...]], list[GraphComparison]]
 
 
 def _exporters(network: Network, precision: FloatPrecision) -> dict[GraphName, _Exporter]:
@@ -253,16 +253,16 @@ def _restated(graph: onnx.ModelProto, precision: FloatPrecision) -> onnx.ModelPr
     return half_graph(graph) if precision == "fp16" else tidy(graph)
 
 
-def _representation(network: Network) -> Representation | None:
+def _representation(network: Network) -> RepresentationLayout | None:
     if not isinstance(network, RealtimeNetwork):
         return None
-    return Representation(channels=network.config.shape_channels, cell_px=network.config.encoder_stride)
+    return RepresentationLayout(channels=network.config.shape_channels, cell_px=network.config.encoder_stride)
 
 
 def _compare_at_odd_size(
     exporter: _Exporter, directory: Path, amplifications: tuple[float, ...]
-) -> list[Comparison]:
-    """A graph of one size says nothing of others, so a second, odd-sized one is made, compared and removed."""
+) -> list[GraphComparison]:
+    """Compare a second, temporary graph of odd size: a graph of one size does not cover others."""
     width_px, height_px = _ODD_SIZE_PX
     path = directory / "odd.onnx"
     path.write_bytes(exporter.graph(FrameSize(width_px=width_px, height_px=height_px)).SerializeToString())

@@ -1,7 +1,8 @@
-"""Is the graph the network? ONNX Runtime against PyTorch, grey level by grey level."""
+"""Comparison of a step graph in ONNX Runtime with its network in PyTorch, in grey levels."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,36 +17,37 @@ from tremorscope.export.graphs.band_graph import BandStep
 from tremorscope.export.graphs.step_graph import PairwiseStep
 from tremorscope.model.networks.families import Network
 from tremorscope.model.networks.realtime import RealtimeNetwork
-from tremorscope.runtime.engines.interface.bundle import Precision, Representation
+from tremorscope.runtime.engines.interface.manifest import Precision, RepresentationLayout
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How far a graph may be from PyTorch in FP32 before it is another computation."""
+class GraphTolerance:
+    """Largest allowed difference of a graph from PyTorch in FP32."""
 
     worst_grey_levels: int
-    """Of any channel of any pixel."""
+    """Largest difference of any channel of any pixel."""
     rms_grey_levels: float
-    """Over a picture."""
+    """RMS difference over a picture."""
 
 
-LIMITS: dict[Precision, Limits] = {
-    "fp32": Limits(1, 0.1),  # rounding to 8 bits may fall on either side of a half
-    "fp16": Limits(2, 0.5),
-    # Rounding moves edges a little, which alters single pixels much: the rest is for `tremorscope compare` to judge.
-    "int8": Limits(255, 6.0),
+LIMITS: dict[Precision, GraphTolerance] = {
+    "fp32": GraphTolerance(1, 0.1),  # values near a half may round either way
+    "fp16": GraphTolerance(2, 0.5),
+    # Rounding moves edges slightly, which changes single pixels much; `tremorscope compare` judges the quality.
+    "int8": GraphTolerance(255, 6.0),
 }
 _BAND_STEPS = 12
 _BAND_SECTIONS = 2
+_MAX_DISPLACEMENT_PX = 6.0
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GraphComparison:
     """ONNX Runtime against PyTorch at one size and amplification."""
 
     graph: str
-    """Which of the bundle's graphs: ``pairwise`` or ``band``."""
+    """Name of the graph in the bundle: ``pairwise`` or ``band``."""
     width_px: int
     height_px: int
     amplification: float
@@ -67,8 +69,8 @@ def compare(
     height_px: int,
     amplifications: tuple[float, ...],
     precision: Precision = "fp32",
-) -> list[Comparison]:
-    """Run graph and network on the same noisy, moving picture.
+) -> list[GraphComparison]:
+    """Run graph and network on the same noisy, moving picture, at each amplification.
 
     Raises:
         ExportFault: they differ by more than the `LIMITS` of the graph's precision.
@@ -98,54 +100,63 @@ def compare_band(
     height_px: int,
     amplifications: tuple[float, ...],
     precision: Precision = "fp32",
-) -> list[Comparison]:
-    """Run the band graph and the network over several steps of state, each with its own state, and compare.
+) -> list[GraphComparison]:
+    """Run the band graph and the network over several steps, each with its own state, at each amplification.
 
     Raises:
         ExportFault: they differ by more than the `LIMITS` of the graph's precision.
         BundleFault: the graph cannot be run at this size.
     """
     step = BandStep(network).eval()
-    representation = Representation(channels=network.config.shape_channels, cell_px=step.cell_px)
+    representation = RepresentationLayout(channels=network.config.shape_channels, cell_px=step.cell_px)
     engine = OnnxRuntimeBandEngine(graph, representation, width_px=width_px, height_px=height_px)
-    pictures = [_film(width_px, height_px, 0.1 * np.sin(0.7 * n), seed=n) for n in range(_BAND_STEPS + 1)]
-    magnified = np.empty_like(pictures[0])
-    coefficients = _ringing_sections()
-    rows, columns = (-(-side // step.cell_px) for side in (height_px, width_px))
-    mask = torch.linspace(0, 1, columns).expand(1, 1, rows, columns)
-    engine.set_mask(mask[0, 0].numpy())
+    film = [_film(width_px, height_px, 0.1 * np.sin(0.7 * n), seed=n) for n in range(_BAND_STEPS + 1)]
     comparisons = []
     for amplification in amplifications:
-        engine.start(_BAND_SECTIONS)
-        state = torch.zeros(2, _BAND_SECTIONS, representation.channels, rows, columns)
-        worst = Comparison("band", width_px, height_px, amplification, 0, 0.0)
-        for previous, frame in pairwise(pictures):
-            engine.step(
-                frame,
-                previous,
-                amplification=amplification,
-                max_displacement_px=6.0,
-                coefficients=coefficients,
-                magnified=magnified,
-            )
-            with torch.no_grad():
-                expected, state, _ = step(
-                    torch.from_numpy(frame[None]),
-                    torch.from_numpy(previous[None]),
-                    torch.tensor([amplification]),
-                    torch.tensor([6.0]),
-                    mask,
-                    torch.from_numpy(coefficients),
-                    state,
-                )
-            found = judge("band", magnified, expected[0].numpy(), amplification, precision)
-            worst = max(worst, found, key=lambda each: (each.worst_grey_levels, each.differing_share))
-        comparisons.append(worst)
+        every = [
+            judge("band", magnified, expected, amplification, precision)
+            for magnified, expected in _band_steps(engine, step, film, amplification)
+        ]
+        comparisons.append(max(every, key=lambda each: (each.worst_grey_levels, each.differing_share)))
     return comparisons
 
 
+def _band_steps(
+    engine: OnnxRuntimeBandEngine, step: BandStep, film: list[NDArray[np.uint8]], amplification: float
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Magnified frames of engine and network, u8[H, W, 3] each; both start from zero state."""
+    height_px, width_px = film[0].shape[:2]
+    rows, columns = (-(-side // step.cell_px) for side in (height_px, width_px))
+    mask = torch.linspace(0, 1, columns).expand(1, 1, rows, columns)
+    coefficients = _ringing_sections()
+    state = torch.zeros(2, _BAND_SECTIONS, step.network.config.shape_channels, rows, columns)
+    magnified = np.empty_like(film[0])
+    engine.set_mask(mask[0, 0].numpy())
+    engine.start(_BAND_SECTIONS)
+    for previous, frame in pairwise(film):
+        engine.step(
+            frame,
+            previous,
+            amplification=amplification,
+            max_displacement_px=_MAX_DISPLACEMENT_PX,
+            coefficients=coefficients,
+            magnified=magnified,
+        )
+        with torch.no_grad():
+            expected, state, _ = step(
+                torch.from_numpy(frame[None]),
+                torch.from_numpy(previous[None]),
+                torch.tensor([amplification]),
+                torch.tensor([_MAX_DISPLACEMENT_PX]),
+                mask,
+                torch.from_numpy(coefficients),
+                state,
+            )
+        yield magnified, expected[0].numpy()
+
+
 def _ringing_sections() -> NDArray[np.float32]:
-    """Two sections that ring at their own frequency each and have decayed by a third after a step."""
+    """Coefficients of two resonant sections of different frequencies, damped by a factor 0.7 a step: f32[3, 2, 2]."""
     turn = np.array([0.6, 0.9])
     own, cross = 0.7 * np.cos(turn), 0.7 * np.sin(turn)
     sections = np.stack(
@@ -160,8 +171,8 @@ def judge(
     expected: NDArray[np.uint8],
     amplification: float,
     precision: Precision = "fp32",
-) -> Comparison:
-    """Compare a picture that a graph made with the one that it should be, u8[H, W, 3] each.
+) -> GraphComparison:
+    """Compare a graph's picture with the expected one, u8[H, W, 3] each.
 
     Raises:
         ExportFault: they differ by more than the `LIMITS` of the graph's precision.
@@ -180,12 +191,12 @@ def judge(
 
 def difference(
     graph: str, magnified: NDArray[np.uint8], expected: NDArray[np.uint8], amplification: float
-) -> Comparison:
-    """How far a picture is from the one that it should be, u8[H, W, 3] each."""
+) -> GraphComparison:
+    """Difference of a picture from the expected one, u8[H, W, 3] each."""
     height_px, width_px = magnified.shape[:2]
     errors = np.abs(magnified.astype(np.int16) - expected)
     rms = float(np.sqrt(np.mean(np.square(errors, dtype=np.float64))))
-    return Comparison(
+    return GraphComparison(
         graph,
         width_px,
         height_px,
@@ -197,7 +208,7 @@ def difference(
 
 
 def _film(width_px: int, height_px: int, shift_px: float, seed: int) -> NDArray[np.uint8]:
-    """A picture, u8[H, W, 3]: waves of many lengths, moved along x by ``shift_px``, with sensor noise."""
+    """A test picture, u8[H, W, 3]: waves of several lengths, moved along x by ``shift_px``, with sensor noise."""
     y, x = np.mgrid[0:height_px, 0:width_px]
     waves = sum(
         np.sin(2 * np.pi * ((x - shift_px) * np.cos(angle) + y * np.sin(angle)) / period)

@@ -1,4 +1,4 @@
-"""The faults that export reports. Each says in one line what is wrong, where, and what to do."""
+"""Faults of export. Each message states in one line the problem, its place and the remedy."""
 
 from __future__ import annotations
 

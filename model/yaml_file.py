@@ -1,4 +1,4 @@
-"""Files that people write for this stage: YAML, checked key by key, refused in one line."""
+"""Strict reading of this stage's YAML files, with one-line faults."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _T = TypeVar("_T")
 
 
 class Strict(BaseModel):
-    """Knows all its keys, and stays as it was read."""
+    """Immutable model that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def read_yaml(path: Path, kind: TypeAdapter[_T], example: str) -> _T:
-    """Read what a file describes; ``example`` says what could be named instead.
+    """Read a YAML file as a model; ``example`` names a valid file, for the remedy.
 
     Raises:
         RecipeFault: the file cannot be read, or a key or value in it is wrong.
@@ -38,7 +38,7 @@ def read_yaml(path: Path, kind: TypeAdapter[_T], example: str) -> _T:
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong: which key, what about it, and the value."""
+    """First error of a validation in one line: key, problem, value."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     return f"{key}: {first['msg']} (got {first['input']!r})"

@@ -1,10 +1,10 @@
-"""The faults that the runtime reports. Each says in one line what is wrong, where, and what to do."""
+"""Faults that the runtime reports. Each says in one line what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
 
 class Fault(Exception):
-    """A fault in the input or the surroundings, not in the program. ``remedy`` says what to do about it."""
+    """Fault in the input or the surroundings, not in the program, with a ``remedy``."""
 
     def __init__(self, what: str, *, remedy: str) -> None:
         self.what = what
@@ -20,7 +20,7 @@ class CameraFault(Fault):
     """A camera cannot be opened, or gives no more frames until it is opened again."""
 
     misconfigured = False
-    """Whether the configuration asks for what the camera has not: then only another configuration helps."""
+    """True where the configuration asks for a feature that the camera lacks: only another configuration helps."""
 
 
 class FrozenCameraFault(CameraFault):
@@ -40,7 +40,7 @@ class OutputFault(Fault):
 
 
 class BundleFault(Fault):
-    """A bundle is missing, damaged, or not made for what is asked of it."""
+    """A bundle is missing, damaged, or not made for this use."""
 
 
 class EngineFault(Fault):

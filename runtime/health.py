@@ -1,4 +1,4 @@
-"""How the service stands, as one picture that metrics, /healthz, MQTT and the web page all read."""
+"""Service status snapshot read by /healthz, metrics, MQTT and the web page."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ log = logging.getLogger("tremorscope.outputs")
 
 @dataclass(frozen=True)
 class CameraHealth:
-    """How the camera stands."""
+    """Status of the camera."""
 
     status: str = "opening"
     """opening, running, closing, waiting (for the next attempt), stuck, ended or closed."""
     faults: tuple[str, ...] = ()
     """Kinds of the faults that last at present; see `runtime.cameras.supervision.faults.FaultKind`."""
     fault_totals: Mapping[str, int] = field(default_factory=dict)
-    """How often each kind of fault has begun since the start."""
+    """Faults that have begun since the start, by kind."""
     source: str = ""
-    """What the frames come from, for a person."""
+    """Human-readable source of the frames."""
     width_px: int = 0
     height_px: int = 0
     nominal_rate_hz: float = 0.0
@@ -38,38 +38,38 @@ class CameraHealth:
     jitter_ms: float | None = None
     """Standard deviation of the frames' times from even ones."""
     times: str = ""
-    """Whose clock gives the frames their times: sensor, driver, sender or arrival; empty where that says nothing."""
+    """Clock of the frames' times: sensor, driver, sender or arrival; empty where that is unknown."""
     mode: str = ""
-    """Mode in which the sensor runs; empty where nobody tells."""
+    """Sensor mode; empty where it is unknown."""
     memory: str = ""
     """nvmm: frames are read where the camera wrote them. copy: the CPU passes over each once."""
     openings: int = 0
-    """How often it was opened with success."""
+    """Successful openings."""
     segments: int = 0
-    """How often time or picture began anew."""
+    """Segments: a new one begins where time or picture starts again."""
     numbered: int = 0
     """Number of the latest frame that was processed, from 1: it counts every frame and every drop since the start."""
     drops: Mapping[str, int] = field(default_factory=dict)
-    """Frames that the camera produced and nobody got, by reason: see `Drops`."""
+    """Frames that the camera produced and the service did not get, by reason: see `Drops`."""
 
     @property
     def dropped(self) -> int:
-        """All drops together."""
+        """Sum of all drops."""
         return sum(self.drops.values())
 
 
 @dataclass(frozen=True)
 class MagnificationHealth:
-    """What the magnifier does."""
+    """Status of the live magnification."""
 
     active: bool = False
-    """Whether frames are being magnified."""
+    """True while frames are being magnified."""
     reasons: tuple[str, ...] = ()
-    """Why: of "viewer", "event" and "always" those that hold; nothing while it idles."""
+    """Reasons to magnify, of "viewer", "event" and "always"; empty while it idles."""
     why_not: str = ""
-    """Why nothing is magnified though somebody wants it, e.g. that heat has switched it off; empty if all is well."""
+    """Reason why nothing is magnified though it is wanted, e.g. heat; empty if all is well."""
     engine: str = ""
-    """Which runner, e.g. ``onnxruntime``; empty before there is one."""
+    """Runner, e.g. ``onnxruntime``; empty before there is one."""
     precision: str = ""
     """fp32, fp16 or int8."""
     mode: str = ""
@@ -87,17 +87,17 @@ class MagnificationHealth:
 
 @dataclass(frozen=True)
 class NaturalFrequency:
-    """A natural frequency as the latest analysis has found it."""
+    """Natural frequency found by the latest analysis."""
 
     number: int
-    """Of the mode; it keeps its number while the frequency wanders."""
+    """Number of the mode, kept while its frequency drifts."""
     frequency_hz: float
     deviation_hz: float | None
-    """Standard deviation, where it is known."""
+    """Standard deviation; None where it is unknown."""
     damping_ratio: float | None
-    """Where it is known."""
+    """Fraction of critical damping; None where it is unknown."""
     time_s: float
-    """When it was last seen, in Unix time."""
+    """Unix time at which it was last seen."""
 
 
 @dataclass(frozen=True)
@@ -118,19 +118,19 @@ class RegionHealth:
     mm_per_px: float | None = None
     """The scale, where one is stated."""
     rectangle_px: tuple[int, int, int, int] | None = None
-    """Where it lies in the frame: left column, top row, width, height."""
+    """Rectangle in the frame: left column, top row, width, height."""
     frequencies: tuple[NaturalFrequency, ...] = ()
     """Natural frequencies that the region's latest spectrum shows, lowest first."""
     trouble: str = ""
-    """Why nothing is measured here; empty if all is well."""
+    """Reason why nothing is measured here; empty if all is well."""
 
 
 @dataclass(frozen=True)
 class StorageHealth:
-    """How store, clips and disk stand."""
+    """Status of store, clips and disk."""
 
     trouble: str = ""
-    """Why nothing can be written at present; empty if all is well."""
+    """Reason why nothing can be written at present; empty if all is well."""
     written: int = 0
     pending: int = 0
     """Records that wait for the disk."""
@@ -138,33 +138,33 @@ class StorageHealth:
     """Records given up, by kind: bulk, declined, vital."""
     free_bytes: int | None = None
     given_up: tuple[str, ...] = ()
-    """What the disk guard has given up: of previews, clips and series."""
+    """Kinds that the disk guard has given up, of previews, clips and series."""
     recording: str | None = None
     """The event that is being recorded."""
     clips: Mapping[str, int] = field(default_factory=dict)
-    """Clips since the start by what became of them: saved, failed, declined."""
+    """Clips since the start by outcome: saved, failed, declined."""
     clip_frames_dropped: int = 0
     """Frames that are missing in clips because writing fell behind."""
 
 
 @dataclass(frozen=True)
 class DeviceHealth:
-    """How the device itself stands."""
+    """Status of the device."""
 
     temperatures_c: Mapping[str, float] = field(default_factory=dict)
     """By zone."""
     governor_level: int = 0
-    """0 is full speed; each step up gives something up for the sake of heat."""
+    """Load level of the thermal governor: 0 is full load."""
     governor: str = ""
-    """The level for a person, e.g. "half rate"."""
+    """Human-readable load level."""
     throttled: tuple[str, ...] = ()
-    """What slows the hardware down at present, as it says itself; nothing where it runs as it should."""
+    """Causes that slow the hardware down at present, as it reports them; empty at full speed."""
     limit_events: Mapping[str, int] = field(default_factory=dict)
-    """How often each limit of voltage or current was met since the start: oc1, oc2, oc3."""
+    """Events since the start by limit of voltage or current: oc1, oc2, oc3."""
     reading: Reading = field(default_factory=Reading)
     """Power, clocks, load, fans and memory."""
     note: str = ""
-    """Why they do not come from where they were asked for; empty where all is well."""
+    """Reason why ``reading`` does not come from the configured source; empty where all is well."""
     rss_bytes: int = 0
     """Resident memory of the process."""
     cpu_s: float = 0.0
@@ -175,58 +175,58 @@ class DeviceHealth:
 
 @dataclass(frozen=True)
 class ReloadHealth:
-    """What became of the latest change of the configuration."""
+    """Outcome of the latest reload of the configuration."""
 
     time_s: float | None = None
     """Unix time; None before the first."""
     applied: tuple[str, ...] = ()
-    """What was changed."""
+    """Changes that took effect, a line each."""
     needs_restart: tuple[str, ...] = ()
-    """What the file says and the service does not do until it is started again."""
+    """Changes that take effect when the service is started again."""
     refused: str = ""
-    """Why the file was refused, in which case all goes on as before; empty if it was not."""
+    """Reason why the file was refused, in which case nothing changed; empty if it was not."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """Everything at one moment."""
+    """Status of the whole service at one moment."""
 
     name: str = "tremorscope"
-    """Of this instance, as configured."""
+    """Configured name of this instance."""
     version: str = ""
     started_s: float = 0.0
     """Unix time."""
     time_s: float = 0.0
-    """Unix time of the picture."""
+    """Unix time of this snapshot."""
     uptime_s: float = 0.0
     ready: bool = False
-    """Whether a first frame was processed since the start."""
+    """True once a frame was processed since the start."""
     stopping: bool = False
     frames: int = 0
     """Frames that were processed (measured) since the start."""
     last_frame_age_s: float | None = None
     """Seconds since the last frame was processed; None before the first."""
     stages: Mapping[str, LatencySummary] = field(default_factory=dict)
-    """Time that each stage of the loop takes a frame, over the latest minute or so."""
+    """Time of each stage of the loop for a frame, over the latest minute or so."""
     camera: CameraHealth = field(default_factory=CameraHealth)
     magnification: MagnificationHealth = field(default_factory=MagnificationHealth)
     regions: tuple[RegionHealth, ...] = ()
     modes: tuple[NaturalFrequency, ...] = ()
-    """Modes of the whole structure that are followed, lowest first."""
+    """Followed modes of the whole structure, lowest first."""
     alarms: tuple[AlarmStatus, ...] = ()
     storage: StorageHealth = field(default_factory=StorageHealth)
     device: DeviceHealth = field(default_factory=DeviceHealth)
     recoveries: Mapping[str, int] = field(default_factory=dict)
-    """How often each rung of the recovery ladder was taken."""
+    """Actions since the start by rung of the recovery ladder."""
     thread_failures: Mapping[str, int] = field(default_factory=dict)
-    """Mistakes in the program that ended the work of a thread, by the thread's name."""
+    """Program errors that ended the work of a thread, by the thread's name."""
     outputs: Mapping[str, str] = field(default_factory=dict)
-    """What each output (web, metrics, mqtt) says of itself; empty text where all is well."""
+    """State of each output (web, metrics, mqtt); empty text where all is well."""
     viewers: int = 0
-    """Who watches the live picture at present."""
+    """Number of viewers of the live picture."""
     reload: ReloadHealth = field(default_factory=ReloadHealth)
     problems: tuple[str, ...] = ()
-    """Everything else that a person should know at present, a line each."""
+    """All other present problems, a line each."""
 
     @property
     def period_s(self) -> float | None:
@@ -241,10 +241,9 @@ class Health:
 
 
 class HealthBoard:
-    """Where every part of the service writes how it stands, and every output reads it. Any thread may do either.
+    """Status board: parts of the service write to it, outputs read from it, in any thread.
 
-    What depends on the moment (time, age of the last frame) is worked out when it is asked for, so that it tells the
-    truth also when the loop over frames hangs.
+    Ages and times are computed when they are read, so that they are right also while the loop over frames hangs.
     """
 
     def __init__(
@@ -259,6 +258,7 @@ class HealthBoard:
         self._lock = threading.Lock()
         self._started_s = clock()
         self._frame_s: float | None = None
+        self._frames = 0
         self._health = Health(name=name, version=version, started_s=unix_clock())
 
     def update(self, **changes: Any) -> None:
@@ -271,7 +271,7 @@ class HealthBoard:
             self._health = replace(self._health, **changes)
 
     def update_output(self, name: str, text: str) -> None:
-        """Say how an output stands; empty text where all is well. Both edges are logged, in a line each."""
+        """Set the state of an output, empty where all is well. Both edges are logged, in a line each."""
         with self._lock:
             before = self._health.outputs.get(name, "")
             self._health = replace(self._health, outputs={**self._health.outputs, name: text})
@@ -281,16 +281,15 @@ class HealthBoard:
             log.info("output %s: works again", name, extra={"fields": {"output": name, "edge": "ends"}})
 
     def frame_processed(self, frames: int) -> None:
-        """Take note that the frame of this count was processed just now; cheap, once a frame."""
+        """Note that frame number ``frames`` was processed just now; cheap, once a frame."""
         with self._lock:
             self._frame_s = self._clock()
             self._frames = frames
 
     def snapshot(self) -> Health:
-        """How everything stands at this moment."""
+        """Status of the whole service now."""
         with self._lock:
-            now_s, health, frame_s = self._clock(), self._health, self._frame_s
-            frames = self._frames if frame_s is not None else 0
+            now_s, health, frame_s, frames = self._clock(), self._health, self._frame_s, self._frames
         return replace(
             health,
             time_s=self._unix_clock(),
@@ -299,5 +298,3 @@ class HealthBoard:
             frames=frames,
             last_frame_age_s=None if frame_s is None else max(0.0, now_s - frame_s),
         )
-
-    _frames = 0

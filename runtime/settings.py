@@ -1,4 +1,4 @@
-"""What every section of a configuration file has in common."""
+"""Base of every section of a configuration file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Seconds = Annotated[float, Field(gt=0, le=1e7)]
 Frequency = Annotated[float, Field(ge=1e-4, le=100_000)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
-"""Stands in topics, metrics and file names."""
+"""Name that is part of topics, metrics and file names."""
 
 
 class Section(BaseModel):

@@ -103,7 +103,7 @@ check_surroundings() {
 # --- The release: a virtual environment with everything that the units need, named after what is in it.
 
 sources() { # print the files that make up a release
-    (cd "$SOURCE" && find pyproject.toml README.md LICENSE tremorscope/cli.py runtime calibration export model configs docs \
+    (cd "$SOURCE" && find pyproject.toml README.md LICENSE tremorscope runtime calibration export model configs docs \
         systemd -type f ! -name '*.pyc' ! -name '*.partial*' 2>/dev/null | LC_ALL=C sort)
 }
 
@@ -160,7 +160,8 @@ fill_release() {
     what=$WHEEL
     if [ -z "$what" ]; then # a copy, because building leaves things behind
         what=$WORK/source
-        mkdir "$what" && sources | (cd "$SOURCE" && tr '\n' '\0' | xargs -0 cp -p --parents -t "$what") || return 1
+        mkdir "$what" && sources | (cd "$SOURCE" && tr '\n' '\0' | xargs -0 cp -p --parents -t "$what" &&
+            find tremorscope -type l -exec cp -P --parents -t "$what" {} +) || return 1 # links to the stages
     fi
     set -- --quiet --disable-pip-version-check --no-input --no-cache-dir
     # What apt has installed apt may take away: where every library is at hand, the release has its own.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tremorscope.calibration.pairs.calibration_set import SetManifest
 from tremorscope.calibration.pairs.set_writer import NewPair, SetWriter, held
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.frames.info import FrameInfo
 

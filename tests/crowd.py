@@ -28,7 +28,7 @@ from typing import Any
 
 from demo_service import DemoService
 
-SWARM = Path(__file__).resolve().parent / "runtime" / "outputs" / "client_swarm.py"
+SWARM = Path(__file__).resolve().parent / "runtime" / "outputs" / "web" / "client_swarm.py"
 LOSS = 0.02
 """Most of the rate that may be lost, as a part."""
 

@@ -34,7 +34,7 @@ class DemoService:
         self.configure()
         self.log = directory / "log"
         with self.log.open("w") as stderr:
-            command = [sys.executable, str(ROOT / "tremorscope/cli.py"), "run", "--config", str(self._file)]
+            command = [sys.executable, "-m", "tremorscope", "run", "--config", str(self._file)]
             self.process = subprocess.Popen(command, stderr=stderr)
 
     def configure(self) -> None:

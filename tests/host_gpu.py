@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.frames.buffers import Allocator, allocate_host
 from tremorscope.runtime.gpu.mapped import MappedBlocks, Mapping
-from tremorscope.runtime.gpu.protocol import DeviceMemory, Event, GpuInfo, Graph, Stream
+from tremorscope.runtime.gpu.protocol import CudaEvent, CudaGraph, DeviceMemory, GpuInfo, Stream
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class HostEvent:
         """True: nothing is waited for."""
         return True
 
-    def ms_since(self, earlier: Event) -> float:
+    def ms_since(self, earlier: CudaEvent) -> float:
         """Milliseconds between two events."""
         assert isinstance(earlier, HostEvent)
         return 1e3 * (self.recorded_s - earlier.recorded_s)
@@ -151,11 +151,11 @@ class HostGpu:
         """A stream."""
         return HostStream()
 
-    def event(self) -> Event:
+    def event(self) -> CudaEvent:
         """An event."""
         return HostEvent()
 
-    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
+    def capture(self, stream: Stream, work: Callable[[], None]) -> CudaGraph:
         """Not to be had here."""
         raise NotImplementedError("there are no graphs without a GPU: see captures")
 

@@ -224,8 +224,8 @@ def read_video(path: Path) -> tuple[list[Picture], list[Fraction]]:
 
 
 def command_line(*arguments: object) -> list[str]:
-    """The command as its own process, found without being installed."""
-    return [sys.executable, str(ROOT / "tremorscope/cli.py"), *map(str, arguments)]
+    """The command as its own process."""
+    return [sys.executable, "-m", "tremorscope", *map(str, arguments)]
 
 
 @dataclass

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.tensorrt.engine_file import (
     Builder,
+    BuildSettings,
     EnginePaths,
-    Settings,
+    EngineSource,
     Sidecar,
-    Source,
     engine_paths,
     write_engine,
 )
@@ -205,7 +206,7 @@ def write_fake_engine(
     """An engine as `tremorscope build` leaves it, with a sidecar that says it was built by ``builder``."""
     cell_px = bundle.representation.cell_px
     content = engine_content(bundle.graph_path(graph), size.width_px, size.height_px, cell_px)
-    source = Source(
+    source = EngineSource(
         network=bundle.manifest.network,
         graph=graph,
         graph_sha256=bundle.manifest.graphs[graph].sha256,
@@ -213,7 +214,7 @@ def write_fake_engine(
         frame_size=size,
         most_sections=8 if graph == "band" else None,
     )
-    settings = Settings(
+    settings = BuildSettings(
         rule="", network_flags=(), builder_flags=(), cleared_flags=(), workspace_bytes=1, dla_core=None
     )
     sidecar = Sidecar(

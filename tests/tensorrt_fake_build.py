@@ -16,7 +16,7 @@ from typing import Any
 import onnx
 from tensorrt_fake import DataType, TensorIOMode, engine_content, fake_library
 
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.tensorrt.library import Library
 from tremorscope.runtime.engines.tensorrt.plan import parse_version
 

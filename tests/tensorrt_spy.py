@@ -163,7 +163,7 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
     """Build with the running version's plan: what was called, and the fault, if any."""
     import tensorrt_bindings
 
-    from tremorscope.runtime.engines.interface.bundle import FrameSize
+    from tremorscope.runtime.engines.interface.manifest import FrameSize
     from tremorscope.runtime.engines.tensorrt import build as tensorrt_build
     from tremorscope.runtime.engines.tensorrt import library as tensorrt_library
     from tremorscope.runtime.engines.tensorrt import plan as tensorrt_plan
@@ -175,10 +175,10 @@ def scenario(precision: str, dla_core: int | None = None, **answers: Any) -> dic
         tensorrt_bindings, calls, {key.replace("__", "."): value for key, value in answers.items()}
     )
     library = tensorrt_library.library_of("tensorrt", module)
-    sizes = tensorrt_shapes.Sizes(FrameSize(width_px=64, height_px=48), cell_px=4, most_sections=8)
+    sizes = tensorrt_shapes.EngineSizes(FrameSize(width_px=64, height_px=48), cell_px=4, most_sections=8)
     try:
         plan = tensorrt_plan.plan_build(
-            tensorrt_plan.Request("tensorrt", library.version, precision, 17, 1 << 28, dla_core)  # type: ignore[arg-type]
+            tensorrt_plan.BuildRequest("tensorrt", library.version, precision, 17, 1 << 28, dla_core)  # type: ignore[arg-type]
         )
         built = tensorrt_build.build_engine(
             library,
@@ -234,14 +234,14 @@ def _run_both(library: Any, directory: Path) -> dict[str, Any]:
     from host_gpu import HostGpu
     from tensorrt_fake import engine_content
 
-    from tremorscope.runtime.engines.interface.bundle import Representation
+    from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
     from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
     from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
     from tremorscope.runtime.engines.tensorrt.load import load_engine
     from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
     from tremorscope.runtime.frames.buffers import FrameRing
 
-    gpu, of, size = HostGpu(), Representation(channels=3, cell_px=1), {"width_px": 32, "height_px": 17}
+    gpu, of, size = HostGpu(), RepresentationLayout(channels=3, cell_px=1), {"width_px": 32, "height_px": 17}
     loaded = []
     for graph in ("pairwise", "band"):
         path = directory / f"{graph}.engine"

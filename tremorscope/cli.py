@@ -1,4 +1,4 @@
-"""The one command, ``tremorscope``: hands each subcommand to its stage, imported only then."""
+"""The command line ``tremorscope``: each subcommand is imported from its stage when it is called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Entry(NamedTuple):
     summary: str
 
 
-# Name -> where it lives. The summaries stand here so that `--help` imports no stage.
+# The summaries stand here so that `--help` imports no stage.
 COMMANDS = {
     "magnify": _Entry("tremorscope.commands.clips", "magnify", "Magnify the motion in a recorded clip."),
     "measure": _Entry(
@@ -57,7 +57,7 @@ COMMANDS = {
         "tremorscope.commands.lint", "lint", "Say which TensorRT can read the graphs of a bundle."
     ),
     "build": _Entry(
-        "tremorscope.commands.clips", "build", "Build TensorRT engines from a bundle, on the device."
+        "tremorscope.commands.device", "build", "Build TensorRT engines from a bundle, on the device."
     ),
     "calibrate": _Entry(
         "tremorscope.commands.calibrate",

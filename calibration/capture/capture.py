@@ -1,4 +1,4 @@
-"""Captures a calibration set: visits the scene on a schedule, and keeps what adds to the set."""
+"""Capture of a calibration set: judge the pair of each visit, and keep those that add to the set."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
-from tremorscope.calibration.capture.pair_reader import Glimpse, Look
+from tremorscope.calibration.capture.pair_reader import CandidatePair, PairReader
 from tremorscope.calibration.capture.schedule import Pace
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import (
     FEWEST_PAIRS,
     FLAT_GREY_LEVELS,
+    ManifestModel,
     PairMode,
     contrast_of,
     luma_of,
 )
 from tremorscope.calibration.pairs.duplicates import Signature
 from tremorscope.calibration.pairs.set_writer import RESERVE_BYTES, NewPair, SetWriter
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 DISTANCES_S = (1.0, 30.0)
-"""How far apart the pairs of static mode are, in turn: a swing, and the light's change within a held reference."""
+"""Ages of the reference in pairs of static mode, in turn: a swing of the structure, and a change of the light."""
 _CUTS_TRIED = 8
 
 Outcome = Literal["kept", "alike", "flat", "frozen", "ahead", "ended"]
 Say = Callable[[str], None]
 Progress = Callable[[int, int | None], None]
-"""Called with visits done and visits in all."""
+"""Callback with the number of visits done and of all visits."""
 
 
 @dataclass(frozen=True)
 class CaptureJob:
-    """What to capture, how much, and where to. None leaves a choice to the source, or to how the set was begun."""
+    """Options of a capture. None takes the default of the source, or the setting the set was begun with."""
 
     directory: Path
     source: Path | None
@@ -47,34 +48,32 @@ class CaptureJob:
     size: FrameSize | None = None
     distances_s: tuple[float, ...] = ()
     due_only: bool = False
-    """Make the visit that is due, if one is, and end, rather than stay until the end."""
+    """Make the visit that is due, if any, and return; otherwise stay until the last visit."""
     finish: bool = False
-    """Close the set with what it holds."""
+    """Close the set with the pairs that it holds."""
     reserve_bytes: int = RESERVE_BYTES
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class CaptureSettings(_Strict):
-    """What a set was begun with: later runs go on with the same."""
+class CaptureSettings(ManifestModel):
+    """Settings of a set, fixed when it is begun."""
 
     source: str
     is_clip: bool
-    """Read once from beginning to end, rather than looked at now and then."""
+    """True for a clip, read once from beginning to end; False for a camera, visited on a schedule."""
     wanted: int
     over_s: float
     schedule: str
     visits: int
     distances_s: tuple[float, ...]
     cut: bool
-    """Whether pairs are parts of the camera's picture."""
+    """True if pairs are cut from the camera's larger picture."""
     started_at: datetime
 
 
-class CaptureState(_Strict):
-    """What the manifest notes of a capture."""
+class CaptureState(ManifestModel):
+    """Progress of a capture, stored in the manifest."""
+
+    model_config = ConfigDict(frozen=False)
 
     settings: CaptureSettings
     visits_done: int = 0
@@ -82,7 +81,7 @@ class CaptureState(_Strict):
 
 
 def read_state(writer: SetWriter, directory: Path) -> CaptureState:
-    """The state of a capture that was begun.
+    """State of a capture, from the manifest of its set.
 
     Raises:
         CalibrationFault: the set was not captured.
@@ -91,14 +90,14 @@ def read_state(writer: SetWriter, directory: Path) -> CaptureState:
         return CaptureState.model_validate(writer.manifest.capture)
     except ValidationError:
         raise CalibrationFault(
-            f"{directory}: was not captured from a camera or a clip",
+            f"{directory}: the set was not captured from a camera or a clip",
             remedy="name another directory for the capture",
         ) from None
 
 
 @dataclass
 class Collector:
-    """Judges what is seen at each visit and stores what adds to the set."""
+    """Judges the candidate pair of each visit, and stores those that add to the set."""
 
     writer: SetWriter
     state: CaptureState
@@ -111,39 +110,41 @@ class Collector:
 
     @property
     def settings(self) -> CaptureSettings:
-        """What the set was begun with."""
+        """Settings that the set was begun with."""
         return self.state.settings
 
     @property
     def pace(self) -> Pace:
-        """How many pairs there should be by when."""
+        """Number of pairs allowed and needed at each visit."""
         return Pace(self.settings.wanted, FEWEST_PAIRS, self.settings.visits)
 
     @property
     def full(self) -> bool:
-        """Whether the set has all the pairs that it is to have."""
+        """True once the set has all wanted pairs."""
         return self.writer.count >= self.settings.wanted
 
     def wants(self, visit: int) -> bool:
-        """Whether a visit is worth looking at all."""
+        """True if a new pair could be kept at a visit."""
         return self.pace.takes_new(self.writer.count, visit)
 
-    def visit(self, number: int, look: Look, at: Callable[[Glimpse], datetime], apart_s: float) -> Outcome:
-        """Look once and keep the pair if it adds to the set.
+    def visit(
+        self, number: int, reader: PairReader, at: Callable[[CandidatePair], datetime], apart_s: float
+    ) -> Outcome:
+        """Read one candidate pair, and keep it if it adds to the set.
 
         Args:
-            number: of the visit, counted from 0; even ones look at neighbours, odd ones long apart.
-            look: follows the camera.
-            at: the time of day of what was seen.
-            apart_s: seconds between frame and reference of a static pair, at least.
+            number: of the visit, from 0; even ones take neighbouring frames, odd ones frames far apart in time.
+            reader: of the camera.
+            at: capture time of a candidate.
+            apart_s: least age of the reference in a static pair, in seconds.
 
         Raises:
             Fault: the camera cannot be read on, or the disk is full.
         """
-        glimpse = look.neighbours() if number % 2 == 0 else look.long_apart(apart_s)
-        if glimpse is None:
+        candidate = reader.neighbours() if number % 2 == 0 else reader.long_apart(apart_s)
+        if candidate is None:
             return "ended"
-        pair = self._cut(glimpse, at(glimpse), number)
+        pair = self._cut(candidate, at(candidate), number)
         outcome = "flat" if pair is None else self._keep(pair, number)
         self.state.visits_done = number + 1
         if outcome != "kept":
@@ -151,11 +152,11 @@ class Collector:
         return outcome
 
     def count(self, reason: Literal["alike", "flat", "frozen", "missed", "failed"], times: int = 1) -> None:
-        """Count visits from which nothing came."""
+        """Count visits without a new pair, by reason."""
         self.state.left_out = {**self.state.left_out, reason: self.state.left_out.get(reason, 0) + times}
 
     def note(self) -> None:
-        """Write down how far the capture is."""
+        """Write the state of the capture to the manifest."""
         self.writer.note(self.state.model_dump(mode="json"))
 
     def finish(self) -> None:
@@ -173,11 +174,14 @@ class Collector:
         self.writer.finish()
 
     def summary(self) -> str:
-        """What was left out, in words."""
+        """Numbers of visits without a new pair, by reason, in one line."""
         words = {
-            "alike": "near-duplicates", "flat": "showed nothing", "frozen": "frozen", "missed": "visits missed",
+            "alike": "near-duplicates",
+            "flat": "showed nothing",
+            "frozen": "frozen",
+            "missed": "visits missed",
             "failed": "visits failed",
-        }  # fmt: skip
+        }
         parts = [f"{words[reason]} {count}" for reason, count in sorted(self.state.left_out.items())]
         return "left out: " + (", ".join(parts) or "nothing")
 
@@ -200,21 +204,27 @@ class Collector:
     def _known(self, mode: PairMode) -> list[Signature]:
         return self._signatures.setdefault(mode, [])
 
-    def _cut(self, glimpse: Glimpse, captured_at: datetime, number: int) -> NewPair | None:
-        """The pair, cut to the set's size where the camera's picture is larger; None where it shows nothing."""
-        height_px, width_px = glimpse.frame.shape[:2]
+    def _cut(self, candidate: CandidatePair, captured_at: datetime, number: int) -> NewPair | None:
+        """The pair, cut to the set's size where the camera's picture is larger; None if it is without contrast."""
+        height_px, width_px = candidate.frame.shape[:2]
         width, height = self.size.width_px, self.size.height_px
         for attempt in range(_CUTS_TRIED if self.settings.cut else 1):
             left, top = _place(number + attempt, width_px - width, height_px - height)
             frame, reference = (
                 picture[top : top + height, left : left + width]
-                for picture in (glimpse.frame, glimpse.reference)
+                for picture in (candidate.frame, candidate.reference)
             )
             if contrast_of(luma_of(frame)) >= FLAT_GREY_LEVELS:
                 return NewPair(
-                    frame, reference, captured_at, glimpse.mode, glimpse.frames_apart, glimpse.seconds_apart,
-                    left, top,
-                )  # fmt: skip
+                    frame,
+                    reference,
+                    captured_at,
+                    candidate.mode,
+                    candidate.frames_apart,
+                    candidate.seconds_apart,
+                    left,
+                    top,
+                )
         return None
 
     def _remedy(self) -> str:
@@ -228,6 +238,6 @@ class Collector:
 
 
 def _place(number: int, most_left: int, most_top: int) -> tuple[int, int]:
-    """Where the cut of a pair lies: spread over the picture, by the R2 sequence (Roberts 2018)."""
+    """Left and top of the cut of a pair, spread over the picture by the R2 sequence (Roberts 2018)."""
     x, y = ((0.5 + number * step) % 1.0 for step in (0.7548776662466927, 0.5698402909980532))
     return round(x * most_left), round(y * most_top)

@@ -1,4 +1,4 @@
-"""Runs a capture: begins or goes on with a set, through a clip at once, or with a camera over hours and days."""
+"""Run of a capture: begin or resume a set, from a clip at once or from a camera over hours and days."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from tremorscope.calibration.capture.capture import (
     Say,
     read_state,
 )
-from tremorscope.calibration.capture.pair_reader import Look
-from tremorscope.calibration.capture.schedule import VISITS_A_PAIR, Schedule, parse_duration_s, parse_hours
-from tremorscope.calibration.capture.source import Source, find_source
-from tremorscope.calibration.capture.watch import Clocks, Watch
+from tremorscope.calibration.capture.pair_reader import PairReader
+from tremorscope.calibration.capture.schedule import (
+    VISITS_A_PAIR,
+    VisitSchedule,
+    parse_duration_s,
+    parse_hours,
+)
+from tremorscope.calibration.capture.source import CaptureSource, find_source
+from tremorscope.calibration.capture.watch import Clocks, ScheduledCapture
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import MANIFEST_NAME
 from tremorscope.calibration.pairs.set_writer import SetWriter, held
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 COUNT = 256
 OVER = "1 day"
@@ -33,7 +38,7 @@ _EARLIEST_YEAR = 2024
 
 @dataclass(frozen=True)
 class CaptureReport:
-    """What a run did."""
+    """Result of a run of a capture."""
 
     count: int
     wanted: int
@@ -43,7 +48,7 @@ class CaptureReport:
     sha256: str
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Summary for the terminal."""
         state = "complete" if self.complete else "goes on with the next run"
         return [
             f"{self.count} of {self.wanted} pairs, {self.added} of them new; {state}",
@@ -53,16 +58,16 @@ class CaptureReport:
 
 
 def capture(job: CaptureJob, progress: Progress, say: Say, clocks: Clocks | None = None) -> CaptureReport:
-    """Capture what is due, or all; may be called again and again, and after any interruption.
+    """Capture what is due, or all; resumes after any interruption.
 
     Args:
-        job: what to do.
+        job: options.
         progress: called with visits done and all visits.
-        say: told a line for each pair that was kept and each visit that failed.
-        clocks: where time comes from.
+        say: called with a line for each kept pair and each failed visit.
+        clocks: sources of time, replaced in tests.
 
     Raises:
-        Fault: see the message; what was captured before stays.
+        Fault: see the message; pairs captured before are kept.
     """
     clocks = clocks or Clocks()
     _check_words(job)
@@ -76,12 +81,16 @@ def capture(job: CaptureJob, progress: Progress, say: Say, clocks: Clocks | None
                 _run(job, collector, source, progress, say, clocks)
         manifest = collector.writer.manifest
         return CaptureReport(
-            manifest.count, manifest.wanted, manifest.count - before, manifest.complete, collector.summary(),
+            manifest.count,
+            manifest.wanted,
+            manifest.count - before,
+            manifest.complete,
+            collector.summary(),
             manifest.sha256,
-        )  # fmt: skip
+        )
 
 
-def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, Source | None]:
+def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, CaptureSource | None]:
     begun = (job.directory / MANIFEST_NAME).exists()
     if begun:
         writer = SetWriter.resume(job.directory, reserve_bytes=job.reserve_bytes)
@@ -109,14 +118,18 @@ def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, Source | None]:
     settings = _settings(job, source, cut=size != picture, now=clocks.now())
     state = CaptureState(settings=settings)
     writer = SetWriter.create(
-        job.directory, frame_size=size, source=source.name, wanted=settings.wanted,
-        capture=state.model_dump(mode="json"), reserve_bytes=job.reserve_bytes,
-    )  # fmt: skip
+        job.directory,
+        frame_size=size,
+        source=source.name,
+        wanted=settings.wanted,
+        capture=state.model_dump(mode="json"),
+        reserve_bytes=job.reserve_bytes,
+    )
     return Collector(writer, state, size), source
 
 
 def _check_words(job: CaptureJob) -> None:
-    """Before a camera is opened, which may take seconds."""
+    """Parse duration and hours before a camera is opened, which may take seconds."""
     if job.over is not None:
         parse_duration_s(job.over)
     if job.schedule is not None:
@@ -125,11 +138,11 @@ def _check_words(job: CaptureJob) -> None:
 
 def _nothing_named(job: CaptureJob) -> CalibrationFault:
     return CalibrationFault(
-        f"{job.directory}: nothing to capture from is named", remedy="name a camera or a clip with --camera"
+        f"{job.directory}: no camera or clip to capture from", remedy="name one with --camera"
     )
 
 
-def _settings(job: CaptureJob, source: Source, *, cut: bool, now: datetime) -> CaptureSettings:
+def _settings(job: CaptureJob, source: CaptureSource, *, cut: bool, now: datetime) -> CaptureSettings:
     count = job.count or COUNT
     schedule = job.schedule or "all"
     distances_s = job.distances_s or DISTANCES_S
@@ -152,17 +165,24 @@ def _settings(job: CaptureJob, source: Source, *, cut: bool, now: datetime) -> C
                 remedy="set it, or wait for the network to set it: pairs are spread by the time of day",
             )
         visits = VISITS_A_PAIR * count
-        Schedule(started_at, over_s, visits, parse_hours(schedule)).due(
+        VisitSchedule(started_at, over_s, visits, parse_hours(schedule)).due(
             started_at
-        )  # says what is wrong with it
+        )  # raises if it is empty
     return CaptureSettings(
-        source=source.name, is_clip=source.clip_starts_at is not None, wanted=count, over_s=over_s,
-        schedule=schedule, visits=visits, distances_s=distances_s, cut=cut, started_at=started_at,
-    )  # fmt: skip
+        source=source.name,
+        is_clip=source.clip_starts_at is not None,
+        wanted=count,
+        over_s=over_s,
+        schedule=schedule,
+        visits=visits,
+        distances_s=distances_s,
+        cut=cut,
+        started_at=started_at,
+    )
 
 
 def _check_same(job: CaptureJob, settings: CaptureSettings, size: FrameSize) -> None:
-    """What is stated again must be what the set was begun with."""
+    """Refuse options that differ from those that the set was begun with."""
     asked: list[tuple[str, Any, Any]] = [
         ("--count", job.count, settings.wanted),
         ("--over", parse_duration_s(job.over) if job.over else None, settings.over_s),
@@ -183,7 +203,7 @@ def _check_same(job: CaptureJob, settings: CaptureSettings, size: FrameSize) -> 
 
 
 def _run(
-    job: CaptureJob, collector: Collector, source: Source, progress: Progress, say: Say, clocks: Clocks
+    job: CaptureJob, collector: Collector, source: CaptureSource, progress: Progress, say: Say, clocks: Clocks
 ) -> None:
     if source.name != collector.settings.source:
         raise CalibrationFault(
@@ -193,7 +213,7 @@ def _run(
     over = (
         _through_clip(collector, source, source.clip_starts_at, progress, say)
         if source.clip_starts_at is not None
-        else Watch(collector, source, progress, say, clocks, due_only=job.due_only).run()
+        else ScheduledCapture(collector, source, progress, say, clocks, due_only=job.due_only).run()
     )
     collector.note()
     if over or collector.full:
@@ -201,25 +221,27 @@ def _run(
 
 
 def _through_clip(
-    collector: Collector, source: Source, starts_at: datetime, progress: Progress, say: Say
+    collector: Collector, source: CaptureSource, starts_at: datetime, progress: Progress, say: Say
 ) -> bool:
-    """Read a clip from its beginning and visit it evenly; True, for it is over then."""
+    """Read a clip from its beginning, with evenly spaced visits; always True: the capture is over."""
     settings = collector.settings
     with closing(source.open()) as camera:
-        look = Look(camera, longest_s=max(settings.distances_s))
+        reader = PairReader(camera, longest_s=max(settings.distances_s))
         for number in range(settings.visits):
             progress(number, settings.visits)
             if collector.full:
                 break
             if number < collector.state.visits_done or not collector.wants(number):
                 continue
-            # At least one frame on: two visits must not see the same.
-            if not (look.advance() and look.advance_to(number / settings.visits * settings.over_s)):
+            # At least one new frame: two visits must not take the same pair.
+            if not (reader.advance() and reader.advance_to(number / settings.visits * settings.over_s)):
                 break
             outcome = collector.visit(
-                number, look, lambda glimpse: starts_at + timedelta(seconds=glimpse.at_s),
+                number,
+                reader,
+                lambda candidate: starts_at + timedelta(seconds=candidate.at_s),
                 apart_s=min(settings.distances_s) / 8,
-            )  # fmt: skip
+            )
             if outcome == "ended":
                 break
     say(f"{collector.writer.count} of {settings.wanted} pairs from {source.name}")

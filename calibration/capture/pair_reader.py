@@ -1,4 +1,4 @@
-"""Reads on through a camera and keeps, in the memory of three frames, what a pair of each mode needs."""
+"""Reader of candidate pairs of both modes from a camera, in the memory of three frames."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tremorscope.runtime.errors import CorruptFrameFault
 from tremorscope.runtime.frames.info import Camera, FrameInfo
 
 _MOST_DAMAGED = 25
-"""Damaged frames in a row after which it is a fault and no longer an accident."""
+"""Consecutive damaged frames that are tolerated."""
 
 
 @dataclass(frozen=True, eq=False)
-class Glimpse:
-    """Two frames of one scene; the pictures are the reader's own and change when it reads on."""
+class CandidatePair:
+    """Frame and reference of one scene; the pictures are the reader's buffers and change when it reads on."""
 
     frame: Picture
     reference: Picture
@@ -25,14 +25,14 @@ class Glimpse:
     frames_apart: int
     seconds_apart: float
     at_s: float
-    """Of the frame, on the camera's clock."""
+    """Capture time of the frame on the camera's clock."""
 
 
-class Look:
-    """Follows a camera: the newest frame, the one before it, and a reference that is held for static mode."""
+class PairReader:
+    """Reads a camera; keeps the newest frame, the one before it, and a reference held for static mode."""
 
     def __init__(self, camera: Camera, longest_s: float) -> None:
-        """Follow a camera from where it is.
+        """Start at the camera's next frame.
 
         Args:
             camera: open, with a next frame.
@@ -77,25 +77,25 @@ class Look:
         return True
 
     def advance_to(self, elapsed_s: float) -> bool:
-        """Read on until so many seconds after the first frame; False if it ends before."""
+        """Read on until ``elapsed_s`` after the first frame; False if the source ends before."""
         while self._info is None or self.elapsed_s < elapsed_s:
             if not self.advance():
                 return False
         return True
 
     def forget(self) -> None:
-        """Hold the next frame as the reference: what came before, e.g. while the exposure settled, is no use."""
+        """Discard all frames so far, e.g. those of a settling exposure; the next one becomes the reference."""
         self._held_info = self._previous_info = self._info = None
 
-    def neighbours(self) -> Glimpse | None:
-        """The newest frame against the one before it; reads on while a frame between them is missing."""
+    def neighbours(self) -> CandidatePair | None:
+        """Pair of the newest frame and the one before it; reads on past a gap. None at the end."""
         while self._info is None or not self._follows():
             if not self.advance():
                 return None
         return self._against(self._previous, self._previous_info, "dynamic")
 
-    def long_apart(self, at_least_s: float) -> Glimpse | None:
-        """The newest frame against the held reference; reads on until they are so far apart."""
+    def long_apart(self, at_least_s: float) -> CandidatePair | None:
+        """Pair of the newest frame and the held reference; reads on to an age of ``at_least_s``. None at the end."""
         while self._info is None or self._age_s() < at_least_s:
             if not self.advance():
                 return None
@@ -115,15 +115,19 @@ class Look:
             return 0.0
         return self._info.timestamp_s - self._held_info.timestamp_s
 
-    def _against(self, reference: NDArray[np.uint8], since: FrameInfo | None, mode: PairMode) -> Glimpse:
+    def _against(
+        self, reference: NDArray[np.uint8], since: FrameInfo | None, mode: PairMode
+    ) -> CandidatePair:
         assert self._info is not None
         assert since is not None
-        return Glimpse(
-            self._frame, reference, mode,
+        return CandidatePair(
+            self._frame,
+            reference,
+            mode,
             frames_apart=self._info.sequence - since.sequence,
             seconds_apart=max(0.0, self._info.timestamp_s - since.timestamp_s),
             at_s=self._info.timestamp_s,
-        )  # fmt: skip
+        )
 
     def _read(self, pixels: Picture) -> FrameInfo | None:
         for attempt in range(_MOST_DAMAGED + 1):

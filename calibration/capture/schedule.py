@@ -1,10 +1,10 @@
-"""When a capture looks at the scene: visits spread evenly over the hours that it may use, for as long as it lasts.
+"""Schedule of a capture: visits spread evenly over the allowed hours of its duration.
 
-There are more visits than pairs wanted. Taking part follows two rules, both even in time:
+There are more visits than pairs wanted. Two rules, both even in time, decide which candidates are kept:
 
-* a candidate that shows something new is taken if the set is not ahead of its time: after a tenth of the visits, at
-  most a tenth of the pairs. What dull hours leave unspent, lively ones may spend: a shower, a sunrise.
-* a candidate like one that is there is taken only while the set is behind the fewest pairs that calibrating needs.
+* a new scene is kept if the set is not ahead of its schedule: after a tenth of the visits, at most a tenth of the
+  pairs. Pairs not used in monotonous hours remain for eventful ones, such as a shower or a sunrise.
+* a near-duplicate is kept only while the set is behind the fewest pairs that calibration needs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Hours:
     end: time
 
     def length_s(self) -> int:
-        """How long it is on an ordinary day."""
+        """Length in seconds on a day without a change of the clocks."""
         seconds = [at.hour * 3600 + at.minute * 60 for at in (self.start, self.end)]
         return (seconds[1] - seconds[0]) % 86400 or 86400
 
@@ -51,13 +51,14 @@ def parse_duration_s(text: str) -> float:
     """Seconds from words such as ``7 days``, ``36 h`` or ``90 minutes``.
 
     Raises:
-        CalibrationFault: the words mean nothing.
+        CalibrationFault: the text is not a duration.
     """
     found = _DURATION.fullmatch(text)
     unit = _UNITS_S.get(found[2].lower()) if found else None
     if found is None or unit is None or float(found[1]) <= 0:
         raise CalibrationFault(
-            f"{text!r} is no duration", remedy="give a number and a unit, such as '7 days', '36 h', '90 min'"
+            f"{text!r} is not a duration",
+            remedy="give a number and a unit, such as '7 days', '36 h', '90 min'",
         )
     return float(found[1]) * unit
 
@@ -66,7 +67,7 @@ def parse_hours(text: str) -> tuple[Hours, ...]:
     """Parts of the day from ``all`` or a list such as ``5-9, 12-13, 17:30-21, 23-1``; in order of their beginning.
 
     Raises:
-        CalibrationFault: a part is none, or two overlap.
+        CalibrationFault: a part is not readable, or two overlap.
     """
     if text.strip().lower() == "all":
         return ALL_DAY
@@ -79,7 +80,7 @@ def parse_hours(text: str) -> tuple[Hours, ...]:
             hours.append(Hours(_time_of(found[1], found[2]), _time_of(found[3], found[4])))
         except ValueError:
             raise CalibrationFault(
-                f"schedule: {part.strip()!r} is no part of a day",
+                f"schedule: {part.strip()!r} is not a part of the day",
                 remedy="give hours in local time such as '5-9, 12-13, 17:30-21, 23-1', or 'all'",
             ) from None
     hours.sort(key=lambda each: each.start)
@@ -98,17 +99,17 @@ def _time_of(hour: str, minute: str | None) -> time:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """The visits of a capture in the time of day of the place."""
+class VisitSchedule:
+    """Times of the visits of a capture, in local time."""
 
     started_at: datetime
-    """With its time zone."""
+    """Start, with its time zone."""
     over_s: float
     visits: int
     hours: tuple[Hours, ...] = ALL_DAY
 
     def visit_at(self, number: int) -> datetime:
-        """When a visit is due, counted from 0."""
+        """Due time of a visit, counted from 0."""
         wanted_s = number / self.visits * self._open_s
         for start, end in self._spans():
             length_s = (end - start).total_seconds()
@@ -118,18 +119,18 @@ class Schedule:
         return self.ends_at
 
     def due(self, now: datetime) -> int:
-        """How many visits are due or past."""
+        """Number of visits that are due or past."""
         spans = [(start, min(end, now)) for start, end in self._spans() if start <= now]
         if not spans:
             return 0
         elapsed_s = sum((end - start).total_seconds() for start, end in spans)
         due = min(self.visits, 1 + math.floor(elapsed_s / self._open_s * self.visits))
-        # Where one part of the day has ended on a visit's very time, the visit is due as the next begins.
+        # A visit due exactly at the end of one part of the day belongs to the beginning of the next.
         return due if self.visit_at(due - 1) <= now else due - 1
 
     @property
     def ends_at(self) -> datetime:
-        """When the capture is over."""
+        """End of the capture."""
         return self.started_at + timedelta(seconds=self.over_s)
 
     @property
@@ -137,7 +138,7 @@ class Schedule:
         return sum((end - start).total_seconds() for start, end in self._spans())
 
     def _spans(self) -> list[tuple[datetime, datetime]]:
-        """The times that it may use, in order, in the time zone of its start."""
+        """Allowed spans of time, in order, in the time zone of the start."""
         if self.hours == ALL_DAY:
             return [(self.started_at, self.ends_at)]
         zone = self.started_at.tzinfo
@@ -161,17 +162,17 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Pace:
-    """How many pairs a set should have after so many visits."""
+    """Numbers of pairs that a set may and should have after each visit."""
 
     wanted: int
     fewest: int
     visits: int
 
     def takes_new(self, kept: int, visit: int) -> bool:
-        """Whether there is room for something new at a visit, counted from 0."""
+        """True if a new scene may be kept at a visit, counted from 0."""
         return kept < min(self.wanted, math.ceil(self.wanted * (visit + 1) / self.visits))
 
     def takes_alike(self, kept: int, visit: int) -> bool:
-        """Whether a near-duplicate is better than none."""
+        """True if even a near-duplicate is to be kept at a visit."""
         fewest = min(self.fewest, self.wanted)
         return kept < math.ceil(fewest * (visit + 1) / self.visits)

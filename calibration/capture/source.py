@@ -1,4 +1,4 @@
-"""What a capture takes frames from: a recorded clip, or a camera described by its settings."""
+"""Sources of a capture: a recorded clip, or a camera described by its settings."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ SETTINGS_SUFFIXES = {".yaml", ".yml"}
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where frames come from."""
+class CaptureSource:
+    """A camera or clip to capture from."""
 
     name: str
     open: Callable[[], Camera]
     clip_starts_at: datetime | None = None
-    """For a clip, which is read from its beginning to its end; None for a camera, which is looked at now and then."""
+    """Time of the first frame of a clip; None for a camera."""
     clip_length_s: float = 0.0
     clip_frames: int = 0
 
 
-def find_source(path: Path) -> Source:
-    """A camera's settings by their ending (.yaml), anything else as a clip.
+def find_source(path: Path) -> CaptureSource:
+    """Open a source: a file with a camera's settings (.yaml), or else a clip.
 
     Raises:
-        Fault: there is none, or it cannot be opened.
+        Fault: the file is missing, or cannot be opened.
     """
     if path.suffix.lower() in SETTINGS_SUFFIXES:
         return _camera_source(path)
@@ -44,13 +44,13 @@ def find_source(path: Path) -> Source:
     camera.close()
     if not frames:
         raise CalibrationFault(
-            f"{path}: does not state how long it is",
+            f"{path}: the clip does not state its length",
             remedy=f"rewrite its index: ffmpeg -i {path} -c copy indexed.mp4",
         )
-    # A clip's pictures were taken before its file was closed; no more is known of their time of day.
+    # The file's modification time is the best estimate of the end of the recording.
     ended_at = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
     length_s = frames / rate_hz
-    return Source(
+    return CaptureSource(
         f"clip {path.name}",
         lambda: ClipCamera(path),
         ended_at - timedelta(seconds=length_s),
@@ -59,9 +59,9 @@ def find_source(path: Path) -> Source:
     )
 
 
-def _camera_source(path: Path) -> Source:
+def _camera_source(path: Path) -> CaptureSource:
     settings = _read_settings(path)
-    return Source(describe(settings), lambda: open_camera(settings))
+    return CaptureSource(describe(settings), lambda: open_camera(settings))
 
 
 def _read_settings(path: Path) -> CameraSettings:

@@ -1,4 +1,4 @@
-"""A camera that is looked at now and then over hours and days, and left alone in between."""
+"""Scheduled capture from a camera over hours and days; the camera is closed in long pauses."""
 
 from __future__ import annotations
 
@@ -9,59 +9,66 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tremorscope.calibration.capture.capture import Collector, Progress, Say
-from tremorscope.calibration.capture.pair_reader import Look
-from tremorscope.calibration.capture.schedule import Schedule, parse_hours
-from tremorscope.calibration.capture.source import Source
+from tremorscope.calibration.capture.pair_reader import PairReader
+from tremorscope.calibration.capture.schedule import VisitSchedule, parse_hours
+from tremorscope.calibration.capture.source import CaptureSource
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.frames.info import Camera
 
 SETTLE_S = 2.0
-"""What a camera's exposure and white balance are given after it was opened."""
+"""Time for exposure and white balance to settle after a camera is opened."""
 _STAYS_OPEN_S = 20.0
-"""Shorter pauses are read through with the camera open: opening it would take a good part of them."""
+"""Longest pause in which the camera stays open and is read on."""
 _MOST_FAILURES = 5
 _LONGEST_NAP_S = 60.0
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """The time of day and a way to wait, to be replaced in tests."""
+    """Time of day and waiting, replaced in tests."""
 
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
     sleep: Callable[[float], None] = time.sleep
 
 
-class Watch:
-    """Makes the visits of a schedule."""
+class ScheduledCapture:
+    """Visits a camera on a schedule, and passes each candidate pair to a collector."""
 
     def __init__(
-        self, collector: Collector, source: Source, progress: Progress, say: Say, clocks: Clocks, *, due_only: bool
-    ) -> None:  # fmt: skip
-        """Prepare to go on where the collector's state says.
+        self,
+        collector: Collector,
+        source: CaptureSource,
+        progress: Progress,
+        say: Say,
+        clocks: Clocks,
+        *,
+        due_only: bool,
+    ) -> None:
+        """Resume at the visit in the collector's state.
 
         Args:
-            collector: takes what is seen.
+            collector: judges and stores the pairs.
             source: a camera.
             progress: called with visits done and all visits.
-            say: told of each pair that was kept and of each visit that failed.
-            clocks: where time comes from.
-            due_only: end when nothing is due.
+            say: called with a line for each kept pair and each failed visit.
+            clocks: sources of time.
+            due_only: return when no visit is due.
         """
         self._collector, self._source, self._due_only = collector, source, due_only
         self._progress, self._say, self._clocks = progress, say, clocks
         settings = collector.settings
-        self._schedule = Schedule(
+        self._schedule = VisitSchedule(
             settings.started_at, settings.over_s, settings.visits, parse_hours(settings.schedule)
         )
         self._camera: Camera | None = None
-        self._look: Look | None = None
+        self._reader: PairReader | None = None
         self._failures = 0
 
     def run(self) -> bool:
-        """Make the visits that are due, and unless told otherwise those to come; True once the last is made.
+        """Make the visits that are due and, unless ``due_only``, those to come; True once the last is made.
 
         Raises:
-            Fault: the camera failed time and again, or the disk is full.
+            Fault: the camera failed repeatedly, or the disk is full.
         """
         try:
             while self._left and not self._collector.full:
@@ -82,15 +89,14 @@ class Watch:
         return self._collector.settings.visits - self._collector.state.visits_done
 
     def _wait(self) -> None:
-        """Wait a while for the next visit, with the camera open if it comes soon."""
+        """Wait some time for the next visit, with the camera open if it is soon."""
         at = self._schedule.visit_at(self._collector.state.visits_done)
         left_s = (at - self._clocks.now()).total_seconds()
         if left_s > _STAYS_OPEN_S:
             self._close()
-        if self._look is None:
-            self._clocks.sleep(
-                min(max(left_s, 0.01), _LONGEST_NAP_S)
-            )  # naps, for the clock may be set meanwhile
+        if self._reader is None:
+            # In short naps, for the clock may be set meanwhile.
+            self._clocks.sleep(min(max(left_s, 0.01), _LONGEST_NAP_S))
         else:
             self._attempt(self._read_on)
 
@@ -106,7 +112,7 @@ class Watch:
         collector.state.visits_done = number + 1
 
     def _attempt(self, work: Callable[[], None]) -> None:
-        """Do something with the camera; a few failures are told and lived with."""
+        """Run a camera operation; a few failures are reported and tolerated."""
         try:
             work()
         except CameraFault as fault:
@@ -120,9 +126,9 @@ class Watch:
 
     def _visit(self, number: int) -> None:
         collector, distances_s = self._collector, self._collector.settings.distances_s
-        look = self._opened()
+        reader = self._opened()
         outcome = collector.visit(
-            number, look, lambda _glimpse: self._clocks.now(), distances_s[number // 2 % len(distances_s)]
+            number, reader, lambda _candidate: self._clocks.now(), distances_s[number // 2 % len(distances_s)]
         )
         if outcome == "ended":
             raise self._ended()
@@ -132,21 +138,21 @@ class Watch:
         else:
             collector.note()
 
-    def _opened(self) -> Look:
-        """The camera with a fresh frame; opened and settled if need be."""
-        if self._look is None:
+    def _opened(self) -> PairReader:
+        """Reader of the camera, opened and settled if necessary, with a fresh frame."""
+        if self._reader is None:
             self._camera = self._source.open()
-            look = Look(self._camera, longest_s=2 * max(self._collector.settings.distances_s))
-            if not look.advance_to(SETTLE_S):
+            reader = PairReader(self._camera, longest_s=2 * max(self._collector.settings.distances_s))
+            if not reader.advance_to(SETTLE_S):
                 raise self._ended()
-            look.forget()
-            self._look = look
+            reader.forget()
+            self._reader = reader
         self._read_on()
-        return self._look
+        return self._reader
 
     def _read_on(self) -> None:
-        assert self._look is not None
-        if not self._look.advance():
+        assert self._reader is not None
+        if not self._reader.advance():
             raise self._ended()
 
     def _ended(self) -> CameraFault:
@@ -154,6 +160,6 @@ class Watch:
 
     def _close(self) -> None:
         if self._camera is not None:
-            with suppress(CameraFault):  # it is given up anyway
+            with suppress(CameraFault):  # it is abandoned in any case
                 self._camera.close()
-        self._camera = self._look = None
+        self._camera = self._reader = None

@@ -1,4 +1,4 @@
-"""Bundles of one network side by side: what each precision costs in quality, and whether it may be deployed."""
+"""Comparison of bundles of one network: loss of quality by precision, and fitness for deployment."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ import onnx
 from tremorscope.calibration.comparison.contestants import Contestant
 from tremorscope.calibration.comparison.verdict import (
     LimitChanges,
-    Limits,
     Loss,
+    LossLimits,
     displacement_error,
     noise_ratio,
     ssim_loss,
     worst_pixel,
 )
-from tremorscope.calibration.judging.judging import Judge, Material, Score
+from tremorscope.calibration.judging.judging import Judge, MagnifierScore, Material
 from tremorscope.calibration.pairs.calibration_set import CalibrationSet, Picture
 from tremorscope.calibration.quantise.sensitivity import Sensitivity, measure_sensitivity
 from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.pairs.drawing import draw_picture
-from tremorscope.runtime.engines.interface.bundle import MANIFEST_NAME, write_manifest
+from tremorscope.runtime.engines.interface.manifest import MANIFEST_NAME, write_manifest
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.host.files import cannot_be_written
 
 PHOTOGRAPHS, PAIRS = 8, 16
-"""How many of each are judged on, unless told otherwise."""
+"""Default numbers of photographs and of pairs to judge on."""
 _DRAWN_PX = 448
 _SENSITIVITY_PHOTOGRAPHS = 3
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one contestant."""
+    """Scores and losses of one contestant."""
 
     contestant: Contestant
-    score: Score
+    score: MagnifierScore
     losses: tuple[Loss, ...]
-    """Against FP32, whether within the limits or not; none for the yardstick."""
+    """Losses against FP32, within the limits or not; empty for the yardstick."""
 
     @property
     def reasons(self) -> list[str]:
-        """Why it is not fit for deployment; empty if it is."""
+        """Reasons against deployment; empty if it may be deployed."""
         return reasons_of(self.losses)
 
     @property
     def deployable(self) -> bool:
-        """Whether no more is lost than may be, of what could be deployed at all."""
+        """True if all losses are within the limits; always true for contestants that are only shown."""
         return not self.reasons or self.contestant.is_for_show
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Everything that a comparison found; the first verdict is the yardstick's."""
+class PrecisionComparison:
+    """Result of a comparison; the first verdict is the yardstick's."""
 
     verdicts: tuple[Verdict, ...]
     material: Material
     photographs_from: str
     calibration_sha256: str | None
     sensitivity: Sensitivity | None = None
-    """Of the first INT8 bundle's layers, where it was measured."""
+    """Sensitivity of the first INT8 bundle's layers; None if not measured."""
 
     @property
     def network(self) -> str:
@@ -75,7 +75,7 @@ class Comparison:
         return found.manifest.network
 
     def as_json(self) -> dict[str, Any]:
-        """For machines."""
+        """Plain values for comparison.json."""
         return {
             "judged_on": self._judged_on(),
             "bundles": [
@@ -98,7 +98,7 @@ class Comparison:
         }
 
     def accuracy_of(self, verdict: Verdict) -> dict[str, Any]:
-        """What a bundle's manifest notes."""
+        """Entry ``accuracy`` of a bundle's manifest."""
         return {
             "compared_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "compared_with": self.verdicts[0].contestant.name,
@@ -136,10 +136,9 @@ def drawn_photographs(count: int = PHOTOGRAPHS) -> tuple[Picture, ...]:
 
 
 def material_of(
-    photographs: tuple[Picture, ...], calibration: CalibrationSet | None,
-    pairs: int = PAIRS, **settings: Any,
-) -> Material:  # fmt: skip
-    """What to judge on; of a calibration set so many pairs, spread evenly over it."""
+    photographs: tuple[Picture, ...], calibration: CalibrationSet | None, pairs: int = PAIRS, **settings: Any
+) -> Material:
+    """Material to judge on, with ``pairs`` pairs spread evenly over a calibration set."""
     chosen = []
     if calibration is not None:
         at = sorted(
@@ -150,10 +149,12 @@ def material_of(
 
 
 def compare(
-    contestants: Sequence[Contestant], material: Material, changes: LimitChanges,
+    contestants: Sequence[Contestant],
+    material: Material,
+    changes: LimitChanges,
     progress: Callable[[int, int | None], None] = lambda _done, _total: None,
-) -> tuple[Verdict, ...]:  # fmt: skip
-    """Judge everything; the first contestant is the yardstick."""
+) -> tuple[Verdict, ...]:
+    """Judge all contestants; the first is the yardstick."""
     done = 0
     judge = Judge(material)
     total = judge.pictures() * len(contestants)
@@ -174,10 +175,12 @@ def compare(
 
 
 def sensitivity_of(
-    contestants: Sequence[Contestant], material: Material, changes: LimitChanges,
+    contestants: Sequence[Contestant],
+    material: Material,
+    changes: LimitChanges,
     progress: Callable[[int, int | None], None],
-) -> Sensitivity | None:  # fmt: skip
-    """What the layers of the first INT8 bundle cost; None where no FP32 or no INT8 bundle is among the contestants."""
+) -> Sensitivity | None:
+    """Sensitivity of the layers of the first INT8 bundle; None without an FP32 and an INT8 bundle of one frame size."""
     fp32, int8 = (
         next((each.bundle for each in contestants if each.bundle and each.precision == precision), None)
         for precision in ("fp32", "int8")
@@ -192,17 +195,24 @@ def sensitivity_of(
         return reasons_of(losses_of(yardstick, judge.score(magnify), limits))
 
     return measure_sensitivity(
-        onnx.load(str(fp32.graph_path("pairwise"))), onnx.load(str(int8.graph_path("pairwise"))),
-        some.photographs, some.conditions, losses, progress, fp32.manifest.frame_size,
-    )  # fmt: skip
+        onnx.load(str(fp32.graph_path("pairwise"))),
+        onnx.load(str(int8.graph_path("pairwise"))),
+        some.photographs,
+        some.conditions,
+        losses,
+        progress,
+        fp32.manifest.frame_size,
+    )
 
 
-def _losses(fp32: Score, found: Score, contestant: Contestant, changes: LimitChanges) -> list[Loss]:
+def _losses(
+    fp32: MagnifierScore, found: MagnifierScore, contestant: Contestant, changes: LimitChanges
+) -> list[Loss]:
     return losses_of(fp32, found, changes.applied_to(contestant.precision))
 
 
-def losses_of(fp32: Score, found: Score, limits: Limits) -> list[Loss]:
-    """Everything that may be lost, lost or not."""
+def losses_of(fp32: MagnifierScore, found: MagnifierScore, limits: LossLimits) -> list[Loss]:
+    """All losses of a magnifier against FP32, within the limits or not."""
     losses = []
     for before, after in zip(fp32.conditions, found.conditions, strict=True):
         where = str(after.condition)
@@ -218,12 +228,12 @@ def losses_of(fp32: Score, found: Score, limits: Limits) -> list[Loss]:
 
 
 def reasons_of(losses: Sequence[Loss]) -> list[str]:
-    """What is lost beyond the limits, in words."""
+    """Losses beyond the limits, one line each."""
     return [f"{loss.where}: {loss.text}" for loss in losses if loss.exceeds]
 
 
-def mark(comparison: Comparison) -> None:
-    """Note figures and verdict in each bundle's manifest; one that is shipped stays as it is: see ``left_unmarked``.
+def mark(comparison: PrecisionComparison) -> None:
+    """Write figures and verdict to each bundle's manifest, except shipped ones: see `left_unmarked`.
 
     Raises:
         OutputFault: a manifest cannot be written.
@@ -255,8 +265,8 @@ def mark(comparison: Comparison) -> None:
             ) from None
 
 
-def left_unmarked(comparison: Comparison) -> list[str]:
-    """The bundles whose verdict stands beside the report only, a line each: installations must not differ."""
+def left_unmarked(comparison: PrecisionComparison) -> list[str]:
+    """A line for each shipped bundle, which is not marked, since installations must not differ."""
     bundles = [verdict.contestant.bundle for verdict in comparison.verdicts]
     names = dict.fromkeys(bundle.directory.name for bundle in bundles if bundle and bundle.is_shipped)
     return [

@@ -1,4 +1,4 @@
-"""What is compared: bundles of one network, the network itself, and what only serves to show something."""
+"""Contestants of a comparison: bundles of one network, the network itself, and graphs for show."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from tremorscope.export.studies.runners import network_magnifier
 from tremorscope.model.errors import WeightsFault
 from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.networks.weights import find_weights, load_weights
-from tremorscope.runtime.engines.interface.bundle import Bundle, Precision, open_bundle
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import Precision
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """What is judged, and how it is called in the report."""
+    """A magnifier to judge, with its name in the report."""
 
     name: str
     magnify: Magnifier
     bundle: Bundle | None
-    """None for the network itself, run by PyTorch, and for what only serves the comparison."""
+    """None for the network itself, run by PyTorch, and for graphs that only serve the comparison."""
     nbytes: int
     precision: Precision
     is_for_show: bool = False
-    """Shown beside the others, but nothing that could be deployed."""
+    """Shown beside the others, but never deployed."""
 
 
 def open_contestants(directories: Sequence[Path]) -> list[Contestant]:
-    """The bundles, FP32 first; where none is, the shipped network in PyTorch takes its place.
+    """The bundles, FP32 first; without an FP32 bundle the shipped network in PyTorch takes its place.
 
     Raises:
         BundleFault: a directory is no bundle.
@@ -51,7 +52,7 @@ def open_contestants(directories: Sequence[Path]) -> list[Contestant]:
 
 
 def _arrangements(bundle: Bundle, name: str) -> list[Contestant]:
-    """The graph that TensorRT takes and, where there is one, that for the CPU, whose rounding differs."""
+    """The graph for TensorRT and, if there is one, that for the CPU, whose rounding differs."""
     paths = [(name, bundle.graph_path("pairwise"))]
     if (for_cpu := bundle.manifest.cpu_graphs.get("pairwise")) is not None:
         paths.append((f"{name} on a CPU", bundle.directory / for_cpu.file))
@@ -97,7 +98,11 @@ def _check_comparable(bundles: Sequence[Bundle]) -> None:
 
 
 def _network_of(bundle: Bundle) -> Contestant:
-    """The weights that a bundle was made from, if they are shipped."""
+    """The shipped network that a bundle was made from, in PyTorch.
+
+    Raises:
+        CalibrationFault: its weights are not shipped.
+    """
     manifest = bundle.manifest
     try:
         weights = load_weights(find_weights(manifest.network))
@@ -105,7 +110,7 @@ def _network_of(bundle: Bundle) -> Contestant:
         weights = None
     if weights is None or weights.sha256 != manifest.weights_sha256:
         raise CalibrationFault(
-            f"{bundle.directory}: there is no FP32 to compare it with",
+            f"{bundle.directory}: no FP32 bundle to compare it with",
             remedy="name the FP32 bundle that it was made from as well",
         )
     nbytes = 4 * sum(parameter.numel() for parameter in weights.network.parameters())
@@ -115,7 +120,7 @@ def _network_of(bundle: Bundle) -> Contestant:
 def features_subtracted(
     contestants: Sequence[Contestant], photographs: Sequence[Picture], scratch: Path
 ) -> Contestant | None:
-    """The first INT8 contestant without the difference taken first; None where there is no INT8 bundle."""
+    """The first INT8 contestant with subtracted features instead of pixels; None without an INT8 bundle."""
     int8 = next((each for each in contestants if each.bundle and each.precision == "int8"), None)
     if int8 is None or int8.bundle is None:
         return None

@@ -1,4 +1,4 @@
-"""The job behind ``tremorscope compare``: from directories of bundles to a report, and a mark in each manifest."""
+"""The job of ``tremorscope compare``: from bundles to a report, and a mark in each manifest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tremorscope.calibration.comparison.comparison import (
     PAIRS,
     PHOTOGRAPHS,
-    Comparison,
+    PrecisionComparison,
     compare,
     drawn_photographs,
     mark,
@@ -26,7 +26,7 @@ from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import CalibrationSet
 from tremorscope.calibration.quantise.sensitivity import Sensitivity
 from tremorscope.model.evaluation.scenes import read_evaluation_photographs
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.host.directories import whole_directory
 
 REPORT, FIGURES = "report.html", "comparison.json"
@@ -34,7 +34,7 @@ REPORT, FIGURES = "report.html", "comparison.json"
 
 @dataclass(frozen=True)
 class CompareJob:
-    """What to compare, on what, and where to."""
+    """Options of ``tremorscope compare``."""
 
     bundles: tuple[Path, ...]
     output: Path
@@ -46,14 +46,14 @@ class CompareJob:
     input_noise_grey_levels: float = 0.0
     limits: LimitChanges = field(default_factory=LimitChanges)
     sensitivity: bool = True
-    """Find out which layers of an INT8 bundle cost the quality."""
+    """Measure the quality that each layer of an INT8 bundle costs."""
     proof: bool = True
-    """Show what INT8 would be without taking the difference first."""
+    """Add INT8 with subtracted features instead of subtracted pixels, for comparison."""
     mark: bool = True
     overwrite: bool = False
 
 
-def run_comparison(job: CompareJob, progress: Callable[[int, int | None], None]) -> Comparison:
+def run_comparison(job: CompareJob, progress: Callable[[int, int | None], None]) -> PrecisionComparison:
     """Compare, write the report, and only then mark the bundles.
 
     Raises:
@@ -71,9 +71,12 @@ def run_comparison(job: CompareJob, progress: Callable[[int, int | None], None])
         else drawn_photographs(job.most)
     )
     material = material_of(
-        photographs, calibration, job.pairs, noise_grey_levels=job.noise_grey_levels,
+        photographs,
+        calibration,
+        job.pairs,
+        noise_grey_levels=job.noise_grey_levels,
         input_noise_grey_levels=job.input_noise_grey_levels,
-    )  # fmt: skip
+    )
     with (
         whole_directory(job.output, overwrite=job.overwrite, names={REPORT, FIGURES}) as directory,
         tempfile.TemporaryDirectory() as scratch,
@@ -81,11 +84,13 @@ def run_comparison(job: CompareJob, progress: Callable[[int, int | None], None])
         if job.proof and (shown := features_subtracted(contestants, photographs, Path(scratch))):
             contestants.append(shown)
         verdicts = compare(contestants, material, job.limits, progress)
-        comparison = Comparison(
-            verdicts, material, f"from {job.photographs.name}" if job.photographs else "drawn",
+        comparison = PrecisionComparison(
+            verdicts,
+            material,
+            f"from {job.photographs.name}" if job.photographs else "drawn",
             calibration.sha256 if calibration else None,
             sensitivity_of(contestants, material, job.limits, progress) if job.sensitivity else None,
-        )  # fmt: skip
+        )
         page = report_page(comparison, draw_pictures(contestants, material))
         (directory / REPORT).write_text(page, encoding="utf-8")
         (directory / FIGURES).write_text(json.dumps(comparison.as_json(), indent=1), encoding="utf-8")
@@ -103,7 +108,7 @@ def _check_size(size: FrameSize | None, calibration: CalibrationSet) -> None:
         )
 
 
-def summary_lines(comparison: Comparison) -> list[str]:
+def summary_lines(comparison: PrecisionComparison) -> list[str]:
     """The comparison for a terminal."""
     width = max(6, *(len(verdict.contestant.name) for verdict in comparison.verdicts))
     lines = [

@@ -1,4 +1,4 @@
-"""What each precision makes of the same motion, side by side, as a PNG."""
+"""The same motion magnified by each precision, side by side, as a PNG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ERROR_GAIN = 8
 
 
 def draw_pictures(contestants: Sequence[Contestant], material: Material) -> bytes:
-    """A row a condition: the truth, what each made of it, and below each its difference from the first, times 8."""
+    """A row a condition: truth and magnified pictures, and below each its difference from the first, times 8."""
     rows, columns = len(material.conditions), 1 + len(contestants)
     with figure(2.3 * columns, 4.9 * rows, dpi=120) as drawn:
         grid = drawn.add_gridspec(2 * rows, columns)

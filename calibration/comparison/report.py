@@ -1,11 +1,11 @@
-"""The report of a comparison: one page of HTML that needs no other file."""
+"""Report of a comparison: one self-contained HTML page."""
 
 from __future__ import annotations
 
 import base64
 from html import escape
 
-from tremorscope.calibration.comparison.comparison import Comparison, Verdict
+from tremorscope.calibration.comparison.comparison import PrecisionComparison, Verdict
 from tremorscope.calibration.judging.judging import Agreement, ConditionScore
 from tremorscope.calibration.quantise.sensitivity import Sensitivity
 from tremorscope.runtime.reports.html_style import STYLE
@@ -30,8 +30,8 @@ is exact, and encodes that.</p>
 """
 
 
-def report_page(comparison: Comparison, pictures: bytes, extra: str = "") -> str:
-    """The whole page; ``pictures`` is a PNG, ``extra`` further sections as HTML."""
+def report_page(comparison: PrecisionComparison, pictures: bytes, extra: str = "") -> str:
+    """The whole page; ``pictures`` is a PNG, ``extra`` are further sections as HTML."""
     title = f"Accuracy of {comparison.network}"
     body = [
         _cards(comparison),
@@ -67,7 +67,7 @@ def table(title: str, headings: list[str], rows: list[list[str]], remark: str = 
     return f"<section><h2>{title}</h2>{body}{note}</section>"
 
 
-def _cards(comparison: Comparison) -> str:
+def _cards(comparison: PrecisionComparison) -> str:
     cards = []
     for index, verdict in enumerate(comparison.verdicts):
         if verdict.contestant.is_for_show:
@@ -81,13 +81,13 @@ def _cards(comparison: Comparison) -> str:
     return f"<section class=cards>{''.join(cards)}</section>"
 
 
-def _size(comparison: Comparison, verdict: Verdict) -> str:
+def _size(comparison: PrecisionComparison, verdict: Verdict) -> str:
     nbytes, first = verdict.contestant.nbytes, comparison.verdicts[0].contestant.nbytes
     smaller = "" if nbytes == first else f", {first / nbytes:.1f} times smaller than FP32"
     return f"{nbytes / 1e6:.2f} MB{smaller}"
 
 
-def _reasons(comparison: Comparison) -> str:
+def _reasons(comparison: PrecisionComparison) -> str:
     items = "".join(
         f"<li><b>{escape(verdict.contestant.name)}</b> {escape(reason)}</li>"
         for verdict in comparison.verdicts
@@ -97,7 +97,7 @@ def _reasons(comparison: Comparison) -> str:
     return f"<section class=notes><h2>Lost too much</h2><ul>{items}</ul></section>" if items else ""
 
 
-def _condition(comparison: Comparison, index: int) -> str:
+def _condition(comparison: PrecisionComparison, index: int) -> str:
     condition = comparison.material.conditions[index]
     fp32 = comparison.verdicts[0].score.conditions[index]
     headings = ["", "SSIM", "reached", "gain error", "noise floor", "worst, mean<br>grey levels"]
@@ -146,8 +146,8 @@ def _agreement(found: Agreement | None) -> str:
     return f"{found.worst_grey_levels}, {found.mean_grey_levels:.3f}, {found.ssim:.4f}"
 
 
-def _on_set(comparison: Comparison) -> str:
-    """How the user's own frames come out, against FP32."""
+def _on_set(comparison: PrecisionComparison) -> str:
+    """Table of the agreement with FP32 on the user's own frames."""
     if not comparison.material.pairs:
         return ""
     rows = [
@@ -163,11 +163,11 @@ def _on_set(comparison: Comparison) -> str:
         ["", *headings],
         rows,
         "Worst and mean difference from FP32's picture in grey levels, and SSIM to it. No motion is magnified beyond "
-        "30 px. Nobody knows how these frames should look, so they decide nothing.",
+        "30 px. There is no ground truth for these frames, so they do not count in the verdict.",
     )
 
 
-def _still(comparison: Comparison) -> str:
+def _still(comparison: PrecisionComparison) -> str:
     fp32 = comparison.verdicts[0].score.still_ssim
     rows = [
         [
@@ -178,7 +178,7 @@ def _still(comparison: Comparison) -> str:
         for index, verdict in enumerate(comparison.verdicts)
     ]
     return table(
-        "A still frame", ["", "SSIM to itself"], rows, "What becomes of a frame that equals its reference."
+        "A still frame", ["", "SSIM to itself"], rows, "A frame that equals its reference must stay as it is."
     )
 
 
@@ -233,7 +233,7 @@ def _bar(share: float) -> str:
     return f'<span class=bar style="width:{max(1, round(160 * share))}px"></span>'
 
 
-def _judged_on(comparison: Comparison) -> str:
+def _judged_on(comparison: PrecisionComparison) -> str:
     material = comparison.material
     facts = [
         ("Photographs", f"{len(material.photographs)}, {escape(comparison.photographs_from)}"),

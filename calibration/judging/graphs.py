@@ -1,4 +1,4 @@
-"""A step graph on disk as a plain function, run by ONNX Runtime on the CPU."""
+"""A step graph on disk as a function, run by ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
 
 def graph_magnifier(path: Path) -> Magnifier:
-    """The pairwise graph in a file; one engine is held, for the size that came last."""
+    """The pairwise graph in a file as a magnifier; it holds one engine, for the last frame size."""
     engines: list[OnnxRuntimeEngine] = []
 
     def magnify(frame: Picture, reference: Picture, amplification: float) -> Picture:

@@ -1,4 +1,4 @@
-"""Judges one magnifier after another on the same inputs, and each against what FP32 made of them."""
+"""Scores of magnifiers on the same inputs, against the truth and against FP32's pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tremorscope.calibration.pairs.calibration_set import CalibrationPair, Pictu
 from tremorscope.calibration.scales.tiles import largest_displacement_px
 from tremorscope.model.evaluation.evaluate import Magnifier, still_frame_ssim, subpixel_test
 from tremorscope.model.training.validation import ssim
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 VIEW_PX = 256
 _SET_VIEW_PX = 384
@@ -23,7 +23,7 @@ _FARTHEST_PX = 30.0
 
 @dataclass(frozen=True)
 class Condition:
-    """A displacement and what it is to become."""
+    """A true displacement and the magnified one."""
 
     displacement_px: float
     target_px: float
@@ -38,26 +38,26 @@ class Condition:
 
 
 CONDITIONS = (Condition(0.05, 10.0), Condition(1.0, 10.0))
-"""The smallest motion at the largest amplification, where rounding hurts most, and plain motion."""
+"""Smallest motion at the largest amplification, where rounding costs most, and motion that is seen without."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What everything is judged on."""
+    """Photographs, pairs and conditions to judge on."""
 
     photographs: tuple[Picture, ...]
     pairs: tuple[CalibrationPair, ...] = ()
-    """Of the user's calibration set."""
+    """Pairs of the user's calibration set."""
     conditions: tuple[Condition, ...] = CONDITIONS
     noise_grey_levels: float = 2.0
-    """Of the motionless pairs on which the noise floor is measured."""
+    """Noise on the motionless pairs of the noise floor."""
     input_noise_grey_levels: float = 0.0
-    """Of the sub-pixel test."""
+    """Noise on frame and reference of the sub-pixel test."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How close pictures are to those that FP32 made of the same."""
+    """Agreement of pictures with FP32's pictures of the same inputs."""
 
     ssim: float
     mean_grey_levels: float
@@ -66,29 +66,29 @@ class Agreement:
 
 @dataclass(frozen=True)
 class ConditionScore:
-    """A magnifier under one condition."""
+    """Scores of a magnifier under one condition."""
 
     condition: Condition
     ssim: float
-    """Against the truth, mean over photographs."""
+    """SSIM to the truth, mean over photographs."""
     ssim_unmagnified: float
     reached_px: float
     reached_spread_px: float
     """Standard deviation between photographs."""
     noise_floor_px: float
     agreement: Agreement | None = None
-    """With FP32; None for FP32 itself."""
+    """Agreement with FP32; None for FP32 itself."""
     on_set: Agreement | None = None
-    """The same on the user's own frames."""
+    """Agreement with FP32 on the user's own frames; None for FP32 itself and without frames."""
 
 
 @dataclass(frozen=True)
-class Score:
-    """A magnifier under all conditions."""
+class MagnifierScore:
+    """Scores of a magnifier under all conditions."""
 
     conditions: tuple[ConditionScore, ...]
     still_ssim: float
-    """Of what becomes of a frame that equals its reference."""
+    """SSIM between a frame and its magnified version where the reference is the same frame."""
 
 
 @dataclass
@@ -100,14 +100,14 @@ class Judge:
     """Called after every picture."""
     _yardstick: dict[str, list[Picture]] = field(default_factory=dict)
 
-    def score(self, magnify: Magnifier) -> Score:
-        """Judge a magnifier on everything."""
+    def score(self, magnify: Magnifier) -> MagnifierScore:
+        """Score a magnifier on the whole material."""
         conditions = tuple(self._under(magnify, condition) for condition in self.material.conditions)
         views = [centre(photograph, VIEW_PX) for photograph in self.material.photographs]
-        return Score(conditions, still_frame_ssim(self._counting(magnify), views))
+        return MagnifierScore(conditions, still_frame_ssim(self._counting(magnify), views))
 
     def pictures(self) -> int:
-        """How many pictures one magnifier makes."""
+        """Number of pictures that one magnifier makes, for progress."""
         photographs, pairs = len(self.material.photographs), len(self.material.pairs)
         return len(self.material.conditions) * (2 * photographs + pairs) + photographs
 
@@ -120,9 +120,12 @@ class Judge:
             return outputs[-1]
 
         (trial,) = subpixel_test(
-            recording, material.photographs, target_px=condition.target_px,
-            displacements_px=(condition.displacement_px,), noise_grey_levels=material.input_noise_grey_levels,
-        )  # fmt: skip
+            recording,
+            material.photographs,
+            target_px=condition.target_px,
+            displacements_px=(condition.displacement_px,),
+            noise_grey_levels=material.input_noise_grey_levels,
+        )
         views = [centre(photograph, VIEW_PX) for photograph in material.photographs]
         floor = noise_floor_px(counting, views, condition.amplification, material.noise_grey_levels)
         on_set = [
@@ -130,13 +133,19 @@ class Judge:
             for frame, reference, most in self._views_of_pairs
         ]
         return ConditionScore(
-            condition, trial.ssim, trial.ssim_unmagnified, trial.reached_px, trial.reached_spread_px, floor,
-            self._agreement(f"test {condition}", outputs), self._agreement(f"set {condition}", on_set),
-        )  # fmt: skip
+            condition,
+            trial.ssim,
+            trial.ssim_unmagnified,
+            trial.reached_px,
+            trial.reached_spread_px,
+            floor,
+            self._agreement(f"test {condition}", outputs),
+            self._agreement(f"set {condition}", on_set),
+        )
 
     @cached_property
     def _views_of_pairs(self) -> list[tuple[Picture, Picture, float]]:
-        """Frame, reference and the most amplification: what moves most goes no further than networks draw."""
+        """Frame, reference and largest amplification, by which the motion stays within the range of training."""
         views = []
         for pair in self.material.pairs:
             frame, reference = centre(pair.frame, _SET_VIEW_PX), centre(pair.reference, _SET_VIEW_PX)
@@ -161,7 +170,7 @@ class Judge:
 
 
 def agreement(found: Sequence[Picture], fp32: Sequence[Picture]) -> Agreement:
-    """How close pictures are to those of FP32, one by one."""
+    """Agreement of pictures with FP32's, over all of them."""
     errors = [np.abs(a.astype(np.int16) - b) for a, b in zip(found, fp32, strict=True)]
     return Agreement(
         ssim=float(np.mean([ssim(a, b) for a, b in zip(found, fp32, strict=True)])),
@@ -171,14 +180,14 @@ def agreement(found: Sequence[Picture], fp32: Sequence[Picture]) -> Agreement:
 
 
 def centre(picture: Picture, most_px: int) -> Picture:
-    """The middle of a picture, at most so many px a side."""
+    """Central part of a picture, at most ``most_px`` a side."""
     height, width = (min(side, most_px) for side in picture.shape[:2])
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     return np.ascontiguousarray(picture[top : top + height, left : left + width])
 
 
 def fitted(magnify: Magnifier, size: FrameSize | None) -> Magnifier:
-    """A magnifier of one frame size as one of any smaller size: pictures are continued by their mirror image."""
+    """Adapt a magnifier of one frame size to smaller pictures, which are padded by their mirror image."""
     if size is None:
         return magnify
 

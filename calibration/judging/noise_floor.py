@@ -1,7 +1,7 @@
-"""The noise floor of a magnifier: the motion that it shows where nothing moves, as motion of the scene.
+"""The noise floor of a magnifier: apparent motion in a motionless scene, as motion of the scene.
 
-A motionless picture is filmed twice with noise of its own each time, and magnified. What comes out is registered, block
-by block, on the clean picture. The RMS of the displacements found, over both axes and all blocks, divided by the
+A motionless picture is filmed twice with independent noise, and magnified. The result is registered, block by block, on
+the clean picture. The RMS of the displacements found, over both axes and all blocks, divided by the
 amplification, is the noise floor in px: true motion of that size would show as much.
 """
 
@@ -18,7 +18,7 @@ from tremorscope.model.evaluation.evaluate import Magnifier
 
 BLOCK_PX = 48
 BLOCKS_A_PICTURE = 8
-"""The blocks with the most texture along both axes; where there is none, no motion can be told."""
+"""Number of blocks, those with the most texture along both axes; motion cannot be measured without texture."""
 _BORDER_PX = 16
 _STEPS = 12
 _FARTHEST_PX = 16.0
@@ -27,14 +27,18 @@ Luma = NDArray[np.float32]
 
 
 def noise_floor_px(
-    magnify: Magnifier, pictures: Sequence[Picture], amplification: float, noise_grey_levels: float, seed: int = 0
-) -> float:  # fmt: skip
+    magnify: Magnifier,
+    pictures: Sequence[Picture],
+    amplification: float,
+    noise_grey_levels: float,
+    seed: int = 0,
+) -> float:
     """The noise floor in px RMS, along either axis; the same seed films the same noise.
 
     Args:
-        magnify: what is judged.
+        magnify: the magnifier.
         pictures: u8[H, W, 3] each.
-        amplification: at which it is judged.
+        amplification: of the magnifier.
         noise_grey_levels: standard deviation of the noise on both frames.
     """
     squares = []
@@ -47,7 +51,7 @@ def noise_floor_px(
 
 
 def apparent_displacements_px(result: Picture, scene: Picture) -> NDArray[np.float64]:
-    """How far each textured block of a scene has moved in a result: blocks x 2 (x, y)."""
+    """Displacement of each textured block of a scene in a result: blocks x 2 (x, y)."""
     clean, seen = luma_of(scene).astype(np.float64), luma_of(result).astype(np.float64)
     coefficients = spline_filter(clean, order=3)
     return np.array([_register(coefficients, seen, top, left) for top, left in _textured_blocks(clean)])

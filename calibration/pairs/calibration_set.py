@@ -1,4 +1,4 @@
-"""The calibration set: a directory of lossless frame pairs and the manifest that describes and seals them."""
+"""Calibration set: a directory of lossless frame pairs, with a manifest that describes and seals them."""
 
 from __future__ import annotations
 
@@ -16,36 +16,39 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.pair_files import read_pair
-from tremorscope.runtime.engines.interface.bundle import FrameSize, sha256_of
+from tremorscope.runtime.engines.interface.bundle import sha256_of
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.frames.colour import BT601_LUMA
 
 MANIFEST_NAME = "manifest.json"
 FEWEST_PAIRS = 32
-"""Below this the extremes of a structure's light and motion are not in the set, and scales would be luck."""
+"""Fewest pairs to calibrate with: fewer miss the extremes of light and motion."""
 FLAT_GREY_LEVELS = 1.0
-"""A picture whose luma deviates by less from its mean (RMS) shows nothing."""
+"""RMS contrast of the luma below which a picture counts as empty."""
 
 Picture = NDArray[np.uint8]
 PairMode = Literal["dynamic", "static"]
-"""What a pair's distance in time stands for: neighbours, which dynamic and band mode compare, or long apart."""
+"""Distance of a pair in time: neighbours, as dynamic and band mode compare them, or far apart, as static mode does."""
 
 _LUMA = np.array(BT601_LUMA, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationPair:
-    """What the network sees in one step."""
+    """Frame and reference of one step of the network."""
 
     frame: Picture
     """u8[H, W, 3], RGB."""
     reference: Picture
-    """Of the same shape."""
+    """u8[H, W, 3], RGB."""
     mode: PairMode = "dynamic"
     displacement_px: float | None = None
-    """Largest displacement between the two; known where the pair is drawn."""
+    """Largest displacement between the two; known for drawn pairs."""
 
 
-class _Strict(BaseModel):
+class ManifestModel(BaseModel):
+    """Immutable part of a set's manifest that refuses unknown keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -53,19 +56,19 @@ _Utc = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(timezone
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class PairEntry(_Strict):
-    """One pair of the set."""
+class PairEntry(ManifestModel):
+    """Entry of one pair in the manifest."""
 
     file: str = Field(pattern=r"^pair-\d{6}\.mkv$")
     sha256: _Hash
     captured_at: _Utc
-    """Of the frame: capture time on the device's clock."""
+    """Capture time of the frame on the device's clock."""
     mode: PairMode
     frames_apart: int = Field(ge=0)
     seconds_apart: float = Field(ge=0)
-    """Frame after reference, on the camera's own clock."""
+    """Age of the reference on the camera's own clock."""
     left_px: int = Field(default=0, ge=0)
-    """Where in the camera's picture the pair was cut."""
+    """Position of the cut in the camera's picture."""
     top_px: int = Field(default=0, ge=0)
     brightness: float = Field(ge=0, le=255)
     """Mean luma of the frame in grey levels."""
@@ -74,44 +77,44 @@ class PairEntry(_Strict):
     change: float = Field(ge=0)
     """Mean absolute change of luma from reference to frame, in grey levels: motion, light and noise together."""
     signature: str = ""
-    """What candidates are compared with, so that near-duplicates stay out; see `calibration.pairs.duplicates`."""
+    """Features for the recognition of near-duplicates; see `calibration.pairs.duplicates`."""
 
 
-class SetManifest(_Strict):
-    """Everything there is to know of a set; stored as ``manifest.json``."""
+class SetManifest(ManifestModel):
+    """Description of a calibration set; stored as ``manifest.json``."""
 
     format_version: Literal[1] = 1
     frame_size: FrameSize
     channels: Literal[3] = 3
     pixel_format: Literal["rgb"] = "rgb"
     source: str
-    """Where the frames come from, in words."""
+    """Origin of the frames, in words."""
     wanted: int = Field(ge=1)
-    """How many pairs were asked for."""
+    """Number of pairs asked for."""
     complete: bool
     """False while frames are still being added."""
     count: int = Field(ge=0)
     pairs: tuple[PairEntry, ...]
     capture: dict[str, Any] = Field(default_factory=dict)
-    """How it was captured: schedule, distances, what was left out."""
+    """State of the capture: schedule, distances, candidates left out."""
     versions: dict[str, str] = Field(default_factory=dict)
     sha256: str
-    """Seals everything above, and through their hashes the pairs' files."""
+    """Seal: SHA-256 of everything above, which includes the hashes of the pairs' files."""
 
     def sealed(self) -> SetManifest:
-        """The same with its seal."""
+        """The same manifest with its seal."""
         return self.model_copy(update={"sha256": _seal(json.loads(self.model_dump_json()))})
 
 
 def _seal(content: dict[str, Any]) -> str:
-    """What ``sha256`` must be in a manifest as it stands on disk; fields that come later do not break it."""
+    """SHA-256 of a manifest's content as stored, so that fields of later releases do not change it."""
     rest = {key: value for key, value in content.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """A set on disk that was checked: complete, unchanged, large enough. Iterating reads a pair at a time."""
+    """A checked set on disk: complete, unchanged, large enough. Iterating reads a pair at a time."""
 
     directory: Path
     manifest: SetManifest
@@ -122,11 +125,10 @@ class CalibrationSet:
 
         Args:
             directory: of the set.
-            fewest: how many pairs there must be.
+            fewest: least number of pairs.
 
         Raises:
-            CalibrationFault: it is no set, is incomplete, was changed, or has too few pairs or pairs that show
-                nothing.
+            CalibrationFault: it is not a set, is incomplete, was changed, or has too few pairs or empty pictures.
         """
         manifest = read_manifest(directory)
         if not manifest.complete:
@@ -146,7 +148,7 @@ class CalibrationSet:
 
     @property
     def sha256(self) -> str:
-        """Of the whole set: pictures, times and all."""
+        """SHA-256 of the whole set, as in its manifest."""
         return self.manifest.sha256
 
     @property
@@ -169,7 +171,7 @@ class CalibrationSet:
         """One pair, from disk.
 
         Raises:
-            CalibrationFault: its file is missing or damaged, shows nothing, or is of another size.
+            CalibrationFault: its file is missing or damaged, empty of contrast, or of another size.
         """
         entry = self.manifest.pairs[index]
         path = self.directory / entry.file
@@ -185,10 +187,10 @@ class CalibrationSet:
 
 
 def read_manifest(directory: Path) -> SetManifest:
-    """The manifest of a set, finished or not, checked against its seal; its files are not looked at.
+    """Read the manifest of a set, finished or not, and check its seal; the pairs' files are not read.
 
     Raises:
-        CalibrationFault: there is none, or it is wrong, or was edited.
+        CalibrationFault: the manifest is missing, invalid, or was edited.
     """
     path = directory / MANIFEST_NAME
     remedy = "restore it from a copy, or capture the set again"
@@ -247,12 +249,12 @@ def luma_of(picture: Picture) -> NDArray[np.float32]:
 
 
 def contrast_of(luma: NDArray[np.float32]) -> float:
-    """Deviation (RMS) from the mean, in the same grey levels."""
+    """RMS deviation of luma from its mean, in grey levels."""
     return float(luma.std())
 
 
 def drawn_pairs(size: FrameSize, count: int, seed: int = 0) -> Iterator[CalibrationPair]:
-    """Pairs for a bundle that has no set: drawn textures that move by 0.01 to 2 px, with sensor noise.
+    """Pairs for a bundle without a set: drawn textures that move by 0.01 to 2 px, with sensor noise.
 
     The same arguments give the same pairs. A pair at a time is in memory. Needs PyTorch (the ``calibration``
     extra); see `calibration.pairs.drawn`.

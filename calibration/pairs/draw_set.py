@@ -10,21 +10,25 @@ from typing import Any
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import MANIFEST_NAME, SetManifest
 from tremorscope.calibration.pairs.set_writer import RESERVE_BYTES, NewPair, SetWriter, held
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
-# Drawn pictures were taken at no time; a fixed one keeps equal sets equal.
+# A fixed capture time keeps equal sets of drawn pictures equal.
 _NO_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 
 def draw_set(
-    directory: Path, size: FrameSize, count: int, seed: int = 0,
+    directory: Path,
+    size: FrameSize,
+    count: int,
+    seed: int = 0,
     progress: Callable[[int, int | None], None] = lambda _done, _total: None,
-    *, reserve_bytes: int = RESERVE_BYTES,
-) -> SetManifest:  # fmt: skip
-    """Draw a set, or go on with one that was begun; the same arguments give the same set.
+    *,
+    reserve_bytes: int = RESERVE_BYTES,
+) -> SetManifest:
+    """Draw a set, or resume one that was begun; the same arguments give the same set.
 
     Raises:
-        CalibrationFault: something else is there, or the disk is too full.
+        CalibrationFault: the directory holds something else, or the disk is too full.
         OutputFault: it cannot be written.
     """
     settings: dict[str, Any] = {"drawn": {"seed": seed}}
@@ -38,9 +42,13 @@ def draw_set(
                 )
         else:
             writer = SetWriter.create(
-                directory, frame_size=size, source=f"drawn, seed {seed}", wanted=count, capture=settings,
+                directory,
+                frame_size=size,
+                source=f"drawn, seed {seed}",
+                wanted=count,
+                capture=settings,
                 reserve_bytes=reserve_bytes,
-            )  # fmt: skip
+            )
         if not writer.manifest.complete:
             _draw(writer, size, count, seed, progress)
             writer.finish()

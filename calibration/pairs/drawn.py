@@ -1,8 +1,8 @@
-"""Drawn calibration pairs, for a bundle that has no captured set: what training pairs show, at any frame size.
+"""Drawn calibration pairs, for a bundle without a captured set: scenes like those of training, at any frame size.
 
 A frame is a mosaic of tiles. Each tile is a scene like those of the training (a background and moving shapes with
-soft outlines), moved exactly; tiles are drawn once, then turned and combined anew for every pair. What is drawn per
-pair is what quantising must survive: the size of the motion, the light, flicker and the sensor's noise.
+soft outlines), moved exactly; tiles are drawn once, then rotated and combined anew for every pair. Size of the motion,
+light, flicker and sensor noise are drawn for every pair.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tremorscope.model.pairs.drawing import draw_picture
 from tremorscope.model.pairs.layers import Masks, Textures
 from tremorscope.model.pairs.randomness import uniform
 from tremorscope.model.pairs.settings import PairSettings
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 SMALLEST_PX, LARGEST_PX = 0.01, 2.0
 """Displacements between frame and reference, spread evenly in their logarithm."""
@@ -40,7 +40,7 @@ def draw(size: FrameSize, count: int, seed: int = 0, *, first: int = 0) -> Itera
     bank = _TileBank(seed, size)
     for index in range(first, count):
         rng = np.random.default_rng((seed, index))
-        # Every displacement in turn, so that a short set holds small and large motion alike.
+        # Displacements in a mixed order, so that a short set has small and large motion alike.
         level = (index * 5) % _LEVELS
         pair = _mosaic(rng, bank.tiles(level), size)
         light = math.exp(rng.uniform(math.log(0.25), math.log(1.15)))
@@ -57,7 +57,7 @@ def displacement_of(level: int) -> float:
 
 
 class _TileBank:
-    """Tiles of each level of displacement, drawn when they are first asked for."""
+    """Tiles of each level of displacement, drawn on first use."""
 
     def __init__(self, seed: int, size: FrameSize) -> None:
         self._seed = seed
@@ -106,7 +106,7 @@ def _compose(textures: Textures, masks: Masks, shift_px: torch.Tensor) -> torch.
 
 
 def _mosaic(rng: np.random.Generator, tiles: Tiles, size: FrameSize) -> NDArray[np.float32]:
-    """Tiles chosen and turned at random, side by side: 2 x H x W x 3."""
+    """Tiles chosen and rotated at random, side by side: 2 x H x W x 3."""
     side = tiles.shape[2]
     rows, columns = -(-size.height_px // side), -(-size.width_px // side)
     mosaic = np.empty((2, rows * side, columns * side, 3), np.float32)
@@ -122,7 +122,7 @@ def _mosaic(rng: np.random.Generator, tiles: Tiles, size: FrameSize) -> NDArray[
 
 
 def _film(rng: np.random.Generator, picture: NDArray[np.float32], noise_grey_levels: float) -> Picture:
-    """What a sensor makes of a picture: shot noise, whose variance grows with the light, and 8 bits."""
+    """Add shot noise, whose variance grows with the light, and round to 8 bits."""
     noise = rng.standard_normal(picture.shape, np.float32)
     noise *= np.sqrt(np.maximum(picture, 0.0) / np.float32(127.5)) * np.float32(noise_grey_levels)
     noise += picture

@@ -1,8 +1,8 @@
-"""Which candidates add something to a calibration set, and which show once more what it holds already.
+"""Recognition of near-duplicates among the candidates for a calibration set.
 
-Scales follow from how bright, how contrasty and how much in motion a picture is, place by place. So a candidate is
-reduced to just that: means and deviations of luma in 16 x 9 cells, and the mean change since its reference. It is a
-near-duplicate if some pair of the same kind is alike in all three. A mean over a cell of thousands of pixels is free
+Scales depend on brightness, contrast and motion of a picture, place by place. So a candidate is reduced to those: means
+and deviations of luma in 16 x 9 cells, and the mean change since its reference. It is a near-duplicate if a pair of the
+same mode is alike in all three. A mean over a cell of thousands of pixels is free
 of the sensor's noise and blind to vibration of less than a pixel, so idle repeats are alike whatever the noise;
 light that changes by one or two per cent, a shadow, fog, rain or a lorry are not.
 """
@@ -20,20 +20,20 @@ from tremorscope.calibration.pairs.calibration_set import Picture, luma_of
 
 CELLS = (9, 16)
 LIGHT_GREY_LEVELS = 2.0
-"""Mean difference of the cells' brightness from which on two pictures differ: twice what an automatic exposure
-hunts about."""
+"""Mean difference of the cells' brightness from which two pictures differ: twice the hunting of an automatic
+exposure."""
 LOCAL_GREY_LEVELS = 16.0
-"""Difference of brightness of one cell from which on two pictures differ: something stands there that did not."""
+"""Difference of brightness of one cell from which two pictures differ: a new object."""
 TEXTURE_GREY_LEVELS = 1.0
-"""Mean difference of the cells' deviation from which on two pictures differ: fog, rain, focus."""
+"""Mean difference of the cells' deviation from which two pictures differ: fog, rain, focus."""
 CHANGE_OCTAVES = 0.5
-"""Ratio of the changes since the reference from which on two pairs differ, as a power of two: motion, or noise."""
+"""Ratio of the changes since the reference from which two pairs differ, as a power of two: motion, or noise."""
 _LEAST_CHANGE_GREY_LEVELS = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class Signature:
-    """What a pair is compared by."""
+    """Features by which pairs are compared."""
 
     cells: NDArray[np.uint8]
     """2 x 9 x 16: mean luma in grey levels, and twice its deviation."""
@@ -42,7 +42,7 @@ class Signature:
 
     @staticmethod
     def of(frame: Picture, reference: Picture) -> Signature:
-        """Of two pictures u8[H, W, 3] of one size."""
+        """Signature of a pair, u8[H, W, 3] of one size each."""
         luma = luma_of(frame)
         change = float(np.abs(luma - luma_of(reference)).mean())
         rows, columns = (
@@ -55,7 +55,7 @@ class Signature:
         return Signature(np.clip(np.rint(cells), 0, 255).astype(np.uint8), change)
 
     def alike(self, other: Signature) -> bool:
-        """Whether the other shows the same once more."""
+        """True if the two are near-duplicates."""
         light, deviation = np.abs(self.cells.astype(np.int16) - other.cells)
         ratio = max(self.change, _LEAST_CHANGE_GREY_LEVELS) / max(other.change, _LEAST_CHANGE_GREY_LEVELS)
         return bool(
@@ -67,19 +67,19 @@ class Signature:
 
     @property
     def frozen(self) -> bool:
-        """Whether frame and reference are the same picture, pixel by pixel: a camera that stands still in itself."""
+        """True if frame and reference are equal in every pixel: the camera repeats one picture."""
         return self.change == 0.0
 
     def encoded(self) -> str:
-        """The cells as text, for the manifest; the change stands there already."""
+        """The cells as text, for the manifest, which has the change in a field of its own."""
         return self.cells.tobytes().hex()
 
     @staticmethod
     def decoded(text: str, change: float) -> Signature:
-        """From the manifest.
+        """Signature from the manifest's text and change.
 
         Raises:
-            CalibrationFault: the text is none of a signature.
+            CalibrationFault: the text is not a signature.
         """
         try:
             cells = np.frombuffer(bytes.fromhex(text), np.uint8).reshape(2, *CELLS)

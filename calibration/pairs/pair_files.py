@@ -1,7 +1,7 @@
 """The file of a calibration pair: two pictures as FFV1 in Matroska, lossless, each slice with its own checksum.
 
-FFV1 version 3 (RFC 9043) was chosen over PNG for size and speed and over lossless H.264 for its checksums and for
-decoding faster than it encodes; any player shows such a file as a clip of two pictures, reference first.
+FFV1 version 3 (RFC 9043) is smaller and faster than PNG, and unlike lossless H.264 has checksums and decodes faster
+than it encodes; any player shows such a file as a clip of two pictures, reference first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CODEC_OPTIONS = {"level": "3", "slices": "4", "slicecrc": "1"}
 
 
 def encode_pair(frame: Picture, reference: Picture) -> bytes:
-    """Two pictures u8[H, W, 3] of one size, RGB, as the content of a file; the same pictures give the same bytes."""
+    """Encode two pictures u8[H, W, 3] of one size, RGB, as a file's content; equal pictures give equal bytes."""
     content = io.BytesIO()
     # Without bitexact the file would carry random identifiers, and equal sets different hashes.
     with av.open(content, "w", format="matroska", options={"fflags": "+bitexact"}) as container:
@@ -40,7 +40,7 @@ def encode_pair(frame: Picture, reference: Picture) -> bytes:
 
 
 def read_pair(path: Path) -> tuple[Picture, Picture]:
-    """Frame and reference, u8[H, W, 3] each, RGB.
+    """Read frame and reference, u8[H, W, 3] each, RGB.
 
     Raises:
         CalibrationFault: the file is missing, or is not two pictures of one size.

@@ -1,4 +1,4 @@
-"""Writes a calibration set a pair at a time, so that a kill or a power cut at any moment costs at most one pair."""
+"""Writing of a calibration set, a pair at a time: a kill or a power cut costs at most one pair."""
 
 from __future__ import annotations
 
@@ -26,39 +26,40 @@ from tremorscope.calibration.pairs.calibration_set import (
     read_manifest,
 )
 from tremorscope.calibration.pairs.pair_files import encode_pair
-from tremorscope.runtime.engines.interface.bundle import FrameSize, sha256_of
+from tremorscope.runtime.engines.interface.bundle import sha256_of
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.host.files import cannot_be_written, whole_file
 from tremorscope.runtime.store.disk_guard import free_bytes
 from tremorscope.runtime.store.settings import DiskSettings
 
 RESERVE_BYTES = DiskSettings().level_bytes("previews")
-"""Free space that is left alone: below it the service would begin to give things up."""
+"""Free space that a capture leaves, the first level at which the service saves disk space."""
 
 
 @dataclass(frozen=True)
 class NewPair:
-    """A pair to be stored, and what is known of it."""
+    """A pair to store, with its metadata."""
 
     frame: Picture
     reference: Picture
     captured_at: datetime
-    """With its time zone."""
+    """Capture time of the frame, with its time zone."""
     mode: PairMode
     frames_apart: int
     seconds_apart: float
     left_px: int = 0
     top_px: int = 0
     signature: str = ""
-    """What later candidates are compared with; see `calibration.pairs.duplicates`."""
+    """Features for the recognition of near-duplicates; see `calibration.pairs.duplicates`."""
 
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Keep a set's directory to ourselves, and make it if need be.
+    """Hold an exclusive lock on a set's directory, which is created if missing.
 
     Raises:
         CalibrationFault: another process is writing there.
-        OutputFault: it cannot be made.
+        OutputFault: it cannot be created.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -67,7 +68,7 @@ def held(directory: Path) -> Iterator[None]:
         raise cannot_be_written(directory, error) from None
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it however we end
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel at any exit
         except BlockingIOError:
             raise CalibrationFault(
                 f"{directory}: another capture is writing there", remedy="wait for it to end"
@@ -78,10 +79,10 @@ def held(directory: Path) -> Iterator[None]:
 
 
 class SetWriter:
-    """The one who writes to a set; use it within `held`.
+    """Exclusive writer of a set; use it within `held`.
 
-    A pair is written whole and flushed before the manifest that names it; whatever the manifest does not name is
-    swept away when the set is opened again.
+    A pair is written and flushed before the manifest that lists it; files that the manifest does not list are removed
+    when the set is opened again.
     """
 
     def __init__(self, directory: Path, manifest: SetManifest, *, reserve_bytes: int = RESERVE_BYTES) -> None:
@@ -102,7 +103,7 @@ class SetWriter:
         """Begin a set in an empty directory.
 
         Raises:
-            CalibrationFault: something is there already.
+            CalibrationFault: the directory is not empty.
             OutputFault: it cannot be written.
         """
         _sweep_unfinished(directory)
@@ -129,7 +130,7 @@ class SetWriter:
 
     @classmethod
     def resume(cls, directory: Path, *, reserve_bytes: int = RESERVE_BYTES) -> SetWriter:
-        """Go on with a set, finished or not; what an interrupted run left unfinished is swept away.
+        """Open an existing set, finished or not; unfinished files of an interrupted run are removed.
 
         Raises:
             CalibrationFault: there is no set, or it was changed.
@@ -141,7 +142,7 @@ class SetWriter:
             return writer
         last = manifest.pairs[-1] if manifest.pairs else None
         if last is not None and not _is_whole(directory / last.file, last.sha256):
-            # Only a disk that lost what it had confirmed can have done this, and only to what came last.
+            # A disk that lost confirmed writes can have damaged the last pair, and only that.
             writer._store(manifest.model_copy(update={"pairs": manifest.pairs[:-1]}))
         _sweep(directory, {entry.file for entry in writer.manifest.pairs})
         return writer
@@ -152,11 +153,11 @@ class SetWriter:
         return self.manifest.count
 
     def add(self, pair: NewPair, capture: dict[str, Any] | None = None) -> PairEntry:
-        """Store a pair; when this returns it is on the disk.
+        """Store a pair durably.
 
         Args:
             pair: its pictures are u8[H, W, 3] of the set's size.
-            capture: what from now on is noted of the capture.
+            capture: new state of the capture in the manifest.
 
         Raises:
             CalibrationFault: the disk is too full.
@@ -185,7 +186,7 @@ class SetWriter:
         return entry
 
     def note(self, capture: dict[str, Any]) -> None:
-        """Replace what is noted of the capture.
+        """Replace the state of the capture in the manifest.
 
         Raises:
             OutputFault: it cannot be written.
@@ -193,7 +194,7 @@ class SetWriter:
         self._store(self.manifest, capture)
 
     def finish(self) -> None:
-        """Close the set: from now on it can be calibrated with, and no pair comes in.
+        """Close the set: it can be calibrated with, and takes no more pairs.
 
         Raises:
             OutputFault: it cannot be written.
@@ -230,7 +231,7 @@ def _is_whole(path: Path, sha256: str) -> bool:
 
 
 def _sweep(directory: Path, named: set[str]) -> None:
-    """Remove what an interrupted writer left: pairs that the manifest does not name, and unfinished files."""
+    """Remove the leftovers of an interrupted writer: pairs that the manifest does not list, and partial files."""
     _sweep_unfinished(directory)
     for path in directory.glob("pair-*.mkv"):
         if path.name not in named:

@@ -1,4 +1,4 @@
-"""What a calibration set holds: in words, and as a picture of its frames, hours, light and motion."""
+"""Summary of a calibration set: in words, and as a picture of its frames, hours, light and motion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BAR = 24
 
 
 def describe(manifest: SetManifest) -> list[str]:
-    """The set in lines for a person."""
+    """Summary of a set, line by line."""
     pairs, size = manifest.pairs, manifest.frame_size
     lines = [
         f"{manifest.count} of {manifest.wanted} pairs of {size.width_px}x{size.height_px} px from {manifest.source}, "

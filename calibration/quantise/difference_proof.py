@@ -1,7 +1,7 @@
-"""What INT8 would be without taking the difference first: the same graph with rounded features subtracted instead.
+"""INT8 with subtracted features instead of subtracted pixels, for comparison alone.
 
-Only the motion's encoding differs. Here frame and reference are encoded apart, each encoding is written in INT8, as an
-engine would that keeps the reference's features, and the two are subtracted. It serves the comparison alone.
+Only the motion's encoding differs: frame and reference are encoded separately, each encoding is rounded to INT8, as in
+an engine that keeps the reference's features, and the two are subtracted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tremorscope.export.graphs.qdq import LEVELS
 
 
 def subtracting_features(graph: onnx.ModelProto, photographs: Sequence[Picture]) -> onnx.ModelProto:
-    """The same pairwise graph, which subtracts two INT8 encodings instead of encoding the difference of the pixels.
+    """The same pairwise graph, with two INT8 encodings subtracted instead of the pixels.
 
     Args:
         graph: a pairwise step graph of the realtime network, in INT8 or not.
@@ -73,7 +73,7 @@ def _producer(value: ir.Value | None, operator: str) -> ir.Node | None:
 
 
 def _largest_encoding(kernels: np.ndarray, photographs: Sequence[Picture]) -> float:
-    """Magnitude of the encodings of whole pictures; the stride does not matter."""
+    """Largest magnitude in the encodings of whole pictures; the stride is immaterial."""
     weights = torch.from_numpy(np.array(kernels))
     stride = max(1, weights.shape[-1] // 2)
     largest = 0.0

@@ -1,4 +1,4 @@
-"""From an FP32 bundle and pairs of frames to an INT8 bundle, whole or not at all."""
+"""Quantisation of an FP32 bundle with calibration pairs to an INT8 bundle, written atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tremorscope.calibration.quantise.quantised_bundle import BundleQuantiser, Q
 from tremorscope.calibration.scales.measuring import (
     CapturedPairs,
     DrawnPairs,
-    Measured,
+    MeasuredRanges,
     PairSource,
     describe,
     measure,
@@ -29,13 +29,12 @@ from tremorscope.calibration.scales.tiles import Sample, Sampling, samples_of
 from tremorscope.export.bundle import check_place, new_bundle
 from tremorscope.export.graphs.layers import decoder_layers
 from tremorscope.export.graphs.quantised_graph import Unquantised
-from tremorscope.runtime.engines.interface.bundle import (
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import (
     AmplificationRange,
-    Bundle,
     GraphName,
     Manifest,
     ScaleMethod,
-    open_bundle,
 )
 from tremorscope.runtime.errors import BundleFault, OptionFault
 
@@ -49,16 +48,16 @@ Progress = Callable[[int, "int | None"], None]
 
 @dataclass(frozen=True)
 class QuantiseJob:
-    """What is to be quantised, on what, and how."""
+    """Options of ``tremorscope calibrate quantise``."""
 
     bundle: Path
-    """In FP32."""
+    """The FP32 bundle."""
     output: Path
     """The INT8 bundle to write."""
     calibration: Path | None = None
     """A calibration set; None draws pairs."""
     drawn: DrawnPairs | None = None
-    """The pairs to draw; None takes as many as scales need."""
+    """The pairs to draw; None for the default number."""
     method: ScaleMethod = "mse"
     keep: tuple[str, ...] = ()
     """Layers of the decoder that stay in floating point."""
@@ -67,25 +66,25 @@ class QuantiseJob:
     fused_sums: bool = False
     """Quantise the residual stream, too, for TensorRT."""
     amplification: AmplificationRange | None = None
-    """The range to be deployed; None takes the network's."""
+    """The deployed range; None for the network's."""
     overwrite: bool = False
     restart: bool = False
-    """Throw away what an interrupted calibration has left."""
+    """Discard the checkpoint of an interrupted calibration."""
     threads: int | None = None
 
     @property
     def checkpoint(self) -> Path:
-        """Where ranges are kept while they are measured."""
+        """File of the ranges while they are measured."""
         return self.output.with_name(self.output.name + ".calibrating") / CHECKPOINT
 
 
 def quantise(job: QuantiseJob, on_progress: Progress = lambda done, total: None) -> QuantiseReport:  # noqa: ARG005
-    """Measure ranges, choose scales, write both arrangements of each graph and check them against FP32.
+    """Measure ranges, choose scales, write each graph for TensorRT and for the CPU, and check them against FP32.
 
     Raises:
         BundleFault: the bundle is damaged, or is not in FP32.
         CalibrationFault: the set is damaged, too small, or of another size; nothing moves in it; or an interrupted
-            calibration of something else is in the way.
+            calibration of another bundle, set or range has left its checkpoint.
         ExportFault: the network cannot be quantised, a layer to keep is unknown, something stands where the bundle
             is to be written, or the result is not what it should be.
         OptionFault: the amplification range is not within the network's.
@@ -100,15 +99,25 @@ def quantise(job: QuantiseJob, on_progress: Progress = lambda done, total: None)
     if job.restart:
         shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
     measured = measure(
-        graphs["pairwise"], source, amplification, job.checkpoint,
-        threads=job.threads, on_progress=on_progress,
-    )  # fmt: skip
+        graphs["pairwise"],
+        source,
+        amplification,
+        job.checkpoint,
+        threads=job.threads,
+        on_progress=on_progress,
+    )
     _check_motion(source, measured)
     scales = {name: scale_of(each, job.method) for name, each in measured.histograms.items()}
     quantiser = BundleQuantiser(
-        bundle, graphs, layers, job.keep, scales, job.unquantised, job.fused_sums,
+        bundle,
+        graphs,
+        layers,
+        job.keep,
+        scales,
+        job.unquantised,
+        job.fused_sums,
         _correction_samples(source, amplification),
-    )  # fmt: skip
+    )
     with new_bundle(job.output, job.overwrite) as partial:
         report = quantiser.write(partial, job.method, describe(source, measured, amplification))
     shutil.rmtree(job.checkpoint.parent, ignore_errors=True)
@@ -116,7 +125,7 @@ def quantise(job: QuantiseJob, on_progress: Progress = lambda done, total: None)
 
 
 def _correction_samples(source: PairSource, amplification: AmplificationRange) -> list[Sample]:
-    """A tile of each of some pairs; of a drawn source the first, of a set from all over it."""
+    """One tile of some pairs each: the first drawn ones, or pairs spread over a set."""
     if isinstance(source, CapturedPairs):
         indices = np.unique(np.linspace(0, len(source) - 1, _CORRECTED_ON_PAIRS).astype(int))
         numbered = ((int(index), source.captured.read(int(index))) for index in indices)
@@ -147,16 +156,16 @@ def _pairs_of(job: QuantiseJob, manifest: Manifest) -> PairSource:
 
 
 def deployed_range(bounds: tuple[float, float] | None) -> AmplificationRange | None:
-    """A range from its ends; None where none is stated.
+    """Amplification range from its ends; None for None.
 
     Raises:
-        OptionFault: it is no range of amplifications.
+        OptionFault: an end is below 1 or infinite, or they are in the wrong order.
     """
     if bounds is None:
         return None
     if not 1.0 <= bounds[0] <= bounds[1] < float("inf"):
         raise OptionFault(
-            f"--amplification {bounds[0]:g} {bounds[1]:g}: is no range of amplifications",
+            f"--amplification {bounds[0]:g} {bounds[1]:g}: not a range of amplifications",
             remedy="state the smallest, at least 1, and the largest",
         )
     return AmplificationRange(minimum=bounds[0], maximum=bounds[1])
@@ -200,7 +209,7 @@ def _check_precision(bundle: Bundle) -> None:
         )
 
 
-def _check_motion(source: PairSource, measured: Measured) -> None:
+def _check_motion(source: PairSource, measured: MeasuredRanges) -> None:
     if measured.histograms[MOTION].largest == 0.0:
         raise CalibrationFault(
             f"nothing changes between frame and reference in any of the {len(source)} pairs, "

@@ -1,4 +1,4 @@
-"""Making and writing an INT8 bundle, once its scales are known."""
+"""Quantised graphs of an INT8 bundle from known scales, with their checks and manifest."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tremorscope.export.graphs.quantised_graph import (
     quantised_layers,
 )
 from tremorscope.export.tensorrt.lint import check_readable, parsers_since
-from tremorscope.runtime.engines.interface.bundle import (
-    Bundle,
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import (
+    BundleGraph,
     Calibration,
-    Graph,
     GraphName,
     Manifest,
     Quantisation,
@@ -41,23 +41,23 @@ from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 _CHECKED_ON_SAMPLES = 3
 _ALWAYS_ALLOWED_GREY_LEVELS = 2.0
 _MAGNIFIES_NOTHING = 0.9
-"""Of the distance between frame and magnified frame."""
+"""Largest allowed error as a share of the distance between frame and magnified frame."""
 
 
 @dataclass(frozen=True)
 class QuantiseReport:
-    """What was made."""
+    """Result of a quantisation."""
 
     manifest: Manifest
     scales: dict[str, float]
     float_bytes: int
     int8_bytes: int
-    """Of the graphs that TensorRT takes."""
+    """Size of the graphs for TensorRT."""
     on_cpu: tuple[str, ...]
-    """The convolutions that are in INT8 on a CPU, too."""
+    """Convolutions that are in INT8 on a CPU, too."""
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Summary for the terminal."""
         quantisation = self.manifest.quantisation
         assert quantisation is not None
         calibration = quantisation.calibration
@@ -89,24 +89,24 @@ class QuantiseReport:
 
 @dataclass(frozen=True)
 class BundleQuantiser:
-    """Makes both arrangements of each graph of an FP32 bundle, and the bundle."""
+    """Quantises each graph of an FP32 bundle, for TensorRT and for the CPU, and writes the INT8 bundle."""
 
     bundle: Bundle
-    """In FP32."""
+    """The FP32 bundle."""
     graphs: Mapping[GraphName, onnx.ModelProto]
-    """Its graphs."""
+    """Its graphs, by name."""
     layers: Sequence[str]
-    """To quantise."""
+    """Layers to quantise."""
     kept: tuple[str, ...]
-    """Not to."""
+    """Layers kept in floating point."""
     scales: Mapping[str, float]
     unquantised: Unquantised
     fused_sums: bool
     samples: Sequence[Sample]
-    """On which the constant error is measured, and the result checked."""
+    """Tiles for measuring the constant error and for checking the result."""
 
     def for_tensorrt(self) -> dict[GraphName, onnx.ModelProto]:
-        """By name of graph; rules are checked."""
+        """Graphs for TensorRT by name, checked against its rules."""
         made = self._corrected(
             lambda graph: quantised_graph(graph, self.scales, self.layers, self.unquantised, self.fused_sums)
         )
@@ -118,7 +118,7 @@ class BundleQuantiser:
         return made
 
     def for_cpu(self) -> dict[GraphName, onnx.ModelProto]:
-        """By name of graph."""
+        """Graphs for ONNX Runtime on the CPU, by name."""
         return self._corrected(lambda graph: quantised_graph_for_cpu(graph, self.scales, self.layers))
 
     def _corrected(
@@ -129,7 +129,7 @@ class BundleQuantiser:
         pairwise, shift = corrected(make(self.graphs["pairwise"]), last, expected, self.samples)
         made: dict[GraphName, onnx.ModelProto] = {"pairwise": pairwise}
         for name, graph in self.graphs.items():
-            if name != "pairwise":  # the same decoder, which makes the same error
+            if name != "pairwise":  # the same decoder, with the same error
                 made[name] = shifted_bias(make(graph), last, shift)
         return made
 
@@ -137,7 +137,7 @@ class BundleQuantiser:
         """Write graphs and manifest into a directory and check them against FP32.
 
         Raises:
-            ExportFault: a graph breaks a rule, or computes something else.
+            ExportFault: a graph breaks a rule, or is too far from FP32.
         """
         manifest = self.bundle.manifest
         facts = facts_of(manifest.network, manifest.weights_sha256, manifest.amplification, "int8")
@@ -181,14 +181,14 @@ class BundleQuantiser:
             quantised_layers(for_cpu["pairwise"]),
         )
 
-    def _check(self, directory: Path, graph: Graph, method: ScaleMethod) -> list[dict[str, Any]]:
+    def _check(self, directory: Path, graph: BundleGraph, method: ScaleMethod) -> list[dict[str, Any]]:
         """Compare a pairwise graph with FP32 on some of the samples.
 
-        What rounding costs `tremorscope compare` judges, and it depends on the scene. Here only a graph is refused that
-        is no magnifier any more: hardly nearer to FP32's picture than the frame is that both were given.
+        Refuses only a graph that has ceased to magnify: hardly nearer to FP32's picture than the unmagnified frame is.
+        The cost of rounding depends on the scene, and is judged by `tremorscope compare`.
 
         Raises:
-            ExportFault: it is.
+            ExportFault: the graph hardly magnifies.
         """
         found, untouched = [], []
         for sample in self.samples[:_CHECKED_ON_SAMPLES]:
@@ -220,12 +220,12 @@ def _magnified(path: Path, frame: Picture, reference: Picture, amplification: fl
     return magnified
 
 
-def _nbytes(directory: Path, graphs: Mapping[GraphName, Graph]) -> int:
+def _nbytes(directory: Path, graphs: Mapping[GraphName, BundleGraph]) -> int:
     return sum((directory / graph.file).stat().st_size for graph in graphs.values())
 
 
 def _fitted(sample: Sample, manifest: Manifest) -> tuple[Picture, Picture]:
-    """A tile continued by its mirror image to the size of the bundle, where that has one."""
+    """A tile padded by its mirror image to the frame size of the bundle, if it has one."""
     height_px, width_px = sample.frame.shape[:2]
     if manifest.frame_size is not None:
         height_px, width_px = manifest.frame_size.height_px, manifest.frame_size.width_px

@@ -1,10 +1,10 @@
-"""Which layers cost the quality of an INT8 bundle, and which to keep in floating point.
+"""Sensitivity of an INT8 bundle to the quantisation of each layer, and a proposal of layers to keep in FP.
 
-Each convolution is quantised alone, all others in FP32, and two errors are measured: of the picture where something
-moves, and of the displacement that is seen where nothing does. Errors of single layers add up well as mean squares, so
-their shares tell where the loss comes from. The proposal is then *measured*, not summed up: the costliest layers are
-kept in floating point, one more each time, until the rest stays within the limits. Every graph is corrected as
-calibrating corrects it (`calibration.scales.correction`).
+Each convolution is quantised alone, all others in FP32, and two errors are measured: that of the picture of a moving
+scene, and the apparent displacement in a still one. Errors of single layers add up well as mean squares, so their
+shares locate the loss. The proposal is then *measured*, not extrapolated: the costliest layers are kept in floating
+point, one more each time, until the rest is within the limits. Every graph is corrected as in calibration
+(`calibration.scales.correction`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tremorscope.export.graphs.qdq import LEVELS, input_of
 from tremorscope.export.graphs.quantised_graph import quantised_graph
 from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.evaluation.registration import ShiftedScene
-from tremorscope.runtime.engines.interface.bundle import AmplificationRange, FrameSize
+from tremorscope.runtime.engines.interface.manifest import AmplificationRange, FrameSize
 
 _VIEW_PX = 192
 _MOST_KEPT = 6
@@ -40,40 +40,40 @@ _CORRECTED_ON_PAIRS = 16
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What a layer costs when it alone is quantised."""
+    """Errors when one layer alone is quantised."""
 
     layer: str
     rms_grey_levels: float
-    """Of the difference from FP32 where something moves, over all conditions."""
+    """RMS difference from FP32 in moving scenes, over all conditions."""
     false_motion: float
-    """RMS of the displacement that is seen where nothing moves and not in FP32, over FP32's noise floor."""
+    """RMS difference from FP32 of the apparent displacement in still scenes, over FP32's noise floor."""
     share: float
-    """Mean of its shares in the sums of both squares over all layers."""
+    """Mean of the layer's shares in the sums of both squares over all layers."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is left to lose with some layers kept in floating point."""
+    """Remaining loss with some layers kept in floating point."""
 
     layers: tuple[str, ...]
-    """Kept; the costliest first."""
+    """Layers kept, the costliest first."""
     rms_grey_levels: float
     reasons: tuple[str, ...]
-    """Why too much is still lost; none where all is within the limits."""
+    """Losses beyond the limits; empty if all are within."""
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What the layers cost."""
+    """Errors by layer, and trials of keeping the costliest in floating point."""
 
     layers: tuple[LayerCost, ...]
     """Costliest first."""
     trials: tuple[Kept, ...]
-    """From the bundle as it is on, a layer more kept each time."""
+    """Trials from the unchanged bundle on, with one more layer kept each time."""
 
     @property
     def proposal(self) -> Kept | None:
-        """The fewest kept layers with which the limits hold; None where none of the trials does."""
+        """The trial with the fewest kept layers that is within the limits; None if none is."""
         return next((trial for trial in self.trials if not trial.reasons), None)
 
 
@@ -86,12 +86,12 @@ class Variants:
         self._fp32, self._scales, self._scratch, self._frame_size = fp32, scales, scratch, frame_size
         layers = decoder_layers(fp32)
         self.layers = tuple(name for name in layers if input_of(name) in scales)
-        """That have a scale, in order of computation."""
+        """Layers that have a scale, in order of computation."""
         self._last, self._samples = layers[-1], _correction_samples()
         self._expected = outputs_of(fp32, self._last, self._samples)
 
     def magnifier(self, layers: Sequence[str]) -> Magnifier:
-        """With these layers in INT8 and all others in FP32."""
+        """The graph with these layers in INT8 and all others in FP32."""
         graph = self._fp32
         if layers:
             graph = quantised_graph(self._fp32, self._scales, layers)
@@ -99,27 +99,31 @@ class Variants:
         return self.as_it_is(graph)
 
     def as_it_is(self, graph: onnx.ModelProto) -> Magnifier:
-        """A graph that was made elsewhere."""
+        """A given graph, unchanged."""
         path = self._scratch / f"{len(list(self._scratch.iterdir()))}.onnx"
         path.write_bytes(graph.SerializeToString())
         return fitted(graph_magnifier(path), self._frame_size)
 
 
 def measure_sensitivity(
-    fp32: onnx.ModelProto, int8: onnx.ModelProto, photographs: Sequence[Picture], conditions: Sequence[Condition],
-    losses: Callable[[Magnifier], Sequence[str]], progress: Callable[[int, int | None], None],
+    fp32: onnx.ModelProto,
+    int8: onnx.ModelProto,
+    photographs: Sequence[Picture],
+    conditions: Sequence[Condition],
+    losses: Callable[[Magnifier], Sequence[str]],
+    progress: Callable[[int, int | None], None],
     frame_size: FrameSize | None = None,
-) -> Sensitivity:  # fmt: skip
+) -> Sensitivity:
     """Quantise each layer alone, then keep more and more of the costliest.
 
     Args:
         fp32: a pairwise step graph for any frame size.
         int8: the same, quantised: its scales are taken.
         photographs: to judge on, u8[H, W, 3].
-        conditions: what motion, magnified how much.
-        losses: judges a magnifier in full, and says what it loses beyond the limits.
+        conditions: displacements and amplifications.
+        losses: full judgement of a magnifier: its losses beyond the limits.
         progress: called with graphs done and all graphs.
-        frame_size: the one that the graphs take; None for any.
+        frame_size: of the graphs; None for any.
     """
     inputs = _inputs(photographs, conditions)
     with tempfile.TemporaryDirectory() as scratch:
@@ -157,7 +161,7 @@ def _costs(squares: Mapping[str, tuple[float, float]]) -> tuple[LayerCost, ...]:
 
 
 class _Stillness:
-    """Motionless noisy pairs, and what FP32 shows to move in them."""
+    """Apparent displacement in motionless noisy pairs, relative to FP32."""
 
     def __init__(
         self, photographs: Sequence[Picture], conditions: Sequence[Condition], fp32: Magnifier
@@ -167,7 +171,7 @@ class _Stillness:
         self._fp32 = [self._seen(fp32, condition) for condition in conditions]
 
     def mean_square(self, magnify: Magnifier) -> float:
-        """Of the displacements that differ from FP32's, over the mean square of those; mean over the conditions."""
+        """Mean square difference from FP32's displacements over their mean square; mean over the conditions."""
         ratios = [
             float(((self._seen(magnify, condition) - seen) ** 2).mean() / max((seen**2).mean(), 1e-12))
             for condition, seen in zip(self._conditions, self._fp32, strict=True)
@@ -199,7 +203,7 @@ def _correction_samples() -> list[Sample]:
 
 
 def scales_of(int8: onnx.ModelProto) -> dict[str, float]:
-    """The size of one INT8 step by `export.graphs.qdq.input_of` each layer whose input is written in 8 bits."""
+    """Size of one INT8 step by `export.graphs.qdq.input_of`, of each layer whose input is quantised."""
     model = ir.from_proto(int8)
     steps: dict[ir.Value, float] = {}
     for node in model.graph:
@@ -208,7 +212,7 @@ def scales_of(int8: onnx.ModelProto) -> dict[str, float]:
             steps[source] = _step(node)
     scales = {}
     for node in model.graph:
-        if node.op_type != "Conv" or not node.name:  # which bears the name of its layer
+        if node.op_type != "Conv" or not node.name:  # named after its layer
             continue
         source = node.inputs[0]
         producer = source.producer() if source is not None else None
@@ -221,7 +225,7 @@ def scales_of(int8: onnx.ModelProto) -> dict[str, float]:
 
 
 def _step(quantise: ir.Node) -> float:
-    """Of a symmetric INT8 coding of the same range."""
+    """Size of one step of a symmetric INT8 coding of the same range."""
     scale, zero = (
         value.const_value.numpy() if value and value.const_value else None for value in quantise.inputs[1:3]
     )

@@ -1,9 +1,9 @@
-"""The constant part of what rounding does to the decoder's output, and how it is taken out.
+"""Correction of the constant part of rounding errors in the decoder's output.
 
-Rounding errors of many layers add up to noise and to a constant. The constant matters: it is a displacement that a
-still scene would show, 0.1 px in a trial. It is the median, over many tiles, of the difference to FP32, and goes into
-the bias of the last convolution. After Nagel et al., "Data-free quantization through weight equalization and bias
-correction", ICCV 2019, section 4.2; there it is the mean, on which moving edges would bear, and every layer's.
+Rounding errors of many layers add up to noise and to a constant: a displacement that a still scene would show, 0.1 px
+in a trial. It is the median, over many tiles, of the difference to FP32, and is subtracted in the bias of the last
+convolution. After Nagel et al., "Data-free quantization through weight equalization and bias
+correction", ICCV 2019, section 4.2; there it is the mean, which moving edges would bias, and is taken for every layer.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ _CELLS_A_SAMPLE = 512
 def corrected(
     quantised: onnx.ModelProto, layer: str, expected: Sequence[NDArray[np.float32]], samples: Sequence[Sample]
 ) -> tuple[onnx.ModelProto, NDArray[np.float64]]:
-    """A quantised pairwise graph whose last convolution is right in the median, and what was added to its bias.
+    """Correct a quantised pairwise graph to a median error of 0 in its last convolution.
 
     Args:
         quantised: the graph.
         layer: its decoder's last convolution.
-        expected: what that gives in FP32 for each sample, as `outputs_of` has it.
-        samples: what to run it on.
+        expected: output of that layer in FP32 for each sample, from `outputs_of`.
+        samples: tiles to run it on.
+
+    Returns:
+        The corrected graph, and the numbers added to the bias, one a channel.
     """
     found = outputs_of(quantised, layer, samples)
     errors = np.concatenate([a - b for a, b in zip(found, expected, strict=True)], axis=1)
@@ -39,7 +42,7 @@ def corrected(
 
 
 def outputs_of(graph: onnx.ModelProto, layer: str, samples: Sequence[Sample]) -> list[NDArray[np.float32]]:
-    """What a convolution gives for each sample, at some of the cells: C x cells."""
+    """Output of a convolution for each sample, at some of the cells: C x cells each."""
     observer = LastConvolution(graph, layer)
     outputs = []
     for sample in samples:

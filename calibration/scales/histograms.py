@@ -1,7 +1,7 @@
-"""Histograms of magnitudes that grow with what they see: one pass, fixed memory, the same in whatever order.
+"""Histograms of magnitudes with growing range: one pass, fixed memory, independent of the order of values.
 
-The bins' width is a power of two and doubles when a value lies beyond the last bin, by adding up neighbours. So a
-histogram that was doubled is exactly the one that would have been counted at that width from the start.
+The bins' width is a power of two. It doubles when a value lies beyond the last bin, by adding neighbouring counts. The
+result equals a histogram counted at the final width from the start.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ _FINEST_WIDTH = 2.0**-24
 
 @dataclass
 class Histogram:
-    """How often magnitudes fall into bins of equal width, from zero up."""
+    """Counts of magnitudes in bins of equal width, from zero up."""
 
     counts: NDArray[np.int64]
-    """BINS counts; bin i holds what is from i to i + 1 widths."""
+    """BINS counts; bin i counts magnitudes from i to i + 1 widths."""
     width: float = _FINEST_WIDTH
     largest: float = 0.0
 
     @classmethod
     def empty(cls) -> Histogram:
-        """One that has seen nothing."""
+        """A histogram without counts."""
         return cls(np.zeros(BINS, np.int64))
 
     @property
     def total(self) -> int:
-        """How many values were seen."""
+        """Number of values counted."""
         return int(self.counts.sum())
 
     def add(self, values: NDArray[np.float32]) -> None:
@@ -54,7 +54,7 @@ class Histogram:
         self.counts += np.bincount(bins, minlength=BINS)
 
     def merged(self, other: Histogram) -> Histogram:
-        """What both have counted together; neither is changed."""
+        """Sum of two histograms; neither is changed."""
         both = Histogram(self.counts.copy(), self.width, max(self.largest, other.largest))
         counts, width = other.counts, other.width
         while width < both.width:
@@ -74,6 +74,6 @@ class Histogram:
 
 
 def _halved(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same in bins of twice the width, the upper half empty."""
+    """The same counts in bins of twice the width, the upper half empty."""
     pairs: NDArray[np.int64] = counts.reshape(-1, 2).sum(axis=1)
     return np.concatenate((pairs, np.zeros_like(pairs)))

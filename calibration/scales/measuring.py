@@ -1,4 +1,4 @@
-"""Measuring the ranges of a network's tensors over many pairs: in one pass, in fixed memory, resumable."""
+"""Measurement of the ranges of a network's tensors over many pairs: one pass, fixed memory, resumable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tremorscope.calibration.pairs.calibration_set import CalibrationPair, Calib
 from tremorscope.calibration.scales.histograms import BINS, Histogram
 from tremorscope.calibration.scales.observation import Observer
 from tremorscope.calibration.scales.tiles import Sampling, samples_of
-from tremorscope.runtime.engines.interface.bundle import AmplificationRange, Calibration, FrameSize
+from tremorscope.runtime.engines.interface.manifest import AmplificationRange, Calibration, FrameSize
 from tremorscope.runtime.host.files import whole_file
 
 _FORMAT = 1
@@ -30,7 +30,7 @@ _DRAWN_SIZE = FrameSize(width_px=384, height_px=384)
 
 
 class PairSource(Protocol):
-    """Where pairs come from, one at a time."""
+    """A sequence of calibration pairs, read one at a time."""
 
     @property
     def kind(self) -> str:
@@ -38,16 +38,16 @@ class PairSource(Protocol):
 
     @property
     def sha256(self) -> str:
-        """Of all that decides the pairs."""
+        """SHA-256 of everything that determines the pairs."""
 
     @property
     def frame_size(self) -> FrameSize:
-        """Of every picture."""
+        """Size of every picture."""
 
     def __len__(self) -> int: ...
 
     def pairs(self, first: int) -> Iterator[CalibrationPair]:
-        """The pairs from an index on."""
+        """Pairs from index ``first`` on."""
 
 
 @dataclass(frozen=True)
@@ -59,25 +59,25 @@ class CapturedPairs:
 
     @property
     def sha256(self) -> str:
-        """Of the set."""
+        """SHA-256 of the set."""
         return self.captured.sha256
 
     @property
     def frame_size(self) -> FrameSize:
-        """Of every picture."""
+        """Size of every picture."""
         return self.captured.manifest.frame_size
 
     def __len__(self) -> int:
         return len(self.captured)
 
     def pairs(self, first: int) -> Iterator[CalibrationPair]:
-        """The pairs from an index on, read from disk."""
+        """Pairs from index ``first`` on, read from disk."""
         return (self.captured.read(index) for index in range(first, len(self)))
 
 
 @dataclass(frozen=True)
 class DrawnPairs:
-    """Pairs drawn on the spot, for a bundle that has no set."""
+    """Pairs drawn in memory, for a bundle without a set."""
 
     count: int = 128
     frame_size: FrameSize = _DRAWN_SIZE
@@ -86,7 +86,7 @@ class DrawnPairs:
 
     @property
     def sha256(self) -> str:
-        """Of what they are drawn from."""
+        """SHA-256 of the settings that they are drawn from."""
         described = {
             "drawn_pairs": 1,
             "count": self.count,
@@ -99,26 +99,26 @@ class DrawnPairs:
         return self.count
 
     def pairs(self, first: int) -> Iterator[CalibrationPair]:
-        """The pairs from an index on, drawn."""
+        """Pairs from index ``first`` on, drawn."""
         from tremorscope.calibration.pairs.drawn import draw
 
         return draw(self.frame_size, self.count, self.seed, first=first)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured so far, and for what."""
+class MeasuredRanges:
+    """Histograms measured so far, and the key of the measurement."""
 
     key: str
-    """Hash of all that decides the measurement; what bears another is never gone on with."""
+    """Hash of everything that determines the measurement; only one of the same key is resumed."""
     histograms: dict[str, Histogram]
     pairs: int = 0
     samples: int = 0
 
-    def with_pair(self, found: dict[str, Histogram], samples: int) -> Measured:
-        """This and what one more pair has shown."""
+    def with_pair(self, found: dict[str, Histogram], samples: int) -> MeasuredRanges:
+        """This measurement with the histograms of one more pair added."""
         together = {name: histogram.merged(found[name]) for name, histogram in self.histograms.items()}
-        return Measured(self.key, together, self.pairs + 1, self.samples + samples)
+        return MeasuredRanges(self.key, together, self.pairs + 1, self.samples + samples)
 
 
 def measure(
@@ -130,16 +130,16 @@ def measure(
     sampling: Sampling = _SAMPLING,
     threads: int | None = None,
     on_progress: Callable[[int, int | None], None] = lambda done, total: None,  # noqa: ARG005
-) -> Measured:
-    """Run a pairwise graph in FP32 over all pairs; an interrupted measurement goes on from its checkpoint.
+) -> MeasuredRanges:
+    """Run a pairwise graph in FP32 over all pairs; an interrupted measurement resumes from its checkpoint.
 
     Args:
         graph: in FP32.
         source: of the pairs.
         amplification: the deployed range.
-        checkpoint: file that is written now and then, and when interrupted; it stays until the caller removes it.
-        sampling: how tiles are chosen.
-        threads: how many compute; None takes one a core.
+        checkpoint: file written periodically and on interruption; the caller removes it.
+        sampling: choice of tiles.
+        threads: of the computation; None takes one a core.
         on_progress: called with pairs done and pairs in all.
 
     Raises:
@@ -160,7 +160,7 @@ def measure(
                 for name, tensor in tensors.items():
                     found[name].add(sample.inner(tensor))
                 samples += 1
-            # One assignment: whenever it is interrupted, a pair counts as a whole or not at all.
+            # A single assignment: at any interruption a pair counts completely or not at all.
             measured = measured.with_pair(found, samples)
             on_progress(measured.pairs, len(source))
             if time.monotonic() - saved_at > _SAVED_EVERY_S:
@@ -172,8 +172,8 @@ def measure(
     return measured
 
 
-def describe(source: PairSource, measured: Measured, amplification: AmplificationRange) -> Calibration:
-    """What a manifest says of a measurement."""
+def describe(source: PairSource, measured: MeasuredRanges, amplification: AmplificationRange) -> Calibration:
+    """Entry of a measurement in a bundle's manifest."""
     return Calibration(
         source="set" if source.kind == "set" else "drawn",
         sha256=source.sha256,
@@ -187,7 +187,7 @@ def describe(source: PairSource, measured: Measured, amplification: Amplificatio
 def _key(
     graph: onnx.ModelProto, source: PairSource, amplification: AmplificationRange, sampling: Sampling
 ) -> str:
-    # Not of the method: histograms serve them all.
+    # Without the method: the same histograms serve all methods.
     decided_by: dict[str, Any] = {
         "format": _FORMAT,
         "bins": BINS,
@@ -199,7 +199,7 @@ def _key(
     return hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
 
-def _save(measured: Measured, path: Path) -> None:
+def _save(measured: MeasuredRanges, path: Path) -> None:
     names = list(measured.histograms)
     state = {"key": measured.key, "names": names, "pairs": measured.pairs, "samples": measured.samples}
     histograms = list(measured.histograms.values())
@@ -216,7 +216,7 @@ def _save(measured: Measured, path: Path) -> None:
         file.write(content.getvalue())
 
 
-def _resume(path: Path, key: str, tensors: tuple[str, ...]) -> Measured:
+def _resume(path: Path, key: str, tensors: tuple[str, ...]) -> MeasuredRanges:
     remedy = "finish it with the bundle, set and options that it was begun with, or begin anew with --restart"
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -227,9 +227,9 @@ def _resume(path: Path, key: str, tensors: tuple[str, ...]) -> Measured:
                     state["names"], stored["counts"], stored["widths"], stored["largest"], strict=True
                 )
             }
-            measured = Measured(state["key"], histograms, int(state["pairs"]), int(state["samples"]))
+            measured = MeasuredRanges(state["key"], histograms, int(state["pairs"]), int(state["samples"]))
     except FileNotFoundError:
-        return Measured(key, {name: Histogram.empty() for name in tensors})
+        return MeasuredRanges(key, {name: Histogram.empty() for name in tensors})
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         raise CalibrationFault(
             f"{path}: what an interrupted calibration left is damaged", remedy="begin anew with --restart"

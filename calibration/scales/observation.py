@@ -1,4 +1,4 @@
-"""Running a pairwise step graph on tiles and looking at tensors inside it."""
+"""Execution of a pairwise step graph on tiles, with access to tensors inside it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tremorscope.export.graphs.layers import (
 from tremorscope.export.graphs.qdq import input_of, output_of
 
 MOTION = output_of(SHAPE_ENCODER)
-"""What the motion encoder gives, before amplification: zero where nothing moves."""
+"""Output of the motion encoder before amplification: zero where nothing moves."""
 
 Tensor = NDArray[np.float32]
 
 
 class Observer:
-    """The pairwise graph of a network in FP32, run on tiles of any size; gives the tensors that INT8 would round."""
+    """The pairwise graph of a network in FP32, run on tiles of any size; returns the tensors that INT8 rounds."""
 
     def __init__(self, graph: onnx.ModelProto, threads: int = 0) -> None:
         """Open a pairwise graph; it may be for one frame size or for any. 0 threads is one a core.
@@ -48,17 +48,17 @@ class Observer:
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """Names of what is observed: `input_of` every layer of the decoder, `output_of` those that end in a sum."""
+        """Keys of the observed tensors: `input_of` every decoder layer, `output_of` layers that end in a sum."""
         return tuple(self._names)
 
     def observe(self, frame: Picture, reference: Picture, amplification: float) -> dict[str, Tensor]:
-        """Run a tile of u8[H, W, 3]; gives f32[1, C, h, w] by name."""
+        """Run a tile, u8[H, W, 3] each: f32[1, C, h, w] by key."""
         found = self._tensors.observe(frame, reference, amplification)
         return {name: found[value] for name, value in self._names.items()}
 
 
 class LastConvolution:
-    """A pairwise graph of any precision, run on tiles up to what one of its convolutions gives."""
+    """A pairwise graph of any precision, run on tiles up to the output of one of its convolutions."""
 
     def __init__(self, graph: onnx.ModelProto, layer: str, threads: int = 0) -> None:
         model = ir.from_proto(graph)
@@ -67,13 +67,13 @@ class LastConvolution:
         self._tensors = _Tensors(model, [node.outputs[0]], threads)
 
     def observe(self, frame: Picture, reference: Picture, amplification: float) -> Tensor:
-        """Run a tile of u8[H, W, 3]; gives f32[1, C, h, w]."""
+        """Run a tile, u8[H, W, 3] each: f32[1, C, h, w]."""
         (found,) = self._tensors.observe(frame, reference, amplification).values()
         return found.astype(np.float32)
 
 
 class _Tensors:
-    """A graph cut off behind some of its tensors, and run."""
+    """A graph cut off behind some of its tensors, in an ONNX Runtime session."""
 
     def __init__(self, model: ir.Model, values: Sequence[ir.Value], threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -98,11 +98,11 @@ class _Tensors:
 
 
 def _cut_off(model: ir.Model, values: Sequence[ir.Value]) -> onnx.ModelProto:
-    """The graph with these values as its outputs, for frames of any size: what draws the picture is gone."""
+    """The graph with these values as its outputs, for frames of any size, without the nodes behind them."""
     model.graph.outputs.clear()
     model.graph.outputs.extend(values)
     RemoveUnusedNodesPass()(model)
-    # Encoders and decoder do not care for the size.
+    # Encoders and decoder take any size.
     for value in model.graph.inputs:
         if value.name in ("frame", "reference"):
             value.shape = ir.Shape((1, "height", "width", 3))

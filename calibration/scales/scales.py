@@ -1,4 +1,4 @@
-"""From the histogram of a tensor to the size of its INT8 step, by one of the usual methods."""
+"""Size of a tensor's INT8 step from its histogram, by one of the usual methods."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from tremorscope.calibration.scales.histograms import Histogram
 from tremorscope.export.graphs.qdq import LEVELS
-from tremorscope.runtime.engines.interface.bundle import ScaleMethod
+from tremorscope.runtime.engines.interface.manifest import ScaleMethod
 
 SHARE_IN_RANGE = 0.9999
-"""Of the values that are not zero, for the method ``percentile``."""
+"""Share of the non-zero values within the range, for the method ``percentile``."""
 RANGE_OF_THE_SILENT = 1.0
-"""Of a tensor that never left zero: something, since it may yet do so."""
+"""Range of a tensor that was always zero in the calibration."""
 _FEWEST_BINS = LEVELS + 1
 
 
@@ -30,7 +30,7 @@ def _range_to_the_largest(histogram: Histogram) -> float:
 
 
 def _range_of_most(histogram: Histogram) -> float:
-    """Within it lies all but one value in 10,000 of those that are not zero."""
+    """Range that holds `SHARE_IN_RANGE` of the non-zero values."""
     counts = histogram.counts.astype(np.float64)
     counts[0] = 0.0  # zeros, and what 8 bits cannot tell from them
     if not counts.any():
@@ -40,12 +40,12 @@ def _range_of_most(histogram: Histogram) -> float:
 
 
 def _range_of_least_divergence(histogram: Histogram) -> float:
-    """The range whose 128 levels tell least otherwise than the values, by the Kullback-Leibler divergence.
+    """Range whose 128 levels have the least Kullback-Leibler divergence from the values.
 
     After Migacz, "8-bit inference with TensorRT", GPU Technology Conference 2017.
     """
     counts = histogram.counts.astype(np.float64)
-    counts[0] = counts[1]  # zeros say nothing of the range, and ReLUs leave many
+    counts[0] = counts[1]  # zeros carry no information on the range, and ReLUs leave many
     used = int(np.flatnonzero(counts)[-1]) + 1
     candidates = range(_FEWEST_BINS, max(used, _FEWEST_BINS) + 1, max(1, used // 512))
     best = min(candidates, key=lambda bins: _divergence(counts, bins))
@@ -53,7 +53,7 @@ def _range_of_least_divergence(histogram: Histogram) -> float:
 
 
 def _divergence(counts: NDArray[np.float64], bins: int) -> float:
-    """Of the values that 128 levels over the first bins stand for, from the values, clipped to them."""
+    """Kullback-Leibler divergence of 128 levels over the first bins from the values, clipped to them."""
     inside = counts[:bins]
     reference = inside.copy()
     reference[-1] += counts[bins:].sum()  # what is beyond is shown as the end of the range
@@ -64,12 +64,12 @@ def _divergence(counts: NDArray[np.float64], bins: int) -> float:
     shown = np.where(filled, (in_level / np.maximum(bins_filled, 1))[level_of_bin], 0.0)
     p, q = reference / reference.sum(), shown / max(shown.sum(), 1e-300)
     held = p > 0
-    # A bin that only what lies beyond has filled is shown as nothing: the divergence is large, yet finite.
+    # The floor keeps the divergence finite where only clipped values fill the last bin.
     return float((p[held] * np.log(p[held] / np.maximum(q[held], 1e-12))).sum())
 
 
 def _range_of_least_error(histogram: Histogram) -> float:
-    """The range at which rounding and clipping cost least together, in squares."""
+    """Range of the least mean square error of rounding and clipping together."""
     counts, width = histogram.counts, histogram.width
     centres = (np.arange(len(counts)) + 0.5) * width
     filled = np.flatnonzero(counts)
@@ -79,7 +79,7 @@ def _range_of_least_error(histogram: Histogram) -> float:
     def error(largest: float) -> float:
         step = largest / LEVELS
         clipped = np.maximum(centres - largest, 0.0)
-        # Where a level is narrower than a bin, the bin's centre says nothing of where values lie between levels.
+        # The uniform rounding error step^2 / 12: a level may be narrower than a bin, whose values are not resolved.
         return float(counts @ (clipped**2 + np.where(clipped > 0, 0.0, step**2 / 12)))
 
     return float(min(candidates, key=error))

@@ -1,9 +1,9 @@
-"""What the network is run on to measure ranges: tiles of pairs at full resolution, each at an amplification.
+"""Samples for the measurement of ranges: tiles of pairs at full resolution, each at an amplification.
 
-A full-HD frame holds 130,000 cells, far more than a range needs, and neighbours resemble each other: a few tiles of
-many frames tell more than few frames whole. Half of the tiles lie anywhere, half where most has changed, since motion
-is rare in a picture and it is motion that is amplified. Amplification is spread evenly in its logarithm over the
-deployed range, and never takes a motion further than networks are trained to draw.
+A full-HD frame has 130,000 cells, far more than a range needs, and neighbours are alike: a few tiles of many frames
+hold more information than few whole frames. Half of the tiles lie anywhere, half where the change is largest, since
+motion is rare in a picture and decides the range of the amplified tensors. Amplification is log-uniform over the
+deployed range, limited to the magnified motion that networks are trained for.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.calibration.pairs.calibration_set import CalibrationPair, Picture, luma_of
-from tremorscope.runtime.engines.interface.bundle import AmplificationRange
+from tremorscope.runtime.engines.interface.manifest import AmplificationRange
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 
 _CANDIDATES = 8
 _FARTHEST_PX = 30.0
-"""The largest magnified motion of the training; what is drawn beyond it is nobody's measure."""
+"""Largest magnified motion of the training."""
 _REGION_PX = 64
 _TRUSTED_QUALITY = 0.8
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
@@ -31,12 +31,12 @@ _ALIGNED_PX = 8
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tiles are chosen."""
+    """Settings of the choice of tiles."""
 
     tile_px: int = 256
     tiles_a_pair: int = 4
     margin_px: int = 32
-    """Of a tile that is cut from within a picture, left out: there the convolutions see the cut."""
+    """Margin left out along cut edges of a tile, where convolutions see the zero padding."""
     seed: int = 0
 
 
@@ -48,10 +48,10 @@ class Sample:
     reference: Picture
     amplification: float
     margins_px: tuple[int, int, int, int]
-    """Top, bottom, left and right of the tile that are not to be looked at."""
+    """Margins at the top, bottom, left and right of the tile that are left out."""
 
     def inner(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What a tensor of 1 x C x h x w, made of the tile, shows inside the margins."""
+        """Part of a tensor 1 x C x h x w of the tile that lies inside the margins."""
         height, width = tensor.shape[2:]
         cell_px = -(-self.frame.shape[0] // height)
         top, bottom, left, right = (-(-margin // cell_px) for margin in self.margins_px)
@@ -81,7 +81,7 @@ def samples_of(
 
 
 def largest_displacement_px(frame: Picture, reference: Picture) -> float:
-    """The largest displacement that any part of a tile shows beyond doubt; 0 where none does."""
+    """Largest displacement measured reliably in any part of a tile; 0 if there is none."""
     height, width = frame.shape[:2]
     side = min(_REGION_PX, height, width)
     found = [0.0]
@@ -89,7 +89,7 @@ def largest_displacement_px(frame: Picture, reference: Picture) -> float:
         for left in range(0, width - side + 1, side):
             try:
                 tracker = RegionTracker(reference, Region(left, top, side, side))
-            except RegionFault:  # nothing there that could be seen to move
+            except RegionFault:  # no texture to measure motion by
                 continue
             moved = tracker.measure(frame)
             if moved.converged and moved.quality > _TRUSTED_QUALITY:
@@ -111,7 +111,7 @@ def _place(
 
 
 def _anywhere(rng: np.random.Generator, room_px: int) -> int:
-    """A multiple of the cells' size, so that cells of the tile are cells of the picture; the end counts as one."""
+    """A random position on the grid of cells, so that the tile's cells are cells of the picture."""
     if room_px <= 0:
         return 0
     place = int(rng.integers(room_px + _ALIGNED_PX)) // _ALIGNED_PX * _ALIGNED_PX

@@ -1,9 +1,9 @@
-"""The band step graph: the motion within chosen frequencies, filtered by a recursion inside the graph.
+"""The band step graph: motion within chosen frequencies, by a recursive filter inside the graph.
 
 The encoder W is linear, so a temporal filter H of the encoded frames can be driven by encoded differences:
 H(z) W I = [H(z) / (1 - 1/z)] W (1 - 1/z) I. A band-pass has a zero at z = 1, which cancels the integration
-of differences; what is left is a stable recursion that sees nothing but exact 8-bit differences. It is run as
-a sum of sections side by side, each with two states (`runtime.magnification.filters` states their coefficients), so that
+of differences; the rest is a stable recursive filter of exact 8-bit differences. It runs as a sum of parallel
+sections, each with two states (coefficients: `runtime.magnification.filters`), so that
 one graph takes any number of sections and no section waits for another.
 """
 
@@ -18,24 +18,24 @@ from torch.nn import functional as F
 from tremorscope.export.graphs.step_graph import OPSET, restate, trace
 from tremorscope.model.networks.flow import slope, slopes
 from tremorscope.model.networks.realtime import RealtimeNetwork
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 _PROBES = 8
-"""How many combinations of the shape channels the displacement is estimated from."""
+"""Combinations of the shape channels that the displacement is estimated from."""
 _ROUNDING_SIGMA = 1 / (255 * 12**0.5)
-"""Standard deviation of rounding to 8 bit: a slope below it is none."""
+"""Standard deviation of rounding to 8 bits, the noise of slopes."""
 _WINDOW_CELLS = 5
 """Side of the window over which displacement is estimated: 20 px at 4 px a cell."""
 _VISIBLE_FROM_MASK = 4.0
-"""The inverse of the mask from which on what the decoder adds is shown in full; at 0 nothing is."""
+"""Gain of the mask in the picture: the decoded change is shown in full from a mask of 1/4, not at all at 0."""
 _EXAMPLE_SIZE_PX = (144, 176)
 
 
 @torch.library.custom_op("tremorscope::sized_as", mutates_args=())
 def _sized_as(tensor: Tensor, like: Tensor) -> Tensor:  # noqa: ARG001
-    """The same tensor, of which the exporter knows that its rows and columns are those of ``like``.
+    """Identity that gives the exporter the rows and columns of ``like`` as the size of ``tensor``.
 
-    It cannot prove by itself that cells, rounded up, are as many as the encoder makes of any size of frame.
+    The exporter cannot prove by itself that the rounded-up cells equal the size of the encoder's output.
     """
     return tensor.clone()
 
@@ -46,7 +46,7 @@ def _(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 class BandStep(nn.Module):
-    """What the graph computes: cast, encode the difference, filter, mask, cap, decode, clamp, round, cast."""
+    """Computation of the band graph: cast, encode the difference, filter, mask, cap, decode, clamp, round, cast."""
 
     probe: Tensor
     probed: Tensor
@@ -58,7 +58,7 @@ class BandStep(nn.Module):
         self.network = network
         self.cell_px = network.config.encoder_stride
         kernels = network.shape_encoder.weight.detach()  # C x 3 x k x k
-        # The strongest orthonormal combinations of the channels: as good as all of them for a ratio, and cheap.
+        # The strongest orthonormal combinations of the channels: they suffice for a ratio of energies, and are cheap.
         probes = min(_PROBES, kernels.shape[0])
         directions = torch.linalg.svd(kernels.flatten(1).double()).U[:, :probes].T.to(kernels.dtype)
         probed = torch.einsum("pc,cijk->pijk", directions, kernels)
@@ -82,10 +82,10 @@ class BandStep(nn.Module):
 
         Args:
             frame: u8[1, H, W, 3].
-            previous: the frame that was ``frame`` in the step before, u8[1, H, W, 3].
+            previous: ``frame`` of the step before, u8[1, H, W, 3].
             amplification: magnified over true displacement of the motion in the band, f32[1].
-            max_displacement_px: the most that is added to any displacement, f32[1].
-            mask: where to magnify, from 0 (as filmed) to 1, f32[1, 1, rows, columns] by cells.
+            max_displacement_px: largest displacement added anywhere, f32[1].
+            mask: share of magnification by cell, from 0 (as filmed) to 1, f32[1, 1, rows, columns].
             coefficients: own, cross and drive of both states of every section, f32[3, 2, sections].
             state: f32[2, sections, channels, rows, columns]; zeros at the start.
 
@@ -93,25 +93,25 @@ class BandStep(nn.Module):
             magnified u8[1, H, W, 3]; the next step's state; the activity f32[1], which is the mean square of
             the filtered motion over the largest that one difference of 8-bit frames can encode.
         """
-        frame_px = frame.to(torch.float32).permute(0, 3, 1, 2)
-        previous_px = previous.to(torch.float32).permute(0, 3, 1, 2)
+        frame_px = frame.to(torch.float32).permute(0, 3, 1, 2)  # (1, 3, H, W)
+        previous_px = previous.to(torch.float32).permute(0, 3, 1, 2)  # (1, 3, H, W)
         frame_01 = frame_px / 255.0
-        step = self.network.motion((frame_px - previous_px) / 255.0)  # 1 x C x h x w
+        step = self.network.motion((frame_px - previous_px) / 255.0)  # (1, C, h, w)
         mask, state = _sized_as(mask, step), _sized_as(state, step)
         motion, next_state = filter_step(step, coefficients, state)
-        energy = _energy(F.conv2d(motion, self.probe))  # 1 x 1 x h x w
-        gain = mask * (amplification - 1.0).reshape(1, 1, 1, 1)
+        energy = _energy(F.conv2d(motion, self.probe))  # (1, 1, h, w)
+        gain = mask * (amplification - 1.0).reshape(1, 1, 1, 1)  # (1, 1, h, w)
         added_px = gain * self._displacement_px(frame_01, energy)
         limit_px = max_displacement_px.reshape(1, 1, 1, 1)
         gain = gain * (limit_px / torch.maximum(added_px, limit_px))
-        decoded = self.network.decode(frame_01, motion, gain)
+        decoded = self.network.decode(frame_01, motion, gain)  # (1, N, H, W)
         visible = F.interpolate((_VISIBLE_FROM_MASK * mask).clamp(0.0, 1.0), scale_factor=float(self.cell_px))
         magnified_px = (255.0 * self.network.draw(frame_01, visible * decoded)).clamp(0.0, 255.0).round()
         activity = F.adaptive_avg_pool2d(energy, 1).reshape(1) / self.largest_energy
         return magnified_px.permute(0, 2, 3, 1).to(torch.uint8), next_state, activity
 
     def _displacement_px(self, frame: Tensor, energy: Tensor) -> Tensor:
-        """How far the content of each cell moved: the energy of its change over that of its slopes.
+        """Displacement of the content of each cell: the energy of its change over that of its slopes.
 
         A displacement d along unit direction n changes the frame by d times its slope along n, and every
         linear measurement of the frame alike. For an edge the root of the ratio of energies is the
@@ -124,15 +124,15 @@ class BandStep(nn.Module):
 
 
 def filter_step(step: Tensor, coefficients: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """One step of the recursion: 1 x C x h x w, 3 x 2 x S and 2 x S x C x h x w -> filtered, next state.
+    """One step of the recursive filter: 1 x C x h x w, 3 x 2 x S and 2 x S x C x h x w -> filtered, next state.
 
-    Each section's two states follow next[i] = own[i] state[i] + cross[i] state[1 - i] + drive[i] step; what is
-    filtered is the sum of next[0] over all sections. Element by element, never as a matrix product: those may
-    be rounded to 10 bits on a GPU, which a recursion does not forgive.
+    Each section's two states follow next[i] = own[i] state[i] + cross[i] state[1 - i] + drive[i] step; the output is
+    the sum of next[0] over all sections. Computed element by element, never as a matrix product: GPUs may round those
+    to 10 bits, and in a recursion the errors accumulate.
     """
-    own, cross, drive = coefficients[:, :, :, None, None, None].unbind(0)
+    own, cross, drive = coefficients[:, :, :, None, None, None].unbind(0)  # (2, S, 1, 1, 1) each
     other = state.index_select(0, torch.tensor([1, 0]))
-    next_state = own * state + cross * other + drive * step
+    next_state = own * state + cross * other + drive * step  # (2, S, C, h, w)
     return next_state[0].sum(dim=0, keepdim=True), next_state
 
 

@@ -1,4 +1,4 @@
-"""Taking a constant error out of a quantised graph, in the bias of a convolution."""
+"""Correction of a constant error of a quantised graph, in the bias of a convolution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FP16 written into a step graph as casts, as strongly typed TensorRT wants it."""
+"""FP16 in a step graph by explicit casts, as strongly typed TensorRT requires."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tremorscope.export.errors import ExportFault
 from tremorscope.export.graphs.layers import close_graph, mark_exact, open_graph, reduced_region
 
 _ALWAYS_FP32 = {("Resize", 1), ("Resize", 2)}
-"""Inputs that ONNX defines as FP32 whatever the data are: region of interest and scales."""
+"""Inputs that ONNX defines as FP32 for all data types: region of interest and scales."""
 
 
 def half_graph(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -27,7 +27,7 @@ def half_graph(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_half(graph: ir.Graph, region: set[ir.Node]) -> None:
-    """Compute a region in FP16: constants are restated, what comes in and goes out is cast."""
+    """Convert a region to FP16: constants are converted, inputs and outputs of the region are cast."""
     halves: dict[ir.Value, ir.Value] = {}
     for node in [each for each in graph if each in region]:
         for index, value in enumerate(node.inputs):

@@ -1,4 +1,4 @@
-"""Which parts of a step graph may be computed in less than FP32: found by what they are, not by where they stand."""
+"""Parts of a step graph that may be computed in less than FP32, found by the names of its convolutions."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def open_graph(graph: onnx.ModelProto) -> ir.Model:
 
 
 def close_graph(model: ir.Model) -> onnx.ModelProto:
-    """The graph as ONNX, nodes in order and nothing unused in it, judged by ONNX's checker."""
+    """The graph as ONNX, topologically sorted, without unused initialisers, validated by ONNX's checker."""
     TopologicalSortPass()(model)
     for name in [name for name, value in model.graph.initializers.items() if not value.uses()]:
         del model.graph.initializers[name]
     graph = ir.to_proto(model)
-    del graph.graph.value_info[:]  # the checker infers types anew, so that a wrong one cannot stand
+    del graph.graph.value_info[:]  # the checker infers all types again
     onnx.checker.check_model(graph, full_check=True)
     return graph
 
@@ -59,7 +59,7 @@ def convolutions(graph: ir.Graph) -> dict[str, ir.Node]:
 
 
 def decoder_convolutions(graph: ir.Graph) -> dict[str, ir.Node]:
-    """Those behind the encoders, such as ``merge``, ``blocks.0.conv1`` and ``head.0``."""
+    """Convolutions behind the encoders, such as ``merge``, ``blocks.0.conv1`` and ``head.0``."""
     encoders = (TEXTURE_ENCODER, SHAPE_ENCODER)
     return {name: node for name, node in convolutions(graph).items() if name not in encoders}
 
@@ -74,25 +74,25 @@ def decoder_layers(graph: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def reduced_region(graph: ir.Graph) -> set[ir.Node]:
-    """The nodes that FP16 is good enough for: the texture's encoder and the decoder.
+    """Nodes for which FP16 is precise enough: the texture's encoder and the decoder.
 
-    Not in it: the difference of the pixels and its encoding, gain, and what is measured on it (products of small
-    numbers, which FP16 loses, and the state of a filter, in which errors add up); and everything behind the decoder's
-    last convolution: coordinates, which FP16 knows to half a pixel at full HD, and the drawing of the picture.
+    Excluded: the pixel difference, its encoding, gain and measurements on it (products of small numbers underflow in
+    FP16, and errors accumulate in a filter's state); and everything behind the decoder's last convolution
+    (coordinates, which FP16 resolves to half a pixel at full HD, and the composition of the picture).
     """
     ends = [node for name, node in convolutions(graph).items() if name != SHAPE_ENCODER]
     return _downstream(ends) & _upstream(ends)
 
 
 def mark_exact(graph: ir.Graph, region: set[ir.Node]) -> None:
-    """Say in the names of all nodes outside a region that they must stay in FP32, for builders that choose types."""
+    """Mark all nodes outside a region by name as FP32, for builders that choose types."""
     for node in graph:
         if node not in region:
             node.name = f"{EXACT}{node.name}"
 
 
 def _upstream(ends: Iterable[ir.Node]) -> set[ir.Node]:
-    """The nodes and all that they depend on."""
+    """Given nodes and all that they depend on."""
     todo = list(ends)
     found: set[ir.Node] = set()
     while todo:
@@ -104,7 +104,7 @@ def _upstream(ends: Iterable[ir.Node]) -> set[ir.Node]:
 
 
 def _downstream(starts: Iterable[ir.Node]) -> set[ir.Node]:
-    """The nodes and all that depends on them."""
+    """Given nodes and all that depend on them."""
     todo = list(starts)
     found: set[ir.Node] = set()
     while todo:

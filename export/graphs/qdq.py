@@ -22,31 +22,31 @@ _SMALLEST_SCALE = 2.0**-14
 """FP16's smallest normal number: scales below it could not be stated in FP16."""
 
 
-class Coding(NamedTuple):
-    """How a tensor is written in 8 bits."""
+class EightBitCoding(NamedTuple):
+    """Representation of a tensor in 8 bits: type, zero point, range."""
 
     kind: ir.DataType
     zero: int
-    """The level that stands for 0."""
+    """Zero point: the level of the value 0."""
     steps: int
-    """From there to the end of the range."""
+    """Levels from the zero point to the end of the range."""
 
 
-SYMMETRIC = Coding(ir.DataType.INT8, 0, LEVELS)
-"""TensorRT knows no other."""
-OFFSET = Coding(ir.DataType.UINT8, 128, LEVELS)
-"""The same steps written without a sign, as ONNX Runtime's kernels want them."""
-POSITIVE = Coding(ir.DataType.UINT8, 0, 255)
-"""For what is never negative: the same range in steps half as large."""
+SYMMETRIC = EightBitCoding(ir.DataType.INT8, 0, LEVELS)
+"""The only coding that TensorRT takes."""
+OFFSET = EightBitCoding(ir.DataType.UINT8, 128, LEVELS)
+"""The same steps as unsigned levels, as ONNX Runtime's CPU kernels require."""
+POSITIVE = EightBitCoding(ir.DataType.UINT8, 0, 255)
+"""For tensors that are never negative: the same range in half steps."""
 
 
 def input_of(layer: str) -> str:
-    """Name under which the scale of what a convolution reads is known, the same in every step graph."""
+    """Key of the scale of a convolution's input, the same in every step graph."""
     return f"{layer}.input"
 
 
 def output_of(layer: str) -> str:
-    """Name under which the scale of what a convolution gives is known."""
+    """Key of the scale of a convolution's output, the same in every step graph."""
     return f"{layer}.output"
 
 
@@ -76,15 +76,15 @@ def quantise_per_channel(
 
 @dataclass
 class Quantiser:
-    """Puts Q/DQ pairs into a graph: one for each tensor and type, whoever reads it."""
+    """Inserts Q/DQ pairs into a graph, one for each tensor and coding, shared by all readers."""
 
     graph: ir.Graph
     scales: Mapping[str, float]
-    """Size of one step by name; see `input_of` and `output_of`."""
+    """Size of one step by key; see `input_of` and `output_of`."""
     stores_weights: bool = True
-    """Whether weights are stored as INT8. TensorRT 8.6 takes them in floating point alone, before a Q/DQ pair: they are
-    then stored on the grid of INT8, so that the numbers are the same."""
-    _pairs: dict[tuple[ir.Value, Coding], ir.Value] = field(default_factory=dict)
+    """Store weights as INT8. TensorRT 8.6 takes only floating-point weights before a Q/DQ pair: False stores those,
+    rounded to the INT8 grid, so that the numbers are the same."""
+    _pairs: dict[tuple[ir.Value, EightBitCoding], ir.Value] = field(default_factory=dict)
 
     def quantise_weights(self, convolution: ir.Node) -> None:
         """Write a convolution's weights in INT8."""
@@ -111,14 +111,16 @@ class Quantiser:
         )
         convolution.replace_input_with(1, dequantised)
 
-    def quantise_input(self, node: ir.Node, index: int, scale: str, coding: Coding = SYMMETRIC) -> None:
-        """Let a node read one of its inputs through a Q/DQ pair.
+    def quantise_input(
+        self, node: ir.Node, index: int, scale: str, coding: EightBitCoding = SYMMETRIC
+    ) -> None:
+        """Put a Q/DQ pair before one input of a node.
 
         Args:
             node: the reader.
-            index: which input.
-            scale: its name among the scales.
-            coding: how the tensor is written.
+            index: of the input.
+            scale: key among the scales.
+            coding: of the tensor in 8 bits.
 
         Raises:
             ExportFault: there is no such scale, or it is no positive number.
@@ -129,8 +131,8 @@ class Quantiser:
             self._pairs[value, coding] = self._pair(value, scale, coding)
         node.replace_input_with(index, self._pairs[value, coding])
 
-    def quantise_output(self, node: ir.Node, scale: str, coding: Coding = SYMMETRIC) -> None:
-        """Let everybody read the output of a node through a Q/DQ pair.
+    def quantise_output(self, node: ir.Node, scale: str, coding: EightBitCoding = SYMMETRIC) -> None:
+        """Put a Q/DQ pair between a node's output and all its readers.
 
         Raises:
             ExportFault: as `quantise_input`.
@@ -139,7 +141,7 @@ class Quantiser:
             if use.node.op_type != "QuantizeLinear":
                 self.quantise_input(use.node, use.idx, scale, coding)
 
-    def _pair(self, value: ir.Value, scale: str, coding: Coding) -> ir.Value:
+    def _pair(self, value: ir.Value, scale: str, coding: EightBitCoding) -> ir.Value:
         assert value.dtype is not None
         step = self.step(scale) * LEVELS / coding.steps
         name = f"{value.name}.{'i' if coding.kind == ir.DataType.INT8 else 'u'}8"
@@ -151,7 +153,7 @@ class Quantiser:
         return self._add("DequantizeLinear", [quantised, *operands], f"{name}.dq", value.dtype)
 
     def step(self, scale: str) -> float:
-        """Size of one step.
+        """Size of one INT8 step of a scale's key.
 
         Raises:
             ExportFault: there is no such scale, or it is no positive number.

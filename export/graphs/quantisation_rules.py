@@ -1,4 +1,4 @@
-"""Does a quantised graph keep TensorRT's rules? A walk over what was written, apart from what wrote it."""
+"""Independent check of a quantised graph against TensorRT's rules of explicit quantisation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tremorscope.export.errors import ExportFault
 
 _COMPARED_WITH = ("reference", "previous")
-"""Inputs that only their difference to the frame may be encoded of."""
+"""Inputs that must not be encoded alone, only their difference to the frame."""
 
 
 def check_rules(graph: onnx.ModelProto, fused_sums: bool = False) -> None:
@@ -21,10 +21,10 @@ def check_rules(graph: onnx.ModelProto, fused_sums: bool = False) -> None:
 
     Args:
         graph: a step graph of any precision.
-        fused_sums: whether what skips a quantised convolution must be quantised, too, at sums; else it must not.
+        fused_sums: True requires quantised skip branches at residual sums, False forbids them.
 
     Raises:
-        ExportFault: it does; the first offence is named.
+        ExportFault: a rule is broken; the first offence is named.
     """
     offence = next(offences(graph, fused_sums), None)
     if offence is not None:
@@ -32,7 +32,7 @@ def check_rules(graph: onnx.ModelProto, fused_sums: bool = False) -> None:
 
 
 def offences(graph: onnx.ModelProto, fused_sums: bool = False) -> Iterator[str]:
-    """Where a graph breaks a rule, in words, one by one."""
+    """Broken rules of a graph, one message each."""
     model = ir.from_proto(graph)
     for node in model.graph:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
@@ -73,7 +73,7 @@ def _of_scales(node: ir.Node) -> Iterator[str]:
 
 
 def _weights_of(node: ir.Node) -> NDArray[Any] | None:
-    """The weights that a Q or DQ is of, itself or by the Q before it; None where it is of an activation."""
+    """Weights that a Q or DQ node quantises, itself or by the Q before it; None for an activation."""
     source = _producer(node.inputs[0])
     if node.op_type == "DequantizeLinear" and source is not None and source.op_type == "QuantizeLinear":
         node = source
@@ -92,20 +92,20 @@ def _of_convolution(node: ir.Node) -> Iterator[str]:
 
 
 def _of_sum(node: ir.Node, fused: bool) -> Iterator[str]:
-    """Where a quantised convolution ends in a sum, its own branch is not quantised, and the other only if asked for."""
+    """At a sum behind a quantised convolution, its branch must not be quantised, the skip branch only if fused."""
     for index in (0, 1):
         branch, beside = node.inputs[index], node.inputs[1 - index]
         if _is_quantised_convolution(_producer(branch)) and _is_dequantised(beside) != fused:
             state = "not quantised" if fused else "quantised"
             yield f"{node.name}: the branch that skips a quantised convolution is {state}"
-        # What others read as well is a layer's input (the first block's, which merge gives), not a branch.
+        # A value with further readers is a layer's input (merge's output, read by the first block), not a branch.
         read_here_alone = branch is not None and len(branch.uses()) == 1 and _is_dequantised(branch)
         if read_here_alone and _is_quantised_convolution(_producer(_producer(_producer(branch)))):
             yield f"{node.name}: the branch of a convolution is quantised"
 
 
 def _producer(value: ir.Value | ir.Node | None) -> ir.Node | None:
-    """What made a value, or the first input of a node."""
+    """Producer of a value, or of the first input of a node."""
     if isinstance(value, ir.Node):
         value = value.inputs[0]
     return None if value is None else value.producer()
@@ -121,7 +121,7 @@ def _is_dequantised(value: ir.Value | None) -> bool:
 
 
 def _encoded_alone(value: ir.Value) -> ir.Node | None:
-    """The convolution that sees a frame without another having been subtracted from it first, if there is one."""
+    """A convolution that reads a frame before another was subtracted from it; None if there is none."""
     for node in value.consumers():
         if node.op_type == "Conv":
             return node

@@ -1,15 +1,15 @@
 """A step graph with the decoder in INT8, in two arrangements of the same scales.
 
-For TensorRT: quantised is what a convolution reads, not what it gives. After NVIDIA's TensorRT developer guide,
-"Working with quantized types". That guide also wants the branch quantised that skips a convolution at a residual sum,
-so that convolution and sum become one kernel. It costs too much here: the residual stream carries a displacement of up
-to 8 cells, one INT8 step of which is 0.3 px, and every block rounds it anew. So sums stay in floating point, unless
-asked for.
+For TensorRT: the inputs of convolutions are quantised, not their outputs. After NVIDIA's TensorRT developer guide,
+"Working with quantized types". That guide also quantises the branch that skips a convolution at a residual sum, so
+that convolution and sum become one kernel. That costs too much here: the residual stream carries a displacement of up
+to 8 cells, one INT8 step of which is 0.3 px, and every block rounds it again. So sums stay in floating point by
+default.
 
-For ONNX Runtime on the CPU: its kernels compute a convolution in INT8 only where the output is quantised too, where
-input and output are coded alike, and take up a ReLU only where the range begins at zero. So everything is written
-without a sign, and what a convolution gives to a sum is quantised as well; the sums stay in floating point. Those
-convolutions whose output would be rounded the most stay in floating point themselves.
+For ONNX Runtime on the CPU: its kernels compute a convolution in INT8 only if the output is quantised too and has the
+input's type, and fuse a ReLU only if the range begins at zero. So all tensors are unsigned, and the outputs of
+convolutions into sums are quantised as well; the sums stay in floating point. The convolutions whose outputs would be
+rounded most coarsely stay in floating point themselves.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from tremorscope.export.graphs.layers import (
 from tremorscope.export.graphs.qdq import OFFSET, POSITIVE, Quantiser, chosen_layers, input_of, output_of
 
 Unquantised = Literal["fp32", "fp16"]
-"""Type of everything that is not INT8."""
+"""Type of all tensors that are not INT8."""
 
 _OPSET_OF_HALF_SCALES = 19
 _ROUNDING_LEFT = 0.1
-"""How much of the variance that rounding would bring into the residual stream may stay, on the CPU."""
+"""Largest remaining share of the variance of rounding in the residual stream, on the CPU."""
 
 
 def quantised_graph(
@@ -50,10 +50,10 @@ def quantised_graph(
     Args:
         graph: a step graph in FP32.
         scales: size of one INT8 step by `export.graphs.qdq.input_of` every layer that is quantised.
-        layers: which convolutions; None takes all of the decoder.
+        layers: convolutions to quantise; None for all of the decoder.
         unquantised: FP32 makes a graph that every TensorRT reads, with weights in FP32 on the grid of INT8; FP16 one
             of opset 19, whose Q/DQ pairs have FP16 scales, with weights stored as INT8.
-        fused_sums: quantise what skips a convolution, too, at residual sums.
+        fused_sums: quantise the skip branches of residual sums, too.
 
     Raises:
         ExportFault: the graph is not of the realtime network or not in FP32, a layer is unknown, or a scale is
@@ -86,14 +86,14 @@ def quantised_graph_for_cpu(
 ) -> onnx.ModelProto:
     """The same step graph with convolutions of the decoder in INT8, as ONNX Runtime's CPU kernels take them.
 
-    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be seen. So do the few
-    that would bring most of the rounding into the residual stream, all but a tenth of its variance.
+    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be visible. So do the
+    few that contribute most of the rounding in the residual stream, all but a tenth of its variance.
 
     Args:
         graph: a step graph in FP32.
         scales: size of one INT8 step by `export.graphs.qdq.input_of` every layer that is quantised, and by `output_of`
             those that end in a residual sum.
-        layers: which convolutions at most; None allows all.
+        layers: convolutions that may be quantised; None for all.
 
     Raises:
         ExportFault: as `quantised_graph`.
@@ -104,7 +104,7 @@ def quantised_graph_for_cpu(
     known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
     chosen = [name for name in chosen_layers(convolutions, layers) if name != last]
     quantiser = Quantiser(model.graph, scales)
-    # By name, that of the scale: what merge gives, the first block reads, too.
+    # Key of the scale by layer; the output of merge is also the input of the first block, and shares its scale.
     streams = {
         name: known.get(convolutions[name].outputs[0], output_of(name))
         for name in chosen
@@ -115,7 +115,7 @@ def quantised_graph_for_cpu(
         node, positive = convolutions[name], _is_behind_relu(convolutions[name])
         if name not in coarse:
             quantiser.quantise_weights(node)
-        # A convolution and its ReLU are computed in INT8 only if they end in it, whoever reads them.
+        # A convolution and its ReLU run in INT8 only if their output is quantised, for all its readers.
         if positive or name not in coarse:
             quantiser.quantise_input(node, 0, input_of(name), POSITIVE if positive else OFFSET)
     for name, scale in streams.items():
@@ -135,7 +135,7 @@ def quantised_layers(graph: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def _coarsest(steps: Mapping[str, float]) -> set[str]:
-    """The fewest layers without which no more than `_ROUNDING_LEFT` of the rounding's variance is left."""
+    """The fewest layers without which at most `_ROUNDING_LEFT` of the rounding's variance remains."""
     left = sum(step * step for step in steps.values())
     allowed = _ROUNDING_LEFT * left
     coarsest: set[str] = set()

@@ -1,4 +1,4 @@
-"""Sizes that a graph reads while it runs, put so that every TensorRT understands them."""
+"""Run-time sizes in a graph, in a form that every TensorRT reads."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import onnx_ir as ir
 from onnx_ir.passes.common import TopologicalSortPass
 
 _NETWORK_BORDER = (ir.DataType.UINT8,)
-"""Types that TensorRT lets into and out of a network, and computes nothing on."""
+"""Types that TensorRT supports only as inputs and outputs of a network."""
 
 
 def plain_sizes(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph, in which every ``Shape`` is of all axes, and of a tensor that TensorRT computes on.
+    """The same graph, in which every ``Shape`` is of all axes, and of a type that TensorRT computes with.
 
-    PyTorch's exporter asks an 8-bit input for one axis. The parser of TensorRT 8.6 passes over ``start`` and ``end``
-    and gives all axes, and no version's table of operators has ``Shape`` of UINT8. So the shape is taken of the
-    input's cast, and the axis is gathered from it: the same numbers.
+    PyTorch's exporter takes one axis of an 8-bit input. The parser of TensorRT 8.6 ignores ``start`` and ``end`` and
+    returns all axes, and no version's table of operators has ``Shape`` of UINT8. So the shape is taken of the input's
+    cast, and the axis is gathered from it, which gives the same numbers.
     """
     model = ir.from_proto(graph)
     for node in [each for each in model.graph if each.op_type == "Shape"]:

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from tremorscope.export.graphs.sizes import plain_sizes
 from tremorscope.model.networks.families import Network
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 OPSET = 17
 _NATIVE_OPSET = 18
-"""What PyTorch's exporter speaks; its graph is then restated in the opset that TensorRT 8.6 reads."""
+"""Opset of PyTorch's exporter; its graph is then rewritten in the opset that TensorRT 8.6 reads."""
 _RESIZE_DEFAULTS_SINCE_18 = {"antialias": 0, "keep_aspect_ratio_policy": b"stretch"}
 _TRACING_SIZE_PX = (144, 176)
-"""Any size does: the graph is checked at others afterwards."""
+"""An arbitrary size: the graph is checked at others afterwards."""
 
 
 class PairwiseStep(nn.Module):
-    """What the graph computes: cast, network, clamp, round, cast."""
+    """Computation of the pairwise graph: cast, network, clamp, round, cast."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -32,8 +32,8 @@ class PairwiseStep(nn.Module):
 
     def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
         """Frame and reference u8[1, H, W, 3], amplification f32[1] -> magnified u8[1, H, W, 3]."""
-        frame_px = frame.to(torch.float32).permute(0, 3, 1, 2)
-        reference_px = reference.to(torch.float32).permute(0, 3, 1, 2)
+        frame_px = frame.to(torch.float32).permute(0, 3, 1, 2)  # (1, 3, H, W)
+        reference_px = reference.to(torch.float32).permute(0, 3, 1, 2)  # (1, 3, H, W)
         magnified_px: Tensor = self.network.magnify_pixels(frame_px, reference_px, amplification)
         return magnified_px.clamp(0.0, 255.0).round().permute(0, 2, 3, 1).to(torch.uint8)
 
@@ -65,12 +65,11 @@ def trace(
     dynamic_shapes: tuple[dict[int, Any] | None, ...] | None,
     translations: Mapping[Any, Callable[..., Any]] | None = None,
 ) -> onnx.ModelProto:
-    """A step as an ONNX graph of PyTorch's own opset; ``inputs`` are examples by name, in order."""
+    """Export a step as an ONNX graph of PyTorch's own opset; ``inputs`` are examples by name, in order."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
-        logging.getLogger("torch.onnx").setLevel(
-            logging.ERROR
-        )  # it misses torchvision, which nothing here needs
+        # It warns of missing torchvision, which nothing here needs.
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         exported = torch.export.export(
             step.eval(),
             tuple(inputs.values()),
@@ -94,11 +93,11 @@ def trace(
 
 
 def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The same graph under an older opset, where nothing in it is newer; ONNX's checker judges.
+    """The same graph under an older opset, validated by ONNX's checker.
 
-    ONNX's own converter refuses every Pad and Resize between 18 and 17, also those that mean the same in both.
-    What differs is removed here where it says nothing: empty inputs and attributes at their defaults. Sizes are
-    read so that TensorRT understands it (`export.graphs.sizes`).
+    ONNX's own converter refuses every Pad and Resize from 18 to 17, even those of equal meaning in both. Here the
+    differences without effect are removed: empty inputs, and attributes at their defaults. Sizes are rewritten for
+    TensorRT (`export.graphs.sizes`).
     """
     constants = {tensor.name: tensor for tensor in graph.graph.initializer}
     for node in graph.graph.node:
@@ -122,7 +121,7 @@ def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 
 def _restate_reduction(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> None:
-    """Since opset 18 the axes of a mean are an input; before, they were an attribute, as they are of no sum."""
+    """Turn the axes of a ReduceMean from an input (opset 18) into an attribute (before)."""
     axes = onnx.numpy_helper.to_array(constants[node.input[1]]).tolist()
     del node.input[1:]
     for attribute in list(node.attribute):

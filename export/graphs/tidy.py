@@ -1,4 +1,4 @@
-"""One pass that leaves in a graph what it needs and nothing else, under names that say what it is."""
+"""Clean-up of an exported graph: unused parts removed, nodes named after their modules."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from onnx_ir.passes import Sequential, common
 
 PRODUCER = "tremorscope"
 _NETWORK_SCOPE = "network."
-"""Of the names of a step's parameters: ``network.blocks.0.conv1.weight``."""
+"""Prefix of the names of a step's parameters: ``network.blocks.0.conv1.weight``."""
 _WEIGHT = ".weight"
 
 
 def tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph without dead nodes, doubles and identities, and without what the exporter noted of its source.
+    """The same graph without dead nodes, duplicates, identities and the exporter's metadata.
 
-    Every convolution of the network bears the name of its module, such as ``blocks.0.conv1``; see `layer_name`.
+    Every convolution of the network has the name of its module, such as ``blocks.0.conv1``; see `layer_name`.
     """
     model = ir.from_proto(graph)
     Sequential(
@@ -27,7 +27,7 @@ def tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
         common.DeduplicateInitializersPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedOpsetsPass(),
-        # Stack traces and paths of the machine that exported it, which are nobody's business.
+        # Stack traces and paths of the machine that exported it do not belong in a published file.
         common.ClearMetadataAndDocStringPass(),
         common.TopologicalSortPass(),
     )(model)
@@ -37,7 +37,7 @@ def tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def layer_name(node: ir.Node) -> str | None:
-    """The module of the network that a convolution is, by the name of its weights; None where it is none."""
+    """Module name of a convolution of the network, by the name of its weights; None for other nodes."""
     if node.op_type != "Conv" or node.inputs[1] is None:
         return None
     weights = node.inputs[1].name or ""
@@ -52,13 +52,13 @@ def _name_nodes(graph: ir.Graph) -> None:
         name = layer_name(node)
         kind = name or node.op_type.lower()
         counts[kind] = counts.get(kind, 0) + 1
-        # A layer that runs twice, as the baseline's encoder does, is told apart from its first run.
+        # A layer that runs twice, as the baseline's encoder does, has the number of its run in its name.
         again = f" run {counts[kind]}" if counts[kind] > 1 else ""
         node.name = f"{kind}.{counts[kind]}" if name is None else f"{name}{again}"
 
 
 def stamp(graph: onnx.ModelProto, facts: Mapping[str, str]) -> onnx.ModelProto:
-    """Write facts into the metadata of a graph, so that a file alone tells what it is; returns the graph."""
+    """Write facts into the metadata of a graph, by which its file identifies itself; return the graph."""
     present = {entry.key: entry for entry in graph.metadata_props}
     for key, value in facts.items():
         entry = present.get(key) or graph.metadata_props.add(key=key)

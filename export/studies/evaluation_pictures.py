@@ -1,4 +1,4 @@
-"""What an evaluation looks like: curves over displacement, noise and period, and magnified photographs side by side."""
+"""Pictures of an evaluation: curves over displacement, noise and period, and magnified photographs side by side."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def draw_curves(found: Mapping[str, Sequence[Mapping[str, Trial]]], path: Path) 
 
 
 def draw_gates(log: Path, closed_below: float, path: Path) -> None:
-    """Write a PNG: every gate over the steps of a training, by module and by what it closes."""
+    """Write a PNG: every gate over the steps of a training, by module and kind of part."""
     entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     steps = [entry["step"] for entry in entries]
     gates = [

@@ -1,4 +1,4 @@
-"""Any network or bundle as a plain function of frame, reference and amplification, for judging it."""
+"""Networks and bundles as functions of frame, reference and amplification, for evaluation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.evaluation.scenes import Frame
 from tremorscope.model.networks.families import Network
 from tremorscope.model.networks.weights import find_weights, load_weights, shipped_weights
-from tremorscope.runtime.engines.interface.bundle import MANIFEST_NAME, Bundle, open_bundle
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import MANIFEST_NAME
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
 
 def open_magnifier(name_or_path: str) -> tuple[str, Magnifier]:
-    """What to judge, and how it is called: a method of `model.evaluation.comparators` or shipped weights by name, a bundle's
-    directory (by ONNX Runtime), or a weights file (by PyTorch).
+    """Title and function of a magnifier: a method of `evaluation.comparators` or shipped weights by name, a bundle's
+    directory (run by ONNX Runtime), or a weights file (run by PyTorch).
 
     Raises:
         BundleFault, WeightsFault: it is neither, or damaged.
@@ -54,7 +55,7 @@ def network_magnifier(network: Network) -> Magnifier:
 
 
 def bundle_magnifier(bundle: Bundle) -> Magnifier:
-    """A bundle run by ONNX Runtime; an engine is opened for each size that comes along."""
+    """A bundle run by ONNX Runtime, with one engine for each frame size."""
     engines: dict[tuple[int, int], OnnxRuntimeEngine] = {}
 
     def magnify(frame: Frame, reference: Frame, amplification: float) -> Frame:

@@ -1,4 +1,4 @@
-"""One line of pixels over time, as several methods show it: the picture in which motion is seen best."""
+"""Space-time slices: one line of pixels over time, for several methods."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tremorscope.model.files import write_atomically
 from tremorscope.runtime.reports.figures import figure, png
 
 _BESIDE_PX = 64
-"""What a method is shown on each side of the line: more than any network sees around a pixel."""
+"""Width of the strip on each side of the line, beyond the receptive field of any network."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """What a clip shows around a line, and where the line is in that."""
+    """Frames of a clip cropped around a line, and the line's position in them."""
 
     frames: Sequence[Frame]
     at_px: int

@@ -1,4 +1,4 @@
-"""What bends thin parts: parts of a network's answer replaced by the truth, and the least-squares displacement alone.
+"""Ablation of errors at thin parts: parts of a network's output replaced by the truth, and least squares alone.
 
 python -m tremorscope.export.studies.structure_causes --photographs FOLDER --most 3
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from tremorscope.model.evaluation.evaluate import Conditions
 from tremorscope.model.evaluation.scenes import Frame, read_evaluation_photographs
 from tremorscope.model.evaluation.straightness import NOISE_GREY_LEVELS, centre_line_px, film, ssim_over
-from tremorscope.model.evaluation.structures import Cables, Lattice, Line, Structure, structures
+from tremorscope.model.evaluation.structures import Cables, CentreLine, Lattice, StructureScene, structures
 from tremorscope.model.networks.flow import LeastSquaresFlow, warp
 from tremorscope.model.networks.realtime import RealtimeNetwork
 from tremorscope.model.networks.weights import find_weights, load_weights
@@ -38,8 +38,8 @@ def as_frame(picture: Tensor) -> Frame:
     return pixels
 
 
-def direction(scene: Structure) -> Tensor:
-    """Displacement of everything at the part's place, for one px of displacement: 1 x 2 x H x W."""
+def direction(scene: StructureScene) -> Tensor:
+    """Displacement field of the part for a displacement of 1 px: 1 x 2 x H x W."""
     if isinstance(scene, Lattice):
         along = torch.tensor([np.cos(scene.angle), np.sin(scene.angle)]).reshape(1, 2, 1, 1)
         return along.float().expand(1, 2, *scene.background.shape[:2])
@@ -47,9 +47,10 @@ def direction(scene: Structure) -> Tensor:
     return torch.cat((torch.zeros_like(mode), mode), dim=1)
 
 
-def answers(network: RealtimeNetwork, scene: Structure, conditions: Conditions, rng: np.random.Generator
-            ) -> tuple[dict[str, Tensor], Frame]:  # fmt: skip
-    """The magnified frame, made of the network's answer and of ever more of the truth; and the truth."""
+def answers(
+    network: RealtimeNetwork, scene: StructureScene, conditions: Conditions, rng: np.random.Generator
+) -> tuple[dict[str, Tensor], Frame]:
+    """Magnified frames by name, made of the network's output with more and more of the truth in it; the truth."""
     reference, frame, truth = film(scene, conditions, rng)
     moved, still = as_tensor(frame), as_tensor(reference)
     amplification = torch.tensor([conditions.amplification])
@@ -69,9 +70,10 @@ def answers(network: RealtimeNetwork, scene: Structure, conditions: Conditions, 
     }, truth
 
 
-def least_squares_error(network: RealtimeNetwork, scene: Structure, displacement_px: float, rng: np.random.Generator
-                        ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Error of each window's displacement, as a part of the true one: on the part, and where it is to be drawn."""
+def least_squares_error(
+    network: RealtimeNetwork, scene: StructureScene, displacement_px: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Relative error of each window's displacement, on the part and at the place where it is drawn."""
     reference, frame, _ = film(scene, Conditions(displacement_px, _LANDS_PX, NOISE_GREY_LEVELS), rng)
     moved, still = as_tensor(frame), as_tensor(reference)
     flow = LeastSquaresFlow(WINDOWS, 8, 4, MOVING)
@@ -79,7 +81,7 @@ def least_squares_error(network: RealtimeNetwork, scene: Structure, displacement
     found = 4 * flow((moved + still) / 2, network.motion(moved - still), torch.ones(1, 1, 1, 1), kernels)[0]
     x, y = found[0::3].numpy(), found[1::3].numpy()
 
-    def error(line: Line) -> np.ndarray:
+    def error(line: CentreLine) -> np.ndarray:
         at = tuple(np.clip((side / 4).astype(int), 0, 63) for side in (line.y_px, line.x_px))
         mode = np.sin(np.pi * line.x_px / 255) * line.normal_y if isinstance(scene, Cables) else 1.0
         across = x[:, at[0], at[1]] * line.normal_x + y[:, at[0], at[1]] * line.normal_y

@@ -1,4 +1,4 @@
-"""Runs a study: trains what it varies, judges all on the same frames, counts and times them side by side."""
+"""Run a study: train its variants, and count and time them side by side."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tremorscope.model.training.train import train
 
 TIMED_SIZE_PX = (640, 360)
 _GATES_NOTED = 20
-"""Points of every gate's curve: gates are noted at each validation."""
+"""Points of every gate's curve; gates are logged at each validation."""
 TrainOne = Callable[[Recipe, Path, Path | None], Path]
 """recipe, directory, weights to start from -> weights."""
 
 
 @dataclass(frozen=True)
 class StudiedCost:
-    """What a network of a study costs."""
+    """Cost of a network of a study."""
 
     kmac_per_pixel: float
     parameters: int
@@ -39,7 +39,7 @@ class StudiedCost:
 
 
 def trainer(photographs: Path | None, device: str) -> TrainOne:
-    """Trains a recipe, or goes on where its directory stands."""
+    """A function that trains a recipe, or resumes the run in its directory."""
 
     def one(recipe: Recipe, directory: Path, start_from: Path | None) -> Path:
         return train(recipe, directory, photographs, device, start_from)
@@ -50,7 +50,7 @@ def trainer(photographs: Path | None, device: str) -> TrainOne:
 def run_variants(
     study: VariantStudy, base: Recipe, directory: Path, train_one: TrainOne
 ) -> dict[str, Network]:
-    """Train every variant in a directory of its own; what is trained already is only read.
+    """Train every variant in a directory of its own; finished ones are only read.
 
     Raises:
         RecipeFault, ImageFault, CheckpointFault: see `model.training.train.train`.
@@ -64,19 +64,19 @@ def run_variants(
 
 @dataclass(frozen=True)
 class Removal:
-    """What learning to remove left, and what that can do."""
+    """Result of learning to remove."""
 
     networks: dict[str, Network]
     removed: tuple[str, ...]
     survivors: list[Survivors]
     gates: dict[str, float]
-    """By part, where its gate ended."""
+    """Final value of every gate, by part."""
 
 
 def run_removal(
     study: RemovalStudy, base: Recipe, directory: Path, start_from: Path, train_one: TrainOne
 ) -> Removal:
-    """Train gates, close and fold them, train what is left; beside it the baseline with a linear encoder.
+    """Train gates, close and fold them, refine the rest; also the baseline with a linear encoder.
 
     Raises:
         WeightsFault: ``start_from`` holds no baseline.
@@ -118,7 +118,7 @@ def _save(folded: BaselineNetwork, whole: TrainedNetwork, path: Path) -> Path:
 
 
 def measure_costs(networks: Mapping[str, Network], rounds: int = 5) -> dict[str, StudiedCost]:
-    """Count and time networks; each takes its turn in every round, so that the machine's load falls on all."""
+    """Count and time networks, alternating in every round, so that the machine's load affects all alike."""
     width_px, height_px = TIMED_SIZE_PX
     frame, reference = torch.rand(2, 1, 3, height_px, width_px, generator=torch.Generator().manual_seed(0))
     steps = {

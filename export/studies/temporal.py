@@ -1,4 +1,4 @@
-"""What a temporal filter brings: static and band mode of one network on films of a vibrating, noisy picture."""
+"""Effect of a temporal filter: static and band mode of one network on films of a vibrating, noisy picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tremorscope.export.graphs.band_graph import BandStep
 from tremorscope.export.studies.runners import network_magnifier
-from tremorscope.model.evaluation.evaluate import Conditions, Score, Trial, score, summary
+from tremorscope.model.evaluation.evaluate import Conditions, PictureScore, Trial, score, summary
 from tremorscope.model.evaluation.scenes import BORDER_PX, VIEW_PX, Frame, Scene, whole_frames
 from tremorscope.model.networks.realtime import RealtimeNetwork
 from tremorscope.model.training.studies import TemporalStudy
@@ -26,13 +26,13 @@ STATIC, BAND = "static, no filter", "band"
 def run_temporal(
     study: TemporalStudy, network: RealtimeNetwork, photographs: Sequence[Frame]
 ) -> Iterator[dict[str, Trial]]:
-    """Both modes on the very same films: one dictionary a noise level.
+    """Judge both modes on the same films: a dictionary by mode for each noise level.
 
     Each photograph vibrates along a direction of its own. Judged are the frames at the crests, after the filter has
     settled, against the exact, noiseless picture; static mode compares with the first frame, as it does in use.
     """
     for sigma in study.noise_grey_levels:
-        scores: dict[str, list[Score]] = {STATIC: [], BAND: []}
+        scores: dict[str, list[PictureScore]] = {STATIC: [], BAND: []}
         for index, scene in enumerate(whole_frames(photographs)):
             truth = np.clip(np.rint(scene.picture(study.magnified_px)), 0, 255).astype(np.uint8)
             for frame, shown in _crests(study, network, scene, sigma, _SEED + index):
@@ -46,7 +46,7 @@ def run_temporal(
 def _crests(
     study: TemporalStudy, network: RealtimeNetwork, scene: Scene, sigma: float, seed: int
 ) -> Iterator[tuple[Frame, dict[str, Frame]]]:
-    """Frames at the crests of the vibration, and what each mode makes of them."""
+    """Frames at the crests of the vibration, and the magnified frame of each mode."""
     amplification = study.magnified_px / study.displacement_px
     static, band = network_magnifier(network), BandFilm(network, study, amplification)
     first: Frame | None = None
@@ -64,7 +64,7 @@ def _crests(
 def film(
     study: TemporalStudy, scene: Scene, sigma: float, seed: int, frames: int
 ) -> Iterator[tuple[Frame, float]]:
-    """Frames of a scene that vibrates from rest on, u8[256, 256, 3], and where it truly is in px."""
+    """Frames of a scene that vibrates from rest on, u8[256, 256, 3], with its true displacement in px."""
     rng = np.random.default_rng(seed)
     exact: dict[float, np.ndarray] = {}  # a vibration comes back to the same few places
     for number in range(frames):

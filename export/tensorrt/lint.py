@@ -1,4 +1,4 @@
-"""Can each TensorRT read a graph? Every node against the tables and rules of its parser, without TensorRT."""
+"""Static check of a graph against the ONNX parser of each TensorRT version, without TensorRT."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _NAMES = {ir.DataType.FLOAT: "FP32", ir.DataType.FLOAT16: "FP16", ir.DataType.BF
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Why one version cannot read one node."""
+class LintFinding:
+    """Reason why one TensorRT version cannot read one node."""
 
     version: str
     node: str
@@ -28,12 +28,12 @@ class Finding:
     rule: str
 
     def __str__(self) -> str:
-        """It, for a person."""
+        """One line: node, operator, version, reason."""
         return f"node {self.node} ({self.operator}): TensorRT {self.version} cannot read it: {self.reason}"
 
 
-def lint(graph: onnx.ModelProto, parsers: tuple[Parser, ...] = PARSERS) -> list[Finding]:
-    """All that keeps any of these parsers from reading a graph, node by node in order, the oldest version first."""
+def lint(graph: onnx.ModelProto, parsers: tuple[Parser, ...] = PARSERS) -> list[LintFinding]:
+    """Everything in a graph that one of the parsers cannot read, by node in order, the oldest version first."""
     model = ir.from_proto(graph)
     ShapeInferencePass()(model)
     opset = model.opset_imports.get("", 0)
@@ -49,9 +49,9 @@ def check_readable(graph: onnx.ModelProto, what: str, parsers: tuple[Parser, ...
     """Refuse a graph that one of the parsers cannot read.
 
     Args:
-        graph: to judge.
-        what: it is, for a person.
-        parsers: by which it is to be read.
+        graph: to check.
+        what: name of the graph in the message.
+        parsers: that must be able to read it.
 
     Raises:
         ExportFault: one cannot; the first reason is named.
@@ -71,16 +71,16 @@ def parsers_since(version: str) -> tuple[Parser, ...]:
     return PARSERS[names.index(version) :]
 
 
-def _of_opset(opset: int, parser: Parser) -> Iterator[Finding]:
+def _of_opset(opset: int, parser: Parser) -> Iterator[LintFinding]:
     oldest, newest = parser.opsets
     if not oldest <= opset <= newest:
         reason = f"it is of opset {opset}, and {oldest} to {newest} are read"
-        yield Finding(parser.name, "all", "graph", reason, "docs/tensorrt.md", "opset")
+        yield LintFinding(parser.name, "all", "graph", reason, "docs/tensorrt.md", "opset")
 
 
-def _of_types(node: ir.Node, opset: int, parser: Parser) -> Iterator[Finding]:
-    def finding(reason: str, rule: str) -> Finding:
-        return Finding(parser.name, node.name or "?", node.op_type, reason, parser.source, rule)
+def _of_types(node: ir.Node, opset: int, parser: Parser) -> Iterator[LintFinding]:
+    def finding(reason: str, rule: str) -> LintFinding:
+        return LintFinding(parser.name, node.name or "?", node.op_type, reason, parser.source, rule)
 
     allowed = None if node.domain else parser.types_of(node.op_type)
     if allowed is None:
@@ -101,7 +101,7 @@ def _with_narrowed(allowed: frozenset[str], parser: Parser) -> set[str]:
 
 
 def _data_of(node: ir.Node, opset: int) -> list[ir.Value]:
-    """The first input and those that ONNX wants of the same type; what only parametrises a node is not among them."""
+    """The first input and those of the same ONNX type variable; inputs that only parametrise a node are left out."""
     formal = onnx.defs.get_schema(node.op_type, opset).inputs
     kinds = [formal[min(index, len(formal) - 1)].type_str for index in range(len(node.inputs))]
     return [
@@ -115,8 +115,10 @@ def _name_of(kind: ir.DataType | None) -> str:
     return "a type that is not known" if kind is None else _NAMES.get(kind, kind.name)
 
 
-def _of_rules(node: ir.Node, parser: Parser) -> Iterator[Finding]:
+def _of_rules(node: ir.Node, parser: Parser) -> Iterator[LintFinding]:
     for rule in RULES:
         holds = rule.before is None or parser.version < rule.before
         if holds and (not rule.operators or node.op_type in rule.operators) and rule.broken(node):
-            yield Finding(parser.name, node.name or "?", node.op_type, rule.reason, rule.source, rule.name)
+            yield LintFinding(
+                parser.name, node.name or "?", node.op_type, rule.reason, rule.source, rule.name
+            )

@@ -1,6 +1,6 @@
-"""What the table of types cannot say: how each TensorRT's parser misreads or refuses an operator that it has.
+"""Rules beyond the table of types: operators that the parser of a TensorRT version has, but misreads or refuses.
 
-Each rule says which nodes break it, until which version it holds, why, and where that was read. Files are those of
+Each rule holds the nodes that break it, the version until which it holds, the reason and its source. Files are those of
 github.com/onnx/onnx-tensorrt: ``operators.md`` is docs/operators.md, "8.5's importers" builtin_op_importers.cpp as of
 8.5 GA (8.6's changelog names no change to what stands here), "10.15's importers" onnxOpImporters.cpp.
 """
@@ -24,7 +24,7 @@ class Rule:
 
     name: str
     operators: tuple[str, ...]
-    """Whose nodes are judged; none named: all."""
+    """Operators that the rule is about; empty: all."""
     broken: Callable[[ir.Node], bool]
     reason: str
     source: str
@@ -53,7 +53,7 @@ def _rank_not_in(*ranks: int) -> Callable[[ir.Node], bool]:
 
 
 def _computed(*indices: int) -> Callable[[ir.Node], bool]:
-    """Whether one of these inputs is there, and is no initialiser."""
+    """True for nodes with one of these inputs that is not an initialiser."""
     return lambda node: any(
         value is not None and value.const_value is None
         for value in (_input(node, index) for index in indices)
@@ -61,7 +61,7 @@ def _computed(*indices: int) -> Callable[[ir.Node], bool]:
 
 
 def _is_eight_bit_inside(node: ir.Node) -> bool:
-    """Whether it reads or gives UINT8 and is not the cast of an input of the network, or to an output of it."""
+    """True for nodes with UINT8 inputs or outputs, other than casts of a network input or to a network output."""
     reads = [value for value in node.inputs if value is not None and value.dtype == _UINT8]
     gives = [value for value in node.outputs if value.dtype == _UINT8]
     if node.op_type != "Cast":

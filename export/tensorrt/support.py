@@ -1,4 +1,4 @@
-"""The table of what the ONNX parser of each TensorRT takes: operators, and the types of the data that they compute on.
+"""Table of the operators that the ONNX parser of each TensorRT takes, with the types of their data.
 
 Read in the parser's own pages, docs/operators.md of github.com/onnx/onnx-tensorrt, as it stood for the release that
 each table names; where a release's own page was not at hand, the nearest before it and the changelog between. An
@@ -72,23 +72,23 @@ class Parser:
 
     version: tuple[int, int]
     types: Mapping[str, Types]
-    """By operator, the types of its data: of its first input, and of all that must be of the same type."""
+    """By operator, the types of its first input and of all that must have the same type."""
     casts_down: Mapping[str, str]
-    """Types that the parser narrows by itself, and to what."""
+    """Types that the parser narrows by itself, with the type that results."""
     source: str
 
     @property
     def name(self) -> str:
-        """It, for a person, e.g. ``10.3``."""
+        """Version in words, e.g. ``10.3``."""
         return "{}.{}".format(*self.version)
 
     @property
     def opsets(self) -> tuple[int, int]:
-        """The oldest and the newest that it reads."""
+        """Oldest and newest opset that it reads."""
         return opsets_read("tensorrt", Version(*self.version, 0))
 
     def types_of(self, operator: str) -> Types | None:
-        """What the operator computes on; None where the table has no such operator."""
+        """Types that the operator computes with; None for an operator that is not in the table."""
         return self.types.get(operator)
 
 
@@ -101,4 +101,4 @@ PARSERS: tuple[Parser, ...] = (
     Parser((10, 16), _SINCE_10_13, {"DOUBLE": "FP32"}, "operators.md for 10.15"),
     Parser((11, 4), _SINCE_10_13, {"DOUBLE": "FP32"}, "operators.md for 10.15"),
 )
-"""Of every version that engines are built for, the oldest first."""
+"""Parsers of all versions that engines are built for, the oldest first."""

@@ -1,6 +1,6 @@
-"""What band mode costs beside pairwise mode, step by step in turn: ``python -m tremorscope.export.timing.band``.
+"""Relative cost of band and pairwise mode, in alternating steps: ``python -m tremorscope.export.timing.band``.
 
-Times are of one thread's own work, so that what else the machine does falls out; only the ratio is meant.
+CPU time of one thread, so that other load on the machine does not count; only ratios are comparable.
 """
 
 from __future__ import annotations

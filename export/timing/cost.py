@@ -1,7 +1,7 @@
-"""What networks cost, side by side in one run: operations, parameters, time a frame, peak memory.
+"""Cost of networks side by side in one run: operations, parameters, time a frame, peak memory.
 
-Each measurement runs in a process of its own, which is the only way to know its peak memory; the networks take
-turns, so that a change in the machine's load falls on all of them alike.
+Each measurement runs in its own process, so that its peak memory can be read; the networks alternate, so that a change
+of the machine's load affects all of them alike.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tremorscope.export.errors import ExportFault
 from tremorscope.export.graphs.step_graph import pairwise_graph
 from tremorscope.model.networks.cost import macs_per_pixel, parameter_count
 from tremorscope.model.networks.families import CONFIGS
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 
 @dataclass(frozen=True)
-class Cost:
+class NetworkCost:
     """The cost of one network at one frame size on this machine's CPU."""
 
     network: str
@@ -37,7 +37,7 @@ class Cost:
     step_ms: float
     """Median over all rounds."""
     peak_memory_mib: float
-    """Of the whole process: interpreter, runner and network."""
+    """Peak memory of the whole process: interpreter, runner and network."""
 
     @property
     def rate_hz(self) -> float:
@@ -50,7 +50,7 @@ class Cost:
         return 1e6 * self.step_ms / (self.width_px * self.height_px)
 
     def as_json(self) -> dict[str, float | str]:
-        """Plain values."""
+        """Plain values for JSON."""
         return {**asdict(self), "rate_hz": round(self.rate_hz, 3), "pixel_ns": round(self.pixel_ns, 1)}
 
 
@@ -60,13 +60,13 @@ def measure_costs(
     rounds: int,
     steps: int,
     report: Callable[[str], None],
-) -> list[Cost]:
+) -> list[NetworkCost]:
     """Measure every network at every size: ``rounds`` turns of ``steps`` steps each on ONNX Runtime.
 
     Raises:
         WeightsFault, ExportFault: no such network, or a measurement failed.
     """
-    costs: list[Cost] = []
+    costs: list[NetworkCost] = []
     with tempfile.TemporaryDirectory() as temporary:
         networks = []
         for number, model in enumerate(models):
@@ -82,7 +82,7 @@ def measure_costs(
                     times_ms[number] += found["step_ms"]
                     memory_mib[number] = max(memory_mib[number], found["peak_memory_mib"][0])
             costs += [
-                Cost(
+                NetworkCost(
                     network=network.name,
                     width_px=size.width_px,
                     height_px=size.height_px,
@@ -107,7 +107,7 @@ class _Exported:
 def _export(model: str, number: int, directory: Path) -> _Exported:
     source = untrained_source(model) if model in CONFIGS else trained_source(model)
     graph = directory / f"{number}.onnx"
-    onnx.save(pairwise_graph(source.network, None), graph)  # nobody looks at its pictures: no checks
+    onnx.save(pairwise_graph(source.network, None), graph)  # unchecked: its pictures are not used
     cost, count = macs_per_pixel(source.network) / 1e3, parameter_count(source.network)
     return _Exported(source.name, graph, cost, count)
 

@@ -1,6 +1,6 @@
-"""What INT8 costs beside FP32 on the CPU, step by step in turn: ``python -m tremorscope.export.timing.precision FP32 INT8``.
+"""INT8 beside FP32 on the CPU, alternating: ``python -m tremorscope.export.timing.precision FP32 INT8``.
 
-Times are of one thread's own work, so that what else the machine does falls out; only the ratio is meant.
+CPU time of one thread, so that other load on the machine does not count; only ratios are comparable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ROUNDS = 8
 
 
 def measure(bundles: list[Path], width_px: int, height_px: int, rounds: int = _ROUNDS) -> dict[str, float]:
-    """Median CPU time in ms of a pairwise step of each bundle, by its precision, as the CPU runs it."""
+    """Median CPU time in ms of a pairwise step of each bundle, by its precision."""
     rng = np.random.default_rng(0)
     frame, other = rng.integers(90, 140, (2, height_px, width_px, 3), dtype=np.uint8)
     magnified = np.empty_like(frame)

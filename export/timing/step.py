@@ -1,4 +1,4 @@
-"""Time and memory of one graph at one size, in a process that holds nothing else: ``python -m tremorscope.export.timing.step``."""
+"""Time and memory of one graph at one size, in its own process: ``python -m tremorscope.export.timing.step``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
 
 def measure(graph: Path, width_px: int, height_px: int, steps: int) -> dict[str, list[float]]:
-    """Time ``steps`` steps, after one that allocates; peak memory is of the whole process."""
+    """Time ``steps`` steps in ms after one that allocates, and the peak memory of the process in MiB."""
     engine = OnnxRuntimeEngine(graph, width_px=width_px, height_px=height_px)
     rng = np.random.default_rng(0)
     frame, reference = rng.integers(0, 256, (2, height_px, width_px, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Times things that are compared: they take turns, so that a change in the machine's load falls on all alike."""
+"""Comparative timing in alternating rounds, so that a change of the machine's load affects all steps alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 def median_ms(
     steps: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
 ) -> dict[str, float]:
-    """Median time of each step in ms, over so many rounds after a first one, which allocates."""
+    """Median time of each step in ms over ``rounds`` rounds, after a first one that allocates."""
     times_ms: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds + 1):
         for name, step in steps.items():

@@ -1,4 +1,4 @@
-"""What a learned magnifier is compared with: no magnification, linear Eulerian, and phase-based.
+"""Reference methods for comparison with a learned magnifier: none, linear Eulerian, phase-based.
 
 All are functions of frame, reference and amplification, as networks are. The pyramids are pyrtools'.
 """
@@ -29,9 +29,9 @@ def unmagnified(frame: Frame, _reference: Frame, _amplification: float) -> Frame
 def linear_eulerian(frame: Frame, reference: Frame, amplification: float) -> Frame:
     """Linear Eulerian magnification of a pair, on a Laplacian pyramid.
 
-    Wu et al., "Eulerian video magnification", SIGGRAPH 2012: what changed is amplified in every band as far as the
-    first-order model bears, which is to a displacement of an eighth of the band's wavelength. The cut-off wavelength is
-    the one that bears 10 px.
+    Wu et al., "Eulerian video magnification", SIGGRAPH 2012: the change in every band is amplified up to the limit of
+    the first-order model, a displacement of an eighth of the band's wavelength. The cut-off wavelength is the one
+    whose limit is 10 px.
     """
     from pyrtools.pyramids import LaplacianPyramid
 
@@ -49,7 +49,7 @@ def linear_eulerian(frame: Frame, reference: Frame, amplification: float) -> Fra
 
 
 def _evenly(magnify: Callable[[Frame, Frame, float], Frame]) -> Callable[[Frame, Frame, float], Frame]:
-    """For pyramids that give back only pictures of even sides: an odd one is continued by a line, and cut again."""
+    """Decorate a method whose pyramid needs even sides: pad an odd side by one line, and crop the result."""
 
     @wraps(magnify)
     def evenly(frame: Frame, reference: Frame, amplification: float) -> Frame:
@@ -65,7 +65,7 @@ def _evenly(magnify: Callable[[Frame, Frame, float], Frame]) -> Callable[[Frame,
 def phase_based(frame: Frame, reference: Frame, amplification: float) -> Frame:
     """Phase-based magnification of a pair, on a complex steerable pyramid of octave bands and eight orientations.
 
-    Wadhwa et al., "Phase-based video motion processing", SIGGRAPH 2013: the phase by which a band of the luma moved is
+    Wadhwa et al., "Phase-based video motion processing", SIGGRAPH 2013: the phase change of each band of the luma is
     smoothed, weighted by the band's amplitude, and added (amplification - 1) times to each colour's band.
     """
     moved, still = _pyramid(frame @ _LUMA), _pyramid(reference @ _LUMA)
@@ -106,5 +106,7 @@ def _rounded(picture: NDArray[np.float64]) -> Frame:
 
 
 COMPARATORS = {
-    "unmagnified": unmagnified, "linear-eulerian": linear_eulerian, "phase-based": phase_based,
-}  # fmt: skip
+    "unmagnified": unmagnified,
+    "linear-eulerian": linear_eulerian,
+    "phase-based": phase_based,
+}

@@ -1,4 +1,4 @@
-"""The field's protocols: how well a magnifier moves what moves and leaves what stays, against exact truth.
+"""Evaluation protocols of the field: magnified and still content against exact ground truth.
 
 Sub-pixel and noise tests follow Oh et al. (ECCV 2018), section 4. Any magnifier can be judged: a function of frame,
 reference and amplification. Inputs are rounded to 8 bits after Gaussian noise; the truth is free of noise.
@@ -36,14 +36,14 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a trial asks for."""
+    """Conditions of a trial: true and magnified displacement, noise, texture period."""
 
     displacement_px: float
     target_px: float = 10.0
     noise_grey_levels: float = 0.0
-    """Standard deviation of both inputs' noise."""
+    """Standard deviation of the noise on frame and reference."""
     period_px: float = math.nan
-    """Of the texture, where it has one."""
+    """Period of the texture; NaN for scenes without one."""
 
     @property
     def amplification(self) -> float:
@@ -53,7 +53,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Trial(Conditions):
-    """What came of one trial, over several scenes."""
+    """Result of one trial, over several scenes."""
 
     ssim: float = 0.0
     ssim_spread: float = 0.0
@@ -71,15 +71,16 @@ class Protocol:
     trials: tuple[tuple[Conditions, tuple[Scene, ...]], ...]
 
     def run(self, magnifiers: Mapping[str, Magnifier]) -> Iterator[dict[str, Trial]]:
-        """All magnifiers on the very same frames, by name: one dictionary a trial, in order."""
+        """Judge all magnifiers on the same frames: for each trial, in order, a dictionary by magnifier."""
         for conditions, scenes in self.trials:
             yield judge(magnifiers, scenes, conditions)
 
 
 def subpixel(
-    photographs: Sequence[Frame], target_px: float = 10.0,
+    photographs: Sequence[Frame],
+    target_px: float = 10.0,
     displacements_px: Sequence[float] = SUBPIXEL_DISPLACEMENTS_PX,
-) -> Protocol:  # fmt: skip
+) -> Protocol:
     """Sub-pixel test: whole photographs, shifted by each displacement, magnified to the target."""
     scenes = tuple(whole_frames(photographs))
     trials = tuple((Conditions(displacement_px, target_px), scenes) for displacement_px in displacements_px)
@@ -115,17 +116,24 @@ def texture(periods_px: Sequence[float] = TEXTURE_PERIODS_PX, count: int = 4) ->
 
 
 def standard_protocols(photographs: Sequence[Frame]) -> list[Protocol]:
-    """All of them, as the published figures are made."""
+    """All protocols, with the settings of the published figures."""
     return [
-        subpixel(photographs), subpixel(photographs, target_px=4.0), noise(photographs), moving_blob(photographs),
+        subpixel(photographs),
+        subpixel(photographs, target_px=4.0),
+        noise(photographs),
+        moving_blob(photographs),
         texture(),
-    ]  # fmt: skip
+    ]
 
 
 def subpixel_test(
-    magnify: Magnifier, photographs: Sequence[Frame], *, target_px: float = 10.0, noise_grey_levels: float = 0.0,
+    magnify: Magnifier,
+    photographs: Sequence[Frame],
+    *,
+    target_px: float = 10.0,
+    noise_grey_levels: float = 0.0,
     displacements_px: Sequence[float] = SUBPIXEL_DISPLACEMENTS_PX,
-) -> Iterator[Trial]:  # fmt: skip
+) -> Iterator[Trial]:
     """The sub-pixel test of one magnifier; yields one trial a displacement.
 
     The central 256 x 256 px are magnified; each photograph moves in a direction of its own. A border of 16 px is not
@@ -142,7 +150,7 @@ def judge(
 ) -> dict[str, Trial]:
     """Magnify each scene's motion by each magnifier, and compare with the truth: a trial for each."""
     rng = np.random.default_rng(_SEED)
-    scores: dict[str, list[Score]] = {name: [] for name in magnifiers}
+    scores: dict[str, list[PictureScore]] = {name: [] for name in magnifiers}
     for scene in scenes:
         reference, frame, truth = film(scene, conditions, rng)
         before = ssim(frame, truth, BORDER_PX)
@@ -152,17 +160,19 @@ def judge(
     return {name: summary(conditions, found) for name, found in scores.items()}
 
 
-class Score(NamedTuple):
-    """How one picture does."""
+class PictureScore(NamedTuple):
+    """Scores of one magnified picture."""
 
     ssim: float
     ssim_unmagnified: float
     reached_px: float
 
 
-def score(result: Frame, truth: Frame, scene: Scene, target_px: float, ssim_unmagnified: float) -> Score:
+def score(
+    result: Frame, truth: Frame, scene: Scene, target_px: float, ssim_unmagnified: float
+) -> PictureScore:
     """Compare a magnified frame with the truth, u8[256, 256, 3] each."""
-    return Score(
+    return PictureScore(
         ssim(result, truth, BORDER_PX), ssim_unmagnified, _reached_px(result, scene, 1.5 * target_px)
     )
 
@@ -179,13 +189,17 @@ def film(scene: Scene, conditions: Conditions, rng: np.random.Generator) -> tupl
     return reference, frame, picture(conditions.target_px, 0.0)
 
 
-def summary(conditions: Conditions, scores: Sequence[Score]) -> Trial:
+def summary(conditions: Conditions, scores: Sequence[PictureScore]) -> Trial:
     """Mean and spread over scenes."""
     similarity, before, reached = (np.array(column) for column in zip(*scores, strict=True))
     return Trial(
-        **vars(conditions), ssim=float(similarity.mean()), ssim_spread=float(similarity.std()),
-        ssim_unmagnified=float(before.mean()), reached_px=float(reached.mean()), reached_spread_px=float(reached.std()),
-    )  # fmt: skip
+        **vars(conditions),
+        ssim=float(similarity.mean()),
+        ssim_spread=float(similarity.std()),
+        ssim_unmagnified=float(before.mean()),
+        reached_px=float(reached.mean()),
+        reached_spread_px=float(reached.std()),
+    )
 
 
 def _reached_px(result: Frame, scene: Scene, largest_px: float) -> float:
@@ -200,7 +214,7 @@ def _middle(shape: tuple[int, ...], side_px: int) -> tuple[slice, slice]:
 
 
 def still_frame_ssim(magnify: Magnifier, photographs: Sequence[Frame]) -> float:
-    """SSIM of what becomes of a frame that equals its reference, at amplification 1."""
+    """Mean SSIM between a frame and its magnified version where the reference is the same frame, at amplification 1."""
     scores = [ssim(magnify(photograph, photograph, 1.0), photograph, BORDER_PX) for photograph in photographs]
     return float(np.mean(scores))
 
@@ -212,7 +226,7 @@ def still_noise_gain(
     noise_grey_levels: float = 1.0,
     amplification: float = 20.0,
 ) -> float:
-    """How a still, noisy scene changes: mean absolute change of the frame over the mean absolute noise it came with."""
+    """Noise gain in a still scene: mean absolute change of the frame over its own mean absolute noise."""
     rng = np.random.default_rng(_SEED)
     gains = []
     still = Conditions(0.0, 1.0, noise_grey_levels)

@@ -1,4 +1,4 @@
-"""Exact sub-pixel shifts and the displacement that a magnified picture reached, for judging magnifiers."""
+"""Exact sub-pixel shifts, rotation and scaling of pictures, and the displacement that a magnified picture reached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 class ShiftedScene:
-    """A picture that can be shifted by any amount, exactly for what its pixels can hold.
+    """A picture with exact shifts by any sub-pixel amount, by its Fourier series.
 
     The picture (H x W or H x W x C) is extended by its mirror image first, so that its opposite edges meet without
     a step; its spectrum is computed once and serves every shift.
@@ -35,6 +35,39 @@ class ShiftedScene:
         return picture
 
 
+def shifted_rows(picture: NDArray[np.float64], shift_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shift each row (S x S x 3) right by its own shift (S), exactly; rows are continued by their mirror image."""
+    columns = picture.shape[1]
+    spectrum = scipy.fft.rfft(np.concatenate((picture, picture[:, ::-1]), axis=1), axis=1)
+    phase = np.exp(-2j * np.pi * scipy.fft.rfftfreq(2 * columns) * shift_px[:, None])
+    moved: NDArray[np.float64] = scipy.fft.irfft(spectrum * phase[..., None], 2 * columns, axis=1)[
+        :, :columns
+    ]
+    return moved
+
+
+def turned(picture: NDArray[np.float64], radians: float) -> NDArray[np.float64]:
+    """Rotate about the middle from x towards y, by three shears (Paeth, Graphics Interface 1986)."""
+    from_middle = np.arange(len(picture)) - (len(picture) - 1) / 2
+    lean, rise = -np.tan(radians / 2) * from_middle, np.sin(radians) * from_middle
+    leant = shifted_rows(picture, lean)
+    risen = shifted_rows(leant.transpose(1, 0, 2), rise).transpose(1, 0, 2)
+    return shifted_rows(risen, lean)
+
+
+def scaled(picture: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """Scale about the middle by the trigonometric polynomial of the mirrored picture."""
+    side = len(picture)
+    middle = (side - 1) / 2
+    at = (np.arange(side) - middle) / scale + middle
+    # The even (mirrored) polynomial through the samples: a cosine transform, evaluated between them.
+    order = np.arange(side)
+    basis = np.cos(np.pi * order * (at[:, None] + 0.5) / side) @ (
+        scipy.fft.dct(np.eye(side), axis=0) / side * np.where(order == 0, 0.5, 1.0)[:, None]
+    )
+    return np.asarray(np.einsum("ij,jkc,lk->ilc", basis, picture, basis, optimize=True), dtype=np.float64)
+
+
 def reached_displacement_px(
     result: NDArray[np.uint8],
     scene: NDArray[np.float64],
@@ -42,7 +75,7 @@ def reached_displacement_px(
     angle: float,
     largest_px: float,
 ) -> float:
-    """How far a scene has moved in a result: the shift of the scene that correlates best with it, in luma.
+    """Displacement of a scene in a result: the shift of the scene that correlates best with it, in luma.
 
     Args:
         result: the magnified picture, already cut to ``inner``, h x w x 3.

@@ -1,7 +1,6 @@
 """Scenes of known motion that magnifiers are judged on, moved exactly in float64.
 
-A scene is what a still camera sees of something that moves along one direction: asked for a displacement, it gives
-the picture. All pictures are 256 x 256 px.
+A scene gives the picture of a still camera for any displacement along one direction. All pictures are 256 x 256 px.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ Frame = NDArray[np.uint8]
 
 VIEW_PX = 256
 BORDER_PX = 16
-"""Along each side of the view, not judged: what moves in from outside cannot be known."""
+"""Border of the view that is not judged: content that moves in from outside is unknown."""
 GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 
 
 class Scene(Protocol):
-    """Something that moves before a camera."""
+    """A moving scene before a still camera."""
 
     def picture(self, displacement_px: float) -> NDArray[np.float64]:
-        """What is seen when it has moved so far: 256 x 256 x 3, in grey levels, not rounded."""
+        """The camera's picture at a displacement: 256 x 256 x 3, in grey levels, not rounded."""
 
     @property
     def angle(self) -> float:
@@ -41,11 +40,11 @@ class Scene(Protocol):
 
     @property
     def moving(self) -> NDArray[np.float64]:
-        """What moves, unmoved: H x W x 3, with the view in its middle."""
+        """The moving content at rest: H x W x 3, with the view in its middle."""
 
     @property
     def followed_px(self) -> int:
-        """Side of the square in the middle of the view in which nothing but what moves is seen."""
+        """Side of the square in the middle of the view that shows moving content alone."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def blobs(photographs: Sequence[Frame]) -> list[Scene]:
 
 
 def read_evaluation_photographs(folder: Path, most: int | None = None) -> list[Frame]:
-    """Photographs of a folder, by name, each at least large enough for the view and the motion around it.
+    """Photographs of a folder, sorted by name, large enough for the view and the motion around it.
 
     Raises:
         ImageFault: no such folder, a damaged file, or nothing large enough in it.
@@ -201,7 +200,7 @@ def middle_of(picture: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reduced(photograph: Frame) -> Frame:
-    """The middle of a photograph, with more room around the view than any motion needs: large ones cost time."""
+    """Crop a photograph to the view and the largest motion around it, which saves time."""
     room = 2 * (VIEW_PX // 2 + 4 * BORDER_PX)
     height, width = photograph.shape[:2]
     top, left = max(0, (height - room) // 2), max(0, (width - room) // 2)

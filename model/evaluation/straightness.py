@@ -1,4 +1,4 @@
-"""The protocol of structures: what becomes of cables, lattices, masts and discs, against exact truth."""
+"""Evaluation protocol of structures: cables, lattices, masts and discs against exact ground truth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from skimage.metrics import structural_similarity
 
 from tremorscope.model.evaluation.evaluate import Conditions, Magnifier
 from tremorscope.model.evaluation.scenes import BORDER_PX, Frame
-from tremorscope.model.evaluation.structures import EDGE_SIGMA_PX, Line, Structure, picture, structures
+from tremorscope.model.evaluation.structures import (
+    EDGE_SIGMA_PX,
+    CentreLine,
+    StructureScene,
+    picture,
+    structures,
+)
 
 CASES_PX = ((0.05, 4.0), (0.2, 4.0), (0.2, 10.0), (1.0, 10.0))
 """True and magnified displacement."""
@@ -21,35 +27,37 @@ NOISE_GREY_LEVELS = 1.0
 TOUCHED_AROUND_PX = 6
 STILL_BEYOND_PX = 24
 SEARCH_PX = 11.0
-"""How far from its place a centre line is looked for: less than half of a lattice's pitch."""
+"""Search range across a centre line, less than half of a lattice's pitch."""
 _STEP_PX = 0.5
 _BESIDE_PX = 3.0
-"""How much of the background beside a part is compared, too."""
+"""Width of the background beside a part that is compared with it."""
 _ALONG_PX = 5
-"""Neighbouring points of a line that are looked at together."""
+"""Neighbouring points of a line whose costs are averaged."""
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class StructureTrial(Conditions):
-    """What came of one kind of structure in one case, over several scenes."""
+    """Result of one kind of structure in one case, over several scenes."""
 
     kind: str = ""
     ssim: float = 0.0
-    """Over the pixels that the structure touches, and 6 px around."""
+    """SSIM over the pixels that the structure touches, and 6 px around."""
     ssim_spread: float = 0.0
     centre_line_px: float = float("nan")
-    """RMS distance of the drawn centre line from the true one; no number where there is none."""
+    """RMS distance of the drawn centre line from the true one; NaN where there is none."""
     still_change: float = 0.0
-    """Mean absolute change, in grey levels, of the noisy frame where nothing moves, 24 px from all that does."""
+    """Mean absolute change of the noisy frame, in grey levels, at least 24 px from all that moves."""
 
 
 def run(
-    magnifiers: Mapping[str, Magnifier], photographs: Sequence[Frame],
-    cases_px: Sequence[tuple[float, float]] = CASES_PX, noise_grey_levels: float = NOISE_GREY_LEVELS,
+    magnifiers: Mapping[str, Magnifier],
+    photographs: Sequence[Frame],
+    cases_px: Sequence[tuple[float, float]] = CASES_PX,
+    noise_grey_levels: float = NOISE_GREY_LEVELS,
     kinds: Sequence[str] | None = None,
-) -> Iterator[dict[str, StructureTrial]]:  # fmt: skip
-    """All magnifiers on the very same frames: for every kind and case a dictionary of trials by magnifier."""
+) -> Iterator[dict[str, StructureTrial]]:
+    """Judge all magnifiers on the same frames: for every kind and case a dictionary of trials by magnifier."""
     for kind, scenes in structures(photographs).items():
         if kinds is not None and kind not in kinds:
             continue
@@ -58,7 +66,7 @@ def run(
 
 
 def judge(
-    magnifiers: Mapping[str, Magnifier], kind: str, scenes: Sequence[Structure], conditions: Conditions
+    magnifiers: Mapping[str, Magnifier], kind: str, scenes: Sequence[StructureScene], conditions: Conditions
 ) -> dict[str, StructureTrial]:
     """Magnify each scene by each magnifier, and compare with the truth."""
     rng = np.random.default_rng(_SEED)
@@ -81,13 +89,19 @@ def judge(
         similarity, off, change = np.array(scores).T
         rms = float(np.sqrt(np.mean(off**2)))
         trials[name] = StructureTrial(
-            **vars(conditions), kind=kind, ssim=float(similarity.mean()), ssim_spread=float(similarity.std()),
-            centre_line_px=rms, still_change=float(change.mean()),
-        )  # fmt: skip
+            **vars(conditions),
+            kind=kind,
+            ssim=float(similarity.mean()),
+            ssim_spread=float(similarity.std()),
+            centre_line_px=rms,
+            still_change=float(change.mean()),
+        )
     return trials
 
 
-def film(scene: Structure, conditions: Conditions, rng: np.random.Generator) -> tuple[Frame, Frame, Frame]:
+def film(
+    scene: StructureScene, conditions: Conditions, rng: np.random.Generator
+) -> tuple[Frame, Frame, Frame]:
     """Reference, frame and truth of a scene: u8[256, 256, 3] each; only the first two are noisy."""
     sigma = conditions.noise_grey_levels
     reference, frame = (
@@ -105,8 +119,8 @@ def ssim_over(result: Frame, truth: Frame, where: NDArray[np.bool_]) -> float:
     return float(every.mean(axis=2)[where].mean())
 
 
-def centre_line_px(result: Frame, scene: Structure, displacement_px: float) -> float:
-    """RMS distance of a structure's drawn centre lines from the true ones, no number where it has none."""
+def centre_line_px(result: Frame, scene: StructureScene, displacement_px: float) -> float:
+    """RMS distance of a structure's drawn centre lines from the true ones; NaN where it has none."""
     lines = scene.lines(displacement_px)
     if not lines:
         return float("nan")
@@ -114,11 +128,11 @@ def centre_line_px(result: Frame, scene: Structure, displacement_px: float) -> f
     return float(np.sqrt(np.mean(found**2)))
 
 
-def offsets_px(result: Frame, scene: Structure, line: Line) -> NDArray[np.float64]:
-    """By how much a line is drawn off its true place, along its normal, at each of its points.
+def offsets_px(result: Frame, scene: StructureScene, line: CentreLine) -> NDArray[np.float64]:
+    """Offset of a drawn line from its true place, along its normal in px, at each of its points.
 
-    What is drawn across the line is compared with what the part would look like before its known background at each
-    place; the best place is found to a fraction of a step by a parabola.
+    The profile drawn across the line is compared with that of the part before its known background at each candidate
+    place; a parabola refines the best one to a fraction of a step.
     """
     places, span = round(SEARCH_PX / _STEP_PX), round((line.width_px / 2 + _BESIDE_PX) / _STEP_PX)
     across = np.arange(-places - span, places + span + 1) * _STEP_PX
@@ -127,13 +141,13 @@ def offsets_px(result: Frame, scene: Structure, line: Line) -> NDArray[np.float6
     drawn, behind = (_sampled(source, x, y) for source in (result.astype(float), scene.background))
     paint = scene.painted(0.0)
     shifts = np.arange(-places, places + 1) * _STEP_PX
-    cuts = np.arange(len(shifts))[:, None] + np.arange(2 * span + 1)  # what is compared at each place
+    cuts = np.arange(len(shifts))[:, None] + np.arange(2 * span + 1)  # (places, across)
     own = np.arange(-span, span + 1) * _STEP_PX
     profile = ndtr((line.width_px / 2 - own) / EDGE_SIGMA_PX) - ndtr(
         (-line.width_px / 2 - own) / EDGE_SIGMA_PX
     )
-    model = behind[:, cuts] + profile[:, None] * (paint - behind[:, cuts])  # points x places x across x 3
-    # Against the background's own contrast there, so that no place is preferred for being flat.
+    model = behind[:, cuts] + profile[:, None] * (paint - behind[:, cuts])  # (points, places, across, 3)
+    # Relative to the part's contrast there, so that places of low contrast are not preferred.
     contrast = (profile[:, None] * (paint - behind[:, cuts])) ** 2
     cost = ((drawn[:, cuts] - model) ** 2).sum(axis=(2, 3)) / (contrast.sum(axis=(2, 3)) + 100.0)
     smooth = np.ones(_ALONG_PX) / _ALONG_PX
@@ -154,8 +168,8 @@ def _sampled(
     return np.stack(planes, axis=-1)
 
 
-def _masks(scene: Structure, conditions: Conditions) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """What the structure touches in the frame or, by the truth, magnified, and what is far from all of its places."""
+def _masks(scene: StructureScene, conditions: Conditions) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Pixels that the structure touches in the frame or the magnified truth, and pixels far from all its places."""
     covered = [
         scene.coverage(moved) > 0.02 for moved in (0.0, conditions.displacement_px, conditions.target_px)
     ]

@@ -1,8 +1,7 @@
 """Parts of structures that move before a still background, drawn at exact sub-pixel positions in float64.
 
-Thin parts (cables, lattices) are analytic profiles of their distance; what carries a photograph (cantilever, disc,
-plate) is sampled by Fourier shifts of its rows and columns, which are exact for what its pixels can hold. All pictures
-are 256 x 256 px.
+Thin parts (cables, lattices) are analytic profiles of their distance; textured ones (cantilever, disc, plate) carry a
+photograph, moved by Fourier shifts of its rows and columns. All pictures are 256 x 256 px.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from tremorscope.model.evaluation.registration import scaled, shifted_rows, turned
 from tremorscope.model.evaluation.scenes import GOLDEN_ANGLE, VIEW_PX, Frame, middle_of
 
 Floats = NDArray[np.float64]
 _MIDDLE_PX = (VIEW_PX - 1) / 2
 EDGE_SIGMA_PX = 0.5
-"""Of the Gaussian that edges are soft by: a lens and a pixel."""
+"""Standard deviation of the Gaussian blur of edges, by lens and pixel."""
 
 
 @dataclass(frozen=True)
-class Line:
+class CentreLine:
     """The centre line of a thin part, at points about a pixel apart, away from ends and crossings."""
 
     x_px: Floats
@@ -36,25 +35,25 @@ class Line:
     width_px: float
 
 
-class Structure(Protocol):
-    """Something that moves before a still background."""
+class StructureScene(Protocol):
+    """A part of a structure that moves before a still background."""
 
     @property
     def background(self) -> Floats:
-        """What is seen beside the part: 256 x 256 x 3 grey levels."""
+        """Still background: 256 x 256 x 3 grey levels."""
 
     def coverage(self, displacement_px: float) -> Floats:
-        """How much of each pixel the part covers when it has moved so far: 256 x 256 in [0, 1]."""
+        """Share of each pixel that the part covers at a displacement: 256 x 256 in [0, 1]."""
 
     def painted(self, displacement_px: float) -> Floats:
-        """What the part is painted with, moved, wherever it covers anything: 256 x 256 x 3 or 3 grey levels."""
+        """Colour of the part at a displacement, defined where it covers anything: 256 x 256 x 3 or 3 grey levels."""
 
-    def lines(self, displacement_px: float) -> list[Line]:
-        """Where its centre lines then are; none where it has none."""
+    def lines(self, displacement_px: float) -> list[CentreLine]:
+        """Centre lines of the part at a displacement; empty if it has none."""
 
 
-def picture(structure: Structure, displacement_px: float) -> Floats:
-    """What a camera sees when a part has moved so far: 256 x 256 x 3, in grey levels, not rounded."""
+def picture(structure: StructureScene, displacement_px: float) -> Floats:
+    """The camera's picture at a displacement of the part: 256 x 256 x 3, in grey levels, not rounded."""
     coverage = structure.coverage(displacement_px)[..., None]
     return coverage * structure.painted(displacement_px) + (1.0 - coverage) * structure.background
 
@@ -97,14 +96,14 @@ class Cables:
         """One colour."""
         return contrasting(self.background)
 
-    def lines(self, displacement_px: float) -> list[Line]:
-        """All three, but for what is near the border."""
+    def lines(self, displacement_px: float) -> list[CentreLine]:
+        """All three, except near the border."""
         x = np.arange(20.0, VIEW_PX - 20)
         found = []
         for height, slope in self._cables:
             y, tilt = self._course(x, height, slope, displacement_px)
             angle = np.arctan(tilt)
-            found.append(Line(x, y, -np.sin(angle), np.cos(angle), self.width_px))
+            found.append(CentreLine(x, y, -np.sin(angle), np.cos(angle), self.width_px))
         return found
 
     def _course(
@@ -126,12 +125,12 @@ class Lattice:
 
     background: Floats
     angle: float
-    """Of the motion, in radians from x towards y."""
+    """Direction of the motion, in radians from x towards y."""
     width_px: float = 5.0
     pitch_px: float = 24.0
     bars: int = 7
     contrast_grey_levels: float = 70.0
-    """To the background's mean colour."""
+    """Contrast to the background's mean colour."""
 
     def coverage(self, displacement_px: float) -> Floats:
         """Both families, cut off 2 px beyond the outermost bars' outer edges."""
@@ -142,12 +141,12 @@ class Lattice:
         return inside * (1.0 - (1.0 - across) * (1.0 - along))
 
     def painted(self, _displacement_px: float) -> Floats:
-        """One grey, not far from the background's mean: painted steel before a quarry, not a wire before the sky."""
+        """One grey, close to the background's mean."""
         mean = self.background.mean(axis=(0, 1))
         paint: Floats = mean - self.contrast_grey_levels * np.sign(mean.mean() - 110.0)
         return paint
 
-    def lines(self, displacement_px: float) -> list[Line]:
+    def lines(self, displacement_px: float) -> list[CentreLine]:
         """The bars across the motion, between the crossings."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         v = np.arange(-(self.bars - 1) / 2 * self.pitch_px, (self.bars - 1) / 2 * self.pitch_px, 1.0)
@@ -156,7 +155,7 @@ class Lattice:
         for bar in range(self.bars):
             u = (bar - (self.bars - 1) / 2) * self.pitch_px + displacement_px
             x, y = _MIDDLE_PX + u * cos - v * sin, _MIDDLE_PX + u * sin + v * cos
-            found.append(Line(x, y, np.full_like(v, cos), np.full_like(v, sin), self.width_px))
+            found.append(CentreLine(x, y, np.full_like(v, cos), np.full_like(v, sin), self.width_px))
         return found
 
     def _own(self, displacement_px: float) -> tuple[Floats, Floats]:
@@ -191,7 +190,7 @@ class Textured:
         """The photograph, moved."""
         return middle_of(self.warped(self.texture, displacement_px))
 
-    def lines(self, _displacement_px: float) -> list[Line]:
+    def lines(self, _displacement_px: float) -> list[CentreLine]:
         """None."""
         return []
 
@@ -245,47 +244,18 @@ def _disc(radius_px: float) -> Floats:
     return _bar(np.hypot(x - _MIDDLE_PX, y - _MIDDLE_PX), 2 * radius_px)
 
 
-def shifted_rows(picture: Floats, shift_px: Floats) -> Floats:
-    """Each row (S x S x 3) moved right by a shift of its own (S), exactly; a row is continued by its mirror image."""
-    columns = picture.shape[1]
-    spectrum = scipy.fft.rfft(np.concatenate((picture, picture[:, ::-1]), axis=1), axis=1)
-    phase = np.exp(-2j * np.pi * scipy.fft.rfftfreq(2 * columns) * shift_px[:, None])
-    moved: Floats = scipy.fft.irfft(spectrum * phase[..., None], 2 * columns, axis=1)[:, :columns]
-    return moved
-
-
-def turned(picture: Floats, radians: float) -> Floats:
-    """Turned about the middle from x towards y, by three shears (Paeth, Graphics Interface 1986)."""
-    from_middle = np.arange(len(picture)) - (len(picture) - 1) / 2
-    lean, rise = -np.tan(radians / 2) * from_middle, np.sin(radians) * from_middle
-    leant = shifted_rows(picture, lean)
-    risen = shifted_rows(leant.transpose(1, 0, 2), rise).transpose(1, 0, 2)
-    return shifted_rows(risen, lean)
-
-
-def scaled(picture: Floats, scale: float) -> Floats:
-    """Grown about the middle by its own trigonometric polynomial, continued by its mirror image."""
-    side = len(picture)
-    middle = (side - 1) / 2
-    at = (np.arange(side) - middle) / scale + middle
-    # The even (mirrored) polynomial through the samples: a cosine transform, evaluated between them.
-    order = np.arange(side)
-    basis = np.cos(np.pi * order * (at[:, None] + 0.5) / side) @ (
-        scipy.fft.dct(np.eye(side), axis=0) / side * np.where(order == 0, 0.5, 1.0)[:, None]
-    )
-    return np.asarray(np.einsum("ij,jkc,lk->ilc", basis, picture, basis, optimize=True), dtype=np.float64)
-
-
-def structures(photographs: Sequence[Frame]) -> dict[str, list[Structure]]:
-    """Every kind by name, over each photograph; what is textured carries the next one, turned by half a turn."""
+def structures(photographs: Sequence[Frame]) -> dict[str, list[StructureScene]]:
+    """Scenes by kind, one a photograph; textured parts carry the next photograph, rotated by 180 degrees."""
     grounds = [middle_of(photograph.astype(np.float64)) for photograph in photographs]
     following = [*photographs[1:], photographs[0]]
     paints = [_square(photograph[::-1, ::-1].astype(np.float64)) for photograph in following]
     textured = {
-        "cantilever 60 px": cantilever, "turning disc": turning_disc, "growing disc": growing_disc,
+        "cantilever 60 px": cantilever,
+        "turning disc": turning_disc,
+        "growing disc": growing_disc,
         "shearing plate": shearing_plate,
-    }  # fmt: skip
-    made: dict[str, list[Structure]] = {
+    }
+    made: dict[str, list[StructureScene]] = {
         "cable 2.4 px": [Cables(ground, seed) for seed, ground in enumerate(grounds)],
         "lattice 5 px": [Lattice(ground, (seed + 1) * GOLDEN_ANGLE) for seed, ground in enumerate(grounds)],
     }
@@ -295,7 +265,7 @@ def structures(photographs: Sequence[Frame]) -> dict[str, list[Structure]]:
 
 
 def _square(photograph: Floats) -> Floats:
-    """The middle of a photograph, as large a square as there is with room for the motion."""
+    """Central square of a photograph, with room for the motion where there is any."""
     height, width = photograph.shape[:2]
     side = min(height, width, VIEW_PX + 96) & ~1
     top, left = (height - side) // 2, (width - side) // 2

@@ -1,4 +1,4 @@
-"""What both families of networks are made of."""
+"""Building blocks of both network families: residual blocks, gates, convolutions, decoder heads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 PaddingMode = Literal["zeros", "reflect"]
 
 
-class Representation(NamedTuple):
-    """What an encoder makes of a frame: B x C x h x w each."""
+class FrameRepresentation(NamedTuple):
+    """Texture and shape representation of a frame, as an encoder gives them: B x C x h x w each."""
 
     texture: Tensor
     shape: Tensor
@@ -28,7 +28,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x h x w -> the same."""
-        y: Tensor = x + self.conv2(self.activation(self.conv1(x)))
+        y: Tensor = x + self.conv2(self.activation(self.conv1(x)))  # (B, C, h, w)
         return y
 
 
@@ -54,12 +54,30 @@ class GatedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x h x w -> the same."""
-        gated: Tensor = x + self.gate * (self.block(x) - x)
+        gated: Tensor = x + self.gate * (self.block(x) - x)  # (B, C, h, w)
         return gated
 
 
+class DepthToSpaceHead(nn.Sequential):
+    """Cells to pixels in one convolution: B x C x h x w -> B x N x (h scale) x (w scale)."""
+
+    def __init__(self, channels: int, outputs: int, scale: int) -> None:
+        super().__init__(convolution(channels, outputs * scale * scale, 3), nn.PixelShuffle(scale))
+
+
+class UpsampleHead(nn.Sequential):
+    """Cells to pixels by repeated upsampling and convolution: B x C x h x w -> B x N x (h scale) x (w scale)."""
+
+    def __init__(self, channels: int, outputs: int, scale: int) -> None:
+        layers: list[nn.Module] = []
+        while scale > 1:
+            layers += [nn.Upsample(scale_factor=2), convolution(channels, channels // 2, 3), nn.ReLU()]
+            channels, scale = channels // 2, scale // 2
+        super().__init__(*layers, convolution(channels, outputs, 3))
+
+
 def add_gates(network: nn.Module) -> None:
-    """Put an open gate (1) at every non-linearity and residual block, in place; the network computes what it did."""
+    """Put an open gate (1) at every non-linearity and residual block, in place; the output stays the same."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.ReLU):
@@ -71,5 +89,5 @@ def add_gates(network: nn.Module) -> None:
 def convolution(
     inputs: int, outputs: int, kernel: int, stride: int = 1, padding_mode: PaddingMode = "zeros"
 ) -> nn.Conv2d:
-    """Padded so that sizes stay, or are divided by the stride and rounded up."""
+    """Convolution whose output has the input's size divided by the stride, rounded up."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, padding_mode=padding_mode)

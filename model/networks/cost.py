@@ -1,4 +1,4 @@
-"""What a network costs: multiply-accumulates a pixel and parameters."""
+"""Cost of a network: multiply-accumulates a pixel and parameters."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from tremorscope.model.networks.families import Network
 def macs_per_pixel(network: Network, height_px: int = 128, width_px: int = 128) -> float:
     """Multiply-accumulates of all convolutions for one magnified frame, per pixel of the full-resolution frame.
 
-    Everything counts that the pairwise step graph runs, the reference's encoding included. One MAC is two FLOP.
-    What is done once a cell or a pixel (averages over windows, the warp) is left out, as the field leaves it out:
-    it is less than 1 kMAC a pixel.
+    Counts all of the pairwise step graph, the reference's encoding included. One MAC is two FLOP. Work done once a
+    cell or pixel (window averages, the warp) is left out, as is usual in the field: less than 1 kMAC a pixel.
     """
     frame = torch.zeros(1, 3, height_px, width_px)
     counter = FlopCounterMode(display=False)

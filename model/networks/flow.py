@@ -1,4 +1,4 @@
-"""Displacement without learning: least squares on a linear encoder's own filters, and the warp by a displacement."""
+"""Displacement without learning: least squares on a linear encoder's filters, and the warp by a displacement."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch.nn import functional as F
 
 
 class LeastSquaresFlow(nn.Module):
-    """The displacement that explains a motion best, cell by cell, over windows of several sizes.
+    """Least-squares displacement of each cell, over windows of several sizes; no learned parameters.
 
     A displacement d changes a frame by -d times its slopes, and every linear encoding of it alike: motion = -(d_x S_x
-    + d_y S_y), where S are the encodings of the slopes, which a linear encoder gives by one more convolution. The
-    least-squares solution over a window (Lucas and Kanade, IJCAI 1981) has no parameters; how far it can be trusted
-    where, the decoder learns. Of two frames the slopes are best taken halfway between them: what is left out is then
-    of third order in the displacement, and the slopes share no noise with the motion.
+    + d_y S_y), where S are the encodings of the slopes, which a linear encoder gives by one more convolution. It is
+    solved by least squares over a window (Lucas and Kanade, IJCAI 1981); the decoder learns how reliable each solution
+    is. Slopes are taken at the mean of the two frames: the remainder is then of third order in the displacement, and
+    the noise of the slopes is independent of the motion's.
     """
 
     def __init__(
@@ -24,61 +24,60 @@ class LeastSquaresFlow(nn.Module):
         stride: int,
         moving_windows_cells: tuple[int, ...] = (),
     ) -> None:
-        """Windows as `RealtimeConfig` names them; the fit is made on the encoder's first ``probes`` kernels."""
+        """Windows as `RealtimeConfig` names them; the fit uses the encoder's first ``probes`` kernels."""
         super().__init__()
         self.windows_cells, self.moving_windows_cells = windows_cells, moving_windows_cells
         self.probes, self.stride = probes, stride
 
     def forward(self, picture: Tensor, motion: Tensor, gain: Tensor, kernels: Tensor) -> Tensor:
-        """Displacement times gain in cells (x, y) and how badly it explains the motion (0 to 1), for each window.
+        """Displacement times gain in cells (x, y), and the unexplained share of the motion (0 to 1), for each window.
 
         Args:
-            picture: whose slopes are taken, B x 3 x H x W in [0, 1].
+            picture: source of the slopes, B x 3 x H x W in [0, 1].
             motion: B x C x h x w.
             gain: B x 1 x 1 x 1 or B x 1 x h x w.
-            kernels: the encoder's that made ``motion``, C x 3 x k x k.
+            kernels: of the encoder that made ``motion``, C x 3 x k x k.
 
         Returns:
-            B x 3 W x h x w for W windows, those that weight cells by how far they move behind the others.
+            B x 3 W x h x w for W windows: the plain windows first, then those that weight cells by their motion.
         """
         probes, stride = self.probes, self.stride
-        kernels, motion = kernels[:probes], motion[:, :probes]
-        x, y = slopes(picture, kernels, stride)
-        products = torch.stack((x * x, x * y, y * y, x * motion, y * motion, motion * motion), dim=1).sum(
-            dim=2
-        )
-        # Rounding to 8 bits leaves slopes of its own: below them there is nothing to measure.
-        flat = _ROUNDING_VARIANCE * kernels.square().sum()
-        averaged = _averages(products, self.windows_cells)
+        kernels, motion = kernels[:probes], motion[:, :probes]  # (P, 3, k, k), (B, P, h, w)
+        x, y = slopes(picture, kernels, stride)  # (B, P, h, w) each
+        pairs = (x * x, x * y, y * y, x * motion, y * motion, motion * motion)
+        products = torch.stack(pairs, dim=1).sum(dim=2)  # (B, 6, h, w)
+        # Regularise by the gradient energy of 8-bit quantisation noise.
+        flat = _ROUNDING_VARIANCE * kernels.square().sum()  # ()
+        averaged = _averages(products, self.windows_cells)  # a window each: (B, 6, h, w)
         if self.moving_windows_cells:
-            weight = products[:, 5:] / (products[:, 0:1] + products[:, 2:3] + flat)
-            # Their mean is one, so that what counts as flat stays what it is.
-            mean = _average(weight, self.moving_windows_cells[-1])
+            weight = products[:, 5:] / (products[:, 0:1] + products[:, 2:3] + flat)  # (B, 1, h, w)
+            # Weights of mean 1, so that the regularisation keeps its strength.
+            mean = _average(weight, self.moving_windows_cells[-1])  # (B, 1, h, w)
             averaged += _averages(products * (weight / (mean + _LEAST_WEIGHT)), self.moving_windows_cells)
-        return self._solve(torch.stack(averaged, dim=2), flat, gain)
+        return self._solve(torch.stack(averaged, dim=2), flat, gain)  # (B, 3 W, h, w)
 
     def _solve(self, products: Tensor, flat: Tensor, gain: Tensor) -> Tensor:
-        xx, xy, yy, xm, ym, mm = products.unbind(1)  # B x W x h x w each
+        xx, xy, yy, xm, ym, mm = products.unbind(1)  # (B, W, h, w) each
         xx, yy = xx + flat, yy + flat
-        determinant = xx * yy - xy * xy
+        determinant = xx * yy - xy * xy  # (B, W, h, w), as all that follow
         d_x, d_y = (xy * ym - yy * xm) / determinant, (xy * xm - xx * ym) / determinant
         explained = -(d_x * xm + d_y * ym) / (mm + flat)
-        # Without gain nothing about the motion may show.
+        # At gain 0 the output must not depend on the motion.
         unexplained = 1.0 - gain.clamp(max=1.0) * explained
         x, y = (
             (each * (gain / self.stride)).clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
             for each in (d_x, d_y)
         )
-        return torch.stack((x, y, unexplained), dim=2).flatten(1, 2)
+        return torch.stack((x, y, unexplained), dim=2).flatten(1, 2)  # (B, 3 W, h, w)
 
 
 def _averages(products: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
-    """After each window, averaging over what the one before gave: B x 6 x h x w -> as many of the same."""
-    found = []
+    """Cascaded window averages: B x 6 x h x w -> one of the same shape a window."""
+    averaged = []
     for window in windows:
-        products = _average(products, window)
-        found.append(products)
-    return found
+        products = _average(products, window)  # (B, 6, h, w)
+        averaged.append(products)
+    return averaged
 
 
 def _average(cells: Tensor, window: int) -> Tensor:
@@ -88,37 +87,37 @@ def _average(cells: Tensor, window: int) -> Tensor:
 _ROUNDING_VARIANCE = 1 / (12 * 255**2)
 _LARGEST_FLOW_CELLS = 8.0
 _LEAST_WEIGHT = 1e-12
-"""In px squared: a millionth of a pixel is no motion."""
+"""In px squared: (1e-6 px)^2, below any motion that can be measured."""
 
 
 def smooth_kernels(side_px: int) -> Tensor:
-    """Eight kernels that a shape encoder starts from: luma blurred and its derivatives, and two chromas blurred.
+    """Initial kernels of a shape encoder: blurred luma, its first and second derivatives, two blurred chromas.
 
-    A displacement is a ratio of change to slope only where both are smooth at the scale of the displacement.
+    Change over slope is a displacement only where both are smooth at the scale of the displacement.
 
     Returns:
         8 x 3 x side x side, each of unit energy.
     """
-    at = (torch.arange(side_px) - (side_px - 1) / 2) / (0.2 * side_px)
-    blur = torch.exp(-at.square() / 2)
+    at = (torch.arange(side_px) - (side_px - 1) / 2) / (0.2 * side_px)  # (k,)
+    blur = torch.exp(-at.square() / 2)  # (k,)
     profiles = (blur, -at * blur, (at.square() - 1) * blur)
     luma, red_green, blue_yellow = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
     orders = [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)]
     planes = [(luma, y, x) for y, x in orders] + [(red_green, 0, 0), (blue_yellow, 0, 0)]
     kernels = torch.stack(
         [colour[:, None, None] * torch.outer(profiles[y], profiles[x]) for colour, y, x in planes]
-    )
+    )  # (8, 3, k, k)
     scaled: Tensor = kernels / kernels.flatten(1).norm(dim=1)[:, None, None, None]
     return scaled
 
 
 _SLOPE = (4 / 5, -1 / 5, 4 / 105, -1 / 280)
-"""The central difference over nine pixels: 3 % short at a period of 4 px, where that over five is 15 %, and every
-displacement of fine texture as much too long."""
+"""Central difference over nine pixels. At a period of 4 px its slope is 3 % too small, that over five pixels 15 %, and
+the displacement of fine texture too large by as much."""
 
 
 def slopes(picture: Tensor, kernels: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Slopes of a picture along x and y, as the kernels of an encoder see them.
+    """Slopes of a picture along x and y, encoded by an encoder's kernels.
 
     Args:
         picture: B x 3 x H x W in [0, 1].
@@ -126,32 +125,34 @@ def slopes(picture: Tensor, kernels: Tensor, stride: int) -> tuple[Tensor, Tenso
         stride: pixels a cell.
 
     Returns:
-        Two of B x C x h x w.
+        Slopes along x and along y, B x C x h x w each.
     """
-    centred = picture - 0.5
+    centred = picture - 0.5  # (B, 3, H, W)
     before = (kernels.shape[-1] - stride) // 2
     after, reach = before + stride - 1, len(_SLOPE)
     far = (before + reach, after + reach)
     along_x = F.conv2d(F.pad(centred, (*far, before, after)), slope(kernels, 3), stride=stride)
     along_y = F.conv2d(F.pad(centred, (before, after, *far)), slope(kernels, 2), stride=stride)
-    return along_x, along_y
+    return along_x, along_y  # (B, C, h, w) each
 
 
 def slope(kernels: Tensor, axis: int) -> Tensor:
-    """Kernels that see the slope of a picture along an axis where ``kernels`` see the picture: 8 longer along it."""
+    """Kernels that encode a picture's slope along an axis as ``kernels`` encode the picture; 8 px longer along it."""
     reach = len(_SLOPE)
     room = (reach, reach, 0, 0) if axis == 3 else (0, 0, reach, reach)
-    padded = F.pad(kernels, room)
-    found = torch.zeros_like(padded)
+    padded = F.pad(kernels, room)  # (C, 3, k, k + 8) or (C, 3, k + 8, k)
+    differences = torch.zeros_like(padded)
     for distance_px, weight in enumerate(_SLOPE, start=1):
-        found = found + weight * (padded.roll(distance_px, axis) - padded.roll(-distance_px, axis))
-    return found
+        differences = differences + weight * (
+            padded.roll(distance_px, axis) - padded.roll(-distance_px, axis)
+        )
+    return differences
 
 
 def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
-    """Move each pixel's content: what comes to lie at x is what the frame shows at x - displacement(x).
+    """Backward warp: the result at x is the frame at x - displacement(x).
 
-    Bilinear between pixels; from outside comes what lies at the border.
+    Bilinear between pixels; outside, the border's pixels are repeated.
 
     Args:
         frame: B x C x H x W.
@@ -161,9 +162,9 @@ def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
         B x C x H x W.
     """
     height, width = frame.shape[2:]
-    # Counted in whole numbers, for a step graph: TensorRT takes those for sizes, and floating point with caveats.
-    x = torch.arange(width, device=frame.device).to(frame.dtype) - displacement_px[:, 0]
+    # Integer ranges, for the step graph: TensorRT takes them as shapes, floating-point ones only with restrictions.
+    x = torch.arange(width, device=frame.device).to(frame.dtype) - displacement_px[:, 0]  # (B, H, W)
     y = torch.arange(height, device=frame.device).to(frame.dtype)[:, None] - displacement_px[:, 1]
     # Centres of pixels in the coordinates of grid_sample, in which the picture reaches from -1 to 1.
-    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
+    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)  # (B, H, W, 2)
     return F.grid_sample(frame, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tremorscope.model.networks.blocks import Representation, ResidualBlock, convolution
+from tremorscope.model.networks.blocks import (
+    DepthToSpaceHead,
+    FrameRepresentation,
+    ResidualBlock,
+    UpsampleHead,
+    convolution,
+)
 from tremorscope.model.networks.flow import LeastSquaresFlow, smooth_kernels, warp
 from tremorscope.model.networks.guide import beside, follow_colours
 
@@ -31,20 +37,20 @@ class RealtimeConfig:
     decoder_blocks: int = 9
     head: Literal["depth_to_space", "upsample"] = "depth_to_space"
     skip: Literal["frame", "warped", "layers"] = "warped"
-    """What the decoder's change is added to: the frame, or the frame warped by a displacement it also decodes, or the
-    lower of two layers, each warped by a smooth displacement, the upper one cut out of the frame by a mask."""
+    """Base of the decoded change: the frame; the frame warped by a decoded displacement; or two layers, each warped by
+    a smooth displacement, the upper one cut out of the frame by a mask."""
     fine_channels: int = 0
-    """Channels of a stage at the encoder's resolution, behind the blocks, that sees again what these were told; 0 for
-    none."""
+    """Channels of a stage at the encoder's resolution behind the blocks, with the decoder's input features
+    concatenated again; 0 for none."""
     fine_convolutions: int = 1
-    """How many convolutions that stage has."""
+    """Convolutions of that stage."""
     flow_windows_cells: tuple[int, ...] = (3, 5, 9)
-    """Sides of windows, odd, each averaging over what the one before gave: after each the decoder is told the
-    displacement that fits best. None: it is told nothing."""
+    """Odd sides of cascaded averaging windows; the least-squares displacement after each is a feature of the decoder.
+    Empty: no such features."""
     flow_moving_windows_cells: tuple[int, ...] = ()
-    """The same, with every cell weighted by how far it moves: a thin part's cells against its still background's."""
+    """The same, with every cell weighted by its motion, so that a still background does not dilute a thin part's."""
     flow_probes: int = 8
-    """How many combinations of the shape channels that least-squares fit is made on."""
+    """Kernels of the shape encoder that the least-squares fit uses, from the first on."""
 
     def __post_init__(self) -> None:
         for name in ("flow_windows_cells", "flow_moving_windows_cells"):
@@ -54,11 +60,9 @@ class RealtimeConfig:
         if self.encoder_kernel < self.encoder_stride or (self.encoder_kernel - self.encoder_stride) % 2:
             raise ValueError("encoder_kernel must be encoder_stride plus an even number")
         if self.fine_channels and self.skip != "layers":
-            raise ValueError("fine_channels are of a network that draws layers")
+            raise ValueError("fine_channels: only with skip: layers")
         if self.skip == "layers" and not (self.fine_channels or self.decoder_scale == self.encoder_stride):
-            raise ValueError(
-                "layers are drawn on the encoder's cells: fine_channels, or decoder_scale as the stride"
-            )
+            raise ValueError("skip: layers needs fine_channels, or a decoder_scale equal to encoder_stride")
 
 
 class RealtimeNetwork(nn.Module):
@@ -80,40 +84,35 @@ class RealtimeNetwork(nn.Module):
         channels = config.decoder_channels
         windows, moving = config.flow_windows_cells, config.flow_moving_windows_cells
         self.flow = LeastSquaresFlow(windows, config.flow_probes, stride, moving) if windows else None
-        known = config.texture_channels + config.shape_channels + 3 * (len(windows) + len(moving))
-        self.merge = nn.Conv2d(
-            known,
-            channels,
-            kernel_size=3,
-            stride=config.decoder_scale // stride,
-            padding=1,
-        )
+        features = config.texture_channels + config.shape_channels + 3 * (len(windows) + len(moving))
+        ratio = config.decoder_scale // stride
+        self.merge = nn.Conv2d(features, channels, kernel_size=3, stride=ratio, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
-        self.fine = _FineStage(channels, known, config) if config.fine_channels else None
+        self.fine = _FineStage(channels, features, config) if config.fine_channels else None
         if config.skip == "layers":
             self.head: nn.Module = _LayersHead(
                 config.fine_channels or channels, stride, len(windows) + len(moving)
             )
         else:
-            head = _DepthToSpaceHead if config.head == "depth_to_space" else _UpsampleHead
+            head = DepthToSpaceHead if config.head == "depth_to_space" else UpsampleHead
             self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
 
-    def encode(self, frame: Tensor) -> Representation:
+    def encode(self, frame: Tensor) -> FrameRepresentation:
         """Linear representation of a frame: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
-        return Representation(self.texture(frame), self.motion(frame - 0.5))
+        return FrameRepresentation(self.texture(frame), self.motion(frame - 0.5))
 
     def texture(self, frame: Tensor) -> Tensor:
         """Texture of a frame in [0, 1]: B x 3 x H x W -> B x C x ceil(H / stride) x ceil(W / stride)."""
-        texture: Tensor = self.texture_encoder(self._pad(frame - 0.5))
+        texture: Tensor = self.texture_encoder(self._pad(frame - 0.5))  # (B, C, h, w)
         return texture
 
     def motion(self, difference: Tensor) -> Tensor:
         """Shape of a difference of frames, zero where nothing moved: sizes as those of `texture`."""
-        motion: Tensor = self.shape_encoder(self._pad(difference))
+        motion: Tensor = self.shape_encoder(self._pad(difference))  # (B, C, h, w)
         return motion
 
     def decode(self, frame: Tensor, motion: Tensor, gain: Tensor, halfway: Tensor | None = None) -> Tensor:
-        """How ``gain`` times a ``motion`` alters the frame; `draw` draws it.
+        """Decode the change of the frame that ``gain`` times a ``motion`` makes; `draw` applies it.
 
         Args:
             frame: B x 3 x H x W in [0, 1].
@@ -122,53 +121,49 @@ class RealtimeNetwork(nn.Module):
             halfway: the mean of frame and reference, where there is one reference, sized as the frame.
 
         Returns:
-            B x 3 x H x W, a change of the colours in [-1, 1]; behind the two components (x, y) of a displacement in
-            px where the skip is warped: B x 5 x H x W; behind those of the upper and the lower layer's displacement
-            and the upper's mask in [0, 1] where it is layers: B x 8 x H x W. Sizes are up to whole cells. Zero alters
-            nothing.
+            By the configured skip, with H and W rounded up to whole cells; all zero changes nothing:
+            frame: B x 3 x H x W, change of the colours in [-1, 1];
+            warped: B x 5 x H x W, displacement (x, y) in px, change of the colours;
+            layers: B x 8 x H x W, displacement of the upper and of the lower layer (x, y) in px, mask of the upper in
+            [0, 1], change of the lower's colours.
         """
-        known = [self.texture(frame), gain * motion]
+        features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
         if self.flow is not None:
-            picture = frame if halfway is None else halfway
-            known.append(self.flow(picture, motion, gain, self.shape_encoder.weight))
-        if self.config.skip == "layers":
-            return self._decode_layers(frame, torch.cat(known, dim=1))
-        return self.decode_known(torch.cat(known, dim=1))
+            picture = frame if halfway is None else halfway  # (B, 3, H, W)
+            features.append(self.flow(picture, motion, gain, self.shape_encoder.weight))  # (B, 3 W, h, w)
+        return self.decode_features(torch.cat(features, dim=1), frame)  # (B, N, H, W)
 
-    def decode_known(self, known: Tensor) -> Tensor:
-        """What `decode` makes of all that the decoder is told: B x C x h x w of texture, motion and displacement."""
-        decoded: Tensor = self.head(self.blocks(self.merge(known)))
+    def decode_features(self, features: Tensor, frame: Tensor) -> Tensor:
+        """Decoder output from concatenated texture, motion and flow features: B x F x h x w -> B x N x H x W.
+
+        The frame, B x 3 x H x W in [0, 1], guides the mask of layers.
+        """
+        coarse = self.blocks(self.merge(features))  # (B, C, h/r, w/r)
+        cells = coarse if self.fine is None else self.fine(coarse, features)
+        if self.config.skip == "layers":
+            flow = features[:, self.config.texture_channels + self.config.shape_channels :]  # (B, 3 W, h, w)
+            layers: Tensor = self.head(cells, flow, self._whole_cells(frame - 0.5))  # (B, 8, H, W)
+            return layers
+        decoded: Tensor = self.head(cells)  # (B, 3 or 5, H, W)
         if self.config.skip == "frame":
             return decoded
-        # The head thinks in cells, so that all it gives is of the order of one.
+        # The head's displacement is in cells, so that all its outputs are of the order of one.
         return torch.cat((self.config.decoder_scale * decoded[:, :2], decoded[:, 2:]), dim=1)
 
-    def _decode_layers(self, frame: Tensor, known: Tensor) -> Tensor:
-        coarse = self.blocks(self.merge(known))
-        cells = coarse if self.fine is None else self.fine(coarse, known)
-        found = known[:, self.config.texture_channels + self.config.shape_channels :]
-        before, side = (
-            (self.config.encoder_kernel - self.config.encoder_stride) // 2,
-            self.config.encoder_stride,
-        )
-        rows, columns = (side * count + before for count in known.shape[2:])
-        layers: Tensor = self.head(cells, found, self._pad(frame - 0.5)[:, :, before:rows, before:columns])
-        return layers
-
     def draw(self, frame: Tensor, decoded: Tensor) -> Tensor:
-        """The magnified frame: B x 3 x H x W in [0, 1] and what `decode` made of it -> B x 3 x H x W."""
+        """Apply the output of `decode` to its frame, B x 3 x H x W in [0, 1] -> magnified frame, B x 3 x H x W."""
         height, width = frame.shape[2:]
-        decoded = decoded[:, :, :height, :width]
+        decoded = decoded[:, :, :height, :width]  # (B, N, H, W)
         if self.config.skip == "frame":
             return frame + decoded
         if self.config.skip == "layers":
             return draw_layers(frame, decoded)[0]
         return warp(frame, decoded[:, :2]) + decoded[:, 2:]
 
-    def draw_known(self, frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
-        """As `draw`, and the displacement in px of what the magnified frame shows at each pixel: B x 2 x H x W.
+    def draw_with_displacement(self, frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+        """As `draw`, with the displacement in px added to the content at each pixel of the result: B x 2 x H x W.
 
-        Of a network that moves the frame; for training, where that displacement is known.
+        For the skips warped and layers, in training, where the true displacement is known.
         """
         decoded = decoded[:, :, : frame.shape[2], : frame.shape[3]]
         if self.config.skip == "layers":
@@ -176,14 +171,14 @@ class RealtimeNetwork(nn.Module):
         return self.draw(frame, decoded), decoded[:, :2]
 
     def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
-        """What `decode` makes of a frame and its difference to the reference.
+        """Output of `decode` for a frame and its difference to the reference.
 
         Args:
             frame: B x 3 x H x W in [0, 1].
             difference: frame - reference, B x 3 x H x W in [-1, 1].
             amplification: B.
         """
-        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
+        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)  # (B, 1, 1, 1)
         return self.decode(frame, self.motion(difference), gain, frame - 0.5 * difference)
 
     def forward(self, frame: Tensor, reference: Tensor, amplification: Tensor) -> Tensor:
@@ -197,114 +192,108 @@ class RealtimeNetwork(nn.Module):
             frame, self.decode_pair(frame, (frame_px - reference_px) / 255.0, amplification)
         )
 
+    def _whole_cells(self, x: Tensor) -> Tensor:
+        """Zeros to the right and below up to whole cells: B x C x H x W -> B x C x (h stride) x (w stride)."""
+        config = self.config
+        before = (config.encoder_kernel - config.encoder_stride) // 2
+        rows, columns = (-(-side // config.encoder_stride) * config.encoder_stride for side in x.shape[2:])
+        return self._pad(x)[:, :, before : before + rows, before : before + columns]
+
     def _pad(self, x: Tensor) -> Tensor:
-        # The same pads for every size: right and below there is room for a last, partly filled cell, which gives
-        # ceil(size / stride) cells. A size that the stride does not divide needs no case of its own.
+        # The same padding for every size: right and below there is room for a last, partly filled cell, so that
+        # there are ceil(size / stride) cells whether or not the stride divides the size.
         before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
         after = before + self.config.encoder_stride - 1
         return F.pad(x, (before, after, before, after))
 
 
 def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
-    """Two layers of a frame, each moved, one over the other.
+    """Composite two layers of a frame, each warped by its own displacement.
 
-    The upper layer's mask is drawn on the frame, where its edges are seen, and moves with it; so does what the lower
-    layer shows where the upper one was.
+    The mask of the upper layer and the fill of the lower one are drawn on the unmoved frame, where the edges are
+    seen, and are warped with their layers.
 
     Args:
         frame: B x 3 x H x W in [0, 1].
         decoded: B x 8 x H x W, as `RealtimeNetwork.decode` gives it.
 
     Returns:
-        The picture, B x 3 x H x W, and the displacement in px of what it shows, B x 2 x H x W.
+        The picture, B x 3 x H x W, and the displacement of its content in px, B x 2 x H x W.
     """
-    upper_px, lower_px, mask, filled = torch.split(decoded, [2, 2, 1, 3], dim=1)
-    upper = warp(torch.cat((frame, mask), dim=1), upper_px)
-    lower = warp(frame + filled, lower_px)
-    shown = upper[:, 3:]
+    upper_px, lower_px, mask, filled = torch.split(decoded, [2, 2, 1, 3], dim=1)  # (B, each, H, W)
+    upper = warp(torch.cat((frame, mask), dim=1), upper_px)  # (B, 4, H, W)
+    lower = warp(frame + filled, lower_px)  # (B, 3, H, W)
+    shown = upper[:, 3:]  # (B, 1, H, W), coverage by the upper layer
     hidden = 1.0 - shown
     return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
 
 
 class _FineStage(nn.Module):
-    """What the blocks made of coarse cells, on the encoder's cells again, beside what is known there."""
+    """The blocks' output brought back to the encoder's resolution and merged with the decoder's input features."""
 
-    def __init__(self, coarse: int, known: int, config: RealtimeConfig) -> None:
+    def __init__(self, coarse: int, features: int, config: RealtimeConfig) -> None:
         super().__init__()
         ratio, channels = config.decoder_scale // config.encoder_stride, config.fine_channels
         self.spread = nn.PixelShuffle(ratio) if ratio > 1 else nn.Identity()
-        inputs = [coarse // ratio**2 + known] + [channels] * (config.fine_convolutions - 1)
+        inputs = [coarse // ratio**2 + features] + [channels] * (config.fine_convolutions - 1)
         self.convs = nn.ModuleList(convolution(count, channels, 3) for count in inputs)
         self.activation = nn.ReLU()
 
-    def forward(self, coarse: Tensor, known: Tensor) -> Tensor:
-        """B x C x h/r x w/r and B x K x h x w -> B x N x h x w."""
-        rows, columns = known.shape[2:]
-        spread = self.spread(coarse)[:, :, :rows, :columns]
-        fine = torch.cat((spread, known), dim=1)
+    def forward(self, coarse: Tensor, features: Tensor) -> Tensor:
+        """B x C x h/r x w/r and B x F x h x w -> B x N x h x w."""
+        rows, columns = features.shape[2:]
+        spread = self.spread(coarse)[:, :, :rows, :columns]  # (B, C/r^2, h, w)
+        fine = torch.cat((spread, features), dim=1)  # (B, C/r^2 + F, h, w)
         for conv in self.convs:
-            fine = self.activation(conv(fine))
+            fine = self.activation(conv(fine))  # (B, N, h, w)
         return fine
 
 
 class _LayersHead(nn.Module):
     """Cells to two smooth displacements, a mask, and what is behind it: B x C x h x w -> B x 8 x H x W.
 
-    A displacement is a mean of those that least squares found, and of none, by weights that are decoded, and a rest: so
-    one that was found is passed on at any length. The mask is what follows the frame's own colours best, and what is
-    decoded pixel by pixel; behind it the lower layer shows what the frame shows beside it, smooth.
+    Each displacement is a decoded residual plus the softmax-weighted mean of the least-squares displacements and of
+    zero, so that a measured displacement passes through at any length. The mask's logit is a linear function of the
+    frame's colours, fitted to a decoded coarse mask, plus a decoded logit of each pixel. Behind the mask the lower
+    layer shows the colours beside it.
     """
 
-    def __init__(self, channels: int, scale: int, found: int) -> None:
+    def __init__(self, channels: int, scale: int, windows: int) -> None:
         super().__init__()
-        self.scale, self.found = scale, found
-        self.conv = convolution(channels, 2 * (2 + found + 1) + 3 + 1 + scale * scale, 3)
+        self.scale, self.windows = scale, windows
+        self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 1 + scale * scale, 3)
 
-    def forward(self, cells: Tensor, found: Tensor, centred: Tensor) -> Tensor:
-        """What `RealtimeNetwork.decode` gives.
+    def forward(self, cells: Tensor, flow: Tensor, centred: Tensor) -> Tensor:
+        """The output of `RealtimeNetwork.decode`.
 
         Args:
             cells: B x C x h x w.
-            found: B x 3 W x h x w, as `LeastSquaresFlow` gives it.
+            flow: B x 3 W x h x w, as `LeastSquaresFlow` gives it.
             centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
         """
-        each = 2 + self.found + 1
+        each = 2 + self.windows + 1
         parts = [each, each, 3, 1, self.scale**2]
-        upper, lower, background, likely, sharp = torch.split(self.conv(cells), parts, dim=1)
-        x, y = found[:, 0::3], found[:, 1::3]  # B x W x h x w each
-        both = torch.cat((self._mean(upper, x, y), self._mean(lower, x, y)), dim=1)
+        upper, lower, background, likely, sharp = torch.split(
+            self.conv(cells), parts, dim=1
+        )  # (B, part, h, w)
+        x, y = flow[:, 0::3], flow[:, 1::3]  # (B, W, h, w) each
+        displacements = [self._displacement(decoded, x, y) for decoded in (upper, lower)]  # (B, 2, h, w) each
         slope, level = follow_colours(likely.sigmoid(), F.avg_pool2d(centred, self.scale))
-        # In cells, so that all that is decoded is of the order of one.
-        smooth = self._between(torch.cat((self.scale * both, slope, level), dim=1))
+        # Decoded in cells, so that all outputs of the convolution are of the order of one.
+        both = self.scale * torch.cat(displacements, dim=1)  # (B, 4, h, w)
+        smooth = self._between(torch.cat((both, slope, level), dim=1))  # (B, 8, H, W)
         moved, slope, level = torch.split(smooth, [4, 3, 1], dim=1)
-        by_colour = (slope * centred).sum(dim=1, keepdim=True) + level
+        by_colour = (slope * centred).sum(dim=1, keepdim=True) + level  # (B, 1, H, W)
         mask = (8.0 * (by_colour - 0.5) + 4.0 * F.pixel_shuffle(sharp, self.scale)).sigmoid()
-        behind = self._between(beside(centred, mask, background))
+        behind = self._between(beside(centred, mask, background))  # (B, 3, H, W)
         return torch.cat((moved, mask, mask * (behind - centred)), dim=1)
 
     def _between(self, cells: Tensor) -> Tensor:
-        """Cells to pixels. Displacements between cells lie between theirs: what is straight stays straight."""
+        """Cells to pixels, bilinear: straight lines stay straight."""
         return F.interpolate(cells, scale_factor=float(self.scale), mode="bilinear")
 
-    def _mean(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        weights = decoded[:, 2:].softmax(dim=1)[:, : self.found]
-        mean = [(weights * each).sum(dim=1, keepdim=True) for each in (x, y)]
+    def _displacement(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Residual and weights B x (2 + W + 1) x h x w, measured x and y B x W x h x w -> B x 2 x h x w, in cells."""
+        weights = decoded[:, 2:].softmax(dim=1)[:, : self.windows]  # (B, W, h, w); the last is that of zero
+        mean = [(weights * each).sum(dim=1, keepdim=True) for each in (x, y)]  # (B, 1, h, w) each
         return decoded[:, :2] + torch.cat(mean, dim=1)
-
-
-class _DepthToSpaceHead(nn.Sequential):
-    """Cells to pixels in one convolution: B x C x h x w -> B x N x (h scale) x (w scale)."""
-
-    def __init__(self, channels: int, outputs: int, scale: int) -> None:
-        super().__init__(convolution(channels, outputs * scale * scale, 3), nn.PixelShuffle(scale))
-
-
-class _UpsampleHead(nn.Sequential):
-    """Cells to pixels by doubling and convolving: B x C x h x w -> B x N x (h scale) x (w scale)."""
-
-    def __init__(self, channels: int, outputs: int, scale: int) -> None:
-        layers: list[nn.Module] = []
-        while scale > 1:
-            layers += [nn.Upsample(scale_factor=2), convolution(channels, channels // 2, 3), nn.ReLU()]
-            channels, scale = channels // 2, scale // 2
-        super().__init__(*layers, convolution(channels, outputs, 3))

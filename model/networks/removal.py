@@ -1,8 +1,8 @@
-"""Learning to remove: which parts of the baseline a trained network can do without.
+"""Learning to remove: find and cut the parts that a trained baseline does not need.
 
 After Ha et al. (arXiv 2403.01898), section 3: every non-linearity and every residual block gets a gate, the gates are
-trained together with the weights under a sparsity penalty, and what is gated off is removed. A non-linearity whose gate
-is 0 passes its input on; a residual block whose gate is 0 adds nothing.
+trained together with the weights under a sparsity penalty, and the parts with closed gates are removed. A
+non-linearity whose gate is 0 passes its input on; a residual block whose gate is 0 adds nothing.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Gate:
     """One gate of a gated network."""
 
     name: str
-    """Of what it closes, as a network without gates calls it."""
+    """Name of the gated part in a network without gates."""
     module: Module
     part: Part
     value: nn.Parameter
 
 
 def gated(network: BaselineNetwork) -> BaselineNetwork:
-    """The same network with an open gate (1) at every part: it computes what it did."""
+    """The same network with an open gate (1) at every part; its output stays the same."""
     with_gates = BaselineNetwork(replace(network.config, gated=True))
     ours = {_without_gates(name): name for name in with_gates.state_dict() if not name.endswith(".gate")}
     state = {ours[name]: value for name, value in network.state_dict().items()}
@@ -63,15 +63,15 @@ def sparsity(gates: Sequence[Gate]) -> Tensor:
 
 
 def closed(gates: Sequence[Gate], below: float) -> tuple[str, ...]:
-    """Names of the parts whose gates are nearer to 0 than ``below``; what lies in a closed block is not named."""
+    """Names of the parts whose gates are nearer to 0 than ``below``; parts inside a closed block are not listed."""
     shut = [gate.name for gate in gates if gate.value.abs() < below]
     return tuple(name for name in shut if not _inside(name, set(shut)))
 
 
 def fold(network: BaselineNetwork, removed: Sequence[str]) -> BaselineNetwork:
-    """A gated network without its gates and without the parts named.
+    """A gated network without its gates and without the removed parts.
 
-    What a gate left of a block that stays goes into the block's last convolution; a non-linearity that stays is whole.
+    The gate of a block that stays is multiplied into its last convolution; a non-linearity that stays is complete.
     """
     state = network.state_dict()
     for name, child in network.named_modules():
@@ -89,7 +89,7 @@ def fold(network: BaselineNetwork, removed: Sequence[str]) -> BaselineNetwork:
 
 @dataclass(frozen=True)
 class Survivors:
-    """What is left of one kind of part in one module."""
+    """Number of parts of one kind that one module keeps."""
 
     module: Module
     part: Part
@@ -98,7 +98,7 @@ class Survivors:
 
 
 def survivors(gates: Sequence[Gate], removed: Sequence[str]) -> list[Survivors]:
-    """How many parts of each kind stay in each module; a non-linearity goes with the block around it."""
+    """Parts that stay, by module and kind; a non-linearity is removed with the block around it."""
     gone = set(removed)
     table = []
     for module in MODULES:

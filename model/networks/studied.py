@@ -1,4 +1,4 @@
-"""Encoders that the real-time network could have had: with non-linearities, or one for texture and motion together.
+"""Alternative encoders of the real-time network: with non-linearities, or one for texture and motion together.
 
 For the study that asks what a linear encoder with two branches costs in quality (docs/results.md). These networks are
 judged in PyTorch and not exported: behind a non-linearity the difference of two frames can no longer be taken first.
@@ -23,7 +23,7 @@ class StudiedConfig(RealtimeConfig):
     encoder_blocks: int = 0
     """Residual blocks, behind a ReLU, that follow each linear encoder; 0 leaves it linear."""
     branches: Literal[1, 2] = 2
-    """Whether texture and motion have an encoder each, or one of ``shape_channels`` for both."""
+    """Encoders: 2, one each for texture and motion, or 1 of ``shape_channels`` for both."""
 
 
 class StudiedNetwork(RealtimeNetwork):
@@ -51,7 +51,7 @@ class StudiedNetwork(RealtimeNetwork):
             self.texture_blocks = _deep(config.texture_channels, config.encoder_blocks)
 
     def texture(self, frame: Tensor) -> Tensor:
-        """As in `RealtimeNetwork`."""
+        """Texture of a frame, shapes as in `RealtimeNetwork`."""
         texture: Tensor = (
             self.motion_blocks(self.motion(frame - 0.5))
             if self.branches == 1
@@ -60,19 +60,19 @@ class StudiedNetwork(RealtimeNetwork):
         return texture
 
     def decode_pair(self, frame: Tensor, difference: Tensor, amplification: Tensor) -> Tensor:
-        """As in `RealtimeNetwork`; with a non-linear encoder the features of two frames are subtracted."""
+        """Decoder output, as in `RealtimeNetwork`; a non-linear encoder subtracts the features of two frames."""
         if not self.encoder_blocks:
             return super().decode_pair(frame, difference, amplification)
-        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)
-        linear = self.motion(difference)
+        gain = (amplification - 1.0).reshape(-1, 1, 1, 1)  # (B, 1, 1, 1)
+        linear = self.motion(difference)  # (B, C, h, w)
         motion = self.motion_blocks(self.motion(frame - 0.5)) - self.motion_blocks(
             self.motion(frame - difference - 0.5)
         )
-        known = [self.texture(frame), gain * motion]
+        features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
         if self.flow is not None:
             halfway = frame - 0.5 * difference
-            known.append(self.flow(halfway, linear, gain, self.shape_encoder.weight))
-        return self.decode_known(torch.cat(known, dim=1))
+            features.append(self.flow(halfway, linear, gain, self.shape_encoder.weight))  # (B, 3 W, h, w)
+        return self.decode_features(torch.cat(features, dim=1), frame)
 
 
 def _deep(channels: int, blocks: int) -> nn.Module:

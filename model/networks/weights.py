@@ -1,4 +1,4 @@
-"""Trained weights as safetensors, with the network's description in the header, and the ones that are shipped."""
+"""Trained weights as safetensors with the network's description in the header; the shipped weights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tremorscope.model.errors import WeightsFault
 from tremorscope.model.files import write_atomically
 from tremorscope.model.networks.families import Network, build_network, configure, describe
 
-SHIPPED_WEIGHTS = Path(__file__).resolve().parent / "weights"
+SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network with its weights and what is known of them."""
+    """A network with its weights and their provenance."""
 
     name: str
     network: Network
@@ -32,9 +32,13 @@ class TrainedNetwork:
 
 
 def save_weights(
-    path: Path, name: str, network: Network, state: dict[str, Tensor], amplification: tuple[float, float],
+    path: Path,
+    name: str,
+    network: Network,
+    state: dict[str, Tensor],
+    amplification: tuple[float, float],
     training: dict[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     """Write weights, all or nothing. ``state`` is the state dictionary to keep, ``training`` JSON-ready facts."""
     state = {key: value.cpu().contiguous() for key, value in state.items()}
     header = {
@@ -65,7 +69,7 @@ def load_weights(path: Path) -> TrainedNetwork:
     except SafetensorError as error:
         raise WeightsFault(f"{path}: not a whole safetensors file ({error})", remedy=remedy) from None
     if header.get("format") != "tremorscope-weights-1":
-        raise WeightsFault(f"{path}: weights of something else (no tremorscope header)", remedy=remedy)
+        raise WeightsFault(f"{path}: not tremorscope weights (no tremorscope header)", remedy=remedy)
     # Files of older releases state no hash of their content; of the shipped ones the card states the file's.
     card = path.with_suffix(".md")
     has_card = path.resolve().parent == SHIPPED_WEIGHTS and card.is_file()
@@ -95,7 +99,7 @@ def _is_whole(state: dict[str, Tensor], content_sha256: str | None) -> bool:
 
 
 def _content_sha256(state: dict[str, Tensor]) -> str:
-    """Of all names and numbers, in order of the names."""
+    """SHA-256 of all names and numbers, in order of the names."""
     digest = hashlib.sha256()
     for key in sorted(state):
         digest.update(key.encode())
@@ -104,13 +108,13 @@ def _content_sha256(state: dict[str, Tensor]) -> str:
 
 
 def shipped_weights(name: str) -> Path | None:
-    """The path of the weights that are shipped under this name; None where there are none."""
+    """Path of the shipped weights of a name; None if there are none."""
     path = SHIPPED_WEIGHTS / f"{name}.safetensors"
     return path if Path(name).name == name and path.is_file() else None
 
 
 def find_weights(name_or_path: str) -> Path:
-    """The path of shipped weights by name (``realtime``), or the path itself.
+    """Path of shipped weights by name (``realtime``), or the path itself.
 
     Raises:
         WeightsFault: there are no such weights.

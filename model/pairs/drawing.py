@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 _SUPERSAMPLING = 2
-"""Shapes are drawn larger and reduced, so that their edges are free of stairs."""
+"""Factor by which shapes are drawn larger and then reduced, for smooth edges."""
 
 
 def draw_picture(seed: int, size_px: int) -> NDArray[np.uint8]:

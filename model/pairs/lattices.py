@@ -33,7 +33,7 @@ class Lattices:
 
     @staticmethod
     def draw(rng: torch.Generator, settings: PairSettings, batch: int, layers: int) -> Lattices:
-        """Draw one for every foreground layer, and which layers are one."""
+        """Draw a lattice for every foreground layer, and choose the layers that are lattices."""
         shape, side = (batch, layers), settings.patch_px
 
         def chance(share: float) -> Tensor:
@@ -67,30 +67,30 @@ class Lattices:
         return Lattices(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
     def mode(self, shift_px: Tensor, at: tuple[Tensor, Tensor]) -> Tensor:
-        """The part of a shift (B x L x 2) that each place takes part in: B x L x P x P, one where nothing bends.
+        """Mode shape: the share of a shift (B x L x 2) at each place, B x L x P x P; 1 in layers that do not bend.
 
-        It varies only across the shift's direction, so that what comes to lie at x lay exactly at x - mode(x) shift.
+        It varies only across the shift's direction, so that the content at x came exactly from x - mode(x) shift.
         """
-        length = shift_px.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        x_along, y_along = _planes(shift_px / length)
-        x, y = at
+        length = shift_px.norm(dim=-1, keepdim=True).clamp(min=1e-12)  # (B, L, 1)
+        x_along, y_along = _planes(shift_px / length)  # (B, L, 1, 1) each
+        x, y = at  # (P,), (P, 1)
         phase = math.pi * (y * x_along - x * y_along) / self.mode_px[..., None, None]
-        shape = torch.sin(phase + self.mode_phase[..., None, None])
+        shape = torch.sin(phase + self.mode_phase[..., None, None])  # (B, L, P, P)
         return torch.where(self.bent[..., None, None], shape, torch.ones_like(shape))
 
     def coverage(self, x: Tensor, y: Tensor) -> Tensor:
         """Coverage in [0, 1] at unmoved coordinates from the patch's middle: B x L x P x P, or broadcast to it."""
-        x_middle, y_middle = _planes(self.centre_px)
-        u, v = _turned(x - x_middle, y - y_middle, self.angle)
+        x_middle, y_middle = _planes(self.centre_px)  # (B, L, 1, 1) each
+        u, v = _turned(x - x_middle, y - y_middle, self.angle)  # (B, L, P, P) each
         v = v + self.sag_per_px[..., None, None] * u * u
-        first = self._family(v)
+        first = self._family(v)  # (B, L, P, P)
         _, w = _turned(u, v, self.second_angle)
         second = torch.where(self.second_angle[..., None, None] == 0.0, 0.0, self._family(w))
         ends = self._within(self.half_length_px, u.abs()) * self._within(self.half_breadth_px, v.abs())
         return ends * (1.0 - (1.0 - first) * (1.0 - second))
 
     def _family(self, v: Tensor) -> Tensor:
-        pitch_px = self.pitch_px[..., None, None]
+        pitch_px = self.pitch_px[..., None, None]  # (B, L, 1, 1)
         distance = (torch.remainder(v + pitch_px / 2, pitch_px) - pitch_px / 2).abs()
         return self._within(self.half_width_px, distance)
 
@@ -105,5 +105,5 @@ def _planes(pair: Tensor) -> Sequence[Tensor]:
 
 
 def _turned(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    cos, sin = angle.cos()[..., None, None], angle.sin()[..., None, None]
+    cos, sin = angle.cos()[..., None, None], angle.sin()[..., None, None]  # (B, L, 1, 1) each
     return x * cos + y * sin, y * cos - x * sin

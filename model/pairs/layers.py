@@ -1,4 +1,4 @@
-"""What moves in a training pair: layers of texture with soft outlines, exact at every sub-pixel position.
+"""Moving layers of a training pair: textures with soft outlines, exact at every sub-pixel position.
 
 A picture is the continuous function  f(x) = sum_j picture[j] k(x - j)  with a fixed band-limiting kernel k, sampled
 where the layer has moved to; outlines are analytic functions of the moved coordinates.
@@ -20,21 +20,26 @@ from tremorscope.model.pairs.settings import KERNEL_HALF_WIDTH, MAX_ZOOM_OUT, Pa
 
 @dataclass(frozen=True)
 class Textures:
-    """What each layer is painted with: a window of a picture, sampled at moved coordinates."""
+    """Texture of each layer: a window of a picture, sampled at moved coordinates."""
 
-    windows: Tensor  # B x L x 3 x W x W float
-    contrast: Tensor  # B x L x 1 x 1 x 1
-    brightness: Tensor  # B x L x 1 or 3 x 1 x 1, added after the contrast
-    zoom_out: Tensor  # B x L source px per output px
-    blur: Tensor  # B x L widening of the kernel, at least 1
+    windows: Tensor  # (B, L, 3, W, W), float
+    contrast: Tensor  # (B, L, 1, 1, 1)
+    brightness: Tensor  # (B, L, 1 or 3, 1, 1), added after the contrast
+    zoom_out: Tensor  # (B, L), source px per output px
+    blur: Tensor  # (B, L), widening of the kernel, at least 1
     patch_px: int
 
     @staticmethod
     def draw(
-        rng: torch.Generator, pictures: Sequence[Tensor], settings: PairSettings, batch: int, layers: int,
-        device: torch.device, lattices: Lattices | None = None,
-    ) -> Textures:  # fmt: skip
-        """Cut a window of some picture for every layer: turned, more or less contrasty, brighter, blurred.
+        rng: torch.Generator,
+        pictures: Sequence[Tensor],
+        settings: PairSettings,
+        batch: int,
+        layers: int,
+        device: torch.device,
+        lattices: Lattices | None = None,
+    ) -> Textures:
+        """Cut a window of a random picture for every layer, with random flips, contrast, brightness and blur.
 
         Layers above the first that are ``lattices`` have little texture, and none where they bend.
         """
@@ -58,19 +63,19 @@ class Textures:
 
     def render(self, shift_px: Tensor) -> Tensor:
         """Layers moved by B x L x 2 (x, y) px -> B x L x 3 x P x P."""
-        rows = self._sampling_matrix(shift_px[..., 1])  # B x L x P x W
-        columns = self._sampling_matrix(shift_px[..., 0])
-        # Recoloured only now, for the windows are much larger than what is shown of them.
-        shown = torch.einsum("blpw,blcwv,blqv->blcpq", rows, self.windows, columns)
+        rows = self._sampling_matrix(shift_px[..., 1])  # (B, L, P, W)
+        columns = self._sampling_matrix(shift_px[..., 0])  # (B, L, P, W)
+        # Contrast and brightness come after sampling: the windows are much larger than the patch.
+        shown = torch.einsum("blpw,blcwv,blqv->blcpq", rows, self.windows, columns)  # (B, L, 3, P, P)
         return torch.addcmul(self.brightness, shown, self.contrast)
 
     def _sampling_matrix(self, shift_px: Tensor) -> Tensor:
         side = self.windows.shape[-1]
         output = torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
         source = torch.arange(side, device=shift_px.device) - (side - 1) / 2
-        # A layer that moves right by s shows at output x what it held at x - s.
-        position = (output - shift_px[..., None]) * self.zoom_out[..., None]  # B x L x P
-        width = (self.zoom_out * self.blur)[..., None, None]
+        # Moved right by s, output x shows source x - s.
+        position = (output - shift_px[..., None]) * self.zoom_out[..., None]  # (B, L, P)
+        width = (self.zoom_out * self.blur)[..., None, None]  # (B, L, 1, 1)
         half_width = (KERNEL_HALF_WIDTH / self.blur)[..., None, None]
         # Only where the kernel is not zero: a tenth of the window.
         taps = torch.arange(_TAPS, device=shift_px.device)
@@ -110,7 +115,7 @@ def _cut_window(rng: torch.Generator, pictures: Sequence[Tensor], side: int) -> 
 def _painted(
     rng: torch.Generator, lattices: Lattices, windows: Tensor, contrast: Tensor, brightness: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Contrast and brightness of all layers, those that are lattices painted in one colour."""
+    """Contrast and brightness of all layers; lattices get nearly one colour."""
     batch, layers = windows.shape[:2]
     shape = (batch, layers - 1, 1, 1, 1)
     faint = torch.where(lattices.bent[..., None, None, None], 0.0, uniform(rng, shape, 0.0, 0.25))
@@ -130,22 +135,26 @@ _OUTLINE_HARMONICS = 3
 class Masks:
     """Soft outlines of the foreground layers, as functions of the coordinates: wavy discs, bars, rows of bars."""
 
-    centre_px: Tensor  # B x L x 2
-    radius_px: Tensor  # B x L
-    angle: Tensor  # B x L
-    aspect: Tensor  # B x L, below 1 for bars
-    wave: Tensor  # B x L x K amplitudes of the outline's harmonics
-    wave_phase: Tensor  # B x L x K
-    softness_px: Tensor  # B x L
-    pitch_px: Tensor  # B x L, distance of the bars in a row; infinite where there is one shape
+    centre_px: Tensor  # (B, L, 2)
+    radius_px: Tensor  # (B, L)
+    angle: Tensor  # (B, L)
+    aspect: Tensor  # (B, L), below 1 for bars
+    wave: Tensor  # (B, L, K), amplitudes of the outline's harmonics
+    wave_phase: Tensor  # (B, L, K)
+    softness_px: Tensor  # (B, L)
+    pitch_px: Tensor  # (B, L), distance of the bars in a row; infinite where there is one shape
     patch_px: int
     lattices: Lattices | None = None
 
     @staticmethod
     def draw(
-        rng: torch.Generator, settings: PairSettings, batch: int, layers: int, device: torch.device,
+        rng: torch.Generator,
+        settings: PairSettings,
+        batch: int,
+        layers: int,
+        device: torch.device,
         lattices: Lattices | None = None,
-    ) -> Masks:  # fmt: skip
+    ) -> Masks:
         """Draw an outline for every foreground layer."""
         shape, side = (batch, layers), settings.patch_px
         bar = torch.rand(shape, generator=rng) < 0.4
@@ -170,7 +179,7 @@ class Masks:
         )
 
     def modes(self, shift_px: Tensor) -> Tensor | None:
-        """The part of each layer's shift that every place takes part in, B x L x 1 x P x P; none: all of it."""
+        """Mode shape of each layer, the share of its shift at each place, B x L x 1 x P x P; None: 1 everywhere."""
         if self.lattices is None:
             return None
         axis = self._axis(shift_px)
@@ -181,30 +190,28 @@ class Masks:
 
     def render(self, shift_px: Tensor) -> Tensor:
         """Coverage in [0, 1] of masks moved by B x L x 2 (x, y) px: B x L x 1 x P x P."""
-        axis = self._axis(shift_px)
-        at = self.centre_px + shift_px
-        x = axis - at[..., 0, None, None]
-        y = axis[:, None] - at[..., 1, None, None]
+        axis = self._axis(shift_px)  # (P,)
+        at = self.centre_px + shift_px  # (B, L, 2)
+        x = axis - at[..., 0, None, None]  # (B, L, 1, P)
+        y = axis[:, None] - at[..., 1, None, None]  # (B, L, P, 1)
         cos, sin = self.angle.cos()[..., None, None], self.angle.sin()[..., None, None]
-        u, v = x * cos + y * sin, y * cos - x * sin
+        u, v = x * cos + y * sin, y * cos - x * sin  # (B, L, P, P) each
         pitch_px = self.pitch_px[..., None, None]
         v = torch.where(pitch_px.isfinite(), torch.remainder(v + pitch_px / 2, pitch_px) - pitch_px / 2, v)
         v = v / self.aspect[..., None, None]
-        theta = torch.atan2(v, u)[..., None]
+        theta = torch.atan2(v, u)[..., None]  # (B, L, P, P, 1)
         harmonics = torch.arange(2, 2 + _OUTLINE_HARMONICS, device=shift_px.device)
         wave = self.wave[..., None, None, :] * torch.cos(
             harmonics * theta + self.wave_phase[..., None, None, :]
         )
-        outline = self.radius_px[..., None, None] * (1.0 + wave.sum(-1))
+        outline = self.radius_px[..., None, None] * (1.0 + wave.sum(-1))  # (B, L, P, P)
         # The distance to the outline, in px: scaled across a thin bar by its aspect.
         inside_px = (outline - torch.hypot(u, v)) * self.aspect.clamp(max=1.0)[..., None, None]
-        coverage = torch.sigmoid(inside_px / (0.5 * self.softness_px)[..., None, None])
+        coverage = torch.sigmoid(inside_px / (0.5 * self.softness_px)[..., None, None])  # (B, L, P, P)
         if self.lattices is not None:
-            mode = self.lattices.mode(shift_px, (axis, axis[:, None]))
-            x, y = (
-                axis - mode * shift_px[..., 0, None, None],
-                axis[:, None] - mode * shift_px[..., 1, None, None],
-            )
-            thin = self.lattices.coverage(x, y)
+            mode = self.lattices.mode(shift_px, (axis, axis[:, None]))  # (B, L, P, P)
+            x = axis - mode * shift_px[..., 0, None, None]  # (B, L, P, P)
+            y = axis[:, None] - mode * shift_px[..., 1, None, None]  # (B, L, P, P)
+            thin = self.lattices.coverage(x, y)  # (B, L, P, P)
             coverage = torch.where(self.lattices.chosen[..., None, None], thin, coverage)
-        return coverage.unsqueeze(2)
+        return coverage.unsqueeze(2)  # (B, L, 1, P, P)

@@ -1,4 +1,4 @@
-"""Training pairs: layers that move by sub-pixel amounts, and the truth of how they look magnified.
+"""Training pairs: layers that move by sub-pixel amounts, and their exactly magnified picture.
 
 After Oh et al. (ECCV 2018), section 3.3: a background and moving foreground layers, some of them still, small
 contrasts, blur, a colour-perturbed twin, shot noise and 8-bit quantisation. Every translation is exact in float.
@@ -28,17 +28,16 @@ class Pairs:
     reference: Tensor
     frame: Tensor
     magnified: Tensor
-    """The truth: every layer moved by amplification times its displacement; neither noisy nor quantised."""
+    """Ground truth: every layer moved by amplification times its displacement; neither noisy nor quantised."""
     frame_recoloured: Tensor
     """The frame with other colours, same shapes."""
     magnified_recoloured: Tensor
     amplification: Tensor
-    """B."""
+    """B, at least 1."""
     added_px: Tensor
-    """B x 2 x P x P: by how much (x, y) what ``magnified`` shows at a pixel lies further than in the frame."""
-
+    """B x 2 x P x P: displacement (x, y) from the frame of the content at each pixel of ``magnified``."""
     layers: LayerTruth | None = None
-    """The truth as two layers, where the settings ask for it."""
+    """Ground truth as two layers; None unless `PairSettings.two_layers`."""
 
     def to(self, device: torch.device) -> Pairs:
         """The same pairs on another device."""
@@ -54,72 +53,115 @@ class Pairs:
 
 
 def draw_pairs(
-    pictures: Sequence[Tensor], settings: PairSettings, batch: int, seed: int, difficulty: float = 1.0,
+    pictures: Sequence[Tensor],
+    settings: PairSettings,
+    batch: int,
+    seed: int,
+    difficulty: float = 1.0,
     device: torch.device | None = None,
-) -> Pairs:  # fmt: skip
+) -> Pairs:
     """Draw a batch of pairs; the same seed gives the same pairs.
 
     Args:
         pictures: uint8, 3 x H x W each, at least `PairSettings.window_px` a side.
+        settings: of the pairs.
+        batch: number of pairs.
+        seed: of all random draws.
         difficulty: 0 to 1, scales the magnified motion's limit (and with it the input's), for a curriculum.
-        device: where to render; the random draws are made on the CPU, so they don't depend on it.
+        device: to render on; the random draws are made on the CPU and do not depend on it.
     """
     device = device or torch.device("cpu")
     rng = torch.Generator().manual_seed(seed)
-    layers = 1 + settings.foreground_layers
-    # A small motion is first shown little amplified: at the most amplification it would drown in the 8-bit steps.
-    highest = settings.amplification_max ** max(0.4, difficulty)
-    amplification = log_uniform(
-        rng, (batch,), settings.amplification_min, max(highest, settings.amplification_min)
-    )
-    magnified_px = _draw_motion(rng, settings, amplification, layers, difficulty)  # B x L x 2
-    displacement_px = magnified_px / amplification[:, None, None]
-    lattices = Lattices.draw(rng, settings, batch, layers - 1) if settings.structure_share else None
-    if lattices is not None and settings.moving_whole_share:
-        # What moves with everything does not bend.
-        whole = (magnified_px == magnified_px[:, :1]).all(dim=-1)
-        lattices = replace(lattices, bent=lattices.bent & ~whole[:, 1:])
-    textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
-    masks = Masks.draw(rng, settings, batch, layers - 1, device, lattices)
-
-    def render(shift_px: Tensor) -> tuple[Tensor, Tensor]:
-        shift_px = shift_px.to(device)
-        return textures.render(shift_px), masks.render(
-            shift_px[:, 1:]
-        )  # B x L x 3 x P x P, B x (L - 1) x 1 ...
-
-    def compose(layers: Tensor, coverage: Tensor) -> Tensor:
-        return overlay(layers, coverage).clamp(0.0, 1.0)
-
-    painted, in_frame = render(displacement_px)
-    reference, frame = compose(*render(0 * displacement_px)), compose(painted, in_frame)
-    magnified_layers, coverage = render(magnified_px)
-    magnified = compose(magnified_layers, coverage)
-    added = (magnified_px - displacement_px).to(device)[..., None, None]
-    modes = masks.modes(magnified_px[:, 1:].to(device))
-    if modes is not None:
-        added = torch.cat((added[:, :1].expand(-1, -1, -1, *modes.shape[3:]), added[:, 1:] * modes), dim=1)
-    added_px = overlay(added, coverage)
-    light = _draw_flicker(rng, settings, batch).to(device)
-    truth = None
-    if settings.two_layers:
-        truth = layer_truth(
-            light[:, None] * painted, in_frame, coverage,
-            added.expand(-1, -1, -1, *frame.shape[2:]), (magnified_px - displacement_px).to(device),
-        )  # fmt: skip
-    frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
+    amplification = _draw_amplification(rng, settings, batch, difficulty)  # (B,)
+    motion = _draw_motion(
+        rng, settings, amplification, 1 + settings.foreground_layers, difficulty
+    )  # (B, L, 2)
+    displacement_px = (motion / amplification[:, None, None]).to(device)
+    magnified_px = motion.to(device)
+    scene = _LayeredScene.draw(rng, pictures, settings, motion, device)
+    light = _draw_flicker(rng, settings, batch).to(device)  # (B, 1, 1, 1)
     recolour = _recolouring(rng, batch, device)
     sensor = _Sensor.draw(rng, settings, batch, device)
-    return Pairs(
-        reference=sensor.film(rng, reference),
-        frame=sensor.film(rng, frame),
-        magnified=magnified,
-        frame_recoloured=sensor.film(rng, recolour(frame)),
-        magnified_recoloured=recolour(magnified),
-        amplification=amplification.to(device),
-        added_px=added_px.expand(-1, -1, *frame.shape[2:]),
-        layers=truth,
+    reference, frame, magnified = (
+        scene.render(shift_px) for shift_px in (0 * displacement_px, displacement_px, magnified_px)
     )
+    added = scene.added_px(displacement_px, magnified_px)  # (B, L, 2, P, P)
+    two_layers = None
+    if settings.two_layers:
+        painted = light[:, None] * frame.layers  # (B, L, 3, P, P)
+        most_px = magnified_px - displacement_px
+        two_layers = layer_truth(painted, frame.coverage, magnified.coverage, added, most_px)
+    lit, truth = (
+        (each.picture() * light).clamp(0.0, 1.0) for each in (frame, magnified)
+    )  # (B, 3, P, P) each
+    return Pairs(
+        reference=sensor.film(rng, reference.picture()),
+        frame=sensor.film(rng, lit),
+        magnified=truth,
+        frame_recoloured=sensor.film(rng, recolour(lit)),
+        magnified_recoloured=recolour(truth),
+        amplification=amplification.to(device),
+        added_px=overlay(added, magnified.coverage),
+        layers=two_layers,
+    )
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """Layers at some displacement, before they are composited."""
+
+    layers: Tensor  # (B, L, 3, P, P)
+    coverage: Tensor  # (B, L - 1, 1, P, P)
+
+    def picture(self) -> Tensor:
+        """B x 3 x P x P in [0, 1]."""
+        return overlay(self.layers, self.coverage).clamp(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class _LayeredScene:
+    """Textured layers with outlines, composited at any displacement."""
+
+    textures: Textures
+    masks: Masks
+
+    @staticmethod
+    def draw(
+        rng: torch.Generator,
+        pictures: Sequence[Tensor],
+        settings: PairSettings,
+        motion: Tensor,
+        device: torch.device,
+    ) -> _LayeredScene:
+        batch, layers = motion.shape[:2]
+        lattices = Lattices.draw(rng, settings, batch, layers - 1) if settings.structure_share else None
+        if lattices is not None and settings.moving_whole_share:
+            whole = (motion == motion[:, :1]).all(dim=-1)  # (B, L): what moves with everything does not bend
+            lattices = replace(lattices, bent=lattices.bent & ~whole[:, 1:])
+        textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
+        return _LayeredScene(textures, Masks.draw(rng, settings, batch, layers - 1, device, lattices))
+
+    def render(self, shift_px: Tensor) -> _Rendered:
+        """The layers at shifts B x L x 2 px."""
+        return _Rendered(self.textures.render(shift_px), self.masks.render(shift_px[:, 1:]))
+
+    def added_px(self, displacement_px: Tensor, magnified_px: Tensor) -> Tensor:
+        """Displacement that magnification adds to each layer, which varies within layers that bend.
+
+        Shifts in the frame and in the magnified frame, B x L x 2 each -> B x L x 2 x P x P.
+        """
+        side = self.textures.patch_px
+        added = (magnified_px - displacement_px)[..., None, None].expand(-1, -1, -1, side, side)
+        modes = self.masks.modes(magnified_px[:, 1:])  # (B, L - 1, 1, P, P)
+        return added if modes is None else torch.cat((added[:, :1], added[:, 1:] * modes), dim=1)
+
+
+def _draw_amplification(
+    rng: torch.Generator, settings: PairSettings, batch: int, difficulty: float
+) -> Tensor:
+    # A curriculum for amplification too: at the largest, the small motion of easy pairs is lost in 8-bit steps.
+    highest = settings.amplification_max ** max(0.4, difficulty)
+    return log_uniform(rng, (batch,), settings.amplification_min, max(highest, settings.amplification_min))
 
 
 def _draw_motion(
@@ -128,7 +170,7 @@ def _draw_motion(
     """Magnified displacement of each layer: B x L x 2 (x, y) in px."""
     batch = len(amplification)
     limit_px = (settings.input_motion_max_px * amplification).clamp(max=settings.magnified_motion_max_px)
-    # To the power of 1.5: small motion is what structures have, and what must come out best.
+    # To the power of 1.5: structures move little, so small motion must be learnt best.
     length = difficulty * limit_px[:, None] * torch.rand((batch, layers), generator=rng) ** 1.5
     angle = uniform(rng, (batch, layers), 0.0, 2 * math.pi)
     still = torch.rand((batch, layers), generator=rng) < settings.still_layer_share
@@ -150,16 +192,16 @@ def _draw_flicker(rng: torch.Generator, settings: PairSettings, batch: int) -> T
 
 @dataclass(frozen=True)
 class _Sensor:
-    """What a camera and its compression do to a picture: shot noise, patchy noise, 8 bits."""
+    """Degradation by a camera and its compression: shot noise, patchy noise, 8-bit quantisation."""
 
-    shot_sigma: Tensor  # B x 1 x 1 x 1, deviation at mid-grey, of full scale
-    patchy_sigma: Tensor  # B x 1 x 1 x 1
+    shot_sigma: Tensor  # (B, 1, 1, 1), deviation at mid-grey, of full scale
+    patchy_sigma: Tensor  # (B, 1, 1, 1)
     patch_px: int
 
     @staticmethod
     def draw(rng: torch.Generator, settings: PairSettings, batch: int, device: torch.device) -> _Sensor:
         quiet = torch.rand(batch, generator=rng) < settings.noiseless_share
-        # Squared, so that the small noise of good cameras is seen more often than the large.
+        # Squared, so that small noise, as of good cameras, is drawn more often than large.
         shot = settings.noise_max_grey_levels / 255.0 * torch.rand(batch, generator=rng) ** 2
         compressed = torch.rand(batch, generator=rng) < settings.compression_share
         patchy = settings.compression_max_grey_levels / 255.0 * torch.rand(batch, generator=rng) ** 2
@@ -171,15 +213,16 @@ class _Sensor:
     def film(self, rng: torch.Generator, picture: Tensor) -> Tensor:
         """B x 3 x P x P in [0, 1] -> the same, noisy and rounded to 8 bits."""
         side = picture.shape[-1]
-        noise = torch.randn(picture.shape, generator=rng).to(picture.device)
+        noise = torch.randn(picture.shape, generator=rng).to(picture.device)  # (B, 3, P, P)
         coarse = torch.randn((len(picture), 3, *2 * [-(-side // self.patch_px)]), generator=rng)
-        patches = F.interpolate(coarse.to(picture.device), size=(side, side), mode="bilinear")
+        patches = F.interpolate(coarse.to(picture.device), size=(side, side), mode="bilinear")  # (B, 3, P, P)
         # Shot noise's variance grows with the light.
         noisy = picture + self.shot_sigma * (picture / 0.5).sqrt() * noise + self.patchy_sigma * patches
         return (noisy.clamp(0.0, 1.0) * 255.0).round() / 255.0
 
 
 def _recolouring(rng: torch.Generator, batch: int, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A random gain and offset of each colour channel of each pair."""
     gain = uniform(rng, (batch, 3, 1, 1), 0.7, 1.3).to(device)
     offset = uniform(rng, (batch, 3, 1, 1), -0.1, 0.1).to(device)
     return lambda picture: (picture * gain + offset).clamp(0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Random draws that depend on their generator alone."""
+"""Random draws from an explicit generator."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def log_uniform(rng: torch.Generator, shape: Sequence[int], low: float, high: float) -> Tensor:
-    """Values whose logarithms are evenly spread between those of two positive limits."""
+    """Log-uniform values between two positive limits."""
     return torch.exp(uniform(rng, shape, math.log(low), math.log(high)))
 
 
 def uniform(rng: torch.Generator, shape: Sequence[int], low: float, high: float) -> Tensor:
-    """Values evenly spread from low to high."""
+    """Uniform values from low to high."""
     return low + (high - low) * torch.rand(shape, generator=rng)

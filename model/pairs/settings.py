@@ -1,4 +1,4 @@
-"""What training pairs are like."""
+"""Settings of training pairs: motion, layers, noise, compression, light."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 from pydantic import BaseModel, ConfigDict, Field
 
 KERNEL_HALF_WIDTH = 6
-"""Of the kernel that pictures are sampled with, in output pixels."""
+"""Half width of the sampling kernel in output pixels."""
 MAX_ZOOM_OUT = 1.5
-"""Source pixels per output pixel, at most; the least is 1."""
+"""Largest number of source pixels per output pixel; the smallest is 1."""
 
 
 class PairSettings(BaseModel):
-    """What training pairs are like."""
+    """Settings of training pairs; shares are of pairs or of layers, 0 to 1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,26 +28,26 @@ class PairSettings(BaseModel):
     """Of the pairs whose background moves, those in which everything moves with it, as before a camera that shakes."""
     still_layer_share: float = Field(default=0.15, ge=0, le=1)
     structure_share: float = Field(default=0.0, ge=0, le=1)
-    """Of the moving layers that are bars, cables, trusses or lattices of nearly one colour."""
+    """Share of moving layers that are bars, cables, trusses or lattices of nearly one colour."""
     bent_share: float = Field(default=0.4, ge=0, le=1)
-    """Of those that bend as they move; the others move as a whole."""
+    """Share of those that bend as they move; the others move rigidly."""
     two_layers: bool = False
-    """Pairs also tell what moves before its background, and what that hides (`model.pairs.layer_truth`)."""
+    """Add the truth as two layers: foreground, and background with its hidden part (`model.pairs.layer_truth`)."""
     low_contrast_share: float = Field(default=0.15, ge=0, le=1)
     blurred_share: float = Field(default=0.15, ge=0, le=1)
     noiseless_share: float = Field(default=0.25, ge=0, le=1)
     noise_max_grey_levels: float = Field(default=6.0, ge=0)
-    """Shot noise's standard deviation at mid-grey, at most, in 8-bit grey levels."""
+    """Largest standard deviation of shot noise at mid-grey, in 8-bit grey levels."""
     compression_share: float = Field(default=0.4, ge=0, le=1)
-    """Of the pairs whose noise is partly patchy, as video compression leaves it."""
+    """Share of pairs with additional patchy noise, as video compression leaves it."""
     compression_max_grey_levels: float = Field(default=1.5, ge=0)
     flicker_share: float = Field(default=0.3, ge=0, le=1)
-    """Of the pairs whose light changes between reference and frame; that must not pass for motion."""
+    """Share of pairs whose light changes between reference and frame, which the network must not take for motion."""
     flicker_max: float = Field(default=0.02, ge=0, lt=0.5)
-    """Relative change of brightness, at most."""
+    """Largest relative change of brightness."""
 
     @property
     def window_px(self) -> int:
-        """Side of the square that is cut from a picture to render one patch, whatever its motion and zoom."""
+        """Side of the square cut from a picture, large enough for any motion and zoom of one patch."""
         reach = self.patch_px + 2 * self.magnified_motion_max_px
         return math.ceil(reach * MAX_ZOOM_OUT + 2 * KERNEL_HALF_WIDTH * MAX_ZOOM_OUT) + 2

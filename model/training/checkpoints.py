@@ -1,4 +1,4 @@
-"""A training run in memory and on disk: exact in its own directory, compact where it must be carried elsewhere."""
+"""A training run in memory and on disk: exact in its own directory, compact as a file for another machine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _FORMAT = "tremorscope-run-1"
 
 
 @dataclass
-class Run:
-    """A training run in memory; all that a checkpoint holds is here."""
+class TrainingRun:
+    """State of a training run: everything that a checkpoint holds."""
 
     network: Network
     average: AveragedModel
@@ -33,8 +33,8 @@ class Run:
     seconds: float = 0.0
 
 
-def save_checkpoint(run: Run, recipe: Recipe, directory: Path) -> None:
-    """Write ``checkpoint.pt``, from which a run goes on bit for bit."""
+def save_checkpoint(run: TrainingRun, recipe: Recipe, directory: Path) -> None:
+    """Write ``checkpoint.pt``, from which a run resumes bit for bit."""
     content = io.BytesIO()
     torch.save(
         {
@@ -50,8 +50,8 @@ def save_checkpoint(run: Run, recipe: Recipe, directory: Path) -> None:
     write_atomically(directory / "checkpoint.pt", content.getvalue())
 
 
-def resume(run: Run, recipe: Recipe, directory: Path, carried: Path | None = None) -> None:
-    """Go on where a directory's checkpoint stands; where it has none, where a carried run does, if there is one.
+def resume(run: TrainingRun, recipe: Recipe, directory: Path, carried: Path | None = None) -> None:
+    """Load a directory's checkpoint into a run; where there is none, the carried run, if one is given.
 
     Raises:
         CheckpointFault: either is damaged, or another recipe's.
@@ -61,7 +61,7 @@ def resume(run: Run, recipe: Recipe, directory: Path, carried: Path | None = Non
         directory.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             if carried is not None:
-                _take_up(run, recipe, carried)
+                _load_carried(run, recipe, carried)
             return
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         state: dict[str, Tensor] = saved["network"]
@@ -73,18 +73,18 @@ def resume(run: Run, recipe: Recipe, directory: Path, carried: Path | None = Non
         raise CheckpointFault(
             f"{path}: damaged ({type(error).__name__})", remedy="remove it to start again"
         ) from None
-    _same_run_or_fault(path, saved["recipe"], recipe)
+    _check_recipe(path, saved["recipe"], recipe)
     run.network.load_state_dict(state)
     run.average.load_state_dict(saved["average"])
     run.optimiser.load_state_dict(saved["optimiser"])
     run.step, run.seconds = saved["step"], saved["seconds"]
 
 
-def save_carried(run: Run, recipe: Recipe, path: Path) -> None:
-    """Write a run in little more than a third of a checkpoint's room, to be carried to another machine.
+def save_carried(run: TrainingRun, recipe: Recipe, path: Path) -> None:
+    """Write a run as one file for another machine, in little more than a third of a checkpoint's size.
 
-    The weights are whole; their moving average is kept as its difference to them, and Adam's moments, in 16 bits. A run
-    that goes on from it is the same within that rounding.
+    Weights are stored exactly; their moving average (as its difference to them) and Adam's moments in 16 bits. A run
+    resumed from it is the same within that rounding.
     """
     average = run.average.module.state_dict()
     tensors: dict[str, Tensor] = {}
@@ -95,14 +95,17 @@ def save_carried(run: Run, recipe: Recipe, path: Path) -> None:
         for key in ("exp_avg", "exp_avg_sq"):
             tensors[f"optimiser.{index}.{key}"] = moments[key].to(torch.bfloat16)
     header = {
-        "format": _FORMAT, "recipe": recipe.model_dump_json(), "step": str(run.step), "seconds": f"{run.seconds:.1f}",
+        "format": _FORMAT,
+        "recipe": recipe.model_dump_json(),
+        "step": str(run.step),
+        "seconds": f"{run.seconds:.1f}",
         "averaged": str(int(run.average.n_averaged)),
-    }  # fmt: skip
+    }
     whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(path, save(whole, header))
 
 
-def _take_up(run: Run, recipe: Recipe, path: Path) -> None:
+def _load_carried(run: TrainingRun, recipe: Recipe, path: Path) -> None:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -111,9 +114,9 @@ def _take_up(run: Run, recipe: Recipe, path: Path) -> None:
         raise CheckpointFault(f"{path}: {error}", remedy="copy it again, or start without it") from None
     if header.get("format") != _FORMAT:
         raise CheckpointFault(
-            f"{path}: no carried run", remedy="name a run.safetensors that a training wrote"
+            f"{path}: not a training run in one file", remedy="name a run.safetensors that a training wrote"
         )
-    _same_run_or_fault(path, header["recipe"], recipe)
+    _check_recipe(path, header["recipe"], recipe)
     network = {name: tensors[f"network.{name}"] for name in run.network.state_dict()}
     run.network.load_state_dict(network)
     average = {name: value + tensors[f"average.{name}"].to(value.dtype) for name, value in network.items()}
@@ -123,7 +126,7 @@ def _take_up(run: Run, recipe: Recipe, path: Path) -> None:
     _restore_moments(run, tensors)
 
 
-def _restore_moments(run: Run, tensors: dict[str, Tensor]) -> None:
+def _restore_moments(run: TrainingRun, tensors: dict[str, Tensor]) -> None:
     state = run.optimiser.state_dict()
     for index in (index for group in state["param_groups"] for index in group["params"]):
         moments: dict[str, Tensor] = {"step": torch.tensor(float(run.step))}
@@ -135,9 +138,13 @@ def _restore_moments(run: Run, tensors: dict[str, Tensor]) -> None:
     run.optimiser.load_state_dict(state)
 
 
-def _same_run_or_fault(path: Path, saved_json: str, recipe: Recipe) -> None:
-    """Whether a checkpoint's recipe is this one; only its end may differ, to stop sooner or go on longer."""
-    # Read as a recipe, so that keys which came later have their defaults.
+def _check_recipe(path: Path, saved_json: str, recipe: Recipe) -> None:
+    """Refuse a checkpoint of another recipe; only the end may differ, to stop sooner or train longer.
+
+    Raises:
+        CheckpointFault: the recipes differ.
+    """
+    # Read as a recipe, so that keys added since have their defaults.
     saved = Recipe.model_validate_json(saved_json).model_dump(mode="json")
     ours = json.loads(recipe.model_dump_json())
     for key in ("steps", "decay_share"):

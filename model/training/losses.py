@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""Training losses: picture, displacement, layers, consistency of the representations."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def magnification_loss(
 def displacement_loss(
     added_px: Tensor, truth_px: Tensor, border_px: int, weight: Tensor | None = None
 ) -> Tensor:
-    """Mean absolute error in px, inside the border, of the displacement that a network moved the frame by: a scalar.
+    """Mean absolute error in px, inside the border, of the displacement added by a network: a scalar.
 
     Args:
-        added_px: B x 2 x P x P, as `RealtimeNetwork.draw_known` gives it.
+        added_px: B x 2 x P x P, as `RealtimeNetwork.draw_with_displacement` gives it.
         truth_px: B x 2 x P x P.
-        border_px: not judged.
-        weight: B x 1 x P x P; none weighs all alike.
+        border_px: width of the border that is left out.
+        weight: B x 1 x P x P; None weighs all pixels alike.
     """
     return _mean_error(added_px, truth_px, border_px, weight)
 
@@ -38,32 +38,32 @@ def displacement_loss(
 def layer_losses(decoded: Tensor, truth: LayerTruth, border_px: int) -> tuple[Tensor, Tensor]:
     """Errors of the two layers inside the border: of their displacements in px, and of mask and hidden background.
 
-    The image and the displacement that comes of both alone do not tell the layers apart: a network then draws with one,
-    and stretches the background over what it should uncover.
+    The losses of the picture and of its displacement do not separate the layers: a network trained by them alone uses
+    one layer, and stretches the background over the area that it should uncover.
 
     Args:
         decoded: B x 8 x P x P, as `RealtimeNetwork.decode` gives it where its skip is layers.
         truth: of the same pairs.
-        border_px: not judged.
+        border_px: width of the border that is left out.
     """
     inner = (..., slice(border_px, -border_px or None), slice(border_px, -border_px or None))
-    upper_px, lower_px, mask, filled = torch.split(decoded[inner], [2, 2, 1, 3], dim=1)
-    counts, covered = truth.upper_counts[inner], truth.mask[inner]
+    upper_px, lower_px, mask, filled = torch.split(decoded[inner], [2, 2, 1, 3], dim=1)  # (B, each, p, p)
+    counts, covered = truth.upper_counts[inner], truth.mask[inner]  # (B, 1, p, p) each
     upper = _weighted((upper_px - truth.upper_px[inner]).abs(), counts)
     lower = F.l1_loss(lower_px, truth.lower_px[inner])
     masked = F.binary_cross_entropy(mask, covered)
-    hidden = (filled - truth.filled[inner]).abs()
-    # What nothing hides is to stay as it is: the rest of the picture counts as much as what is hidden.
+    hidden = (filled - truth.filled[inner]).abs()  # (B, 3, p, p)
+    # Pixels that nothing hides must not change: the rest of the picture counts as much as the hidden area.
     return upper + lower, masked + _weighted(hidden, covered) + hidden.mean()
 
 
 def edge_weight(added_px: Tensor, more: float) -> Tensor | None:
-    """One, and ``more`` on top within 6 px of where the displacement jumps: B x 2 x P x P -> B x 1 x P x P."""
+    """Weights 1, and 1 + ``more`` within 6 px of a jump of the displacement: B x 2 x P x P -> B x 1 x P x P."""
     if not more:
         return None
-    x = F.pad(added_px.diff(dim=3).abs().amax(dim=1, keepdim=True), (0, 1))
-    y = F.pad(added_px.diff(dim=2).abs().amax(dim=1, keepdim=True), (0, 0, 0, 1))
-    jumps = (torch.maximum(x, y) > _EDGE_PX).to(added_px.dtype)
+    x = F.pad(added_px.diff(dim=3).abs().amax(dim=1, keepdim=True), (0, 1))  # (B, 1, P, P)
+    y = F.pad(added_px.diff(dim=2).abs().amax(dim=1, keepdim=True), (0, 0, 0, 1))  # (B, 1, P, P)
+    jumps = (torch.maximum(x, y) > _EDGE_PX).to(added_px.dtype)  # (B, 1, P, P)
     return 1.0 + more * around(jumps, _EDGE_AROUND_PX)
 
 
@@ -75,16 +75,16 @@ def _mean_error(found: Tensor, truth: Tensor, border_px: int, weight: Tensor | N
 
 
 def _weighted(error: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean of each picture, then over pictures, so that it is the same in parts of a batch as in the whole.
+    """Mean over pictures of each picture's weighted mean: the same for parts of a batch as for the whole.
 
-    B x C x P x P and B x 1 x P x P -> a scalar; nothing where nothing weighs.
+    B x C x P x P and B x 1 x P x P -> a scalar; 0 where all weights are 0.
     """
-    each = (error.mean(dim=1, keepdim=True) * weight).sum(dim=(1, 2, 3))
+    each = (error.mean(dim=1, keepdim=True) * weight).sum(dim=(1, 2, 3))  # (B,)
     return (each / (weight.sum(dim=(1, 2, 3)) + 1.0)).mean()
 
 
 def consistency_loss(network: Network, pairs: Pairs) -> Tensor:
-    """Texture must not change with motion, nor shape with colour: a scalar.
+    """Penalty on texture that changes with motion and on shape that changes with colour: a scalar.
 
     The three terms of Oh et al. (ECCV 2018), section 3.4: texture of the frame against that of the reference,
     texture of the recoloured frame against that of the recoloured truth, shape of the frame against that of the

@@ -18,18 +18,18 @@ from tremorscope.model.pairs.pairs import Pairs
 
 @dataclass(frozen=True)
 class Share:
-    """One process of several, each of which trains on its part of every batch."""
+    """One of several processes, each of which trains on its part of every batch."""
 
     rank: int = 0
     processes: int = 1
 
     @property
     def first(self) -> bool:
-        """The process that judges, writes and shows progress."""
+        """True for the process that validates, writes and shows progress."""
         return self.rank == 0
 
     def part(self, pairs: Pairs) -> Pairs:
-        """This process' pairs of a batch that all have drawn alike."""
+        """This process's part of a batch that all processes have drawn alike."""
         return pairs if self.processes == 1 else pairs.select(slice(self.rank, None, self.processes))
 
     def spread(self, objective: nn.Module, device: torch.device) -> nn.Module:
@@ -49,10 +49,10 @@ class Share:
 
 @contextmanager
 def shared(batch: int, device: torch.device) -> Iterator[Share]:
-    """This process' share, among as many as torchrun says there are; one where it says nothing.
+    """This process's share, by the environment that torchrun sets; the only one without it.
 
     Raises:
-        RecipeFault: the batch cannot be parted evenly.
+        RecipeFault: the batch is not a multiple of the number of processes.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes == 1:

@@ -1,4 +1,4 @@
-"""The training recipe: one YAML file says the network, the pairs and the schedule."""
+"""The training recipe: network, pairs and schedule in one YAML file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tremorscope.model.yaml_file import Strict, read_yaml
 
 
 class PictureSettings(Strict):
-    """What the pairs are cut from; photographs are named on the command line."""
+    """Source pictures of the pairs; photographs are named on the command line."""
 
     drawn_pictures: int = Field(default=128, ge=0)
     validation_fraction: float = Field(default=0.08, gt=0, lt=0.5)
 
 
-class Schedule(Strict):
-    """How long, how fast, and what comes first."""
+class TrainingSchedule(Strict):
+    """Training schedule: steps, learning rate, curriculum, weights of the losses."""
 
     steps: int = Field(ge=1)
     batch: int = Field(default=8, ge=1)
@@ -33,27 +33,27 @@ class Schedule(Strict):
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_norm_max: float = Field(default=1.0, gt=0)
     average_decay: float = Field(default=0.999, ge=0, lt=1)
-    """Of the exponential moving average of the weights, which is what is kept."""
+    """Decay of the exponential moving average of the weights, which are the weights that are saved."""
     ease_in_steps: int = Field(default=4000, ge=0)
-    """Steps over which the motion and the amplification grow from little to their full range."""
+    """Steps over which motion and amplification grow to their full range."""
     ease_in_from: float = Field(default=0.1, gt=0, le=1)
     consistency_weight: float = Field(default=0.1, ge=0)
     displacement_weight: float = Field(default=0.0, ge=0)
-    """Of the error, in px, of the displacement by which a warped skip moves the frame."""
+    """Weight of the error, in px, of the displacement that a warped skip applies to the frame."""
     layer_weight: float = Field(default=0.0, ge=0)
-    """Of the error of the mask and of what is hidden, where pairs tell them; the displacement of each layer then has
-    the weight of the displacement."""
+    """Weight of the errors of mask and hidden background, for pairs with two layers; ``displacement_weight`` then
+    applies to the displacement of each layer."""
     edge_weight: float = Field(default=0.0, ge=0)
-    """How much more the error counts near the edges of what moves before something else, where it is hardest."""
+    """Additional weight of the error near the edges of moving foreground, where it is largest."""
     gate_penalty: float = Field(default=0.0, ge=0)
-    """Of the mean absolute gate of a gated baseline (`model.networks.removal`)."""
+    """Weight of the mean absolute gate of a gated baseline (`model.networks.removal`)."""
     gate_rate: float = Field(default=10.0, gt=0)
-    """How much faster gates learn than weights: they have further to go."""
+    """Learning rate of gates over that of weights."""
     loss_border_px: int = Field(default=8, ge=0)
-    """Not judged: what moves in from outside the patch cannot be known."""
+    """Border left out of the losses: content that moves in from outside the patch is unknown."""
 
     @model_validator(mode="after")
-    def _divides(self) -> Schedule:
+    def _divides(self) -> TrainingSchedule:
         if self.batch % self.pair_uses:
             raise ValueError("batch must be a multiple of pair_uses")
         return self
@@ -65,14 +65,14 @@ class Schedule(Strict):
         return self.ease_in_from + (1.0 - self.ease_in_from) * step / self.ease_in_steps
 
     def learning_rate_at(self, step: int) -> float:
-        """Warm-up, plateau, linear decay."""
+        """Learning rate at a step: warm-up, plateau, linear decay."""
         decay_steps = max(1, round(self.decay_share * self.steps))
         falling = min(1.0, (self.steps - step) / decay_steps) if self.decay_share else 1.0
         return self.learning_rate * min(1.0, (step + 1) / self.warm_up_steps) * falling
 
 
 class Validation(Strict):
-    """How training is watched."""
+    """Intervals of validation and checkpoints, and the number of held-out pairs."""
 
     pairs: int = Field(default=32, ge=1)
     every_steps: int = Field(default=1000, ge=1)
@@ -86,7 +86,7 @@ class Recipe(Strict):
     network: dict[str, Any]
     pictures: PictureSettings = PictureSettings()
     pairs: PairSettings = PairSettings()
-    schedule: Schedule
+    schedule: TrainingSchedule
     validation: Validation = Validation()
     seed: int = 0
 

@@ -1,4 +1,4 @@
-"""Studies: what is varied, from which recipe, and how long. One YAML file says it (configs/studies/)."""
+"""Studies: base recipe, variations and schedule, in one YAML file each (configs/studies/)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tremorscope.model.yaml_file import Strict, first_fault, read_yaml
 
 class _Trained(Strict):
     recipe: Path
-    """What is trained; relative to the study's file."""
+    """Base recipe; relative to the study's file."""
     schedule: dict[str, Any] = Field(default_factory=dict)
-    """What differs from the recipe's schedule."""
+    """Changed keys of the recipe's schedule."""
     question: str
-    """Stands above the table."""
+    """Heading of the table of results."""
 
     def recipe_for(
         self,
@@ -47,13 +47,13 @@ class _Trained(Strict):
 
 
 class VariantStudy(_Trained):
-    """Networks that differ in some keys, trained alike and judged alike."""
+    """Networks that differ in some keys, trained and judged alike."""
 
     kind: Literal["variants"]
     variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], dict[str, Any]] = Field(
         min_length=2
     )
-    """By name, what differs from the recipe's network, and its ``seed`` where that is to differ."""
+    """By name, the changed keys of the recipe's network, and optionally its ``seed``."""
 
     def recipes(self, base: Recipe) -> dict[str, Recipe]:
         """The recipe of every variant, by name.
@@ -70,14 +70,14 @@ class VariantStudy(_Trained):
 
 
 class RemovalStudy(_Trained):
-    """Learning to remove, from a trained baseline: gates under a penalty, then what is left, trained on."""
+    """Learning to remove, from a trained baseline: train gates under a penalty, cut, and refine the rest."""
 
     kind: Literal["removal"]
     gate_penalty: float = Field(gt=0)
     closed_below: float = Field(default=0.1, gt=0, lt=1)
     """Gates smaller than this are closed for good."""
     refine: dict[str, Any] = Field(default_factory=dict)
-    """What differs in the schedule of the second training, of what is left."""
+    """Changed keys of the schedule of the second training, after the cut."""
 
 
 class TemporalStudy(Strict):
@@ -94,7 +94,7 @@ class TemporalStudy(Strict):
     rate_hz: float = Field(default=30.0, gt=0)
     noise_grey_levels: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
     settle_s: float = Field(default=4.0, ge=0)
-    """Before it is judged: filters settle."""
+    """Time before judging starts, in which filters settle."""
     judged_periods: int = Field(default=4, ge=1)
 
 

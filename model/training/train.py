@@ -1,4 +1,4 @@
-"""Training: one loop that can be killed at any moment and goes on where its last checkpoint stands."""
+"""Training: one loop that resumes from its last checkpoint after any interruption."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tremorscope.model.networks.removal import gated, gates_of, sparsity
 from tremorscope.model.networks.weights import load_weights, save_weights
 from tremorscope.model.pairs.images import PictureSet, gather_pictures
 from tremorscope.model.pairs.pairs import Pairs, draw_pairs
-from tremorscope.model.training.checkpoints import Run, resume, save_carried, save_checkpoint
+from tremorscope.model.training.checkpoints import TrainingRun, resume, save_carried, save_checkpoint
 from tremorscope.model.training.losses import (
     consistency_loss,
     displacement_loss,
@@ -32,7 +32,7 @@ from tremorscope.model.training.losses import (
     magnification_loss,
 )
 from tremorscope.model.training.processes import Share, shared
-from tremorscope.model.training.recipe import Recipe, Schedule
+from tremorscope.model.training.recipe import Recipe, TrainingSchedule
 from tremorscope.model.training.replay import batch_of, kept
 from tremorscope.model.training.validation import validate
 
@@ -47,13 +47,13 @@ def train(
     start_from: Path | None = None,
     go_on_from: Path | None = None,
 ) -> Path:
-    """Train a network, or go on with the run that ``directory`` holds, and return the path of its weights.
+    """Train a network, or resume the run in ``directory``, and return the path of its weights.
 
     Writes into ``directory``: ``checkpoint.pt`` (to resume), ``log.jsonl`` (one line a validation),
     ``validation.png`` (a contact sheet), ``weights.safetensors`` (the averaged weights) and ``run.safetensors`` (the
-    run in little room, to be carried elsewhere), after each validation.
+    run as one compact file, for another machine), after each validation.
 
-    A new run starts from the weights at ``start_from``, or from random ones, or goes on from a carried run.
+    A new run starts from the weights at ``start_from``, from random ones, or from the run in the file ``go_on_from``.
 
     Raises:
         ImageFault: there are no pictures to train on.
@@ -61,15 +61,18 @@ def train(
         CheckpointFault: the directory holds another recipe's run, or a damaged checkpoint.
     """
     pictures = gather_pictures(
-        photographs, recipe.pictures.drawn_pictures, recipe.pictures.validation_fraction,
-        recipe.pairs.window_px, recipe.seed,
-    )  # fmt: skip
+        photographs,
+        recipe.pictures.drawn_pictures,
+        recipe.pictures.validation_fraction,
+        recipe.pairs.window_px,
+        recipe.seed,
+    )
     torch.manual_seed(recipe.seed)
     where = torch.device(device)
     network = _new_network(recipe, start_from).to(where)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on CPUs
     average = get_ema_multi_avg_fn(recipe.schedule.average_decay)  # type: ignore[no-untyped-call]
-    run = Run(
+    run = TrainingRun(
         network=network,
         average=AveragedModel(network, multi_avg_fn=average),
         optimiser=_optimiser(network, recipe),
@@ -85,13 +88,23 @@ def train(
 
 
 def _loop(
-    run: Run, recipe: Recipe, pictures: PictureSet, held_out: Pairs, directory: Path, share: Share, device: torch.device
-) -> None:  # fmt: skip
+    run: TrainingRun,
+    recipe: Recipe,
+    pictures: PictureSet,
+    held_out: Pairs,
+    directory: Path,
+    share: Share,
+    device: torch.device,
+) -> None:
     objective = share.spread(_Objective(run.network, recipe.schedule), device)
     progress = tqdm(
-        total=recipe.schedule.steps, initial=run.step, unit="step", desc=recipe.name, smoothing=0.05,
+        total=recipe.schedule.steps,
+        initial=run.step,
+        unit="step",
+        desc=recipe.name,
+        smoothing=0.05,
         disable=not share.first,
-    )  # fmt: skip
+    )
     resumed_at, resumed_seconds = time.monotonic(), run.seconds
     shown: dict[str, float] = {}
     with progress:
@@ -136,7 +149,7 @@ def _optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torch.device) -> Iterator[Pairs]:
-    """Batches from a step on, drawn one ahead in a second thread; a batch depends on its step alone."""
+    """Batches from a step on, drawn one ahead in a second thread; a batch depends on recipe and step alone."""
 
     schedule = recipe.schedule
 
@@ -160,14 +173,14 @@ def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torc
 
 
 class _Objective(nn.Module):
-    """What a step minimises, and the error of the picture in it."""
+    """Training loss, and the picture error that is part of it."""
 
-    def __init__(self, network: Network, schedule: Schedule) -> None:
+    def __init__(self, network: Network, schedule: TrainingSchedule) -> None:
         super().__init__()
         self.network, self.schedule = network, schedule
 
     def forward(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Two scalars."""
+        """Loss and picture error: two scalars."""
         network, schedule = self.network, self.schedule
         if schedule.displacement_weight and isinstance(network, RealtimeNetwork):
             loss, error = self._with_displacement(network, pairs)
@@ -183,18 +196,18 @@ class _Objective(nn.Module):
     def _with_displacement(self, network: RealtimeNetwork, pairs: Pairs) -> tuple[Tensor, Tensor]:
         schedule, border_px = self.schedule, self.schedule.loss_border_px
         decoded = network.decode_pair(pairs.frame, pairs.frame - pairs.reference, pairs.amplification)
-        magnified, added_px = network.draw_known(pairs.frame, decoded)
+        magnified, added_px = network.draw_with_displacement(pairs.frame, decoded)
         weight = edge_weight(pairs.added_px, schedule.edge_weight)
         error = magnification_loss(magnified, pairs.magnified, border_px, weight)
         if schedule.layer_weight and pairs.layers is not None:
-            # Not what both displacements come to as well: edges go with the upper layer, and would belie it.
+            # Without the loss of the composite displacement: at edges it contradicts that of the layers.
             off_px, hidden = layer_losses(decoded, pairs.layers, border_px)
             return error + schedule.displacement_weight * off_px + schedule.layer_weight * hidden, error
         off_px = displacement_loss(added_px, pairs.added_px, border_px, weight)
         return error + schedule.displacement_weight * off_px, error
 
 
-def _step(run: Run, recipe: Recipe, objective: nn.Module, share: Share, pairs: Pairs) -> float:
+def _step(run: TrainingRun, recipe: Recipe, objective: nn.Module, share: Share, pairs: Pairs) -> float:
     schedule = recipe.schedule
     for group in run.optimiser.param_groups:
         group["lr"] = group.get("rate", 1.0) * schedule.learning_rate_at(run.step)
@@ -208,7 +221,9 @@ def _step(run: Run, recipe: Recipe, objective: nn.Module, share: Share, pairs: P
     return float(share.mean(error.detach()))
 
 
-def _validate_and_save(run: Run, recipe: Recipe, held_out: Pairs, directory: Path, loss: float) -> float:
+def _validate_and_save(
+    run: TrainingRun, recipe: Recipe, held_out: Pairs, directory: Path, loss: float
+) -> float:
     figures = validate(run.average.module, held_out, directory / "validation.png")
     entry: dict[str, Any] = {
         "step": run.step,

@@ -1,4 +1,4 @@
-"""How training is watched: SSIM on held-out pairs and a contact sheet of them."""
+"""Validation during training: SSIM on held-out pairs and a contact sheet of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHEET_ROWS = 8
 
 @torch.no_grad()
 def validate(network: nn.Module, pairs: Pairs, sheet: Path) -> dict[str, float]:
-    """Mean SSIM of the magnified frames, and of the frames left as they are, against the truth; draws the sheet."""
+    """Mean SSIM of the magnified and of the unmagnified frames against the truth; draws the contact sheet."""
     magnified = network(pairs.frame, pairs.reference, pairs.amplification)
     truths = _to_uint8(pairs.magnified)
     results, frames = _to_uint8(magnified), _to_uint8(pairs.frame)
@@ -45,9 +45,12 @@ def ssim(image: NDArray[np.uint8], truth: NDArray[np.uint8], border_px: int = _B
 
 
 def draw_contact_sheet(
-    references: NDArray[np.uint8], frames: NDArray[np.uint8], results: NDArray[np.uint8], truths: NDArray[np.uint8],
+    references: NDArray[np.uint8],
+    frames: NDArray[np.uint8],
+    results: NDArray[np.uint8],
+    truths: NDArray[np.uint8],
     path: Path,
-) -> None:  # fmt: skip
+) -> None:
     """Write a PNG of pairs, a row each: reference, frame, result, truth, and the result's error (N x H x W x 3)."""
     errors = np.clip(128 + results.astype(np.int16) - truths, 0, 255).astype(np.uint8)
     columns = (references, frames, results, truths, errors)

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import numpy as np
 
-from tremorscope.runtime.bench.graph_cost import Cost
+from tremorscope.runtime.bench.graph_cost import StageCost
 from tremorscope.runtime.bench.rig import draw_frames
 from tremorscope.runtime.cameras.synthetic import SyntheticSettings
 from tremorscope.runtime.clips.jpeg import JpegEncoder
@@ -24,7 +24,9 @@ _TAPS = 2 * MARGIN_PX + 1
 _JPEG_QUALITY = 80
 
 
-def stages_apart(width_px: int, height_px: int, gpu: Gpu | None) -> Iterator[tuple[str, float, Cost, bool]]:
+def stages_apart(
+    width_px: int, height_px: int, gpu: Gpu | None
+) -> Iterator[tuple[str, float, StageCost, bool]]:
     """Stage, median in ms, cost, and whether the GPU does it."""
     yield "meter", _meter_ms(), _meter_cost(), False
     picture = np.random.default_rng(0).integers(0, 256, (height_px, width_px, 3), np.uint8)
@@ -32,9 +34,9 @@ def stages_apart(width_px: int, height_px: int, gpu: Gpu | None) -> Iterator[tup
         width_px=width_px, height_px=height_px, most_width_px=width_px, quality=_JPEG_QUALITY
     )
     size = len(encoder.encode(picture))
-    yield "jpeg", _median_ms(lambda: encoder.encode(picture)), Cost({}, picture.nbytes + size), False
+    yield "jpeg", _median_ms(lambda: encoder.encode(picture)), StageCost({}, picture.nbytes + size), False
     if gpu is not None and (taken_ms := _pixel_kernel_ms(gpu, width_px, height_px)) is not None:
-        yield "pixels", taken_ms, Cost({}, 7.0 * width_px * height_px), True
+        yield "pixels", taken_ms, StageCost({}, 7.0 * width_px * height_px), True
 
 
 def _meter_ms() -> float:
@@ -44,12 +46,12 @@ def _meter_ms() -> float:
     return _median_ms(lambda: tracker.measure(drawn[1]))
 
 
-def _meter_cost() -> Cost:
+def _meter_cost() -> StageCost:
     """One iteration: luma, the windowed sinc along both axes, gain and two steps, in FP64 at half the rate of FP32."""
     window, region = (_SIDE_PX + 2 * MARGIN_PX) ** 2, _SIDE_PX**2
     resampled = 2 * _TAPS * (_SIDE_PX * (_SIDE_PX + 2 * MARGIN_PX) + region)
     flops = 5 * window + resampled + 3 * 2 * region
-    return Cost({"fp32": 2.0 * flops}, 3 * window + 8 * 3 * region)
+    return StageCost({"fp32": 2.0 * flops}, 3 * window + 8 * 3 * region)
 
 
 def _pixel_kernel_ms(gpu: Gpu, width_px: int, height_px: int) -> float | None:

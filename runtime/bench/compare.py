@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tremorscope.runtime.bench.result import Comparison
-from tremorscope.runtime.engines.interface.bundle import Bundle, GraphName
+from tremorscope.runtime.bench.result import BaselineComparison
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import GraphName
 from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
 from tremorscope.runtime.frames.buffers import FrameRing
 
@@ -28,12 +29,12 @@ def compare(
     size: tuple[int, int],
     turns: int,
     progress: Callable[[int, int | None], None],
-) -> Comparison:
+) -> BaselineComparison:
     """Time the pairwise step of both, by the job's runner, one after the other, again and again.
 
     Raises:
         BundleFault: a bundle has no pairwise graph for this size.
-        EngineFault: an engine cannot be had, or fails, for want of memory for example.
+        EngineFault: an engine cannot be opened, or fails, e.g. for lack of memory.
     """
     times_s = np.zeros((turns, 2))
     with (
@@ -47,10 +48,10 @@ def compare(
             for which, step in enumerate(steps):
                 times_s[turn, which] = step()
             progress(turn + 1, turns)
-        del steps, step  # and with them what lies in the runtimes' memory
+        del steps, step  # and with them the rings in the runtimes' memory
     model_ms, baseline_ms = (1e3 * float(each) for each in np.median(times_s, axis=0))
     speedup = float(np.median(times_s[:, 1] / times_s[:, 0]))
-    return Comparison(baseline.manifest.network, model_ms, baseline_ms, turns, speedup)
+    return BaselineComparison(baseline.manifest.network, model_ms, baseline_ms, turns, speedup)
 
 
 def _opened(
@@ -60,8 +61,7 @@ def _opened(
         open_runtime(
             job.runtime,
             bundle,
-            width_px=size[0],
-            height_px=size[1],
+            size,
             threads=job.threads,
             engines=engines,
             graphs=_PAIRWISE,

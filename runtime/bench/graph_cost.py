@@ -12,19 +12,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName, Precision
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName, Precision
 from tremorscope.runtime.engines.onnx.file import convolution_precisions
 from tremorscope.runtime.engines.onnx.profile import Layer, profile
 
 _SMALL = FrameSize(width_px=256, height_px=256)
-"""Where larger frames are asked for, the graph is run at this size: cost grows as the number of pixels does."""
+"""Largest size at which the graph is run; the cost of larger frames is scaled by their number of pixels."""
 _ITEM_BYTES: Mapping[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 _WARP = "GridSample"
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Of one step."""
+class StageCost:
+    """Least operations and bytes of one step of a stage."""
 
     flops: Mapping[Precision, float]
     """Operations by the precision in which they are done."""
@@ -37,8 +38,8 @@ class Cost:
         return sum(self.flops.values())
 
 
-def graph_cost(bundle: Bundle, graph: GraphName, size: FrameSize) -> Cost:
-    """What a step of a bundle costs on frames of a size; a second or so, in a process of its own.
+def graph_cost(bundle: Bundle, graph: GraphName, size: FrameSize) -> StageCost:
+    """Cost of a bundle's step on frames of a size; takes a second or so, in a process of its own.
 
     Raises:
         BundleFault: the bundle has no such graph.
@@ -54,8 +55,10 @@ def graph_cost(bundle: Bundle, graph: GraphName, size: FrameSize) -> Cost:
     return cost_of(layers, precisions, size, _pixels(size) / _pixels(at))
 
 
-def cost_of(layers: list[Layer], precisions: Mapping[str, Precision], size: FrameSize, scale: float) -> Cost:
-    """From the layers of a graph that was run on ``1 / scale`` as many pixels as ``size`` has.
+def cost_of(
+    layers: list[Layer], precisions: Mapping[str, Precision], size: FrameSize, scale: float
+) -> StageCost:
+    """Cost from the layers of a graph that was run on ``1 / scale`` as many pixels as ``size`` has.
 
     Args:
         layers: in the order in which they ran.
@@ -79,7 +82,7 @@ def cost_of(layers: list[Layer], precisions: Mapping[str, Precision], size: Fram
             activation_bytes += _ITEM_BYTES[precisions.get(before.name, "fp32")] * layer.output_items
         before = layer
     frames_bytes = 3 * 3 * _pixels(size)  # frame and reference in, picture out
-    return Cost(flops, activation_bytes * scale + weight_bytes + frames_bytes)
+    return StageCost(flops, activation_bytes * scale + weight_bytes + frames_bytes)
 
 
 def _adds_a_branch(layer: Layer, before: Layer) -> bool:

@@ -1,4 +1,4 @@
-"""Runs the live loop for a while on stop-watches, as the service would run it, and takes the times together."""
+"""Bench job: the live loop as the service runs it, timed stage by stage for a while."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tremorscope.runtime.bench.compare import compare
 from tremorscope.runtime.bench.live import LiveLoop, build_loop
 from tremorscope.runtime.bench.power import traced_device
-from tremorscope.runtime.bench.record import Record, begin_anew, result_of
+from tremorscope.runtime.bench.record import RunTimes, begin_anew, result_of
 from tremorscope.runtime.bench.result import BenchResult
 from tremorscope.runtime.bench.rig import Moment
 from tremorscope.runtime.bench.roofline import Roofline, find_roofline
@@ -24,19 +24,20 @@ from tremorscope.runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
     CsiSettings,
-    RtspSettings,
+    RtspCameraSettings,
     SyntheticCameraSettings,
     V4l2Settings,
 )
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName, open_bundle
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from tremorscope.runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
 from tremorscope.runtime.magnification.factory import Magnification
 
 NO_FRAME_S = 15.0
-"""A camera that gives nothing for so long ends the bench: longer than its supervisor takes to open it twice."""
+"""Time without a frame that ends the bench: longer than the supervisor takes to open the camera twice."""
 NOT_THERE_S = 4.0
-"""A camera that cannot be opened does so: its supervisor has tried several times by then."""
+"""Time without a frame that ends the bench where the camera is missing: several attempts to open it."""
 FEWEST_FRAMES = 10
 _PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
 _BAND: tuple[GraphName, ...] = ("band",)
@@ -46,28 +47,28 @@ Progress = Callable[[int, "int | None"], None]
 
 @dataclass(frozen=True)
 class BenchJob:
-    """What to time."""
+    """Settings of a bench: network, camera, magnification, runtime and length."""
 
     bundle: Path | None = None
     """Directory of an exported network; None takes the one that is installed."""
     size: FrameSize | None = None
-    """Of the drawn camera's frames; None takes the bundle's own, or 640x360."""
+    """Size of the drawn camera's frames; None takes the bundle's own, or 640x360."""
     camera: CameraSettings | None = None
-    """Which camera; None draws one."""
+    """Settings of a camera; None draws one."""
     magnification: Magnification = field(default_factory=lambda: Magnification(amplification=20.0))
     frames: int = 200
-    """How many magnified frames are timed, at most."""
+    """Largest number of timed magnified frames."""
     most_s: float | None = None
-    """How long it is timed, at most; None until all frames are through."""
+    """Longest time of timing; None until all frames are through."""
     warm_up: int = 10
-    """How many come before them."""
+    """Magnified frames before timing begins."""
     rate_hz: float = 30.0
-    """Of the drawn camera."""
+    """Frame rate of the drawn camera."""
     runtime: RuntimeChoice = "auto"
     engines: Path | None = None
     threads: int | None = None
     roofline: bool = False
-    """Put each stage beside what the device could do at best, which takes some seconds more."""
+    """Compare each stage with its roofline, which takes some seconds more."""
     against: Path | None = None
     """A second bundle, whose step is timed in turns with the first's."""
 
@@ -81,9 +82,9 @@ def run_bench(
 
     Raises:
         BundleFault: a bundle is missing, damaged, or not for frames of this size.
-        EngineFault: the runner that was asked for is not to be had, or fails.
+        EngineFault: the runtime that was named is not available, or fails.
         CameraFault: the camera gives no frames.
-        OptionFault: what is asked for contradicts itself.
+        OptionFault: options that contradict each other.
     """
     note("opening")
     bundle = open_bundle(job.bundle)
@@ -102,14 +103,14 @@ def run_bench(
     turns = max(5, min(30, job.frames // 5))
     try:
         return replace(result, comparison=compare(same_runner, bundle, baseline, size, turns, progress))
-    except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
+    except (EngineFault, BundleFault) as fault:  # the times until then are reported all the same
         return replace(result, comparison_failed=str(fault))
 
 
 def _roofline(job: BenchJob, result: BenchResult, runtime: Runtime) -> Roofline:
     try:
         return find_roofline(result, runtime, job.threads)
-    except (EngineFault, BundleFault) as fault:  # what was timed before is worth telling all the same
+    except (EngineFault, BundleFault) as fault:  # the times until then are reported all the same
         return Roofline(missing=str(fault))
 
 
@@ -125,7 +126,7 @@ def _camera(job: BenchJob, bundle: Bundle) -> CameraSettings:
 
 
 def _sized(
-    kind: type[CsiSettings | V4l2Settings | RtspSettings | SyntheticCameraSettings],
+    kind: type[CsiSettings | V4l2Settings | RtspCameraSettings | SyntheticCameraSettings],
     size: FrameSize,
     others: dict[str, Any],
 ) -> CameraSettings:
@@ -146,15 +147,14 @@ def _runtime(job: BenchJob, bundle: Bundle, size: tuple[int, int]) -> Iterator[R
     opened = open_runtime(
         job.runtime,
         bundle,
-        width_px=size[0],
-        height_px=size[1],
+        size,
         threads=job.threads,
         engines=job.engines,
         graphs=_BAND if job.magnification.filters else _PAIRWISE,
     )
     with closing_runtime(opened) as runtime:
         yield runtime
-        gc.collect()  # rings that hang in a cycle of references hold its memory
+        gc.collect()  # rings in a cycle of references hold its memory
 
 
 def _timed(
@@ -170,18 +170,20 @@ def _timed(
     with ExitStack() as closing:
         rig = build_loop(job, bundle, runtime, camera, size, closing)
         note("warming up")
-        _run(rig, Record(job.warm_up), progress, job.warm_up)
+        _run(rig, RunTimes(job.warm_up), progress, job.warm_up)
         before = begin_anew(rig)
         note("timing")
-        record = Record(job.frames)
+        record = RunTimes(job.frames)
         with traced_device() as trace:
             _run(rig, record, progress, job.frames, job.most_s)
         result = result_of(job, runtime, rig, record, size, before)
         return replace(result, power=trace.power(result.rate_hz, size[0] * size[1]), trace=trace)
 
 
-def _run(rig: LiveLoop, record: Record, progress: Progress, total: int, most_s: float | None = None) -> None:
-    """Let so many frames through the loop, or those of so long, ten at the least."""
+def _run(
+    rig: LiveLoop, record: RunTimes, progress: Progress, total: int, most_s: float | None = None
+) -> None:
+    """Run the loop for the wanted frames, or for ``most_s`` seconds and ten frames at least."""
     last_s = begun_s = time.monotonic()
     while record.count < record.wanted:
         if most_s is not None and last_s - begun_s > most_s and record.count >= FEWEST_FRAMES:
@@ -200,7 +202,7 @@ def _run(rig: LiveLoop, record: Record, progress: Progress, total: int, most_s: 
                 )
             return
         elif now_s - last_s > (NOT_THERE_S if _is_missing(rig) else NO_FRAME_S):
-            seen = rig.events[-1].detail if rig.events else "it says nothing"
+            seen = rig.events[-1].detail if rig.events else "no fault was reported"
             raise CameraFault(
                 f"{rig.camera}: no frame within {now_s - last_s:.0f} s ({seen})",
                 remedy="see what tremorscope doctor says",
@@ -208,5 +210,5 @@ def _run(rig: LiveLoop, record: Record, progress: Progress, total: int, most_s: 
 
 
 def _is_missing(rig: LiveLoop) -> bool:
-    """Whether the camera has never been opened, and says so by itself."""
+    """Return True if the camera was never opened because it is missing."""
     return rig.supervisor.state().openings == 0 and "missing" in rig.supervisor.state().active

@@ -1,4 +1,4 @@
-"""The live loop as the service has it, built around stop-watches, with one output that does nothing."""
+"""Live loop of the bench: as the service has it, with timers, and one output that does nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LiveLoop:
-    """The loop and its stop-watches."""
+    """Loop and its timers."""
 
     loop: LivePipeline
     supervisor: CameraSupervisor
@@ -60,7 +60,7 @@ def build_loop(
     size: tuple[int, int],
     closing: ExitStack,
 ) -> LiveLoop:
-    """The loop as the service has it, with one output that does nothing."""
+    """Build and start the loop as the service has it, with one output that does nothing."""
     watch, between, account = EngineWatch(), LatencyHistogram(), TimedAccount()
     timed: Any = TimedRuntime(runtime, watch)
     maker = MagnifierMaker(bundle, timed, size)

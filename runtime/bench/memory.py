@@ -1,4 +1,4 @@
-"""How much memory this process holds, and whether that grows."""
+"""Resident memory of this process, its peak and its growth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SELF = Path("/proc/self")
 
 
 def peak_bytes() -> int:
-    """The most that it has held since the start, or since `reset_peak`."""
+    """Peak resident memory since the start, or since `reset_peak`."""
     # Not getrusage: its figure outlives exec and would be the parent's.
     status = (_SELF / "status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
@@ -22,7 +22,7 @@ def peak_bytes() -> int:
 
 
 def reset_peak() -> None:
-    """Let the peak begin anew, where the kernel allows it."""
+    """Reset the peak, where the kernel allows it."""
     with contextlib.suppress(OSError):
         (_SELF / "clear_refs").write_text("5", encoding="ascii")
 
@@ -37,7 +37,7 @@ class MemoryTrace:
         self._count = 0
 
     def look(self, frame: int) -> None:
-        """Sample, if it is time; to be called with every frame."""
+        """Sample, if it is due; to be called with every frame."""
         if frame % self._every == 0 and self._count < len(self._frames):
             self._frames[self._count], self._bytes[self._count] = frame, resident_bytes()
             self._count += 1
@@ -49,11 +49,11 @@ class MemoryTrace:
 
     @property
     def nbytes(self) -> NDArray[np.int64]:
-        """What was resident then."""
+        """Resident bytes at these frames."""
         return self._bytes[: self._count]
 
     def growth_bytes(self) -> int:
-        """By how much the last quarter of the run held more than the one before, medians; 0 if it was too short."""
+        """Growth from the third quarter of the run to the last, by medians; 0 if the run was too short."""
         quarter = self._count // 4
         if quarter < 2:
             return 0

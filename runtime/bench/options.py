@@ -1,4 +1,4 @@
-"""From what stands on the command line to what is timed."""
+"""Command-line options of ``tremorscope bench``, and the job that they ask for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tremorscope.runtime.bench.job import BenchJob
 from tremorscope.runtime.cameras.settings import CameraSettings
 from tremorscope.runtime.configuration.reading import load_configuration, parse_configuration
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.selection import RuntimeChoice
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.magnification.factory import Magnification
@@ -17,48 +17,63 @@ from tremorscope.runtime.magnification.filters import BandSettings
 from tremorscope.runtime.magnification.magnifier import Mode
 
 
-def bench_job(
-    *,
-    configuration: Path | None,
-    camera: str | None,
-    bundle: Path | None,
-    against: Path | None,
-    size: FrameSize | None,
-    rate_hz: float | None,
-    mode: Mode | None,
-    bands_hz: tuple[tuple[float, float], ...],
-    runtime: RuntimeChoice | None,
-    engines: Path | None,
-    threads: int | None,
-    frames: int,
-    roofline: bool = False,
-) -> BenchJob:
-    """What is timed; an option goes before what a configuration says.
+@dataclasses.dataclass(frozen=True)
+class BenchOptions:
+    """Options of ``tremorscope bench`` as they stand on the command line; None leaves a setting as it is."""
+
+    configuration: Path | None = None
+    """Configuration of a service, whose camera, magnification and runtime are taken."""
+    camera: str | None = None
+    """Kind of a camera, or its settings in YAML; see `read_camera`."""
+    bundle: Path | None = None
+    against: Path | None = None
+    """Bundle of a baseline."""
+    size: FrameSize | None = None
+    rate_hz: float | None = None
+    """Frame rate of the drawn camera."""
+    mode: Mode | None = None
+    bands_hz: tuple[tuple[float, float], ...] = ()
+    """Lower and upper edge of each band."""
+    runtime: RuntimeChoice | None = None
+    engines: Path | None = None
+    threads: int | None = None
+    frames: int = 200
+    """Magnified frames to time."""
+    roofline: bool = False
+
+
+def bench_job(options: BenchOptions) -> BenchJob:
+    """Job for some options, which override the configuration.
 
     Raises:
         OptionFault: options that contradict each other, or a camera that is described wrongly.
         ConfigurationFault: the configuration cannot be followed.
     """
-    base = _configured(configuration) if configuration else BenchJob()
-    stated = {"bundle": bundle, "runtime": runtime, "engines": engines, "threads": threads, "size": size}
+    base = _configured(options.configuration) if options.configuration else BenchJob()
+    stated = {name: getattr(options, name) for name in ("bundle", "runtime", "engines", "threads", "size")}
     changes: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
-    if mode is not None or bands_hz:
+    if options.mode is not None or options.bands_hz:
         changes["magnification"] = Magnification(
             amplification=base.magnification.amplification,
-            mode=mode or "band",
-            band=BandSettings(bands_hz) if bands_hz else None,
+            mode=options.mode or "band",
+            band=BandSettings(options.bands_hz) if options.bands_hz else None,
         )
-    if camera is not None:
-        changes["camera"] = read_camera(camera)
-    if rate_hz is not None:
+    if options.camera is not None:
+        changes["camera"] = read_camera(options.camera)
+    if options.rate_hz is not None:
         if changes.get("camera", base.camera) is not None:
             raise OptionFault(
                 "--rate is for the drawn camera", remedy="write rate_hz among the camera's settings"
             )
-        changes["rate_hz"] = rate_hz
-    warm_up = max(2, min(10, frames // 20))
+        changes["rate_hz"] = options.rate_hz
+    warm_up = max(2, min(10, options.frames // 20))
     return dataclasses.replace(
-        base, against=against, frames=frames, warm_up=warm_up, roofline=roofline, **changes
+        base,
+        against=options.against,
+        frames=options.frames,
+        warm_up=warm_up,
+        roofline=options.roofline,
+        **changes,
     )
 
 

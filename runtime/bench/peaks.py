@@ -1,4 +1,4 @@
-"""The most that a device can compute and move: of NVIDIA's boards from a table, of a processor as measured.
+"""Peak operations and bandwidth of a device: of NVIDIA's boards from a table, of a processor as measured.
 
 A board's peak is its number of streaming multiprocessors (SM) times what one does in a cycle times the clock that its
 power mode allows, which the kernel states. Dense figures throughout: NVIDIA's headline figures for INT8 are for weights
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tremorscope.runtime.engines.interface.bundle import Precision
+from tremorscope.runtime.engines.interface.manifest import Precision
 
 FLOPS_OF_ORIN: Mapping[Precision, int] = {"fp32": 256, "fp16": 2048, "int8": 4096}
 FLOPS_OF_THOR: Mapping[Precision, int] = {"fp32": 256, "fp16": 8192, "int8": 16384}
@@ -32,16 +32,16 @@ _ABOVE = 1.02
 
 @dataclass(frozen=True)
 class Peaks:
-    """The most that a device can do."""
+    """Peak operations and bandwidth of a device."""
 
     of: str
-    """Which device, and at what clock."""
+    """Device and clock."""
     flops: Mapping[Precision, float]
     """Operations a second by precision."""
     bandwidth_bytes_s: float
     """Bytes a second to and from memory, both ways together."""
     measured: bool
-    """Whether it was measured, which leaves out what no program reaches; else it is a data sheet's."""
+    """True for measured peaks, which a program reaches; False for those of a data sheet."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Board:
     flops_per_cycle: Mapping[Precision, int]
 
     def peaks(self, clock_hz: float | None = None, sms: int | None = None) -> Peaks:
-        """At a clock and with so many SM, which a power mode may lower both; or with all there is."""
+        """Peaks at a clock and a number of SM, both of which a power mode may lower; None takes the highest."""
         at_hz = min(clock_hz or self.clock_hz, self.clock_hz)
         count = min(sms or self.sms, self.sms)
         flops: dict[Precision, float] = {
@@ -80,12 +80,6 @@ _T4000 = Board("Jetson T4000", 12, 1530e6, 273e9, FLOPS_OF_THOR)
 _T5000 = Board("Jetson T5000 (Thor)", 20, 1575e6, 273e9, FLOPS_OF_THOR)
 _H200 = Board("H200", 132, 1830e6, 4.8e12, FLOPS_OF_HOPPER)
 
-BOARDS = (
-    _ORIN_NANO_4, _ORIN_NANO_4_SUPER, _ORIN_NANO_8, _ORIN_NANO_8_SUPER, _ORIN_NX_8, _ORIN_NX_8_SUPER, _ORIN_NX_16,
-    _ORIN_NX_16_SUPER, _AGX_ORIN_32, _AGX_ORIN_64, _T4000, _T5000, _H200,
-)  # fmt: skip
-"""All that are known."""
-
 # Model in the device tree -> (memory of at least so many GB, as it is and in Super mode), the largest first.
 _FAMILIES: tuple[tuple[str, tuple[tuple[float, Board, Board], ...]], ...] = (
     ("orin nano", ((6, _ORIN_NANO_8, _ORIN_NANO_8_SUPER), (0, _ORIN_NANO_4, _ORIN_NANO_4_SUPER))),
@@ -99,8 +93,8 @@ def gpu_peaks(gpu: str | None = None, sms: int | None = None, root: Path = Path(
     """Peaks of this machine's GPU; None where the table does not have it.
 
     Args:
-        gpu: its name as CUDA tells it, which decides where this is no Jetson.
-        sms: how many SM the power mode leaves it, where that is known.
+        gpu: its name as CUDA gives it, used where this is not a Jetson.
+        sms: number of SM in the present power mode, where that is known.
         root: where the system's files are.
     """
     model, clock_hz = _text(root / "proc/device-tree/model").lower(), _gpu_clock_hz(root)

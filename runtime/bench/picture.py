@@ -1,4 +1,4 @@
-"""A bench as a picture: how the stages' times are spread, how they went over time, and whether memory grew."""
+"""Picture of a bench: distribution of the stages' times, timeline of frames, and memory."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ def save_bench_picture(found: BenchResult, path: Path) -> None:
         drawn.suptitle(
             f"{found.network} ({found.precision}) at {found.width_px}x{found.height_px}, {found.runtime}\n"
             f"{headline(found)}",
-            x=0.012, ha="left", fontsize=13, color=INK,
-        )  # fmt: skip
+            x=0.012,
+            ha="left",
+            fontsize=13,
+            color=INK,
+        )
         _draw_spread(drawn.add_subplot(rows[0]), found)
         timeline = drawn.add_subplot(rows[1])
         _draw_timeline(timeline, found)
@@ -53,8 +56,13 @@ def _draw_spread(axes: Axes, found: BenchResult) -> None:
         axes.plot([median], [row], marker="|", markersize=16, markeredgewidth=2.5, color=INK)
         axes.annotate(
             f"{milliseconds(median)} ms   (95 %: {milliseconds(p95)}, most: {milliseconds(high)})",
-            (high, row), xytext=(10, 0), textcoords="offset points", va="center", color=INK, fontsize=10.5,
-        )  # fmt: skip
+            (high, row),
+            xytext=(10, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+            fontsize=10.5,
+        )
     axes.set_yticks(range(len(stages)), [NAMES[name] for name in reversed(stages)])
     axes.set_ylim(-0.6, len(stages) - 0.4)
     axes.set_xscale("log")
@@ -76,9 +84,14 @@ def _draw_timeline(axes: Axes, found: BenchResult) -> None:
         axes.axhline(1e3 / found.nominal_rate_hz, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(
             f"one frame of the camera, {1e3 / found.nominal_rate_hz:.3g} ms",
-            (1, 1e3 / found.nominal_rate_hz), xycoords=("axes fraction", "data"), xytext=(-4, 4),
-            textcoords="offset points", ha="right", color=INK, fontsize=10,
-        )  # fmt: skip
+            (1, 1e3 / found.nominal_rate_hz),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            ha="right",
+            color=INK,
+            fontsize=10,
+        )
     axes.set_ylim(0, 1.12 * max(float(times.total_ms.max()), 1.2e3 / (found.nominal_rate_hz or 1e9)))
     axes.set_xlim(0, float(times.since_s[-1]))
     axes.tick_params(labelbottom=False)

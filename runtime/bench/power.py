@@ -1,4 +1,4 @@
-"""What the device draws while a bench runs, and what a frame and a pixel cost of it."""
+"""Power of the device during a bench, and energy for a frame and a pixel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Power:
-    """Of the whole device, over a run: what else it does is in it."""
+    """Power of the whole device over a run, all other load included."""
 
     mean_w: float
     most_w: float
@@ -35,7 +35,7 @@ class Power:
 
 @dataclass
 class DeviceTrace:
-    """Readings over a run, each kept as little as can be."""
+    """Readings of the device over a run."""
 
     power_w: list[float] = field(default_factory=list)
     power_of: str = ""
@@ -43,7 +43,7 @@ class DeviceTrace:
     gpu_load: list[float] = field(default_factory=list)
     throttled: set[str] = field(default_factory=set)
     failed: str = ""
-    """Why the readings ended before the run; empty where they did not."""
+    """Reason why the readings ended before the run; empty where they did not."""
 
     def look(self, telemetry: Telemetry) -> None:
         """Take one reading."""
@@ -58,7 +58,7 @@ class DeviceTrace:
         self.throttled |= set(heat.throttled)
 
     def power(self, rate_hz: float, pixels: int) -> Power | None:
-        """What a frame cost at a rate, each of so many pixels; None where no power is measured."""
+        """Power and energy at a rate of frames of ``pixels`` pixels; None where no power is measured."""
         if not self.power_w or not rate_hz:
             return None
         mean_w = sum(self.power_w) / len(self.power_w)
@@ -72,12 +72,12 @@ class DeviceTrace:
         )
 
     def heat(self) -> dict[str, Any]:
-        """Temperature over the run, and what held the device back; plain values."""
-        told_c = self.temperature_c
+        """Temperature and throttling over the run, as plain values."""
+        values_c = self.temperature_c
         return {
-            "first_c": told_c[0] if told_c else None,
-            "last_c": told_c[-1] if told_c else None,
-            "most_c": max(told_c) if told_c else None,
+            "first_c": values_c[0] if values_c else None,
+            "last_c": values_c[-1] if values_c else None,
+            "most_c": max(values_c) if values_c else None,
             "throttled": sorted(self.throttled),
         }
 
@@ -85,26 +85,26 @@ class DeviceTrace:
 @contextmanager
 def traced_device(telemetry: Telemetry | None = None, every_s: float = _EVERY_S) -> Iterator[DeviceTrace]:
     """Take readings in a thread while the block runs; what is yielded is complete when it has ended."""
-    asked = telemetry or open_telemetry()
+    source = telemetry or open_telemetry()
     trace, stop = DeviceTrace(), threading.Event()
 
     def run() -> None:
-        # Energy counters tell the power since the reading before: the first tells nothing.
+        # Energy counters give the power since the reading before: the first gives none.
         try:
             while not stop.wait(every_s):
-                trace.look(asked)
-        except Exception as error:  # told in the trace: a thread never ends in silence
+                trace.look(source)
+        except Exception as error:  # kept in the trace and reported with the result
             trace.failed = f"{type(error).__name__}: {error}"
 
-    asked.read()
+    source.read()
     thread = threading.Thread(target=run, name="telemetry", daemon=True)
     thread.start()
     begun_s = time.monotonic()
     try:
         yield trace
         if time.monotonic() - begun_s < every_s and not trace.failed:
-            trace.look(asked)  # a run so short had none
+            trace.look(source)  # a run so short had none
     finally:
         stop.set()
         thread.join(2.0)
-        asked.close()
+        source.close()

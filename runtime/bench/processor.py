@@ -1,6 +1,6 @@
 """Peaks of a processor, measured: products of matrices for operations, copies of memory for bandwidth.
 
-``python -m tremorscope.runtime.bench.processor THREADS`` measures in a process of its own and prints one line of JSON. The products
+``python -m tremorscope.runtime.bench.processor THREADS`` measures in a process of its own and prints JSON. The products
 are ONNX Runtime's own, in FP32 and INT8: what its convolutions are made of, on as many threads as they have.
 """
 
@@ -24,12 +24,12 @@ from tremorscope.runtime.engines.onnx.profile import run_apart, time_graph
 
 _SIDE = 768
 _COPY_BYTES = 32 * 2**20
-"""Of each thread: more than any cache holds."""
+"""Bytes that each thread copies: more than any cache holds."""
 _TRIALS = 8
 
 
 def processor_peaks(threads: int | None = None) -> Peaks:
-    """Measure this machine's processor now, with so many threads, or one a core; about two seconds.
+    """Measure this machine's processor now, with ``threads`` threads or one a core; takes about two seconds.
 
     FP16 counts as FP32: ONNX Runtime computes it so on a processor.
 
@@ -47,15 +47,15 @@ def processor_peaks(threads: int | None = None) -> Peaks:
 
 def _name() -> str:
     try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        told = ""
-    found = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
+        cpuinfo = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return found[1].strip() if found else platform.machine()
 
 
 def _best_s(work: Callable[[], object]) -> float:
-    """The shortest of some trials: what else the machine does makes the others longer."""
+    """Shortest of some trials, as other load of the machine only makes them longer."""
     times_s = []
     for _ in range(_TRIALS):
         begun_s = time.perf_counter()
@@ -65,7 +65,7 @@ def _best_s(work: Callable[[], object]) -> float:
 
 
 def _bandwidth(threads: int) -> float:
-    """Bytes a second, read and written together, of a copy by so many threads."""
+    """Bytes a second, read and written together, of a copy by ``threads`` threads."""
     sources = [np.ones(_COPY_BYTES, np.uint8) for _ in range(threads)]
     targets = [np.zeros(_COPY_BYTES, np.uint8) for _ in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
@@ -82,7 +82,7 @@ def main() -> None:
     """Measure, and print it as one line of JSON."""
     threads = int(sys.argv[1])
     found = {"fp32": _product("fp32", threads), "int8": _product("int8", threads)}
-    # One thread alone may reach more, where the others of its core only get in its way.
+    # One thread alone may reach more where threads share a core.
     print(json.dumps(found | {"bandwidth": max(_bandwidth(1), _bandwidth(threads))}))
 
 

@@ -1,4 +1,4 @@
-"""Keeps the times of a run, frame by frame, and makes of them what was found."""
+"""Times of a run, frame by frame, and the result made from them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tremorscope.runtime.bench.job import BenchJob
 
 
-class Record:
-    """Frame by frame, in memory that is made before."""
+class RunTimes:
+    """Times and memory of every frame of a run, in memory that is allocated before."""
 
     def __init__(self, frames: int) -> None:
         self.wanted, self.count = frames, 0
@@ -33,7 +33,7 @@ class Record:
         self.memory = MemoryTrace(frames)
 
     def add(self, rig: LiveLoop, info: FrameInfo, ended: Moment, ended_at_s: float) -> None:
-        """Note the frame that has just been through the loop."""
+        """Record the frame that has just passed the loop."""
         engine, n = rig.watch.read(), self.count
         loop = ended.since(rig.source.given)
         began_s = info.captured_s if info.captured_s is not None else info.arrived_s
@@ -43,6 +43,24 @@ class Record:
         self.loop_s[n] = loop.cpu_s - engine.cpu_s
         self.memory.look(n)
         self.count = n + 1
+
+    def overhead(self, supervision_ms: float) -> Overhead:
+        """Medians over all frames so far; ``supervision_ms`` is that of the camera's supervisor."""
+        return Overhead(
+            engine_ms=1e3 * float(np.median(self.engine_s[: self.count])),
+            loop_ms=1e3 * float(np.median(self.loop_s[: self.count])),
+            supervision_ms=supervision_ms,
+        )
+
+    def timeline(self, began_s: float) -> Timeline:
+        """Frame by frame, from ``began_s`` on the monotonic clock."""
+        return Timeline(
+            since_s=self.ready_s[: self.count] - began_s,
+            step_ms=1e3 * self.engine_s[: self.count],
+            total_ms=1e3 * self.total_s[: self.count],
+            resident_at=self.memory.frames.copy(),
+            resident_bytes=self.memory.nbytes.copy(),
+        )
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,7 @@ class Before:
 
 
 def begin_anew(rig: LiveLoop) -> Before:
-    """Forget what was timed before, and take note of the counters."""
+    """Clear all times, and return the counters."""
     rig.loop.latencies.clear()
     rig.between.clear()
     rig.account.times.clear()
@@ -69,11 +87,11 @@ def result_of(
     job: BenchJob,
     runtime: Runtime,
     rig: LiveLoop,
-    record: Record,
+    record: RunTimes,
     size: tuple[int, int],
     before: Before,
 ) -> BenchResult:
-    """What was found, when all frames are through."""
+    """Result of a run, when all frames are through."""
     frames = record.count
     stages = rig.loop.latencies.summaries()
     curves = {name: rig.loop.latencies.quantiles_ms(name, curve_parts()) for name in stages}
@@ -104,11 +122,7 @@ def result_of(
         nominal_rate_hz=nominal_hz or (rig.loop.rate.rate_hz if rig.loop.rate else 0.0),
         stages=stages,
         curves_ms=curves,
-        overhead=Overhead(
-            engine_ms=1e3 * float(np.median(record.engine_s[:frames])),
-            loop_ms=1e3 * float(np.median(record.loop_s[:frames])),
-            supervision_ms=rig.between.summary().median_ms,
-        ),
+        overhead=record.overhead(rig.between.summary().median_ms),
         memory=Memory(resident_bytes(), peak_bytes(), record.memory.growth_bytes()),
         copies=Copies(sum(copied.values()), copied),
         rate=rig.loop.rate,
@@ -116,13 +130,7 @@ def result_of(
         faults=tuple(f"{event.kind}: {event.detail}" for event in rig.events if event.begins),
         comparison=None,
         comparison_failed="",
-        timeline=Timeline(
-            since_s=record.ready_s[:frames] - before.began_s,
-            step_ms=1e3 * record.engine_s[:frames],
-            total_ms=1e3 * record.total_s[:frames],
-            resident_at=record.memory.frames.copy(),
-            resident_bytes=record.memory.nbytes.copy(),
-        ),
+        timeline=record.timeline(before.began_s),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a bench has found, for a person: read in ten seconds."""
+"""Human-readable report of a bench."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def lines(found: BenchResult) -> list[str]:
 
 
 def headline(found: BenchResult) -> str:
-    """The one thing to know."""
+    """Summary in one sentence: whether the device keeps up, and at what rate."""
     rate = f"{found.rate_hz:.3g} of {found.nominal_rate_hz:.4g} frames/s magnified"
     if found.keeps_up:
         return f"Keeps up: {rate}, room for {found.most_rate_hz:.3g}."
@@ -54,7 +54,7 @@ def headline(found: BenchResult) -> str:
 
 
 def _advice(found: BenchResult) -> list[str]:
-    """What would make it fast enough; time grows as the number of pixels does."""
+    """Advice for a device that is too slow; time grows as the number of pixels does."""
     if found.keeps_up:
         return []
     shrunk = min(1.0, found.rate_hz / found.nominal_rate_hz) ** 0.5
@@ -72,13 +72,13 @@ def _row(found: BenchResult, name: str) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """A time with as many digits as mean something."""
+    """Time in ms with its significant digits."""
     return f"{value:.3f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
 def _facts(found: BenchResult) -> list[str]:
     cost, memory, copies = found.overhead, found.memory, found.copies
-    told = [
+    rows = [
         f"overhead   {cost.total_ms:.3f} ms a frame beyond the engine's {milliseconds(cost.engine_ms)} ms: "
         f"{cost.part_of_step:.2%} (loop {cost.loop_ms:.3f}, supervision {cost.supervision_ms:.3f})",
         f"copied     {copies.bytes_per_frame:,.0f} bytes a frame by the CPU"
@@ -88,29 +88,29 @@ def _facts(found: BenchResult) -> list[str]:
     ]
     if found.rate is not None:
         lost = found.drops
-        told.append(
+        rows.append(
             f"camera     {found.rate.rate_hz:.4g} frames/s, {1e3 * found.rate.jitter_rms_s:.2f} ms early or late, "
             f"{lost.source + lost.unfetched + lost.corrupt} lost, {lost.late} more than could be magnified"
         )
     if (power := found.power) is not None:
-        told.append(
+        rows.append(
             f"power      {power.mean_w:.3g} W ({power.of}), {power.most_w:.3g} W at most: {power.frames_per_j:.3g} "
             f"frames/s per W, {power.pixel_nj:.3g} nJ a pixel"
         )
     if found.trace.temperature_c:
         heat = found.trace.heat()
         held = f", held back by {', '.join(heat['throttled'])}" if heat["throttled"] else ""
-        told.append(f"heat       {heat['first_c']:.1f} °C at first, {heat['most_c']:.1f} °C at most{held}")
-    told += [f"fault      {fault}" for fault in found.faults]
+        rows.append(f"heat       {heat['first_c']:.1f} °C at first, {heat['most_c']:.1f} °C at most{held}")
+    rows += [f"fault      {fault}" for fault in found.faults]
     if found.comparison_failed:
-        told.append(f"baseline   could not be run: {found.comparison_failed}")
+        rows.append(f"baseline   could not be run: {found.comparison_failed}")
     if (beside := found.comparison) is not None:
         model, baseline = milliseconds(beside.model_ms), milliseconds(beside.baseline_ms)
-        told.append(
+        rows.append(
             f"baseline   {beside.baseline}: {baseline} ms a step against {model} ms, {beside.speedup:.2f} times faster "
             f"(in {beside.turns} turns)"
         )
-    return told
+    return rows
 
 
 def _roofline(found: BenchResult) -> list[str]:
@@ -118,18 +118,18 @@ def _roofline(found: BenchResult) -> list[str]:
     roof = found.roofline
     if roof is None:
         return []
-    told = [
+    rows = [
         "",
         f"{'roofline':<22}{'GFLOP':>10}{'MB':>10}{'bound ms':>10}{'took ms':>10}{'reached':>9}  bound by",
     ]
-    told += [
+    rows += [
         f"{BOUNDED[each.stage]:<22}{each.gflop:>10.4g}{each.megabytes:>10.4g}{milliseconds(each.bound_ms):>10}"
         f"{milliseconds(each.measured_ms):>10}{each.share:>9.1%}  {each.limit}"
         for each in roof.bounds
     ]
     for each in (roof.gpu, roof.processor):
-        told += _peaks(each) if each is not None else []
-    return [*told, f"no bound   of the network's step: {roof.missing}"] if roof.missing else told
+        rows += _peaks(each) if each is not None else []
+    return [*rows, f"no bound   of the network's step: {roof.missing}"] if roof.missing else rows
 
 
 def _peaks(peaks: Peaks) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a bench has found."""
+"""Results of a bench."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def curve_parts() -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Overhead:
-    """What the runtime costs beyond the engine's step; medians over all frames.
+    """Overhead of the runtime beyond the engine's step; medians over all frames.
 
-    In CPU time of its own threads, so that what else the machine does does not count.
+    In CPU time of its own threads, so that other load of the machine does not count.
     """
 
     engine_ms: float
-    """How long the engine's step takes."""
+    """Time of the engine's step."""
     loop_ms: float
     """The live loop beyond the step: choosing references, leases, outlets, counters."""
     supervision_ms: float
@@ -39,18 +39,18 @@ class Overhead:
 
     @property
     def total_ms(self) -> float:
-        """Both together."""
+        """Sum of both."""
         return self.loop_ms + self.supervision_ms
 
     @property
     def part_of_step(self) -> float:
-        """Of the engine's step."""
+        """Overhead over the engine's step."""
         return self.total_ms / self.engine_ms if self.engine_ms else 0.0
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Of the whole process, after the warm-up."""
+    """Memory of the whole process, after the warm-up."""
 
     resident_bytes: int
     """At the end."""
@@ -69,7 +69,7 @@ class Copies:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BaselineComparison:
     """The model's step beside a baseline's, taken in turns."""
 
     baseline: str
@@ -86,17 +86,17 @@ class Timeline:
     """Frame by frame, (N,) each."""
 
     since_s: NDArray[np.float64]
-    """When the picture was ready, from the beginning."""
+    """Time from the beginning to the finished picture."""
     step_ms: NDArray[np.float64]
     total_ms: NDArray[np.float64]
     resident_at: NDArray[np.int64]
-    """Numbers of frames at which memory was looked at."""
+    """Numbers of the frames at which memory was sampled."""
     resident_bytes: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class BenchResult:
-    """All that was found."""
+    """All results of a bench."""
 
     version: str
     when: str
@@ -111,7 +111,7 @@ class BenchResult:
     why: str
     passed_over: tuple[str, ...]
     notes: tuple[str, ...]
-    """What should be known of the engines, though it stops nothing."""
+    """Remarks on the engines that do not prevent their use."""
     camera: str
     width_px: int
     height_px: int
@@ -122,25 +122,25 @@ class BenchResult:
     stages: dict[str, LatencySummary]
     """By stage; see `runtime.live.magnify_loop.STAGES`, and ``copy``."""
     curves_ms: dict[str, list[float]]
-    """Of each stage, what part `curve_parts` of its frames did not exceed."""
+    """Times of each stage that the parts `curve_parts` of its frames did not exceed."""
     overhead: Overhead
     memory: Memory
     copies: Copies
     rate: MeasuredRate | None
-    """Of the camera."""
+    """Measured rate of the camera."""
     drops: Drops
     faults: tuple[str, ...]
     """Faults of the camera while this ran."""
-    comparison: Comparison | None
+    comparison: BaselineComparison | None
     comparison_failed: str
-    """Why the baseline could not be run, if it could not."""
+    """Reason why the baseline could not be run; empty if it could."""
     timeline: Timeline = field(repr=False)
     power: Power | None = None
     """None where the device does not measure it."""
     trace: DeviceTrace = field(default_factory=DeviceTrace, repr=False)
-    """What the device said of itself over the run."""
+    """Readings of the device over the run."""
     roofline: Roofline | None = None
-    """Each stage beside what the device could do; None where that was not asked for."""
+    """Bounds of the stages on this device; None where they were not measured."""
 
     @property
     def rate_hz(self) -> float:
@@ -149,13 +149,13 @@ class BenchResult:
 
     @property
     def most_rate_hz(self) -> float:
-        """Pictures a second that the engine and the loop could make if the camera gave so many."""
+        """Highest rate of pictures that engine and loop could reach with a faster camera."""
         busy_ms = self.overhead.engine_ms + self.overhead.loop_ms
         return 1e3 / busy_ms if busy_ms else 0.0
 
     @property
     def keeps_up(self) -> bool:
-        """Whether nearly every frame of the camera was magnified."""
+        """True where 98 % of the camera's frames or more were magnified."""
         seen = self.frames + self.drops.late + self.drops.no_slot
         return seen > 0 and self.frames / seen >= 0.98
 

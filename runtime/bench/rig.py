@@ -1,4 +1,4 @@
-"""Stop-watches for the live loop: around the camera, the engine and the source, none of which notices."""
+"""Timers around the camera, the engine and the source of the live loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tremorscope.runtime.live.magnify_loop import FrameSource
 from tremorscope.runtime.live.outlets import LivePicture
 
 DRAWN_FRAMES = 4
-"""Of the synthetic camera: what is shown matters little to how long it takes, and drawing takes longer than a step."""
+"""Distinct frames of the synthetic camera: content hardly affects the times, and drawing is slower than a step."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Moment:
 
     wall_s: float
     cpu_s: float
-    """CPU time of this thread alone: whatever else the machine does is not in it."""
+    """CPU time of this thread alone, without other load of the machine."""
 
     @staticmethod
     def now() -> Moment:
@@ -42,7 +42,7 @@ class Moment:
 
 
 class EngineWatch:
-    """How long engines took since it was last read."""
+    """Timer of the engines' steps since it was last read."""
 
     def __init__(self) -> None:
         self._wall_s = self._cpu_s = 0.0
@@ -60,7 +60,7 @@ class EngineWatch:
 
 
 class TimedEngine:
-    """An engine with a stop-watch around its step; all else is the engine's own."""
+    """Engine whose step is timed; all else is the engine's own."""
 
     def __init__(self, engine: PairwiseEngine | BandEngine, watch: EngineWatch) -> None:
         self._engine, self._watch = engine, watch
@@ -77,7 +77,7 @@ class TimedEngine:
 
 
 class TimedRuntime:
-    """A `Runtime` whose engines have a stop-watch; all else is its own."""
+    """`Runtime` whose engines are timed; all else is its own."""
 
     def __init__(self, runtime: Runtime, watch: EngineWatch) -> None:
         self._runtime, self._watch = runtime, watch
@@ -95,7 +95,7 @@ class TimedRuntime:
 
 
 class TimedCamera:
-    """A camera that notes what CPU time its reader takes between two frames: the supervisor's own work on each."""
+    """Camera that times its reader's CPU time between two frames: the supervisor's own work on each."""
 
     def __init__(self, camera: Camera, between: LatencyHistogram) -> None:
         self._camera, self._between = camera, between
@@ -141,7 +141,7 @@ class TimedSource:
 
 
 class TimedAccount(CopyAccount):
-    """An account of copies that knows how long each took, where that was told."""
+    """An account of copies that knows how long each took, where that is known."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class DrawnCamera:
         return info
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: nothing is held."""
 
 
 def draw_frames(settings: SyntheticSettings) -> NDArray[np.uint8]:

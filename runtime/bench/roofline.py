@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tremorscope.runtime.bench.apart import stages_apart
-from tremorscope.runtime.bench.graph_cost import Cost, graph_cost
+from tremorscope.runtime.bench.graph_cost import StageCost, graph_cost
 from tremorscope.runtime.bench.peaks import Peaks, gpu_peaks
 from tremorscope.runtime.bench.processor import processor_peaks
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.selection import Runtime
 
 if TYPE_CHECKING:
@@ -25,23 +25,23 @@ Limit = Literal["compute", "memory"]
 
 @dataclass(frozen=True)
 class Bound:
-    """A stage and what the device could at best make of it."""
+    """Time of a stage and its bound on this device."""
 
     stage: str
-    """Which, as `runtime.bench.report.NAMES` has them, or ``network``, ``meter``, ``jpeg``."""
+    """Stage, by its key in `runtime.bench.report.BOUNDED`."""
     measured_ms: float
     """Median."""
     bound_ms: float
     limit: Limit
-    """What the bound comes from."""
+    """Resource that sets the bound."""
     gflop: float
     megabytes: float
     peaks: str
-    """Of what device the peaks are."""
+    """Device of the peaks."""
 
     @property
     def share(self) -> float:
-        """Part of the roofline that is reached: 1 is all of it."""
+        """Share of the roofline that is reached; 1 is all of it."""
         return self.bound_ms / self.measured_ms if self.measured_ms else 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -49,15 +49,15 @@ class Bound:
         return {**asdict(self), "share": self.share}
 
 
-def bound_ms(cost: Cost, peaks: Peaks) -> tuple[float, Limit]:
-    """The shortest time for a cost, in ms, and what it comes from; precisions one after the other."""
+def bound_ms(cost: StageCost, peaks: Peaks) -> tuple[float, Limit]:
+    """Shortest time for a cost in ms, and the resource that sets it; precisions run one after the other."""
     compute_s = sum(flops / peaks.flops[precision] for precision, flops in cost.flops.items())
     memory_s = cost.nbytes / peaks.bandwidth_bytes_s
     return (1e3 * compute_s, "compute") if compute_s >= memory_s else (1e3 * memory_s, "memory")
 
 
-def bound(stage: str, measured_ms: float, cost: Cost, peaks: Peaks) -> Bound:
-    """A stage that took so long beside its bound."""
+def bound(stage: str, measured_ms: float, cost: StageCost, peaks: Peaks) -> Bound:
+    """Bound of a stage that took ``measured_ms``."""
     least_ms, limit = bound_ms(cost, peaks)
     return Bound(stage, measured_ms, least_ms, limit, cost.total_flops / 1e9, cost.nbytes / 1e6, peaks.of)
 
@@ -68,11 +68,11 @@ class Roofline:
 
     bounds: tuple[Bound, ...] = ()
     processor: Peaks | None = None
-    """As it was measured."""
+    """Measured peaks of the processor."""
     gpu: Peaks | None = None
-    """As the table has it; None where no GPU computes, or it is not known."""
+    """Peaks of the GPU from the table; None where no GPU computes, or the table does not have it."""
     missing: str = ""
-    """Why the network's step has no bound; empty where it has."""
+    """Reason why the network's step has no bound; empty where it has one."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -85,7 +85,7 @@ class Roofline:
 
 
 def find_roofline(found: BenchResult, runtime: Runtime, threads: int | None) -> Roofline:
-    """Put what a bench has timed beside what the device could do; some seconds, with nothing else running.
+    """Bounds of the timed stages; takes some seconds, with nothing else running.
 
     Raises:
         EngineFault: the processor, or the graph, cannot be run by itself.
@@ -104,7 +104,7 @@ def find_roofline(found: BenchResult, runtime: Runtime, threads: int | None) -> 
         cost = graph_cost(runtime.bundle, "band" if found.mode == "band" else "pairwise", size)
         bounds.append(bound("network", found.overhead.engine_ms, cost, engine))
     if found.copies.bytes_per_frame and "copy" in found.stages:
-        copied = Cost({}, 2 * found.copies.bytes_per_frame)  # each byte is read and written
+        copied = StageCost({}, 2 * found.copies.bytes_per_frame)  # each byte is read and written
         bounds.append(bound("copy", found.stages["copy"].median_ms, copied, processor))
     for stage, taken_ms, cost, on_gpu in stages_apart(size.width_px, size.height_px, runtime.gpu):
         if (peaks := gpu if on_gpu else processor) is not None:

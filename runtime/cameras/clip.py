@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +15,7 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.intactness import Structure, inspect_structure
+from tremorscope.runtime.cameras.intactness import ContainerStructure, inspect_clip
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.frames.colour import Colour, describe
 from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
@@ -39,14 +38,15 @@ class ClipCamera:
 
         Args:
             path: the clip.
-            account: is told of the one copy from the decoder's memory.
+            account: takes note of the one copy from the decoder's memory.
 
         Raises:
             ClipFault: it is missing, not a video, too small, or cut short.
         """
         self.path = path
+        self._quoted = shlex.quote(str(path))
         self._account = account
-        self._structure = _inspect(path)
+        self._structure = inspect_clip(path)
         self._container = _open(path, self._structure)
         try:
             self._stream = _video_stream(path, self._container)
@@ -57,14 +57,16 @@ class ClipCamera:
             if first is None:
                 raise ClipFault(f"{path}: holds no frame", remedy=f"name a video clip: {_FORMATS}")
             self._layout = _layout_of(path, first, self._stream)
-            self._time_base = Fraction(self._stream.time_base)
-            self._converter = _converter_to_rgb(path, first, self._time_base, self._layout.colour)
+            self.time_base = Fraction(self._stream.time_base)
+            """Seconds a tick: every ``timestamp_s`` is a whole number of these."""
+            self._converter = _converter_to_rgb(path, first, self.time_base, self._layout.colour)
         except ClipFault:
             self._container.close()
             raise
         self._frames = chain([first], decoded)
         self._rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
-        self._has_timestamps = first.pts is not None
+        self.has_timestamps = first.pts is not None
+        """False where the file has none (a raw stream): frames are then taken as evenly spaced."""
         self._sequence = 0
         self._previous_ticks: int | None = None
 
@@ -84,19 +86,19 @@ class ClipCamera:
         return float(self._rate)
 
     @property
-    def time_base(self) -> Fraction:
-        """Seconds a tick: every ``timestamp_s`` is a whole number of these."""
-        return self._time_base
-
-    @property
     def frame_count_estimate(self) -> int | None:
-        """How many frames the container announces, for a progress display; None where it does not tell."""
-        return self._announced_frames()
-
-    @property
-    def has_timestamps(self) -> bool:
-        """False where the file has none (a raw stream): frames are then taken as evenly spaced."""
-        return self._has_timestamps
+        """Number of frames that the container announces, for a progress display; None where it states none."""
+        stream: Any = self._stream
+        if stream.frames:
+            return int(stream.frames)
+        rate = stream.average_rate or stream.guessed_rate
+        if not rate:
+            return None
+        if stream.duration and stream.time_base:
+            return int(stream.duration * stream.time_base * rate + 0.5)
+        if self._container.duration:
+            return int(Fraction(self._container.duration, av.time_base) * rate + 0.5)
+        return None
 
     @property
     def colour(self) -> Colour:
@@ -118,14 +120,13 @@ class ClipCamera:
         if frame is None:
             return None
         self._convert(frame, pixels)
-        ticks = frame.pts if self._has_timestamps else round(self._sequence / self._rate / self._time_base)
+        ticks = frame.pts if self.has_timestamps else round(self._sequence / self._rate / self.time_base)
         if ticks is None or (self._previous_ticks is not None and ticks <= self._previous_ticks):
             raise ClipFault(
                 f"{self.path}: frame {self._sequence + 1} has no time later than the frame before it",
-                remedy=f"space the frames evenly: "
-                f"ffmpeg -i {self._quoted} -vf setpts=N/FRAME_RATE/TB repaired.mp4",
+                remedy=f"space the frames evenly: ffmpeg -i {self._quoted} -vf setpts=N/FRAME_RATE/TB repaired.mp4",
             )
-        info = FrameInfo(sequence=self._sequence, timestamp_s=float(ticks * self._time_base))
+        info = FrameInfo(sequence=self._sequence, timestamp_s=float(ticks * self.time_base))
         self._previous_ticks = ticks
         self._sequence += 1
         return info
@@ -133,10 +134,6 @@ class ClipCamera:
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         self._container.close()
-
-    @property
-    def _quoted(self) -> str:
-        return shlex.quote(str(self.path))
 
     def _convert(self, frame: Any, pixels: NDArray[np.uint8]) -> None:
         if _storage(frame) != self._layout.storage:
@@ -169,7 +166,7 @@ class ClipCamera:
             raise self._damaged(decoded) from None
 
     def _damaged(self, decoded: int) -> ClipFault:
-        announced = self._announced_frames()
+        announced = self.frame_count_estimate
         of_announced = f" of {announced}" if announced else ""
         return ClipFault(
             f"{self.path}: damaged: frame {decoded + 1}{of_announced} cannot be decoded",
@@ -186,7 +183,7 @@ class ClipCamera:
                 readable += packet.size > 0
         except av.FFmpegError:
             pass  # reading fails where the file ends: what came before it counts
-        announced = self._announced_frames() or "an unknown number of"
+        announced = self.frame_count_estimate or "an unknown number of"
         return ClipFault(
             f"{self.path}: cut short: {readable} of {announced} frames are readable, "
             f"{self._structure.missing_bytes} bytes are missing",
@@ -194,37 +191,8 @@ class ClipCamera:
             f"ffmpeg -i {self._quoted} -c copy repaired.mp4",
         )
 
-    def _announced_frames(self) -> int | None:
-        stream: Any = self._stream
-        if stream.frames:
-            return int(stream.frames)
-        rate = stream.average_rate or stream.guessed_rate
-        if not rate:
-            return None
-        if stream.duration and stream.time_base:
-            return int(stream.duration * stream.time_base * rate + 0.5)
-        if self._container.duration:
-            return int(Fraction(self._container.duration, av.time_base) * rate + 0.5)
-        return None
 
-
-def _inspect(path: Path) -> Structure:
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ClipFault(f"{path}: is a directory", remedy="name one clip in it")
-        if not stat.S_ISREG(status.st_mode):
-            raise ClipFault(f"{path}: is not a file", remedy="name a recorded clip")
-        if status.st_size == 0:
-            raise ClipFault(f"{path}: is empty", remedy="record or copy the clip again")
-        return inspect_structure(path)
-    except FileNotFoundError:
-        raise ClipFault(f"{path}: no such file", remedy="check the path") from None
-    except OSError as error:
-        raise ClipFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
-
-
-def _open(path: Path, structure: Structure) -> Any:
+def _open(path: Path, structure: ContainerStructure) -> Any:
     not_a_video = ClipFault(f"{path}: is not a video", remedy=f"name a video clip: {_FORMATS}")
     no_index = ClipFault(
         f"{path}: cut short: 0 frames are readable, because the index of the recording (moov) is missing",
@@ -252,7 +220,7 @@ def _open_container(path: Path) -> Any:
 
 
 def _video_stream(path: Path, container: Any) -> Any:
-    """The first stream of moving pictures; the cover picture of a piece of music is none."""
+    """The first video stream; attached pictures, such as an album's cover, do not count."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None:
             return stream
@@ -265,13 +233,13 @@ def _storage(frame: Any) -> str:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What every frame of a clip looks like, learned from the first."""
+    """Size, orientation and colour of every frame of a clip, read from the first."""
 
     storage: str
     width_px: int
     height_px: int
     quarter_turns: int
-    """By how many, counter-clockwise, the stored picture is turned to stand upright."""
+    """Quarter turns, counter-clockwise, from the stored picture to the upright one."""
     pixel_aspect: Fraction
     colour: Colour
 
@@ -287,17 +255,15 @@ def _layout_of(path: Path, frame: Any, stream: Any) -> _Layout:
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     if turns % 2:
         width_px, height_px, aspect = height_px, width_px, 1 / aspect
-    if min(width_px, height_px) < MINIMUM_SIDE_PX:
+    side_px = min(width_px, height_px)
+    if side_px < MINIMUM_SIDE_PX:
         raise ClipFault(
             f"{path}: {width_px}x{height_px} px is too small",
             remedy=f"use a clip of at least {MINIMUM_SIDE_PX}x{MINIMUM_SIDE_PX} px",
         )
     context = stream.codec_context
     colour = describe(
-        int(frame.colorspace),
-        int(context.color_primaries),
-        int(context.color_trc),
-        height_px=min(width_px, height_px),
+        int(frame.colorspace), int(context.color_primaries), int(context.color_trc), height_px=side_px
     )
     return _Layout(_storage(frame), width_px, height_px, turns % 4, aspect, colour)
 

@@ -9,10 +9,15 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-from tremorscope.runtime.cameras.gstreamer.argus_messages import Sensor, argus_words
-from tremorscope.runtime.cameras.gstreamer.camera import SILENCE_S, Findings, GStreamerCamera, Wanted
+from tremorscope.runtime.cameras.gstreamer.argus_messages import Sensor, argus_messages
+from tremorscope.runtime.cameras.gstreamer.camera import (
+    SILENCE_S,
+    GStreamerCamera,
+    RequestedFormat,
+    SensorFindings,
+)
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureHold
-from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause, GStreamerFault, Heard
+from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause, DriverMessage, GStreamerFault
 from tremorscope.runtime.cameras.gstreamer.load import PipelineFault, properties_of
 from tremorscope.runtime.cameras.gstreamer.nvbufsurface import NvmmFault, SurfaceLibrary
 from tremorscope.runtime.cameras.gstreamer.nvmm import DevicePictures, NvmmWriter
@@ -57,20 +62,20 @@ def open_csi(
     make_pictures: Callable[[Gpu], DevicePictures] = EglPictures,
     load_surfaces: Callable[[], SurfaceLibrary] = SurfaceLibrary,
 ) -> GStreamerCamera:
-    """Open a CSI camera. From then on what libraries print to stdout is listened to, and passed on.
+    """Open a CSI camera. From then on stdout is read for messages of libraries, and passed on.
 
     Args:
-        settings: which camera, and how.
-        account: is told of what the CPU copies: nothing where frames stay in NVIDIA's memory.
-        gpu: on which the engine runs, and in whose mapped memory the ring lies; None: there is none.
-        silence_s: after so long without a frame it is frozen.
-        make_pictures: brings pictures to the GPU.
+        settings: of the camera.
+        account: takes note of what the CPU copies: nothing where frames stay in NVIDIA's memory.
+        gpu: runs the engine, and maps the ring's memory; None where there is none.
+        silence_s: time without a frame after which the camera counts as frozen.
+        make_pictures: makes the interface through which pictures reach the GPU.
         load_surfaces: loads NVIDIA's buffer library.
 
     Raises:
         CameraFault: it cannot be opened, or does not offer what is asked for.
     """
-    why = ""
+    why_copied = ""
     if settings.memory != "copy":
         try:
             return _open_nvmm(settings, silence_s, gpu, make_pictures, load_surfaces)
@@ -82,8 +87,8 @@ def open_csi(
                     f"CSI camera {settings.sensor_id}: its frames cannot stay in NVIDIA's memory: {reason.what}",
                     remedy=f"{reason.remedy}, or set memory: auto",
                 ) from None
-            why = reason.what
-    return _open(settings, silence_s, "copy", cpu_writer(account), why)
+            why_copied = reason.what
+    return _open(settings, silence_s, "copy", cpu_writer(account), why_copied)
 
 
 def _open_nvmm(
@@ -96,7 +101,7 @@ def _open_nvmm(
     if gpu is None:
         raise NvmmFault("the engine does not run on a GPU", remedy="choose runtime: tensorrt")
     surfaces = load_surfaces()
-    # With either of them EGL looks for a screen, which a device at a bridge has not.
+    # With either of them set EGL looks for a display, and a headless device has none.
     for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
         os.environ.pop(variable, None)
 
@@ -113,27 +118,27 @@ def _open(
     silence_s: float,
     memory: Literal["copy", "nvmm"],
     make_writer: MakeWriter,
-    why: str,
+    why_copied: str,
 ) -> GStreamerCamera:
-    argus_words().begin()
+    argus_messages().begin()
     try:
+        made = plan(settings, memory, chooses_hardware="compute-hw" in properties_of("nvvidconv"))
         return GStreamerCamera(
-            plan(settings, memory, chooses_hardware="compute-hw" in properties_of("nvvidconv")),
-            Wanted(settings.size_px, settings.rate_hz),
+            replace(made, why_copied=why_copied),
+            RequestedFormat(settings.size_px, settings.rate_hz),
             make_writer,
             hold=lambda pipeline: ExposureHold(settings.exposure, ArgusExposure(pipeline.source)),
             find=partial(_find, settings),
             silence_s=silence_s,
             first_frame_timeout_s=FIRST_FRAME_TIMEOUT_S,
-            why=why,
         )
     finally:
-        argus_words().opened()
+        argus_messages().opened()
 
 
-def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> Findings:
-    """What the sensor does, and in what that is not what was asked of it: the plugin itself says nothing of it."""
-    sensor, remarks = argus_words().sensor(), []
+def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> SensorFindings:
+    """Mode in which the sensor runs, and its differences from the settings, on which the plugin itself is silent."""
+    sensor, remarks = argus_messages().sensor(), []
     number = int(pipeline.source.get_property("sensor-mode")) if sensor.chosen is None else sensor.chosen
     mode, asked = sensor.mode, (settings.width_px, settings.height_px)
     if mode is not None and (mode.width_px, mode.height_px) != asked:
@@ -143,16 +148,16 @@ def _find(settings: CsiSettings, pipeline: GStreamerPipeline) -> Findings:
             f"{mode.width_px}x{mode.height_px} px are scaled, which blurs small motion; it has {', '.join(sizes)}"
         )
     named = f"{number}: {mode}" if mode is not None else f"{number}"
-    return Findings(named if number >= 0 else "", tuple(remarks))
+    return SensorFindings(named if number >= 0 else "", tuple(remarks))
 
 
-def _heard(settings: CsiSettings) -> Heard:
-    """What Argus printed, with the nearest rate that this sensor has at this size."""
-    heard, sensor = argus_words().heard(), argus_words().sensor()
+def _driver_message(settings: CsiSettings) -> DriverMessage:
+    """Cause that Argus printed, with the highest rate of this sensor at this size."""
+    message, sensor = argus_messages().driver_message(), argus_messages().sensor()
     fastest = fastest_hz(sensor, settings)
-    if heard.cause != "too fast" or fastest is None:
-        return heard
-    return replace(heard, offers=f"{fastest} Hz at most at this size; its modes are {heard.offers}")
+    if message.cause != "too fast" or fastest is None:
+        return message
+    return replace(message, offers=f"{fastest} Hz at most at this size; its modes are {message.offers}")
 
 
 def fastest_hz(sensor: Sensor, settings: CsiSettings) -> int | None:
@@ -171,8 +176,8 @@ def plan(
 ) -> PipelinePlan:
     """The pipeline. The sensor's temporal noise reduction and edge enhancement are off: both alter small motion.
 
-    The video image compositor (VIC) turns NV12 into RGBA: neither the CPU does, nor the GPU, which has else to do.
-    Where nvvidconv is too old to be told so (``chooses_hardware``), the VIC is what it takes on a Jetson.
+    The video image compositor (VIC) turns NV12 into RGBA: it costs neither CPU nor GPU time.
+    An nvvidconv too old for the property (``chooses_hardware`` False) uses the VIC on a Jetson anyway.
     """
     exposure = settings.exposure
     source = [
@@ -196,13 +201,13 @@ def plan(
     return PipelinePlan(
         text=" ! ".join([" ".join(source), sensor, *convert]),
         elements=("nvarguscamerasrc", "nvvidconv", "appsink"),
-        advice=Advice(f"CSI camera {settings.sensor_id}", _REMEDIES, partial(_heard, settings)),
+        advice=Advice(f"CSI camera {settings.sensor_id}", _REMEDIES, partial(_driver_message, settings)),
         times="arrival",
     )
 
 
 class ArgusExposure:
-    """Locks and frees what Argus adapts by itself. Ranges that the plan fixed stay fixed."""
+    """Lock of the exposure, gain and white balance that Argus adapts. Ranges that the plan fixed stay fixed."""
 
     def __init__(self, source: Any) -> None:
         self._source = source

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
 
-Array: TypeAlias = NDArray[np.float32]
-Colour: TypeAlias = tuple[float, float, float]
+from tremorscope.runtime.cameras.canvas import DESIGN_WIDTH, Array, Canvas, Colour, mix, paint
 
-OVERSAMPLING = 2
-"""Samples of the drawing per pixel, along x and along y."""
-
-DESIGN_WIDTH, DESIGN_HEIGHT = 640.0, 360.0
 SUPPORT_LEFT, SUPPORT_RIGHT = 72.0, 568.0
-"""Where the span rests, in design units along x; between them the bridge moves, outside it is still."""
+"""Ends of the span, in design units along x; between them the bridge moves, outside it is still."""
 WATERLINE = 246.0
 ABUTMENT = (42.0, 226.0, 40.0, 42.0)
 """A patch of still masonry: left, top, width, height in design units."""
@@ -61,189 +55,105 @@ def deck_height(x: NDArray[np.floating]) -> NDArray[np.floating]:
 def draw(width_px: int, height_px: int, seed: int) -> Layers:
     """Draw the scene for frames of a size; ``seed`` picks clouds, hills, trees and weathering."""
     rng = np.random.default_rng(seed)
-    easel = _Easel(width_px, height_px)
-    background, water = _landscape(easel, rng)
-    structure = _bridge(easel, rng)
-    return Layers(background, structure, _reflection(easel, rng, structure), water)
+    canvas = Canvas(width_px, height_px)
+    background, water = _landscape(canvas, rng)
+    structure = _bridge(canvas, rng)
+    return Layers(background, structure, _reflection(canvas, rng, structure), water)
 
 
-class _Easel:
-    """Coordinates of the samples in design units, and the primitives that paint on them."""
-
-    def __init__(self, width_px: int, height_px: int) -> None:
-        self.shape = (height_px * OVERSAMPLING, width_px * OVERSAMPLING)
-        self.x_step = DESIGN_WIDTH / self.shape[1]
-        self.y_step = DESIGN_HEIGHT / self.shape[0]
-        self.x = (np.arange(self.shape[1], dtype=np.float32) * self.x_step)[None, :]
-        self.y = (np.arange(self.shape[0], dtype=np.float32) * self.y_step)[:, None]
-
-    def fractal(
-        self, rng: np.random.Generator, exponent: float, stretch: float = 1.0, finest: float = 1.0
-    ) -> Array:
-        """Unit-variance noise with an amplitude spectrum f^-exponent, ``stretch`` times longer along x.
-
-        ``finest`` is the wavelength in design units below which it fades.
-        """
-        rows, columns = self.shape
-        white = rng.standard_normal(self.shape, dtype=np.float32)
-        f_x = fft.rfftfreq(columns, self.x_step)[None, :] * stretch
-        f_y = fft.fftfreq(rows, self.y_step)[:, None]
-        f = np.hypot(f_x, f_y)
-        f[0, 0] = np.inf
-        gain = (f**-exponent * np.exp(-((f * finest) ** 2))).astype(np.float32)
-        noise = fft.irfft2(fft.rfft2(white) * gain, self.shape)
-        result: Array = ((noise - noise.mean()) / noise.std()).astype(np.float32)
-        return result
-
-    def ridge(self, rng: np.random.Generator, height: float, exponent: float = 1.4) -> Array:
-        """A skyline: 1-D fractal noise of standard deviation ``height``, (1, columns)."""
-        columns = self.shape[1]
-        f = fft.rfftfreq(2 * columns, self.x_step)
-        f[0] = np.inf
-        line = fft.irfft(fft.rfft(rng.standard_normal(2 * columns)) * f**-exponent)[:columns]
-        result: Array = (height * (line - line.mean()) / line.std()).astype(np.float32)[None, :]
-        return result
-
-    def below(self, edge: NDArray[np.floating] | float) -> Array:
-        """Coverage of what lies below the line y = ``edge``, antialiased."""
-        result: Array = np.clip((self.y - edge) / self.y_step + 0.5, 0, 1).astype(np.float32)
-        return result
-
-    def band(self, top: NDArray[np.floating] | float, bottom: NDArray[np.floating] | float) -> Array:
-        """Coverage between two lines, antialiased."""
-        result: Array = np.clip(self.below(top) - self.below(bottom), 0, 1)
-        return result
-
-    def between(self, left: float, right: float) -> Array:
-        """Coverage of the columns from ``left`` to ``right``, antialiased, (1, columns)."""
-        inside = np.minimum(self.x - left, right - self.x) / self.x_step + 0.5
-        result: Array = np.clip(inside, 0, 1).astype(np.float32)
-        return result
-
-    def stroke(self, layer: Array, start: tuple[float, float], end: tuple[float, float], width: float,
-               colour: Colour) -> None:  # fmt: skip
-        """Paint a round-ended line of a width onto an RGBA layer."""
-        (x_0, y_0), (x_1, y_1) = start, end
-        reach = width / 2 + 2 * max(self.x_step, self.y_step)
-        columns = slice(
-            max(0, int((min(x_0, x_1) - reach) / self.x_step)), int((max(x_0, x_1) + reach) / self.x_step) + 2
-        )
-        rows = slice(
-            max(0, int((min(y_0, y_1) - reach) / self.y_step)), int((max(y_0, y_1) + reach) / self.y_step) + 2
-        )
-        x, y = self.x[:, columns] - x_0, self.y[rows] - y_0
-        length_squared = (x_1 - x_0) ** 2 + (y_1 - y_0) ** 2
-        along = np.clip((x * (x_1 - x_0) + y * (y_1 - y_0)) / max(length_squared, 1e-9), 0, 1)
-        distance = np.hypot(x - along * (x_1 - x_0), y - along * (y_1 - y_0))
-        coverage = np.clip((width / 2 - distance) / self.y_step + 0.5, 0, 1).astype(np.float32)
-        paint(layer[rows, columns], coverage, colour)
-
-
-def paint(layer: Array, coverage: Array, colour: Colour | Array) -> None:
-    """Lay a colour over an RGB or a premultiplied RGBA layer, in place, where ``coverage`` says."""
-    paints = np.asarray(colour, dtype=np.float32)
-    layer *= (1 - coverage)[..., None]
-    layer[..., :3] += coverage[..., None] * paints
-    if layer.shape[-1] == 4:
-        layer[..., 3] += coverage
-
-
-def _mix(a: Colour, b: Colour, share_of_b: Array) -> Array:
-    first, second = np.asarray(a, dtype=np.float32), np.asarray(b, dtype=np.float32)
-    return first + share_of_b[..., None] * (second - first)
-
-
-def _landscape(easel: _Easel, rng: np.random.Generator) -> tuple[Array, Array]:
+def _landscape(canvas: Canvas, rng: np.random.Generator) -> tuple[Array, Array]:
     """Sky, hills, trees, banks and water, (rows, columns, 3), and where the water is, (rows, columns)."""
-    picture = np.empty((*easel.shape, 3), dtype=np.float32)
-    down = np.broadcast_to(np.clip(easel.y / 200, 0, 1) ** np.float32(0.8), easel.shape)
-    picture[:] = _mix((104, 158, 214), (240, 224, 198), down)
-    clouds = easel.fractal(rng, 1.75, stretch=2.2, finest=1.5)
-    cloudiness = np.clip(clouds * 0.8 - 0.15, 0, 1) * np.clip(1.15 - easel.y / 190, 0, 1)
-    lit: Array = np.clip(0.6 + 0.4 * easel.fractal(rng, 1.5, stretch=2.0, finest=1.5), 0, 1)
-    paint(picture, (0.9 * cloudiness).astype(np.float32), _mix((206, 210, 222), (255, 250, 240), lit))
-    grain = easel.fractal(rng, 0.9, finest=0.8)
+    picture = np.empty((*canvas.shape, 3), dtype=np.float32)
+    down = np.broadcast_to(np.clip(canvas.y / 200, 0, 1) ** np.float32(0.8), canvas.shape)
+    picture[:] = mix((104, 158, 214), (240, 224, 198), down)
+    clouds = canvas.fractal(rng, 1.75, stretch=2.2, finest=1.5)
+    cloudiness = np.clip(clouds * 0.8 - 0.15, 0, 1) * np.clip(1.15 - canvas.y / 190, 0, 1)
+    lit: Array = np.clip(0.6 + 0.4 * canvas.fractal(rng, 1.5, stretch=2.0, finest=1.5), 0, 1)
+    paint(picture, (0.9 * cloudiness).astype(np.float32), mix((206, 210, 222), (255, 250, 240), lit))
+    grain = canvas.fractal(rng, 0.9, finest=0.8)
     hills: tuple[tuple[float, float, Colour, float], ...] = (
-        (150, 11, (158, 176, 190), 2.0), (174, 9, (122, 148, 150), 4.0), (200, 6, (92, 122, 104), 7.0),
-    )  # fmt: skip
+        (150, 11, (158, 176, 190), 2.0),
+        (174, 9, (122, 148, 150), 4.0),
+        (200, 6, (92, 122, 104), 7.0),
+    )
     for height, roughness, colour, texture in hills:
-        ridge = height + easel.ridge(rng, roughness)
-        paint(picture, easel.below(ridge), np.asarray(colour, np.float32) + texture * grain[..., None])
-    _trees(easel, rng, picture, grain)
-    _water(easel, rng, picture)
-    water = easel.below(WATERLINE) * (1 - _banks(easel, rng, picture, grain))
+        ridge = height + canvas.ridge(rng, roughness)
+        paint(picture, canvas.below(ridge), np.asarray(colour, np.float32) + texture * grain[..., None])
+    _trees(canvas, rng, picture, grain)
+    _water(canvas, rng, picture)
+    water = canvas.below(WATERLINE) * (1 - _banks(canvas, rng, picture, grain))
     return picture, water
 
 
-def _trees(easel: _Easel, rng: np.random.Generator, picture: Array, grain: Array) -> None:
-    foliage = easel.fractal(rng, 1.1, finest=1.2)
+def _trees(canvas: Canvas, rng: np.random.Generator, picture: Array, grain: Array) -> None:
+    foliage = canvas.fractal(rng, 1.1, finest=1.2)
     for base, crown, colour in ((222, 9, (66, 96, 62)), (233, 7, (50, 80, 48))):
-        crowns = base - np.abs(easel.ridge(rng, crown, 0.9)) - 2 * np.abs(easel.ridge(rng, 1.5, 0.3))
+        crowns = base - np.abs(canvas.ridge(rng, crown, 0.9)) - 2 * np.abs(canvas.ridge(rng, 1.5, 0.3))
         light = np.asarray(colour, np.float32) + 17 * foliage[..., None] * (1.0, 1.0, 0.7)
-        paint(picture, easel.below(crowns), light.astype(np.float32))
-    shore = easel.band(WATERLINE - 4 + easel.ridge(rng, 0.7), WATERLINE + 1)
+        paint(picture, canvas.below(crowns), light.astype(np.float32))
+    shore = canvas.band(WATERLINE - 4 + canvas.ridge(rng, 0.7), WATERLINE + 1)
     paint(picture, shore, np.asarray((146, 136, 112), np.float32) + 14 * grain[..., None])
 
 
-def _water(easel: _Easel, rng: np.random.Generator, picture: Array) -> None:
+def _water(canvas: Canvas, rng: np.random.Generator, picture: Array) -> None:
     """The mirror image of what stands above the waterline, broken by ripples that shorten with distance."""
-    rows, columns = easel.shape
-    waterline_row = round(WATERLINE / easel.y_step)
-    ripples = easel.fractal(rng, 0.8, stretch=9.0, finest=1.6)
+    rows, columns = canvas.shape
+    waterline_row = round(WATERLINE / canvas.y_step)
+    ripples = canvas.fractal(rng, 0.8, stretch=9.0, finest=1.6)
     for row in range(waterline_row, rows):
         depth = (row - waterline_row) / (rows - waterline_row)
-        wobble = (1 + 5 * depth) * ripples[row] / easel.y_step * 0.5
+        wobble = (1 + 5 * depth) * ripples[row] / canvas.y_step * 0.5
         source = np.clip(2 * waterline_row - row - np.abs(wobble).astype(np.intp), 0, waterline_row - 1)
         mirrored = picture[source, np.arange(columns)]
-        tint = _mix((62, 96, 104), (44, 70, 78), np.full(columns, depth, np.float32))
+        tint = mix((62, 96, 104), (44, 70, 78), np.full(columns, depth, np.float32))
         glint = (10 + 10 * depth) * ripples[row][:, None]
         picture[row] = 0.5 * mirrored + 0.5 * tint + glint
     np.clip(picture, 0, 255, out=picture)
 
 
-def _banks(easel: _Easel, rng: np.random.Generator, picture: Array, grain: Array) -> Array:
+def _banks(canvas: Canvas, rng: np.random.Generator, picture: Array, grain: Array) -> Array:
     """Stone abutments under both ends of the span, and grassy banks around them; returns what they cover."""
-    covered = np.zeros(easel.shape, dtype=np.float32)
-    grass = easel.fractal(rng, 0.7, stretch=0.4, finest=0.8)
+    covered = np.zeros(canvas.shape, dtype=np.float32)
+    grass = canvas.fractal(rng, 0.7, stretch=0.4, finest=0.8)
     for side in (-1, 1):
         support = SUPPORT_LEFT if side < 0 else SUPPORT_RIGHT
-        outwards = side * (easel.x - support)
-        slope = 214 + 60 * np.clip(1 - (outwards + 40) / 78, 0, None) ** 0.8 + easel.ridge(rng, 1.5, 1.0)
-        bank = easel.below(slope) * (1 - easel.below(300 + 0.25 * outwards + easel.ridge(rng, 2.5)))
+        outwards = side * (canvas.x - support)
+        slope = 214 + 60 * np.clip(1 - (outwards + 40) / 78, 0, None) ** 0.8 + canvas.ridge(rng, 1.5, 1.0)
+        bank = canvas.below(slope) * (1 - canvas.below(300 + 0.25 * outwards + canvas.ridge(rng, 2.5)))
         greens = np.asarray((104, 118, 62), np.float32) + grass[..., None] * _GRASS_CONTRAST
         bank = bank * (outwards > -40)
         paint(picture, bank, greens)
         inner, outer = sorted((support - side * 12, support + side * 34))
-        wall = easel.below(_DECK_AT_ENDS + 24) * easel.between(inner, outer) * (1 - easel.below(272))
-        paint(picture, wall, _masonry(easel, grain))
+        wall = canvas.below(_DECK_AT_ENDS + 24) * canvas.between(inner, outer) * (1 - canvas.below(272))
+        paint(picture, wall, _masonry(canvas, grain))
         covered = np.maximum(covered, np.maximum(bank, wall))
     return covered
 
 
-def _masonry(easel: _Easel, grain: Array) -> Array:
-    course = np.floor(easel.y / 8)
-    stone = np.floor((easel.x + 7 * (course % 2)) / 14)
+def _masonry(canvas: Canvas, grain: Array) -> Array:
+    course = np.floor(canvas.y / 8)
+    stone = np.floor((canvas.x + 7 * (course % 2)) / 14)
     tone = np.sin(stone * 12.9898 + course * 78.233) * 43758.5453
-    joint = ((easel.y % 8) < 0.9) | (((easel.x + 7 * (course % 2)) % 14) < 0.9)
+    joint = ((canvas.y % 8) < 0.9) | (((canvas.x + 7 * (course % 2)) % 14) < 0.9)
     light = 158 + 22 * (tone - np.floor(tone) - 0.5) + 9 * grain - 44 * joint
     stones: Array = np.stack([light, 0.96 * light, 0.87 * light], axis=-1).astype(np.float32)
     return stones
 
 
-def _bridge(easel: _Easel, rng: np.random.Generator) -> Array:
+def _bridge(canvas: Canvas, rng: np.random.Generator) -> Array:
     """Arch, hangers, deck, girder, railing and people: (rows, columns, 4), premultiplied."""
-    layer = np.zeros((*easel.shape, 4), dtype=np.float32)
-    deck = deck_height(easel.x)
-    weathering = easel.fractal(rng, 0.8, finest=1.0)
-    _arch(easel, layer, shift=(5.0, -5.0), colour=_DARK_RED, weathering=weathering)
-    _railing(easel, layer, shift=(3.0, -4.0), colour=(98, 102, 108))
-    _people(easel, layer)
+    layer = np.zeros((*canvas.shape, 4), dtype=np.float32)
+    deck = deck_height(canvas.x)
+    weathering = canvas.fractal(rng, 0.8, finest=1.0)
+    _arch(canvas, layer, shift=(5.0, -5.0), colour=_DARK_RED, weathering=weathering)
+    _railing(canvas, layer, shift=(3.0, -4.0), colour=(98, 102, 108))
+    _people(canvas, layer)
     for index in range(1, 16):
         x = SUPPORT_LEFT + index * (SUPPORT_RIGHT - SUPPORT_LEFT) / 16
-        easel.stroke(layer, (x, _at(_arch_height, x) + 3), (x, _at(deck_height, x)), 1.7, _STEEL)
-    _arch(easel, layer, shift=(0.0, 0.0), colour=_RED, weathering=weathering)
-    _girder(easel, layer, deck, weathering)
-    _railing(easel, layer, shift=(0.0, 0.0), colour=_STEEL)
+        canvas.stroke(layer, (x, _at(_arch_height, x) + 3), (x, _at(deck_height, x)), 1.7, _STEEL)
+    _arch(canvas, layer, shift=(0.0, 0.0), colour=_RED, weathering=weathering)
+    _girder(canvas, layer, deck, weathering)
+    _railing(canvas, layer, shift=(0.0, 0.0), colour=_STEEL)
     return layer
 
 
@@ -256,69 +166,74 @@ def _at(curve: Callable[[NDArray[np.floating]], NDArray[np.floating]], x: float)
     return float(curve(np.asarray(x)))
 
 
-def _arch(easel: _Easel, layer: Array, shift: tuple[float, float], colour: Colour, weathering: Array) -> None:
-    x = easel.x - shift[0]
+def _arch(
+    canvas: Canvas, layer: Array, shift: tuple[float, float], colour: Colour, weathering: Array
+) -> None:
+    x = canvas.x - shift[0]
     top = _arch_height(x) + shift[1]
     u = (x - SUPPORT_LEFT) / (SUPPORT_RIGHT - SUPPORT_LEFT)
     slope = 4 * _ARCH_RISE * (1 - 2 * u) / (SUPPORT_RIGHT - SUPPORT_LEFT)
     thickness = (7.5 + 3 * np.abs(2 * u - 1)) * np.sqrt(1 + slope**2)
-    rib = easel.band(top, top + thickness) * easel.between(SUPPORT_LEFT - 3, SUPPORT_RIGHT + 3 + shift[0])
-    across = np.clip((easel.y - top) / thickness, 0, 1)
+    rib = canvas.band(top, top + thickness) * canvas.between(SUPPORT_LEFT - 3, SUPPORT_RIGHT + 3 + shift[0])
+    across = np.clip((canvas.y - top) / thickness, 0, 1)
     seams = ((x - SUPPORT_LEFT) % 31) < 1.2
     shade = 1.25 - 0.6 * across + 0.05 * weathering - 0.2 * seams
     paint(layer, rib, (np.asarray(colour, np.float32) * shade[..., None]).astype(np.float32))
 
 
-def _girder(easel: _Easel, layer: Array, deck: NDArray[np.floating], weathering: Array) -> None:
+def _girder(canvas: Canvas, layer: Array, deck: NDArray[np.floating], weathering: Array) -> None:
     """Concrete deck edge over a riveted plate girder: nothing shows through, so displacement is read here."""
-    depth = easel.y - deck
-    stiffener = np.abs((easel.x - SUPPORT_LEFT) % 15.5 - 7.75)
+    depth = canvas.y - deck
+    stiffener = np.abs((canvas.x - SUPPORT_LEFT) % 15.5 - 7.75)
     from_row = np.minimum(np.abs(depth - 9), np.abs(depth - 21))
-    rivet = np.hypot((easel.x - SUPPORT_LEFT) % 5.1666 - 2.58, from_row)
+    rivet = np.hypot((canvas.x - SUPPORT_LEFT) % 5.1666 - 2.58, from_row)
     web = 1.0 + 0.11 * weathering - 0.32 * (stiffener > 6.9) + 0.42 * np.clip(1.6 - rivet, 0, 1)
     web = web - 0.35 * np.clip(1 - np.abs(depth - 7.0) / 1.6, 0, 1)
     flange = 1.45 + 0.06 * weathering
     shade = np.where((depth > 22.6) | ((depth > 7.6) & (depth < 10.0)), flange * np.clip(web, 0.9, 1.4), web)
     steel = np.asarray(_RED, np.float32) * np.clip(0.82 * shade, 0, 1.35)[..., None]
-    paint(layer, easel.band(deck + 5, deck + GIRDER_DEPTH), steel.astype(np.float32))
+    paint(layer, canvas.band(deck + 5, deck + GIRDER_DEPTH), steel.astype(np.float32))
     slab = np.asarray(_CONCRETE, np.float32) + 13 * weathering[..., None]
-    slab = slab * (1 - 0.14 * (((easel.x - SUPPORT_LEFT) % 31) < 1.0))[..., None]
-    paint(layer, easel.band(deck, deck + 5.5), slab.astype(np.float32))
+    slab = slab * (1 - 0.14 * (((canvas.x - SUPPORT_LEFT) % 31) < 1.0))[..., None]
+    paint(layer, canvas.band(deck, deck + 5.5), slab.astype(np.float32))
 
 
-def _railing(easel: _Easel, layer: Array, shift: tuple[float, float], colour: Colour) -> None:
-    deck = deck_height(easel.x - shift[0]) + shift[1]
+def _railing(canvas: Canvas, layer: Array, shift: tuple[float, float], colour: Colour) -> None:
+    deck = deck_height(canvas.x - shift[0]) + shift[1]
     for height, thickness in ((17.0, 1.9), (12.5, 0.7), (8.5, 0.7), (4.5, 0.7)):
-        paint(layer, easel.band(deck - height, deck - height + thickness), colour)
+        paint(layer, canvas.band(deck - height, deck - height + thickness), colour)
     for x in np.arange(SUPPORT_LEFT - 71.0, DESIGN_WIDTH, 15.5):
         foot = _at(deck_height, x) + shift[1]
-        easel.stroke(layer, (x + shift[0], foot), (x + shift[0], foot - 16), 1.5, colour)
+        canvas.stroke(layer, (x + shift[0], foot), (x + shift[0], foot - 16), 1.5, colour)
 
 
-def _people(easel: _Easel, layer: Array) -> None:
+def _people(canvas: Canvas, layer: Array) -> None:
     """A few people on the deck, who give the scale."""
     coats: tuple[tuple[float, Colour], ...] = (
-        (186, (196, 150, 52)), (196, (52, 84, 128)), (352, (64, 116, 100)), (448, (222, 214, 200)),
-    )  # fmt: skip
+        (186, (196, 150, 52)),
+        (196, (52, 84, 128)),
+        (352, (64, 116, 100)),
+        (448, (222, 214, 200)),
+    )
     for x, coat in coats:
         foot = _at(deck_height, x)
         for step in (-1.5, 1.7):
-            easel.stroke(layer, (x + step, foot), (x, foot - 12), 2.3, (46, 46, 58))
-        easel.stroke(layer, (x, foot - 13), (x, foot - 21), 5.4, coat)
-        easel.stroke(layer, (x, foot - 26.2), (x, foot - 26.6), 4.4, (206, 160, 132))
+            canvas.stroke(layer, (x + step, foot), (x, foot - 12), 2.3, (46, 46, 58))
+        canvas.stroke(layer, (x, foot - 13), (x, foot - 21), 5.4, coat)
+        canvas.stroke(layer, (x, foot - 26.2), (x, foot - 26.6), 4.4, (206, 160, 132))
 
 
-def _reflection(easel: _Easel, rng: np.random.Generator, structure: Array) -> Array:
+def _reflection(canvas: Canvas, rng: np.random.Generator, structure: Array) -> Array:
     """The structure mirrored at the waterline, fainter with distance and broken by ripples along x."""
-    rows, columns = easel.shape
-    waterline_row = round(WATERLINE / easel.y_step)
-    ripples = easel.fractal(rng, 0.9, stretch=6.0, finest=2.0)
+    rows, columns = canvas.shape
+    waterline_row = round(WATERLINE / canvas.y_step)
+    ripples = canvas.fractal(rng, 0.9, stretch=6.0, finest=2.0)
     reflection = np.zeros_like(structure)
     for row in range(waterline_row + 1, rows):
         depth = (row - waterline_row) / (rows - waterline_row)
-        wobble = np.rint((0.4 + 2.2 * depth) * ripples[row] / easel.x_step).astype(np.intp)
+        wobble = np.rint((0.4 + 2.2 * depth) * ripples[row] / canvas.x_step).astype(np.intp)
         source = structure[2 * waterline_row - row, np.clip(np.arange(columns) + wobble, 0, columns - 1)]
         reflection[row] = 0.55 * min(1.0, 5 * (1 - depth)) * source
-    smooth: Array = ndimage.gaussian_filter1d(reflection, 1.2 / easel.y_step, axis=0)
-    smooth *= easel.below(WATERLINE + 4)[..., None]
+    smooth: Array = ndimage.gaussian_filter1d(reflection, 1.2 / canvas.y_step, axis=0)
+    smooth *= canvas.below(WATERLINE + 4)[..., None]
     return smooth

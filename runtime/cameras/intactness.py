@@ -1,4 +1,4 @@
-"""Tells from a container's own structure whether a recording is whole, before anything is decoded.
+"""Check by a container's own structure that a recording is whole, before anything is decoded.
 
 Decoders hide a missing end: they stop early, or conceal it. Containers of the three common families state how
 long their parts are, so a short file shows by arithmetic: ISO base media (ISO/IEC 14496-12: MP4, MOV),
@@ -7,17 +7,20 @@ Matroska and WebM (RFC 9559), and RIFF (AVI).
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from tremorscope.runtime.errors import ClipFault
 
 _ISO_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 
 
 @dataclass(frozen=True)
-class Structure:
-    """What the walk over a container found; ``family`` is None where the container is of another family."""
+class ContainerStructure:
+    """Result of the walk over a container; ``family`` is None where the container is of another family."""
 
     family: str | None
     missing_bytes: int = 0
@@ -26,7 +29,28 @@ class Structure:
     """False for an ISO file without its ``moov`` box, which nothing can be read without."""
 
 
-def inspect_structure(path: Path) -> Structure:
+def inspect_clip(path: Path) -> ContainerStructure:
+    """Check that a path leads to a file with content, and walk its top-level parts.
+
+    Raises:
+        ClipFault: it does not, or the file cannot be read.
+    """
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ClipFault(f"{path}: is a directory", remedy="name one clip in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise ClipFault(f"{path}: is not a file", remedy="name a recorded clip")
+        if status.st_size == 0:
+            raise ClipFault(f"{path}: is empty", remedy="record or copy the clip again")
+        return inspect_structure(path)
+    except FileNotFoundError:
+        raise ClipFault(f"{path}: no such file", remedy="check the path") from None
+    except OSError as error:
+        raise ClipFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
+
+
+def inspect_structure(path: Path) -> ContainerStructure:
     """Walk the top-level parts of a file; reads a few bytes of each.
 
     Raises:
@@ -38,13 +62,13 @@ def inspect_structure(path: Path) -> Structure:
         if head[4:8] in _ISO_FIRST_BOXES:
             return _inspect_iso(file, size)
         if head[:4] == _EBML_MAGIC:
-            return Structure("matroska", missing_bytes=_missing_of_matroska(file, size))
+            return ContainerStructure("matroska", missing_bytes=_missing_of_matroska(file, size))
         if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-            return Structure("avi", missing_bytes=_missing_of_riff(file, size))
-    return Structure(None)
+            return ContainerStructure("avi", missing_bytes=_missing_of_riff(file, size))
+    return ContainerStructure(None)
 
 
-def _inspect_iso(file: BinaryIO, size: int) -> Structure:
+def _inspect_iso(file: BinaryIO, size: int) -> ContainerStructure:
     start, names, missing = 0, set(), 0
     while start + 8 <= size:
         file.seek(start)
@@ -58,7 +82,9 @@ def _inspect_iso(file: BinaryIO, size: int) -> Structure:
         missing = max(0, start + length - size)
         start += length
     # A still picture (HEIC, AVIF) has its index in a meta box.
-    return Structure("iso", missing_bytes=missing, has_index=not names.isdisjoint((b"moov", b"meta")))
+    return ContainerStructure(
+        "iso", missing_bytes=missing, has_index=not names.isdisjoint((b"moov", b"meta"))
+    )
 
 
 def _missing_of_matroska(file: BinaryIO, size: int) -> int:

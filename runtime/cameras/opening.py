@@ -1,4 +1,4 @@
-"""Opens the camera that a configuration describes. What a kind needs is imported only when it is opened."""
+"""Opening of the camera that a configuration describes; a kind's modules are imported only when it is opened."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tremorscope.runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
     CsiSettings,
-    RtspSettings,
+    RtspCameraSettings,
     SyntheticCameraSettings,
     V4l2Settings,
 )
@@ -26,8 +26,8 @@ def open_camera(
     """Open a camera; returns in time for the supervisor of `supervisor_settings`, be it with a fault.
 
     Args:
-        settings: which camera, and how.
-        account: is told of every byte of pixels that the CPU copies on the way into the ring.
+        settings: of the camera.
+        account: takes note of every byte of pixels that the CPU copies on the way into the ring.
         gpu: on which the engine runs, where the ring lies in its mapped memory: a CSI camera's frames are then
             written there by the GPU, and the CPU copies nothing.
         frozen_least_s: as ``SupervisorSettings.frozen_least_s``: a live camera gives a read up a little sooner, so
@@ -46,7 +46,7 @@ def open_camera(
         from tremorscope.runtime.cameras.v4l2 import open_v4l2
 
         return open_v4l2(settings, account=account, silence_s=0.9 * frozen_least_s)
-    if isinstance(settings, RtspSettings):
+    if isinstance(settings, RtspCameraSettings):
         from tremorscope.runtime.cameras.rtsp import open_rtsp
 
         return open_rtsp(settings, account=account)
@@ -56,9 +56,9 @@ def open_camera(
 
 
 def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
-    """When such a camera counts as failing: a network is slower to answer than a cable, and exposure has to settle."""
+    """Time limits for this kind of camera: a network is slower to answer than a cable, and exposure has to settle."""
     still_s = None if settings.may_stand_still else SupervisorSettings.still_s
-    if isinstance(settings, RtspSettings):
+    if isinstance(settings, RtspCameraSettings):
         return SupervisorSettings(still_s=still_s, frozen_least_s=settings.silence_s + 1, open_timeout_s=25)
     if isinstance(settings, CsiSettings):  # starting, the first frame, and stopping where it did not come
         return SupervisorSettings(still_s=still_s, open_timeout_s=16 + settings.exposure.settle_s)
@@ -68,7 +68,7 @@ def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
 
 
 def ends_in_good_order(settings: CameraSettings) -> bool:
-    """Whether the end of the source is its end, as of a clip: the opposite of `SupervisorSettings.end_is_fault`."""
+    """True where the source ends by itself, as a clip does: the opposite of `SupervisorSettings.end_is_fault`."""
     if isinstance(settings, ClipSettings):
         return not settings.loop
     return isinstance(settings, SyntheticCameraSettings) and settings.duration_s is not None
@@ -90,17 +90,17 @@ def frame_size(settings: CameraSettings) -> tuple[int, int]:
 
 
 def has_argus(settings: CameraSettings) -> bool:
-    """Whether nvargus-daemon stands behind this camera, and restarting it may help."""
+    """True for a camera behind nvargus-daemon, for which restarting the daemon may help."""
     return isinstance(settings, CsiSettings)
 
 
 def describe(settings: CameraSettings) -> str:
-    """The camera for a person, without anything secret."""
+    """Name of the camera in messages, without secrets."""
     if isinstance(settings, CsiSettings):
         return f"CSI camera {settings.sensor_id}"
     if isinstance(settings, V4l2Settings):
         return f"camera {settings.device}"
-    if isinstance(settings, RtspSettings):
+    if isinstance(settings, RtspCameraSettings):
         return f"camera {settings.url}"
     if isinstance(settings, ClipSettings):
         return f"clip {settings.path}"
@@ -111,8 +111,8 @@ def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
     from tremorscope.runtime.cameras.replay import ReplayCamera
     from tremorscope.runtime.cameras.synthetic import (
         FOOTBRIDGE_MODES,
-        Mode,
         SyntheticCamera,
+        SyntheticMode,
         SyntheticSettings,
     )
 
@@ -123,7 +123,7 @@ def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
         rate_hz=settings.rate_hz,
         noise_sigma=settings.noise_sigma,
         seed=settings.seed,
-        modes=tuple(Mode(m.frequency_hz, m.amplitude_px, m.half_waves, m.phase_rad) for m in modes),
+        modes=tuple(SyntheticMode(m.frequency_hz, m.amplitude_px, m.half_waves, m.phase_rad) for m in modes),
         duration_s=settings.duration_s,
         reuse_noise=settings.reuse_noise,
     )

@@ -1,4 +1,4 @@
-"""A recorded clip, or the synthetic structure, delivered as a live camera would: at its own rate, late frames lost."""
+"""Replay of a clip or of the synthetic structure as a live camera: at its own rate, late frames are dropped."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _LONGEST_CATCH_UP_S = 1.0
 class ReplayCamera:
     """Replays a source, once or in a loop in which times and numbers go on.
 
-    At its true rate a frame is given out when it is due. A reader who comes so late that the next frame is due as
-    well misses the frames in between, as with a real camera: their numbers are skipped, and ``dropped`` counts
+    At its true rate a frame is given out when it is due. A reader so late that the next frame is due as well misses
+    the frames in between, as with a real camera: their numbers are skipped, and ``dropped`` counts
     them. A source that cannot be decoded at its own rate is not skipped through to its end: after a second of catching
     up the replay goes on from where it is, and ``slipped_s`` counts the time by which it runs late.
 
@@ -66,9 +66,9 @@ class ReplayCamera:
         self.dropped = 0
         """Frames that were skipped because they were asked for too late."""
         self.slipped_s = 0.0
-        """By how much the replay is behind its own time for good."""
+        """Seconds by which the replay has fallen behind its own time for good."""
         self.loops = 0
-        """How often it has begun again."""
+        """Number of times that it has begun again."""
 
     @property
     def width_px(self) -> int:

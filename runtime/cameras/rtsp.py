@@ -5,13 +5,13 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from tremorscope.runtime.cameras.credentials import read_credential
-from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, Wanted
+from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause
 from tremorscope.runtime.cameras.gstreamer.load import has_element
 from tremorscope.runtime.cameras.gstreamer.pipeline import PipelinePlan
 from tremorscope.runtime.cameras.gstreamer.text import FLIPS, NV_FLIPS, SINK_TEXT
 from tremorscope.runtime.cameras.gstreamer.writers import cpu_writer
-from tremorscope.runtime.cameras.settings import RtspSettings
+from tremorscope.runtime.cameras.settings import RtspCameraSettings
 from tremorscope.runtime.frames.copies import CopyAccount
 
 FIRST_FRAME_TIMEOUT_S = 15.0
@@ -35,7 +35,7 @@ _REMEDIES: MappingProxyType[Cause, str] = MappingProxyType(
 
 
 def open_rtsp(
-    settings: RtspSettings,
+    settings: RtspCameraSettings,
     *,
     account: CopyAccount | None = None,
     first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
@@ -48,15 +48,14 @@ def open_rtsp(
     """
     return GStreamerCamera(
         plan(settings, jetson=has_element("nvvidconv")),
-        Wanted(settings.size_px, settings.rate_hz),
+        RequestedFormat(settings.size_px, settings.rate_hz),
         cpu_writer(account),
         silence_s=settings.silence_s,
         first_frame_timeout_s=first_frame_timeout_s,
-        knows_capture=False,
     )
 
 
-def plan(settings: RtspSettings, *, jetson: bool) -> PipelinePlan:
+def plan(settings: RtspCameraSettings, *, jetson: bool) -> PipelinePlan:
     """The pipeline; on a Jetson its decoder leaves pictures in its own memory, from where nvvidconv fetches them."""
     parts = [
         f"rtspsrc name=source protocols={_PROTOCOLS[settings.transport]} latency={settings.latency_ms} "

@@ -1,4 +1,4 @@
-"""Which camera is opened, and how: the ``camera`` section of a configuration, one class a kind.
+"""The ``camera`` section of a configuration, one class for each kind of camera.
 
 `CameraSettings` tells the kinds apart by ``kind``. Units stand in the names; a key that is not known is refused. A
 password never stands here: ``credential`` names where it is kept (`runtime.cameras.credentials`).
@@ -21,15 +21,15 @@ Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
 _QUARTERS = ("rotate-90", "rotate-270")
 
 
-class _Any(Section):
-    """What every camera has."""
+class _CameraBase(Section):
+    """Settings that every camera has."""
 
     may_stand_still: bool = False
-    """Whether the same picture may come again and again, noise and all, as of a test pattern. Else that is a fault: no
+    """Allow the same picture to come again and again, noise and all, as of a test pattern. Else that is a fault: no
     sensor gives the same noise twice, a stuck encoder does."""
 
 
-class _Sized(_Any):
+class _SizedCamera(_CameraBase):
     """A camera whose size is chosen."""
 
     width_px: Side = 1920
@@ -39,7 +39,7 @@ class _Sized(_Any):
     rate_hz: Rate = 30.0
     """Frames a second."""
     flip: Flip = "none"
-    """How the picture is turned, clockwise, for a camera that hangs upside down or stands on its side."""
+    """Turn of the picture, clockwise, for a camera that hangs upside down or stands on its side."""
 
     @property
     def size_px(self) -> tuple[int, int] | None:
@@ -48,12 +48,12 @@ class _Sized(_Any):
         return (self.height_px, self.width_px) if turned else (self.width_px, self.height_px)
 
 
-class CsiSettings(_Sized):
+class CsiSettings(_SizedCamera):
     """A camera on the CSI connector, through NVIDIA's Argus (nvarguscamerasrc)."""
 
     kind: Literal["csi"] = "csi"
     sensor_id: int = Field(default=0, ge=0, le=15)
-    """Which camera, as Argus counts them."""
+    """Number of the camera, as Argus counts them, from 0."""
     sensor_mode: int | None = Field(default=None, ge=0, le=255)
     """Mode of the sensor; empty: the one that fits size and rate best."""
     memory: Literal["auto", "nvmm", "copy"] = "auto"
@@ -70,15 +70,15 @@ class CsiSettings(_Sized):
         return rate_hz
 
 
-class V4l2Settings(_Sized):
+class V4l2Settings(_SizedCamera):
     """A USB camera, or any other that Linux offers as a video device (V4L2)."""
 
     kind: Literal["v4l2"] = "v4l2"
     device: Path = Path("/dev/video0")
     """The device; a name under /dev/v4l/by-id stays the same wherever the camera is plugged in."""
     format: Literal["auto", "raw", "mjpeg"] = "auto"
-    """What the camera sends. raw has no compression noise, but USB 2 carries little of it; auto: raw where the camera
-    offers it at this size and rate, else mjpeg."""
+    """Format that the camera sends. raw has no compression noise, but USB 2 carries little of it; auto: raw where the
+    camera offers it at this size and rate, else mjpeg."""
     exposure: ExposureSettings = ExposureSettings()
 
     @field_validator("device")
@@ -89,20 +89,20 @@ class V4l2Settings(_Sized):
         return device
 
 
-class RtspSettings(_Any):
+class RtspCameraSettings(_CameraBase):
     """A camera on the network that speaks RTSP. Its exposure is set in the camera itself."""
 
     kind: Literal["rtsp"] = "rtsp"
     url: str
-    """Where it is, e.g. rtsp://10.0.0.5/stream1; with neither user nor password in it."""
+    """Address of the stream, e.g. rtsp://10.0.0.5/stream1, without user or password."""
     user: str | None = Field(default=None, min_length=1, max_length=256)
-    """Who logs in; empty for a camera that lets in anybody."""
+    """Name of the user who logs in; empty for a camera that lets in anybody."""
     credential: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")
     """Name of the password: a file of that name in $CREDENTIALS_DIRECTORY, or a variable of the environment."""
     transport: Literal["tcp", "udp", "auto"] = "tcp"
     """tcp loses nothing on the way; udp comes sooner; auto tries udp first."""
     latency_ms: int = Field(default=200, ge=0, le=10_000)
-    """How long packets may be late: so much every picture is delayed."""
+    """Most lateness of packets: every picture is delayed by as much."""
     width_px: Side | None = None
     """Width that the camera must have; empty: whatever it sends."""
     height_px: Side | None = None
@@ -110,9 +110,9 @@ class RtspSettings(_Any):
     rate_hz: Rate | None = None
     """Frames a second, for a camera that does not state its rate; empty: as stated."""
     flip: Flip = "none"
-    """How the picture is turned, clockwise."""
+    """Turn of the picture, clockwise."""
     silence_s: float = Field(default=5.0, ge=1, le=60, allow_inf_nan=False)
-    """So long without a packet the camera counts as lost."""
+    """Time without a packet after which the camera counts as lost."""
 
     @field_validator("url")
     @classmethod
@@ -128,7 +128,7 @@ class RtspSettings(_Any):
         return url
 
     @model_validator(mode="after")
-    def _whole(self) -> RtspSettings:
+    def _whole(self) -> RtspCameraSettings:
         if (self.width_px is None) != (self.height_px is None):
             raise ValueError("width_px and height_px belong together: give both or neither")
         if self.credential is not None and self.user is None:
@@ -144,7 +144,7 @@ class RtspSettings(_Any):
         return (self.height_px, self.width_px) if turned else (self.width_px, self.height_px)
 
 
-class ClipSettings(_Any):
+class ClipSettings(_CameraBase):
     """A recorded clip, replayed as if it were a camera."""
 
     kind: Literal["clip"] = "clip"
@@ -153,7 +153,7 @@ class ClipSettings(_Any):
     speed: Literal["true", "fast"] = "true"
     """true: every frame when it is due; fast: as soon as it is asked for."""
     loop: bool = False
-    """Whether to begin again at the end; times and numbers go on."""
+    """Begin again at the end; times and numbers go on."""
     capture_rate_hz: Rate | None = None
     """The true rate of a high-speed clip, whose file holds only the playback rate."""
 
@@ -163,7 +163,7 @@ class ClipSettings(_Any):
         return None
 
 
-class ModeSettings(Section):
+class SyntheticModeSettings(Section):
     """One mode of vibration of the drawn structure."""
 
     frequency_hz: Rate
@@ -176,7 +176,7 @@ class ModeSettings(Section):
     """Phase at time 0."""
 
 
-class SyntheticCameraSettings(_Any):
+class SyntheticCameraSettings(_CameraBase):
     """A drawn footbridge that vibrates in known modes: to try out an installation without a camera."""
 
     kind: Literal["synthetic"] = "synthetic"
@@ -189,14 +189,14 @@ class SyntheticCameraSettings(_Any):
     noise_sigma: float = Field(default=1.0, ge=0, le=64, allow_inf_nan=False)
     """Standard deviation of the sensor's noise in grey levels."""
     seed: int = Field(default=1, ge=0)
-    """Of noise and drawing: the same seed gives the same frames."""
-    modes: tuple[ModeSettings, ...] | None = None
+    """Seed of noise and drawing: the same seed gives the same frames."""
+    modes: tuple[SyntheticModeSettings, ...] | None = None
     """Its modes of vibration; empty: 2.1 Hz at 0.12 px and 4.7 Hz at 0.05 px."""
     reuse_noise: bool = True
     """Take every frame's noise from a store of four frames' worth, at another place each time, instead of drawing it
     anew: a quarter of the time, and no two frames have the same noise at the same place."""
     duration_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """After so long it ends; empty: never."""
+    """Time after which it ends; empty: never."""
     speed: Literal["true", "fast"] = "true"
     """true: every frame when it is due; fast: as soon as it is asked for."""
 
@@ -207,12 +207,12 @@ class SyntheticCameraSettings(_Any):
 
 
 CameraSettings = Annotated[
-    CsiSettings | V4l2Settings | RtspSettings | ClipSettings | SyntheticCameraSettings,
+    CsiSettings | V4l2Settings | RtspCameraSettings | ClipSettings | SyntheticCameraSettings,
     Field(discriminator="kind"),
 ]
 """Any camera, told apart by ``kind``."""
 
 camera_settings: TypeAdapter[
-    CsiSettings | V4l2Settings | RtspSettings | ClipSettings | SyntheticCameraSettings
+    CsiSettings | V4l2Settings | RtspCameraSettings | ClipSettings | SyntheticCameraSettings
 ] = TypeAdapter(CameraSettings, config=ConfigDict(hide_input_in_errors=True))
 """Reads the ``camera`` section by itself, e.g. ``camera_settings.validate_python({"kind": "csi"})``."""

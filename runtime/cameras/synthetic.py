@@ -1,4 +1,4 @@
-"""A camera that films a drawn footbridge vibrating in known modes: the truth to test by, with no hardware."""
+"""Synthetic camera: a drawn footbridge that vibrates in known modes, as ground truth without hardware."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
 from tremorscope.runtime.cameras import footbridge
-from tremorscope.runtime.cameras.footbridge import OVERSAMPLING, Array
+from tremorscope.runtime.cameras.canvas import DESIGN_HEIGHT, DESIGN_WIDTH, OVERSAMPLING, Array
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.frames.info import FrameInfo
 
 _BLUR_SIGMA_PX = 0.6
-"""Lens and pixel aperture together, as a Gaussian: what is finer than a pixel is gone before sampling."""
+"""Blur of lens and pixel aperture together, as a Gaussian: detail finer than a pixel is gone before sampling."""
 _NEGLIGIBLE = 0.005
 """Grey levels below which a term of the power series is left out."""
 _LARGEST_DISPLACEMENT_PX = 1.0
@@ -25,11 +25,11 @@ _POOL_FRAMES = 4
 """Frames' worth of noise that is drawn once where noise is reused."""
 _PATCH_WIDTH = 64.0
 _PATCH_MARGIN_PX = 2.0
-"""From the girder's edges, where the blur mixes in what is still."""
+"""Distance from the girder's edges, where the blur mixes in the still background."""
 
 
 @dataclass(frozen=True)
-class Mode:
+class SyntheticMode:
     """One mode of vibration: ``half_waves`` of a sine along the span, at rest on both supports."""
 
     frequency_hz: float
@@ -40,13 +40,13 @@ class Mode:
     """Phase of the sine at time 0."""
 
 
-FOOTBRIDGE_MODES = (Mode(2.1, 0.12, 1), Mode(4.7, 0.05, 2))
+FOOTBRIDGE_MODES = (SyntheticMode(2.1, 0.12, 1), SyntheticMode(4.7, 0.05, 2))
 """First and second vertical bending of the demonstration's bridge: nowhere more than 0.2 px."""
 
 
 @dataclass(frozen=True)
 class SyntheticSettings:
-    """What the synthetic camera films, and how.
+    """Scene, size, rate, noise and modes of the synthetic camera.
 
     ``noise_sigma`` is the standard deviation, in grey levels, of the sensor's noise on each channel before
     the rounding to 8 bit. ``reuse_noise`` draws four frames of noise once and takes another stretch of them for every
@@ -59,7 +59,7 @@ class SyntheticSettings:
     rate_hz: float = 30.0
     noise_sigma: float = 1.0
     seed: int = 1
-    modes: tuple[Mode, ...] = FOOTBRIDGE_MODES
+    modes: tuple[SyntheticMode, ...] = FOOTBRIDGE_MODES
     duration_s: float | None = None
     reuse_noise: bool = False
 
@@ -96,12 +96,12 @@ class SyntheticSettings:
     @property
     def supports_px(self) -> tuple[float, float]:
         """x of the left and of the right support: between them the bridge moves, outside it is still."""
-        scale = self.width_px / footbridge.DESIGN_WIDTH
+        scale = self.width_px / DESIGN_WIDTH
         return footbridge.SUPPORT_LEFT * scale, footbridge.SUPPORT_RIGHT * scale
 
     def girder_px(self, along: float) -> tuple[int, int, int, int]:
         """Left, top, width, height of a patch of the girder ``along`` the span (0 to 1): all of it moves."""
-        x_scale, y_scale = self.width_px / footbridge.DESIGN_WIDTH, self.height_px / footbridge.DESIGN_HEIGHT
+        x_scale, y_scale = self.width_px / DESIGN_WIDTH, self.height_px / DESIGN_HEIGHT
         centre = footbridge.SUPPORT_LEFT + along * (footbridge.SUPPORT_RIGHT - footbridge.SUPPORT_LEFT)
         left, right = centre - _PATCH_WIDTH / 2, centre + _PATCH_WIDTH / 2
         tops = footbridge.deck_height(np.array([left, right, centre]))
@@ -112,7 +112,7 @@ class SyntheticSettings:
     @property
     def abutment_px(self) -> tuple[int, int, int, int]:
         """Left, top, width and height of a patch of the left abutment, which stands still."""
-        x_scale, y_scale = self.width_px / footbridge.DESIGN_WIDTH, self.height_px / footbridge.DESIGN_HEIGHT
+        x_scale, y_scale = self.width_px / DESIGN_WIDTH, self.height_px / DESIGN_HEIGHT
         left, top, width, height = footbridge.ABUTMENT
         return round(left * x_scale), round(top * y_scale), round(width * x_scale), round(height * y_scale)
 
@@ -128,7 +128,7 @@ class SyntheticSettings:
         return total
 
 
-def _check_mode(mode: Mode, rate_hz: float) -> None:
+def _check_mode(mode: SyntheticMode, rate_hz: float) -> None:
     if not 0 < mode.frequency_hz < rate_hz / 2:
         raise OptionFault(
             f"synthetic camera: a mode at {mode.frequency_hz} Hz cannot be seen at {rate_hz} frames a second",
@@ -154,7 +154,7 @@ class SyntheticCamera:
     def __init__(self, settings: SyntheticSettings | None = None) -> None:
         self.settings = settings or SyntheticSettings()
         width, height = self.settings.width_px, self.settings.height_px
-        still, self._series, rows, columns = _drawn(self.settings)
+        still, self._series, rows, columns = _power_series(self.settings)
         self._still = still.reshape(height, 3 * width)
         self._moving = (rows, slice(3 * columns.start, 3 * columns.stop))
         self._columns_px = np.repeat(np.arange(columns.start, columns.stop, dtype=np.float64), 3)
@@ -227,19 +227,13 @@ class SyntheticCamera:
         return pool
 
 
-@functools.lru_cache(maxsize=1)
-def _drawn(settings: SyntheticSettings) -> tuple[Array, list[Array], slice, slice]:
-    """See `_series_of`; kept, because a camera that is opened again is the same, and drawing it takes seconds."""
-    return _series_of(footbridge.draw(settings.width_px, settings.height_px, settings.seed), settings)
-
-
-def _series_of(
-    layers: footbridge.Layers, settings: SyntheticSettings
-) -> tuple[Array, list[Array], slice, slice]:
-    """The picture at rest (H, W, 3), the terms of the power series, and the rows and columns they change.
+@functools.lru_cache(maxsize=1)  # drawing takes seconds, and a camera that is opened again is the same
+def _power_series(settings: SyntheticSettings) -> tuple[Array, list[Array], slice, slice]:
+    """The picture at rest (H, W, 3), the terms of the power series, and the rows and columns that they change.
 
     Term n (from 1) is (rows, 3 * columns): the change of the picture per pixel^n of displacement.
     """
+    layers = footbridge.draw(settings.width_px, settings.height_px, settings.seed)
     background = _through_lens(layers.background)
     water = _through_lens(layers.water)[..., None]
 
@@ -270,7 +264,7 @@ def _series_of(
 
 
 def _change(background: Array, layer: Array) -> Array:
-    """What a premultiplied layer, or a derivative of one, adds to the still background behind it."""
+    """Contribution of a premultiplied layer, or of its derivative, to the still background behind it."""
     return layer[..., :3] - layer[..., 3:] * background
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
 
-from tremorscope.runtime.cameras.gstreamer.camera import SILENCE_S, GStreamerCamera, Wanted
+from tremorscope.runtime.cameras.gstreamer.camera import SILENCE_S, GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureControl, ExposureHold
 from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause
 from tremorscope.runtime.cameras.gstreamer.pipeline import PipelinePlan, first_offered
@@ -37,10 +37,10 @@ def open_v4l2(
     """Open a video device.
 
     Args:
-        settings: which, and how.
-        account: is told of what the CPU copies.
-        silence_s: after so long without a frame it is frozen.
-        controls: makes what sets exposure and gain; None takes the device's own controls.
+        settings: of the device.
+        account: takes note of what the CPU copies.
+        silence_s: time without a frame after which the camera counts as frozen.
+        controls: makes the control of exposure and gain; None takes the device's own controls.
 
     Raises:
         CameraFault: it cannot be opened, or does not offer what is asked for.
@@ -48,7 +48,7 @@ def open_v4l2(
     make_controls = controls or _controls
     return GStreamerCamera(
         plan(settings),
-        Wanted(settings.size_px, settings.rate_hz),
+        RequestedFormat(settings.size_px, settings.rate_hz),
         cpu_writer(account),
         hold=lambda _: ExposureHold(settings.exposure, make_controls(settings)),
         silence_s=silence_s,

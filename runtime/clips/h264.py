@@ -1,6 +1,6 @@
-"""H.264 for clips and the live stream: by the device's own encoder where it has one, else by the CPU.
+"""H.264 encoding of clips and the live stream: by the device's own encoder if it has one, else by the CPU.
 
-Both give packets of one stream in an FFmpeg container, so that whoever writes them need not know which it is.
+Both give packets of one stream in an FFmpeg container, so that the caller need not know which it is.
 """
 
 from __future__ import annotations
@@ -34,59 +34,66 @@ log = logging.getLogger("tremorscope.encoder")
 _X264 = "libx264"
 _LIMITED_RANGE = 1
 _CLIP_OPTIONS = {
-    "crf": "16",  # the pictures are looked at closely: fine texture is kept
+    "crf": "16",  # keeps the fine texture that motion is judged by
     "preset": "veryfast",
     "bf": "0",  # without B-frames the first picture is at time zero in every player, edit lists or not
 }
 _LIVE_OPTIONS = {
-    "preset": "ultrafast",  # a device has better things to do
+    "preset": "ultrafast",  # leaves the CPU to measurement and magnification
     "tune": "zerolatency",
     "forced-idr": "1",
 }
 
 
 @dataclass(frozen=True)
-class Coding:
-    """What is to be encoded, and how."""
+class EncodingSettings:
+    """Size, rate, times and colours of the pictures to encode, and the rate control."""
 
     width_px: int
-    """Even, as is ``height_px``."""
+    """Even for an encoder, as is ``height_px``; `VideoWriter` pads odd ones."""
     height_px: int
-    rate: Fraction
-    """Pictures a second, as a hint."""
+    rate_hz: float
+    """Nominal pictures a second, a hint to encoder and players."""
     time_base: Fraction
-    """Seconds a tick of the pictures' times."""
-    key_every: int
-    """A key picture at least so often, in pictures."""
+    """Seconds a tick of the pictures' times, the finest step between two pictures."""
+    key_every: int = 60
+    """Longest distance of two key pictures, in pictures: players can seek to these."""
     bitrate_kbps: int | None = None
-    """For a live stream; None keeps the quality instead, for a clip."""
+    """Constant bit rate of a live stream; None keeps the quality constant, for a clip."""
     colour: Colour = field(default_factory=Colour)
+    """Conversion of RGB to YUV; BT.601 if not stated."""
     pixel_aspect: Fraction = Fraction(1)
+    """Width over height of one pixel."""
+
+    @property
+    def rate(self) -> Fraction:
+        """Nominal rate as the fraction that containers store."""
+        return Fraction(self.rate_hz).limit_denominator(1001)
 
 
 class Encoder(Protocol):
-    """Makes packets of pictures."""
+    """Encoder of pictures into packets of one stream."""
 
     name: str
-    """As GStreamer or FFmpeg knows it."""
+    """Name of the encoder in GStreamer or FFmpeg."""
 
     def encode(self, picture: Any) -> Iterable[Any]:
-        """Packets that are ready, after a picture (an av.VideoFrame in yuv420p with its time), or None at the end.
+        """Packets that are ready after a picture (an av.VideoFrame in yuv420p with its time), or after None at the end.
 
         Raises:
             OutputFault: the encoder failed.
-            av.FFmpegError: FFmpeg did.
+            av.FFmpegError: FFmpeg failed.
         """
 
     def close(self) -> None:
-        """Give it back; closing twice is harmless."""
+        """Release the encoder; closing twice is harmless."""
 
 
 def encoder_of(choice: EncoderChoice, width_px: int, height_px: int) -> tuple[str, str]:
-    """Which encoder a choice comes to for pictures of a size, and why, in a few words each.
+    """Name of the encoder that a choice resolves to for pictures of a size, and the reason in a few words.
 
     Raises:
-        OutputFault: nvenc is insisted on and cannot be had.
+        OutputFault: nvenc is required and not available.
     """
     if choice == "x264":
         return _X264, "the configuration asks for it"
@@ -98,14 +105,14 @@ def encoder_of(choice: EncoderChoice, width_px: int, height_px: int) -> tuple[st
     return _X264, reason
 
 
-def open_encoder(container: Any, coding: Coding, choice: EncoderChoice, what: str) -> Encoder:
-    """Add a stream of H.264 to a container, by the encoder that the choice comes to, which is logged.
+def open_encoder(container: Any, coding: EncodingSettings, choice: EncoderChoice, what: str) -> Encoder:
+    """Add a stream of H.264 to a container, by the encoder that the choice resolves to, which is logged.
 
     Args:
         container: an output of PyAV of which nothing was written yet.
-        coding: what is to be encoded.
-        choice: of the encoder.
-        what: is encoded, for the log.
+        coding: settings of the stream.
+        choice: choice of the encoder.
+        what: name of the stream, for the log.
 
     Raises:
         OutputFault: there is no such encoder.
@@ -114,7 +121,7 @@ def open_encoder(container: Any, coding: Coding, choice: EncoderChoice, what: st
     if name == ELEMENT:
         try:
             encoder: Encoder = _Nvenc(container, coding)
-        except OutputFault as fault:  # it has worked before: others may use all that it can do at a time
+        except OutputFault as fault:  # it has worked before: other streams may use all its sessions
             if choice == "nvenc":
                 raise
             name, why = _X264, fault.what
@@ -127,7 +134,7 @@ def open_encoder(container: Any, coding: Coding, choice: EncoderChoice, what: st
 class _X264Encoder:
     name = _X264
 
-    def __init__(self, container: Any, coding: Coding) -> None:
+    def __init__(self, container: Any, coding: EncodingSettings) -> None:
         live = coding.bitrate_kbps is not None
         options = (_LIVE_OPTIONS if live else _CLIP_OPTIONS) | {"g": str(coding.key_every)}
         try:
@@ -151,15 +158,15 @@ class _X264Encoder:
         return list(self._stream.encode(picture))
 
     def close(self) -> None:
-        """Nothing is held that the container does not hold."""
+        """Do nothing: the container owns the encoder."""
 
 
 class _Nvenc:
-    """The device's encoder. What it does not know of the picture, colours and aspect, is written into its headers."""
+    """The device's encoder; colours and aspect, which it does not take, are written into its headers."""
 
     name = ELEMENT
 
-    def __init__(self, container: Any, coding: Coding) -> None:
+    def __init__(self, container: Any, coding: EncodingSettings) -> None:
         self._pipeline = NvencPipeline(
             NvencSettings(
                 coding.width_px, coding.height_px, coding.rate, coding.bitrate_kbps, coding.key_every
@@ -173,7 +180,7 @@ class _Nvenc:
         self._time_base = coding.time_base
         self._times: deque[int] = deque()
 
-    def _describe(self, container: Any, coding: Coding) -> tuple[Any, Any]:
+    def _describe(self, container: Any, coding: EncodingSettings) -> tuple[Any, Any]:
         stream = container.add_mux_stream(
             "h264", rate=coding.rate, width=coding.width_px, height=coding.height_px
         )
@@ -207,7 +214,7 @@ class _Nvenc:
 
 
 def _i420(picture: Any) -> bytes:
-    """The planes of a picture in yuv420p with rows as GStreamer expects them."""
+    """The planes of a picture in yuv420p with rows padded to multiples of four bytes, as GStreamer expects them."""
     planes: list[bytes] = []
     for plane in picture.planes:
         rows: NDArray[np.uint8] = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]

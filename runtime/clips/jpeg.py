@@ -1,4 +1,4 @@
-"""Live pictures as JPEG, made smaller and encoded in one go, without holding up other threads of the process."""
+"""JPEG encoding of live pictures, scaled down on the way, without holding Python's global lock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 _CHROMA_PX = 2
-"""Width and height are multiples of this, so that colours can be sampled at half."""
+"""Divisor of width and height, as colours are sampled at half the resolution."""
 _FULL_RANGE = 2
 
 
@@ -25,10 +25,10 @@ def scale_of(quality: int) -> int:
 
 
 class JpegEncoder:
-    """Encodes pictures of one size; its memory is made once. For one thread at a time."""
+    """Encoder of pictures of one size, in preallocated memory. For one thread at a time."""
 
     def __init__(self, *, width_px: int, height_px: int, most_width_px: int, quality: int) -> None:
-        """Choose the size: as filmed, or smaller with the same shape if it is wider than ``most_width_px``."""
+        """Allocate for the filmed size, or for the same shape of ``most_width_px`` if that is narrower."""
         shrink = min(1.0, most_width_px / width_px)
         self.width_px = _even(width_px * shrink)
         self.height_px = _even(height_px * shrink)
@@ -42,7 +42,7 @@ class JpegEncoder:
         context.options = {"qmin": scale, "qmax": scale}
 
     def encode(self, picture: NDArray[np.uint8]) -> bytes:
-        """A picture, u8[H, W, 3] RGB and contiguous, as a JPEG file (full-range BT.601, as JFIF says)."""
+        """Encode a picture, u8[H, W, 3] RGB and contiguous, as a JPEG file (full-range BT.601, as JFIF says)."""
         frame = av.VideoFrame.from_numpy_buffer(picture, "rgb24")
         shown = self._reformatter.reformat(
             frame,

@@ -1,8 +1,8 @@
-"""H.264 by the encoder of a Jetson, through GStreamer's ``nvv4l2h264enc``: pictures in, coded pictures out.
+"""H.264 by the hardware encoder of a Jetson, through GStreamer's ``nvv4l2h264enc``.
 
 It is the only way to that encoder: Tegra has no libnvidia-encode, which FFmpeg's h264_nvenc needs. AGX Orin, Orin NX
 and Thor have one, Orin Nano has none: there NVIDIA's plugin (gst-nvvideo4linux2, from L4T 35 on) leaves the element
-out, and before that it could be made and not opened. So one picture is encoded before the encoder is believed in.
+out, and before that it could be created but not opened. So one picture is encoded before the encoder is chosen.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tremorscope.runtime.cameras.gstreamer.load import (
 from tremorscope.runtime.errors import Fault, OutputFault
 
 EncoderChoice = Literal["auto", "nvenc", "x264"]
-"""auto: the device's own encoder where it has one that works, else the CPU; nvenc and x264 insist."""
+"""auto: the device's own encoder if it has one that works, else the CPU; nvenc and x264 insist."""
 
 ELEMENT = "nvv4l2h264enc"
 _CONVERTER = "nvvidconv"
@@ -35,16 +35,16 @@ _KEY_PICTURE = 5
 _HIGH_PROFILE = 4
 _VARIABLE_BITRATE, _CONSTANT_BITRATE = 0, 1
 _QUANTIZER = 18
-"""Of clips, which are looked at closely; about what libx264 takes with a CRF of 16."""
+"""Quantizer of clips, whose fine texture matters; about that of libx264 with a CRF of 16."""
 _BITS_A_PIXEL = 0.5
-"""Of clips where no quantizer can be fixed: 31 Mbit/s of full HD at 30 Hz, more than most scenes need."""
+"""Bit rate of clips if no quantizer can be fixed: 31 Mbit/s of full HD at 30 Hz, more than most scenes need."""
 _PARAMETER_SETS = re.compile(rb"\x00\x00\x01[\x27\x28\x47\x48\x67\x68].*?(?=\x00*\x00\x00\x01)", re.DOTALL)
-"""Of H.264, in Annex B: types 7 and 8, whatever their importance, each up to the next start code."""
+"""Parameter sets of H.264 in Annex B: types 7 and 8 with any nal_ref_idc, each up to the next start code."""
 
 
 @dataclass(frozen=True)
 class NvencSettings:
-    """What the encoder is asked for."""
+    """Size, rate and rate control of the encoder."""
 
     width_px: int
     """Even, as is ``height_px``."""
@@ -52,14 +52,15 @@ class NvencSettings:
     rate: Fraction
     """Pictures a second, as a hint."""
     bitrate_kbps: int | None
-    """None keeps the quality instead."""
+    """Constant bit rate; None keeps the quality constant."""
     key_every: int
     """Pictures from one key picture to the next."""
 
     def properties(self, known: Collection[str]) -> str:
-        """In the language of gst-launch, of those that the element has. It is two elements under one name: where the
-        driver is that of a graphics card, as on Thor, it lacks half of the properties that it has on Orin, and has
-        others. One that it lacks would spoil the whole pipeline.
+        """The element's properties in the language of gst-launch, restricted to those ``known`` to it.
+
+        Two elements share the name: with the driver of a graphics card, as on Thor, it lacks half of the properties
+        that it has on Orin, and has others. An unknown property would invalidate the whole pipeline.
         """
         helpful: list[tuple[str, object]] = [
             ("profile", _HIGH_PROFILE),
@@ -73,7 +74,7 @@ class NvencSettings:
         return " ".join(f"{name}={value}" for name, value in kept)
 
     def _quality(self, known: Collection[str]) -> list[tuple[str, object]]:
-        """What cannot be done without. Unlike x264enc's, the bit rate is in bits a second."""
+        """Properties of the rate control, which are required. Unlike x264enc's, the bit rate is in bits a second."""
         if self.bitrate_kbps is not None:
             return [("control-rate", _CONSTANT_BITRATE), ("bitrate", 1000 * self.bitrate_kbps)]
         if "quant-p-frames" in known:
@@ -86,7 +87,7 @@ class NvencSettings:
         return [("control-rate", _VARIABLE_BITRATE), ("bitrate", bits)]
 
     def pipeline(self, known: Collection[str]) -> str:
-        """From I420 in ordinary memory, which nvvidconv copies into NVIDIA's, to an access unit a picture."""
+        """Pipeline from I420 in ordinary memory, which nvvidconv copies into NVIDIA's, to an access unit a picture."""
         return (
             f"appsrc name=source format=time caps=video/x-raw,format=I420,width={self.width_px},"
             f"height={self.height_px},framerate={self.rate.numerator}/{self.rate.denominator} "
@@ -98,7 +99,7 @@ class NvencSettings:
 
 
 class NvencPipeline:
-    """One run of the encoder; one thread uses it."""
+    """One run of the encoder, for one thread."""
 
     def __init__(self, settings: NvencSettings) -> None:
         """Open the encoder.
@@ -118,7 +119,7 @@ class NvencPipeline:
         self._open()
 
     def encode(self, picture: bytes | None) -> list[bytes]:
-        """Give a picture, I420 as GStreamer lays it out, or None after the last; returns what is coded, in order.
+        """Encode a picture, I420 as GStreamer lays it out, or None after the last; returns finished access units.
 
         Raises:
             OutputFault: the encoder failed, or gives nothing any more.
@@ -149,13 +150,13 @@ class NvencPipeline:
         return coded
 
     def close(self) -> None:
-        """End it; closing twice is harmless. A driver that hangs is left behind."""
+        """Close the encoder; closing twice is harmless. A driver that hangs is abandoned after a time."""
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             call_bounded(lambda: pipeline.set_state(self._gst.State.NULL), _OPEN_S, "close the encoder")
 
     def _with_parameter_sets(self, coded: bytes) -> bytes:
-        """An access unit that can be begun with, if it is a key picture: not every such element repeats the sets."""
+        """The access unit, with parameter sets before a key picture: not every such element repeats them."""
         if not is_key_picture(coded):
             return coded
         if found := _PARAMETER_SETS.findall(coded):
@@ -174,7 +175,7 @@ class NvencPipeline:
             raise _no_encoder(reason)
 
     def _reason(self, otherwise: str) -> str:
-        """What the pipeline complains of, in one line."""
+        """The pipeline's error message in one line, or ``otherwise`` if there is none."""
         message = self._pipeline.get_bus().pop_filtered(self._gst.MessageType.ERROR)
         if message is None:
             return otherwise
@@ -183,16 +184,16 @@ class NvencPipeline:
 
 
 def is_key_picture(coded: bytes) -> bool:
-    """Whether an access unit in Annex B is an IDR picture."""
+    """True if an access unit in Annex B is an IDR picture."""
     return any(found[1][0] & 31 == _KEY_PICTURE for found in _NAL_TYPE.finditer(coded))
 
 
 _has_encoded: set[tuple[int, int]] = set()
-"""Sizes of which the encoder of this device has encoded a picture: a failure may pass, and is asked about again."""
+"""Sizes of which the encoder of this device has encoded a picture; failures are not kept, as they may pass."""
 
 
 def why_no_nvenc(width_px: int, height_px: int) -> str:
-    """Why this device's encoder cannot be used for pictures of an even size; empty where it has encoded one."""
+    """Reason why this device's encoder cannot be used for pictures of an even size; empty if it has encoded one."""
     if (width_px, height_px) in _has_encoded:
         return ""
     reason = _try_nvenc(width_px, height_px)
@@ -228,7 +229,7 @@ def i420_size(width_px: int, height_px: int) -> int:
 
 
 def rows_of_four(width_px: int) -> int:
-    """The distance of rows in bytes."""
+    """Distance of rows in bytes: the width rounded up to a multiple of four."""
     return -(-width_px // 4) * 4
 
 

@@ -1,43 +1,72 @@
-"""The latest frames of the camera, kept raw in memory that is made once: what a clip's pre-roll is taken from."""
+"""Ring of the camera's latest raw frames, in preallocated memory, for the pre-roll of clips."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.frames.buffers import CHANNELS, FrameRing
+from tremorscope.runtime.frames.buffers import CHANNELS, FrameFormat, FrameRing
 from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
 
 Magnify = Callable[[NDArray[np.uint8], NDArray[np.uint8], float], None]
-"""Takes a frame, writes its magnified twin, both u8[H, W, 3], and is told the frame's time in seconds; the frame stays
-as it is until the next call."""
+"""Magnifies a frame into a second buffer, both u8[H, W, 3], with the frame's time in seconds; the frame stays unchanged
+until the next call."""
 
 _NOT_WHOLE = -1
 _SLACK_S = 2.0
-"""Kept beyond the pre-roll, so that recording may lag before it loses frames."""
+"""Time kept beyond the pre-roll, by which recording may lag before it loses frames."""
+
+
+@dataclass(frozen=True)
+class ClipMagnifier:
+    """Source of the magnifiers of clips; both are called in the thread that uses the result."""
+
+    make: Callable[[], Magnify]
+    """Called at the start of each event."""
+    prepare: Callable[[], None] = lambda: None
+    """Called repeatedly between events."""
 
 
 class FrameHistory:
-    """A ring of frames with their times: one thread puts, others read, and nobody waits for anybody.
+    """Ring of frames with their times, without locks: one thread writes, others read, and none waits.
 
-    A reader that is too slow finds its frame overwritten and is told so. Frames are numbered from 0 in the order
+    A reader that is too slow gets None for a frame that was overwritten. Frames are numbered from 0 in the order
     in which they were put.
     """
 
-    def __init__(
-        self, slots: int, *, width_px: int, height_px: int, account: CopyAccount | None = None
-    ) -> None:
-        self._account = account
-        self._ring = FrameRing(slots, width_px=width_px, height_px=height_px)
+    def __init__(self, slots: int, frames: FrameFormat, account: CopyAccount | None = None) -> None:
+        """Allocate the ring; ``account`` counts the copied pixels.
+
+        Raises:
+            MemoryError: the system has no room for it.
+        """
+        self.frames, self._account = frames, account
+        self._ring = FrameRing(slots, width_px=frames.width_px, height_px=frames.height_px)
         self._numbers: NDArray[np.int64] = np.full(slots, _NOT_WHOLE, np.int64)
         self._times: NDArray[np.float64] = np.zeros(slots, np.float64)
         self.count = 0
-        """How many frames were ever put: the number of the next."""
+        """Number of frames ever put, which is the number of the next."""
+
+    @classmethod
+    def for_clips(
+        cls, settings: RecordingSettings, frames: FrameFormat, account: CopyAccount | None = None
+    ) -> FrameHistory:
+        """A ring that holds the pre-roll of clips.
+
+        Raises:
+            OptionFault: it would take more memory than is allowed.
+            MemoryError: the system has no room for it.
+        """
+        slots = slots_for(
+            settings, rate_hz=frames.rate_hz, width_px=frames.width_px, height_px=frames.height_px
+        )
+        return cls(slots, frames, account)
 
     @property
     def oldest(self) -> int:
@@ -48,7 +77,7 @@ class FrameHistory:
         """Copy a frame, u8[H, W, 3], over the oldest and return its number."""
         number = self.count
         slot = number % self._ring.slots
-        # While it is being overwritten it has no number, so that no reader takes half a frame for a whole one.
+        # A slot has no number while it is overwritten, so that no reader gets a torn frame.
         self._numbers[slot] = _NOT_WHOLE
         copy_pixels(frame, self._ring.frame(number), self._account, "clips: frame kept")
         self._times[slot] = timestamp_s
@@ -74,7 +103,7 @@ class FrameHistory:
 
 
 def slots_for(settings: RecordingSettings, *, rate_hz: float, width_px: int, height_px: int) -> int:
-    """Count of frames to keep for the pre-roll of clips.
+    """Number of frames to keep for the pre-roll of clips.
 
     Raises:
         OptionFault: they would take more memory than is allowed.
@@ -93,16 +122,14 @@ def slots_for(settings: RecordingSettings, *, rate_hz: float, width_px: int, hei
 
 
 class ClipFrames:
-    """Carries frames from the history to the writer of one clip after the other, in memory that is made once."""
+    """Transfer of frames from the history to the writer of one clip after the other, in preallocated memory."""
 
-    def __init__(
-        self, history: FrameHistory, size: tuple[int, int], make_magnify: Callable[[], Magnify] | None
-    ) -> None:
-        self._history = history
+    def __init__(self, history: FrameHistory, magnifier: ClipMagnifier | None) -> None:
+        self._history, self._magnifier = history, magnifier
+        width_px, height_px = history.frames.width_px, history.frames.height_px
         # Two, because the frame of one step may be the reference of the next.
-        self._frames = FrameRing(2, width_px=size[0], height_px=size[1])
-        self._magnified = FrameRing(1, width_px=size[0], height_px=size[1]).frame(0)
-        self._make_magnify = make_magnify
+        self._frames = FrameRing(2, width_px=width_px, height_px=height_px)
+        self._magnified = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
         self._magnify: Magnify | None = None
         self._taken = 0
         self.dropped = 0
@@ -115,11 +142,14 @@ class ClipFrames:
         """Begin a clip."""
         self._taken = self.dropped = 0
         self.last_s = None
-        if self._make_magnify is not None:
-            self._magnify = self._make_magnify()
+        if self._magnifier is not None:
+            self._magnify = self._magnifier.make()
 
     def carry(self, number: int, upto: int, write: Callable[[NDArray[np.uint8], float], None]) -> int:
-        """Write the next frame that is still there; returns the number of the one to go on with."""
+        """Write the frame of a number, magnified if wanted; returns the number to continue with.
+
+        If it was overwritten, it and those before the oldest one left are counted as dropped.
+        """
         frame = self._frames.frame(self._taken)
         timestamp_s = self._history.read(number, frame)
         if timestamp_s is None:

@@ -1,8 +1,8 @@
-"""Records events: clips of what the camera saw from before a trigger until after it, raw and magnified.
+"""Recorder of events: clips of the camera's frames from before a trigger until after it, raw and magnified.
 
-The loop over frames hands every frame to ``EventRecorder.offer``, which copies it into the history and returns.
-Threads, one a kind of clip, take the frames out of the history at their own pace. A thread that falls behind
-by more than the history holds loses the oldest of the frames that it has not taken, and the clip says how many.
+The frame loop hands every frame to ``EventRecorder.offer``, which copies it into the history and returns.
+Threads, one a kind of clip, read the frames from the history at their own pace. A thread that falls behind
+by more than the history holds loses the oldest unread frames, and the clip's record says how many.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.clips.pre_roll import ClipFrames, FrameHistory, Magnify, slots_for
+from tremorscope.runtime.clips.pre_roll import ClipFrames, ClipMagnifier, FrameHistory
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import TIME_BASE, EventClipWriter, clip_name, event_name
 from tremorscope.runtime.errors import Fault, OutputFault
-from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.host.threads import BACKGROUND, Threads
-from tremorscope.runtime.store.records import Clip, ClipKind, Event, Record
+from tremorscope.runtime.store.records import Clip, ClipKind, EventRecord, Record
 
 _CLOSEST_S = float(2 * TIME_BASE)
-"""Frames that are closer together could not be told apart in a clip."""
+"""Shortest distance of two frames: closer ones would have the same time in a clip."""
 _MOST_WAITING = 4
+"""Events of which the frames may wait for a thread of clips."""
 _POLL_S = 0.25
 
 
 @dataclass(frozen=True)
 class RecorderState:
-    """What the recorder has done since it was made."""
+    """Counts of a recorder since it was made."""
 
     recording: str | None
     """The event that is being recorded."""
@@ -46,13 +46,13 @@ class RecorderState:
     dropped_frames: int
     """Frames that are missing in clips because a thread fell behind."""
     backward_steps: int
-    """How often the camera's time ran backwards; a clip ends there."""
+    """Number of times that the camera's time ran backwards; a clip ends there."""
 
 
 class _Recording:
-    """One event while its frames come in; all of it is guarded by the recorder's lock."""
+    """One event while its frames come in; guarded by the recorder's lock."""
 
-    def __init__(self, event: Event, first: int, start_s: float, end_s: float, limit_s: float) -> None:
+    def __init__(self, event: EventRecord, first: int, start_s: float, end_s: float, limit_s: float) -> None:
         self.event = event
         self.first = first
         self.start_s = start_s
@@ -63,68 +63,53 @@ class _Recording:
 
 
 class EventRecorder:
-    """Keeps the latest frames and makes clips of them when something triggers it.
+    """Recorder that keeps the latest frames and makes clips of them on a trigger.
 
-    Each clip is listed through ``log``: first as recording, then as saved once it was read back whole and has
-    its name, or as failed with the reason. At the start ``recover_clips`` clears up after a crash.
+    Each clip is listed through ``log``: first as recording, then as saved once it was read back whole and
+    renamed, or as failed with the reason. At the start of a service ``recover_clips`` clears up after a crash.
     """
 
     def __init__(
         self,
         directory: Path,
         settings: RecordingSettings,
+        history: FrameHistory,
         *,
-        width_px: int,
-        height_px: int,
-        rate_hz: float,
         log: Callable[[Record], None],
-        make_magnify: Callable[[], Magnify] | None = None,
+        magnifier: ClipMagnifier | None = None,
         to_unix_s: Callable[[float], float] = float,
-        prepare: Callable[[], None] = lambda: None,
         threads: Threads | None = None,
-        account: CopyAccount | None = None,
-        stall_s: float = 5.0,
     ) -> None:
-        """Make room for the history and start the threads.
+        """Start the threads that write clips.
 
         Args:
-            directory: where the clips go; it must be there.
-            settings: how long clips are.
-            width_px: width of every frame in pixels.
-            height_px: height of every frame in pixels.
-            rate_hz: frames a second.
+            directory: directory of the clips, which must exist.
+            settings: length of the clips, and their encoder.
+            history: ring of the latest frames; the recorder fills it.
             log: takes the events and clips for the store; must not wait, as `BackgroundStore.offer` does not.
-            make_magnify: called at the start of each event, in the thread that will use the result; None makes
-            no magnified clips.
-            to_unix_s: from the camera's time to Unix time.
-            prepare: called again and again between events, in the thread that calls ``make_magnify``.
-            threads: starts those that write clips.
-            account: told of the pixels that are copied.
-            stall_s: a clip is completed with what it has if no frame comes for so long.
+            magnifier: magnifiers for the magnified clips; None makes none.
+            to_unix_s: conversion from the camera's time to Unix time.
+            threads: starter of the threads that write clips.
 
         Raises:
-            OptionFault: the settings need more memory than they allow.
             OutputFault: there is no such directory.
-            MemoryError: the system has no room for the history.
         """
         if not directory.is_dir():
             raise OutputFault(f"{directory}: there is no such directory", remedy="make it first")
-        self._directory, self._settings, self._log = directory, settings, log
-        self._size = (width_px, height_px)
-        self._rate_hz, self._make_magnify, self._to_unix_s = rate_hz, make_magnify, to_unix_s
-        self._prepare, self._stall_s = prepare, stall_s
-        slots = slots_for(settings, rate_hz=rate_hz, width_px=width_px, height_px=height_px)
-        self._history = FrameHistory(slots, width_px=width_px, height_px=height_px, account=account)
+        self._directory, self._settings, self._history = directory, settings, history
+        self._log, self._magnifier, self._to_unix_s = log, magnifier, to_unix_s
+        self.stall_s = 5.0
+        """Time without a frame after which a clip is completed with the frames that it has."""
         self._changed = threading.Condition()
         self._latest_s: float | None = None
         self._first_free = 0
-        """Frames before it are in an earlier clip, or of a time before the clock ran backwards."""
+        """First frame that may open a clip: earlier ones are in another clip, or before a step back of time."""
         self._active: _Recording | None = None
         self._covered_s = -math.inf
         self._declining = ""
         self._stopping = self._hurrying = False
         self._saved = self._failed = self._declined = self._dropped = self._backward = 0
-        kinds: tuple[ClipKind, ...] = ("raw", "magnified") if make_magnify else ("raw",)
+        kinds: tuple[ClipKind, ...] = ("raw", "magnified") if magnifier else ("raw",)
         self._waiting: dict[ClipKind, queue.Queue[_Recording]] = {
             kind: queue.Queue(_MOST_WAITING) for kind in kinds
         }
@@ -155,15 +140,15 @@ class EventRecorder:
     def trigger(
         self, time_s: float, reason: str, *, alarm: str | None = None, alarm_raised_s: float | None = None
     ) -> str | None:
-        """Record what happened around a time of the camera; returns the event's name at once.
+        """Record a clip around a time of the camera; returns the event's name at once.
 
         While an event is being recorded its clip is extended. Returns None if nothing is recorded.
 
         Args:
-            time_s: the camera's time of what happened.
-            reason: for a person.
-            alarm: name of the alarm behind it.
-            alarm_raised_s: when that was raised, in Unix time.
+            time_s: the camera's time of the trigger.
+            reason: human-readable cause.
+            alarm: name of the alarm that caused it.
+            alarm_raised_s: Unix time of that alarm's raise.
         """
         settings, unix_s = self._settings, self._to_unix_s(time_s)
         with self._changed:
@@ -173,9 +158,9 @@ class EventRecorder:
             if self._active is not None:
                 active = self._active
                 active.end_s = min(max(active.end_s, until_s), active.limit_s)
-                self._log(Event(active.event.name, unix_s, reason, alarm, alarm_raised_s))
+                self._log(EventRecord(active.event.name, unix_s, reason, alarm, alarm_raised_s))
                 return active.event.name
-            event = Event(event_name(unix_s), unix_s, reason, alarm, alarm_raised_s)
+            event = EventRecord(event_name(unix_s), unix_s, reason, alarm, alarm_raised_s)
             self._log(event)
             if self._stopping or self._declining or any(waiting.full() for waiting in self._waiting.values()):
                 self._decline(event)
@@ -192,12 +177,12 @@ class EventRecorder:
             return event.name
 
     def decline(self, reason: str) -> None:
-        """Make no clips until called with an empty reason; one that is being recorded is completed."""
+        """Record no clips until called with an empty reason; one that is being recorded is completed."""
         with self._changed:
             self._declining = reason
 
     def state(self) -> RecorderState:
-        """What was done so far."""
+        """Counts so far, and the event that is being recorded."""
         with self._changed:
             return RecorderState(
                 recording=self._active.event.name if self._active else None,
@@ -209,10 +194,10 @@ class EventRecorder:
             )
 
     def close(self, timeout_s: float = 8.0) -> bool:
-        """Complete the clips with the frames that are there; returns whether that was done in time.
+        """Complete the clips with the frames that are there; returns True if that was done in time.
 
-        When half the time is over, clips end with the frames that they have. One that is not complete at the
-        end stays behind as a partial file.
+        After half the time, clips end with the frames that they have. One that is not complete in the end stays
+        behind as a partial file.
         """
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
@@ -225,7 +210,7 @@ class EventRecorder:
             self._hurrying = True
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _decline(self, event: Event) -> None:
+    def _decline(self, event: EventRecord) -> None:
         self._declined += 1
         detail = self._declining or "too many clips wait to be written"
         for kind in self._waiting:
@@ -239,13 +224,14 @@ class EventRecorder:
             self._active = None
 
     def _run(self, kind: ClipKind) -> None:
-        frames = ClipFrames(self._history, self._size, self._make_magnify if kind == "magnified" else None)
+        magnifier = self._magnifier if kind == "magnified" else None
+        frames = ClipFrames(self._history, magnifier)
         while not (self._stopping and self._waiting[kind].empty()):
             try:
                 recording = self._waiting[kind].get(timeout=_POLL_S)
             except queue.Empty:
-                if kind == "magnified":
-                    self._prepare()
+                if magnifier is not None:
+                    magnifier.prepare()
                 continue
             name = recording.event.name
             clip = Clip(name, kind, clip_name(name, kind), "failed", detail="by a mistake in the program")
@@ -259,16 +245,16 @@ class EventRecorder:
                     self._dropped += clip.dropped
 
     def _record(self, kind: ClipKind, recording: _Recording, frames: ClipFrames) -> Clip:
-        name = recording.event.name
+        name, format_ = recording.event.name, self._history.frames
         file = clip_name(name, kind)
         writer: EventClipWriter | None = None
         try:
             frames.begin()
             writer = EventClipWriter(
                 self._directory / file,
-                width_px=self._size[0],
-                height_px=self._size[1],
-                rate_hz=self._rate_hz,
+                width_px=format_.width_px,
+                height_px=format_.height_px,
+                rate_hz=format_.rate_hz,
                 comment=f"{kind}, event {name}: {recording.event.reason}",
                 encoder=self._settings.encoder,
             )
@@ -291,10 +277,10 @@ class EventRecorder:
         return Clip(name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, nbytes)
 
     def _next_end(self, recording: _Recording, number: int) -> int:
-        """Wait for frames beyond ``number``; the end of those that are there, or ``number`` if no more belong."""
+        """Wait for frames from ``number`` on; returns the number after the last, or ``number`` if the clip ends."""
         with self._changed:
             ready = self._changed.wait_for(
-                lambda: self._history.count > number or recording.end is not None, self._stall_s
+                lambda: self._history.count > number or recording.end is not None, self.stall_s
             )
             if not ready and recording.end is None:
                 self._end_active(self._history.count)

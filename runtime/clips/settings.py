@@ -1,4 +1,4 @@
-"""Settings of the clips that are made around a trigger."""
+"""Settings of the clips that are recorded around a trigger."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Roll = Annotated[float, Field(ge=0, le=600)]
 
 
 class RecordingSettings(Section):
-    """Clips of what the camera saw around an alarm, or whenever somebody asks for one."""
+    """Clips of the camera's frames around an alarm or a request."""
 
     on_alarm: bool = True
-    """Whether an alarm that is raised is recorded."""
+    """Record a clip when an alarm is raised."""
     magnified: bool = True
-    """Whether a magnified clip is made beside the raw one."""
+    """Make a magnified clip beside the raw one."""
     pre_roll_s: Roll = 3.0
     """Seconds before the trigger. They are kept raw in memory: 21 MB a second for 640x360 at 30 Hz."""
     post_roll_s: Roll = 5.0
@@ -29,7 +29,7 @@ class RecordingSettings(Section):
     memory_mb: Annotated[int, Field(ge=1, le=65_536)] = 1024
     """Most memory for the pre-roll."""
     encoder: EncoderChoice = "auto"
-    """What encodes: auto takes the device's own encoder where it has one, else the CPU; nvenc and x264 insist."""
+    """Encoder: auto takes the device's own encoder if it has one, else the CPU; nvenc and x264 insist."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -1,10 +1,11 @@
-"""A video file as a sink: H.264 in MP4 that browsers play, at the frames' own times, whole or not at all."""
+"""Video files: H.264 in MP4 that browsers play, at the frames' own times, complete or not there at all."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,26 +16,24 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from tremorscope.runtime.clips.h264 import Coding, Encoder, open_encoder
+from tremorscope.runtime.clips.h264 import Encoder, EncodingSettings, open_encoder
 from tremorscope.runtime.clips.nvenc import EncoderChoice
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.colour import Colour
 
 SUFFIX = ".mp4"
-_KEY_EVERY = 60
-"""A key picture at least so often, so that one can seek."""
 
 
 def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
-    """Refuse an output that cannot or must not be written, before any work is done.
+    """Check, before any work is done, that an output can and may be written.
 
     Args:
         path: the video to be written.
-        overwrite: whether an existing file may be replaced.
+        overwrite: allow the replacement of an existing file.
         source: the clip that is read meanwhile, which must never be replaced.
 
     Raises:
-        OutputFault: with the reason and the remedy.
+        OutputFault: the video cannot or must not be written there.
     """
     if path.suffix.lower() != SUFFIX:
         raise OutputFault(
@@ -61,27 +60,22 @@ def _check_place(path: Path, *, overwrite: bool, source: Path | None) -> None:
 
 
 class VideoWriter:
-    """Writes pictures to an MP4 file (H.264, yuv420p, index first).
+    """Writer of an MP4 file (H.264, yuv420p, index first).
 
     The file is written under a temporary name beside the target, read back, and only then renamed: after a
     failure or an interruption nothing is left. As a context manager it finishes on success and discards on
     any exception.
 
-    Times count from the first picture and are whole ticks of ``time_base``, so a variable rate is kept
-    exactly. A side of odd length gets one more row or column, a repetition of its edge, for yuv420p needs
+    Times count from the first picture and are whole ticks of the time base, so a variable rate is kept
+    exactly. A side of odd length gets one more row or column, a repetition of its edge, as yuv420p needs
     even ones.
     """
 
     def __init__(
         self,
         path: Path,
+        settings: EncodingSettings,
         *,
-        width_px: int,
-        height_px: int,
-        time_base: Fraction,
-        nominal_rate_hz: float,
-        colour: Colour | None = None,
-        pixel_aspect: Fraction = Fraction(1),
         comment: str = "",
         overwrite: bool = False,
         encoder: EncoderChoice = "x264",
@@ -89,33 +83,26 @@ class VideoWriter:
         """Start a video.
 
         Args:
-            path: where the finished video goes; ends in .mp4.
-            width_px: width of every picture in pixels.
-            height_px: height of every picture in pixels.
-            time_base: seconds a tick, the finest step between two pictures.
-            nominal_rate_hz: pictures a second, as a hint to the encoder.
-            colour: how RGB becomes YUV; None takes BT.601.
-            pixel_aspect: width over height of one pixel.
-            comment: stored in the file's metadata.
-            overwrite: whether an existing file may be replaced.
-            encoder: what encodes.
+            path: name of the finished video; ends in .mp4.
+            settings: size, rate, times and colours of the pictures.
+            comment: text for the file's metadata.
+            overwrite: allow the replacement of an existing file.
+            encoder: choice of the encoder.
 
         Raises:
             OutputFault: the file cannot be written.
         """
         check_output(path, overwrite=overwrite)
-        self.path = path
-        self._overwrite = overwrite
-        self._time_base = time_base
+        self.path, self._overwrite = path, overwrite
+        self._time_base = settings.time_base
         self._start_s: float | None = None
         self._previous_ticks = -1
         self._count = 0
         self._done = False
         self._encoder: Encoder | None = None
-        self._height_px, self._width_px = height_px, width_px
+        self._height_px, self._width_px = height_px, width_px = settings.height_px, settings.width_px
         self._padded = np.empty((height_px + height_px % 2, width_px + width_px % 2, 3), np.uint8)
-        self._colour = colour or Colour()
-        self._converter = _converter_to_yuv(self._padded, time_base, self._colour)
+        self._converter = _converter_to_yuv(self._padded, settings.time_base, settings.colour)
         self._partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{SUFFIX}")
         try:
             # Made here, so that a directory that cannot be written shows now and not at the first frame.
@@ -127,11 +114,11 @@ class VideoWriter:
             self._remove_partial()
             raise _fault(self.path, error) from None
         self._container.metadata["comment"] = comment
-        self._encoder = self._open_encoder(nominal_rate_hz, pixel_aspect, encoder)
+        self._encoder = self._open_encoder(settings, encoder)
 
     @property
     def count(self) -> int:
-        """How many pictures were written."""
+        """Number of pictures written."""
         return self._count
 
     def write(self, picture: NDArray[np.uint8], timestamp_s: float) -> None:
@@ -162,7 +149,7 @@ class VideoWriter:
         self._count += 1
 
     def finish(self) -> None:
-        """Complete the video, read it back, and give it its name.
+        """Complete the video, read it back, and rename it to its final name.
 
         Raises:
             ValueError: no picture was written.
@@ -189,7 +176,7 @@ class VideoWriter:
         self._remove_partial()
         if self._encoder is not None:
             self._encoder.close()
-        with contextlib.suppress(av.FFmpegError, OSError):  # it is gone already
+        with contextlib.suppress(av.FFmpegError, OSError):  # the file is removed already
             self._container.close()
 
     def __enter__(self) -> VideoWriter:
@@ -205,19 +192,11 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _open_encoder(self, nominal_rate_hz: float, pixel_aspect: Fraction, choice: EncoderChoice) -> Encoder:
+    def _open_encoder(self, settings: EncodingSettings, choice: EncoderChoice) -> Encoder:
         height_px, width_px = self._padded.shape[:2]
-        coding = Coding(
-            width_px,
-            height_px,
-            rate=Fraction(nominal_rate_hz).limit_denominator(1001),
-            time_base=self._time_base,
-            key_every=_KEY_EVERY,
-            colour=self._colour,
-            pixel_aspect=pixel_aspect,
-        )
+        padded = replace(settings, width_px=width_px, height_px=height_px)
         try:
-            return open_encoder(self._container, coding, choice, self.path.name)
+            return open_encoder(self._container, padded, choice, self.path.name)
         except OutputFault as fault:
             self.discard()
             raise OutputFault(f"{self.path}: {fault.what}", remedy=fault.remedy) from None
@@ -237,7 +216,7 @@ class VideoWriter:
             raise _fault(self.path, error) from None
 
     def _verify(self) -> None:
-        # The system may have taken bytes that never reached the disk: only what reads back is a result.
+        # The system may have accepted bytes that never reached the disk: only a file that reads back is a result.
         try:
             with self._partial.open("rb") as file:
                 os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""One clip of an event on the disk: written aside, read back whole, and only then given its name."""
+"""Clip files of events: written under a temporary name, read back whole, and only then renamed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.clips.h264 import EncodingSettings
 from tremorscope.runtime.clips.nvenc import EncoderChoice
 from tremorscope.runtime.clips.video import SUFFIX, VideoWriter
 from tremorscope.runtime.errors import ClipFault, OutputFault
 from tremorscope.runtime.host.files import flush_entry
-from tremorscope.runtime.store.records import Clip, ClipKind, Event, Record
+from tremorscope.runtime.store.records import Clip, ClipKind, EventRecord, Record
 
 TIME_BASE = Fraction(1, 90_000)
-"""Times in a clip are kept to 11 microseconds."""
+"""Resolution of the times in a clip: 11 microseconds."""
 _ASIDE = ".unverified"
 _NAMED = re.compile(rf"(\d{{8}}T\d{{6}}\.\d{{3}}Z(?:-\d+)?)-(raw|magnified){re.escape(SUFFIX)}")
 _TIME_FORMAT = "%Y%m%dT%H%M%S.%f"
@@ -41,7 +42,7 @@ def clip_name(event: str, kind: ClipKind) -> str:
 
 
 class EventClipWriter:
-    """Writes one clip. Until ``publish`` has returned there is only a file whose name says that it is partial."""
+    """Writer of one clip. Until ``publish`` has returned, the file's name marks it as partial."""
 
     def __init__(
         self,
@@ -64,10 +65,7 @@ class EventClipWriter:
         self._start_s = 0.0
         self._writer = VideoWriter(
             self._aside,
-            width_px=width_px,
-            height_px=height_px,
-            time_base=TIME_BASE,
-            nominal_rate_hz=rate_hz,
+            EncodingSettings(width_px, height_px, rate_hz, TIME_BASE),
             comment=comment,
             overwrite=True,
             encoder=encoder,
@@ -75,7 +73,7 @@ class EventClipWriter:
 
     @property
     def frames(self) -> int:
-        """How many frames were written."""
+        """Number of frames written."""
         return len(self._ticks)
 
     def write(self, picture: NDArray[np.uint8], timestamp_s: float) -> None:
@@ -119,7 +117,7 @@ class EventClipWriter:
         return nbytes
 
     def discard(self) -> None:
-        """Remove what is partial; harmless after ``publish`` and when called twice."""
+        """Remove the partial file; harmless after ``publish`` and when called twice."""
         self._writer.discard()
         with contextlib.suppress(OSError):
             self._aside.unlink(missing_ok=True)
@@ -135,7 +133,7 @@ class ReadBack:
 
     @property
     def duration_s(self) -> float:
-        """From the first frame to the last."""
+        """Time from the first frame to the last."""
         return float(self.ticks[-1] * TIME_BASE)
 
 
@@ -155,7 +153,7 @@ def read_back(path: Path) -> ReadBack:
 
 @dataclass(frozen=True)
 class Recovery:
-    """What ``recover_clips`` found after a restart."""
+    """Result of ``recover_clips`` after a restart."""
 
     partials: int
     """Files of clips that were being written, which were deleted."""
@@ -168,10 +166,10 @@ class Recovery:
 
 
 def recover_clips(directory: Path, listed: Iterable[Clip], log: Callable[[Record], None]) -> Recovery:
-    """Bring the directory of clips and the list in the store together at the start of a service.
+    """Reconcile the directory of clips with the list in the store at the start of a service.
 
-    Partial files are deleted. A clip that has its name was read back before it got it: if the crash came before
-    it was listed, it is read back again and listed now. Files of other names are nobody's business.
+    Partial files are deleted. A clip with its final name was read back before it was renamed: if the crash came
+    before it was listed, it is read back again and listed now. Files of other names are left alone.
 
     Raises:
         OutputFault: the directory cannot be read.
@@ -207,7 +205,7 @@ def recover_clips(directory: Path, listed: Iterable[Clip], log: Callable[[Record
         start_s = (
             datetime.strptime(event.partition("Z")[0], _TIME_FORMAT).replace(tzinfo=timezone.utc).timestamp()
         )
-        log(Event(event, start_s, "recovered after an interruption"))
+        log(EventRecord(event, start_s, "recovered after an interruption"))
         log(_as_saved(Clip(event, kind, path.name, "recording", start_s), found))  # type: ignore[arg-type]
         completed.append(path.name)
     return Recovery(partials, tuple(completed), tuple(lost), tuple(unreadable))

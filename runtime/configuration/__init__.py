@@ -1,4 +1,4 @@
-"""The configuration file: what may stand in it, how it is read, and how its errors are told.
+"""The configuration file: schema, reading, checks and error messages.
 
 `section.Section` is the base of every section; `schema.Configuration` is the whole file, put together from `sections`
 (magnification, vibration), `runtime.clips.settings` (recording), `runtime.store.settings` (store),

@@ -1,4 +1,4 @@
-"""What does not go together though each key by itself is right: regions and picture, alarms and regions, bands."""
+"""Contradictions between keys that are each valid by themselves: regions and picture, alarms and regions, bands."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tremorscope.runtime.vibration.settings import (
 )
 
 Contradiction: TypeAlias = tuple[KeyPath, str, str]
-"""Where, what, and what to do."""
+"""Path of the key, what is wrong, and what to do."""
 
 _FEWEST_SAMPLES = 64
 
 
 def contradictions(configuration: Configuration) -> list[Contradiction]:
-    """Everything that cannot be followed although every key by itself can, e.g. a region outside the picture.
+    """Find contradictions between keys that are each valid by themselves, e.g. a region outside the picture.
 
     What only the camera knows, such as the size of a clip's pictures, is not checked here.
     """

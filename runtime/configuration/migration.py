@@ -1,4 +1,4 @@
-"""Brings configurations of older versions forward, step by step, without losing the place of anything.
+"""Migration of configurations of older versions, step by step, keeping every line number.
 
 Version 0 was flat and had units in no name:
 
@@ -55,8 +55,8 @@ def migrate(document: YamlDocument) -> tuple[YamlDocument, int]:
     return document, found
 
 
-class _Rewriting:
-    """Moves parts of an old document to their new places, lines and all."""
+class _Rewriter:
+    """Moves parts of an old document to their new places, with their line numbers."""
 
     def __init__(self, document: YamlDocument) -> None:
         self._old = document
@@ -87,7 +87,7 @@ class _Rewriting:
 
 
 def _from_0(document: YamlDocument) -> YamlDocument:
-    old = _Rewriting(document)
+    old = _Rewriter(document)
     old.take("version")
     old.put(("version",), 1, ("version",))
     _move(old, "source", ("camera", "kind"))
@@ -114,13 +114,13 @@ def _from_0(document: YamlDocument) -> YamlDocument:
     return old.new
 
 
-def _move(old: _Rewriting, key: str, path: Path) -> None:
+def _move(old: _Rewriter, key: str, path: Path) -> None:
     value = old.take(key)
     if value is not None:
         old.put(path, value, (key,))
 
 
-def _regions_from_0(old: _Rewriting) -> None:
+def _regions_from_0(old: _Rewriter) -> None:
     regions, limits = old.take("roi") or {}, old.take("limit") or {}
     for key, part in (("roi", regions), ("limit", limits)):
         if not isinstance(part, dict):
@@ -144,4 +144,4 @@ def _regions_from_0(old: _Rewriting) -> None:
 
 
 _STEPS: dict[int, Callable[[YamlDocument], YamlDocument]] = {0: _from_0}
-"""Version -> what brings it to the next."""
+"""Version -> the step to the next version."""

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one line each: file, line, key, value, and what to do about it."""
+"""Problems of a configuration, in one line each: file, line, key, value, and what to do about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Problem:
     line: int | None = None
     """From 1; None where no line is to blame."""
     value: str = ""
-    """What stands there, shortened; empty where nothing does."""
+    """The value there, shortened; empty where there is none."""
 
     def text(self, file: FilePath) -> str:
         """All of it in one line."""
@@ -61,7 +61,7 @@ def of_validation(
     found: dict[tuple[Path, str], Problem] = {}
     for error in errors:
         path = _path_within(document.data, error["loc"])
-        what, remedy = _words(error, path, document, schema)
+        what, remedy = _explain(error, path, document, schema)
         problem = at(document, path, what, remedy)
         found.setdefault((path, what), problem)
     return sorted(found.values(), key=lambda each: each.line or 0)
@@ -81,7 +81,7 @@ def _path_within(data: Any, location: Sequence[int | str]) -> Path:
     path: list[int | str] = []
     for number, part in enumerate(location):
         is_last = number == len(location) - 1
-        if _stands(data, part):
+        if _contains(data, part):
             data = data[part]
         elif not is_last or not isinstance(data, dict) or part in _tags(data):
             continue
@@ -89,21 +89,21 @@ def _path_within(data: Any, location: Sequence[int | str]) -> Path:
     return tuple(path)
 
 
-def _stands(data: Any, part: int | str) -> bool:
+def _contains(data: Any, part: int | str) -> bool:
     if isinstance(part, int):
         return isinstance(data, list) and part < len(data)
     return isinstance(data, dict) and part in data
 
 
 def _tags(data: dict[str, Any]) -> tuple[Any, ...]:
-    """What tells the alternatives of a section apart, where it has some."""
+    """Values of the keys that distinguish the alternatives of a section."""
     return tuple(data[key] for key in ("kind", "quantity") if isinstance(data.get(key), str))
 
 
-def _words(
+def _explain(
     error: ErrorDetails, path: Path, document: YamlDocument, schema: dict[str, Any]
 ) -> tuple[str, str]:
-    """What is wrong and what to do, in plain words."""
+    """The problem and its remedy in plain words."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown_key(path, keys_at(schema, path[:-1], document.data))

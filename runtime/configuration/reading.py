@@ -1,4 +1,4 @@
-"""From a file to a configuration that can be followed, or to everything that is wrong with it."""
+"""Reading of a configuration file, with all its problems where it is not valid."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from tremorscope.runtime.errors import Fault
 
 @dataclass(frozen=True)
 class LoadedConfiguration:
-    """A configuration and where it came from."""
+    """A configuration and its file."""
 
     configuration: Configuration
     file: Path
     digest: str
     """SHA-256 of the file's content."""
     from_version: int
-    """Of the format that the file has."""
+    """Version of the file's format."""
     warnings: tuple[str, ...] = ()
-    """What is not wrong, but should be known: a line each."""
+    """Remarks that do not make the configuration invalid, a line each."""
 
 
 def load_configuration(file: Path) -> LoadedConfiguration:
@@ -69,7 +69,7 @@ def _problems(loaded: LoadedConfiguration, found: Iterable[Contradiction]) -> li
 
 
 def _content(file: Path) -> bytes:
-    """At most a little more than may be parsed, of a regular file: a FIFO would hold up the service for ever."""
+    """Read a regular file, a byte more than may be parsed at most: a FIFO would block the service for ever."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as opened:

@@ -18,34 +18,34 @@ from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.vibration.settings import VibrationSettings
 
 VERSION = 1
-"""Of the format. Older files are brought forward when they are read: see `migration`."""
+"""Version of the format. Older files are brought forward when they are read: see `migration`."""
 
 
 class Configuration(Section):
-    """What one instance of the service does: a camera, what is measured in its frames, and where the results go."""
+    """Configuration of one instance of the service: camera, measurement, and outputs."""
 
     version: Literal[1]
     """Version of this format."""
     name: Name = "tremorscope"
-    """Of this instance: in topics, metrics and on the page."""
+    """Name of this instance: in topics, metrics and on the page."""
     camera: CameraSettings
-    """Where frames come from."""
+    """Source of the frames."""
     magnification: MagnificationSettings = MagnificationSettings()
-    """What is magnified, and when."""
+    """Live magnification."""
     vibration: VibrationSettings = VibrationSettings()
-    """What is measured, and what is to be told."""
+    """Measurement and alarms."""
     recording: RecordingSettings | None = RecordingSettings()
     """Clips of events; null records none and takes no memory for it."""
     store: StoreSettings = StoreSettings()
-    """Where everything is kept, and for how long."""
+    """Storage and retention."""
     outputs: OutputSettings = OutputSettings()
-    """What leaves the device."""
+    """Outputs of the device."""
     recovery: RecoverySettings = RecoverySettings()
-    """What is done about a camera that gives no frames."""
+    """Steps against a camera that gives no frames."""
     thermal: ThermalSettings = ThermalSettings()
-    """What is done about heat."""
+    """Steps against heat."""
     reload_on_change: bool = Field(default=True)
-    """Whether a change of this file is taken over by itself; SIGHUP does it in any case."""
+    """Take a change of this file over by itself; SIGHUP does it in any case."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What a configuration needs of the machine, as far as that can be known before the service runs: `tremorscope check`.
+"""Needs of a configuration in its machine, as far as they are known before the service runs: `tremorscope check`.
 
 The service itself goes on without any of it, and tries again; whoever stands beside the device wants to know at once.
 """
@@ -20,7 +20,7 @@ from tremorscope.runtime.outputs.certificates import client_context, server_cont
 from tremorscope.runtime.outputs.settings import HttpSettings
 
 _FOR_DISKS = (Path("/media"), Path("/mnt"), Path("/run/media"))
-"""Where other disks are mounted, by the Filesystem Hierarchy Standard and udisks."""
+"""Mount points of other disks, by the Filesystem Hierarchy Standard and udisks."""
 
 
 def missing(configuration: Configuration) -> Iterator[Contradiction]:
@@ -45,7 +45,7 @@ def missing(configuration: Configuration) -> Iterator[Contradiction]:
 
 
 def remarks(configuration: Configuration, directory: Path) -> Iterator[Contradiction]:
-    """What is not so at present and may become so: an address, a port, a disk.
+    """Conditions that do not hold at present and may come to: an address, a port, a disk.
 
     Args:
         configuration: what is wanted.

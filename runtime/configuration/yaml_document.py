@@ -1,4 +1,4 @@
-"""Reads YAML with the place of every key and value, and without YAML's surprises.
+"""YAML reader that keeps the line of every key and value, and refuses ambiguous YAML.
 
 Only what JSON can hold comes out: mappings with text as keys, lists, text, numbers, booleans and null. A key that
 stands twice is refused, because YAML would silently take the last. Dates and such stay text.
@@ -22,7 +22,7 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class YamlProblem(Exception):
-    """What is wrong with the text, where (line from 1), and what to do."""
+    """Fault in a YAML text, with its line (from 1) and its remedy."""
 
     def __init__(self, what: str, *, remedy: str, line: int = 1, key: str = "") -> None:
         self.what, self.remedy, self.line, self.key = what, remedy, line, key
@@ -97,7 +97,7 @@ def parse_yaml(content: bytes) -> YamlDocument:
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    """Gives up while it parses: what is too long must not first cost seconds of a running service."""
+    """Loader with a bound on the entries: a long text must not cost a running service seconds."""
 
     nodes = 0
 
@@ -198,7 +198,7 @@ def _real(text: str) -> float | str:
 
 
 def dotted(path: Path) -> str:
-    """A path for a person: ``vibration.regions[0].width_px``."""
+    """Path as text: ``vibration.regions[0].width_px``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)

@@ -1,5 +1,5 @@
-"""What this machine has, what is missing, and the command that mends it: ``tremorscope doctor``.
+"""Examination of a machine, with the command that mends each fault: ``tremorscope doctor``.
 
-One small function a probe, grouped by file; each looks at a `machine.Machine`, below a root that a test may choose,
-and returns `finding.Finding`s. `examination.examine` asks them all.
+Each probe is a function, grouped by file; it looks at a `machine.Machine`, whose root a test may choose, and returns
+`finding.ProbeFinding`s. `examination.examine` runs them all.
 """

@@ -1,9 +1,9 @@
-"""NVIDIA's Argus, which stands between CSI cameras and everybody: its packages, its daemon and its socket."""
+"""Probes of NVIDIA's Argus, the service behind CSI cameras: its packages, its daemon and its socket."""
 
 from __future__ import annotations
 
 from tremorscope.runtime.doctor.board import is_jetson, release_numbers
-from tremorscope.runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, missing, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import Needs
 
@@ -14,35 +14,39 @@ CAMERA_PACKAGES = (
     "nvidia-l4t-multimedia",
     "nvidia-l4t-multimedia-utils",
 )
-"""What belongs together: of two releases mixed, one does not understand the other's buffers."""
+"""Packages that must be of one release: mixed ones do not understand each other's buffers."""
 _SOUND_VERSION = "36.4.4-20250616085344"
-"""Of JetPack 6.2.1: the newest of JetPack 6 with 100 openings without an error, by IMX219 on Orin NX. Drivers of other
-sensors may differ: in one report an AR0234 fails to open a second time (Kurokesu/ar0234-jetson-driver issue 8)."""
+"""Version of JetPack 6.2.1: the newest of JetPack 6 with 100 openings without an error, by IMX219 on Orin NX.
+
+Drivers of other sensors may differ: in one report an AR0234 fails to open a second time (Kurokesu/ar0234-jetson-driver
+issue 8)."""
 _BROKEN = {(36, 4, 7), (36, 5, 0)}
-"""Measured by ARK Electronics (ark_jetson_kernel, docs/argus_relaunch_regression.md) on 36.5.0: of 252 openings 248
+"""Releases that close cameras badly.
+
+Measured by ARK Electronics (ark_jetson_kernel, docs/argus_relaunch_regression.md) on 36.5.0: of 252 openings 248
 ended in errors, and three in a crash of the daemon; the same kernel with the packages of 36.4.4: none of 100."""
 _HOLD = f"sudo apt-mark hold {' '.join(CAMERA_PACKAGES)}"
 
 
-def packages(machine: Machine, needs: Needs) -> Finding:
-    """The releases of the camera's packages, of which some of JetPack 6 close cameras badly."""
+def packages(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of the releases of the camera's packages, of which some of JetPack 6 close cameras badly."""
     name = "camera packages"
     versions = {each: machine.package(each) for each in CAMERA_PACKAGES}
     releases = sorted({release_numbers(version)[:3] for version in versions.values() if version})
     if not is_jetson(machine) or not needs.may_want("csi") or not releases:
         return not_needed(name, "no CSI camera is used" if releases else "none are installed")
-    told = " and ".join(".".join(map(str, each)) for each in releases)
+    stated = " and ".join(".".join(map(str, each)) for each in releases)
     if len(releases) > 1:
         return wrong(
             name,
-            f"a mix of {told}",
+            f"a mix of {stated}",
             "they belong together: one does not understand the other's buffers, and cameras fail to open",
             _back_to_sound(machine),
         )
     if releases[0] in _BROKEN:
         return wrong(
             name,
-            told,
+            stated,
             "nearly every closing of a camera ends in an error, and now and then nvargus-daemon crashes: no frames "
             "for 40 s, or until the device is restarted; 36.4.4 had no error in 100 openings",
             _back_to_sound(machine),
@@ -51,17 +55,17 @@ def packages(machine: Machine, needs: Needs) -> Finding:
     if releases[0][:2] == (36, 4) and not held:
         return wrong(
             name,
-            f"{told}, not held",
+            f"{stated}, not held",
             "the next apt upgrade brings 36.4.7 or later, which closes cameras badly",
             _HOLD,
         )
     if (36, 4, 7) < releases[0] < (37,):
-        return ok(name, f"{told}; 36.4.7 and 36.5.0 closed cameras badly, this one is not known")
-    return ok(name, f"{told}, held" if held else told)
+        return ok(name, f"{stated}; 36.4.7 and 36.5.0 closed cameras badly, this one is not known")
+    return ok(name, f"{stated}, held" if held else stated)
 
 
 def _back_to_sound(machine: Machine) -> str:
-    """What brings the packages of 36.4.4: they ask for a core below 36.5, and for CUDA and NvSci of their own build."""
+    """Command that installs the packages of 36.4.4, which need a core below 36.5, and CUDA and NvSci of their build."""
     core = machine.package("nvidia-l4t-core")
     if core and release_numbers(core) >= (36, 5):
         return f"flash the device with JetPack 6.2.1 (36.4.4), and before any apt upgrade: {_HOLD}"
@@ -70,8 +74,8 @@ def _back_to_sound(machine: Machine) -> str:
     return f"sudo apt install --allow-downgrades {names} && {_HOLD} && sudo reboot"
 
 
-def daemon(machine: Machine, needs: Needs) -> Finding:
-    """The daemon behind CSI cameras, and the socket by which it is asked."""
+def daemon(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of the daemon behind CSI cameras, and of its socket."""
     name = "nvargus-daemon"
     if not is_jetson(machine) or not needs.may_want("csi"):
         return not_needed(name, "no CSI camera is used")

@@ -1,10 +1,10 @@
-"""Which board this is, and which release of JetPack and Jetson Linux (L4T) it has."""
+"""Probes of the board, and of its release of JetPack and Jetson Linux (L4T)."""
 
 from __future__ import annotations
 
 import re
 
-from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 
 FLASH = "flash the device with JetPack 6.2 or later: https://developer.nvidia.com/embedded/jetpack"
@@ -12,9 +12,17 @@ _OLDEST_L4T = (36, 3)
 """JetPack 6.0: the first with a Python that tremorscope runs on."""
 # Jetson Linux release -> JetPack: https://developer.nvidia.com/embedded/jetpack-archive. 36.4.7 came by apt alone.
 _JETPACKS = {
-    "36.3": "6.0", "36.4": "6.1", "36.4.3": "6.2", "36.4.4": "6.2.1", "36.4.7": "6.2.1", "36.5": "6.2.2",
-    "38.2": "7.0", "38.2.1": "7.0", "38.2.2": "7.0", "38.4": "7.1",
-}  # fmt: skip
+    "36.3": "6.0",
+    "36.4": "6.1",
+    "36.4.3": "6.2",
+    "36.4.4": "6.2.1",
+    "36.4.7": "6.2.1",
+    "36.5": "6.2.2",
+    "38.2": "7.0",
+    "38.2.1": "7.0",
+    "38.2.2": "7.0",
+    "38.4": "7.1",
+}
 _JETPACK_OF_MAJOR = {"35": "5", "36": "6", "38": "7", "39": "7.2"}
 
 
@@ -39,13 +47,13 @@ def jetson_generation(machine: Machine) -> int:
 
 
 def is_jetson(machine: Machine) -> bool:
-    """Whether this is a Jetson, with or without its software."""
+    """True on a Jetson, with or without its software."""
     model = machine.text("/proc/device-tree/model")
     return l4t_release(machine) is not None or "jetson" in model.lower()
 
 
 def jetpack(machine: Machine, release: str) -> str:
-    """The JetPack that a release of Jetson Linux belongs to, as installed or as is known."""
+    """The JetPack that a release of Jetson Linux belongs to, as installed or as published."""
     installed = re.match(r"[\d.]+", machine.package("nvidia-jetpack") or "")
     if installed:
         return installed[0]
@@ -53,8 +61,8 @@ def jetpack(machine: Machine, release: str) -> str:
     return known or _JETPACK_OF_MAJOR.get(release.partition(".")[0], "unknown")
 
 
-def board(machine: Machine) -> Finding:
-    """The board."""
+def board(machine: Machine) -> ProbeFinding:
+    """Probe of the board."""
     model = machine.text("/proc/device-tree/model")
     if is_jetson(machine):
         return ok("board", f"{model or 'a Jetson'}, {machine.architecture}")
@@ -64,8 +72,8 @@ def board(machine: Machine) -> Finding:
     )
 
 
-def jetson_linux(machine: Machine) -> Finding:
-    """JetPack and Jetson Linux (L4T)."""
+def jetson_linux(machine: Machine) -> ProbeFinding:
+    """Probe of JetPack and Jetson Linux (L4T)."""
     name, release = "JetPack", l4t_release(machine)
     if release is None:
         if is_jetson(machine):

@@ -1,16 +1,16 @@
-"""The two root file systems (A and B) between which updates over the air switch, and whether they will."""
+"""Probe of the two root file systems (A and B) between which updates over the air switch."""
 
 from __future__ import annotations
 
 import re
 
 from tremorscope.runtime.doctor.board import is_jetson
-from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 
 _SECOND_ROOT = "/dev/disk/by-partlabel/APP_b"
 _VARIABLES = "/sys/firmware/efi/efivars/{}-781e084c-a330-417c-b678-38e696380cb9"
-"""Variables of NVIDIA's UEFI, which anybody may read: four bytes of attributes, then the value."""
+"""Variables of NVIDIA's UEFI, which every user may read: four bytes of attributes, then the value."""
 _UNBOOTABLE = 0xFF
 _FLASH = (
     "flash the device anew with ROOTFS_AB=1: https://docs.nvidia.com/jetson/archives/r36.5/DeveloperGuide/SD/"
@@ -18,8 +18,8 @@ _FLASH = (
 )
 
 
-def slots(machine: Machine) -> Finding:
-    """Whether the boot loader would start the second root file system, where there is one."""
+def slots(machine: Machine) -> ProbeFinding:
+    """Probe of the boot loader's readiness to start the second root file system, if there is one."""
     name = "boot slots"
     if not is_jetson(machine):
         return not_needed(name, "this is no Jetson")
@@ -44,7 +44,7 @@ def slots(machine: Machine) -> Finding:
 
 
 def _unbootable(machine: Machine) -> str:
-    """The root file system that has failed too often, A or B; empty where none has."""
+    """The root file system that has failed too often, A or B; empty if none has."""
     said = machine.says("nvbootctrl", "-t", "rootfs", "dump-slots-info") or ""  # it answers root alone
     stated = dict(re.findall(r"slot: (\d+),.*status: (\w+)", said))
     for number, letter in enumerate("AB"):

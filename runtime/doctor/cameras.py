@@ -1,9 +1,9 @@
-"""The cameras that the kernel knows."""
+"""Probe of the cameras that the kernel knows."""
 
 from __future__ import annotations
 
 from tremorscope.runtime.doctor.board import is_jetson
-from tremorscope.runtime.doctor.finding import Finding, missing, not_needed, ok
+from tremorscope.runtime.doctor.finding import ProbeFinding, missing, not_needed, ok
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import Needs
 
@@ -20,8 +20,8 @@ def _names(machine: Machine) -> dict[str, str]:
     return found
 
 
-def cameras(machine: Machine, needs: Needs) -> list[Finding]:
-    """The cameras, one finding each, or what is missing."""
+def cameras(machine: Machine, needs: Needs) -> list[ProbeFinding]:
+    """Probe of the cameras: one finding each, or one for the wanted camera that is missing."""
     found = _names(machine)
     findings = [ok(f"camera {device}", name or "without a name") for device, name in found.items()]
     if needs.wants("csi") or (needs.camera is None and is_jetson(machine)):
@@ -35,7 +35,7 @@ def cameras(machine: Machine, needs: Needs) -> list[Finding]:
     return findings
 
 
-def _csi(needs: Needs, names: list[str]) -> list[Finding]:
+def _csi(needs: Needs, names: list[str]) -> list[ProbeFinding]:
     on_csi = [name for name in names if name.startswith(_CSI_DRIVER)]
     if len(on_csi) > needs.sensor_id:
         return []
@@ -55,7 +55,7 @@ def _csi(needs: Needs, names: list[str]) -> list[Finding]:
     ]
 
 
-def _v4l2(machine: Machine, needs: Needs) -> list[Finding]:
+def _v4l2(machine: Machine, needs: Needs) -> list[ProbeFinding]:
     device = needs.device
     if device is None or machine.exists(device):
         return []

@@ -1,4 +1,4 @@
-"""Asks every probe, all at once, and puts what they found in order."""
+"""Examination of a machine by all probes, which run in parallel."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ from tremorscope.runtime.doctor import (
     storage,
     system,
 )
-from tremorscope.runtime.doctor.finding import Finding
+from tremorscope.runtime.doctor.finding import ProbeFinding
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import Needs
 
-Probe = Callable[[], Finding | list[Finding]]
+Probe = Callable[[], ProbeFinding | list[ProbeFinding]]
 
 
 @dataclass(frozen=True)
 class Examination:
-    """All that was found."""
+    """Result of all probes."""
 
     device: str
-    """The machine in a few words."""
+    """Short description of the machine."""
     needs: Needs
-    groups: tuple[tuple[str, tuple[Finding, ...]], ...]
-    """Findings by what they are about."""
+    groups: tuple[tuple[str, tuple[ProbeFinding, ...]], ...]
+    """Findings by topic."""
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[ProbeFinding, ...]:
         """All findings in order."""
         return tuple(finding for _, findings in self.groups for finding in findings)
 
     @property
     def can_run(self) -> bool:
-        """Whether nothing is amiss that is needed."""
+        """True if nothing that is needed is amiss."""
         return not any(finding.prevents for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The examination as values of JSON."""
         return {
             "format_version": 1,
             "device": self.device,
@@ -71,7 +71,7 @@ class Examination:
 def examine(
     machine: Machine, needs: Needs, progress: Callable[[int, int], None] = lambda _done, _total: None
 ) -> Examination:
-    """Look at everything; a few seconds, most of them for importing libraries in processes of their own."""
+    """Run all probes; takes a few seconds, most of them to import libraries in processes of their own."""
     probes = _probes(machine, needs)
     jobs = [probe for _, group in probes for probe in group]
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -86,62 +86,35 @@ def examine(
 
 
 def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
-    return [
-        (
-            "device",
-            [
-                partial(board.board, machine),
-                partial(board.jetson_linux, machine),
-                partial(boot.slots, machine),
-                partial(power.power_mode, machine),
-                partial(power.clocks, machine),
-                partial(heat.heat, machine),
-                partial(heat.supply, machine),
-                partial(memory.memory, machine),
-                partial(memory.contiguous, machine),
-                partial(memory.refused, machine),
-                partial(memory.swap, machine),
-            ],
-        ),
-        (
-            "software",
-            [
-                partial(libraries.python, machine),
-                partial(libraries.environment, machine, needs),
-                partial(precision.network, machine, needs),
-                partial(libraries.onnx_runtime, machine),
-                partial(gpu_libraries.tensorrt, machine, needs),
-                partial(gpu_libraries.pycuda, machine, needs),
-                partial(gpu_libraries.cuda_bindings, machine, needs),
-                partial(libraries.publishing, machine, needs),
-            ],
-        ),
-        (
-            "cameras",
-            [
-                partial(cameras.cameras, machine, needs),
-                partial(argus.packages, machine, needs),
-                partial(argus.daemon, machine, needs),
-                partial(camera_seen.seen, machine, needs),
-                partial(gstreamer.gstreamer, machine, needs),
-                partial(permissions.groups, machine, needs),
-                partial(permissions.devices, machine, needs),
-                partial(permissions.jtop, machine),
-            ],
-        ),
-        (
-            "keeping",
-            [
-                partial(storage.disk, machine, needs),
-                partial(storage.file_system, machine, needs),
-                partial(system.clock, machine),
-                partial(system.journal, machine),
-            ],
-        ),
+    """Probes by topic, in the order of the report."""
+
+    def alone(*probes: Callable[[Machine], ProbeFinding]) -> list[Probe]:
+        return [partial(probe, machine) for probe in probes]
+
+    def by_needs(*probes: Callable[[Machine, Needs], ProbeFinding | list[ProbeFinding]]) -> list[Probe]:
+        return [partial(probe, machine, needs) for probe in probes]
+
+    device = [
+        *alone(board.board, board.jetson_linux, boot.slots, power.power_mode, power.clocks),
+        *alone(heat.heat, heat.supply, memory.memory, memory.contiguous, memory.refused, memory.swap),
     ]
+    software = [
+        *alone(libraries.python),
+        *by_needs(libraries.environment, precision.network),
+        *alone(libraries.onnx_runtime),
+        *by_needs(gpu_libraries.tensorrt, gpu_libraries.pycuda, gpu_libraries.cuda_bindings),
+        *by_needs(libraries.publishing),
+    ]
+    for_cameras = [
+        *by_needs(cameras.cameras, argus.packages, argus.daemon, camera_seen.seen, gstreamer.gstreamer),
+        *by_needs(permissions.groups, permissions.devices),
+        *alone(permissions.jtop),
+    ]
+    keeping = [*by_needs(storage.disk, storage.file_system), *alone(system.clock, system.journal)]
+    return [("device", device), ("software", software), ("cameras", for_cameras), ("keeping", keeping)]
 
 
-def _flat(answers: list[Finding | list[Finding]]) -> tuple[Finding, ...]:
+def _flat(answers: list[ProbeFinding | list[ProbeFinding]]) -> tuple[ProbeFinding, ...]:
     return tuple(finding for each in answers for finding in (each if isinstance(each, list) else [each]))
 
 

@@ -1,4 +1,4 @@
-"""What a probe has found: one line for a person, with the command that mends it where something is amiss."""
+"""Findings of probes: one readable line, with the command that mends a fault."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ State = Literal["ok", "missing", "wrong", "not needed"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """How one thing stands."""
+class ProbeFinding:
+    """State of one part of the machine."""
 
     name: str
-    """What was looked at, e.g. ``TensorRT``."""
+    """Part that was probed, e.g. ``TensorRT``."""
     state: State
     found: str
-    """What is there, e.g. ``10.3.0``, or what is not."""
+    """Observation, e.g. ``10.3.0`` or ``not installed``."""
     means: str = ""
-    """What follows from it, for somebody who wants to know whether it matters; empty where that is plain."""
+    """Consequence for the user; empty if it is obvious."""
     command: str = ""
-    """What to type to mend it; empty where nothing is to be done."""
+    """Shell command that mends it; empty if there is nothing to do."""
     needed: bool = False
-    """Whether the device cannot do its work while this is missing or wrong."""
+    """True if the device cannot do its work while this is missing or wrong."""
 
     @property
     def is_amiss(self) -> bool:
-        """Whether something is to be mended."""
+        """True if there is a fault to mend."""
         return self.state in ("missing", "wrong")
 
     @property
     def prevents(self) -> bool:
-        """Whether the device cannot run because of it."""
+        """True if the device cannot run because of it."""
         return self.is_amiss and self.needed
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The finding as values of JSON."""
         return asdict(self)
 
 
-def ok(name: str, found: str, means: str = "", command: str = "") -> Finding:
-    """All is well; ``command`` may still name a choice."""
-    return Finding(name, "ok", found, means, command)
+def ok(name: str, found: str, means: str = "", command: str = "") -> ProbeFinding:
+    """ProbeFinding of a sound part; ``command`` may still offer an alternative."""
+    return ProbeFinding(name, "ok", found, means, command)
 
 
-def missing(name: str, found: str, means: str, command: str, *, needed: bool) -> Finding:
-    """It is not there."""
-    return Finding(name, "missing", found, means, command, needed)
+def missing(name: str, found: str, means: str, command: str, *, needed: bool) -> ProbeFinding:
+    """ProbeFinding of a part that is missing."""
+    return ProbeFinding(name, "missing", found, means, command, needed)
 
 
-def wrong(name: str, found: str, means: str, command: str, *, needed: bool = False) -> Finding:
-    """It is there, and not as it should be."""
-    return Finding(name, "wrong", found, means, command, needed)
+def wrong(name: str, found: str, means: str, command: str, *, needed: bool = False) -> ProbeFinding:
+    """ProbeFinding of a part that is there, but not as it should be."""
+    return ProbeFinding(name, "wrong", found, means, command, needed)
 
 
-def not_needed(name: str, found: str, means: str = "") -> Finding:
-    """It would be of no use here."""
-    return Finding(name, "not needed", found, means)
+def not_needed(name: str, found: str, means: str = "") -> ProbeFinding:
+    """ProbeFinding of a part that this machine does not need."""
+    return ProbeFinding(name, "not needed", found, means)

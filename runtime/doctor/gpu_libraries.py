@@ -1,11 +1,11 @@
-"""The libraries by which the GPU is used: TensorRT, PyCUDA and cuda-bindings."""
+"""Probes of the libraries for the GPU: TensorRT, PyCUDA and cuda-bindings."""
 
 from __future__ import annotations
 
 import re
 
 from tremorscope.runtime.doctor.board import FLASH, is_jetson, jetson_generation, l4t_release
-from tremorscope.runtime.doctor.finding import Finding, missing, not_needed, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, missing, not_needed, ok, wrong
 from tremorscope.runtime.doctor.libraries import NEEDS_SITE, import_of, pip
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import Needs
@@ -16,8 +16,8 @@ _NVCC = "/usr/local/cuda/bin/nvcc"
 _TOOLKITS = {"36.3": "12-2", "36.4": "12-6", "36.5": "12-6", "38.2": "13-0", "38.4": "13-0", "39.2": "13-2"}
 
 
-def tensorrt(machine: Machine, needs: Needs) -> Finding:
-    """TensorRT, which magnifies on the GPU."""
+def tensorrt(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of TensorRT, which magnifies on the GPU."""
     name, version = "TensorRT", import_of(machine, "tensorrt").value
     if not is_jetson(machine):
         return (
@@ -46,47 +46,47 @@ def tensorrt(machine: Machine, needs: Needs) -> Finding:
     return ok(name, version)
 
 
-def pycuda(machine: Machine, needs: Needs) -> Finding:
-    """PyCUDA, by which the GPU is reached, and which gives it the camera's memory."""
+def pycuda(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of PyCUDA, which opens the GPU and allocates memory that it shares with the camera."""
     name = "PyCUDA"
-    told = machine.python_tells(
+    answer = machine.python_tells(
         "import pycuda, pycuda.driver as driver; driver.init()",
         "pycuda.VERSION_TEXT + ', ' + (driver.Device(0).name() if driver.Device.count() else 'no GPU')",
     )
-    if told.value:
-        return ok(name, told.value)
+    if answer.value:
+        return ok(name, answer.value)
     if not is_jetson(machine):
         return not_needed(name, "not there, or no GPU", "frames lie in ordinary memory")
     means = "the GPU cannot be used: frames are copied, and magnified on the CPU"
-    if "ModuleNotFoundError" not in told.output and told.output:
+    if "ModuleNotFoundError" not in answer.output and answer.output:
         anew = _install_pycuda(machine, "--force-reinstall --no-cache-dir")
-        return wrong(name, told.last_line, means, anew, needed=needs.on_gpu)
+        return wrong(name, answer.last_line, means, anew, needed=needs.on_gpu)
     return missing(name, "not installed", means, _install_pycuda(machine), needed=needs.on_gpu)
 
 
-def cuda_bindings(machine: Machine, needs: Needs) -> Finding:
-    """cuda-bindings, for CSI frames without any copy and for CUDA graphs; all else works without them."""
+def cuda_bindings(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of cuda-bindings, for CSI frames without any copy and for CUDA graphs; all else works without them."""
     name = "cuda-bindings"
-    told = machine.python_tells(
+    answer = machine.python_tells(
         "import cuda.bindings.driver, importlib.metadata as about", "about.version('cuda-bindings')"
     )
     if not is_jetson(machine):
-        return ok(name, told.value) if told.value else not_needed(name, "not there")
+        return ok(name, answer.value) if answer.value else not_needed(name, "not there")
     if not needs.on_gpu:
-        return not_needed(name, told.value or "not there", "the CPU magnifies")
+        return not_needed(name, answer.value or "not there", "the CPU magnifies")
     cuda = _cuda_major(machine)
     command = pip(machine, f"install {_bindings(machine)}")
-    if not told.value:
+    if not answer.value:
         means = "frames are copied: each of a CSI camera once by the CPU, and steps run without CUDA graphs"
         return missing(name, "not installed", means, command, needed=False)
-    if _numbers(told.value)[0] != cuda:
+    if _numbers(answer.value)[0] != cuda:
         means = f"this JetPack has CUDA {cuda}: frames are copied"
-        return wrong(name, told.value, means, command, needed=False)
-    return ok(name, told.value)
+        return wrong(name, answer.value, means, command, needed=False)
+    return ok(name, answer.value)
 
 
 def _install_pycuda(machine: Machine, *options: str) -> str:
-    """The command that compiles it, which needs CUDA's and Python's headers and nvcc on the path."""
+    """Command that compiles PyCUDA, which needs CUDA's and Python's headers and nvcc on the path."""
     major, minor = machine.python_version
     lacking = [] if machine.exists(_NVCC) else [_toolkit(machine)]
     if not machine.exists(f"/usr/include/python{major}.{minor}/Python.h"):
@@ -111,7 +111,7 @@ def _packaged(machine: Machine) -> str | None:
 
 
 def _is_jetpacks(machine: Machine, version: str) -> bool:
-    """Whether the version that is imported is the one that the system's packages have, if they state one."""
+    """True if the imported version is that of the system's packages, or if these state none."""
     stated = machine.package(f"libnvinfer{version.partition('.')[0]}") or _packaged(machine)
     return stated is None or _numbers(stated) == _numbers(version)
 

@@ -1,4 +1,4 @@
-"""GStreamer, its bindings for Python, and each element that a camera's pipeline is made of."""
+"""Probe of GStreamer, its bindings for Python, and each element of the cameras' pipelines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 from tremorscope.runtime.cameras.gstreamer.load import BINDINGS, PACKAGES
 from tremorscope.runtime.doctor.board import is_jetson
-from tremorscope.runtime.doctor.finding import Finding, missing, not_needed, ok
+from tremorscope.runtime.doctor.finding import ProbeFinding, missing, not_needed, ok
 from tremorscope.runtime.doctor.libraries import pip, sees_system_packages
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import CameraKind, Needs
@@ -16,10 +16,10 @@ ELEMENTS: dict[CameraKind, tuple[str, ...]] = {
     "v4l2": ("v4l2src", "jpegdec", "videoflip"),
     "rtsp": ("rtspsrc", "decodebin", "h264parse", "h265parse"),
 }
-"""What each kind of camera needs besides `COMMON` and, for a network camera, `DECODERS`."""
+"""Elements of each kind of camera besides `COMMON` and, for a network camera, `DECODERS`."""
 COMMON = ("appsink",)
 DECODERS = {True: ("nvv4l2decoder",), False: ("avdec_h264", "avdec_h265")}
-"""Of network cameras, on a Jetson and elsewhere."""
+"""Decoders of network cameras: True on a Jetson, False elsewhere."""
 _KINDS: dict[CameraKind, str] = {"csi": "CSI", "v4l2": "USB", "rtsp": "network"}
 
 _TO_COMPILE = "libgirepository1.0-dev libcairo2-dev pkg-config"
@@ -35,17 +35,17 @@ _ASK = (
 )
 
 
-def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
-    """GStreamer as the cameras see it, from Python, and its elements."""
+def gstreamer(machine: Machine, needs: Needs) -> list[ProbeFinding]:
+    """Probe of GStreamer as the cameras use it, from Python, and of its elements."""
     if needs.camera in ("clip", "synthetic"):
         return [not_needed("GStreamer", f"the camera is a {needs.camera}")]
     of_kind = {kind: names for kind, names in ELEMENTS.items() if needs.may_want(kind)}
     if "rtsp" in of_kind:
         of_kind["rtsp"] += DECODERS[is_jetson(machine)]
     names = [*COMMON, *(name for names in of_kind.values() for name in names)]
-    told = machine.python_tells(_PREPARE, _ASK % (names,))
+    answer = machine.python_tells(_PREPARE, _ASK % (names,))
     try:
-        said = json.loads(told.value)
+        said = json.loads(answer.value)
     except ValueError:
         said = None
     if said is None:
@@ -56,8 +56,8 @@ def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
             command += f" {_TO_COMPILE} && {install}"
         needed = needs.camera is not None or is_jetson(machine)
         reason = "cannot be used from Python"
-        if told.last_line:
-            reason += f" ({told.last_line})"
+        if answer.last_line:
+            reason += f" ({answer.last_line})"
         return [missing("GStreamer", reason, means, command, needed=needed)]
     there = set(said["elements"])
     return [
@@ -73,7 +73,7 @@ def gstreamer(machine: Machine, needs: Needs) -> list[Finding]:
 
 def _element(
     machine: Machine, needs: Needs, name: str, kind: CameraKind | None, *, is_there: bool
-) -> Finding:
+) -> ProbeFinding:
     title = f"element {name}"
     if is_there:
         return ok(title, "there")

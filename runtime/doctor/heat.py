@@ -1,11 +1,11 @@
-"""Heat and power: how warm the device is, and whether it has to hold itself back."""
+"""Probes of temperature and power supply, and of the throttling that they cause."""
 
 from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
 
-from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.host.thermal import SysfsThermometer
 
@@ -13,11 +13,11 @@ from tremorscope.runtime.host.thermal import SysfsThermometer
 _COOLER = "clean fan and heat sink, or take a power mode of fewer watts"
 _FAN = "systemctl status nvfancontrol; sudo nvpmodel -q"
 HOT_C = 85.0
-"""From here on a Jetson is near to slowing itself down; the service takes load off before."""
+"""Temperature near that at which a Jetson throttles; the service takes load off before."""
 
 
-def heat(machine: Machine) -> Finding:
-    """The hottest part, and what holds the device back because of it."""
+def heat(machine: Machine) -> ProbeFinding:
+    """Probe of the hottest zone, and of thermal throttling."""
     reading = SysfsThermometer(root=machine.root).read()
     if reading.temperature_c is None:
         return not_needed("temperature", "the kernel states none")
@@ -30,8 +30,8 @@ def heat(machine: Machine) -> Finding:
     return ok("temperature", found)
 
 
-def supply(machine: Machine) -> Finding:
-    """How often the supply's voltage or current met its limit since the start."""
+def supply(machine: Machine) -> ProbeFinding:
+    """Probe of the count of limits of the supply's voltage or current since the start."""
     counts = {
         _kind(path): machine.number(path) or 0
         for path in machine.glob("/sys/class/hwmon/hwmon*/oc*_event_cnt")

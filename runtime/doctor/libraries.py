@@ -1,25 +1,25 @@
-"""Python and its environment, ONNX Runtime, and what the service publishes with."""
+"""Probes of Python and its environment, ONNX Runtime, and the libraries for publishing."""
 
 from __future__ import annotations
 
 import re
 
 from tremorscope.runtime.doctor.board import is_jetson
-from tremorscope.runtime.doctor.finding import Finding, missing, ok, wrong
-from tremorscope.runtime.doctor.machine import Machine, Told
+from tremorscope.runtime.doctor.finding import ProbeFinding, missing, ok, wrong
+from tremorscope.runtime.doctor.machine import Machine, PythonAnswer
 from tremorscope.runtime.doctor.needs import Needs
 
 _PYTHONS = ((3, 10), (3, 12))
 NEEDS_SITE = "python3 -m venv --system-site-packages .venv && .venv/bin/pip install ."
-"""In a checkout; ``systemd/install.sh`` does so by itself on a Jetson."""
+"""Command that makes the environment anew in a checkout; ``systemd/install.sh`` does so by itself on a Jetson."""
 _ORT_ABORTS = re.compile(r"1\.2[12]\b")
 """Releases of ONNX Runtime that abort on import where cores are grouped or switched off, as power modes do
 (microsoft/onnxruntime issues 24092, 24221 and 25103)."""
 _ORT = "'onnxruntime>=1.18,!=1.21.*,!=1.22.*'"
 
 
-def python(machine: Machine) -> Finding:
-    """The interpreter."""
+def python(machine: Machine) -> ProbeFinding:
+    """Probe of the interpreter."""
     found = f"{machine.python_version[0]}.{machine.python_version[1]}, {machine.python}"
     if _PYTHONS[0] <= machine.python_version <= _PYTHONS[1]:
         return ok("Python", found)
@@ -32,8 +32,8 @@ def python(machine: Machine) -> Finding:
     )
 
 
-def environment(machine: Machine, needs: Needs) -> Finding:
-    """The virtual environment: JetPack's libraries are the system's, so it must see those."""
+def environment(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of the virtual environment, which must see the system's packages, as JetPack's libraries are among them."""
     name = "virtual environment"
     sees = sees_system_packages(machine)
     if sees is None:
@@ -52,7 +52,7 @@ def environment(machine: Machine, needs: Needs) -> Finding:
 
 
 def sees_system_packages(machine: Machine) -> bool | None:
-    """Whether the virtual environment does; None where there is none."""
+    """True if the virtual environment sees the system's packages; None if there is no environment."""
     try:
         stated = (machine.prefix / "pyvenv.cfg").read_text(encoding="utf-8")
     except OSError:
@@ -61,22 +61,24 @@ def sees_system_packages(machine: Machine) -> bool | None:
     return found is not None
 
 
-def onnx_runtime(machine: Machine) -> Finding:
-    """ONNX Runtime, which magnifies on the CPU wherever there is no engine."""
-    name, told = "ONNX Runtime", import_of(machine, "onnxruntime")
+def onnx_runtime(machine: Machine) -> ProbeFinding:
+    """Probe of ONNX Runtime, which magnifies on the CPU if there is no engine."""
+    name, imported = "ONNX Runtime", import_of(machine, "onnxruntime")
     install = pip(machine, f"install {_ORT}")
-    if not told.value:
-        reason = f" ({told.last_line[:100]})" if told.last_line else ""
+    if not imported.value:
+        reason = f" ({imported.last_line[:100]})" if imported.last_line else ""
         means = "nothing can be magnified on the CPU"
         return missing(name, f"cannot be imported{reason}", means, install, needed=True)
-    if machine.architecture == "aarch64" and _ORT_ABORTS.match(told.value):
+    if machine.architecture == "aarch64" and _ORT_ABORTS.match(imported.value):
         means = "this release aborts where the power mode switches cores off"
-        return wrong(name, told.value, means, install, needed=False)
-    return ok(name, told.value if told.ended_well else f"{told.value}, which aborts when a process ends")
+        return wrong(name, imported.value, means, install, needed=False)
+    return ok(
+        name, imported.value if imported.ended_well else f"{imported.value}, which aborts when a process ends"
+    )
 
 
-def publishing(machine: Machine, needs: Needs) -> Finding:
-    """What the service publishes with: HTTP, MQTT, metrics."""
+def publishing(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of the libraries for publishing by HTTP, MQTT and metrics."""
     name = "publishing"
     modules = ("aiohttp", "paho.mqtt", "prometheus_client")
     lacking = [module for module in modules if not import_of(machine, module).value]
@@ -91,13 +93,13 @@ def publishing(machine: Machine, needs: Needs) -> Finding:
     )
 
 
-def import_of(machine: Machine, module: str) -> Told:
-    """Version of a Python module, or ``there`` where it states none; without a value it cannot be imported."""
+def import_of(machine: Machine, module: str) -> PythonAnswer:
+    """Version of a Python module, or ``there`` if it states none; no value if it cannot be imported."""
     return machine.python_tells(f"import {module} as module", "getattr(module, '__version__', 'there')")
 
 
 def pip(machine: Machine, arguments: str, environment: str = "") -> str:
-    """The command that changes the environment at hand; that of an installed release is root's."""
+    """Command that changes the present environment; that of an installed release belongs to root."""
     before = ["sudo"] if machine.python.is_relative_to("/opt") else []
     before += [f"env {environment}"] if environment else []
     return " ".join((*before, str(machine.python), "-m pip", arguments))

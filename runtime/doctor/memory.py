@@ -1,24 +1,24 @@
-"""Memory, what of it is for devices alone (CMA), what was refused since the start, and swap."""
+"""Probes of memory, contiguous memory for devices (CMA), refused allocations since the start, and swap."""
 
 from __future__ import annotations
 
 import re
 
 from tremorscope.runtime.doctor.board import is_jetson, l4t_release, release_numbers
-from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.permissions import group_id
 
 LEAST_AVAILABLE_BYTES = 1 << 30
-"""A full-HD step on the CPU takes less; with less at hand, the kernel ends processes when something else grows."""
+"""Available memory that is enough for a full-HD step on the CPU; with less, the kernel may end processes."""
 _LITTLE_MEMORY_BYTES = 9 << 30
-"""Up to this much, building an engine can need more than there is."""
+"""Total memory up to which building an engine may need more than there is."""
 
 
 _NO_DESKTOP = "sudo systemctl set-default multi-user.target && sudo reboot  # no desktop"
 _SMALL_CMA_BYTES = 256 << 20
-"""What JetPack 7.2 sets aside on an Orin Nano, and a desktop alone can use up."""
-# What the kernel, or libraries of NVIDIA in the service's own output, say when memory is refused; and what it means.
+"""Size that JetPack 7.2 sets aside on an Orin Nano, and that a desktop alone can use up."""
+# Messages of the kernel, or of NVIDIA's libraries in the service's output, when memory is refused, with their meaning.
 _REFUSALS = {
     r"NvMapMem\w*Alloc": (
         "the GPU was refused memory (NvMapMemAlloc)",
@@ -42,8 +42,8 @@ def _meminfo(machine: Machine) -> dict[str, int]:
     return {name: int(size) << 10 for name, size in found}
 
 
-def memory(machine: Machine) -> Finding:
-    """Memory, which on a Jetson the GPU uses as well."""
+def memory(machine: Machine) -> ProbeFinding:
+    """Probe of the memory, which on a Jetson the GPU uses as well."""
     sizes = _meminfo(machine)
     total, available = sizes.get("MemTotal", 0), sizes.get("MemAvailable", 0)
     found = f"{_gb(available)} of {_gb(total)} available"
@@ -58,10 +58,10 @@ def memory(machine: Machine) -> Finding:
     )
 
 
-def contiguous(machine: Machine) -> Finding:
-    """Memory for devices that need it in one piece (CMA): cameras and screens share it.
+def contiguous(machine: Machine) -> ProbeFinding:
+    """Probe of the contiguous memory for devices (CMA), which cameras and screens share.
 
-    That little of it is free says nothing, because the kernel lends it to programs until a device asks for it.
+    Its free size does not matter, because the kernel lends it to programs until a device asks for it.
     """
     name, sizes = "memory in one piece", _meminfo(machine)
     total, free = sizes.get("CmaTotal", 0), sizes.get("CmaFree", 0)
@@ -77,8 +77,8 @@ def contiguous(machine: Machine) -> Finding:
     return ok(name, found)
 
 
-def refused(machine: Machine) -> Finding:
-    """What the log of this start tells of memory that was refused."""
+def refused(machine: Machine) -> ProbeFinding:
+    """Probe of this start's log for refused allocations."""
     name = "refused memory"
     if machine.user_id != 0 and not {group_id(machine, each) for each in _MAY_READ_LOG} & machine.group_ids:
         return ok(name, "not known: only root reads the log", "ask as root", "sudo tremorscope doctor")
@@ -104,8 +104,8 @@ def refused(machine: Machine) -> Finding:
     return ok(name, "none since the start")
 
 
-def swap(machine: Machine) -> Finding:
-    """Swap, which only building an engine needs; zram is compressed memory and wears out no card."""
+def swap(machine: Machine) -> ProbeFinding:
+    """Probe of the swap, which only building an engine needs; zram is compressed memory and spares a card."""
     name, sizes = "swap", _meminfo(machine)
     total = sizes.get("SwapTotal", 0)
     if total:

@@ -1,4 +1,4 @@
-"""What is asked of this machine: by a configuration, or, without one, what its hardware is there for."""
+"""Requirements on the machine, by a configuration, or without one by its hardware."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from tremorscope.runtime.configuration.schema import Configuration
 
 CameraKind = Literal["csi", "v4l2", "rtsp", "clip", "synthetic"]
 STATE_DIRECTORY = PurePosixPath("/var/lib/tremorscope")
-"""Where the service keeps its data: systemd's StateDirectory."""
+"""Directory of the service's data: systemd's StateDirectory."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the device has to do."""
+    """Requirements on the device."""
 
     camera: CameraKind | None = None
-    """Which kind of camera; None where nothing was configured, so that any will do."""
+    """Kind of camera; None if none is configured, so that any will do."""
     device: Path | None = None
-    """Of a V4L2 camera."""
+    """Device file of a V4L2 camera."""
     sensor_id: int = 0
-    """Of a CSI camera."""
+    """Number of a CSI camera."""
     runtime: Literal["auto", "onnxruntime", "tensorrt"] = "auto"
-    """What computes."""
+    """Runtime of the network."""
     bundle: Path | None = None
-    """The network to run; None where none is named."""
+    """The network to run; None if none is named."""
     data: PurePosixPath = STATE_DIRECTORY
-    """Where the store and clips lie."""
+    """Directory of the store and clips."""
     configured: bool = False
-    """Whether a configuration says so."""
+    """True if a configuration states them."""
 
     def wants(self, kind: CameraKind) -> bool:
-        """Whether that kind of camera is what the device is there for."""
+        """True if that kind of camera is required."""
         return self.camera == kind
 
     @property
     def on_gpu(self) -> bool:
-        """Whether a Jetson is to magnify on its GPU."""
+        """True if a Jetson is to magnify on its GPU."""
         return self.runtime != "onnxruntime"
 
     def may_want(self, kind: CameraKind) -> bool:
-        """Whether it is not ruled out."""
+        """True if that kind of camera is required or not ruled out."""
         return self.camera in (None, kind)
 
 
 def needs_of(configuration: Configuration) -> Needs:
-    """What a configuration asks for."""
+    """Requirements of a configuration."""
     camera, directory = configuration.camera, configuration.store.directory
     return Needs(
         camera=camera.kind,

@@ -1,11 +1,11 @@
-"""What the user of the service may touch."""
+"""Probes of the permissions of the service's user."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tremorscope.runtime.doctor.board import is_jetson
-from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import Needs
 
@@ -21,8 +21,8 @@ _UNIT_PLACES = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/li
 _JTOP_SOCKET = "/run/jtop.sock"
 
 
-def groups(machine: Machine, needs: Needs) -> Finding:
-    """Membership of the groups that own cameras and GPU, of the service's user, or of this one before it is there."""
+def groups(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of the membership of the service's user, or else of this one, in the groups that own cameras and GPU."""
     name = "groups"
     wanted = [group for group in ("video", "render") if group_id(machine, group) is not None]
     if not (is_jetson(machine) or needs.camera in ("csi", "v4l2")) or not wanted:
@@ -47,8 +47,8 @@ def groups(machine: Machine, needs: Needs) -> Finding:
     )
 
 
-def devices(machine: Machine, needs: Needs) -> Finding:
-    """Whether this user may open the devices of GPU and cameras that are there."""
+def devices(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of this user's access to the devices of GPU and cameras."""
     name = "devices"
     nodes = [node for node in _GPU_NODES if machine.exists(node)] if is_jetson(machine) else []
     if needs.camera == "v4l2" and needs.device is not None:
@@ -69,8 +69,8 @@ def devices(machine: Machine, needs: Needs) -> Finding:
     )
 
 
-def jtop(machine: Machine) -> Finding:
-    """Whether the service's user may ask jetson-stats, where that is installed; its socket is its group's alone."""
+def jtop(machine: Machine) -> ProbeFinding:
+    """Probe of the service user's access to jetson-stats, if that is installed, whose socket belongs to its group."""
     name, unit = "jtop", "jtop.service"
     is_there = any(machine.exists(f"{place}/{unit}") for place in _UNIT_PLACES)
     if not is_there or not _has_service_user(machine):
@@ -93,7 +93,7 @@ def _has_service_user(machine: Machine) -> bool:
 
 
 def _group(machine: Machine, group: str) -> list[str] | None:
-    """Name, password, number and members."""
+    """Name, password, number and members of a group; None if it does not exist."""
     for line in machine.text("/etc/group").splitlines():
         fields = line.split(":")
         if fields[0] == group and len(fields) == 4:
@@ -102,7 +102,7 @@ def _group(machine: Machine, group: str) -> list[str] | None:
 
 
 def group_id(machine: Machine, group: str) -> int | None:
-    """Number of a group; None where it is not there."""
+    """Number of a group; None if it does not exist."""
     fields = _group(machine, group)
     return int(fields[2]) if fields and fields[2].isdecimal() else None
 

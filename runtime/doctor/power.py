@@ -1,16 +1,16 @@
-"""How fast the device is allowed to run: the power mode, by its name, and clocks that move with the load."""
+"""Probes of the power mode, and of clocks that follow the load."""
 
 from __future__ import annotations
 
 import re
 
 from tremorscope.runtime.doctor.board import is_jetson
-from tremorscope.runtime.doctor.finding import Finding, not_needed, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 
 
-def power_mode(machine: Machine) -> Finding:
-    """The power mode that ``nvpmodel`` has set, by name: what a number means differs from board to board."""
+def power_mode(machine: Machine) -> ProbeFinding:
+    """Probe of the power mode that ``nvpmodel`` has set, by name, as the numbers differ from board to board."""
     name = "power mode"
     if not is_jetson(machine):
         return not_needed(name, "this is no Jetson")
@@ -46,14 +46,14 @@ def _power_modes(machine: Machine) -> dict[int, str]:
 
 
 def _speed(name: str) -> tuple[int, int]:
-    """What orders modes by their names: ``MAXN_SUPER``, ``MAXN``, then by watts: ``25W``, ``15W``, ``7W``."""
+    """Sort key of modes by their names: ``MAXN_SUPER``, ``MAXN``, then by watts: ``25W``, ``15W``, ``7W``."""
     unlimited = name.startswith("MAXN") + name.startswith("MAXN_SUPER")
     watts = re.match(r"(?:MODE_)?(\d+)W", name)
     return unlimited, int(watts[1]) if watts else 0
 
 
-def clocks(machine: Machine) -> Finding:
-    """Whether the clocks of GPU and CPU move with the load, which makes some frames late."""
+def clocks(machine: Machine) -> ProbeFinding:
+    """Probe of the GPU's clock, which makes some frames late if it follows the load."""
     name = "clocks"
     if not is_jetson(machine):
         return not_needed(name, "this is no Jetson")

@@ -1,17 +1,17 @@
-"""Which bundle magnifies, and in which precision: on a GPU, and on the CPU."""
+"""Probe of the bundle that magnifies, and of its precision on a GPU and on the CPU."""
 
 from __future__ import annotations
 
 from tremorscope.runtime.doctor.board import is_jetson
-from tremorscope.runtime.doctor.finding import Finding, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import Needs
 from tremorscope.runtime.engines.interface.bundle import open_bundle
 from tremorscope.runtime.errors import BundleFault
 
 
-def network(machine: Machine, needs: Needs) -> Finding:
-    """The bundle that is configured, or the one that is taken unless another is named."""
+def network(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of the configured bundle, or of the default one."""
     try:
         bundle = open_bundle(needs.bundle)
         on_gpu = bundle.for_gpu()

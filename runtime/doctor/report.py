@@ -1,18 +1,18 @@
-"""What was found, for a person: what is amiss first, with the command that mends it, then everything."""
+"""Report of an examination: all findings, then the faults with the commands that mend them."""
 
 from __future__ import annotations
 
 import textwrap
 
 from tremorscope.runtime.doctor.examination import Examination
-from tremorscope.runtime.doctor.finding import Finding
+from tremorscope.runtime.doctor.finding import ProbeFinding
 
 _WIDTH = 110
 _MARKS = {"ok": "ok", "missing": "missing", "wrong": "wrong", "not needed": "-"}
 
 
 def lines(examined: Examination) -> list[str]:
-    """The report, a line each."""
+    """The report as lines of text."""
     widest = max(len(finding.name) for finding in examined.findings)
     found = [examined.device, ""]
     for _, findings in examined.groups:
@@ -26,20 +26,20 @@ def lines(examined: Examination) -> list[str]:
     return [*found, _verdict(examined)]
 
 
-def _line(finding: Finding, widest: int) -> str:
+def _line(finding: ProbeFinding, widest: int) -> str:
     mark = _MARKS[finding.state].upper() if finding.prevents else _MARKS[finding.state]
     head = f"  {mark:<8}{finding.name:<{widest}}  "
-    told = finding.found + (f" ({finding.means})" if finding.state == "not needed" and finding.means else "")
-    return head + told
+    found = finding.found + (f" ({finding.means})" if finding.state == "not needed" and finding.means else "")
+    return head + found
 
 
-def _advice(finding: Finding) -> list[str]:
+def _advice(finding: ProbeFinding) -> list[str]:
     urgency = "needed" if finding.prevents else "advised"
     text = f"{finding.name}: {finding.found}. {finding.means[:1].upper()}{finding.means[1:]}."
-    told = textwrap.wrap(
+    wrapped = textwrap.wrap(
         text, _WIDTH, initial_indent=f"  {urgency:<8}", subsequent_indent=" " * 10, break_long_words=False
     )
-    return [*told, f"          $ {finding.command}"]
+    return [*wrapped, f"          $ {finding.command}"]
 
 
 def _verdict(examined: Examination) -> str:

@@ -1,23 +1,23 @@
-"""The disk on which the store and clips lie, and its file system."""
+"""Probes of the disk of store and clips, and of its file system."""
 
 from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
 
-from tremorscope.runtime.doctor.finding import Finding, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import Needs
 
 LEAST_FREE_BYTES = 2 * 10**9
-"""Below this the disk guard gives magnified clips up (`runtime.store.settings.DiskSettings`)."""
+"""Free space below which the disk guard gives up magnified clips (`runtime.store.settings.DiskSettings`)."""
 _ON_THE_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "fuse.sshfs"}
 _WITHOUT_JOURNAL = {"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk"}
 _VOLATILE = {"tmpfs", "ramfs"}
 
 
-def disk(machine: Machine, needs: Needs) -> Finding:
-    """Room for data."""
+def disk(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of the free space for data."""
     name, place = "disk", _nearest(machine, needs.data)
     try:
         free = machine.free_bytes(machine.path(place))
@@ -34,8 +34,8 @@ def disk(machine: Machine, needs: Needs) -> Finding:
     return wrong(name, found, "clips of events are given up below 2 GB", command)
 
 
-def file_system(machine: Machine, needs: Needs) -> Finding:
-    """The kind of file system: it must outlive a power cut, and take SQLite's write-ahead log."""
+def file_system(machine: Machine, needs: Needs) -> ProbeFinding:
+    """Probe of the file system, which must survive a power cut and support SQLite's write-ahead log."""
     name = "file system"
     mount = _mount_of(machine, needs.data)
     if mount is None:
@@ -59,7 +59,7 @@ def file_system(machine: Machine, needs: Needs) -> Finding:
 
 
 def _nearest(machine: Machine, path: PurePosixPath) -> PurePosixPath:
-    """The directory, or the nearest above it that is there."""
+    """The directory, or the nearest above it that exists."""
     while not machine.exists(path) and path != path.parent:
         path = path.parent
     return path

@@ -1,15 +1,15 @@
-"""What else a box needs that is left alone for months: the right time, and a log that outlives a power cut."""
+"""Probes of the clock and of the log, which must be right on a device that is left alone for months."""
 
 from __future__ import annotations
 
 import re
 
-from tremorscope.runtime.doctor.finding import Finding, ok, wrong
+from tremorscope.runtime.doctor.finding import ProbeFinding, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 
 
-def clock(machine: Machine) -> Finding:
-    """Whether the clock is set by NTP: displacement needs no right time, but alarms, clips and the store do."""
+def clock(machine: Machine) -> ProbeFinding:
+    """Probe of the clock's synchronisation by NTP, which alarms, clips and the store need."""
     name, means = "time", "alarms, clips and samples are stored with wrong times"
     said = machine.says("timedatectl", "show", "-p", "NTP", "-p", "NTPSynchronized", "-p", "Timezone")
     if said is not None:
@@ -31,8 +31,8 @@ def clock(machine: Machine) -> Finding:
     return wrong(name, "not known to be synchronised", means, command)
 
 
-def journal(machine: Machine) -> Finding:
-    """Whether the log is kept on disk, so that it tells what came before a power cut."""
+def journal(machine: Machine) -> ProbeFinding:
+    """Probe of the log's storage, which must be on disk to survive a power cut."""
     name = "log"
     if not machine.exists("/run/systemd/journal") and not machine.exists("/var/log/journal"):
         return ok(name, "no journald here")
@@ -49,6 +49,6 @@ def journal(machine: Machine) -> Finding:
 
 
 def _stating(machine: Machine) -> str:
-    """The last file that states where the log is kept."""
+    """The last file that states the storage of the log."""
     paths = ["/etc/systemd/journald.conf", *machine.glob("/etc/systemd/journald.conf.d/*.conf")]
     return [path for path in paths if re.search(r"^Storage\s*=", machine.text(path), re.MULTILINE)][-1]

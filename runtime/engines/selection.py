@@ -1,4 +1,4 @@
-"""Which runner computes the steps on this machine, and why: the choice named ``runtime`` in configurations."""
+"""Choice of the runner that computes the steps on this machine: ``runtime`` in configurations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName
+from tremorscope.runtime.engines.interface.bundle import Bundle
 from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEngine
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.tensorrt.plan import Target
 from tremorscope.runtime.errors import EngineFault, Fault
 from tremorscope.runtime.frames.buffers import Allocator, allocate_host
@@ -27,27 +28,27 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> RuntimeName:
-        """Which one it is."""
+        """Name of the runner."""
 
     @property
     def bundle(self) -> Bundle:
-        """What it runs: the bundle that was asked for or, on a GPU, its twin in FP16."""
+        """Bundle that it runs: the one that was asked for or, on a GPU, its twin in FP16."""
 
     @property
     def description(self) -> str:
-        """It and what it runs on, for a person, e.g. ``TensorRT 10.3.0 on Orin``."""
+        """Runner and device in a few words, e.g. ``TensorRT 10.3.0 on Orin``."""
 
     @property
     def why(self) -> str:
-        """Why this one was chosen, in one line for a person."""
+        """Reason for the choice, in one line."""
 
     @property
     def passed_over(self) -> tuple[str, ...]:
-        """Every reason why a faster runner was not taken, one a line; empty where none is faster."""
+        """Reasons why a faster runner was not taken; empty where none is faster."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know though it stops nothing, e.g. that the power mode is another than at building."""
+        """Remarks that do not stop it, e.g. that the power mode is another than at building."""
 
     @property
     def allocate(self) -> Allocator:
@@ -90,31 +91,28 @@ class Runtime(Protocol):
 def open_runtime(
     choice: RuntimeChoice,
     bundle: Bundle,
+    size_px: tuple[int, int],
     *,
-    width_px: int,
-    height_px: int,
     threads: int | None = None,
     engines: Path | None = None,
     graphs: Collection[GraphName] | None = None,
-    build: bool = False,
     account: CopyAccount | None = None,
 ) -> Runtime:
-    """The runtime of a bundle on this machine.
+    """Open the runtime of a bundle on this machine.
 
     Args:
-        choice: ``auto`` takes the fastest that is whole and says why it passed over others; any other insists.
+        choice: ``auto`` takes the fastest that is complete and states why others were not taken; others insist.
         bundle: what to run; TensorRT runs its twin in FP16, where it has one (`Bundle.for_gpu`).
-        width_px: width of every frame in pixels.
-        height_px: height of every frame in pixels.
-        threads: how many threads of the CPU compute a step; None takes one a core. Of ONNX Runtime alone.
+        size_px: width and height of every frame in pixels.
+        threads: threads of the CPU that compute a step, in ONNX Runtime alone; None takes one a core.
         engines: directory of built engines; None takes ``engines`` within the bundle, as `tremorscope build` does.
-        graphs: which of the bundle's will be opened; None is all of them.
-        build: build an engine that is missing or does not fit, which takes minutes, instead of refusing it.
-        account: told of frames that the engines cannot reach where they lie, and have to copy.
+        graphs: those of the bundle that will be opened; None is all of them.
+        account: takes note of frames that the engines cannot reach where they lie, and have to copy.
 
     Raises:
-        EngineFault: what was insisted on is not to be had; the message says all that is missing.
+        EngineFault: the runner that was insisted on cannot be used; the message names all that is missing.
     """
+    width_px, height_px = size_px
     asked = "the configuration asks for it"
     if choice == "onnxruntime":
         return _OnnxRuntime(bundle, width_px, height_px, threads, why=asked)
@@ -126,7 +124,7 @@ def open_runtime(
     for target in _targets() if not reasons else ():
         size = FrameSize(width_px=width_px, height_px=height_px)
         why = asked if choice == "tensorrt" else "the fastest that this machine has"
-        found = _open_tensorrt(target, bundle, size, wanted, engines, account, build=build, why=why)
+        found = _open_tensorrt(target, bundle, size, wanted, engines, account, why)
         if not isinstance(found, tuple):
             return found
         reasons += [reason for reason in found if reason not in reasons]
@@ -141,7 +139,7 @@ def open_runtime(
 
 @contextmanager
 def closing_runtime(runtime: Runtime) -> Iterator[Runtime]:
-    """Close the runtime at the end, whatever comes from within."""
+    """Close the runtime at the end, also after an exception."""
     try:
         yield runtime
     finally:
@@ -149,7 +147,7 @@ def closing_runtime(runtime: Runtime) -> Iterator[Runtime]:
 
 
 def _targets() -> tuple[Target, ...]:
-    """TensorRT; and TensorRT for RTX where it is installed, which it is on few machines."""
+    """Kinds of TensorRT to try: TensorRT for RTX only where it is installed, which it is on few machines."""
     if any(importlib.util.find_spec(name) for name in ("tensorrt_rtx", "tensorrt_rtx_bindings")):
         return "tensorrt", "tensorrt-rtx"
     return ("tensorrt",)
@@ -162,20 +160,15 @@ def _open_tensorrt(
     graphs: tuple[GraphName, ...],
     engines: Path | None,
     account: CopyAccount | None,
-    *,
-    build: bool,
     why: str,
 ) -> Runtime | tuple[str, ...]:
-    """The runtime, or every reason why it cannot be had."""
+    """Open a TensorRT runtime; returns every reason why it cannot be had where that fails."""
     from tremorscope.runtime.engines.tensorrt.runtime import TensorrtRuntime, look_for_tensorrt
 
     try:
         bundle = bundle.for_gpu()
         why = f"{why}; in {bundle.manifest.precision.upper()}: {bundle.why}" if bundle.why else why
         found = look_for_tensorrt(target, bundle, size, graphs, engines)
-        if build and found.lacks_engines_alone:
-            _build(target, bundle, size, found.unfit, engines)
-            found = look_for_tensorrt(target, bundle, size, graphs, engines)
         if found.missing:
             return found.missing
         from tremorscope.runtime.gpu.pycuda_gpu import open_gpu
@@ -191,16 +184,6 @@ def _open_tensorrt(
         return (str(fault),)
     except MemoryError as error:
         return (f"{error}: stop other programs, or use a smaller picture",)
-
-
-def _build(
-    target: Target, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...], engines: Path | None
-) -> None:
-    from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
-
-    job = BuildJob(bundle.directory, size=size, target=target, output=engines, graphs=graphs, rebuild=True)
-    for _ in build_bundle(job, lambda *_: None):
-        pass
 
 
 @dataclass(frozen=True)

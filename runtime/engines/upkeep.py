@@ -1,8 +1,8 @@
-"""Builds engines anew after an upgrade of the system, in a process of its own, while measuring goes on.
+"""Rebuild of engines after an upgrade of the system, in a process of its own, while measuring goes on.
 
-The build runs behind everything else: at the lowest priority, and the first to be ended where memory runs out. It is
-tried a few times for one state of the system, ever. When the engines that the service started without fit again, the
-service asks to be started anew: its rings must lie in memory that the GPU maps.
+The build runs at the lowest priority, and is the first to be killed where memory runs out. It is tried a limited
+number of times for one state of the system, over all restarts. When the engines that the service started without fit
+again, the service asks to be started anew: its rings must lie in memory that the GPU maps.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ _FIRST_TO_GO = "800"
 
 
 class Waits(Protocol):
-    """What tells a thread to end: `runtime.host.threads.Threads`."""
+    """Stop signal of a thread: `runtime.host.threads.Threads`."""
 
     @property
     def stopping(self) -> bool:
-        """Whether all are to end."""
+        """True once all threads are to end."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait, but no longer than until all are to end; returns whether they are."""
+        """Wait, at most until all threads are to end; returns True if they are."""
 
 
 class EngineUpkeep:
-    """Knows which engines are stale, and builds them; any thread may ask how it stands."""
+    """Queue of stale engines and their builder; any thread may read its state."""
 
     def __init__(self, tell: Callable[[str], None] = lambda _text: None) -> None:
-        """``tell`` takes what is to be stored, a line each."""
+        """``tell`` takes lines for the store."""
         self._tell = tell
         self._waiting: queue.SimpleQueue[tuple[StaleEngines, bool]] = queue.SimpleQueue()
         self._known: set[str] = set()
         self.state = ""
-        """How it stands with building, for a person; empty where nothing is to be built."""
+        """Human-readable state of building; empty where nothing is to be built."""
         self.wants_restart = False
-        """Whether the engines that the service started without are there now."""
+        """True once the engines that the service started without exist."""
 
     def add(self, stale: StaleEngines, *, needs_restart: bool) -> None:
-        """Have engines built soon; the same ones only once."""
+        """Queue engines to be built; the same ones only once."""
         if stale.identity in self._known:
             return
         self._known.add(stale.identity)
@@ -72,7 +72,7 @@ class EngineUpkeep:
         self._waiting.put((stale, needs_restart))
 
     def work(self, threads: Waits) -> None:
-        """Build what is stale, one after the other, until told to end; the thread's priority is the build's."""
+        """Build queued engines one after the other until all threads end; the thread's priority is the build's."""
         while not threads.stopping:
             try:
                 stale, needs_restart = self._waiting.get(timeout=_POLL_S)
@@ -104,7 +104,7 @@ class EngineUpkeep:
         return False
 
     def _attempt(self, stale: StaleEngines, threads: Waits) -> str:
-        """Build once; returns what went wrong. Engines that another instance has built meanwhile are taken."""
+        """Build once; returns the reason of a failure. Engines that another instance has built meanwhile are used."""
         if not _is_stale(stale):
             return ""
         attempts = Attempts(stale.directory)
@@ -143,22 +143,22 @@ class WaitingRuntime:
 
     @property
     def allocate(self) -> Allocator:
-        """Makes ordinary memory."""
+        """Allocator of ordinary memory."""
         return allocate_host
 
     def open_pairwise(self) -> PairwiseEngine:
-        """Refuse, and say how it stands."""
+        """Refuse, with the state of the build as the reason."""
         raise refusal(self._stale, self._upkeep.state)
 
     def open_band(self) -> BandEngine:
-        """Refuse, and say how it stands."""
+        """Refuse, with the state of the build as the reason."""
         raise refusal(self._stale, self._upkeep.state)
 
     def give_back(self, engine: PairwiseEngine | BandEngine) -> None:
-        """None was opened."""
+        """Do nothing: none was opened."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
 
 def _is_stale(stale: StaleEngines) -> bool:
@@ -170,13 +170,19 @@ def _command(stale: StaleEngines) -> list[str]:
     graphs = [part for graph in stale.graphs for part in ("--graph", graph)]
     size = f"{stale.size.width_px}x{stale.size.height_px}"
     return [
-        sys.executable, *isolated, "-m", "tremorscope", "build", str(stale.bundle), "--size", size, *graphs,
-        "--sections", str(stale.most_sections), "--output", str(stale.directory), "--rebuild",
-    ]  # fmt: skip
+        sys.executable,
+        *isolated,
+        *("-m", "tremorscope", "build", str(stale.bundle)),
+        *("--size", size),
+        *graphs,
+        *("--sections", str(stale.most_sections)),
+        *("--output", str(stale.directory)),
+        "--rebuild",
+    ]
 
 
 def _run_build(stale: StaleEngines, threads: Waits) -> str:
-    """Run the build to its end; returns what went wrong, in one line."""
+    """Run the build to its end; returns the reason of a failure, in one line."""
     with tempfile.TemporaryFile() as output:
         try:
             build = subprocess.Popen(
@@ -184,7 +190,7 @@ def _run_build(stale: StaleEngines, threads: Waits) -> str:
             )
         except OSError as error:
             return f"no process could be started ({error.strerror})"
-        with contextlib.suppress(OSError):  # where memory runs out it goes, not what measures
+        with contextlib.suppress(OSError):  # where memory runs out it is killed, not the service
             Path(f"/proc/{build.pid}/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
         until_s = time.monotonic() + _LONGEST_S
         while build.poll() is None and not threads.wait(_POLL_S) and time.monotonic() < until_s:
@@ -213,8 +219,8 @@ def _end(build: subprocess.Popen[bytes]) -> None:
 def _last_line(output: IO[Any]) -> str:
     output.seek(0)
     lines = output.read().decode("utf-8", "replace").replace("\r", "\n").split("\n")
-    told = [line.strip() for line in lines if line.strip()]
-    return told[-1].removeprefix("tremorscope: ")[:500] if told else "it said nothing"
+    printed = [line.strip() for line in lines if line.strip()]
+    return printed[-1].removeprefix("tremorscope: ")[:500] if printed else "it printed nothing"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The memory that frames live in: made once at the start, page-aligned, reused until the end.
+"""Frame memory: allocated once at the start, page-aligned, reused until the end.
 
 Every frame is stored once. The camera writes it into a slot, the engine reads it there through a pointer,
 and a sink reads it there as well; nothing is allocated while frames flow.
@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 PAGE_BYTES = mmap.PAGESIZE
 CHANNELS = 3
-"""Bytes a pixel, where nothing else is said: red, green, blue."""
+"""Default number of bytes a pixel: red, green, blue."""
 
 Allocator = Callable[[int], NDArray[np.uint8]]
 """Takes a number of bytes and returns that much writable memory, u8[nbytes], page-aligned and zeroed."""
+
+
+@dataclass(frozen=True)
+class FrameFormat:
+    """Size and rate of the camera's frames, as known before it runs."""
+
+    width_px: int
+    height_px: int
+    rate_hz: float
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width_px, self.height_px
 
 
 def allocate_host(nbytes: int) -> NDArray[np.uint8]:
@@ -52,17 +67,19 @@ class FrameRing:
         """Make the memory, ``slots`` times a frame's bytes rounded up to whole pages.
 
         Args:
-            slots: how many frames.
+            slots: number of frames.
             width_px: width of every frame in pixels.
             height_px: height of every frame in pixels.
-            channels: bytes a pixel: 3, or 4 where the camera and the graph have a fourth that says nothing.
+            channels: bytes a pixel: 3, or 4 where camera and graph have an unused fourth.
             allocate: makes the memory; a runtime's own where its engines read or write the frames.
 
         Raises:
             MemoryError: there is no room for it.
         """
         if slots < 1 or width_px < 1 or height_px < 1 or channels < 1:
-            raise ValueError(f"a ring of {slots} frames of {width_px}x{height_px}x{channels} cannot be")
+            raise ValueError(
+                f"ring of {slots} frames of {width_px}x{height_px}x{channels}: every number must be 1 or more"
+            )
         frame_bytes = height_px * width_px * channels
         # Each slot starts on a page of its own, as memory that a device maps must.
         self._stride_bytes = -(-frame_bytes // PAGE_BYTES) * PAGE_BYTES
@@ -74,7 +91,7 @@ class FrameRing:
 
     @property
     def slots(self) -> int:
-        """How many frames the ring holds."""
+        """Number of frames that the ring holds."""
         return len(self._frames)
 
     @property

@@ -1,9 +1,12 @@
-"""What a clip's timestamps say: its rate, whether that varies, and which frequencies it can show."""
+"""Time axis of a clip from its timestamps: rate, variation, and the frequencies that it can show."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
+
+from tremorscope.runtime.errors import OptionFault
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class TimeAxis:
     measured: bool
     """False where the file holds no times, so that an even rate is assumed."""
     capture_rate_hz: float | None
-    """True rate of capture, where it was stated apart."""
+    """Stated true rate of capture; None where the file's rate holds."""
 
     @property
     def real_rate_hz(self) -> float:
@@ -29,7 +32,7 @@ class TimeAxis:
 
     @property
     def real_duration_s(self) -> float:
-        """How long the recording lasted in reality."""
+        """Duration of the recording in reality."""
         return self.frames / self.capture_rate_hz if self.capture_rate_hz else self.playback_s
 
     @property
@@ -38,7 +41,7 @@ class TimeAxis:
         return self.real_rate_hz / 2
 
     def lines(self) -> list[str]:
-        """The time axis for a person."""
+        """Human-readable time axis, a line each."""
         rate = f"{self.playback_rate_hz:.6g} frames/s"
         if self.varies:
             rate = f"a variable rate, {rate} on average"
@@ -54,6 +57,19 @@ class TimeAxis:
             f"1 s of playback is {1 / slower:.4g} s",
             f"frequencies    up to {self.nyquist_hz:.6g} Hz; f Hz is seen as f / {slower:.4g} in playback",
         ]
+
+
+def check_capture_rate(rate_hz: float | None) -> None:
+    """Check a stated capture rate in Hz; None states none.
+
+    Raises:
+        OptionFault: it is not a finite number above 0.
+    """
+    if rate_hz is not None and not 0 < rate_hz < math.inf:
+        raise OptionFault(
+            f"--capture-fps {rate_hz:g}: not a number above 0",
+            remedy="give the frames a second at which the camera filmed, e.g. 240",
+        )
 
 
 class FrameTimes:

@@ -1,4 +1,4 @@
-"""How a video's YUV relates to RGB, carried from the clip that is read to the video that is written.
+"""Colour description of a video (YUV to RGB), carried from the clip that is read to the video that is written.
 
 The numbers are the code points of ITU-T H.273 (ISO/IEC 23091-2), which containers and H.264 streams store.
 """
@@ -16,7 +16,7 @@ _SCALER_NAMES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m
 
 @dataclass(frozen=True)
 class Colour:
-    """Colour description of a video: the matrix is converted by, the other two are passed on untouched."""
+    """Colour description of a video: ``matrix`` is used to convert, the other two are passed on unchanged."""
 
     matrix: int = SMPTE170M
     primaries: int = UNSPECIFIED
@@ -29,7 +29,7 @@ class Colour:
 
 
 def describe(matrix: int, primaries: int, transfer: int, *, height_px: int) -> Colour:
-    """The colour of a video from its tags; a matrix that is not told is the usual one for its height.
+    """The colour of a video from its tags; an unknown matrix is the usual one for its height.
 
     Players take BT.601 for standard definition and BT.709 from 720 lines on. RGB sources (matrix 0) are
     written with the same rule.

@@ -1,4 +1,4 @@
-"""The account of pixels that the CPU copies: whoever hands a frame on by copying it tells it, none in silence.
+"""Account of the pixels that the CPU copies: every copy of a frame is added to it.
 
 Views that are composed of frames, and pictures that are encoded, are new pictures and no copies. On the mapped path
 nothing is copied between camera and engine, and the account of a frame there is 0. What the device moves by itself (a
@@ -27,7 +27,7 @@ class CopyAccount:
         self._lock = threading.Lock()
 
     def add(self, place: str, nbytes: int, elapsed_s: float | None = None) -> None:  # noqa: ARG002
-        """Take note that so many bytes of pixels were copied at ``place``, in so many seconds if that is known.
+        """Count ``nbytes`` of pixels copied at ``place``, in ``elapsed_s`` seconds if that is known.
 
         The time is for accounts that keep it, as that of `tremorscope bench` does.
         """
@@ -36,7 +36,7 @@ class CopyAccount:
             self._total_bytes += nbytes
 
     def frame_done(self) -> int:
-        """A frame has come to its end; returns the bytes that were copied since the one before came to its."""
+        """Count a finished frame; returns the bytes that were copied since the frame before was finished."""
         with self._lock:
             frame_bytes = self._total_bytes - self._at_frame_start
             self._at_frame_start = self._total_bytes
@@ -50,7 +50,7 @@ class CopyAccount:
 
     @property
     def frames(self) -> int:
-        """Frames that have come to their end."""
+        """Finished frames."""
         return self._frames
 
     def by_place(self) -> dict[str, int]:
@@ -62,7 +62,7 @@ class CopyAccount:
 def copy_pixels(
     source: NDArray[np.uint8], target: NDArray[np.uint8], account: CopyAccount | None, place: str
 ) -> None:
-    """Copy a picture into another's memory, and tell the account; None where nobody keeps one."""
+    """Copy a picture into another of the same shape, and count it in ``account`` unless that is None."""
     begun_s = time.perf_counter()
     np.copyto(target, source)
     if account is not None:

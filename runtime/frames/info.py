@@ -1,4 +1,4 @@
-"""Sources of frames, one file a source, all of one interface.
+"""Cameras: sources of frames, one file for each kind, behind one interface.
 
 A camera writes each frame into a slot of the frame ring (`runtime.frames.buffers`) that the caller hands it, so that
 every frame is stored once, where the engine reads it.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class FrameInfo:
-    """What is known of one captured frame besides its pixels."""
+    """Number, times and segment of one captured frame."""
 
     sequence: int
     """Number of the frame as the source counts; a gap means that frames were dropped."""
@@ -24,9 +24,9 @@ class FrameInfo:
     segment: int = 0
     """Rises where time or picture do not continue from the frame before: filters and references start anew."""
     captured_s: float | None = field(default=None, compare=False)
-    """When it was captured on the host's own clock (``time.monotonic``), where the camera can tell."""
+    """Capture time on the host's own clock (``time.monotonic``); None where the camera cannot tell."""
     arrived_s: float | None = field(default=None, compare=False)
-    """When the whole frame was in the ring, on the same clock; the supervisor fills it in."""
+    """Time at which the whole frame was in the ring, on the same clock; the supervisor fills it in."""
 
 
 class Camera(Protocol):

@@ -1,4 +1,4 @@
-"""Whole frames that wait for one consumer: a bounded queue in which the newest win."""
+"""Bounded queue of whole frames for one consumer; the newest replace the oldest."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _CAMERA = "the camera"
 
 
 class Mailbox:
-    """Takes frames over from the camera and gives them out in order; what is pushed out is counted.
+    """Takes frames over from the camera and gives them out in order; counts those that are replaced.
 
-    It never waits. Whoever uses it from several threads locks it.
+    It never waits. Not thread-safe: the caller holds a lock.
     """
 
     def __init__(self, ring: LeasingRing, *, most_waiting: int) -> None:

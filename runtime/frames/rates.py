@@ -1,6 +1,6 @@
-"""What a camera's timestamps say while it runs: its true rate, its jitter, what it loses, and which bands that fits.
+"""Frame rate, jitter and losses measured from a camera's timestamps, and the bands that they allow.
 
-Memory is made once; adding a frame costs no allocation that stays.
+Memory is allocated once.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _FEWEST = 8
 LARGEST_ERROR = 0.05
 """Error of a sampled sine, as a part of its amplitude, from which a warning is given: 26 dB."""
 _HYSTERESIS = 0.1
-"""By which part a limit must be kept again before its warning is over."""
+"""Relative margin within a limit at which its warning ends."""
 _OTHER_RATE = 0.02
-"""Relative change of the rate at which a warning is put into new words."""
+"""Relative change of the rate at which the text of a warning is renewed."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MeasuredRate:
     drop_ratio: float
     """Part of the frames that the source should have given, and did not."""
     frames: int
-    """How many frames this was measured from."""
+    """Number of frames that this was measured from."""
 
     @property
     def nyquist_hz(self) -> float:
@@ -97,7 +97,7 @@ class RateWindow:
 
 
 class RateMeter:
-    """The rate of a camera from the times between its frames, for whoever has no more than those."""
+    """Frame rate from the times between frames alone."""
 
     WINDOW = 64
     """Intervals that the rate is measured over."""
@@ -127,7 +127,7 @@ class RateMeter:
 
 
 def _unnumbered(steps: NDArray[np.float64], gaps: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How many frames each step (in periods) lost beyond the numbers; none where the source numbers its losses."""
+    """Frames lost in each step (in periods) beyond the numbers; none where the source numbers its losses."""
     if (gaps > 1).any():
         return np.zeros(len(steps))
     excess = np.maximum(np.round(steps - gaps), 0)
@@ -156,10 +156,11 @@ def alias_hz(frequency_hz: float, rate_hz: float) -> float:
 
 
 def band_warnings(low_hz: float, high_hz: float, measured: MeasuredRate) -> list[str]:
-    """Why a band cannot be trusted at the measured rate, jitter and drops; nothing if it can.
+    """Warnings that a band is unreliable at the measured rate, jitter and drops; empty if it is reliable.
 
-    Above half the rate a band is seen at wrong frequencies (the sampling theorem). Below it, samples that are not even
-    spread a part of each vibration over the whole spectrum: warned of above ``LARGEST_ERROR`` of its amplitude.
+    Above half the rate a band appears at wrong frequencies (the sampling theorem). Below it, uneven samples
+    spread a part of each vibration over the whole spectrum: a warning is given above ``LARGEST_ERROR`` of its
+    amplitude.
     """
     if high_hz >= measured.nyquist_hz:
         seen_hz = alias_hz(high_hz, measured.rate_hz)
@@ -188,29 +189,29 @@ def band_warnings(low_hz: float, high_hz: float, measured: MeasuredRate) -> list
 
 
 class BandWatch:
-    """Warns while a band cannot be trusted; a warning keeps its words until what it says is wrong or well over."""
+    """Warnings for one band with hysteresis; a text stays until it is wrong or well over."""
 
     def __init__(self, low_hz: float, high_hz: float) -> None:
         self._low_hz, self._high_hz = low_hz, high_hz
         self._warnings: tuple[str, ...] = ()
-        self._told: MeasuredRate | None = None
+        self._warned_of: MeasuredRate | None = None
 
     def look(self, measured: MeasuredRate) -> tuple[str, ...]:
-        """The warnings that hold now, nothing if there are none."""
+        """Present warnings for the measured rate."""
         if not self._warnings or self._is_another(measured):
             found = band_warnings(self._low_hz, self._high_hz, measured)
             if found or self._is_well_over(measured):
-                self._warnings, self._told = tuple(found), measured
+                self._warnings, self._warned_of = tuple(found), measured
         elif self._is_well_over(measured):
             self._warnings = ()
         return self._warnings
 
     def _is_another(self, measured: MeasuredRate) -> bool:
-        """Whether a warning would read otherwise by now."""
-        told = self._told
-        assert told is not None
-        beyond = [self._high_hz >= each.nyquist_hz for each in (told, measured)]
-        return beyond[0] != beyond[1] or abs(measured.rate_hz / told.rate_hz - 1) > _OTHER_RATE
+        """Return True if the warning's text is out of date."""
+        before = self._warned_of
+        assert before is not None
+        beyond = [self._high_hz >= each.nyquist_hz for each in (before, measured)]
+        return beyond[0] != beyond[1] or abs(measured.rate_hz / before.rate_hz - 1) > _OTHER_RATE
 
     def _is_well_over(self, measured: MeasuredRate) -> bool:
         fits = self._high_hz < (1 - _HYSTERESIS) * measured.nyquist_hz

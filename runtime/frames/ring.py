@@ -1,4 +1,4 @@
-"""Frames with an explicit lifetime: a slot is acquired, held while anybody uses it, and free when all let go.
+"""Frames with an explicit lifetime: a slot is acquired, leased to its users, and free when all have released it.
 
 Where frames pass in lockstep `runtime.frames.buffers.FrameRing` does; a live camera, a consumer that may be slow and a
 reference that is kept need to say how long each of them uses a frame. Nothing is copied: whoever wants the
@@ -35,7 +35,7 @@ class Lease:
         self._slot: int | None = slot
         self._holder = holder
         self.info = info
-        """What is known of the frame; None until it is sealed."""
+        """Number, time and segment of the frame; None until it is sealed."""
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -47,7 +47,7 @@ class Lease:
         return self._ring._view(self._used(), writable=self.info is None)
 
     def seal(self, info: FrameInfo) -> None:
-        """Declare the frame whole: from now on it can be read and shared, and no longer written.
+        """Declare the frame complete: from now on it can be read and shared, and no longer written.
 
         Raises:
             LeaseError: it is sealed or released already.
@@ -70,7 +70,7 @@ class Lease:
         return Lease(self._ring, slot, holder, self.info)
 
     def hand_to(self, holder: str) -> None:
-        """Pass this lease on, so that a leak is told of the right one.
+        """Rename the holder of this lease, so that a leak is reported under the right name.
 
         Raises:
             LeaseError: the lease has been released.
@@ -81,7 +81,7 @@ class Lease:
         self._holder = holder
 
     def release(self) -> None:
-        """Let go of the frame; its slot is free when nobody holds it.
+        """Release the frame; its slot is free when the last lease is released.
 
         Raises:
             LeaseError: it has been released already.
@@ -131,12 +131,14 @@ class LeasingRing:
             MemoryError: there is no room for it.
         """
         if slots < 1 or width_px < 1 or height_px < 1 or channels < 1:
-            raise ValueError(f"a ring of {slots} frames of {width_px}x{height_px}x{channels} cannot be")
+            raise ValueError(
+                f"ring of {slots} frames of {width_px}x{height_px}x{channels}: every number must be 1 or more"
+            )
         self.width_px, self.height_px, self.channels, self.slots = width_px, height_px, channels, slots
         frame_bytes = height_px * width_px * channels
         self.stride_bytes = -(-frame_bytes // PAGE_BYTES) * PAGE_BYTES
         self.memory = allocate(slots * self.stride_bytes)
-        """All slots, u8[slots * stride_bytes]: what a device maps once."""
+        """Memory of all slots, u8[slots * stride_bytes], which a device maps once."""
         self._writable = tuple(
             self.memory[start : start + frame_bytes].reshape(height_px, width_px, channels)
             for start in range(0, slots * self.stride_bytes, self.stride_bytes)
@@ -149,12 +151,12 @@ class LeasingRing:
 
     @property
     def free(self) -> int:
-        """Slots that nobody holds."""
+        """Number of slots without a lease."""
         return len(self._free)
 
     @property
     def holders(self) -> tuple[str, ...]:
-        """Who holds a slot at present, once a lease."""
+        """Names of the present holders, one a lease."""
         with self._lock:
             return tuple(holder for holders in self._holders for holder in holders)
 
@@ -177,7 +179,7 @@ class LeasingRing:
         return Lease(self, slot, holder, None)
 
     def close(self) -> None:
-        """Check that every frame was released, and let go of the memory, which a device can unmap then.
+        """Check that every frame was released, and drop the memory, which a device can unmap then.
 
         Raises:
             LeaseError: a frame is held still, or a lease was lost; the message names the holders.

@@ -1,4 +1,4 @@
-"""How long each stage takes, frame by frame, over months, in constant memory."""
+"""Distributions of the time of each stage for a frame, over months, in constant memory."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LatencyHistogram:
     def quantile_s(self, part: float) -> float:
         """The time that ``part`` (0 to 1) of all times do not exceed (nearest rank); 0 if there are none."""
         if not 0 <= part <= 1:
-            raise ValueError(f"a quantile of {part} cannot be")
+            raise ValueError(f"quantile at {part}: not within 0 to 1")
         if not self._count:
             return 0.0
         rank = max(1, math.ceil(part * self._count))
@@ -83,14 +83,14 @@ class LatencyHistogram:
         )
 
     def clear(self) -> None:
-        """Begin anew, in the same memory."""
+        """Remove all times, in the same memory."""
         self._counts[:] = 0
         self._count, self._longest_s = 0, 0.0
         self._mean_s = self._squares = 0.0
 
 
 class StageLatencies:
-    """One histogram a stage; which stages there are is fixed at the start. One thread adds, any other may read."""
+    """One histogram for each of a fixed set of stages; any thread may add or read."""
 
     def __init__(self, stages: Iterable[str]) -> None:
         self._histograms = {stage: LatencyHistogram() for stage in stages}
@@ -111,7 +111,7 @@ class StageLatencies:
             return {name: each.summary() for name, each in self._histograms.items() if each._count}
 
     def quantiles_ms(self, stage: str, parts: Iterable[float]) -> list[float]:
-        """The times that such parts (0 to 1) of a stage's frames did not exceed.
+        """Times in ms that the given parts (0 to 1) of a stage's frames did not exceed.
 
         Raises:
             KeyError: there is no such stage.
@@ -120,7 +120,7 @@ class StageLatencies:
             return [1e3 * self._histograms[stage].quantile_s(float(part)) for part in parts]
 
     def drain(self) -> dict[str, LatencySummary]:
-        """The distributions since the last time, e.g. to publish them; every time is told exactly once."""
+        """Distributions since the last call, e.g. to publish them; every time is reported exactly once."""
         with self._lock:
             found = {name: each.summary() for name, each in self._histograms.items() if each._count}
             for each in self._histograms.values():
@@ -128,5 +128,5 @@ class StageLatencies:
             return found
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Remove all times."""
         self.drain()

@@ -1,4 +1,4 @@
-"""What a viewer is shown of a frame and its magnified twin."""
+"""Views of a frame and its magnified twin: magnified, split, difference."""
 
 from __future__ import annotations
 

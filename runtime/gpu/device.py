@@ -1,4 +1,4 @@
-"""What an engine is bound to: the GPU, its driver, the L4T release, the power mode; and the memory that is free.
+"""The device that an engine is bound to: GPU, driver, L4T release, power mode; and the memory that is free.
 
 The GPU is asked through the driver's own library, which is there wherever a GPU is, so that building needs
 nothing else. Facts that a machine does not have are None.
@@ -28,7 +28,7 @@ class Device:
     gpu: str | None
     """Name of the GPU, e.g. ``Orin``."""
     compute_capability: str | None
-    """Of the GPU, e.g. ``8.7``, also written SM 87."""
+    """Compute capability of the GPU, e.g. ``8.7``, also written SM 87."""
     cuda: str | None
     """The CUDA version of the driver, e.g. ``12.6``."""
     l4t: str | None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import EngineFault
-from tremorscope.runtime.gpu.protocol import Event, Gpu, Stream, Waited, wait_for
+from tremorscope.runtime.gpu.protocol import CudaEvent, Gpu, Stream, Waited, wait_for
 from tremorscope.runtime.gpu.urgent import UrgentStream
 
 _BLOCK = 256
@@ -104,16 +104,16 @@ DONE:
 
 @dataclass(frozen=True)
 class DevicePicture:
-    """A picture, RGBA with 8 bits a channel, where the GPU finds it."""
+    """RGBA picture with 8 bits a channel, in memory that the GPU reads."""
 
     address: int
-    """Of the first pixel, for the GPU."""
+    """Device address of the first pixel."""
     pitch_bytes: int
-    """From one row to the next."""
+    """Distance from one row to the next."""
     width_px: int
     height_px: int
     resource: Any = field(default=None, compare=False, repr=False)
-    """What CUDA gave for its registration; None where none was needed."""
+    """CUDA graphics resource of its registration; None where none was needed."""
 
 
 class EglPictures:
@@ -139,7 +139,7 @@ class EglPictures:
                 driver, driver.cuModuleGetFunction(self._module, _KERNEL), "find its kernel"
             )
             self._stream: Stream | None = gpu.stream()
-            self._done: Event = gpu.event()
+            self._done: CudaEvent = gpu.event()
             self._urgent = UrgentStream(driver)
 
     def register(self, egl_image: int, width_px: int, height_px: int) -> DevicePicture:
@@ -162,13 +162,13 @@ class EglPictures:
             if frame.frameType != driver.CUeglFrameType.CU_EGL_FRAME_TYPE_PITCH or frame.planeCount != 1:
                 driver.cuGraphicsUnregisterResource(resource)
                 raise EngineFault(
-                    f"the camera's buffer is no plane of rows ({frame.frameType.name}, {frame.planeCount} planes)",
+                    f"the camera's buffer is not one pitched plane ({frame.frameType.name}, {frame.planeCount} planes)",
                     remedy="use memory: copy",
                 )
             return DevicePicture(int(frame.frame.pPitch[0]), int(frame.pitch), width_px, height_px, resource)
 
     def unregister(self, picture: DevicePicture) -> None:
-        """Forget a picture; the GPU must be done with it."""
+        """Unregister a picture; the GPU must be done with it."""
         if picture.resource is not None:
             with self._gpu.current():
                 self._driver.cuGraphicsUnregisterResource(picture.resource)
@@ -199,7 +199,7 @@ class EglPictures:
                 )
 
     def close(self) -> None:
-        """Give stream and kernel back; closing twice is harmless."""
+        """Free stream and kernel; closing twice is harmless."""
         stream, self._stream = self._stream, None
         if stream is not None:
             with self._gpu.current():

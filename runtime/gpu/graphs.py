@@ -10,19 +10,19 @@ from collections.abc import Callable
 from typing import Any
 
 from tremorscope.runtime.errors import EngineFault
-from tremorscope.runtime.gpu.protocol import Graph, Stream
+from tremorscope.runtime.gpu.protocol import CudaGraph, Stream
 
-Capture = Callable[[Stream, Callable[[], None]], Graph]
+Capture = Callable[[Stream, Callable[[], None]], CudaGraph]
 
 
 def load_capture() -> Capture | None:
-    """What captures graphs, or None where cuda-bindings are not installed, or not for this CUDA."""
+    """Function that captures graphs, or None where cuda-bindings are not installed, or not for this CUDA."""
     try:
         from cuda.bindings import driver
     except ImportError:
         return None
 
-    def capture(stream: Stream, work: Callable[[], None]) -> Graph:
+    def capture(stream: Stream, work: Callable[[], None]) -> CudaGraph:
         return _capture(driver, stream, work)
 
     return capture
@@ -39,8 +39,8 @@ class _Graph:
         _checked(self._driver, self._driver.cuGraphExecDestroy(self._executable))
 
 
-def _capture(driver: Any, stream: Stream, work: Callable[[], None]) -> Graph:
-    # Thread-local: what other threads do meanwhile, with cameras for example, is none of the graph's business.
+def _capture(driver: Any, stream: Stream, work: Callable[[], None]) -> CudaGraph:
+    # Thread-local: calls of other threads meanwhile, for cameras for example, neither enter nor break the capture.
     mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
     _checked(driver, driver.cuStreamBeginCapture(stream.handle, mode))
     try:

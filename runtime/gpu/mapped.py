@@ -1,7 +1,7 @@
-"""Memory that a device maps: where it lies for the CPU and for the device, who uses it still, and its release.
+"""Memory that a device maps: its addresses for CPU and device, its users, and its release.
 
 A block is one piece of page-locked memory. Every array of it, and every view of such an array, keeps it; when the
-last is gone it may be freed, which happens where the device can be spoken to, not wherever garbage is collected.
+last is gone it may be freed, which happens where the device's context is current, not wherever garbage is collected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Mapping:
 
 
 class _Owner:
-    """What every array of a block has for its base: numpy keeps it for as long as any view lives."""
+    """Base of every array of a block: numpy keeps it alive as long as any view."""
 
     def __init__(self, address: int, nbytes: int) -> None:
         self.__array_interface__: dict[str, Any] = {
@@ -48,7 +48,7 @@ class _Block:
     start: int
     end: int
     to_device: int
-    """What is added to an address of the CPU to get the device's."""
+    """Device address minus host address."""
     mapping: Mapping
 
 
@@ -56,7 +56,7 @@ class MappedBlocks:
     """All mapped memory of one device; ``allocate`` is an Allocator (`runtime.frames.buffers`)."""
 
     def __init__(self, obtain: Callable[[int], Mapping]) -> None:
-        """``obtain`` gets so many bytes from the device's library, or raises MemoryError."""
+        """``obtain`` allocates a number of bytes with the device's library, or raises MemoryError."""
         self._obtain = obtain
         self._lock = threading.Lock()
         self._blocks: tuple[_Block, ...] = ()
@@ -86,7 +86,7 @@ class MappedBlocks:
         return array
 
     def find(self, array: NDArray[Any]) -> int | None:
-        """Where the device finds a contiguous array; None where it lies in no block: the device cannot reach it."""
+        """Device address of a contiguous array; None where it lies in no block: the device cannot reach it."""
         start: int = array.__array_interface__["data"][0]
         end = start + array.nbytes
         for block in self._blocks:
@@ -95,7 +95,7 @@ class MappedBlocks:
         return None
 
     def device_address(self, array: NDArray[Any]) -> int:
-        """Where the device finds a contiguous array that lies in one of the blocks.
+        """Device address of a contiguous array that lies in one of the blocks.
 
         Raises:
             ValueError: it does not.
@@ -108,7 +108,7 @@ class MappedBlocks:
         return address
 
     def free_unused(self) -> None:
-        """Give back what nothing refers to any more; call it where the device can be spoken to."""
+        """Free blocks without references; to be called where the device's context is current."""
         while True:
             with self._lock:
                 if not self._unused:
@@ -118,7 +118,7 @@ class MappedBlocks:
             block.mapping.free()
 
     def close(self) -> None:
-        """Give all of it back.
+        """Free all blocks.
 
         Raises:
             LeaseError: arrays refer to some of it still; that stays as it is, and so do the arrays.

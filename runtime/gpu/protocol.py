@@ -1,4 +1,4 @@
-"""What the runtime asks of a GPU: the small protocol behind which CUDA stands, and a bounded wait.
+"""GPU protocol of the runtime, implemented by CUDA, and a bounded wait.
 
 `runtime.gpu.pycuda_gpu` is it on a machine with a GPU, and the one module that imports PyCUDA; `runtime.gpu.graphs`
 adds graphs where cuda-bindings are installed, which it and `runtime.gpu.egl` alone import.
@@ -20,14 +20,12 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.frames.buffers import Allocator
 
-ADDRESS_ALIGNMENT_BYTES = 256
-"""What TensorRT asks of the address of every input and output; a page has it."""
 _SHORTEST_NAP_S, _LONGEST_NAP_S = 50e-6, 200e-6
 
 
 @dataclass(frozen=True)
 class GpuInfo:
-    """What a GPU is."""
+    """Properties of a GPU."""
 
     name: str
     compute_capability: str
@@ -40,55 +38,55 @@ class GpuInfo:
 
 
 class Stream(Protocol):
-    """Work for the GPU, done one after the other."""
+    """CUDA stream: work for the GPU, done in order."""
 
     @property
     def handle(self) -> int:
-        """The stream as CUDA and TensorRT know it."""
+        """CUstream handle, as CUDA and TensorRT take it."""
 
     def free(self) -> None:
-        """Give it back; what is in it is done all the same."""
+        """Destroy the stream; work already in it is completed."""
 
 
-class Event(Protocol):
-    """A mark in a stream."""
+class CudaEvent(Protocol):
+    """CUDA event: a mark in a stream."""
 
     def record(self, stream: Stream) -> None:
-        """Set the mark behind what the stream has to do so far."""
+        """Set the mark behind the work that is in the stream so far."""
 
     def done(self) -> bool:
-        """Whether the stream has come to the mark."""
+        """Return True once the stream has reached the mark."""
 
-    def ms_since(self, earlier: Event) -> float:
-        """Milliseconds of the GPU between two marks that are done."""
+    def ms_since(self, earlier: CudaEvent) -> float:
+        """GPU time in ms between two marks that are done."""
 
     def free(self) -> None:
-        """Give it back."""
+        """Destroy it."""
 
 
 class DeviceMemory(Protocol):
-    """Memory of the GPU alone, which the CPU does not see."""
+    """Device memory, not visible to the CPU."""
 
     @property
     def address(self) -> int:
-        """Where it lies, for the GPU."""
+        """Device address."""
 
     @property
     def nbytes(self) -> int:
-        """How much it is."""
+        """Size in bytes."""
 
     def free(self) -> None:
-        """Give it back; freeing twice is an error of the driver."""
+        """Free it; freeing twice is an error of the driver."""
 
 
-class Graph(Protocol):
-    """Work that was captured from a stream once and is launched as one."""
+class CudaGraph(Protocol):
+    """CUDA graph: work that was captured from a stream once and is launched as one."""
 
     def launch(self, stream: Stream) -> None:
-        """Put all of it into a stream."""
+        """Launch the graph in a stream."""
 
     def free(self) -> None:
-        """Give it back."""
+        """Destroy it."""
 
 
 class Gpu(Protocol):
@@ -96,11 +94,11 @@ class Gpu(Protocol):
 
     @property
     def info(self) -> GpuInfo:
-        """What it is."""
+        """Properties of the GPU."""
 
     @property
     def captures(self) -> bool:
-        """Whether ``capture`` works here."""
+        """True where ``capture`` works."""
 
     @property
     def mapped_nbytes(self) -> int:
@@ -108,10 +106,10 @@ class Gpu(Protocol):
 
     @property
     def allocate_mapped(self) -> Allocator:
-        """Makes memory that CPU and GPU both see, page-locked and zeroed, its start on a page; freed when unused."""
+        """Allocator of memory that CPU and GPU both see: page-locked, zeroed, page-aligned; freed when unused."""
 
     def current(self) -> AbstractContextManager[None]:
-        """Speak to the GPU from this thread.
+        """Make the GPU's context current in this thread.
 
         Raises:
             EngineFault: the driver reports an error of anything done within.
@@ -122,17 +120,17 @@ class Gpu(Protocol):
         """Bytes that are free on the GPU."""
 
     def find(self, array: NDArray[Any]) -> int | None:
-        """Where the GPU finds a contiguous array; None where it lies outside of mapped memory."""
+        """Device address of a contiguous array; None where it lies outside of mapped memory."""
 
     def device_address(self, array: NDArray[Any]) -> int:
-        """Where the GPU finds a contiguous array that lies in mapped memory.
+        """Device address of a contiguous array in mapped memory.
 
         Raises:
             ValueError: it lies elsewhere.
         """
 
     def allocate_device(self, nbytes: int) -> DeviceMemory:
-        """Memory of the GPU alone, aligned to ``ADDRESS_ALIGNMENT_BYTES`` at the least, its content undefined."""
+        """Memory of the GPU alone, aligned to 256 bytes or more as TensorRT demands, its content undefined."""
 
     def zero(self, memory: DeviceMemory, stream: Stream) -> None:
         """Fill with zeros, in the stream's order."""
@@ -143,32 +141,32 @@ class Gpu(Protocol):
     def send(self, array: NDArray[Any], memory: DeviceMemory, stream: Stream) -> None:
         """Copy a contiguous array of mapped memory to the GPU, in the stream's order; the GPU reads it, not the CPU.
 
-        Leave the array alone until the stream has come so far.
+        Leave the array unchanged until the stream has reached the copy.
         """
 
     def fetch_picture(
         self, device_address: int, pitch_bytes: int, picture: NDArray[np.uint8], stream: Stream
     ) -> None:
-        """Let the GPU write a picture of its own, whose rows are ``pitch_bytes`` apart, into mapped memory.
+        """Let the GPU copy a picture from device memory, rows ``pitch_bytes`` apart, into mapped memory.
 
         Args:
             device_address: of the first pixel.
             pitch_bytes: from one row to the next, at least a row of ``picture``.
-            picture: u8[H, W, C], contiguous, in mapped memory; complete when the stream has come so far.
-            stream: in the order of which it is done.
+            picture: u8[H, W, C], contiguous, in mapped memory; complete once the stream has reached the copy.
+            stream: takes the copy.
         """
 
     def stream(self) -> Stream:
-        """A new stream, which no other waits for."""
+        """New stream, independent of all others."""
 
-    def event(self) -> Event:
-        """A new mark."""
+    def event(self) -> CudaEvent:
+        """New event."""
 
-    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
-        """Record what ``work`` puts into the stream, without doing it, as a graph."""
+    def capture(self, stream: Stream, work: Callable[[], None]) -> CudaGraph:
+        """Capture the work that ``work`` puts into the stream as a graph, without running it."""
 
     def close(self) -> None:
-        """Give everything back; closing twice is harmless.
+        """Free everything; closing twice is harmless.
 
         Raises:
             LeaseError: mapped memory is in use still.
@@ -176,10 +174,10 @@ class Gpu(Protocol):
 
 
 class Waited(Protocol):
-    """What can be waited for: an event, or a stream that tells when it is empty."""
+    """Object that can be waited for: an event, or a stream that reports when it is empty."""
 
     def done(self) -> bool:
-        """Whether it has come to pass."""
+        """Return True once the wait is over."""
 
 
 def wait_for(event: Waited, *, expected_s: float, limit_s: float) -> bool:

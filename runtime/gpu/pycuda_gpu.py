@@ -23,7 +23,7 @@ from tremorscope.runtime.frames.ring import LeaseError
 from tremorscope.runtime.gpu.device import CUDA_DRIVER
 from tremorscope.runtime.gpu.graphs import load_capture
 from tremorscope.runtime.gpu.mapped import MappedBlocks, Mapping
-from tremorscope.runtime.gpu.protocol import DeviceMemory, Event, GpuInfo, Graph, Stream
+from tremorscope.runtime.gpu.protocol import CudaEvent, CudaGraph, DeviceMemory, GpuInfo, Stream
 
 INSTALL_PYCUDA = "pip install 'tremorscope[jetson]', which compiles PyCUDA against JetPack's CUDA"
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: in no order with the default stream, which others may use
@@ -31,7 +31,7 @@ _RESTART = "restart the service; if it comes again, look for the GPU's own messa
 
 
 def load_pycuda() -> Any:
-    """PyCUDA's driver module; nothing is asked of a GPU yet.
+    """PyCUDA's driver module, imported without touching a GPU.
 
     Raises:
         EngineFault: it is not installed or cannot be loaded.
@@ -82,7 +82,7 @@ class _Event:
     def done(self) -> bool:
         return bool(self._made.query())
 
-    def ms_since(self, earlier: Event) -> float:
+    def ms_since(self, earlier: CudaEvent) -> float:
         return float(self._made.time_since(cast("_Event", earlier)._made))
 
     def free(self) -> None:
@@ -106,7 +106,7 @@ class PycudaGpu:
         """Retain the primary context of a device.
 
         Raises:
-            pycuda.driver.Error: it cannot be had.
+            pycuda.driver.Error: the driver refuses.
         """
         self._drv = drv
         self._context: Any = device.retain_primary_context()
@@ -116,27 +116,27 @@ class PycudaGpu:
 
     @property
     def info(self) -> GpuInfo:
-        """What it is."""
+        """Properties of the GPU."""
         return self._info
 
     @property
     def captures(self) -> bool:
-        """Whether cuda-bindings are there to capture graphs with."""
+        """True where cuda-bindings, which capture graphs, are installed."""
         return self._capture is not None
 
     @property
     def allocate_mapped(self) -> Allocator:
-        """Makes page-locked memory that CPU and GPU both see."""
+        """Allocator of page-locked memory that CPU and GPU both see."""
         return self._allocate
 
     @property
     def mapped_nbytes(self) -> int:
-        """Bytes of it at present."""
+        """Bytes of mapped memory at present."""
         return self._mapped.nbytes
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Speak to the GPU from this thread.
+        """Make the GPU's context current in this thread.
 
         Raises:
             EngineFault: the driver reports an error of anything done within.
@@ -161,15 +161,15 @@ class PycudaGpu:
         return int(free)
 
     def find(self, array: NDArray[Any]) -> int | None:
-        """Where the GPU finds a contiguous array; None where it lies outside of mapped memory."""
+        """Device address of a contiguous array; None where it lies outside of mapped memory."""
         return self._mapped.find(array)
 
     def device_address(self, array: NDArray[Any]) -> int:
-        """Where the GPU finds a contiguous array that lies in mapped memory."""
+        """Device address of a contiguous array in mapped memory."""
         return self._mapped.device_address(array)
 
     def allocate_device(self, nbytes: int) -> DeviceMemory:
-        """Memory of the GPU alone."""
+        """Device memory; see `runtime.gpu.protocol.Gpu.allocate_device`."""
         return _DeviceMemory(self._drv, nbytes)
 
     def zero(self, memory: DeviceMemory, stream: Stream) -> None:
@@ -187,7 +187,7 @@ class PycudaGpu:
     def fetch_picture(
         self, device_address: int, pitch_bytes: int, picture: NDArray[np.uint8], stream: Stream
     ) -> None:
-        """Let the GPU write a picture of its own into mapped memory."""
+        """Let the GPU copy a picture from device memory into mapped memory."""
         row_bytes = picture[0].nbytes
         copy = self._drv.Memcpy2D()
         copy.set_src_device(device_address)
@@ -197,21 +197,21 @@ class PycudaGpu:
         copy(cast("_Stream", stream).made)
 
     def stream(self) -> Stream:
-        """A new stream, which no other waits for."""
+        """New stream, independent of all others."""
         return _Stream(self._drv)
 
-    def event(self) -> Event:
-        """A new mark."""
+    def event(self) -> CudaEvent:
+        """New event."""
         return _Event(self._drv)
 
-    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
-        """Record what ``work`` puts into the stream as a graph."""
+    def capture(self, stream: Stream, work: Callable[[], None]) -> CudaGraph:
+        """Capture the work that ``work`` puts into the stream as a graph."""
         if self._capture is None:
             raise NotImplementedError("there are no graphs without cuda-bindings: see captures")
         return self._capture(stream, work)
 
     def close(self) -> None:
-        """Give memory and context back.
+        """Free memory and context.
 
         Raises:
             LeaseError: mapped memory is in use still; the context stays with it.

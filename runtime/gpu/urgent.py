@@ -1,7 +1,7 @@
-"""A stream whose work goes before that of others, by cuda-bindings: PyCUDA's streams all have the lowest priority.
+"""CUDA stream of the highest priority, by cuda-bindings: PyCUDA's streams all have the lowest.
 
-A camera's picture is a moment's work for the GPU, and a step of the network many milliseconds: without priority the
-camera's buffers would wait for the whole step.
+Converting a camera's picture takes the GPU microseconds, and a step of the network many milliseconds: without priority
+the camera's buffers would wait for the whole step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: in no order with the default stream
 
 
 class UrgentStream:
-    """Work for the GPU that goes before all other; made, asked and freed within ``Gpu.current``.
+    """CUDA stream of the highest priority; made, queried and freed within ``Gpu.current``.
 
     Its blocks take the next room on the GPU that gets free; what runs there already is not interrupted. A device that
     knows no priorities gives a stream like any other.
@@ -32,7 +32,7 @@ class UrgentStream:
         self.handle = int(self._made)
 
     def done(self) -> bool:
-        """Whether all that was put into it so far is done.
+        """Return True once all work in the stream is done.
 
         Raises:
             EngineFault: the GPU failed.
@@ -44,7 +44,7 @@ class UrgentStream:
         return True
 
     def free(self) -> None:
-        """Give it back; what is in it is done all the same."""
+        """Destroy the stream; work already in it is completed."""
         self._checked(self._driver.cuStreamDestroy(self._made))
 
     def _checked(self, answer: tuple[Any, ...]) -> list[Any]:

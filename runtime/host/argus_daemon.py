@@ -29,7 +29,7 @@ _LONGEST_PAUSE_S = 3600.0
 _LOOK_S = 0.1
 
 
-class _Record(BaseModel):
+class _RestartRecord(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     restarted_s: float | None = Field(default=None, allow_inf_nan=False)
@@ -41,7 +41,7 @@ class _Record(BaseModel):
 
 
 class ArgusDaemon:
-    """The daemon as one instance of the service sees it, from before the camera is first opened."""
+    """Restarts of nvargus-daemon, for one instance of the service; made before its camera is first opened."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class ArgusDaemon:
 
         Args:
             settings: how often the daemon may be restarted.
-            instance: which of several services on this device it is.
+            instance: name of this service among several on the device.
             directory: where lock and record lie, the same for all; emptied by a restart of the device.
             socket: by which the daemon is reached.
             uptime_s: seconds since the device was started, time asleep included.
@@ -67,14 +67,14 @@ class ArgusDaemon:
         self._first_seen = _identity(socket)
 
     def is_blind(self) -> bool:
-        """Whether the daemon was restarted since this process began."""
+        """Return True if the daemon was restarted since this process began, so that its cameras give no frames."""
         present = _identity(self._socket)
         if present is not None and present != self._first_seen:
             return True
         return self._is_older_than(self._load())
 
     def refusal(self) -> str:
-        """Why the daemon is not to be restarted now: restarts that brought nothing come ever less often."""
+        """Reason not to restart the daemon now, empty if it may be: the pause doubles after restarts without frames."""
         record, settings = self._load(), self._settings
         in_vain = record.in_vain.get(self._instance, 0)
         if not settings.restart_argus_attempts:
@@ -94,11 +94,11 @@ class ArgusDaemon:
     def restart(
         self, request: Callable[[], str] = lambda: ask("restart-argus"), *, patience_s: float = 40.0
     ) -> str:
-        """Have the daemon restarted, unless another instance has just done so; returns what came of it.
+        """Have the daemon restarted, unless another instance has just done so; returns the outcome as a sentence.
 
         Args:
-            request: has it done, and returns why that failed, or nothing.
-            patience_s: most time to wait for another instance that is at it.
+            request: asks for the restart, and returns the reason of a failure, empty if there is none.
+            patience_s: longest wait for another instance that is restarting it.
         """
         with self._locked(patience_s) as is_ours:
             before = self._load()
@@ -106,8 +106,10 @@ class ArgusDaemon:
                 return "nvargus-daemon was restarted by another instance meanwhile"
             in_vain = before.in_vain | {self._instance: before.in_vain.get(self._instance, 0) + 1}
             now_s = self._uptime_s()
-            now = _Record(restarted_s=now_s, asked_s=now_s, in_vain=in_vain)
-            self._store(now)  # before, so that nobody asks again if this process is ended in the midst of it
+            now = _RestartRecord(restarted_s=now_s, asked_s=now_s, in_vain=in_vain)
+            self._store(
+                now
+            )  # before the request, so that no instance repeats it if this process is killed here
             why_not = request()
             if why_not:
                 self._store(now.model_copy(update={"restarted_s": before.restarted_s}))
@@ -116,23 +118,23 @@ class ArgusDaemon:
             return "nvargus-daemon was restarted"
 
     def note_health(self) -> None:
-        """Note that frames came for good."""
+        """Note that frames come steadily again."""
         with self._locked(1.0) as is_ours:
             record = self._load()
             if is_ours and record.in_vain.get(self._instance):
                 self._store(record.model_copy(update={"in_vain": record.in_vain | {self._instance: 0}}))
 
-    def _is_older_than(self, record: _Record) -> bool:
+    def _is_older_than(self, record: _RestartRecord) -> bool:
         return record.restarted_s is not None and record.restarted_s > self._began_s
 
-    def _load(self) -> _Record:
+    def _load(self) -> _RestartRecord:
         try:
-            return _Record.model_validate_json(self._file.read_bytes())
-        except (OSError, ValidationError):  # nothing was restarted yet, or nobody knows any more
-            return _Record()
+            return _RestartRecord.model_validate_json(self._file.read_bytes())
+        except (OSError, ValidationError):  # nothing was restarted yet, or the record is lost
+            return _RestartRecord()
 
-    def _store(self, record: _Record) -> None:
-        # Without the directory, as where the service was started by hand, there is nobody to tell.
+    def _store(self, record: _RestartRecord) -> None:
+        # Without the directory, as where the service was started by hand, there are no other instances.
         with contextlib.suppress(OSError, OutputFault), whole_file(self._file) as file:
             file.write(record.model_dump_json().encode())
 
@@ -168,7 +170,7 @@ def _lock_at_once(descriptor: int) -> bool:
 
 
 def _identity(socket: Path) -> tuple[int, int, int] | None:
-    """Which socket it is: no clock is compared, because that of a device in the field may leap."""
+    """Device, inode and change time (ns) of a socket; compared for equality alone, for clocks in the field may jump."""
     try:
         found = socket.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Directories of results that are whole or not there: filled beside their place, and only then moved into it."""
+"""Atomic result directories: filled under a temporary name beside their place, and only then moved into it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
     """A new directory to be filled, which becomes ``path`` at the end; after any exception nothing is left of it.
 
     Args:
-        path: where the results are to be; it may exist if it is empty.
-        overwrite: whether results of an earlier run are replaced.
+        path: place of the results; it may exist if it is empty.
+        overwrite: replace results of an earlier run.
         names: the files that a run leaves. A directory that holds any other is never replaced.
 
     Raises:
@@ -39,7 +39,7 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         for parent in made:
-            with contextlib.suppress(OSError):  # others may have come to use it
+            with contextlib.suppress(OSError):  # another process may use it by now
                 parent.rmdir()
 
 
@@ -57,7 +57,7 @@ def _make(path: Path, place: Path, scratch: Path, *, overwrite: bool, names: Col
 
 def _check_free(path: Path, place: Path, *, overwrite: bool, names: Collection[str]) -> None:
     if not place.name:
-        raise OutputFault(f"{path}: cannot be replaced", remedy="name a new directory")
+        raise OutputFault(f"{path}: the root directory cannot be replaced", remedy="name a new directory")
     if not place.exists():
         return
     if not place.is_dir():
@@ -76,7 +76,7 @@ def _check_free(path: Path, place: Path, *, overwrite: bool, names: Collection[s
 
 
 def _flush(directory: Path) -> None:
-    """Bring all of a directory onto the disk: after a power cut a new name must not lead to old or empty files."""
+    """Flush all of a directory: after a power cut a new name must not lead to old or empty files."""
     for each in sorted(directory.rglob("*"), reverse=True):
         flush_entry(each)
     flush_entry(directory)

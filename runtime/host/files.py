@@ -1,4 +1,4 @@
-"""Result files that are whole or not there: written under a temporary name, flushed, and only then renamed."""
+"""Atomic result files: written under a temporary name, flushed, and only then renamed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def whole_file(path: Path, *, flush_name: bool = False) -> Iterator[BinaryIO]:
     """A file to be filled, which replaces ``path`` at the end; after any exception nothing is left of it.
 
     Args:
-        path: where it is to be.
-        flush_name: also bring the new name onto the disk, so that it comes before whatever is done next.
+        path: final name of the file.
+        flush_name: also flush the directory, so that the new name survives a power cut.
 
     Raises:
         OutputFault: it cannot be written.
@@ -40,7 +40,7 @@ def whole_file(path: Path, *, flush_name: bool = False) -> Iterator[BinaryIO]:
 
 
 def flush_entry(path: Path) -> None:
-    """Bring a file, or the names in a directory, onto the disk, so that they survive a power cut."""
+    """Flush a file, or the names in a directory, to the disk, so that they survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -49,7 +49,7 @@ def flush_entry(path: Path) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Make sure, before long work, that a file can be written where it is wanted.
+    """Check, before long work, that a file can be written at its place.
 
     Raises:
         OutputFault: it cannot.
@@ -67,7 +67,7 @@ def check_place(path: Path) -> None:
 
 
 def cannot_be_written(path: Path, error: OSError) -> OutputFault:
-    """What the system says, as a fault with its remedy."""
+    """Fault for an error of the system while a result was written."""
     if error.errno == errno.ENOSPC:
         return OutputFault(f"{path}: the disk is full", remedy="free some space, or name another directory")
     reason = (error.strerror or str(error)).lower()

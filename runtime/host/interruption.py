@@ -1,4 +1,4 @@
-"""Turns the signals that end a program into one orderly stop, so that no half-written file is left behind."""
+"""Orderly stop on the signals that end a program, so that no half-written file is left behind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def orderly_stop() -> Iterator[None]:
 
 @contextmanager
 def stop_put_off() -> Iterator[Callable[[], bool]]:
-    """Put SIGINT, SIGTERM and SIGHUP off until the block has ended; what is yielded tells whether one came.
+    """Put SIGINT, SIGTERM and SIGHUP off until the block has ended; the yielded function returns True if one came.
 
     For calls into libraries that call back: an exception raised within a callback would go through their code.
     Off the main thread, where no signal arrives, it does nothing.

@@ -27,10 +27,10 @@ _PRIORITIES = (
     (logging.INFO, 6),
     (logging.NOTSET, 7),
 )
-"""Levels, and syslog's priorities from there on."""
+"""Lowest level of each syslog priority, and the priority."""
 _NOT_IN_NAMES = re.compile(r"[^A-Z0-9_]")
 _LONGEST_BYTES = 128 * 1024
-"""Of one field; a socket takes about 200 kB at once."""
+"""Longest field in bytes; a socket takes about 200 kB at once."""
 
 
 class JournalHandler(logging.Handler):
@@ -50,10 +50,7 @@ class JournalHandler(logging.Handler):
         try:
             message = self.format(record)
             payload = b"".join(_field(name, value) for name, value in self._fields(record, message))
-        except (
-            TypeError,
-            ValueError,
-        ):  # a message whose arguments do not fit it is a mistake of its caller's
+        except (TypeError, ValueError):  # a message whose arguments do not fit: an error of its caller
             self.handleError(record)
             return
         try:
@@ -111,7 +108,7 @@ def set_up(level: int | str = logging.INFO, *, identifier: str = "tremorscope") 
 
 
 def stderr_is_journal(environment: Mapping[str, str] | None = None) -> bool:
-    """Whether stderr leads to the journal: ``$JOURNAL_STREAM`` names its device and inode (systemd.exec(5))."""
+    """Return True if stderr leads to the journal, by device and inode in ``$JOURNAL_STREAM`` (systemd.exec(5))."""
     stream = (os.environ if environment is None else environment).get("JOURNAL_STREAM", "")
     try:
         status = os.fstat(2)

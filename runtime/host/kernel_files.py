@@ -1,4 +1,4 @@
-"""Small files of the kernel, each with one number or one word. Any of them may be away, empty or unreadable."""
+"""Small files of the kernel, each with one number or one word. Any of them may be missing, empty or unreadable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def text(path: Path) -> str:
-    """What stands in a file, without blanks around it; nothing where it cannot be read."""
+    """Text of a file, without blanks around it; empty where it cannot be read."""
     try:
         # Device-tree files end with a zero byte.
         return path.read_text(encoding="ascii", errors="replace").strip("\0 \t\n")
@@ -15,7 +15,7 @@ def text(path: Path) -> str:
 
 
 def number(path: Path) -> int | None:
-    """The whole number that stands in a file; None where there is none, e.g. ``<not supported>``."""
+    """Integer in a file; None where there is none, e.g. ``<not supported>``."""
     try:
         value = int(text(path))
     except ValueError:
@@ -24,7 +24,7 @@ def number(path: Path) -> int | None:
 
 
 def entries(directory: Path, pattern: str) -> list[Path]:
-    """Entries of a directory, sorted; none where it is away, or goes while it is looked at."""
+    """Entries of a directory, sorted; none where it is missing, or disappears meanwhile."""
     try:
         return sorted(directory.glob(pattern))
     except OSError:

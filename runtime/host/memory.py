@@ -1,4 +1,4 @@
-"""Keeps the C library from hoarding memory over months."""
+"""Limit on the C library's heaps, so that memory does not grow over months."""
 
 from __future__ import annotations
 

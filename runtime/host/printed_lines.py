@@ -1,4 +1,4 @@
-"""What libraries print in this process: heard line by line, and passed on unchanged to where it would have gone."""
+"""Tap on this process's standard output: lines that libraries print are read, and passed on unchanged."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from typing import Literal
 
 _CHUNK_BYTES = 65_536
 _PIPE_BYTES = 1 << 20
-"""Of the pipe: a library that prints while it keeps Python from running must not have to wait for us."""
+"""Capacity of the pipe: a library that prints while it keeps Python from running must not have to wait for us."""
 _LINE_BUFFERED = 1
-_PATIENCE_S = 0.5
+_TIMEOUT_S = 0.5
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ is not in Python 3.10 on every platform
 
 
 class OutputTap:
-    """Sits in one of this process's standard streams, below Python: it hears what ``printf`` of any library says.
+    """Tap on one of this process's standard streams, below Python: it reads what ``printf`` of any library writes.
 
-    Whatever comes is passed on as it is, at once. Who replaces the stream ends the tap; `listen` begins it anew.
+    Everything is passed on unchanged, at once. Replacing the stream ends the tap; `listen` begins it anew.
     """
 
     def __init__(self, descriptor: Literal[1, 2], *, most_lines: int = 512) -> None:
-        """Prepare for stdout (1) or stderr (2), to remember so many lines; nothing is heard before `listen`."""
+        """Prepare for stdout (1) or stderr (2), to remember so many lines; nothing is read before `listen`."""
         self._descriptor = descriptor
         self._lines: deque[str] = deque(maxlen=most_lines)
-        self._heard = 0
+        self._count = 0
         self._rest = b""
         self._lock, self._switching = threading.Lock(), threading.RLock()
         self._pipe: tuple[int, int] | None = None
-        """Our end to read from, and where things would have gone."""
+        """Reading end of the pipe, and the original stream."""
         self._inode = 0
         self._thread: threading.Thread | None = None
 
     def listen(self) -> None:
-        """Begin, unless it has begun already; any thread may ask for it."""
+        """Begin, unless it has begun already; callable from any thread."""
         with self._switching:
             if not self.is_listening:
                 self.stop()
@@ -57,7 +57,7 @@ class OutputTap:
             fcntl.fcntl(writer, _F_SETPIPE_SZ, _PIPE_BYTES)
         if self._descriptor == 1:
             _buffer_lines()
-        elif _speaks_last_words():
+        elif _dumps_stacks():
             faulthandler.enable(file=passed_on, all_threads=True)
         os.dup2(writer, self._descriptor)
         os.close(writer)
@@ -70,7 +70,7 @@ class OutputTap:
 
     @property
     def is_listening(self) -> bool:
-        """Whether the stream still leads here."""
+        """True while the stream leads into this tap."""
         thread = self._thread
         if thread is None or not thread.is_alive():
             return False
@@ -89,25 +89,25 @@ class OutputTap:
         _, passed_on = pipe
         if self.is_listening:
             os.dup2(passed_on, self._descriptor)
-            if self._descriptor == 2 and _speaks_last_words():
+            if self._descriptor == 2 and _dumps_stacks():
                 faulthandler.enable(file=2, all_threads=True)
-        self._thread.join(_PATIENCE_S)
+        self._thread.join(_TIMEOUT_S)
         self._thread = None
 
     def mark(self) -> int:
-        """How many lines were heard so far, those included that are on their way."""
+        """Number of lines so far, those included that are on their way."""
         self._catch_up()
-        return self._heard
+        return self._count
 
     def since(self, mark: int) -> tuple[str, ...]:
         """The lines since a `mark`, the oldest first, as far as they are remembered."""
         self._catch_up()
         with self._lock:
-            new = min(self._heard - mark, len(self._lines))
+            new = min(self._count - mark, len(self._lines))
             return tuple(self._lines)[len(self._lines) - new :] if new > 0 else ()
 
     def _catch_up(self) -> None:
-        until_s = time.monotonic() + _PATIENCE_S
+        until_s = time.monotonic() + _TIMEOUT_S
         while (pipe := self._pipe) is not None and self.is_listening and time.monotonic() < until_s:
             with self._lock, contextlib.suppress(OSError):  # who replaces the stream closes the pipe
                 if not struct.unpack("i", fcntl.ioctl(pipe[0], termios.FIONREAD, b"\0" * 4))[0]:
@@ -115,7 +115,7 @@ class OutputTap:
             time.sleep(0.002)
 
     def _run(self, reader: int, passed_on: int) -> None:
-        """Hear and pass on, until nobody can write into the pipe any more."""
+        """Read and pass on, until the writing end of the pipe is closed."""
         ready = select.poll()  # select takes no descriptor beyond 1023
         ready.register(reader, select.POLLIN)
         try:
@@ -127,7 +127,7 @@ class OutputTap:
                         return
                     *lines, self._rest = (self._rest + chunk)[-2 * _CHUNK_BYTES :].split(b"\n")
                     self._lines.extend(line.decode(errors="replace").strip() for line in lines)
-                    self._heard += len(lines)
+                    self._count += len(lines)
                 _write(passed_on, chunk)
         finally:
             os.close(reader)
@@ -135,14 +135,14 @@ class OutputTap:
 
 
 def _write(descriptor: int, content: bytes) -> None:
-    # Where the stream leads is gone, or full: a library that prints must not be held up for that.
+    # The stream's destination may be gone or full; that must not hold up a library that prints.
     with contextlib.suppress(OSError):
         while content:
             content = content[os.write(descriptor, content) :]
 
 
-def _speaks_last_words() -> bool:
-    """Whether Python was told to print stacks to stderr if it dies (``-X faulthandler``): not into a pipe, then."""
+def _dumps_stacks() -> bool:
+    """True where Python prints stacks to stderr when it dies (``-X faulthandler``): they must not go into a pipe."""
     return "faulthandler" in sys._xoptions
 
 

@@ -1,4 +1,4 @@
-"""The two things that the service may ask of the system: restart nvargus-daemon, and restart the device.
+"""Privileged requests of the service: restart nvargus-daemon, and restart the device.
 
 The service runs as a user without rights. First systemd is asked; a polkit rule allows it (see systemd/). Where
 polkit is too old to read that rule (before 0.106, as in Ubuntu 22.04 and so JetPack 6), a file is left in a directory
@@ -27,12 +27,12 @@ _LOOK_S = 0.2
 
 
 def ask(request: Request, *, timeout_s: float = 15.0, requests: Path = REQUESTS) -> str:
-    """Have it done; returns why that failed, in one line, or nothing. Takes at most twice ``timeout_s``."""
+    """Make a request of the system, in twice ``timeout_s`` at most; returns the reason of a failure, or ""."""
     refusal = _ask_systemd(request, timeout_s)
     if not refusal:
         return ""
     if not requests.is_dir():
-        return f"{refusal}; nobody watches {requests} either (install.sh sets up both)"
+        return f"{refusal}; {requests} does not exist either (install.sh sets up both)"
     left = _leave_file(requests / request, timeout_s)
     return f"{refusal}; {left}" if left else ""
 
@@ -54,7 +54,7 @@ def _ask_systemd(request: Request, timeout_s: float) -> str:
 
 
 def _leave_file(path: Path, timeout_s: float) -> str:
-    """Ask by a file and wait until it is taken away, which is done after what it asks for."""
+    """Ask by a file and wait until it is removed, which happens after the request was carried out."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except OSError as error:
@@ -62,7 +62,7 @@ def _leave_file(path: Path, timeout_s: float) -> str:
     until_s = time.monotonic() + timeout_s
     while path.exists():
         if time.monotonic() > until_s:
-            with contextlib.suppress(OSError):  # a request that nobody took must not be taken much later
+            with contextlib.suppress(OSError):  # a request must not be carried out much later
                 path.unlink(missing_ok=True)
             return f"{path} was not answered within {timeout_s:.0f} s"
         time.sleep(_LOOK_S)

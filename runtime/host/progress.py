@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 
 class ProgressBar:
-    """Shows work done and work in all, if known, and a note of what is special just now."""
+    """Progress bar with the work done, the total if known, and a note."""
 
     def __init__(self, bar: tqdm[NoReturn]) -> None:
         self._bar = bar
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Show so much of the work as done."""
+        """Show ``done`` of ``total``; None where the total is unknown."""
         self._bar.total = None if total is None else max(total, done)
         self._bar.update(done - self._bar.n)
 
@@ -36,7 +36,7 @@ def progress_bar(title: str, unit: str = "frames") -> Iterator[ProgressBar]:
 
     Silent where stderr is no terminal; wiped when the block ends, so that what follows stands alone.
     """
-    # A serial console tells no size, which tqdm takes for no room at all.
+    # A serial console states no size, which tqdm takes for a width of 0.
     columns, rows = shutil.get_terminal_size(fallback=(80, 24))
     with tqdm(desc=title, unit=f" {unit}", disable=None, leave=False, ncols=columns, nrows=rows) as bar:
         yield ProgressBar(bar)

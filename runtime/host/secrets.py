@@ -1,4 +1,4 @@
-"""Passwords and tokens: from systemd's credentials or from the environment, never from a configuration."""
+"""Passwords and tokens, from systemd's credentials or from the environment, never from a configuration."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def variable_of(name: Secret) -> str:
 
 
 def read_secret(name: Secret, environment: Mapping[str, str] = os.environ) -> str | None:
-    """A secret from the file ``$CREDENTIALS_DIRECTORY/NAME``, else from its variable; None if it is nowhere.
+    """Read a secret from the file ``$CREDENTIALS_DIRECTORY/NAME``, else from its variable; None if neither exists.
 
     Raises:
-        OptionFault: what is there is empty or no text.
+        OptionFault: the secret is empty, too long or not text.
         OutputFault: the file cannot be read at present.
     """
     directory = environment.get("CREDENTIALS_DIRECTORY")
@@ -42,10 +42,10 @@ def read_secret(name: Secret, environment: Mapping[str, str] = os.environ) -> st
 
 
 def check_login(section: str, username: str | None, password: str | None) -> None:
-    """Refuse a password without a user: it would be sent to nobody, and the login refused for ever.
+    """Refuse a password without a username: it would never be sent, and the login always refused.
 
     Raises:
-        OptionFault: with the remedy.
+        OptionFault: there is a password and no username.
     """
     if password is not None and username is None:
         raise OptionFault(

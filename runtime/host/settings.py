@@ -1,4 +1,4 @@
-"""Settings of what looks after the device: the recovery ladder and the thermal governor."""
+"""Settings of the recovery ladder and the thermal governor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 class RebootSettings(Section):
-    """The last rung: restarting the whole device. Off unless somebody wants it."""
+    """Last rung of the ladder: restarting the whole device. Off by default."""
 
     enabled: bool = False
     """The installer must have allowed it too: ``install.sh --allow-reboot``."""
@@ -28,7 +28,7 @@ class RebootSettings(Section):
 
 
 class RecoverySettings(Section):
-    """What is done, and when, about a camera that gives no frames."""
+    """Steps against a camera that gives no frames, and their times."""
 
     reopen_after_s: Seconds = 10.0
     """First rung: without good frames for so long, the camera is opened anew ..."""
@@ -46,14 +46,14 @@ class RecoverySettings(Section):
 
 
 class ThermalLevelSettings(Section):
-    """What is done from a temperature on."""
+    """Load limits from a temperature on."""
 
     enter_c: Celsius
     """From this temperature on."""
     rate_fraction: Fraction = 1.0
-    """Of the camera's rate; filters are designed anew for the rate that results."""
+    """Share of the camera's rate; filters are designed anew for the rate that results."""
     region_fraction: Fraction = 1.0
-    """Of the magnified region's width and height, about its centre."""
+    """Share of the magnified region's width and height, about its centre."""
     precision: Literal["configured", "int8"] = "configured"
     """int8: the INT8 twin of the engine, where the bundle has one."""
     magnify: bool = True
@@ -61,10 +61,10 @@ class ThermalLevelSettings(Section):
 
 
 class ThermalSettings(Section):
-    """How the service takes load off a device that gets hot."""
+    """Thermal governor: reduces the load of a device that gets hot."""
 
     enabled: bool = True
-    """Whether load is taken off; temperatures are told in any case."""
+    """Reduce the load; temperatures are reported in any case."""
     levels: tuple[ThermalLevelSettings, ...] = (
         ThermalLevelSettings(enter_c=80, precision="int8"),
         ThermalLevelSettings(enter_c=85, precision="int8", rate_fraction=0.5),
@@ -79,9 +79,9 @@ class ThermalSettings(Section):
     cool_dwell_s: Seconds = 120.0
     """Likewise for stepping back down."""
     throttled_counts: bool = True
-    """Whether a device that throttles itself, or meets its current limit, is held back by one level at least."""
+    """Hold a device that throttles itself, or meets its current limit, back by one level at least."""
     source: Literal["auto", "sysfs", "jtop"] = "auto"
-    """Who is asked about heat, power, clocks, load and fans. sysfs: the kernel's own files. auto: the service of
+    """Source of temperatures, power, clocks, load and fans. sysfs: the kernel's own files. auto: the service of
     jetson-stats (jtop) where it answers, and the kernel's files for all else. jtop: likewise, with a warning while it
     does not answer."""
     zones: tuple[str, ...] = ()

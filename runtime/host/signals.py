@@ -1,4 +1,4 @@
-"""Signals as a queue that the main thread reads: nothing is interrupted, nothing runs at a wrong moment."""
+"""Signals as a queue that the main thread reads, so that no handler interrupts it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class SignalQueue:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
     def wait(self, seconds: float) -> signal.Signals | None:
-        """The next signal, or None after so many seconds.
+        """Return the next signal, or None after ``seconds``.
 
-        One that another thread was given while this one waited comes with the next call.
+        One that was delivered to another thread meanwhile comes with the next call.
         """
         found = signal.sigtimedwait(self._KINDS, seconds)
         # Where the process was stopped (SIGSTOP) past the deadline, CPython returns what was never filled in:
@@ -47,5 +47,5 @@ class SignalQueue:
 
 
 def _hand_on(number: int, _frame: object) -> None:
-    """Runs in the main thread, whichever thread the signal was given to."""
+    """Send the signal to the main thread, in which Python runs this handler whichever thread was signalled."""
     signal.raise_signal(number)

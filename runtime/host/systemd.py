@@ -1,4 +1,4 @@
-"""Tells systemd how the service stands: the sd_notify protocol, or nothing at all where there is no systemd."""
+"""Status reports to systemd by the sd_notify protocol; without systemd nothing is sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 _SEND_TIMEOUT_S = 1.0
-"""How long a change of state may wait for systemd; the watchdog and the status line never wait."""
+"""Longest wait for systemd to take a change of state; the watchdog and the status line never wait."""
 
 
 class Notifier:
@@ -23,51 +23,51 @@ class Notifier:
 
         Args:
             address: an absolute path, or ``@name`` in the abstract namespace; anything else sends nothing.
-            watchdog_s: within what time systemd expects ``watchdog``; None where it does not.
+            watchdog_s: longest time between two calls of ``watchdog``; None where there is no watchdog.
         """
         self._address = _socket_address(address)
         self._socket: socket.socket | None = None
         if self._address is not None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self.watchdog_s = watchdog_s if self._address is not None else None
-        """Within what time systemd expects ``watchdog``; None where it does not."""
+        """Longest time between two calls of ``watchdog``; None where there is no watchdog."""
         self.lost = 0
         """Messages that could not be sent."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Notifier:
-        """What systemd says in ``$NOTIFY_SOCKET``, ``$WATCHDOG_USEC`` and ``$WATCHDOG_PID``."""
+        """Notifier for ``$NOTIFY_SOCKET``, ``$WATCHDOG_USEC`` and ``$WATCHDOG_PID`` as systemd sets them."""
         variables = os.environ if environment is None else environment
         return cls(variables.get("NOTIFY_SOCKET"), watchdog_s=_watchdog_s(variables))
 
     @property
     def enabled(self) -> bool:
-        """Whether anybody listens."""
+        """True where there is a socket to send to."""
         return self._socket is not None
 
     def ready(self, status: str = "") -> None:
-        """The service works: started, or done with reloading. ``status`` is a line for ``systemctl status``."""
+        """Report that the service has started or reloaded. ``status`` is a line for ``systemctl status``."""
         self._send("READY=1", _status(status), wait=True)
 
     def status(self, text: str) -> None:
-        """A line for ``systemctl status``."""
+        """Set the line of ``systemctl status``."""
         self._send(_status(text), wait=False)
 
     def watchdog(self) -> None:
-        """One sign of life. Give it for frames that came, and for nothing else: see ``FrameWatchdog``."""
+        """Feed the watchdog once; to be called for processed frames alone: see ``FrameWatchdog``."""
         self._send("WATCHDOG=1", wait=False)
 
     def reloading(self, status: str = "") -> None:
-        """The configuration is being read again; ``ready`` ends it."""
+        """Report that the configuration is being read again; ``ready`` ends it."""
         moment_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={moment_us}", _status(status), wait=True)
 
     def stopping(self, status: str = "") -> None:
-        """The service is about to end."""
+        """Report that the service is about to end."""
         self._send("STOPPING=1", _status(status), wait=True)
 
     def close(self) -> None:
-        """Send nothing any more."""
+        """Close the socket; later messages are dropped."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -86,8 +86,8 @@ class Notifier:
 class FrameWatchdog:
     """Feeds systemd's watchdog from frame progress alone: a living process with a frozen camera starves it.
 
-    Call ``progress`` after every processed frame, or now and then with the count of frames. It sends at most
-    four signs of life in the time that systemd allows.
+    Call ``progress`` after every processed frame, or now and then with the count of frames. It feeds the watchdog four
+    times at most in the time that systemd allows.
     """
 
     def __init__(self, notifier: Notifier) -> None:
@@ -115,14 +115,14 @@ def _status(text: str) -> str:
 
 
 def _socket_address(address: str | None) -> str | None:
-    """As ``sendto`` takes it: an abstract address begins with a zero byte; None for what we cannot speak to."""
+    """Address as ``sendto`` takes it: an abstract one begins with a zero byte; None for any other form."""
     if address and address.startswith("@") and len(address) > 1:
         return "\0" + address[1:]
     return address if address and address.startswith("/") else None
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:
-    """None where there is no watchdog, or it is meant for another process."""
+    """Watchdog interval in s; None where there is no watchdog, or it is meant for another process."""
     process = environment.get("WATCHDOG_PID")
     if process and process != str(os.getpid()):
         return None

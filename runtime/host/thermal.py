@@ -1,4 +1,4 @@
-"""Reads how hot the device is, and whether it holds itself back, from the kernel's files under /sys.
+"""Temperatures and throttling of the device, from the kernel's files under /sys.
 
 Thermal zones and cooling devices: Documentation/ABI/testing/sysfs-class-thermal of Linux. The counters
 ``oc*_event_cnt`` are those of Jetson's soctherm driver: 1 under-voltage, 2 average over-current, 3 instantaneous.
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from tremorscope.runtime.host.kernel_files import entries, number, text
 
 _BELIEVABLE_C = (-40.0, 150.0)
-"""A zone that is switched off reads nothing, or something outside."""
+"""Plausible range; a zone that is switched off reads nothing, or a value outside."""
 _HOLDS_BACK = re.compile(r"cpufreq|devfreq|throttl|processor", re.IGNORECASE)
 """Types of cooling devices that slow the device down, unlike a fan."""
 _COUNTER = re.compile(r"(oc\d+)_event_cnt")
@@ -25,18 +25,18 @@ _ACTED_ON = {"oc1": "under-voltage", "oc2": "over-current"}
 
 @dataclass(frozen=True)
 class ThermalReading:
-    """What the device says of its heat at one moment."""
+    """Temperatures and throttling at one moment."""
 
     temperature_c: float | None
     """The hottest zone; None where none gives a believable reading."""
     zone: str = ""
-    """Which one that is."""
+    """Name of the hottest zone."""
     throttled: tuple[str, ...] = ()
-    """What holds the device back at present: names of cooling devices, and of limits just met."""
+    """Causes of throttling at present: names of cooling devices, and of limits just met."""
     temperatures_c: Mapping[str, float] = field(default_factory=dict)
     """Every zone that gives a believable reading."""
     limit_events: Mapping[str, int] = field(default_factory=dict)
-    """How often each limit of voltage or current was met since the first reading: oc1, oc2, oc3."""
+    """Events since the first reading by limit of voltage or current: oc1, oc2, oc3."""
 
     def __str__(self) -> str:
         heat = (
@@ -72,19 +72,19 @@ class SysfsThermometer:
         self._counts_first: dict[Path, int] = {}
         self._counts_before: dict[Path, int] = {}
 
-    def read(self, told_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
-        """How things stand now.
+    def read(self, jtop_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
+        """Temperatures and throttling now.
 
         Args:
-            told_c: temperatures that jtop tells; they go before the kernel's, under the kernel's names, and by their
-                own where the kernel tells none.
+            jtop_c: temperatures from jtop; they override the kernel's, under the kernel's names, and keep their own
+                where the kernel gives none.
         """
         temperatures_c = self._zones_c()
         by_stem = {re.split("[-_]", name)[0]: name for name in temperatures_c}
         if by_stem:
-            temperatures_c |= {by_stem[name]: value for name, value in told_c.items() if name in by_stem}
+            temperatures_c |= {by_stem[name]: value for name, value in jtop_c.items() if name in by_stem}
         else:
-            temperatures_c = dict(told_c)
+            temperatures_c = dict(jtop_c)
         events, met = self._limits()
         return reading_of(temperatures_c, self._zones, tuple(dict.fromkeys((*self._cooling(), *met))), events)
 

@@ -1,4 +1,4 @@
-"""Threads of the process, all started in one place: none ends by a mistake in the program without being told."""
+"""Supervised threads: a program error that ends one is logged, counted and followed by a restart or an orderly end."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tremorscope.runtime.errors import CameraFault, Fault
 BACKGROUND = 10
 """Niceness of threads that may be late, and of all that they start."""
 SECOND = 5
-"""Of those whom people wait for: behind what measures, but not last. Beside a busy program they get a quarter of a
-core; with `BACKGROUND` it would be a tenth."""
+"""Niceness of threads that people wait for: behind measuring, but not last. Beside a busy program they get a quarter
+of a core; with `BACKGROUND` it would be a tenth."""
 _PAUSES_S = (1.0, 60.0)
 """First and longest pause before a failed thread is started again; each is twice the one before."""
 _TOLD_FOR_S = 3600.0
-"""A failure is shown as a problem for so long."""
+"""Time for which a failure is shown as a problem."""
 
 log = logging.getLogger("tremorscope.threads")
 
 
 class Threads:
-    """Starts threads and keeps what ended one of them.
+    """Starts threads, and records the program errors that end them.
 
-    An exception that a thread's work lets out is a mistake in the program. It is logged with its traceback and counted;
+    An exception that a thread's work lets out is an error in the program. It is logged with its traceback and counted;
     then the work is begun again after a pause, or all threads are to end and the exception is raised again in the main
     thread, so that the process ends and is started anew.
     """
@@ -43,16 +43,16 @@ class Threads:
 
     @property
     def stopping(self) -> bool:
-        """Whether all are to end."""
+        """True once all threads are to end."""
         return self._stop.is_set()
 
     @property
     def failures(self) -> Mapping[str, int]:
-        """Mistakes that ended the work of a thread, by the thread's name."""
+        """Program errors that ended the work of a thread, by the thread's name."""
         return dict(self._counts)
 
     def problems(self) -> tuple[str, ...]:
-        """A line for each thread whose work was ended by a mistake within the last hour."""
+        """Line for each thread whose work was ended by a program error within the last hour."""
         since_s = time.monotonic() - _TOLD_FOR_S
         return tuple(
             f"thread {name} failed {self._counts[name]} times, the last time by {text}: report this mistake"
@@ -61,7 +61,7 @@ class Threads:
         )
 
     def wait(self, seconds: float) -> bool:
-        """Wait, but no longer than until all are to end; returns whether they are."""
+        """Wait, at most until all threads are to end; returns True if they are."""
         return self._stop.wait(seconds)
 
     def start(
@@ -77,10 +77,10 @@ class Threads:
 
         Args:
             name: of the thread, in log, board and metrics.
-            work: what it does; it returns soon after ``stopping`` has become true, unless it is ``owned``.
-            niceness: how far it stands back behind other threads.
-            again: begin ``work`` again where a mistake has ended it, instead of ending the process.
-            owned: whoever started it ends it and waits for that; `stop` does not.
+            work: returns soon after ``stopping`` has become true, unless it is ``owned``.
+            niceness: of the thread; higher runs behind others.
+            again: begin ``work`` again where a program error has ended it, instead of ending the process.
+            owned: the caller ends the thread and waits for it; `stop` does not.
         """
         thread = threading.Thread(
             target=self._run, args=(name, work, niceness, again), name=name, daemon=True
@@ -95,7 +95,7 @@ class Threads:
         self._stop.set()
 
     def hear_others(self) -> None:
-        """Tell mistakes of threads that libraries and drivers' calls have started, too; those end nothing else."""
+        """Report program errors also of threads that libraries and drivers have started; those end nothing else."""
         threading.excepthook = lambda ended: self._note(
             ended.thread.name if ended.thread is not None else "unknown", ended.exc_value or SystemExit()
         )
@@ -111,8 +111,8 @@ class Threads:
     def raise_failure(self) -> None:
         """Raise what has ended a thread that is not begun again, if anything has.
 
-        A fault that a thread lets out is a mistake in the program too: it must not pass for one of the configuration,
-        after which nobody starts the process again. That a camera has gone is told as what it is.
+        A fault that a thread lets out is an error in the program too: it must not pass for a fault of the
+        configuration, after which the process is not started again. A CameraFault is raised as it is.
         """
         if not self._fatal:
             return

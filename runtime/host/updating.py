@@ -1,4 +1,4 @@
-"""Tells whether an installation or upgrade is going on: the device must not be restarted meanwhile."""
+"""Detection of a running installation or upgrade, during which the device must not be restarted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LOCK = Path("/run/lock/tremorscope.lock")
 
 
 def is_updating(lock: Path = LOCK) -> bool:
-    """Whether the lock is held."""
+    """Return True while the lock is held."""
     try:
         descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:  # nothing was installed since the device was started

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.clips.h264 import EncodingSettings
 from tremorscope.runtime.clips.video import VideoWriter
 from tremorscope.runtime.engines.interface.bundle import open_bundle
 from tremorscope.runtime.engines.interface.engine import PairwiseEngine
@@ -29,7 +30,7 @@ _SHORTEST_S, _LONGEST_S = 1.0, 600.0
 
 @dataclass(frozen=True)
 class DemoJob:
-    """What to film, how much to magnify it, and where the results go."""
+    """Settings of a demonstration: film, amplification and output directory."""
 
     directory: Path
     amplification: float = 40.0
@@ -45,7 +46,7 @@ class DemoJob:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demonstration found and left behind."""
+    """Results of a demonstration."""
 
     job: DemoJob
     network: str
@@ -58,7 +59,7 @@ class DemoReport:
     elapsed_s: float
 
     def lines(self) -> list[str]:
-        """The report for a person."""
+        """Human-readable report, a line each."""
         job = self.job
         videos = ", ".join(f"{name}.mp4" for name in VIDEO_NAMES)
         return [
@@ -104,7 +105,7 @@ def run_demo(job: DemoJob, progress: Progress | None = None) -> DemoReport:
     start_s = time.monotonic()
     if not _SHORTEST_S <= job.seconds <= _LONGEST_S:
         raise OptionFault(
-            f"a demonstration of {job.seconds:g} s cannot be made",
+            f"--seconds {job.seconds:g}: out of range",
             remedy=f"choose {_SHORTEST_S:g} to {_LONGEST_S:g} seconds",
         )
     settings = SyntheticSettings(job.width_px, job.height_px, duration_s=job.seconds)
@@ -144,7 +145,8 @@ def _make_directory(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputFault(
-            f"{directory}: cannot be made ({error.strerror})", remedy="name a directory that you may write to"
+            f"{directory}: cannot be created ({error.strerror})",
+            remedy="name a directory that you may write to",
         ) from None
 
 
@@ -167,10 +169,12 @@ def _film(
             videos.enter_context(
                 VideoWriter(
                     job.directory / f"{name}.mp4",
-                    width_px=job.width_px,
-                    height_px=job.height_px,
-                    time_base=1 / Fraction(settings.rate_hz).limit_denominator(1001),
-                    nominal_rate_hz=settings.rate_hz,
+                    EncodingSettings(
+                        job.width_px,
+                        job.height_px,
+                        settings.rate_hz,
+                        time_base=1 / Fraction(settings.rate_hz).limit_denominator(1001),
+                    ),
                     comment=f"drawn by tremorscope: {name}, amplification {job.amplification:g}",
                     overwrite=True,
                 )

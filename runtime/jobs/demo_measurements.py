@@ -1,4 +1,4 @@
-"""What the demonstration measures while it films, and how that compares with the truth."""
+"""Measurements of the demonstration while it films, and their comparison with the truth."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.synthetic import Mode, SyntheticSettings
+from tremorscope.runtime.cameras.synthetic import SyntheticMode, SyntheticSettings
 from tremorscope.runtime.reports.slices import TimeSlice, VerticalLine
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.regions import Region
@@ -61,7 +61,7 @@ class Place:
 
 @dataclass
 class Recording:
-    """All that is kept of the run besides the videos: numbers a frame, and two slices."""
+    """Record of the run besides the videos: displacements of every frame, and two time slices."""
 
     settings: SyntheticSettings
     middle: Place
@@ -126,7 +126,7 @@ def compare(recording: Recording) -> tuple[ModeResult, ...]:
     return tuple(results)
 
 
-def _true_px(recording: Recording, place: Place, mode: Mode) -> float:
+def _true_px(recording: Recording, place: Place, mode: SyntheticMode) -> float:
     """True amplitude of a mode, averaged over the place's columns; 0 at the mode's nodes."""
     left, right = recording.settings.supports_px
     along = np.clip((place.columns_px - left) / (right - left), 0, 1)

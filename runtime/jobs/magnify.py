@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.clips.h264 import EncodingSettings
 from tremorscope.runtime.clips.video import VideoWriter, check_output
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
-from tremorscope.runtime.engines.selection import RuntimeChoice, open_runtime
-from tremorscope.runtime.errors import BundleFault, ClipFault, OptionFault
+from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, open_runtime
+from tremorscope.runtime.errors import BundleFault, ClipFault
 from tremorscope.runtime.frames.buffers import Allocator, FrameRing
-from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis
+from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.views import View, ViewComposer
 from tremorscope.runtime.magnification.factory import Magnification, open_magnifier
@@ -24,14 +25,14 @@ from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Mode
 from tremorscope.runtime.vibration.displacement.regions import Region
 
 Progress = Callable[[int, int | None], None]
-"""Called after every frame with the frames done and, where the clip tells, the frames in all."""
+"""Called after every frame with the frames done and the total, None where the clip does not state it."""
 Note = Callable[[str], None]
-"""Called with what there is to say of the frames just now; with nothing where that has passed."""
+"""Called with a remark on the present frames; with an empty text when it no longer holds."""
 
 
 @dataclass(frozen=True)
 class MagnifyJob:
-    """What to magnify, how, and where to."""
+    """Settings of an offline magnification: clip, video, magnification and runtime."""
 
     clip: Path
     output: Path
@@ -39,12 +40,12 @@ class MagnifyJob:
     """Magnified over true displacement."""
     mode: Mode = "static"
     band: BandSettings | None = None
-    """Which frequencies band mode magnifies."""
+    """Frequency bands in band mode."""
     regions: tuple[Region, ...] = ()
-    """Where to magnify; everywhere if there are none."""
+    """Regions to magnify; none stands for the whole picture."""
     feather_px: float = 16.0
     max_displacement_px: float | None = None
-    """The most that magnification adds to any displacement; None adds all."""
+    """Largest displacement that magnification adds; None sets no limit."""
     refresh_s: float | None = None
     """Seconds in which the reference of static mode follows the scene; None keeps the first frame."""
     view: View = "magnified"
@@ -53,18 +54,18 @@ class MagnifyJob:
     bundle: Path | None = None
     """Directory of the bundle; None takes the one that is shipped."""
     runtime: RuntimeChoice = "auto"
-    """What computes the steps."""
+    """Inference runtime."""
     engines: Path | None = None
     """Directory of built TensorRT engines; None takes ``engines`` within the bundle."""
     threads: int | None = None
     """Threads of the engine on the CPU; None takes one a core."""
     overwrite: bool = False
     allow_inaccurate: bool = False
-    """Run a bundle that was found to lose too much."""
+    """Run a bundle that `tremorscope compare` found inaccurate."""
 
     @property
     def magnification(self) -> Magnification:
-        """What to magnify, and where."""
+        """Settings of the magnification alone."""
         return Magnification(
             amplification=self.amplification,
             mode=self.mode,
@@ -78,7 +79,7 @@ class MagnifyJob:
 
 @dataclass(frozen=True)
 class MagnifyReport:
-    """What a finished job did."""
+    """Results of a finished job."""
 
     job: MagnifyJob
     network: str
@@ -88,12 +89,12 @@ class MagnifyReport:
     elapsed_s: float
     time_axis: TimeAxis
     runtime: str = ""
-    """What computed the steps."""
+    """Inference runtime and precision that were used."""
     filter_lines: tuple[str, ...] = ()
-    """What there is to say of the filter, where there is one."""
+    """Human-readable description of the filter; empty without a filter."""
 
     def lines(self) -> list[str]:
-        """The report for a person."""
+        """Human-readable report, a line each."""
         job = self.job
         return [
             f"frames         {self.frames} of {self.width_px}x{self.height_px} px, {job.clip.name}",
@@ -116,34 +117,20 @@ def magnify_clip(
         OptionFault: an amplification, a rate, a band or a region that cannot be used.
         ClipFault: the clip cannot be read to its end, or has fewer than two frames.
         BundleFault: the bundle is missing, untrained, not deployable, or not for frames of this size.
-        EngineFault: the runtime that was insisted on is not to be had, or a step failed.
+        EngineFault: the runtime that was named is not available, or a step failed.
         OutputFault: the video cannot be written.
     """
     wanted = job.magnification
     check_output(job.output, overwrite=job.overwrite, source=job.clip)
-    if job.capture_rate_hz is not None and not 0 < job.capture_rate_hz < float("inf"):
-        raise OptionFault(
-            f"capture rate {job.capture_rate_hz:g} Hz cannot be",
-            remedy="give the frames a second at which the camera filmed, e.g. 240",
-        )
+    check_capture_rate(job.capture_rate_hz)
     bundle = _open_trained(job.bundle)
     if not job.allow_inaccurate:
         bundle.check_deployable()
     start_s = time.monotonic()
-    with ExitStack() as closing:
-        camera = ClipCamera(job.clip)
-        closing.callback(camera.close)
+    with ExitStack() as opened:
+        camera = opened.enter_context(closing(ClipCamera(job.clip)))
         _check_size(bundle, camera)
-        runtime = open_runtime(
-            job.runtime,
-            bundle,
-            width_px=camera.width_px,
-            height_px=camera.height_px,
-            threads=job.threads,
-            engines=job.engines,
-            graphs=("band" if wanted.filters else "pairwise",),
-        )
-        closing.callback(runtime.close)
+        runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
         magnifier = open_magnifier(
             wanted,
             bundle,
@@ -152,17 +139,7 @@ def magnify_clip(
             height_px=camera.height_px,
             rate_hz=job.capture_rate_hz or camera.nominal_rate_hz,
         )
-        with VideoWriter(
-            job.output,
-            width_px=camera.width_px,
-            height_px=camera.height_px,
-            time_base=camera.time_base,
-            nominal_rate_hz=camera.nominal_rate_hz,
-            colour=camera.colour,
-            pixel_aspect=camera.pixel_aspect,
-            comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
-            overwrite=job.overwrite,
-        ) as writer:
+        with _video_writer(job, camera) as writer:
             times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
     return MagnifyReport(
         job=job,
@@ -174,6 +151,34 @@ def magnify_clip(
         runtime=f"{runtime.description}, {runtime.bundle.manifest.precision.upper()}",
         time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
         filter_lines=(*(wanted.band.lines() if wanted.band else ()), *magnifier.lines()),
+    )
+
+
+def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: ClipCamera) -> Runtime:
+    return open_runtime(
+        job.runtime,
+        bundle,
+        (camera.width_px, camera.height_px),
+        threads=job.threads,
+        engines=job.engines,
+        graphs=("band" if job.magnification.filters else "pairwise",),
+    )
+
+
+def _video_writer(job: MagnifyJob, camera: ClipCamera) -> VideoWriter:
+    """Writer of the job's video, with the clip's size, timing, colour and pixel aspect."""
+    return VideoWriter(
+        job.output,
+        EncodingSettings(
+            camera.width_px,
+            camera.height_px,
+            camera.nominal_rate_hz,
+            camera.time_base,
+            colour=camera.colour,
+            pixel_aspect=camera.pixel_aspect,
+        ),
+        comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
+        overwrite=job.overwrite,
     )
 
 
@@ -231,7 +236,7 @@ def _open_trained(directory: Path | None) -> Bundle:
     bundle = open_bundle(directory)
     if not bundle.manifest.trained:
         raise BundleFault(
-            f"{bundle.directory}: its weights are random, good for timing only",
+            f"{bundle.directory}: its weights are random, fit for timing only",
             remedy="name a bundle that was exported from trained weights",
         )
     return bundle

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis
+from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
 from tremorscope.runtime.host.directories import whole_directory
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
@@ -30,12 +30,17 @@ from tremorscope.runtime.vibration.monitoring.modal_baseline import (
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
 
 Progress = Callable[[int, int | None], None]
-"""Called after every frame with the frames done and, where the clip tells, the frames in all."""
+"""Called after every frame with the frames done and the total, None where the clip does not state it."""
 Picture = NDArray[np.uint8]
 
 RESULT_NAMES = (
-    "displacement.csv", "displacement.uff", "spectrum.png", "overlay.png", "report.html", "summary.json",
-)  # fmt: skip
+    "displacement.csv",
+    "displacement.uff",
+    "spectrum.png",
+    "overlay.png",
+    "report.html",
+    "summary.json",
+)
 _MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
 _SAMPLE_BYTES = 128 * 2**20
 _FEWEST_FRAMES = 16
@@ -43,23 +48,23 @@ _FEWEST_FRAMES = 16
 
 @dataclass(frozen=True)
 class MeasureJob:
-    """What to measure, and where the results go."""
+    """Settings of an offline measurement: clip, regions, spectra and output directory."""
 
     clip: Path
     directory: Path
     regions: tuple[Region, ...] = ()
-    """Where to measure; none takes those of the baseline, or has some proposed."""
+    """Regions to measure; none takes those of the baseline, or has some proposed."""
     still: tuple[Region, ...] = ()
     """Regions of what cannot move: their motion is the camera's, and is subtracted."""
     proposals: int = 8
-    """How many regions are proposed where none are named."""
+    """Number of regions to propose where none are named."""
     capture_rate_hz: float | None = None
     """True capture rate of a high-speed clip, whose file states only the rate of playback."""
     scale: Scale | None = None
     window_s: float | None = None
     """Length of Welch's segments; None takes one that fits the recording."""
     band_hz: tuple[float, float] | None = None
-    """Where peaks are looked for; None looks everywhere."""
+    """Lower and upper edge of the band that is searched for peaks; None searches everywhere."""
     baseline: Path | None = None
     """Summary of an earlier measurement, to compare modes with."""
     overwrite: bool = False
@@ -67,7 +72,7 @@ class MeasureJob:
 
 @dataclass(frozen=True, eq=False)
 class _Survey:
-    """What a first look at a whole clip tells: its times, and some frames spread over it."""
+    """Result of a first pass over a clip: its times, and some frames spread over it."""
 
     times_s: NDArray[np.float64]
     axis: TimeAxis
@@ -90,8 +95,8 @@ class _Survey:
 def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measurement:
     """Measure a clip and leave the results in a directory; on any failure nothing is left behind.
 
-    The clip is read twice. The first time tells its times and what its pictures are like, so that a fault at its
-    end is found before anything is measured; the second time every frame is measured.
+    The clip is read twice. The first pass takes its times and some of its pictures, so that a fault at its end is
+    found before anything is measured; the second pass measures every frame.
 
     Raises:
         OptionFault: an option that cannot be used, or not with this clip.
@@ -139,16 +144,13 @@ def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measureme
 
 
 def _check(job: MeasureJob) -> None:
-    rate = job.capture_rate_hz
-    if rate is not None and not (math.isfinite(rate) and rate > 0):
-        raise OptionFault(
-            f"capture rate {rate:g} Hz cannot be",
-            remedy="give the frames a second at which the camera filmed, e.g. 240",
-        )
+    check_capture_rate(job.capture_rate_hz)
     if job.window_s is not None and not (math.isfinite(job.window_s) and job.window_s > 0):
-        raise OptionFault(f"a window of {job.window_s:g} s cannot be", remedy="give seconds above 0")
+        raise OptionFault(f"--window {job.window_s:g}: not a number above 0", remedy="give seconds, e.g. 20")
     if job.band_hz is not None and not all(math.isfinite(edge) for edge in job.band_hz):
-        raise OptionFault("a band without ends cannot be", remedy="give two frequencies in Hz, e.g. 0.5 20")
+        raise OptionFault(
+            "--band: an edge is not a finite number", remedy="give two frequencies in Hz, e.g. 0.5 20"
+        )
 
 
 def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:

@@ -1,7 +1,6 @@
-"""What people watch live: the newest picture, the latest displacement, the latest spectra.
+"""Live feed for viewers: the newest picture, the latest displacement, the latest spectra.
 
-The loop over frames hands things over and never waits: a viewer who is slow sees fewer pictures, and nothing else
-happens.
+The loop over frames hands them over and never waits: a slow viewer sees fewer pictures and delays nobody.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class LiveInfo:
-    """What is known of a live picture besides its pixels."""
+    """Number, time and magnification of a live picture."""
 
     sequence: int
     """Rises from picture to picture."""
@@ -76,7 +75,7 @@ class LivePeak:
 
     frequency_hz: float
     deviation_hz: float | None
-    """Standard deviation, where it is known."""
+    """Standard deviation; None where it is unknown."""
     amplitude_px: float
     damping_ratio: float | None = None
 
@@ -89,14 +88,14 @@ class LiveSpectrum:
     axis: str
     """x or y."""
     time_s: float
-    """Unix time of the end of what was analysed."""
+    """Unix time of the end of the analysed samples."""
     duration_s: float
     frequency_hz: NDArray[np.float64]
     """(bins,)."""
     amplitude_px: NDArray[np.float64]
     """(bins,): amplitude of a sinusoid of that frequency, in px."""
     floor_px: NDArray[np.float64] | None
-    """(bins,): what noise alone shows, where it is known."""
+    """(bins,): amplitude that noise alone shows; None where it is unknown."""
     peaks: tuple[LivePeak, ...] = ()
 
 
@@ -113,7 +112,7 @@ class FrequencyPoint:
 class LiveMotion:
     """Latest displacements and spectra of one set of regions, written by the measurement that it belongs to.
 
-    A measurement that is being replaced goes on writing into its own while the next one is already shown.
+    A measurement that is being replaced still writes into its own object while the next one is already shown.
     """
 
     def __init__(
@@ -149,10 +148,10 @@ class LiveMotion:
 
 
 class LiveFeed:
-    """Between the loop over frames and everybody who watches. Any number of threads may read; one offers.
+    """Hand-over from the loop over frames to all viewers. One thread offers, any number may read.
 
     Pictures lie in a few slots that are made at the start. ``offer`` copies into a free one and makes it the newest;
-    where every slot is on loan the picture is dropped and counted. Nothing is copied while nobody watches.
+    where every slot is on loan the picture is dropped and counted. Nothing is copied without viewers.
     """
 
     def __init__(
@@ -171,9 +170,9 @@ class LiveFeed:
             width_px: width of every frame in pixels.
             height_px: height of every frame in pixels.
             slots: one newest, one being written, the others on loan at the same time.
-            most_samples: how many samples of displacement are kept: 5 minutes at 60 frames/s.
-            most_points: how many points of natural frequencies are kept.
-            account: told of the pixels that are copied.
+            most_samples: samples of displacement that are kept: 5 minutes at 60 frames/s.
+            most_points: points of natural frequencies that are kept.
+            account: counts the pixels that are copied.
         """
         if slots < 3:
             raise ValueError(f"{slots} slots are too few: one is read, one is newest, one is written")
@@ -191,11 +190,11 @@ class LiveFeed:
         self._motion = LiveMotion(0, (), most_samples, self._changed)
         self._points: deque[FrequencyPoint] = deque(maxlen=most_points)
 
-    # For those who watch.
+    # For viewers.
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Say that somebody watches: frames are magnified meanwhile."""
+        """Count a viewer while the block runs: frames are magnified meanwhile."""
         with self._changed:
             self._watching += 1
         try:
@@ -204,21 +203,21 @@ class LiveFeed:
             with self._changed:
                 self._watching -= 1
                 if not self._watching:
-                    self._newest = None  # who comes next must not be shown what was long ago
+                    self._newest = None  # the next viewer must not be shown an old picture
 
     @property
     def viewers(self) -> int:
-        """How many watch."""
+        """Number of viewers."""
         return self._watching
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody watches."""
+        """True while there is a viewer."""
         return self._watching > 0
 
     @property
     def closed(self) -> bool:
-        """Whether the service has ended: no picture will come any more."""
+        """True once the service has ended: no picture will come."""
         return self._closed
 
     def latest(self, after_sequence: int = -1, timeout_s: float = 1.0) -> LiveFrame | None:
@@ -264,29 +263,31 @@ class LiveFeed:
         if magnified is not None:
             copy_pixels(magnified, self._magnified[slot], self._account, "live feed: magnified")
         with self._changed:
-            if not self._watching:  # all have gone meanwhile, and who comes next must not be shown this one
+            if (
+                not self._watching
+            ):  # the last viewer left meanwhile, and the next one must not be shown this picture
                 return False
             self._newest = (slot, info, magnified is not None)
             self._changed.notify_all()
         return True
 
     def begin_motion(self, regions: Sequence[str]) -> LiveMotion:
-        """Show these regions from now on, beginning with nothing.
+        """Show these regions from now on, beginning without samples.
 
         Returns:
-            Takes their displacements and spectra. What was shown before may still be written, and is shown no more.
+            The buffer of their displacements and spectra. The one before may still be written, and is no longer shown.
         """
         with self._changed:
             self._motion = LiveMotion(self._motion.generation + 1, regions, self._most_samples, self._changed)
             return self._motion
 
     def add_frequencies(self, points: Sequence[FrequencyPoint]) -> None:
-        """Add what an analysis has found, or the store remembers, in order of time."""
+        """Add points of an analysis, or of the store, in order of time."""
         with self._changed:
             self._points.extend(points)
 
     def close(self) -> None:
-        """Send everybody home who waits."""
+        """Close the feed and wake all waiting readers."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

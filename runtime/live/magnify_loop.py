@@ -2,8 +2,8 @@
 
     supervisor -> advance(): take a frame, magnify it, leave both in the outlets -> outputs, in their own threads
 
-One thread calls ``advance`` again and again. It waits for nothing but the next frame, for as long as it is told.
-Faults of the camera never come here: the supervisor mends them, and the loop sees a gap and a new segment.
+One thread calls ``advance`` again and again, which waits for the next frame alone, for a stated time.
+Faults of the camera do not reach the loop: the supervisor recovers, and the loop sees a gap and a new segment.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tremorscope.runtime.live.outlets import Outlet, OutletState, pictures_held
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier
 
 STAGES = ("capture", "wait", "step", "output", "total")
-"""What is timed of each frame, in seconds.
+"""Timed stages of each frame, in seconds.
 
 capture: from the sensor to the whole frame in the ring, copies included; only where the camera knows when that was.
 wait: in the ring, until the loop took it.
 step: the magnifier, from the frame to the finished picture; only of frames that were magnified.
-output: leaving the picture in the outlets. How long an output then takes is its own affair (`SinkThread.times`).
+output: leaving the picture in the outlets. The output's own time is in `SinkThread.times`.
 total: all of it, from the capture, or where the camera does not know that, from the arrival in the ring.
 """
 _RATE_EVERY_S = 1.0
@@ -35,7 +35,7 @@ _LOOP = "the live loop"
 
 
 class FrameSource(Protocol):
-    """Where frames come from: `runtime.cameras.supervision.supervisor.CameraSupervisor`."""
+    """Source of frames: `runtime.cameras.supervision.supervisor.CameraSupervisor`."""
 
     def take(self, timeout_s: float) -> Lease | None:
         """The oldest frame that waits, or None after ``timeout_s`` without one; to be released after use."""
@@ -43,18 +43,18 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True)
 class PipelineState:
-    """How the loop stands, as of its last frame."""
+    """Counters of the loop, as of its last frame."""
 
     frames: int
-    """Frames that came through."""
+    """Frames that passed the loop."""
     magnified: int
-    """How many of them were magnified."""
+    """Frames that were magnified."""
     no_slot: int
-    """How many were not, because outputs held more pictures than they said."""
+    """Frames that were not magnified because outputs held more pictures than they stated."""
     missed: int
-    """Frames that the numbers say were lost on the way here, whatever the reason; the supervisor knows it."""
+    """Frames lost before the loop, by gaps in their numbers; the supervisor counts the reasons."""
     segments: int
-    """How often time or picture began anew."""
+    """Segments: a new one begins where time or picture starts again."""
     rate: MeasuredRate | None
     """Measured from the sensor's timestamps, renewed once a second; None before there are enough of them."""
     outlets: tuple[OutletState, ...]
@@ -80,8 +80,8 @@ class LivePipeline:
                 ``held_by_consumer=frames_held(outlets)``.
             magnifier: magnifies them; None passes frames on as filmed.
             pictures: takes the magnified pictures, in ``pictures_held(outlets)`` slots or more.
-            outlets: where pictures go, one for each output.
-            account: of the pixels that the CPU copies; told the end of each frame.
+            outlets: take the pictures, one for each output.
+            account: of the pixels that the CPU copies; notified of the end of each frame.
             clock: the clock of ``FrameInfo.captured_s`` and ``arrived_s``.
         """
         if pictures.slots < pictures_held(outlets):
@@ -95,9 +95,9 @@ class LivePipeline:
         self._rate_due_s = 0.0
         self._frames = self._magnified = self._no_slot = self._missed = self._segments = 0
         self.magnifies = True
-        """Set to False to pass frames on as filmed, e.g. while nobody watches; then to True to start anew."""
+        """Set to False to pass frames on as filmed, e.g. without viewers; then to True to start anew."""
         self.latencies = StageLatencies(STAGES)
-        """How long each stage takes; read it from any thread."""
+        """Times of each stage; may be read from any thread."""
         self.rate: MeasuredRate | None = None
         """See ``PipelineState.rate``."""
         self._window = RateWindow()
@@ -106,9 +106,9 @@ class LivePipeline:
         """Carry one frame from the source to the outlets; returns its data, or None if none came in time.
 
         Raises:
-            EngineFault: the engine failed; the loop can go on, with a magnifier that starts anew.
-            OptionFault: the band cannot be seen any more at the rate that the camera has come down to.
-            CameraFault: nobody watches the camera any more.
+            EngineFault: the engine failed; the loop can be continued, with a magnifier that starts anew.
+            OptionFault: the band lies above half of the rate that the camera has come down to.
+            CameraFault: the camera's supervisor has ended.
             LeaseError: a mistake in the program: a frame was not released.
         """
         frame = self._source.take(timeout_s)
@@ -128,7 +128,7 @@ class LivePipeline:
         self._next_magnifier = magnifier
 
     def state(self) -> PipelineState:
-        """How it stands; may be called from any thread."""
+        """Present counters; may be called from any thread."""
         return PipelineState(
             frames=self._frames,
             magnified=self._magnified,
@@ -140,13 +140,13 @@ class LivePipeline:
         )
 
     def close(self) -> None:
-        """Let go of all frames and close the outlets; source and rings are the caller's."""
+        """Release all frames and close the outlets; source and rings are the caller's."""
         self._forget()
         for outlet in self._outlets:
             outlet.close()
 
     def _note(self, info: FrameInfo) -> None:
-        """Take a frame's number and times into account."""
+        """Count a frame and its times."""
         taken_s, last = self._clock(), self._last
         if info.arrived_s is not None:
             if info.captured_s is not None:
@@ -172,7 +172,7 @@ class LivePipeline:
         magnifier, info = self._magnifier, frame.info
         assert info is not None
         if magnifier is None or not self.magnifies:
-            if not self._rested:  # what it compares with grows old meanwhile
+            if not self._rested:  # the reference grows old meanwhile
                 self._forget()
             self._rested = True
             return None
@@ -192,7 +192,7 @@ class LivePipeline:
         self.latencies.add("step", self._clock() - begun_s)
         self._magnified += 1
         picture.seal(info)
-        # The step before is over: what it compared with can go, and this frame takes its place.
+        # The step before is over: its reference can be released, and this frame takes its place.
         before, self._reference = self._reference, frame.share(_LOOP)
         if before is not None:
             before.release()
@@ -212,7 +212,7 @@ class LivePipeline:
             self.latencies.add("total", ended_s - since_s)
 
     def _forget(self) -> None:
-        """Start anew: nothing that came before is compared with what comes next."""
+        """Restart the magnifier and release its reference."""
         if self._magnifier is not None:
             self._magnifier.restart()
         if self._reference is not None:

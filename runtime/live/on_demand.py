@@ -1,4 +1,4 @@
-"""The live magnification: runs while it is wanted, in a thread of its own, and never holds up what measures."""
+"""Live magnification: runs while it is wanted, in a thread of its own, and never delays measuring."""
 
 from __future__ import annotations
 
@@ -8,50 +8,50 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tremorscope.runtime.engines.interface.bundle import Bundle
-from tremorscope.runtime.errors import EngineFault, Fault
+from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
+from tremorscope.runtime.frames.stage_times import StageLatencies
 from tremorscope.runtime.health import MagnificationHealth
 from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.live.magnify_loop import LivePipeline
 from tremorscope.runtime.live.outlets import frames_held, pictures_held
 from tremorscope.runtime.live.passing import FrameBox, LiveOutlet
-from tremorscope.runtime.magnification.engines import MakeMaker, Maker, check_magnification
+from tremorscope.runtime.magnification.engines import EngineFactory, EnginePool, as_fault, check_magnification
 from tremorscope.runtime.magnification.fading import FadingMagnifier
-from tremorscope.runtime.magnification.load import Level
+from tremorscope.runtime.magnification.load import LoadLevel
 from tremorscope.runtime.magnification.settings import MagnificationSettings
-from tremorscope.runtime.vibration.displacement.regions import Region
 
 log = logging.getLogger("tremorscope.magnification")
 
-_Load = tuple[str, float, tuple[Region, ...]]
-"""Precision, share of the region, and the regions where that share is not all."""
-_FULL_LOAD: _Load = ("configured", 1.0, ())
 _RETRY_S = (5.0, 60.0)
 """First and longest pause after an engine has failed; each is twice the one before."""
 FRAMES_HELD = frames_held(()) + 2
-"""Frames that are held here at most: those of the loop, and one on the way to it while another comes."""
+"""Frames that are held here at most: those of the loop, and one on the way to it while another arrives."""
 
 
 @dataclass(frozen=True)
-class EngineDescription:
-    """Which engine computes, for a person."""
+class OnDemandEngines:
+    """Network of the live magnification, the factory of its engines, and their description for a person."""
 
+    bundle: Bundle
+    open_engines: EngineFactory
+    """Called in the thread of `Magnifying.work`."""
     name: str = ""
+    """Runner at full load, e.g. ``onnxruntime``."""
     precision: str = ""
+    """Precision at full load: fp32, fp16 or int8."""
 
 
 class Magnifying:
-    """Decides for every frame whether it is magnified, and does so in ``work``."""
+    """Selects the frames to magnify, in the loop that measures, and magnifies them in ``work``."""
 
     def __init__(
         self,
         settings: MagnificationSettings,
-        bundle: Bundle,
-        make_maker: MakeMaker,
+        source: OnDemandEngines,
         pictures: LeasingRing,
         feed: LiveFeed,
         *,
-        engine: EngineDescription,
         rate_hz: float,
         to_unix_s: Callable[[float], float],
         clock: Callable[[], float] = time.monotonic,
@@ -60,11 +60,9 @@ class Magnifying:
 
         Args:
             settings: what is magnified, and when.
-            bundle: of the engines.
-            make_maker: opens engines for the thread that calls it.
+            source: network and engines.
             pictures: takes magnified pictures.
-            feed: shows them, and knows whether anybody watches.
-            engine: what computes, for a person.
+            feed: shows them, and counts the viewers.
             rate_hz: frames a second as the camera states them.
             to_unix_s: from the camera's time to Unix time.
             clock: seconds on a clock that never goes back.
@@ -72,21 +70,16 @@ class Magnifying:
         if pictures.slots < pictures_held(()):
             raise ValueError("no slot for magnified pictures")
         self.settings = settings
-        """What is magnified at present, or as soon as can be; `configure` alone replaces it."""
+        """Present settings, or those that take effect next; `configure` alone replaces them."""
         self._applied = settings
-        self._bundle, self._make_maker, self._feed = bundle, make_maker, feed
-        self._engine, self._rate_hz, self._clock = engine, rate_hz, clock
+        self._source, self._engines = source, EnginePool(source.open_engines)
+        self._feed, self._rate_hz, self._clock = feed, rate_hz, clock
         self._box = FrameBox()
         self._pipeline = LivePipeline(
             self._box, None, pictures, (LiveOutlet(feed, self._describe, to_unix_s),), clock=clock
         )
-        self._maker: Maker | None = None
         self._fading: FadingMagnifier | None = None
-        self._level = Level()
-        self._makers: dict[_Load, Maker] = {}
-        self._retired: list[Maker] = []
-        """Not wanted any more, though the latest may still be fading out."""
-        self._load = _FULL_LOAD
+        self._level = LoadLevel()
         self._rate_fraction = self._rate_fraction_asked = 1.0
         self._credit = 0.0
         self._was_wanted = False
@@ -94,13 +87,13 @@ class Magnifying:
         self._retry_s, self._pause_s = 0.0, _RETRY_S[0]
 
     @property
-    def latencies(self) -> LivePipeline:
-        """The loop that magnifies, which times its stages."""
-        return self._pipeline
+    def stage_times(self) -> StageLatencies:
+        """Times of the stages of the magnifying loop; may be read from any thread."""
+        return self._pipeline.latencies
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why frames are magnified now; nothing while nobody wants them."""
+        """Reasons to magnify now; empty while there are none."""
         when = self.settings.when
         wanted = {"always": when == "always", "viewer": when != "never" and self._feed.wanted}
         return tuple(reason for reason, holds in wanted.items() if holds)
@@ -115,36 +108,36 @@ class Magnifying:
             if self._credit < 1:
                 return
             self._credit -= 1
-        if wanted or self._was_wanted:  # one frame more, so that the loop lets go of what it compares with
+        if wanted or self._was_wanted:  # one frame more, so that the loop releases its reference
             self._pipeline.magnifies = bool(self.reasons) and self._level.magnify
             self._box.put(frame)
         self._was_wanted = wanted
 
-    # For those who change it; any thread.
+    # For any thread.
 
     def configure(self, settings: MagnificationSettings) -> None:
-        """Magnify differently from soon on, faded.
+        """Change the settings; the picture fades to them within a second.
 
         Raises:
-            OptionFault: it cannot be done at the measured rate; all goes on as before.
+            OptionFault: the settings do not fit the measured rate; the present ones stay.
             BundleFault: the bundle has no graph for it.
         """
-        check_magnification(settings.wanted(), self._bundle, self.rate_hz)
+        check_magnification(settings.wanted(), self._source.bundle, self.rate_hz)
         self.settings = settings
 
-    def hold_back(self, level: Level, camera_rate_hz: float | None = None) -> None:
-        """Take load off the device; ``camera_rate_hz`` is what the camera gives, where that is known by now."""
+    def hold_back(self, level: LoadLevel, camera_rate_hz: float | None = None) -> None:
+        """Set the load level; ``camera_rate_hz`` is the measured rate of the camera, where it is known."""
         self._rate_hz = camera_rate_hz or self._rate_hz
         self._level = level
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second that are magnified: measured, or as stated while that is not known."""
+        """Magnified frames a second: measured, or as stated while that is not known."""
         measured = self._pipeline.rate if self._was_wanted else None
         return measured.rate_hz if measured else self._rate_hz * self._rate_fraction
 
     def health(self) -> MagnificationHealth:
-        """How it stands."""
+        """Status of the magnification."""
         settings, fading, state = self.settings, self._fading, self._pipeline.state()
         reasons = self.reasons
         why_not = self._trouble or ("" if self._level.magnify else "the device is too hot")
@@ -154,10 +147,8 @@ class Magnifying:
             active=bool(reasons) and not why_not,
             reasons=reasons,
             why_not=why_not if reasons or self._trouble else "",
-            engine=self._engine.name,
-            precision="int8"
-            if self._load[0] == "int8" and self._load in self._makers
-            else self._engine.precision,
+            engine=self._source.name,
+            precision="int8" if self._engines.is_int8 else self._source.precision,
             mode=settings.mode,
             bands_hz=settings.bands_hz if settings.mode == "band" else (),
             amplification=settings.amplification,
@@ -169,24 +160,24 @@ class Magnifying:
     # In its own thread.
 
     def work(self, is_stopping: Callable[[], bool]) -> None:
-        """Magnify what is passed on, until the end; a failing engine is tried again, and frames are shown as filmed."""
+        """Magnify passed frames until the end; a failed engine is retried, frames are shown as filmed until then."""
         if self.settings.when != "never":
             self._open()
         while not is_stopping():
             self._advance()
 
     def close(self) -> None:
-        """Let go of all frames, once neither thread runs any more."""
+        """Release all frames and engines, once neither thread runs any more."""
         self._box.clear()
         self._pipeline.close()
-        self._give_engines_back()
+        self._engines.close()
 
     def _advance(self) -> None:
         try:
             self._apply_changes()
             self._pipeline.advance(0.25)
         except (Fault, MemoryError) as error:
-            self._fail(_as_fault(error))
+            self._fail(as_fault(error))
 
     def _apply_changes(self) -> None:
         if self._level.rate_fraction != self._rate_fraction_asked:
@@ -196,29 +187,28 @@ class Magnifying:
             if wants and self._clock() >= self._retry_s:
                 self._open()
             return
-        if self._retired and not self._fading.is_changing:
-            _close(self._retired)
+        if not self._fading.is_changing:
+            self._engines.close_retired()
         before, self._applied = self._applied, self.settings
         self._fading.amplification = self._applied.amplification
         same = {"amplification", "when"}
-        # Both are looked at: a changed region changes what a lighter load computes.
-        lighter = self._lighten()
-        if lighter or before.model_dump(exclude=same) != self._applied.model_dump(exclude=same):
-            maker = self._maker
+        # Both are compared: a changed region changes what a lighter load computes.
+        has_other_engines = self._engines.follow(self._applied.wanted(), self._level)
+        if has_other_engines or before.model_dump(exclude=same) != self._applied.model_dump(exclude=same):
+            maker = self._engines.present
             assert maker is not None
             maker.prepare(self._applied.wanted())
             self._fading.change(lambda: maker.make(self._applied.wanted(), self.rate_hz))
 
-    def _take_fewer(self, level: Level) -> None:
-        """Magnify so many of the camera's frames as the level asks for, with a filter for that rate from the same step.
+    def _take_fewer(self, level: LoadLevel) -> None:
+        """Magnify the level's share of the camera's frames, with a filter for that rate from the same step.
 
-        Where the band cannot be seen at that rate, all frames are magnified as before, and that is told.
+        Where the band does not fit that rate, the share stays as it is, and a warning is logged.
         """
         before, fraction = self._rate_fraction, level.rate_fraction
         self._rate_fraction_asked = fraction
-        grows = max(
-            1.0, fraction / before
-        )  # an engine that is slower than the camera stays as slow with fewer frames
+        # An engine that is slower than the camera stays as slow with fewer frames.
+        grows = max(1.0, fraction / before)
         rate_hz = min(self._rate_hz * fraction, self.rate_hz * grows)
         try:
             if self._fading is not None:
@@ -228,41 +218,13 @@ class Magnifying:
             return
         self._rate_fraction = fraction
 
-    def _lighten(self) -> bool:
-        """Take the engine that the level of heat asks for; returns whether it is another.
-
-        One that cannot be had is told, and all stays as it is. Engines are kept, for heat comes and goes every day, but
-        not those for regions that are not magnified any more.
-        """
-        wanted, level = self._applied.wanted(), self._level
-        load = (level.precision, level.region_fraction, wanted.regions if level.region_fraction < 1 else ())
-        if load == self._load:
-            return False
-        self._load = load
-        maker = self._makers.get(load)
-        try:
-            maker = maker or self._make_maker(wanted, level)
-            maker.prepare(wanted)
-        except (Fault, MemoryError) as error:
-            log.warning("%s cannot be had, magnification stays as it is: %s", level, _as_fault(error))
-            if maker is not None and load not in self._makers:
-                maker.close()
-            return False
-        for other in [other for other in self._makers if other[2] and load[2] and other[2] != load[2]]:
-            self._retired.append(self._makers.pop(other))
-        self._makers[load] = self._maker = maker
-        return True
-
     def _open(self) -> None:
         self._applied = self.settings
         try:
-            if self._maker is None:
-                self._maker = self._make_maker(self._applied.wanted(), Level())
-                self._load = _FULL_LOAD
-                self._makers[_FULL_LOAD] = self._maker
-            self._fading = FadingMagnifier(self._maker.make(self._applied.wanted(), self.rate_hz))
+            wanted = self._applied.wanted()
+            self._fading = FadingMagnifier(self._engines.open(wanted).make(wanted, self.rate_hz))
         except (Fault, MemoryError) as error:
-            self._fail(_as_fault(error))
+            self._fail(as_fault(error))
             return
         self._pipeline.use(self._fading)
         if self._trouble:
@@ -275,31 +237,11 @@ class Magnifying:
         self._trouble = str(fault)
         self._pipeline.use(None)
         self._fading = None
-        self._give_engines_back()
+        self._engines.close()
         self._retry_s = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, _RETRY_S[1])
-
-    def _give_engines_back(self) -> None:
-        self._maker = None
-        self._retired += self._makers.values()
-        self._makers.clear()
-        _close(self._retired)
 
     def _describe(self) -> tuple[float, float]:
         """Amplification of the latest step, and seconds until the filter has settled."""
         fading = self._fading
         return (fading.present_amplification, fading.settling_left_s) if fading else (1.0, 0.0)
-
-
-def _as_fault(error: Fault | MemoryError) -> Fault:
-    """What lacks room is told and tried again like any other engine that cannot be had."""
-    if isinstance(error, Fault):
-        return error
-    return EngineFault(
-        f"no room for the engine ({error})", remedy="stop other programs, or use a smaller picture"
-    )
-
-
-def _close(makers: list[Maker]) -> None:
-    while makers:
-        makers.pop().close()

@@ -1,7 +1,7 @@
-"""Where the live loop leaves pictures for its outputs: bounded, newest wins, and nobody waits for anybody.
+"""Hand-over of pictures from the live loop to its outputs: bounded queues in which the newest pictures win.
 
-An outlet is one output's shelf. The loop puts a picture on it and goes on; the output takes it in a thread of its
-own, as slowly as it likes, and loses what it was too slow for. Pixels are not copied: a picture is a lease on the
+An outlet is one output's queue. The loop adds a picture and goes on; the output takes it in a thread of its
+own, and pictures that it is too slow for are dropped. Pixels are not copied: a picture is a lease on the
 slots in which camera and engine left it.
 """
 
@@ -36,7 +36,7 @@ class LivePicture:
         """Number, time and segment of the frame, on the supervisor's axes."""
 
     def release(self) -> None:
-        """Let go of both.
+        """Release both leases.
 
         Raises:
             LeaseError: they have been released already.
@@ -56,20 +56,20 @@ class LivePicture:
 
 @dataclass(frozen=True)
 class OutletState:
-    """How an outlet stands."""
+    """Counters of an outlet."""
 
     name: str
     offered: int
-    """Pictures that the loop put there."""
+    """Pictures that the loop added."""
     taken: int
-    """Pictures that the output got."""
+    """Pictures that the output took."""
     dropped: int
     """Pictures that a newer one pushed out, or that waited when the outlet closed."""
     waiting: int
 
     @property
     def drop_ratio(self) -> float:
-        """Part of the pictures that the output was too slow for."""
+        """Dropped pictures over offered ones."""
         return self.dropped / self.offered if self.offered else 0.0
 
 
@@ -95,7 +95,7 @@ class Outlet:
             raise ValueError(f"outlet {name}: at least one picture waits, and one is held")
         self.name, self.wants_magnified = name, wants_magnified
         self.slots = most_waiting + most_held
-        """Slots of a ring that this output may keep from coming back."""
+        """Slots of a ring that this output may hold."""
         self._most_waiting = most_waiting
         self._waiting: deque[LivePicture] = deque()
         self._came = threading.Condition()
@@ -103,7 +103,7 @@ class Outlet:
         self._closed = False
 
     def offer(self, frame: Lease, magnified: Lease | None) -> None:
-        """Put a picture there, in place of the oldest if there is no room; the loop keeps its own leases."""
+        """Add a picture, in place of the oldest if the queue is full; the loop keeps its own leases."""
         if self.wants_magnified and magnified is None:
             return
         with self._came:
@@ -128,7 +128,7 @@ class Outlet:
             return self._waiting.popleft()
 
     def close(self) -> None:
-        """Take no more, release what waits, and wake the output; closing twice is harmless."""
+        """Refuse further pictures, release the waiting ones, and wake the output; closing twice is harmless."""
         with self._came:
             self._closed = True
             self._dropped += len(self._waiting)
@@ -138,11 +138,11 @@ class Outlet:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing comes any more."""
+        """True once the outlet is closed."""
         return self._closed
 
     def state(self) -> OutletState:
-        """How it stands."""
+        """Present counters."""
         with self._came:
             return OutletState(self.name, self._offered, self._taken, self._dropped, len(self._waiting))
 
@@ -159,13 +159,13 @@ def pictures_held(outlets: Sequence[Outlet]) -> int:
 
 
 class Sink(Protocol):
-    """What an output does with pictures, in its own thread; it may take as long as it likes."""
+    """Consumer of an output's pictures, called in the output's own thread; it may be slow."""
 
     def show(self, picture: LivePicture) -> None:
         """Use a picture, which is released when this returns.
 
         Raises:
-            Fault: the output cannot go on.
+            Fault: the output has failed for good.
         """
 
 
@@ -183,17 +183,17 @@ class SinkThread:
         """Prepare; ``start`` begins.
 
         Args:
-            outlet: where pictures come from; closed where the sink fails, so that it holds nothing up.
-            sink: what uses them.
-            on_fault: told the outlet's name and the fault, in this thread.
-            clock: seconds, to time the sink by.
+            outlet: gives the pictures; closed where the sink fails, so that it holds no frames.
+            sink: uses them.
+            on_fault: called with the outlet's name and the fault, in this thread.
+            clock: seconds, for timing the sink.
         """
         self._outlet, self._sink, self._on_fault, self._clock = outlet, sink, on_fault, clock
         self._thread = threading.Thread(target=self._run, name=f"output {outlet.name}", daemon=True)
         self.times = LatencyHistogram()
-        """How long the sink takes a picture."""
+        """Times of the sink for a picture."""
         self.fault: Fault | None = None
-        """Why it has ended early, if it has."""
+        """Fault that ended it early; None if there was none."""
 
     def start(self) -> None:
         """Begin to feed the sink."""

@@ -1,4 +1,4 @@
-"""How frames pass between threads: from the loop that measures to the one that magnifies, and from there to viewers."""
+"""Hand-over of frames between threads: from the loop that measures to the one that magnifies, and on to viewers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _HOLDER = "magnifying"
 
 
 class FrameBox:
-    """One frame on its way from the loop that measures to the one that magnifies: the newest wins, nobody waits."""
+    """Hand-over of one frame from the loop that measures to the one that magnifies: the newest wins, neither waits."""
 
     def __init__(self) -> None:
         self._came = threading.Condition()
         self._lease: Lease | None = None
         self.skipped = 0
-        """Frames that a newer one has pushed out."""
+        """Frames replaced by a newer one before they were taken."""
 
     def put(self, frame: Lease) -> None:
-        """Leave a frame; its holder goes on with its own lease."""
+        """Offer a frame; the caller keeps its own lease."""
         lease = frame.share(_HOLDER)
         with self._came:
             before, self._lease = self._lease, lease
@@ -40,7 +40,7 @@ class FrameBox:
             return lease
 
     def clear(self) -> None:
-        """Let go of a frame that nobody will take."""
+        """Release a frame that will not be taken."""
         with self._came:
             lease, self._lease = self._lease, None
         if lease is not None:
@@ -61,7 +61,7 @@ class LiveOutlet(Outlet):
         self._feed, self._describe, self._to_unix_s = feed, describe, to_unix_s
 
     def offer(self, frame: Lease, magnified: Lease | None) -> None:
-        """Show it, if anybody watches."""
+        """Show a picture, if there is a viewer."""
         assert frame.info is not None
         amplification, settling_left_s = self._describe() if magnified is not None else (1.0, 0.0)
         self._feed.offer(

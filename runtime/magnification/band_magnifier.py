@@ -1,4 +1,4 @@
-"""Magnifies filtered motion, frame after frame, and keeps the filter safe: no bang, no drift, no poison."""
+"""Magnification of filtered motion; handles start-up transients, rate changes, dropped frames and non-finite state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tremorscope.runtime.frames.rates import RateMeter
 from tremorscope.runtime.magnification.filters import Design
 
 UNLIMITED_PX = 1e6
-"""A cap that caps nothing."""
+"""Cap on the added displacement that no motion reaches: no limit."""
 _OTHER_RATE = 0.005
 """Relative change of the measured rate at which the filter is designed anew."""
 _JITTER = 0.2
@@ -20,10 +20,10 @@ _JITTER = 0.2
 
 
 class BandMagnifier:
-    """Magnifies the motion that a temporal filter lets through; what it does not stays as it was filmed.
+    """Magnifies the motion in the pass band of a temporal filter; all other motion stays as filmed.
 
-    The filter runs inside the engine's graph. Here it is designed for the rate that is measured, told of
-    dropped frames, faded in while it settles, and started again where its state is damaged.
+    The filter runs inside the engine's graph. Here it is designed for the measured rate, extended over dropped
+    frames, faded in while it settles, and restarted where its state is damaged.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class BandMagnifier:
         self._started_s = 0.0
         self._elapsed = 0
         self.resets = 0
-        """How often a damaged state was found and set to zero."""
+        """Times that a non-finite or too large filter state was found and set to zero."""
         self.bridged_frames = 0
-        """Frames that were dropped and across which the filter went on, as along a straight line."""
+        """Dropped frames that the filter was extended over, by linear interpolation."""
         self.restarts = 0
-        """Gaps longer than the filter remembers, after which it began anew."""
+        """Gaps longer than the filter's settling time, after which it was restarted."""
 
     @property
     def rate_hz(self) -> float:
@@ -86,7 +86,7 @@ class BandMagnifier:
         return self._engine.state_nbytes
 
     def lines(self) -> list[str]:
-        """The filter for a person."""
+        """Human-readable description of the filter, a line each."""
         settling = (
             f"settles in {self.settling_s:.3g} s, faded in by half of that"
             if self.settling_s
@@ -107,7 +107,7 @@ class BandMagnifier:
         """Design the filter for another rate at once, before it can be measured, as where heat asks for fewer frames.
 
         Raises:
-            OptionFault: there is no such filter at this rate; the present one goes on.
+            OptionFault: there is no such filter at this rate; the present one stays.
         """
         self._design(rate_hz)
         self._meter = RateMeter(rate_hz)
@@ -116,10 +116,10 @@ class BandMagnifier:
     def step(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
         """Magnify ``frame``, captured at ``timestamp_s``, into ``magnified``; both u8[H, W, 3], RGB, contiguous.
 
-        ``frame`` is what the next step compares with: leave it alone until that has returned.
+        ``frame`` is the reference of the next step: leave it unchanged until that has returned.
 
         Raises:
-            OptionFault: the rate has come down so far that the band cannot be seen any more.
+            OptionFault: the measured rate is too low for the band.
             EngineFault: the engine failed.
         """
         interval_s = timestamp_s - self._timestamp_s
@@ -136,7 +136,7 @@ class BandMagnifier:
         intervals = self._count_intervals(interval_s)
         self._elapsed += max(1, round(intervals))
         activity = self._run(frame, magnified, intervals)
-        if not activity <= self._largest_activity:  # also where it is no number
+        if not activity <= self._largest_activity:  # also true for NaN
             self.resets += 1
             self._begin(frame, timestamp_s)
             self._run(frame, magnified, 1.0)
@@ -170,7 +170,7 @@ class BandMagnifier:
         self._elapsed = 0
 
     def _follow_rate(self) -> None:
-        """Design the filter for another rate; its modes, which are in seconds, go on with the state they have."""
+        """Design the filter for another rate; its modes, which are in seconds, keep their state."""
         if abs(self._meter.rate_hz / self._filter.rate_hz - 1) <= _OTHER_RATE:
             return
         sections = self._filter.sections
@@ -186,7 +186,7 @@ class BandMagnifier:
         return float(nearest) if abs(intervals - nearest) <= _JITTER or interval_s <= 0 else intervals
 
     def _level(self) -> float:
-        """From 0 to 1, without a kink: how far the magnification has faded in, by half a wave of a cosine."""
+        """Fade-in of the magnification, 0 to 1: a raised cosine over half of the settling time."""
         if not self._filter.settling_s:
             return 1.0
         # By half the time, what the filter started with has fallen to a tenth.

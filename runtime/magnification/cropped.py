@@ -1,4 +1,4 @@
-"""Magnifies the middle of the picture alone, which takes less time in proportion to its area; the rest is as filmed."""
+"""Magnification of the middle of the picture alone, in less time in proportion to its area; the rest is as filmed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LEAST_PX = 64
 
 
 def middle_part(wanted: Magnification, size: tuple[int, int], fraction: float) -> Region:
-    """What is magnified, all of it or the box around its regions, made smaller by ``fraction`` about its centre.
+    """The magnified area, whole or the box around its regions, scaled by ``fraction`` about its centre.
 
-    Its sides are multiples of 16 px, and 64 px at least where the picture has so many.
+    Its sides are multiples of 16 px, and at least 64 px where the picture is that large.
     """
     boxes = wanted.regions or (Region(0, 0, *size),)
     left, top = min(each.x_px for each in boxes), min(each.y_px for each in boxes)
@@ -39,16 +39,16 @@ def _shrunk(first: int, last: int, fraction: float, whole: int) -> tuple[int, in
 
 
 class PartMagnifier:
-    """Stands in for a magnifier of whole pictures, with one that is made for a part of them."""
+    """Magnifier of whole pictures by one that is made for a part of them."""
 
     PLACE = "magnifier: part of the picture"
-    """Of the copies into the part and out of it, in the account."""
+    """Place of the copies into and out of the part, in the account."""
 
     def __init__(
         self, inner: FrameMagnifier, part: Region, allocate: Allocator, account: CopyAccount | None = None
     ) -> None:
         self._inner, self._part, self._account = inner, part, account
-        # The part of one frame may be what that of the next is compared with.
+        # The part of one frame may be the reference of the next.
         size = {"width_px": part.width_px, "height_px": part.height_px}
         self._cut, self._magnified = (
             FrameRing(2, **size, allocate=allocate),
@@ -67,7 +67,7 @@ class PartMagnifier:
         self._inner.expect_rate(rate_hz)
 
     def lines(self) -> list[str]:
-        """What a person should know of the filter."""
+        """Human-readable description of the filter, a line each."""
         return self._inner.lines()
 
     def restart(self) -> None:
@@ -108,11 +108,11 @@ class PartMaker:
         return PartMagnifier(inner, self._part, self._allocate, self._account)
 
     def close(self) -> None:
-        """Give the engine back; see `MagnifierMaker.close`."""
+        """Close the engine; see `MagnifierMaker.close`."""
         self._maker.close()
 
     def _within(self, wanted: Magnification) -> Magnification:
-        """The same within the part, fading towards its edges so that no seam shows."""
+        """The same magnification within the part, with a feather at its edges."""
         margin = round(min(wanted.feather_px, self._part.width_px / 4, self._part.height_px / 4))
         inside = Region(margin, margin, self._part.width_px - 2 * margin, self._part.height_px - 2 * margin)
         return replace(wanted, regions=(inside,), feather_px=float(margin))

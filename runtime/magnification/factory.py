@@ -1,4 +1,4 @@
-"""From what a user asks for to the magnifier that does it: the same for a recorded clip and for a camera."""
+"""Magnification settings, and the magnifiers made for them, for recorded clips and cameras alike."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from tremorscope.runtime.vibration.displacement.regions import Region
 
 @dataclass(frozen=True)
 class Magnification:
-    """What to magnify, and where."""
+    """Settings of a magnification: frequencies, regions, amplification and limits."""
 
     amplification: float
     """Magnified over true displacement."""
     mode: Mode = "static"
     band: BandSettings | None = None
-    """Of band mode, and of that alone."""
+    """Frequency bands in band mode; None in all other modes."""
     regions: tuple[Region, ...] = ()
-    """Where to magnify; everywhere if there are none."""
+    """Regions to magnify; none stands for the whole picture."""
     feather_px: float = 16.0
     """Width of the seam around regions, in which the magnification falls to none."""
     max_displacement_px: float | None = None
-    """The most that is added to any displacement; None adds all."""
+    """Largest displacement that is added; None sets no limit."""
     refresh_s: float | None = None
     """In static mode, seconds in which the reference follows the scene; None keeps the first frame."""
 
@@ -56,11 +56,14 @@ class Magnification:
             )
         cap_px = self.max_displacement_px
         if cap_px is not None and not 0 < cap_px < float("inf"):
-            raise OptionFault(f"a cap of {cap_px:g} px cannot be", remedy="give a number of pixels above 0")
+            raise OptionFault(
+                f"largest displacement {cap_px:g} px: not a finite number above 0",
+                remedy="give pixels, e.g. 4",
+            )
 
     @property
     def filters(self) -> bool:
-        """True where the band graph is needed, whatever the mode."""
+        """True where the band graph is needed, which other modes may need as well."""
         plain = self.mode != "band" and self.refresh_s is None
         return bool(not plain or self.regions or self.max_displacement_px is not None)
 
@@ -99,7 +102,7 @@ class MagnifierMaker:
         opened = [engine for engine in (self._pairwise, self._band) if engine is not None]
         self._pairwise = self._band = None
         for engine in opened:
-            with suppress(EngineFault):  # it is given back because it failed, as like as not
+            with suppress(EngineFault):  # a failed engine may fail once more here
                 self._runtime.give_back(engine)
         if self._owns_runtime:
             with suppress(LeaseError, EngineFault):
@@ -112,7 +115,7 @@ class MagnifierMaker:
         reference is asked for they take the band graph, in which each of them is a filter of its own.
 
         Raises:
-            OptionFault: an amplification, a region or a band that cannot be, at this rate.
+            OptionFault: an amplification, a region or a band out of range at this rate.
             BundleFault: the bundle has no graph for it.
             EngineFault: its engine cannot be loaded or run.
         """
@@ -129,7 +132,7 @@ class MagnifierMaker:
                 account=self._account,
             )
         wanted_design = filter_design(wanted)
-        wanted_design(rate_hz)  # a band that cannot be is told before a network is loaded
+        wanted_design(rate_hz)  # refuses an impossible band before a network is loaded
         self.prepare(wanted)
         assert self._band is not None
         self._band.set_mask(
@@ -158,7 +161,7 @@ def open_magnifier(
 
 
 def filter_design(wanted: Magnification) -> Design:
-    """What designs the filter of a magnification, whatever its mode, for the rate that is measured."""
+    """Filter design of a magnification, in any mode, as a function of the measured frame rate in Hz."""
     if wanted.band is not None:
         return partial(design, wanted.band)
     if wanted.mode == "dynamic":

@@ -1,4 +1,4 @@
-"""A magnifier whose amplification, and whose filter, region or mode may change while people watch, without a jump."""
+"""Magnifier whose amplification, filter, region or mode may change without a visible jump."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FadingMagnifier:
     def __init__(self, inner: FrameMagnifier) -> None:
         self._inner = inner
         self.amplification = inner.amplification
-        """What is wanted; faded to from the next step on."""
+        """Amplification to fade to from the next step on."""
         self._aim = self._from = self._now = inner.amplification
         self._began_s = -math.inf
         self._next: Callable[[], FrameMagnifier] | None = None
@@ -32,12 +32,12 @@ class FadingMagnifier:
 
     @property
     def present_amplification(self) -> float:
-        """What was applied in the latest step."""
+        """Amplification of the latest step."""
         return self._now
 
     @property
     def is_changing(self) -> bool:
-        """Whether the magnifier is still to be replaced."""
+        """True while the magnifier is still to be replaced."""
         return self._next is not None
 
     @property
@@ -50,7 +50,7 @@ class FadingMagnifier:
         self._inner.expect_rate(rate_hz)
 
     def lines(self) -> list[str]:
-        """What a person should know of the filter."""
+        """Human-readable description of the filter, a line each."""
         return self._inner.lines()
 
     def change(self, make: Callable[[], FrameMagnifier]) -> None:

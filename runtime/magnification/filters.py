@@ -1,6 +1,6 @@
-"""Designs temporal filters in Hz, and refuses what cannot be seen, cannot be held or takes for ever.
+"""Design of temporal filters in Hz; refuses bands above Nyquist, and filters that FP32 cannot hold or never settle.
 
-Every band has unit gain and no phase at its centre, so that amplification keeps its one meaning there.
+Every band has unit gain and zero phase at its centre, so that the amplification holds there.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _LARGEST_POLE_RADIUS = 1 - 1e-5
 _NOTCH_QUALITY = 30.0
 """Frequency of a notch over its width, as usual for mains."""
 _REAL = 1e-12
-"""Imaginary part below which a pole is real: rounding's."""
+"""Imaginary part that rounding leaves of a real pole, at most."""
 
 _Complex = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
 class BandSettings:
-    """Which motion to magnify: one or two bands, and what to leave out of them, all in Hz."""
+    """Frequencies to magnify: one or two bands, and notches within them, all in Hz."""
 
     bands_hz: tuple[tuple[float, float], ...]
     """Lower and upper edge of each."""
@@ -49,7 +49,7 @@ class BandSettings:
     """Frequencies that are left out, such as a machine's."""
 
     def lines(self) -> list[str]:
-        """The settings for a person."""
+        """Human-readable settings, a line each."""
         bands = " and ".join(f"{low:g} to {high:g} Hz" for low, high in self.bands_hz)
         order = "" if self.order is None else f", order {self.order}"
         without = "".join(f", without {notch:g} Hz" for notch in self.notches_hz)
@@ -99,7 +99,7 @@ def slow_average(time_constant_s: float) -> Design:
     """
     if not 0 < time_constant_s < math.inf:
         raise OptionFault(
-            f"a reference that is refreshed in {time_constant_s:g} s cannot be",
+            f"refresh time {time_constant_s:g} s: not a finite number above 0",
             remedy="give the seconds in which it follows the scene, e.g. 60",
         )
     return lambda rate_hz: _single_mode(math.exp(-1 / (time_constant_s * rate_hz)), rate_hz)
@@ -114,12 +114,12 @@ def _check(settings: BandSettings, rate_hz: float) -> None:
     nyquist_hz = rate_hz / 2
     if not 1 <= len(settings.bands_hz) <= 2:
         raise OptionFault(
-            f"{len(settings.bands_hz)} bands cannot be magnified", remedy="give one or two bands"
+            f"{len(settings.bands_hz)} bands: too few or too many", remedy="give one or two bands"
         )
     for low_hz, high_hz in settings.bands_hz:
         if not 0 < low_hz < high_hz < math.inf:
             raise OptionFault(
-                f"band {low_hz:g} to {high_hz:g} Hz cannot be",
+                f"band {low_hz:g} to {high_hz:g} Hz: its edges do not rise from above 0",
                 remedy="give a lower edge above 0 Hz and an upper edge above that",
             )
         if high_hz >= nyquist_hz:
@@ -139,7 +139,9 @@ def _check(settings: BandSettings, rate_hz: float) -> None:
 
 def _check_notch(notch_hz: float, rate_hz: float) -> None:
     if not 0 < notch_hz < math.inf:
-        raise OptionFault(f"notch {notch_hz:g} Hz cannot be", remedy="give a frequency above 0 Hz")
+        raise OptionFault(
+            f"notch {notch_hz:g} Hz: not a finite number above 0", remedy="give a frequency above 0 Hz"
+        )
     if notch_hz >= rate_hz / 2:
         alias_hz = abs(notch_hz - rate_hz * round(notch_hz / rate_hz))
         raise OptionFault(
@@ -152,7 +154,7 @@ def _check_order(settings: BandSettings) -> None:
     lowest, highest = _ORDERS[settings.kind]
     if settings.order is not None and not lowest <= settings.order <= highest:
         raise OptionFault(
-            f"a {settings.kind} filter of order {settings.order} cannot be",
+            f"{settings.kind} filter of order {settings.order}: order out of range",
             remedy=f"choose {lowest} to {highest}" if lowest < highest else "leave the order out",
         )
     if settings.kind == "fir" and settings.notches_hz:

@@ -1,4 +1,4 @@
-"""Takes load off a device that gets hot, level by level, and gives it back when it has cooled."""
+"""Thermal governor: reduces the load of a hot device level by level, and restores it when the device has cooled."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tremorscope.runtime.host.thermal import ThermalReading
 
 
 @dataclass(frozen=True)
-class Level:
-    """How much of the work is done. ``index`` 0 is all of it."""
+class LoadLevel:
+    """Load level: the share of the work that is done; ``index`` 0 is all of it."""
 
     index: int = 0
     rate_fraction: float = 1.0
-    """Of the camera's rate."""
+    """Magnified frames over the camera's frames."""
     region_fraction: float = 1.0
-    """Of the magnified region's width and height."""
+    """Factor on the magnified region's width and height."""
     precision: Literal["configured", "int8"] = "configured"
     magnify: bool = True
 
@@ -36,12 +36,12 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Step:
-    """A change of level, and the reading that led to it."""
+class LoadStep:
+    """Change of the load level, and the reading that led to it."""
 
     time_s: float
-    before: Level
-    after: Level
+    before: LoadLevel
+    after: LoadLevel
     reading: ThermalReading
 
     def __str__(self) -> str:
@@ -62,27 +62,27 @@ class ThermalGovernor:
         settings: ThermalSettings,
         read: Callable[[], ThermalReading],
         *,
-        on_step: Callable[[Step], None] = lambda _: None,
+        on_step: Callable[[LoadStep], None] = lambda _: None,
     ) -> None:
         """Begin with nothing held back.
 
         Args:
             settings: bands and dwells.
             read: the device's heat now; see ``runtime.host.thermal``.
-            on_step: told every change of level.
+            on_step: called with every change of level.
         """
         self._settings, self._read, self._on_step = settings, read, on_step
-        self._levels = (Level(), *(_level(i + 1, each) for i, each in enumerate(settings.levels)))
+        self._levels = (LoadLevel(), *(_level(i + 1, each) for i, each in enumerate(settings.levels)))
         self._hotter_since_s: float | None = None
         self._cooler_since_s: float | None = None
         self.level = self._levels[0]
-        """What is done at present."""
+        """Present load level."""
         self.reading = ThermalReading(None)
         """The latest reading."""
         self.steps = 0
         """Changes of level so far."""
 
-    def update(self, now_s: float) -> Level:
+    def update(self, now_s: float) -> LoadLevel:
         """Read the device's heat and return the level from now on; ``now_s`` is on a clock that never goes back."""
         self.reading = self._read()
         if not self._settings.enabled:
@@ -97,7 +97,7 @@ class ThermalGovernor:
         return self.level
 
     def _verdict(self, reading: ThermalReading) -> tuple[bool, bool]:
-        """Whether the reading asks for the next level, and whether for the one before."""
+        """Two booleans: the reading asks for the next level; it asks for the one before."""
         index, held = self.level.index, self._settings.throttled_counts and bool(reading.throttled)
         temperature_c = reading.temperature_c
         if temperature_c is None:
@@ -107,7 +107,7 @@ class ThermalGovernor:
         return hotter and index + 1 < len(self._levels), cooler and not (held and index == 1)
 
     def _enter_c(self, index: int) -> float:
-        """From which temperature on a level is entered; never for one that there is not."""
+        """Temperature in °C at which a level is entered; infinite for a level that does not exist."""
         if index == 0:
             return -math.inf
         levels = self._settings.levels
@@ -121,11 +121,11 @@ class ThermalGovernor:
         before, self.level = self.level, self._levels[self.level.index + by]
         self._hotter_since_s = self._cooler_since_s = None
         self.steps += 1
-        self._on_step(Step(now_s, before, self.level, self.reading))
+        self._on_step(LoadStep(now_s, before, self.level, self.reading))
 
 
-def _level(index: int, settings: ThermalLevelSettings) -> Level:
-    return Level(
+def _level(index: int, settings: ThermalLevelSettings) -> LoadLevel:
+    return LoadLevel(
         index, settings.rate_fraction, settings.region_fraction, settings.precision, settings.magnify
     )
 

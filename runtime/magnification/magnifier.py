@@ -1,4 +1,4 @@
-"""Magnifies frame after frame: chooses the reference of each step and hands it to the engine."""
+"""Magnification frame after frame: chooses the reference of each step and runs the engine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.engines.interface.bundle import AmplificationRange
 from tremorscope.runtime.engines.interface.engine import PairwiseEngine
+from tremorscope.runtime.engines.interface.manifest import AmplificationRange
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.frames.buffers import Allocator, FrameRing, allocate_host
 from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
@@ -24,21 +24,21 @@ class FrameMagnifier(Protocol):
     def step(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
         """Magnify ``frame``, captured at ``timestamp_s``, into ``magnified``; both u8[H, W, 3], RGB, contiguous.
 
-        Leave ``frame`` alone until the next step has returned: it may be what that one compares with.
+        Leave ``frame`` unchanged until the next step has returned: it may be the reference of that step.
         """
 
     def restart(self) -> None:
-        """Forget all frames: the next one is the first. Whatever they lay in may be used again."""
+        """Forget all frames: the next one is the first. Their memory may be reused."""
 
     def expect_rate(self, rate_hz: float) -> None:
         """Take frames of another rate from the next step on, with a filter for that, if it has one.
 
         Raises:
-            OptionFault: there is no such filter at this rate; the present one goes on.
+            OptionFault: there is no such filter at this rate; the present one stays.
         """
 
     def lines(self) -> list[str]:
-        """What a person should know of its filter, if it has one."""
+        """Human-readable description of the filter, a line each; empty without a filter."""
 
     @property
     def settling_left_s(self) -> float:
@@ -82,10 +82,10 @@ class Magnifier:
 
         Args:
             engine: computes the steps.
-            mode: which frame a frame is compared with.
+            mode: chooses the reference frame.
             amplification: see the attribute.
             allocate: makes the memory of the reference that static mode keeps; the runtime's own.
-            account: told of the one copy that static mode makes at its start.
+            account: counts the one copy that static mode makes at its start.
         """
         self._engine = engine
         self._mode = mode
@@ -105,14 +105,14 @@ class Magnifier:
 
     @property
     def settling_left_s(self) -> float:
-        """0: nothing settles here."""
+        """Always 0: there is no filter."""
         return 0.0
 
     def expect_rate(self, rate_hz: float) -> None:
-        """Nothing: there is no filter."""
+        """Do nothing: there is no filter."""
 
     def lines(self) -> list[str]:
-        """Nothing: there is no filter."""
+        """Do nothing: there is no filter."""
         return []
 
     def step(
@@ -123,7 +123,7 @@ class Magnifier:
     ) -> None:
         """Magnify ``frame``, u8[H, W, C], into ``magnified``, u8[H, W, 3], RGB; both contiguous.
 
-        In dynamic mode ``frame`` is the reference of the next step: leave it alone until that has returned.
+        In dynamic mode ``frame`` is the reference of the next step: leave it unchanged until that has returned.
         The first frame has no motion yet: it is its own reference.
         """
         if self._reference is None:

@@ -1,4 +1,4 @@
-"""Where to magnify: regions of interest as a mask over the cells of the shape representation."""
+"""Mask of the regions to magnify, over the cells of the shape representation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def cell_mask(
     if not regions:
         return np.ones((rows, columns), np.float32)
     if not 0 <= feather_px < float("inf"):
-        raise OptionFault(f"a feather of {feather_px:g} px cannot be", remedy="give 0 px or more")
+        raise OptionFault(
+            f"feather of {feather_px:g} px: not a finite number from 0", remedy="give 0 px or more"
+        )
     y_px, x_px = (cell_px * np.arange(0.5, count) for count in (rows, columns))
     mask = np.zeros((rows, columns), np.float32)
     for region in regions:
@@ -39,6 +41,6 @@ def cell_mask(
 
 
 def _outside(position_px: NDArray[np.floating], first_px: float, last_px: float) -> NDArray[np.floating]:
-    """How far positions lie outside a range; 0 within it."""
+    """Distance of positions from a range in px; 0 within it."""
     away: NDArray[np.floating] = np.maximum(0.0, np.maximum(first_px - position_px, position_px - last_px))
     return away

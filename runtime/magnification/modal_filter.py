@@ -23,7 +23,7 @@ Coefficients = NDArray[np.float32]
 """f32[3, 2, sections], contiguous: own, cross and drive of both states of every section."""
 _OWN, _CROSS, _DRIVE = range(3)
 _SETTLED = 0.01
-"""A filter has settled when what it started with has fallen to this share."""
+"""A filter has settled when its start-up transient has fallen to this share."""
 _LONGEST_RESPONSE = 1 << 18
 
 
@@ -40,11 +40,11 @@ class Filter(Protocol):
 
     @property
     def settling_s(self) -> float:
-        """Seconds after which what it started with has fallen to 1 %; 0 where it is right from the start."""
+        """Seconds until the start-up transient has fallen to 1 %; 0 where there is none."""
 
     @property
     def largest_gain(self) -> float:
-        """The most that it can make of any signal that stays within -1 and 1."""
+        """Largest output for any input within -1 and 1 (L1 norm of the impulse response)."""
 
     def coefficients(self, elapsed: int, intervals: float) -> Coefficients:
         """Coefficients of one step.
@@ -77,7 +77,7 @@ class ModalFilter:
 
     @property
     def sections(self) -> int:
-        """One a conjugate pair, one a pair of real poles."""
+        """Sections: one for each conjugate pair, one for each pair of real poles."""
         return self.complex_poles.size + self.real_poles.size // 2
 
     @property
@@ -162,12 +162,12 @@ class TapFilter:
 
     @property
     def sections(self) -> int:
-        """One a tap."""
+        """Sections: one for each tap."""
         return int(self.taps.size)
 
     @property
     def settling_s(self) -> float:
-        """Seconds of the past that it remembers."""
+        """Length of the filter's memory in s."""
         return self.taps.size / self.rate_hz
 
     @property

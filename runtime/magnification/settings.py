@@ -21,7 +21,7 @@ Band = tuple[Frequency, Frequency]
 
 
 class MagnificationSettings(Section):
-    """What is magnified for those who watch, and when. Measuring goes on in any case, on the raw frames."""
+    """Live magnification for viewers, and when it runs. Measuring goes on in any case, on the raw frames."""
 
     when: Literal["watched", "always", "never"] = "watched"
     """watched: while somebody watches, and in the clips of events; always: from the first frame on; never: nothing is
@@ -43,13 +43,13 @@ class MagnificationSettings(Section):
     """Static mode: seconds in which the reference follows the scene, so that it does not drift; null keeps the first
     frame for ever."""
     regions: tuple[RectangleSettings, ...] = ()
-    """Where to magnify; everywhere if none is named."""
+    """Regions to magnify; everywhere if none is named."""
     feather_px: Annotated[float, Field(ge=0, le=1000)] = 16.0
     """Width of the soft seam around regions."""
     max_displacement_px: Annotated[float, Field(gt=0, le=1000)] | None = None
     """The most that is added to any displacement; null adds all. With 6 or so a passing lorry stays in one piece."""
     runtime: RuntimeChoice = "auto"
-    """What computes: auto takes the fastest that this machine has."""
+    """Runtime of the network: auto takes the fastest that this machine has."""
     bundle: Path | None = None
     """Network to run: realtime, lite (for the smallest devices), each in FP16 on a GPU and in FP32 on the CPU; with
     -fp16 or -fp32 behind it in that precision anywhere; or a directory that was exported. null: realtime."""
@@ -62,7 +62,7 @@ class MagnificationSettings(Section):
     """ONNX Runtime on the CPU: threads that compute; null takes one a core."""
 
     def wanted(self) -> Magnification:
-        """What the magnifier is asked for.
+        """Settings of the magnifier.
 
         Raises:
             OptionFault: settings that do not go together.

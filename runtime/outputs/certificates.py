@@ -1,4 +1,4 @@
-"""TLS contexts from files that may come late, be renewed, or be wrong for a while."""
+"""TLS contexts from certificate files, which may be missing, renewed or wrong for a while."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tremorscope.runtime.errors import OutputFault
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What a server shows its clients: a certificate with its chain, and its key.
+    """TLS context of a server, from its certificate with the chain and its key.
 
     Raises:
         OutputFault: a file is missing, unreadable or encrypted, or they do not belong together.
@@ -21,10 +21,15 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def client_context(authority: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
-    """What a client checks a broker by, and shows it: None for the system's authorities, and for nothing to show.
+    """TLS context of an MQTT client.
+
+    Args:
+        authority: certificate of the authority that signed the broker's; None trusts the system's authorities.
+        certificate: the client's own certificate; None shows none.
+        key: the key of that certificate.
 
     Raises:
-        OutputFault: likewise.
+        OutputFault: a file is missing, unreadable or encrypted, or they do not belong together.
     """
     try:
         context = ssl.create_default_context(cafile=authority)
@@ -43,7 +48,7 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path, where: str) -> 
     _check_readable(certificate, where)
     _check_readable(key, where)
     try:
-        # Without a password of its own, OpenSSL would ask whoever sits at a terminal for that of an encrypted key.
+        # An empty password, or OpenSSL would prompt at the terminal for that of an encrypted key.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except OSError as error:  # ssl.SSLError is one
         raise OutputFault(

@@ -1,4 +1,4 @@
-"""Starts one output again and again until it works: an address that is not there yet, a taken port, a late key."""
+"""Start of one output, retried until it works: the address may not be up yet, the port taken, a key missing."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _PAUSES_S = (1.0, 60.0)
 
 
 class Output(Protocol):
-    """What publishes from threads of its own, once it is started."""
+    """An output that publishes from threads of its own, once it is started."""
 
     def start(self) -> None:
-        """Begin; returns soon."""
+        """Start publishing; returns soon."""
 
     def close(self, timeout_s: float = 3.0) -> None:
-        """End, for at most so long."""
+        """Stop publishing, within a time."""
 
 
-class KeptOutput:
-    """One output, started in a thread of its own as soon as that works; nobody waits for it.
+class RetriedOutput:
+    """One output, started in a thread of its own and retried until that works; no caller waits for it.
 
-    Why it does not work yet is told to the board, and so in the log, the metrics and on the page.
+    The reason of a failure goes to the board, and so to the log, the metrics and the page.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class KeptOutput:
         threads: Threads,
         pauses_s: tuple[float, float] = _PAUSES_S,
     ) -> None:
-        """Prepare.
+        """Prepare; nothing is started yet.
 
         Args:
-            name: of the output, on the board.
-            make: makes it, and raises a Fault where that cannot be done at present; it may take its time.
-            board: told why it does not work.
-            threads: starts the thread that tries.
+            name: name of the output on the board.
+            make: factory of the output, which raises a Fault if that fails at present; it may take long.
+            board: status board that takes the reason of a failure.
+            threads: starter of the thread that tries.
             pauses_s: first and longest pause between two attempts.
         """
         self.name = name
@@ -56,15 +56,15 @@ class KeptOutput:
         self._output: Output | None = None
 
     def start(self) -> None:
-        """Begin to try."""
+        """Start the attempts."""
         self._threads.start(f"{self.name} start", self._try_on, again=True, owned=True)
 
     def wait(self, seconds: float) -> None:
-        """Wait until it was tried once, but no longer than this."""
+        """Wait until the first attempt is over, within a time."""
         self._tried.wait(seconds)
 
     def close(self, timeout_s: float) -> None:
-        """End it, or the attempts."""
+        """Close the output, or end the attempts."""
         self._stopping.set()
         with self._lock:
             output = self._output

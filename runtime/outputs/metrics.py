@@ -1,9 +1,9 @@
-"""How the service stands, as Prometheus metrics. Names carry their units; docs/outputs.md lists them."""
+"""Health of the service as Prometheus metrics. Names carry their units; docs/outputs.md lists them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,34 +17,35 @@ CAMERA_FAULTS = ("missing", "lost", "refused", "frozen", "resized", "corrupt", "
 GIVEN_UP = ("previews", "clips", "series")
 
 Number: TypeAlias = float | int | bool | None
-Labelled: TypeAlias = Iterable[tuple[tuple[str, ...], Number]]
+_Labels = TypeVar("_Labels", bound=str | tuple[str, ...])
+"""Value of the one label, or values of all labels."""
 Counts: TypeAlias = Mapping[str, Mapping[str, int]]
-"""What the outputs count of themselves: metric name without prefix and ``_total`` -> reason -> count."""
+"""Counts of the outputs themselves: metric name without prefix and ``_total`` -> reason -> count."""
 
 
 def gauge(name: str, text: str, value: Number) -> Iterator[Metric]:
-    """A number that goes up and down; nothing where it is not known."""
+    """A gauge; no metric if the value is not known."""
     if value is not None:
         yield GaugeMetricFamily(f"tremorscope_{name}", text, value=float(value))
 
 
-def gauges(name: str, text: str, labels: str, values: Labelled) -> Iterator[Metric]:
-    """Numbers told apart by labels (separated by blanks); those that are not known are left out."""
+def gauges(name: str, text: str, labels: str, values: Mapping[_Labels, Number]) -> Iterator[Metric]:
+    """A gauge with labels (names separated by blanks); values that are not known are left out."""
     family = GaugeMetricFamily(f"tremorscope_{name}", text, labels=labels.split())
-    for key, value in values:
+    for key, value in values.items():
         if value is not None:
-            family.add_metric(key, float(value))
+            family.add_metric([key] if isinstance(key, str) else list(key), float(value))
     if family.samples:
         yield family
 
 
 def counter(name: str, text: str, value: int | float) -> Iterator[Metric]:
-    """A number that only rises."""
+    """A counter: a number that only rises."""
     yield CounterMetricFamily(f"tremorscope_{name}", text, value=value)
 
 
 def counters(name: str, text: str, label: str, values: Mapping[str, int]) -> Iterator[Metric]:
-    """Numbers that only rise, told apart by a label."""
+    """A counter with one label."""
     family = CounterMetricFamily(f"tremorscope_{name}", text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
@@ -53,38 +54,38 @@ def counters(name: str, text: str, label: str, values: Mapping[str, int]) -> Ite
 
 
 def _of_service(health: Health) -> Iterator[Metric]:
-    yield from gauges("info", "Which instance and version this is", "name version",
-                      [((health.name, health.version), 1)])  # fmt: skip
+    instance = {(health.name, health.version): 1}
+    yield from gauges("info", "Which instance and version this is", "name version", instance)
     yield from gauge("start_time_seconds", "Unix time of the start", health.started_s)
     yield from gauge("healthy", "1 while frames flow, as /healthz says", judge(health).ok)
     yield from gauge("ready", "1 from the first processed frame on", health.ready)
     yield from counter("frames", "Frames that were processed", health.frames)
     yield from gauge("frame_age_seconds", "Time since the last frame was processed", health.last_frame_age_s)
-    quantiles = ("0.5", "0.95", "0.99", "1")
-    yield from gauges(
-        "stage_latency_seconds", "Time that a stage takes a frame, over the latest minute or so",
-        "stage quantile",
-        (
-            ((stage, quantile), ms / 1e3)
-            for stage, of in health.stages.items()
-            for quantile, ms in zip(quantiles, (of.median_ms, of.p95_ms, of.p99_ms, of.max_ms), strict=True)
-        ),
-    )  # fmt: skip
+    latencies_s = {
+        (stage, quantile): ms / 1e3
+        for stage, of in health.stages.items()
+        for quantile, ms in (
+            ("0.5", of.median_ms),
+            ("0.95", of.p95_ms),
+            ("0.99", of.p99_ms),
+            ("1", of.max_ms),
+        )
+    }
+    text = "Time that a stage takes a frame, over the latest minute or so"
+    yield from gauges("stage_latency_seconds", text, "stage quantile", latencies_s)
     yield from counters(
         "recoveries", "Rungs of the recovery ladder that were taken", "rung", health.recoveries
     )
     yield from counters(
         "thread_failures", "Mistakes in the program that ended a thread", "thread", health.thread_failures
     )
-    yield from gauges("output_ok", "1 while an output works", "output",
-                      (((name,), not text) for name, text in health.outputs.items()))  # fmt: skip
+    working = {name: not trouble for name, trouble in health.outputs.items()}
+    yield from gauges("output_ok", "1 while an output works", "output", working)
     yield from gauge("viewers", "Who watches the live picture", health.viewers)
     yield from gauge("problems", "Lines that a person should read on the page", len(health.problems))
-    yield from gauge(
-        "reload_refused", "1 if the changed configuration was refused", bool(health.reload.refused)
-    )
-    yield from gauge("restart_needed", "1 if the configuration says what only a restart does",
-                     bool(health.reload.needs_restart))  # fmt: skip
+    refused, needs_restart = bool(health.reload.refused), bool(health.reload.needs_restart)
+    yield from gauge("reload_refused", "1 if the changed configuration was refused", refused)
+    yield from gauge("restart_needed", "1 if the configuration says what only a restart does", needs_restart)
 
 
 def _of_camera(health: Health) -> Iterator[Metric]:
@@ -96,12 +97,12 @@ def _of_camera(health: Health) -> Iterator[Metric]:
     yield from gauge(
         "frame_jitter_seconds", "Standard deviation of the frames' times from even ones", jitter_s
     )
-    yield from counter("camera_frames", "Frames that the camera numbered: those processed and all that were dropped",
-                       camera.numbered)  # fmt: skip
+    text = "Frames that the camera numbered: those processed and all that were dropped"
+    yield from counter("camera_frames", text, camera.numbered)
     yield from counters("drops", "Frames that nobody got", "reason", camera.drops)
     kinds = dict.fromkeys((*CAMERA_FAULTS, *camera.faults))
-    yield from gauges("camera_fault", "1 while a fault lasts", "kind",
-                      (((kind,), kind in camera.faults) for kind in kinds))  # fmt: skip
+    lasting = {kind: kind in camera.faults for kind in kinds}
+    yield from gauges("camera_fault", "1 while a fault lasts", "kind", lasting)
     yield from counters("camera_faults", "How often a fault began", "kind", camera.fault_totals)
     yield from counter("camera_openings", "How often the camera was opened with success", camera.openings)
     yield from counter("camera_segments", "How often time or picture began anew", camera.segments)
@@ -111,28 +112,28 @@ def _of_magnification(health: Health) -> Iterator[Metric]:
     magnification = health.magnification
     yield from gauge("magnification_active", "1 while frames are magnified", magnification.active)
     yield from gauge("amplification_ratio", "Magnified over true displacement", magnification.amplification)
-    yield from gauges("band_low_hz", "Lower edge of a magnified band", "band",
-                      (((str(n),), low) for n, (low, _) in enumerate(magnification.bands_hz)))  # fmt: skip
-    yield from gauges("band_high_hz", "Upper edge of a magnified band", "band",
-                      (((str(n),), high) for n, (_, high) in enumerate(magnification.bands_hz)))  # fmt: skip
+    bands = {str(number): band for number, band in enumerate(magnification.bands_hz)}
+    low_hz, high_hz = ({number: band[edge] for number, band in bands.items()} for edge in (0, 1))
+    yield from gauges("band_low_hz", "Lower edge of a magnified band", "band", low_hz)
+    yield from gauges("band_high_hz", "Upper edge of a magnified band", "band", high_hz)
     yield from counter("magnified_frames", "Frames that were magnified", magnification.frames)
-    yield from counter("magnification_skips", "Frames measured, but not magnified for lack of time",
-                       magnification.skipped)  # fmt: skip
+    text = "Frames measured, but not magnified for lack of time"
+    yield from counter("magnification_skips", text, magnification.skipped)
 
 
 def _of_vibration(health: Health) -> Iterator[Metric]:
     def by_region(name: str, text: str, pick: Callable[[RegionHealth], Number]) -> Iterator[Metric]:
-        return gauges(name, text, "region", (((region.name,), pick(region)) for region in health.regions))
+        return gauges(name, text, "region", {region.name: pick(region) for region in health.regions})
 
     yield from by_region(
         "displacement_rms_px", "RMS displacement about its mean", lambda r: r.displacement_rms_px
     )
-    yield from by_region("displacement_peak_px", "Largest distance from the reference position",
-                         lambda r: r.displacement_peak_px)  # fmt: skip
-    yield from by_region("displacement_rms_mm", "The same RMS, where a scale is stated",
-                         lambda r: _scaled(r.displacement_rms_px, r.mm_per_px))  # fmt: skip
-    yield from by_region("displacement_peak_mm", "The same peak, where a scale is stated",
-                         lambda r: _scaled(r.displacement_peak_px, r.mm_per_px))  # fmt: skip
+    text = "Largest distance from the reference position"
+    yield from by_region("displacement_peak_px", text, lambda r: r.displacement_peak_px)
+    text = "The same RMS, where a scale is stated"
+    yield from by_region("displacement_rms_mm", text, lambda r: _scaled(r.displacement_rms_px, r.mm_per_px))
+    text = "The same peak, where a scale is stated"
+    yield from by_region("displacement_peak_mm", text, lambda r: _scaled(r.displacement_peak_px, r.mm_per_px))
     yield from by_region("noise_floor_px", "What noise alone shows in one frame", lambda r: r.noise_floor_px)
     yield from by_region(
         "match_quality_ratio", "Share of the picture that the match explains", lambda r: r.quality
@@ -140,32 +141,37 @@ def _of_vibration(health: Health) -> Iterator[Metric]:
     yield from by_region(
         "lost_ratio", "Share of frames in which nothing could be measured", lambda r: r.lost_ratio
     )
-    # Told apart by their order: not every peak is a mode with a number of its own.
-    found = [((r.name, str(n)), each) for r in health.regions for n, each in enumerate(r.frequencies, 1)]
-    labels = "region peak"
-    yield from gauges("natural_frequency_hz", "Natural frequency in a region's latest spectrum", labels,
-                      ((key, each.frequency_hz) for key, each in found))  # fmt: skip
-    yield from gauges("natural_frequency_deviation_hz", "Its standard deviation", labels,
-                      ((key, each.deviation_hz) for key, each in found))  # fmt: skip
-    yield from gauges("damping_ratio", "Its damping", labels,
-                      ((key, each.damping_ratio) for key, each in found))  # fmt: skip
-    yield from gauges("mode_frequency_hz", "Mode of the whole structure", "mode",
-                      (((str(each.number),), each.frequency_hz) for each in health.modes))  # fmt: skip
+    yield from _of_modes(health)
+
+
+def _of_modes(health: Health) -> Iterator[Metric]:
+    # Labelled by rank: not every peak belongs to a mode with a number.
+    found = {(r.name, str(n)): each for r in health.regions for n, each in enumerate(r.frequencies, 1)}
+    frequencies_hz = {key: each.frequency_hz for key, each in found.items()}
+    deviations_hz = {key: each.deviation_hz for key, each in found.items()}
+    damping = {key: each.damping_ratio for key, each in found.items()}
+    labels, text = "region peak", "Natural frequency in a region's latest spectrum"
+    yield from gauges("natural_frequency_hz", text, labels, frequencies_hz)
+    yield from gauges("natural_frequency_deviation_hz", "Its standard deviation", labels, deviations_hz)
+    yield from gauges("damping_ratio", "Its damping", labels, damping)
+    modes_hz = {str(each.number): each.frequency_hz for each in health.modes}
+    yield from gauges("mode_frequency_hz", "Mode of the whole structure", "mode", modes_hz)
 
 
 def _of_alarms(health: Health) -> Iterator[Metric]:
-    labels = "alarm source quantity"
-    named = [((each.rule.name, each.rule.source, each.rule.quantity), each) for each in health.alarms]
+    named = {(each.rule.name, each.rule.source, each.rule.quantity): each for each in health.alarms}
     raised = set(map(id, health.raised))
-    yield from gauges("alarm_raised", "1 from raise to clear", labels,
-                      ((key, id(each) in raised) for key, each in named))  # fmt: skip
-    yield from gauges("alarm_needs_attention", "1 while raised, and until acknowledged", labels,
-                      ((key, each.needs_attention) for key, each in named))  # fmt: skip
-    with_unit = [((*key, each.rule.threshold_unit), each) for key, each in named]
-    yield from gauges("alarm_value", "Latest reading, in the unit of the threshold", f"{labels} unit",
-                      ((key, each.value) for key, each in with_unit))  # fmt: skip
-    yield from gauges("alarm_threshold", "From here on it is raised", f"{labels} unit",
-                      ((key, each.rule.threshold) for key, each in with_unit))  # fmt: skip
+    is_raised = {key: id(each) in raised for key, each in named.items()}
+    needs_attention = {key: each.needs_attention for key, each in named.items()}
+    labels, text = "alarm source quantity", "1 while raised, and until acknowledged"
+    yield from gauges("alarm_raised", "1 from raise to clear", labels, is_raised)
+    yield from gauges("alarm_needs_attention", text, labels, needs_attention)
+    with_unit = {(*key, each.rule.threshold_unit): each for key, each in named.items()}
+    values = {key: each.value for key, each in with_unit.items()}
+    thresholds = {key: each.rule.threshold for key, each in with_unit.items()}
+    labels, text = f"{labels} unit", "Latest reading, in the unit of the threshold"
+    yield from gauges("alarm_value", text, labels, values)
+    yield from gauges("alarm_threshold", "From here on it is raised", labels, thresholds)
 
 
 def _of_storage(health: Health) -> Iterator[Metric]:
@@ -175,8 +181,8 @@ def _of_storage(health: Health) -> Iterator[Metric]:
     yield from counter("store_records", "Records on the disk", storage.written)
     yield from gauge("store_records_pending", "Records that wait for the disk", storage.pending)
     yield from counters("store_drops", "Records given up", "kind", storage.dropped)
-    yield from gauges("given_up", "1 while the disk guard has given a thing up", "thing",
-                      (((thing,), thing in storage.given_up) for thing in GIVEN_UP))  # fmt: skip
+    given_up = {thing: thing in storage.given_up for thing in GIVEN_UP}
+    yield from gauges("given_up", "1 while the disk guard has given a thing up", "thing", given_up)
     yield from gauge("event_recording", "1 while an event is recorded", storage.recording is not None)
     yield from counters("clips", "Clips by what became of them", "outcome", storage.clips)
     yield from counter("clip_frames_dropped", "Frames missing in clips", storage.clip_frames_dropped)
@@ -184,58 +190,57 @@ def _of_storage(health: Health) -> Iterator[Metric]:
 
 def _of_device(health: Health) -> Iterator[Metric]:
     device = health.device
-    yield from gauges("temperature_celsius", "Temperature of a zone", "zone",
-                      (((zone,), value) for zone, value in device.temperatures_c.items()))  # fmt: skip
-    yield from gauge(
-        "governor_level", "0 is full speed; each step gives something up for heat", device.governor_level
-    )
+    yield from gauges("temperature_celsius", "Temperature of a zone", "zone", device.temperatures_c)
+    text = "0 is full speed; each step gives something up for heat"
+    yield from gauge("governor_level", text, device.governor_level)
     yield from gauge("throttled", "1 while the hardware has slowed itself down", bool(device.throttled))
-    yield from gauges("throttled_by", "1 for each thing that slows the hardware down", "what",
-                      (((what,), 1) for what in device.throttled))  # fmt: skip
-    yield from counters("limit_events", "How often a limit of voltage (oc1) or current (oc2, oc3) was met", "limit",
-                        device.limit_events)  # fmt: skip
+    causes = dict.fromkeys(device.throttled, 1)
+    yield from gauges("throttled_by", "1 for each thing that slows the hardware down", "what", causes)
+    text = "How often a limit of voltage (oc1) or current (oc2, oc3) was met"
+    yield from counters("limit_events", text, "limit", device.limit_events)
     yield from gauge("resident_memory_bytes", "Memory of the process", device.rss_bytes or None)
     yield from counter("cpu_seconds", "Processor time of the process", device.cpu_s)
-    yield from counters("copied_bytes", "Pixels that the CPU has copied between camera and engine", "place",
-                        device.copied_bytes)  # fmt: skip
+    text = "Pixels that the CPU has copied between camera and engine"
+    yield from counters("copied_bytes", text, "place", device.copied_bytes)
 
 
 def _of_power(health: Health) -> Iterator[Metric]:
-    """What the device measures of power, clocks and fans."""
-    told = health.device.reading
-    yield from gauge("power_watts", "Power of the device, as far as it is measured", told.power_w)
-    yield from gauges("rail_power_watts", "Power of a rail", "rail", _by_name(told.rails_w))
-    yield from gauges("fan_duty_ratio", "Pulse width of a fan", "fan", _by_name(told.fan_duty_ratio))
-    yield from gauges("fan_speed_rpm", "Speed of a fan", "fan", _by_name(told.fan_speed_rpm))
-    engines = told.engines.items()
-    yield from gauges("engine_active", "1 while a unit for pictures is switched on", "engine",
-                      (((name,), each.active) for name, each in engines))  # fmt: skip
-    yield from gauges("engine_frequency_hz", "Clock of a unit for pictures", "engine",
-                      (((name,), each.frequency_hz) for name, each in engines))  # fmt: skip
-    yield from gauge("jetson_clocks", "1 while the clocks are held at their limits", told.jetson_clocks)
-    words = (told.power_mode or "", told.power_of, told.source)
-    yield from gauges("device_info", "Power mode, what power_watts is of, and who has told",
-                      "power_mode power_of source", [(words, 1)] if told.source else [])  # fmt: skip
+    """Power, clocks and fans as the device measures them."""
+    reading = health.device.reading
+    active = {name: each.active for name, each in reading.engines.items()}
+    clocks_hz = {name: each.frequency_hz for name, each in reading.engines.items()}
+    yield from gauge("power_watts", "Power of the device, as far as it is measured", reading.power_w)
+    yield from gauges("rail_power_watts", "Power of a rail", "rail", reading.rails_w)
+    yield from gauges("fan_duty_ratio", "Pulse width of a fan", "fan", reading.fan_duty_ratio)
+    yield from gauges("fan_speed_rpm", "Speed of a fan", "fan", reading.fan_speed_rpm)
+    yield from gauges("engine_active", "1 while a unit for pictures is switched on", "engine", active)
+    yield from gauges("engine_frequency_hz", "Clock of a unit for pictures", "engine", clocks_hz)
+    yield from gauge("jetson_clocks", "1 while the clocks are held at their limits", reading.jetson_clocks)
+    words = (reading.power_mode or "", reading.power_of, reading.source)
+    labels, text = "power_mode power_of source", "Power mode, what power_watts is of, and who has told"
+    yield from gauges("device_info", text, labels, {words: 1} if reading.source else {})
 
 
 def _of_load(health: Health) -> Iterator[Metric]:
-    """What the device measures of GPU, memory and processor."""
-    told = health.device.reading
-    yield from gauge("gpu_load_ratio", "Share of time in which the GPU has worked", told.gpu_load_ratio)
-    yield from gauge("gpu_frequency_hz", "Clock of the GPU", told.gpu_frequency_hz)
-    yield from gauge("gpu_frequency_max_hz", "Highest clock of the GPU at present", told.gpu_frequency_max_hz)
-    yield from gauge("emc_load_ratio", "Share of the memory's bandwidth that is used", told.emc_load_ratio)
-    yield from gauge("emc_frequency_hz", "Clock of the memory", told.emc_frequency_hz)
+    """Load and clocks of GPU, memory and processor as the device measures them."""
+    reading = health.device.reading
+    yield from gauge("gpu_load_ratio", "Share of time in which the GPU has worked", reading.gpu_load_ratio)
+    yield from gauge("gpu_frequency_hz", "Clock of the GPU", reading.gpu_frequency_hz)
     yield from gauge(
-        "emc_frequency_max_hz", "Highest clock of the memory at present", told.emc_frequency_max_hz
+        "gpu_frequency_max_hz", "Highest clock of the GPU at present", reading.gpu_frequency_max_hz
     )
-    yield from gauge("cpu_load_ratio", "Share of time in which the cores have worked", told.cpu_load_ratio)
-    yield from gauge("cpu_frequency_hz", "Clock of the fastest core", told.cpu_frequency_hz)
-    yield from gauge("cpu_cores", "Cores that are online", told.cpu_cores)
-    yield from gauge("memory_total_bytes", "Memory of the device", told.memory_total_bytes)
-    yield from gauge("memory_used_bytes", "Memory that is not available", told.memory_used_bytes)
-    yield from gauge("swap_total_bytes", "Swap of the device", told.swap_total_bytes)
-    yield from gauge("swap_used_bytes", "Swap that is used", told.swap_used_bytes)
+    yield from gauge("emc_load_ratio", "Share of the memory's bandwidth that is used", reading.emc_load_ratio)
+    yield from gauge("emc_frequency_hz", "Clock of the memory", reading.emc_frequency_hz)
+    yield from gauge(
+        "emc_frequency_max_hz", "Highest clock of the memory at present", reading.emc_frequency_max_hz
+    )
+    yield from gauge("cpu_load_ratio", "Share of time in which the cores have worked", reading.cpu_load_ratio)
+    yield from gauge("cpu_frequency_hz", "Clock of the fastest core", reading.cpu_frequency_hz)
+    yield from gauge("cpu_cores", "Cores that are online", reading.cpu_cores)
+    yield from gauge("memory_total_bytes", "Memory of the device", reading.memory_total_bytes)
+    yield from gauge("memory_used_bytes", "Memory that is not available", reading.memory_used_bytes)
+    yield from gauge("swap_total_bytes", "Swap of the device", reading.swap_total_bytes)
+    yield from gauge("swap_used_bytes", "Swap that is used", reading.swap_used_bytes)
 
 
 SECTIONS = (
@@ -251,16 +256,12 @@ SECTIONS = (
 )
 
 
-def _by_name(values: Mapping[str, float]) -> Labelled:
-    return (((name,), value) for name, value in values.items())
-
-
 def _scaled(px: float | None, mm_per_px: float | None) -> float | None:
     return None if px is None or mm_per_px is None else px * mm_per_px
 
 
 class HealthCollector(Collector):
-    """Reads one picture of the service's health for each scrape."""
+    """Collector that takes one snapshot of the service's health for each scrape."""
 
     def __init__(self, snapshot: Callable[[], Health], counts: Callable[[], Counts] = dict) -> None:
         self._snapshot, self._counts = snapshot, counts

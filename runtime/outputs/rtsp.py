@@ -1,7 +1,7 @@
-"""The live picture to a media server such as MediaMTX, which serves it on to any number of players.
+"""Publisher of the live picture to a media server such as MediaMTX, which serves any number of players.
 
-One thread connects, encodes and sends, and begins again for ever where the server is away. While there is no
-connection nothing is watched, so that magnification may rest.
+One thread connects, encodes and sends, and reconnects for ever. Without a connection it does not watch the feed, so
+that magnification may pause.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from tremorscope.runtime.clips.h264 import Coding, Encoder, open_encoder
+from tremorscope.runtime.clips.h264 import Encoder, EncodingSettings, open_encoder
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.frames.colour import Colour
 from tremorscope.runtime.frames.views import ViewComposer
@@ -42,7 +42,7 @@ _BT709, _LIMITED_RANGE = 1, 1
 
 
 class RtspPublisher:
-    """Publishes until it is closed."""
+    """Publisher of one live stream, from start to close."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class RtspPublisher:
         """Prepare; nothing is opened yet.
 
         Args:
-            settings: where to, and what.
-            board: told how it goes.
+            settings: address of the server, and settings of the stream.
+            board: status board that takes the output's status.
             feed: the live pictures.
-            password: of ``settings.username``.
-            stall_s: a server that answers or takes nothing for so long is left, and connected to anew.
-            threads: starts the one that publishes.
+            password: password of ``settings.username``.
+            stall_s: time without an answer, or without data taken, after which the server is connected to anew.
+            threads: starter of the publishing thread.
 
         Raises:
             OptionFault: there is a password and no username.
@@ -80,15 +80,15 @@ class RtspPublisher:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start publishing; returns at once."""
         self._thread = self._threads.start("rtsp", self._run, again=True, owned=True)
 
     def counts(self) -> Counts:
-        """Pictures that the server has taken, and connections that were made."""
+        """Pictures that the server has taken, and connections made."""
         return {"rtsp": dict(self._counts)}
 
     def close(self, timeout_s: float = 3.0) -> None:
-        """End, for at most ``timeout_s``."""
+        """Stop publishing, within ``timeout_s``."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
@@ -99,14 +99,14 @@ class RtspPublisher:
             before = self._counts["published"]
             try:
                 with self._connection() as (container, encoder), self._feed.watch():
-                    self._tell("")
+                    self._report("")
                     self._publish(container, encoder)
             except Fault as fault:
-                self._tell(f"{fault}; trying again")
+                self._report(f"{fault}; trying again")
             except (FFmpegError, OSError) as error:
-                # Not the error's own text: it holds the address, password and all.
+                # Not the error's own text: it contains the address with the password.
                 reason = error.strerror or type(error).__name__
-                self._tell(f"{self._settings.url}: {reason.lower()}; trying again")
+                self._report(f"{self._settings.url}: {reason.lower()}; trying again")
             if self._counts["published"] > before:
                 pause_s = _PAUSES_S[0]
             self._stopping.wait(pause_s)
@@ -114,12 +114,12 @@ class RtspPublisher:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[tuple[Any, Encoder]]:
-        settings, rate = self._settings, Fraction(self._settings.rate_hz).limit_denominator(1000)
+        settings = self._settings
         options = {"rtsp_transport": settings.transport, "timeout": str(round(1e6 * self._stall_s))}
-        coding = Coding(
+        coding = EncodingSettings(
             self._width_px,
             self._height_px,
-            rate=rate,
+            rate_hz=settings.rate_hz,
             time_base=TIME_BASE,
             key_every=max(1, round(_KEY_PICTURE_EVERY_S * settings.rate_hz)),
             bitrate_kbps=settings.bitrate_kbps,
@@ -137,7 +137,7 @@ class RtspPublisher:
         finally:
             if encoder is not None:
                 encoder.close()
-            with contextlib.suppress(FFmpegError, OSError):  # the goodbye to a server that is gone
+            with contextlib.suppress(FFmpegError, OSError):  # the server may be gone
                 container.close()
 
     def _publish(self, container: Any, encoder: Encoder) -> None:
@@ -167,7 +167,7 @@ class RtspPublisher:
             format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE
         )
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self._board.update_output("rtsp", text)
 
 
@@ -180,10 +180,10 @@ def _with_credentials(url: str, username: str | None, password: str | None) -> s
 
 
 def _bound_sending(port: int, timeout_s: float) -> None:
-    """Let the kernel end connections to this port on which nothing was taken for so long.
+    """Let the kernel end connections to this port whose data was not acknowledged for a time.
 
-    FFmpeg waits for ever for a server that stands still, and gives no access to its socket; so every connection of
-    this process to the port is bounded, which does no harm to any.
+    FFmpeg waits for ever for a server that hangs, and gives no access to its socket; so every connection of this
+    process to the port gets the limit, which is harmless to the others.
     """
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -193,7 +193,7 @@ def _bound_sending(port: int, timeout_s: float) -> None:
         except OSError:  # gone meanwhile
             continue
         with connection, contextlib.suppress(OSError):
-            # A process has streams of other families too, such as a camera daemon's, which have no ports.
+            # Sockets of other families, such as a camera daemon's, have no ports.
             is_tcp = connection.family in _INTERNET and connection.type == socket.SOCK_STREAM
             if is_tcp and connection.getpeername()[1] == port:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * timeout_s))

@@ -1,4 +1,4 @@
-"""Settings of what leaves the device: health, metrics and the live page over HTTP, MQTT, RTSP.
+"""Settings of the outputs: health, metrics and the live page over HTTP; MQTT; RTSP.
 
 Secrets never stand in a configuration: see `runtime.host.secrets`.
 """
@@ -47,7 +47,7 @@ class HttpSettings(Section):
     """Health, metrics and the live page, all on one port."""
 
     enabled: bool = True
-    """Whether anything is served over HTTP."""
+    """Serve health, metrics and the page over HTTP."""
     host: Address = "127.0.0.1"
     """The device's own address to listen at. Any but a loopback address needs a token (docs/outputs.md)."""
     port: Port = 8080
@@ -58,20 +58,20 @@ class HttpSettings(Section):
     """First levels of every address behind a proxy that passes them on, or of the cookie's path behind one that takes
     them off, e.g. ``/bridge-7``; every address answers without them as well."""
     players_need_no_header: bool = False
-    """Whether the live picture and clips also take the token to look as ``?token=TOKEN`` or as the password of HTTP
-    Basic, for players that cannot send another header. Addresses end up in logs and histories (docs/outputs.md)."""
+    """Let the live picture and clips also take the token to look as ``?token=TOKEN`` or as the password of HTTP Basic,
+    for players that cannot send another header. Addresses end up in logs and histories (docs/outputs.md)."""
     tls_certificate: Path | None = None
     """PEM file with the certificate and its chain; without it the page is served unencrypted."""
     tls_key: Path | None = None
     """PEM file with the certificate's key."""
     page: bool = True
-    """Whether the live page is served."""
+    """Serve the live page."""
     metrics: bool = True
-    """Whether /metrics is served, for Prometheus."""
+    """Serve /metrics, for Prometheus."""
     metrics_need_token: bool = True
-    """Whether /metrics asks for the token, where there is one."""
+    """Require the token for /metrics, where there is one."""
     adjustable: bool = True
-    """Whether amplification and band may be changed on the page by those who may control."""
+    """Let those who may control change amplification and band on the page."""
     picture_rate_hz: float = Field(default=15.0, ge=0.5, le=60, allow_inf_nan=False)
     """Most live pictures a second."""
     picture_width_px: int = Field(default=960, ge=160, le=3840)
@@ -91,7 +91,7 @@ class HttpSettings(Section):
 
     @property
     def is_local(self) -> bool:
-        """Whether only programs on the device itself can connect."""
+        """True where only programs on the device itself can connect."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -99,7 +99,7 @@ class HttpSettings(Section):
 
 
 class MqttTlsSettings(Section):
-    """How the connection to the broker is encrypted."""
+    """Encryption of the connection to the broker."""
 
     ca_file: Path | None = None
     """PEM file of the authority that the broker's certificate is checked against; none: the system's."""
@@ -129,7 +129,7 @@ class MqttSettings(Section):
     topic: Topic = "tremorscope"
     """First levels of every topic; the name of the instance follows."""
     discovery_prefix: Topic | None = "homeassistant"
-    """Where Home Assistant looks for devices; null announces none."""
+    """First level of Home Assistant's discovery topics; null announces no devices."""
     summary_every_s: Seconds = 60.0
     """Time from summary to summary."""
     keepalive_s: int = Field(default=30, ge=5, le=3600)
@@ -149,19 +149,19 @@ class RtspSettings(Section):
     """The live picture to a media server, which serves it on."""
 
     url: str
-    """Where to publish, e.g. ``rtsp://127.0.0.1:8554/bridge``, without a password."""
+    """Address to publish to, e.g. ``rtsp://127.0.0.1:8554/bridge``, without a password."""
     username: str | None = Field(default=None, min_length=1, max_length=200)
     """The password comes from a credential or the environment (docs/outputs.md)."""
     transport: Literal["tcp", "udp"] = "tcp"
-    """How the packets travel."""
+    """Transport of the packets."""
     view: View = "magnified"
-    """What is shown."""
+    """View that is published."""
     rate_hz: float = Field(default=15.0, ge=1, le=60, allow_inf_nan=False)
     """Most pictures a second."""
     bitrate_kbps: int = Field(default=2000, ge=100, le=50_000)
     """Thousands of bits a second."""
     encoder: EncoderChoice = "auto"
-    """What encodes: auto takes the device's own encoder where it has one, else the CPU; nvenc and x264 insist."""
+    """Video encoder: auto takes the device's own where it has one, else the CPU; nvenc and x264 insist."""
 
     @field_validator("url")
     @classmethod
@@ -178,7 +178,7 @@ class RtspSettings(Section):
 
 
 class OutputSettings(Section):
-    """What leaves the device."""
+    """Outputs of the device."""
 
     http: HttpSettings = HttpSettings()
     """Health, metrics and the live page."""

@@ -1,4 +1,4 @@
-"""One step in a process of its own: bounded, and whatever becomes of the process is an outcome."""
+"""Execution of one step in a process of its own, with a time limit; every end of the process is an outcome."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tremorscope.runtime.prove.catalogue import Step
+from tremorscope.runtime.prove.catalogue import ProveStep
 from tremorscope.runtime.prove.outcome import Outcome, read_outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _LOOK_S = 0.1
 _STACKS_S = 3.0
-"""So long an aborted process may write the stacks of its threads."""
+"""Time for an aborted process to write the stacks of its threads."""
 _MOST_OUTPUT = 4000
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command line of a module of ours in this interpreter, as isolated as this process is."""
+    """Command line of a module of this package in this interpreter, as isolated as this process is."""
     isolated = ["-I"] if sys.flags.isolated else []
     return [sys.executable, *isolated, "-X", "faulthandler", "-m", module, *arguments]
 
 
-def run_apart(step: Step, plan: Plan, tick: Callable[[float], None] = lambda _elapsed_s: None) -> Outcome:
-    """Run a step; returns within its bound and some seconds.
+def run_apart(
+    step: ProveStep, plan: ProvePlan, tick: Callable[[float], None] = lambda _elapsed_s: None
+) -> Outcome:
+    """Run a step; returns within its time limit and some seconds.
 
     Args:
-        step: which.
-        plan: what it is told.
-        tick: called several times a second with the seconds since its start; what it raises ends the step.
+        step: the step.
+        plan: the plan of the run.
+        tick: called several times a second with the seconds since its start; an exception in it ends the step.
     """
     try:
         return _run_apart(step, plan, tick)
@@ -44,7 +46,7 @@ def run_apart(step: Step, plan: Plan, tick: Callable[[float], None] = lambda _el
         return Outcome("fails", f"could not be run ({why})", f"free some space in {tempfile.gettempdir()}")
 
 
-def _run_apart(step: Step, plan: Plan, tick: Callable[[float], None]) -> Outcome:
+def _run_apart(step: ProveStep, plan: ProvePlan, tick: Callable[[float], None]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="tremorscope-prove-") as directory:
         file, log = Path(directory) / "outcome.json", Path(directory) / "output"
         with log.open("wb") as output:
@@ -57,8 +59,8 @@ def _run_apart(step: Step, plan: Plan, tick: Callable[[float], None]) -> Outcome
             )
         try:
             assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError), process.stdin as told:
-                told.write(plan.as_text().encode())
+            with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+                stdin.write(plan.as_text().encode())
             timed_out = not _wait(process, step.limit_s, tick)
         finally:
             _end(process)
@@ -66,7 +68,7 @@ def _run_apart(step: Step, plan: Plan, tick: Callable[[float], None]) -> Outcome
 
 
 def _wait(process: subprocess.Popen[bytes], limit_s: float, tick: Callable[[float], None]) -> bool:
-    """Wait for a process; returns whether it ended in time. One that did not is asked for its stacks."""
+    """Wait for a process; returns True if it ended in time. One that did not is aborted, and writes its stacks."""
     begun_s = time.monotonic()
     while process.poll() is None:
         elapsed_s = time.monotonic() - begun_s
@@ -81,13 +83,13 @@ def _wait(process: subprocess.Popen[bytes], limit_s: float, tick: Callable[[floa
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of a step, its own children too."""
+    """Kill the step's process and its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _judge(step: Step, status: int, timed_out: bool, kept: Outcome | None, output: str) -> Outcome:
+def _judge(step: ProveStep, status: int, timed_out: bool, kept: Outcome | None, output: str) -> Outcome:
     found = kept or Outcome("unfinished", "it said nothing")
     if timed_out:
         what = f"did not end within {step.limit_s:.0f} s, and was ended"
@@ -96,7 +98,7 @@ def _judge(step: Step, status: int, timed_out: bool, kept: Outcome | None, outpu
         return replace(
             found, state="fails", said=_ending(status), remedy="see its last words below", output=output
         )
-    # It has said what it found: how a library takes its process down afterwards is worth a note, no more.
+    # The outcome is complete: a library that then crashes the process is only noted.
     noted = {**found.facts, "exit": _ending(status)} if status else found.facts
     return replace(found, facts=noted, output=output if found.state == "fails" else "")
 
@@ -116,5 +118,5 @@ def _tail(log: Path) -> str:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    # Whole lines: half of a secret would not be known as one.
+    # Whole lines only: half of a secret would not be redacted.
     return (text.partition("\n")[2] if at else text).strip()

@@ -1,4 +1,4 @@
-"""The steps, in the order in which they run, and the bound of each."""
+"""Catalogue of the steps, in the order in which they run, with their time limits."""
 
 from __future__ import annotations
 
@@ -6,40 +6,41 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tremorscope.runtime.prove.outcome import Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _MINUTE_S = 60.0
 _BUILD_S = 45 * _MINUTE_S
-"""An engine of full HD takes minutes on a device, and twice as long where its memory is short."""
+"""Limit for builds: an engine of full HD takes minutes on a device, and twice as long if its memory is short."""
 _STEPS = "tremorscope.runtime.prove.steps"
 _CAMERA_S = 12 * _MINUTE_S
-"""It is opened seven times, twice after a pause; drawing the stand-in at full HD takes a device half a minute each."""
-RunStep = Callable[[Plan, Findings], Outcome]
+"""Limit for a camera, which is opened seven times, twice after a pause; drawing the synthetic one at full HD takes a
+device half a minute each time."""
+RunStep = Callable[[ProvePlan, StepFindings], Outcome]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step, as it is told to a process of its own."""
+class ProveStep:
+    """One step: a module that is run in a process of its own."""
 
     name: str
-    """Stable: reports and open points name it."""
+    """Stable identifier in reports and open points."""
     title: str
     module: str
-    """Whose ``run`` is called."""
+    """Module whose ``run`` is called."""
     limit_s: float
-    """After so long it is ended."""
+    """Time after which it is aborted."""
     camera: int | None = None
-    """Which configuration's camera, of a step that is run for each."""
+    """Index of the configuration with the camera, for a step that is run for each."""
 
     @property
     def arguments(self) -> list[str]:
-        """What names it on a command line."""
+        """Arguments of the step on the command line of `runtime.prove.child`."""
         return [self.module, *([] if self.camera is None else [str(self.camera)])]
 
 
 def load_step(module: str, camera: int | None = None) -> RunStep:
-    """What runs a step."""
+    """Function that runs a step."""
     run = importlib.import_module(module).run
     if camera is None:
         plain: RunStep = run
@@ -47,7 +48,7 @@ def load_step(module: str, camera: int | None = None) -> RunStep:
     return lambda plan, findings: run(plan, findings, camera)
 
 
-def steps_of(plan: Plan) -> list[Step]:
+def steps_of(plan: ProvePlan) -> list[ProveStep]:
     """All steps of a plan; those of a camera once for each configuration."""
     brief_s = 2 * _MINUTE_S
     load_s = plan.seconds_of_load
@@ -70,12 +71,12 @@ def steps_of(plan: Plan) -> list[Step]:
     ]
 
 
-def _step(name: str, title: str, limit_s: float) -> Step:
-    return Step(name, title, f"{_STEPS}.{name.replace('-', '_')}", limit_s)
+def _step(name: str, title: str, limit_s: float) -> ProveStep:
+    return ProveStep(name, title, f"{_STEPS}.{name.replace('-', '_')}", limit_s)
 
 
-def _camera_step(plan: Plan, number: int) -> Step:
+def _camera_step(plan: ProvePlan, number: int) -> ProveStep:
     only = plan.cameras == 1
     name = "camera" if only else f"camera-{number + 1}"
     title = "Camera" if only else f"Camera of {plan.configurations[number].name}"
-    return Step(name, title, f"{_STEPS}.camera", _CAMERA_S, number)
+    return ProveStep(name, title, f"{_STEPS}.camera", _CAMERA_S, number)

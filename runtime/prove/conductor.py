@@ -1,4 +1,4 @@
-"""Runs all steps one after the other, and keeps the report as it grows."""
+"""Execution of all steps one after the other, with the report written after each."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from importlib.metadata import PackageNotFoundError, version
 from tremorscope.runtime.errors import Fault, OutputFault
 from tremorscope.runtime.host.files import cannot_be_written
 from tremorscope.runtime.prove.apart import run_apart
-from tremorscope.runtime.prove.catalogue import Step, steps_of
+from tremorscope.runtime.prove.catalogue import ProveStep, steps_of
 from tremorscope.runtime.prove.outcome import Outcome
-from tremorscope.runtime.prove.plan import Plan
-from tremorscope.runtime.prove.record import Record
+from tremorscope.runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.record import ProveReport
 from tremorscope.runtime.prove.redaction import known_secrets
 
-Tell = Callable[[Step, Outcome, float], None]
-Tick = Callable[[int, int, Step, float], None]
+Tell = Callable[[ProveStep, Outcome, float], None]
+Tick = Callable[[int, int, ProveStep, float], None]
 
 
 @dataclass(frozen=True)
-class Told:
-    """Who is told how things stand."""
+class ProveProgress:
+    """Callbacks for the progress of a run."""
 
     step: Tell = lambda _step, _outcome, _seconds: None
-    """Each step, when it has ended."""
+    """Called when a step has ended."""
     tick: Tick = lambda _done, _total, _step, _elapsed_s: None
-    """Several times a second: steps done, steps in all, the present one and its seconds."""
+    """Called several times a second with steps done, steps in all, the present one and its seconds."""
 
 
-def prove(plan: Plan, told: Told) -> Record:
-    """Run all steps; the report is on disk whatever happens, or cannot be.
+def prove(plan: ProvePlan, progress: ProveProgress) -> ProveReport:
+    """Run all steps; the report is written at the start and after every step.
 
     Raises:
         Fault: a configuration or bundle cannot be used, or the report cannot be written at the start.
         OutputFault: it could not be written later; all steps were run all the same.
-        KeyboardInterrupt: interrupted; what was found until then is written.
+        KeyboardInterrupt: interrupted; the results until then are written.
     """
     record = begin(plan)
     try:
         for number, step in enumerate(record.steps):
             begun_s = time.monotonic()
 
-            def tick(elapsed_s: float, number: int = number, step: Step = step) -> None:
-                told.tick(number, len(record.steps), step, elapsed_s)
+            def tick(elapsed_s: float, number: int = number, step: ProveStep = step) -> None:
+                progress.tick(number, len(record.steps), step, elapsed_s)
 
             outcome = run_apart(step, plan, tick)
             record.add(step, outcome, time.monotonic() - begun_s)
-            told.step(step, outcome, record.seconds[step.name])
+            progress.step(step, outcome, record.seconds[step.name])
             _keep(record)
         record.end = "complete"
     except KeyboardInterrupt:
@@ -60,8 +60,8 @@ def prove(plan: Plan, told: Told) -> Record:
     return record
 
 
-def begin(plan: Plan) -> Record:
-    """The report before the first step, already written.
+def begin(plan: ProvePlan) -> ProveReport:
+    """Write the report before the first step, and return it.
 
     Raises:
         OutputFault: it cannot be written.
@@ -77,13 +77,13 @@ def begin(plan: Plan) -> Record:
         with contextlib.suppress(Fault):
             if (configuration := plan.configuration(number)) is not None:
                 configurations.append(configuration)
-    record = Record(plan.output, steps_of(plan), _version(), plan.quick, known_secrets(configurations))
+    record = ProveReport(plan.output, steps_of(plan), _version(), plan.quick, known_secrets(configurations))
     record.write()
     return record
 
 
-def _keep(record: Record) -> None:
-    """Write the report; a disk that is full now may not be later, and is no reason to stop."""
+def _keep(record: ProveReport) -> None:
+    """Write the report; a failure, e.g. a full disk, may pass and does not stop the run."""
     with contextlib.suppress(OutputFault):
         record.write()
 

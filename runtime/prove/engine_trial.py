@@ -1,4 +1,4 @@
-"""Has engines of one size parsed, built, loaded and run, and takes time and memory of each."""
+"""Trial of engines of one size: parsing, build, load and run, with time and memory of each."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import time
 
 import numpy as np
 
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
 from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.prove.memory_watch import memory_watched
-from tremorscope.runtime.prove.outcome import Findings
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import engines_directory, has_tensorrt
 
 _STEPS = 5
@@ -20,9 +21,9 @@ _AMPLIFICATION = 10.0
 
 
 def try_engines(
-    plan: Plan, findings: Findings, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...]
+    plan: ProvePlan, findings: StepFindings, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...]
 ) -> str:
-    """Do all of it; returns what to say of it.
+    """Build, load and run the engines; returns the summary of the step.
 
     Raises:
         Fault: an engine cannot be built, loaded or run.
@@ -38,8 +39,7 @@ def try_engines(
         opened = open_runtime(
             "tensorrt" if on_gpu else "onnxruntime",
             bundle,
-            width_px=size.width_px,
-            height_px=size.height_px,
+            (size.width_px, size.height_px),
             engines=engines_directory(plan, bundle) if on_gpu else None,
             graphs=graphs,
         )
@@ -61,9 +61,9 @@ def try_engines(
 
 
 def _build(
-    plan: Plan, findings: Findings, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...]
+    plan: ProvePlan, findings: StepFindings, bundle: Bundle, size: FrameSize, graphs: tuple[GraphName, ...]
 ) -> str:
-    """Build what is not there from an earlier run."""
+    """Build the engines that are missing from an earlier run; returns a summary, empty if there is nothing to say."""
     job = BuildJob(bundle.directory, size=size, output=engines_directory(plan, bundle), graphs=graphs)
     with memory_watched() as memory:
         reports = list(build_bundle(job, lambda *_: None))
@@ -81,7 +81,7 @@ def _build(
 
 
 def _run(runtime: Runtime, begun_s: float) -> tuple[float, float, bool]:
-    """Seconds until the first picture, median step in ms, and whether there is a picture."""
+    """Seconds until the first picture, median step in ms, and True if the picture is not black."""
     engine = runtime.open_pairwise()
     sizes = {"width_px": engine.width_px, "height_px": engine.height_px}
     frames = FrameRing(2, channels=engine.channels, allocate=runtime.allocate, **sizes)

@@ -1,4 +1,4 @@
-"""Whether a camera's pictures are its own: none comes twice, and two ways of fetching them show the same scene."""
+"""Comparison of a camera's pictures: repetitions, and agreement of two ways of reading them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROWS = 8
-"""One row in so many is looked at: enough, for noise is in every one."""
+"""Distance of the rows that are compared: noise in any of them makes pictures differ."""
 _REMEMBERED = 16
-"""More than the buffers of any camera: a picture that stays in one of them comes again when its turn does."""
+"""Pictures that are remembered, more than the buffers of any camera: a stale buffer comes again at its turn."""
 _GRID = 8
 _LEAST_GAIN, _MOST_GAIN = 0.5, 2.0
 _MOST_OFF = 5.0
@@ -19,24 +19,24 @@ _AGREEING = 75
 
 
 class Repetitions:
-    """Counts pictures that are equal to the byte to one shortly before. A sensor's noise lets none be."""
+    """Counter of pictures that are equal to the byte to an earlier one, which a sensor's noise excludes."""
 
     def __init__(self) -> None:
         self.count = 0
         self._seen: deque[int] = deque(maxlen=_REMEMBERED)
 
     def look(self, pixels: NDArray[np.uint8]) -> None:
-        """Look at a picture, u8[H, W, 3]."""
+        """Take a picture, u8[H, W, 3]."""
         digest = zlib.crc32(np.ascontiguousarray(pixels[::_ROWS]).data)
         self.count += digest in self._seen
         self._seen.append(digest)
 
 
 def off_by(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """How far two pictures, u8[H, W, 3], of a scene are apart, in grey levels of a region's mean.
+    """Difference of two pictures, u8[H, W, 3], of a scene, in grey levels of a region's mean.
 
-    Of 8 by 8 regions three in four differ by less, so that whatever passes by may be in one of the pictures; and the
-    light may have changed between them, or the exposure, by a factor of two at most.
+    It is the third quartile over 8 by 8 regions, so that a passing object may be in one of the pictures; a change of
+    light or exposure between them, by a factor of two at most, is compensated.
     """
     means, others = _means(one), _means(other)
     gain = float(np.clip(np.median(others / np.maximum(means, 1.0)), _LEAST_GAIN, _MOST_GAIN))
@@ -46,17 +46,17 @@ def off_by(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 def agree(off: float) -> bool:
-    """Whether two pictures that are so far apart show the same."""
+    """True if two pictures of this difference show the same scene."""
     return off <= _MOST_OFF
 
 
 def wanted() -> str:
-    """What `agree` takes, for a person."""
+    """Human-readable limit of `agree`."""
     return f"at most {_MOST_OFF:g} grey levels in three regions of four"
 
 
 def _means(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Of each region and channel, f64[8, 8, 3]."""
+    """Mean of each region and channel, f64[8, 8, 3]."""
     rows = [
         np.stack([part.mean(axis=(0, 1), dtype=np.float64) for part in np.array_split(row, _GRID, axis=1)])
         for row in np.array_split(pixels, _GRID, axis=0)

@@ -1,4 +1,4 @@
-"""How much memory something takes while it runs: of this process, and of the system, which a GPU of a Jetson shares."""
+"""Peak memory of a block of code: of this process, and of the system, whose memory the GPU of a Jetson shares."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _MIB = 2**20
 
 @dataclass
 class MemoryTaken:
-    """Complete when the block has ended."""
+    """Peak memory of a block, complete when the block has ended."""
 
     process_mib: float = 0.0
-    """The most that the process held."""
+    """Peak resident memory of the process."""
     system_mib: float = 0.0
-    """The most by which the system's free memory fell, whoever took it."""
+    """Largest fall of the system's available memory, caused by any process."""
 
 
 @contextmanager
 def memory_watched() -> Iterator[MemoryTaken]:
-    """Watch while the block runs."""
+    """Measure the peak memory while the block runs."""
     taken, stop = MemoryTaken(), threading.Event()
     before = lowest = available_bytes()
 
@@ -49,7 +49,7 @@ def memory_watched() -> Iterator[MemoryTaken]:
 
 
 def available_bytes() -> int:
-    """Memory that programs could have now."""
+    """Memory that is available to programs at present."""
     found = re.search(
         r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE
     )

@@ -1,6 +1,6 @@
-"""What could not be run where this is developed, and which step of `tremorscope prove` answers it on a device.
+"""Questions that only a Jetson can answer, and the steps of `tremorscope prove` that answer them there.
 
-One table for all guides, by identifiers that stay: docs/prove.md lists it, and the guides refer to it.
+One table for all guides, with stable identifiers: docs/prove.md lists it, and the guides refer to it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ class OpenPoint:
     """One question that only a Jetson can answer."""
 
     id: str
-    """T of TensorRT, C of cameras, D of the device guide and the service, B of bench and doctor."""
+    """T for TensorRT, C for cameras, D for the device guide and the service, B for bench and doctor."""
     question: str
     guide: str
-    """Which guide raises it, within docs."""
+    """File in docs that raises it."""
     step: str
-    """Name of the step that answers it; empty where no run of a few minutes can."""
+    """Name of the step that answers it; empty if no run of a few minutes can."""
     facts: tuple[str, ...] = ()
-    """Facts of that step which are the answer."""
+    """Facts of that step that belong to the answer."""
     by: str = ""
-    """How else it is answered, where no step does."""
+    """Manual procedure that answers it, if no step does."""
     answer: Answers = answers.by_state
-    """The answer that an outcome of that step gives."""
+    """Answer of an outcome of that step."""
 
 
 OPEN_POINTS = (
@@ -110,7 +110,7 @@ class Answered:
 
 
 def answer_points(outcomes: Mapping[str, Outcome], *, on_a_jetson: bool) -> list[Answered]:
-    """What a run says of each point. On a PC none is answered: the same code ran, on other parts."""
+    """Answers of a run to all points. On a PC none is answered: the same code ran, on other hardware."""
     return [_answered(point, outcomes, on_a_jetson=on_a_jetson) for point in OPEN_POINTS]
 
 
@@ -137,15 +137,15 @@ def _of_one(point: OpenPoint, outcome: Outcome, *, on_a_jetson: bool) -> Answere
 
 
 def _is_of(name: str, step: str) -> bool:
-    """Whether a step, or that of one camera of several, is the one that is meant."""
+    """True if a name is that of the step, or of the step for one of several cameras."""
     rest = name.removeprefix(f"{step}-")
     return name == step or (rest != name and rest.isdecimal())
 
 
 def _said(point: OpenPoint, outcome: Outcome) -> str:
     facts = {name: outcome.facts.get(name) for name in point.facts}
-    told = [f"{name} {_value(value)}" for name, value in facts.items() if value is not None]
-    return f"{outcome.said} ({', '.join(told)})" if told and outcome.state != "skipped" else outcome.said
+    known = [f"{name} {_value(value)}" for name, value in facts.items() if value is not None]
+    return f"{outcome.said} ({', '.join(known)})" if known and outcome.state != "skipped" else outcome.said
 
 
 def _value(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What a step has found: facts, checks with what was wanted, and how it ended."""
+"""Outcome of a step: facts, checks against limits, tables, and the final state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = list[Fact]
 
 
 class Skip(Exception):
-    """A step has nothing to look at here. ``reason`` says why, ``remedy`` what would let it run, if anything."""
+    """A step cannot run here. ``reason`` is why; ``remedy`` lets it run, and is empty if nothing does."""
 
     def __init__(self, reason: str, *, remedy: str = "") -> None:
         self.reason, self.remedy = reason, remedy
@@ -25,7 +25,7 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold."""
+    """One requirement, with the value found."""
 
     what: str
     found: str
@@ -35,7 +35,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers side by side."""
+    """Table of numbers."""
 
     title: str
     columns: list[str]
@@ -44,33 +44,33 @@ class Table:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step ended, and what it found until then."""
+    """Final state of a step, with its findings."""
 
     state: State
     said: str
-    """One line: what was found, why it was skipped, or what went wrong."""
+    """One line: the result, the reason to skip, or the fault."""
     remedy: str = ""
     checks: tuple[Check, ...] = ()
     facts: dict[str, Fact] = field(default_factory=dict)
-    """By name, with the unit in the name."""
+    """Values by name, with the unit in the name."""
     tables: tuple[Table, ...] = ()
     output: str = ""
-    """The last lines that the step's process wrote, where it went wrong."""
+    """Last lines of output of the step's process, if it failed."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The outcome as values of JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Outcome:
-        """The outcome whose plain values these are."""
+        """The outcome from values of JSON."""
         checks = tuple(Check(**each) for each in plain["checks"])
         tables = tuple(Table(**each) for each in plain["tables"])
         return cls(**{**plain, "checks": checks, "tables": tables})
 
 
-class Findings:
-    """Collects what a step finds, and keeps it in a file as it comes: what was found outlives the step's process."""
+class StepFindings:
+    """Findings of a running step, written to a file as they come, so that they outlive the step's process."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
@@ -80,26 +80,26 @@ class Findings:
 
     @property
     def facts(self) -> Mapping[str, Fact]:
-        """What was noted so far."""
+        """Facts so far."""
         return self._facts
 
     def fact(self, name: str, value: Fact) -> None:
-        """Take note of a number or a word; the unit belongs into the name."""
+        """Add a number or a word; the unit belongs into the name."""
         self._facts[name] = _plain(value)
         self._keep()
 
     def check(self, what: str, found: object, wanted: object, *, holds: bool) -> None:
-        """Take note of what must hold, and whether it does."""
+        """Add a requirement, with the value found and the value wanted."""
         self._checks.append(Check(what, str(found), str(wanted), bool(holds)))
         self._keep()
 
     def table(self, title: str, columns: list[str], rows: list[Row]) -> None:
-        """Take note of numbers side by side."""
+        """Add a table of numbers."""
         self._tables.append(Table(title, columns, [[_plain(each) for each in row] for row in rows]))
         self._keep()
 
     def outcome(self, said: str) -> Outcome:
-        """The end of the step: it holds where every check does."""
+        """Outcome of a completed step, which holds if every check does."""
         failed = [each for each in self._checks if not each.holds]
         if not failed:
             return self._outcome("holds", said)
@@ -108,11 +108,11 @@ class Findings:
         return self._outcome("fails", f"{first.what}: {first.found}, not {first.wanted}{more}")
 
     def skipped(self, skip: Skip) -> Outcome:
-        """Nothing to look at."""
+        """Outcome of a step that cannot run here."""
         return self._outcome("skipped", skip.reason, skip.remedy)
 
     def failed(self, what: str, remedy: str = "") -> Outcome:
-        """Something went wrong."""
+        """Outcome of a step that failed."""
         return self._outcome("fails", what, remedy)
 
     def _outcome(self, state: State, said: str, remedy: str = "") -> Outcome:
@@ -124,14 +124,14 @@ class Findings:
 
 
 def _plain(value: Fact) -> Fact:
-    """A value that JSON knows: not infinite, and with no more digits than mean something."""
+    """A value for JSON: None if it is not finite, and rounded to six digits after the point."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value
 
 
 def write_outcome(file: Path, outcome: Outcome) -> None:
-    """Keep an outcome, whole or as it was before; a disk that is full keeps the one before."""
+    """Write an outcome, atomically; on a full disk the former one stays."""
     partial = file.with_suffix(".partial")
     with contextlib.suppress(OSError):
         partial.write_text(json.dumps(outcome.as_json(), ensure_ascii=False), encoding="utf-8")
@@ -139,7 +139,7 @@ def write_outcome(file: Path, outcome: Outcome) -> None:
 
 
 def read_outcome(file: Path) -> Outcome | None:
-    """An outcome that was kept; None where there is none."""
+    """Read an outcome; None if there is none, or it is damaged."""
     try:
         return Outcome.from_json(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: readable on a phone, on a desk and on paper."""
+"""Report as one self-contained HTML page, for phone, desk and paper."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tremorscope.runtime.reports.html_style import STYLE
 
 _MARKS = {"holds": "holds", "fails": "fails", "skipped": "skipped", "unfinished": "not run", "open": "open"}
 _MOST_ROWS = 16
-"""Longer tables are folded."""
+"""Rows above which a table is folded."""
 _MORE_STYLE = """
 .mark { display: inline-block; min-width: 4.6em; text-align: center; border-radius: 999px; padding: 1px 10px;
   font-size: .82rem; font-weight: 600; white-space: nowrap; }
@@ -34,7 +34,7 @@ pre { overflow-x: auto; background: var(--wash); border: 1px solid var(--line); 
 
 
 def page(report: dict[str, Any]) -> str:
-    """The page of a report's plain values (`runtime.prove.record.Record.as_json`)."""
+    """The page of a report, from its values of JSON (`runtime.prove.record.ProveReport.as_json`)."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -73,10 +73,11 @@ def _cards(report: dict[str, Any]) -> str:
     ):
         if load.get(name) is not None:
             cards.append(("", _number(load[name], unit), small))
-    return '<section class="cards">' + "".join(
+    drawn = "".join(
         f'<div class="card {kind}"><p class="big">{escape(big)}</p><p class="small">{escape(small)}</p></div>'
         for kind, big, small in cards
-    ) + "</section>"  # fmt: skip
+    )
+    return f'<section class="cards">{drawn}</section>'
 
 
 def _summary(report: dict[str, Any]) -> str:
@@ -152,7 +153,7 @@ def _open_points(report: dict[str, Any]) -> str:
 
 
 def _rows(columns: list[str], rows: list[list[str]], minor: int | None = None) -> str:
-    """A table of ready HTML; column ``minor`` is left out on a phone."""
+    """A table, whose cells are HTML; column ``minor`` is hidden on a phone."""
 
     def cells(tag: str, row: list[str]) -> str:
         kinds = [' class="minor"' if at == minor else "" for at in range(len(row))]

@@ -1,6 +1,6 @@
-"""Magnifies the drawn structure and keeps the pictures: ``python -m tremorscope.runtime.prove.pictures``, its jobs on stdin.
+"""Magnified pictures of the drawn structure: ``python -m tremorscope.runtime.prove.pictures``, its jobs on stdin.
 
-A process of its own for each runner, because ONNX Runtime stays out of one in which TensorRT runs.
+Each runner has a process of its own, because ONNX Runtime must not be loaded in one in which TensorRT runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
-from tremorscope.runtime.engines.interface.bundle import Bundle, GraphName, open_bundle
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import GraphName
 from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, closing_runtime, open_runtime
 from tremorscope.runtime.errors import EngineFault, Fault
 from tremorscope.runtime.magnification.factory import Magnification, open_magnifier
@@ -29,7 +30,7 @@ _LIMIT_S = 600.0
 
 @dataclass(frozen=True)
 class PictureJob:
-    """What is magnified, by what."""
+    """Frames to magnify, and the network and runner that magnify them."""
 
     bundle: str
     graph: GraphName
@@ -39,13 +40,13 @@ class PictureJob:
     """File of the frames, u8[N, H, W, 3], in NumPy's format; see `draw`."""
     threads: int | None
     as_tensorrt: bool
-    """Take the graph that TensorRT takes where the bundle has an arrangement of its own for the CPU."""
+    """Run the graph for TensorRT, even if the bundle has another one for the CPU."""
     result: str
     """File of the pictures, in NumPy's format."""
 
 
 def draw(width_px: int, height_px: int, count: int, file: Path) -> None:
-    """Keep frames of the drawn structure in a file."""
+    """Write frames of the drawn structure to a file, u8[N, H, W, 3]."""
     settings = SyntheticSettings(width_px, height_px, rate_hz=_RATE_HZ, reuse_noise=True)
     camera = SyntheticCamera(settings)
     frames = np.zeros((count, height_px, width_px, 3), np.uint8)
@@ -55,12 +56,12 @@ def draw(width_px: int, height_px: int, count: int, file: Path) -> None:
 
 
 def magnify_apart(jobs: list[PictureJob]) -> None:
-    """Do jobs of one runner in a process of its own; `pictures_of` has what came of each."""
-    told = json.dumps([asdict(job) for job in jobs])
+    """Do jobs of one runner in a process of its own; `pictures_of` reads the result of each."""
+    text = json.dumps([asdict(job) for job in jobs])
     try:
         done = subprocess.run(
             module_command("tremorscope.runtime.prove.pictures"),
-            input=told,
+            input=text,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -71,7 +72,7 @@ def magnify_apart(jobs: list[PictureJob]) -> None:
         why = said[-1][:300] if said else f"its process ended with status {done.returncode}"
     except subprocess.TimeoutExpired:
         why = f"its process did not end within {_LIMIT_S:g} s"
-    for job in jobs:  # by what is there, not by the exit status: some libraries abort when their work is done
+    for job in jobs:  # by the files, not by the exit status: some libraries abort when their work is done
         if not Path(job.result).exists() and not _why(job).exists():
             _why(job).write_text(why, encoding="utf-8")
 
@@ -108,8 +109,7 @@ def _magnify(job: PictureJob) -> NDArray[np.uint8]:
     opened = open_runtime(
         job.runtime,
         bundle,
-        width_px=width_px,
-        height_px=height_px,
+        (width_px, height_px),
         threads=job.threads,
         engines=Path(job.engines) if job.engines else None,
         graphs=(job.graph,),
@@ -125,7 +125,7 @@ def _run(
     magnifier = open_magnifier(
         wanted, bundle, runtime, width_px=width_px, height_px=height_px, rate_hz=_RATE_HZ
     )
-    # The frame before is a reference still when the next is read: two slots in turn.
+    # The former frame is still the reference when the next is read: two slots in turn.
     slots = [runtime.allocate(frames[0].nbytes).reshape(shape[1:]) for _ in range(2)]
     picture = runtime.allocate(frames[0].nbytes).reshape(shape[1:])
     pictures = np.zeros(shape, np.uint8)
@@ -138,9 +138,9 @@ def _run(
 
 
 def main() -> None:
-    """Do the jobs that stand on stdin; one that fails says why, and the next is done."""
-    for told in json.loads(sys.stdin.read()):
-        job = PictureJob(**told)
+    """Do the jobs on stdin; the reason of a failure is written to a file, and the next job is done."""
+    for fields in json.loads(sys.stdin.read()):
+        job = PictureJob(**fields)
         try:
             pictures = _magnify(job)
         except (Fault, MemoryError) as error:

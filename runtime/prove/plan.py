@@ -1,4 +1,4 @@
-"""What is to be proved: for which configurations, how long, and where the report goes."""
+"""Plan of a run: configurations, bundles, duration and output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, Bundle, FrameSize, open_bundle
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.gpu.device import read_device
 
 if TYPE_CHECKING:
@@ -19,31 +20,31 @@ _DRAWN_HZ = 30.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that a step is told. Plain values, so that it reaches a process of its own."""
+class ProvePlan:
+    """Parameters of a run, in plain values, so that they can be passed to another process."""
 
     output: Path
     """Directory of the report."""
     work: Path
-    """Directory of what the steps make; engines are kept there from run to run."""
+    """Directory of the steps' files; engines are kept there from run to run."""
     configurations: tuple[Path, ...] = ()
-    """One a camera; none: a drawn camera stands in."""
+    """One configuration per camera; with none, a drawn camera is used."""
     bundles: tuple[Path, ...] = ()
     """Bundles to compare besides the configuration's and the shipped ones."""
     quick: bool = False
-    """Take small frames and short times, to see whether the command itself works."""
+    """Take small frames and short times, for a trial of the command itself."""
     load_s: float | None = None
-    """How long the load lasts; None takes five minutes where a GPU computes, one on a PC."""
+    """Duration of the load; None takes five minutes with a GPU, one without."""
     restart_argus: bool = False
-    """May restart the camera daemon, which every camera of the device notices."""
+    """Allow a restart of the camera daemon, which interrupts every camera of the device."""
 
     def as_text(self) -> str:
-        """The plan for another process."""
+        """The plan as text for another process."""
         return json.dumps(asdict(self), default=str)
 
     @classmethod
-    def from_text(cls, text: str) -> Plan:
-        """The plan of such a text."""
+    def from_text(cls, text: str) -> ProvePlan:
+        """The plan from the text of `as_text`."""
         plain: dict[str, Any] = json.loads(text)
         for name in ("output", "work"):
             plain[name] = Path(plain[name])
@@ -53,24 +54,24 @@ class Plan:
 
     @property
     def cameras(self) -> int:
-        """How many cameras are looked at."""
+        """Number of cameras."""
         return max(1, len(self.configurations))
 
     def configuration(self, number: int = 0) -> Configuration | None:
-        """The configuration of a camera; None where none was named.
+        """The configuration of a camera; None if none was named.
 
         Raises:
-            ConfigurationFault: it cannot be followed.
+            ConfigurationFault: it cannot be read or is invalid.
         """
         if not self.configurations:
             return None
-        # Not above: a second of imports, in every process of a step.
+        # Imported here, as it takes a second in the process of every step.
         from tremorscope.runtime.configuration.reading import load_configuration
 
         return load_configuration(self.configurations[number]).configuration
 
     def camera(self, number: int = 0) -> CameraSettings:
-        """The camera, or the drawn one that stands in."""
+        """Settings of the configured camera, or of the drawn one."""
         configuration = self.configuration(number)
         if configuration is not None:
             return configuration.camera
@@ -83,7 +84,7 @@ class Plan:
 
     @property
     def drawn_size(self) -> FrameSize:
-        """Of frames where no camera says it: full HD where a GPU computes."""
+        """Size of the drawn camera's frames: full HD with a GPU."""
         if self.quick:
             return FrameSize(width_px=160, height_px=90)
         if read_device()[0].gpu is not None:
@@ -92,15 +93,15 @@ class Plan:
 
     @property
     def small_size(self) -> FrameSize:
-        """Of frames of the small engine."""
+        """Size of the small engine's frames."""
         return FrameSize(width_px=96, height_px=64) if self.quick else FrameSize(width_px=320, height_px=180)
 
     @property
     def site_size(self) -> FrameSize:
-        """Of the first camera's frames.
+        """Size of the first camera's frames.
 
         Raises:
-            Fault: the camera alone knows, and cannot be opened.
+            Fault: only the camera can tell, and it cannot be opened.
         """
         from tremorscope.runtime.cameras.opening import frame_size
 
@@ -119,7 +120,7 @@ class Plan:
         return open_bundle(named)
 
     def all_bundles(self) -> list[Bundle]:
-        """The site's, the shipped ones in other precisions of its network, and those that were named, each once."""
+        """The site's bundle, the shipped ones of its network in other precisions, and the named ones, each once."""
         own = self.bundle
         found = {own.directory.resolve(): own}
         for directory in (*sorted(SHIPPED_BUNDLES.glob(f"{own.manifest.network}*")), *self.bundles):
@@ -130,15 +131,15 @@ class Plan:
 
     @property
     def seconds_of_load(self) -> float:
-        """How long the load lasts."""
+        """Duration of the load."""
         if self.load_s is not None:
             return self.load_s
         if self.quick:
             return LOAD_QUICK_S
         return LOAD_ON_A_DEVICE_S if read_device()[0].gpu is not None else LOAD_ON_A_PC_S
 
-    def checked(self) -> Plan:
-        """Itself, with paths that hold wherever a process is; every configuration and bundle was read.
+    def checked(self) -> ProvePlan:
+        """The plan with absolute paths, after every configuration and bundle was read.
 
         Raises:
             Fault: one of them cannot be used.

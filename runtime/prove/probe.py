@@ -1,6 +1,6 @@
-"""Opens a camera and reads a frame, in a process of its own: ``python -m tremorscope.runtime.prove.probe``, its plan on stdin.
+"""One frame of a camera, in a process of its own: ``python -m tremorscope.runtime.prove.probe``, its plan on stdin.
 
-Argus binds a process to the daemon that it met first; so whether cameras are back is asked by a new process each time.
+Argus binds a process to the daemon that it met first; so each test after a restart needs a new process.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from tremorscope.runtime.cameras.opening import frame_size, open_camera
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.prove.apart import module_command
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.plan import ProvePlan
 
 
-def first_frame_s(plan: Plan, number: int, limit_s: float) -> tuple[float | None, str]:
-    """Seconds until a new process had a frame, or None and why it had none."""
+def first_frame_s(plan: ProvePlan, number: int, limit_s: float) -> tuple[float | None, str]:
+    """Seconds until a new process had a frame, or None and the reason for which it had none."""
     try:
         done = subprocess.run(
             module_command("tremorscope.runtime.prove.probe", str(number)),
@@ -39,8 +39,8 @@ def first_frame_s(plan: Plan, number: int, limit_s: float) -> tuple[float | None
 
 
 def main() -> None:
-    """Answer on the last line of stdout."""
-    plan, number = Plan.from_text(sys.stdin.read()), int(sys.argv[1])
+    """Read a frame, and print the result as the last line of stdout."""
+    plan, number = ProvePlan.from_text(sys.stdin.read()), int(sys.argv[1])
     begun_s = time.monotonic()
     try:
         settings = plan.camera(number)

@@ -1,4 +1,4 @@
-"""The report as it grows: written whole after every step, so that whatever ends the run leaves a valid one."""
+"""Report of a run, written as a whole after every step, so that an interrupted run leaves a valid one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tremorscope.runtime.doctor.board import is_jetson
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.host.files import whole_file
-from tremorscope.runtime.prove.catalogue import Step
+from tremorscope.runtime.prove.catalogue import ProveStep
 from tremorscope.runtime.prove.open_points import answer_points
 from tremorscope.runtime.prove.outcome import Outcome
 from tremorscope.runtime.prove.page import page
@@ -24,11 +24,11 @@ _NOT_RUN = Outcome("unfinished", "not run")
 
 
 @dataclass
-class Record:
-    """What was found so far."""
+class ProveReport:
+    """Report of a run, with the outcomes so far."""
 
     output: Path
-    steps: list[Step]
+    steps: list[ProveStep]
     version: str
     quick: bool
     secrets: frozenset[str] = frozenset()
@@ -38,20 +38,20 @@ class Record:
     end: End = "running"
     on_a_jetson: bool = field(default_factory=lambda: is_jetson(Machine()))
 
-    def add(self, step: Step, outcome: Outcome, seconds: float) -> None:
-        """Take note of a step."""
+    def add(self, step: ProveStep, outcome: Outcome, seconds: float) -> None:
+        """Add the outcome of a step."""
         self.outcomes[step.name] = outcome
         self.seconds[step.name] = round(seconds, 2)
 
     @property
     def holds(self) -> bool:
-        """Whether the run came to its end and all that exists holds."""
+        """True if the run is complete and every step holds or was skipped."""
         return self.end == "complete" and all(
             self.outcomes[step.name].state in ("holds", "skipped") for step in self.steps
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, without anything secret."""
+        """The report as values of JSON, without secrets."""
         states = [outcome.state for outcome in self.outcomes.values()]
         plain = {
             "format_version": _FORMAT_VERSION,
@@ -89,7 +89,7 @@ class Record:
         return clean
 
     def write(self) -> None:
-        """Write both files, each whole or as it was before.
+        """Write both files, each atomically.
 
         Raises:
             OutputFault: one cannot be written.

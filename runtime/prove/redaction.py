@@ -1,4 +1,4 @@
-"""Keeps secrets out of a report: whatever is known to be one is replaced, wherever it stands."""
+"""Redaction of a report: known secrets are replaced everywhere."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tremorscope.runtime.cameras.credentials import read_credential
-from tremorscope.runtime.cameras.settings import RtspSettings
+from tremorscope.runtime.cameras.settings import RtspCameraSettings
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.host.secrets import Secret, read_secret
 
 HIDDEN = "[left out]"
 _SHORTEST = 4
-"""A secret shorter than this would take ordinary words away; none that short keeps anybody out."""
+"""Length below which a secret is not redacted: it would match ordinary words, and protects nothing."""
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@\"']+:[^/\s@\"']*(?=@)")
 """User and password in an address."""
 
@@ -32,7 +32,7 @@ def known_secrets(
             found.add(read_secret(name, environment) or "")
     for configuration in configurations:
         camera = configuration.camera
-        if isinstance(camera, RtspSettings) and camera.credential is not None:
+        if isinstance(camera, RtspCameraSettings) and camera.credential is not None:
             with contextlib.suppress(Fault):
                 found.add(read_credential(camera.credential, environment))
     directory = environment.get("CREDENTIALS_DIRECTORY")
@@ -43,7 +43,7 @@ def known_secrets(
 
 
 def redacted(plain: Any, secrets: frozenset[str]) -> Any:
-    """Plain values without any of the secrets, in names as in texts."""
+    """Replace the secrets in values of JSON, in names as in texts."""
     if isinstance(plain, str):
         for secret in sorted(secrets, key=len, reverse=True):
             plain = plain.replace(secret, HIDDEN)

@@ -1,4 +1,4 @@
-"""Which steps have a GPU to look at, and engines for them."""
+"""Availability of TensorRT for the steps, and engines for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tremorscope.runtime.doctor.board import is_jetson
 from tremorscope.runtime.doctor.machine import Machine
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.tensorrt.engine_file import EnginePaths, engine_paths
 from tremorscope.runtime.engines.tensorrt.library import load_library
 from tremorscope.runtime.engines.tensorrt.load import LoadedEngine, load_engine
@@ -17,24 +18,24 @@ from tremorscope.runtime.frames.ring import LeaseError
 from tremorscope.runtime.gpu.device import read_device
 from tremorscope.runtime.gpu.protocol import Gpu
 from tremorscope.runtime.prove.outcome import Skip
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.plan import ProvePlan
 
 
-def has_tensorrt(plan: Plan) -> bool:
-    """Whether engines are TensorRT's here. On a Jetson they must be, unless the configuration says otherwise."""
+def has_tensorrt(plan: ProvePlan) -> bool:
+    """True if engines are TensorRT's here. On a Jetson they must be, unless the configuration chooses ONNX Runtime."""
     configuration = plan.configuration()
     if configuration is not None and configuration.magnification.runtime == "onnxruntime":
         return False
     if read_device()[0].gpu is None:
-        return is_jetson(Machine())  # one without its driver is a fault, which opening TensorRT tells
+        return is_jetson(Machine())  # one without its driver is a fault, which opening TensorRT reports
     return is_jetson(Machine()) or importlib.util.find_spec("tensorrt") is not None
 
 
-def need_tensorrt(plan: Plan) -> None:
-    """Skip a step that is about TensorRT on a GPU.
+def need_tensorrt(plan: ProvePlan) -> None:
+    """Skip a step that examines TensorRT, unless it is available.
 
     Raises:
-        Skip: there is none, or it is not to be used.
+        Skip: there is no GPU or TensorRT, or the configuration chooses ONNX Runtime.
     """
     if not has_tensorrt(plan):
         gpu = read_device()[0].gpu
@@ -45,8 +46,8 @@ def need_tensorrt(plan: Plan) -> None:
         )
 
 
-def site_bundle(plan: Plan) -> Bundle:
-    """The network as this device runs it: in FP16 on a GPU, unless a precision was named.
+def site_bundle(plan: ProvePlan) -> Bundle:
+    """The network as this device runs it: in FP16 on a GPU, unless a precision is configured.
 
     Raises:
         BundleFault: it is missing or damaged.
@@ -54,12 +55,12 @@ def site_bundle(plan: Plan) -> Bundle:
     return plan.bundle.for_gpu() if has_tensorrt(plan) else plan.bundle
 
 
-def engines_directory(plan: Plan, bundle: Bundle) -> Path:
-    """Where the engines of a bundle are kept from run to run."""
+def engines_directory(plan: ProvePlan, bundle: Bundle) -> Path:
+    """Directory in which the engines of a bundle are kept from run to run."""
     return plan.work / "engines" / f"{bundle.directory.name}-{bundle.manifest.precision}"
 
 
-def small_engine(plan: Plan, bundle: Bundle, graph: GraphName, size: FrameSize) -> EnginePaths:
+def small_engine(plan: ProvePlan, bundle: Bundle, graph: GraphName, size: FrameSize) -> EnginePaths:
     """An engine that an earlier step has built.
 
     Raises:
@@ -74,10 +75,10 @@ def small_engine(plan: Plan, bundle: Bundle, graph: GraphName, size: FrameSize) 
 
 @contextmanager
 def opened_gpu() -> Iterator[Gpu]:
-    """The GPU, given back at the end.
+    """The GPU, closed at the end.
 
     Raises:
-        EngineFault: it cannot be had.
+        EngineFault: it cannot be opened.
     """
     from tremorscope.runtime.gpu.pycuda_gpu import open_gpu
 
@@ -85,7 +86,7 @@ def opened_gpu() -> Iterator[Gpu]:
     try:
         yield gpu
     finally:
-        with suppress(LeaseError):  # after a fault, whose traceback holds memory; the process ends anyhow
+        with suppress(LeaseError):  # after a fault, whose traceback holds memory; the process ends then
             gpu.close()
 
 

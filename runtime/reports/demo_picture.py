@@ -1,9 +1,10 @@
-"""The demonstration's figure for people."""
+"""Figure of the demonstration: frame, x-t slices, displacement and spectrum, before and after magnification."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -45,16 +46,16 @@ class Trace:
 
 @dataclass(frozen=True)
 class Effect:
-    """What the effect picture shows: a frame (H, W, 3; RGB), slices and displacement before and after."""
+    """Content of the figure: a frame (H, W, 3; RGB), slices and displacement before and after magnification."""
 
     frame: NDArray[np.uint8]
     filmed: TimeSlice
     magnified: TimeSlice
     amplification: float
     first: Trace
-    """The place whose displacement is drawn over time."""
+    """Place of which the displacement is drawn over time."""
     second: Trace
-    """The place whose spectrum is drawn."""
+    """Place of which the spectrum is drawn."""
     frequencies_hz: tuple[float, ...]
     """Found natural frequencies, marked in the spectrum."""
 
@@ -106,17 +107,28 @@ def _draw_frame(axes: Axes, effect: Effect) -> None:
             trace.name,
             (box.x_px + box.width_px / 2, box.y_px + box.height_px),
             xytext=(box.x_px + box.width_px / 2, box.y_px + box.height_px + 0.075 * height),
-            ha="center", va="center", fontsize=11, color="white", weight="bold",
-            bbox={"boxstyle": "round,pad=0.28", "facecolor": colour, "edgecolor": "white", "linewidth": 1.0},
-        )  # fmt: skip
+            **_label(colour),
+        )
     axes.annotate(
         "x-t line",
         (line.x_px, line.top_px),
         xytext=(line.x_px, line.top_px - 0.05 * height),
-        ha="center", va="center", fontsize=11, color="white", weight="bold",
-        bbox={"boxstyle": "round,pad=0.28", "facecolor": _TRUE, "edgecolor": "white", "linewidth": 1.0},
-    )  # fmt: skip
+        **_label(_TRUE),
+    )
     axes.set_axis_off()
+
+
+def _label(colour: str) -> dict[str, Any]:
+    """Style of a label in the frame: white text in a box of a colour."""
+    box = {"boxstyle": "round,pad=0.28", "facecolor": colour, "edgecolor": "white", "linewidth": 1.0}
+    return {
+        "ha": "center",
+        "va": "center",
+        "fontsize": 11,
+        "color": "white",
+        "weight": "bold",
+        "bbox": box,
+    }
 
 
 def _rectangle(box: Box, colour: str, width: float) -> Rectangle:
@@ -155,7 +167,7 @@ def _draw_trace(
     axes: Axes, trace: Trace, measured_px: Values, amplification: float, name: str, colour: str
 ) -> None:
     truth = "true" if amplification == 1 else f"{amplification:g} x true"
-    # Pictures count y downwards; people expect what rises to go up.
+    # Pictures count y downwards; in a chart a rise should go up.
     axes.plot(trace.time_s, -amplification * trace.true_px, color=_TRUE, linewidth=1.1, label=truth, zorder=3)
     axes.plot(
         trace.time_s, -measured_px, "o", color=colour, markersize=3.6, label=f"measured, {name}", zorder=2

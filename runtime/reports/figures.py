@@ -1,4 +1,4 @@
-"""What all figures share: the look, and how they are drawn without a display or any global state."""
+"""Common style of all figures, and their rendering without a display or any global state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-# Okabe and Ito's palette, told apart by people with any kind of colour vision.
+# Okabe and Ito's palette, which every kind of colour vision can distinguish.
 BLUE, ORANGE, GREEN, PINK, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
 INK, GRID = "#333333", "#D9D9D9"
@@ -44,7 +44,7 @@ def figure(width_in: float, height_in: float, dpi: int = 140) -> Iterator[Figure
 
 
 def png(drawn: Figure) -> bytes:
-    """A figure as the bytes of a PNG."""
+    """Render a figure as the bytes of a PNG."""
     stream = io.BytesIO()
     canvas: Any = FigureCanvasAgg(drawn)
     canvas.print_png(stream)

@@ -1,4 +1,4 @@
-"""The report of a measurement: one page of HTML that needs no other file, for screen, phone and paper."""
+"""Report of a measurement: one self-contained page of HTML, for screen, phone and paper."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tremorscope.runtime.reports.measurement import (
     short_frequency,
     with_uncertainty,
 )
-from tremorscope.runtime.vibration.spectra.analysis import AXES, Finding, RegionResult
+from tremorscope.runtime.vibration.spectra.analysis import AXES, FrequencyFinding, RegionResult
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
@@ -36,7 +36,7 @@ while it was filmed.</p>
 
 
 def report_page(measurement: Measurement, *, overlay: bytes, spectrum: bytes, history: bytes) -> str:
-    """The whole page; pictures are PNGs, and go into it."""
+    """The page as HTML; the pictures are PNGs, which are embedded."""
     title = f"Vibration in {measurement.clip}"
     sections = [
         _headline(measurement),
@@ -88,11 +88,11 @@ def _headline(measurement: Measurement) -> str:
     return f"<section class=cards>{''.join(cards)}</section>"
 
 
-def _place(measurement: Measurement, finding: Finding) -> str:
+def _place(measurement: Measurement, finding: FrequencyFinding) -> str:
     return escape(f"{measurement.analysis.regions[finding.region].series.name} {finding.axis}")
 
 
-def _multiple(finding: Finding) -> str:
+def _multiple(finding: FrequencyFinding) -> str:
     if finding.multiple_of is None:
         return ""
     order, frequency_hz = finding.multiple_of
@@ -116,7 +116,7 @@ def _picture(title: str, png: bytes, alternative: str) -> str:
 class _Column:
     heading: str
     minor: bool = False
-    """Left out on a phone."""
+    """True hides the column on a phone."""
 
 
 def _table(title: str, columns: list[_Column], rows: list[list[str]], remark: str = "") -> str:
@@ -136,7 +136,7 @@ def _table(title: str, columns: list[_Column], rows: list[list[str]], remark: st
 
 
 def _amplitude_columns(measurement: Measurement, heading: str) -> list[_Column]:
-    """In px, and in mm where the scale is known: on a phone then in mm alone."""
+    """Amplitude in px, and in mm if the scale is known: a phone then shows mm alone."""
     if measurement.scale is None:
         return [_Column(f"{heading} (px)")]
     return [_Column(f"{heading} (px)", minor=True), _Column(f"{heading} (mm)")]
@@ -167,11 +167,13 @@ def _peaks(measurement: Measurement) -> str:
         ]
         for finding in findings[:_MOST_ROWS]
     ]
+    minor = ("kind", "damping", "over noise", "regions")
     columns = [
-        _Column("frequency"), *_amplitude_columns(measurement, "amplitude"), _Column("most in"),
-        _Column("kind", minor=True), _Column("damping", minor=True),
-        _Column("over noise", minor=True), _Column("regions", minor=True),
-    ]  # fmt: skip
+        _Column("frequency"),
+        *_amplitude_columns(measurement, "amplitude"),
+        _Column("most in"),
+        *(_Column(heading, minor=True) for heading in minor),
+    ]
     return _table(
         "Peaks, strongest first",
         columns,
@@ -196,9 +198,12 @@ def _modes(measurement: Measurement) -> str:
         for mode in modes[:_MOST_ROWS]
     ]
     columns = [
-        _Column("frequency"), *_amplitude_columns(measurement, "largest"), _Column("damping", minor=True),
-        _Column("in phase"), _Column("most in"),
-    ]  # fmt: skip
+        _Column("frequency"),
+        *_amplitude_columns(measurement, "largest"),
+        _Column("damping", minor=True),
+        _Column("in phase"),
+        _Column("most in"),
+    ]
     return _table(
         "Modes",
         columns,

@@ -1,4 +1,4 @@
-"""The look of a report: readable on a phone, on a desk and on paper, in light and dark surroundings."""
+"""Style sheet of a report, for phone, desk and paper."""
 
 STYLE = """
 :root { --ink: #1d2730; --soft: #5b6873; --line: #d9dfe4; --paper: #ffffff; --wash: #f4f6f8; --accent: #b34700; }

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tremorscope.runtime.frames.clip_times import TimeAxis
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
-from tremorscope.runtime.vibration.monitoring.modal_baseline import Comparison, stored_mode
-from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, Finding, RegionResult
+from tremorscope.runtime.vibration.monitoring.modal_baseline import ModeChange, stored_mode
+from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, FrequencyFinding, RegionResult
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
@@ -29,21 +29,21 @@ class Measurement:
     """The first frame, (H, W, 3; RGB): the reference."""
     time_axis: TimeAxis
     times_s: NDArray[np.float64]
-    """Of every frame since the first, in reality rather than in playback, (N,)."""
+    """Time of every frame since the first, in reality rather than in playback, (N,)."""
     analysis: Analysis
     still: tuple[Region, ...]
     proposed: bool
-    """Whether the regions were proposed rather than named."""
+    """True where the regions were proposed rather than named."""
     scale: Scale | None
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ModeChange, ...]
     refreshes: int
-    """How often a region's reference was renewed."""
+    """Renewals of regions' references."""
     elapsed_s: float
     files: tuple[str, ...]
     """Names of the files that it left."""
 
     def lines(self) -> list[str]:
-        """The peaks, strongest first, and what there is to know of the recording."""
+        """Human-readable report: the recording, then the peaks, strongest first, a line each."""
         analysis = self.analysis
         axis = self.time_axis
         strongest = analysis.findings[:_MOST_LINES]
@@ -62,7 +62,7 @@ class Measurement:
             *(["", *map(_comparison_line, self.comparisons)] if self.comparisons else []),
         ]
 
-    def _finding_line(self, finding: Finding, width: int) -> str:
+    def _finding_line(self, finding: FrequencyFinding, width: int) -> str:
         peak = finding.peak
         place = f"{self.analysis.regions[finding.region].series.name} {finding.axis}"
         damping = "" if peak.damping is None else f"  damping {damping_text(peak)}"
@@ -84,7 +84,7 @@ class Measurement:
         return f"{text} = {with_uncertainty(factor * peak.amplitude, factor * peak.amplitude_sigma)} mm"
 
     def notes(self) -> list[str]:
-        """What a person should know before believing the numbers."""
+        """Human-readable limits of the results, a line each."""
         analysis, axis, notes = self.analysis, self.time_axis, []
         if axis.capture_rate_hz is None:
             notes.append("the rate is that of the file: state --capture-fps if the camera filmed faster")
@@ -150,7 +150,7 @@ class Measurement:
             }
         return entry
 
-    def _finding(self, finding: Finding) -> dict[str, Any]:
+    def _finding(self, finding: FrequencyFinding) -> dict[str, Any]:
         regions = self.analysis.regions
         return {
             **self._peak(finding.peak),
@@ -225,7 +225,7 @@ def decimals(sigma: float) -> int:
     return min(9, max(0, -exponent + (1 if sigma / 10**exponent < 2 else 0)))
 
 
-def _comparison_line(each: Comparison) -> str:
+def _comparison_line(each: ModeChange) -> str:
     if each.found is None or each.shift is None:
         return f"baseline    {each.baseline_hz:.4g} Hz: not found"
     return (
@@ -234,7 +234,7 @@ def _comparison_line(each: Comparison) -> str:
     )
 
 
-def _comparison(each: Comparison) -> dict[str, Any]:
+def _comparison(each: ModeChange) -> dict[str, Any]:
     return {
         "baseline_hz": each.baseline_hz,
         "found_hz": None if each.found is None else each.found.frequency_hz,
@@ -245,8 +245,11 @@ def _comparison(each: Comparison) -> dict[str, Any]:
 
 def _rectangle(region: Region) -> dict[str, int]:
     return {
-        "x_px": region.x_px, "y_px": region.y_px, "width_px": region.width_px, "height_px": region.height_px,
-    }  # fmt: skip
+        "x_px": region.x_px,
+        "y_px": region.y_px,
+        "width_px": region.width_px,
+        "height_px": region.height_px,
+    }
 
 
 def _number(value: float | None) -> float | None:

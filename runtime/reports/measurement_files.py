@@ -1,4 +1,4 @@
-"""Writes the files of a measurement into a directory."""
+"""Result files of a measurement."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def write_displacement_csv(measurement: Measurement, path: Path) -> None:
-    """One row a frame: time, then x, y and quality of every region, also in mm where the scale is known.
+    """Write one row a frame: time, then x, y and quality of every region, also in mm if the scale is known.
 
-    Empty where a region was lost, and along an axis on which its texture shows nothing.
+    A field is empty where the region was lost, and along an axis on which its texture shows no motion.
 
     Raises:
         OutputFault: it cannot be written.

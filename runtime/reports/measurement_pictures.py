@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tremorscope.runtime.reports.figures import COLOURS, GREEN, GRID, INK, ORANGE, figure, png
 from tremorscope.runtime.reports.measurement import Measurement, short_frequency
 from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, Finding
+from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, FrequencyFinding
 from tremorscope.runtime.vibration.spectra.modes import Mode
 
 Values = NDArray[np.float64]
@@ -56,7 +56,7 @@ def spectrum_picture(measurement: Measurement) -> bytes:
         return png(drawn)
 
 
-def _mark_peaks(axes: Axes, findings: list[Finding], highest: float) -> None:
+def _mark_peaks(axes: Axes, findings: list[FrequencyFinding], highest: float) -> None:
     """A line for each peak; labels that would overlap go one step down."""
     span = float(axes.get_xlim()[1])
     placed: list[tuple[float, int]] = []
@@ -68,15 +68,21 @@ def _mark_peaks(axes: Axes, findings: list[Finding], highest: float) -> None:
         placed.append((frequency, row))
         right = frequency > 0.88 * span
         axes.annotate(
-            short_frequency(finding.peak), (frequency, highest * 7.5 / 2.1**row),
-            xytext=(-5 if right else 5, 0), textcoords="offset points",
-            ha="right" if right else "left", va="center", color=INK, weight="bold", fontsize=10.5,
+            short_frequency(finding.peak),
+            (frequency, highest * 7.5 / 2.1**row),
+            xytext=(-5 if right else 5, 0),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="center",
+            color=INK,
+            weight="bold",
+            fontsize=10.5,
             bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
-        )  # fmt: skip
+        )
 
 
 def _liveliest(measurement: Measurement) -> list[tuple[int, Axis]]:
-    """Channels by the amplitude of their strongest peak, then by what else moves."""
+    """Channels, sorted by the amplitude of their strongest peak, then by their RMS displacement."""
     channels: list[tuple[float, float, int, Axis]] = []
     for number, region in enumerate(measurement.analysis.regions):
         for at, axis in enumerate(AXES):
@@ -126,14 +132,21 @@ def _draw_box(axes: Axes, region: Region, name: str, colour: str) -> None:
             )
         )
     axes.annotate(
-        name, corner, xytext=(3, -3), textcoords="offset points",
-        ha="left", va="top", fontsize=9.5, color="white", weight="bold",
+        name,
+        corner,
+        xytext=(3, -3),
+        textcoords="offset points",
+        ha="left",
+        va="top",
+        fontsize=9.5,
+        color="white",
+        weight="bold",
         bbox={"boxstyle": "round,pad=0.2", "facecolor": colour, "edgecolor": "none"},
-    )  # fmt: skip
+    )
 
 
 def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
-    """Arrows from each region's middle, all at the same moment: what points apart moves in opposition."""
+    """Draw an arrow from each region's middle, all at the same moment: opposite arrows move in opposition."""
     grey = measurement.frame.mean(axis=2)
     axes.imshow(0.45 * grey + 0.55 * 255, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
     height, width = measurement.frame.shape[:2]
@@ -166,10 +179,18 @@ def _draw_arrow(axes: Axes, middle: list[float], arrow: list[float]) -> None:
     outlined = [patheffects.Stroke(linewidth=4.6, foreground="white"), patheffects.Normal()]
     axes.add_patch(
         FancyArrowPatch(
-            (middle[0], middle[1]), tip, arrowstyle="-|>,head_width=0.26,head_length=0.5", mutation_scale=13,
-            color=ORANGE, linewidth=2.2, shrinkA=0, shrinkB=0, zorder=5, path_effects=outlined,
+            (middle[0], middle[1]),
+            tip,
+            arrowstyle="-|>,head_width=0.26,head_length=0.5",
+            mutation_scale=13,
+            color=ORANGE,
+            linewidth=2.2,
+            shrinkA=0,
+            shrinkB=0,
+            zorder=5,
+            path_effects=outlined,
         )
-    )  # fmt: skip
+    )
 
 
 def history_picture(measurement: Measurement) -> bytes:
@@ -183,7 +204,7 @@ def history_picture(measurement: Measurement) -> bytes:
             whole.append(drawn.add_subplot(grid[row, 0], sharex=whole[0] if whole else None))
             series = measurement.analysis.regions[number].series
             values = series.along(axis) - np.nanmedian(series.along(axis))
-            # Pictures count y downwards; people expect what rises to go up.
+            # Pictures count y downwards; in a chart a rise should go up.
             values = values if axis == "x" else -values
             is_last = row == len(channels) - 1
             _draw_trace(whole[-1], measurement.times_s, values, COLOURS[row], is_last=is_last)
@@ -199,7 +220,7 @@ def history_picture(measurement: Measurement) -> bytes:
 
 
 def _zoom_s(measurement: Measurement) -> float | None:
-    """Length of a dozen cycles of the strongest peak, where more than can be told apart are drawn."""
+    """Length of a dozen cycles of the strongest peak; None if there are few enough to see in the whole trace."""
     findings = measurement.analysis.findings
     if not findings or findings[0].peak.frequency_hz * measurement.analysis.duration_s < _MANY_CYCLES:
         return None

@@ -24,9 +24,9 @@ from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.host.files import cannot_be_written, whole_file
 
 LONGEST_STEP = 1.5
-"""Two samples that are further apart, in intervals, have a gap between them."""
+"""Step, in intervals, above which there is a gap between two samples."""
 _EVEN = 1e-3
-"""Samples that lie closer to an even grid, in intervals, are taken as they are."""
+"""Deviation from an even grid, in intervals, up to which samples are taken as they are."""
 _FEWEST = 4
 DIRECTIONS = {"x": 1, "y": -2}
 """Axis of the picture -> direction in UFF. Pictures count y downwards, UFF's +Y points up."""
@@ -47,7 +47,7 @@ class Signal:
     values: NDArray[np.float64]
     """(samples,), finite, at least 4."""
     start_unix_s: float | None = None
-    """Time of the first sample; None where only the clip's own time is known."""
+    """Time of the first sample; None if only the clip's own time is known."""
     node: int = 1
     """Number of the place in UFF."""
     quantity: str = "displacement"
@@ -59,13 +59,13 @@ class Signal:
 
 
 def even_interval(times_s: NDArray[np.float64]) -> float:
-    """The interval of an even grid for measured times (samples,), in seconds: the mean of those without a gap.
+    """Interval of an even grid for measured times (samples,), in seconds: the mean of those without a gap.
 
-    Rounded to six digits, for dataset 58 states it with no more: a rate that is rounded only when it is
-    written would make times drift by milliseconds an hour.
+    It is rounded to six digits, the precision of dataset 58: a rate that is rounded only when it is written would
+    make times drift by milliseconds an hour.
     """
     steps = np.diff(times_s)
-    # Unix times are only exact to 0.2 microseconds: of single steps, even the median is too coarse.
+    # Unix times are only exact to 0.2 microseconds: even the median of single steps is too coarse.
     usual = steps[(steps > 0) & (steps < LONGEST_STEP * np.median(steps))]
     return float(f"{usual.mean() if usual.size else np.abs(steps).max():.5e}")
 
@@ -76,8 +76,8 @@ def even_segments(
     """Cut measured samples, both (samples,), at their gaps and lay each piece on an even grid.
 
     NaN is a gap; so is a step of more than 1.5 intervals, and time that runs backwards. Gaps are never bridged.
-    Between samples a cubic spline is read; samples that are even already remain as they are. Pieces of fewer
-    than four samples are left out.
+    Samples are interpolated by a cubic spline, unless they are even already. Pieces of fewer than four samples
+    are left out.
 
     Returns:
         For each piece the time of its first sample, and its values, (n,) float64.
@@ -138,7 +138,7 @@ def write_uff(path: Path, signals: Iterable[Signal]) -> int:
     try:
         with whole_file(path) as file:
             for signal in signals:
-                # A file for each: pyuff reads all of a file again after each set that it adds.
+                # One file per dataset: pyuff reads the whole file again after each set that it adds.
                 _write_set(path, scratch, _as_uff(signal))
                 with scratch.open("rb") as written:
                     shutil.copyfileobj(written, file)
@@ -155,7 +155,7 @@ def _write_set(path: Path, scratch: Path, dataset: dict[str, Any]) -> None:
     except OSError as error:
         raise cannot_be_written(path, error) from None
     except Exception as error:
-        # pyuff tells whatever goes wrong by a bare Exception; as the set is valid, that is the disk.
+        # pyuff raises a bare Exception for every failure; as the set is valid, that is the disk.
         if type(error) is not Exception:
             raise
         cause = error.__context__

@@ -1,4 +1,4 @@
-"""x-t slices: one line of pixels over time, which shows motion in a still picture."""
+"""x-t slices: one line of pixels over time, as a picture of the motion."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class VerticalLine:
 
 
 class TimeSlice:
-    """Collects a line frame by frame, in the same memory however long: when full, every other one goes."""
+    """Slice of a line of pixels, in constant memory: when it is full, every other instant is dropped."""
 
     def __init__(self, line: VerticalLine, capacity: int = 1024) -> None:
         if capacity < 2 or capacity % 2:

@@ -1,4 +1,4 @@
-"""Turns readings into alarms, and alarms into what must be done: store, clips, messages."""
+"""Alarms of the service: readings in; edges for store, clips and messages out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, 
 from tremorscope.runtime.vibration.monitoring.alarm_board import AlarmBoard
 from tremorscope.runtime.vibration.monitoring.alarms import (
     AlarmEdge,
+    AlarmReading,
     AlarmRule,
     AlarmStatus,
     OpenAlarm,
-    Reading,
 )
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
 from tremorscope.runtime.vibration.settings import (
@@ -32,7 +32,7 @@ log = logging.getLogger("tremorscope.alarms")
 _GAPS = 3.5
 """Readings that may fail to come in a row before a dwell starts anew, in intervals at which they should."""
 _KEPT_EVERY_S = 300.0
-"""Of learning, at most so much is lost by a power cut."""
+"""Longest time of learning that a power cut loses."""
 
 
 def alarm_rules(settings: VibrationSettings) -> tuple[AlarmRule, ...]:
@@ -46,29 +46,46 @@ def _rule(
 ) -> AlarmRule:
     if isinstance(alarm, SignalAlarmSettings):
         return AlarmRule(
-            alarm.name, alarm.source, "signal", alarm.silence_s, 0.0, dwell_s=0.0,
+            alarm.name,
+            alarm.source,
+            "signal",
+            alarm.silence_s,
+            0.0,
+            dwell_s=0.0,
             clear_dwell_s=alarm.clear_dwell_s,
-        )  # fmt: skip
+        )
     if isinstance(alarm, FrequencyAlarmSettings):
         return AlarmRule(
-            alarm.name, alarm.mode, "frequency", alarm.above_percent, alarm.clear_at * alarm.above_percent,
-            dwell_s=alarm.dwell_s, clear_dwell_s=alarm.clear_dwell_s, learning_s=alarm.learning_s,
+            alarm.name,
+            alarm.mode,
+            "frequency",
+            alarm.above_percent,
+            alarm.clear_at * alarm.above_percent,
+            dwell_s=alarm.dwell_s,
+            clear_dwell_s=alarm.clear_dwell_s,
+            learning_s=alarm.learning_s,
             longest_gap_s=_GAPS * settings.analyse_every_s,
-        )  # fmt: skip
+        )
     in_px = alarm.above_px is not None
     threshold = alarm.above_px if alarm.above_px is not None else alarm.above_mm
     assert threshold is not None
     return AlarmRule(
-        alarm.name, alarm.region, alarm.quantity, threshold, alarm.clear_at * threshold,
-        unit="px" if in_px else "mm", dwell_s=alarm.dwell_s, clear_dwell_s=alarm.clear_dwell_s,
+        alarm.name,
+        alarm.region,
+        alarm.quantity,
+        threshold,
+        alarm.clear_at * threshold,
+        unit="px" if in_px else "mm",
+        dwell_s=alarm.dwell_s,
+        clear_dwell_s=alarm.clear_dwell_s,
         longest_gap_s=max(10.0, _GAPS * settings.window_s),
-    )  # fmt: skip
+    )
 
 
-class AlarmDesk:
-    """Follows all alarms; any thread may bring readings, acknowledge and ask.
+class AlarmService:
+    """All alarms of the service; any thread may add readings, acknowledge and ask for states.
 
-    What must be done about an edge is done before the call that completed it returns; none of it may wait.
+    An edge is handed over before the call that completed it returns; no receiver may wait.
     """
 
     def __init__(
@@ -82,19 +99,19 @@ class AlarmDesk:
         learnings: Mapping[str, Learning] | None = None,
         now_s: float = 0.0,
     ) -> None:
-        """Begin where an earlier process has left off.
+        """Begin with the alarms, baselines and learning of an earlier process.
 
         Args:
             settings: holds the alarms.
-            on_edge: told every edge, and whether a clip of it is wanted; must not wait.
-            store: takes edges, acknowledgements, baselines and what is learned of them; must not wait.
+            on_edge: called with every edge, and True if a clip of it is wanted; must not wait.
+            store: takes edges, acknowledgements, baselines and progress of learning; must not wait.
             opened: alarms that were raised when the process before ended.
-            baselines: those that were learned, by the alarm's name ...
-            learnings: ... and how far others were.
+            baselines: learned baselines by the alarm's name.
+            learnings: baselines that were being learned, by the alarm's name.
             now_s: Unix time.
 
         Raises:
-            OptionFault: a rule cannot be followed.
+            OptionFault: a rule is invalid.
         """
         self._on_edge, self._store = on_edge, store
         self._lock = threading.RLock()
@@ -108,7 +125,7 @@ class AlarmDesk:
         learnings: Mapping[str, Learning],
         now_s: float,
     ) -> None:
-        """Take what an earlier process has left, now or when its store can be read at last; see ``__init__``."""
+        """Take the state of an earlier process, now or once its store can be read; see ``__init__``."""
         with self._lock:
             before, present = {alarm.name: alarm for alarm in opened}, self._board
             self._board = AlarmBoard(
@@ -121,10 +138,10 @@ class AlarmDesk:
             self._end(before.values(), {}, now_s)
 
     def use(self, settings: VibrationSettings, now_s: float) -> None:
-        """Follow other alarms from now on; those that stay keep their state, others that are raised are cleared.
+        """Replace the alarms; those that stay keep their state, raised ones that are removed are cleared.
 
         Raises:
-            OptionFault: a rule cannot be followed; all goes on as before.
+            OptionFault: a rule is invalid; the present alarms stay.
         """
         with self._lock:
             self.keep_learning()
@@ -136,25 +153,25 @@ class AlarmDesk:
             self._end(opened, before, now_s)
 
     def keep_learning(self) -> None:
-        """Store how far baselines are, at the end."""
+        """Store the progress of learning baselines, at the end."""
         with self._lock:
             self._keep_learning(0.0)
 
     def levels(self, unix_s: float, levels: Iterable[RegionLevels], steady_s: float | None = None) -> None:
-        """Take what the regions have shown in a window that has ended; see `Reading` for the two times."""
+        """Take the regions' levels of a window that has ended; see `AlarmReading` for the two times."""
         for each in levels:
             found = each.levels
             for quantity, value in (("peak", found.peak), ("rms", found.rms)):
-                reading = Reading(each.name, quantity, unix_s, value, unit="px", steady_s=steady_s)  # type: ignore[arg-type]
+                reading = AlarmReading(each.name, quantity, unix_s, value, unit="px", steady_s=steady_s)  # type: ignore[arg-type]
                 self.read(reading)
                 if each.mm_per_px is not None:
                     self.read(replace(reading, value=each.mm_per_px * value, unit="mm"))
 
     def frame(self, unix_s: float, steady_s: float | None = None) -> None:
-        """Take note that the camera gives frames; now and then is enough."""
-        self.read(Reading(CAMERA, "rms", unix_s, 0.0, steady_s=steady_s))
+        """Note that the camera gives frames; once a second is enough."""
+        self.read(AlarmReading(CAMERA, "rms", unix_s, 0.0, steady_s=steady_s))
 
-    def read(self, reading: Reading) -> None:
+    def read(self, reading: AlarmReading) -> None:
         """Take any reading."""
         with self._lock:
             self._carry_out(self._board.read(reading))
@@ -163,12 +180,12 @@ class AlarmDesk:
                 self._keep_learning(_KEPT_EVERY_S)
 
     def advance(self, steady_s: float, unix_s: float | None = None) -> None:
-        """Tell the time, once a second, so that silence is noticed; see `AlarmBoard.advance`."""
+        """Advance the time, once a second, so that silence is noticed; see `AlarmBoard.advance`."""
         with self._lock:
             self._carry_out(self._board.advance(steady_s, unix_s))
 
     def acknowledge(self, name: str, by: str, unix_s: float) -> bool:
-        """Note that somebody has seen the latest raise of an alarm; False if there is nothing to see."""
+        """Acknowledge the latest raise of an alarm; False if there is none to acknowledge."""
         with self._lock:
             if not self._board.acknowledge(name, unix_s):
                 return False
@@ -177,7 +194,7 @@ class AlarmDesk:
         return True
 
     def statuses(self) -> tuple[AlarmStatus, ...]:
-        """How every alarm stands."""
+        """State of every alarm."""
         with self._lock:
             return self._board.statuses()
 
@@ -193,14 +210,14 @@ class AlarmDesk:
                 log.info("alarm %s: baseline learned: %.5g Hz", name, baseline.value)
 
     def _keep_learning(self, every_s: float) -> None:
-        """Store what was learned in more than so many seconds since it was stored last; the first reading at once."""
+        """Store progress of learning where it grew by more than ``every_s`` since last stored, the first at once."""
         for name, learning in self._board.learnings().items():
             if learning.learned_s - self._kept_s.get(name, -math.inf) > every_s:
                 self._kept_s[name] = learning.learned_s
                 self._store(LearningBaseline(name, learning))
 
     def _end(self, opened: Iterable[OpenAlarm], before: Mapping[str, AlarmRule], now_s: float) -> None:
-        """Clear what is raised and nobody follows any more."""
+        """Clear raised alarms that are no longer configured."""
         names = {alarm.name for alarm in self._settings.alarms}
         for alarm in opened:
             if alarm.name not in names:
@@ -217,6 +234,13 @@ class AlarmDesk:
 
 def _ended(alarm: OpenAlarm, rule: AlarmRule | None, now_s: float) -> AlarmEdge:
     return AlarmEdge(
-        alarm.name, rule.source if rule else "", rule.quantity if rule else "signal", "cleared", now_s, now_s,
-        0.0, rule.threshold if rule else 0.0, rule.threshold_unit if rule else "",
-    )  # fmt: skip
+        alarm.name,
+        rule.source if rule else "",
+        rule.quantity if rule else "signal",
+        "cleared",
+        now_s,
+        now_s,
+        0.0,
+        rule.threshold if rule else 0.0,
+        rule.threshold_unit if rule else "",
+    )

@@ -1,4 +1,4 @@
-"""Finds spectra, natural frequencies and modes in the latest minutes, again and again, in a thread of its own."""
+"""Periodic analysis of the latest minutes, in a thread of its own: spectra, natural frequencies and modes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tremorscope.runtime.health import NaturalFrequency
 from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveMotion, LivePeak, LiveSpectrum
 from tremorscope.runtime.service.history import MotionHistory, Recorded
 from tremorscope.runtime.store import records
-from tremorscope.runtime.vibration.monitoring.alarms import Reading
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmReading
 from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting, Track
 from tremorscope.runtime.vibration.settings import VibrationSettings
 from tremorscope.runtime.vibration.spectra.analysis import (
@@ -37,65 +37,72 @@ _POLL_S = 0.5
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What one analysis has found, and how long it took."""
+class AnalysisFindings:
+    """Results of one analysis, and the time that it took."""
 
     time_s: float = 0.0
-    """Unix time of the end of what was analysed."""
+    """Unix time of the end of the analysed samples."""
     elapsed_s: float = 0.0
     regions: tuple[tuple[str, tuple[NaturalFrequency, ...]], ...] = ()
     """Natural frequencies that each region shows, lowest first."""
     modes: tuple[NaturalFrequency, ...] = ()
-    """Of the whole structure: those that are followed, lowest first."""
+    """Followed natural frequencies of the whole structure, lowest first."""
     trouble: str = ""
-    """Why nothing could be analysed; empty if all is well."""
+    """Reason why nothing could be analysed; empty if all is well."""
+
+
+@dataclass(frozen=True)
+class AnalysisOutputs:
+    """Receivers of what an analysis finds; none of them may wait."""
+
+    live: LiveMotion
+    """Shows the spectra of the analysed regions."""
+    feed: LiveFeed
+    """Shows natural frequencies over time."""
+    store: Callable[[records.Record], None]
+    """Takes peaks and modes."""
+    read: Callable[[AlarmReading], None]
+    """Takes readings of the modes that alarms watch."""
 
 
 class Analyst:
-    """Analyses the history every so often and hands over what it finds."""
+    """Analyses the history at regular intervals and hands the results over."""
 
     def __init__(
         self,
         settings: VibrationSettings,
         history: MotionHistory,
+        outputs: AnalysisOutputs,
         *,
         tracker: FrequencyTracker,
-        live: LiveMotion,
-        feed: LiveFeed,
-        store: Callable[[records.Record], None],
-        read: Callable[[Reading], None],
         clock: Callable[[], float] = time.monotonic,
         set_by_s: Callable[[], float] = float,
     ) -> None:
         """Prepare; ``work`` does it all.
 
         Args:
-            settings: how often, over how long, and which modes alarms watch.
+            settings: interval, length, and the modes that alarms watch.
             history: what was measured.
+            outputs: take what is found.
             tracker: numbers modes; it outlives a change of the settings.
-            live: shows the spectra of these regions.
-            feed: shows natural frequencies.
-            store: takes peaks and modes.
-            read: takes the readings of the modes that alarms watch.
             clock: seconds on a clock that never goes back.
-            set_by_s: by how much the device's clock was set so far, in sum.
+            set_by_s: sum of the steps of the device's clock so far.
         """
-        self._settings, self._history, self.tracker = settings, history, tracker
-        self._live, self._feed = live, feed
-        self._store, self._read, self._clock = store, read, clock
+        self._settings, self._history, self._outputs, self._clock = settings, history, outputs, clock
+        self.tracker = tracker
         self._set_by_s, self._was_set_by_s = set_by_s, set_by_s()
         self._due_s = clock() + min(settings.analyse_every_s, settings.analyse_over_s, _FIRST_AFTER_S)
-        self.findings = Findings()
-        """The latest; replaced as a whole."""
+        self.findings = AnalysisFindings()
+        """Latest results; replaced as a whole."""
 
     def look(self) -> bool:
-        """Analyse if it is time; returns whether it was."""
+        """Analyse if it is due; returns True if it was."""
         if self._clock() < self._due_s:
             return False
         self._due_s = self._clock() + self._settings.analyse_every_s
         recorded = self._history.latest(self._settings.analyse_over_s)
         if recorded is None or not recorded.regions:
-            self.findings = Findings(trouble="nothing is being measured")
+            self.findings = AnalysisFindings(trouble="nothing is being measured")
             return True
         if recorded.times_s[-1] - recorded.times_s[0] < _SHORTEST_S:
             self._due_s = self._clock() + _SHORTEST_S
@@ -108,7 +115,7 @@ class Analyst:
         except OptionFault as fault:
             over_s = recorded.times_s[-1] - recorded.times_s[0]
             trouble = f"the latest {over_s:.0f} s could not be analysed: {fault}"
-            self.findings = Findings(recorded.unix_s, self._clock() - started_s, trouble=trouble)
+            self.findings = AnalysisFindings(recorded.unix_s, self._clock() - started_s, trouble=trouble)
             return True
         self._publish(recorded, analysis, started_s)
         return True
@@ -116,13 +123,13 @@ class Analyst:
     def _publish(self, recorded: Recorded, analysis: Analysis, started_s: float) -> None:
         unix_s = recorded.unix_s
         tracks = self._follow(unix_s, analysis.modes)
-        self._live.spectra = tuple(
+        self._outputs.live.spectra = tuple(
             _live_spectrum(region.series.name, axis, spectrum, unix_s, analysis.duration_s)
             for region in analysis.regions
             for axis in AXES
             if (spectrum := region.along(axis)) is not None
         )
-        self._feed.add_frequencies(
+        self._outputs.feed.add_frequencies(
             [
                 FrequencyPoint(track.number, unix_s, mode.frequency_hz, mode.peak.frequency_sigma_hz)
                 for mode, track in zip(analysis.modes, tracks, strict=True)
@@ -130,10 +137,10 @@ class Analyst:
             ]
         )
         for record in _records(unix_s, analysis, tracks):
-            self._store(record)
+            self._outputs.store(record)
         for reading in self._readings(unix_s, started_s, analysis.modes):
-            self._read(reading)
-        self.findings = Findings(
+            self._outputs.read(reading)
+        self.findings = AnalysisFindings(
             unix_s,
             self._clock() - started_s,
             tuple((each.series.name, _frequencies(each, tracks, unix_s)) for each in analysis.regions),
@@ -153,7 +160,7 @@ class Analyst:
         latest = {track.latest.frequency_hz: track for track in seen}
         return [latest.get(mode.frequency_hz) for mode in modes]
 
-    def _readings(self, unix_s: float, steady_s: float, modes: Sequence[Mode]) -> list[Reading]:
+    def _readings(self, unix_s: float, steady_s: float, modes: Sequence[Mode]) -> list[AlarmReading]:
         """The frequency of each mode that is named in the settings: the strongest within its range."""
         found = []
         for named in self._settings.modes:
@@ -161,7 +168,9 @@ class Analyst:
             if within:
                 peak = max(within, key=lambda mode: mode.peak.amplitude).peak
                 hz, deviation_hz = peak.frequency_hz, peak.frequency_sigma_hz
-                found.append(Reading(named.name, "frequency", unix_s, hz, deviation_hz, steady_s=steady_s))
+                found.append(
+                    AlarmReading(named.name, "frequency", unix_s, hz, deviation_hz, steady_s=steady_s)
+                )
         return found
 
 
@@ -198,8 +207,8 @@ def _records(unix_s: float, analysis: Analysis, tracks: Sequence[Track | None]) 
     return found
 
 
-def _stored_peak(unix_s: float, name: str, axis: str, peak: Peak) -> records.Peak:
-    return records.Peak(
+def _stored_peak(unix_s: float, name: str, axis: str, peak: Peak) -> records.PeakRecord:
+    return records.PeakRecord(
         unix_s,
         records.Channel(name, axis),
         peak.frequency_hz,
@@ -209,13 +218,13 @@ def _stored_peak(unix_s: float, name: str, axis: str, peak: Peak) -> records.Pea
     )
 
 
-def _stored_mode(unix_s: float, mode: Mode, track: Track, names: Sequence[str]) -> records.Mode:
+def _stored_mode(unix_s: float, mode: Mode, track: Track, names: Sequence[str]) -> records.ModeRecord:
     shape = tuple(
         records.ModePoint(name, axis, float(part.real), float(part.imag))
         for name, parts in zip(names, mode.shape.reshape(-1, 2), strict=True)
         for axis, part in zip(AXES, parts, strict=True)
     )
-    return records.Mode(
+    return records.ModeRecord(
         unix_s,
         str(track.number),
         mode.frequency_hz,

@@ -1,4 +1,4 @@
-"""Builds the parts of the service from a configuration; nothing runs yet but the threads that write to the disk."""
+"""Components of the service, built from a configuration; only the threads that write to the disk run yet."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from tremorscope.runtime.cameras.opening import describe, open_camera, supervisor_settings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
-from tremorscope.runtime.configuration.checking import open_configured_bundle, rate_of
+from tremorscope.runtime.configuration.checking import open_configured_bundle
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.engines.upkeep import EngineUpkeep
 from tremorscope.runtime.frames.copies import CopyAccount
@@ -22,19 +22,19 @@ from tremorscope.runtime.frames.ring import LeaseError, LeasingRing
 from tremorscope.runtime.health import CameraHealth, HealthBoard
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.live.feed import LiveFeed
-from tremorscope.runtime.live.on_demand import EngineDescription, Magnifying
+from tremorscope.runtime.live.on_demand import Magnifying, OnDemandEngines
 from tremorscope.runtime.magnification.cropped import PartMaker, middle_part
 from tremorscope.runtime.magnification.engines import Maker, open_configured_runtime, open_int8_bundle
 from tremorscope.runtime.magnification.factory import Magnification, MagnifierMaker
-from tremorscope.runtime.magnification.load import Level
-from tremorscope.runtime.service.alarming import AlarmDesk
-from tremorscope.runtime.service.analysing import Analyst
+from tremorscope.runtime.magnification.load import LoadLevel
+from tremorscope.runtime.service.alarming import AlarmService
+from tremorscope.runtime.service.analysing import AnalysisOutputs, Analyst
 from tremorscope.runtime.service.clock import UnixClock
 from tremorscope.runtime.service.events import EventMagnifier
 from tremorscope.runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
 from tremorscope.runtime.service.history import MotionHistory
 from tremorscope.runtime.service.measuring import Measuring
-from tremorscope.runtime.service.opening import CAMERA_FILE, CameraOpener
+from tremorscope.runtime.service.opening import CAMERA_FILE, CameraOpener, survey_source
 from tremorscope.runtime.service.resuming import followed_before, points_of
 from tremorscope.runtime.service.storing import Storage, state_directory
 from tremorscope.runtime.vibration.displacement.regions import Region
@@ -44,54 +44,28 @@ from tremorscope.runtime.vibration.settings import VibrationSettings
 log = logging.getLogger("tremorscope.camera")
 
 _WAITING_FRAMES = 4
-"""Frames that may wait for the loop, so that a pause of a tenth of a second costs none."""
+"""Frames that may wait for the loop: a pause of a tenth of a second loses none."""
 _FROZEN_S = 2.0
 """Least time without a frame before the camera is opened again: on a device under load sooner would be too soon."""
 _OPEN_S, _DRAW_S = 10.0, 300.0
 """Most time for opening a camera, and for drawing one."""
 _LIVE_S = 300.0
-"""Displacement that viewers get at once."""
+"""Length of displacement that a new viewer gets."""
 _FASTEST_HISTORY_HZ = 240.0
-"""Faster cameras are kept for a shorter time than asked for: memory is made once."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is known of the camera before it runs."""
-
-    width_px: int
-    height_px: int
-    rate_hz: float
-
-
-def survey_source(configuration: Configuration) -> Source:
-    """Size and rate of the frames that will come; where only the camera knows them, it is opened for a moment.
-
-    Raises:
-        Fault: it cannot be opened.
-    """
-    settings = configuration.camera
-    size, rate_hz = settings.size_px, rate_of(configuration)
-    if size is None or rate_hz is None:
-        camera = open_camera(settings)
-        try:
-            size, rate_hz = (camera.width_px, camera.height_px), rate_hz or camera.nominal_rate_hz
-        finally:
-            camera.close()
-    return Source(*size, rate_hz)
+"""Highest rate that the memory for histories is allocated for; of faster cameras a shorter time is kept."""
 
 
 class CameraJournal:
-    """Tells both edges of the camera's faults: log, store, counts."""
+    """Record of both edges of the camera's faults: log, store, counts."""
 
     def __init__(self) -> None:
         self.notice: Callable[[str, str], None] = lambda _topic, _text: None
-        """Takes what is to be stored."""
+        """Stores a topic and a text."""
         self.totals: Counter[str] = Counter()
-        """How often each kind has begun."""
+        """Faults that have begun, by kind."""
 
     def __call__(self, event: CameraEvent) -> None:
-        """Take note of an edge."""
+        """Record an edge."""
         self.totals[event.kind] += event.begins
         fields = {"fault": event.kind, "edge": "begins" if event.begins else "ends"}
         if event.begins:
@@ -103,8 +77,8 @@ class CameraJournal:
             self.notice("camera", f"no longer {event.kind}, after {lasted_s:.1f} s")
 
 
-class Parts:
-    """Everything that the service is made of."""
+class Components:
+    """Components of the service and their connections."""
 
     def __init__(
         self,
@@ -117,26 +91,25 @@ class Parts:
 
         Args:
             configuration: what to build.
-            on_edge: told every edge of an alarm, and whether a clip of it is wanted.
+            on_edge: called with every edge of an alarm, and True if a clip of it is wanted.
             threads: starts those that write to the disk.
 
         Raises:
             Fault: the configuration cannot be followed on this machine.
             MemoryError: the system has no room for the frames.
         """
-        self.source = source = survey_source(configuration)
-        self._size = {"width_px": source.width_px, "height_px": source.height_px}
+        self.source = survey_source(configuration)
+        self._size = {"width_px": self.source.width_px, "height_px": self.source.height_px}
         self.bundle = open_configured_bundle(configuration)
-        size = (source.width_px, source.height_px)
         self.account = CopyAccount()
         self._settings = configuration.magnification
         self.upkeep = EngineUpkeep(lambda text: self.storage.notice("engines", text))
         self.runtime = open_configured_runtime(
-            configuration.magnification, self.bundle, size, self.account, self.upkeep, is_first=True
+            self._settings, self.bundle, self.source.size_px, self.account, self.upkeep, is_first=True
         )
         self.board = HealthBoard(configuration.name, version=importlib.metadata.version("tremorscope"))
         self.clock = UnixClock()
-        live_samples = round(_LIVE_S * min(source.rate_hz, _FASTEST_HISTORY_HZ))
+        live_samples = round(_LIVE_S * min(self.source.rate_hz, _FASTEST_HISTORY_HZ))
         self.feed = LiveFeed(**self._size, most_samples=live_samples, account=self.account)
         with ExitStack() as undo:
             undo.callback(self.close_runtime)
@@ -146,7 +119,7 @@ class Parts:
             )
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
-            self.alarms = AlarmDesk(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
+            self.alarms = AlarmService(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
             self.storage.on_opened = self._resume_alarms
             self._resume_alarms()
             self.magnifying = self._build_magnifying(configuration)
@@ -154,23 +127,17 @@ class Parts:
             self.analyst: Analyst | None = None
             self.feed.add_frequencies(points_of(self.storage.modes))
             self.measuring, self.analyst = self.build_measuring(configuration.vibration)
-            self.events = EventMagnifier(self._make_maker, lambda: self.magnifying.settings, source.rate_hz)
-            self.storage.start_recorder(
-                source,
-                make_magnify=self.events.make,
-                prepare=self.events.prepare,
-                to_unix_s=self.clock.to_unix_s,
-            )
+            self._start_recorder()
             self.loop = FrameLoop(self._frame_parts(configuration), self.measuring)
             undo.pop_all()
 
     def close_runtime(self) -> None:
-        """Give engines and device back, unless something still holds frames in their memory."""
+        """Close engines and device, unless something still holds frames in their memory."""
         with suppress(LeaseError):
             self.runtime.close()
 
     def build_measuring(self, settings: VibrationSettings) -> tuple[Measuring | None, Analyst | None]:
-        """What measures displacement and analyses it; None where no region is named."""
+        """Measurement and analysis for some settings; both None where no region is named."""
         self.analysed_bands_hz = [(mode.low_hz, mode.high_hz) for mode in settings.modes]
         if settings.frequencies_hz is not None:
             self.analysed_bands_hz.append(settings.frequencies_hz)
@@ -194,16 +161,24 @@ class Parts:
         return measuring, self.build_analyst(settings)
 
     def build_analyst(self, settings: VibrationSettings) -> Analyst:
-        """What analyses the present history."""
+        """Analyst of the present history."""
         return Analyst(
             settings,
             self.history,
+            AnalysisOutputs(self.live, self.feed, store=self.storage.offer, read=self.alarms.read),
             tracker=self.tracker if self.analyst is None else self.analyst.tracker,
-            live=self.live,
-            feed=self.feed,
-            store=self.storage.offer,
-            read=self.alarms.read,
             set_by_s=lambda: self.clock.set_by_s,
+        )
+
+    def _start_recorder(self) -> None:
+        self.events = EventMagnifier(
+            self._open_engines, lambda: self.magnifying.settings, self.source.rate_hz
+        )
+        self.storage.start_recorder(
+            self.source,
+            make_magnify=self.events.make,
+            prepare=self.events.prepare,
+            to_unix_s=self.clock.to_unix_s,
         )
 
     def _resume_alarms(self) -> None:
@@ -211,7 +186,7 @@ class Parts:
         self.alarms.resume(left.opened_alarms, left.baselines, left.learnings, self.clock.now_s())
 
     def _build_camera(self, configuration: Configuration) -> CameraSupervisor:
-        of_kind = supervisor_settings(configuration.camera)  # a network is slower to answer than a cable
+        of_kind = supervisor_settings(configuration.camera)  # a camera on the network answers more slowly
         open_s = _OPEN_S if configuration.camera.kind != "synthetic" else _DRAW_S
         supervision = replace(
             of_kind,
@@ -245,29 +220,32 @@ class Parts:
         self.pictures = LeasingRing(2, **self._size, allocate=self.runtime.allocate)
         return Magnifying(
             configuration.magnification,
-            self.bundle,
-            self._make_maker,
+            OnDemandEngines(
+                self.bundle,
+                self._open_engines,
+                name=self.runtime.name,
+                precision=self.runtime.bundle.manifest.precision,
+            ),
             self.pictures,
             self.feed,
-            engine=EngineDescription(self.runtime.name, self.runtime.bundle.manifest.precision),
             rate_hz=self.source.rate_hz,
             to_unix_s=self.clock.to_unix_s,
         )
 
-    def _make_maker(self, wanted: Magnification, level: Level) -> Maker:
-        """What makes magnifiers, with engines of their own for a lighter load.
+    def _open_engines(self, wanted: Magnification, level: LoadLevel) -> Maker:
+        """Open engines for a load level: on the service's own runtime for the full load, else on one of their own.
 
         Raises:
             Fault: there is no bundle in INT8, or no engine for it or for a part of the picture.
         """
-        size = (self.source.width_px, self.source.height_px)
+        size = self.source.size_px
         if level.precision == "configured" and level.region_fraction == 1:
             return MagnifierMaker(self.bundle, self.runtime, size, self.account)
         bundle = open_int8_bundle(self._settings) if level.precision == "int8" else self.bundle
         whole = Region(0, 0, *size)
         part = whole if level.region_fraction == 1 else middle_part(wanted, size, level.region_fraction)
         part_size = (part.width_px, part.height_px)
-        # By the same runner: the CPU's would heat the device more, and does not belong beside TensorRT.
+        # By the same runner: the CPU's would heat the device more.
         settings = self._settings.model_copy(update={"runtime": self.runtime.name})
         runtime = open_configured_runtime(settings, bundle, part_size, self.account, self.upkeep)
         maker = MagnifierMaker(bundle, runtime, part_size, self.account, owns_runtime=True)

@@ -1,4 +1,4 @@
-"""What a changed configuration asks for: what can be done while the service runs, and what needs a restart."""
+"""Differences between two configurations: those that take effect while the service runs, and those after a restart."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.configuration.yaml_document import Path, dotted
 
 _LIVE = ("magnification", "vibration", "reload_on_change")
-"""Sections that are taken over while the service runs ..."""
+"""Sections that take effect while the service runs, but for the keys in ``_NOT_LIVE``."""
 _NOT_LIVE = {("magnification", key) for key in ("bundle", "int8_bundle", "runtime", "engines", "threads")}
-"""... but for these keys."""
+"""Keys of these sections that need a restart."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """From one configuration to another."""
+    """Differences from one configuration to another."""
 
     configuration: Configuration
-    """The present one with everything that can be changed as the new one has it."""
+    """The present one with all changes that take effect now."""
     applied: tuple[str, ...]
-    """What can be changed, a line each."""
+    """Changes that take effect now, a line each."""
     needs_restart: tuple[str, ...]
-    """What cannot, a line each."""
+    """Changes that take effect after a restart, a line each."""
     regions: bool = False
-    """Whether displacement must be measured anew."""
+    """True where measuring must begin anew."""
     analysis: bool = False
-    """Whether spectra must be made differently."""
+    """True where the analysis changes."""
     alarms: bool = False
     magnification: bool = False
 
     @property
     def any(self) -> bool:
-        """Whether there is a difference at all."""
+        """True where there is a difference."""
         return bool(self.applied or self.needs_restart)
 
 
 def changes_between(present: Configuration, new: Configuration) -> Changes:
-    """What must be done to follow a new configuration."""
+    """Compare a new configuration with the present one."""
     differences = list(_differences(present.model_dump(), new.model_dump(), ()))
     live = [each for each in differences if _is_live(each[0])]
     others = [each for each in differences if not _is_live(each[0])]

@@ -1,4 +1,4 @@
-"""From the camera's time to Unix time: evenly, and without a jump where the device's clock is only a little off."""
+"""Mapping of the camera's time to Unix time: smooth over corrections of the device's clock, stepped over steps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 
 _FASTEST = 1e-4
-"""Seconds a second by which the mapping may drift: so much a frequency measured on stored times can be wrong."""
+"""Largest drift of the mapping in s/s: the relative error of a frequency measured on stored times."""
 _PATIENCE_S = 30.0
-"""In so long a small difference is made up for."""
+"""Time constant with which a small difference is corrected."""
 _LARGEST_S = 1.0
-"""A difference beyond this is a step of the clock ..."""
+"""Difference above which the clock has stepped, if it lasts for ``_CONFIRM_S``."""
 _CONFIRM_S = 5.0
-"""... if it has lasted so long."""
+"""Time after which a large difference counts as a step."""
 
 
 class _Follower:
@@ -25,11 +25,11 @@ class _Follower:
 
     @property
     def is_off(self) -> bool:
-        """Whether the clocks differ by more than a second, for a while that is not long enough yet."""
+        """True while the clocks differ by more than a second, before that counts as a step."""
         return self._off_since_s is not None
 
     def take(self, now_s: float, timestamp_s: float) -> bool:
-        """Compare the clocks once; returns whether one of them has stepped."""
+        """Compare the clocks once; returns True if one of them has stepped."""
         if self._offset_s is None:
             self._offset_s, self._latest_s = now_s - timestamp_s, timestamp_s
             return False
@@ -45,7 +45,7 @@ class _Follower:
         return False
 
     def map(self, timestamp_s: float) -> float:
-        """The other clock's time; as it is before anything was compared."""
+        """The other clock's time; ``timestamp_s`` itself before the first comparison."""
         return timestamp_s + (self._offset_s or 0.0)
 
     def _has_stepped(self, off_s: float, timestamp_s: float) -> bool:
@@ -72,13 +72,13 @@ class UnixClock:
         self._unix_clock, self._clock = unix_clock, clock
         self._unix, self._steady = _Follower(), _Follower()
         self._system_s = unix_clock() - clock()
-        """What the system's clock shows beyond its monotonic one: only a step changes it."""
+        """System clock minus monotonic clock: only a step changes it."""
         self.steady_s = clock()
         """The monotonic clock's time of the latest frame, as even as its Unix time, and never set: dwell is judged
         by it."""
         self.steps = 0
-        """How often the system's clock was stepped by more than a second while the service ran. That the camera's
-        time fell behind, as of one that cannot keep its rate, is made up for alike, and is no step."""
+        """Steps of the system's clock by more than a second while the service ran. A camera's time that fell behind, as
+        of one that cannot keep its rate, is corrected alike, and is no step."""
         self.set_by_s = 0.0
         """The sum of these steps."""
 
@@ -101,7 +101,7 @@ class UnixClock:
             self.set_by_s += set_by_s
 
     def to_unix_s(self, timestamp_s: float) -> float:
-        """Unix time of a moment on the camera's clock; as it is before there was a frame."""
+        """Unix time of a moment on the camera's clock; ``timestamp_s`` itself before the first frame."""
         return self._unix.map(timestamp_s)
 
     def now_s(self) -> float:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.clips.pre_roll import Magnify
 from tremorscope.runtime.errors import EngineFault, Fault
-from tremorscope.runtime.magnification.engines import MakeMaker, Maker
+from tremorscope.runtime.magnification.engines import EngineFactory, Maker
 from tremorscope.runtime.magnification.factory import Magnification
-from tremorscope.runtime.magnification.load import Level
+from tremorscope.runtime.magnification.load import LoadLevel
 from tremorscope.runtime.magnification.settings import MagnificationSettings
 
 log = logging.getLogger("tremorscope.magnification")
@@ -22,14 +22,14 @@ class EventMagnifier:
     """Magnifier of one clip after the other, used by one thread; its engine is opened before the first event."""
 
     def __init__(
-        self, make_maker: MakeMaker, settings: Callable[[], MagnificationSettings], rate_hz: float
+        self, open_engines: EngineFactory, settings: Callable[[], MagnificationSettings], rate_hz: float
     ) -> None:
-        self._make_maker, self._settings, self._rate_hz = make_maker, settings, rate_hz
+        self._open_engines, self._settings, self._rate_hz = open_engines, settings, rate_hz
         self._maker: Maker | None = None
         self._prepared: Magnification | None = None
 
     def prepare(self) -> None:
-        """Open the engine that an event would need now, for opening takes longer than frames wait; tells a failure."""
+        """Open the engine for the next event, as opening takes longer than frames wait; a failure is logged."""
         wanted = self._settings().wanted()
         if wanted == self._prepared:
             return
@@ -40,10 +40,10 @@ class EventMagnifier:
             log.warning("clips of events cannot be magnified: %s", error)
 
     def make(self) -> Magnify:
-        """Magnifier of the frames of one clip, as the live picture is magnified at present.
+        """Magnifier of the frames of one clip, with the present settings of the live picture.
 
         Raises:
-            Fault: the engine cannot be had.
+            Fault: the engine cannot be opened.
         """
         wanted = self._settings().wanted()
         magnifier = self._open(wanted).make(wanted, self._rate_hz)
@@ -62,7 +62,7 @@ class EventMagnifier:
 
     def _open(self, wanted: Magnification) -> Maker:
         if self._maker is None:
-            self._maker = self._make_maker(wanted, Level())
+            self._maker = self._open_engines(wanted, LoadLevel())
         return self._maker
 
     def _give_back(self) -> None:

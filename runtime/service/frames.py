@@ -1,4 +1,4 @@
-"""The loop over frames: each is measured and kept for clips, and passed on where somebody wants it magnified."""
+"""Loop over frames: each is measured, kept for clips, and passed on where it is to be magnified."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tremorscope.runtime.frames.ring import Lease
 from tremorscope.runtime.frames.stage_times import LatencySummary, StageLatencies
 from tremorscope.runtime.health import CameraHealth, HealthBoard
 from tremorscope.runtime.live.on_demand import FRAMES_HELD, Magnifying
-from tremorscope.runtime.service.alarming import AlarmDesk
+from tremorscope.runtime.service.alarming import AlarmService
 from tremorscope.runtime.service.clock import UnixClock
 from tremorscope.runtime.service.measuring import Measuring
 from tremorscope.runtime.service.storing import Storage
 
 STAGES = ("capture", "wait", "record", "measure")
-"""What is timed of every frame: from the sensor into the ring, in the ring, keeping it for clips, measuring it."""
+"""Timed stages of every frame: from the sensor into the ring, in the ring, keeping it for clips, measuring it."""
 HELD_FRAMES = 1 + FRAMES_HELD
 """Frames that the consumers of the camera hold at most."""
 _EVERY_S = 1.0
@@ -27,12 +27,12 @@ _TAKE_S = 0.25
 
 @dataclass(frozen=True)
 class FrameParts:
-    """What the loop hands frames to."""
+    """Source and consumers of the frames."""
 
     supervisor: CameraSupervisor
     clock: UnixClock
     storage: Storage
-    alarms: AlarmDesk
+    alarms: AlarmService
     magnifying: Magnifying
     board: HealthBoard
     store_series: bool
@@ -47,7 +47,7 @@ class FrameLoop:
         self._window = RateWindow()
         self._told_s = -1e9
         self.latencies = StageLatencies(STAGES)
-        """How long each stage takes; read it from any thread."""
+        """Times of each stage; may be read from any thread."""
         self.rate: MeasuredRate | None = None
         """Measured from the sensor's timestamps, renewed once a second."""
         self.frames = 0
@@ -57,13 +57,13 @@ class FrameLoop:
         self.latest_s: float | None = None
         """The camera's time of the latest frame."""
         self.latest_at_s: float | None = None
-        """When that was processed, on the monotonic clock."""
+        """Monotonic time at which the latest frame was processed."""
         self.ended = False
-        """Whether the source has come to its end."""
+        """True once the source has ended."""
 
     @property
     def measuring(self) -> Measuring | None:
-        """What measures, from the next frame on; None measures nothing."""
+        """Measurement from the next frame on; None measures nothing."""
         return self._next
 
     def use(self, measuring: Measuring | None) -> None:
@@ -83,7 +83,7 @@ class FrameLoop:
                 return
 
     def flush(self) -> None:
-        """Hand over what was gathered, once the loop has ended."""
+        """Store the samples gathered so far, once the loop has ended."""
         self._hand_over(self._measuring)
 
     def _process(self, lease: Lease) -> None:
@@ -136,7 +136,7 @@ class FrameLoop:
 def camera_health(
     base: CameraHealth, supervisor: CameraSupervisor, loop: FrameLoop, totals: Mapping[str, int]
 ) -> CameraHealth:
-    """How the camera stands; ``base`` has what does not change."""
+    """Status of the camera; ``base`` holds the constant fields."""
     state, rate = supervisor.state(), loop.rate
     return replace(
         base,
@@ -153,7 +153,7 @@ def camera_health(
 
 
 def stage_summaries(loop: FrameLoop, magnifying: Magnifying) -> dict[str, LatencySummary]:
-    """All stages together; those of the magnification under its own names."""
+    """Times of all stages: those of this loop, and those of the magnification."""
     found = loop.latencies.summaries()
-    pipeline = magnifying.latencies.latencies.summaries()
-    return found | {name: pipeline[name] for name in ("step", "output", "total") if name in pipeline}
+    magnified = magnifying.stage_times.summaries()
+    return found | {name: magnified[name] for name in ("step", "output", "total") if name in magnified}

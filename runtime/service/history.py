@@ -1,4 +1,4 @@
-"""The latest minutes of displacement, from which spectra are made."""
+"""History of displacement over the latest minutes, from which spectra are computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tremorscope.runtime.vibration.spectra.analysis import RegionSeries
 Values = NDArray[np.float64]
 
 X, Y, QUALITY, GAIN, BRIGHTNESS = range(5)
-"""Columns of what is kept of a region in a frame."""
+"""Columns of a region's row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +27,11 @@ class Recorded:
     unix_s: float
     """Unix time of the last of them."""
     regions: tuple[RegionSeries, ...]
-    """Those that were being measured."""
+    """Series of the regions that were being measured."""
 
 
 class MotionHistory:
-    """A ring of what was measured, one row a frame: one thread adds, another takes copies."""
+    """Ring buffer of measurements, one row a frame: one thread adds, another takes copies."""
 
     def __init__(self, names: Sequence[str], regions: Sequence[Region], *, most_samples: int) -> None:
         self.names = tuple(names)
@@ -59,7 +59,7 @@ class MotionHistory:
             self._unix_s = unix_s
 
     def latest(self, seconds: float) -> Recorded | None:
-        """A copy of the latest so many seconds; None if nothing is there."""
+        """Copy of the latest ``seconds``; None without samples."""
         with self._lock:
             kept = min(self._count, len(self._times_s))
             if not kept:

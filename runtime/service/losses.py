@@ -1,4 +1,4 @@
-"""Tells when a camera's frames are lost, while they are: a total that has grown for months tells nothing of today."""
+"""Present losses of a camera's frames: totals that have grown for months do not show those of today."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections import Counter, deque
 from collections.abc import Mapping
 
 _REPORTS = 15
-"""Over so many seconds, as there is a report a second."""
+"""Reports that losses are counted over, one a second."""
 _LEAST_SHARE, _LEAST_FRAMES = 0.02, 3
-"""What is told: more than one frame now and then."""
+"""Losses that are reported: at least this share of the frames, and this many."""
 _FULL = 0.95
 """Load of the processor from which on a gap in the camera's count may be this device's own doing."""
 _WHILE_FULL = "while the processor was full"
@@ -24,7 +24,7 @@ _WORDS = {
 
 
 class LossWatch:
-    """Compares what was lost with what was processed over the latest seconds, and says where."""
+    """Compares lost with processed frames over the latest seconds, and names the causes."""
 
     def __init__(self) -> None:
         self._totals: dict[str, int] | None = None
@@ -32,10 +32,10 @@ class LossWatch:
         self._latest: deque[tuple[int, Counter[str]]] = deque(maxlen=_REPORTS)
 
     def look(self, frames: int, drops: Mapping[str, int], cpu_load_ratio: float | None = None) -> str:
-        """Take the totals of now; returns a line for a person, empty where next to nothing is lost.
+        """Take the present totals; returns a human-readable line, empty where next to nothing is lost.
 
         Args:
-            frames: that were processed.
+            frames: processed frames.
             drops: by reason: see `Drops`.
             cpu_load_ratio: load of the processor's cores together at present, 0 to 1; None where it is not known.
         """

@@ -1,4 +1,4 @@
-"""Measures every raw frame: displacement of all regions, levels of each window, and what goes into the store."""
+"""Measurement of every raw frame: displacement of all regions, levels of each window, series for the store."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Values = NDArray[np.float64]
 
 _LEARNING_FRAMES = 8
 _LEARNING_S = 1.0
-"""From so many frames, spread over so long, noise is learned before anything is measured."""
+"""Frames, and the time that they are spread over, from which noise is learned before measuring begins."""
 _RETRY_S = 60.0
-"""After so long a region that could not be measured, as in fog, is tried again ..."""
+"""Time after which a region that could not be measured, as in fog, is tried again."""
 _GIVE_UP_S = 300.0
-"""... and one that has been lost so long is begun anew, where it now is."""
+"""Time after which a lost region is begun anew, where it now is."""
 _NOT_MEASURED = Motion(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
 class RegionLevels:
-    """How strongly a region moved in one window."""
+    """Levels of a region's displacement in one window."""
 
     name: str
     levels: Levels
@@ -44,8 +44,8 @@ class RegionLevels:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one frame has completed: the windows that ended before it, and a block for the store."""
+class CompletedResults:
+    """Results that one frame has completed: levels of windows that ended before it, and a block for the store."""
 
     levels: tuple[RegionLevels, ...] = ()
     block: SeriesBlock | None = None
@@ -54,8 +54,8 @@ class Measured:
 class Measuring:
     """Measures frame after frame; called by the loop over frames alone, but for ``regions``.
 
-    Begins by learning noise from the first second. A region that cannot be measured is told and tried again every
-    minute, while the others go on; one whose content has gone for five minutes is begun anew.
+    Begins by learning noise from the first second. A region that cannot be measured is reported and retried every
+    minute, while the others go on; one that has been lost for five minutes is begun anew.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Measuring:
             settings: what to measure; there is at least one region.
             history: takes every measurement.
             live: shows it.
-            tell: takes what a person should know, in one line.
+            tell: takes a human-readable line.
         """
         self._settings, self._history, self._live, self._tell = settings, history, live, tell
         self._regions = settings.regions
@@ -98,27 +98,27 @@ class Measuring:
         self._sample_due_s = self._retry_s = -math.inf
         self._known_s = [-math.inf] * len(names)
 
-    def take(self, frame: Picture, timestamp_s: float, unix_s: float) -> Measured:
+    def take(self, frame: Picture, timestamp_s: float, unix_s: float) -> CompletedResults:
         """Measure a frame, u8[H, W, 3], captured at a time of the camera and of Unix."""
         if timestamp_s >= self._retry_s:
             self._learn(frame, timestamp_s)
         if self._meter is None:
-            return Measured()
+            return CompletedResults()
         self._motions = self._measure(frame, timestamp_s)
         for row, each in zip(self._row, self._motions, strict=True):
             row[:] = each.x_px, each.y_px, each.quality, each.gain, each.brightness
         moved = self._row[:, :2]
-        moved[~np.isfinite(self._floors_px)] = np.nan  # an axis without texture tells nothing
+        moved[~np.isfinite(self._floors_px)] = np.nan  # an axis without texture shows no motion
         self._history.add(timestamp_s, unix_s, self._row)
         self._live.add(unix_s, moved)
-        return Measured(self._finish_windows(unix_s), self._collector.add(unix_s, moved.ravel()))
+        return CompletedResults(self._finish_windows(unix_s), self._collector.add(unix_s, moved.ravel()))
 
     def flush(self) -> SeriesBlock | None:
-        """What has been gathered for the store, at the end."""
+        """Return the samples gathered for the store, at the end."""
         return self._collector.flush()
 
     def regions(self) -> tuple[RegionHealth, ...]:
-        """How every region stands; may be called from any thread."""
+        """Status of every region; may be called from any thread."""
         found = []
         for at, region in enumerate(self._regions):
             levels, floors = self._latest[at], self._floors_px[at]
@@ -157,7 +157,7 @@ class Measuring:
     def _finish_windows(self, unix_s: float) -> tuple[RegionLevels, ...]:
         finished = []
         for at, (window, motion) in enumerate(zip(self._windows, self._motions, strict=True)):
-            # Along an axis without texture the meter says 0, which adds nothing.
+            # Along an axis without texture the meter gives 0, which adds nothing.
             levels = window.add(unix_s, motion.x_px, motion.y_px)
             if levels is not None:
                 self._latest[at] = levels
@@ -190,7 +190,7 @@ class Measuring:
                 troubles = [each or trouble for each in troubles]
                 places = []
         self._note(troubles)
-        # As long as some are measured, those are not disturbed for the sake of others that are still in trouble.
+        # Regions that are being measured go on undisturbed while others are still in trouble.
         unchanged = self._meter is not None and places == self._places and any(troubles)
         self._retry_s = timestamp_s + _RETRY_S if any(troubles) else math.inf
         if not unchanged:
@@ -226,7 +226,7 @@ class Measuring:
 
 
 def _trouble_with(samples: Sequence[Picture], region: Region, sigma: float) -> str:
-    """Why a region cannot be measured; empty if it can."""
+    """Reason why a region cannot be measured; empty if it can."""
     try:
         follower = RegionFollower(samples[0], region, sigma)
         follower.learn_noise(samples)

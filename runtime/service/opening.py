@@ -1,4 +1,4 @@
-"""Opens the camera for the service, and tells what it gives where that is not what was asked of it."""
+"""Opening of the service's camera: its frames' size and rate, and its deviations from the configuration."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from pathlib import Path
 
 from tremorscope.runtime.cameras.gstreamer.camera import CameraReport, GStreamerCamera
 from tremorscope.runtime.cameras.gstreamer.text import WHOSE_TIMES
+from tremorscope.runtime.cameras.opening import open_camera
 from tremorscope.runtime.cameras.settings import CameraSettings, CsiSettings, V4l2Settings
+from tremorscope.runtime.configuration.checking import rate_of
+from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.frames.info import Camera
 from tremorscope.runtime.health import CameraHealth
 from tremorscope.runtime.host.files import whole_file
@@ -20,23 +24,37 @@ from tremorscope.runtime.host.files import whole_file
 log = logging.getLogger("tremorscope.camera")
 
 CAMERA_FILE = "camera.json"
-"""In the state directory: what the camera said of itself when it was last opened, for `tremorscope doctor`."""
+"""File in the state directory with the camera's report of its latest opening, for `tremorscope doctor`."""
 _TOLERANCE = 0.02
-"""By how much the measured rate may differ from the wanted one: clocks of cameras are far better than that."""
+"""Relative deviation of the measured rate that is reported: clocks of cameras are far better than that."""
+
+
+def survey_source(configuration: Configuration) -> FrameFormat:
+    """Size and rate of the frames that will come; where only the camera knows them, it is opened for a moment.
+
+    Raises:
+        Fault: it cannot be opened.
+    """
+    settings = configuration.camera
+    size, rate_hz = settings.size_px, rate_of(configuration)
+    if size is None or rate_hz is None:
+        with contextlib.closing(open_camera(settings)) as camera:
+            size, rate_hz = (camera.width_px, camera.height_px), rate_hz or camera.nominal_rate_hz
+    return FrameFormat(*size, rate_hz)
 
 
 class CameraOpener:
-    """Opens one camera again and again, and remembers what the latest opening told. Any thread may ask it."""
+    """Opens one camera again and again, and keeps the report of the latest opening. Any thread may read it."""
 
-    def __init__(self, settings: CameraSettings, open_camera: Callable[[], Camera], file: Path) -> None:
+    def __init__(self, settings: CameraSettings, opening: Callable[[], Camera], file: Path) -> None:
         """Prepare.
 
         Args:
-            settings: what is asked of the camera.
-            open_camera: opens it.
-            file: where what it said is kept.
+            settings: configuration of the camera.
+            opening: opens it.
+            file: takes the camera's report on itself, as JSON.
         """
-        self._open, self._file = open_camera, file
+        self._open, self._file = opening, file
         self._wanted_hz = settings.rate_hz if isinstance(settings, CsiSettings | V4l2Settings) else None
         self._report: CameraReport | None = None
         self._told: set[str] = set()
@@ -53,17 +71,17 @@ class CameraOpener:
         return camera
 
     def describe(self, health: CameraHealth) -> CameraHealth:
-        """How the camera stands, with what its latest opening told."""
+        """Status of the camera, completed by its latest opening."""
         report = self._report
         if report is None:
             return health
         return replace(health, times=report.times, mode=report.mode, memory=report.memory)
 
     def problems(self, measured_hz: float | None) -> tuple[str, ...]:
-        """In what the camera does otherwise than it was asked; each is logged when it is first found.
+        """Deviations of the camera from the configuration; each is logged when it is first found.
 
         Args:
-            measured_hz: frames a second by the frames' times; None before there are enough.
+            measured_hz: measured frame rate; None before there are enough frames.
         """
         found = {text: text for text in (self._report.remarks if self._report else ())}
         wanted_hz = self._wanted_hz
@@ -81,10 +99,16 @@ class CameraOpener:
         mode = f", sensor mode {report.mode}" if report.mode else ""
         log.info(
             "%s: %dx%d px at %g Hz%s, memory %s%s; %s",
-            report.camera, report.width_px, report.height_px, report.rate_hz, mode, report.memory,
-            f" ({report.why})" if report.why else "", WHOSE_TIMES[report.times],
-        )  # fmt: skip
-        # Only a help for the next visit: a disk that is full is told elsewhere.
+            report.camera,
+            report.width_px,
+            report.height_px,
+            report.rate_hz,
+            mode,
+            report.memory,
+            f" ({report.why})" if report.why else "",
+            WHOSE_TIMES[report.times],
+        )
+        # Optional: a full disk is reported elsewhere.
         with contextlib.suppress(OSError, OutputFault):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(self._file) as file:

@@ -1,4 +1,4 @@
-"""The process: starts the parts, looks after them once or more a second, changes them, and ends them in time."""
+"""Process of the service: starts the components, supervises them, reloads the configuration, and ends them in time."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import threading
 import time
 from collections.abc import Callable
 
-from tremorscope.runtime.cameras.opening import has_argus, supervisor_settings
 from tremorscope.runtime.configuration.reading import LoadedConfiguration
 from tremorscope.runtime.engines.upkeep import LOWEST_PRIORITY
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.health import ReloadHealth
-from tremorscope.runtime.host.argus_daemon import ArgusDaemon
-from tremorscope.runtime.host.privileged import ask
 from tremorscope.runtime.host.signals import RECORD, RELOAD, STOPPING, SignalQueue
 from tremorscope.runtime.host.systemd import FrameWatchdog, Notifier
 from tremorscope.runtime.host.threads import BACKGROUND, SECOND, Threads
 from tremorscope.runtime.host.updating import is_updating
-from tremorscope.runtime.magnification.load import Step, ThermalGovernor
-from tremorscope.runtime.service.assembly import Parts
+from tremorscope.runtime.magnification.load import LoadStep, ThermalGovernor
+from tremorscope.runtime.outputs.controls import ServiceView
+from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.device import DeviceWatch
 from tremorscope.runtime.service.publishing import Publishing
-from tremorscope.runtime.service.reboots import RebootMemory, memory_file
-from tremorscope.runtime.service.recovery import EXIT_RECOVERY, Action, Outlook, RecoveryLadder
+from tremorscope.runtime.service.recovering import CameraRecovery
+from tremorscope.runtime.service.recovery import EXIT_RECOVERY
 from tremorscope.runtime.service.reloading import Reloader
 from tremorscope.runtime.service.reporting import Reporter, status_line
 from tremorscope.runtime.service.storing import state_directory
@@ -33,17 +31,15 @@ from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 log = logging.getLogger("tremorscope.service")
 
 STOP_WITHIN_S = 8.0
-"""From SIGTERM to the end of `close`; the process itself takes up to two more on a busy machine."""
+"""Time from SIGTERM to the end of `close`; the process itself takes up to two seconds more on a busy machine."""
 _LOOK_S = 0.25
 _SECOND_S = 1.0
 _STATUS_S = 5.0
 _FILE_S = 1.0
-_SILENT_PERIODS, _SILENT_S = 15.0, 1.0
-"""Frames are missing after so many periods, but not sooner than this."""
 
 
 class Service:
-    """One instance, from its construction to the end of ``run``. Also what people may do to it: `Controls`."""
+    """One instance, from its construction to the end of ``run``; implements `Controls`."""
 
     def __init__(self, loaded: LoadedConfiguration, *, notifier: Notifier | None = None) -> None:
         """Build everything that the configuration names.
@@ -58,34 +54,18 @@ class Service:
         self._exit_status = 0
         self._publishing: Publishing | None = None
         configuration = loaded.configuration
-        # Before anything can load the camera's plugin, and with it the connection to the daemon.
-        self._argus = (
-            ArgusDaemon(configuration.recovery, instance=configuration.name)
-            if has_argus(configuration.camera)
-            else None
+        self._recovery = CameraRecovery(
+            configuration, self._threads, busy=self._busy, end=self._end_to_be_started_anew
         )
-        self.parts = parts = Parts(configuration, on_edge=self._on_edge, threads=self._threads)
+        self.parts = parts = Components(configuration, on_edge=self._on_edge, threads=self._threads)
         self.board = parts.board
-        directory = state_directory(configuration.store)
-        recovery = configuration.recovery
-        self._ladder = RecoveryLadder(
-            recovery,
-            argus=self._argus,
-            memory=RebootMemory(memory_file(directory), recovery.reboot, instance=configuration.name),
-            busy=self._busy,
-            opening_s=supervisor_settings(configuration.camera).open_timeout_s,
-        )
         self._device = DeviceWatch(configuration.thermal, threads=self._threads)
         self._governor = ThermalGovernor(configuration.thermal, self._device.heat, on_step=self._on_heat)
-        self._reporter = Reporter(parts, self._ladder, self._governor, self._threads, self._device)
+        self._reporter = Reporter(parts, self._recovery.ladder, self._governor, self._threads, self._device)
         self._publishing = Publishing(
             configuration.outputs,
-            board=parts.board,
-            feed=parts.feed,
-            state_directory=directory,
-            store=parts.storage.path,
-            clips=parts.storage.clips,
-            controls=self,
+            ServiceView(parts.board, parts.feed, parts.storage.path, parts.storage.clips, controls=self),
+            state_directory=state_directory(configuration.store),
             threads=self._threads,
         )
         self._watchdog = FrameWatchdog(self._notifier)
@@ -93,14 +73,14 @@ class Service:
         self._second_s = self._status_s = self._file_s = 0.0
         self._reloader = Reloader(loaded, parts, self._notifier)
 
-    # What people may do; see `runtime.outputs.controls.Controls`.
+    # Controls for people; see `runtime.outputs.controls.Controls`.
 
     def acknowledge(self, alarm: str, by: str) -> bool:
-        """Note that somebody has seen the latest raise of an alarm; False if there is nothing to see."""
+        """Acknowledge the latest raise of an alarm; False if there is none to acknowledge."""
         return self.parts.alarms.acknowledge(alarm, by, self.parts.clock.now_s())
 
     def record_event(self, reason: str) -> str | None:
-        """Record a clip of what happens now; returns the event's name, or None where nothing is recorded."""
+        """Record a clip around this moment; returns the event's name, or None where nothing is recorded."""
         recorder, latest_s = self.parts.storage.recorder, self.parts.loop.latest_s
         return recorder.trigger(latest_s, reason) if recorder is not None and latest_s is not None else None
 
@@ -113,7 +93,7 @@ class Service:
         """Change the amplification, the bands, or both, until the service is started or reconfigured again.
 
         Raises:
-            Fault: it cannot be done; all goes on as before.
+            Fault: the values are out of range; the present ones stay.
         """
         changes: dict[str, object] = {}
         if amplification is not None:
@@ -166,22 +146,23 @@ class Service:
         self._device.start()
         parts.supervisor.start()
         threads.start("frames", lambda: parts.loop.work(lambda: threads.stopping))
-        # On the CPU the engine takes all cores that it gets: it and its threads run behind camera and measurement.
+        # On the CPU the engine uses all cores: it and its threads run behind camera and measurement.
         threads.start("magnifying", lambda: parts.magnifying.work(lambda: threads.stopping), niceness=SECOND)
         threads.start("analysis", self._analyse, niceness=BACKGROUND)
         threads.start("engines", lambda: parts.upkeep.work(threads), niceness=LOWEST_PRIORITY, again=True)
         threads.hear_others()
         self._notifier.status("waiting for the first frame")
         watchdog_s = self._notifier.watchdog_s
-        if watchdog_s is not None and watchdog_s <= self._ladder.longest_s:
+        if watchdog_s is not None and watchdog_s <= self._recovery.ladder.longest_s:
             log.warning(
                 "systemd's watchdog strikes after %.0f s, before the recovery ladder has come to its end after %.0f s: "
                 "shorten the dwells under recovery, or lengthen WatchdogSec",
-                watchdog_s, self._ladder.longest_s,
-            )  # fmt: skip
+                watchdog_s,
+                self._recovery.ladder.longest_s,
+            )
 
     def look(self) -> None:
-        """Do what is due: signs of life, health, recovery, heat, disk, a changed file."""
+        """Do what is due: watchdog, status, recovery, heat, disk, a changed file."""
         now_s, parts = time.monotonic(), self.parts
         self._watchdog.progress(parts.loop.frames, now_s)
         if not self._is_ready and parts.loop.frames:
@@ -195,7 +176,7 @@ class Service:
             parts.alarms.advance(now_s, parts.clock.now_s())
             rate = parts.loop.rate
             parts.magnifying.hold_back(self._governor.update(now_s), rate.rate_hz if rate else None)
-            self._recover(now_s)
+            self._recovery.look(now_s, parts)
             self._reporter.report()
             if parts.upkeep.wants_restart and not self._busy():
                 log.info("the service ends, to be started with the engines that were built")
@@ -208,21 +189,21 @@ class Service:
             self._reloader.look()
 
     def close(self) -> None:
-        """End everything within `STOP_WITHIN_S`: clips complete, store written, farewells said."""
+        """End everything within `STOP_WITHIN_S`: clips complete, store written, outputs and camera closed."""
         until_s = time.monotonic() + STOP_WITHIN_S
         self._notifier.stopping("completing clips and store")
         self.board.update(stopping=True)
         self._device.close()
         parts = self.parts
         parts.feed.close()
-        apart = [threading.Thread(target=work, daemon=True) for work in self._farewells()]
-        for thread in apart:
+        closing = [threading.Thread(target=work, daemon=True) for work in self._slow_to_close()]
+        for thread in closing:
             thread.start()
         hanging = self._threads.stop(1.5)
         parts.loop.flush()
         parts.alarms.keep_learning()
         left = parts.storage.close(max(1.0, until_s - time.monotonic() - 0.5))
-        for thread in apart:
+        for thread in closing:
             thread.join(max(0.0, until_s - time.monotonic()))
         if not hanging and not left:
             try:
@@ -238,48 +219,13 @@ class Service:
         self._notifier.close()
 
     def reload(self) -> ReloadHealth:
-        """Read the configuration again and take over what can be taken over; tells what cannot."""
+        """Read the configuration again and apply what can change while the service runs; see `Reloader.reload`."""
         return self._reloader.reload()
 
     def _analyse(self) -> None:
         while not self._threads.wait(_LOOK_S):
             if self.parts.analyst is not None:
                 self.parts.analyst.look()
-
-    def _recover(self, now_s: float) -> None:
-        state = self.parts.supervisor.state()
-        latest_s = self.parts.loop.latest_at_s
-        rate_hz = self.parts.source.rate_hz
-        silent_s = max(_SILENT_PERIODS / rate_hz, _SILENT_S)
-        healthy = latest_s is not None and now_s - latest_s < silent_s
-        drawing = self._configuration.camera.kind == "synthetic" and state.status == "opening"
-        if self.parts.loop.ended or drawing:
-            return
-        outlook = Outlook(
-            stuck=state.status == "stuck",
-            refused="refused" in state.active,
-            opened_in_vain=state.opened_in_vain > 0,
-        )
-        action = self._ladder.advance(now_s, healthy, outlook)
-        if action is not None:
-            self._carry_out(action)
-
-    def _carry_out(self, action: Action) -> None:
-        log.error("%s", action, extra={"fields": {"rung": action.rung, "attempt": action.attempt}})
-        self.parts.storage.offer(Notice(time.time(), "recovery", str(action)))
-        if action.rung == "reopen":
-            self.parts.supervisor.reopen()
-        elif action.rung == "restart_argus":
-            self._threads.start("restart argus", self._restart_argus)
-        else:
-            if action.rung == "reboot" and (refusal := ask("reboot")):
-                log.error("the device could not be restarted: %s", refusal)
-            self._end_to_be_started_anew()
-
-    def _restart_argus(self) -> None:
-        assert self._argus is not None
-        log.warning("%s", self._argus.restart())
-        self._end_to_be_started_anew()
 
     def _end_to_be_started_anew(self) -> None:
         self._exit_status = EXIT_RECOVERY
@@ -294,7 +240,7 @@ class Service:
         if wanted and recorder is not None and latest_s is not None:
             recorder.trigger(latest_s, str(edge), alarm=edge.name, alarm_raised_s=edge.time_s)
 
-    def _on_heat(self, step: Step) -> None:
+    def _on_heat(self, step: LoadStep) -> None:
         log.warning("%s", step, extra={"fields": {"level": step.after.index}})
         self.parts.storage.offer(Notice(time.time(), "heat", str(step)))
 
@@ -304,8 +250,7 @@ class Service:
             return "a clip is being written"
         return "an installation is going on" if is_updating() else ""
 
-    def _farewells(self) -> list[Callable[[], object]]:
-        farewells: list[Callable[[], object]] = [self.parts.supervisor.close]
-        if self._publishing is not None:
-            farewells.append(self._publishing.close)
-        return farewells
+    def _slow_to_close(self) -> list[Callable[[], object]]:
+        """Functions that may wait for a camera or a network, each to be called in a thread of its own."""
+        publishing = self._publishing
+        return [self.parts.supervisor.close, *([publishing.close] if publishing is not None else [])]

@@ -1,4 +1,4 @@
-"""Everything that leaves the device, started and stopped as one: HTTP, MQTT, RTSP."""
+"""All outputs over the network, HTTP, MQTT and RTSP, started and stopped as one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.host.secrets import check_login, read_secret
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.live.feed import LiveFeed
-from tremorscope.runtime.outputs.controls import Controls
-from tremorscope.runtime.outputs.keeping import KeptOutput, Output
+from tremorscope.runtime.outputs.controls import ServiceView
+from tremorscope.runtime.outputs.keeping import Output, RetriedOutput
 from tremorscope.runtime.outputs.settings import OutputSettings
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
@@ -28,45 +26,37 @@ if TYPE_CHECKING:
     from tremorscope.runtime.outputs.web.server import WebServer
 
 _FIRST_TRY_S = 1.0
-"""So long a start waits for all outputs; what takes longer, such as a name that does not resolve, goes on alone."""
+"""Time for which a start waits for all outputs; slower attempts, such as unresolved names, go on in the background."""
 _MOST_WAITING = 4096
+"""Edges that may wait for the MQTT publisher to start."""
 
 
 class Publishing:
-    """Publishes from threads of its own; no method waits for a network, but for ``close``, which is bounded.
+    """All configured outputs, in threads of their own; no method waits for a network, except ``close``, for a time.
 
-    How each output stands is told to ``board.update_output``. An output that cannot start, or fails while it runs, is
-    tried again for ever; it never ends the service, nor holds up what is measured.
+    The status of each output goes to ``board.update_output``. An output that cannot start, or fails while it runs, is
+    retried for ever; it never ends the service, nor delays measurement.
     """
 
     def __init__(
         self,
         settings: OutputSettings,
+        service: ServiceView,
         *,
-        board: HealthBoard,
-        feed: LiveFeed,
         state_directory: Path,
-        store: Path | None = None,
-        clips: Path | None = None,
-        controls: Controls | None = None,
         threads: Threads | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
-            settings: what is published.
-            board: how the service stands.
-            feed: the live pictures and series.
-            state_directory: where messages wait that a broker has not taken yet; it must be there.
-            store: the SQLite store, for the lists of alarms and events; None shows none.
-            clips: the directory of the clips; None offers none.
-            controls: what people may do; None lets them look only.
-            threads: starts those of the outputs.
+            settings: the configured outputs.
+            service: the service that they publish.
+            state_directory: directory of the messages that a broker has not confirmed yet; it must exist.
+            threads: starter of the outputs' threads.
         """
-        self._settings, self._board, self._feed, self._controls = settings, board, feed, controls
-        self._state_directory, self._store, self._clips = state_directory, store, clips
+        self._settings, self._service, self._state_directory = settings, service, state_directory
         self._threads = threads or Threads()
-        self._kept: list[KeptOutput] = []
+        self._outputs: list[RetriedOutput] = []
         self._lock = threading.Lock()
         self._waiting: deque[AlarmEdge] = deque()
         self._lost = 0
@@ -74,36 +64,36 @@ class Publishing:
         self._rtsp: RtspPublisher | None = None
 
     def start(self) -> None:
-        """Start everything that is configured, each as soon as that can be done.
+        """Start all configured outputs, each as soon as possible.
 
         Raises:
-            OptionFault: an output can never work like this: a token is missing, a password has no user.
+            OptionFault: an output can never work as configured: a token is missing, a password has no user.
             ModuleNotFoundError: a library of the extra ``service`` is not installed.
         """
-        self._kept = [
-            KeptOutput(name, make, board=self._board, threads=self._threads)
-            for name, make in self._makers().items()
+        self._outputs = [
+            RetriedOutput(name, make, board=self._service.board, threads=self._threads)
+            for name, make in self._factories().items()
         ]
-        for each in self._kept:
+        for each in self._outputs:
             each.start()
         until_s = time.monotonic() + _FIRST_TRY_S
-        for each in self._kept:
+        for each in self._outputs:
             each.wait(max(0.0, until_s - time.monotonic()))
 
     def edge(self, edge: AlarmEdge) -> None:
-        """Publish an edge of an alarm: handed over at once, kept on the disk until a broker has taken it."""
+        """Publish an edge of an alarm; returns at once. It is stored until a broker has confirmed it."""
         with self._lock:
             if self._mqtt is not None:
                 self._mqtt.edge(edge)
             elif self._settings.mqtt is not None:
-                # It cannot be started yet: what came first is kept, as on a disk that takes nothing.
+                # The publisher cannot be started yet: keep the first edges, as it does on a failing disk.
                 if len(self._waiting) < _MOST_WAITING:
                     self._waiting.append(edge)
                 else:
                     self._lost += 1
 
     def counts(self) -> Counts:
-        """What MQTT and RTSP count."""
+        """Counts of MQTT and RTSP."""
         found: dict[str, Mapping[str, int]] = {}
         for output in (self._mqtt, self._rtsp):
             if output is not None:
@@ -114,19 +104,19 @@ class Publishing:
         return found
 
     def close(self, timeout_s: float = 3.0) -> None:
-        """Say goodbye and stop, for at most ``timeout_s``."""
+        """Close all outputs within ``timeout_s``."""
         until_s = time.monotonic() + timeout_s
-        # The broker's farewell takes longest, and the others must not go without their share.
+        # Disconnecting from a broker takes longest, and the others must have their share of the time.
         shares = {"mqtt": 0.6, "http": 0.8, "rtsp": 1.0}
-        for each in sorted(self._kept, key=lambda kept: shares[kept.name]):
+        for each in sorted(self._outputs, key=lambda output: shares[output.name]):
             share = shares[each.name]
             each.close(max(0.1, until_s - (1 - share) * timeout_s - time.monotonic()))
 
-    def _makers(self) -> dict[str, Callable[[], Output]]:
-        """What makes each output; what can never work is refused here. Each is imported only where it is wanted."""
+    def _factories(self) -> dict[str, Callable[[], Output]]:
+        """Factory of each configured output, with its modules imported and its secrets checked."""
         found: dict[str, Callable[[], Output]] = {}
         settings = self._settings
-        # A secret that cannot be read at present is told by the output that wants it, again and again.
+        # A secret that cannot be read at present is reported by the output that needs it, at each attempt.
         if settings.mqtt is not None:
             importlib.import_module("tremorscope.runtime.outputs.mqtt.publisher")
             found["mqtt"] = self._make_mqtt
@@ -152,7 +142,7 @@ class Publishing:
         assert self._settings.mqtt is not None
         publisher = MqttPublisher(
             self._settings.mqtt,
-            board=self._board,
+            board=self._service.board,
             state_directory=self._state_directory,
             password=read_secret("mqtt-password"),
             threads=self._threads,
@@ -170,8 +160,8 @@ class Publishing:
         password = read_secret("rtsp-password")
         self._rtsp = RtspPublisher(
             self._settings.rtsp,
-            board=self._board,
-            feed=self._feed,
+            board=self._service.board,
+            feed=self._service.feed,
             password=password,
             threads=self._threads,
         )
@@ -182,13 +172,5 @@ class Publishing:
         from tremorscope.runtime.outputs.web.server import WebServer
 
         return WebServer(
-            self._settings.http,
-            read_tokens(),
-            board=self._board,
-            feed=self._feed,
-            store=self._store,
-            clips=self._clips,
-            controls=self._controls,
-            counts=self.counts,
-            threads=self._threads,
+            self._settings.http, read_tokens(), self._service, counts=self.counts, threads=self._threads
         )

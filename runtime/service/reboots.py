@@ -1,8 +1,8 @@
-"""What the recovery ladder remembers across processes and restarts of the device, in one small file.
+"""Memory of the recovery ladder across processes and restarts of the device, in one small file.
 
 A device in the field often has no clock that survives a power cut, so nothing here is counted in calendar days:
 the file adds up the time for which the device has been running, as its monotonic clock tells it. That sum never
-goes faster than true time, so the bound a day holds whatever happens to the clock on the wall.
+goes faster than true time, so the daily bound holds whatever happens to the wall clock.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _FILE_VARIABLE = "TREMORSCOPE_RECOVERY_FILE"
 
 
 def memory_file(state_directory: Path, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the memory lies: where the unit says, for all instances; else in this instance's state directory."""
+    """File of the memory: as the unit states for all instances, else in this instance's state directory."""
     stated = environment.get(_FILE_VARIABLE)
     return Path(stated) if stated else state_directory / "recovery.json"
 
 
-class _Record(BaseModel):
+class _RebootRecord(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     boot: str = ""
@@ -46,7 +46,7 @@ class _Record(BaseModel):
     failed_starts: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """By instance: processes in a row that ended because no good frames came."""
     reboots_s: tuple[float, ...] = ()
-    """``running_s`` at each restart of the device that we asked for, over the latest day."""
+    """``running_s`` at each restart of the device by the service, over the latest day."""
 
 
 class RebootMemory:
@@ -69,14 +69,14 @@ class RebootMemory:
         Args:
             path: of the file, in a state directory that all instances share.
             settings: how often the device may be restarted.
-            instance: which of several services on this device it is.
+            instance: name of this service among several on the device.
             uptime_s: seconds since the system was started, time asleep included.
             boot_id: the identity of that start.
         """
         self._path, self._settings, self._instance = path, settings, instance
         self._uptime_s, self._boot = uptime_s, boot_id()
         self.trouble = ""
-        """Why the file could not be read or written; empty if all is well."""
+        """Reason why the file could not be read or written; empty if all is well."""
         self._record = self._load()
 
     @property
@@ -85,16 +85,16 @@ class RebootMemory:
         return self._record.failed_starts.get(self._instance, 0)
 
     def note_exit(self) -> int:
-        """Note one more start that came to nothing; returns how many there were in a row."""
+        """Count a start without good frames; returns how many there were in a row."""
         self._write(lambda _: {}, self.failed_starts + 1)
         return self.failed_starts
 
     def note_health(self) -> None:
-        """Note that frames came for good."""
+        """Note that frames come steadily again."""
         self._write(lambda _: {}, 0)
 
     def refusal(self) -> str:
-        """Why the device must not be restarted now; empty if it may be."""
+        """Reason not to restart the device now; empty if it may be."""
         recent_s = self.recent_s()
         most, uptime_s = self._settings.most_a_day, self._uptime_s()
         if uptime_s < self._settings.least_uptime_s:
@@ -109,33 +109,33 @@ class RebootMemory:
         return _recent(self._record, self._running_s(self._record))
 
     def note_reboot(self) -> str:
-        """Note that the device is about to be restarted; returns why that could not be remembered, or nothing."""
+        """Note that the device is about to be restarted; returns the reason if that could not be written, else ""."""
 
-        def add(record: _Record) -> dict[str, object]:
+        def add(record: _RebootRecord) -> dict[str, object]:
             now_s = self._running_s(record)
             return {"reboots_s": (*_recent(record, now_s), now_s)}
 
         self._write(add, 0)
         return self.trouble
 
-    def _running_s(self, record: _Record) -> float:
+    def _running_s(self, record: _RebootRecord) -> float:
         uptime_s = self._uptime_s()
         since_s = uptime_s - record.uptime_s if record.boot == self._boot else uptime_s
         return record.running_s + max(0.0, since_s)
 
-    def _load(self) -> _Record:
+    def _load(self) -> _RebootRecord:
         try:
-            return _Record.model_validate_json(self._path.read_bytes())
+            return _RebootRecord.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
-            return _Record(boot=self._boot, uptime_s=self._uptime_s())
+            return _RebootRecord(boot=self._boot, uptime_s=self._uptime_s())
         except (OSError, ValidationError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or "damaged"
             self.trouble = f"{self._path} cannot be read ({reason.lower()})"
         used_up = (0.0,) * self._settings.most_a_day
-        return _Record(boot=self._boot, uptime_s=self._uptime_s(), reboots_s=used_up)
+        return _RebootRecord(boot=self._boot, uptime_s=self._uptime_s(), reboots_s=used_up)
 
-    def _write(self, change: Callable[[_Record], dict[str, object]], failed_starts: int) -> None:
-        """Change the file, and what is known of it; what cannot be written still counts in this process."""
+    def _write(self, change: Callable[[_RebootRecord], dict[str, object]], failed_starts: int) -> None:
+        """Change file and memory; a change that cannot be written still counts in this process."""
         try:
             with _locked(self._path.parent):
                 self._record = self._changed(self._load(), change, failed_starts)
@@ -148,8 +148,8 @@ class RebootMemory:
             self.trouble = ""
 
     def _changed(
-        self, record: _Record, change: Callable[[_Record], dict[str, object]], failed_starts: int
-    ) -> _Record:
+        self, record: _RebootRecord, change: Callable[[_RebootRecord], dict[str, object]], failed_starts: int
+    ) -> _RebootRecord:
         latest: dict[str, object] = {
             "boot": self._boot,
             "uptime_s": self._uptime_s(),
@@ -159,7 +159,7 @@ class RebootMemory:
         return record.model_copy(update=latest | change(record))
 
 
-def _recent(record: _Record, now_s: float) -> tuple[float, ...]:
+def _recent(record: _RebootRecord, now_s: float) -> tuple[float, ...]:
     return tuple(moment_s for moment_s in record.reboots_s if moment_s > now_s - _DAY_S)
 
 

@@ -1,6 +1,6 @@
-"""The recovery ladder: what is tried, step by step, when the camera gives no good frames.
+"""Recovery ladder: escalating actions while the camera gives no good frames.
 
-It decides and counts; whoever holds the camera carries its actions out. The rungs, mildest first:
+It decides and counts; the owner of the camera carries its actions out. The rungs, mildest first:
 
     reopen          open the camera anew
     restart_argus   restart nvargus-daemon and end with ``EXIT_RECOVERY``, because a process that lives through
@@ -32,20 +32,20 @@ LEAST_LIFE_S = 30.0
 
 
 _LONGEST_REQUEST_S = 70.0
-"""For the lock that all instances share and the answer to a request: `runtime.host.argus_daemon`, `runtime.host.privileged`."""
+"""For the lock that all instances share and the answer to a request: see `runtime.host`."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """What is to be done now."""
+    """Recovery action to carry out now."""
 
     rung: Rung
     attempt: int
     """Attempt number on this rung in this outage, from 1."""
     outage_s: float
-    """How long there have been no good frames."""
+    """Time without good frames."""
     note: str = ""
-    """Why a rung was passed over, for a person."""
+    """Human-readable reason why a rung was passed over."""
 
     def __str__(self) -> str:
         what = {
@@ -60,12 +60,12 @@ class Action:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is known of a camera that gives no good frames."""
+    """State of a camera that gives no good frames."""
 
     stuck: bool = False
     """Opening it cannot help, because threads hang in its driver."""
     refused: bool = False
-    """It is there and cannot do what the configuration asks: neither it nor a daemon is to blame."""
+    """The camera is there and refuses the configuration: neither reopening nor a restart helps."""
     opened_in_vain: bool = False
     """It was opened since its last good frame, and gave none."""
 
@@ -93,10 +93,10 @@ class RecoveryLadder:
 
         Args:
             settings: dwells and attempts.
-            argus: nvargus-daemon, where it stands behind the camera; without it that rung is left out.
-            memory: what outlives the process; None never restarts the device.
-            busy: what must not be interrupted by a restart of the device, e.g. "a clip is being written"; empty
-                if nothing.
+            argus: nvargus-daemon, where the camera needs it; without it that rung is left out.
+            memory: outlives the process; None never restarts the device.
+            busy: returns the work that a restart of the device must not interrupt, e.g. "a clip is being
+                written"; empty if there is none.
             opening_s: how long opening this camera may take: no dwell is shorter, else the ladder would climb on
                 while a camera on the network still answers.
         """
@@ -114,7 +114,7 @@ class RecoveryLadder:
 
     @property
     def counts(self) -> Mapping[Rung, int]:
-        """How often each rung was taken since the process began."""
+        """Actions since the process began, by rung."""
         return dict(self._counts)
 
     @property
@@ -124,12 +124,12 @@ class RecoveryLadder:
         return self._reopen_s * (1 + self._settings.reopen_attempts) + asking_s
 
     def advance(self, now_s: float, healthy: bool, outlook: Outlook = NO_OUTLOOK) -> Action | None:
-        """Take how the camera stands and return what to do now, if anything.
+        """Take the state of the camera and return the action to carry out now, if any.
 
         Args:
             now_s: seconds on a clock that never goes back.
             healthy: whether good frames come.
-            outlook: what is known of the camera while they do not.
+            outlook: state of the camera while they do not.
         """
         if self._ended:
             return None
@@ -151,7 +151,7 @@ class RecoveryLadder:
             return self._end(outage_s, why) if self._is_old_enough(now_s) else None
         may_restart = self._argus is not None and not outlook.refused and not self._argus.refusal()
         if may_restart and (outlook.opened_in_vain or outlook.stuck):
-            # It was opened anew already, by whoever watches it: once more would only cost time.
+            # The supervisor has opened it anew already: once more would only cost time.
             if now_s >= max(self._bad_since_s, self._reopened_s) + self._settings.reopen_after_s:
                 return self._restart_argus(outage_s)
         elif now_s >= self._next_s:

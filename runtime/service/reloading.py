@@ -1,4 +1,4 @@
-"""Reads the configuration again while the service runs, and takes over what can be taken over."""
+"""Reload of the configuration while the service runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tremorscope.runtime.configuration.reading import LoadedConfiguration, load_
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.health import ReloadHealth
 from tremorscope.runtime.host.systemd import Notifier
-from tremorscope.runtime.service.assembly import Parts
+from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.changes import Changes, changes_between
 from tremorscope.runtime.service.reporting import status_line
 from tremorscope.runtime.store.records import Notice
@@ -20,23 +20,23 @@ from tremorscope.runtime.store.records import Notice
 log = logging.getLogger("tremorscope.service")
 
 Stamp = tuple[int, int, int]
-"""What tells a changed file: time, size, inode."""
+"""Identity of a file's content: modification time in ns, size, inode."""
 
 
 class Reloader:
-    """Follows the configuration file; the main thread alone calls it."""
+    """Applies changes of the configuration file; called by the main thread alone."""
 
-    def __init__(self, loaded: LoadedConfiguration, parts: Parts, notifier: Notifier) -> None:
+    def __init__(self, loaded: LoadedConfiguration, parts: Components, notifier: Notifier) -> None:
         self._file, self._parts, self._notifier = loaded.file, parts, notifier
         self.configuration = loaded.configuration
-        """What is followed at present: of a changed file, only what could be taken over."""
+        """Configuration in effect: of a changed file, only what could be applied."""
         self.changing = threading.Lock()
         """Held while the magnification is changed, by a reload or by hand."""
         self._seen = _stamp(self._file)
         self._resting: Stamp | None = None
 
     def look(self) -> None:
-        """Reload if the file has changed and has rested since the look before: while it is written it changes again."""
+        """Reload if the file has changed, and not again since the last call, as it does while it is being written."""
         stamp = _stamp(self._file)
         if stamp == self._seen or not self.configuration.reload_on_change:
             self._resting = None
@@ -46,10 +46,9 @@ class Reloader:
         self._resting = stamp
 
     def reload(self) -> ReloadHealth:
-        """Read the file and take over what can be taken over; tells what cannot. One with a mistake changes nothing."""
-        is_ready = (
-            self._parts.loop.frames > 0
-        )  # systemd must not take the end of a reload for that of the start
+        """Read the file and apply what can change now; returns the outcome. A file with an error changes nothing."""
+        # systemd must not take the end of a reload for that of the start.
+        is_ready = self._parts.loop.frames > 0
         if is_ready:
             self._notifier.reloading("reading the configuration again")
         self._seen = _stamp(self._file)
@@ -59,23 +58,23 @@ class Reloader:
                 changes = changes_between(self.configuration, loaded.configuration)
                 self._apply(changes)
         except ConfigurationFault as fault:
-            told = ReloadHealth(time.time(), refused="; ".join(fault.lines))
+            outcome = ReloadHealth(time.time(), refused="; ".join(fault.lines))
         except Fault as fault:
-            told = ReloadHealth(time.time(), refused=str(fault))
+            outcome = ReloadHealth(time.time(), refused=str(fault))
         else:
             self.configuration = changes.configuration
-            told = ReloadHealth(time.time(), changes.applied, changes.needs_restart)
-        self._tell(told)
+            outcome = ReloadHealth(time.time(), changes.applied, changes.needs_restart)
+        self._report(outcome)
         board = self._parts.board
-        board.update(reload=told)
+        board.update(reload=outcome)
         if is_ready:
             self._notifier.ready(status_line(board.snapshot()))
-        return told
+        return outcome
 
     def _apply(self, changes: Changes) -> None:
-        """Take over what can be taken over, or nothing where any of it cannot be."""
+        """Apply all changes that take effect now, or none where any of them is refused."""
         parts, vibration = self._parts, changes.configuration.vibration
-        # Adjustments by hand end with a reload, also where the file says of them what it said before.
+        # A reload ends adjustments by hand, also where the file is unchanged in these keys.
         present = parts.magnifying.settings
         if changes.magnification or present != changes.configuration.magnification:
             parts.magnifying.configure(changes.configuration.magnification)
@@ -87,24 +86,24 @@ class Reloader:
         elif changes.analysis and parts.analyst is not None:
             parts.analyst = parts.build_analyst(vibration)
 
-    def _tell(self, told: ReloadHealth) -> None:
-        if told.refused:
-            log.error("configuration refused, all goes on as before: %s", told.refused)
-        for text in told.applied:
+    def _report(self, outcome: ReloadHealth) -> None:
+        if outcome.refused:
+            log.error("configuration refused, all goes on as before: %s", outcome.refused)
+        for text in outcome.applied:
             log.info("changed: %s", text)
-        for text in told.needs_restart:
+        for text in outcome.needs_restart:
             log.warning("needs a restart: %s", text)
-        if not (told.refused or told.applied or told.needs_restart):
+        if not (outcome.refused or outcome.applied or outcome.needs_restart):
             log.info("the configuration has not changed")
-        words = [told.refused and f"refused: {told.refused}", *told.applied]
-        words += [f"needs a restart: {text}" for text in told.needs_restart]
+        words = [outcome.refused and f"refused: {outcome.refused}", *outcome.applied]
+        words += [f"needs a restart: {text}" for text in outcome.needs_restart]
         if any(words):
             text = "; ".join(word for word in words if word)
             self._parts.storage.offer(Notice(time.time(), "configuration", text))
 
 
 def _stamp(file: Path) -> Stamp | None:
-    """None where it is not there."""
+    """Stamp of a file; None where it does not exist."""
     try:
         found = file.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Gathers how everything stands, once a second, for the board that all outputs read."""
+"""Status report, once a second, for the board that all outputs read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tremorscope.runtime.frames.rates import BandWatch
 from tremorscope.runtime.health import DeviceHealth, Health, RegionHealth
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.magnification.load import ThermalGovernor
-from tremorscope.runtime.service.analysing import Findings
-from tremorscope.runtime.service.assembly import Parts
+from tremorscope.runtime.service.analysing import AnalysisFindings
+from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.device import DeviceWatch
 from tremorscope.runtime.service.frames import camera_health, stage_summaries
 from tremorscope.runtime.service.losses import LossWatch
@@ -22,11 +22,11 @@ _CLEAR_EVERY = 60
 
 
 class Reporter:
-    """Writes the health of all parts to the board."""
+    """Writes the status of all components to the board."""
 
     def __init__(
         self,
-        parts: Parts,
+        parts: Components,
         ladder: RecoveryLadder,
         governor: ThermalGovernor,
         threads: Threads,
@@ -39,9 +39,9 @@ class Reporter:
         self._reports = 0
 
     def report(self) -> None:
-        """Gather and write."""
+        """Gather the status and write it to the board."""
         parts, loop = self._parts, self._parts.loop
-        findings = parts.analyst.findings if parts.analyst else Findings()
+        findings = parts.analyst.findings if parts.analyst else AnalysisFindings()
         storage = parts.storage.health()
         magnification = parts.magnifying.health()
         if storage.recording and parts.storage.magnifies_clips:
@@ -69,7 +69,7 @@ class Reporter:
         self._reports += 1
         if self._reports % _CLEAR_EVERY == 0:
             loop.latencies.clear()
-            parts.magnifying.latencies.latencies.clear()
+            parts.magnifying.stage_times.clear()
 
     def _device(self) -> DeviceHealth:
         reading, level = self._governor.reading, self._governor.level
@@ -87,7 +87,7 @@ class Reporter:
             copied_bytes=self._parts.account.by_place(),
         )
 
-    def _problems(self, findings: Findings, losses: str) -> tuple[str, ...]:
+    def _problems(self, findings: AnalysisFindings, losses: str) -> tuple[str, ...]:
         parts = self._parts
         measured = parts.loop.rate
         found = [
@@ -104,7 +104,7 @@ class Reporter:
         return tuple(text for text in found if text)
 
     def _band_warnings(self) -> tuple[str, ...]:
-        """Why bands that are magnified or analysed cannot be trusted with the frames that the camera really gives."""
+        """Warnings that magnified or analysed bands are unreliable at the camera's measured rate and jitter."""
         rate, settings = self._parts.loop.rate, self._parts.magnifying.settings
         if rate is None:
             return ()
@@ -131,6 +131,6 @@ def status_line(health: Health) -> str:
     return "; ".join(parts)
 
 
-def _regions(regions: tuple[RegionHealth, ...], findings: Findings) -> tuple[RegionHealth, ...]:
+def _regions(regions: tuple[RegionHealth, ...], findings: AnalysisFindings) -> tuple[RegionHealth, ...]:
     frequencies = dict(findings.regions)
     return tuple(replace(each, frequencies=frequencies.get(each.name, ())) for each in regions)

@@ -1,4 +1,4 @@
-"""Goes on with the modes that the process before has followed: numbers and history outlive a restart."""
+"""Modes that the process before has followed: their numbers and history outlive a restart."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from tremorscope.runtime.live.feed import FrequencyPoint
-from tremorscope.runtime.store.records import Mode
+from tremorscope.runtime.store.records import ModeRecord
 from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting
 
 _UNKNOWN_DEVIATION = 0.01
-"""Part of a frequency that its deviation is taken for where none was stored."""
+"""Relative standard deviation of a frequency that was stored without one."""
 
 
-def followed_before(modes: Iterable[Mode]) -> FrequencyTracker:
+def followed_before(modes: Iterable[ModeRecord]) -> FrequencyTracker:
     """A tracker that follows the modes of a store, each from where it was seen last, under its number."""
     tracker, latest = FrequencyTracker(), {}
     for mode in modes:
@@ -28,8 +28,8 @@ def followed_before(modes: Iterable[Mode]) -> FrequencyTracker:
     return tracker
 
 
-def points_of(modes: Iterable[Mode]) -> list[FrequencyPoint]:
-    """The same modes for those who look at natural frequencies over time."""
+def points_of(modes: Iterable[ModeRecord]) -> list[FrequencyPoint]:
+    """The same modes as points of natural frequencies over time."""
     return [
         FrequencyPoint(number, mode.time_s, mode.frequency_hz, mode.frequency_deviation_hz)
         for mode in modes
@@ -37,5 +37,5 @@ def points_of(modes: Iterable[Mode]) -> list[FrequencyPoint]:
     ]
 
 
-def _number(mode: Mode) -> int | None:
+def _number(mode: ModeRecord) -> int | None:
     return int(mode.label) if mode.label.isdecimal() else None

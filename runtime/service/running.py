@@ -1,4 +1,4 @@
-"""From a configuration file to an exit status."""
+"""Run of the service, from a configuration file to an exit status."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tremorscope.runtime.store.faults import StoreFault
 log = logging.getLogger("tremorscope.service")
 
 _PASSING = (CameraFault, ClipFault, EngineFault, OutputFault, StoreFault)
-"""Faults of what is around the service, which may be mended without it."""
+"""Faults outside the service and its configuration, which may pass."""
 
 
 def run_service(file: Path, log_level: str = "info") -> int:
     """Run the service of a configuration to its end; returns the exit status.
 
-    A fault is logged in one line: 75 where it may pass (no camera, no clip, no engine, a store that another instance
-    holds), 78 where only another configuration helps. What is published is no reason to end: see
+    A fault is logged in one line; the status is 75 where it may pass (no camera, no clip, no engine, a store that
+    another instance holds), 78 where only another configuration helps. Faults of outputs do not end the service: see
     `runtime.service.publishing`.
     """
     begun_s = time.monotonic()

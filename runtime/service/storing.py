@@ -1,6 +1,6 @@
-"""Everything that is kept: the store and the clips, on a disk that may be full, read-only or gone.
+"""Storage of the service: store and clips, on a disk that may be full, read-only or missing.
 
-Watching goes on in any case: while the store cannot be opened, records are counted as dropped, and it is tried again.
+Measuring goes on in any case: while the store cannot be opened, records are counted as dropped, and it is retried.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
 
-from tremorscope.runtime.clips.pre_roll import Magnify
+from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, Magnify
 from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import recover_clips
 from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.health import StorageHealth
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.service.clock_trust import ClockTrust
+from tremorscope.runtime.service.clock_trust import ClockTrust, Housekeeper
 from tremorscope.runtime.store.background import BackgroundStore, StoreState
 from tremorscope.runtime.store.disk_guard import DiskGuard
-from tremorscope.runtime.store.faults import StoreBusyFault, StoreFault, StoreFullFault
+from tremorscope.runtime.store.faults import StoreBusyFault, StoreFault
 from tremorscope.runtime.store.reader import StoreReader
-from tremorscope.runtime.store.records import ClockJump, Mode, Notice, Record
+from tremorscope.runtime.store.records import ModeRecord, Notice, Record
 from tremorscope.runtime.store.reserve import Reserve
-from tremorscope.runtime.store.retention import enforce
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.store import Store, open_or_set_aside
 from tremorscope.runtime.vibration.monitoring.alarms import OpenAlarm
@@ -43,24 +42,8 @@ _RECENT_S = 86_400.0
 _CLOSED = StoreState("", False, 0, 0, 0, 0, 0)
 
 
-class Frames(Protocol):
-    """What the recorder must know of the frames."""
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame in pixels."""
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame in pixels."""
-
-    @property
-    def rate_hz(self) -> float:
-        """Frames a second."""
-
-
 def state_directory(settings: StoreSettings) -> Path:
-    """Where everything is kept: as configured, as systemd states, or in the working directory."""
+    """Directory of store and clips: as configured, as systemd states, or in the working directory."""
     if settings.directory is not None:
         return settings.directory
     stated = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
@@ -81,7 +64,7 @@ class Storage:
         account: CopyAccount | None = None,
         trust: ClockTrust | None = None,
     ) -> None:
-        """Open the store, or note why that cannot be done now.
+        """Open the store, or note why that failed.
 
         Raises:
             StoreBusyFault: another process has it, most likely another instance of the service.
@@ -92,11 +75,16 @@ class Storage:
         self.path = self.directory / STORE_NAME
         self._settings, self._recording = settings, recording
         self._clock, self._unix_clock = clock, unix_clock
-        self._trust = trust or ClockTrust(unix_clock=unix_clock, clock=clock)
-        self._jumps: list[ClockJump] = []
-        """Of the clock, that must be stored before anything is judged by its age."""
         self._threads, self._account = threads or Threads(), account
         self._guard = DiskGuard(self.directory, settings.disk)
+        self._housekeeper = Housekeeper(
+            self.clips,
+            settings.retention,
+            trust or ClockTrust(unix_clock=unix_clock, clock=clock),
+            wanted_bytes=lambda: self._guard.wanted_bytes,
+            notice=self.notice,
+            unix_clock=unix_clock,
+        )
         self._store: Store | None = None
         self._background: BackgroundStore | None = None
         self._recorder: EventRecorder | None = None
@@ -107,28 +95,28 @@ class Storage:
         self.opened_alarms: tuple[OpenAlarm, ...] = ()
         """Alarms that were raised when the process before ended."""
         self.baselines: dict[str, Baseline] = {}
-        """Those that were learned, by the alarm's name ..."""
+        """Learned baselines by the alarm's name."""
         self.learnings: dict[str, Learning] = {}
-        """... and how far those are that are being learned."""
+        """Baselines that are being learned, by the alarm's name."""
         self.on_opened: Callable[[], None] = lambda: None
-        """Called when those are known at last, of a store that could not be opened at first."""
-        self.modes: tuple[Mode, ...] = ()
+        """Called when alarms and baselines are known, also of a store that could not be opened at first."""
+        self.modes: tuple[ModeRecord, ...] = ()
         """Modes that were found within the latest day before this process began."""
         self._try_to_open()
 
     @property
     def recorder(self) -> EventRecorder | None:
-        """Records clips; None where that is not configured, or cannot be done now."""
+        """Recorder of clips; None where that is not configured, or its directory cannot be used now."""
         return self._recorder
 
     @property
     def magnifies_clips(self) -> bool:
-        """Whether clips are magnified as well."""
+        """True where clips are magnified as well."""
         return self._recording is not None and self._recording.magnified
 
     def start_recorder(
         self,
-        frames: Frames,
+        frames: FrameFormat,
         *,
         make_magnify: Callable[[], Magnify] | None,
         to_unix_s: Callable[[float], float],
@@ -147,32 +135,28 @@ class Storage:
         self._make_recorder = lambda: EventRecorder(
             self.clips,
             recording,
-            width_px=frames.width_px,
-            height_px=frames.height_px,
-            rate_hz=frames.rate_hz,
+            FrameHistory.for_clips(recording, frames, self._account),
             log=self.offer,
-            make_magnify=checked,
+            magnifier=ClipMagnifier(checked, prepare) if checked else None,
             to_unix_s=to_unix_s,
-            prepare=prepare,
             threads=self._threads,
-            account=self._account,
         )
         self._try_to_record()
 
     def offer(self, record: Record) -> None:
-        """Hand a record over; returns at once."""
+        """Queue a record for the store; returns at once."""
         if self._background is None:
             self._lost += 1
         else:
             self._background.offer(record)
 
     def notice(self, topic: str, text: str) -> None:
-        """Tell something about the service itself: into the store and the log."""
+        """Write a notice about the service itself to the store and the log."""
         log.info("%s: %s", topic, text)
         self.offer(Notice(self._unix_clock(), topic, text))
 
     def check(self) -> None:
-        """What goes once a second: the disk guard, and another try where something could not be opened.
+        """Run the disk guard, and retry what could not be opened; to be called once a second.
 
         Raises:
             StoreBusyFault: another process has taken the store meanwhile.
@@ -192,7 +176,7 @@ class Storage:
             self._try_to_record()
 
     def health(self) -> StorageHealth:
-        """How it all stands."""
+        """Status of store, clips and disk."""
         store = self._background.state() if self._background else _CLOSED
         disk = self._guard.state
         clips = self._recorder.state() if self._recorder else None
@@ -215,7 +199,7 @@ class Storage:
         )
 
     def close(self, timeout_s: float) -> str:
-        """Complete the clips, write what waits, close the store; returns what could not be done in time."""
+        """Complete the clips, write pending records, close the store; returns what was left undone."""
         until_s = self._clock() + timeout_s
         left = []
         if self._recorder is not None and not self._recorder.close(0.65 * timeout_s):
@@ -252,7 +236,7 @@ class Storage:
             return
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            self._note(f"{self.clips}: cannot be made ({reason}): name a directory that may be written")
+            self._note(f"{self.clips}: cannot be created ({reason}): name a directory that may be written")
             return
         self._note("")
         self._use(store, reserve)
@@ -266,12 +250,12 @@ class Storage:
             self.on_opened()
             self.modes = reader.modes(from_s=self._unix_clock() - _RECENT_S)
             listed = reader.clips()
-            self._jumps += self._trust.pauses_since(reader.latest_s())
+            self._housekeeper.note_pauses(reader.latest_s())
             self._store = store
             self._background = BackgroundStore(
                 store,
                 reserve=reserve,
-                maintain=lambda: self._keep_house(store, reserve),
+                maintain=lambda: self._housekeeper.run(store, reserve),
                 threads=self._threads,
             )
             with suppress(OutputFault):
@@ -285,34 +269,6 @@ class Storage:
             return
         store.close()
         self._note(f"{self.path}: cannot be read back: check the disk")
-
-    def _note_jumps(self, store: Store, reserve: Reserve) -> None:
-        try:
-            store.write(self._jumps)
-        except StoreFullFault:
-            if not reserve.give_up():
-                raise
-            store.write(self._jumps)
-        self._jumps.clear()
-
-    def _keep_house(self, store: Store, reserve: Reserve) -> None:
-        jump = self._trust.look()
-        if jump is not None:
-            self._jumps.append(jump)
-            set_by_s = jump.after_s - jump.before_s
-            self.notice(
-                "clock", f"the clock was set forward by {set_by_s:.0f} s: nothing has become older by it"
-            )
-        if self._jumps:
-            self._note_jumps(store, reserve)
-        enforce(
-            store,
-            self.clips,
-            self._settings.retention,
-            self._unix_clock(),
-            wanted_bytes=self._guard.wanted_bytes,
-            by_age=self._trust.trusted,
-        )
 
     def _try_to_record(self) -> None:
         if self._make_recorder is None or self._recorder is not None:

@@ -1,1 +1,1 @@
-"""What the service remembers: series, summaries, peaks, modes, alarms, events, in one SQLite file."""
+"""Persistent store of the service: series, summaries, peaks, modes, alarms and events in one SQLite file."""

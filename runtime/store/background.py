@@ -1,4 +1,4 @@
-"""Between the loop over frames and the disk: records are handed over at once and written by a thread."""
+"""Background writer between the loop over frames and the disk: takes records at once, writes them in a thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tremorscope.runtime.host.threads import BACKGROUND, Threads
 from tremorscope.runtime.store.faults import StoreFault, StoreFullFault
-from tremorscope.runtime.store.records import Mode, Peak, Record, SeriesBlock
+from tremorscope.runtime.store.records import ModeRecord, PeakRecord, Record, SeriesBlock
 from tremorscope.runtime.store.reserve import Reserve
 from tremorscope.runtime.store.store import Store
 
@@ -22,10 +22,10 @@ _RETRY_S = (0.2, 10.0)
 
 @dataclass(frozen=True)
 class StoreState:
-    """How writing stands."""
+    """State of the thread that writes, and its counters."""
 
     trouble: str
-    """Why nothing can be written at present; empty if all is well."""
+    """Reason why nothing can be written at present; empty if all is well."""
     running: bool
     """False once closed; while not closed, that the thread was ended by a mistake in the program."""
     written: int
@@ -33,11 +33,11 @@ class StoreState:
     pending: int
     """Records that wait for it."""
     dropped_bulk: int
-    """Blocks of series, peaks and modes that were given up, the oldest first, because the disk lags behind."""
+    """Blocks of series, peaks and modes that were dropped, the oldest first, because the disk lags behind."""
     declined_bulk: int
-    """The same, given up because the disk guard said so."""
+    """The same, dropped by order of the disk guard."""
     dropped_vital: int
-    """Alarms, events, clips and notices that were given up: only after thousands could not be written."""
+    """Alarms, events, clips and notices that were dropped: only after thousands could not be written."""
 
 
 class BackgroundStore:
@@ -64,12 +64,12 @@ class BackgroundStore:
 
         Args:
             store: stays the caller's, who closes it after this.
-            most_bulk: how many blocks, peaks and modes may wait.
-            most_vital: how many others may wait.
+            most_bulk: blocks, peaks and modes that may wait.
+            most_vital: other records that may wait.
             reserve: given up when there is no other room for what is vital.
             maintain: called by the thread every ``maintain_every_s`` seconds, for retention; its StoreFaults
-            are told as trouble.
-            maintain_every_s: see there.
+            are reported as trouble.
+            maintain_every_s: interval of ``maintain``.
             threads: starts the thread that writes; a mistake in it ends the process.
         """
         self._store = store
@@ -88,7 +88,7 @@ class BackgroundStore:
 
     def offer(self, record: Record) -> None:
         """Hand a record over; returns at once."""
-        is_bulk = isinstance(record, (SeriesBlock, Peak, Mode))
+        is_bulk = isinstance(record, (SeriesBlock, PeakRecord, ModeRecord))
         with self._changed:
             if is_bulk and not self._accepts_bulk:
                 self._declined_bulk += 1
@@ -106,7 +106,7 @@ class BackgroundStore:
             self._accepts_bulk = accept
 
     def state(self) -> StoreState:
-        """How writing stands."""
+        """State of the thread that writes, and its counters."""
         with self._changed:
             return StoreState(
                 trouble=self._trouble,
@@ -138,7 +138,7 @@ class BackgroundStore:
                     return
             trouble = self._write_batch(self._vital) or self._write_batch(self._bulk)
             if not trouble and time.monotonic() >= due_s:
-                trouble = self._keep_house()
+                trouble = self._run_maintenance()
                 due_s = time.monotonic() + self._maintain_every_s
             with self._changed:
                 self._trouble = trouble
@@ -172,7 +172,7 @@ class BackgroundStore:
                 queue.popleft()
         return ""
 
-    def _keep_house(self) -> str:
+    def _run_maintenance(self) -> str:
         if self._reserve is not None:
             self._reserve.hold()
         if self._maintain is None:

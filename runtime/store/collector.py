@@ -1,4 +1,4 @@
-"""Gathers one frame's values after the other into blocks for the store, in memory that is made once."""
+"""Collector of one frame's values after the other into blocks for the store, in memory allocated once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SeriesCollector:
         self._values: NDArray[np.float32] = np.empty((len(self._channels), most_samples), np.float32)
         self._count = 0
         self.backward_steps = 0
-        """How often time did not advance; such a sample begins a block of its own."""
+        """Number of samples whose time did not advance; each begins a block of its own."""
         self.undated = 0
         """Samples that were left out because their time is not a finite number."""
 

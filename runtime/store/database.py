@@ -1,4 +1,4 @@
-"""Opening the file: one writer, any number of readers, checked before it is used.
+"""Connections to the store's file: one writer, any number of readers, checked before use.
 
 Write-ahead logging with ``synchronous=FULL``: a commit returns when the log is on the disk, so what was
 committed survives a power cut. That costs one flush a commit; series are committed in blocks of seconds, so
@@ -21,7 +21,7 @@ from tremorscope.runtime.store.faults import (
     StoreFault,
     StoreFullFault,
     damaged,
-    told_as_faults,
+    errors_as_faults,
 )
 from tremorscope.runtime.store.schema import BULK_TABLES, MIGRATIONS, check_identity, migrate
 
@@ -31,11 +31,11 @@ _LOG_LIMIT_BYTES = 16 * 2**20
 _CHECKED_WHOLE_BYTES = 64 * 2**20
 """Up to this size a file is checked whole when it is opened: within a second even from a memory card."""
 SIDE_FILES = ("-wal", "-shm")
-"""What SQLite keeps beside the file while it is open, and after a power cut."""
+"""Files that SQLite keeps beside the store while it is open, and after a power cut."""
 
 
 class WriterLock:
-    """Keeps a second writer out; the system releases it with the process, however that ends."""
+    """Lock against a second writer; the system releases it with the process, however that ends."""
 
     def __init__(self, path: Path) -> None:
         """Take the lock of the store at ``path``.
@@ -78,7 +78,7 @@ def connect_writer(path: Path, migrations: Sequence[str] = MIGRATIONS) -> sqlite
     """
     if path.is_dir():
         raise StoreFault(f"{path}: is a directory", remedy="name a file for the store")
-    with told_as_faults(path), closed_on_failure(_connect(f"file:{_quoted(path)}?mode=rwc")) as connection:
+    with errors_as_faults(path), closed_on_failure(_connect(f"file:{_quoted(path)}?mode=rwc")) as connection:
         _settle(connection)
         check_identity(connection, path, migrations)
         check_soundness(connection, path)  # before anything is changed in it
@@ -117,14 +117,14 @@ def connect_reader(path: Path) -> sqlite3.Connection:
                 remedy=f"copy {path.name} and {path.name}-wal to another disk and read them there",
             )
         address += "&immutable=1"
-    with told_as_faults(path), closed_on_failure(_connect(address)) as connection:
+    with errors_as_faults(path), closed_on_failure(_connect(address)) as connection:
         _settle(connection)
         check_identity(connection, path)
         return connection
 
 
 def check_soundness(connection: sqlite3.Connection, path: Path, *, whole: bool = False) -> None:
-    """Check that the file is sound: all of it if it is small or if told, else all tables but the bulk.
+    """Check that the file is sound: all of it if it is small or ``whole`` is set, else all tables but the bulk.
 
     Raises:
         StoreDamagedFault: with SQLite's first finding.

@@ -1,4 +1,4 @@
-"""Watches the free space and gives things up in a stated order: previews, clips, series, and never the alarms."""
+"""Guard of the free disk space: gives up previews, then clips, then series, and never the alarms."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 from typing import get_args
 
 from tremorscope.runtime.store.records import Notice
-from tremorscope.runtime.store.settings import DiskSettings, Thing
+from tremorscope.runtime.store.settings import DataKind, DiskSettings
 
-ORDER: tuple[Thing, ...] = get_args(Thing)
+ORDER: tuple[DataKind, ...] = get_args(DataKind)
 
 
 @dataclass(frozen=True)
 class DiskState:
-    """What the disk allows."""
+    """Free space, and the things given up for lack of it."""
 
     free_bytes: int | None
     """None while it cannot be measured."""
-    given_up: tuple[Thing, ...]
+    given_up: tuple[DataKind, ...]
     trouble: str
-    """Why nothing can be written at all; empty if all is well."""
+    """Fault for which the disk cannot be measured; empty if there is none."""
 
-    def allows(self, thing: Thing) -> bool:
-        """Whether there is room for a thing."""
+    def allows(self, thing: DataKind) -> bool:
+        """True if there is room for a thing."""
         return thing not in self.given_up
 
 
 def free_bytes(directory: Path) -> int:
-    """Bytes that may still be written by us on the disk of a directory; 0 if it is mounted read-only.
+    """Bytes that this process may still write on the disk of a directory; 0 if it is mounted read-only.
 
     Raises:
         OSError: it cannot be measured.
@@ -41,22 +41,21 @@ def free_bytes(directory: Path) -> int:
 
 
 class DiskGuard:
-    """Follows the free space of one disk; ``check`` takes a few microseconds and goes once a second.
+    """Decides by the free space of one disk which things are written; call ``check`` once a second.
 
-    What is given up is told on both edges as notices. It decides and tells; whoever makes previews, clips and
-    series asks ``state``.
+    Both giving up and resuming a thing return notices. The writers of previews, clips and series read ``state``.
     """
 
     def __init__(
         self, directory: Path, settings: DiskSettings, measure: Callable[[Path], int] = free_bytes
     ) -> None:
-        """Watch the disk of a directory."""
+        """Guard the disk of a directory."""
         self._directory, self._settings, self._measure = directory, settings, measure
         self.state = DiskState(None, (), "")
 
     @property
     def wanted_bytes(self) -> int:
-        """How much retention should free so that nothing need be given up; 0 while there is enough."""
+        """Bytes that retention should free so that nothing need be given up; 0 while there is enough."""
         free = self.state.free_bytes
         wanted = self._settings.level_bytes("previews")
         if free is None or free >= wanted:
@@ -64,7 +63,7 @@ class DiskGuard:
         return math.ceil(wanted * self._settings.margin) - free
 
     def check(self, now_s: float) -> list[Notice]:
-        """Measure, decide, and return what changed, for a person; ``now_s`` is Unix time."""
+        """Measure, decide, and return the changes as notices; ``now_s`` is Unix time."""
         before = self.state
         try:
             free = self._measure(self._directory)
@@ -87,7 +86,7 @@ class DiskGuard:
         ]
         return [Notice(now_s, "disk", text) for text in texts]
 
-    def _limit(self, thing: Thing, before: DiskState) -> float:
+    def _limit(self, thing: DataKind, before: DiskState) -> float:
         return self._settings.level_bytes(thing) * (1.0 if before.allows(thing) else self._settings.margin)
 
 

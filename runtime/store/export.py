@@ -1,4 +1,4 @@
-"""What is in a store, for other programs: CSV, UFF dataset 58, and SEP-005 dictionaries."""
+"""Export of a store for other programs: CSV, UFF dataset 58, and SEP-005 dictionaries."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ FILES = ("series.csv", "series.uff", *(f"{name}.csv" for name in TABLES))
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What an export holds."""
+class ExportSummary:
+    """Contents of an export."""
 
     samples: int
     """Rows of the series."""
@@ -37,7 +37,7 @@ class Exported:
 
 def export(
     reader: StoreReader, directory: Path, from_s: float = -math.inf, to_s: float = math.inf
-) -> Exported:
+) -> ExportSummary:
     """Write all that was stored at ``from_s`` <= time < ``to_s`` (Unix time) into a directory.
 
     series.csv as measured, series.uff on an even grid, and peaks, modes, alarms, events, clips and notices as CSV.
@@ -62,7 +62,7 @@ def export(
         if rows:
             written.append(directory / f"{name}.csv")
             write_records_csv(written[-1], rows)
-    return Exported(samples, count, tuple(written))
+    return ExportSummary(samples, count, tuple(written))
 
 
 def export_sep005(

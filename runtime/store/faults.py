@@ -1,4 +1,4 @@
-"""What can be wrong with a store, told from SQLite's errors."""
+"""Faults of a store, translated from SQLite's errors."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _BUSY = ("is locked",)
 
 
 @contextmanager
-def told_as_faults(path: Path) -> Iterator[None]:
-    """Tell SQLite's errors about the disk and the file as faults; mistakes of the program pass through.
+def errors_as_faults(path: Path) -> Iterator[None]:
+    """Translate SQLite's errors about the disk and the file into faults; programming errors pass through.
 
-    SQLite's message is looked at, not its code, which Python 3.10 does not tell.
+    The message is examined, not the code, which Python 3.10 does not expose.
     """
     try:
         yield

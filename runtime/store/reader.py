@@ -1,4 +1,4 @@
-"""Reading a store, while another process or thread may be writing to it."""
+"""Reader of a store, while another process or thread may be writing to it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.store.database import connect_reader
-from tremorscope.runtime.store.faults import told_as_faults
+from tremorscope.runtime.store.faults import errors_as_faults
 from tremorscope.runtime.store.records import (
     Alarm,
     Channel,
     Clip,
-    Event,
-    Mode,
+    EventRecord,
     ModePoint,
+    ModeRecord,
     Notice,
-    Peak,
+    PeakRecord,
     SeriesBlock,
     Summary,
 )
@@ -84,14 +84,17 @@ class StoreReader:
         blocks = self._rows(
             "SELECT block.id FROM block JOIN block_values ON block = block.id WHERE channel = ? "
             "AND end_s >= ? AND start_s < ? ORDER BY start_s, block.id",
-            self._number_of(channel), from_s, to_s,
-        )  # fmt: skip
+            self._number_of(channel),
+            from_s,
+            to_s,
+        )
         for (block,) in blocks:
             rows = self._rows(
                 "SELECT start_s, offsets_s, block_values.samples FROM block JOIN block_values ON block = block.id "
                 "WHERE block.id = ? AND channel = ?",
-                block, self._number_of(channel),
-            )  # fmt: skip
+                block,
+                self._number_of(channel),
+            )
             for start_s, offsets, samples in rows:  # none if retention was here meanwhile
                 times = start_s + np.frombuffer(offsets, "<f8")
                 wanted = (times >= from_s) & (times < to_s)
@@ -125,42 +128,48 @@ class StoreReader:
         rows = self._rows(
             "SELECT start_s, samples, lost, minimum, maximum, mean, mean_square FROM summary "
             "WHERE channel = ? AND period_s = ? AND start_s >= ? AND start_s < ? ORDER BY start_s",
-            self._number_of(channel), period_s, from_s, to_s,
-        )  # fmt: skip
+            self._number_of(channel),
+            period_s,
+            from_s,
+            to_s,
+        )
         return tuple(
             Summary(row[0], row[1], row[2], _number(row[3]), _number(row[4]), _number(row[5]), _root(row[6]))
             for row in rows
         )
 
-    def peaks(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Peak, ...]:
+    def peaks(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[PeakRecord, ...]:
         """Peaks found at ``from_s`` <= time < ``to_s``."""
         rows = self._rows(
             f"SELECT time_s, {_CHANNEL_COLUMNS}, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio "
             "FROM peak JOIN channel ON channel.id = channel WHERE time_s >= ? AND time_s < ? "
             "ORDER BY time_s, peak.id",
-            from_s, to_s,
-        )  # fmt: skip
-        return tuple(Peak(row[0], Channel(*row[1:6]), *row[6:]) for row in rows)
+            from_s,
+            to_s,
+        )
+        return tuple(PeakRecord(row[0], Channel(*row[1:6]), *row[6:]) for row in rows)
 
-    def modes(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Mode, ...]:
+    def modes(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[ModeRecord, ...]:
         """Modes identified at ``from_s`` <= time < ``to_s``."""
         rows = self._rows(
             "SELECT time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, "
             "shape FROM mode WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
-            from_s, to_s,
-        )  # fmt: skip
+            from_s,
+            to_s,
+        )
         return tuple(_mode(row) for row in rows)
 
     def alarms(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Alarm, ...]:
         """Alarms raised at ``from_s`` <= time < ``to_s``."""
         rows = self._rows(
             f"SELECT {_ALARM_COLUMNS} FROM alarm WHERE raised_s >= ? AND raised_s < ? ORDER BY raised_s, id",
-            from_s, to_s,
-        )  # fmt: skip
+            from_s,
+            to_s,
+        )
         return tuple(Alarm(*row) for row in rows)
 
     def open_alarms(self) -> tuple[OpenAlarm, ...]:
-        """Alarms that are raised and not cleared: what a new ``AlarmBoard`` is told at the start."""
+        """Alarms that are raised and not cleared, from which a new ``AlarmBoard`` starts."""
         rows = self._rows(
             "SELECT name, raised_s, acknowledged_s FROM alarm WHERE cleared_s IS NULL ORDER BY id"
         )
@@ -172,7 +181,7 @@ class StoreReader:
         return {row[0]: Baseline(*row[1:]) for row in rows}
 
     def learnings(self) -> dict[str, Learning]:
-        """How far baselines are that are being learned, by the alarm's name."""
+        """State of the baselines that are being learned, by the alarm's name."""
         rows = self._rows(
             "SELECT name, source, kept, stride, readings, learned_s, from_s, to_s FROM learning"
         )
@@ -190,14 +199,15 @@ class StoreReader:
         )
         return tuple(float(row[0]) for row in found)
 
-    def events(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Event, ...]:
+    def events(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[EventRecord, ...]:
         """Events triggered at ``from_s`` <= time < ``to_s``, once for each of their triggers."""
         rows = self._rows(
             "SELECT event, event_trigger.time_s, reason, alarm, alarm_raised_s FROM event_trigger "
             "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
-            from_s, to_s,
-        )  # fmt: skip
-        return tuple(Event(*row) for row in rows)
+            from_s,
+            to_s,
+        )
+        return tuple(EventRecord(*row) for row in rows)
 
     def clips(self) -> tuple[Clip, ...]:
         """All clips, whatever became of them, in order of time."""
@@ -210,27 +220,32 @@ class StoreReader:
         """Notices of ``from_s`` <= time < ``to_s``."""
         rows = self._rows(
             "SELECT time_s, topic, text FROM notice WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id",
-            from_s, to_s,
-        )  # fmt: skip
+            from_s,
+            to_s,
+        )
         return tuple(Notice(*row) for row in rows)
 
     def _number_of(self, channel: Channel) -> int:
         rows = self._rows(
             "SELECT id FROM channel WHERE (region, axis, quantity, unit) = (?, ?, ?, ?) AND mm_per_px IS ?",
-            channel.region, channel.axis, channel.quantity, channel.unit, channel.mm_per_px,
-        )  # fmt: skip
+            channel.region,
+            channel.axis,
+            channel.quantity,
+            channel.unit,
+            channel.mm_per_px,
+        )
         return int(rows[0][0]) if rows else -1
 
     def _rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._mutex, told_as_faults(self.path):
+        with self._mutex, errors_as_faults(self.path):
             answer: sqlite3.Cursor = self._connection.execute(question, values)
             return answer.fetchall()
 
 
-def _mode(row: tuple[Any, ...]) -> Mode:
+def _mode(row: tuple[Any, ...]) -> ModeRecord:
     time_s, label, hz, deviation_hz, damping, mac, temperature_c, shape = row
     points = tuple(ModePoint(*point) for point in json.loads(shape))
-    return Mode(time_s, label, hz, deviation_hz, damping, mac, temperature_c, points)
+    return ModeRecord(time_s, label, hz, deviation_hz, damping, mac, temperature_c, points)
 
 
 def _number(stored: float | None) -> float:

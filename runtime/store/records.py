@@ -1,4 +1,4 @@
-"""What is stored, as plain data. Times are Unix seconds (UTC)."""
+"""Records of the store, as plain data. Times are Unix seconds (UTC)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Peak:
+class PeakRecord:
     """A peak of a spectrum."""
 
     time_s: float
@@ -104,7 +104,7 @@ class ModePoint:
 
 
 @dataclass(frozen=True)
-class Mode:
+class ModeRecord:
     """A mode of the structure as it was identified at one time."""
 
     time_s: float
@@ -156,7 +156,7 @@ class LearnedBaseline:
 
 @dataclass(frozen=True)
 class LearningBaseline:
-    """How far the baseline of an alarm is; it replaces the same, and an earlier baseline."""
+    """State of a baseline that is being learned; it replaces the same, and an earlier baseline."""
 
     alarm: str
     learning: Learning
@@ -173,13 +173,13 @@ class ClockJump:
 
 
 @dataclass(frozen=True)
-class Event:
+class EventRecord:
     """Something worth a clip."""
 
     name: str
     """Unique; the clips are named by it."""
     time_s: float
-    """When it was triggered."""
+    """Time of the trigger."""
     reason: str
     alarm: str | None = None
     """The alarm that triggered it, with the time of its raise."""
@@ -202,7 +202,7 @@ class Clip:
     """Frames between start and end that are missing in it."""
     nbytes: int = 0
     detail: str = ""
-    """Why it failed or was removed."""
+    """Reason why it failed or was removed."""
 
 
 @dataclass(frozen=True)
@@ -216,18 +216,18 @@ class Notice:
 
 Record: TypeAlias = (
     SeriesBlock
-    | Peak
-    | Mode
+    | PeakRecord
+    | ModeRecord
     | AlarmEdge
     | Acknowledgement
     | LearnedBaseline
     | LearningBaseline
     | ClockJump
-    | Event
+    | EventRecord
     | Clip
     | Notice
 )
-"""What can be written."""
+"""Anything that can be written."""
 
 
 def _check_finite(*numbers: float) -> None:

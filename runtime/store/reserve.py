@@ -1,4 +1,4 @@
-"""A piece of the disk that is set aside, so that alarms can still be written when everything else is full."""
+"""Disk space set aside, so that alarms can still be written when the disk is full."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Reserve:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is there."""
+        """True while the file is there."""
         return self._path.is_file()
 
     def hold(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is forgotten and when: the oldest first, by age and by space, and what somebody must still see last."""
+"""Deletion of the oldest data, by age and by space; clips of unacknowledged alarms go last."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _GIVEN_BACK_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
-class Forgotten:
-    """What one call of ``enforce`` deleted."""
+class Deletions:
+    """Deletions of one call of ``enforce``."""
 
     rows: int = 0
     clips: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ def enforce(
     *,
     wanted_bytes: int = 0,
     by_age: bool = True,
-) -> Forgotten:
+) -> Deletions:
     """Delete what is too old or too much, in bounded pieces; call it once a minute.
 
     A clip leaves the list before its file is deleted, so none is ever listed that is not there. Clips of alarms
@@ -97,9 +97,11 @@ _MINUTES, _HOURS = (
 )
 _ALARMS = _oldest("alarm", "id", "raised_s", "cleared_s IS NOT NULL AND acknowledged_s IS NOT NULL")
 _EVENTS = _oldest(
-    "event", "name", "time_s",
+    "event",
+    "name",
+    "time_s",
     "NOT EXISTS (SELECT 1 FROM clip WHERE event = name AND state IN ('saved', 'recording'))",
-)  # fmt: skip
+)
 _UNSEEN = (
     "EXISTS (SELECT 1 FROM event_trigger JOIN alarm ON alarm.name = event_trigger.alarm "
     "AND raised_s = alarm_raised_s WHERE event_trigger.event = clip.event AND acknowledged_s IS NULL)"
@@ -191,7 +193,7 @@ def _oldest_unseen(saved: list[_SavedClip], wanted_bytes: int) -> Iterator[tuple
             yield clip, "to make room"
 
 
-def _remove_clips(store: Store, clips: Path, chosen: Iterable[tuple[_SavedClip, str]]) -> Forgotten:
+def _remove_clips(store: Store, clips: Path, chosen: Iterable[tuple[_SavedClip, str]]) -> Deletions:
     removed, stuck, freed = [], [], 0
     for clip, reason in chosen:
         _unlist(store, clip.file, reason)
@@ -200,7 +202,7 @@ def _remove_clips(store: Store, clips: Path, chosen: Iterable[tuple[_SavedClip, 
             freed += clip.nbytes
         else:
             stuck.append(clip.file)
-    return Forgotten(clips=tuple(removed), clip_bytes=freed, stuck=tuple(stuck))
+    return Deletions(clips=tuple(removed), clip_bytes=freed, stuck=tuple(stuck))
 
 
 def _unlist(store: Store, name: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows of the tables, from the records of which each is all that need be known."""
+"""Rows of the tables, written from one record each."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tremorscope.runtime.store.records import (
     Acknowledgement,
     Clip,
     ClockJump,
-    Event,
+    EventRecord,
     LearnedBaseline,
     LearningBaseline,
-    Mode,
+    ModeRecord,
     Notice,
 )
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 _MOST_JUMPS = 64
-"""Jumps of the clock that are remembered, the latest: a clock that jumps more often is not worth heeding."""
+"""Jumps of the clock that are remembered, the latest: a clock that jumps more often is of no use."""
 
 
 def insert(connection: sqlite3.Connection, columns: str, *values: object) -> int:
@@ -34,11 +34,11 @@ def insert(connection: sqlite3.Connection, columns: str, *values: object) -> int
 
 
 def known(number: float | None) -> float | None:
-    """What SQLite keeps of a number: None where it is not known."""
+    """A number as SQLite keeps it: None where it is not known."""
     return None if number is None or math.isnan(number) else float(number)
 
 
-def _write_mode(connection: sqlite3.Connection, mode: Mode) -> None:
+def _write_mode(connection: sqlite3.Connection, mode: ModeRecord) -> None:
     insert(
         connection,
         "mode (time_s, label, frequency_hz, frequency_deviation_hz, damping_ratio, mac, temperature_c, shape)",
@@ -67,8 +67,14 @@ def _write_edge(connection: sqlite3.Connection, edge: AlarmEdge) -> None:
     insert(
         connection,
         "alarm (name, source, quantity, unit, raised_s, value, threshold)",
-        edge.name, edge.source, edge.quantity, edge.unit, edge.time_s, edge.value, edge.threshold,
-    )  # fmt: skip
+        edge.name,
+        edge.source,
+        edge.quantity,
+        edge.unit,
+        edge.time_s,
+        edge.value,
+        edge.threshold,
+    )
 
 
 def _write_acknowledgement(connection: sqlite3.Connection, record: Acknowledgement) -> None:
@@ -94,10 +100,16 @@ def _write_learning(connection: sqlite3.Connection, record: LearningBaseline) ->
         "INSERT OR REPLACE INTO learning (name, source, kept, stride, readings, learned_s, from_s, to_s) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            record.alarm, found.source, np.asarray(found.kept, "<f8").tobytes(), found.stride, found.readings,
-            found.learned_s, found.from_s, found.to_s,
+            record.alarm,
+            found.source,
+            np.asarray(found.kept, "<f8").tobytes(),
+            found.stride,
+            found.readings,
+            found.learned_s,
+            found.from_s,
+            found.to_s,
         ),
-    )  # fmt: skip
+    )
     connection.execute("DELETE FROM baseline WHERE name = ?", (record.alarm,))
 
 
@@ -111,13 +123,17 @@ def _write_jump(connection: sqlite3.Connection, jump: ClockJump) -> None:
     )
 
 
-def _write_event(connection: sqlite3.Connection, event: Event) -> None:
+def _write_event(connection: sqlite3.Connection, event: EventRecord) -> None:
     insert(connection, "event (name, time_s)", event.name, event.time_s)
     insert(
         connection,
         "event_trigger (event, time_s, reason, alarm, alarm_raised_s)",
-        event.name, event.time_s, event.reason, event.alarm, event.alarm_raised_s,
-    )  # fmt: skip
+        event.name,
+        event.time_s,
+        event.reason,
+        event.alarm,
+        event.alarm_raised_s,
+    )
 
 
 def _write_clip(connection: sqlite3.Connection, clip: Clip) -> None:
@@ -126,10 +142,18 @@ def _write_clip(connection: sqlite3.Connection, clip: Clip) -> None:
         "INSERT OR REPLACE INTO clip (event, kind, file, state, start_s, end_s, frames, dropped, nbytes, detail) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            clip.event, clip.kind, clip.file, clip.state, clip.start_s, clip.end_s, clip.frames, clip.dropped,
-            clip.nbytes, clip.detail,
+            clip.event,
+            clip.kind,
+            clip.file,
+            clip.state,
+            clip.start_s,
+            clip.end_s,
+            clip.frames,
+            clip.dropped,
+            clip.nbytes,
+            clip.detail,
         ),
-    )  # fmt: skip
+    )
 
 
 def _write_notice(connection: sqlite3.Connection, notice: Notice) -> None:
@@ -137,13 +161,13 @@ def _write_notice(connection: sqlite3.Connection, notice: Notice) -> None:
 
 
 WRITERS: Mapping[type, Callable[[sqlite3.Connection, Any], None]] = {
-    Mode: _write_mode,
+    ModeRecord: _write_mode,
     AlarmEdge: _write_edge,
     Acknowledgement: _write_acknowledgement,
     LearnedBaseline: _write_baseline,
     LearningBaseline: _write_learning,
     ClockJump: _write_jump,
-    Event: _write_event,
+    EventRecord: _write_event,
     Clip: _write_clip,
     Notice: _write_notice,
 }

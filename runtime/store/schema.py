@@ -1,4 +1,4 @@
-"""The tables, their version, and the way from every earlier version to this one."""
+"""The tables, their version, and the migrations from every earlier version."""
 
 from __future__ import annotations
 

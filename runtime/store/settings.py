@@ -12,12 +12,12 @@ from tremorscope.runtime.settings import Section
 
 Days = Annotated[float, Field(gt=0, le=36_500)]
 Gigabytes = Annotated[float, Field(gt=0, le=1e6)]
-Thing = Literal["previews", "clips", "series"]
-"""Given up when the disk runs low, first to last."""
+DataKind = Literal["previews", "clips", "series"]
+"""Kinds of data that are given up when the disk runs low, first to last."""
 
 
 class RetentionSettings(Section):
-    """How long things are kept, and how much room they may take: the oldest go first."""
+    """Retention times and most space of the stored data: the oldest go first."""
 
     series_days: Days = 7.0
     """Raw displacement."""
@@ -48,7 +48,7 @@ class RetentionSettings(Section):
 
 
 class DiskSettings(Section):
-    """What is given up when the disk runs low, first to last; alarms never."""
+    """Levels of free disk space below which data are given up, in this order; alarms never."""
 
     previews_below_gb: Gigabytes = 2.0
     """Magnified clips of events."""
@@ -57,7 +57,7 @@ class DiskSettings(Section):
     series_below_gb: Gigabytes = 0.25
     """Series, peaks and modes."""
     margin: Annotated[float, Field(gt=1, le=10)] = 1.25
-    """They begin again when so many times that much is free."""
+    """They resume when so many times that much is free."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -68,8 +68,8 @@ class DiskSettings(Section):
             )
         return self
 
-    def level_bytes(self, thing: Thing) -> int:
-        """Free space below which a thing is given up."""
+    def level_bytes(self, thing: DataKind) -> int:
+        """Free space below which a kind of data is given up."""
         levels_gb = {
             "previews": self.previews_below_gb,
             "clips": self.clips_below_gb,
@@ -79,16 +79,16 @@ class DiskSettings(Section):
 
 
 class StoreSettings(Section):
-    """Where everything is kept, and for how long."""
+    """Directory, retention and disk levels of the store."""
 
     directory: Path | None = None
     """Holds tremorscope.db and clips/. null: what systemd states (StateDirectory), else ``tremorscope-state`` in the
     working directory."""
     series: bool = True
-    """Whether raw displacement is stored; peaks, modes, alarms and events are in any case."""
+    """Store raw displacement; peaks, modes, alarms and events are stored in any case."""
     retention: RetentionSettings = RetentionSettings()
-    """How long things are kept."""
+    """Retention times and most space."""
     disk: DiskSettings = DiskSettings()
-    """What is given up when the disk runs low."""
+    """Reactions to a disk that runs low."""
     reserve_mb: Annotated[int, Field(ge=1, le=10_240)] = 8
-    """Set aside, so that alarms can be written when everything else is full."""
+    """Disk space set aside, so that alarms can be written when the disk is full."""

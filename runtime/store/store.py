@@ -1,4 +1,4 @@
-"""Writing to the store: every call is one transaction, and what it returned from is on the disk."""
+"""Writer of the store: every call is one transaction, which is on the disk when the call returns."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tremorscope.runtime.store.database import (
     set_aside,
     transaction,
 )
-from tremorscope.runtime.store.faults import StoreDamagedFault, StoreFault, StoreFullFault, told_as_faults
-from tremorscope.runtime.store.records import Channel, Peak, Record, SeriesBlock
+from tremorscope.runtime.store.faults import StoreDamagedFault, StoreFault, StoreFullFault, errors_as_faults
+from tremorscope.runtime.store.records import Channel, PeakRecord, Record, SeriesBlock
 from tremorscope.runtime.store.reserve import Reserve
 from tremorscope.runtime.store.rows import WRITERS, insert, known
 from tremorscope.runtime.store.schema import MIGRATIONS
@@ -28,7 +28,7 @@ from tremorscope.runtime.store.summaries import MERGE_SUMMARY, summary_rows
 class Store:
     """The one writer of a store. May be called from any thread; a call waits for the disk.
 
-    Nothing here belongs into the loop over frames: `runtime.store.background` stands between.
+    Not for use in the loop over frames, which writes through `runtime.store.background`.
     """
 
     def __init__(self, path: Path, *, migrations: Sequence[str] = MIGRATIONS) -> None:
@@ -66,7 +66,7 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """The connection within a transaction of its own: committed at the end, rolled back on failure."""
-        with self._mutex, told_as_faults(self.path):
+        with self._mutex, errors_as_faults(self.path):
             try:
                 with transaction(self._connection):
                     yield self._connection
@@ -77,7 +77,7 @@ class Store:
     @property
     def used_bytes(self) -> int:
         """Bytes in the file that hold something; freed pages, which are used again first, do not count."""
-        with self._mutex, told_as_faults(self.path):
+        with self._mutex, errors_as_faults(self.path):
             pages, free, size = (
                 int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
                 for name in ("page_count", "freelist_count", "page_size")
@@ -90,7 +90,7 @@ class Store:
         Raises:
             StoreFault: the disk or the file failed.
         """
-        with self._mutex, told_as_faults(self.path):
+        with self._mutex, errors_as_faults(self.path):
             size = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
             # As a script, for ``execute`` would free one page and stop: each page is a row without columns.
             self._connection.executescript(f"PRAGMA incremental_vacuum({max(1, nbytes // size)})")
@@ -102,7 +102,7 @@ class Store:
         Raises:
             StoreDamagedFault: it is not sound.
         """
-        with self._mutex, told_as_faults(self.path):
+        with self._mutex, errors_as_faults(self.path):
             check_soundness(self._connection, self.path, whole=True)
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class Store:
     def _write(self, connection: sqlite3.Connection, record: Record) -> None:
         if isinstance(record, SeriesBlock):
             self._write_series(connection, record)
-        elif isinstance(record, Peak):
+        elif isinstance(record, PeakRecord):
             self._write_peak(connection, record)
         else:
             WRITERS[type(record)](connection, record)
@@ -143,11 +143,13 @@ class Store:
             insert(
                 connection,
                 "block_values (block, channel, samples)",
-                number, key, samples.astype("<f4").tobytes(),
-            )  # fmt: skip
+                number,
+                key,
+                samples.astype("<f4").tobytes(),
+            )
             connection.executemany(MERGE_SUMMARY, summary_rows(key, times, samples))
 
-    def _write_peak(self, connection: sqlite3.Connection, peak: Peak) -> None:
+    def _write_peak(self, connection: sqlite3.Connection, peak: PeakRecord) -> None:
         insert(
             connection,
             "peak (time_s, channel, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio)",
@@ -174,7 +176,7 @@ class Store:
 
 
 def open_or_set_aside(path: Path, label: str, reserve: Reserve | None = None) -> tuple[Store, Path | None]:
-    """Open a store for a service that must go on watching, whatever the disk is like.
+    """Open a store, or set a damaged one aside and start a new one, so that the service goes on.
 
     A damaged store is kept under another name, of which ``label`` (a time does well) is a part, and a new one
     is started. If the disk is too full even to open it, the reserve is given up.

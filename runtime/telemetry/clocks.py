@@ -33,7 +33,7 @@ _EMC_ACTIVITY = (
 
 
 def gpu(root: Path) -> dict[str, Any]:
-    """Load and clock of the GPU, as fields of `Reading`. Thor's load is told by NVML alone, not by a file."""
+    """Load and clock of the GPU, as fields of `Reading`. Thor's load is given by NVML alone, not by a file."""
     node = _gpu_node(root)
     if node is None:
         return {}
@@ -46,7 +46,7 @@ def gpu(root: Path) -> dict[str, Any]:
 
 
 def emc(root: Path) -> dict[str, Any]:
-    """Load and clock of the memory (EMC), as fields of `Reading`. Without a clock the load cannot be told."""
+    """Load and clock of the memory (EMC), as fields of `Reading`. Without a clock the load is unknown."""
     for place, current, most in _EMC_CLOCKS:
         frequency_hz = _hz(root / place / current)
         if frequency_hz is None:
@@ -65,10 +65,10 @@ def engines(root: Path) -> dict[str, EngineReading]:
     found: dict[str, EngineReading] = {}
     for node, name in _engine_nodes(root):
         status = text(node / "device/power/runtime_status")
-        told = EngineReading({"active": True, "suspended": False}.get(status), _hz(node / "cur_freq"))
-        if told != EngineReading():
+        engine = EngineReading({"active": True, "suspended": False}.get(status), _hz(node / "cur_freq"))
+        if engine != EngineReading():
             count = sum(re.sub(r"\d+$", "", each) == name for each in found)
-            found[f"{name}{count or ''}"] = told
+            found[f"{name}{count or ''}"] = engine
     return found
 
 
@@ -85,7 +85,7 @@ def power_mode(root: Path) -> str | None:
 
 
 def clocks_are_held(root: Path) -> bool | None:
-    """Whether `jetson_clocks` holds the clocks of GPU and all cores; None where this is no Jetson."""
+    """Return True if `jetson_clocks` holds the clocks of GPU and all cores; None where this is no Jetson."""
     node = _gpu_node(root)
     if node is None:
         return None
@@ -108,6 +108,6 @@ def _engine_nodes(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _hz(path: Path) -> float | None:
-    """A frequency; 0 is what a clock that is not driven says, and no frequency."""
+    """Frequency in Hz; None for 0, which a clock that is switched off reports."""
     value = number(path)
     return float(value) if value else None

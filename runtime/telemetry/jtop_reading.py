@@ -1,4 +1,4 @@
-"""What jtop tells, in the names and units of `Reading`. jtop itself is not imported here.
+"""Conversion of jtop's answers to the names and units of `Reading`. jtop itself is not imported here.
 
 Form and units are those of jetson-stats 7.2.2, read in its source (jtop/jtop.py, jtop/core); 4.x has the same. Its
 peculiarities are noted where they matter. Memory and processor are left out: jtop reads the same files of /proc.
@@ -14,16 +14,16 @@ from typing import Any
 from tremorscope.runtime.telemetry.reading import EngineReading, Reading
 
 _MEGAHERTZ_BELOW = 100_000
-"""NVML tells MHz where all else is in kHz (core/gpu.py), and no GPU runs at less than 100 MHz."""
+"""NVML gives MHz where all else is in kHz (core/gpu.py), and no GPU runs at less than 100 MHz."""
 _ENGINE = re.compile(r"(NVENC|NVDEC|NVJPG|VIC|OFA)\d*")
 
 
 def reading_of(jetson: Any) -> Reading:
     """A reading from a connected `jtop.jtop`. What is not there, or has another form, is left out."""
     emc = _tree(_tree(jetson.memory).get("EMC"))
-    # 1 stands for a clock that could not be read (core/memory.py), and the load is then a rubbish one.
+    # 1 stands for a clock that could not be read (core/memory.py), and the load is then meaningless.
     emc_khz = _number(emc.get("cur")) or 0
-    told = Reading(
+    reading = Reading(
         source="jtop",
         **_gpu(_tree(jetson.gpu)),
         emc_load_ratio=_ratio(emc.get("val")) if emc_khz > 1 else None,
@@ -35,11 +35,11 @@ def reading_of(jetson: Any) -> Reading:
         # An object of its own kind that is true or false, or None where there is no such program.
         jetson_clocks=None if jetson.jetson_clocks is None else bool(jetson.jetson_clocks),
     )
-    return told.with_rails(_rails_w(_tree(jetson.power)))
+    return reading.with_rails(_rails_w(_tree(jetson.power)))
 
 
 def temperatures_c(jetson: Any) -> dict[str, float]:
-    """Temperatures by jtop's names; a sensor that is off says -256."""
+    """Temperatures by jtop's names; a sensor that is off reports -256."""
     found = {}
     for name, each in _tree(jetson.temperature).items():
         value = _number(_tree(each).get("temp"))
@@ -51,7 +51,7 @@ def temperatures_c(jetson: Any) -> dict[str, float]:
 def _rails_w(power: Mapping[str, Any]) -> dict[str, float]:
     """Rails in watts. The one that feeds all others is not among jtop's rails: it is the total, and has a name there.
 
-    Without any rail jtop's total is 0, which nobody has measured.
+    Without any rail jtop's total is 0, which is not a measurement.
     """
     rails = dict(_tree(power.get("rail")))
     total = _tree(power.get("tot"))
@@ -66,7 +66,7 @@ def _gpu(gpus: Mapping[str, Any]) -> dict[str, Any]:
     by_nvml = gpu.get("power_control") == "nvml"
     status, frequency = _tree(gpu.get("status")), _tree(gpu.get("freq"))
     load = _ratio(status.get("load"))
-    # Where NVML does not know load or clocks, jtop says 0 (core/gpu.py: DEFAULT_LOAD, DEFAULT_FREQUENCY).
+    # Where NVML does not know load or clocks, jtop reports 0 (core/gpu.py: DEFAULT_LOAD, DEFAULT_FREQUENCY).
     return {
         "gpu_load_ratio": None if by_nvml and not load else load,
         "gpu_frequency_hz": _hz(frequency.get("cur"), by_nvml),
@@ -83,8 +83,8 @@ def _fans(fans: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_each_fan(fans: Mapping[str, Any], key: str, scale: float) -> Iterator[tuple[str, float]]:
     for name, fan in fans.items():
-        told = _tree(fan).get(key)
-        values = [_number(each) for each in told] if isinstance(told, (list, tuple)) else []
+        stated = _tree(fan).get(key)
+        values = [_number(each) for each in stated] if isinstance(stated, (list, tuple)) else []
         for n, value in enumerate(values, 1):
             if value is not None:
                 yield (f"{name} {n}" if len(values) > 1 else str(name)), value * scale
@@ -102,7 +102,7 @@ def _engines(groups: Mapping[str, Any]) -> Iterator[tuple[str, EngineReading]]:
 
 
 def _power_mode(model: Any) -> str | None:
-    """Name of the power mode; where `nvpmodel -q` said nothing, jtop's object raises instead."""
+    """Name of the power mode; where `nvpmodel -q` printed nothing, jtop's object raises instead."""
     try:
         return None if model is None else str(model.name)
     except (KeyError, TypeError):

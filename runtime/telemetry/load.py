@@ -50,7 +50,7 @@ class ProcessorClock:
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not tell."""
+    """Resident memory of this process; 0 where the system does not state it."""
     pages = re.match(r"\d+ (\d+)", text(Path("/proc/self/statm")))
     return int(pages[1]) * mmap.PAGESIZE if pages else 0
 

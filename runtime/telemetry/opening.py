@@ -1,4 +1,4 @@
-"""Opens the source of telemetry that is asked for."""
+"""Selection of the source of telemetry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def open_telemetry(
     root: Path = Path("/"),
     zones: tuple[str, ...] = (),
 ) -> Telemetry:
-    """A source of telemetry. None is ever refused: what is not there is merely not told.
+    """Open a source of telemetry. This never fails: values that are not available are None.
 
     Args:
         source: sysfs, the kernel's own files; jtop, which is asked first, with a warning where it does not answer;

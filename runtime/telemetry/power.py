@@ -13,7 +13,7 @@ from pathlib import Path
 from tremorscope.runtime.host.kernel_files import entries, number, text
 
 _CHANNELS = (1, 2, 3)
-"""Of an INA3221: further inputs are shunt voltages, and the seventh, which has a label too, is their sum."""
+"""Channels of an INA3221; further inputs are shunt voltages, and the seventh, which has a label too, is their sum."""
 _NOT_CONNECTED = "NC"
 
 

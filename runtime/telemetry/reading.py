@@ -1,4 +1,4 @@
-"""Power, clocks, load, fans and memory of the device at one moment: the same names and units whoever tells them."""
+"""Power, clocks, load, fans and memory of the device at one moment: the same names and units from every source."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class EngineReading:
     """A unit of the chip that encodes, decodes or converts pictures."""
 
     active: bool | None = None
-    """Whether it is switched on."""
+    """True while it is switched on."""
     frequency_hz: float | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the device says of itself at one moment. What it does not say is None, or missing from a mapping."""
+    """Telemetry of the device at one moment; unknown values are None, or missing from a mapping."""
 
     source: str = ""
-    """Who told it: sysfs, or jtop where it told anything; empty before the first reading."""
+    """Source: sysfs, or jtop where it gave anything; empty before the first reading."""
     power_w: float | None = None
-    """All that is drawn, as far as it is measured; see `power_of`."""
+    """Total power as far as it is measured; see `power_of`."""
     power_of: str = ""
     """The rail that feeds all others, or the rails of which ``power_w`` is the sum."""
     rails_w: Mapping[str, float] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Reading:
     """Share of time in which the GPU has worked, at its present clock: 0 to 1."""
     gpu_frequency_hz: float | None = None
     gpu_frequency_max_hz: float | None = None
-    """What the power mode, and heat, leave it."""
+    """Upper limit of the clock, as power mode and heat set it."""
     emc_load_ratio: float | None = None
     """Share of the memory's bandwidth that is used, at its present clock: 0 to 1."""
     emc_frequency_hz: float | None = None
@@ -44,7 +44,7 @@ class Reading:
     cpu_load_ratio: float | None = None
     """Share of time in which the cores that are online have worked since the reading before: 0 to 1."""
     cpu_frequency_hz: float | None = None
-    """Of the fastest core at present."""
+    """Present clock of the fastest core."""
     cpu_cores: int | None = None
     """Cores that are online."""
     fan_duty_ratio: Mapping[str, float] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Reading:
     fan_speed_rpm: Mapping[str, float] = field(default_factory=dict)
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
-    """What programs and drivers could not have back at once: all but MemAvailable."""
+    """Used memory: MemTotal less MemAvailable."""
     swap_total_bytes: int | None = None
     swap_used_bytes: int | None = None
     engines: Mapping[str, EngineReading] = field(default_factory=dict)
@@ -60,12 +60,12 @@ class Reading:
     power_mode: str | None = None
     """Name of nvpmodel's mode, e.g. ``MAXN_SUPER``."""
     jetson_clocks: bool | None = None
-    """Whether the clocks are held at their upper limits."""
+    """True where `jetson_clocks` holds the clocks at their upper limits."""
 
     def completed_by(self, other: Reading) -> Reading:
         """This reading, with what it leaves out taken from another."""
-        told = {each.name: getattr(self, each.name) for each in fields(self)}
-        missing = [name for name, value in told.items() if value is None or value in ("", {})]
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        missing = [name for name, value in values.items() if value is None or value in ("", {})]
         return replace(self, **{name: getattr(other, name) for name in missing})
 
     def with_rails(self, rails_w: Mapping[str, float]) -> Reading:
@@ -87,20 +87,20 @@ def total_power(rails_w: Mapping[str, float]) -> tuple[float | None, str]:
 
 
 class Telemetry(Protocol):
-    """A device that can be asked. A question may take as long as the slowest file of the kernel; see `Sampler`."""
+    """Source of readings. A call may take as long as the slowest file of the kernel; see `Sampler`."""
 
     def read(self) -> Reading:
-        """Power, clocks, load, fans and memory now. Loads are those since the question before."""
+        """Power, clocks, load, fans and memory now. Loads are those since the call before."""
         ...
 
     def heat(self) -> ThermalReading:
-        """Temperatures, and what holds the device back, now."""
+        """Temperatures and throttling now."""
         ...
 
     def note(self) -> str:
-        """Why the source that was asked for is not used at present; empty where all is well."""
+        """Reason why the configured source is not used at present; empty where all is well."""
         ...
 
     def close(self) -> None:
-        """Let go of whoever is asked."""
+        """Close the source."""
         ...

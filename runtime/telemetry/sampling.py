@@ -1,4 +1,4 @@
-"""Readings taken apart from whoever wants them, so that nobody waits for a file of the kernel that hangs."""
+"""Periodic readings in a thread of their own, so that a file of the kernel that hangs delays nothing else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 _STALE_PERIODS, _STALE_S = 5.0, 10.0
-"""A reading is none any more after so many periods, but not sooner than this."""
+"""Age from which a reading is discarded: so many periods, and no less than this."""
 
 
 class Sampler(Generic[T]):
-    """Takes a reading every so often; whoever asks gets the latest at once, or nothing where that is old.
+    """Takes readings at regular intervals; the latest is available without waiting, or None where it is old.
 
     ``work`` goes into a thread of its own: a reading that hangs, e.g. because a chip does not answer, holds up that
     thread alone, which then ends with the process.
@@ -40,7 +40,7 @@ class Sampler(Generic[T]):
             self._stop.wait(self._every_s)
 
     def close(self) -> None:
-        """End after the reading that is going on; nobody waits for it."""
+        """End after the present reading, without waiting for it."""
         self._stop.set()
 
     def latest(self) -> T | None:
@@ -49,7 +49,7 @@ class Sampler(Generic[T]):
         return latest[1] if latest is not None and self._clock() - latest[0] < self._stale_s else None
 
     def hangs_s(self) -> float:
-        """Seconds for which a reading has been going on beyond what is usual; 0 where all is well."""
+        """Duration in s of a reading that takes unusually long; 0 where all is well."""
         begun_s = self._begun_s
         late_s = 0.0 if begun_s is None else self._clock() - begun_s
         return late_s if late_s >= self._stale_s else 0.0

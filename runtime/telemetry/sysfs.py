@@ -13,7 +13,7 @@ from tremorscope.runtime.telemetry.reading import Reading
 
 
 class SysfsTelemetry:
-    """Reads below a root that a test may choose. What cannot be read is left out."""
+    """Telemetry from files below a root that a test may choose. What cannot be read is left out."""
 
     def __init__(self, zones: tuple[str, ...] = (), root: Path = Path("/")) -> None:
         self._root = root
@@ -24,7 +24,7 @@ class SysfsTelemetry:
     def read(self) -> Reading:
         """See `Telemetry.read`."""
         root = self._root
-        told = Reading(
+        reading = Reading(
             source="sysfs",
             engines=clocks.engines(root),
             power_mode=clocks.power_mode(root),
@@ -35,15 +35,15 @@ class SysfsTelemetry:
             **load.memory(root),
             **load.fans(root),
         )
-        return told.with_rails({**monitored_w(root), **self._counters.read_w()})
+        return reading.with_rails({**monitored_w(root), **self._counters.read_w()})
 
-    def heat(self, told_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
-        """See `Telemetry.heat`; ``told_c`` are temperatures that somebody else has told."""
-        return self._thermometer.read(told_c)
+    def heat(self, jtop_c: Mapping[str, float] = MappingProxyType({})) -> ThermalReading:
+        """See `Telemetry.heat`; ``jtop_c`` are temperatures from jtop, by its names."""
+        return self._thermometer.read(jtop_c)
 
     def note(self) -> str:
-        """Say nothing: these files are what there is."""
+        """Always empty: there is no other source to prefer."""
         return ""
 
     def close(self) -> None:
-        """Nothing is open between two readings."""
+        """Do nothing: no file stays open between two readings."""

@@ -1,4 +1,4 @@
-"""Settings of what is measured: regions, scale, natural frequencies, alarms."""
+"""Settings of the measurement: regions, scale, natural frequencies, alarms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pixel = Annotated[int, Field(ge=0, le=16_384)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE_PX, le=16_384)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 CAMERA = "camera"
-"""The source of a signal alarm that watches the camera itself."""
+"""Source of a signal alarm that watches the camera itself."""
 
 
 class RectangleSettings(Section):
@@ -36,7 +36,7 @@ class RectangleSettings(Section):
 
 
 class ScaleSettings(Section):
-    """How long a pixel is on the structure, in one of three ways."""
+    """Length of a pixel on the structure, in one of three ways."""
 
     mm_per_px: Positive | None = None
     """Stated outright."""
@@ -79,12 +79,12 @@ class ScaleSettings(Section):
 
 
 class RegionSettings(RectangleSettings):
-    """Where displacement is measured: a rectangle that one rigid part of the structure fills."""
+    """Region in which displacement is measured: a rectangle that one rigid part of the structure fills."""
 
     name: Name
     """Unique; readings are stored and published by it."""
     scale: ScaleSettings | None = None
-    """Where it differs from vibration.scale, because this part is nearer or farther."""
+    """Scale of this region, if it differs from vibration.scale because this part is nearer or farther."""
 
 
 class ModeSettings(Section):
@@ -105,12 +105,12 @@ class ModeSettings(Section):
 
 
 class _AlarmSettings(Section):
-    """What all alarms have."""
+    """Settings that all alarms have."""
 
     name: Name
     """Unique; alarms are stored, published and acknowledged by it."""
     record: bool = True
-    """Whether a clip is recorded when it is raised, where recording is on."""
+    """Record a clip when it is raised, if recording is on."""
 
 
 class DisplacementAlarmSettings(_AlarmSettings):
@@ -120,7 +120,7 @@ class DisplacementAlarmSettings(_AlarmSettings):
     """peak: largest distance from the reference position within a window, static deflection included; rms: vibration
     about the window's own mean."""
     region: Name
-    """Which region."""
+    """Name of the region."""
     above_px: Positive | None = None
     """Threshold in px; this or above_mm."""
     above_mm: Positive | None = None
@@ -128,9 +128,9 @@ class DisplacementAlarmSettings(_AlarmSettings):
     clear_at: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Cleared at this share of the threshold; in between nothing changes."""
     dwell_s: Annotated[float, Field(ge=0, le=86_400)] = 5.0
-    """How long it must last before it is raised."""
+    """Time above the threshold before it is raised."""
     clear_dwell_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
-    """How long all must be well before it is cleared."""
+    """Time below the clearing level before it is cleared."""
 
     @model_validator(mode="after")
     def _has_a_threshold(self) -> Self:
@@ -143,26 +143,26 @@ class FrequencyAlarmSettings(_AlarmSettings):
     """Raised when a natural frequency departs from its baseline, which is learned first."""
 
     quantity: Literal["frequency"]
-    """What is watched."""
+    """Kind of alarm."""
     mode: Name
-    """Which of vibration.modes."""
+    """Name of one of vibration.modes."""
     above_percent: Annotated[float, Field(gt=0, le=50)]
     """Shift against the baseline, up or down. The weather alone moves bridges by a few per cent."""
     clear_at: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Cleared at this share of the threshold."""
     dwell_s: Annotated[float, Field(ge=0, le=8_640_000)] = 1800.0
-    """How long it must last before it is raised."""
+    """Time above the threshold before it is raised."""
     clear_dwell_s: Annotated[float, Field(ge=0, le=8_640_000)] = 3600.0
-    """How long all must be well before it is cleared."""
+    """Time below the clearing level before it is cleared."""
     learning_s: Annotated[float, Field(ge=0, le=31_622_400)] = 604_800.0
-    """How long the baseline is learned, from ten analyses at least; it is kept over restarts."""
+    """Time over which the baseline is learned, from ten analyses at least; it is kept over restarts."""
 
 
 class SignalAlarmSettings(_AlarmSettings):
     """Raised when nothing is heard of a region, a mode or the camera."""
 
     quantity: Literal["signal"]
-    """What is watched."""
+    """Kind of alarm."""
     source: Name
     """A region, a mode, or ``camera``."""
     silence_s: Seconds = 60.0
@@ -177,26 +177,26 @@ AlarmSettings = Annotated[
 
 
 class VibrationSettings(Section):
-    """What is measured, from every raw frame."""
+    """Measurement of vibration, from every raw frame."""
 
     regions: Annotated[tuple[RegionSettings, ...], Field(max_length=64)] = ()
-    """Where. `tremorscope measure` proposes some for a recorded clip."""
+    """Regions to measure. `tremorscope measure` proposes some for a recorded clip."""
     still: Annotated[tuple[RectangleSettings, ...], Field(max_length=16)] = ()
-    """What cannot move (ground, a pier): its motion is the camera's, and is subtracted from all regions."""
+    """Regions that cannot move (ground, a pier): their motion is the camera's, and is subtracted from all regions."""
     scale: ScaleSettings | None = None
     """For all regions that state none of their own; null measures in px alone."""
     window_s: Annotated[float, Field(ge=0.1, le=600)] = 1.0
     """Peak and RMS are told for windows of this length."""
     analyse_every_s: Annotated[float, Field(ge=5, le=86_400)] = 60.0
-    """How often spectra, natural frequencies and modes are found ..."""
+    """Interval at which spectra, natural frequencies and modes are computed ..."""
     analyse_over_s: Annotated[float, Field(ge=5, le=3600)] = 300.0
     """... from the latest so many seconds. Frequencies are resolved to about one over it."""
     frequencies_hz: tuple[Frequency, Frequency] | None = None
-    """Where natural frequencies are looked for, lower edge first; null looks everywhere."""
+    """Band in which natural frequencies are looked for, lower edge first; null looks everywhere."""
     modes: Annotated[tuple[ModeSettings, ...], Field(max_length=32)] = ()
     """Natural frequencies that alarms watch."""
     alarms: Annotated[tuple[AlarmSettings, ...], Field(max_length=128)] = ()
-    """What is to be told."""
+    """Alarms on displacement, natural frequencies and missing readings."""
 
     def scale_of(self, region: RegionSettings) -> Scale | None:
         """The scale of a region; None where none is stated."""

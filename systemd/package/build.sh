@@ -67,7 +67,7 @@ pip() { # COMMAND ARGUMENTS...
 
 build_kit() {
     mkdir "$WORK/source" # a copy, because building leaves things behind
-    (cd "$SOURCE" && cp -r pyproject.toml README.md LICENSE tremorscope/cli.py runtime calibration export model "$WORK/source") ||
+    (cd "$SOURCE" && cp -r pyproject.toml README.md LICENSE tremorscope runtime calibration export model "$WORK/source") ||
         return 1
     pip wheel --no-deps --wheel-dir "$wheels" "$WORK/source"
 }

@@ -13,7 +13,8 @@ from tremorscope.calibration.scales.scales import scale_of
 from tremorscope.export.check import _film
 from tremorscope.model.networks.families import Network
 from tremorscope.model.networks.weights import find_weights, load_weights
-from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, GraphName, open_bundle
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.interface.manifest import GraphName
 
 SHIPPED = SHIPPED_BUNDLES / "realtime"
 GRAPHS: tuple[GraphName, ...] = ("pairwise", "band")

@@ -22,7 +22,8 @@ from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
 from tremorscope.model.networks.weights import SHIPPED_WEIGHTS, find_weights, load_weights, save_weights
 from tremorscope.model.pairs.drawing import draw_picture
 from tremorscope.model.training.recipe import load_recipe
-from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, FrameSize, open_bundle
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.errors import BundleFault
 
 TINY = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)

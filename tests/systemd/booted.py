@@ -165,7 +165,7 @@ def build_wheel(directory: Path) -> Path:
         "pyproject.toml",
         "README.md",
         "LICENSE",
-        "tremorscope/cli.py",
+        "tremorscope",
         "runtime",
         "calibration",
         "export",

@@ -61,7 +61,9 @@ def upgraded(package: Path, tree: Path, directory: Path) -> Path:
     """The package of a later version, whose code differs in a line."""
     wheels = tree / "usr/lib/tremorscope/wheels"
     (kit,) = wheels.glob("tremorscope-*.whl")
-    changed = changed_wheel(kit, directory / "changed", {"runtime/host/updating.py": b"# later\n"})
+    changed = changed_wheel(
+        kit, directory / "changed", {"tremorscope/runtime/host/updating.py": b"# later\n"}
+    )
     shutil.copy(changed, kit)
     control = tree / "DEBIAN/control"
     control.write_text(control.read_text().replace(field(package, "Version"), "9.0"))

@@ -28,7 +28,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> dict[str, P
     """Two releases that differ in a line."""
     directory = tmp_path_factory.mktemp("wheels")
     return {
-        name: changed_wheel(wheel, directory / name, {"runtime/host/updating.py": f"# {name}\n".encode()})
+        name: changed_wheel(
+            wheel, directory / name, {"tremorscope/runtime/host/updating.py": f"# {name}\n".encode()}
+        )
         for name in ("first", "second")
     }
 

@@ -53,7 +53,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     root = disk / "changes" / "root"  # as the machine will see it
     root.mkdir(parents=True)
     wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
-    module = "runtime/service/running.py"
+    module = "tremorscope/runtime/service/running.py"
     changed_wheel(wheel, root / "first", {})
     changed_wheel(wheel, root / "second", {module: b"# second\n"})
     changed_wheel(wheel, root / "broken", {module: b"raise SystemExit(1)\n"})

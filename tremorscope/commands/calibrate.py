@@ -11,7 +11,18 @@ import click
 from tremorscope.commands.options import FiniteRange, frame_size
 
 if TYPE_CHECKING:
-    from tremorscope.runtime.engines.interface.bundle import FrameSize
+    from tremorscope.runtime.engines.interface.manifest import FrameSize
+
+
+_set_directory = click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="SET",
+    help="Directory of the set; one that was begun is resumed.",
+)
 
 
 @click.group()
@@ -27,26 +38,45 @@ def calibrate() -> None:
     metavar="SETTINGS|CLIP",
     help="A camera's settings (.yaml: a configuration, or its camera section alone), or a recorded clip.",
 )
-@click.option("-o", "--output", "directory", type=click.Path(path_type=Path), required=True, metavar="SET",
-              help="Directory of the set; one that was begun is gone on with.")  # fmt: skip
+@_set_directory
 @click.option(
     "--count", type=click.IntRange(min=32), metavar="N", help="Pairs to keep, at least 32.  [default: 256]"
 )
 @click.option(
     "--over", metavar="TIME", help="How long to go on, such as '7 days' or '12 h'.  [default: 1 day]"
 )
-@click.option("--schedule", metavar="HOURS",
-              help="Parts of the day to use, in local time, such as '5-9, 12-13, 17-21'.  [default: all]")  # fmt: skip
-@click.option("--size", type=frame_size, metavar="WxH",
-              help="Keep cuts of this size, from all over the picture.  [default: the whole picture]")  # fmt: skip
-@click.option("--distance", "distances_s", type=FiniteRange(min=0, min_open=True), multiple=True,
-              metavar="SECONDS", help="Age of the reference in static pairs; repeated.  [default: 1, 30]")  # fmt: skip
+@click.option(
+    "--schedule",
+    metavar="HOURS",
+    help="Parts of the day to use, in local time, such as '5-9, 12-13, 17-21'.  [default: all]",
+)
+@click.option(
+    "--size",
+    type=frame_size,
+    metavar="WxH",
+    help="Keep cuts of this size, from all over the picture.  [default: the whole picture]",
+)
+@click.option(
+    "--distance",
+    "distances_s",
+    type=FiniteRange(min=0, min_open=True),
+    multiple=True,
+    metavar="SECONDS",
+    help="Age of the reference in static pairs; repeated.  [default: 1, 30]",
+)
 @click.option("--due", "due_only", is_flag=True, help="Take what is due now and end: for a timer.")
 @click.option("--finish", is_flag=True, help="Close the set with what it holds.")
-@click.option("--reserve", "reserve_gb", type=FiniteRange(min=0), default=2.0, show_default=True, metavar="GB",
-              help="Free space that is left alone.")  # fmt: skip
+@click.option(
+    "--reserve",
+    "reserve_gb",
+    type=FiniteRange(min=0),
+    default=2.0,
+    show_default=True,
+    metavar="GB",
+    help="Free space that is left alone.",
+)
 def capture(reserve_gb: float, **options: Any) -> None:
-    """Gather frame pairs from a camera or a clip into a set; stopped at any moment, it goes on where it was."""
+    """Gather frame pairs from a camera or a clip into a set; resumes after any interruption."""
     from tremorscope.calibration.capture.capture import CaptureJob
     from tremorscope.calibration.capture.job import capture as run
     from tremorscope.runtime.host.interruption import orderly_stop
@@ -54,7 +84,7 @@ def capture(reserve_gb: float, **options: Any) -> None:
 
     job = CaptureJob(reserve_bytes=round(reserve_gb * 1e9), **options)
     with orderly_stop(), progress_bar("capture", "visits") as bar:
-        # On a terminal the bar shows it; in a log each pair has its line.
+        # On a terminal the bar shows it; a log gets a line for each pair.
         say = bar.note if sys.stderr.isatty() else lambda text: click.echo(text, err=True)
         report = run(job, bar, say)
     for line in report.lines():
@@ -67,8 +97,7 @@ def capture(reserve_gb: float, **options: Any) -> None:
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same gives the same set."
 )
-@click.option("-o", "--output", "directory", type=click.Path(path_type=Path), required=True, metavar="SET",
-              help="Directory of the set; one that was begun is gone on with.")  # fmt: skip
+@_set_directory
 def draw(size: FrameSize, count: int, seed: int, directory: Path) -> None:
     """Draw a set of frame pairs, where there is no camera yet."""
     from tremorscope.calibration.pairs.draw_set import draw_set
@@ -88,7 +117,7 @@ def draw(size: FrameSize, count: int, seed: int, directory: Path) -> None:
 )
 @click.option("--verify", is_flag=True, help="Check every file against its hash, as calibrating would.")
 def show(directory: Path, sheet: Path | None, verify: bool) -> None:
-    """Say what SET holds: how many pairs, from when, how bright, how much in motion."""
+    """Summarise SET: number of pairs, times, brightness, change between frame and reference."""
     from tremorscope.calibration.pairs.calibration_set import CalibrationSet, read_manifest
     from tremorscope.calibration.pairs.show import describe, draw_sheet
 
@@ -104,20 +133,52 @@ def show(directory: Path, sheet: Path | None, verify: bool) -> None:
 
 @calibrate.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--calibration", type=click.Path(path_type=Path), metavar="SET",
-              help="The set to measure ranges on.  [default: drawn pairs]")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="BUNDLE8",
-              help="INT8 bundle to write; interrupted, the same command goes on where it was.")  # fmt: skip
-@click.option("--method", type=click.Choice(["mse", "entropy", "percentile", "minmax"]), default="mse",
-              show_default=True, help="How a range is chosen; mse: rounding and clipping cost least.")  # fmt: skip
-@click.option("--keep-fp16", "keep", multiple=True, metavar="LAYER",
-              help="Leave a layer of the decoder in floating point; repeatable.")  # fmt: skip
-@click.option("--unquantised", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True,
-              help="Type of all that is not INT8. fp16: for TensorRT 10 and later (opset 19).")  # fmt: skip
-@click.option("--fused-sums", is_flag=True,
-              help="Put the residual stream into INT8, too: less memory traffic in TensorRT, more noise.")  # fmt: skip
-@click.option("--amplification", type=(float, float), metavar="MIN MAX",
-              help="The range that will be used.  [default: the network's]")  # fmt: skip
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="SET",
+    help="The set to measure ranges on.  [default: drawn pairs]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="BUNDLE8",
+    help="INT8 bundle to write; after an interruption the same command resumes.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["mse", "entropy", "percentile", "minmax"]),
+    default="mse",
+    show_default=True,
+    help="Choice of ranges; mse: least mean square error of rounding and clipping.",
+)
+@click.option(
+    "--keep-fp16",
+    "keep",
+    multiple=True,
+    metavar="LAYER",
+    help="Leave a layer of the decoder in floating point; repeatable.",
+)
+@click.option(
+    "--unquantised",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Type of all that is not INT8. fp16: for TensorRT 10 and later (opset 19).",
+)
+@click.option(
+    "--fused-sums",
+    is_flag=True,
+    help="Put the residual stream into INT8, too: less memory traffic in TensorRT, more noise.",
+)
+@click.option(
+    "--amplification",
+    type=(float, float),
+    metavar="MIN MAX",
+    help="The range that will be used.  [default: the network's]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the bundle if it exists.")
 @click.option("--restart", is_flag=True, help="Throw away what an interrupted run has left.")
 def quantise(amplification: tuple[float, float] | None, keep: tuple[str, ...], **options: Any) -> None:
@@ -137,32 +198,67 @@ def quantise(amplification: tuple[float, float] | None, keep: tuple[str, ...], *
 
 @click.command()
 @click.argument("bundles", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="BUNDLE...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR",
-              help="Directory to leave report.html and comparison.json in.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Directory to leave report.html and comparison.json in.",
+)
 @click.option(
     "--calibration", type=click.Path(path_type=Path), metavar="SET", help="Judge on frames of this set, too."
 )
-@click.option("--photographs", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Photographs to judge on.  [default: drawn pictures]")  # fmt: skip
+@click.option(
+    "--photographs",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Photographs to judge on.  [default: drawn pictures]",
+)
 @click.option("--most", type=click.IntRange(min=1), default=8, show_default=True, help="Photographs at most.")
 @click.option(
     "--pairs", type=click.IntRange(min=1), default=16, show_default=True, help="Pairs of the set at most."
 )
-@click.option("--noise", "noise_grey_levels", type=FiniteRange(min=0, min_open=True), default=2.0,
-              show_default=True, help="Noise for the noise floor, in grey levels.")  # fmt: skip
-@click.option("--input-noise", "input_noise_grey_levels", type=FiniteRange(min=0), default=0.0, show_default=True,
-              help="Noise on the inputs of the sub-pixel test, in grey levels.")  # fmt: skip
+@click.option(
+    "--noise",
+    "noise_grey_levels",
+    type=FiniteRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Noise for the noise floor, in grey levels.",
+)
+@click.option(
+    "--input-noise",
+    "input_noise_grey_levels",
+    type=FiniteRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Noise on the inputs of the sub-pixel test, in grey levels.",
+)
 @click.option("--max-ssim-loss", "ssim_loss", type=FiniteRange(min=0), help="[default: 0.001; INT8 0.01]")
-@click.option("--max-displacement-error", "displacement_percent", type=FiniteRange(min=0), metavar="PERCENT",
-              help="[default: 0.5; INT8 2]")  # fmt: skip
+@click.option(
+    "--max-displacement-error",
+    "displacement_percent",
+    type=FiniteRange(min=0),
+    metavar="PERCENT",
+    help="[default: 0.5; INT8 2]",
+)
 @click.option("--max-noise-ratio", "noise_ratio", type=FiniteRange(min=0), help="[default: 1.02; INT8 1.1]")
 @click.option(
     "--max-grey-levels", "grey_levels", type=click.IntRange(min=0), help="[default: 2; INT8 no limit]"
 )
-@click.option("--sensitivity/--no-sensitivity", default=True, show_default=True,
-              help="Find out which layers of an INT8 bundle cost the quality.")  # fmt: skip
-@click.option("--proof/--no-proof", default=True, show_default=True,
-              help="Show what INT8 would be if features were subtracted, not pixels.")  # fmt: skip
+@click.option(
+    "--sensitivity/--no-sensitivity",
+    default=True,
+    show_default=True,
+    help="Find out which layers of an INT8 bundle cost the quality.",
+)
+@click.option(
+    "--proof/--no-proof",
+    default=True,
+    show_default=True,
+    help="Show what INT8 would be if features were subtracted, not pixels.",
+)
 @click.option("--no-mark", is_flag=True, help="Leave the bundles' manifests as they are.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier report.")
 def compare(

@@ -1,4 +1,7 @@
-"""The subcommands that look at the device itself. Only click is imported here, the rest when a command runs."""
+"""Subcommands for the device itself: examine it, build its engines, time it, prove it.
+
+Only click is imported here; each command imports what it needs when it runs.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,70 @@ def doctor(configuration: Path | None, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--size",
+    type=frame_size,
+    metavar="WxH",
+    help="Size of the frames; needed where the bundle takes any.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["tensorrt", "tensorrt-rtx"]),
+    default="tensorrt",
+    show_default=True,
+    help="TensorRT for a Jetson or a server, TensorRT for RTX for a workstation with an RTX GPU.",
+)
+@click.option(
+    "--workspace-mib",
+    type=click.IntRange(min=1),
+    help="Scratch memory for the builder.  [default: half of what is free, to 4096]",
+)
+@click.option(
+    "--timing-cache",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What earlier builds on this device timed; read and added to.  [default: beside the engines]",
+)
+@click.option(
+    "--sections",
+    "most_sections",
+    type=click.IntRange(min=1, max=256),
+    default=8,
+    show_default=True,
+    help="Most sections of a band filter, for which memory is set aside: its order for each band, one a notch.",
+)
+@click.option("--dla", "dla_core", type=click.IntRange(min=0), metavar="CORE", help="Use a DLA core, from 0.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory of the engines.  [default: engines, within the bundle]",
+)
+@click.option(
+    "--graph",
+    "graphs",
+    type=click.Choice(["pairwise", "band"]),
+    multiple=True,
+    help="Build this step graph alone; may be repeated.  [default: all of the bundle's]",
+)
+@click.option("--rebuild", is_flag=True, help="Replace engines that are there, whether they fit or not.")
+def build(**options: Any) -> None:
+    """Build TensorRT engines from BUNDLE, a directory or the name of a shipped one, on the device that runs them."""
+    from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
+    from tremorscope.runtime.host.interruption import orderly_stop
+    from tremorscope.runtime.host.progress import progress_bar
+
+    options["graphs"] = options["graphs"] or None
+    with orderly_stop(), progress_bar("build", "%") as progress:
+        reports = list(build_bundle(BuildJob(**options), progress))
+    for report in reports:
+        for line in report.lines():
+            click.echo(line)
+
+
+@click.command()
 @bundle_option
 @click.option(
     "--against",
@@ -74,8 +141,13 @@ def doctor(configuration: Path | None, as_json: bool) -> None:
 @click.option(
     "--size", type=frame_size, metavar="WxH", help="Size of the frames.  [default: the bundle's, or 640x360]"
 )
-@click.option("--rate", "rate_hz", type=FiniteRange(min=0.1, max=10_000), metavar="HZ",
-              help="Frames a second of the drawn camera.  [default: 30]")  # fmt: skip
+@click.option(
+    "--rate",
+    "rate_hz",
+    type=FiniteRange(min=0.1, max=10_000),
+    metavar="HZ",
+    help="Frames a second of the drawn camera.  [default: 30]",
+)
 @click.option(
     "--mode", type=click.Choice(["static", "dynamic", "band"]), help="See magnify.  [default: static]"
 )
@@ -95,10 +167,19 @@ def doctor(configuration: Path | None, as_json: bool) -> None:
 )
 @engines_option
 @threads_option
-@click.option("--frames", type=click.IntRange(min=10, max=1_000_000), default=200, show_default=True,
-              help="How many magnified frames are timed.")  # fmt: skip
-@click.option("--roofline/--no-roofline", default=True, show_default=True,
-              help="Show what part of the device's peaks each stage reaches.")  # fmt: skip
+@click.option(
+    "--frames",
+    type=click.IntRange(min=10, max=1_000_000),
+    default=200,
+    show_default=True,
+    help="How many magnified frames are timed.",
+)
+@click.option(
+    "--roofline/--no-roofline",
+    default=True,
+    show_default=True,
+    help="Show what part of the device's peaks each stage reaches.",
+)
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all numbers as JSON."
 )
@@ -112,13 +193,13 @@ def bench(json_file: Path | None, picture: Path | None, **options: Any) -> None:
     import json
 
     from tremorscope.runtime.bench.job import run_bench
-    from tremorscope.runtime.bench.options import bench_job
+    from tremorscope.runtime.bench.options import BenchOptions, bench_job
     from tremorscope.runtime.bench.report import lines
     from tremorscope.runtime.host.files import check_place, whole_file
     from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
 
-    job = bench_job(**options)
+    job = bench_job(BenchOptions(**options))
     for wanted in (json_file, picture):
         if wanted is not None:
             check_place(wanted)
@@ -184,14 +265,14 @@ def prove(configurations: tuple[Path, ...], output: Path, bundles: tuple[Path, .
     from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
     from tremorscope.runtime.prove.conductor import prove as prove_all
-    from tremorscope.runtime.prove.plan import Plan
+    from tremorscope.runtime.prove.plan import ProvePlan
     from tremorscope.runtime.prove.record import PAGE_NAME
-    from tremorscope.runtime.prove.telling import told_on, verdict
+    from tremorscope.runtime.prove.telling import progress_on, verdict
 
-    plan = Plan(output, output / "work", configurations, bundles, **options).checked()
+    plan = ProvePlan(output, output / "work", configurations, bundles, **options).checked()
     try:
         with orderly_stop(), progress_bar("prove", "steps") as bar:
-            record = prove_all(plan, told_on(bar))
+            record = prove_all(plan, progress_on(bar))
     except KeyboardInterrupt:
         click.echo(f"interrupted: what was found until then is in {plan.output / PAGE_NAME}")
         raise

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
 STRUCTURES = "structures"
-"""A protocol whose trials have figures of their own."""
+"""The protocol of `model.evaluation.straightness`, whose trials have other figures."""
 
 
 @click.command()
@@ -27,11 +27,19 @@ STRUCTURES = "structures"
 )
 @click.option("--most", type=click.IntRange(min=1), help="Judge on the first so many photographs only.")
 @click.option(
-    "--protocol", "chosen", type=click.Choice((*PROTOCOLS, STRUCTURES)), multiple=True,
+    "--protocol",
+    "chosen",
+    type=click.Choice((*PROTOCOLS, STRUCTURES)),
+    multiple=True,
     help="Run this one only; may be given several times.  [default: all]",
-)  # fmt: skip
-@click.option("-o", "--output", "directory", type=click.Path(path_type=Path),
-              help="Write evaluation.csv, .png, examples.png and structures.csv into this directory.")  # fmt: skip
+)
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Write evaluation.csv, .png, examples.png and structures.csv into this directory.",
+)
 def evaluate(
     models: tuple[str, ...],
     photographs: Path,
@@ -108,9 +116,12 @@ def _show_stills(opened: Mapping[str, Magnifier], pictures: Sequence[Frame]) -> 
 
 
 def _write(
-    found: dict[str, list[dict[str, Trial]]], structures: list[dict[str, StructureTrial]],
-    opened: Mapping[str, Magnifier], pictures: Sequence[Frame], directory: Path,
-) -> list[str]:  # fmt: skip
+    found: dict[str, list[dict[str, Trial]]],
+    structures: list[dict[str, StructureTrial]],
+    opened: Mapping[str, Magnifier],
+    pictures: Sequence[Frame],
+    directory: Path,
+) -> list[str]:
     from tremorscope.export.studies.evaluation_pictures import draw_curves, draw_examples
     from tremorscope.model.evaluation.evaluate import write_csv
 
@@ -130,7 +141,7 @@ def _write(
 
 
 def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[str, Protocol]:
-    """Protocols by their names, in their usual order, on these photographs."""
+    """The named protocols, in their standard order, on these photographs."""
     from tremorscope.model.evaluation.evaluate import standard_protocols
 
     every = dict(zip(PROTOCOLS, standard_protocols(pictures), strict=True))
@@ -140,7 +151,7 @@ def choose_protocols(pictures: Sequence[Frame], names: Sequence[str]) -> dict[st
 def run_protocols(
     protocols: Mapping[str, Protocol], magnifiers: Mapping[str, Magnifier], title: str
 ) -> dict[str, list[dict[str, Trial]]]:
-    """What comes of each trial of each protocol, for every magnifier; progress is shown under the title."""
+    """Results of each trial of each protocol by magnifier; progress is shown under the title."""
     found: dict[str, list[dict[str, Trial]]] = {}
     total = sum(len(protocol.trials) for protocol in protocols.values())
     with tqdm(total=total, unit="trial", desc=title, disable=None) as progress:
@@ -153,11 +164,13 @@ def run_protocols(
 
 
 def rows_of(found: Mapping[str, Sequence[Mapping[str, Trial]]], column: str) -> list[dict[str, object]]:
-    """A row a trial, for a CSV; the column says whose it is."""
+    """Rows of a CSV, one a trial; ``column`` is the name of the magnifier's column."""
     return [
         {"protocol": name, column: title, **vars(trial)}
-        for name, series in found.items() for trials in series for title, trial in trials.items()
-    ]  # fmt: skip
+        for name, series in found.items()
+        for trials in series
+        for title, trial in trials.items()
+    ]
 
 
 def show_trials(protocol: str, series: list[dict[str, Trial]]) -> None:

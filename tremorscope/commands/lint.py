@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     import onnx
 
-    from tremorscope.export.tensorrt.lint import Finding
+    from tremorscope.export.tensorrt.lint import LintFinding
 
 
 @click.command()
@@ -49,8 +49,8 @@ def lint(graphs: Path, since: str | None) -> None:
         )
 
 
-def _reasons(findings: list[Finding]) -> list[str]:
-    """Why, once each, with the versions that it concerns and where that was read."""
+def _reasons(findings: list[LintFinding]) -> list[str]:
+    """Distinct reasons, each with the versions concerned and the sources."""
     versions: dict[tuple[str, str, str], list[str]] = {}
     sources: dict[tuple[str, str, str], list[str]] = {}
     for each in findings:
@@ -65,7 +65,7 @@ def _reasons(findings: list[Finding]) -> list[str]:
 
 
 def _graphs_of(path: Path) -> dict[str, onnx.ModelProto]:
-    """What TensorRT would be given, by name."""
+    """Graphs of a bundle, or the one in a file, by name."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from tremorscope.runtime.engines.interface.bundle import FrameSize
+    from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -53,7 +53,7 @@ def frame_size(text: str) -> FrameSize:
     Raises:
         click.BadParameter: it is none, or smaller than a network takes.
     """
-    from tremorscope.runtime.engines.interface.bundle import FrameSize
+    from tremorscope.runtime.engines.interface.manifest import FrameSize
 
     width, cross, height = text.lower().partition("x")
     if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
@@ -62,7 +62,7 @@ def frame_size(text: str) -> FrameSize:
 
 
 def bundle_option(command: _Command) -> _Command:
-    """The network to run."""
+    """Add ``--bundle``, the network to run."""
     return click.option(
         "--bundle",
         type=click.Path(path_type=Path),
@@ -73,7 +73,7 @@ def bundle_option(command: _Command) -> _Command:
 
 
 def engines_option(command: _Command) -> _Command:
-    """Where engines are that `tremorscope build` made."""
+    """Add ``--engines``, the directory of engines made by `tremorscope build`."""
     return click.option(
         "--engines",
         type=click.Path(path_type=Path),
@@ -83,7 +83,7 @@ def engines_option(command: _Command) -> _Command:
 
 
 def threads_option(command: _Command) -> _Command:
-    """How many cores the engine takes."""
+    """Add ``--threads``, the number of the engine's threads on the CPU."""
     return click.option(
         "--threads",
         type=click.IntRange(min=1),

@@ -11,8 +11,14 @@ from tqdm import tqdm
 @click.command()
 @click.argument("clip", type=click.Path(path_type=Path))
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("-a", "--amplification", type=click.FloatRange(min=1), default=20.0, show_default=True,
-              help="Magnified over true displacement.")  # fmt: skip
+@click.option(
+    "-a",
+    "--amplification",
+    type=click.FloatRange(min=1),
+    default=20.0,
+    show_default=True,
+    help="Magnified over true displacement.",
+)
 @click.option("--column", "column_px", type=click.IntRange(min=0), help="Show the line of pixels at this x.")
 @click.option("--row", "row_px", type=click.IntRange(min=0), help="Show the line of pixels at this y.")
 @click.option(

@@ -1,4 +1,4 @@
-"""The commands ``tremorscope train`` and ``tremorscope evaluate``."""
+"""The command ``tremorscope train``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What NVIDIA's Argus says of a camera, which it prints instead of telling GStreamer.
+"""Messages of NVIDIA's Argus about a camera, which it prints instead of passing them to GStreamer.
 
 gstnvarguscamerasrc.cpp (L4T 32 to 36) answers a missing camera, a wrong id or mode and a dead daemon with the end of
 the stream; the reason goes to stdout ("GST_ARGUS:", "ARGUS_ERROR:") and stderr ("Error generated. FILE, FUNCTION:LINE
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from tremorscope.runtime.cameras.gstreamer.faults import Cause, Heard
+from tremorscope.runtime.cameras.gstreamer.faults import Cause, DriverMessage
 from tremorscope.runtime.host.printed_lines import OutputTap
 
 # In order: what comes first is the reason for what comes later.
@@ -47,7 +47,7 @@ class SensorMode:
     width_px: int
     height_px: int
     rate_hz: float
-    """The fastest."""
+    """Highest frame rate."""
 
     @property
     def fastest_hz(self) -> int:
@@ -60,7 +60,7 @@ class SensorMode:
 
 @dataclass(frozen=True)
 class Sensor:
-    """What Argus printed of a sensor when it was opened."""
+    """Modes of a sensor as Argus printed them when it was opened."""
 
     modes: tuple[SensorMode, ...] = ()
     chosen: int | None = None
@@ -68,25 +68,25 @@ class Sensor:
 
     @property
     def mode(self) -> SensorMode | None:
-        """The mode that runs, as far as it was told."""
+        """The mode that runs; None where Argus did not print it."""
         return self.modes[self.chosen] if self.chosen is not None and self.chosen < len(self.modes) else None
 
 
-class ArgusWords:
-    """Hears what is printed from before a camera is opened; one for the process, as there is one stdout."""
+class ArgusMessages:
+    """Reader of what Argus prints while a camera is opened; one for the process, as there is one stdout."""
 
     def __init__(self) -> None:
         self._out, self._err = OutputTap(1), OutputTap(2)
         self._marks = 0, 0
 
     def begin(self) -> None:
-        """A camera is about to be opened: what was said before is of another."""
+        """Begin to listen, before a camera is opened: earlier lines are of another camera."""
         self._out.listen()
         self._err.listen()
         self._marks = self._out.mark(), self._err.mark()
 
     def opened(self) -> None:
-        """It is open, or is not: from here on only stdout is listened to, since on stderr a process dies aloud."""
+        """Give stderr back, after opening or its failure: a process that dies prints its stack there."""
         self._err.stop()
         self._marks = self._out.mark(), self._err.mark()
 
@@ -96,12 +96,12 @@ class ArgusWords:
         self._err.stop()
 
     def lines(self) -> tuple[str, ...]:
-        """What was printed since `begin`."""
+        """Lines that were printed since `begin`."""
         return (*self._err.since(self._marks[1]), *self._out.since(self._marks[0]))
 
-    def heard(self) -> Heard:
-        """Why a camera gives no frames, as far as it was printed."""
-        return hear(self.lines())
+    def driver_message(self) -> DriverMessage:
+        """Cause of a fault as far as Argus printed one."""
+        return find_cause(self.lines())
 
     def sensor(self) -> Sensor:
         """The sensor that was opened."""
@@ -109,21 +109,21 @@ class ArgusWords:
 
 
 @cache
-def argus_words() -> ArgusWords:
-    """That of this process."""
-    return ArgusWords()
+def argus_messages() -> ArgusMessages:
+    """The one `ArgusWords` of this process."""
+    return ArgusMessages()
 
 
-def hear(lines: Sequence[str]) -> Heard:
+def find_cause(lines: Sequence[str]) -> DriverMessage:
     """The cause that some lines of output name, and the line that names it, without file names and functions."""
-    said = [line for line in lines if _WORDS.search(line) and not _MODE.search(line)]
+    relevant = [line for line in lines if _WORDS.search(line) and not _MODE.search(line)]
     offers = "; ".join(dict.fromkeys(str(mode) for mode in read_sensor(lines).modes))
     for pattern, cause in _REASONS:
-        for line in said:
+        for line in relevant:
             if re.search(pattern, line):
-                return Heard(cause, _quote(line), offers)
-    quotes = [quote for line in said if _ERRORS.search(line) and (quote := _quote(line))]
-    return Heard(None, quotes[0] if quotes else (_quote(said[-1]) if said else ""), offers)
+                return DriverMessage(cause, _quote(line), offers)
+    quotes = [quote for line in relevant if _ERRORS.search(line) and (quote := _quote(line))]
+    return DriverMessage(None, quotes[0] if quotes else (_quote(relevant[-1]) if relevant else ""), offers)
 
 
 def read_sensor(lines: Iterable[str]) -> Sensor:

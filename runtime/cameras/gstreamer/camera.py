@@ -1,4 +1,4 @@
-"""A camera behind a GStreamer pipeline: frames come in any raw format and are written once, into the ring."""
+"""Camera behind a GStreamer pipeline: frames come in any raw format and are written once, into the ring."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _FALLBACK_RATE_HZ = 25.0
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a camera is asked for; None leaves it to the camera."""
+class RequestedFormat:
+    """Size and rate that a camera is asked for; None leaves it to the camera."""
 
     size_px: tuple[int, int] | None = None
     """Width and height as they leave the pipeline, turned."""
@@ -40,34 +40,34 @@ class Wanted:
 
 @dataclass(frozen=True)
 class CameraReport:
-    """What was asked of a camera, and what it gave."""
+    """Settings that a camera was asked for, and those that it runs with."""
 
     camera: str
-    wanted: Wanted
+    wanted: RequestedFormat
     width_px: int
     height_px: int
     rate_hz: float
     format: str
-    """Of the pictures as they leave GStreamer, e.g. ``YUY2``."""
+    """Pixel format as the pictures leave GStreamer, e.g. ``YUY2``."""
     memory: Literal["copy", "nvmm"]
     """copy: written once into the ring by the CPU. nvmm: read by the GPU where the camera wrote them."""
     why: str
-    """Why not nvmm; empty where that is not to be expected."""
+    """Reason why not nvmm; empty where that is not to be expected."""
     decoder: str
-    """What decodes a compressed stream; empty for one that is not compressed."""
+    """Elements that decode a compressed stream; empty for one that is not compressed."""
     times: TimesFrom
-    """Whose clock gives the frames their times, and on a CSI camera their numbers."""
+    """Clock that gives the frames their times, and on a CSI camera their numbers."""
     mode: str
-    """Mode in which the sensor runs; empty where nobody tells."""
+    """Mode in which the sensor runs; empty where it is not known."""
     remarks: tuple[str, ...]
-    """In what the camera does otherwise than it was asked, though it gives frames."""
+    """Differences from the settings that do not keep the camera from giving frames."""
     pipeline: str
-    """Without anything secret."""
+    """Description of the pipeline, without secrets."""
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What is known of a sensor once it runs."""
+class SensorFindings:
+    """Mode of a running sensor, and its differences from the settings."""
 
     mode: str = ""
     remarks: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Findings:
 
 @dataclass
 class _Format:
-    """The present format of the frames that come."""
+    """Present format of the frames, and its writer."""
 
     caps: Any
     width_px: int
@@ -86,7 +86,7 @@ class _Format:
 
 
 class HeldFrame:
-    """A frame in the camera's own memory. It stays there until it is released: do that once the GPU is done with it.
+    """A frame in the camera's own memory. Release it once the GPU is done with it.
 
     The camera has few buffers (`runtime.cameras.csi.POOL_BUFFERS`): whoever holds them all stops it.
     """
@@ -103,42 +103,38 @@ class HeldFrame:
 class GStreamerCamera:
     """Any camera that GStreamer reads.
 
-    Each picture that is given out is passed over once, by the CPU or the GPU: from GStreamer's buffer into the ring,
-    as RGB. Frames that are pushed out meanwhile cost nothing.
+    The CPU or the GPU writes each picture that is read once, as RGB, from GStreamer's buffer into the ring. Frames
+    that are pushed out meanwhile cost nothing.
     """
 
     def __init__(
         self,
         plan: PipelinePlan,
-        wanted: Wanted,
+        wanted: RequestedFormat,
         make_writer: MakeWriter,
         *,
         hold: Callable[[GStreamerPipeline], ExposureHold] | None = None,
-        find: Callable[[GStreamerPipeline], Findings] = lambda _: Findings(),
+        find: Callable[[GStreamerPipeline], SensorFindings] = lambda _: SensorFindings(),
         silence_s: float = SILENCE_S,
         first_frame_timeout_s: float = FIRST_FRAME_TIMEOUT_S,
-        knows_capture: bool = True,
-        why: str = "",
     ) -> None:
         """Start the pipeline and wait for its first frame.
 
         Args:
             plan: the pipeline.
-            wanted: what it was made to ask for.
-            make_writer: makes what writes pictures into the ring, once their format is known.
-            hold: makes what holds exposure and gain, once the pipeline is built.
-            find: asked once the first frame is there.
-            silence_s: after so long without a frame, and 13 periods at least, the camera is frozen: a little sooner
-                than the supervisor gives its thread up.
+            wanted: size and rate that the plan asks for.
+            make_writer: makes the writer of pictures into the ring, once their format is known.
+            hold: makes the lock of exposure and gain, once the pipeline is built.
+            find: reads the sensor's mode, once the first frame is there.
+            silence_s: time without a frame, and 13 periods at least, after which the camera counts as frozen: a little
+                less than the supervisor's limit for its thread.
             first_frame_timeout_s: most time from the start to the first frame.
-            knows_capture: whether times in the pipeline are those of the capture, not of the arrival here.
-            why: why frames do not stay in NVIDIA's memory, if that could be expected.
 
         Raises:
             CameraFault: it cannot be opened, or gives no frame in time.
         """
-        self._plan, self._wanted, self._make_writer, self._why = plan, wanted, make_writer, why
-        self._silence_s, self._knows_capture = silence_s, knows_capture
+        self._plan, self._wanted, self._make_writer = plan, wanted, make_writer
+        self._silence_s = silence_s
         self._pipeline = GStreamerPipeline(plan)
         with ExitStack() as undo:
             undo.callback(self._pipeline.stop, STOP_TIMEOUT_S)
@@ -171,11 +167,11 @@ class GStreamerCamera:
 
     @property
     def pushed_out(self) -> int:
-        """Frames that were asked for too late, so that newer ones pushed them out; their numbers are skipped."""
+        """Number of frames that newer ones replaced before they were read; their numbers are skipped."""
         return self._pipeline.pushed_out
 
     def report(self) -> CameraReport:
-        """What was asked of the camera, and what it gives."""
+        """Settings that the camera was asked for, and those that it runs with."""
         got = self._format
         return CameraReport(
             camera=self._plan.advice.camera,
@@ -185,7 +181,7 @@ class GStreamerCamera:
             rate_hz=got.rate_hz,
             format=got.name,
             memory=got.writer.memory,
-            why=self._why,
+            why=self._plan.why_copied,
             decoder=self._pipeline.decoder(),
             times=self._pipeline.times,
             mode=self._findings.mode,
@@ -217,7 +213,7 @@ class GStreamerCamera:
         return FrameInfo(arrival.number, arrival.time_s, segment, captured_s=self._captured_s(arrival))
 
     def read_held(self) -> HeldFrame:
-        """The next frame where the camera left it, for an engine that reads four channels: no copy by anybody.
+        """Hold the next frame in the camera's own memory, for an engine that reads four channels: nothing is copied.
 
         Brightness is not looked at here, so that an exposure which was locked stays so.
 
@@ -253,7 +249,7 @@ class GStreamerCamera:
             raise fault("broken", self._plan.advice, f"it did not stop within {STOP_TIMEOUT_S:.3g} s")
 
     def _next(self) -> Arrival:
-        """The next frame that is to be given out: those come and go while the camera adapts to the light."""
+        """The next frame to be given out; frames that come while the camera adapts to the light are dropped."""
         while True:
             arrival, self._first = self._first, None
             arrival = arrival or self._pipeline.take(self._limit_s)
@@ -270,8 +266,9 @@ class GStreamerCamera:
         return max(13 / self._format.rate_hz, self._silence_s)
 
     def _captured_s(self, arrival: Arrival) -> float | None:
-        knows = self._knows_capture and self._pipeline.times != "arrival"
-        return self._pipeline.host_time_s(arrival) if knows else None
+        # Those of a network camera are its own clock's, and those of the arrival say nothing of the capture.
+        on_this_host = self._pipeline.times in ("sensor", "driver")
+        return self._pipeline.host_time_s(arrival) if on_this_host else None
 
     def _same_format(self, arrival: Arrival) -> bool:
         """Follow a change of format; returns False where the size is another one now."""

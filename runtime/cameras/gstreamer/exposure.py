@@ -1,4 +1,4 @@
-"""Holds exposure, gain and white balance: a camera that adapts while it films makes brightness move like a structure.
+"""Lock of exposure, gain and white balance: a camera that adapts while it films imitates motion of the structure.
 
 After opening the camera adapts for a while, unseen, and is then locked. Outdoors no lock lasts for ever: where the
 picture has become too dark or too bright for some time, the camera may adapt once more. Each such change begins a new
@@ -17,7 +17,7 @@ from tremorscope.runtime.cameras.gstreamer.settings import ExposureSettings
 _LOOK_EVERY_S = 1.0
 _STRIDE_PX = 16
 _LEAST_CHANGE = 12.0
-"""Grey levels: a night that stays dark with the longest exposure is no reason to adapt again."""
+"""Least change of brightness, in grey levels, to adapt again: a night stays dark with the longest exposure too."""
 
 
 class ExposureControl(Protocol):
@@ -31,7 +31,7 @@ class ExposureControl(Protocol):
 
 
 class ExposureHold:
-    """Decides when a camera adapts and when it is locked. Times are seconds on any clock that never goes back."""
+    """Schedule of adapting and locking a camera. Times are seconds on any monotonic clock."""
 
     def __init__(self, settings: ExposureSettings, control: ExposureControl) -> None:
         self._settings, self._control = settings, control
@@ -42,10 +42,10 @@ class ExposureHold:
         self._brightness_at_lock: float | None = None
         self._segment = 0
         self.adaptations = 0
-        """How often the camera was let adapt again since it was opened."""
+        """Number of times that the camera was let adapt again since it was opened."""
 
     def is_settled(self, now_s: float) -> bool:
-        """Whether the frame that came now is to be given out: not while the camera first adapts."""
+        """Tell whether the frame that came now is to be given out: not while the camera first adapts."""
         if not self._settings.lock or self._locked or self.adaptations:
             return True
         if self._adapts_until_s is None:
@@ -56,7 +56,7 @@ class ExposureHold:
         return True
 
     def look(self, pixels: NDArray[np.uint8], now_s: float) -> int:
-        """Look at a frame that is given out, u8[H, W, 3]; returns the segment that it belongs to."""
+        """Examine a frame that is given out, u8[H, W, 3]; returns the segment that it belongs to."""
         if self._settings.lock and now_s >= self._next_look_s:
             self._next_look_s = now_s + _LOOK_EVERY_S
             if self._locked:

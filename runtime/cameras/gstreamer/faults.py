@@ -1,4 +1,4 @@
-"""What GStreamer's errors mean to a person: one line that says what is wrong and what to do."""
+"""GStreamer's errors as faults: one line that says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Cause = Literal[
 """absent: there is no such device, or nobody answers. forbidden: this process may not use it. unauthorised: the
 camera wants a user and a password. not negotiable: it does not offer the size, rate or format asked for.
 no such camera, no such mode, too fast: the number of a camera or of its mode, or a rate, that there is not.
-undecodable: its stream cannot be decoded. no daemon: what stands between the camera and everybody does not answer.
+undecodable: its stream cannot be decoded. no daemon: the daemon between the camera and its users does not answer.
 ended: it gave no error, but no more frames either."""
 MISCONFIGURED: frozenset[Cause] = frozenset({"not negotiable", "no such camera", "no such mode", "too fast"})
-"""What only another configuration mends."""
+"""Causes that only another configuration removes."""
 
 _RESOURCE: dict[int, Cause] = {
     3: "absent",  # not found
@@ -54,7 +54,7 @@ _DOMAINS = {
     "gst-stream-error-quark": _STREAM,
     "gst-core-error-quark": _CORE,
 }
-# What the system says beside the code tells more than the code.
+# The system's text beside the code is more exact than the code.
 _SAID: tuple[tuple[str, Cause], ...] = (
     (r"not-negotiated|Internal data flow error.*negotiat", "not negotiable"),
     (r"not-linked", "undecodable"),
@@ -104,7 +104,7 @@ class GStreamerFault(CameraFault):
 
 @dataclass(frozen=True)
 class GStreamerError:
-    """An error as GStreamer tells it."""
+    """An error message of GStreamer."""
 
     domain: str
     code: int
@@ -113,33 +113,33 @@ class GStreamerError:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a driver printed instead of telling it to GStreamer."""
+class DriverMessage:
+    """Message that a driver printed instead of passing it to GStreamer."""
 
     cause: Cause | None = None
-    """What kind of fault that is; None where it does not tell."""
+    """Kind of fault; None where the message does not tell."""
     quote: str = ""
     """The line itself."""
     offers: str = ""
-    """What the camera can do."""
+    """Modes that the camera offers."""
 
 
-NOTHING_HEARD = Heard()
+NO_MESSAGE = DriverMessage()
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do about one camera's faults, where that is known better than in general."""
+    """Remedies for one camera's faults, where they are known better than in general."""
 
     camera: str
-    """The camera for a person, as `runtime.cameras.opening.describe` names it."""
+    """Name of the camera in messages, from `runtime.cameras.opening.describe`."""
     remedies: MappingProxyType[Cause, str] = field(default_factory=lambda: MappingProxyType({}))
-    heard: Callable[[], Heard] = field(default=lambda: NOTHING_HEARD, compare=False)
-    """What its driver printed; asked when a fault is told."""
+    driver_message: Callable[[], DriverMessage] = field(default=lambda: NO_MESSAGE, compare=False)
+    """Reads what the camera's driver printed; called when a fault is reported."""
 
 
 def cause_of(error: GStreamerError) -> Cause:
-    """What kind of error this is."""
+    """Classify an error by its text, then by its domain and code."""
     for pattern, cause in _SAID:
         if re.search(pattern, f"{error.message} {error.debug}"):
             return cause
@@ -147,7 +147,7 @@ def cause_of(error: GStreamerError) -> Cause:
 
 
 def fault_of(error: GStreamerError, advice: Advice, offers: str = "") -> GStreamerFault:
-    """The fault for a person; ``offers`` says what the camera can do, where that is known."""
+    """Turn an error into a fault; ``offers`` lists the modes of the camera, where they are known."""
     cause = cause_of(error)
     said = _one_line(error.message)
     reason = _reason_in(error.debug)
@@ -157,15 +157,15 @@ def fault_of(error: GStreamerError, advice: Advice, offers: str = "") -> GStream
 
 
 def fault(cause: Cause, advice: Advice, said: str = "", offers: str = "") -> GStreamerFault:
-    """A fault of one camera; what its driver printed says more than the code that GStreamer got."""
-    heard = advice.heard()
-    cause = heard.cause or cause
-    offers = offers if cause == "not negotiable" else heard.offers
+    """Fault of one camera; its driver's printed message is preferred to the code that GStreamer got."""
+    message = advice.driver_message()
+    cause = message.cause or cause
+    offers = offers if cause == "not negotiable" else message.offers
     remedy = advice.remedies.get(cause, _GENERAL[cause])
     if cause in MISCONFIGURED and offers:
         remedy = f"{remedy}; it offers {offers}"
-    if heard.quote:
-        said = f"{said.rstrip('.')}; " * bool(said) + f'its driver says "{heard.quote}"'
+    if message.quote:
+        said = f"{said.rstrip('.')}; " * bool(said) + f'its driver says "{message.quote}"'
     what = f"{advice.camera} {_TEXTS[cause]}" + (f" ({said.rstrip('.')})" if said else "")
     return GStreamerFault(what, remedy=remedy, cause=cause)
 
@@ -175,7 +175,7 @@ def _one_line(text: str) -> str:
 
 
 def _reason_in(debug: str) -> str:
-    """The last line of GStreamer's debug text: what the system said, without file names and functions."""
+    """Last line of GStreamer's debug text: the system's error, without file names and functions."""
     lines = [line.strip() for line in debug.splitlines() if line.strip()]
     if len(lines) < 2:
         return ""

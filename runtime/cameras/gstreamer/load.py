@@ -1,4 +1,4 @@
-"""The one door to GStreamer: PyGObject is imported here, when a camera first needs it, and nowhere else."""
+"""Access to GStreamer: the only module that imports PyGObject, when a camera first needs it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = {
     "v4l2src": "gstreamer1.0-plugins-good",
     "videoflip": "gstreamer1.0-plugins-good",
 }
-"""Which packages of Ubuntu, Debian and JetPack hold an element that a camera may need."""
+"""Packages of Ubuntu, Debian and JetPack that hold the elements which a camera may need."""
 BINDINGS = "python3-gi gir1.2-gstreamer-1.0"
 _LOADING = threading.Lock()
 
@@ -62,7 +62,7 @@ def load_gstreamer() -> Any:
 
 
 def has_element(name: str) -> bool:
-    """Whether this machine has an element of GStreamer.
+    """Tell whether this machine has an element of GStreamer.
 
     Raises:
         CameraFault: GStreamer itself is not there.
@@ -81,7 +81,7 @@ def properties_of(element: str) -> frozenset[str]:
 
 
 def require_elements(names: Iterable[str], camera: str) -> None:
-    """Check that this machine has all that a pipeline is made of.
+    """Check that this machine has all elements of a pipeline.
 
     Raises:
         CameraFault: something is missing; the message names it and its package.
@@ -126,7 +126,7 @@ def parse_pipeline(text: str, camera: str) -> Any:
 
 
 def hanging_calls() -> int:
-    """How many calls into drivers have been left behind in this process because they did not return."""
+    """Number of calls into drivers that were left behind in this process because they did not return."""
     return sum(thread.name.startswith(_CALL) for thread in threading.enumerate())
 
 

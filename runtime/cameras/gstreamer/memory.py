@@ -36,7 +36,7 @@ class _MapInfo(ctypes.Structure):
 
 
 class _FrameNumber(ctypes.Structure):
-    """What NVIDIA's camera source attaches to each buffer under the name GstBufferMetaData."""
+    """Frame number and time that NVIDIA's camera source attaches to each buffer under the name GstBufferMetaData."""
 
     _fields_ = (("number", c_int64), ("time_ns", c_int64))
 

@@ -39,7 +39,7 @@ class FrameNumbers:
         return self._last
 
     def _missing(self, time_s: float) -> int:
-        """How many frames are missing before this one, as far as time tells."""
+        """Number of frames missing before this one, as far as time tells."""
         step_s = time_s - self._last_s
         if not step_s > 0:  # NaN as well
             return 0

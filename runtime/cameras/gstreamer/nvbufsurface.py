@@ -61,14 +61,14 @@ class Surface:
     """One picture in NVIDIA's memory."""
 
     address: int
-    """Of the NvBufSurface itself."""
+    """Address of the NvBufSurface itself."""
     key: tuple[int, int]
     """The same for each picture that comes in the same buffer of the pool."""
     width_px: int
     height_px: int
     pitch_bytes: int
     cuda_address: int | None
-    """Of the pixels, where they lie in CUDA's memory; None where only EGL leads to them."""
+    """Address of the pixels in CUDA's memory; None where only EGL leads to them."""
 
 
 class SurfaceLibrary:

@@ -15,7 +15,7 @@ from tremorscope.runtime.gpu.egl import DevicePicture
 
 
 class DevicePictures(Protocol):
-    """What brings pictures to the GPU: `runtime.gpu.egl.EglPictures`."""
+    """Door through which pictures reach the GPU: `runtime.gpu.egl.EglPictures`."""
 
     def register(self, egl_image: int, width_px: int, height_px: int) -> DevicePicture:
         """Make an EGLImage known to the GPU.
@@ -73,11 +73,11 @@ class NvmmWriter:
 
     @property
     def registered(self) -> int:
-        """How many buffers of the pool are registered."""
+        """Number of registered buffers of the pool."""
         return len(self._known)
 
     def picture(self, buffer: Any) -> DevicePicture:
-        """Where the GPU finds a buffer's picture, for as long as the buffer is held.
+        """A buffer's picture in the GPU's address space, valid for as long as the buffer is held.
 
         Raises:
             NvmmFault: it does not lie in memory that can be registered.

@@ -1,4 +1,4 @@
-"""A GStreamer pipeline from a camera to an appsink: started, emptied and stopped, with a bound on every wait."""
+"""GStreamer pipeline from a camera to an appsink: start, read and stop, with a bound on every wait."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NONE = 2**64 - 1
 
 @dataclass(frozen=True)
 class PipelinePlan:
-    """What is run, and what it is made of."""
+    """Description of a pipeline and the elements that it needs."""
 
     text: str
     """In the language of gst-launch. The first element is named ``source``, the last is an appsink named ``sink``."""
@@ -43,13 +43,15 @@ class PipelinePlan:
     """Names of the elements that must be there, the source first."""
     advice: Advice
     properties: tuple[tuple[str, object], ...] = field(default=(), repr=False)
-    """Of the source, set apart from the text because they are secret or hard to quote."""
+    """Properties of the source, set apart from the text because they are secret or hard to quote."""
     numbers_frames: bool = True
-    """Whether numbers and times are taken from the source's own buffers."""
+    """True where numbers and times are taken from the source's own buffers."""
     times: TimesFrom = "driver"
-    """Whose times those are, where the source attaches none of the sensor's."""
+    """Clock of those times, where the source attaches none of the sensor's."""
+    why_copied: str = ""
+    """Reason why frames do not stay in NVIDIA's memory; empty where that was not to be expected."""
     most_waiting: int = 2
-    """So many frames wait to be read; a newer one pushes the oldest out, and its number is missing then."""
+    """Most frames that wait to be read; a newer one replaces the oldest, whose number is then missing."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Arrival:
     """One frame as it came to the end of the pipeline."""
 
     number: int
-    """Of the source where it numbers its frames, else counted on arrival."""
+    """The source's own number where it numbers its frames, else counted on arrival."""
     time_s: float
     """Capture time on the source's own clock; NaN where it has none."""
     pipeline_s: float
@@ -67,7 +69,7 @@ class Arrival:
 
 
 class GStreamerPipeline:
-    """Runs one plan once. One thread reads; GStreamer's own threads fill the queue that it reads from."""
+    """One run of one plan. One thread reads; GStreamer's own threads fill the queue that it reads from."""
 
     def __init__(self, plan: PipelinePlan) -> None:
         """Build the pipeline; nothing is opened yet.
@@ -87,22 +89,22 @@ class GStreamerPipeline:
         self._source, self._sink = self._named(SOURCE), self._named(SINK)
         for name, value in plan.properties:
             self._source.set_property(name, value)
-        self._came = threading.Condition()
+        self._changed = threading.Condition()
         self._waiting: deque[Arrival] = deque()
         self._marks: OrderedDict[int, tuple[int, int]] = OrderedDict()
         self._numbers = FrameNumbers(numbered=plan.numbers_frames)
         self.arrived = 0
         """Frames that came to the end of the pipeline."""
         self.pushed_out = 0
-        """Frames of these that a newer one pushed out before they were read."""
+        """Frames of these that a newer one replaced before they were read."""
         self.times: TimesFrom = plan.times
-        """Whose times the frames have, as far as it is known by the latest."""
+        """Clock of the frames' times, as far as the latest frame tells."""
         self._sink.set_property("emit-signals", True)
         self._handler = self._sink.connect("new-sample", self._on_sample)
         pad = self._source.get_static_pad("src") if plan.numbers_frames else None
         self._probe = (pad, pad.add_probe(self._gst.PadProbeType.BUFFER, self._on_source)) if pad else None
-        # What was told, not the fault: one that was raised keeps alive, by its traceback, all that was in use then.
-        self._told: GStreamerError | Literal["ended", ""] = ""
+        # The message, not the fault: an exception that was raised keeps its frames alive by its traceback.
+        self._failure: GStreamerError | Literal["ended", ""] = ""
         self._stopped: bool | None = None
 
     def start(self, timeout_s: float) -> None:
@@ -114,7 +116,7 @@ class GStreamerPipeline:
         self._set_state(self._gst.State.PLAYING, timeout_s)
 
     def can_give(self, caps: str) -> bool:
-        """Whether the source offers frames of these caps; opens it, but lets nothing flow.
+        """Tell whether the source offers frames of these caps; opens it, but lets nothing flow.
 
         Raises:
             CameraFault: it cannot be opened, or did not answer in time.
@@ -133,12 +135,12 @@ class GStreamerPipeline:
         give_up_s = time.monotonic() + timeout_s
         while True:
             self._look_at_bus(0.0)
-            with self._came:
-                if not self._waiting and not self._told:
-                    self._came.wait(max(0.0, min(_LOOK_EVERY_S, give_up_s - time.monotonic())))
+            with self._changed:
+                if not self._waiting and not self._failure:
+                    self._changed.wait(max(0.0, min(_LOOK_EVERY_S, give_up_s - time.monotonic())))
                 if self._waiting:
                     return self._waiting.popleft()
-            if self._told:
+            if self._failure:
                 raise self._fault()
             if time.monotonic() >= give_up_s:
                 return None
@@ -147,7 +149,7 @@ class GStreamerPipeline:
         """Stop and close the camera; returns False where a driver did not return in time and was left behind."""
         if self._stopped is None:
             self._stopped = call_bounded(self._stop, timeout_s, f"stop {self._camera}")
-            with self._came:
+            with self._changed:
                 self._waiting.clear()
         return self._stopped
 
@@ -161,7 +163,7 @@ class GStreamerPipeline:
         return self._source
 
     def host_time_s(self, arrival: Arrival) -> float | None:
-        """When a frame was captured, on the clock of ``time.monotonic``; None where GStreamer's clock is another."""
+        """Capture time of a frame on the clock of ``time.monotonic``; None where GStreamer's clock is another."""
         clock = self._pipeline.get_clock()
         if clock is None or arrival.pipeline_s != arrival.pipeline_s:
             return None
@@ -229,7 +231,7 @@ class GStreamerPipeline:
         self.times = "sensor" if sensor else self.plan.times
         mark = sensor or (buffer.offset, pts)
         if _NONE not in mark and pts != _NONE:
-            with self._came:
+            with self._changed:
                 self._marks[pts] = mark
                 while len(self._marks) > _MOST_MARKS:
                     self._marks.popitem(last=False)
@@ -242,7 +244,7 @@ class GStreamerPipeline:
             return self._gst.FlowReturn.EOS
         pts = sample.get_buffer().pts
         pipeline_s = pts * 1e-9 if pts != _NONE else math.nan
-        with self._came:
+        with self._changed:
             mark = self._marks.pop(pts, None)
             time_s = mark[1] * 1e-9 if mark else pipeline_s
             number = self._numbers.next(mark[0] if mark else None, time_s)
@@ -251,32 +253,32 @@ class GStreamerPipeline:
             if len(self._waiting) > self.plan.most_waiting:
                 self._waiting.popleft()
                 self.pushed_out += 1
-            self._came.notify()
+            self._changed.notify()
         return self._gst.FlowReturn.OK
 
     def _look_at_bus(self, timeout_s: float) -> None:
-        """Keep the first error or end that was told; throw everything else away, so that the bus never fills."""
+        """Keep the first error or end; discard all other messages, so that the bus never fills."""
         kinds = self._gst.MessageType.ERROR | self._gst.MessageType.EOS
         message = self._pipeline.get_bus().timed_pop_filtered(int(timeout_s * 1e9), kinds)
-        if message is None or self._told:
+        if message is None or self._failure:
             return
         if message.type == self._gst.MessageType.EOS:
-            self._told = "ended"
+            self._failure = "ended"
             return
         error, debug = message.parse_error()
-        self._told = GStreamerError(error.domain, error.code, error.message, debug or "")
+        self._failure = GStreamerError(error.domain, error.code, error.message, debug or "")
 
     def _fault(self) -> CameraFault:
-        """What was told, as a fault."""
-        if isinstance(self._told, GStreamerError):
-            return fault_of(self._told, self.plan.advice, _offers(self._source))
-        if self._told == "ended":
+        """The first error or end on the bus, as a fault."""
+        if isinstance(self._failure, GStreamerError):
+            return fault_of(self._failure, self.plan.advice, _offers(self._source))
+        if self._failure == "ended":
             return fault("ended", self.plan.advice)
         return fault("broken", self.plan.advice, "it could not be started")
 
 
 def first_offered(plan: PipelinePlan, choices: Sequence[str]) -> int | None:
-    """Which of several caps the source of a plan, opened for the question, can give; None if it can give none.
+    """Open the source of a plan, and return the index of the first caps that it offers; None if it has none.
 
     Raises:
         CameraFault: it cannot be opened, or did not answer in time.
@@ -289,7 +291,7 @@ def first_offered(plan: PipelinePlan, choices: Sequence[str]) -> int | None:
 
 
 def _offers(source: Any) -> str:
-    """What a camera can do, as far as its element tells, in a few words."""
+    """Modes that a camera offers, in a few words; empty where its element does not tell."""
     pad = source.get_static_pad("src") if source is not None else None
     caps = pad.query_caps(None) if pad is not None else None
     if caps is None or caps.is_any() or caps.is_empty():

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from tremorscope.runtime.settings import Section
 
 Flip = Literal["none", "rotate-90", "rotate-180", "rotate-270", "mirror", "upside-down"]
-"""How a picture is turned: clockwise by degrees, or mirrored left to right, or top to bottom."""
+"""Orientation of a picture: turned clockwise by degrees, or mirrored left to right, or top to bottom."""
 
 
 class ExposureSettings(Section):
@@ -23,13 +23,13 @@ class ExposureSettings(Section):
     lock: bool = True
     """Hold exposure, gain and white balance once they have settled; false leaves them to the camera all the time."""
     settle_s: float = Field(default=2.0, ge=0, le=60, allow_inf_nan=False)
-    """So long after opening the camera may adapt before it is locked; frames of this time are not given out."""
+    """Time after opening in which the camera may adapt before it is locked; its frames are not given out."""
     darkest: int = Field(default=24, ge=0, le=254)
-    """A locked picture whose mean brightness is below this grey level is let settle anew ..."""
+    """A locked camera whose mean brightness is below this grey level adapts again ..."""
     brightest: int = Field(default=232, ge=1, le=255)
-    """... and one above this as well, as at dusk and dawn. 0 and 255 never let it."""
+    """... and one above this as well, as at dusk and dawn. 0 and 255 switch this off."""
     out_of_range_s: float = Field(default=30.0, gt=0, le=3600, allow_inf_nan=False)
-    """So long the brightness must stay outside before that."""
+    """Time for which the brightness must stay outside before that."""
 
     @model_validator(mode="after")
     def _in_order(self) -> ExposureSettings:

@@ -1,4 +1,4 @@
-"""Words of gst-launch's language that several kinds of camera share."""
+"""Parts of gst-launch descriptions that several kinds of camera share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Literal
 from tremorscope.runtime.cameras.gstreamer.settings import Flip
 
 TimesFrom = Literal["sensor", "driver", "sender", "arrival"]
-"""Whose clock gives a frame its time. sensor: with its number, from the sensor's start of the frame. driver: the
-kernel's, when it had the frame. sender: a network camera's. arrival: this machine's, when the frame came out of the
-source, so that all that delays it on the way is in the time."""
+"""Clock of a frame's time. sensor: with its number, from the sensor's start of the frame. driver: the kernel's, when
+it had the frame. sender: a network camera's. arrival: this machine's, when the frame came out of the source, so that
+all that delays it on the way is in the time."""
 WHOSE_TIMES: dict[TimesFrom, str] = {
     "sensor": "numbers and times of frames are the sensor's own",
     "driver": "times of frames are the kernel driver's",
@@ -20,19 +20,19 @@ WHOSE_TIMES: dict[TimesFrom, str] = {
     "arrival": "times of frames are those of their arrival, with this machine's jitter in them, and frames that were "
     "lost before are known by gaps in time alone",
 }
-"""The same for a person."""
+"""The same as sentences for reports."""
 
 SINK_TEXT = (
     "appsink name=sink caps=video/x-raw sync=false qos=false enable-last-sample=false max-buffers=1 "
     "wait-on-eos=false"
 )
-"""Where frames in ordinary memory come out: each is given on at once, and nothing waits for a clock."""
+"""Sink for frames in ordinary memory: each is given on at once, and nothing waits for a clock."""
 
 SINK_ANY_TEXT = "appsink name=sink"
-"""Where a pipeline ends that only asks what a camera offers."""
+"""Sink of a pipeline that only asks which modes a camera offers."""
 
 NVMM_SINK_TEXT = SINK_TEXT.replace("caps=video/x-raw", 'caps="video/x-raw(memory:NVMM)"')
-"""Where frames in NVIDIA's memory come out."""
+"""Sink for frames in NVIDIA's memory."""
 
 FLIPS: dict[Flip, str] = {
     "none": "identity",
@@ -65,7 +65,7 @@ def rate_text(rate_hz: float) -> str:
 
 
 def modes_text(structures: Iterable[str]) -> str:
-    """What a camera offers, from the structures of its caps, in a few words: ``1280x720 YUY2 at 10, 30 Hz``."""
+    """Modes that a camera offers, from the structures of its caps, in a few words: ``1280x720 YUY2 at 10, 30 Hz``."""
     modes = list(dict.fromkeys(_mode(structure) for structure in structures))
     more = f" and {len(modes) - _MOST_MODES} more" if len(modes) > _MOST_MODES else ""
     return "; ".join(modes[:_MOST_MODES]) + more

@@ -29,7 +29,7 @@ GAIN = 0x00980913
 MANUAL, APERTURE_PRIORITY, AUTO = 1, 3, 0
 
 _NOT_THIS_ONE = (errno.EINVAL, errno.ENOTTY, errno.ERANGE, errno.EACCES, errno.EIO, errno.EBUSY)
-"""The camera has no such control, or does not take the value now. Whatever is worse its frames will tell."""
+"""The camera has no such control, or does not take the value now. A worse fault shows in its frames."""
 
 Ioctl = Callable[[int, int, bytearray], object]
 """As ``fcntl.ioctl``: changes the bytes in place."""
@@ -47,7 +47,7 @@ class V4l2Controls:
         self._device, self._settings = device, settings
         self._ioctl: Ioctl = ioctl or (lambda fd, request, data: fcntl.ioctl(fd, request, data, True))
         self.missing: list[str] = []
-        """What should be set or held, and cannot be on this camera."""
+        """Settings that this camera has no control for."""
         self.free()
 
     def free(self) -> None:

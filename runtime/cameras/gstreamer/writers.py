@@ -1,4 +1,4 @@
-"""Who writes a picture into the ring: the CPU from ordinary memory, or the GPU from where the camera left it."""
+"""Writers of pictures into the ring: the CPU from ordinary memory, or the GPU from where the camera left them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class PictureWriter(Protocol):
 
     @property
     def memory(self) -> Literal["copy", "nvmm"]:
-        """copy: the CPU passes over each picture. nvmm: the GPU does."""
+        """copy: the CPU writes each picture. nvmm: the GPU does."""
 
     def picture(self, buffer: Any) -> DevicePicture | None:
-        """Where the GPU finds a GstBuffer's picture while the buffer is held; None where it cannot."""
+        """A GstBuffer's picture in the GPU's address space while the buffer is held; None where it has none."""
 
     def write(self, buffer: Any, pixels: NDArray[np.uint8]) -> None:
         """Write a GstBuffer's picture into ``pixels``, u8[H, W, 3] RGB, contiguous; whole when this returns.
@@ -44,11 +44,11 @@ class PictureWriter(Protocol):
 
 
 MakeWriter = Callable[[Any, int, int], PictureWriter]
-"""Takes a GstSample, width and height; makes what writes that picture and those to come."""
+"""Makes the writer of a GstSample's picture and those to come, from the sample, width and height."""
 
 
 class CpuWriter:
-    """One pass of the CPU from any raw format to RGB, and every byte of it told."""
+    """Writer on the CPU: one pass from any raw format to RGB, counted in the account."""
 
     memory: Literal["copy"] = "copy"
 
@@ -86,5 +86,5 @@ class CpuWriter:
 
 
 def cpu_writer(account: CopyAccount | None) -> MakeWriter:
-    """Makes writers that tell ``account``."""
+    """Factory of writers that count their copies in ``account``."""
     return lambda sample, width_px, height_px: CpuWriter(sample.get_caps(), width_px, height_px, account)

@@ -1,4 +1,4 @@
-"""What can go wrong with a camera, how it is told, and how long to wait before the next attempt."""
+"""Kinds of camera faults, their events, and the pauses between attempts to open a camera."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ FaultKind = Literal["missing", "lost", "refused", "frozen", "resized", "corrupt"
 refused: cannot do what the configuration asks, such as a rate or a number of a camera that is not there.
 frozen: no frame in time, or the same again and again. resized: frames of another size.
 corrupt: damaged or constant frames. time: timestamps or sequence numbers that do not follow.
-stuck: too many threads hang in the driver.
+stuck: too many threads hang in the camera's driver.
 """
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
-_MOST_UNTOLD = 256
+_MOST_EVENTS = 256
 
 
 @dataclass(frozen=True)
 class CameraEvent:
-    """One edge of a fault."""
+    """Beginning or end of a fault."""
 
     kind: FaultKind
     begins: bool
     """True where the fault begins, False where it has passed."""
     since_s: float
-    """When it began, on the supervisor's clock; of a frozen camera, when its last frame came."""
+    """Time at which it began, on the supervisor's clock; of a frozen camera, the time of its last frame."""
     at_s: float
-    """When this was told, on the same clock."""
+    """Time of this event, on the same clock."""
     episodes: int
-    """How often this kind has begun, this time included."""
+    """Number of episodes of this kind, this one included."""
     occurrences: int
     """Failed attempts, damaged frames or jumps of this episode so far."""
     detail: str
-    """What was seen last, in one line."""
+    """Latest occurrence, in one line."""
 
 
 @dataclass
@@ -52,9 +52,9 @@ class FaultLog:
 
     def __init__(self) -> None:
         self._kinds: dict[FaultKind, _Episode] = {kind: _Episode() for kind in FAULT_KINDS}
-        self._untold: deque[CameraEvent] = deque(maxlen=_MOST_UNTOLD)
+        self._events: deque[CameraEvent] = deque(maxlen=_MOST_EVENTS)
         self.events_lost = 0
-        """Events that nobody fetched in time, the oldest first."""
+        """Events that were dropped, the oldest first, because they were not fetched in time."""
 
     @property
     def active(self) -> tuple[FaultKind, ...]:
@@ -62,16 +62,16 @@ class FaultLog:
         return tuple(kind for kind, episode in self._kinds.items() if episode.active)
 
     @property
-    def has_untold(self) -> bool:
-        """Whether there are events to fetch."""
-        return bool(self._untold)
+    def has_events(self) -> bool:
+        """True while there are events to fetch."""
+        return bool(self._events)
 
     def total(self, kind: FaultKind) -> int:
-        """How often a kind has occurred in all episodes."""
+        """Occurrences of a kind in all episodes."""
         return self._kinds[kind].total
 
     def seen(self, kind: FaultKind, now_s: float, detail: str, since_s: float | None = None) -> None:
-        """Note an occurrence; the first of an episode is told."""
+        """Count an occurrence; the first of an episode makes an event."""
         episode = self._kinds[kind]
         episode.total += 1
         episode.detail = detail
@@ -82,22 +82,22 @@ class FaultLog:
         episode.since_s = now_s if since_s is None else since_s
         episode.episodes += 1
         episode.occurrences = 1
-        self._tell(kind, episode, now_s, begins=True)
+        self._report(kind, episode, now_s, begins=True)
 
     def passed(self, kind: FaultKind, now_s: float) -> None:
-        """Note that a fault is over; told if it was active."""
+        """End a fault; makes an event if it was active."""
         episode = self._kinds[kind]
         if episode.active:
             episode.active = False
-            self._tell(kind, episode, now_s, begins=False)
+            self._report(kind, episode, now_s, begins=False)
 
     def next_event(self) -> CameraEvent | None:
         """The oldest event that was not fetched yet."""
-        return self._untold.popleft() if self._untold else None
+        return self._events.popleft() if self._events else None
 
-    def _tell(self, kind: FaultKind, episode: _Episode, now_s: float, *, begins: bool) -> None:
-        self.events_lost += len(self._untold) == _MOST_UNTOLD
-        self._untold.append(
+    def _report(self, kind: FaultKind, episode: _Episode, now_s: float, *, begins: bool) -> None:
+        self.events_lost += len(self._events) == _MOST_EVENTS
+        self._events.append(
             CameraEvent(
                 kind=kind,
                 begins=begins,
@@ -123,16 +123,16 @@ class BackoffSettings:
     longest_s: float = 30.0
     factor: float = 1.5
     jitter: float = 0.1
-    """Largest part, drawn at random, by which a pause is shortened, so that several cameras do not march in step."""
+    """Largest share, drawn at random, by which a pause is shortened, so that cameras do not retry in lockstep."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not (0 < self.first_s <= self.longest_s and self.factor >= 1 and 0 <= self.jitter < 1):
-            raise ValueError(f"{self} cannot be")
+            raise ValueError(f"{self}: needs 0 < first_s <= longest_s, factor >= 1 and 0 <= jitter < 1")
 
 
 class Backoff:
-    """The pauses one after the other."""
+    """Sequence of pauses between attempts."""
 
     def __init__(self, settings: BackoffSettings) -> None:
         self._settings = settings
@@ -151,11 +151,11 @@ class Backoff:
         self._nominal_s = self._settings.first_s
 
 
-class Strikes:
-    """Tells a camera that errs now and then from one that has gone wrong."""
+class BadFrameCounter:
+    """Counter of bad frames against good ones: distinguishes occasional errors from a camera that has failed."""
 
     _WEIGHT = 4
-    """A bad frame weighs as much as so many good ones."""
+    """Good frames that make up for a bad one."""
 
     def __init__(self, *, most: int, clear_after_frames: int) -> None:
         self._most = most * self._WEIGHT
@@ -163,17 +163,17 @@ class Strikes:
         self._sum = self._good_in_a_row = 0
 
     def reset(self) -> None:
-        """Forget what was."""
+        """Start counting anew."""
         self._sum = self._good_in_a_row = 0
 
     def bad(self) -> bool:
-        """Take note of a bad frame; returns True where it is one too many."""
+        """Count a bad frame; returns True where there are too many."""
         self._sum += self._WEIGHT
         self._good_in_a_row = 0
         return self._sum >= self._most
 
     def good(self) -> bool:
-        """Take note of a good frame; returns True where so many came in a row that all is well again."""
+        """Count a good frame; returns True after ``clear_after_frames`` in a row."""
         self._sum = max(0, self._sum - 1)
         self._good_in_a_row += 1
         return self._good_in_a_row >= self._clear_after_frames

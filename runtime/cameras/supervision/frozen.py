@@ -1,4 +1,4 @@
-"""Tells a stuck picture from a scene that stands still: no sensor gives the same noise twice, a stuck encoder does."""
+"""Distinguishes a stuck picture from a still scene: no sensor gives the same noise twice, a stuck encoder does."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 
 _ROWS, _COLUMNS = 32, 48
 _DARKEST, _BRIGHTEST = 4, 251
-"""Outside of these a value may be clipped, and noise cannot be seen in it."""
+"""Range of values in which noise can be seen; outside a value may be clipped."""
 _FEWEST = 64
 _MOVED_SHARE = 0.002
-"""From so many of the values that could show noise on, a picture is another: a clock that is written into a stuck
+"""Least share of changed values, of those that could show noise, in a new picture: a clock written into a stuck
 picture changes fewer, the noise of a still scene (0.3 grey levels and more) ten times as many."""
 _FEWEST_FRAMES = 15
 _WEIGHT = 10
-"""A picture that is another weighs as much as so many alike: key frames of a stuck encoder differ a little."""
+"""Equal pictures that make up for a different one: key frames of a stuck encoder differ a little."""
 _OTHERS = 3
-"""So many others in a row end it."""
+"""Different pictures in a row that end a stuck picture."""
 
 
-class StandingPicture:
-    """Follows the frames of one camera, over all its openings; looks at a few thousand bytes of each."""
+class StuckPictureDetector:
+    """Detector of a stuck picture over all openings of one camera; examines a few thousand bytes of each frame."""
 
     def __init__(self, still_s: float | None, *, reopens: bool) -> None:
         """Begin.
 
         Args:
-            still_s: so long the same picture may come; None: for ever.
+            still_s: longest time of the same picture; None: for ever.
             reopens: whether opening the camera again may help; a recorded clip would only begin anew.
         """
         self._still_s, self._reopens = still_s, reopens
@@ -39,14 +39,14 @@ class StandingPicture:
 
     @property
     def trouble(self) -> str:
-        """Why its frames are refused, for a person."""
+        """Reason why its frames are refused, in one line."""
         return (
             f"the picture has been the same for {self._still_s:g} s, noise and all: a sensor or an encoder is stuck "
             "(for a source without noise: camera.may_stand_still)"
         )
 
     def reopened(self, rate_hz: float, now_s: float) -> None:
-        """Expect so many frames a second; a picture that stood still must become another first."""
+        """Expect so many frames a second; a stuck picture must change first."""
         if self._still_s is not None:
             self._most = max(_FEWEST_FRAMES, math.ceil(self._still_s * rate_hz))
             self._alike = min(self._alike, int(self._most))
@@ -73,7 +73,7 @@ class StandingPicture:
         return self._stands
 
     def wants_reopening(self, now_s: float) -> bool:
-        """Whether the camera is to be opened again: once at the beginning, and each time when that did not help."""
+        """True where the camera is to be opened again: once at the beginning, and after each vain attempt."""
         return self._reopens and now_s >= self._reopen_at_s
 
 

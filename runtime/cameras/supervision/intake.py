@@ -1,26 +1,27 @@
-"""The account of a camera's frames: each is placed in time, judged, handed on or counted as lost."""
+"""Intake of a camera's frames: each is placed in time, checked, and handed on or counted as lost."""
 
 from __future__ import annotations
 
 import math
 from typing import Literal
 
-from tremorscope.runtime.cameras.supervision.faults import FaultLog, Strikes
+from tremorscope.runtime.cameras.supervision.faults import BadFrameCounter, FaultLog
+from tremorscope.runtime.cameras.supervision.frozen import StuckPictureDetector
 from tremorscope.runtime.cameras.supervision.settings import Drops, SupervisorSettings
-from tremorscope.runtime.cameras.supervision.timeline import Continuity
+from tremorscope.runtime.cameras.supervision.timeline import FrameTimeline
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.latest import Mailbox
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 
 _LATE_PERIODS = 1.5
-"""A frame is fetched late where it is so much older than the youngest were: exposure and jitter explain less."""
+"""Periods by which a frame fetched late is older than the youngest were: exposure and jitter explain less."""
 
 
-class Punctuality:
-    """Tells frames that the camera or its link has lost from those that this device fetched too late.
+class LateFetchDetector:
+    """Detector of frames that this device fetched too late, as against those that the camera or its link lost.
 
-    A source that nobody empties fills its buffers and then loses frames: those that lie in them are old when they are
-    fetched at last. That needs the time of capture on the host's clock; without it nothing is said.
+    A source that is read too slowly fills its buffers and then loses frames: those in the buffers are old when they
+    are fetched. Needs the time of capture on the host's clock; without it no frame counts as late.
     """
 
     def __init__(self) -> None:
@@ -37,37 +38,41 @@ class Punctuality:
 
 
 class Intake:
-    """Places, judges and counts frames. Whoever uses it from several threads locks it."""
+    """Places, checks and counts frames. Not thread-safe: the caller holds a lock."""
 
     def __init__(self, ring: LeasingRing, settings: SupervisorSettings, log: FaultLog) -> None:
         self._log = log
-        self._continuity = Continuity(jump_s=settings.jump_s)
-        self._strikes = Strikes(most=settings.most_strikes, clear_after_frames=settings.clear_after_frames)
+        self._continuity = FrameTimeline(jump_s=settings.jump_s)
+        self._strikes = BadFrameCounter(
+            most=settings.most_strikes, clear_after_frames=settings.clear_after_frames
+        )
         self.mailbox = Mailbox(ring, most_waiting=settings.most_waiting)
         self.given_up = 0
         """Frames that came from a thread which had been abandoned, or while closing."""
-        self._punctuality = Punctuality()
+        self._punctuality = LateFetchDetector()
+        self._standing = StuckPictureDetector(settings.still_s, reopens=settings.end_is_fault)
         self._source = self._corrupt = self._unfetched = 0
 
     @property
     def segments(self) -> int:
-        """How often time or picture began anew; 0 before the first frame."""
+        """Number of segments so far, each a new beginning of time or picture; 0 before the first frame."""
         return self._continuity.segment + 1
 
     @property
     def drops(self) -> Drops:
-        """Frames that nobody got."""
+        """Frames that never reached the consumer, by reason."""
         box = self.mailbox
         return Drops(self._source, box.late, box.no_slot, self._corrupt, self.given_up, self._unfetched)
 
-    def reopen(self, nominal_rate_hz: float) -> None:
+    def reopen(self, nominal_rate_hz: float, now_s: float) -> None:
         """Expect a new segment, of a source that states this rate."""
         self._continuity.reopen(nominal_rate_hz)
-        self._punctuality = Punctuality()
+        self._standing.reopened(nominal_rate_hz, now_s)
+        self._punctuality = LateFetchDetector()
         self._strikes.reset()
 
     def count_bad(self, info: FrameInfo | None, sequence: int | None, now_s: float) -> None:
-        """Count a frame that cannot be used, as far as it is known."""
+        """Count a frame that cannot be used, if its time or number is known."""
         if info is not None and math.isfinite(info.timestamp_s):
             self._source += self._continuity.place(info, now_s).dropped
         elif sequence is not None and (dropped := self._continuity.skip(sequence)) is not None:
@@ -76,8 +81,21 @@ class Intake:
             return  # it counts as dropped when the next one comes
         self._corrupt += 1
 
+    def repetition(self, lease: Lease, info: FrameInfo) -> str:
+        """Fault of a frame whose picture has been the same for too long; empty where it has not."""
+        return self._standing.trouble if self._standing.look(lease.pixels, info.sequence) else ""
+
+    def count_repetition(self, info: FrameInfo, now_s: float) -> bool:
+        """Count a frame that repeats those before it; returns whether the camera is to be opened again."""
+        self.count_bad(info, info.sequence, now_s)
+        if self._standing.wants_reopening(now_s):
+            return True
+        if "frozen" not in self._log.active:
+            self._log.seen("frozen", now_s, self._standing.trouble)
+        return False
+
     def strike(self, kind: Literal["corrupt", "time"], what: str, now_s: float) -> bool:
-        """Note a bad frame; returns True where it is one too many."""
+        """Count a bad frame; returns True where there are too many."""
         self._log.seen(kind, now_s, what)
         return self._strikes.bad()
 

@@ -1,4 +1,4 @@
-"""One opening of a camera: a thread's work from opening over reading to closing, one bounded step at a time."""
+"""Reading thread of a camera: opening, reading and closing, one bounded step at a time."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _PROBES_PER_SIDE = 16
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """Why a call to the camera brought nothing."""
+class CallFailure:
+    """Reason why a call to the camera brought nothing."""
 
     what: str
     corrupt: bool = False
-    """True where only one frame was damaged."""
+    """True where only one frame is damaged, and the camera can be read on."""
     sequence: int | None = None
     """Its number, where known."""
     kind: FaultKind | None = None
-    """What kind of fault it is, where that is known better than missing or lost."""
+    """Kind of fault, where that is known better than missing or lost."""
 
 
-class Desk(Protocol):
-    """Where a reader reports to. Each call returns at once; after abandonment its answer tells the reader to end."""
+class ReaderOwner(Protocol):
+    """Receiver of a reader's reports. Each call returns at once; once it is abandoned, the answer ends the reader."""
 
     def opened(self, reader: Reader, size: tuple[int, int], rate_hz: float) -> Lease | None:
         """The camera is open; returns the slot for its first frame, or None to close it."""
@@ -65,24 +65,26 @@ class Reader:
     that is late, and the reader then ends by itself whenever the call returns.
     """
 
-    def __init__(self, open_camera: Callable[[], Camera], desk: Desk, *, reject_constant: bool) -> None:
+    def __init__(
+        self, open_camera: Callable[[], Camera], owner: ReaderOwner, *, reject_constant: bool
+    ) -> None:
         self._open_camera = open_camera
-        self._desk = desk
+        self._owner = owner
         self._reject_constant = reject_constant
         self._camera: Camera | None = None
         self._lease: Lease | None = None
         self._size = (0, 0)
         self.stage: Stage = "opening"
         self.since_s = self.limit_s = math.inf
-        """Since when, on the supervisor's clock, and for how long, the camera may leave unanswered."""
+        """Start of the present call, on the supervisor's clock, and the longest that it may take."""
 
     @property
     def deadline_s(self) -> float:
-        """When the present call is late."""
+        """Time at which the present call is late."""
         return self.since_s + self.limit_s
 
     def expect(self, since_s: float, limit_s: float) -> None:
-        """Bound the present call; the supervisor does."""
+        """Bound the present call; called by the supervisor."""
         self.since_s, self.limit_s = since_s, limit_s
 
     def start(self) -> None:
@@ -106,12 +108,12 @@ class Reader:
 
     def _open(self) -> None:
         opened = _guarded(lambda: _measured(self._open_camera()))
-        if isinstance(opened, Trouble):
+        if isinstance(opened, CallFailure):
             self.stage = "closing"
-            self._desk.failed(self, opened.kind, opened.what)
+            self._owner.failed(self, opened.kind, opened.what)
             return
         self._camera, self._size, rate_hz = opened
-        self._lease = self._desk.opened(self, self._size, rate_hz)
+        self._lease = self._owner.opened(self, self._size, rate_hz)
         self.stage = "closing" if self._lease is None else "reading"
 
     def _read(self) -> None:
@@ -120,21 +122,21 @@ class Reader:
         assert lease is not None
         pixels = lease.pixels
         info = _guarded(lambda: camera.read_into(pixels))
-        if isinstance(info, Trouble):
+        if isinstance(info, CallFailure):
             if not info.corrupt:
                 self._fail(info.kind, info.what)
-            elif not self._desk.rejected(self, info.what, None, info.sequence):
+            elif not self._owner.rejected(self, info.what, None, info.sequence):
                 self.stage = "closing"
         elif info is None:
             self.stage = "closing"
-            self._desk.ended(self)
+            self._owner.ended(self)
         else:
             self._judge(lease, info)
 
     def _judge(self, lease: Lease, info: FrameInfo) -> None:
-        """Hand a frame over, or say what is wrong with it."""
+        """Check a frame, and hand it over or reject it."""
         size = _guarded(lambda: _size_of(self._camera))
-        if isinstance(size, Trouble):
+        if isinstance(size, CallFailure):
             self._fail(None, size.what, info)
         elif size != self._size:
             was = f"{self._size[0]}x{self._size[1]}"
@@ -144,7 +146,7 @@ class Reader:
         elif self._reject_constant and is_constant(lease.pixels):
             self._reject(f"frame {info.sequence} is one colour throughout", info)
         else:
-            following = self._desk.deliver(self, lease, info)
+            following = self._owner.deliver(self, lease, info)
             if following is None:
                 self.stage = (
                     "closing"  # the frame was not taken over: its lease is given back with the camera
@@ -153,12 +155,12 @@ class Reader:
                 self._lease = following
 
     def _reject(self, what: str, info: FrameInfo) -> None:
-        if not self._desk.rejected(self, what, info, info.sequence):
+        if not self._owner.rejected(self, what, info, info.sequence):
             self.stage = "closing"
 
     def _fail(self, kind: FaultKind | None, what: str, info: FrameInfo | None = None) -> None:
         self.stage = "closing"
-        self._desk.failed(self, kind, what, info)
+        self._owner.failed(self, kind, what, info)
 
     def _close(self) -> None:
         camera = self._camera
@@ -166,11 +168,11 @@ class Reader:
             _guarded(camera.close)
         self.stage = "done"
         lease, self._lease = self._lease, None
-        self._desk.finished(self, lease)
+        self._owner.finished(self, lease)
 
 
 def is_constant(pixels: NDArray[np.uint8]) -> bool:
-    """Whether a frame, u8[H, W, 3], has one value a channel throughout, as a source that lost its signal gives.
+    """Tell whether a frame, u8[H, W, 3], has one value a channel throughout, as a source that lost its signal gives.
 
     A few hundred pixels decide nearly always; only where they agree is the whole frame looked at.
     """
@@ -192,23 +194,23 @@ def _measured(camera: Camera) -> tuple[Camera, tuple[int, int], float]:
     rate_hz = camera.nominal_rate_hz
     if not (math.isfinite(rate_hz) and rate_hz > 0):
         camera.close()
-        raise ValueError(f"a camera that states {rate_hz} frames a second")
+        raise ValueError(f"the camera states a rate of {rate_hz} Hz, which must be finite and above 0")
     return camera, _size_of(camera), rate_hz
 
 
-def _guarded(call: Callable[[], T]) -> T | Trouble:
-    """Make a call to the camera; what it raises becomes a Trouble."""
+def _guarded(call: Callable[[], T]) -> T | CallFailure:
+    """Make a call to the camera; an exception becomes a CallFailure."""
     try:
         return call()
     except CorruptFrameFault as fault:
-        return Trouble(str(fault), corrupt=True, sequence=fault.sequence)
+        return CallFailure(str(fault), corrupt=True, sequence=fault.sequence)
     except FrozenCameraFault as fault:
-        return Trouble(str(fault), kind="frozen")
+        return CallFailure(str(fault), kind="frozen")
     except CameraFault as fault:
-        return Trouble(str(fault), kind="refused" if fault.misconfigured else None)
+        return CallFailure(str(fault), kind="refused" if fault.misconfigured else None)
     except Fault as fault:
-        return Trouble(str(fault))
+        return CallFailure(str(fault))
     except Exception as error:
-        # The one boundary: drivers and their bindings raise what they like, and a structure must go on being
-        # watched when they do. Whatever it was is counted, told, and answered by opening the camera again.
-        return Trouble(f"{type(error).__name__}: {error}")
+        # The one broad except: drivers and their bindings raise any exception, and monitoring must go on when they
+        # do. It is counted, reported, and answered by opening the camera again.
+        return CallFailure(f"{type(error).__name__}: {error}")

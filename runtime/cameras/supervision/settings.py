@@ -1,4 +1,4 @@
-"""What a camera's supervisor is told, and what it tells: its settings, its counters, its state."""
+"""A camera supervisor's settings, counters and state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Status = Literal["opening", "running", "closing", "waiting", "stuck", "ended", "
 
 @dataclass(frozen=True)
 class SupervisorSettings:
-    """When a camera counts as failing, and what is done."""
+    """Limits beyond which a camera counts as failing, and the reaction to it."""
 
     frozen_periods: float = 15.0
     """A camera is frozen after this many periods of its nominal rate without a frame ..."""
@@ -23,9 +23,9 @@ class SupervisorSettings:
     close_timeout_s: float = 3.0
     """Most time that closing a camera may take, and the bound on ``CameraSupervisor.close``."""
     jump_s: float = 0.5
-    """By how much a timestamp may disagree with counts and clocks."""
+    """Most disagreement of a timestamp with counts and clocks."""
     still_s: float | None = 5.0
-    """So long the same picture may come, noise and all, before the camera counts as frozen; None: for ever."""
+    """Longest time of the same picture, noise and all, before the camera counts as frozen; None: for ever."""
     reject_constant: bool = True
     """Refuse frames of one value throughout."""
     clear_after_frames: int = 30
@@ -33,20 +33,18 @@ class SupervisorSettings:
     most_strikes: int = 8
     """Bad frames, beyond one in four good ones, after which the camera is opened again."""
     steady_s: float = 5.0
-    """After so long without a failure the backoff begins anew."""
+    """Time without a failure after which the backoff begins anew."""
     most_waiting: int = 1
     """Frames that wait for the consumer; a newer one pushes the oldest out."""
     most_abandoned: int = 2
-    """So many threads that hang in the driver make the camera stuck: it is not opened again until one returns."""
+    """Threads hanging in the driver that make the camera stuck: it is not opened again until one returns."""
     end_is_fault: bool = True
-    """Whether the end of the source is a failure, as of a live camera, or the end, as of a clip."""
+    """Treat the end of the source as a failure, as of a live camera; False for a clip."""
     backoff: BackoffSettings = field(default_factory=BackoffSettings)
 
     def __post_init__(self) -> None:
         if self.most_waiting < 1 or self.most_abandoned < 1 or self.most_strikes < 1:
-            raise ValueError(
-                f"{self} cannot be: at least one frame waits, one thread hangs, one frame is bad"
-            )
+            raise ValueError(f"{self}: most_waiting, most_abandoned and most_strikes must each be at least 1")
 
     def slots(self, *, held_by_consumer: int) -> int:
         """Slots that the ring needs for a consumer that holds so many frames at a time."""
@@ -55,7 +53,7 @@ class SupervisorSettings:
 
 @dataclass(frozen=True)
 class Drops:
-    """Frames that the source produced and nobody got, by reason."""
+    """Frames that the source produced and that never reached the consumer, by reason."""
 
     source: int = 0
     """Numbered by the source, but never given out: gaps in its count."""
@@ -78,7 +76,7 @@ class Drops:
 
 @dataclass(frozen=True)
 class SupervisorState:
-    """How the camera stands."""
+    """State of a supervised camera and its counters."""
 
     status: Status
     active: tuple[FaultKind, ...]
@@ -89,12 +87,12 @@ class SupervisorState:
     """Frames that wait for it."""
     drops: Drops
     openings: int
-    """How often the camera was opened with success."""
+    """Number of successful openings."""
     opened_in_vain: int
-    """Attempts to open it since its last good frame that came to nothing."""
+    """Failed attempts to open it since its last good frame."""
     segments: int
-    """How often time or picture began anew."""
+    """Number of segments so far, each a new beginning of time or picture."""
     abandoned_threads: int
     """Threads that hang in the driver at present."""
     events_lost: int
-    """Events that could not be told because too many came at once."""
+    """Events that were dropped because too many came at once."""

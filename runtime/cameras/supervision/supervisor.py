@@ -1,4 +1,4 @@
-"""Keeps a camera that may fail running: watches it, opens it again, and never lets anybody wait for it.
+"""Supervisor of a camera that may fail: opens it again after faults, with a bound on every wait.
 
 The rules and their numbers are in docs/cameras.md.
 """
@@ -12,25 +12,23 @@ from collections.abc import Callable
 from functools import partial
 
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent, FaultKind, FaultLog
-from tremorscope.runtime.cameras.supervision.frozen import StandingPicture
 from tremorscope.runtime.cameras.supervision.intake import Intake
 from tremorscope.runtime.cameras.supervision.reader import Reader
 from tremorscope.runtime.cameras.supervision.settings import Status, SupervisorSettings, SupervisorState
-from tremorscope.runtime.cameras.supervision.watching import Watch
+from tremorscope.runtime.cameras.supervision.watching import ReaderWatch
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.frames.info import Camera, FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeaseError, LeasingRing
 
-Clock = Callable[[], float]
 _CONSUMER = "the consumer of the camera"
 _LONGEST_WAIT_S = 60.0
 
 
 class CameraSupervisor:
-    """Owns a camera and delivers its frames, newest first where the consumer is slow, through whatever befalls it.
+    """Owner of a camera: delivers its frames through all its faults; a slow consumer gets the newest.
 
     One thread reads, another watches it; both hold the lock only to move a frame or a number. The reading
-    thread never waits for the consumer, and nobody waits for the camera longer than asked.
+    thread never waits for the consumer, and no call waits for the camera longer than asked.
     """
 
     def __init__(
@@ -40,7 +38,7 @@ class CameraSupervisor:
         *,
         settings: SupervisorSettings | None = None,
         on_event: Callable[[CameraEvent], None] | None = None,
-        clock: Clock = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
         make_reader: Callable[..., Reader] = Reader,
     ) -> None:
         """Prepare; ``start`` opens the camera.
@@ -49,30 +47,25 @@ class CameraSupervisor:
             open_camera: opens the camera, and raises a Fault where it cannot.
             ring: where frames go; of the size that is wanted, with ``SupervisorSettings.slots`` slots.
             settings: None takes the defaults.
-            on_event: told both edges of every fault by the watching thread; it must return at once.
+            on_event: called by the watching thread at the beginning and end of every fault; it must return at once.
             clock: seconds on a clock that never goes back.
-            make_reader: makes what reads the camera in a thread of its own; a test's has none.
+            make_reader: makes the reader, with a thread of its own; a test's has none.
         """
         settings = settings or SupervisorSettings()
         if ring.slots < settings.slots(held_by_consumer=1):
             raise ValueError(f"{ring.slots} slots are too few for a camera: see SupervisorSettings.slots")
-        self._close_timeout_s = settings.close_timeout_s
         self._wanted = ring.width_px, ring.height_px
-        self._on_event, self._clock = on_event, clock
-        lock = threading.RLock()
-        self._frames = threading.Condition(lock)
-        self._attention = threading.Condition(lock)
-        self._lock = lock
+        self._settings, self._on_event, self._clock = settings, on_event, clock
+        self._lock = threading.RLock()
+        self._frames, self._attention = threading.Condition(self._lock), threading.Condition(self._lock)
         self._log = FaultLog()
         self._intake = Intake(ring, settings, self._log)
         self._mailbox = self._intake.mailbox
         make = partial(make_reader, open_camera, self, reject_constant=settings.reject_constant)
-        self._watch = Watch(make, settings, self._log)
-        self._end_is_fault = settings.end_is_fault
-        self._standing = StandingPicture(settings.still_s, reopens=settings.end_is_fault)
+        self._watch = ReaderWatch(make, settings, self._log)
         self._thread: threading.Thread | None = None
-        self._mistake: LeaseError | None = None
-        self._ended = self._closing = self._woken = False
+        self._error: LeaseError | None = None
+        self._ended = self._closing = self._is_awake = False
 
     def start(self) -> None:
         """Begin to watch and to open the camera; returns at once, whether there is a camera or not."""
@@ -92,23 +85,23 @@ class CameraSupervisor:
         with self._lock:
             if not self._mailbox and timeout_s > 0:
                 self._frames.wait_for(lambda: self._mailbox or self._is_over(), timeout_s)
-            if self._mistake is not None:
-                raise self._mistake
+            if self._error is not None:
+                raise self._error
             lease = self._mailbox.take(_CONSUMER)
             if lease is not None:
                 return lease
             if self._thread is not None and not self._thread.is_alive() and not self._closing:
-                raise CameraFault("nobody watches the camera any more", remedy="restart the service")
+                raise CameraFault("the camera's watching thread has ended", remedy="restart the service")
             return None
 
     def reopen(self) -> None:
-        """If the camera waits for its next attempt, make it now, and let the pauses begin anew; returns at once."""
+        """Make a waiting attempt to open the camera now, and restart the pauses; returns at once."""
         with self._lock:
             self._watch.hurry()
             self._wake()
 
     def state(self) -> SupervisorState:
-        """How the camera stands."""
+        """State of the camera and its counters."""
         with self._lock:
             return SupervisorState(
                 status=self._status(),
@@ -125,32 +118,28 @@ class CameraSupervisor:
 
     def close(self) -> SupervisorState:
         """Close the camera, for at most ``close_timeout_s``; a thread that hangs on is counted in the answer."""
-        until_s = time.monotonic() + self._close_timeout_s
+        until_s = time.monotonic() + self._settings.close_timeout_s
         with self._lock:
             self._closing = True
             self._intake.given_up += self._mailbox.clear()
             self._wake()
             self._frames.notify_all()
-            self._frames.wait_for(lambda: self._watch.reader is None, self._close_timeout_s)
-            reader = self._watch.reader
-            if reader is not None:
+            self._frames.wait_for(lambda: self._watch.reader is None, self._settings.close_timeout_s)
+            if (reader := self._watch.reader) is not None:
                 self._watch.abandon(reader, self._clock())
         if self._thread is not None:
             self._thread.join(max(0.0, until_s - time.monotonic()))
         return self.state()
 
     def check(self) -> float:
-        """Do what is due: start, abandon, tell; returns the seconds until something may be due again.
-
-        The watching thread does nothing else. Tests call it with a clock of their own.
-        """
+        """Start or abandon a reader and report events, whatever is due; returns seconds until the next time."""
         with self._lock:
             now_s = self._clock()
             due_s = math.inf if self._is_over() else self._watch.look(now_s)
-        self._tell()
+        self._report()
         return min(max(0.0, due_s - self._clock()), _LONGEST_WAIT_S)
 
-    # What the reader reports; see runtime.cameras.supervision.reader.Desk.
+    # Calls of the reader; see runtime.cameras.supervision.reader.ReaderOwner.
 
     def opened(self, reader: Reader, size: tuple[int, int], rate_hz: float) -> Lease | None:
         """Take note that the camera is open."""
@@ -159,7 +148,7 @@ class CameraSupervisor:
             if self._is_stale(reader):
                 return None
             if size != self._wanted:
-                wrong = f"frames are {_by(size)} px, and {_by(self._wanted)} px are wanted"
+                wrong = "frames are {}x{} px, and {}x{} px are wanted".format(*size, *self._wanted)
                 self._fail(reader, "resized", wrong)
                 return None
             try:
@@ -170,8 +159,7 @@ class CameraSupervisor:
             if lease is None:
                 self._fail(reader, "lost", "every slot of the ring is held by the consumer")
                 return None
-            self._intake.reopen(rate_hz)
-            self._standing.reopened(rate_hz, now_s)
+            self._intake.reopen(rate_hz, now_s)
             self._watch.opened(reader, rate_hz, now_s)
             self._wake()
             return lease
@@ -202,7 +190,7 @@ class CameraSupervisor:
                 self._watch.close(reader, now_s)
                 self._wake()
                 return False
-            self._wake_to_tell()
+            self._wake_for_events()
             return True
 
     def deliver(self, reader: Reader, lease: Lease, info: FrameInfo) -> Lease | None:
@@ -212,8 +200,8 @@ class CameraSupervisor:
             if self._is_stale(reader):
                 self._intake.given_up += 1
                 return None
-            if self._standing.look(lease.pixels, info.sequence):
-                return self._refuse_standing(reader, lease, info, now_s)
+            if trouble := self._intake.repetition(lease, info):
+                return self._refuse(reader, lease, info, trouble)
             self._watch.came(reader, now_s, good=True)
             try:
                 following = self._intake.take_over(lease, info, now_s)
@@ -225,7 +213,7 @@ class CameraSupervisor:
                 self._watch.close(reader, now_s)
                 self._wake()
                 return None
-            self._wake_to_tell()
+            self._wake_for_events()
             self._frames.notify()
             return following
 
@@ -234,7 +222,7 @@ class CameraSupervisor:
         with self._lock:
             if self._is_stale(reader):
                 return
-            if self._end_is_fault:
+            if self._settings.end_is_fault:
                 self._fail(reader, None, "the source came to its end")
             else:
                 self._ended = True
@@ -249,61 +237,48 @@ class CameraSupervisor:
             self._wake()
             self._frames.notify_all()
 
-    # All below is called with the lock held, except _run and _tell.
+    # All below is called with the lock held, except _run and _report.
 
     def _fail(self, reader: Reader, kind: FaultKind | None, what: str) -> None:
         self._watch.fail(reader, kind, what, self._clock())
         self._wake()
 
-    def _refuse_standing(self, reader: Reader, lease: Lease, info: FrameInfo, now_s: float) -> Lease | None:
-        """Count a frame that only repeats those before; returns the slot for the next, unless the camera closes."""
+    def _refuse(self, reader: Reader, lease: Lease, info: FrameInfo, trouble: str) -> Lease | None:
+        """Count a frame that repeats those before it; returns the slot for the next, unless the camera closes."""
+        now_s = self._clock()
         self._watch.came(reader, now_s, good=False)
-        self._intake.count_bad(info, info.sequence, now_s)
-        if self._standing.wants_reopening(now_s):
-            self._fail(reader, "frozen", self._standing.trouble)
+        if self._intake.count_repetition(info, now_s):
+            self._fail(reader, "frozen", trouble)
             return None
-        if "frozen" not in self._log.active:
-            self._log.seen("frozen", now_s, self._standing.trouble)
-            self._wake()
+        self._wake_for_events()
         return lease
 
     def _stop_for(self, mistake: LeaseError) -> None:
         """Stop: without the slot that was lost this would go wrong again and again; ``take`` raises it."""
-        self._mistake = mistake
+        self._error = mistake
         self._wake()
         self._frames.notify_all()
 
     def _is_stale(self, reader: Reader) -> bool:
-        return self._closing or self._mistake is not None or reader is not self._watch.reader
+        return self._closing or self._error is not None or reader is not self._watch.reader
 
     def _is_over(self) -> bool:
-        return self._closing or self._ended or self._mistake is not None
+        return self._closing or self._ended or self._error is not None
 
     def _status(self) -> Status:
         if self._closing:
             return "closed"
-        if self._ended:
-            return "ended"
-        reader = self._watch.reader
-        if reader is not None:
-            return (
-                "running"
-                if reader.stage == "reading"
-                else "opening"
-                if reader.stage == "opening"
-                else "closing"
-            )
-        return "stuck" if "stuck" in self._log.active else "waiting"
+        return "ended" if self._ended else self._watch.status
 
     def _wake(self) -> None:
-        self._woken = True
+        self._is_awake = True
         self._attention.notify_all()
 
-    def _wake_to_tell(self) -> None:
-        if self._log.has_untold:
+    def _wake_for_events(self) -> None:
+        if self._log.has_events:
             self._wake()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         while True:
             with self._lock:
                 event = self._log.next_event()
@@ -315,14 +290,10 @@ class CameraSupervisor:
     def _run(self) -> None:
         while True:
             with self._lock:
-                self._woken = False
+                self._is_awake = False
             wait_s = self.check()
             with self._lock:
                 if self._closing:
                     return
-                if not self._woken:
+                if not self._is_awake:
                     self._attention.wait(wait_s)
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"

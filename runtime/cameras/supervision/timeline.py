@@ -1,4 +1,4 @@
-"""One axis of time and one count of frames, whatever a camera's own clock and counter do."""
+"""A continuous time axis and frame count over all openings of a camera, jumps of its clock and its counter."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _PERIOD_WEIGHT = 1 / 32
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedFrame:
     """A frame's place on the continuous axis."""
 
     info: FrameInfo
     dropped: int
-    """Frames that the source numbered between the one before and this."""
+    """Frames that are missing between the one before and this, by the source's numbers."""
     trouble: str
-    """What does not follow from the frame before; empty if all does."""
+    """Description of a break from the frame before; empty where there is none."""
 
 
-class Continuity:
+class FrameTimeline:
     """Places frames so that their times rise strictly and their numbers follow each other.
 
     Within a segment, times are the sensor's own plus a constant. Where the sensor's time goes back or leaps by
@@ -52,7 +52,7 @@ class Continuity:
 
     @property
     def period_s(self) -> float:
-        """From one frame to the next, as it is at present; 0 before anything was opened."""
+        """Present time from one frame to the next; 0 before the first opening."""
         return self._period_s
 
     def reopen(self, nominal_rate_hz: float) -> None:
@@ -60,7 +60,7 @@ class Continuity:
         self._period_s = 1 / nominal_rate_hz
         self._reopened = True
 
-    def place(self, info: FrameInfo, now_s: float) -> Placed:
+    def place(self, info: FrameInfo, now_s: float) -> PlacedFrame:
         """Place the next frame of the source, which arrived at ``now_s`` on the host's clock; times are finite."""
         before = self._source
         if before is None:
@@ -88,7 +88,7 @@ class Continuity:
     def skip(self, sequence: int) -> int | None:
         """Count a frame of which only the number is known; returns how many were dropped before it.
 
-        None where it leaps too far to be believed: if it is right, the gap before the next whole frame tells of it.
+        None where the number leaps implausibly far: if it is right, the gap before the next whole frame shows it.
         """
         before = self._source
         if before is None or self._reopened or sequence <= before.sequence:
@@ -103,7 +103,7 @@ class Continuity:
         return gap - 1
 
     def _time_follows(self, info: FrameInfo, before: FrameInfo, periods: int, now_s: float) -> bool:
-        # Of steps that are lost in the rounding of large times the sum tells.
+        # The sum decides: a step may be lost in the rounding of large times.
         rises = info.timestamp_s + self._offset_s > self._placed.timestamp_s
         step_s = info.timestamp_s - before.timestamp_s
         counted = periods > 0 and step_s <= periods * self._period_s + self._jump_s
@@ -121,11 +121,11 @@ class Continuity:
 
     def _place(
         self, info: FrameInfo, now_s: float, time_s: float, *, gap: int, trouble: str, breaks: bool
-    ) -> Placed:
+    ) -> PlacedFrame:
         if breaks:  # only then, so that rounding does not add up
             self._offset_s = time_s - info.timestamp_s
         self._source, self._arrived_s = info, now_s
         self._reopened, self._skipped = False, 0
         number, segment = self._placed.sequence + gap, self._placed.segment + breaks
         self._placed = FrameInfo(number, time_s, segment, captured_s=info.captured_s, arrived_s=now_s)
-        return Placed(self._placed, gap - 1, trouble)
+        return PlacedFrame(self._placed, gap - 1, trouble)

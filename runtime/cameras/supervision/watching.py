@@ -1,4 +1,4 @@
-"""Who reads the camera, how long its present call may take, and when to open the camera again."""
+"""Start, time limits and replacement of the threads that read a camera."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from tremorscope.runtime.cameras.supervision.faults import Backoff, FaultKind, FaultLog
 from tremorscope.runtime.cameras.supervision.reader import Reader
-from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
+from tremorscope.runtime.cameras.supervision.settings import Status, SupervisorSettings
 
 
-class Watch:
-    """Starts readers, abandons those that hang, and bounds both. Whoever uses it from several threads locks it."""
+class ReaderWatch:
+    """Starts readers and abandons those that hang. Not thread-safe: the caller holds a lock."""
 
     def __init__(
         self, make_reader: Callable[[], Reader], settings: SupervisorSettings, log: FaultLog
@@ -23,21 +23,30 @@ class Watch:
         self._steady_since_s: float | None = None
         self._has_opened = False
         self.reader: Reader | None = None
-        """Who reads at present."""
+        """The reader at work; None between two attempts."""
         self.abandoned: list[Reader] = []
-        """Whose calls to the camera have not returned in time."""
+        """Readers whose calls to the camera have not returned in time."""
         self.openings = 0
-        """How often the camera was opened with success."""
+        """Number of successful openings."""
         self.opened_in_vain = 0
-        """Attempts to open it since its last good frame that came to nothing."""
+        """Failed attempts to open it since its last good frame."""
+
+    @property
+    def status(self) -> Status:
+        """Stage of the present reader; without one, waiting for the next attempt or stuck."""
+        if self.reader is None:
+            return "stuck" if "stuck" in self._log.active else "waiting"
+        if self.reader.stage == "reading":
+            return "running"
+        return "opening" if self.reader.stage == "opening" else "closing"
 
     def look(self, now_s: float) -> float:
-        """Abandon or start a reader if it is time; returns when to look again."""
+        """Abandon or start a reader if it is due; returns the time of the next look."""
         reader = self.reader
         if reader is not None:
             if now_s < reader.deadline_s:
                 return reader.deadline_s
-            self._tell_hanging(reader, now_s)
+            self._report_hanging(reader, now_s)
             self.abandon(reader, now_s)
         if len(self.abandoned) >= self._settings.most_abandoned:
             if "stuck" not in self._log.active:
@@ -71,14 +80,14 @@ class Watch:
         reader.expect(now_s, self._settings.close_timeout_s)
 
     def fail(self, reader: Reader, kind: FaultKind | None, what: str, now_s: float) -> None:
-        """Tell a failure, after which the reader closes its camera; kind None is missing or lost."""
+        """Report a failure, after which the reader closes its camera; kind None is missing or lost."""
         if kind != "refused":
             self._log.passed("refused", now_s)
         self._log.seen(kind or self._absence(), now_s, what)
         self.close(reader, now_s)
 
     def finished(self, reader: Reader, now_s: float) -> None:
-        """Take note that a reader ends."""
+        """Remove a reader that ends."""
         if reader is self.reader:
             self.reader = None
             self._retry_later(now_s)
@@ -96,7 +105,7 @@ class Watch:
         self._backoff.reset()
         self._retry_at_s = -math.inf
 
-    def _tell_hanging(self, reader: Reader, now_s: float) -> None:
+    def _report_hanging(self, reader: Reader, now_s: float) -> None:
         limit = f"within {reader.limit_s:.3g} s"
         if reader.stage == "opening":
             self._log.seen(self._absence(), now_s, f"did not open {limit}", reader.since_s)

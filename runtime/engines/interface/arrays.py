@@ -1,4 +1,4 @@
-"""The check that stands before every pointer: a wrong array would be read beyond its end instead of being refused."""
+"""Checks of arrays before their pointers are used: a wrong one would be read beyond its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_frame(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
 
 
 class FixedFrames:
-    """Frames of one size and form, which a runner takes and gives: the part that all runners share."""
+    """Frame size and form that all runners share, and the check of arrays against them."""
 
     _input_shape: tuple[int, int, int]
     _picture_shape: tuple[int, int, int]

@@ -6,129 +6,22 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
+from tremorscope.runtime.engines.interface.manifest import (
+    MANIFEST_NAME,
+    GraphName,
+    Manifest,
+    RepresentationLayout,
+    seal_of,
+)
 from tremorscope.runtime.errors import BundleFault
 
-MANIFEST_NAME = "manifest.json"
-SHIPPED_BUNDLES = Path(__file__).resolve().parent.parent / "bundles"
+SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 DEFAULT_NAME = "realtime"
 _HALF, _FULL = "-fp16", "-fp32"
-"""What a shipped bundle's name may end in, to say in which precision it is run wherever that is."""
-
-
-GraphName = Literal["pairwise", "band"]
-Precision = Literal["fp32", "fp16", "int8"]
-ScaleMethod = Literal["mse", "entropy", "percentile", "minmax"]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FrameSize(_Strict):
-    """Width and height in pixels."""
-
-    width_px: int = Field(ge=16)
-    height_px: int = Field(ge=16)
-
-
-class Graph(_Strict):
-    """One ONNX file of the bundle and the hash that seals it."""
-
-    file: str
-    sha256: str
-    opset: int
-
-
-class AmplificationRange(_Strict):
-    """Amplifications (magnified over true displacement) that the weights were trained for."""
-
-    minimum: float = Field(ge=1.0)
-    maximum: float
-
-
-class Representation(_Strict):
-    """Of the shape representation, on which band mode filters: the size of its state follows from it."""
-
-    channels: int = Field(ge=1)
-    cell_px: int = Field(ge=1)
-    """Pixels a cell along each axis; a last, partly filled cell counts."""
-
-
-class Calibration(_Strict):
-    """What the scales of an INT8 bundle were measured on."""
-
-    source: Literal["set", "drawn"]
-    """A calibration set of the user's, or pairs that were drawn."""
-    sha256: str
-    """Of the set; of drawn pairs, of what they are drawn from."""
-    pairs: int = Field(ge=1)
-    samples: int = Field(ge=1)
-    """Tiles of pairs, each at an amplification, that the network was run on."""
-    frame_size: FrameSize
-    channels: Literal[3] = 3
-    amplification: AmplificationRange
-    """The deployed range, over which amplification was swept."""
-
-
-class Quantisation(_Strict):
-    """How an INT8 bundle was made from an FP32 one."""
-
-    method: ScaleMethod
-    unquantised: Literal["fp32", "fp16"]
-    """Type of what is not INT8."""
-    fused_sums: bool = False
-    """Whether the residual stream is in INT8, too, where TensorRT runs it."""
-    layers: tuple[str, ...]
-    """The convolutions in INT8, e.g. ``blocks.0.conv1``."""
-    kept: tuple[str, ...] = ()
-    """Convolutions of the decoder that were kept in floating point."""
-    float_graphs: dict[GraphName, str]
-    """SHA-256 of the FP32 graphs that were quantised."""
-    calibration: Calibration
-
-
-class Manifest(_Strict):
-    """Everything that a device must know of a bundle; stored as ``manifest.json``."""
-
-    format_version: Literal[1] = 1
-    network: str
-    """Name of the network, e.g. ``realtime``."""
-    architecture: dict[str, Any]
-    """The network's configuration, enough to build it again."""
-    trained: bool
-    """False for random weights, which serve timing only."""
-    weights_sha256: str
-    precision: Precision = "fp32"
-    pixel_format: Literal["rgb"] = "rgb"
-    frame_size: FrameSize | None
-    """The one size that the graphs take; None where they take any."""
-    amplification: AmplificationRange
-    graphs: dict[GraphName, Graph]
-    cpu_graphs: dict[GraphName, Graph] = Field(default_factory=dict)
-    """The same computation, arranged for ONNX Runtime on the CPU, where that has an arrangement of its own."""
-    representation: Representation | None = None
-    """Stated where there is a ``band`` graph."""
-    quantisation: Quantisation | None = None
-    """Stated where the precision is ``int8``."""
-    checks: dict[str, Any] = Field(default_factory=dict)
-    """What the export compared and found."""
-    accuracy: dict[str, Any] = Field(default_factory=dict)
-    """What `tremorscope compare` measured."""
-    deployable: bool | None = None
-    """Its verdict: whether no more is lost than was allowed; None where nobody compared."""
-    versions: dict[str, str] = Field(default_factory=dict)
-    seal: str | None = None
-    """SHA-256 of all the rest, by which an edit by hand is noticed; `write_manifest` sets it."""
-
-    @model_validator(mode="after")
-    def _states_what_its_precision_needs(self) -> Manifest:
-        if (self.precision == "int8") != (self.quantisation is not None):
-            raise ValueError("an int8 bundle states its quantisation, and no other does")
-        return self
+"""Endings of a shipped bundle's name that say in which precision it is run wherever that is."""
 
 
 @dataclass(frozen=True)
@@ -140,16 +33,16 @@ class Bundle:
     half_twin: Path | None = None
     """The same network in FP16, for a GPU, where the name that was asked for says no precision."""
     why: str = ""
-    """Why it is run in place of the one that was asked for; empty where it is that one."""
+    """Reason why it is run in place of the one that was asked for; empty where it is that one."""
 
     @property
     def is_shipped(self) -> bool:
-        """Whether it came with this installation, whatever path leads to it; nothing is ever written into such."""
+        """True if it came with this installation, whatever path leads to it; nothing is ever written into such."""
         return self.directory.resolve().is_relative_to(SHIPPED_BUNDLES.resolve())
 
     @property
     def named(self) -> str:
-        """It in a command: a shipped one's name, or its directory."""
+        """The bundle as a command takes it: a shipped one's name, or its directory."""
         name = self.directory.name
         if self.directory.parent != SHIPPED_BUNDLES:
             return str(self.directory)
@@ -166,7 +59,7 @@ class Bundle:
         twin = open_bundle(self.half_twin)
         if twin.manifest.weights_sha256 != self.manifest.weights_sha256:
             raise BundleFault(
-                f"{twin.directory}: is not of the weights of {self.directory.name}",
+                f"{twin.directory}: has other weights than {self.directory.name}",
                 remedy="install tremorscope again",
             )
         name = self.directory.name
@@ -198,8 +91,8 @@ class Bundle:
         return self.graph_path(mode_family) if arranged is None else self.directory / arranged.file
 
     def check_deployable(self) -> None:
-        """Refuse a bundle that `tremorscope compare` found to lose more than was allowed; one that nobody compared
-        passes.
+        """Refuse a bundle that `tremorscope compare` found to lose more than was allowed; one without a
+        comparison passes.
 
         Raises:
             BundleFault: it lost too much; the first reason is named.
@@ -213,8 +106,8 @@ class Bundle:
             )
 
     @property
-    def representation(self) -> Representation:
-        """Of the ``band`` graph.
+    def representation(self) -> RepresentationLayout:
+        """Layout of the shape representation in the ``band`` graph.
 
         Raises:
             BundleFault: the manifest does not state it.
@@ -233,23 +126,6 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
-    """Seal a manifest and write it, whole or not at all; returns it with its seal.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    content = json.loads(manifest.model_dump_json())  # as it will be read
-    sealed = manifest.model_copy(update={"seal": _digest(content)})
-    partial = directory / f".{MANIFEST_NAME}.partial"
-    try:
-        partial.write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        partial.replace(directory / MANIFEST_NAME)
-    finally:
-        partial.unlink(missing_ok=True)
-    return sealed
 
 
 def open_bundle(named: Path | None) -> Bundle:
@@ -300,7 +176,7 @@ def _read(directory: Path) -> Bundle:
     except ValueError as error:
         raise BundleFault(f"{path}: not valid JSON ({error})", remedy="export the bundle again") from None
     # Manifests of FP32 bundles bore no seal at first.
-    if manifest.seal != _digest(content) and (manifest.seal is not None or manifest.precision != "fp32"):
+    if manifest.seal != seal_of(content) and (manifest.seal is not None or manifest.precision != "fp32"):
         raise BundleFault(
             f"{path}: was edited: its content does not match its seal",
             remedy="copy the bundle again, or export it again",
@@ -311,7 +187,7 @@ def _read(directory: Path) -> Bundle:
 
 
 def shipped_names() -> str:
-    """The names of the bundles that come with this installation, for a person."""
+    """Names of the bundles that come with this installation, separated by commas."""
     return ", ".join(sorted(path.name for path in SHIPPED_BUNDLES.glob("*") if path.is_dir())) or "none"
 
 
@@ -326,11 +202,6 @@ def _shipped(named: Path) -> Path | None:
 def _half_twin(name: str) -> Path | None:
     twin = SHIPPED_BUNDLES / (name + _HALF)
     return twin if twin.is_dir() else None
-
-
-def _digest(content: dict[str, Any]) -> str:
-    rest = {key: value for key, value in content.items() if key != "seal"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _check_graph(path: Path, expected_sha256: str) -> None:

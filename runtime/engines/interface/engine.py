@@ -1,4 +1,4 @@
-"""Runners of a step graph, one file a runner, and the bundle they read."""
+"""Engines: runners of a step graph, and the bundle that they read."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class BandEngine(Engine, Protocol):
         """Set the state to zero, for a filter of so many sections; allocates only where their number changes."""
 
     def set_mask(self, mask: NDArray[np.float32]) -> None:
-        """Where to magnify from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1.
+        """Set the mask from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1 (magnified).
 
         Everywhere at the start.
         """

@@ -1,4 +1,4 @@
-"""As much of ONNX's file format as the runtime needs, which has no ONNX package: types of weights, and a small graph.
+"""The part of ONNX's file format that the runtime needs without an ONNX package: types of weights, a small graph.
 
 Fields are those of onnx.proto, coded as protocol buffers are: https://protobuf.dev/programming-guides/encoding
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tremorscope.runtime.engines.interface.bundle import Precision
+from tremorscope.runtime.engines.interface.manifest import Precision
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _GRAPH_NODE, _GRAPH_INITIALIZER = 7, 1, 5
@@ -18,7 +18,7 @@ Value = int | memoryview
 
 
 def convolution_precisions(content: bytes) -> dict[str, Precision]:
-    """In which precision each convolution of a graph is to be computed, by its name: as its weights are stored.
+    """Precision of each convolution of a graph by its name: the type in which its weights are stored.
 
     What is stored in INT8 comes through a DequantizeLinear (Q/DQ).
 

@@ -105,7 +105,7 @@ class BoundGraph:
 
 
 def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.SessionOptions:
-    """How every graph is run: with named sizes as stated, on so many threads, None being one a core."""
+    """Session options of every graph: named sizes as stated, and so many threads, None being one a core."""
     options = onnxruntime.SessionOptions()
     # With the size known, shapes are folded and memory is planned once, instead of at every step.
     for name, size in sizes.items():
@@ -113,7 +113,7 @@ def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.S
     # Idle threads sleep: spinning ones take the core that decodes and encodes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if _overflows_in_int8():
-        options.add_session_config_entry("session.x64quantprecision", "1")  # takes care, and twice the time
+        options.add_session_config_entry("session.x64quantprecision", "1")  # exact, at twice the time
     options.log_severity_level = 4
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -121,7 +121,7 @@ def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.S
 
 
 def _overflows_in_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether products of INT8 are added up in 16 bits here, which overflow: on x86 processors without VNNI."""
+    """True where products of INT8 are added up in 16 bits, which overflow: on x86 processors without VNNI."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     try:
@@ -156,7 +156,7 @@ def _check_shapes(graph: Path, session: onnxruntime.InferenceSession, shapes: Sh
 
 
 def _stated(wanted: tuple[int | None, ...], have: list[int | str]) -> list[int | str | None]:
-    """The shape that is wanted, with what it leaves open as the graph has it."""
+    """The shape that is wanted, with open sizes taken from the graph."""
     if len(wanted) != len(have):
         return list(wanted)
     return [there if want is None else want for want, there in zip(wanted, have, strict=True)]

@@ -1,4 +1,4 @@
-"""ONNX Runtime's profiler on a step graph, in a process of its own: what each layer computes, moves and takes.
+"""ONNX Runtime's profiler on a step graph, in a process of its own: operations, values and time of each layer.
 
 The profiler states the shapes of every tensor, so operations and bytes need no package that reads ONNX. The process,
 ``python -m tremorscope.runtime.engines.onnx.profile``, keeps ONNX Runtime out of one in which TensorRT runs.
@@ -47,7 +47,7 @@ class Layer:
 def profile(
     graph: Path, width_px: int, height_px: int, *, cell_px: int = 4, runs: int = 1, optimised: bool = False
 ) -> list[Layer]:
-    """Run a graph on noise and tell its layers, in the order in which they ran.
+    """Run a graph on noise and return its layers, in the order in which they ran.
 
     Args:
         graph: the ONNX file.
@@ -66,7 +66,7 @@ def profile(
 
 
 def run_apart(module: str, arguments: Sequence[str], what: str, limit_s: float = _LIMIT_S) -> Any:
-    """What a module prints as JSON on its last line, run as a program in a process of its own.
+    """Run a module as a program in a process of its own, and return what it prints as JSON on its last line.
 
     Raises:
         EngineFault: it failed, or took longer than ``limit_s``; begins with ``what``.
@@ -76,13 +76,13 @@ def run_apart(module: str, arguments: Sequence[str], what: str, limit_s: float =
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)
     except subprocess.TimeoutExpired:
         raise EngineFault(f"{what} (no answer within {limit_s:g} s)", remedy="stop other programs") from None
-    # By what it says, not by its exit status: libraries abort at the exit of a process that has done its work.
+    # The output decides, not the exit status: libraries may abort at the exit of a process that has succeeded.
     lines = done.stdout.strip().splitlines()
     try:
         return json.loads(lines[-1])
     except (IndexError, ValueError):
-        said = done.stderr.strip().splitlines()
-        reason = said[-1] if said else f"exit status {done.returncode}"
+        errors = done.stderr.strip().splitlines()
+        reason = errors[-1] if errors else f"exit status {done.returncode}"
         raise EngineFault(
             f"{what} ({reason[:200]})", remedy="free memory, or use a smaller picture"
         ) from None
@@ -152,9 +152,11 @@ def layers_of(events: list[dict[str, Any]], rounds: int) -> list[Layer]:
 
 
 def _layer(event: dict[str, Any], time_ms: float) -> Layer:
-    told = event["args"]
-    operator = told["op_name"]
-    inputs, outputs = (_tensors(told.get(side, [])) for side in ("input_type_shape", "output_type_shape"))
+    arguments = event["args"]
+    operator = arguments["op_name"]
+    inputs, outputs = (
+        _tensors(arguments.get(side, [])) for side in ("input_type_shape", "output_type_shape")
+    )
     convolution = "Conv" in operator and len(inputs) > 1 and bool(outputs)
     # A quantised convolution has scale and zero point between its input and its weights.
     weights = inputs[1:] if convolution and not operator.startswith("QLinear") else inputs[3:4]
@@ -175,8 +177,8 @@ def _items(tensors: list[tuple[str, list[int]]]) -> int:
     return sum(math.prod(shape) for _, shape in tensors)
 
 
-def _tensors(told: list[dict[str, list[int]]]) -> list[tuple[str, list[int]]]:
-    return [(kind, shape) for each in told for kind, shape in each.items() if kind in _KINDS]
+def _tensors(shapes: list[dict[str, list[int]]]) -> list[tuple[str, list[int]]]:
+    return [(kind, shape) for each in shapes for kind, shape in each.items() if kind in _KINDS]
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.engines.interface.arrays import FixedFrames
-from tremorscope.runtime.engines.interface.bundle import Representation
+from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
 from tremorscope.runtime.engines.onnx.graph import F32, U8, BoundGraph, Shapes
 from tremorscope.runtime.frames.buffers import Allocator, allocate_host
 
@@ -47,7 +47,7 @@ class OnnxRuntimeEngine(FixedFrames):
         amplification: float,
         magnified: NDArray[np.uint8],
     ) -> None:
-        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `runtime.engines.interface.engine`.
+        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `engines.interface.engine`.
 
         Raises:
             ValueError: an array has another shape or type, or is not contiguous.
@@ -67,7 +67,7 @@ class OnnxRuntimeBandEngine(FixedFrames):
     def __init__(
         self,
         graph: Path,
-        representation: Representation,
+        representation: RepresentationLayout,
         *,
         width_px: int,
         height_px: int,
@@ -92,16 +92,11 @@ class OnnxRuntimeBandEngine(FixedFrames):
         self._planes = (representation.channels, rows, columns)
         self._allocate = allocate
         inputs = dict.fromkeys(("amplification", "max_displacement_px", "mask", "coefficients", "state"), F32)
-        shapes: Shapes = dict.fromkeys(("frame", "previous"), (1, height_px, width_px, None))
-        shapes |= {"magnified": (1, height_px, width_px, 3)}
-        shapes |= dict.fromkeys(("state", "next_state"), (2, None, *self._planes))
-        shapes |= dict.fromkeys(("amplification", "max_displacement_px", "activity"), (1,))
-        shapes |= {"mask": (1, 1, rows, columns), "coefficients": (3, 2, None)}
         self._bound = BoundGraph(
             graph,
             {"frame": U8, "previous": U8} | inputs,
             {"magnified": U8, "next_state": F32, "activity": F32},
-            shapes,
+            _band_shapes(width_px, height_px, self._planes),
             {"width": width_px, "height": height_px, "rows": rows, "columns": columns},
             threads,
         )
@@ -141,7 +136,7 @@ class OnnxRuntimeBandEngine(FixedFrames):
         self._bound.read("coefficients", self._coefficients)
 
     def set_mask(self, mask: NDArray[np.float32]) -> None:
-        """Where to magnify from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1."""
+        """Set the mask from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1 (magnified)."""
         self._mask[0, 0] = mask
 
     def step(
@@ -175,3 +170,12 @@ class OnnxRuntimeBandEngine(FixedFrames):
         self._bound.run()
         self._states = next_state, state
         return float(self._scalars["activity"][0])
+
+
+def _band_shapes(width_px: int, height_px: int, planes: tuple[int, int, int]) -> Shapes:
+    """Shapes of a ``band`` graph's inputs and outputs; ``planes`` are the state's channels, rows and columns."""
+    shapes: Shapes = dict.fromkeys(("frame", "previous"), (1, height_px, width_px, None))
+    shapes |= {"magnified": (1, height_px, width_px, 3)}
+    shapes |= dict.fromkeys(("state", "next_state"), (2, None, *planes))
+    shapes |= dict.fromkeys(("amplification", "max_displacement_px", "activity"), (1,))
+    return shapes | {"mask": (1, 1, *planes[1:]), "coefficients": (3, 2, None)}

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.engines.interface.arrays import FixedFrames
-from tremorscope.runtime.engines.interface.bundle import Representation
-from tremorscope.runtime.engines.tensorrt.load import LoadedEngine
+from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
+from tremorscope.runtime.engines.tensorrt.load import LoadedEngine, Shape
 from tremorscope.runtime.engines.tensorrt.memory import (
     FrameInputs,
-    Numbers,
+    NumberInputs,
     PictureOutput,
     frame_channels,
     warm_up,
@@ -30,7 +30,7 @@ class TensorrtBandEngine(FixedFrames):
         self,
         gpu: Gpu,
         loaded: LoadedEngine,
-        representation: Representation,
+        representation: RepresentationLayout,
         *,
         width_px: int,
         height_px: int,
@@ -38,7 +38,7 @@ class TensorrtBandEngine(FixedFrames):
     ) -> None:
         """Prepare for frames of ``width_px`` x ``height_px``, and run a few steps to warm up.
 
-        ``account`` is told of frames that are not in mapped memory, and have to be copied.
+        ``account`` takes note of frames that are not in mapped memory, and have to be copied.
 
         Raises:
             EngineFault: the engine is of another graph or size, or cannot be run.
@@ -48,20 +48,7 @@ class TensorrtBandEngine(FixedFrames):
         self._cell_px = representation.cell_px
         rows, columns = (-(-side // self._cell_px) for side in (height_px, width_px))
         self._planes = (representation.channels, rows, columns)
-        loaded.check_interface(
-            {
-                "frame": ("u1", (1, *self._input_shape)),
-                "previous": ("u1", (1, *self._input_shape)),
-                "amplification": ("f4", (1,)),
-                "max_displacement_px": ("f4", (1,)),
-                "mask": ("f4", (1, 1, rows, columns)),
-                "coefficients": ("f4", (3, 2, -1)),
-                "state": ("f4", (2, -1, *self._planes)),
-                "magnified": ("u1", (1, *self._picture_shape)),
-                "next_state": ("f4", (2, -1, *self._planes)),
-                "activity": ("f4", (1,)),
-            }
-        )
+        loaded.check_interface(self._interface())
         self._gpu, self._loaded = gpu, loaded
         self._most_sections = loaded.tensors["coefficients"].largest[2]
         self._picture = PictureOutput(gpu, account)
@@ -71,7 +58,7 @@ class TensorrtBandEngine(FixedFrames):
         counts = {"amplification": 1, "max_displacement_px": 1, "coefficients": 6 * self._most_sections}
         with gpu.current():
             self._steps = StepContext(gpu, loaded, ("magnified", "state", "next_state"))
-            self._numbers = Numbers(gpu, counts)
+            self._numbers = NumberInputs(gpu, counts)
             self._frames = FrameInputs(gpu, account, ("frame", "previous"), self._input_shape)
             self._numbers.bind(self._steps)
             self._frames.bind(self._steps)
@@ -97,7 +84,7 @@ class TensorrtBandEngine(FixedFrames):
 
     @property
     def last_gpu_ms(self) -> float:
-        """What the latest step took on the GPU."""
+        """Time of the latest step on the GPU."""
         return self._steps.last_gpu_ms
 
     @property
@@ -107,7 +94,7 @@ class TensorrtBandEngine(FixedFrames):
 
     @property
     def graph_use(self) -> GraphUse:
-        """What became of CUDA graphs since the warm-up."""
+        """Use of CUDA graphs since the warm-up."""
         return self._steps.use
 
     def start(self, sections: int) -> None:
@@ -130,7 +117,7 @@ class TensorrtBandEngine(FixedFrames):
                 self._gpu.zero(state, self._steps.stream)
 
     def set_mask(self, mask: NDArray[np.float32]) -> None:
-        """Where to magnify from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1."""
+        """Set the mask from the next step on, f32[rows, columns] by cells: from 0 (as filmed) to 1 (magnified)."""
         if mask.shape != self._planes[1:]:
             raise ValueError(f"a mask of shape {mask.shape}, not {self._planes[1:]}")
         with self._gpu.current():
@@ -180,6 +167,21 @@ class TensorrtBandEngine(FixedFrames):
             for memory in (self._mask, *self._states):
                 memory.free()
         self._states = []
+
+    def _interface(self) -> dict[str, tuple[str, Shape]]:
+        """Types and shapes of all inputs and outputs; -1 is the number of sections."""
+        return {
+            "frame": ("u1", (1, *self._input_shape)),
+            "previous": ("u1", (1, *self._input_shape)),
+            "amplification": ("f4", (1,)),
+            "max_displacement_px": ("f4", (1,)),
+            "mask": ("f4", (1, 1, *self._planes[1:])),
+            "coefficients": ("f4", (3, 2, -1)),
+            "state": ("f4", (2, -1, *self._planes)),
+            "magnified": ("u1", (1, *self._picture_shape)),
+            "next_state": ("f4", (2, -1, *self._planes)),
+            "activity": ("f4", (1,)),
+        }
 
     def _resize(self, sections: int, *, varies: bool) -> None:
         shape = (2, sections, *self._planes)

@@ -1,4 +1,4 @@
-"""A step graph into a TensorRT engine: parse, state shapes and formats, build. One path for every version.
+"""Build of a TensorRT engine from a step graph: parse, set shapes and formats, build. One path for every version.
 
 Within this module a variable's name tells its TensorRT class (``builder`` is a ``Builder``, ``config`` an
 ``IBuilderConfig``, and so on); the contract test reads every use by these names and looks it up in the real
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tremorscope.runtime.engines.tensorrt.library import Library
-from tremorscope.runtime.engines.tensorrt.plan import EXACT, Plan
+from tremorscope.runtime.engines.tensorrt.plan import EXACT, BuildPlan
 from tremorscope.runtime.engines.tensorrt.progress import PhaseProgress, Progress, progress_monitor
 from tremorscope.runtime.engines.tensorrt.shapes import InputShape, Shape
 from tremorscope.runtime.errors import BundleFault, EngineFault
@@ -23,12 +23,12 @@ ShapeOf = Callable[[str, Shape], InputShape]
 
 
 class BuildMemoryFault(EngineFault):
-    """The builder had too little memory: with less scratch memory it may get through."""
+    """The builder had too little memory: with less scratch memory it may succeed."""
 
 
 @dataclass(frozen=True)
-class Built:
-    """An engine, as TensorRT serialises it, and what was learned while timing."""
+class BuiltEngine:
+    """A serialised engine, and the timing cache of its build."""
 
     engine: bytes
     timing_cache: bytes
@@ -37,17 +37,23 @@ class Built:
 
 
 def build_engine(
-    library: Library, graph: bytes, plan: Plan, shape_of: ShapeOf, *, timing_cache: bytes, progress: Progress
-) -> Built:
+    library: Library,
+    graph: bytes,
+    plan: BuildPlan,
+    shape_of: ShapeOf,
+    *,
+    timing_cache: bytes,
+    progress: Progress,
+) -> BuiltEngine:
     """Build an engine from an ONNX graph.
 
     Args:
         library: TensorRT.
         graph: the ONNX file's content.
-        plan: what this version is asked for.
+        plan: build settings for this version.
         shape_of: the shape of each input.
         timing_cache: of earlier builds on this device, or empty; one of another device is not used.
-        progress: told how far the build is.
+        progress: called with the per cent done.
 
     Raises:
         BundleFault: TensorRT does not take the graph.
@@ -74,22 +80,26 @@ def build_engine(
         if monitor is not None:
             config.progress_monitor = monitor
         memory = builder.build_serialized_network(network, config)
-    del parser  # not before: the weights are its
+    del parser  # not earlier: it owns the weights
     if memory is None:
-        fault = BuildMemoryFault if library.log.lacks_memory else EngineFault
-        raise fault(
-            f"{library} built no engine ({library.log.reason()})",
-            remedy="where memory is short, stop other programs or give a smaller --workspace-mib or --size",
-        )
+        raise _no_engine(library)
     progress(100, 100)
-    return Built(bytes(memory), _content(cache), network.num_layers)
+    return BuiltEngine(bytes(memory), _content(cache), network.num_layers)
+
+
+def _no_engine(library: Library) -> EngineFault:
+    fault = BuildMemoryFault if library.log.lacks_memory else EngineFault
+    return fault(
+        f"{library} built no engine ({library.log.reason()})",
+        remedy="where memory is short, stop other programs or give a smaller --workspace-mib or --size",
+    )
 
 
 def _start(library: Library) -> Any:
     trt = library.module
     try:
         return trt.Builder(library.logger)
-    except TypeError:  # what a constructor that returned nothing becomes in Python
+    except TypeError:  # Python's error for a constructor that returned null
         raise EngineFault(
             f"{library} does not start ({library.log.reason()})",
             remedy="run this on the device with the GPU, and check that its driver is loaded",
@@ -115,7 +125,7 @@ def _parse(library: Library, network: Any, graph: bytes) -> Any:
     )
 
 
-def _configure(trt: Any, builder: Any, config: Any, plan: Plan) -> None:
+def _configure(trt: Any, builder: Any, config: Any, plan: BuildPlan) -> None:
     for name, limit_bytes in plan.pool_limits:
         config.set_memory_pool_limit(getattr(trt.MemoryPoolType, name), limit_bytes)
     for name in plan.builder_flags:
@@ -133,7 +143,7 @@ def _configure(trt: Any, builder: Any, config: Any, plan: Plan) -> None:
 
 
 _TYPED_BY_THEMSELVES = ("CAST", "CONSTANT", "DEQUANTIZE", "FILL", "QUANTIZE", "SHAPE")
-"""Kinds of layers whose types are their own, and not for anybody to state."""
+"""Kinds of layers whose types follow from their own attributes, and must not be set."""
 
 
 def _hold_exact(trt: Any, network: Any) -> None:
@@ -152,7 +162,7 @@ def _hold_exact(trt: Any, network: Any) -> None:
 
 
 def _state_inputs_and_outputs(
-    trt: Any, builder: Any, network: Any, config: Any, plan: Plan, shape_of: ShapeOf
+    trt: Any, builder: Any, network: Any, config: Any, plan: BuildPlan, shape_of: ShapeOf
 ) -> None:
     order = 1 << int(getattr(trt.TensorFormat, plan.io_format))
     profile = builder.create_optimization_profile()

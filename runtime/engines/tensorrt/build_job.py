@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, Graph, GraphName, open_bundle
-from tremorscope.runtime.engines.tensorrt.build import BuildMemoryFault, Built, build_engine
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import BundleGraph, FrameSize, GraphName
+from tremorscope.runtime.engines.tensorrt.build import BuildMemoryFault, BuiltEngine, build_engine
 from tremorscope.runtime.engines.tensorrt.engine_file import (
+    Builder,
+    BuildSettings,
     EnginePaths,
-    Settings,
+    EngineSource,
     Sidecar,
-    Source,
     check_engine,
     check_writable,
     describe_builder,
@@ -28,14 +30,14 @@ from tremorscope.runtime.engines.tensorrt.engine_file import (
 from tremorscope.runtime.engines.tensorrt.library import Library, load_library
 from tremorscope.runtime.engines.tensorrt.plan import (
     PRODUCTS,
-    Plan,
-    Request,
+    BuildPlan,
+    BuildRequest,
     Target,
     fit_workspace,
     plan_build,
 )
 from tremorscope.runtime.engines.tensorrt.progress import Progress
-from tremorscope.runtime.engines.tensorrt.shapes import Sizes, input_shape
+from tremorscope.runtime.engines.tensorrt.shapes import EngineSizes, input_shape
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.gpu.device import Device, read_device
 
@@ -44,12 +46,12 @@ log = logging.getLogger("tremorscope.build")
 
 @dataclass(frozen=True)
 class BuildJob:
-    """What to build, for which frames, and how."""
+    """Bundle, frame size and options of a build."""
 
     bundle: Path
     """Directory of a bundle, or the name of one that is shipped: without a precision, its twin in FP16 is built."""
     size: FrameSize | None = None
-    """Of the frames; None takes the one that the bundle is for."""
+    """Size of the frames; None takes the one that the bundle is for."""
     target: Target = "tensorrt"
     workspace_mib: int | None = None
     """Scratch memory for the builder; None fits it to what is free."""
@@ -57,17 +59,17 @@ class BuildJob:
     """None keeps one beside the engines."""
     dla_core: int | None = None
     most_sections: int = 8
-    """Of a band filter, which is as many as its order, per band, and one a notch."""
+    """Most sections of a band filter: its order, per band, and one a notch."""
     output: Path | None = None
     """Directory of the engines; None takes ``engines`` within the bundle."""
     rebuild: bool = False
     graphs: tuple[GraphName, ...] | None = None
-    """Which of the bundle's; None builds all."""
+    """Graphs of the bundle to build; None builds all."""
 
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What became of one graph."""
+    """Result for one graph."""
 
     paths: EnginePaths
     sidecar: Sidecar
@@ -76,7 +78,7 @@ class EngineReport:
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The report for a person."""
+        """The report as lines of text."""
         source, builder = self.sidecar.source, self.sidecar.builder
         size = f"{source.frame_size.width_px}x{source.frame_size.height_px}"
         product = f"{PRODUCTS[builder.target]} {builder.version}"
@@ -94,10 +96,10 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
 
     Args:
         job: what to build.
-        progress: told the per cent of the graph at hand.
+        progress: called with the per cent done of the present graph.
 
     Yields:
-        What became of each graph, as soon as it is done.
+        The report on each graph, as soon as it is done.
 
     Raises:
         OptionFault: the size is missing or not the bundle's, or DLA or workspace cannot be had.
@@ -109,92 +111,107 @@ def build_bundle(job: BuildJob, progress: Progress) -> Iterator[EngineReport]:
     size = _frame_size(bundle, job.size)
     library = load_library(job.target)
     device, free_bytes = read_device()
+    builder = _BundleBuilder(job, bundle, size, library, device, free_bytes, progress)
     for name, graph in bundle.manifest.graphs.items():
-        if job.graphs is not None and name not in job.graphs:
-            continue
-        source = Source(
-            network=bundle.manifest.network,
+        if job.graphs is None or name in job.graphs:
+            yield builder.engine_of(name, graph)
+
+
+@dataclass(frozen=True)
+class _BundleBuilder:
+    """Builder of one bundle's engines with one TensorRT on one device."""
+
+    job: BuildJob
+    bundle: Bundle
+    size: FrameSize
+    library: Library
+    device: Device
+    free_bytes: int
+    progress: Progress
+
+    def engine_of(self, name: GraphName, graph: BundleGraph) -> EngineReport:
+        """Report on the engine of a graph: the one that is there and fits, or else a new one."""
+        job, manifest = self.job, self.bundle.manifest
+        source = EngineSource(
+            network=manifest.network,
             graph=name,
             graph_sha256=graph.sha256,
-            precision=bundle.manifest.precision,
-            frame_size=size,
+            precision=manifest.precision,
+            frame_size=self.size,
             most_sections=job.most_sections if name == "band" else None,
         )
         paths = engine_paths(
-            job.output or bundle.directory / "engines",
+            job.output or self.bundle.directory / "engines",
             job.target,
             name,
-            size,
+            self.size,
             job.dla_core,
-            precision=bundle.manifest.precision,
+            precision=manifest.precision,
         )
         if not job.rebuild and (paths.engine.exists() or paths.sidecar.exists()):
-            here = describe_builder(job.target, library.release, device)
-            sidecar, notes = check_engine(paths, source, here)
-            yield EngineReport(paths, sidecar, False, _notes(bundle, notes))
-            continue
-        request = Request(
-            target=job.target,
-            version=library.version,
-            precision=bundle.manifest.precision,
-            opset=graph.opset,
-            workspace_bytes=fit_workspace(free_bytes, job.workspace_mib),
-            dla_core=job.dla_core,
+            sidecar, notes = check_engine(paths, source, self._here())
+            return EngineReport(paths, sidecar, False, self._notes(notes))
+        return self._build(graph, source, paths)
+
+    def _build(self, graph: BundleGraph, source: EngineSource, paths: EnginePaths) -> EngineReport:
+        plan = self._plan(graph)
+        sizes = EngineSizes(source.frame_size)
+        if source.most_sections is not None:
+            sizes = EngineSizes(source.frame_size, self.bundle.representation.cell_px, source.most_sections)
+        cache_path = self.job.timing_cache or paths.timing_cache
+        check_writable(paths.engine.parent)  # before the minutes that a build takes on a device
+        start_s = time.monotonic()
+        timings = _read_timing_cache(cache_path) if plan.timing_cache else b""
+        content = (self.bundle.directory / graph.file).read_bytes()
+        built, plan = _build_with_less(self.library, content, plan, sizes, timings, self.progress)
+        sidecar = Sidecar(
+            source=source,
+            builder=self._here(),
+            settings=_settings_of(plan),
+            engine_bytes=len(built.engine),
+            engine_sha256=hashlib.sha256(built.engine).hexdigest(),
+            built_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            build_s=round(time.monotonic() - start_s, 1),
+            tremorscope=importlib.metadata.version("tremorscope"),
+        ).sealed()
+        write_engine(paths, built.engine, sidecar)
+        if built.timing_cache:
+            write_whole(cache_path, built.timing_cache)
+        return EngineReport(paths, sidecar, True, self._notes(plan.notes))
+
+    def _plan(self, graph: BundleGraph) -> BuildPlan:
+        return plan_build(
+            BuildRequest(
+                target=self.job.target,
+                version=self.library.version,
+                precision=self.bundle.manifest.precision,
+                opset=graph.opset,
+                workspace_bytes=fit_workspace(self.free_bytes, self.job.workspace_mib),
+                dla_core=self.job.dla_core,
+            )
         )
-        yield _build(job, bundle, graph, source, paths, library, device, plan_build(request), progress)
+
+    def _here(self) -> Builder:
+        return describe_builder(self.job.target, self.library.release, self.device)
+
+    def _notes(self, others: tuple[str, ...]) -> tuple[str, ...]:
+        return (*((self.bundle.why,) if self.bundle.why else ()), *others)
 
 
-def _build(
-    job: BuildJob,
-    bundle: Bundle,
-    graph: Graph,
-    source: Source,
-    paths: EnginePaths,
-    library: Library,
-    device: Device,
-    plan: Plan,
-    progress: Progress,
-) -> EngineReport:
-    sizes = Sizes(source.frame_size)
-    if source.most_sections is not None:
-        sizes = Sizes(source.frame_size, bundle.representation.cell_px, source.most_sections)
-    cache_path = job.timing_cache or paths.timing_cache
-    check_writable(paths.engine.parent)  # before the minutes that a build takes on a device
-    start_s = time.monotonic()
-    timings = _read_timing_cache(cache_path) if plan.timing_cache else b""
-    built, plan = _build_with_less(
-        library, (bundle.directory / graph.file).read_bytes(), plan, sizes, timings, progress
+def _settings_of(plan: BuildPlan) -> BuildSettings:
+    return BuildSettings(
+        rule=plan.rule,
+        network_flags=plan.network_flags,
+        builder_flags=plan.builder_flags,
+        cleared_flags=plan.cleared_flags,
+        workspace_bytes=plan.workspace_bytes,
+        dla_core=plan.dla_core,
     )
-    sidecar = Sidecar(
-        source=source,
-        builder=describe_builder(job.target, library.release, device),
-        settings=Settings(
-            rule=plan.rule,
-            network_flags=plan.network_flags,
-            builder_flags=plan.builder_flags,
-            cleared_flags=plan.cleared_flags,
-            workspace_bytes=plan.workspace_bytes,
-            dla_core=plan.dla_core,
-        ),
-        engine_bytes=len(built.engine),
-        engine_sha256=hashlib.sha256(built.engine).hexdigest(),
-        built_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        build_s=round(time.monotonic() - start_s, 1),
-        tremorscope=importlib.metadata.version("tremorscope"),
-    ).sealed()
-    write_engine(paths, built.engine, sidecar)
-    if built.timing_cache:
-        write_whole(cache_path, built.timing_cache)
-    return EngineReport(paths, sidecar, True, _notes(bundle, plan.notes))
-
-
-def _notes(bundle: Bundle, others: tuple[str, ...]) -> tuple[str, ...]:
-    return (*((bundle.why,) if bundle.why else ()), *others)
 
 
 def _build_with_less(
-    library: Library, graph: bytes, plan: Plan, sizes: Sizes, timings: bytes, progress: Progress
-) -> tuple[Built, Plan]:
+    library: Library, graph: bytes, plan: BuildPlan, sizes: EngineSizes, timings: bytes, progress: Progress
+) -> tuple[BuiltEngine, BuildPlan]:
     """Build, with half the scratch memory each time that memory is short; returns also what was asked for at last.
 
     On a Jetson scratch memory is what the system and the cameras lack, and allocations fail before it is all gone.
@@ -225,7 +242,7 @@ def _read_timing_cache(path: Path) -> bytes:
     except OSError as error:
         raise OptionFault(
             f"{path}: cannot be read as a timing cache ({(error.strerror or '').lower()})",
-            remedy="name a file with --timing-cache, which need not be there yet",
+            remedy="name another file with --timing-cache; one that does not exist is created",
         ) from None
 
 
@@ -234,7 +251,7 @@ def _frame_size(bundle: Bundle, asked: FrameSize | None) -> FrameSize:
     if made_for is None:
         if asked is None:
             raise OptionFault(
-                f"{bundle.directory}: the bundle is for any size, and an engine is for one",
+                f"{bundle.directory}: the bundle takes frames of any size, and an engine is built for one size",
                 remedy="name it, e.g. --size 1920x1080",
             )
         return asked

@@ -1,4 +1,4 @@
-"""A built engine on disk: a plain TensorRT file, and a sidecar that says what it was built from and on.
+"""A built engine on disk: a plain TensorRT file, and a sidecar with its source and its builder.
 
 An engine is of one TensorRT, one GPU and one system. TensorRT itself notices some mismatches and dies of others;
 so the sidecar is compared first, and a mismatch is refused with its reason.
@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tremorscope.runtime.engines.interface.bundle import FrameSize, sha256_of
+from tremorscope.runtime.engines.interface.bundle import sha256_of
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.tensorrt.plan import Precision, Target
 from tremorscope.runtime.errors import EngineFault, OutputFault
 from tremorscope.runtime.gpu.device import Device
@@ -25,29 +26,29 @@ REBUILD = "build it again with tremorscope build --rebuild"
 _ELSEWHERE = "name another directory with --output, or make room and give the right to write"
 
 
-class _Strict(BaseModel):
+class _SidecarPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(_Strict):
-    """What an engine is built from, and for which frames."""
+class EngineSource(_SidecarPart):
+    """Graph, precision and frame size that an engine is built from."""
 
     network: str
     graph: str
-    """Which of the bundle's graphs, e.g. ``pairwise``."""
+    """Name of the graph in the bundle, e.g. ``pairwise``."""
     graph_sha256: str
     precision: Precision
     frame_size: FrameSize
     most_sections: int | None = None
-    """Of a band filter; None where there is none."""
+    """Most sections of a band filter; None where there is none."""
 
 
-class Builder(_Strict):
-    """What builds and runs an engine."""
+class Builder(_SidecarPart):
+    """TensorRT, GPU and system that build or run an engine."""
 
     target: Target
     version: str
-    """Of TensorRT, all four numbers."""
+    """Version of TensorRT, all four numbers."""
     machine: str
     gpu: str | None
     compute_capability: str | None
@@ -58,8 +59,8 @@ class Builder(_Strict):
     cuda_toolkit: str | None = None
 
 
-class Settings(_Strict):
-    """What TensorRT was asked for."""
+class BuildSettings(_SidecarPart):
+    """Flags and limits that TensorRT was given."""
 
     rule: str
     network_flags: tuple[str, ...]
@@ -69,13 +70,13 @@ class Settings(_Strict):
     dla_core: int | None
 
 
-class Sidecar(_Strict):
+class Sidecar(_SidecarPart):
     """Stored beside an engine as JSON."""
 
     format_version: Literal[2] = 2
-    source: Source
+    source: EngineSource
     builder: Builder
-    settings: Settings
+    settings: BuildSettings
     engine_bytes: int = Field(ge=1)
     engine_sha256: str
     built_utc: str
@@ -83,14 +84,14 @@ class Sidecar(_Strict):
     tremorscope: str
     """The release that built it."""
     seal: str = ""
-    """SHA-256 of all the rest, so that a change by hand is noticed."""
+    """SHA-256 of all other keys, which reveals a change by hand."""
 
     def sealed(self) -> Sidecar:
         """The same with its seal."""
         return self.model_copy(update={"seal": self._digest()})
 
     def is_intact(self) -> bool:
-        """Whether nothing was changed since it was sealed."""
+        """Tell whether nothing was changed since it was sealed."""
         return self.seal == self._digest()
 
     def _digest(self) -> str:
@@ -100,7 +101,7 @@ class Sidecar(_Strict):
 
 @dataclass(frozen=True)
 class EnginePaths:
-    """Where an engine and what belongs to it lie."""
+    """Paths of an engine, its sidecar and its timing cache."""
 
     engine: Path
     sidecar: Path
@@ -128,7 +129,7 @@ def engine_paths(
 
 
 def describe_builder(target: Target, version: str, device: Device) -> Builder:
-    """What builds and runs engines here."""
+    """TensorRT, GPU and system of this machine."""
     return Builder(target=target, version=version, **asdict(device))
 
 
@@ -136,7 +137,7 @@ def check_writable(directory: Path) -> None:
     """Refuse a directory in which nothing could be written, or that could not be made.
 
     Raises:
-        EngineFault: it is such a one.
+        EngineFault: nothing could be written there.
     """
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -144,7 +145,7 @@ def check_writable(directory: Path) -> None:
 
 
 def write_engine(paths: EnginePaths, engine: bytes, sidecar: Sidecar) -> None:
-    """Write an engine, then its sidecar: one without the other is not taken for an engine.
+    """Write an engine, then its sidecar: neither counts without the other.
 
     Raises:
         EngineFault: they cannot be written.
@@ -171,7 +172,9 @@ def write_whole(path: Path, content: bytes) -> None:
         raise EngineFault(fault.what, remedy=_ELSEWHERE) from None
 
 
-def check_engine(paths: EnginePaths, source: Source, builder: Builder) -> tuple[Sidecar, tuple[str, ...]]:
+def check_engine(
+    paths: EnginePaths, source: EngineSource, builder: Builder
+) -> tuple[Sidecar, tuple[str, ...]]:
     """Check that an engine is whole, is of this source, and was built here.
 
     Args:
@@ -180,13 +183,13 @@ def check_engine(paths: EnginePaths, source: Source, builder: Builder) -> tuple[
         builder: what would run it.
 
     Returns:
-        The sidecar, and what a person should know though it stops nothing.
+        The sidecar, and remarks that do not stop the engine.
 
     Raises:
         EngineFault: it is missing, damaged, or of something else.
     """
     sidecar = read_sidecar(paths.sidecar)
-    differences = _differences(sidecar.source, source, tuple(Source.model_fields))
+    differences = _differences(sidecar.source, source, tuple(EngineSource.model_fields))
     binding = _BINDING[builder.target]
     if None in (sidecar.builder.cuda_toolkit, builder.cuda_toolkit):  # engines run without it as well
         binding = tuple(name for name in binding if name != "cuda_toolkit")
@@ -245,7 +248,7 @@ def _said(value: Any) -> str:
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """Read a sidecar and check that nobody changed it.
+    """Read a sidecar and check its seal.
 
     Raises:
         EngineFault: it is missing, not understood, or was changed.

@@ -1,4 +1,4 @@
-"""The door to TensorRT: finds ``tensorrt`` or ``tensorrt_rtx``, and says what is missing where it is not there."""
+"""Access to TensorRT: imports ``tensorrt`` or ``tensorrt_rtx``, with a remedy where it is missing."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _JETPACK_MODULES = "usr/lib/python3*/dist-packages/tensorrt"
 _OF_MEMORY = re.compile(
     r"out ?of ?memory|NvMapMem|memory ?allocation|could not be allocated|bad_alloc", re.IGNORECASE
 )
-"""What TensorRT 8.6 to 11 write of memory: "Error Code 2: OutOfMemory", "Cuda Runtime (out of memory)",
+"""Messages of TensorRT 8.6 to 11 about memory: "Error Code 2: OutOfMemory", "Cuda Runtime (out of memory)",
 "cudaErrorMemoryAllocation", "Requested amount of GPU memory (N bytes) could not be allocated"."""
 _REMEDY_RTX = "pip install tensorrt-rtx, on a workstation with an NVIDIA RTX GPU"
 
 
 class BuildLog:
-    """What TensorRT complained of since the log was last cleared."""
+    """TensorRT's error messages since the log was last cleared."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
 
     @property
     def lacks_memory(self) -> bool:
-        """Whether a complaint is of too little memory, or there is none: on a Jetson the allocator of the system
+        """True where an error is of too little memory, or there is none: on a Jetson the allocator of the system
         (NvMapMemAlloc) complains on its own, past TensorRT's logger."""
         return not self.errors or any(_OF_MEMORY.search(text) for text in self.errors)
 
     def reason(self) -> str:
-        """The first complaint in one line: later ones follow from it."""
+        """The first error in one line: later ones follow from it."""
         return " ".join(self.errors[0].split())[:300] if self.errors else "no reason given"
 
 
 @dataclass(frozen=True)
 class Library:
-    """TensorRT, imported, and the one logger that it takes in a process."""
+    """An imported TensorRT, and the one logger that it takes in a process."""
 
     target: Target
     module: Any

@@ -1,4 +1,4 @@
-"""A built engine from its file into memory, and what it says of its inputs and outputs.
+"""Loading of a built engine, and its inputs and outputs.
 
 Within this module, `tensorrt_step` and `tensorrt_runner` a variable's name tells its TensorRT class (``engine`` is an
 ``ICudaEngine``, ``context`` an ``IExecutionContext``, ``runtime`` a ``Runtime``), as it does where engines are built.
@@ -34,7 +34,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class LoadedEngine:
-    """An engine that can be run, and where it is from."""
+    """An engine in memory, and its file."""
 
     path: Path
     library: Library
@@ -78,7 +78,7 @@ def load_engine(library: Library, path: Path) -> LoadedEngine:
         raise EngineFault(f"{path}: {(error.strerror or '').lower()}", remedy=REBUILD) from None
     try:
         runtime = trt.Runtime(library.logger)
-    except TypeError:  # what a constructor that returned nothing becomes in Python
+    except TypeError:  # Python's error for a constructor that returned null
         raise EngineFault(
             f"{library} does not start ({library.log.reason()})",
             remedy="check that the GPU's driver is loaded",

@@ -1,4 +1,4 @@
-"""The memory of an engine: its inputs on the GPU, where its picture goes, and what it warms up on.
+"""Memory of an engine: its inputs on the GPU, the destination of its picture, and its warm-up.
 
 The GPU does not cache memory that it shares with the CPU (NVIDIA, "CUDA for Tegra", memory types: pinned memory), and
 the kernels of a step read a frame more than once. So the GPU copies each frame once into memory of its own; the CPU
@@ -22,8 +22,8 @@ _WARM_UP_STEPS = 3
 _PLACE = "engine: frame outside of mapped memory"
 
 
-class Numbers:
-    """The small inputs: f32 numbers on the GPU, sent anew where they have changed."""
+class NumberInputs:
+    """Small inputs: f32 numbers on the GPU, sent again only where they have changed."""
 
     def __init__(self, gpu: Gpu, counts: dict[str, int]) -> None:
         """Make room for so many numbers by name, within ``Gpu.current``."""
@@ -38,7 +38,7 @@ class Numbers:
         }
 
     def bind(self, steps: StepContext) -> None:
-        """Tell the engine where they lie."""
+        """Bind their addresses to the engine's inputs."""
         for name, memory in self._memory.items():
             steps.bind_fixed(name, memory.address)
 
@@ -61,8 +61,8 @@ class Numbers:
 class FrameInputs:
     """The frames of a step on the GPU.
 
-    One that is not in mapped memory is passed through some that is. That costs a copy by the CPU, which is told; a
-    runtime's own allocator avoids it.
+    A frame that is not in mapped memory is staged in some that is. That costs a copy by the CPU, which ``account``
+    counts; a runtime's own allocator avoids it.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FrameInputs:
         }
 
     def bind(self, steps: StepContext) -> None:
-        """Tell the engine where they lie."""
+        """Bind their addresses to the engine's inputs."""
         for name, memory in self._memory.items():
             steps.bind_fixed(name, memory.address)
 
@@ -95,14 +95,14 @@ class FrameInputs:
 
 
 class PictureOutput:
-    """Where a step writes its picture: into the picture itself, or through mapped memory where it lies elsewhere."""
+    """Destination of a step's picture: the picture itself, or mapped memory where it lies elsewhere."""
 
     def __init__(self, gpu: Gpu, account: CopyAccount | None) -> None:
         self._gpu, self._account = gpu, account
         self._staged: dict[str, NDArray[np.uint8]] = {}
 
     def address_of(self, picture: NDArray[np.uint8]) -> int:
-        """Where the step is to write; ``deliver`` it then."""
+        """Address for the step to write to; ``deliver`` the picture afterwards."""
         address = self._gpu.find(picture)
         if address is None:
             address = self._gpu.device_address(_stage(self._gpu, self._staged, "", picture))
@@ -114,7 +114,7 @@ class PictureOutput:
             copy_pixels(self._staged[""], picture, self._account, _PLACE)
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Release the memory."""
         self._staged.clear()
 
 

@@ -1,6 +1,6 @@
 """TensorRT on the GPU: the runner of the ``pairwise`` graph, which reads and writes frames where they lie.
 
-Frames belong into memory from the GPU's own allocator (`runtime.gpu.protocol.Gpu.allocate_mapped`): then nothing is copied.
+Frames belong into memory from the GPU's own allocator (`gpu.protocol.Gpu.allocate_mapped`): then nothing is copied.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tremorscope.runtime.engines.interface.arrays import FixedFrames
 from tremorscope.runtime.engines.tensorrt.load import LoadedEngine
 from tremorscope.runtime.engines.tensorrt.memory import (
     FrameInputs,
-    Numbers,
+    NumberInputs,
     PictureOutput,
     frame_channels,
     warm_up,
@@ -38,7 +38,7 @@ class TensorrtEngine(FixedFrames):
     ) -> None:
         """Prepare for frames of ``width_px`` x ``height_px``, and run a few steps to warm up.
 
-        ``account`` is told of frames that are not in mapped memory, and have to be copied.
+        ``account`` takes note of frames that are not in mapped memory, and have to be copied.
 
         Raises:
             EngineFault: the engine is of another graph or size, or cannot be run.
@@ -57,7 +57,7 @@ class TensorrtEngine(FixedFrames):
         self._picture = PictureOutput(gpu, account)
         with gpu.current():
             self._steps = StepContext(gpu, loaded, ("magnified",))
-            self._numbers = Numbers(gpu, {"amplification": 1})
+            self._numbers = NumberInputs(gpu, {"amplification": 1})
             self._frames = FrameInputs(gpu, account, ("frame", "reference"), self._input_shape)
             self._numbers.bind(self._steps)
             self._frames.bind(self._steps)
@@ -65,7 +65,7 @@ class TensorrtEngine(FixedFrames):
 
     @property
     def last_gpu_ms(self) -> float:
-        """What the latest step took on the GPU."""
+        """Time of the latest step on the GPU."""
         return self._steps.last_gpu_ms
 
     @property
@@ -75,7 +75,7 @@ class TensorrtEngine(FixedFrames):
 
     @property
     def graph_use(self) -> GraphUse:
-        """What became of CUDA graphs since the warm-up."""
+        """Use of CUDA graphs since the warm-up."""
         return self._steps.use
 
     def step(
@@ -85,7 +85,7 @@ class TensorrtEngine(FixedFrames):
         amplification: float,
         magnified: NDArray[np.uint8],
     ) -> None:
-        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `runtime.engines.interface.engine`.
+        """Magnify the motion from ``reference`` to ``frame`` into ``magnified``; see `engines.interface.engine`.
 
         Raises:
             ValueError: an array has another shape or type, or is not contiguous.

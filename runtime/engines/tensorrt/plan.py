@@ -1,4 +1,4 @@
-"""What a TensorRT version is asked for: one table, one pure function, no import of TensorRT.
+"""Build settings for each TensorRT version: one table, one pure function, no import of TensorRT.
 
 Where the versions differ, after NVIDIA's developer guides and migration notes of 8.6, 10.x and 11.x:
 
@@ -18,7 +18,7 @@ from tremorscope.runtime.errors import BundleFault, EngineFault, OptionFault
 Target = Literal["tensorrt", "tensorrt-rtx"]
 Precision = Literal["fp32", "fp16", "int8"]
 Typing = Literal["weak", "by flag", "always"]
-"""Who decides precision: the builder (weak), or the graph, if asked to (by flag) or in any case (always)."""
+"""Authority over precision: the builder (weak), or the graph, if asked to (by flag) or in any case (always)."""
 
 PRODUCTS: dict[Target, str] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT for RTX"}
 IO_FORMAT = "LINEAR"
@@ -26,8 +26,8 @@ IO_FORMAT = "LINEAR"
 packed pixels; TensorRT's HWC order is that of a tensor stated as 1 x 3 x H x W, and would mix up rows here."""
 
 EXACT = "fp32/"
-"""What the names of a graph's nodes begin with that FP16 would ruin: differences of pixels, coordinates, a filter's
-state. Where the builder chooses types, the layers made of them are held to FP32."""
+"""Prefix of the names of a graph's nodes that FP16 would ruin: differences of pixels, coordinates, a filter's state.
+Where the builder chooses types, the layers made of them are held to FP32."""
 
 _MIB = 1 << 20
 _LEAST_WORKSPACE_BYTES = 128 * _MIB
@@ -60,7 +60,7 @@ class _Rule:
     timing_cache: bool
     opsets: tuple[int, int]
     dla_typing: Typing | None
-    """How a network for DLA is typed; None where the version has no DLA."""
+    """Typing of a network for DLA; None where the version has no DLA."""
     dla_since: tuple[int, int, int] = (0, 0, 0)
 
 
@@ -75,8 +75,8 @@ _RULES = (
 
 
 @dataclass(frozen=True)
-class Request:
-    """What an engine is to be built from and for."""
+class BuildRequest:
+    """Target, version, precision and limits of an engine to be built."""
 
     target: Target
     version: Version
@@ -87,35 +87,35 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to ask TensorRT for; flags and pools by the names that its enumerations give them."""
+class BuildPlan:
+    """Build settings of TensorRT; flags and pools by the names that its enumerations give them."""
 
     rule: str
     """The versions that the rule was checked with, e.g. ``10.13, 10.16``."""
     network_flags: tuple[str, ...]
-    """Of ``NetworkDefinitionCreationFlag``."""
+    """Members of ``NetworkDefinitionCreationFlag``."""
     builder_flags: tuple[str, ...]
-    """Of ``BuilderFlag``, to set."""
+    """Members of ``BuilderFlag`` to set."""
     cleared_flags: tuple[str, ...]
-    """Of ``BuilderFlag``, to clear."""
+    """Members of ``BuilderFlag`` to clear."""
     holds_exact: bool
-    """Whether layers that must be in FP32 (`EXACT`) are held to it, because the graph's types do not bind."""
+    """True where layers that must be in FP32 (`EXACT`) are held to it, because the graph's types do not bind."""
     pool_limits: tuple[tuple[str, int], ...]
-    """Of ``MemoryPoolType``, in bytes."""
+    """Members of ``MemoryPoolType``, and their limits in bytes."""
     io_format: str
-    """Of ``TensorFormat``, for every input and output."""
+    """Member of ``TensorFormat`` for every input and output."""
     timing_cache: bool
     progress_monitor: bool
     dla_core: int | None
     notes: tuple[str, ...]
-    """What a person should be told."""
+    """Remarks for the user."""
 
     @property
     def workspace_bytes(self) -> int:
         """Scratch memory of the builder."""
         return dict(self.pool_limits)["WORKSPACE"]
 
-    def with_half_workspace(self, reason: str) -> Plan | None:
+    def with_half_workspace(self, reason: str) -> BuildPlan | None:
         """The same with half the scratch memory, and a note why; None where that would be too little."""
         workspace_bytes = self.workspace_bytes // 2
         if workspace_bytes < FLOOR_WORKSPACE_BYTES:
@@ -138,7 +138,7 @@ def parse_version(text: str) -> Version:
     return Version(*map(int, numbers))
 
 
-def plan_build(request: Request) -> Plan:
+def plan_build(request: BuildRequest) -> BuildPlan:
     """Decide everything in which TensorRT versions differ.
 
     Raises:
@@ -159,7 +159,7 @@ def plan_build(request: Request) -> Plan:
     notes: tuple[str, ...] = ()
     if request.version[:2] not in rule.checked:
         notes = (f"{named} was not checked itself; it is built for like {checked}",)
-    return Plan(
+    return BuildPlan(
         rule=checked,
         network_flags=_network_flags(typing, request.version),
         builder_flags=_precision_flags(typing, request)
@@ -174,11 +174,6 @@ def plan_build(request: Request) -> Plan:
         dla_core=request.dla_core,
         notes=notes,
     )
-
-
-def checked_versions(target: Target) -> tuple[tuple[int, int], ...]:
-    """The versions that engines are built for as they are, the oldest first; others are built for like them."""
-    return tuple(version for rule in _RULES if rule.target == target for version in rule.checked)
 
 
 def opsets_read(target: Target, version: Version) -> tuple[int, int]:
@@ -210,7 +205,7 @@ def _network_flags(typing: Typing, version: Version) -> tuple[str, ...]:
     return batch + (("STRONGLY_TYPED",) if typing == "by flag" else ())
 
 
-def _precision_flags(typing: Typing, request: Request) -> tuple[str, ...]:
+def _precision_flags(typing: Typing, request: BuildRequest) -> tuple[str, ...]:
     if typing != "weak":
         return ()
     # Q/DQ pairs say where INT8 is; the flags allow it, and FP16 for what stands between. They would allow FP16
@@ -224,7 +219,7 @@ def _precision_flags(typing: Typing, request: Request) -> tuple[str, ...]:
     return flags[request.precision]
 
 
-def _dla_typing(rule: _Rule, request: Request, named: str) -> Typing:
+def _dla_typing(rule: _Rule, request: BuildRequest, named: str) -> Typing:
     if rule.dla_typing is None or request.version < rule.dla_since:
         raise EngineFault(
             f"{named} cannot use DLA",

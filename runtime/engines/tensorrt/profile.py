@@ -1,4 +1,4 @@
-"""An engine run by itself, to look at it: how long each layer takes, and on which memory.
+"""Profiling of an engine by itself: time of each layer, and of steps on either kind of memory.
 
 Within this module a variable's name tells its TensorRT class, as in `tensorrt_load`.
 """
@@ -57,7 +57,7 @@ def step_times_ms(gpu: Gpu, loaded: LoadedEngine, runs: int) -> tuple[float, flo
     return mapped_ms, device_ms
 
 
-class _Bare:
+class _BareContext:
     """A context with memory of its own for every input and output."""
 
     def __init__(self, gpu: Gpu, loaded: LoadedEngine, undo: ExitStack) -> None:
@@ -103,7 +103,7 @@ class _Bare:
         return self._ended.ms_since(self._begun)
 
     def fault(self, what: str) -> EngineFault:
-        """What went wrong."""
+        """Fault of this engine, with TensorRT's latest error."""
         library = self._loaded.library
         return EngineFault(
             f"{self._loaded.path}: {library} {what} ({library.log.reason()})",
@@ -112,12 +112,12 @@ class _Bare:
 
 
 @contextmanager
-def _alone(gpu: Gpu, loaded: LoadedEngine, *, mapped: bool) -> Iterator[_Bare]:
-    """The engine on noise for frames and ones for all else; frames in mapped memory or in the GPU's own."""
+def _alone(gpu: Gpu, loaded: LoadedEngine, *, mapped: bool) -> Iterator[_BareContext]:
+    """Context on noise for frames and ones for other inputs; frames in mapped memory or in the GPU's own."""
     random = np.random.default_rng(0)
     kept: list[Any] = []
     with gpu.current(), ExitStack() as undo:
-        bare = _Bare(gpu, loaded, undo)
+        bare = _BareContext(gpu, loaded, undo)
         for port in sorted(loaded.tensors.values(), key=lambda each: not each.is_input):
             shape = bare.shape_of(port)
             is_frame = port.dtype == np.uint8

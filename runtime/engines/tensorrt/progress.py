@@ -1,4 +1,4 @@
-"""How far a build has come, out of the nested phases that TensorRT reports."""
+"""Progress of a build, from the nested phases that TensorRT reports."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class PhaseProgress:
     """The share of a build that is done, from phases that start, step and finish; safe for several threads.
 
     A phase of n steps that is at step k, with a phase below it done by the share s, is done by (k + s) / n.
-    What is told never goes back, though TensorRT starts some phases more than once.
+    The percentage never falls, though TensorRT starts some phases more than once.
     """
 
     def __init__(self, show: Progress) -> None:
         self._show = show
         self._phases: dict[str, _Phase] = {}
-        self._told_percent = -1
+        self._shown_percent = -1
         self._lock = threading.Lock()
 
     def start(self, phase: str, parent: str | None, steps: int) -> None:
@@ -41,22 +41,22 @@ class PhaseProgress:
         with self._lock:
             if phase in self._phases:
                 self._phases[phase].done = step + 1
-                self._tell()
+                self._show_progress()
 
     def finish(self, phase: str) -> None:
         """A phase ends, be it early."""
         with self._lock:
             ended = self._phases.pop(phase, None)
             if ended is not None and ended.parent is None:
-                self._told_percent = 99  # only the engine in hand is all
-            self._tell()
+                self._shown_percent = 99  # 100 only with the finished engine
+            self._show_progress()
 
-    def _tell(self) -> None:
+    def _show_progress(self) -> None:
         outermost = [name for name, phase in self._phases.items() if phase.parent is None]
         share = max((self._share(name) for name in outermost), default=0.0)
         percent = min(99, int(100 * share))
-        if percent > self._told_percent:
-            self._told_percent = percent
+        if percent > self._shown_percent:
+            self._shown_percent = percent
             self._show(percent, 100)
 
     def _share(self, name: str) -> float:
@@ -68,9 +68,9 @@ class PhaseProgress:
 
 
 def progress_monitor(trt: Any, progress: PhaseProgress, stop_wanted: Callable[[], bool]) -> Any:
-    """An ``IProgressMonitor`` that tells ``progress``, and ends the build once a stop is wanted."""
+    """``IProgressMonitor`` that reports to ``progress``, and ends the build once a stop is wanted."""
 
-    class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+    class _BuildMonitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
@@ -84,4 +84,4 @@ def progress_monitor(trt: Any, progress: PhaseProgress, stop_wanted: Callable[[]
         def phase_finish(self, phase_name: str) -> None:
             progress.finish(phase_name)
 
-    return _Monitor()
+    return _BuildMonitor()

@@ -1,4 +1,4 @@
-"""TensorRT as a runtime: what this machine has of it for a bundle, all that is missing, and the engines opened."""
+"""TensorRT as a runtime: its availability on this machine for a bundle, and the opened engines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName
+from tremorscope.runtime.engines.interface.bundle import Bundle
 from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEngine
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
 from tremorscope.runtime.engines.tensorrt.engine_file import (
     EnginePaths,
-    Source,
+    EngineSource,
     check_engine,
     describe_builder,
     engine_paths,
@@ -36,34 +37,34 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a machine has of TensorRT for a bundle."""
+class TensorrtAvailability:
+    """TensorRT and its engines for a bundle, as found on this machine."""
 
     library: Library | None
     paths: dict[GraphName, EnginePaths]
     missing: tuple[str, ...]
-    """What there would have to be besides, beginning with the GPU; each says what to do about it."""
+    """Missing parts, beginning with the GPU, each with its remedy."""
     unfit: tuple[GraphName, ...]
     """Graphs whose engine is missing, or does not fit where GPU and library are there to compare it with."""
     notes: tuple[str, ...]
-    """What a person should know though it stops nothing."""
+    """Remarks that do not stop it."""
 
     @property
     def lacks_engines_alone(self) -> bool:
-        """Whether building the engines would be enough."""
+        """True where building the engines would be enough."""
         return bool(self.unfit) and len(self.missing) == len(self.unfit)
 
 
 def look_for_tensorrt(
     target: Target, bundle: Bundle, size: FrameSize, graphs: Collection[GraphName], engines: Path | None
-) -> Found:
-    """See whether engines of these graphs can be run here; nothing is opened yet.
+) -> TensorrtAvailability:
+    """Check that engines of these graphs can be run here; nothing is opened yet.
 
     Args:
         target: TensorRT, or TensorRT for RTX.
-        bundle: what to run.
+        bundle: to run.
         size: of every frame.
-        graphs: which of the bundle's.
+        graphs: those of the bundle that are needed.
         engines: directory of built engines; None takes ``engines`` within the bundle.
     """
     missing: list[str] = []
@@ -79,16 +80,16 @@ def look_for_tensorrt(
     notes: list[str] = []
     for graph in graphs:
         check = partial(_check, bundle, graph, size, paths[graph], library, device, target)
-        told = _unless_missing(check, missing)
-        if told is None:
+        remarks = _unless_missing(check, missing)
+        if remarks is None:
             unfit.append(graph)
         else:
-            notes += told
-    return Found(library, paths, tuple(missing), tuple(unfit), tuple(notes))
+            notes += remarks
+    return TensorrtAvailability(library, paths, tuple(missing), tuple(unfit), tuple(notes))
 
 
 def _unless_missing(look: Callable[[], T], missing: list[str]) -> T | None:
-    """What there is, or None and one more reason."""
+    """Result of a look-up; None, and one more reason in ``missing``, where it fails."""
     try:
         return look()
     except Fault as fault:
@@ -115,8 +116,8 @@ def _check(
             remedy=f"tremorscope build {bundle.named} --size {size.width_px}x{size.height_px}{option}",
         )
     if library is None or device.gpu is None:
-        return ()  # for what it would have to be built is not known
-    source = Source(
+        return ()  # the builder to compare it with is not known
+    source = EngineSource(
         network=bundle.manifest.network,
         graph=graph,
         graph_sha256=bundle.manifest.graphs[graph].sha256,
@@ -135,7 +136,7 @@ class TensorrtRuntime:
     def __init__(
         self,
         gpu: Gpu,
-        found: Found,
+        found: TensorrtAvailability,
         bundle: Bundle,
         size: FrameSize,
         why: str,
@@ -161,17 +162,17 @@ class TensorrtRuntime:
             for graph in found.paths:
                 self._ready[graph] = self._open(graph)
         except BaseException:
-            self.close()  # whoever falls back to the CPU must not keep the GPU's memory
+            self.close()  # a fallback to the CPU must not keep the GPU's memory
             raise
 
     @property
     def bundle(self) -> Bundle:
-        """What it runs."""
+        """Bundle that it runs."""
         return self._bundle
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know; once steps were made, also what became of CUDA graphs."""
+        """Remarks that do not stop it; once steps were made, also the use of CUDA graphs."""
         used = [engine.graph_use for engine in self._opened if engine.graph_use.steps]
         return (*self._found.notes, *dict.fromkeys(str(use) for use in used))
 

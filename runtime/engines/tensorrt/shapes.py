@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.errors import BundleFault
 
 Shape = tuple[int, ...]
@@ -19,18 +19,18 @@ _OPEN_SIZES: dict[str, dict[int, str]] = {
 }
 """By input and axis, which size a graph for any frame leaves open. TensorRT's parsers before 10 may not tell."""
 _USUAL_SECTIONS = 2
-"""Of a band filter: what the default, a Butterworth of order 2 for one band, has."""
+"""Sections of the default band filter, a Butterworth of order 2 for one band."""
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """What an engine is built for."""
+class EngineSizes:
+    """Frame size, cells and most sections of an engine."""
 
     frame: FrameSize
     cell_px: int = 1
     """Side of a cell of the representation in pixels; rows and columns are rounded up."""
     most_sections: int = 1
-    """Of a band filter. TensorRT sets memory aside for the most, so that it should not be far above the need."""
+    """Most sections of a band filter. TensorRT sets memory aside for them: choose no more than needed."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class InputShape:
 
     @property
     def varies(self) -> bool:
-        """Whether the shape is a range, for which an engine needs a profile."""
+        """True where the shape is a range, for which an engine needs a profile."""
         return self.smallest != self.largest
 
 
-def input_shape(name: str, shape: Shape, sizes: Sizes) -> InputShape:
+def input_shape(name: str, shape: Shape, sizes: EngineSizes) -> InputShape:
     """The shape of the input ``name`` for frames of one size, where the graph has -1 for what it leaves open.
 
     A fixed size is stated as such, not as a profile of one: such an engine needs no shapes at run time.

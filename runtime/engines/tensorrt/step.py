@@ -1,4 +1,4 @@
-"""One engine's steps on the GPU: addresses, launch, graphs, a bounded wait, and the time that each took."""
+"""Steps of one engine on the GPU: addresses, launch, CUDA graphs, bounded wait, and timing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tremorscope.runtime.engines.tensorrt.load import LoadedEngine, Shape
 from tremorscope.runtime.errors import EngineFault
-from tremorscope.runtime.gpu.protocol import Gpu, Graph, Stream, wait_for
+from tremorscope.runtime.gpu.protocol import CudaGraph, Gpu, Stream, wait_for
 
 MOST_GRAPHS = 8
 """Graphs that are kept: one for each picture, and in band mode for each of the two places of the state. Where more
@@ -24,7 +24,7 @@ Addresses = tuple[int, ...]
 
 @dataclass
 class GraphUse:
-    """What became of CUDA graphs so far."""
+    """Counts of steps and CUDA graphs."""
 
     steps: int = 0
     """All steps since the warm-up."""
@@ -33,7 +33,7 @@ class GraphUse:
     captured: int = 0
     """Graphs that were made, which costs many steps each."""
     why_not: str = ""
-    """Why none is captured any more; empty while they are."""
+    """Reason why none is captured any more; empty while they are."""
 
     def __str__(self) -> str:
         if self.why_not:
@@ -42,7 +42,7 @@ class GraphUse:
 
 
 class StepContext:
-    """Runs an engine step by step; one thread at a time: ``begin``, what the step needs into ``stream``, ``run``.
+    """Execution context of an engine, for one thread at a time: ``begin``, put inputs into ``stream``, ``run``.
 
     Addresses that never change are bound once. The few that change from step to step are given to each; where the GPU
     captures graphs and a graph pays, a combination of them that comes again is captured, and launched as one from then
@@ -72,18 +72,18 @@ class StepContext:
         self._stream = gpu.stream()
         self._started, self._ended = gpu.event(), gpu.event()
         self._bound: dict[str, int] = {}
-        self._graphs: dict[Addresses, Graph] = {}
+        self._graphs: dict[Addresses, CudaGraph] = {}
         self._seen: set[Addresses] = set()
         self._hung = self._is_warm = False
         self._enqueue_ms = self._least_ms = math.inf
         self.use = GraphUse(why_not="" if gpu.captures else "cuda-bindings are not installed")
-        """What became of graphs."""
+        """Use of CUDA graphs."""
         self.last_gpu_ms = 0.0
-        """What the latest step took on the GPU."""
+        """Time of the latest step on the GPU."""
 
     @property
     def stream(self) -> Stream:
-        """Where the steps run, for what must come before the next one."""
+        """CUDA stream of the steps, for work that must come before the next one."""
         return self._stream
 
     @property

@@ -1,7 +1,7 @@
-"""Engines that an upgrade of the system has left behind, and how often building them anew was tried.
+"""Engines made obsolete by an upgrade of the system, and the attempts to build them again.
 
-An engine is of one TensorRT, one CUDA and one L4T. Who upgrades one of them alone finds engines that do not fit any
-more; they are known by their sidecars, and built again from the same bundle.
+An engine is of one TensorRT, one CUDA and one L4T. After an upgrade of one of them engines do not fit any more; their
+sidecars reveal it, and they are built again from the same bundle.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, GraphName
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.tensorrt.engine_file import EnginePaths, write_whole
 from tremorscope.runtime.engines.tensorrt.plan import Target
 from tremorscope.runtime.engines.tensorrt.runtime import look_for_tensorrt
@@ -22,7 +23,7 @@ from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.gpu.device import read_device
 
 MOST_ATTEMPTS = 3
-"""Builds for one state of the system, ever: a build that fails each time is no way to spend a device's life."""
+"""Most builds ever for one state of the system: one that fails each time must not go on for months."""
 _TARGET: Target = "tensorrt"
 _MOST_REMEMBERED = 16
 
@@ -35,19 +36,19 @@ class StaleEngines:
     size: FrameSize
     graphs: tuple[GraphName, ...]
     directory: Path
-    """Of the engines."""
+    """Directory of the engines."""
     most_sections: int
-    """Of a band filter, as they were built for."""
+    """Most sections of a band filter, as they were built for."""
     reason: str
-    """What has changed, for a person."""
+    """Change of the system, in one line."""
     identity: str
-    """Of what they are to be built from and on; another upgrade makes another."""
+    """Hash of the graphs and the system that they are to be built for; another upgrade makes another."""
 
 
 def find_stale(
     bundle: Bundle, size: FrameSize, graphs: Collection[GraphName] | None, engines: Path | None
 ) -> StaleEngines | None:
-    """The engines that are to be built anew; None where they fit, were never built, or something else is missing too.
+    """Find engines to be built again; None where they fit, were never built, or something else is missing too.
 
     Args:
         bundle: what they were built from.
@@ -83,25 +84,27 @@ def _sections_of(paths: EnginePaths, bundle: Bundle, graph: GraphName) -> int | 
     try:
         source = json.loads(paths.sidecar.read_bytes())["source"]
         same = (source["network"], source["graph"], source["precision"]) == (
-            bundle.manifest.network, graph, bundle.manifest.precision,
-        )  # fmt: skip
+            bundle.manifest.network,
+            graph,
+            bundle.manifest.precision,
+        )
         return int(source.get("most_sections") or 0) if same else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-class _Tries(BaseModel):
+class _AttemptRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: int = Field(ge=0)
     problem: str
-    """Why the latest failed; empty if it did not, or did not end."""
+    """Reason why the latest failed; empty if it did not, or did not end."""
 
 
-class _Record(BaseModel):
+class _RebuildRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    tries: dict[str, _Tries] = Field(default_factory=dict)
+    tries: dict[str, _AttemptRecord] = Field(default_factory=dict)
 
 
 class Attempts:
@@ -111,16 +114,16 @@ class Attempts:
         """Read what is known; a file that is damaged counts as none."""
         self._path = directory / "rebuilds.json"
         try:
-            self._record = _Record.model_validate_json(self._path.read_bytes())
+            self._record = _RebuildRecord.model_validate_json(self._path.read_bytes())
         except (OSError, ValidationError):
-            self._record = _Record()
+            self._record = _RebuildRecord()
 
     def may(self, identity: str) -> bool:
-        """Whether one more may be tried."""
+        """Tell whether one more may be tried."""
         return self._of(identity).count < MOST_ATTEMPTS
 
     def problem(self, identity: str) -> str:
-        """Why the latest failed."""
+        """Reason why the latest failed."""
         return self._of(identity).problem
 
     def begin(self, identity: str) -> None:
@@ -130,7 +133,7 @@ class Attempts:
             EngineFault: it cannot be written, and so must not be begun.
         """
         self._write(
-            identity, _Tries(count=self._of(identity).count + 1, problem="it did not come to its end")
+            identity, _AttemptRecord(count=self._of(identity).count + 1, problem="it did not come to its end")
         )
 
     def end(self, identity: str, problem: str) -> None:
@@ -139,29 +142,29 @@ class Attempts:
         Raises:
             EngineFault: it cannot be written.
         """
-        self._write(identity, _Tries(count=self._of(identity).count, problem=problem))
+        self._write(identity, _AttemptRecord(count=self._of(identity).count, problem=problem))
 
     def withdraw(self, identity: str) -> None:
-        """Take one back that was ended on purpose.
+        """Uncount one that was ended on purpose.
 
         Raises:
             EngineFault: it cannot be written.
         """
-        self._write(identity, _Tries(count=self._of(identity).count - 1, problem=""))
+        self._write(identity, _AttemptRecord(count=self._of(identity).count - 1, problem=""))
 
-    def _of(self, identity: str) -> _Tries:
-        return self._record.tries.get(identity, _Tries(count=0, problem=""))
+    def _of(self, identity: str) -> _AttemptRecord:
+        return self._record.tries.get(identity, _AttemptRecord(count=0, problem=""))
 
-    def _write(self, identity: str, tries: _Tries) -> None:
+    def _write(self, identity: str, tries: _AttemptRecord) -> None:
         known = self._record.tries
         known.pop(identity, None)
         known[identity] = tries  # the latest last
-        self._record = _Record(tries=dict(list(known.items())[-_MOST_REMEMBERED:]))
+        self._record = _RebuildRecord(tries=dict(list(known.items())[-_MOST_REMEMBERED:]))
         write_whole(self._path, self._record.model_dump_json(indent=2).encode() + b"\n")
 
 
 def refusal(stale: StaleEngines, present: str) -> EngineFault:
-    """Why there is no engine at present; ``present`` says how it stands with building them."""
+    """Fault of engines that are out of date; ``present`` describes the state of building them."""
     names = ", ".join(stale.graphs)
     width_px, height_px = stale.size.width_px, stale.size.height_px
     return EngineFault(

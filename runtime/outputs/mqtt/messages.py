@@ -1,4 +1,4 @@
-"""What is said over MQTT, as topics and JSON. docs/outputs.md describes every one of them."""
+"""Topics and JSON payloads of MQTT. docs/outputs.md describes every one of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,7 +18,7 @@ from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmStat
 
 ONLINE, OFFLINE = "online", "offline"
 _EXPIRES_AFTER = 3
-"""Summaries that Home Assistant may miss before it calls a number unknown."""
+"""Summaries that Home Assistant may miss before it marks a value as unknown."""
 
 
 class Topics:
@@ -30,20 +31,20 @@ class Topics:
         self.state = f"{base}/state"
         """The latest summary; retained."""
         self.summary = f"{base}/summary"
-        """Every summary, in order, also those of an outage."""
+        """Every summary, in order, those of an outage included."""
         self.edge = f"{base}/edge"
-        """Every edge of an alarm, likewise."""
+        """Every edge of an alarm, in order, those of an outage included."""
         self._alarm = f"{base}/alarm"
         self.alarms = f"{base}/alarm/+"
         """All alarms, to subscribe to."""
 
     def alarm(self, name: str) -> str:
-        """How one alarm stands; retained."""
+        """Topic of one alarm's status; retained."""
         return f"{self._alarm}/{slug(name)}"
 
 
 def slug(name: str) -> str:
-    """A name as a level of a topic; different names give different ones."""
+    """A name as one level of a topic; different names give different levels."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
     return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
@@ -54,7 +55,7 @@ def to_json(payload: Mapping[str, Any]) -> str:
 
 
 def edge_payload(edge: AlarmEdge) -> dict[str, Any]:
-    """An edge of an alarm."""
+    """Payload of an alarm's edge."""
     return {
         **_time(edge.time_s),
         "name": edge.name,
@@ -69,7 +70,7 @@ def edge_payload(edge: AlarmEdge) -> dict[str, Any]:
 
 
 def alarm_payload(alarm: AlarmStatus) -> dict[str, Any]:
-    """How an alarm stands; no reading is in it, so that it changes only with the alarm."""
+    """Payload of an alarm's status, without its reading, so that it changes only with the alarm."""
     return {
         "name": alarm.rule.name,
         "raised": alarm.phase in ("raised", "clearing"),
@@ -84,7 +85,7 @@ def alarm_payload(alarm: AlarmStatus) -> dict[str, Any]:
 
 
 def summary_payload(health: Health) -> dict[str, Any]:
-    """How everything stands."""
+    """Payload of a summary of the service's health."""
     verdict = judge(health)
     temperatures = health.device.temperatures_c
     return {
@@ -117,22 +118,22 @@ def summary_payload(health: Health) -> dict[str, Any]:
     }
 
 
-def device_payload(told: Reading) -> dict[str, Any]:
-    """What the device measures of itself; what it does not is left out."""
-    fields = {**vars(told), "engines": {name: vars(each) for name, each in told.engines.items()}}
+def device_payload(reading: Reading) -> dict[str, Any]:
+    """Payload of the device's own measurements; those that it does not make are left out."""
+    fields = {**vars(reading), "engines": {name: vars(each) for name, each in reading.engines.items()}}
     known = {name: value for name, value in fields.items() if value is not None and value not in ("", {})}
     return {name: _rounded(value) for name, value in known.items()}
 
 
 def _rounded(value: Any) -> Any:
-    """A value of `Reading` with six digits after the point at most."""
+    """A value of `Reading` with at most six digits after the point."""
     if isinstance(value, Mapping):
         return {name: _rounded(each) for name, each in value.items()}
     return round(value, 6) if isinstance(value, float) else value
 
 
 def _template(name: str, times: int = 1) -> str:
-    """A number of `device_payload` for Home Assistant, which is to call it unknown where it is away."""
+    """Template of Home Assistant for a number of `device_payload`, which is unknown if the number is missing."""
     factor = f"{times} * " if times != 1 else ""
     return f"{{% set told = value_json.device.get('{name}') %}}{{{{ {factor}told if told is not none else none }}}}"
 
@@ -143,13 +144,30 @@ _DEVICE_ENTITIES = (
     ("cpu_load_ratio", "processor load", 100, "%", None),
     ("memory_used_bytes", "memory used", 1, "B", "data_size"),
 )
-"""Field of `Reading`, name, factor, unit and class of what Home Assistant is told of, where it exists."""
+"""Field of `Reading`, name, factor, unit and device class of the readings that Home Assistant gets."""
+
+
+@dataclass(frozen=True)
+class _Entity:
+    """An entity of Home Assistant; ``topic`` holds its state, None for the latest summary."""
+
+    kind: str
+    key: str
+    name: str
+    template: str
+    topic: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def _sensor(key: str, name: str, template: str, unit: str, **options: object) -> _Entity:
+    """A numeric entity whose value is in the summary."""
+    return _Entity("sensor", key, name, template, options={"unit_of_measurement": unit, **options})
 
 
 def discovery(
     health: Health, topics: Topics, prefix: str, summary_every_s: float
 ) -> dict[str, dict[str, Any]]:
-    """Announcements for Home Assistant: topic -> configuration of an entity."""
+    """Announcements of all entities to Home Assistant: topic -> configuration of the entity."""
     node = f"tremorscope_{slug(health.name)}"
     device = {
         "identifiers": [node],
@@ -159,49 +177,76 @@ def discovery(
         "sw_version": health.version,
     }
     found: dict[str, dict[str, Any]] = {}
-
-    def add(kind: str, key: str, name: str, template: str, topic: str = topics.state, **more: object) -> None:
-        found[f"{prefix}/{kind}/{node}/{key}/config"] = {
-            "name": name,
-            "unique_id": f"{node}_{key}",
-            "state_topic": topic,
-            "value_template": template,
+    entities = (*_problems(health, topics), *_vibration_sensors(health), *_device_sensors(health))
+    for entity in entities:
+        configuration = {
+            "name": entity.name,
+            "unique_id": f"{node}_{entity.key}",
+            "state_topic": entity.topic or topics.state,
+            "value_template": entity.template,
             "availability_topic": topics.status,
             "device": device,
-            **more,
+            **entity.options,
         }
+        if entity.kind == "sensor":
+            configuration["state_class"] = "measurement"
+        if entity.topic is None:  # a summary is published again and again, other topics only on a change
+            configuration["expire_after"] = round(_EXPIRES_AFTER * summary_every_s)
+        found[f"{prefix}/{entity.kind}/{node}/{entity.key}/config"] = configuration
+    return found
 
-    fresh: dict[str, Any] = {"expire_after": round(_EXPIRES_AFTER * summary_every_s)}
-    number: dict[str, Any] = {"state_class": "measurement", **fresh}
-    add("binary_sensor", "stopped", "frames stopped", "{{ 'OFF' if value_json.ok else 'ON' }}",
-        device_class="problem", json_attributes_topic=topics.state,
-        json_attributes_template="{{ {'verdict': value_json.verdict} | tojson }}", **fresh)  # fmt: skip
+
+def _problems(health: Health, topics: Topics) -> Iterator[_Entity]:
+    """Liveness and alarms, which are on while there is a problem."""
+    attributes = {
+        "json_attributes_topic": topics.state,
+        "json_attributes_template": "{{ {'verdict': value_json.verdict} | tojson }}",
+    }
+    yield _Entity(
+        "binary_sensor",
+        "stopped",
+        "frames stopped",
+        "{{ 'OFF' if value_json.ok else 'ON' }}",
+        options={"device_class": "problem", **attributes},
+    )
     for alarm in health.alarms:
-        topic = topics.alarm(alarm.rule.name)
-        add("binary_sensor", f"alarm_{slug(alarm.rule.name)}", f"alarm {alarm.rule.name}",
-            "{{ 'ON' if value_json.raised else 'OFF' }}", topic,
-            device_class="problem", json_attributes_topic=topic)  # fmt: skip
+        name, topic = alarm.rule.name, topics.alarm(alarm.rule.name)
+        yield _Entity(
+            "binary_sensor",
+            f"alarm_{slug(name)}",
+            f"alarm {name}",
+            "{{ 'ON' if value_json.raised else 'OFF' }}",
+            topic,
+            {"device_class": "problem", "json_attributes_topic": topic},
+        )
+
+
+def _vibration_sensors(health: Health) -> Iterator[_Entity]:
     for region in health.regions:
         key = slug(region.name)
         unit = "px" if region.mm_per_px is None else "mm"
-        add("sensor", f"rms_{key}", f"{region.name} RMS", f"{{{{ value_json.regions['{key}'].rms_{unit} }}}}",
-            unit_of_measurement=unit, suggested_display_precision=4, **number)  # fmt: skip
+        template = f"{{{{ value_json.regions['{key}'].rms_{unit} }}}}"
+        yield _sensor(f"rms_{key}", f"{region.name} RMS", template, unit, suggested_display_precision=4)
     for mode in health.modes:
         template = f"{{{{ value_json.modes_hz.get('{mode.number}') }}}}"
-        add("sensor", f"mode_{mode.number}", f"mode {mode.number}", template,
-            unit_of_measurement="Hz", device_class="frequency", suggested_display_precision=3, **number)  # fmt: skip
-    add("sensor", "rate", "frame rate", "{{ value_json.rate_hz }}", unit_of_measurement="Hz",
-        device_class="frequency", entity_category="diagnostic", **number)  # fmt: skip
-    add("sensor", "temperature", "temperature", "{{ value_json.temperature_c }}", unit_of_measurement="°C",
-        device_class="temperature", entity_category="diagnostic", **number)  # fmt: skip
-    for field, name, times, unit, kind in _DEVICE_ENTITIES:
-        if getattr(health.device.reading, field) is not None:
-            device_class = {"device_class": kind} if kind else {}
-            add("sensor", f"device_{field}", name, _template(field, times), unit_of_measurement=unit,
-                entity_category="diagnostic", **device_class, **number)  # fmt: skip
-    add("sensor", "disk_free", "disk free", "{{ value_json.disk_free_bytes }}", unit_of_measurement="B",
-        device_class="data_size", entity_category="diagnostic", **number)  # fmt: skip
-    return found
+        options = {"device_class": "frequency", "suggested_display_precision": 3}
+        yield _sensor(f"mode_{mode.number}", f"mode {mode.number}", template, "Hz", **options)
+
+
+def _device_sensors(health: Health) -> Iterator[_Entity]:
+    rows: list[tuple[str, str, str, str, str | None]] = [
+        ("rate", "frame rate", "{{ value_json.rate_hz }}", "Hz", "frequency"),
+        ("temperature", "temperature", "{{ value_json.temperature_c }}", "°C", "temperature"),
+        ("disk_free", "disk free", "{{ value_json.disk_free_bytes }}", "B", "data_size"),
+    ]
+    rows += [
+        (f"device_{field}", name, _template(field, times), unit, device_class)
+        for field, name, times, unit, device_class in _DEVICE_ENTITIES
+        if getattr(health.device.reading, field) is not None
+    ]
+    for key, name, template, unit, device_class in rows:
+        options = {"device_class": device_class} if device_class else {}
+        yield _sensor(key, name, template, unit, entity_category="diagnostic", **options)
 
 
 def _time(unix_s: float) -> dict[str, Any]:

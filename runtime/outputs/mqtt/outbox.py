@@ -1,6 +1,6 @@
-"""Messages that a broker has not taken yet, on the disk, in order: alarm edges are all kept, of summaries the newest.
+"""Buffer on the disk, in order, of MQTT messages that the broker has not confirmed: the newest edges and summaries.
 
-One SQLite file with write-ahead logging and ``synchronous=FULL``: what is in the buffer survives a power cut. At one
+One SQLite file with write-ahead logging and ``synchronous=FULL``: stored messages survive a power cut. At one
 summary a minute that is two flushes a minute.
 """
 
@@ -31,10 +31,10 @@ CREATE TABLE IF NOT EXISTS announced (topic TEXT PRIMARY KEY) STRICT, WITHOUT RO
 
 @dataclass(frozen=True)
 class Message:
-    """One message that waits."""
+    """One stored message."""
 
     number: int
-    """Rises from message to message, also over restarts."""
+    """Sequence number, rising also over restarts."""
     kind: MessageKind
     topic: str
     payload: str
@@ -45,22 +45,22 @@ class BufferFault(OutputFault):
 
 
 class MqttBuffer:
-    """The messages in their order, and what was announced to Home Assistant. For one thread."""
+    """Stored messages in their order, and the topics announced to Home Assistant. For one thread."""
 
     def __init__(self, path: Path, *, most_summaries: int, most_edges: int) -> None:
-        """Prepare; it is opened when it is first used, so that a disk which is full now may have room by then."""
+        """Prepare; the file is opened at the first use, and again after every failure to open it."""
         self._path = path
         self._most: dict[MessageKind, int] = {"summary": most_summaries, "edge": most_edges}
         self.dropped: dict[MessageKind, int] = {"summary": 0, "edge": 0}
         """Messages given up for want of room since the start, the oldest first."""
         self.set_aside: Path | None = None
-        """Where a damaged buffer is now."""
+        """Present name of a damaged buffer that was replaced; None if there was none."""
         self._opened: sqlite3.Connection | None = None
 
     def open(self) -> None:
-        """Open the buffer if it is not open, made if it is not there; a damaged one is renamed and a new one begun.
+        """Open the buffer if it is not open, creating it if needed; a damaged one is renamed and replaced.
 
-        Every other method does so first.
+        Every other method calls it first.
 
         Raises:
             BufferFault: it cannot be opened.
@@ -85,10 +85,10 @@ class MqttBuffer:
         return self._opened
 
     def add(self, messages: Iterable[tuple[MessageKind, str, str]]) -> None:
-        """Keep messages (kind, topic, payload) in this order; they are on the disk when this returns.
+        """Store messages (kind, topic, payload) in this order; they are on the disk when this returns.
 
         Raises:
-            BufferFault: nothing was kept.
+            BufferFault: nothing was stored.
         """
         with self._writing() as connection:
             connection.executemany("INSERT INTO message (kind, topic, payload) VALUES (?, ?, ?)", messages)
@@ -97,7 +97,7 @@ class MqttBuffer:
             self.dropped[kind] += count
 
     def after(self, number: int, most: int) -> Sequence[Message]:
-        """The oldest messages with larger numbers.
+        """The oldest messages after a number, ``most`` at most.
 
         Raises:
             BufferFault: they cannot be read.
@@ -112,7 +112,7 @@ class MqttBuffer:
         return [Message(*row) for row in rows]
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Forget messages that the broker has taken.
+        """Remove messages that the broker has confirmed.
 
         Raises:
             BufferFault: they stay, and will be sent once more.
@@ -121,7 +121,7 @@ class MqttBuffer:
             connection.executemany("DELETE FROM message WHERE id = ?", [(number,) for number in numbers])
 
     def waiting(self) -> dict[MessageKind, int]:
-        """How many messages wait, by kind; nothing where that cannot be told."""
+        """Number of stored messages by kind; empty if it cannot be read."""
         try:
             rows = self._connection.execute("SELECT kind, count(*) FROM message GROUP BY kind").fetchall()
         except (sqlite3.Error, BufferFault):
@@ -129,14 +129,14 @@ class MqttBuffer:
         return dict(rows)
 
     def announced(self) -> set[str]:
-        """Topics of Home Assistant that carry an announcement of ours."""
+        """Discovery topics of Home Assistant on which this instance has announced an entity."""
         try:
             return {row[0] for row in self._connection.execute("SELECT topic FROM announced")}
         except (sqlite3.Error, BufferFault):
             return set()
 
     def note_announced(self, topics: Iterable[str]) -> None:
-        """Remember what was announced, in place of what was before.
+        """Store the announced topics, in place of the former ones.
 
         Raises:
             BufferFault: it cannot be written.
@@ -146,7 +146,7 @@ class MqttBuffer:
             connection.executemany("INSERT INTO announced VALUES (?)", [(topic,) for topic in topics])
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         if self._opened is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._opened.close()

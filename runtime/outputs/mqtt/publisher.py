@@ -1,20 +1,19 @@
-"""Alarms and summaries to an MQTT broker, through outages of any length: nothing is lost that is not counted.
+"""Publisher of alarms and summaries to an MQTT broker, through outages of any length; every loss is counted.
 
-Two threads: paho's, which talks to the broker and connects again for ever, and ours, which keeps messages in
-`runtime.outputs.mqtt.outbox.MqttBuffer`, hands them to paho in order, and forgets them when the broker has
-confirmed them. The service only ever puts an edge into a queue.
+Two threads: paho's, which talks to the broker and reconnects for ever, and the publisher's own, which stores messages
+in `runtime.outputs.mqtt.outbox.MqttBuffer`, hands them to paho in order, and removes them when the broker has
+confirmed them. The service's threads only put edges into a queue.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
+import contextlib
 import threading
 import time
 from collections import deque
 from pathlib import Path
 
-from paho.mqtt.client import Client, MQTTMessageInfo
+from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -23,26 +22,25 @@ from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.outputs.liveness import judge
 from tremorscope.runtime.outputs.metrics import Counts
 from tremorscope.runtime.outputs.mqtt import messages as messages
-from tremorscope.runtime.outputs.mqtt.connection import make_client
+from tremorscope.runtime.outputs.mqtt.connection import AT_LEAST_ONCE, make_client
 from tremorscope.runtime.outputs.mqtt.outbox import BufferFault, Message, MessageKind, MqttBuffer
 from tremorscope.runtime.outputs.mqtt.retained import RetainedTopics
 from tremorscope.runtime.outputs.settings import MqttSettings
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
-_LOOK_EVERY_S = 1.0
+_UPDATE_EVERY_S = 1.0
 _IN_FLIGHT = 20
 """Messages that may wait for the broker's confirmation at a time."""
 _MOST_UNWRITTEN = 4096
-_AT_LEAST_ONCE = 1
+"""Messages that may wait for the disk."""
 _ANSWER_S = 10.0
-"""So long a broker may leave the first connection unanswered before that is told."""
+"""Time for which the first connection may stay unanswered before that is reported."""
 _CONFIRM_S = 30.0
-"""So long it may take messages without confirming one."""
-_COMES_AND_GOES = re.compile(r"/(mode|device)_[^/]+/config$")
+"""Time for which the broker may take messages without confirming one before that is reported."""
 
 
 class MqttPublisher:
-    """Publishes until it is closed."""
+    """Publisher of edges, summaries and status of one instance, from start to close."""
 
     def __init__(
         self,
@@ -53,27 +51,25 @@ class MqttPublisher:
         password: str | None = None,
         threads: Threads | None = None,
     ) -> None:
-        """Prepare; nothing is opened or sent yet. ``threads`` starts the thread that sends.
+        """Prepare; nothing is opened or sent yet. ``threads`` starts the publisher's own thread.
 
         Raises:
             OptionFault: there is a password and no username.
             OutputFault: the certificates cannot be used at present.
         """
         self._settings, self._board = settings, board
-        self._topics = messages.Topics(settings.topic, board.snapshot().name)
+        name = board.snapshot().name
+        self._topics = messages.Topics(settings.topic, name)
         self._where = f"{settings.host}:{settings.broker_port}"
-        # Not the same for two devices of one name, or they would push each other out for ever.
-        client_id = f"tremorscope-{messages.slug(board.snapshot().name)}-{secrets.token_hex(4)}"
-        self._client = make_client(settings, client_id=client_id, password=password)
+        self._client = make_client(settings, name, self._topics.status, password)
         self._retained = RetainedTopics(self._client, self._topics)
-        self._client.will_set(self._topics.status, messages.OFFLINE, _AT_LEAST_ONCE, retain=True)
         self._client.max_inflight_messages_set(_IN_FLIGHT)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_publish = self._on_publish
-        self._client.on_subscribe = lambda *_: self._retained.answered()
-        self._client.on_message = lambda _, __, message: self._retained.heard(message)
+        self._client.on_subscribe = lambda *_: self._retained.on_subscribed()
+        self._client.on_message = lambda _, __, message: self._retained.on_message(message)
         self._buffer = MqttBuffer(
             state_directory / "mqtt-buffer.db",
             most_summaries=settings.most_buffered_summaries,
@@ -86,16 +82,15 @@ class MqttPublisher:
         self._sent_up_to = 0
         self._connected = self._fresh = self._stopping = False
         self._refusal = self._trouble = self._foreign = ""
-        self._begun_s = self._confirmed_s = time.monotonic()
+        self._begun_s = self._confirmed_s = self._summary_due_s = time.monotonic()
         self._overflow: dict[MessageKind, int] = {"edge": 0, "summary": 0}
         self._taken: dict[str, int] = {"edge": 0, "summary": 0}
-        self._summary_due_s = time.monotonic()
         self._was_ok: bool | None = None
         self._threads = threads or Threads()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Connect, and stay connected as well as can be; returns at once."""
+        """Connect, and reconnect whenever the connection is lost; returns at once."""
         self._client.connect_async(
             self._settings.host, self._settings.broker_port, keepalive=self._settings.keepalive_s
         )
@@ -108,7 +103,7 @@ class MqttPublisher:
         self._offer("edge", self._topics.edge, payload, _MOST_UNWRITTEN)
 
     def counts(self) -> Counts:
-        """What was confirmed by the broker, and what was given up."""
+        """Messages that the broker has confirmed, and messages given up, by kind."""
         dropped = self._buffer.dropped
         return {
             "mqtt_messages": dict(self._taken),
@@ -116,7 +111,7 @@ class MqttPublisher:
         }
 
     def close(self, timeout_s: float = 3.0) -> None:
-        """Send what can be sent, say that we are offline, and disconnect, for at most ``timeout_s``."""
+        """Send pending messages, publish the offline status, and disconnect, within ``timeout_s``."""
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
             self._stopping = True
@@ -124,27 +119,26 @@ class MqttPublisher:
         if self._thread is not None:
             self._thread.join(timeout_s / 2)
         if self._connected:
-            farewell = self._client.publish(
-                self._topics.status, messages.OFFLINE, _AT_LEAST_ONCE, retain=True
-            )
-            _wait(farewell, deadline_s)
+            offline = self._client.publish(self._topics.status, messages.OFFLINE, AT_LEAST_ONCE, retain=True)
+            with contextlib.suppress(RuntimeError, ValueError):  # the connection is lost, or its queue full
+                offline.wait_for_publish(max(0.0, deadline_s - time.monotonic()))
         self._client.disconnect()
         self._client.loop_stop()
         if self._thread is None or not self._thread.is_alive():
             self._buffer.close()
 
-    # Called by paho's thread: they note what happened, and wait for nothing.
+    # Callbacks of paho's thread: they only record the event, and never wait.
 
     def _on_connect(self, _: Client, __: object, ___: object, reason: ReasonCode, ____: object) -> None:
         with self._changed:
             self._connected = self._fresh = not reason.is_failure
-            self._refusal = f"the broker refuses us: {reason}" if reason.is_failure else ""
+            self._refusal = f"the broker refuses the connection: {reason}" if reason.is_failure else ""
             self._changed.notify()
 
     def _on_disconnect(self, _: Client, __: object, ___: object, reason: ReasonCode, ____: object) -> None:
         with self._changed:
             self._connected = False
-            self._retained.lost()
+            self._retained.on_connection_lost()
             if not self._refusal:
                 self._refusal = f"connection lost ({reason})"
             self._changed.notify()
@@ -158,7 +152,7 @@ class MqttPublisher:
         with self._changed:
             self._changed.notify()
 
-    # Called by our thread.
+    # Called by the publisher's own thread.
 
     def _run(self) -> None:
         due_s = time.monotonic()
@@ -170,32 +164,32 @@ class MqttPublisher:
                 )
                 stopping = self._stopping
             try:
-                self._greet()
-                self._keep()
-                self._confirm()
+                self._begin_session()
+                self._store_new()
+                self._remove_confirmed()
                 if self._connected:
                     self._send()
                 self._trouble = ""
             except BufferFault as fault:
                 self._trouble = str(fault)
-                time.sleep(_LOOK_EVERY_S)
+                time.sleep(_UPDATE_EVERY_S)
             if time.monotonic() >= due_s:
-                due_s = time.monotonic() + _LOOK_EVERY_S
-                self._look()
+                due_s = time.monotonic() + _UPDATE_EVERY_S
+                self._update()
             if stopping:
                 return
 
     def _offer(self, kind: MessageKind, topic: str, payload: str, most: int) -> None:
         with self._changed:
-            # Only a disk that takes nothing for long fills this; then what came first is kept.
+            # Only a disk that fails for long fills this; then the first messages are kept.
             if len(self._unwritten) >= most:
                 self._overflow[kind] += 1
                 return
             self._unwritten.append((kind, topic, payload))
             self._changed.notify()
 
-    def _keep(self) -> None:
-        """Bring what is new onto the disk."""
+    def _store_new(self) -> None:
+        """Move new messages from memory into the buffer on the disk."""
         with self._changed:
             new = list(self._unwritten)
         if not new:
@@ -205,8 +199,8 @@ class MqttPublisher:
             for _ in new:
                 self._unwritten.popleft()
 
-    def _confirm(self) -> None:
-        """Forget what the broker has taken."""
+    def _remove_confirmed(self) -> None:
+        """Remove the messages that the broker has confirmed."""
         taken = []
         while self._acknowledged:
             message = self._in_flight.pop(self._acknowledged.popleft(), None)
@@ -217,8 +211,8 @@ class MqttPublisher:
         if taken:
             self._buffer.remove(taken)
 
-    def _greet(self) -> None:
-        """After connecting: say that we are there, and everything that the broker is to keep."""
+    def _begin_session(self) -> None:
+        """After connecting: publish the online status and every retained topic."""
         with self._changed:
             fresh, self._fresh = self._fresh, False
         if not fresh:
@@ -227,7 +221,7 @@ class MqttPublisher:
         self._retained.put(self._topics.status, messages.ONLINE)
         self._was_ok = None
         self._confirmed_s = time.monotonic()
-        self._look()
+        self._update()
 
     def _send(self) -> None:
         """Hand the oldest messages to paho, as many as may wait for a confirmation."""
@@ -236,7 +230,7 @@ class MqttPublisher:
             return
         for message in self._buffer.after(self._sent_up_to, room):
             payload = f'{{"id":{message.number},{message.payload[1:]}'
-            info = self._client.publish(message.topic, payload, _AT_LEAST_ONCE)
+            info = self._client.publish(message.topic, payload, AT_LEAST_ONCE)
             if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
                 return
             if not self._in_flight:
@@ -245,8 +239,8 @@ class MqttPublisher:
             self._in_flight[info.mid] = message
             self._sent_up_to = message.number
 
-    def _look(self) -> None:
-        """Once a second: what the broker keeps follows the board, and a summary is made when one is due."""
+    def _update(self) -> None:
+        """Bring the retained topics up to date with the board, and publish a summary when one is due."""
         health = self._board.snapshot()
         is_ok = judge(health).ok
         summary_is_due = time.monotonic() >= self._summary_due_s
@@ -258,30 +252,25 @@ class MqttPublisher:
                 self._summary_due_s = time.monotonic() + self._settings.summary_every_s
                 self._offer("summary", self._topics.summary, payload, _MOST_UNWRITTEN // 4)
                 if self._connected:  # the last will of a connection before may have come late
-                    self._retained.say_again(self._topics.status)
+                    self._retained.republish(self._topics.status)
         alarms = {self._topics.alarm(alarm.rule.name): alarm for alarm in health.alarms}
         for topic, alarm in alarms.items():
             self._retain(topic, messages.to_json(messages.alarm_payload(alarm)))
-        self._foreign = self._retained.look(alarms) if self._connected else ""
+        self._foreign = self._retained.reconcile(alarms) if self._connected else ""
         if self._settings.discovery_prefix is not None:
             self._announce(health, self._settings.discovery_prefix)
-        standing = self._standing()
-        if standing is not None:
-            self._board.update_output("mqtt", standing)
+        status = self._status()
+        if status is not None:
+            self._board.update_output("mqtt", status)
 
     def _announce(self, health: Health, prefix: str) -> None:
-        """Tell Home Assistant what there is, and take back what is no more."""
+        """Announce the present entities to Home Assistant, and withdraw those that are gone."""
         if not (self._connected and health.ready):
             return
         found = messages.discovery(health, self._topics, prefix, self._settings.summary_every_s)
         before = self._buffer.announced()
-        # Modes and readings of the device come and go; regions and alarms only with the configuration.
-        gone = {topic for topic in before - set(found) if not _COMES_AND_GOES.search(topic)}
-        for topic, configuration in found.items():
-            self._retain(topic, messages.to_json(configuration))
-        for topic in gone:
-            self._client.publish(topic, "", _AT_LEAST_ONCE, retain=True)
-        now = (before | set(found)) - gone
+        payloads = {topic: messages.to_json(configuration) for topic, configuration in found.items()}
+        now = self._retained.announce(payloads, before)
         if now != before:
             try:
                 self._buffer.note_announced(now)
@@ -289,12 +278,12 @@ class MqttPublisher:
                 self._trouble = str(fault)
 
     def _retain(self, topic: str, payload: str) -> None:
-        """Let the broker keep a payload, unless it has it already."""
+        """Publish a retained payload, unless the broker has it already."""
         if self._connected:
             self._retained.put(topic, payload)
 
-    def _standing(self) -> str | None:
-        """Why it does not work, or nothing; None while that is not known yet."""
+    def _status(self) -> str | None:
+        """Reason for which publishing fails, or an empty text; None while that is not known yet."""
         now_s = time.monotonic()
         if self._trouble:
             return self._trouble
@@ -309,8 +298,3 @@ class MqttPublisher:
             f"broker {self._where}: {self._refusal or 'no answer'}; {waiting.get('edge', 0)} edges of alarms and "
             f"{waiting.get('summary', 0)} summaries wait"
         )
-
-
-def _wait(info: MQTTMessageInfo, deadline_s: float) -> None:
-    while not info.is_published() and time.monotonic() < deadline_s:
-        time.sleep(0.01)

@@ -1,5 +1,5 @@
-"""Health, metrics and the live page over HTTP: one thread with an event loop of its own, bounded in everything.
+"""Health, metrics and the live page over HTTP: one thread with an event loop, bounded in all resources.
 
-The loop over frames knows nothing of it: pictures and numbers are fetched from `runtime.live.feed.LiveFeed` and
+The frame loop does not know of it: pictures and numbers are read from `runtime.live.feed.LiveFeed` and
 `runtime.health.HealthBoard`.
 """

@@ -1,4 +1,4 @@
-"""What the page is told, as JSON. Times are Unix seconds; a number that is not known is null."""
+"""Content of the JSON answers to the page. Times are Unix seconds; a number that is not known is null."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from numpy.typing import NDArray
 from tremorscope.runtime.health import Health
 from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveSeries, LiveSpectrum
 from tremorscope.runtime.outputs.liveness import judge
-from tremorscope.runtime.store.records import Alarm, Clip, Event, Notice
+from tremorscope.runtime.store.records import Alarm, Clip, EventRecord, Notice
 
 _TIME_DIGITS = 4
 _ROUNDED_S = 0.6 * 10.0**-_TIME_DIGITS
 MOST_SAMPLES = 2400
-"""Of displacement in one answer, the latest win."""
+"""Displacement samples in one answer: the latest."""
 MOST_BINS = 2048
-"""Of a spectrum; above that the larger of neighbours stands for both."""
+"""Bins of a spectrum; of more, groups of neighbours are replaced by their largest."""
 MOST_POINTS = 3000
-"""Of natural frequencies over time; above that some are left out, evenly."""
+"""Points of natural frequencies over time; of more, some are left out, evenly."""
 MOST_EVENTS = 200
 MOST_ALARMS = 200
 MOST_NOTICES = 200
 
 
 def encode(answer: object) -> bytes:
-    """An answer as JSON."""
+    """Encode an answer as JSON."""
     return json.dumps(answer, allow_nan=False, separators=(",", ":")).encode()
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, mappings and sequences as JSON knows them; NaN and the infinities become null."""
+    """Convert dataclasses, mappings and sequences to types of JSON; NaN and the infinities become null."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -50,7 +50,7 @@ def plain(value: Any) -> Any:
 
 
 def state(health: Health) -> dict[str, Any]:
-    """How everything stands."""
+    """Health of the service, with the liveness verdict."""
     verdict = judge(health)
     raised = {each.rule.name for each in health.raised}
     answer: dict[str, Any] = plain(health)
@@ -77,7 +77,7 @@ def motion(series: LiveSeries, region: str) -> dict[str, Any]:
 
 
 def spectra(found: Sequence[LiveSpectrum], region: str, after_s: float) -> dict[str, Any]:
-    """The latest spectra of one region; only ``time_s`` where they are no later than ``after_s``."""
+    """The latest spectra of one region; only ``time_s`` if they are no later than ``after_s``."""
     of_region = [each for each in found if each.region == region]
     time_s = max((each.time_s for each in of_region), default=None)
     if time_s is None or time_s <= after_s:
@@ -97,12 +97,11 @@ def _spectrum(spectrum: LiveSpectrum) -> dict[str, Any]:
 
 
 def frequencies(points: Sequence[FrequencyPoint]) -> dict[str, Any]:
-    """Natural frequencies over time, thinned out where there are too many, and the latest always there."""
+    """Natural frequencies over time, thinned out evenly if there are too many; the latest is always included."""
     every = -(-len(points) // MOST_POINTS) or 1
     times_s = sorted({point.time_s for point in points}, reverse=True)
-    wanted_s = set(
-        times_s[::every]
-    )  # all modes of a time, or none: every other point could be always the same mode's
+    # Thin out times, not points: every other point could always belong to the same mode.
+    wanted_s = set(times_s[::every])
     kept = [point for point in points if point.time_s in wanted_s]
     return {
         "mode": [point.mode for point in kept],
@@ -122,8 +121,8 @@ def notices(found: Iterable[Notice]) -> list[dict[str, Any]]:
     return [plain(each) for each in list(found)[: -MOST_NOTICES - 1 : -1]]
 
 
-def events(found: Iterable[Event], clips: Iterable[Clip]) -> list[dict[str, Any]]:
-    """Events with everything that triggered them and with their clips, the latest first."""
+def events(found: Iterable[EventRecord], clips: Iterable[Clip]) -> list[dict[str, Any]]:
+    """Events with all their triggers and clips, the latest first."""
     by_name: dict[str, dict[str, Any]] = {}
     for event in found:
         entry = by_name.setdefault(
@@ -142,8 +141,8 @@ def events(found: Iterable[Event], clips: Iterable[Clip]) -> list[dict[str, Any]
 
 
 def live(feed: LiveFeed, *, region: str, after_s: float, spectrum_after_s: float) -> dict[str, Any]:
-    """What a page asks for several times a second: displacement since, and the spectrum if there is a new one."""
-    # Times were rounded when they were told: the latest of them must not come again.
+    """Displacement since a time, and the spectrum if there is a new one: polled by the page several times a second."""
+    # The page has rounded times: the latest of them must not be sent again.
     answer = motion(feed.series(after_s + _ROUNDED_S), region)
     return {"motion": answer, "spectra": spectra(feed.spectra(), answer["region"] or "", spectrum_after_s)}
 
@@ -153,12 +152,12 @@ def _finite(value: float | None) -> float | None:
 
 
 def _numbers(values: NDArray[np.floating]) -> list[float | None]:
-    """Numbers with six digits; null for NaN."""
+    """Numbers rounded to six digits; None for NaN."""
     return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _largest(values: NDArray[np.float64], together: int) -> NDArray[np.float64]:
-    """The largest of every so many neighbours, the last group perhaps of fewer."""
+    """The largest of every ``together`` neighbours; the last group may have fewer."""
     if together <= 1 or not len(values):
         return values
     return np.maximum.reduceat(values, np.arange(0, len(values), together))

@@ -1,4 +1,4 @@
-"""Puts routes, access, limits and headers together."""
+"""The web application: routes, access, limits and headers."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from tremorscope.runtime.errors import Fault
-from tremorscope.runtime.outputs.web.access import COOKIE, SESSION_S, Access, Level
+from tremorscope.runtime.outputs.web.access import COOKIE, SESSION_S, Access, AccessLevel
 from tremorscope.runtime.outputs.web.handlers import LEVEL, Handler, Route
-from tremorscope.runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
+from tremorscope.runtime.outputs.web.limits import CpuBudget, HttpLimits, TokenBucket
 from tremorscope.runtime.outputs.web.listener import answering
 from tremorscope.runtime.outputs.web.site import SECURITY_HEADERS, load_site
 
 _PROBES = ("/healthz", "/readyz")
-"""Answered also where the processor's share is used up: whoever watches over the device must not be misled."""
+"""Answered also when the processor's share is used up: a supervisor must not be misled."""
 _WRONG_TOKEN_S = 1.0
-"""How long somebody waits who has shown a wrong token."""
+"""Delay of the answer to a wrong token."""
 
 
 class Application:
-    """The application, and what it counts."""
+    """The application of aiohttp, with its counts."""
 
     def __init__(
-        self, access: Access, routes: list[Route], limits: Limits, *, has_page: bool, is_encrypted: bool
+        self, access: Access, routes: list[Route], limits: HttpLimits, *, has_page: bool, is_encrypted: bool
     ) -> None:
         self._access, self._is_encrypted = access, is_encrypted
         self._bucket = TokenBucket(limits.requests_hz, burst=limits.requests_hz / 2)
@@ -50,12 +50,12 @@ class Application:
             ("POST", "/login", self._login),
             ("POST", "/logout", self._logout),
         ):
-            self._add(Route(method, path, Level.NONE, handler))
+            self._add(Route(method, path, AccessLevel.NONE, handler))
         if base := self._access.base_path:
-            self._add(Route("GET", "", Level.NONE, self._to_index), bases=(base,))
+            self._add(Route("GET", "", AccessLevel.NONE, self._to_index), bases=(base,))
 
     def _add(self, route: Route, bases: tuple[str, ...] | None = None) -> None:
-        """Answer under an address, and under the same behind the base path; HEAD wherever GET is answered."""
+        """Register an address, alone and behind the base path; HEAD wherever GET is answered."""
         handler = self._for(route)
         for base in bases or {"", self._access.base_path}:
             for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
@@ -64,15 +64,15 @@ class Application:
     def _for(self, route: Route) -> Handler:
         async def allowed(request: web.Request) -> web.StreamResponse:
             level, shown = request[LEVEL], "Authorization" in request.headers
-            if route.for_players and level is Level.NONE:
+            if route.for_players and level is AccessLevel.NONE:
                 token = request.query.get("token")
                 authorization = request.headers.get("Authorization")
                 level = self._access.level_of_player(authorization=authorization, token=token)
                 shown = shown or token is not None
             if level >= route.level:
                 return await route.handler(request)
-            if level > Level.NONE:
-                raise web.HTTPForbidden(text="this token may look, not control\n")
+            if level > AccessLevel.NONE:
+                raise web.HTTPForbidden(text="this token may view, not control: use the control token\n")
             if shown:
                 await asyncio.sleep(_WRONG_TOKEN_S)
             basic = 'Basic realm="tremorscope", ' if route.for_players and self._access.takes_basic else ""
@@ -91,7 +91,7 @@ class Application:
                 except web.HTTPException as error:
                     self.responses[f"{error.status // 100}xx"] += 1
                     raise
-                except ConnectionError:  # the client went while it was answered
+                except ConnectionError:  # the client disconnected while it was answered
                     raise web.HTTPBadRequest from None
                 self.responses[f"{response.status // 100}xx"] += 1
                 return response
@@ -123,7 +123,7 @@ class Application:
         token = request.query.get("token")
         if token is not None:
             await self._enter(token)
-        if request[LEVEL] is Level.NONE:
+        if request[LEVEL] is AccessLevel.NONE:
             raise web.HTTPSeeOther("login")  # redirects are relative: a proxy may put levels before them
         return self._site["index.html"].answer(request)
 
@@ -147,21 +147,26 @@ class Application:
             LookupError,
             AssertionError,
             RuntimeError,
-        ):  # all of which aiohttp raises for bad parts
+        ):  # aiohttp raises all of them for bad parts
             raise web.HTTPBadRequest(text="the form cannot be read\n") from None
         await self._enter(str(form.get("token", "")).strip())
 
     async def _enter(self, token: str) -> NoReturn:
         level = self._access.level_of_token(token)
-        if level is Level.NONE and self._access.needs_token:
+        if level is AccessLevel.NONE and self._access.needs_token:
             await asyncio.sleep(_WRONG_TOKEN_S)
             raise web.HTTPSeeOther("login?wrong")
         response = web.HTTPSeeOther(".")
-        if level is not Level.NONE:
+        if level is not AccessLevel.NONE:
             response.set_cookie(
-                COOKIE, self._access.open_session(level), max_age=int(SESSION_S), httponly=True,
-                samesite="Lax", secure=self._is_encrypted, path=self._access.base_path or "/",
-            )  # fmt: skip
+                COOKIE,
+                self._access.open_session(level),
+                max_age=int(SESSION_S),
+                httponly=True,
+                samesite="Lax",
+                secure=self._is_encrypted,
+                path=self._access.base_path or "/",
+            )
         raise response
 
     async def _logout(self, _: web.Request) -> web.StreamResponse:
@@ -171,7 +176,7 @@ class Application:
 
 
 def _is_text(value: str) -> bool:
-    """Whether bytes that came were UTF-8: aiohttp keeps others as lone surrogates, which nothing can encode."""
+    """True if a header was UTF-8: aiohttp keeps other bytes as lone surrogates, which cannot be encoded."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,33 +1,38 @@
-"""Alarms, events and clips as the store knows them, asked for in a few threads beside the event loop."""
+"""Alarms, events, series and clips from the store, read in threads beside the event loop, and their download."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.host.threads import step_back
 from tremorscope.runtime.outputs.web import answers
+from tremorscope.runtime.outputs.web.listener import answering
 from tremorscope.runtime.store.export import series_csv
 from tremorscope.runtime.store.faults import StoreFault
 from tremorscope.runtime.store.reader import StoreReader
 
 _NOTHING: dict[str, Any] = {"alarms": [], "events": [], "notices": []}
 _NOTICES_S = 31 * 86_400.0
-"""What is older is in the store alone."""
+"""Age of the oldest notices that are shown."""
 _FRESH_S = 2.0
-"""An answer serves everybody who asks within this time."""
+"""Time for which an answer serves all requests."""
 _CLIP_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,80}\.mp4")
 
 
 class Archive:
-    """Reads the store; where that cannot be read just now, it says so and tries again when asked again."""
+    """Reader of the store for requests; a failure is reported, and the next request tries again."""
 
     def __init__(self, store: Path | None, clips: Path | None) -> None:
         self._store, self._clips = store, clips
@@ -38,22 +43,22 @@ class Archive:
         self._asking: asyncio.Lock | None = None
 
     async def history(self) -> dict[str, Any]:
-        """Alarms, events and notices, the latest first; ``trouble`` says why there are none."""
+        """Alarms, events and notices, the latest first; ``trouble`` is the reason if they cannot be read."""
         self._asking = self._asking or asyncio.Lock()
-        async with self._asking:  # one question at a time, and its answer for all who wait
+        async with self._asking:  # one query at a time, and its answer for all waiting requests
             if time.monotonic() - self._answer[0] >= _FRESH_S:
                 found = await asyncio.get_running_loop().run_in_executor(self._pool, self._read)
                 self._answer = (time.monotonic(), found)
             return self._answer[1]
 
     async def clip(self, file: str) -> Path | None:
-        """Where a saved clip lies; None if none of this name is listed as saved."""
+        """Path of a saved clip; None if none of this name is listed as saved."""
         if self._clips is None or not _CLIP_NAME.fullmatch(file):
             return None
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._find, self._clips, file)
 
     async def series(self, from_s: float, to_s: float) -> AsyncIterator[bytes]:
-        """Displacements from a Unix time to another as CSV, in parts, in a connection and a thread of their own.
+        """Displacements from a Unix time to another as CSV, in parts, read by a connection and a thread of their own.
 
         Raises:
             StoreFault: the store cannot be read.
@@ -68,12 +73,12 @@ class Archive:
             parts = series_csv(reader, from_s, to_s)
             begun_s = time.monotonic()
             while (part := await loop.run_in_executor(pool, next, parts, None)) is not None:
-                # At most half of the time is taken from those who measure.
+                # Pause as long as the read took: at most half of the time is taken from measurement.
                 await asyncio.sleep(time.monotonic() - begun_s)
                 yield part.encode()
                 begun_s = time.monotonic()
         finally:
-            # Behind the question that is being answered: the event loop must not wait for a disk that hangs.
+            # Closed in the pool, after the running query: the event loop must not wait for a disk that hangs.
             if reader is not None:
                 pool.submit(reader.close)
             pool.shutdown(wait=False)
@@ -120,3 +125,34 @@ class Archive:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+class ClipResponse(web.FileResponse):
+    """Response with a clip, sent after the handler has returned, within a time, and counted while it is sent."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        headers: Mapping[str, str],
+        sending: Callable[[], contextlib.AbstractContextManager[None]],
+        longest_s: float,
+    ) -> None:
+        super().__init__(path, headers=headers)
+        self._sending, self._longest_s = sending, longest_s
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the file, as aiohttp does."""
+        with self._sending(), answering(request):
+            return await asyncio.wait_for(super().prepare(request), self._longest_s)
+
+
+async def send_parts(
+    response: web.StreamResponse, request: web.Request, first: bytes, parts: AsyncIterator[bytes]
+) -> None:
+    """Send a response in parts, of which the first is read already."""
+    await response.prepare(request)
+    await response.write(first)
+    async for part in parts:
+        await response.write(part)
+    await response.write_eof()

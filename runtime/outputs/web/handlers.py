@@ -1,39 +1,34 @@
-"""What is answered under which address. Who may ask is said with each route; docs/outputs.md lists them."""
+"""Routes of the HTTP server with their handlers and required access levels; docs/outputs.md lists them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tremorscope.runtime.frames.views import VIEWS, View
-from tremorscope.runtime.health import HealthBoard
-from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.outputs import metrics
-from tremorscope.runtime.outputs.controls import Controls
-from tremorscope.runtime.outputs.liveness import Verdict, judge, judge_readiness
+from tremorscope.runtime.outputs.controls import Controls, ServiceView
+from tremorscope.runtime.outputs.liveness import LivenessVerdict, judge, judge_readiness
+from tremorscope.runtime.outputs.settings import HttpSettings
 from tremorscope.runtime.outputs.web import answers
-from tremorscope.runtime.outputs.web.access import COOKIE, Level
-from tremorscope.runtime.outputs.web.archive import Archive
-from tremorscope.runtime.outputs.web.limits import Limits
-from tremorscope.runtime.outputs.web.listener import answering
-from tremorscope.runtime.outputs.web.pictures import EncodedPicture, LivePictures
+from tremorscope.runtime.outputs.web.access import COOKIE, AccessLevel
+from tremorscope.runtime.outputs.web.archive import Archive, ClipResponse, send_parts
+from tremorscope.runtime.outputs.web.limits import HttpLimits
+from tremorscope.runtime.outputs.web.pictures import BOUNDARY, LivePictures
 from tremorscope.runtime.store.faults import StoreFault
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _FRESH_S = 0.25
-"""The state and the metrics of the service serve everybody who asks within this time."""
-_BOUNDARY = b"picture"
-LEVEL = web.RequestKey("level", Level)
-"""What whoever asks may do; set before a handler is called."""
+"""Time for which an answer with state or metrics serves all requests."""
+LEVEL = web.RequestKey("level", AccessLevel)
+"""Rights of the request; set before a handler is called."""
 _BODY_S = 5.0
 _NO_PICTURE_S = 3.0
 _DAY_S = 86_400.0
@@ -45,46 +40,27 @@ class Route:
 
     method: str
     path: str
-    level: Level
+    level: AccessLevel
     handler: Handler
     for_players: bool = False
-    """Whether players ask for it, which may show their token otherwise, if so configured."""
-
-
-class _ClipResponse(web.FileResponse):
-    """A file that is sent after the handler has returned, for a bounded time, and counted while it is sent."""
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        headers: Mapping[str, str],
-        sending: Callable[[], contextlib.AbstractContextManager[None]],
-        longest_s: float,
-    ) -> None:
-        super().__init__(path, headers=headers)
-        self._sending, self._longest_s = sending, longest_s
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        with self._sending(), answering(request):
-            return await asyncio.wait_for(super().prepare(request), self._longest_s)
+    """True lets players show their token in the address or as a password, if so configured."""
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Acknowledge(_Body):
+class _AcknowledgeRequest(_Body):
     alarm: str = Field(min_length=1, max_length=200)
     by: str = Field(default="web page", min_length=1, max_length=80)
 
 
-class _Adjust(_Body):
+class _AdjustRequest(_Body):
     amplification: float | None = Field(default=None, ge=1, le=1000, allow_inf_nan=False)
     bands_hz: list[tuple[float, float]] | None = Field(default=None, min_length=1, max_length=2)
 
 
-class _Record(_Body):
+class _RecordRequest(_Body):
     reason: str = Field(default="by hand", min_length=1, max_length=200)
 
 
@@ -92,76 +68,74 @@ _Asked = TypeVar("_Asked", bound=_Body)
 
 
 class Handlers:
-    """Answers requests from what board, feed and store say."""
+    """Handlers of requests, which read the service's board, feed and store."""
 
     def __init__(
         self,
+        settings: HttpSettings,
+        service: ServiceView,
         *,
-        board: HealthBoard,
-        feed: LiveFeed,
         pictures: LivePictures,
         archive: Archive,
-        controls: Controls | None,
-        adjustable: bool,
-        most_viewers: int,
-        limits: Limits,
+        limits: HttpLimits,
         counts: Callable[[], metrics.Counts],
     ) -> None:
-        self._board, self._feed, self._pictures, self._archive = board, feed, pictures, archive
-        self._controls, self._adjustable = controls, adjustable
-        self._most_viewers, self._limits, self._counts = most_viewers, limits, counts
+        self._board, self._feed, self._controls = service.board, service.feed, service.controls
+        self._adjustable, self._most_viewers = settings.adjustable, settings.most_viewers
+        self._pictures, self._archive = pictures, archive
+        self._limits, self._counts = limits, counts
         self._state: tuple[float, dict[str, Any]] = (-_FRESH_S, {})
         self._metrics: tuple[float, bytes] = (-_FRESH_S, b"")
         self._downloads = 0
 
     def probes(self) -> list[Route]:
-        """What a supervisor asks; it says nothing that is worth a token."""
+        """Routes of a supervisor, which need no token."""
         return [
-            Route("GET", "/healthz", Level.NONE, self.healthz),
-            Route("GET", "/readyz", Level.NONE, self.readyz),
+            Route("GET", "/healthz", AccessLevel.NONE, self.healthz),
+            Route("GET", "/readyz", AccessLevel.NONE, self.readyz),
         ]
 
-    def scraped(self, level: Level) -> list[Route]:
-        """What Prometheus asks."""
+    def scraped(self, level: AccessLevel) -> list[Route]:
+        """Route of Prometheus."""
         return [Route("GET", "/metrics", level, self.metrics)]
 
     def of_page(self) -> list[Route]:
-        """What the page asks."""
+        """Routes of the page."""
         return [
-            Route("GET", "/api/state", Level.VIEW, self.state),
-            Route("GET", "/api/live", Level.VIEW, self.live),
-            Route("GET", "/api/frequencies", Level.VIEW, self.frequencies),
-            Route("GET", "/api/history", Level.VIEW, self.history),
-            Route("GET", "/api/series.csv", Level.VIEW, self.series),
-            Route("GET", "/live.mjpeg", Level.VIEW, self.stream, for_players=True),
-            Route("GET", "/live.jpg", Level.VIEW, self.still, for_players=True),
-            Route("GET", "/clips/{file}", Level.VIEW, self.clip, for_players=True),
-            Route("POST", "/api/acknowledge", Level.CONTROL, self.acknowledge),
-            Route("POST", "/api/adjust", Level.CONTROL, self.adjust),
-            Route("POST", "/api/record", Level.CONTROL, self.record),
+            Route("GET", "/api/state", AccessLevel.VIEW, self.state),
+            Route("GET", "/api/live", AccessLevel.VIEW, self.live),
+            Route("GET", "/api/frequencies", AccessLevel.VIEW, self.frequencies),
+            Route("GET", "/api/history", AccessLevel.VIEW, self.history),
+            Route("GET", "/api/series.csv", AccessLevel.VIEW, self.series),
+            Route("GET", "/live.mjpeg", AccessLevel.VIEW, self.stream, for_players=True),
+            Route("GET", "/live.jpg", AccessLevel.VIEW, self.still, for_players=True),
+            Route("GET", "/clips/{file}", AccessLevel.VIEW, self.clip, for_players=True),
+            Route("POST", "/api/acknowledge", AccessLevel.CONTROL, self.acknowledge),
+            Route("POST", "/api/adjust", AccessLevel.CONTROL, self.adjust),
+            Route("POST", "/api/record", AccessLevel.CONTROL, self.record),
         ]
 
     async def healthz(self, _: web.Request) -> web.Response:
-        """200 while frames flow, 503 with the reason when they do not."""
+        """Status 200 while frames are processed, else 503 with the reason."""
         return _verdict(judge(self._board.snapshot()))
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """200 while the service does its work and is to stay."""
+        """Status 200 while frames are processed and the service is not stopping, else 503."""
         return _verdict(judge_readiness(self._board.snapshot()))
 
     async def metrics(self, _: web.Request) -> web.Response:
-        """Everything for Prometheus."""
+        """All metrics in Prometheus' text format."""
         now_s = time.monotonic()
         if now_s - self._metrics[0] >= _FRESH_S:
             self._metrics = (now_s, metrics.render(self._board.snapshot, self._counts))
         return web.Response(body=self._metrics[1], headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def state(self, request: web.Request) -> web.Response:
-        """How everything stands, and what who asks may do."""
+        """State of the service, and the rights of the request."""
         now_s = time.monotonic()
         if now_s - self._state[0] >= _FRESH_S:
             self._state = (now_s, answers.state(self._board.snapshot()))
-        may_control = request[LEVEL] >= Level.CONTROL and self._controls is not None
+        may_control = request[LEVEL] >= AccessLevel.CONTROL and self._controls is not None
         rights = {
             "may_control": may_control,
             "may_adjust": may_control and self._adjustable,
@@ -187,7 +161,7 @@ class Handlers:
         return _json(await asyncio.wait_for(self._archive.history(), self._limits.answer_s))
 
     async def series(self, request: web.Request) -> web.StreamResponse:
-        """What was stored of all displacements, ``from`` a Unix time ``to`` another; the latest day unless told."""
+        """Stored displacements as CSV, ``from`` a Unix time ``to`` another; the latest day by default."""
         to_s = _number(request.query, "to") or time.time()
         from_s = _number(request.query, "from") or to_s - _DAY_S
         if self._downloads >= self._limits.downloads:
@@ -203,11 +177,11 @@ class Handlers:
                 first = await asyncio.wait_for(anext(parts), self._limits.answer_s)
             except StoreFault as fault:
                 raise web.HTTPServiceUnavailable(text=f"{fault}\n") from None
-            await asyncio.wait_for(_send(response, request, first, parts), self._limits.stream_s)
+            await asyncio.wait_for(send_parts(response, request, first, parts), self._limits.stream_s)
         return response
 
     async def clip(self, request: web.Request) -> web.StreamResponse:
-        """A clip to play, in parts if so asked, or with ``?download`` to keep."""
+        """A clip to play, in ranges if requested, or with ``?download`` to save."""
         file = request.match_info["file"]
         path = await asyncio.wait_for(self._archive.clip(file), self._limits.answer_s)
         if path is None:
@@ -217,7 +191,7 @@ class Handlers:
         headers = {"Content-Type": "video/mp4"}
         if "download" in request.query:
             headers["Content-Disposition"] = f'attachment; filename="{file}"'
-        return _ClipResponse(path, headers=headers, sending=self._sending, longest_s=self._limits.stream_s)
+        return ClipResponse(path, headers=headers, sending=self._sending, longest_s=self._limits.stream_s)
 
     async def still(self, request: web.Request) -> web.Response:
         """The next live picture."""
@@ -229,9 +203,9 @@ class Handlers:
         return web.Response(body=picture.jpeg, content_type="image/jpeg")
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """The live picture, picture by picture (multipart/x-mixed-replace), for as long as somebody looks."""
+        """The live picture as multipart/x-mixed-replace, until the client disconnects."""
         view = _view(request)
-        kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY.decode()}"
+        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}"
         if request.method == "HEAD":
             return web.Response(headers={"Content-Type": kind})
         with self._watching(view):
@@ -239,23 +213,23 @@ class Handlers:
             response.content_type = kind
             response.force_close()
             await response.prepare(request)
-            await response.write(b"--%b\r\n" % _BOUNDARY)
+            await response.write(b"--%b\r\n" % BOUNDARY)
             sequence = -1
             while request.transport is not None and not request.transport.is_closing():
                 picture = await self._pictures.following(view, sequence, 1.0)
                 if picture is not None:
                     sequence = picture.sequence
-                    await response.write(_part(picture))
+                    await response.write(picture.as_part())
         return response
 
     async def acknowledge(self, request: web.Request) -> web.Response:
-        """Somebody has seen an alarm."""
-        asked, controls = await _body(request, _Acknowledge), self._need_controls()
+        """Acknowledge an alarm."""
+        asked, controls = await _body(request, _AcknowledgeRequest), self._need_controls()
         return _json({"done": controls.acknowledge(asked.alarm, asked.by)})
 
     async def adjust(self, request: web.Request) -> web.Response:
-        """Other amplification or bands."""
-        asked, controls = await _body(request, _Adjust), self._need_controls()
+        """Change the amplification or the bands."""
+        asked, controls = await _body(request, _AdjustRequest), self._need_controls()
         if not self._adjustable:
             raise web.HTTPForbidden(text="outputs.http.adjustable is off\n")
         bands_hz = None if asked.bands_hz is None else tuple(asked.bands_hz)
@@ -263,8 +237,8 @@ class Handlers:
         return _json({"done": True})
 
     async def record(self, request: web.Request) -> web.Response:
-        """Record what happens now."""
-        asked, controls = await _body(request, _Record), self._need_controls()
+        """Record a clip around the present."""
+        asked, controls = await _body(request, _RecordRequest), self._need_controls()
         return _json({"event": controls.record_event(asked.reason)})
 
     def _need_controls(self) -> Controls:
@@ -288,23 +262,7 @@ class Handlers:
             self._downloads -= 1
 
 
-async def _send(
-    response: web.StreamResponse, request: web.Request, first: bytes, parts: AsyncIterator[bytes]
-) -> None:
-    await response.prepare(request)
-    await response.write(first)
-    async for part in parts:
-        await response.write(part)
-    await response.write_eof()
-
-
-def _part(picture: EncodedPicture) -> bytes:
-    # The boundary comes at once behind a picture: browsers show it when they have seen that it is whole.
-    head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\nX-Timestamp: %.3f\r\n\r\n"
-    return head % (len(picture.jpeg), picture.time_s) + picture.jpeg + b"\r\n--%b\r\n" % _BOUNDARY
-
-
-def _verdict(verdict: Verdict) -> web.Response:
+def _verdict(verdict: LivenessVerdict) -> web.Response:
     return web.Response(status=200 if verdict.ok else 503, text=f"{verdict.text}\n")
 
 

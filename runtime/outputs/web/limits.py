@@ -1,4 +1,4 @@
-"""What HTTP may take of the device, so that no client disturbs the loop over frames."""
+"""HttpLimits on the resources that HTTP may use, so that no client disturbs the frame loop."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _NO_DEBT_S = 1e-4
-"""Less than this is rounding."""
+"""Debt below which it counts as a rounding error."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class HttpLimits:
     """Bounds on connections and requests."""
 
     connections: int = 256
-    """Open at a time."""
+    """Connections open at a time."""
     cpu_share: float = 0.06
-    """Of one core, in the long run, for everything but the sending of pictures: beyond it requests wait."""
+    """Share of one core, in the long run, for everything but the sending of pictures: beyond it requests wait."""
     cpu_burst_s: float = 0.3
     """Processor time that may be used at once after a pause."""
     accepts_hz: float = 100.0
@@ -26,34 +26,34 @@ class Limits:
     requests_hz: float = 150.0
     """Requests a second in the long run; further ones wait."""
     idle_s: float = 15.0
-    """A connection must bring a whole request within this time, the first and every other."""
+    """Time within which a connection must bring a whole request, the first and every other."""
     least_idle_s: float = 1.0
-    """An idle connection is not closed sooner than this to make room for another."""
+    """Idle time before which a connection is not closed to make room for another."""
     unread_bytes: int = 64 * 1024
-    """Most that a client may send beyond the request that is being answered."""
+    """Most bytes that a client may send beyond the request that is being answered."""
     body_bytes: int = 16 * 1024
-    """Most in a request's body."""
+    """Most bytes in a request's body."""
     answer_s: float = 15.0
-    """Most time for an answer that is no stream."""
+    """Most time for an answer that is not a stream."""
     stall_s: float = 20.0
-    """A client that reads nothing for so long is cut off."""
+    """Time after which a client that reads nothing is disconnected."""
     stream_s: float = 3600.0
     """Most time for a download."""
     send_buffer_bytes: int = 128 * 1024
-    """What the kernel keeps for a slow reader: pictures that lie there get old."""
+    """Send buffer in the kernel for a slow reader: pictures in it get old."""
     downloads: int = 8
-    """Clips that are sent at a time."""
+    """Clips and series that are sent at a time."""
 
 
 class TokenBucket:
-    """Lets so many a second pass, some more after a pause; the others wait in order."""
+    """Token bucket: admits a rate in the long run and a burst after a pause; the others wait in order."""
 
     def __init__(self, rate_hz: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate_hz, self._burst, self._clock = rate_hz, burst, clock
         self._tokens, self._filled_s = burst, clock()
 
     def reserve(self) -> float:
-        """Take a token, perhaps one that is not there yet; returns the seconds until it is."""
+        """Take a token, in advance if there is none; returns the seconds until it is due."""
         now_s = self._clock()
         self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._rate_hz)
         self._filled_s = now_s
@@ -75,10 +75,10 @@ class TokenBucket:
 
 
 class CpuBudget:
-    """Keeps the event loop's thread to a share of one core, by letting work begin only while there is credit.
+    """Budget that keeps the event loop's thread to a share of one core: work begins only while there is credit.
 
-    Python runs one thread at a time: what answering takes is taken from the loop over frames. Streams that run
-    already are counted, and not held up.
+    Python runs one thread at a time, so answering takes its time from the frame loop. Running streams are counted,
+    but not delayed.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class CpuBudget:
         clock: Callable[[], float] = time.monotonic,
         spent: Callable[[], float] = time.thread_time,
     ) -> None:
-        """Begin with all credit; to be made and used in the event loop's thread."""
+        """Begin with full credit; to be created and used in the event loop's thread."""
         self._share, self._burst_s, self._clock, self._spent = share, burst_s, clock, spent
         self._credit_s, self._at_s, self._spent_s = burst_s, clock(), spent()
         self._turn = asyncio.Lock()
@@ -104,8 +104,8 @@ class CpuBudget:
         return debt_s if debt_s > _NO_DEBT_S else 0.0
 
     async def take(self) -> None:
-        """Wait for credit, in order: one begins after the other, so that not all begin at once."""
+        """Wait for credit, in order: requests begin one after the other, not all at once."""
         async with self._turn:
             while debt_s := self.debt_s():
                 await asyncio.sleep(min(debt_s, 0.5))
-            await asyncio.sleep(0)  # whoever begins now is counted before the next one asks
+            await asyncio.sleep(0)  # the request that begins now is counted before the next one takes credit

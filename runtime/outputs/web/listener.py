@@ -1,6 +1,6 @@
-"""Accepts connections at a bounded rate, holds a bounded number of them, and cuts off those that only hold on.
+"""Listener that accepts connections at a bounded rate and number, and closes those that make no progress.
 
-aiohttp reads a request for as long as a client cares to send it, and answers for as long as one cares to read.
+aiohttp sets no time limit on a client that sends a request or reads an answer.
 ``Guard`` stands between the transport and aiohttp and sets both a deadline.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
-from tremorscope.runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
+from tremorscope.runtime.outputs.web.limits import CpuBudget, HttpLimits, TokenBucket
 
 _log = logging.getLogger(__name__)
 _NO_DESCRIPTOR_S = 0.2
@@ -25,11 +25,11 @@ _HANDSHAKE_S = 5.0
 
 
 class Guard(asyncio.Protocol):
-    """One connection: passes everything on to aiohttp's protocol, and watches its times and sizes."""
+    """Protocol of one connection: forwards everything to aiohttp's protocol, and enforces times and sizes."""
 
-    def __init__(self, inner: asyncio.Protocol, desk: Listener) -> None:
-        self._inner, self._desk = inner, desk
-        self._limits = desk.limits
+    def __init__(self, inner: asyncio.Protocol, listener: Listener) -> None:
+        self._inner, self._listener = inner, listener
+        self._limits = listener.limits
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
@@ -38,35 +38,35 @@ class Guard(asyncio.Protocol):
         self.idle_since_s = time.monotonic()
 
     def begin(self) -> None:
-        """A whole request is here and is being answered."""
+        """Note that a whole request has arrived and is being answered."""
         self.answering = True
         self._unread_bytes = 0
         self._disarm()
 
     def end(self) -> None:
-        """It is answered; the next is due."""
+        """Note that it is answered; the deadline of the next begins."""
         self.answering = False
         self.idle_since_s = time.monotonic()
         self._arm()
-        self._desk.became_idle()
+        self._listener.became_idle()
 
     def cut(self, reason: str) -> None:
         """Close the connection at once."""
         if self._transport is not None and not self._transport.is_closing():
-            self._desk.refused[reason] += 1
+            self._listener.refused[reason] += 1
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to watch."""
+        """Register the connection, and set the deadline of its first request."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=self._limits.send_buffer_bytes // 2, low=0)
-        self._desk.opened(self)
+        self._listener.opened(self)
         self._arm()
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Pass data on, unless there is too much that nobody has asked for."""
+        """Forward data, unless too much has arrived beyond the request that is being answered."""
         self._unread_bytes += len(data)
         if self._unread_bytes > self._limits.unread_bytes:
             self.cut("oversized")
@@ -74,28 +74,28 @@ class Guard(asyncio.Protocol):
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Pass it on."""
+        """Forward the end of the client's data."""
         return self._inner.eof_received()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly: it has a deadline to read something."""
+        """Set a deadline for a client that reads too slowly."""
         loop = asyncio.get_running_loop()
         self._stall = loop.call_later(self._limits.stall_s, self.cut, "stalled")
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """Cancel the deadline of a client that has read."""
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
         self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the watch."""
+        """Cancel the deadlines, and unregister the connection."""
         self._disarm()
         if self._stall is not None:
             self._stall.cancel()
-        self._desk.closed(self)
+        self._listener.closed(self)
         self._inner.connection_lost(exc)
 
     def _arm(self) -> None:
@@ -111,10 +111,10 @@ class Guard(asyncio.Protocol):
 
 @contextlib.contextmanager
 def answering(request: web.BaseRequest) -> Iterator[None]:
-    """Say that a request is being answered, so that its connection is not taken for idle.
+    """Mark a request's connection as answering, so that it does not count as idle.
 
     Raises:
-        HTTPBadRequest: the client is gone.
+        HTTPBadRequest: the client has disconnected.
     """
     guard = request.transport.get_protocol() if request.transport is not None else None
     if not isinstance(guard, Guard):
@@ -127,13 +127,13 @@ def answering(request: web.BaseRequest) -> Iterator[None]:
 
 
 class Listener:
-    """Owns a listening socket and the connections that came through it; lives in one event loop."""
+    """A listening socket and its connections, in one event loop."""
 
     def __init__(
         self,
         listening: socket.socket,
         make_protocol: Callable[[], asyncio.Protocol],
-        limits: Limits,
+        limits: HttpLimits,
         *,
         budget: CpuBudget,
         tls: ssl.SSLContext | None = None,
@@ -142,10 +142,10 @@ class Listener:
 
         Args:
             listening: a socket that listens already.
-            make_protocol: makes what answers one connection: aiohttp's server.
-            limits: the bounds.
-            budget: holds up new connections where too much was done.
-            tls: encrypts, where there is one.
+            make_protocol: factory of the protocol of one connection: aiohttp's server.
+            limits: bounds on connections and requests.
+            budget: processor time; new connections wait while it is used up.
+            tls: context for encryption; None serves without.
         """
         self._listening, self._make_protocol, self._tls = listening, make_protocol, tls
         self._budget = budget
@@ -172,7 +172,7 @@ class Listener:
             await self._budget.take()
             try:
                 connection, _ = await loop.sock_accept(self._listening)
-            except OSError as error:  # no file descriptor left, or the client is gone already
+            except OSError as error:  # no file descriptor left, or the client has disconnected
                 _log.debug("a connection could not be accepted: %s", error)
                 await asyncio.sleep(_NO_DESCRIPTOR_S)
                 continue
@@ -188,16 +188,16 @@ class Listener:
             guard.cut("closing")
 
     def opened(self, guard: Guard) -> None:
-        """Take note of a connection."""
+        """Register an open connection."""
         self._guards[guard] = None
 
     def closed(self, guard: Guard) -> None:
-        """Take note that it is gone."""
+        """Unregister a closed connection."""
         self._guards.pop(guard, None)
         self._changed.set()
 
     def became_idle(self) -> None:
-        """Take note that a connection could be closed to make room."""
+        """Wake the acceptor, as a connection may be closed to make room."""
         self._changed.set()
 
     async def _join(self, connection: socket.socket) -> None:
@@ -212,7 +212,7 @@ class Listener:
                 ssl=self._tls,
                 ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
             )
-        except (OSError, asyncio.CancelledError):  # a client that went, or speaks no TLS
+        except (OSError, asyncio.CancelledError):  # the client has disconnected, or does not speak TLS
             connection.close()
 
     def _joined(self, task: asyncio.Task[None]) -> None:
@@ -220,7 +220,7 @@ class Listener:
         self._changed.set()
 
     async def _make_room(self) -> None:
-        """Wait until a connection may come, closing the one that has been idle longest."""
+        """Wait until another connection is allowed, closing the one that has been idle longest."""
         while self.connections >= self.limits.connections:
             idle = min(
                 (guard for guard in self._guards if not guard.answering),
@@ -230,7 +230,7 @@ class Listener:
             now_s = time.monotonic()
             if idle is not None and now_s - idle.idle_since_s >= self.limits.least_idle_s:
                 idle.cut("evicted")
-                await asyncio.sleep(0)  # it is gone when the loop comes round
+                await asyncio.sleep(0)  # the loop unregisters it
                 continue
             self._changed.clear()
             with contextlib.suppress(asyncio.TimeoutError):

@@ -1,4 +1,4 @@
-"""The live picture for any number of viewers: each is composed and encoded once, and who is slow misses some."""
+"""Live pictures for any number of viewers: each is composed and encoded once; slow viewers miss some."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from tremorscope.runtime.live.feed import LiveFeed, LiveFrame
 from tremorscope.runtime.outputs.settings import HttpSettings
 
 _POLL_S = 0.5
+BOUNDARY = b"picture"
+"""Boundary of the parts of a multipart stream."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,17 @@ class EncodedPicture:
     """Unix time of the capture."""
     jpeg: bytes
 
+    def as_part(self) -> bytes:
+        """The picture as one part of multipart/x-mixed-replace, with the boundary behind it.
+
+        Browsers show a picture when they have received the boundary that follows it.
+        """
+        head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\nX-Timestamp: %.3f\r\n\r\n"
+        return head % (len(self.jpeg), self.time_s) + self.jpeg + b"\r\n--%b\r\n" % BOUNDARY
+
 
 class _Renderer:
-    """Composes and encodes one view; used by the encoding thread alone."""
+    """Composer and encoder of one view, for the encoding thread alone."""
 
     def __init__(self, view: View, feed: LiveFeed, settings: HttpSettings) -> None:
         width_px, height_px = feed.width_px, feed.height_px
@@ -47,16 +57,16 @@ class _Renderer:
         )
 
     def render(self, frame: LiveFrame) -> EncodedPicture:
-        """One picture; where the frame was not magnified it is shown as filmed."""
+        """Compose and encode one picture; a frame that was not magnified is shown as filmed."""
         magnified = frame.frame if frame.magnified is None else frame.magnified
         self._composer.compose(frame.frame, magnified, self._picture)
         return EncodedPicture(frame.info.sequence, frame.info.time_s, self._encoder.encode(self._picture))
 
 
 class LivePictures:
-    """Encodes in a thread of its own while somebody watches, and hands the result to an event loop.
+    """Encoding thread, which works while there are viewers, and hands the pictures to an event loop.
 
-    Methods but ``close`` are called in the event loop.
+    All methods except ``close`` are called in the event loop.
     """
 
     def __init__(self, feed: LiveFeed, settings: HttpSettings, threads: Threads | None = None) -> None:
@@ -73,7 +83,7 @@ class LivePictures:
         """Pictures that were encoded, all views together."""
 
     def start(self) -> None:
-        """Begin; called in the event loop that will get the pictures."""
+        """Start the thread; called in the event loop that will get the pictures."""
         self._loop = asyncio.get_running_loop()
         self._thread = self._threads.start("live pictures", self._run, again=True, owned=True)
 
@@ -87,12 +97,12 @@ class LivePictures:
 
     @property
     def viewers(self) -> int:
-        """How many watch."""
+        """Number of viewers."""
         return sum(self._wanted.values())
 
     @contextlib.contextmanager
     def watch(self, view: View) -> Iterator[None]:
-        """Say that somebody watches a view."""
+        """Register a viewer of a view for as long as the context lasts."""
         with self._feed.watch():
             with self._changed:
                 self._wanted[view] += 1
@@ -104,7 +114,7 @@ class LivePictures:
                     self._wanted[view] -= 1
                     if not self._wanted[view]:
                         del self._wanted[view]
-                        self._newest.pop(view, None)  # who comes next must not be shown what was long ago
+                        self._newest.pop(view, None)  # the next viewer must not get an old picture
 
     async def following(self, view: View, after_sequence: int, timeout_s: float) -> EncodedPicture | None:
         """The newest picture of a watched view after ``after_sequence``; None if none comes in time."""

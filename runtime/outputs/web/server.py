@@ -1,4 +1,4 @@
-"""The HTTP server: a thread with an event loop, started and stopped from outside."""
+"""The HTTP server: a thread with an event loop."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.outputs.certificates import server_context
-from tremorscope.runtime.outputs.controls import Controls
+from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.outputs.metrics import Counts
 from tremorscope.runtime.outputs.settings import HttpSettings
-from tremorscope.runtime.outputs.web.access import Access, Level, Tokens, check_exposure
+from tremorscope.runtime.outputs.web.access import Access, AccessLevel, Tokens, check_exposure
 from tremorscope.runtime.outputs.web.application import Application
 from tremorscope.runtime.outputs.web.archive import Archive
 from tremorscope.runtime.outputs.web.handlers import Handlers
-from tremorscope.runtime.outputs.web.limits import CpuBudget, Limits, TokenBucket
+from tremorscope.runtime.outputs.web.limits import CpuBudget, HttpLimits, TokenBucket
 from tremorscope.runtime.outputs.web.listener import Listener
 from tremorscope.runtime.outputs.web.pictures import LivePictures
 
@@ -34,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Complaints(logging.Filter):
-    """Keeps clients' mistakes out of the log, which they could fill, and bounds the rest."""
+    """Log filter that drops clients' errors, which could fill the log, and limits the rate of the others."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,43 +47,45 @@ class _Complaints(logging.Filter):
 
 
 class WebServer:
-    """Serves health, metrics and the page until it is closed."""
+    """Server of health, metrics and the page, from start to close."""
 
     def __init__(
         self,
         settings: HttpSettings,
         tokens: Tokens,
+        service: ServiceView,
         *,
-        board: HealthBoard,
-        feed: LiveFeed,
-        store: Path | None = None,
-        clips: Path | None = None,
-        controls: Controls | None = None,
         counts: Callable[[], Counts] = dict,
-        limits: Limits | None = None,
+        limits: HttpLimits | None = None,
         threads: Threads | None = None,
     ) -> None:
-        """Take the port; nothing is answered yet. ``threads`` starts those of the server.
+        """Bind the port; nothing is answered yet.
+
+        Args:
+            settings: address, encryption and content of the server.
+            tokens: tokens that clients have to show.
+            service: the service that is shown.
+            counts: counts of the other outputs, for the metrics.
+            limits: bounds on connections and requests; None takes the usual ones.
+            threads: starter of the server's threads.
 
         Raises:
             OptionFault: the network could reach the page without a token.
-            OutputFault: the port cannot be had, or the certificate cannot be used, at present.
+            OutputFault: at present, the port cannot be bound or the certificate cannot be used.
         """
         check_exposure(settings, tokens)
-        self._settings, self._board = settings, board
-        self._limits = limits or Limits(connections=settings.most_connections)
+        self._settings, self._tokens, self._service = settings, tokens, service
+        self._limits = limits or HttpLimits(connections=settings.most_connections)
         certificate, key = settings.tls_certificate, settings.tls_key
         self._tls = server_context(certificate, key) if certificate and key else None
         self._listening = _listen(settings)
-        self._tokens, self._feed, self._controls = tokens, feed, controls
-        self._store, self._clips = store, clips
         self._threads = threads or Threads()
         self._thread: threading.Thread | None = None
         self._more_counts = counts
         self._complaints = _Complaints()
         self._prepare()
         self.port: int = self._listening.getsockname()[1]
-        """The port that was taken."""
+        """The port that is bound."""
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -94,7 +93,7 @@ class WebServer:
         self._is_used = False
 
     def start(self) -> None:
-        """Answer from now on."""
+        """Start answering; returns when the event loop runs."""
         self._thread = self._threads.start("http", self._run, again=True, owned=True)
         self._started.wait(10.0)
         scheme = "http" if self._tls is None else "https"
@@ -103,7 +102,7 @@ class WebServer:
         )
 
     def close(self, timeout_s: float = 3.0) -> None:
-        """Cut every connection and end, for at most ``timeout_s``."""
+        """Cut every connection and stop, within ``timeout_s``."""
         if self._loop is not None and self._stop is not None and self._thread is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._stop.set)
@@ -111,7 +110,7 @@ class WebServer:
         self._listening.close()
 
     def counts(self) -> Counts:
-        """What was answered and refused, and what the other outputs count."""
+        """Counts of answers and refusals, and those of the other outputs."""
         refused = dict(self._listener.refused) if self._listener is not None else {}
         return {
             "http_responses": dict(self._application.responses),
@@ -121,23 +120,20 @@ class WebServer:
         }
 
     def _prepare(self) -> None:
-        settings = self._settings
-        self._pictures = LivePictures(self._feed, settings, self._threads)
-        self._archive = Archive(self._store, self._clips)
+        settings, service = self._settings, self._service
+        self._pictures = LivePictures(service.feed, settings, self._threads)
+        self._archive = Archive(service.store, service.clips)
         handlers = Handlers(
-            board=self._board,
-            feed=self._feed,
+            settings,
+            service,
             pictures=self._pictures,
             archive=self._archive,
-            controls=self._controls,
-            adjustable=settings.adjustable,
-            most_viewers=settings.most_viewers,
             limits=self._limits,
             counts=self.counts,
         )
         routes = handlers.probes()
         if settings.metrics:
-            routes += handlers.scraped(Level.VIEW if settings.metrics_need_token else Level.NONE)
+            routes += handlers.scraped(AccessLevel.VIEW if settings.metrics_need_token else AccessLevel.NONE)
         if settings.page:
             routes += handlers.of_page()
         self._application = Application(
@@ -149,13 +145,13 @@ class WebServer:
         )
 
     def _run(self) -> None:
-        if self._is_used:  # an event loop that has ended leaves nothing behind that another could use
+        if self._is_used:  # objects of an event loop that has ended cannot be used in another
             self._prepare()
         self._is_used = True
         try:
             asyncio.run(self._serve())
         except Exception as error:
-            self._board.update_output("http", f"{type(error).__name__}: is started again")
+            self._service.board.update_output("http", f"{type(error).__name__}: is started again")
             raise
 
     async def _serve(self) -> None:
@@ -184,7 +180,7 @@ class WebServer:
             stopping = asyncio.create_task(self._stop.wait())
             tasks += accepting, stopping
             self._started.set()
-            self._board.update_output("http", "")
+            self._service.board.update_output("http", "")
             await asyncio.wait((accepting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if accepting.done():
                 accepting.result()  # raises the mistake that ended it
@@ -205,7 +201,7 @@ def _listen(settings: HttpSettings) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:  # socket.gaierror is one
-        reason = (error.strerror or str(error)).partition(" (while")[0]  # which names the address once more
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # drops the repeated address
         raise OutputFault(
             f"{where} cannot be listened at ({reason})",
             remedy="free the port, name another in outputs.http.port, or one of the device's own addresses as host",

@@ -1,4 +1,4 @@
-"""The files of the page, kept in memory: no request ever names a file of the disk here."""
+"""Static files of the page, kept in memory: a request never names a file of the disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECURITY_HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not no-referrer: under that a browser also conceals the origin of our own forms.
+    # Not no-referrer: under that a browser also conceals the origin of this page's forms.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -41,7 +41,7 @@ class SiteFile:
     tag: str
 
     def answer(self, request: web.Request) -> web.Response:
-        """The file, or that it has not changed."""
+        """Response with the file, or with status 304 if the client has this version."""
         headers = {"ETag": self.tag, "Cache-Control": "no-cache"}
         if request.headers.get("If-None-Match") == self.tag:
             return web.Response(status=304, headers=headers)

@@ -1,1 +1,1 @@
-"""One module a kind of step; each has ``run(plan, findings)``, of cameras ``run(plan, findings, number)``."""
+"""The steps, one module each, with ``run(plan, findings)``, or ``run(plan, findings, number)`` for cameras."""

@@ -9,27 +9,28 @@ from pathlib import Path
 
 import numpy as np
 
-from tremorscope.runtime.engines.interface.bundle import Bundle, GraphName, Precision
+from tremorscope.runtime.engines.interface.bundle import Bundle
+from tremorscope.runtime.engines.interface.manifest import GraphName, Precision
 from tremorscope.runtime.engines.selection import RuntimeChoice
 from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
-from tremorscope.runtime.prove.outcome import Findings, Outcome, Row
+from tremorscope.runtime.prove.outcome import Outcome, Row, StepFindings
 from tremorscope.runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import engines_directory, has_tensorrt
 
 Limits = tuple[float, float]
-"""Of mean and 99.9th percentile of the difference, in grey levels."""
+"""Limits of mean and 99.9th percentile of the difference, in grey levels."""
 # Against ONNX Runtime on the same graph. FP32 and FP16 differ by the order of sums, which a magnified edge shows; in
 # INT8 the kernels also round at other places.
 _LIMITS: dict[Precision, Limits] = {"fp32": (0.02, 1.0), "fp16": (0.1, 2.0), "int8": (0.5, 4.0)}
-# Against FP32: what the precision itself costs (docs/precision.md).
+# Against FP32: the loss by the precision itself (docs/precision.md).
 _LIMITS_TO_FP32: dict[Precision, Limits] = {"fp16": (0.1, 2.0), "int8": (1.0, 12.0)}
 _COLUMNS = ["bundle", "precision", "graph", "against", "mean", "99.9 %", "worst", "limits"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Pictures of a graph by the engine that is judged, and what they are compared with."""
+    """Pictures of a graph by the engine under test, and the pictures that they are compared with."""
 
     bundle: Bundle
     graph: GraphName
@@ -39,8 +40,8 @@ class Pair:
     limits: Limits
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
-    """Compare every bundle that is here."""
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
+    """Compare every available bundle."""
     bundles = plan.all_bundles()
     precisions = {bundle.manifest.precision for bundle in bundles}
     for missing in sorted({"fp16", "int8"} - precisions):
@@ -67,7 +68,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     )
 
 
-def _pairs(plan: Plan, bundles: list[Bundle], directory: Path, *, on_gpu: bool) -> Iterator[Pair]:
+def _pairs(plan: ProvePlan, bundles: list[Bundle], directory: Path, *, on_gpu: bool) -> Iterator[Pair]:
     """Each graph against ONNX Runtime on the same, and against FP32; on a PC the engine is one on one thread."""
     references = {each.manifest.network: each for each in bundles if each.manifest.precision == "fp32"}
 
@@ -99,7 +100,7 @@ def _pairs(plan: Plan, bundles: list[Bundle], directory: Path, *, on_gpu: bool) 
                 yield Pair(bundle, graph, "FP32 by ONNX Runtime", engine, truth, _LIMITS_TO_FP32[precision])
 
 
-def _compare(pair: Pair, findings: Findings) -> Row:
+def _compare(pair: Pair, findings: StepFindings) -> Row:
     off = np.abs(pictures_of(pair.engine).astype(np.int16) - pictures_of(pair.truth))
     mean, high, worst = float(off.mean()), float(np.percentile(off, 99.9)), int(off.max())
     most_mean, most_high = pair.limits

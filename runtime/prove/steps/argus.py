@@ -1,4 +1,4 @@
-"""The camera daemon is restarted, and a new process must see frames again within 45 s."""
+"""Restart of the camera daemon, after which a new process must get frames again within 45 s."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from tremorscope.runtime.cameras.opening import has_argus
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.host.privileged import ask
-from tremorscope.runtime.prove.outcome import Findings, Outcome, Skip
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, Skip, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.probe import first_frame_s
 
 _BACK_S = 45.0
 _PROBE_S = 20.0
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
     """Read a frame, restart the daemon, and read one again."""
     number = next((each for each in range(plan.cameras) if has_argus(plan.camera(each))), None)
     if number is None:

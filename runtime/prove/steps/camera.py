@@ -25,23 +25,23 @@ from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.frames.info import Camera, FrameInfo
 from tremorscope.runtime.gpu.protocol import Gpu
 from tremorscope.runtime.prove.likeness import Repetitions, agree, off_by, wanted
-from tremorscope.runtime.prove.outcome import Findings, Outcome, Row
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, Row, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import has_tensorrt, opened_gpu
 
 _FRAMES, _OPENINGS = 300, 5
 _RATE_OFF = 0.02
-"""Part by which the true rate may differ from what the camera states."""
+"""Relative difference allowed between the true rate and the stated one."""
 _LOST = 0.02
 _BRIGHTER = 3.0
 """Grey levels by which the mean of a picture may move while exposure is held; a passing cloud moves it more."""
 _LIMIT_S = 60.0
 _PAUSE_S, _PAUSES = 8.0, 2
-"""Before so many of the openings: some drivers fail at the second one only if more than 5 s have passed since the first
-(Kurokesu/ar0234-jetson-driver, issue 8)."""
+"""Pause and number of openings after one: some drivers fail at the second opening only if more than 5 s have passed
+since the first (Kurokesu/ar0234-jetson-driver, issue 8)."""
 
 
-def run(plan: Plan, findings: Findings, number: int) -> Outcome:
+def run(plan: ProvePlan, findings: StepFindings, number: int) -> Outcome:
     """Read the camera as the supervisor does, straight into memory that the engine reads."""
     settings = plan.camera(number)
     findings.fact("camera", describe(settings))
@@ -63,8 +63,8 @@ def run(plan: Plan, findings: Findings, number: int) -> Outcome:
     return findings.outcome(said)
 
 
-def _memory(plan: Plan, findings: Findings, undo: ExitStack) -> tuple[Gpu | None, Allocator]:
-    """Memory that the GPU maps, where engines run there."""
+def _memory(plan: ProvePlan, findings: StepFindings, undo: ExitStack) -> tuple[Gpu | None, Allocator]:
+    """Memory for the frames, mapped by the GPU if engines run there."""
     if has_tensorrt(plan):
         try:
             gpu = undo.enter_context(opened_gpu())
@@ -77,7 +77,7 @@ def _memory(plan: Plan, findings: Findings, undo: ExitStack) -> tuple[Gpu | None
 
 def _read(
     settings: CameraSettings,
-    findings: Findings,
+    findings: StepFindings,
     frames: int,
     block: NDArray[np.uint8],
     account: CopyAccount,
@@ -121,7 +121,7 @@ def _read(
 
 
 def _frames(camera: Camera, count: int, block: NDArray[np.uint8]) -> tuple[list[FrameInfo], list[float], int]:
-    """So many frames, when each had arrived, the mean of every fifth, and how many equal one before."""
+    """Read frames; returns their arrival times, the mean of every fifth, and the number that equal an earlier one."""
     infos: list[FrameInfo] = []
     repetitions = Repetitions()
     brightness: list[float] = []
@@ -144,26 +144,26 @@ def _frames(camera: Camera, count: int, block: NDArray[np.uint8]) -> tuple[list[
     return infos, brightness, repetitions.count
 
 
-def _tell_report(findings: Findings, report: Any) -> None:
-    """Mode, format, memory and pitch, of cameras behind GStreamer."""
+def _tell_report(findings: StepFindings, report: Any) -> None:
+    """Add mode, format, memory and pitch of a camera behind GStreamer."""
     if report is None:
         return
     for name in ("width_px", "height_px", "rate_hz", "format", "memory", "why", "decoder", "pipeline"):
         findings.fact(name, getattr(report, name, None))
-    for name in ("mode", "times", "remarks"):  # where this kind of camera tells them
+    for name in ("mode", "times", "remarks"):  # if this kind of camera has them
         told = getattr(report, name, None)
         findings.fact(name, "; ".join(told) if isinstance(told, tuple) else told)
 
 
-def tell_surface(findings: Findings, held: HeldFrame) -> None:
-    """Pitch and kind of the memory in which a CSI camera leaves its frames, of one that it still holds."""
+def tell_surface(findings: StepFindings, held: HeldFrame) -> None:
+    """Add pitch and kind of the memory in which a CSI camera leaves its frames, of one that it still holds."""
     findings.fact("pitch_bytes", held.picture.pitch_bytes)
     findings.fact("memory_type", "CUDA's" if held.picture.resource is None else "a surface, through EGL")
     held.release()
 
 
-def _compare_with_a_copy(settings: CameraSettings, findings: Findings, block: NDArray[np.uint8]) -> None:
-    """Fetch one picture by the CPU, which needs no EGL, and lay it beside one of the last that the GPU fetched."""
+def _compare_with_a_copy(settings: CameraSettings, findings: StepFindings, block: NDArray[np.uint8]) -> None:
+    """Read one picture by the CPU, which needs no EGL, and compare it with one of the last that the GPU read."""
     by_gpu = block[0].copy()
     camera = open_camera(settings.model_copy(update={"memory": "copy"}))
     try:
@@ -180,7 +180,7 @@ def _compare_with_a_copy(settings: CameraSettings, findings: Findings, block: ND
 
 
 def _tell_copies(
-    settings: CameraSettings, findings: Findings, account: CopyAccount, frames: int, gpu: Gpu | None
+    settings: CameraSettings, findings: StepFindings, account: CopyAccount, frames: int, gpu: Gpu | None
 ) -> None:
     each = account.total_bytes / frames
     findings.fact("copied_bytes_per_frame", each)
@@ -188,8 +188,8 @@ def _tell_copies(
         findings.check("bytes copied by the CPU", f"{each:.0f} a frame", 0, holds=each == 0)
 
 
-def _tell_exposure(settings: CameraSettings, findings: Findings, brightness: list[float]) -> None:
-    """Brightness from the first to the last frame: where exposure is held, the light alone moves it."""
+def _tell_exposure(settings: CameraSettings, findings: StepFindings, brightness: list[float]) -> None:
+    """Check the change of brightness from the first to the last frame, which must be small while exposure is held."""
     moved = max(brightness) - min(brightness)
     findings.fact("brightness_mean", float(np.mean(brightness)))
     findings.fact("brightness_moved", moved)
@@ -205,14 +205,14 @@ def _tell_exposure(settings: CameraSettings, findings: Findings, brightness: lis
 
 def _reopen(
     settings: CameraSettings,
-    findings: Findings,
+    findings: StepFindings,
     count: int,
     slot: NDArray[np.uint8],
     gpu: Gpu | None,
     *,
     pauses: int,
 ) -> str:
-    """Open, read a frame and close, again and again; the last openings after a pause."""
+    """Open, read a frame and close repeatedly; the last openings follow a pause."""
     rows: list[Row] = []
     allowed_s = supervisor_settings(settings).open_timeout_s
     for opening in range(1, count + 1):

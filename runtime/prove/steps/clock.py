@@ -1,4 +1,4 @@
-"""The clock: that it is set, that it goes evenly, and whether anybody keeps it right."""
+"""The clock: it must be set, run evenly, and be synchronised."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from datetime import datetime, timezone
 
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.system import clock
-from tremorscope.runtime.prove.outcome import Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _FIRST_YEAR = 2025
-"""A device without a battery wakes up in 1970, or in the year of its system's image."""
+"""Earliest plausible year: a device without a battery starts in 1970, or in the year of its system's image."""
 _LARGEST_DRIFT_PPM = 500.0
-"""As far as the kernel lets a time server bend the clock (adjtimex)."""
+"""Largest rate correction that the kernel allows a time server (adjtimex)."""
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
-    """Compare the clock that alarms are stamped with to the one that never steps."""
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
+    """Compare the real-time clock, which stamps alarms, with the monotonic one."""
     year = datetime.now(timezone.utc).year
     findings.check("year", year, f"{_FIRST_YEAR} or later", holds=year >= _FIRST_YEAR)
     kept = clock(Machine())
@@ -45,7 +45,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
 
 
 def _offset_s() -> tuple[float, float]:
-    """Unix time beyond the monotonic clock, and how far off that may be: of many readings the quickest."""
+    """Unix time minus the monotonic clock, and its uncertainty: the quickest of many readings."""
     readings = []
     for _ in range(50):
         first_s, unix_s, second_s = time.monotonic(), time.time(), time.monotonic()

@@ -1,4 +1,4 @@
-"""Ten seconds of video, as a clip of an event has them, through the encoder that this device has."""
+"""Ten seconds of video, as in the clip of an event, through this device's encoder."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 
 from tremorscope.runtime.bench.rig import draw_frames
 from tremorscope.runtime.cameras.synthetic import SyntheticSettings
-from tremorscope.runtime.clips.h264 import encoder_of
+from tremorscope.runtime.clips.h264 import EncodingSettings, encoder_of
 from tremorscope.runtime.clips.nvenc import ELEMENT
 from tremorscope.runtime.clips.video import VideoWriter
-from tremorscope.runtime.prove.outcome import Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _SECONDS = 10
 _NOISE = 2
 _PICTURES = 16
-"""That are drawn beforehand and go round: drawing one takes longer than some encoders do."""
+"""Pictures that are drawn beforehand and repeated: drawing one takes longer than encoding it."""
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
-    """Encode frames of the drawn structure, with noise that no encoder can foretell."""
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
+    """Encode frames of the drawn structure, with noise that an encoder cannot predict."""
     size = plan.site_size
     rate_hz = getattr(plan.camera(), "rate_hz", None) or 30.0
     count = max(10, round((1 if plan.quick else _SECONDS) * rate_hz))
@@ -43,11 +43,8 @@ def run(plan: Plan, findings: Findings) -> Outcome:
         begun_s, processor_s = time.perf_counter(), time.process_time()
         with VideoWriter(
             file,
-            width_px=size.width_px,
-            height_px=size.height_px,
-            time_base=Fraction(1, 90_000),
-            nominal_rate_hz=rate_hz,
-            encoder="nvenc" if encoder == ELEMENT else "x264",  # insisting: a fall-back would hide a fault
+            EncodingSettings(size.width_px, size.height_px, rate_hz, Fraction(1, 90_000)),
+            encoder="nvenc" if encoder == ELEMENT else "x264",  # required, as a fall-back would hide a fault
         ) as video:
             for number in range(count):
                 video.write(pictures[number % _PICTURES], number / rate_hz)

@@ -1,4 +1,4 @@
-"""CUDA graphs: whether TensorRT lets the step be captured, and what is captured where slots jitter."""
+"""CUDA graphs: capture of the step by TensorRT, with regular and with irregular slots of the rings."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import dataclasses
 
 import numpy as np
 
-from tremorscope.runtime.engines.interface.bundle import GraphName
+from tremorscope.runtime.engines.interface.manifest import GraphName
 from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
 from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.prove.outcome import Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import engines_directory, need_tensorrt, site_bundle, small_engine
 
 _GRAPHS: tuple[GraphName, ...] = ("pairwise",)
 _FRAMES, _PICTURES = 11, 2
 """Slots of the live loop's rings."""
 _LATE = 0.2
-"""Part of the frames that a jittering loop comes too late for."""
+"""Share of the frames that an irregular loop misses."""
 _LEAST = 0.95
-"""Capturing a graph costs many steps: where fewer steps are launched as one, none should be captured."""
+"""Least share of steps launched as graphs for which capturing, which costs many steps, is worth it."""
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
-    """Step as the live loop does, with frames left out at random, and count."""
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
+    """Run steps as the live loop does, with frames left out at random, and count the graphs."""
     need_tensorrt(plan)
     size, bundle = plan.site_size, site_bundle(plan)
     small_engine(plan, bundle, "pairwise", size)
@@ -32,8 +32,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     opened = open_runtime(
         "tensorrt",
         bundle,
-        width_px=size.width_px,
-        height_px=size.height_px,
+        (size.width_px, size.height_px),
         engines=engines_directory(plan, bundle),
         graphs=_GRAPHS,
     )
@@ -59,7 +58,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
 
 
 def _jitter(runtime: Runtime, engine: TensorrtEngine, steps: int, sizes: dict[str, int]) -> None:
-    """Step through the slots of both rings as a loop that sometimes comes too late."""
+    """Run steps through the slots of both rings, as a loop that sometimes misses a frame."""
     frames = FrameRing(_FRAMES, channels=engine.channels, allocate=runtime.allocate, **sizes)
     pictures = FrameRing(_PICTURES, allocate=runtime.allocate, **sizes)
     random, at = np.random.default_rng(0), 1

@@ -1,4 +1,4 @@
-"""Time by layer, and what part of it the warp (GridSample) takes: TensorRT's profiler, or ONNX Runtime's on a PC."""
+"""Time by layer, and the share of the warp (GridSample), by TensorRT's profiler, or ONNX Runtime's on a PC."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import defaultdict
 
 from tremorscope.runtime.engines.onnx.profile import profile
 from tremorscope.runtime.engines.tensorrt.profile import layer_times_ms
-from tremorscope.runtime.prove.outcome import Findings, Outcome, Row
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, Row, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import has_tensorrt, loaded_engine, site_bundle, small_engine
 
 _RUNS = 20
 _MOST_ROWS = 15
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
     """Profile the site's pairwise step."""
     findings.fact("on_tensorrt", has_tensorrt(plan))
     if has_tensorrt(plan):
@@ -22,7 +22,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     return _of_onnx_runtime(plan, findings)
 
 
-def _of_tensorrt(plan: Plan, findings: Findings) -> Outcome:
+def _of_tensorrt(plan: ProvePlan, findings: StepFindings) -> Outcome:
     paths = small_engine(plan, site_bundle(plan), "pairwise", plan.site_size)
     with loaded_engine(paths) as (gpu, loaded):
         times_ms = layer_times_ms(gpu, loaded, 5 if plan.quick else _RUNS)
@@ -33,7 +33,7 @@ def _of_tensorrt(plan: Plan, findings: Findings) -> Outcome:
     return _tell(findings, times_ms, sum(warp.values()), "TensorRT")
 
 
-def _of_onnx_runtime(plan: Plan, findings: Findings) -> Outcome:
+def _of_onnx_runtime(plan: ProvePlan, findings: StepFindings) -> Outcome:
     size = plan.site_size
     path = plan.bundle.cpu_graph_path("pairwise")
     found = profile(path, size.width_px, size.height_px, runs=2 if plan.quick else 5, optimised=True)
@@ -46,11 +46,11 @@ def _of_onnx_runtime(plan: Plan, findings: Findings) -> Outcome:
 
 
 def is_warp(layer: str) -> bool:
-    """Whether a layer's name tells that it is the warp: TensorRT keeps the names of nodes, alone or among others."""
+    """True if a layer's name contains the warp: TensorRT keeps the names of nodes, alone or among others."""
     return "gridsample" in layer.lower().replace("_", "").replace(" ", "")
 
 
-def _tell(findings: Findings, times_ms: dict[str, float], warp_ms: float, by: str) -> Outcome:
+def _tell(findings: StepFindings, times_ms: dict[str, float], warp_ms: float, by: str) -> Outcome:
     total_ms = sum(times_ms.values())
     slowest = sorted(times_ms.items(), key=lambda each: -each[1])
     rows: list[Row] = [[name, round(ms, 4), f"{ms / total_ms:.1%}"] for name, ms in slowest[:_MOST_ROWS]]

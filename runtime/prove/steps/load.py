@@ -1,4 +1,4 @@
-"""The live loop at load: frames a second, watts and degrees, and whether they stay as they are."""
+"""The live loop at load: frames a second, watts and degrees, and their stability."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tremorscope.runtime.bench.job import BenchJob, run_bench
 from tremorscope.runtime.bench.report import BOUNDED
 from tremorscope.runtime.bench.result import BenchResult
 from tremorscope.runtime.magnification.factory import Magnification
-from tremorscope.runtime.prove.outcome import Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import engines_directory, has_tensorrt, site_bundle
 
 _SLOWER = 0.9
-"""A last third with fewer frames a second than this part of the first is held back, e.g. by heat."""
+"""Least rate of the last third, as a share of the first's; below it the device is throttled, e.g. by heat."""
 _GROWTH_MIB = 32.0
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
     """Run the loop on the site's camera and settings."""
     findings.fact("on_tensorrt", has_tensorrt(plan))
     configuration, seconds = plan.configuration(), plan.seconds_of_load
@@ -42,12 +42,12 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     findings.check("faults of the camera", len(found.faults), 0, holds=not found.faults)
     if not plan.quick:
         _check_memory(findings, found)
-        if has_tensorrt(plan):  # a PC has other things to do, and heat is not what holds it back
+        if has_tensorrt(plan):  # on a PC other programs disturb the rate more than heat
             _check_steady(findings, found)
     return findings.outcome(_said(found))
 
 
-def _tell(findings: Findings, found: BenchResult) -> None:
+def _tell(findings: StepFindings, found: BenchResult) -> None:
     heat = found.trace.heat()
     facts = {
         "runtime": found.runtime,
@@ -83,15 +83,21 @@ def _tell(findings: Findings, found: BenchResult) -> None:
             "Roofline",
             ["stage", "bound, ms", "took, ms", "reached", "bound by", "of"],
             [
-                [BOUNDED[each.stage], round(each.bound_ms, 4), round(each.measured_ms, 4), f"{each.share:.1%}",
-                 each.limit, each.peaks]
+                [
+                    BOUNDED[each.stage],
+                    round(each.bound_ms, 4),
+                    round(each.measured_ms, 4),
+                    f"{each.share:.1%}",
+                    each.limit,
+                    each.peaks,
+                ]
                 for each in found.roofline.bounds
             ],
-        )  # fmt: skip
+        )
 
 
-def _check_steady(findings: Findings, found: BenchResult) -> None:
-    """The last third as fast as the first."""
+def _check_steady(findings: StepFindings, found: BenchResult) -> None:
+    """Check that the last third is as fast as the first."""
     thirds = np.searchsorted(found.timeline.since_s, np.linspace(0, found.elapsed_s, 4))
     first, last = int(thirds[1] - thirds[0]), int(thirds[3] - thirds[2])
     part = last / first if first else 0.0
@@ -103,7 +109,7 @@ def _check_steady(findings: Findings, found: BenchResult) -> None:
     )
 
 
-def _check_memory(findings: Findings, found: BenchResult) -> None:
+def _check_memory(findings: StepFindings, found: BenchResult) -> None:
     growth_mib = found.memory.growth_bytes / 2**20
     findings.check(
         "growth of memory",

@@ -1,4 +1,4 @@
-"""Versions and board: what everything else was found with, and what the doctor says of it."""
+"""Versions and board, to which all other results belong, and the doctor's findings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ from tremorscope.runtime.doctor.examination import examine
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import Needs, needs_of
 from tremorscope.runtime.gpu.device import read_device
-from tremorscope.runtime.prove.outcome import Fact, Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Fact, Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _DISTRIBUTIONS = (
-    "tremorscope", "numpy", "scipy", "av", "onnxruntime", "tensorrt", "pycuda", "cuda-bindings", "jetson-stats",
-)  # fmt: skip
+    "tremorscope",
+    "numpy",
+    "scipy",
+    "av",
+    "onnxruntime",
+    "tensorrt",
+    "pycuda",
+    "cuda-bindings",
+    "jetson-stats",
+)
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
-    """Note all versions, and check that nothing is amiss that the device needs."""
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
+    """Add all versions, and check that nothing that the device needs is at fault."""
     machine = Machine()
     device, available_bytes = read_device()
     release = l4t_release(machine)

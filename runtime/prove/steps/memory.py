@@ -1,17 +1,17 @@
-"""Mapped against device memory: what it costs a step that frames lie where the CPU sees them."""
+"""Mapped against device memory: the cost for a step of frames that the CPU can access."""
 
 from __future__ import annotations
 
 from tremorscope.runtime.engines.tensorrt.profile import step_times_ms
-from tremorscope.runtime.prove.outcome import Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import loaded_engine, need_tensorrt, site_bundle, small_engine
 
 _STEPS = 30
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
-    """Run the site's pairwise step on both, in turns; which is faster is told, and neither is wrong."""
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
+    """Run the site's pairwise step on both, in turns, and add the times; neither result fails the step."""
     need_tensorrt(plan)
     paths = small_engine(plan, site_bundle(plan), "pairwise", plan.site_size)
     with loaded_engine(paths) as (gpu, loaded):

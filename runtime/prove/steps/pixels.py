@@ -1,4 +1,4 @@
-"""A camera's pixels on their way into the ring, by the GPU's kernel and by the CPU, against NumPy: equal to the bit."""
+"""Conversion of a camera's pixels, by the GPU's kernel and by the CPU, which must equal NumPy's to the bit."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 from tremorscope.runtime.errors import CameraFault, EngineFault
 from tremorscope.runtime.gpu.protocol import Gpu
-from tremorscope.runtime.prove.outcome import Findings, Outcome, Skip
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, Skip, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.tensorrt import has_tensorrt, opened_gpu
 
 _SIZES = ((64, 36), (97, 61), (1920, 1080))
 """Width and height; the second has rows that end within a word, as no camera has them."""
 _FORMATS = {"RGBA": (0, 1, 2), "BGRx": (2, 1, 0)}
-"""Format -> where red, green and blue are."""
+"""Format -> positions of red, green and blue."""
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
-    """Convert noise both ways."""
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
+    """Convert noise by the GPU and by the CPU."""
     told = []
     if has_tensorrt(plan):
         with opened_gpu() as gpu:
@@ -34,7 +34,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
     return findings.outcome("; ".join(told))
 
 
-def check_kernel(gpu: Gpu, sizes: tuple[tuple[int, int], ...], findings: Findings) -> str:
+def check_kernel(gpu: Gpu, sizes: tuple[tuple[int, int], ...], findings: StepFindings) -> str:
     """Let the kernel write pictures of several sizes, with rows padded as a camera's, and compare."""
     from tremorscope.runtime.gpu.egl import DevicePicture, EglPictures
 
@@ -61,7 +61,7 @@ def check_kernel(gpu: Gpu, sizes: tuple[tuple[int, int], ...], findings: Finding
     return "the GPU's kernel equals NumPy"
 
 
-def _on_cpu(plan: Plan, findings: Findings) -> None:
+def _on_cpu(plan: ProvePlan, findings: StepFindings) -> None:
     from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
     from tremorscope.runtime.cameras.gstreamer.memory import RgbConverter
 
@@ -84,5 +84,5 @@ def _on_cpu(plan: Plan, findings: Findings) -> None:
             findings.check(what, wrong, 0, holds=wrong == 0)
 
 
-def _sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
+def _sizes(plan: ProvePlan) -> tuple[tuple[int, int], ...]:
     return _SIZES[:2] if plan.quick else _SIZES

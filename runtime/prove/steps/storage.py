@@ -1,4 +1,4 @@
-"""Storage: how long it takes until a sample is safe, and how fast a clip can be written."""
+"""Storage: time until a sample is on the disk, and rate at which a clip is written."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from tremorscope.runtime.prove.outcome import Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _BLOCK = 4096
 _LONGEST_S = 5.0
-"""The store's own patience with a disk: a longer wait would hold up what is written behind it."""
+"""Longest flush that the store tolerates: a longer one would delay the records behind it."""
 _LEAST_MB_S = 5.0
-"""A clip of full HD takes less."""
+"""Least rate of writing; a clip of full HD needs less."""
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
-    """Append and fsync small blocks where the store lies, then write one large file."""
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
+    """Append and fsync small blocks in the store's directory, then write one large file."""
     directory = _directory(plan)
     findings.fact("directory", str(directory))
     findings.fact("file_system", _file_system(directory))
@@ -52,7 +52,7 @@ def run(plan: Plan, findings: Findings) -> Outcome:
 
 
 def _speed(directory: Path, mebibytes: int) -> float:
-    """MB a second, until all of it is on the disk."""
+    """Rate in MB a second, the flush to the disk included."""
     block = os.urandom(2**20)
     with tempfile.NamedTemporaryFile(dir=directory, prefix=".tremorscope-prove-") as file:
         begun_s = time.perf_counter()
@@ -63,8 +63,8 @@ def _speed(directory: Path, mebibytes: int) -> float:
         return mebibytes * 2**20 / 1e6 / (time.perf_counter() - begun_s)
 
 
-def _directory(plan: Plan) -> Path:
-    """The store's own, where it is there and may be written; else where the report goes."""
+def _directory(plan: ProvePlan) -> Path:
+    """The store's directory, if it exists and may be written; else that of the report."""
     configuration = plan.configuration()
     stated = configuration.store.directory if configuration else None
     here = Path(stated or os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or plan.work)
@@ -72,7 +72,7 @@ def _directory(plan: Plan) -> Path:
 
 
 def _file_system(directory: Path) -> str:
-    """Of the longest mount point that contains a directory."""
+    """File system of the longest mount point that contains a directory."""
     try:
         mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
     except OSError:

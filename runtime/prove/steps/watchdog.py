@@ -1,4 +1,4 @@
-"""The service itself on the drawn camera, this process in systemd's place: ready, signs of life, an orderly end."""
+"""The service on the drawn camera, with this process in systemd's place: readiness, watchdog messages, orderly stop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tremorscope.runtime.prove.apart import module_command
-from tremorscope.runtime.prove.outcome import Findings, Outcome, Skip
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, Skip, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 
 _WATCHDOG_S = 4.0
 _READY_S, _STOP_S = 90.0, 25.0
@@ -31,11 +31,11 @@ outputs: {{}}
 """
 
 
-def run(plan: Plan, findings: Findings) -> Outcome:
-    """Start it, listen, and stop it.
+def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
+    """Start the service, check its messages, and stop it.
 
     Raises:
-        Skip: what it publishes with is not installed, so that nothing could be started.
+        Skip: the libraries for publishing are not installed, so that the service cannot start.
     """
     if importlib.util.find_spec("aiohttp") is None:
         raise Skip("the service cannot run here: pip install 'tremorscope[service]'")
@@ -101,7 +101,7 @@ def _listen(
     count: int,
     begun_s: float,
 ) -> float | None:
-    """Seconds until a message has come so often; None where it has not, or the service has ended."""
+    """Seconds until a message has come ``count`` times; None if it has not, or the service has ended."""
     listener.settimeout(0.2)
     seen = 0
     while time.monotonic() - begun_s < limit_s and process.poll() is None:

@@ -1,4 +1,4 @@
-"""Chooses regions of interest for a recording: texture proposes, what moves is preferred."""
+"""Choice of regions of interest for a recording, by texture and by motion."""
 
 from __future__ import annotations
 
@@ -24,11 +24,16 @@ _CLEARLY_MOVING = 3.0
 def choose_regions(
     frames: Sequence[Picture], count: int, *, still: Sequence[Region] = ()
 ) -> tuple[Region, ...]:
-    """Up to ``count`` regions, from left to right, for frames (H, W, 3; RGB) spread over a recording.
+    """Choose up to ``count`` regions, from left to right, for frames (H, W, 3; RGB) spread over a recording.
 
-    Texture and spread propose three times as many. Those that no rigid part fills, and so cannot be followed
-    through the frames, are left out. Half of the places go to those that move most against the rest of the
-    picture, in units of their noise floor; the others to the best texture.
+    Three times as many are proposed by texture and distance. Those that cannot be tracked through the frames,
+    because no rigid part fills them, are left out. Half of the places go to the regions that move most against
+    the rest of the picture, in units of their noise floor; the others to those of best texture.
+
+    Args:
+        frames: the first is the reference.
+        count: regions wanted.
+        still: regions already chosen as references, which no other may overlap.
 
     Raises:
         OptionFault: no part of the picture has texture.

@@ -29,23 +29,23 @@ _NOISE_RESPONSE = float(
 )
 """Product of smoothed and plain slopes, per pixel, that white noise of variance 1 has."""
 _SEARCH_PX = 16
-"""How far the coarse search looks along x and y."""
+"""Range of the coarse search along x and y, in either direction."""
 _SLOPED_SIDE_PX = 24
 """Sides of at least this length are solved for a slope of brightness along them."""
 _COARSEST_NOISE_FLOOR_PX = 0.1
 """A direction in which one frame's noise alone would move the result by more than this is not measurable."""
 _ITERATIONS = 10
 _CONVERGED_PX = 0.002
-"""A step below this ends the iteration; as steps shrink about tenfold, what is left is far smaller."""
+"""Step below which the iteration ends; as steps shrink about tenfold, the remaining error is far smaller."""
 _POOR_MATCH = 1.6
-"""Residual, as a multiple of what noise explains, above which the coarse search finds a better start."""
+"""Residual, as a multiple of that which noise explains, above which the coarse search is tried for a better start."""
 _GOOD_QUALITY = 0.8
-"""Quality below which it is asked as well: the noise may have been overestimated."""
+"""Quality below which it is tried as well: the noise may have been overestimated."""
 
 
 @dataclass(frozen=True)
 class Displacement:
-    """Where the content of a region has gone since the reference frame."""
+    """Displacement of a region's content against the reference frame, change of light and quality of the match."""
 
     x_px: float
     """To the right positive."""
@@ -102,10 +102,10 @@ class RegionTracker:
         )
 
     def _prepare(self, surroundings: Luma) -> Luma:
-        """The (2, pixels) matrix that turns a resampled region into gain times the step still to go (x, y).
+        """The (2, pixels) matrix that turns a resampled region into gain times the remaining step (x, y).
 
         The rows weigh the pixels by the smoothed gradient, which leaves out the finest detail: no resampling
-        is exact there. What a change of light looks like is projected out of the weights, which solves for
+        is exact there. The patterns of a change of light are projected out of the weights, which solves for
         motion and light at once.
         """
         smooth = ndimage.correlate1d(
@@ -113,7 +113,7 @@ class RegionTracker:
         )
         weights, slopes = self._gradients(smooth), self._gradients(surroundings)
         strengths, directions = np.linalg.eigh(weights @ weights.T)
-        # What the weights see of the slopes; noise has slopes as well, but they tell of no motion.
+        # Response of the weights to the slopes; those of noise respond too, but carry no motion.
         response = directions.T @ (weights @ slopes.T) @ directions
         seen = np.diag(response)
         of_noise = 2 * _NOISE_RESPONSE * weights.shape[1] * self.noise_sigma**2
@@ -136,7 +136,7 @@ class RegionTracker:
         return solver
 
     def _changes_of_light(self) -> Luma:
-        """Orthonormal pictures, (pixels, up to 4): what gain, offset and slopes of brightness add."""
+        """Orthonormal basis, (pixels, up to 4), of changes of gain, offset and slopes of brightness."""
         rows, columns = self._template.shape
         down = np.repeat(np.linspace(-1, 1, rows), columns)
         across = np.tile(np.linspace(-1, 1, columns), rows)
@@ -149,7 +149,7 @@ class RegionTracker:
         return independent
 
     def _gradients(self, surroundings: Luma) -> Luma:
-        """Slopes along x and y, (2, pixels), of which no part looks like a change of light."""
+        """Slopes along x and y, (2, pixels), orthogonal to every change of light."""
         slopes = np.stack(
             [
                 _without_margin(ndimage.correlate1d(surroundings, _CENTRAL_DIFFERENCE, axis=axis)).ravel()
@@ -187,7 +187,7 @@ class RegionTracker:
         return min(found, searched, key=lambda result: (not result.converged, -result.quality))
 
     def _refine(self, frame: NDArray[np.generic], x_px: float, y_px: float) -> Displacement:
-        """Gauss-Newton iterations from a start; the whole-pixel part of the motion only moves the window."""
+        """Result of Gauss-Newton iterations from a start; whole pixels of motion only move the window."""
         start_x, start_y = round(x_px), round(y_px)
         margin = MARGIN_PX
         window = self._crop(frame, start_x, start_y, margin)
@@ -200,7 +200,7 @@ class RegionTracker:
             current = self._resampler.at(window, x, y)
             gain = max(float(self._centred @ current) / max(self._energy, 1e-12), 0.05)
             step_x, step_y = self._solver @ current / gain
-            # Half the pixels of a region cannot tell a step that is longer than their texture.
+            # Gradients are only valid over a step no longer than the texture: at most 1.5 px at once.
             scale = 1.0 / max(1.0, abs(step_x) / 1.5, abs(step_y) / 1.5)
             x, y = x - scale * step_x, y - scale * step_y
             if max(abs(step_x), abs(step_y)) < _CONVERGED_PX:

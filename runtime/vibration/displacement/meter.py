@@ -1,4 +1,4 @@
-"""Measures all regions of interest of a camera, frame after frame, free of the camera's own shake."""
+"""Displacement of all regions of interest of a camera, frame after frame, with the camera's shake removed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from tremorscope.runtime.vibration.displacement.regions import Region, RegionFau
 Values = NDArray[np.float64]
 
 _QUIET = 1.2
+"""Noise, as a multiple of the rounding noise, below which rounding errors follow the light."""
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Where one region is in one frame, relative to the first reference."""
+    """Displacement of one region in one frame against the first reference, with light and quality of the match."""
 
     x_px: float
     """To the right positive; NaN where the region is lost, or the camera's shake is unknown."""
@@ -38,21 +39,21 @@ class Motion:
 
     @property
     def lost(self) -> bool:
-        """Whether nothing is known of the displacement."""
+        """True if the displacement is not known."""
         return math.isnan(self.x_px)
 
 
 class MotionMeter:
-    """Displacement of several regions, less that of what is known to stand still.
+    """Displacement of several regions, less that of regions known to stand still.
 
-    One still region removes the camera's translation; two or more far apart also its roll and its breathing
-    zoom, by least squares over all of them. Noise of the still regions comes on top of that of the others.
+    One still region removes the camera's translation; two or more far apart also its roll and its changing
+    magnification, by least squares over all of them. Noise of the still regions adds to that of the others.
 
     Args:
         reference: the first frame, (H, W) luma or (H, W, 3) uint8 RGB.
-        regions: where to measure.
+        regions: regions to measure.
         still: regions of what cannot move: ground, a pier, a building behind.
-        policy: when a region's reference is refreshed.
+        policy: conditions for a new reference.
 
     Raises:
         RegionFault: a region is outside the picture, too small or without texture, or the still regions
@@ -73,7 +74,7 @@ class MotionMeter:
         self._prepare_shake()
 
     def learn_noise(self, frames: Sequence[ArrayLike]) -> None:
-        """Take every region's noise from the first frames; see `RegionFollower.learn_noise`.
+        """Estimate every region's noise from the first frames; see `RegionFollower.learn_noise`.
 
         Raises:
             RegionFault: a region cannot be measured under its noise.
@@ -82,7 +83,7 @@ class MotionMeter:
             follower.learn_noise(frames)
             if not np.isfinite(follower.noise_floor_px).any():
                 raise RegionFault(
-                    f"{follower.region}: shows neither motion along x nor along y, only across a slanted edge",
+                    f"{follower.region}: shows motion neither along x nor along y, only across a slanted edge",
                     remedy="choose a region with a corner or with texture in both directions",
                 )
         self._prepare_shake()
@@ -98,8 +99,8 @@ class MotionMeter:
     def rounding_floors_px(self) -> Values:
         """Amplitudes along x and y, (regions, 2), up to which rounding to 8 bit may pass for a steady tone.
 
-        Where noise is less than rounding it no longer scatters the errors of rounding, and these follow the
-        light; 0 where there is noise enough.
+        Noise below the rounding step no longer scatters the errors of rounding, which then follow the light;
+        0 where there is noise enough.
         """
         quiet = [each.tracker.noise_sigma < _QUIET * ROUNDING_SIGMA for each in self.followers]
         floors: Values = np.where(np.array(quiet)[:, None], self.noise_floors_px, 0.0)
@@ -114,7 +115,7 @@ class MotionMeter:
         )
 
     def _prepare_shake(self) -> None:
-        """Prepare the least squares for the camera's motion, and what its noise adds to each region."""
+        """Prepare the least squares for the camera's motion, and the noise that it adds to each region."""
         count = len(self.followers)
         self._shake_floors: Values = np.zeros((count, 2))
         if not self._still:
@@ -142,7 +143,7 @@ class MotionMeter:
         self._shake_floors = np.sqrt((deviations**2).sum(axis=1)).reshape(count, 2)
 
     def _shake(self, frame: ArrayLike) -> Values:
-        """Motion (x, y) that the camera lends to each region, (regions, 2); NaN where it is not known."""
+        """Apparent motion (x, y) of each region due to the camera's, (regions, 2); NaN where it is not known."""
         if not self._still:
             return np.zeros((len(self.followers), 2))
         found = [each.measure(frame) for each in self._still]

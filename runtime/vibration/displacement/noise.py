@@ -1,4 +1,4 @@
-"""Luma of a frame, and how much of it is noise."""
+"""Luma of a frame, and the estimate of its noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tremorscope.runtime.frames.colour import BT601_LUMA
 Luma = NDArray[np.float64]
 
 ROUNDING_SIGMA = 1 / math.sqrt(12)
-"""Standard deviation, in grey levels, of what rounding to 8 bit adds."""
+"""Standard deviation, in grey levels, of the error of rounding to 8 bit."""
 _BT601 = np.array(BT601_LUMA)
 
 
@@ -27,10 +27,9 @@ def estimate_noise_sigma(picture: Luma) -> float:
     """Standard deviation of the noise in a picture (H, W), in grey levels, from its flattest parts.
 
     The difference of two Laplacians cancels edges and shading (Immerkaer, "Fast Noise Variance Estimation",
-    CVIU 64(2), 1996); of blocks of 16x16 the tenth with the least of it that is left counts, and not less
-    than the 0.29 grey levels of rounding to 8 bit. Texture everywhere makes the estimate too high: the
-    cautious side. Video compression removes noise where the picture is flat and adds its own where it is not:
-    there the estimate is too low.
+    CVIU 64(2), 1996). The estimate is the lowest decile of its deviation over blocks of 16x16, and at least
+    the 0.29 grey levels of rounding to 8 bit. Texture everywhere makes it too high, which is the safe side.
+    Video compression removes noise where the picture is flat and adds its own elsewhere, which makes it too low.
     """
     mask = np.array([1.0, -2.0, 1.0])
     response = ndimage.correlate1d(ndimage.correlate1d(picture, mask, axis=0), mask, axis=1) / 6
@@ -39,7 +38,7 @@ def estimate_noise_sigma(picture: Luma) -> float:
         return max(float(response.std()), ROUNDING_SIGMA)
     blocks = response[:rows, :columns].reshape(rows // 16, 16, columns // 16, 16)
     sigmas = np.sqrt((blocks**2).mean(axis=(1, 3))).ravel()
-    # A block that is clipped to black or white has lost its noise and tells nothing.
+    # A block that is clipped to black or white has lost its noise.
     exposed = sigmas[sigmas > 1e-3]
     if exposed.size == 0:
         return ROUNDING_SIGMA

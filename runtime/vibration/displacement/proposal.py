@@ -1,4 +1,4 @@
-"""Proposes regions of interest: where the picture has texture in both directions, spread over it."""
+"""Proposal of regions of interest with texture in both directions, spread over the picture."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _LARGEST_SIDE_PX, _SMALLEST_SIDE_PX = 64, 24
 _STEPS_A_SIDE = 4
 _BLUR_SIGMA_PX = 1.0
 _GOOD_FLOOR_PX = 0.002
-"""A noise floor at which more texture counts for hardly anything more; spread then decides."""
+"""Noise floor below which more texture hardly counts and distance decides."""
 _WORST_FLOOR_PX = 0.03
 _WORST_TO_BEST = 10.0
 """Ratio of noise floors beyond which a region is not worth proposing beside the best one."""
 _ONE_DIRECTION = 0.2
-"""What a region is worth that shows motion along one direction only, such as a mast's."""
+"""Worth, against 1, of a region that shows motion along one direction only, such as a mast's."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A region and why it was proposed."""
+    """A proposed region with its predicted noise floor."""
 
     region: Region
     noise_floor_px: float
@@ -53,7 +53,7 @@ def propose_regions(
     noise_sigma: float | None = None,
     taken: tuple[Region, ...] = (),
 ) -> tuple[Proposal, ...]:
-    """Up to ``count`` square regions of a picture (H, W) of luma, the most useful first, none overlapping.
+    """Propose up to ``count`` square regions of a picture (H, W) of luma, the most useful first, none overlapping.
 
     Texture is judged by the eigenvalues of the structure tensor (Shi and Tomasi, "Good Features to Track",
     CVPR 1994): summed over a region they predict the noise floor of displacement along its two principal
@@ -98,7 +98,7 @@ def _floors(picture: Luma, side: int, sigma: float) -> tuple[Values, Values, Val
     """Left, top, and the predicted noise floors (worse and better direction) of squares on a grid, (n,) each."""
     smooth = ndimage.gaussian_filter(picture, _BLUR_SIGMA_PX)
     slope_y, slope_x = np.gradient(smooth)
-    # Noise has slopes of its own: those of the smoothed picture, per pixel.
+    # Gradient energy per pixel of white noise behind the Gaussian, which texture must exceed.
     of_noise = sigma**2 / (8 * math.pi * _BLUR_SIGMA_PX**4)
     step = max(1, side // _STEPS_A_SIDE)
     sums = [_sums(product, side, step) for product in (slope_x**2, slope_y**2, slope_x * slope_y)]

@@ -1,4 +1,4 @@
-"""Follows one region for ever: the reference is refreshed as the scene changes, without a step in the result."""
+"""Displacement of one region over months: the reference is renewed as the scene changes, without a step."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from tremorscope.runtime.vibration.displacement.estimator import Displacement, R
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 
 LEAST_QUALITY = 0.25
-"""A match that explains less than this share of the region's variance is none: the region is lost."""
+"""Share of the region's variance that a match must explain; below it the region counts as lost."""
 _NOISIER = 1.3
 _UNSETTLED = 0.1
 _MEMORY_FRAMES = 50
 _PAUSE_FRAMES = 200
-"""How long a refresh waits after one that could not be made."""
+"""Frames before the next attempt after a refresh that could not be made."""
 
 
 @dataclass(frozen=True)
 class RefreshPolicy:
-    """When a new reference is taken. None of it causes a step: old and new are measured side by side first."""
+    """Conditions for a new reference. Taking it causes no step: old and new are first measured side by side."""
 
     beyond_px: float = 8.0
-    """The content has moved this far from the reference: half of what can be followed."""
+    """Displacement from the reference from which on it is renewed: half of the range."""
     quality_loss: float = 0.1
-    """The match has become worse by this share of the variance: light, season or dirt have changed."""
+    """Loss of explained variance from which on it is renewed: light, season or dirt have changed."""
     every_frames: int | None = None
-    """So many frames have passed; None never for that reason alone."""
+    """Age in frames at which it is renewed; None sets no limit."""
     overlap_frames: int = 12
-    """Over so many frames the place of the new reference is averaged."""
+    """Frames over which the position of the new reference is averaged."""
 
 
 def is_lost(found: Displacement) -> bool:
-    """Whether a measurement is to be thrown away: the content is covered, gone, or beyond reach."""
+    """True if a measurement must be discarded: the content is covered, gone, or out of range."""
     return not found.converged or found.quality < LEAST_QUALITY
 
 
 class RegionFollower:
     """Displacement of one region since the first reference, through any number of later references.
 
-    The place of a new reference is the mean difference between what the old and the new one say of the same
-    frames. The noise of those frames is in both, so it cancels; what is left behind, a random walk of about a
-    tenth of the noise floor a refresh, is the price of following a scene that changes.
+    The position of a new reference is the mean difference between the displacements that the old and the new one
+    measure in the same frames. The noise of those frames is in both, so it cancels; each refresh adds about a
+    tenth of the noise floor to a random walk, the price of following a scene that changes.
 
     Args:
         reference: the first reference, (H, W) luma or (H, W, 3) uint8 RGB.
@@ -68,7 +68,7 @@ class RegionFollower:
         self._policy = policy or RefreshPolicy()
         self.tracker = RegionTracker(reference, region, noise_sigma)
         self.refreshes = 0
-        """How many references have followed the first."""
+        """Number of references since the first."""
         self._place = (0.0, 0.0)
         self._next: RegionTracker | None = None
         self._differences: list[tuple[float, float]] = []
@@ -77,7 +77,7 @@ class RegionFollower:
 
     @property
     def region(self) -> Region:
-        """Where it measures."""
+        """The region that is measured."""
         return self.tracker.region
 
     @property
@@ -86,11 +86,11 @@ class RegionFollower:
         return self.tracker.noise_floor_x_px, self.tracker.noise_floor_y_px
 
     def learn_noise(self, frames: Sequence[ArrayLike]) -> None:
-        """Take the noise from what the first frames leave unexplained, where that is more than was assumed.
+        """Estimate the noise from the residual of the first frames, if that exceeds the present estimate.
 
-        Compression and changing surroundings leave more than a still picture tells of. A direction along which
-        the measurement does not settle, such as along a mast, is given up: displacement there is then 0 and
-        its noise floor infinite.
+        Compression and changing surroundings add residual that a still picture does not show. A direction along
+        which the measurement does not settle, such as along a mast, is given up: displacement there is then 0
+        and its noise floor infinite.
 
         Raises:
             RegionFault: nothing can be measured under that noise.
@@ -111,7 +111,7 @@ class RegionFollower:
         )
 
     def measure(self, frame: ArrayLike) -> Displacement:
-        """Displacement since the first reference; ``is_lost`` says whether it is one."""
+        """Displacement since the first reference; not valid where ``is_lost`` is true of it."""
         self._reference = None
         found = self.tracker.measure(frame)
         whole = replace(found, x_px=found.x_px + self._place[0], y_px=found.y_px + self._place[1])
@@ -143,9 +143,9 @@ class RegionFollower:
         try:
             self._next = RegionTracker(frame, self.region, self.tracker.noise_sigma)
         except RegionFault:
-            self._pause = _PAUSE_FRAMES  # what is there now has no texture: the old reference serves longer
+            self._pause = _PAUSE_FRAMES  # the present content has no texture: keep the old reference
             return
-        # What is measured must stay the same: an axis that comes or goes would be a step.
+        # The measured axes must stay the same: one that comes or goes would be a step.
         new = (self._next.noise_floor_x_px, self._next.noise_floor_y_px)
         if list(np.isfinite(new)) != list(np.isfinite(self.noise_floor_px)):
             self._next, self._pause = None, _PAUSE_FRAMES

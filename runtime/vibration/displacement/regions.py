@@ -10,7 +10,7 @@ SMALLEST_SIDE_PX = 8
 
 
 class RegionFault(OptionFault):
-    """A region of interest lies outside the picture, is too small, or has no texture to hold on to."""
+    """A region of interest lies outside the picture, is too small, or has too little texture."""
 
 
 @dataclass(frozen=True)

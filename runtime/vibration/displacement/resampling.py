@@ -1,4 +1,4 @@
-"""Shifts a small picture by a fraction of a pixel, exactly enough that displacement has no bias from it."""
+"""Shift of a window by a fraction of a pixel, exact enough to leave displacement unbiased."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MARGIN_PX = _TAPS // 2
 _KAISER_BETA = 8.0
 """Width and window of the resampling kernel: up to 0.25 cycles/px it misplaces nothing by over 0.0004 px."""
 LARGEST_SHIFT_PX = 0.6
-"""Beyond this the caller moves the window by a whole pixel: the kernel must stay within its taps."""
+"""Largest shift: beyond it the caller moves the window by a whole pixel, as the kernel must stay within its taps."""
 
 
 class Resampler:
-    """Shifts a window by a fraction of a pixel: a windowed sinc along y and x, as two banded matrices."""
+    """Resampler of a window: a windowed sinc along y and x, as two banded matrices."""
 
     def __init__(self, rows: int, columns: int) -> None:
         self._down, self._down_band = _banded(rows)
         self._across, self._across_band = _banded(columns)
 
     def at(self, window: Luma, x_px: float, y_px: float) -> Luma:
-        """The window moved by (-x_px, -y_px), flat; ``window`` has a margin of `MARGIN_PX` on every side."""
+        """The window moved by (-x_px, -y_px), flattened; ``window`` has a margin of `MARGIN_PX` on every side."""
         self._down_band[:] = _kernel(y_px)
         self._across_band[:] = _kernel(x_px)
         resampled: Luma = self._down @ window @ self._across.T

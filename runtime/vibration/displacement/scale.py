@@ -1,4 +1,4 @@
-"""How long a pixel is on the structure, and how that is known."""
+"""Scale of a picture, in millimetres per pixel, and its provenance."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Scale:
 
     mm_per_px: float
     provenance: str
-    """How the scale is known, for a person."""
+    """Human-readable origin of the scale."""
 
     def __post_init__(self) -> None:
         _check_positive("scale", self.mm_per_px, "mm/px", remedy="state millimetres per pixel, e.g. 0.5")
 
     @classmethod
     def stated(cls, mm_per_px: float) -> Scale:
-        """A scale that somebody states.
+        """A scale that the user states.
 
         Raises:
             OptionFault: it is not a number above 0.
@@ -76,7 +76,7 @@ def scale_of(
     """The scale from the one way in which it was given; None where it was given in none.
 
     Raises:
-        OptionFault: it was given in more than one way, or cannot be.
+        OptionFault: it was given in more than one way, or a number is out of range.
     """
     if sum(way is not None for way in (mm_per_px, length, optics)) > 1:
         raise OptionFault("the scale was given in more than one way", remedy="give it in one way")
@@ -89,4 +89,4 @@ def scale_of(
 
 def _check_positive(what: str, value: float, unit: str, *, remedy: str) -> None:
     if not (math.isfinite(value) and value > 0):
-        raise OptionFault(f"{what} of {value:g} {unit} cannot be", remedy=remedy)
+        raise OptionFault(f"{what} of {value:g} {unit} is not a number above 0", remedy=remedy)

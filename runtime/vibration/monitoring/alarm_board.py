@@ -1,7 +1,6 @@
-"""Follows all alarm rules at once: readings and the time go in, edges come out.
+"""State machine of all alarm rules: readings and the time go in, edges come out.
 
-Pure: no clock, no disk, no thread. Readings carry their times; what is done with the edges is the caller's
-business.
+Pure: no clock, no disk, no thread. Readings carry their times; the caller stores, publishes or acts on the edges.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.monitoring.alarms import (
     AlarmEdge,
+    AlarmReading,
     AlarmRule,
     AlarmStatus,
     OpenAlarm,
     Phase,
-    Reading,
 )
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline, BaselineLearner, Learning
 from tremorscope.runtime.vibration.monitoring.latch import Latch, Verdict
@@ -32,10 +31,11 @@ class _FrequencyShift:
 
     @property
     def learning(self) -> Learning | None:
-        """How far it is; None before the first reading, and when it is done."""
+        """State of the unfinished baseline; None before the first reading, and once the baseline is known."""
         return self._learner.learning if self.baseline is None and self._learner.readings else None
 
-    def percent(self, reading: Reading) -> float | None:
+    def percent(self, reading: AlarmReading) -> float | None:
+        """Shift from the baseline in per cent; None while learning, and where the reading is too uncertain."""
         hz = reading.value
         if hz is None or hz <= 0:
             return None
@@ -48,8 +48,8 @@ class _FrequencyShift:
         return 100 * abs(hz / self.baseline.value - 1)
 
 
-class _Monitor:
-    """Follows one rule."""
+class _RuleMonitor:
+    """State of one rule: its latch, its latest value and, for a frequency, its baseline."""
 
     def __init__(
         self, rule: AlarmRule, opened: OpenAlarm | None, baseline: Baseline | None, learning: Learning | None
@@ -65,18 +65,18 @@ class _Monitor:
             raised=opened is not None,
         )
         self._value: float | None = None
-        self._heard_s: float | None = None
+        self._latest_reading_s: float | None = None
         self._now_s = -math.inf
         self._raised_s = opened.raised_s if opened else None
         self.acknowledged_s = opened.acknowledged_s if opened else None
 
-    def under(self, rule: AlarmRule) -> _Monitor:
-        """What follows a changed rule of the same name: itself where nothing has changed."""
+    def under(self, rule: AlarmRule) -> _RuleMonitor:
+        """Monitor for a changed rule of the same name: itself if nothing has changed."""
         if rule == self.rule:
             return self
         # What is compared with a baseline must be what the baseline was learned of.
         shift = self.shift if rule.source == self.rule.source else None
-        return _Monitor(
+        return _RuleMonitor(
             rule, self.opened, shift.baseline if shift else None, shift.learning if shift else None
         )
 
@@ -86,12 +86,12 @@ class _Monitor:
             return None
         return OpenAlarm(self.rule.name, self._raised_s, self.acknowledged_s)
 
-    def read(self, reading: Reading) -> AlarmEdge | None:
+    def read(self, reading: AlarmReading) -> AlarmEdge | None:
         known = reading.value is not None and math.isfinite(reading.value) and math.isfinite(reading.judged_s)
         if reading.source != self.rule.source or not known:
             return None
         if self.rule.quantity == "signal":
-            return self._hear(reading.judged_s, reading.time_s)
+            return self._end_silence(reading.judged_s, reading.time_s)
         if reading.quantity != self.rule.quantity or reading.unit not in (None, self.rule.unit):
             return None
         value = reading.value if self.shift is None else self.shift.percent(reading)
@@ -105,10 +105,10 @@ class _Monitor:
     def advance(self, now_s: float, unix_s: float) -> AlarmEdge | None:
         if self.rule.quantity != "signal" or not math.isfinite(now_s):
             return None
-        if self._heard_s is None:
-            self._heard_s = now_s  # silence counts from the start of the watch
+        if self._latest_reading_s is None:
+            self._latest_reading_s = now_s  # silence counts from the start of monitoring
         self._now_s = max(self._now_s, now_s)
-        silence_s = self._now_s - self._heard_s
+        silence_s = self._now_s - self._latest_reading_s
         if silence_s < self.rule.threshold:
             return None
         return self._follow(self._now_s, unix_s, silence_s, "bad")
@@ -129,11 +129,12 @@ class _Monitor:
         baseline = self.shift.baseline if self.shift else None
         return AlarmStatus(self.rule, phase, self._value, self._raised_s, self.acknowledged_s, baseline)
 
-    def _hear(self, time_s: float, unix_s: float) -> AlarmEdge | None:
-        silence_before_s = 0.0 if self._heard_s is None else time_s - self._heard_s
-        self._heard_s = time_s if self._heard_s is None else max(self._heard_s, time_s)
+    def _end_silence(self, time_s: float, unix_s: float) -> AlarmEdge | None:
+        latest_s = self._latest_reading_s
+        silence_before_s = 0.0 if latest_s is None else time_s - latest_s
+        self._latest_reading_s = time_s if latest_s is None else max(latest_s, time_s)
         self._now_s = max(self._now_s, time_s)
-        # Heard again, but maybe only after a silence that nobody had asked about meanwhile.
+        # `advance` may not have been called during the silence that this reading ends.
         unnoticed = silence_before_s >= self.rule.threshold and not self._latch.raised
         return self._follow(self._now_s, unix_s, max(silence_before_s, 0.0), "bad" if unnoticed else "good")
 
@@ -147,23 +148,31 @@ class _Monitor:
         lasted_s = 0.0 if self._latch.began_s is None else time_s - self._latch.began_s
         rule = self.rule
         return AlarmEdge(
-            rule.name, rule.source, rule.quantity, edge, unix_s, unix_s - lasted_s, value, rule.threshold,
-            rule.threshold_unit,
-        )  # fmt: skip
+            name=rule.name,
+            source=rule.source,
+            quantity=rule.quantity,
+            edge=edge,
+            time_s=unix_s,
+            since_s=unix_s - lasted_s,
+            value=value,
+            threshold=rule.threshold,
+            unit=rule.threshold_unit,
+        )
 
 
 class AlarmBoard:
-    """Follows all rules at once; memory and work a reading are constant.
+    """Monitors of all alarm rules; memory, and work per reading, are constant.
 
     Args:
-        rules: what to watch for.
+        rules: rules to monitor.
         opened: alarms that were raised before a restart; they stay raised until readings clear them. Those
-        without a rule are left out: whoever changed the rules clears them.
-        baselines: learned earlier, by the rule's name; the others are learned now ...
-        learnings: ... from where an earlier board was, by the rule's name, where the rule has the same source.
+        without a rule are left out: the caller that changed the rules clears them.
+        baselines: learned earlier, by the rule's name.
+        learnings: unfinished baselines of an earlier board, by the rule's name; learning resumes from them if
+        the rule still has the same source.
 
     Raises:
-        OptionFault: a rule cannot be followed, or two have the same name.
+        OptionFault: a rule is invalid, or two have the same name.
     """
 
     def __init__(
@@ -176,7 +185,7 @@ class AlarmBoard:
     ) -> None:
         before = {alarm.name: alarm for alarm in opened}
         self._monitors = _by_name(
-            _Monitor(
+            _RuleMonitor(
                 rule,
                 before.get(rule.name),
                 (baselines or {}).get(rule.name),
@@ -186,42 +195,42 @@ class AlarmBoard:
         )
 
     def follow(self, rules: Iterable[AlarmRule]) -> None:
-        """Follow other rules from now on; those that are as before go on undisturbed, dwell and all.
+        """Replace the rules; unchanged ones keep their whole state, running dwell times included.
 
-        A changed rule keeps that it is raised, and what was learned of the same source.
+        A changed rule keeps its raised alarm, and the baseline if the source is the same.
 
         Raises:
-            OptionFault: a rule cannot be followed, or two have the same name; all goes on as before.
+            OptionFault: a rule is invalid, or two have the same name; the former rules then stay in force.
         """
         before = self._monitors
         self._monitors = _by_name(
-            before[rule.name].under(rule) if rule.name in before else _Monitor(rule, None, None, None)
+            before[rule.name].under(rule) if rule.name in before else _RuleMonitor(rule, None, None, None)
             for rule in rules
         )
 
-    def read(self, reading: Reading) -> list[AlarmEdge]:
+    def read(self, reading: AlarmReading) -> list[AlarmEdge]:
         """Take a reading and return the edges that it completes; one that is None or NaN completes none."""
         edges = [monitor.read(reading) for monitor in self._monitors.values()]
         return [edge for edge in edges if edge is not None]
 
     def advance(self, now_s: float, unix_s: float | None = None) -> list[AlarmEdge]:
-        """Tell the time, at least once a second, so that a lost signal is noticed without any reading.
+        """Advance the time and return the edges that silence completes; call at least once a second.
 
         Args:
             now_s: on the steady clock.
-            unix_s: for people; None where both clocks are one.
+            unix_s: time to report in the edges; None if both clocks are one.
         """
-        told_s = now_s if unix_s is None else unix_s
-        edges = [monitor.advance(now_s, told_s) for monitor in self._monitors.values()]
+        reported_s = now_s if unix_s is None else unix_s
+        edges = [monitor.advance(now_s, reported_s) for monitor in self._monitors.values()]
         return [edge for edge in edges if edge is not None]
 
     def acknowledge(self, name: str, time_s: float) -> bool:
-        """Note that somebody has seen the latest raise of an alarm; False if there is nothing to see."""
+        """Acknowledge the latest raise of an alarm; False if there is none that is unacknowledged."""
         monitor = self._monitors.get(name)
         return monitor is not None and monitor.acknowledge(time_s)
 
     def statuses(self) -> tuple[AlarmStatus, ...]:
-        """How every alarm stands, in the order of the rules."""
+        """Status of every alarm, in the order of the rules."""
         return tuple(monitor.status() for monitor in self._monitors.values())
 
     def opened(self) -> tuple[OpenAlarm, ...]:
@@ -235,13 +244,13 @@ class AlarmBoard:
         return {name: shift.baseline for name, shift in shifts.items() if shift and shift.baseline}
 
     def learnings(self) -> dict[str, Learning]:
-        """How far baselines are that are not known yet, by the rule's name, for a board that takes over."""
+        """Unfinished baselines, by the rule's name, for a board that takes over."""
         learnings = {name: each.shift.learning for name, each in self._monitors.items() if each.shift}
         return {name: learning for name, learning in learnings.items() if learning}
 
 
-def _by_name(monitors: Iterable[_Monitor]) -> dict[str, _Monitor]:
-    found: dict[str, _Monitor] = {}
+def _by_name(monitors: Iterable[_RuleMonitor]) -> dict[str, _RuleMonitor]:
+    found: dict[str, _RuleMonitor] = {}
     for monitor in monitors:
         name = monitor.rule.name
         if name in found:

@@ -1,6 +1,6 @@
-"""Alarms on displacement, on natural frequencies and on lost signals: what they are told and what they tell.
+"""Rules, readings, edges and status of alarms on displacement, natural frequencies and lost signals.
 
-Silence, dwell and learning are judged on a steady clock that nobody sets; what is told carries Unix time.
+Silence, dwell and learning run on the steady (monotonic) clock; edges and status carry Unix time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Phase = Literal["learning", "normal", "pending", "raised", "clearing"]
 
 @dataclass(frozen=True)
 class AlarmRule:
-    """When an alarm is raised and when it is cleared."""
+    """Thresholds, hysteresis and dwell times of one alarm."""
 
     name: str
     """Unique; alarms are acknowledged and stored by it."""
@@ -34,19 +34,19 @@ class AlarmRule:
     unit: str = "px"
     """Unit of a displacement."""
     dwell_s: float = 5.0
-    """How long the threshold must be passed without interruption before the alarm is raised."""
+    """Time for which readings must reach the threshold without interruption before the alarm is raised."""
     clear_dwell_s: float = 30.0
-    """How long readings must be back to normal without interruption before it is cleared."""
+    """Time for which readings must be back to normal without interruption before it is cleared."""
     longest_gap_s: float = 10.0
-    """Silence after which a dwell starts anew, and the most that it counts for in learning."""
+    """Silence after which a dwell starts anew, and the most that one silence counts for in learning."""
     learning_s: float = 3600.0
-    """How long a frequency's baseline is learned, of time with readings."""
+    """Time with readings over which a frequency's baseline is learned."""
 
     def check(self) -> None:
-        """Check that the rule can be followed.
+        """Check that every number of the rule is in its range.
 
         Raises:
-            OptionFault: a number that cannot be.
+            OptionFault: a number is not finite or out of range.
         """
         times = (self.dwell_s, self.clear_dwell_s, self.longest_gap_s, self.learning_s)
         if not 0 < self.threshold < math.inf:
@@ -61,7 +61,8 @@ class AlarmRule:
             )
         if not all(0 <= time_s < math.inf for time_s in times):
             raise OptionFault(
-                f"alarm {self.name}: a time of {min(times):g} s cannot be", remedy="give times of 0 s or more"
+                f"alarm {self.name}: a time of {min(times):g} s is not a finite number of 0 or more",
+                remedy="give times of 0 s or more",
             )
 
     @property
@@ -71,25 +72,25 @@ class AlarmRule:
 
 
 @dataclass(frozen=True)
-class Reading:
+class AlarmReading:
     """One reading of one quantity of one source."""
 
     source: str
     quantity: Literal["peak", "rms", "frequency"]
     time_s: float
-    """Unix time, for people."""
+    """Unix time, which edges and status report."""
     value: float | None
     """px, mm or Hz; None or NaN where nothing could be measured."""
     deviation: float = 0.0
     """Standard deviation of the value, in its unit, where it is known."""
     unit: str | None = None
-    """Of a displacement: rules in another unit do not take it; None is the unit that every rule has."""
+    """px or mm of a displacement: rules in another unit ignore the reading; None fits every rule."""
     steady_s: float | None = None
-    """When, on the steady clock, by which all is judged; None where ``time_s`` is such a clock."""
+    """Time on the steady clock, which all judgement uses; None where ``time_s`` is such a clock."""
 
     @property
     def judged_s(self) -> float:
-        """When, on the steady clock."""
+        """Time on the steady clock."""
         return self.time_s if self.steady_s is None else self.steady_s
 
 
@@ -103,7 +104,7 @@ class AlarmEdge:
     edge: Edge
     time_s: float
     since_s: float
-    """When the readings that led to it began; the dwell lies between the two."""
+    """Start of the uninterrupted readings that led to it; the dwell lies between the two."""
     value: float
     """The reading that completed it, in ``unit``."""
     threshold: float
@@ -127,18 +128,18 @@ class OpenAlarm:
 
 @dataclass(frozen=True)
 class AlarmStatus:
-    """How one alarm stands."""
+    """Status of one alarm: phase, latest reading, raise and acknowledgement."""
 
     rule: AlarmRule
     phase: Phase
     value: float | None
     """Latest reading in the unit of the threshold; None before the first."""
     raised_s: float | None
-    """When it was raised last, though it may be cleared by now; None if never."""
+    """Time of the latest raise, though it may be cleared by now; None if never."""
     acknowledged_s: float | None
-    """When that was acknowledged; None if it was not."""
+    """Time at which that raise was acknowledged; None if it was not."""
     baseline: Baseline | None
-    """What a frequency is compared with."""
+    """Reference of a frequency alarm; None while it is learned, and for other quantities."""
 
     @property
     def needs_attention(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is normal: the middle and the scatter of a quantity, learned over a stated time in constant memory."""
+"""Baseline of a quantity: median and scatter, learned over a stated time in constant memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 
 FEWEST_READINGS = 10
 _STEP_S = 1.0
-"""Two clocks that differ by so much more than before: one was set."""
+"""Change of the difference between Unix time and the steady clock from which on the former was set."""
 _MOST_KEPT = 1024
+"""Readings kept at most; beyond, every other one is dropped."""
 _DEVIATIONS_PER_MAD = 1.4826
 """Standard deviation over median absolute deviation, for readings that scatter normally."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a quantity was while it was learned."""
+    """Median and scatter of a quantity over the time of learning."""
 
     value: float
     """Median of the readings, in the quantity's own unit."""
@@ -33,14 +34,14 @@ class Learning:
     """A baseline that is being learned, as it is carried over a restart or a change of the rules."""
 
     source: str
-    """What is learned of."""
+    """Region or mode whose readings are learned."""
     kept: tuple[float, ...]
     """The even selection of readings, in the quantity's own unit."""
     stride: int
     """One in so many readings is kept."""
     readings: int
     learned_s: float
-    """Seconds that count, of those that were asked for."""
+    """Time with readings so far, of the ``learning_s`` that are wanted."""
     from_s: float
     to_s: float
     """Unix time of the first reading and of the latest."""
@@ -49,9 +50,9 @@ class Learning:
 class BaselineLearner:
     """Learns a baseline from the first reading on, for ``learning_s`` seconds and ten readings at least.
 
-    Medians, so that a lorry or a few wrong peaks meanwhile do not shift it. Of a long time an even selection
-    of at most 1024 readings is kept. What counts is time with readings, on a clock that nobody sets: a longer
-    silence between two of them than ``longest_gap_s`` counts as that, the time between two processes not at all.
+    Uses medians, so that a lorry or a few wrong peaks meanwhile do not shift it. Of a long time an even selection
+    of at most 1024 readings is kept. Only time with readings counts, on the steady clock: a silence longer than
+    ``longest_gap_s`` counts as ``longest_gap_s``, the time between two processes not at all.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class BaselineLearner:
         longest_gap_s: float = math.inf,
         before: Learning | None = None,
     ) -> None:
-        """Begin, or go on with what was learned ``before`` of the same source."""
+        """Begin anew, or resume the learning ``before`` if it is of the same source."""
         self._learning_s, self._longest_gap_s = learning_s, longest_gap_s
         known = before if before and before.source == source else Learning(source, (), 1, 0, 0.0, 0.0, 0.0)
         self._source = source
@@ -74,23 +75,29 @@ class BaselineLearner:
 
     @property
     def readings(self) -> int:
-        """How many readings were taken."""
+        """Number of readings taken."""
         return self._count
 
     @property
     def learning(self) -> Learning:
-        """How far it is."""
+        """State of the unfinished baseline, from which another learner can resume."""
         return Learning(
-            self._source, tuple(self._kept), self._stride, self._count, self._learned_s, self._from_s, self._to_s
-        )  # fmt: skip
+            source=self._source,
+            kept=tuple(self._kept),
+            stride=self._stride,
+            readings=self._count,
+            learned_s=self._learned_s,
+            from_s=self._from_s,
+            to_s=self._to_s,
+        )
 
     def add(self, steady_s: float, value: float, unix_s: float | None = None) -> Baseline | None:
         """Take a finite reading; returns the baseline when the time is over, and None before.
 
         Args:
-            steady_s: when, on a clock that nobody sets.
+            steady_s: time of the reading on the steady clock.
             value: in the quantity's own unit.
-            unix_s: when, for people; None where both clocks are one.
+            unix_s: Unix time of the reading; None if both clocks are one.
         """
         self._pass_time(steady_s, steady_s if unix_s is None else unix_s)
         if self._count % self._stride == 0:
@@ -114,5 +121,5 @@ class BaselineLearner:
             self._learned_s += min(passed_s, self._longest_gap_s)
             set_by_s = unix_s - self._to_s - passed_s
             if abs(set_by_s) > _STEP_S:
-                self._from_s += set_by_s  # the clock was set: what came before is told by the new one
+                self._from_s += set_by_s  # the clock was set: give the start in the new time as well
         self._latest_s, self._to_s = steady_s, unix_s

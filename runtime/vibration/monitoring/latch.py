@@ -1,11 +1,11 @@
-"""The heart of every alarm: two states, a band between them in which nothing changes, and time to be sure."""
+"""Latch of an alarm: two states with hysteresis and a dwell time for either change."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Verdict = Literal["bad", "between", "good"]
-"""What one reading says: beyond the threshold, inside the hysteresis band, or back to normal."""
+"""Judgement of one reading: at or beyond the threshold, inside the hysteresis band, or back to normal."""
 Edge = Literal["raised", "cleared"]
 
 
@@ -14,7 +14,7 @@ class Latch:
 
     A change of state needs verdicts for it without interruption for the dwell time. A verdict inside the band,
     or the opposite one, interrupts; so do a silence of more than ``longest_gap_s`` and time that runs
-    backwards, for nothing is known of what happened meanwhile. An interruption never changes the state.
+    backwards, as nothing is known of the time between. An interruption never changes the state.
 
     Times are seconds on any clock that is the same for all calls.
     """
@@ -28,13 +28,13 @@ class Latch:
         self._since_s: float | None = None
         self._latest_s: float | None = None
         self.raised = raised
-        """Whether the alarm is on."""
+        """True while the alarm is on."""
         self.began_s: float | None = None
-        """Since when the verdicts had been for the latest edge; None before the first."""
+        """Time of the first of the verdicts that led to the latest edge; None before the first edge."""
 
     @property
     def pending_since_s(self) -> float | None:
-        """Since when verdicts have asked for the other state; None where none do."""
+        """Time since which verdicts have been for the other state; None if the latest was not."""
         return self._since_s
 
     def update(self, time_s: float, verdict: Verdict) -> Edge | None:

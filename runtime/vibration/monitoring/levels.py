@@ -1,4 +1,4 @@
-"""How strongly a region moves: peak and RMS displacement of one window of time after another."""
+"""Peak and RMS displacement of a region in consecutive windows of time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LevelWindow:
 
     def __init__(self, window_s: float) -> None:
         if not 0 < window_s < math.inf:
-            raise ValueError(f"a window of {window_s} s cannot be")
+            raise ValueError(f"a window of {window_s} s is not a finite time above 0 s")
         self._window_s = window_s
         self._start_s: float | None = None
         self._latest_s = 0.0

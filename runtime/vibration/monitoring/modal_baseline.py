@@ -1,4 +1,4 @@
-"""Compares modes with those of an earlier day: frequency shift and modal assurance criterion."""
+"""ModeChange of modes with those of an earlier measurement: frequency shift and modal assurance criterion."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class ModalBaseline(BaseModel):
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A mode of the baseline and what became of it."""
+class ModeChange:
+    """Change of one mode of the baseline: the matching mode of this recording, with shift and MAC."""
 
     baseline_hz: float
     found: Mode | None
@@ -98,31 +98,38 @@ def read_baseline(path: Path) -> ModalBaseline:
         ) from None
     except (ValidationError, ValueError):
         raise OptionFault(
-            f"{path}: holds no regions and modes", remedy="name the summary.json of a measurement"
+            f"{path}: holds no regions and modes of a measurement",
+            remedy="name the summary.json of a measurement",
         ) from None
     if any(len(mode.shape) != len(baseline.regions) for mode in baseline.modes):
-        raise OptionFault(f"{path}: its shapes do not fit its regions", remedy="measure the baseline again")
+        raise OptionFault(
+            f"{path}: a mode's shape does not have as many parts as there are regions",
+            remedy="measure the baseline again",
+        )
     return baseline
 
 
 def compare_with_baseline(
     baseline: ModalBaseline, regions: Sequence[Region], modes: Sequence[Mode]
-) -> tuple[Comparison, ...]:
-    """Each mode of a baseline beside the mode of today that fits it best, by frequency and shape together.
+) -> tuple[ModeChange, ...]:
+    """Match each mode of a baseline with the present mode that fits it best in frequency and shape together.
 
     Shapes are compared over the regions that both have.
 
     Raises:
         OptionFault: no region is the same.
     """
-    places = [(old, regions.index(stored.region())) for old, stored in enumerate(baseline.regions)
-              if stored.region() in regions]  # fmt: skip
+    places = [
+        (old, regions.index(stored.region()))
+        for old, stored in enumerate(baseline.regions)
+        if stored.region() in regions
+    ]
     if not places:
         raise OptionFault(
             "the baseline was measured in other regions", remedy="measure in its regions: leave out --roi"
         )
     if not modes or not baseline.modes:
-        return tuple(Comparison(old.frequency_hz, None, None) for old in baseline.modes)
+        return tuple(ModeChange(old.frequency_hz, None, None) for old in baseline.modes)
     now = [np.concatenate([mode.shape[2 * new : 2 * new + 2] for _, new in places]) for mode in modes]
     fits = np.array(
         [[mac(_shape(old, [at for at, _ in places]), shape) for shape in now] for old in baseline.modes]
@@ -137,7 +144,7 @@ def compare_with_baseline(
         int(row): int(column) for row, column in zip(rows, columns, strict=True) if possible[row, column]
     }
     return tuple(
-        Comparison(
+        ModeChange(
             old.frequency_hz,
             modes[partner[number]] if number in partner else None,
             float(fits[number, partner[number]]) if number in partner else None,

@@ -1,4 +1,4 @@
-"""Follows natural frequencies over hours and days, and tells what temperature explains of their change."""
+"""Tracking of natural frequencies over hours and days."""
 
 from __future__ import annotations
 
@@ -15,16 +15,12 @@ from scipy import optimize
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.spectra.modes import mac
 
-Values = NDArray[np.float64]
 Complex = NDArray[np.complexfloating[Any, Any]]
-
-_FEWEST_FOR_TREND = 8
-_LEAST_SPREAD_C = 2.0
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A mode as one analysis of some minutes has found it."""
+    """A mode as found by one analysis of some minutes."""
 
     frequency_hz: float
     frequency_sigma_hz: float
@@ -44,25 +40,25 @@ class TrackPoint:
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """How far a mode may wander, and how it is told from a passing noise."""
+    """Limits of a mode's change, and of its confirmation and expiry."""
 
     gate: float = 0.04
     """Largest relative change from one sighting to the next."""
     least_mac: float = 0.6
-    """Shapes less alike than this are different modes."""
+    """MAC below which two shapes are different modes."""
     drift_a_hour: float = 0.003
-    """Relative change an hour that is usual; sets how fast the estimate follows."""
+    """Usual relative change per hour: process noise of the estimate."""
     confirm_after: int = 3
-    """Sightings after which a mode counts as one."""
+    """Sightings after which a mode is confirmed."""
     forget_after_s: float = 86400.0
-    """A mode not seen for so long is gone."""
+    """Time without a sighting after which a mode is dropped."""
     history: int = 20000
     """Points kept of each mode: half a year of an analysis every ten minutes."""
 
 
 @dataclass
 class Track:
-    """One mode that is followed."""
+    """State of one tracked mode."""
 
     number: int
     frequency_hz: float
@@ -81,10 +77,10 @@ class Track:
 
 
 class FrequencyTracker:
-    """Gives every mode a number and keeps it, while its frequency wanders with weather and load.
+    """Tracker that keeps every mode's number while its frequency changes with weather and load.
 
-    Sightings are assigned to tracks all at once, so that the sum of squared distances, in units of what is
-    possible, is least; modes that cross keep their numbers where their shapes differ. Each frequency is
+    Sightings are assigned to tracks all at once, so that the sum of squared distances, in units of the largest
+    allowed, is least; modes that cross keep their numbers if their shapes differ. Each frequency is
     smoothed by a one-dimensional Kalman filter of a random walk.
     """
 
@@ -100,7 +96,7 @@ class FrequencyTracker:
         return tuple(sorted((t for t in self._tracks if t.confirmed), key=lambda t: t.frequency_hz))
 
     def resume(self, number: int, time_s: float, sighting: Sighting) -> None:
-        """Go on with a mode that was followed before, e.g. by an earlier process, under the number that it had then.
+        """Resume a mode that an earlier process tracked, under the number that it had then.
 
         Call it before the first ``update``, for each mode with its last sighting.
         """
@@ -111,7 +107,7 @@ class FrequencyTracker:
         self._next = following
 
     def shift(self, by_s: float) -> None:
-        """Tell all times by a clock that shows so much more than it did: it was set."""
+        """Shift all times by the amount by which the clock was set."""
         self._last_s += by_s
         for track in self._tracks:
             track.last_s += by_s
@@ -119,7 +115,7 @@ class FrequencyTracker:
     def update(
         self, time_s: float, sightings: Sequence[Sighting], temperature_c: float | None = None
     ) -> tuple[Track, ...]:
-        """Take what one analysis has found, and return the modes that it has seen.
+        """Take the sightings of one analysis, and return the confirmed modes among them.
 
         Raises:
             OptionFault: time runs backwards.
@@ -139,7 +135,7 @@ class FrequencyTracker:
         return tuple(track for track in seen if track.confirmed)
 
     def _patience_s(self, track: Track) -> float:
-        """What was seen once or twice is forgotten sooner."""
+        """Time without a sighting after which a track is dropped: a tenth as long until it is confirmed."""
         return self.settings.forget_after_s * (1.0 if track.confirmed else 0.1)
 
     def _assign(self, time_s: float, sightings: Sequence[Sighting]) -> list[Track | None]:
@@ -170,9 +166,13 @@ class FrequencyTracker:
 
     def _begin(self, time_s: float, sighting: Sighting) -> Track:
         track = Track(
-            self._next, sighting.frequency_hz, math.inf, sighting.shape,
-            deque(maxlen=self.settings.history), last_s=time_s,
-        )  # fmt: skip
+            self._next,
+            sighting.frequency_hz,
+            math.inf,
+            sighting.shape,
+            deque(maxlen=self.settings.history),
+            last_s=time_s,
+        )
         self._next += 1
         self._tracks.append(track)
         return track
@@ -192,53 +192,3 @@ class FrequencyTracker:
         track.last_s = time_s
         track.seen += 1
         track.confirmed |= track.seen >= self.settings.confirm_after
-
-
-@dataclass(frozen=True)
-class TemperatureTrend:
-    """A natural frequency as a straight line over temperature."""
-
-    reference_c: float
-    frequency_hz: float
-    """At the reference temperature."""
-    hz_per_c: float
-    hz_per_c_sigma: float
-    scatter_hz: float
-    """Standard deviation of what temperature leaves unexplained."""
-
-    def normalised_hz(self, frequency_hz: float, temperature_c: float) -> float:
-        """What the frequency would have been at the reference temperature."""
-        return frequency_hz - self.hz_per_c * (temperature_c - self.reference_c)
-
-
-def temperature_trend(points: Sequence[TrackPoint]) -> TemperatureTrend:
-    """The dependence of a frequency on temperature, by robust least squares (Huber's loss).
-
-    Raises:
-        OptionFault: too few points have a temperature, or it has hardly changed.
-    """
-    known = [(p.temperature_c, p.frequency_hz) for p in points if p.temperature_c is not None]
-    spread = np.ptp([t for t, _ in known]) if known else 0.0
-    if len(known) < _FEWEST_FOR_TREND or spread < _LEAST_SPREAD_C:
-        raise OptionFault(
-            f"{len(known)} points over {float(spread):.1f} degrees C do not show how temperature acts",
-            remedy=f"wait for {_FEWEST_FOR_TREND} points over {_LEAST_SPREAD_C:g} degrees C or more",
-        )
-    temperatures, frequencies = (np.array(column) for column in zip(*known, strict=True))
-    reference = float(np.median(temperatures))
-    design = np.column_stack([np.ones(temperatures.size), temperatures - reference])
-    start = np.linalg.lstsq(design, frequencies, rcond=None)[0]
-    scale = max(1.4826 * float(np.median(np.abs(frequencies - design @ start))), 1e-12)
-    fitted: Any = optimize.least_squares(
-        lambda p: (frequencies - design @ p) / scale,
-        start,
-        loss="huber",
-        f_scale=1.5,
-        x_scale=np.abs(start) + scale,
-    )
-    rest = frequencies - design @ fitted.x
-    scatter = 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
-    variances = np.diag(np.linalg.inv(design.T @ design)) * scatter**2
-    return TemperatureTrend(
-        reference, float(fitted.x[0]), float(fitted.x[1]), float(np.sqrt(variances[1])), scatter
-    )

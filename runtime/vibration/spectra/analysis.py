@@ -1,4 +1,4 @@
-"""From displacement over time to findings: what vibrates where, at which frequency, how much, how surely."""
+"""Analysis of a recording: from displacement over time to spectra, frequencies with uncertainties, and modes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ AXES: tuple[Axis, ...] = ("x", "y")
 Verdict = Literal["vibrates", "moves, but not at a steady frequency", "below the noise floor", "lost"]
 
 _MOST_LOST = 0.1
+"""Share of lost frames up to which a region is analysed."""
 _PX_PER_LIGHT = 0.15
-"""What light may leave behind at most: px of apparent motion for a change of 1 in relative brightness."""
+"""Largest residual of a change of light: px of apparent motion for a change of 1 in relative brightness."""
 _CLEARLY_MOVING = 3.0
 _HIGHEST_MULTIPLE = 6
 
@@ -63,7 +64,7 @@ class RegionSeries:
 
 @dataclass(frozen=True, eq=False)
 class RegionResult:
-    """What was found in one region."""
+    """Spectra, RMS displacement and verdict of one region."""
 
     series: RegionSeries
     x: ChannelSpectrum | None
@@ -87,25 +88,25 @@ class RegionResult:
 
 
 @dataclass(frozen=True)
-class Finding:
+class FrequencyFinding:
     """One frequency at which something moves, as seen by the channel that moves most."""
 
     peak: Peak
     region: int
-    """Number of that channel's region, from 0."""
+    """Index of that channel's region, from 0."""
     axis: Axis
     seen_in: tuple[tuple[int, Axis, float], ...]
     """Every channel that shows it: region, axis, amplitude in px."""
     multiple_of: tuple[int, float] | None = None
-    """Where it is a whole multiple of a stronger one: which, and that one's frequency in Hz."""
+    """Order and fundamental frequency in Hz, if it is a whole multiple of a stronger finding; None otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """All that is known of a recording."""
+    """Result of a recording: regions, findings, modes and the quality of its time base."""
 
     regions: tuple[RegionResult, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[FrequencyFinding, ...]
     """Strongest first."""
     modes: tuple[Mode, ...]
     """Strongest first; shapes have x and y of every region in turn, 0 where not measured."""
@@ -117,7 +118,7 @@ class Analysis:
     bridged: int
     """Single missing frames that were interpolated."""
     interpolated: bool
-    """Whether frames were so uneven in time that they had to be interpolated."""
+    """True if frames were so uneven in time that they had to be interpolated."""
 
 
 def analyse_recording(
@@ -142,25 +143,14 @@ def analyse_recording(
         the band holds no frequency that this rate can show; every region is lost.
     """
     check_times(time_s)
-    usable = [number for number, each in enumerate(regions) if each.lost_share <= _MOST_LOST]
-    if not usable:
-        raise OptionFault(
-            "every region is lost in more than a tenth of the frames",
-            remedy="choose regions that stay in view and that one rigid part of the structure fills",
-        )
-    known = [
-        (n, axis)
-        for n in usable
-        for axis, floor in zip(AXES, regions[n].noise_floor_px, strict=True)
-        if math.isfinite(floor)
-    ]
-    channels = np.stack([regions[number].along(axis) for number, axis in known])
+    known = _usable_channels(regions)
+    channels = np.stack([regions[number].along(axis) for number, axis in known])  # (channels, N)
     together = resample_evenly(time_s, channels, tick_s=tick_s)
     _check_band(band_hz, together)
     each = [resample_evenly(time_s, channel, tick_s=tick_s) for channel in channels]
     analysed = [analyse(series, window_s=window_s, band_hz=band_hz, channels=len(known)) for series in each]
     spectra = [
-        _believable(spectrum, time_s, regions[number], axis)
+        _without_artefacts(spectrum, time_s, regions[number], axis)
         for spectrum, (number, axis) in zip(analysed, known, strict=True)
     ]
     by_channel = dict(zip(known, spectra, strict=True))
@@ -170,21 +160,36 @@ def analyse_recording(
         for mode in find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
         if _is_motion(mode.peak, time_s, *_largest(mode, known, regions))
     ]
-    gaps = {(gap.start_s, gap.end_s, gap.missing) for series in each for gap in series.gaps}
     return Analysis(
         regions=results,
         findings=_findings(by_channel, 1 / (together.longest_samples / together.rate_hz)),
-        modes=tuple(_spread(mode, known, len(regions)) for mode in modes),
+        modes=tuple(_over_all_regions(mode, known, len(regions)) for mode in modes),
         rate_hz=together.rate_hz,
         duration_s=float(time_s[-1] - time_s[0]) + 1 / together.rate_hz,
         window_s=spectra[0].window_s,
-        gaps=tuple(sorted(gaps)),
+        gaps=tuple(sorted({(gap.start_s, gap.end_s, gap.missing) for series in each for gap in series.gaps})),
         bridged=max(series.bridged for series in each),
         interpolated=any(series.interpolated for series in each),
     )
 
 
-def _believable(
+def _usable_channels(regions: Sequence[RegionSeries]) -> list[tuple[int, Axis]]:
+    """Region index and axis of every channel that was measured in at least nine tenths of the frames."""
+    usable = [number for number, each in enumerate(regions) if each.lost_share <= _MOST_LOST]
+    if not usable:
+        raise OptionFault(
+            "every region is lost in more than a tenth of the frames",
+            remedy="choose regions that stay in view and that one rigid part of the structure fills",
+        )
+    return [
+        (number, axis)
+        for number in usable
+        for axis, floor in zip(AXES, regions[number].noise_floor_px, strict=True)
+        if math.isfinite(floor)
+    ]
+
+
+def _without_artefacts(
     spectrum: ChannelSpectrum, time_s: Values, region: RegionSeries, axis: Axis
 ) -> ChannelSpectrum:
     """The spectrum without the peaks that light or rounding explains."""
@@ -193,7 +198,7 @@ def _believable(
 
 
 def _is_motion(peak: Peak, time_s: Values, region: RegionSeries, axis: Axis) -> bool:
-    """Whether a peak is more than what is left of a change of light of the same frequency, or of rounding."""
+    """True if a peak exceeds the residual of a change of light of the same frequency, and that of rounding."""
     known = np.isfinite(region.light).all(axis=0)
     swing = max(amplitudes_at(time_s[known], each[known], [peak.frequency_hz])[0] for each in region.light)
     return peak.amplitude > max(_PX_PER_LIGHT * swing, region.rounding_floor_px[AXES.index(axis)])
@@ -246,15 +251,17 @@ def _rms(values: Values) -> float:
     return float(signal.detrend(known).std()) if known.size > 2 else math.nan
 
 
-def _findings(by_channel: dict[tuple[int, Axis], ChannelSpectrum], bin_hz: float) -> tuple[Finding, ...]:
+def _findings(
+    by_channel: dict[tuple[int, Axis], ChannelSpectrum], bin_hz: float
+) -> tuple[FrequencyFinding, ...]:
     """Peaks of the same frequency in several channels are one finding."""
     peaks = [(peak, *channel) for channel, spectrum in by_channel.items() for peak in spectrum.peaks]
     peaks.sort(key=lambda each: -each[0].amplitude)
-    found: list[Finding] = []
+    found: list[FrequencyFinding] = []
     for peak, region, axis in peaks:
         same = next((at for at, other in enumerate(found) if _is_same(peak, other.peak, bin_hz)), None)
         if same is None:
-            found.append(Finding(peak, region, axis, ((region, axis, peak.amplitude),)))
+            found.append(FrequencyFinding(peak, region, axis, ((region, axis, peak.amplitude),)))
         elif (region, axis) not in {seen[:2] for seen in found[same].seen_in}:
             seen = (*found[same].seen_in, (region, axis, peak.amplitude))
             found[same] = replace(found[same], seen_in=seen)
@@ -269,7 +276,9 @@ def _is_same(peak: Peak, other: Peak, bin_hz: float) -> bool:
     return abs(peak.frequency_hz - other.frequency_hz) < width
 
 
-def _multiple(finding: Finding, found: list[Finding], bin_hz: float) -> tuple[int, float] | None:
+def _multiple(
+    finding: FrequencyFinding, found: list[FrequencyFinding], bin_hz: float
+) -> tuple[int, float] | None:
     frequency = finding.peak.frequency_hz
     for stronger in found[: found.index(finding)]:
         order = round(frequency / stronger.peak.frequency_hz)
@@ -280,8 +289,8 @@ def _multiple(finding: Finding, found: list[Finding], bin_hz: float) -> tuple[in
     return None
 
 
-def _spread(mode: Mode, known: list[tuple[int, Axis]], count: int) -> Mode:
-    """The mode with its shape over x and y of all regions, 0 where nothing was measured."""
+def _over_all_regions(mode: Mode, known: list[tuple[int, Axis]], count: int) -> Mode:
+    """The mode with its shape over x and y of all regions, (2 * count,), 0 where nothing was measured."""
     shape = np.zeros(2 * count, dtype=np.complex128)
     for (number, axis), part in zip(known, mode.shape, strict=True):
         shape[2 * number + AXES.index(axis)] = part

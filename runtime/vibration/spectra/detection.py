@@ -1,4 +1,4 @@
-"""Where a spectrum stands out from its noise floor, told apart from leakage and from chance."""
+"""Detection of maxima of a spectrum above its noise floor, with leakage and chance excluded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 FALSE_ALARM = 1e-3
 """Chance that a whole recording of noise shows a peak."""
 _LOWEST_BIN = 2
-"""Below, what looks like a peak is drift."""
+"""First bin in which a maximum counts: below it, drift looks like a peak."""
 _LEAKAGE_MARGIN = 6.0
 _VALLEY_CHANCE = 0.01
 
@@ -31,8 +31,9 @@ class Bump:
 
     bin: int
     low_hz: float
-    """Where it falls to half its height on the lower side, no nearer than the resolution."""
+    """Frequency at half its height on the lower side, no nearer than the resolution."""
     high_hz: float
+    """The same on the upper side."""
     frequency_hz: float
     density: float
     over_floor: float
@@ -40,10 +41,10 @@ class Bump:
 
 
 def chance_over_floor(segments: int, bins: int, channels: int = 1) -> Values:
-    """Density over the noise floor, (bins,), that chance reaches anywhere in one of 1,000 recordings of noise.
+    """Detection threshold as density over the noise floor, (bins,): one noise recording in 1,000 exceeds it anywhere.
 
-    Every octave gets the same share of that chance: as structures go, the few bins of the lowest are as likely
-    to hold something as the many of the highest.
+    Every octave gets the same share of that probability, as structures are as likely to vibrate in the few bins
+    of the lowest octave as in the many of the highest.
     """
     freedom = degrees_of_freedom(segments)
     numbers = np.arange(1, bins + 1)
@@ -55,11 +56,16 @@ def chance_over_floor(segments: int, bins: int, channels: int = 1) -> Values:
 def find_bumps(
     spectrum: Spectrum, density: Values, *, split_easily: bool, channels: int = 1
 ) -> tuple[Bump, ...]:
-    """The bumps of one density (F,), highest over the floor first.
+    """Find the bumps of one density (F,), highest over the floor first.
 
-    What the Hann window leaks from a higher bump is left out, and so is a bump that is parted from a higher one
-    by a valley no deeper than chance makes. With ``split_easily`` a valley of half the height is enough:
-    further tests are then up to the caller. ``channels`` is how many such spectra are looked through at once.
+    Leakage of the Hann window from a higher bump is left out, and so is a bump that is separated from a higher
+    one by a valley no deeper than chance makes.
+
+    Args:
+        spectrum: the spectrum that the density belongs to.
+        density: one-sided density, (F,).
+        split_easily: let a valley of half the height separate two bumps; the caller then tests further.
+        channels: number of spectra that are searched at once, which share the chance of a false alarm.
     """
     floor = noise_floor(spectrum, density)
     over = density / floor
@@ -108,7 +114,7 @@ def _bump(spectrum: Spectrum, density: Values, over: Values, top: int) -> Bump:
 
 
 def _vertex(density: Values, top: int) -> float:
-    """Place of a maximum between the bins: the vertex of the parabola through three log densities."""
+    """Position of a maximum in fractional bins: the vertex of the parabola through three log densities."""
     before, at, after = np.log(np.maximum(density[top - 1 : top + 2], 1e-300))
     curvature = before - 2 * at + after
     return top + (0.5 * (before - after) / curvature if curvature < 0 else 0.0)

@@ -1,4 +1,4 @@
-"""Fits lines of a spectrum: steady or decaying sinusoids, in the few bins around them, whatever the length."""
+"""Fit of spectral lines, steady or decaying sinusoids, in the few bins around them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Complex = NDArray[np.complexfloating[Any, Any]]
 
 _REACH_BINS = 6
 _HANN_CORRELATION = (1.0, -2 / 3, 1 / 6)
-"""Of white noise in neighbouring bins behind a Hann window."""
+"""Correlation of white noise between bins 0, 1 and 2 apart, behind a Hann window."""
 _LARGEST_DECAY = 40.0
 
 
 @dataclass(frozen=True)
-class Line:
+class SpectralLine:
     """One sinusoid in a segment of T seconds: amplitude * exp(-decay t / T) at its start."""
 
     place_bins: float
     """Frequency times T."""
     place_sigma_bins: float
     decay: float
-    """Natural logarithm of how often it shrinks within the segment; 0 for a steady one."""
+    """Natural logarithm of the ratio of its amplitudes at start and end of the segment; 0 for a steady one."""
     decay_sigma: float
     amplitude: float
     """Root of twice the mean square over the segment: of a steady sinusoid, its amplitude."""
@@ -38,11 +38,11 @@ class Line:
 class LineFit:
     """Sinusoids that together explain some bins of a spectrum."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[SpectralLine, ...]
     explained: float
     """Share of the power above the noise floor that they explain."""
     left: float
-    """Power that they leave, over what noise alone would."""
+    """Power that they leave unexplained, as a multiple of that of the noise alone."""
 
 
 def fit_lines(
@@ -52,14 +52,14 @@ def fit_lines(
 
     The transform of a sinusoid of complex frequency is known in closed form, so only its place (and decay) is
     searched for; amplitude and phase follow linearly. Uncertainties are those of least squares under the
-    noise floor, or under what is left where that is more, with the correlation of neighbouring bins.
+    noise floor, or under the residual where that is more, with the correlation of neighbouring bins.
 
     Args:
         factors: the segment's transform, (F,), in the density scaling of `scipy.signal.stft`.
         floor: one-sided noise density, (F,).
-        places_bins: where to start, in bins; well above 0 and below F.
+        places_bins: starting points of the search, in bins; well above 0 and below F.
         rate_hz: sampling rate.
-        decaying: whether they may decay.
+        decaying: True also fits a decay of each.
     """
     samples = 2 * (factors.size - 1)
     low = max(1, math.floor(min(places_bins)) - _REACH_BINS)
@@ -126,11 +126,13 @@ class _Problem:
         best: Values = found.x
         return best
 
-    def line(self, number: int, best: Values, deviations: Values, amplitudes: Complex, unit: float) -> Line:
+    def line(
+        self, number: int, best: Values, deviations: Values, amplitudes: Complex, unit: float
+    ) -> SpectralLine:
         """One line of the solution; ``unit`` turns the deviation of a weight into that of an amplitude."""
         decay = float(self._decays(best)[number])
         size = _mean_size(decay)
-        return Line(
+        return SpectralLine(
             place_bins=float(best[number]),
             place_sigma_bins=float(deviations[number]),
             decay=decay,

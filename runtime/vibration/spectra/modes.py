@@ -40,7 +40,7 @@ class Mode:
     """One mode, or operating deflection where a machine drives the structure at that frequency."""
 
     peak: Peak
-    """Of the modal coordinate: its amplitude is that of the channel that moves most."""
+    """Peak of the modal coordinate: its amplitude is that of the channel that moves most."""
     shape: Complex
     """(channels,), largest part of size 1, turned to be as real as it can; operational, not mass-scaled."""
     collinearity: float
@@ -77,12 +77,12 @@ def find_modes(
     window_s: float | None = None,
     band_hz: tuple[float, float] | None = None,
 ) -> tuple[Mode, ...]:
-    """The modes of a series of several channels, strongest first.
+    """Find the modes of a series of several channels, strongest first.
 
     Candidates are the peaks of each channel and of the first two singular values. The channels, weighed by the
-    noise of each, are projected onto a candidate's shape; what moves in that shape is analysed like any other
+    noise of each, are projected onto a candidate's shape; that modal coordinate is analysed like any other
     signal. So a mode has the same kind of frequency, damping and uncertainty as a peak, and two modes that
-    overlap in every channel are told apart where their shapes differ.
+    overlap in every channel are separated if their shapes differ.
 
     Args:
         series: (channels, samples) in runs.
@@ -133,7 +133,7 @@ class _Decomposition:
         return vector
 
     def weights(self, shape: Complex, frequency_hz: float) -> Values:
-        """How to sum the channels so that a shape counts 1 and noise as little as can be, (channels,)."""
+        """Weights of the channels, (channels,), that sum a shape to 1 with the least noise."""
         precision = 1 / self._scales[:, self.nearest(frequency_hz)] ** 2
         real = shape.real * precision
         weights: Values = real / float(real @ shape.real)
@@ -144,7 +144,7 @@ class _Decomposition:
 class _Candidate:
     frequency_hz: float
     resolution_hz: float
-    """Nearer than this, what has the same shape is the same."""
+    """Distance below which two candidates of the same shape are one."""
     shape: Complex
     strength: float
 
@@ -177,7 +177,7 @@ def _candidates(
 
 
 def _bumps(source: _Decomposition, order: int, channels: int) -> list[_Candidate]:
-    """Where a singular value stands out."""
+    """Candidates at the bumps of one singular value."""
     resolution_hz = RESOLUTION_BINS * source.spectrum.bin_hz
     density = source.singular[order]
     return [
@@ -192,8 +192,8 @@ def _mode_along(
     averaged: _Decomposition,
     band_hz: tuple[float, float] | None,
 ) -> Mode | None:
-    """What moves along a candidate's shape at its frequency, if it stands out there."""
-    shape = _upright(candidate.shape)
+    """Mode of a candidate's shape nearest its frequency; None if no peak stands out there."""
+    shape = _phase_aligned(candidate.shape)
     weights = averaged.weights(shape, candidate.frequency_hz)
     runs = tuple(replace(run, values=weights[None, :] @ run.values) for run in series.runs)
     window_s = averaged.spectrum.segment_s
@@ -209,12 +209,12 @@ def _mode_along(
     return Mode(peak, shape, collinearity(shape))
 
 
-def _upright(vector: Complex) -> Complex:
-    """The shape turned in phase to be as real as it can, its largest part made 1."""
+def _phase_aligned(vector: Complex) -> Complex:
+    """The shape turned in phase to be as real as it can, scaled so that its largest part is 1."""
     turned = vector * np.exp(-0.5j * np.angle(np.sum(vector**2)))
     largest = turned[int(np.argmax(np.abs(turned.real)))]
-    upright: Complex = turned / (abs(largest) * np.sign(largest.real))
-    return upright
+    aligned: Complex = turned / (abs(largest) * np.sign(largest.real))
+    return aligned
 
 
 def _is_same(mode: Mode, other: Mode, resolution_hz: float) -> bool:

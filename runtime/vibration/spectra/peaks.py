@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.vibration.spectra.detection import Bump, chance_over_floor, find_bumps
-from tremorscope.runtime.vibration.spectra.lines import Line, LineFit, fit_lines
+from tremorscope.runtime.vibration.spectra.lines import LineFit, SpectralLine, fit_lines
 from tremorscope.runtime.vibration.spectra.resonance import Resonance, fit_resonance
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries
 from tremorscope.runtime.vibration.spectra.spectra import (
@@ -26,9 +26,9 @@ Values = NDArray[np.float64]
 Kind = Literal["steady", "decaying", "random"]
 
 _STEADY, _JOINTLY_STEADY, _DECAYING = 0.9, 0.95, 0.9
-"""Share of the power that sinusoids must explain for a peak to be called so."""
+"""Share of the power that sinusoids must explain for a peak to be of that kind."""
 _NOISE_ALONE = 2.0
-"""What a fit leaves, over the noise expected in its dozen bins, that is likely to be noise alone."""
+"""Residual of a fit, as a multiple of the noise expected in its bins, up to which it is likely noise alone."""
 _LEAST_DECAY = 0.3
 _CLEARLY_DECAYING = 4.0
 _SLOW_BINS = 6.0
@@ -44,7 +44,7 @@ class Peak:
     frequency_sigma_hz: float
     """Standard uncertainty, from noise and length of the recording."""
     amplitude: float
-    """Of a sinusoid of the same mean square over the recording."""
+    """Amplitude of a sinusoid of the same mean square over the recording."""
     amplitude_sigma: float
     kind: Kind
     """A steady tone, a free decay, or a resonance shaken at random."""
@@ -52,7 +52,7 @@ class Peak:
     """Share of critical damping; None where the peak is too narrow for the length of the recording."""
     damping_sigma: float | None
     damping_below: float | None
-    """Where damping is None: an upper bound, the width that the recording resolves; None if too weak to tell."""
+    """Upper bound if damping is None: the width that the recording resolves; None if too weak to tell."""
     over_floor: float
     """Power density over that of the noise."""
 
@@ -73,7 +73,7 @@ class ChannelSpectrum:
 
     @property
     def noise_sigma(self) -> float:
-        """Standard deviation of one sample's noise, measured: what the floor adds up to."""
+        """Standard deviation of one sample's noise, from the noise floor's total power."""
         return math.sqrt(float(np.median(self.floor)) * float(self.frequency_hz[-1]))
 
 
@@ -84,17 +84,17 @@ def analyse(
     band_hz: tuple[float, float] | None = None,
     channels: int = 1,
 ) -> ChannelSpectrum:
-    """Spectrum and peaks of a series of one channel.
+    """Compute spectrum and peaks of a series of one channel.
 
-    Peaks are looked for in Welch's average, which steadies broad ones, and in a single transform of the longest
-    run, which shows narrow ones and tells close ones apart.
+    Peaks are searched in Welch's average, which steadies broad ones, and in a single transform of the longest
+    run, which shows narrow ones and separates close ones.
 
     Args:
         series: evenly sampled, of one channel.
         window_s: length of Welch's segments; None takes the usual one for the length of the recording.
         band_hz: peaks outside are not reported; None reports all.
-        channels: how many series of the recording are analysed: the more there are, the more a peak must stand
-        out for none of them to show one by chance.
+        channels: number of series of the recording that are analysed: the more there are, the more a peak must
+        stand out, so that the chance of a false alarm in any of them stays the same.
 
     Raises:
         OptionFault: the window does not fit the recording.
@@ -112,7 +112,7 @@ def analyse(
 
 
 class _Study:
-    """Judges, from the strongest to the weakest, what kind of motion each group of bumps is, and measures it."""
+    """Classification and measurement of each group of bumps, from the strongest to the weakest."""
 
     def __init__(self, series: EvenSeries, averaged: Spectrum, channels: int) -> None:
         longest = max(series.runs, key=lambda run: run.samples)
@@ -136,7 +136,7 @@ class _Study:
         return found
 
     def _still_unexplained(self, wide: list[Bump], narrow: list[Bump]) -> tuple[list[Bump], list[Bump]]:
-        """What does not merely stand on the flank of a stronger resonance."""
+        """The bumps that do not merely stand on the flank of a stronger resonance."""
 
         def stands(bump: Bump, spectrum: Spectrum) -> bool:
             chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size, self._channels)[
@@ -188,11 +188,15 @@ class _Study:
             return self._peak(steady.lines[0], "steady", (None, None, None), over)
         return None
 
-    def _steady(self, line: Line, over: float) -> Peak:
+    def _steady(self, line: SpectralLine, over: float) -> Peak:
         return self._peak(line, "steady", (None, None, self._narrowest_damping(line.place_bins)), over)
 
     def _peak(
-        self, line: Line, kind: Kind, damping: tuple[float | None, float | None, float | None], over: float
+        self,
+        line: SpectralLine,
+        kind: Kind,
+        damping: tuple[float | None, float | None, float | None],
+        over: float,
     ) -> Peak:
         bin_hz = self._fine.bin_hz
         return Peak(
@@ -286,7 +290,7 @@ def _groups(
 
 
 def _apart(fit: LineFit) -> bool:
-    """Whether all lines stand, and none is a ghost of another."""
+    """True if all lines are significant and further apart than the resolution."""
     gaps = np.diff(sorted(line.place_bins for line in fit.lines))
     return bool(gaps.min() > RESOLUTION_BINS) and all(
         line.amplitude > 4 * line.amplitude_sigma for line in fit.lines

@@ -1,4 +1,4 @@
-"""Fits a resonance that is shaken at random: natural frequency, damping and power from its spectrum."""
+"""Fit of a resonance under random excitation: natural frequency, damping and power from its spectrum."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LAGS = 256
 _BROAD = 40.0
 """Decay within a segment beyond which the window no longer widens the resonance."""
 _HANN_INFLATION = 1 + 2 * (4 / 9 + 1 / 36)
-"""How much less independent the bins behind a Hann window are than they are many."""
+"""Ratio of the number of bins behind a Hann window to the number of independent ones."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Resonance:
     power_sigma: float
 
     def expected_density(self, bins: int, bin_hz: float) -> Values:
-        """What a segment's density is expected to be, (bins,), one-sided."""
+        """Expected one-sided density of a segment, (bins,)."""
         expected: Values = (
             self.power / bin_hz * _expected(np.arange(bins, dtype=np.float64) - self.place_bins, self.decay)
         )
@@ -47,8 +47,8 @@ def fit_resonance(
 ) -> Resonance:
     """Fit a resonance to the bins from low to high of one segment's density, by Whittle's likelihood.
 
-    Near its natural frequency the density of a lightly damped mode under white excitation is a Lorentzian; what
-    is expected of a windowed periodogram is that, widened by the window: the transform of its correlation
+    Near its natural frequency the density of a lightly damped mode under white excitation is a Lorentzian; the
+    expectation of a windowed periodogram is that, widened by the window: the transform of its correlation
     times the window's (Brillinger, "Time Series: Data Analysis and Theory", 1981, ch. 5). So the width of the
     window is taken out of the damping. Uncertainties come from the curvature of the likelihood.
 
@@ -57,14 +57,14 @@ def fit_resonance(
         floor: of the noise, (F,).
         low: first bin.
         high: last bin.
-        top: where to start, in bins.
+        top: starting point of the search, in bins.
         bin_hz: width of a bin.
     """
     bins = np.arange(low, high + 1, dtype=np.float64)
     seen, noise = density[low : high + 1] * bin_hz, floor[low : high + 1] * bin_hz
     power = max(float((seen - noise).sum()), 1e-3 * float(seen.sum()))
 
-    def unlikeliness(parameters: Values) -> float:
+    def negative_log_likelihood(parameters: Values) -> float:
         place, log_decay, log_power = parameters
         model = noise + math.exp(log_power) * _expected(bins - place, math.exp(log_decay))
         return float((np.log(model) + seen / model).sum())
@@ -74,12 +74,15 @@ def fit_resonance(
         bounds = [(low, high), (math.log(0.05), math.log(math.pi * (high - low))), (None, None)]
         start = [top, min(math.log(decay), bounds[1][1] or 0.0), math.log(power)]
         found: Any = optimize.minimize(
-            unlikeliness, start, method="Nelder-Mead", bounds=bounds,
+            negative_log_likelihood,
+            start,
+            method="Nelder-Mead",
+            bounds=bounds,
             options={"xatol": 1e-4, "fatol": 1e-5, "maxiter": 300},
-        )  # fmt: skip
+        )
         if best is None or found.fun < best.fun:
             best = found
-    deviations = _deviations(unlikeliness, np.asarray(best.x))
+    deviations = _deviations(negative_log_likelihood, np.asarray(best.x))
     place, decay, strength = float(best.x[0]), math.exp(best.x[1]), math.exp(best.x[2])
     return Resonance(
         place,
@@ -114,21 +117,27 @@ def _window_correlation() -> tuple[Values, Values]:
     return np.arange(_LAGS) / _LAGS, correlation / correlation[0]
 
 
-def _deviations(unlikeliness: Any, best: Values) -> Values:
+def _deviations(negative_log_likelihood: Any, best: Values) -> Values:
     """Standard deviations from the curvature at the best parameters; infinite where there is none."""
     steps = np.array([0.05, 0.05, 0.05])
-    middle = unlikeliness(best)
+    middle = negative_log_likelihood(best)
     curvature = np.empty((3, 3))
     for i in range(3):
         for j in range(3):
             first, second = np.zeros(3), np.zeros(3)
             first[i], second[j] = steps[i], steps[j]
             if i == j:
-                ends = unlikeliness(best + first) + unlikeliness(best - first) - 2 * middle
+                ends = (
+                    negative_log_likelihood(best + first) + negative_log_likelihood(best - first) - 2 * middle
+                )
                 curvature[i, i] = ends / steps[i] ** 2
             else:
-                corners = unlikeliness(best + first + second) + unlikeliness(best - first - second)
-                corners -= unlikeliness(best + first - second) + unlikeliness(best - first + second)
+                corners = negative_log_likelihood(best + first + second) + negative_log_likelihood(
+                    best - first - second
+                )
+                corners -= negative_log_likelihood(best + first - second) + negative_log_likelihood(
+                    best - first + second
+                )
                 curvature[i, j] = corners / (4 * steps[i] * steps[j])
     try:
         variances = np.diag(np.linalg.inv(curvature)) * _HANN_INFLATION

@@ -1,4 +1,4 @@
-"""Brings measured series onto evenly spaced times, by the frames' own timestamps. Gaps stay gaps."""
+"""Resampling of measured series to evenly spaced times, by the frames' own timestamps; gaps stay gaps."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tremorscope.runtime.errors import OptionFault
 Values = NDArray[np.float64]
 
 _EVEN = 0.05
-"""Deviation from even times, in intervals, that is rounding or jitter too small to matter."""
+"""Deviation from even times, in intervals, up to which samples are taken as even."""
 _BRIDGED_INTERVALS = 2.5
-"""One missing frame is bridged, and counted; more is a gap."""
+"""Longest step, in intervals, that is bridged: one missing frame is interpolated, more is a gap."""
 _FEWEST = 16
 
 
@@ -32,7 +32,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Run:
+class EvenRun:
     """Evenly spaced samples without a gap."""
 
     start_s: float
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def samples(self) -> int:
-        """How many samples at even times."""
+        """Number of samples."""
         return int(self.values.shape[1])
 
 
@@ -50,12 +50,12 @@ class EvenSeries:
     """A recording as runs of evenly spaced samples."""
 
     rate_hz: float
-    runs: tuple[Run, ...]
+    runs: tuple[EvenRun, ...]
     gaps: tuple[Gap, ...]
     bridged: int
     """Single frames that were missing and have been interpolated."""
     interpolated: bool
-    """Whether the frames were so uneven that samples had to be interpolated to even times."""
+    """True if the frames were so uneven that samples had to be interpolated to even times."""
 
     @property
     def longest_samples(self) -> int:
@@ -87,7 +87,7 @@ def check_times(time_s: ArrayLike) -> Values:
 
 
 def resample_evenly(time_s: ArrayLike, values: ArrayLike, *, tick_s: float = 0.0) -> EvenSeries:
-    """Series on even times: runs between the gaps, all at the mean rate of the recording.
+    """Resample to even times: runs between the gaps, all at the mean rate of the recording.
 
     A frame that is NaN in any channel counts as missing. Frames that keep even time but for jitter below a
     twentieth of an interval, or the rounding of timestamps to ticks, are taken as they are; others are
@@ -139,17 +139,17 @@ def _interval(times: Values) -> float:
     return float(steps[steps < 1.5 * np.median(steps)].mean())
 
 
-def _even_run(times: Values, channels: Values, interval_s: float, tick_s: float) -> tuple[Run, bool]:
-    """One run on even times, and whether its own times were even enough to be taken as they are."""
+def _even_run(times: Values, channels: Values, interval_s: float, tick_s: float) -> tuple[EvenRun, bool]:
+    """One run on even times; True beside it if its own times were even enough to be taken as they are."""
     steps = np.round(np.diff(times) / interval_s).astype(np.int64)
     if steps.min() >= 1:
         places = np.concatenate([[0], np.cumsum(steps)])
         off_s = times - np.polyval(np.polyfit(places, times, 1), places)
         if np.abs(off_s).max() <= max(_EVEN * interval_s, tick_s):
-            return Run(float(times[0]), _bridge(places, channels)), True
+            return EvenRun(float(times[0]), _bridge(places, channels)), True
     count = int((times[-1] - times[0]) / interval_s + 1e-6) + 1
     even = np.minimum(times[0] + interval_s * np.arange(count), times[-1])
-    return Run(float(times[0]), _spline(times, channels, even)), False
+    return EvenRun(float(times[0]), _spline(times, channels, even)), False
 
 
 def _bridge(places: NDArray[np.int64], channels: Values) -> Values:

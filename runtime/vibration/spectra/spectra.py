@@ -1,4 +1,4 @@
-"""Power spectral densities of displacement after Welch, and the noise floor they stand on."""
+"""Power spectral densities of displacement after Welch, and their noise floor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WINDOW = "hann"
 HANN_BANDWIDTH_BINS = 1.5
 """Equivalent noise bandwidth of the Hann window."""
 RESOLUTION_BINS = 1.44
-"""Width of the Hann window's main lobe at half power, in bins: what is narrower is not resolved."""
+"""Width of the Hann window's main lobe at half power, in bins: the resolution of a spectrum."""
 _SHORTEST_SAMPLES = 16
 _USUAL_WINDOW_S, _USUAL_SEGMENTS = 60.0, 8
 _SLOPE_DEGREE = 2
@@ -49,7 +49,7 @@ class Spectrum:
 
 
 def degrees_of_freedom(segments: int) -> float:
-    """Of the chi-squared distribution that a noise's density follows, for Hann windows that overlap by half.
+    """Degrees of freedom of the chi-squared distribution of noise density, for Hann windows that overlap by half.
 
     Percival and Walden, "Spectral Analysis for Physical Applications", Cambridge 1993, eq. 292b.
     """
@@ -62,7 +62,7 @@ def usual_window_s(duration_s: float) -> float:
 
 
 def welch(series: EvenSeries, window_s: float) -> Spectrum:
-    """Welch's estimate (IEEE Trans. AU-15(2), 1967) from every run that is at least a window long.
+    """Estimate the spectrum after Welch (IEEE Trans. AU-15(2), 1967) from every run that is at least a window long.
 
     Hann windows that overlap by half, linear trend removed from each, transformed by `scipy.signal.stft` in its
     density scaling: the mean of the squares is `scipy.signal.welch`. Segments never reach across a gap.
@@ -108,11 +108,11 @@ def welch(series: EvenSeries, window_s: float) -> Spectrum:
 
 
 def noise_floor(spectrum: Spectrum, density: Values) -> Values:
-    """The smooth floor, (F,), under the peaks of a density (F,): mean power of what is not a peak.
+    """Smooth noise floor, (F,), under the peaks of a density (F,): mean power without the peaks.
 
-    The largest of a running median, which follows broad hills; a parabola over log frequency fitted to what is
-    left after values that stand out have been cut, which follows slopes; and, for the lowest few bins, what
-    drift that falls with the square of frequency would have there, judged by the bins above.
+    The largest of a running median, which follows broad hills; a parabola over log frequency, fitted without the
+    values that stand out, which follows slopes; and, for the lowest few bins, drift that falls with the square of
+    frequency, extrapolated from the bins above.
     """
     freedom = degrees_of_freedom(spectrum.segments)
     to_mean = math.log(freedom / float(stats.chi2.median(freedom)))

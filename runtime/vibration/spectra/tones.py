@@ -1,4 +1,4 @@
-"""Fits sinusoids to a displacement that was measured over time: their frequencies, amplitudes and phases."""
+"""Fit of sinusoids to a displacement signal: frequencies, amplitudes and phases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tremorscope.runtime.errors import OptionFault
 Values = NDArray[np.float64]
 _SLOW_SAMPLES_A_CYCLE = 24
 _PADDING = 8
-"""Zero padding of the first look, in lengths of the signal: its peak is then near enough for the fit."""
+"""Zero padding of the first spectrum, in lengths of the signal: its peak is then near enough for the fit."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class SlowTone:
 
 
 def find_tones(time_s: ArrayLike, signal: ArrayLike, count: int) -> tuple[Tone, ...]:
-    """The ``count`` strongest sinusoids of a signal (N,), lowest frequency first.
+    """Find the ``count`` strongest sinusoids of a signal (N,), lowest frequency first.
 
-    Each is first seen as the peak of the Hann-windowed spectrum of what the others leave, then all are fitted
+    Each starts from the peak of the Hann-windowed spectrum of the residual of the others; then all are fitted
     together with a mean value by nonlinear least squares, on the true times (N,). Meant for a handful of
-    steady tones some 1/T apart, T being the length of the recording; damped or dense spectra want other
+    steady tones at least 1/T apart, T being the length of the recording; damped or dense spectra need other
     methods.
 
     Raises:
@@ -75,10 +75,10 @@ def amplitudes_at(time_s: ArrayLike, signal: ArrayLike, frequencies_hz: ArrayLik
 
 
 def fit_slow_tone(values: Values, rate_hz: float, frequency_hz: float) -> SlowTone:
-    """One tone of few cycles beside a straight drift, in evenly spaced values (N,), near a frequency.
+    """Fit one tone of few cycles and a straight drift to evenly spaced values (N,), near a frequency.
 
-    In time, because so few cycles, their mirror image at negative frequencies and the drift share the same
-    bins of a spectrum.
+    The fit is in time, because so few cycles, their mirror image at negative frequencies and the drift share the
+    same bins of a spectrum.
     """
     block = max(1, int(rate_hz / frequency_hz / _SLOW_SAMPLES_A_CYCLE))
     count = values.size // block
@@ -97,9 +97,11 @@ def fit_slow_tone(values: Values, rate_hz: float, frequency_hz: float) -> SlowTo
 
     bounds = (max(0.6 / length_s, frequency_hz - 1 / length_s), frequency_hz + 1 / length_s)
     search: Any = optimize.minimize_scalar(
-        lambda candidate: float((rest(candidate) ** 2).sum()), bounds=bounds, method="bounded",
+        lambda candidate: float((rest(candidate) ** 2).sum()),
+        bounds=bounds,
+        method="bounded",
         options={"xatol": 1e-4 / length_s},
-    )  # fmt: skip
+    )
     best, step = float(search.x), 1e-3 / length_s
     model = columns(best)
     weights = np.linalg.lstsq(model, means, rcond=None)[0]
@@ -108,7 +110,7 @@ def fit_slow_tone(values: Values, rate_hz: float, frequency_hz: float) -> SlowTo
     growing = model[:, 1:3] @ weights[1:3] / amplitude
     turning = model[:, 1:3] @ (weights[[2, 1]] * (-1, 1)) / amplitude
     jacobian = np.column_stack([slope, growing, turning, model[:, [0, 3]]])
-    # The rest beside slow motion is drift, of which neighbouring samples agree: four count a cycle.
+    # The residual of slow motion is drift, whose neighbouring samples are correlated: four count a cycle.
     independent = max(1.0, 4 * best * length_s - jacobian.shape[1])
     variance = float((rest(best) ** 2).mean()) * count / independent
     variances = np.diag(np.linalg.pinv(jacobian.T @ jacobian)) * variance
@@ -118,7 +120,7 @@ def fit_slow_tone(values: Values, rate_hz: float, frequency_hz: float) -> SlowTo
 def _spectral_peak(times: Values, values: Values) -> float:
     step = float(times[-1] - times[0]) / (times.size - 1)
     spectrum = np.abs(fft.rfft((values - values.mean()) * np.hanning(times.size), _PADDING * times.size))
-    # Below one cycle in the recording there is no tone, only drift.
+    # Less than one cycle in the recording is drift, not a tone.
     spectrum[:_PADDING] = 0
     return int(np.argmax(spectrum)) / (_PADDING * times.size * step)
 

@@ -21,12 +21,12 @@ from support import command_line, run_command, textured_frames, write_clip
 from tremorscope.calibration.capture import job as capture_run
 from tremorscope.calibration.capture.capture import CaptureJob
 from tremorscope.calibration.capture.job import CaptureReport, capture
-from tremorscope.calibration.capture.source import Source
+from tremorscope.calibration.capture.source import CaptureSource
 from tremorscope.calibration.capture.watch import Clocks
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import CalibrationSet, read_manifest
 from tremorscope.calibration.pairs.set_writer import SetWriter
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.errors import CameraFault
 
 Capture = Callable[..., CaptureReport]
@@ -38,7 +38,9 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Capture:
     """Captures from a world in which hours pass at once."""
 
     def run(world: World, **options: object) -> CaptureReport:
-        monkeypatch.setattr(capture_run, "find_source", lambda _path: Source("test camera", world.open))
+        monkeypatch.setattr(
+            capture_run, "find_source", lambda _path: CaptureSource("test camera", world.open)
+        )
         job = CaptureJob(tmp_path / "set", Path("camera.yaml"), reserve_bytes=0)
         return capture(
             replace(job, **options),
@@ -155,7 +157,7 @@ def test_another_run_with_other_options_or_another_camera_is_refused(
     ):
         with pytest.raises(CalibrationFault, match=named):
             watch(world, **{"count": 40, "due_only": True, **options})
-    monkeypatch.setattr(capture_run, "find_source", lambda _path: Source("another", world.open))
+    monkeypatch.setattr(capture_run, "find_source", lambda _path: CaptureSource("another", world.open))
     with pytest.raises(CalibrationFault, match="begun with test camera, not another"):
         capture(CaptureJob(tmp_path / "set", Path("c.yaml"), reserve_bytes=0), print, print)
 
@@ -210,7 +212,8 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
     peaks = []
     for count in (32, 96):
         code = (
-            "import resource; from pathlib import Path; from tremorscope.calibration.capture.capture import CaptureJob; "
+            "import resource; from pathlib import Path; "
+            "from tremorscope.calibration.capture.capture import CaptureJob; "
             "from tremorscope.calibration.capture.job import capture; "
             f"report = capture(CaptureJob(Path({str(tmp_path / str(count))!r}), Path({str(clip)!r}), count={count}, "
             "reserve_bytes=0), lambda done, total: None, lambda text: None); "
@@ -299,10 +302,10 @@ def test_what_a_power_cut_took_from_the_last_pair_is_swept_away(tmp_path: Path) 
         (["--camera", "missing.mp4"], "missing.mp4: no such file"),
         (["--camera", "missing.yaml"], "missing.yaml: no such file"),
         (["--camera", "clip.mp4", "--over", "1 day"], "a clip is read once"),
-        (["--finish"], "nothing to capture from is named"),
+        (["--finish"], "no camera or clip to capture from"),
         (["--camera", "wrong.yaml"], "wrong.yaml: synthetic.width: Extra inputs are not permitted"),
-        (["--camera", "synthetic.yaml", "--over", "soon"], "'soon' is no duration"),
-        (["--camera", "synthetic.yaml", "--schedule", "noon"], "'noon' is no part of a day"),
+        (["--camera", "synthetic.yaml", "--over", "soon"], "'soon' is not a duration"),
+        (["--camera", "synthetic.yaml", "--schedule", "noon"], "'noon' is not a part of the day"),
     ],
 )
 def test_bad_input_is_one_line_with_its_remedy(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tremorscope.calibration.capture.schedule import Pace, Schedule, parse_duration_s, parse_hours
+from tremorscope.calibration.capture.schedule import Pace, VisitSchedule, parse_duration_s, parse_hours
 from tremorscope.calibration.errors import CalibrationFault
 
 START = datetime(2026, 3, 1, 14, 20, tzinfo=timezone(timedelta(hours=1)))
@@ -35,13 +35,13 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "7", "days", "0 h", "-1 h", "7 parsecs", "1 h 30", "nan h", "1e9 h"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(CalibrationFault, match="is no duration"):
+    with pytest.raises(CalibrationFault, match="is not a duration"):
         parse_duration_s(text)
 
 
 @pytest.mark.parametrize("text", ["", "5", "5-", "5-25", "5:70-6", "noon"])
 def test_what_is_no_part_of_a_day_is_refused(text: str) -> None:
-    with pytest.raises(CalibrationFault, match="is no part of a day"):
+    with pytest.raises(CalibrationFault, match="is not a part of the day"):
         parse_hours(text)
 
 
@@ -59,7 +59,7 @@ def test_parts_of_the_day_must_not_overlap() -> None:
 def test_a_visit_is_due_exactly_when_its_time_has_come(
     parts: str, visits: int, days: float, asked: float
 ) -> None:
-    schedule = Schedule(START, days * 86400, visits, parse_hours(parts))
+    schedule = VisitSchedule(START, days * 86400, visits, parse_hours(parts))
     times = [schedule.visit_at(number) for number in range(visits)]
     assert times == sorted(times)
     assert times[0] >= START
@@ -71,14 +71,14 @@ def test_a_visit_is_due_exactly_when_its_time_has_come(
 
 
 def test_a_week_of_visits_sees_every_hour_alike() -> None:
-    schedule = Schedule(START, 7 * 86400, 768)
+    schedule = VisitSchedule(START, 7 * 86400, 768)
     hours = Counter(schedule.visit_at(number).hour for number in range(768))
     assert set(hours) == set(range(24))
     assert max(hours.values()) - min(hours.values()) <= 1
 
 
 def test_visits_keep_to_the_parts_of_the_day() -> None:
-    schedule = Schedule(START, 3 * 86400, 300, parse_hours("5-9, 17:30-21"))
+    schedule = VisitSchedule(START, 3 * 86400, 300, parse_hours("5-9, 17:30-21"))
     for number in range(300):
         at = schedule.visit_at(number)
         assert 5 <= at.hour < 9 or 17.5 <= at.hour + at.minute / 60 < 21
@@ -86,7 +86,7 @@ def test_visits_keep_to_the_parts_of_the_day() -> None:
 
 def test_a_schedule_that_never_comes_is_refused() -> None:
     with pytest.raises(CalibrationFault, match="no time between the start and the end"):
-        Schedule(START, 3600, 10, parse_hours("5-9")).due(START)
+        VisitSchedule(START, 3600, 10, parse_hours("5-9")).due(START)
 
 
 @given(wanted=st.integers(32, 300), visits_a_pair=st.integers(1, 4))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import linear_graph, run_command, write_bundle
 
-from tremorscope.calibration.comparison.comparison import Comparison, left_unmarked
+from tremorscope.calibration.comparison.comparison import PrecisionComparison, left_unmarked
 from tremorscope.calibration.comparison.job import CompareJob, run_comparison, summary_lines
 from tremorscope.calibration.comparison.verdict import (
     DEFAULTS,
@@ -29,7 +29,8 @@ from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.judging import judging
 from tremorscope.calibration.judging.judging import Condition, agreement, fitted
 from tremorscope.model.pairs.drawing import draw_picture
-from tremorscope.runtime.engines.interface.bundle import FrameSize, open_bundle, write_manifest
+from tremorscope.runtime.engines.interface.bundle import open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, write_manifest
 
 onnx = pytest.importorskip("onnx", reason="needs onnx")
 
@@ -64,7 +65,7 @@ def bundle_of(directory: Path, precision: str = "fp32", share: float = 1.0, **ch
     write_bundle(directory, graph=graph_that_moves(share), precision=precision, **changes)
     path = directory / "manifest.json"
     content = json.loads(path.read_text())
-    from tremorscope.runtime.engines.interface.bundle import Manifest
+    from tremorscope.runtime.engines.interface.manifest import Manifest
 
     write_manifest(directory, Manifest.model_validate(content))
     return directory
@@ -79,8 +80,8 @@ def small_motion(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def compared(tmp_path: Path) -> Callable[..., Comparison]:
-    def run(*bundles: Path, **options: Any) -> Comparison:
+def compared(tmp_path: Path) -> Callable[..., PrecisionComparison]:
+    def run(*bundles: Path, **options: Any) -> PrecisionComparison:
         plain: dict[str, Any] = {
             "sensitivity": False,
             "proof": False,
@@ -92,7 +93,7 @@ def compared(tmp_path: Path) -> Callable[..., Comparison]:
 
 
 def test_equal_bundles_lose_nothing_and_are_deployable(
-    tmp_path: Path, compared: Callable[..., Comparison]
+    tmp_path: Path, compared: Callable[..., PrecisionComparison]
 ) -> None:
     found = compared(bundle_of(tmp_path / "a"), bundle_of(tmp_path / "b", "fp16"))
     assert [verdict.contestant.name for verdict in found.verdicts] == ["FP32", "FP16"]
@@ -105,7 +106,7 @@ def test_equal_bundles_lose_nothing_and_are_deployable(
 
 
 def test_motion_that_falls_short_is_measured_told_and_noted(
-    tmp_path: Path, compared: Callable[..., Comparison]
+    tmp_path: Path, compared: Callable[..., PrecisionComparison]
 ) -> None:
     # The order in which they are named does not matter: FP32 is the yardstick.
     found = compared(bundle_of(tmp_path / "short", "int8", share=0.9), bundle_of(tmp_path / "fp32"))
@@ -124,7 +125,9 @@ def test_motion_that_falls_short_is_measured_told_and_noted(
     assert any("not deployable" in line for line in summary_lines(found))
 
 
-def test_limits_can_be_set_and_marking_left_out(tmp_path: Path, compared: Callable[..., Comparison]) -> None:
+def test_limits_can_be_set_and_marking_left_out(
+    tmp_path: Path, compared: Callable[..., PrecisionComparison]
+) -> None:
     bundles = bundle_of(tmp_path / "fp32"), bundle_of(tmp_path / "short", "int8", share=0.9)
     generous = LimitChanges(ssim_loss=0.5, displacement_error=0.2, noise_ratio=2.0)
     assert compared(*bundles, limits=generous, mark=False).verdicts[1].deployable
@@ -132,7 +135,7 @@ def test_limits_can_be_set_and_marking_left_out(tmp_path: Path, compared: Callab
 
 
 def test_what_is_shipped_is_never_written_into(
-    tmp_path: Path, compared: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, compared: Callable[..., PrecisionComparison], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "tremorscope.runtime.engines.interface.bundle.SHIPPED_BUNDLES", tmp_path / "installed"
@@ -152,7 +155,9 @@ def test_what_is_shipped_is_never_written_into(
     )
 
 
-def test_the_users_own_frames_are_judged_too(tmp_path: Path, compared: Callable[..., Comparison]) -> None:
+def test_the_users_own_frames_are_judged_too(
+    tmp_path: Path, compared: Callable[..., PrecisionComparison]
+) -> None:
     manifest = write_set(tmp_path / "set")
     found = compared(
         bundle_of(tmp_path / "fp32"),
@@ -169,7 +174,7 @@ def test_the_users_own_frames_are_judged_too(tmp_path: Path, compared: Callable[
 
 
 def test_the_report_needs_no_other_file_and_says_what_was_lost(
-    tmp_path: Path, compared: Callable[..., Comparison]
+    tmp_path: Path, compared: Callable[..., PrecisionComparison]
 ) -> None:
     compared(bundle_of(tmp_path / "fp32"), bundle_of(tmp_path / "short", "int8", share=0.9))
     page = (tmp_path / "report" / "report.html").read_text()
@@ -181,7 +186,7 @@ def test_the_report_needs_no_other_file_and_says_what_was_lost(
 
 
 def test_bundles_that_cannot_be_compared_are_refused(
-    tmp_path: Path, compared: Callable[..., Comparison]
+    tmp_path: Path, compared: Callable[..., PrecisionComparison]
 ) -> None:
     fp32 = bundle_of(tmp_path / "fp32")
     with pytest.raises(CalibrationFault, match="different weights"):

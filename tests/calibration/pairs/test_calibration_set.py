@@ -171,7 +171,8 @@ def test_contrast_is_the_deviation_of_luma(sigma: float) -> None:
 
 def test_a_set_is_read_without_pytorch(finished: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tremorscope.calibration.pairs.calibration_set import CalibrationSet; "
+        "import sys; from pathlib import Path; "
+        "from tremorscope.calibration.pairs.calibration_set import CalibrationSet; "
         "import tremorscope.calibration.capture.job; "
         f"next(iter(CalibrationSet.open(Path({str(finished)!r})))); "
         "print(sorted({'torch', 'onnx', 'PIL', 'skimage'} & set(sys.modules)))"

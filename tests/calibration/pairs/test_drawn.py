@@ -13,7 +13,7 @@ from tremorscope.calibration.judging.noise_floor import apparent_displacements_p
 from tremorscope.calibration.pairs import drawn
 from tremorscope.calibration.pairs.calibration_set import CalibrationSet, drawn_pairs
 from tremorscope.calibration.pairs.draw_set import draw_set
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 SIZE = FrameSize(width_px=160, height_px=96)
 

@@ -21,12 +21,8 @@ from tremorscope.calibration.quantise.quantise import QuantiseJob, deployed_rang
 from tremorscope.calibration.scales.measuring import DrawnPairs
 from tremorscope.export.errors import ExportFault
 from tremorscope.export.graphs.quantisation_rules import offences
-from tremorscope.runtime.engines.interface.bundle import (
-    SHIPPED_BUNDLES,
-    FrameSize,
-    open_bundle,
-    write_manifest,
-)
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, write_manifest
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 from tremorscope.runtime.errors import BundleFault, OptionFault
 
@@ -253,7 +249,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_measured(
 
 @pytest.mark.parametrize("bounds", [(0.5, 10.0), (20.0, 10.0), (1.0, float("inf")), (float("nan"), 2.0)])
 def test_what_is_no_range_is_refused(bounds: tuple[float, float]) -> None:
-    with pytest.raises(OptionFault, match="is no range of amplifications: state the smallest, at least 1"):
+    with pytest.raises(OptionFault, match="not a range of amplifications: state the smallest, at least 1"):
         deployed_range(bounds)
 
 

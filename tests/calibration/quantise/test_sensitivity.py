@@ -15,7 +15,7 @@ from tremorscope.calibration.quantise.difference_proof import subtracting_featur
 from tremorscope.calibration.quantise.sensitivity import Sensitivity, measure_sensitivity, scales_of
 from tremorscope.model.evaluation.evaluate import Magnifier
 from tremorscope.model.pairs.drawing import draw_picture
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 onnx = pytest.importorskip("onnx", reason="needs onnx")
 from support import ROOT, linear_graph  # noqa: E402

@@ -8,7 +8,7 @@ import pytest
 from tremorscope.calibration.scales.histograms import Histogram
 from tremorscope.calibration.scales.scales import RANGE_OF_THE_SILENT, scale_of
 from tremorscope.export.graphs.qdq import LEVELS
-from tremorscope.runtime.engines.interface.bundle import ScaleMethod
+from tremorscope.runtime.engines.interface.manifest import ScaleMethod
 
 METHODS: tuple[ScaleMethod, ...] = ("mse", "entropy", "percentile", "minmax")
 

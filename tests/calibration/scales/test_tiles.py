@@ -12,7 +12,7 @@ from tremorscope.calibration.pairs.calibration_set import CalibrationPair
 from tremorscope.calibration.scales.tiles import Sampling, largest_displacement_px, samples_of
 from tremorscope.model.evaluation.registration import ShiftedScene
 from tremorscope.model.pairs.drawing import draw_picture
-from tremorscope.runtime.engines.interface.bundle import AmplificationRange
+from tremorscope.runtime.engines.interface.manifest import AmplificationRange
 
 RANGE = AmplificationRange(minimum=1, maximum=256)
 SAMPLING = Sampling(tile_px=64, tiles_a_pair=4, margin_px=16)

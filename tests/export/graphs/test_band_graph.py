@@ -16,7 +16,7 @@ from tremorscope.export.check import compare_band
 from tremorscope.export.errors import ExportFault
 from tremorscope.export.graphs.band_graph import BandStep, band_graph
 from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
-from tremorscope.runtime.engines.interface.bundle import FrameSize, Representation
+from tremorscope.runtime.engines.interface.manifest import FrameSize, RepresentationLayout
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine
 from tremorscope.runtime.magnification.filters import BandSettings, design, frame_before
 
@@ -43,7 +43,7 @@ def path(graph: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def engine_for(path: Path, width_px: int, height_px: int) -> OnnxRuntimeBandEngine:
-    representation = Representation(channels=SMALL.shape_channels, cell_px=4)
+    representation = RepresentationLayout(channels=SMALL.shape_channels, cell_px=4)
     return OnnxRuntimeBandEngine(path, representation, width_px=width_px, height_px=height_px, threads=1)
 
 

@@ -14,7 +14,7 @@ from tremorscope.export.errors import ExportFault
 from tremorscope.export.graphs.half_graph import half_graph, to_half
 from tremorscope.export.graphs.layers import _downstream, _upstream, close_graph, decoder_layers, open_graph
 from tremorscope.model.networks.realtime import RealtimeNetwork
-from tremorscope.runtime.engines.interface.bundle import GraphName
+from tremorscope.runtime.engines.interface.manifest import GraphName
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 

@@ -26,7 +26,7 @@ from tremorscope.export.graphs.quantised_graph import (
     quantised_layers,
 )
 from tremorscope.model.networks.realtime import RealtimeNetwork
-from tremorscope.runtime.engines.interface.bundle import GraphName
+from tremorscope.runtime.engines.interface.manifest import GraphName
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
 LAYERS = decoder_layers(shipped_graph("pairwise"))

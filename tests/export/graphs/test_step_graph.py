@@ -15,7 +15,7 @@ from tremorscope.export.graphs.step_graph import pairwise_graph
 from tremorscope.model.networks.baseline import BaselineConfig, BaselineNetwork
 from tremorscope.model.networks.families import Network
 from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
 REALTIME = RealtimeConfig(decoder_blocks=2, decoder_channels=16, texture_channels=8, shape_channels=8)

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from precisions import GRAPHS, shipped_graph
 
 from tremorscope.export.graphs.tidy import stamp, tidy
-from tremorscope.runtime.engines.interface.bundle import GraphName
+from tremorscope.runtime.engines.interface.manifest import GraphName
 
 
 def untidy_graph() -> onnx.ModelProto:

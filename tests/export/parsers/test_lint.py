@@ -13,20 +13,16 @@ from onnx import TensorProto, helper, numpy_helper
 from precisions import GRAPHS, scales, shipped_graph
 from support import Done
 
-from tremorscope.export.bundle import Source, write_bundle
+from tremorscope.export.bundle import NetworkSource, write_bundle
 from tremorscope.export.errors import ExportFault
 from tremorscope.export.graphs.quantised_graph import quantised_graph
-from tremorscope.export.tensorrt.lint import Finding, lint, parsers_since
+from tremorscope.export.tensorrt.lint import LintFinding, lint, parsers_since
 from tremorscope.export.tensorrt.parser_rules import RULES
 from tremorscope.export.tensorrt.support import PARSERS
 from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
-from tremorscope.runtime.engines.interface.bundle import (
-    SHIPPED_BUNDLES,
-    AmplificationRange,
-    GraphName,
-    open_bundle,
-)
-from tremorscope.runtime.engines.tensorrt.plan import checked_versions
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.interface.manifest import AmplificationRange, GraphName
+from tremorscope.runtime.engines.tensorrt.plan import _RULES
 
 SHIPPED = sorted(path.name for path in SHIPPED_BUNDLES.iterdir() if path.is_dir())
 FLOAT, BFLOAT16, INT64 = TensorProto.FLOAT, TensorProto.BFLOAT16, TensorProto.INT64
@@ -192,7 +188,9 @@ def test_a_middle_of_uint8_is_noticed() -> None:
 
 
 def test_the_versions_are_those_that_engines_are_built_for() -> None:
-    assert tuple(parser.version for parser in PARSERS) == checked_versions("tensorrt")
+    assert tuple(parser.version for parser in PARSERS) == tuple(
+        version for rule in _RULES if rule.target == "tensorrt" for version in rule.checked
+    )
     assert [parser.name for parser in parsers_since("10.16")] == ["10.16", "11.4"]
 
 
@@ -226,7 +224,7 @@ class _Unreadable(RealtimeNetwork):
 def test_export_refuses_what_the_oldest_cannot_read(tmp_path: Path) -> None:
     config = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
     allowed = AmplificationRange(minimum=1, maximum=20)
-    source = Source("odd", _Unreadable(config).eval(), False, "0" * 64, allowed)
+    source = NetworkSource("odd", _Unreadable(config).eval(), False, "0" * 64, allowed)
     with pytest.raises(
         ExportFault, match=r"odd, the pairwise graph: node isinf\.1 \(IsInf\): TensorRT 8\.6 cannot read"
     ):
@@ -279,5 +277,5 @@ def test_what_is_no_graph_is_refused(
 
 
 def test_a_finding_names_node_operator_version_and_reason() -> None:
-    found = Finding("8.6", "shape.1", "Shape", "it passes over start", "its importers", "shape-of-part")
+    found = LintFinding("8.6", "shape.1", "Shape", "it passes over start", "its importers", "shape-of-part")
     assert str(found) == "node shape.1 (Shape): TensorRT 8.6 cannot read it: it passes over start"

@@ -8,18 +8,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from tremorscope.model.evaluation.evaluate import Conditions
+from tremorscope.model.evaluation.registration import scaled, shifted_rows, turned
 from tremorscope.model.evaluation.scenes import Frame
 from tremorscope.model.evaluation.straightness import centre_line_px, judge, offsets_px
-from tremorscope.model.evaluation.structures import (
-    Cables,
-    Lattice,
-    Structure,
-    picture,
-    scaled,
-    shifted_rows,
-    structures,
-    turned,
-)
+from tremorscope.model.evaluation.structures import Cables, Lattice, StructureScene, picture, structures
 from tremorscope.model.pairs.drawing import draw_picture
 
 DISPLACEMENTS_PX = (0.05, 4.0)
@@ -36,7 +28,7 @@ def ground(pictures: list[Frame]) -> NDArray[np.float64]:
 
 
 @pytest.fixture(scope="module", params=["cables", "lattice"])
-def thin(request: pytest.FixtureRequest, ground: NDArray[np.float64]) -> Structure:
+def thin(request: pytest.FixtureRequest, ground: NDArray[np.float64]) -> StructureScene:
     return Cables(ground, seed=2) if request.param == "cables" else Lattice(ground, angle=0.7)
 
 
@@ -46,7 +38,7 @@ def rounded(exact: NDArray[np.float64]) -> Frame:
 
 
 @pytest.mark.parametrize("displacement_px", DISPLACEMENTS_PX)
-def test_a_part_is_where_its_centre_line_says(thin: Structure, displacement_px: float) -> None:
+def test_a_part_is_where_its_centre_line_says(thin: StructureScene, displacement_px: float) -> None:
     """Measured without the judge: the centre of gravity of the coverage across the line."""
     coverage = thin.coverage(displacement_px)
     for line in thin.lines(displacement_px):
@@ -68,7 +60,7 @@ def test_cables_swing_in_their_first_mode(ground: NDArray[np.float64]) -> None:
 
 
 @pytest.mark.parametrize("displacement_px", DISPLACEMENTS_PX)
-def test_the_truth_is_straight(thin: Structure, displacement_px: float) -> None:
+def test_the_truth_is_straight(thin: StructureScene, displacement_px: float) -> None:
     """Rounded to 8 bits, the judge finds the centre line at its place."""
     assert centre_line_px(rounded(picture(thin, displacement_px)), thin, displacement_px) < 0.1
 

@@ -20,7 +20,7 @@ from tremorscope.model.errors import CheckpointFault, RecipeFault, WeightsFault
 from tremorscope.model.networks.removal import gates_of
 from tremorscope.model.networks.weights import load_weights
 from tremorscope.model.training.processes import shared
-from tremorscope.model.training.recipe import Recipe, Schedule, load_recipe
+from tremorscope.model.training.recipe import Recipe, TrainingSchedule, load_recipe
 from tremorscope.model.training.train import train
 
 SMALL: dict[str, Any] = {
@@ -123,7 +123,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(tmp_path: Path) -> None:
 
 
 def test_the_learning_rate_warms_up_holds_and_falls_to_zero() -> None:
-    schedule = Schedule(steps=1000, learning_rate=1.0, warm_up_steps=100, decay_share=0.25)
+    schedule = TrainingSchedule(steps=1000, learning_rate=1.0, warm_up_steps=100, decay_share=0.25)
     assert schedule.learning_rate_at(0) == pytest.approx(0.01)
     assert [schedule.learning_rate_at(step) for step in (99, 500, 750)] == [1.0, 1.0, 1.0]
     assert schedule.learning_rate_at(875) == pytest.approx(0.5)
@@ -131,7 +131,7 @@ def test_the_learning_rate_warms_up_holds_and_falls_to_zero() -> None:
 
 
 def test_difficulty_eases_in() -> None:
-    schedule = Schedule(steps=1000, ease_in_steps=100, ease_in_from=0.2)
+    schedule = TrainingSchedule(steps=1000, ease_in_steps=100, ease_in_from=0.2)
     assert [schedule.difficulty(step) for step in (0, 50, 100, 900)] == pytest.approx([0.2, 0.6, 1.0, 1.0])
 
 
@@ -219,7 +219,7 @@ def test_a_carried_run_goes_on_within_the_rounding_of_its_moments(tmp_path: Path
     assert 0.0 < apart < 1e-3 * moved
     with pytest.raises(CheckpointFault, match="another recipe"):
         train(recipe(steps=8, batch=3), tmp_path / "third", go_on_from=carried)
-    with pytest.raises(CheckpointFault, match="no carried run"):
+    with pytest.raises(CheckpointFault, match="not a training run in one file"):
         train(recipe(steps=8), tmp_path / "fourth", go_on_from=tmp_path / "first" / "weights.safetensors")
 
 

@@ -17,13 +17,13 @@ from tremorscope import cli
 from tremorscope.runtime.bench import compare as compare_module
 from tremorscope.runtime.bench.job import BenchJob, run_bench
 from tremorscope.runtime.bench.memory import MemoryTrace, peak_bytes
-from tremorscope.runtime.bench.options import bench_job, read_camera
+from tremorscope.runtime.bench.options import BenchOptions, bench_job, read_camera
 from tremorscope.runtime.bench.picture import save_bench_picture
 from tremorscope.runtime.bench.report import lines
 from tremorscope.runtime.bench.result import BenchResult, curve_parts
 from tremorscope.runtime.bench.rig import EngineWatch, TimedEngine
 from tremorscope.runtime.cameras.settings import ClipSettings, V4l2Settings
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 from tremorscope.runtime.errors import CameraFault, OptionFault
 from tremorscope.runtime.magnification.factory import Magnification
@@ -234,18 +234,15 @@ def test_options_go_before_a_configuration(tmp_path: Path) -> None:
         "version: 1\ncamera: {kind: synthetic, width_px: 128, height_px: 96, rate_hz: 20}\n"
         "magnification: {mode: dynamic, amplification: 7, threads: 3}\n"
     )
-    nothing = {
-        "camera": None, "bundle": None, "against": None, "size": None, "rate_hz": None, "mode": None, "bands_hz": (),
-        "runtime": None, "engines": None, "threads": None, "frames": 10,
-    }  # fmt: skip
-    job = bench_job(configuration=file, **nothing)  # type: ignore[arg-type]
+    options = BenchOptions(configuration=file, frames=10)
+    job = bench_job(options)
     assert (job.magnification.mode, job.magnification.amplification, job.threads) == ("dynamic", 7.0, 3)
     assert job.camera is not None
     assert job.camera.size_px == (128, 96)
-    job = bench_job(configuration=file, **{**nothing, "threads": 1, "bands_hz": ((2.0, 3.0),)})  # type: ignore[arg-type]
+    job = bench_job(replace(options, threads=1, bands_hz=((2.0, 3.0),)))
     assert (job.magnification.mode, job.magnification.amplification, job.threads) == ("band", 7.0, 1)
     with pytest.raises(OptionFault, match="--rate"):
-        bench_job(configuration=file, **{**nothing, "rate_hz": 5.0})  # type: ignore[arg-type]
+        bench_job(replace(options, rate_hz=5.0))
     assert read_camera("csi").kind == "csi"
     assert read_camera("{kind: v4l2, device: /dev/video2}") == V4l2Settings(device=Path("/dev/video2"))
 

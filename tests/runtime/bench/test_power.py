@@ -11,7 +11,7 @@ import pytest
 from tremorscope.runtime.bench.job import BenchJob, run_bench
 from tremorscope.runtime.bench.power import DeviceTrace, traced_device
 from tremorscope.runtime.bench.report import lines
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.host.thermal import ThermalReading
 from tremorscope.runtime.telemetry import Reading
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tremorscope.runtime.bench.graph_cost import Cost, cost_of, graph_cost
+from tremorscope.runtime.bench import peaks as tables
+from tremorscope.runtime.bench.graph_cost import StageCost, cost_of, graph_cost
 from tremorscope.runtime.bench.job import BenchJob, run_bench
-from tremorscope.runtime.bench.peaks import BOARDS, Board, Peaks, gpu_peaks
+from tremorscope.runtime.bench.peaks import Board, Peaks, gpu_peaks
 from tremorscope.runtime.bench.processor import processor_peaks
 from tremorscope.runtime.bench.report import lines
 from tremorscope.runtime.bench.roofline import Roofline, bound, bound_ms
-from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, FrameSize, Precision, open_bundle
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, Precision
 from tremorscope.runtime.engines.onnx.file import matrix_product
 from tremorscope.runtime.engines.onnx.profile import Layer, profile
 
@@ -26,7 +28,7 @@ NETWORK_FLOPS = 2 * 48.9e3 * 1920 * 1080
 
 
 def board(name: str) -> Board:
-    return next(each for each in BOARDS if each.name == name)
+    return next(each for each in vars(tables).values() if isinstance(each, Board) and each.name == name)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_full_hd_frames_a_second_that_a_boards_operations_allow(
 ) -> None:
     peaks = board(name).peaks()
     for precision, rate_hz in (("fp16", fp16_hz), ("int8", int8_hz)):
-        least_ms, limit = bound_ms(Cost({precision: NETWORK_FLOPS}, 0.0), peaks)  # type: ignore[dict-item]
+        least_ms, limit = bound_ms(StageCost({precision: NETWORK_FLOPS}, 0.0), peaks)  # type: ignore[dict-item]
         assert limit == "compute"
         assert 1e3 / least_ms == pytest.approx(rate_hz, rel=0.005)
 
@@ -176,9 +178,9 @@ def test_a_convolution_and_what_lies_between_are_counted_by_hand() -> None:
 
 def test_the_bound_is_the_longer_of_both() -> None:
     peaks = Peaks("a device", {"fp32": 1e9, "fp16": 2e9, "int8": 4e9}, 1e9, measured=False)
-    assert bound_ms(Cost({"fp32": 1e6, "int8": 4e6}, 1e5), peaks) == (2.0, "compute")
-    assert bound_ms(Cost({"fp32": 1e6}, 3e6), peaks) == (3.0, "memory")
-    found = bound("network", 10.0, Cost({"fp32": 1e6}, 3e6), peaks)
+    assert bound_ms(StageCost({"fp32": 1e6, "int8": 4e6}, 1e5), peaks) == (2.0, "compute")
+    assert bound_ms(StageCost({"fp32": 1e6}, 3e6), peaks) == (3.0, "memory")
+    found = bound("network", 10.0, StageCost({"fp32": 1e6}, 3e6), peaks)
     assert found.share == pytest.approx(0.3)
 
 

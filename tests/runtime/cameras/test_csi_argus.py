@@ -15,8 +15,8 @@ from tremorscope.runtime.cameras.csi import fastest_hz, open_csi, plan
 from tremorscope.runtime.cameras.gstreamer.argus_messages import (
     Sensor,
     SensorMode,
-    argus_words,
-    hear,
+    argus_messages,
+    find_cause,
     read_sensor,
 )
 from tremorscope.runtime.cameras.gstreamer.pipeline import GStreamerPipeline
@@ -192,7 +192,7 @@ def test_what_is_printed_still_reaches_its_place(scene: Any, capfd: pytest.Captu
     os.write(1, b"before\n")
     open_csi_patiently(settings()).close()
     os.write(1, b"half a line")
-    argus_words().stop()
+    argus_messages().stop()
     os.write(1, b", and after\n")
     out = capfd.readouterr().out
     assert out.startswith("before\nGST_ARGUS: Creating output stream\n")
@@ -222,18 +222,21 @@ FIELD = (
 
 
 def test_the_words_of_the_field_are_understood() -> None:
-    heard = hear(FIELD)
+    heard = find_cause(FIELD)
     assert heard.cause == "no daemon"
     assert heard.quote == (
         "(Argus) Error FileOperationFailed: Connecting to nvargus-daemon failed: No such file or directory"
     )
     file = "/dvs/git/dirty/git-master_linux/multimedia/nvgstreamer/gst-nvarguscamera/gstnvarguscamerasrc.cpp"
-    assert hear([f"Error generated. {file}, execute:656 Failed to create CaptureSession"]).quote == (
+    assert find_cause([f"Error generated. {file}, execute:656 Failed to create CaptureSession"]).quote == (
         "Failed to create CaptureSession"
     )
-    assert hear(["a line of somebody else's", "GST_ARGUS: Cleaning up"]).quote == "Cleaning up"
-    assert hear(["GST_ARGUS: Invalid min gain value, using default minimum gain: 1.0 instead."]).cause is None
-    assert hear([]) == hear(["nothing of Argus"])
+    assert find_cause(["a line of somebody else's", "GST_ARGUS: Cleaning up"]).quote == "Cleaning up"
+    assert (
+        find_cause(["GST_ARGUS: Invalid min gain value, using default minimum gain: 1.0 instead."]).cause
+        is None
+    )
+    assert find_cause([]) == find_cause(["nothing of Argus"])
 
 
 def test_modes_are_read_whatever_the_comma() -> None:

@@ -96,7 +96,7 @@ def test_what_the_configuration_got_wrong_never_restarts_the_daemon(
     monkeypatch.setattr("tremorscope.runtime.service.recovery.LEAST_LIFE_S", 3.0)
     made = service(tmp_path, sensor_id=7)
     began_s = time.monotonic()
-    made._ladder._reopen_s = 1.5  # and not as long as opening may take
+    made._recovery.ladder._reopen_s = 1.5  # and not as long as opening may take
     assert run(made) == EXIT_RECOVERY
     assert time.monotonic() - began_s >= 3
     assert restarts == []

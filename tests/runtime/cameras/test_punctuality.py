@@ -18,7 +18,7 @@ def counted(arrivals: list[tuple[int, float]], *, knows: bool = True) -> tuple[i
     settings = SupervisorSettings(most_waiting=1)
     ring = LeasingRing(4, width_px=16, height_px=16)
     intake = Intake(ring, settings, FaultLog())
-    intake.reopen(1 / PERIOD_S)
+    intake.reopen(1 / PERIOD_S, 0.0)
     lease = ring.acquire("camera")
     for number, age in arrivals:
         captured_s = number * PERIOD_S

@@ -21,7 +21,7 @@ from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera
 from tremorscope.runtime.cameras.gstreamer.faults import GStreamerFault
 from tremorscope.runtime.cameras.opening import open_camera, supervisor_settings
 from tremorscope.runtime.cameras.rtsp import open_rtsp, plan
-from tremorscope.runtime.cameras.settings import RtspSettings
+from tremorscope.runtime.cameras.settings import RtspCameraSettings
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.errors import CameraFault, FrozenCameraFault, OptionFault
@@ -72,8 +72,8 @@ def server(gstreamer: Any) -> Iterator[Server]:  # noqa: ARG001
     made.kill()
 
 
-def settings(server: Server, **keys: Any) -> RtspSettings:
-    return RtspSettings.model_validate({"url": server.url, "latency_ms": 20, "silence_s": 1} | keys)
+def settings(server: Server, **keys: Any) -> RtspCameraSettings:
+    return RtspCameraSettings.model_validate({"url": server.url, "latency_ms": 20, "silence_s": 1} | keys)
 
 
 def look(camera: GStreamerCamera, frames: int) -> list[np.ndarray]:

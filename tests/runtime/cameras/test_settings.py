@@ -19,7 +19,12 @@ from tremorscope.runtime.cameras.opening import (
     open_camera,
     supervisor_settings,
 )
-from tremorscope.runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings, camera_settings
+from tremorscope.runtime.cameras.settings import (
+    CsiSettings,
+    RtspCameraSettings,
+    V4l2Settings,
+    camera_settings,
+)
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.frames.copies import CopyAccount
 
@@ -31,7 +36,7 @@ def read(**keys: object) -> object:
 def test_the_kinds_are_told_apart() -> None:
     assert isinstance(read(kind="csi", sensor_id=1), CsiSettings)
     assert isinstance(read(kind="v4l2", device="/dev/video2"), V4l2Settings)
-    assert isinstance(read(kind="rtsp", url="rtsp://10.0.0.5/a"), RtspSettings)
+    assert isinstance(read(kind="rtsp", url="rtsp://10.0.0.5/a"), RtspCameraSettings)
     assert [has_argus(read(kind="csi")), has_argus(read(kind="v4l2"))] == [True, False]
 
 

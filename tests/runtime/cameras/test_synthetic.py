@@ -12,8 +12,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tremorscope.runtime.cameras import footbridge
-from tremorscope.runtime.cameras.synthetic import FOOTBRIDGE_MODES, Mode, SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.cameras import canvas, footbridge
+from tremorscope.runtime.cameras.synthetic import (
+    FOOTBRIDGE_MODES,
+    SyntheticCamera,
+    SyntheticMode,
+    SyntheticSettings,
+)
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
@@ -32,7 +37,7 @@ def film(settings: SyntheticSettings, count: int) -> NDArray[np.uint8]:
 
 class TestDisplacement:
     def test_follows_the_mode_shapes_and_frequencies(self) -> None:
-        settings = SyntheticSettings(modes=(Mode(2.0, 0.1, 1), Mode(6.0, 0.04, 2)))
+        settings = SyntheticSettings(modes=(SyntheticMode(2.0, 0.1, 1), SyntheticMode(6.0, 0.04, 2)))
         left, right = settings.supports_px
         quarter, middle = left + (right - left) / 4, (left + right) / 2
         # After an eighth of a second the first mode is at its crest, the second at its trough.
@@ -59,7 +64,7 @@ class TestDisplacement:
     @pytest.mark.parametrize("amplitude_px", [0.05, 0.2, 1.0])
     def test_is_rendered_exactly(self, amplitude_px: float) -> None:
         """Against the blur summed up at displaced positions, column by column: no series, no transform."""
-        settings = SyntheticSettings(320, 180, modes=(Mode(2.0, amplitude_px),))
+        settings = SyntheticSettings(320, 180, modes=(SyntheticMode(2.0, amplitude_px),))
         picture = SyntheticCamera(settings).render(0.11)
         worst = max(
             float(np.abs(picture[:, x] - expected).max()) for x, expected in rendered_directly(settings, 0.11)
@@ -69,7 +74,7 @@ class TestDisplacement:
 
 def rendered_directly(settings: SyntheticSettings, time_s: float):  # type: ignore[no-untyped-def]
     """(column, its exact pixels (H, 3)) for every 7th column."""
-    sigma, fine = 0.6, footbridge.OVERSAMPLING
+    sigma, fine = 0.6, canvas.OVERSAMPLING
     layers = footbridge.draw(settings.width_px, settings.height_px, settings.seed)
     blur = functools.partial(ndimage.gaussian_filter1d, mode="nearest", truncate=6)
 
@@ -121,7 +126,7 @@ class TestFrames:
         assert np.abs(frames[2] - exact).max() <= 0.5 + 1e-3 or exact.max() > 255
 
     def test_stand_still_outside_the_span(self) -> None:
-        camera = SyntheticCamera(SyntheticSettings(320, 180, modes=(Mode(2.0, 0.5),)))
+        camera = SyntheticCamera(SyntheticSettings(320, 180, modes=(SyntheticMode(2.0, 0.5),)))
         left, right = (round(x) for x in camera.settings.supports_px)
         rest, moved = camera.render(0.0).copy(), camera.render(0.125)
         assert np.array_equal(rest[:, : left - 1], moved[:, : left - 1])
@@ -195,10 +200,10 @@ class TestBadSettings:
             ({"rate_hz": float("nan")}, "rate nan Hz"),
             ({"noise_sigma": -1.0}, "-1.0 grey levels"),
             ({"duration_s": 0.0}, "duration 0.0 s"),
-            ({"modes": (Mode(15.0, 0.1),)}, "15.0 Hz cannot be seen at 30.0 frames a second"),
-            ({"modes": (Mode(2.0, 0.1, half_waves=0),)}, "half_waves=0"),
-            ({"modes": (Mode(2.0, float("inf")),)}, "inf"),
-            ({"modes": (Mode(2.0, 0.9), Mode(3.0, -0.2))}, "1.1 px"),
+            ({"modes": (SyntheticMode(15.0, 0.1),)}, "15.0 Hz cannot be seen at 30.0 frames a second"),
+            ({"modes": (SyntheticMode(2.0, 0.1, half_waves=0),)}, "half_waves=0"),
+            ({"modes": (SyntheticMode(2.0, float("inf")),)}, "inf"),
+            ({"modes": (SyntheticMode(2.0, 0.9), SyntheticMode(3.0, -0.2))}, "1.1 px"),
         ],
     )
     def test_are_refused_with_value_and_remedy(self, settings: dict[str, object], message: str) -> None:

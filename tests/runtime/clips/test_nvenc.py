@@ -14,7 +14,8 @@ import pytest
 from support import read_video, textured_frames
 
 from tremorscope.runtime.clips import nvenc
-from tremorscope.runtime.clips.h264 import encoder_of
+from tremorscope.runtime.clips.h264 import EncodingSettings, encoder_of
+from tremorscope.runtime.clips.nvenc import EncoderChoice
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.video import VideoWriter
 from tremorscope.runtime.clips.writer import EventClipWriter
@@ -40,16 +41,10 @@ def orin() -> Iterator[Hardware]:
         yield hardware
 
 
-def write(path: Path, frames: Any, times_s: Any, **changes: Any) -> None:
+def write(path: Path, frames: Any, times_s: Any, *, encoder: EncoderChoice = "nvenc", **changes: Any) -> None:
     height_px, width_px = frames[0].shape[:2]
-    settings: dict[str, Any] = {
-        "width_px": width_px,
-        "height_px": height_px,
-        "time_base": Fraction(1, 90_000),
-        "nominal_rate_hz": 25.0,
-        "encoder": "nvenc",
-    }
-    with VideoWriter(path, **settings | changes) as video:
+    settings = EncodingSettings(width_px, height_px, 25.0, Fraction(1, 90_000), **changes)
+    with VideoWriter(path, settings, encoder=encoder) as video:
         for picture, time_s in zip(frames, times_s, strict=True):
             video.write(picture, time_s)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,16 @@ from pydantic import ValidationError
 from support import Picture, mount_small_disk, read_video, unmount
 
 from tremorscope.runtime.clips import writer as event_clips
-from tremorscope.runtime.clips.pre_roll import FrameHistory, slots_for
+from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import EventClipWriter, Recovery, event_name, recover_clips
 from tremorscope.runtime.errors import EngineFault, OptionFault, OutputFault
-from tremorscope.runtime.store.records import Clip, Event, Record
+from tremorscope.runtime.store.records import Clip, EventRecord, Record
 
 T0 = 1_793_000_000.0
 RATE_HZ = 25.0
+FRAMES = SimpleNamespace(width_px=64, height_px=48, rate_hz=RATE_HZ)
 
 
 def frame_of(number: int) -> Picture:
@@ -51,8 +53,8 @@ class Log:
         self.records.append(record)
 
     @property
-    def events(self) -> list[Event]:
-        return [record for record in self.records if isinstance(record, Event)]
+    def events(self) -> list[EventRecord]:
+        return [record for record in self.records if isinstance(record, EventRecord)]
 
     def clips(self, *states: str) -> list[Clip]:
         return [record for record in self.records if isinstance(record, Clip) and record.state in states]
@@ -62,18 +64,17 @@ class Log:
 def recorder(
     directory: Path, log: Log, *, make_magnify: Any = None, stall_s: float = 0.5, **changes: Any
 ) -> Iterator[EventRecorder]:
-    settings = {"pre_roll_s": 1.0, "post_roll_s": 1.0, "longest_s": 6.0, "encoder": "x264"}
+    given = {"pre_roll_s": 1.0, "post_roll_s": 1.0, "longest_s": 6.0, "encoder": "x264"} | changes
+    settings = RecordingSettings.model_validate(given)
     running = EventRecorder(
         directory,
-        RecordingSettings.model_validate(settings | changes),
-        width_px=64,
-        height_px=48,
-        rate_hz=RATE_HZ,
+        settings,
+        FrameHistory.for_clips(settings, FRAMES),
         log=log,
-        make_magnify=make_magnify,
+        magnifier=ClipMagnifier(make_magnify) if make_magnify else None,
         to_unix_s=lambda time_s: T0 + time_s,
-        stall_s=stall_s,
     )
+    running.stall_s = stall_s
     try:
         yield running
     finally:
@@ -103,7 +104,7 @@ class TestOneEvent:
         path = tmp_path / f"{name}-raw.mp4"
         assert numbers_in(path) == list(range(25, 85))  # 1 s before, and 1 s after frame 59, the newest then
         assert read_video(path)[1] == [Fraction(number, 25) for number in range(60)]
-        assert log.events == [Event(name, T0 + 2, "deck raised", "deck", T0 + 2)]
+        assert log.events == [EventRecord(name, T0 + 2, "deck raised", "deck", T0 + 2)]
         (saved,) = log.clips("saved")
         assert saved == Clip(
             name, "raw", path.name, "saved", T0 + 1, T0 + 84 / 25, 60, 0, path.stat().st_size
@@ -391,7 +392,7 @@ class TestRecovery:
         assert saved.nbytes == path.stat().st_size
         unlisted = Log()
         assert recover_clips(tmp_path, [], unlisted).completed == (path.name,)
-        assert unlisted.events == [Event(name, T0, "recovered after an interruption")]
+        assert unlisted.events == [EventRecord(name, T0, "recovered after an interruption")]
 
     def test_what_is_gone_changed_or_unfinished_is_no_longer_listed_as_saved(self, tmp_path: Path) -> None:
         changed = self.clip(tmp_path, event_name(T0))
@@ -453,7 +454,7 @@ class TestSettings:
 
 class TestHistory:
     def test_frames_are_read_until_they_are_overwritten(self) -> None:
-        history, frame = FrameHistory(4, width_px=64, height_px=48), frame_of(0)
+        history, frame = FrameHistory(4, FRAMES), frame_of(0)
         for number in range(10):
             assert history.put(frame_of(number), number / 10) == number
         assert history.oldest == 7
@@ -463,7 +464,7 @@ class TestHistory:
         assert history.first_from(5.0, 0) == 10
 
     def test_a_reader_never_gets_half_a_frame(self) -> None:
-        history = FrameHistory(3, width_px=640, height_px=480)
+        history = FrameHistory(3, SimpleNamespace(width_px=640, height_px=480, rate_hz=RATE_HZ))
         halves: list[int] = []
         stop = threading.Event()
 

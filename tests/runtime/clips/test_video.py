@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 from support import mount_small_disk, read_video, textured_frames, unmount
 
+from tremorscope.runtime.clips.h264 import EncodingSettings
 from tremorscope.runtime.clips.video import VideoWriter, check_output
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.colour import Colour
 
 
-def writer(path: Path, **changes: Any) -> VideoWriter:
+def writer(path: Path, *, comment: str = "", overwrite: bool = False, **changes: Any) -> VideoWriter:
     settings: dict[str, Any] = {
         "width_px": 64,
         "height_px": 48,
         "time_base": Fraction(1, 25),
-        "nominal_rate_hz": 25.0,
+        "rate_hz": 25.0,
     }
-    return VideoWriter(path, **settings | changes)
+    return VideoWriter(path, EncodingSettings(**settings | changes), comment=comment, overwrite=overwrite)
 
 
 def test_the_file_is_what_browsers_play(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ from trees import (
 from tremorscope import cli
 from tremorscope.runtime.cameras import csi, rtsp, v4l2
 from tremorscope.runtime.cameras.gstreamer.load import PACKAGES
-from tremorscope.runtime.cameras.settings import CsiSettings, RtspSettings, V4l2Settings
+from tremorscope.runtime.cameras.settings import CsiSettings, RtspCameraSettings, V4l2Settings
 from tremorscope.runtime.doctor.examination import Examination, examine
-from tremorscope.runtime.doctor.finding import Finding
+from tremorscope.runtime.doctor.finding import ProbeFinding
 from tremorscope.runtime.doctor.machine import Answer, Machine, run_command
 from tremorscope.runtime.doctor.needs import Needs
 from tremorscope.runtime.doctor.report import lines
@@ -45,11 +45,11 @@ def look(it: Invented, needs: Needs | None = None) -> Examination:
     return examine(it.machine(), needs or Needs())
 
 
-def amiss(examined: Examination) -> list[Finding]:
+def amiss(examined: Examination) -> list[ProbeFinding]:
     return [finding for finding in examined.findings if finding.is_amiss]
 
 
-def named(examined: Examination, name: str) -> Finding:
+def named(examined: Examination, name: str) -> ProbeFinding:
     (finding,) = (finding for finding in examined.findings if finding.name == name)
     return finding
 
@@ -318,8 +318,8 @@ def test_every_element_of_every_cameras_pipeline_is_looked_for() -> None:
         csi.plan(CsiSettings(), "nvmm"),
         v4l2.plan(V4l2Settings(format="raw", flip="rotate-90")),
         v4l2.plan(V4l2Settings(format="mjpeg", flip="mirror")),
-        rtsp.plan(RtspSettings(url="rtsp://10.0.0.5/1", flip="mirror"), jetson=False),
-        rtsp.plan(RtspSettings(url="rtsp://10.0.0.5/1"), jetson=True),
+        rtsp.plan(RtspCameraSettings(url="rtsp://10.0.0.5/1", flip="mirror"), jetson=False),
+        rtsp.plan(RtspCameraSettings(url="rtsp://10.0.0.5/1"), jetson=True),
     ]
     used = {element for camera in cameras for element in camera.elements}
     assert used <= ALL_ELEMENTS

@@ -30,7 +30,7 @@ from trees import (
 
 from tremorscope.runtime.doctor.argus import CAMERA_PACKAGES
 from tremorscope.runtime.doctor.examination import Examination, examine
-from tremorscope.runtime.doctor.finding import Finding
+from tremorscope.runtime.doctor.finding import ProbeFinding
 from tremorscope.runtime.doctor.machine import Answer, Machine
 from tremorscope.runtime.doctor.needs import Needs
 
@@ -43,7 +43,7 @@ def look(it: Invented) -> Examination:
     return examine(it.machine(), Needs())
 
 
-def named(it: Invented, name: str) -> Finding:
+def named(it: Invented, name: str) -> ProbeFinding:
     (finding,) = (each for each in look(it).findings if each.name == name)
     return finding
 

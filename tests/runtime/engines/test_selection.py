@@ -19,13 +19,8 @@ from tensorrt_fake import FakeEngine, fake_library, write_fake_engine
 from tremorscope.runtime.bench.job import BenchJob, run_bench
 from tremorscope.runtime.bench.result import Copies
 from tremorscope.runtime.engines import selection as choosing
-from tremorscope.runtime.engines.interface.bundle import (
-    Bundle,
-    FrameSize,
-    Manifest,
-    open_bundle,
-    write_manifest,
-)
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, Manifest, write_manifest
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
 from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime
@@ -55,7 +50,7 @@ class Machine:
     gpus: list[HostGpu] = field(default_factory=list)
 
     def open(self, choice: Any = "auto", **options: Any) -> Runtime:
-        return open_runtime(choice, self.bundle, width_px=32, height_px=16, threads=1, **options)
+        return open_runtime(choice, self.bundle, (32, 16), threads=1, **options)
 
     def build(
         self, *graphs: Any, device: Device = ORIN, release: str = "10.3.0", size: FrameSize = SIZE
@@ -327,39 +322,6 @@ def test_another_power_mode_is_noted(machine: Machine) -> None:
     assert runtime.name == "tensorrt"
     assert len(runtime.notes) == 2
     assert runtime.notes[0].startswith("built in power mode 0, now 2: it runs, but")
-
-
-def test_engines_are_built_where_asked_for_if_nothing_else_is_missing(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs: list[Any] = []
-
-    def build_bundle(job: Any, progress: Any) -> Any:
-        jobs.append(job)
-        progress(50, 100)
-        machine.build(*job.graphs)
-        yield from ()
-
-    monkeypatch.setattr("tremorscope.runtime.engines.tensorrt.build_job.build_bundle", build_bundle)
-    machine.build("pairwise")
-    machine.build("band", release="8.6.1")
-    assert machine.open().name == "onnxruntime"
-    assert jobs == []
-    assert machine.open(build=True).name == "tensorrt"
-    (job,) = jobs
-    assert (job.graphs, job.rebuild, job.size, job.output) == (("band",), True, SIZE, None)
-    machine.build("band", release="8.6.1")
-    machine.take_away(monkeypatch, "load_pycuda", EngineFault("no PyCUDA", remedy="install it"))
-    assert machine.open(build=True).name == "onnxruntime"
-    assert len(jobs) == 1, "minutes of building would have been for nothing"
-
-
-def test_a_build_that_fails_is_a_reason(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build_bundle(*_: Any) -> Any:
-        raise EngineFault("no engine was found", remedy="free memory")
-
-    monkeypatch.setattr("tremorscope.runtime.engines.tensorrt.build_job.build_bundle", build_bundle)
-    assert machine.open(build=True).passed_over == ("no engine was found: free memory",)
 
 
 def test_tensorrt_for_rtx_is_looked_for_where_it_is_installed(

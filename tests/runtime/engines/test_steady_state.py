@@ -86,7 +86,7 @@ def test_beyond_the_graph_a_step_costs_less_than_a_twentieth(
         inside_s += time.thread_time() - begun_s
 
     monkeypatch.setattr(BoundGraph, "run", timed)
-    with closing(open_runtime("onnxruntime", bundle, width_px=640, height_px=320, threads=1)) as runtime:
+    with closing(open_runtime("onnxruntime", bundle, (640, 320), threads=1)) as runtime:
         carry = make(runtime, *rings(runtime, 640, 320))
         carry(0)
         inside_s, begun_s = 0.0, time.thread_time()
@@ -100,7 +100,7 @@ def test_beyond_the_graph_a_step_costs_less_than_a_twentieth(
 @pytest.mark.parametrize("make", [pairwise, band])
 def test_nothing_stays_of_ten_thousand_frames(linear_bundle: Path, make: Callable[..., Carry]) -> None:
     bundle = open_bundle(linear_bundle)
-    with closing(open_runtime("onnxruntime", bundle, width_px=16, height_px=16, threads=1)) as runtime:
+    with closing(open_runtime("onnxruntime", bundle, (16, 16), threads=1)) as runtime:
         carry = make(runtime, *rings(runtime, 16, 16))
         for number in range(1_000):
             carry(number)

@@ -53,23 +53,26 @@ RUNTIME = ROOT / "runtime"
 DRAWN = {"footbridge.py", "synthetic.py"}
 """Cameras whose pictures are computed: what they write into the slot is the picture's first place."""
 HANDS_FRAMES_ON = [
-    *(
-        RUNTIME / f"{name}.py"
-        for name in ("band_magnifier", "buffers", "leases", "live", "magnifier", "mapped", "pipeline")
+    *sorted(
+        path
+        for room in ("cameras", "engines", "live")
+        for path in (RUNTIME / room).rglob("*.py")
+        if path.name not in DRAWN
     ),
-    *sorted(path for path in (RUNTIME / "cameras").glob("*.py") if path.name not in DRAWN),
-    *sorted((RUNTIME / "engines").glob("*.py")),
-    RUNTIME / "outputs" / "frame_history.py",
+    *(RUNTIME / "frames" / f"{name}.py" for name in ("buffers", "latest", "ring")),
+    *(RUNTIME / "magnification" / f"{name}.py" for name in ("band_magnifier", "magnifier")),
+    RUNTIME / "gpu" / "mapped.py",
+    RUNTIME / "clips" / "pre_roll.py",
 ]
 COPYING = {"array", "ascontiguousarray", "astype", "copy", "copyto", "memmove", "tobytes"}
 NO_PIXELS = {
-    ("live.py", "later_than"): "displacements",
-    ("standing.py", "look"): "a sample of some 1,500 pixels",
-    ("leases.py", "close"): "a part without length, in place of the memory",
-    ("onnx_runtime.py", "step"): "coefficients of a filter",
-    ("tensorrt_band.py", "set_mask"): "a mask",
-    ("tensorrt_memory.py", "send"): "coefficients of a filter",
-    ("tensorrt_profile.py", "_alone"): "noise, on which an engine is timed alone",
+    ("feed.py", "later_than"): "displacements",
+    ("frozen.py", "look"): "a sample of some 1,500 pixels",
+    ("ring.py", "close"): "a part without length, in place of the memory",
+    ("runtime.py", "step"): "coefficients of a filter",
+    ("band.py", "set_mask"): "a mask",
+    ("memory.py", "send"): "coefficients of a filter",
+    ("profile.py", "_alone"): "noise, on which an engine is timed alone",
 }
 
 
@@ -94,7 +97,7 @@ def is_part(target: ast.expr) -> bool:
 
 
 def test_nobody_who_hands_frames_on_copies_in_silence() -> None:
-    """Every copy of a camera's pixels goes through `runtime.frames.copies`, or is told in the place where it is made."""
+    """Every copy of a camera's pixels goes through `runtime.frames.copies`, or is told where it is made."""
     found = {(path.name, function) for path in HANDS_FRAMES_ON for function in copies_in(path)}
     assert found == set(NO_PIXELS)
 

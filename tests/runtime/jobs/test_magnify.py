@@ -196,7 +196,9 @@ def test_a_clip_damaged_in_the_middle_is_refused(tmp_path: Path, linear_bundle: 
 
 @pytest.mark.parametrize("rate_hz", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_capture_rate_that_cannot_be_is_refused(clip: Path, linear_bundle: Path, rate_hz: float) -> None:
-    refused(clip, OptionFault, "capture rate .* cannot be", linear_bundle, capture_rate_hz=rate_hz)
+    refused(
+        clip, OptionFault, "--capture-fps .* not a number above 0", linear_bundle, capture_rate_hz=rate_hz
+    )
 
 
 def test_untrained_weights_are_refused(clip: Path, make_bundle: Callable[..., Path]) -> None:

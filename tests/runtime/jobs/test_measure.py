@@ -14,7 +14,7 @@ import pytest
 import pyuff
 from support import ROOT, Picture, write_clip
 
-from tremorscope.runtime.cameras.synthetic import Mode, SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode, SyntheticSettings
 from tremorscope.runtime.jobs.measure import RESULT_NAMES, MeasureJob, measure_clip
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.regions import Region
@@ -22,7 +22,11 @@ from tremorscope.runtime.vibration.displacement.scale import Scale
 from tremorscope.runtime.vibration.spectra.modes import mac
 
 SETTINGS = SyntheticSettings(
-    480, 270, rate_hz=25.0, modes=(Mode(2.13, 0.12, 1), Mode(4.71, 0.06, 2)), duration_s=12.0
+    480,
+    270,
+    rate_hz=25.0,
+    modes=(SyntheticMode(2.13, 0.12, 1), SyntheticMode(4.71, 0.06, 2)),
+    duration_s=12.0,
 )
 GIRDER = tuple(Region(*SETTINGS.girder_px(along)) for along in (0.25, 0.5, 0.75))
 ABUTMENT = Region(*SETTINGS.abutment_px)
@@ -40,7 +44,7 @@ def film(settings: SyntheticSettings) -> Iterator[Picture]:
         yield frame.copy()
 
 
-def true_px(region: Region, mode: Mode) -> float:
+def true_px(region: Region, mode: SyntheticMode) -> float:
     """Amplitude of a mode, averaged over a region's columns."""
     alone = SyntheticSettings(SETTINGS.width_px, SETTINGS.height_px, rate_hz=25.0, modes=(mode,))
     columns = np.arange(region.x_px, region.x_px + region.width_px)
@@ -149,7 +153,12 @@ class TestFiles:
 class TestBaseline:
     def test_a_shift_is_told(self, measured: tuple[Measurement, Path], tmp_path: Path) -> None:
         softer = SyntheticSettings(
-            480, 270, rate_hz=25.0, modes=(Mode(2.05, 0.12, 1), Mode(4.71, 0.06, 2)), duration_s=12.0, seed=1
+            480,
+            270,
+            rate_hz=25.0,
+            modes=(SyntheticMode(2.05, 0.12, 1), SyntheticMode(4.71, 0.06, 2)),
+            duration_s=12.0,
+            seed=1,
         )
         clip = write_clip(tmp_path / "later.mp4", film(softer))
         found = measure_clip(MeasureJob(clip, tmp_path / "later", baseline=measured[1] / "summary.json"))

@@ -180,8 +180,8 @@ def test_a_slow_average_is_the_difference_to_the_exponential_mean() -> None:
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        (BandSettings(()), "0 bands cannot"),
-        (BandSettings(((1, 2), (3, 4), (5, 6))), "3 bands cannot"),
+        (BandSettings(()), "0 bands: too few or too many"),
+        (BandSettings(((1, 2), (3, 4), (5, 6))), "3 bands: too few or too many"),
         (BandSettings(((0.0, 2.0),)), "above 0 Hz"),
         (BandSettings(((3.0, 2.0),)), "above that"),
         (BandSettings(((2.0, math.nan),)), "above that"),

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tremorscope.runtime.host.settings import ThermalLevelSettings, ThermalSettings
 from tremorscope.runtime.host.thermal import ThermalReading
-from tremorscope.runtime.magnification.load import Level, Step, ThermalGovernor
+from tremorscope.runtime.magnification.load import LoadLevel, LoadStep, ThermalGovernor
 
 SETTINGS = ThermalSettings(
     levels=(
@@ -29,7 +29,7 @@ class Governed:
     """A governor that is looked at once a second, and its steps."""
 
     def __init__(self, settings: ThermalSettings = SETTINGS) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[LoadStep] = []
         self.reading = ThermalReading(None)
         self.governor = ThermalGovernor(settings, lambda: self.reading, on_step=self.steps.append)
         self.now_s = 0.0
@@ -50,7 +50,7 @@ class Governed:
 def test_a_cool_device_is_never_held_back() -> None:
     governed = Governed()
     assert governed.run(79.9, for_s=1000) == 0
-    assert governed.governor.level == Level()
+    assert governed.governor.level == LoadLevel()
     assert governed.steps == []
 
 
@@ -58,7 +58,7 @@ def test_heat_steps_up_level_by_level_each_after_its_dwell() -> None:
     governed = Governed()
     governed.run(99.0, for_s=100)
     assert governed.moves == [(11.0, 1), (22.0, 2), (33.0, 3)]
-    assert governed.governor.level == Level(3, 0.5, 1.0, "int8", magnify=False)
+    assert governed.governor.level == LoadLevel(3, 0.5, 1.0, "int8", magnify=False)
 
 
 def test_a_level_is_held_where_it_belongs() -> None:

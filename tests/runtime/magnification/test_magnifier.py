@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tremorscope.runtime.engines.interface.bundle import AmplificationRange
+from tremorscope.runtime.engines.interface.manifest import AmplificationRange
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.magnification.magnifier import Magnifier, Mode, check_amplification

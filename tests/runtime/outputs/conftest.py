@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from bridge_publisher import broker, publish
 from browser_rig import DESK, eventually, open_chromium, show
 from service_rig import ServiceRig
 from web_rig import TOKENS, make_server
 
 from tremorscope.runtime.outputs.web.server import WebServer
+
+__all__ = ["broker", "publish"]
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.synthetic import Mode, SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode, SyntheticSettings
 from tremorscope.runtime.clips.writer import EventClipWriter, clip_name, event_name
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.frames.stage_times import LatencySummary
@@ -29,7 +29,7 @@ from tremorscope.runtime.health import (
     StorageHealth,
 )
 from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed, LiveInfo, LivePeak, LiveSpectrum
-from tremorscope.runtime.store.records import Acknowledgement, Clip, Event, Record
+from tremorscope.runtime.store.records import Acknowledgement, Clip, EventRecord, Record
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.telemetry import EngineReading, Reading
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
@@ -152,8 +152,8 @@ class ServiceRig:
             active=True, reasons=("viewer",), engine="onnxruntime", precision="fp32", mode="band",
             bands_hz=((1.8, 2.4),), amplification=20.0,
         )  # fmt: skip
-        small = Mode(2.1, 0.12, 1), Mode(4.7, 0.05, 2)
-        large = Mode(2.1, 0.7, 1), Mode(4.7, 0.29, 2)
+        small = SyntheticMode(2.1, 0.12, 1), SyntheticMode(4.7, 0.05, 2)
+        large = SyntheticMode(2.1, 0.7, 1), SyntheticMode(4.7, 0.29, 2)
         still = replace(self.settings, noise_sigma=0.6)
         self._raw = draw(replace(still, modes=small), _FRAMES)
         self._large = draw(replace(still, modes=large, seed=1), _FRAMES)
@@ -253,7 +253,7 @@ class ServiceRig:
                 writer.write(picture, number / RATE_HZ)
             nbytes = writer.publish()
             clip = Clip(name, kind, file, "saved", unix_s, unix_s + _FRAMES / RATE_HZ, _FRAMES, 0, nbytes)
-            self._opened.write([Event(name, unix_s, "midspan rms raised", RULE.name, unix_s), clip])
+            self._opened.write([EventRecord(name, unix_s, "midspan rms raised", RULE.name, unix_s), clip])
 
     def _run(self) -> None:
         random = np.random.default_rng(1)

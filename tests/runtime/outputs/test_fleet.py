@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 import yaml
+from bridge_publisher import board_of_bridge, edge, make_certificates, settings
 from http_rig import ask
 from mosquitto_rig import MOSQUITTO, free_port, needs_mosquitto, wait_until
 from paho.mqtt.client import Client
@@ -21,7 +22,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 from prometheus_client.parser import text_string_to_metric_families
 from support import ROOT
 from test_metrics import FULL
-from test_mqtt import board_of_bridge, edge, make_certificates, settings
 from web_rig import TOKENS
 
 from tremorscope.runtime.outputs.metrics import render

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bridge_publisher import make_certificates, openssl
 from http_rig import ask
 from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, wait_until
 from service_rig import RULE, ServiceRig
 from support import ROOT
-from test_mqtt import make_certificates, openssl
 from web_rig import TOKENS
 
 from tremorscope.runtime.errors import OptionFault, OutputFault
 from tremorscope.runtime.host.threads import Threads
+from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.outputs.mqtt.publisher import MqttPublisher
 from tremorscope.runtime.outputs.rtsp import RtspPublisher
 from tremorscope.runtime.outputs.settings import HttpSettings, OutputSettings
@@ -31,10 +32,8 @@ from tremorscope.runtime.service.publishing import Publishing
 
 
 def publishing(rig: ServiceRig, directory: Path, **outputs: Any) -> Publishing:
-    return Publishing(
-        OutputSettings.model_validate(outputs), board=rig.board, feed=rig.feed, state_directory=directory,
-        store=rig.store, clips=rig.clips, controls=rig.controls,
-    )  # fmt: skip
+    view = ServiceView(rig.board, rig.feed, rig.store, rig.clips, rig.controls)
+    return Publishing(OutputSettings.model_validate(outputs), view, state_directory=directory)
 
 
 @needs_mosquitto
@@ -191,9 +190,10 @@ from tremorscope import cli
 from tremorscope.runtime.outputs.settings import OutputSettings
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.service.publishing import Publishing
-feed = LiveFeed(width_px=64, height_px=48)
-outputs = Publishing(OutputSettings(), board=HealthBoard(), feed=feed, state_directory=Path({str(tmp_path)!r}))
+view = ServiceView(HealthBoard(), LiveFeed(width_px=64, height_px=48))
+outputs = Publishing(OutputSettings(), view, state_directory=Path({str(tmp_path)!r}))
 try:
     outputs.start()
 except ModuleNotFoundError as error:
@@ -206,7 +206,7 @@ except ModuleNotFoundError as error:
 def test_the_page_is_encrypted_where_there_is_a_certificate(service: ServiceRig, tmp_path: Path) -> None:
     authority, certificate, key = make_certificates(tmp_path)
     given = HttpSettings(tls_certificate=certificate, tls_key=key).model_copy(update={"port": 0})
-    server = WebServer(given, TOKENS, board=service.board, feed=service.feed)
+    server = WebServer(given, TOKENS, ServiceView(service.board, service.feed))
     server.start()
     try:
         context = ssl.create_default_context(cafile=authority)
@@ -221,9 +221,10 @@ def test_the_page_is_encrypted_where_there_is_a_certificate(service: ServiceRig,
         server.close()
     with pytest.raises(OutputFault, match="tls_certificate"):
         WebServer(
-            HttpSettings(port=free_port(), tls_certificate=tmp_path / "no.pem", tls_key=key), Tokens(),
-            board=service.board, feed=service.feed,
-        )  # fmt: skip
+            HttpSettings(port=free_port(), tls_certificate=tmp_path / "no.pem", tls_key=key),
+            Tokens(),
+            ServiceView(service.board, service.feed),
+        )
 
 
 @needs_mosquitto
@@ -246,7 +247,7 @@ def test_outputs_that_a_mistake_ends_begin_again_and_it_is_told(
 
     fail_once(Accepting, "run")
     fail_once(_Renderer, "render")
-    fail_once(MqttPublisher, "_look")
+    fail_once(MqttPublisher, "_update")
     fail_once(RtspPublisher, "_connection")
     broker, port = Broker(tmp_path).start(), free_port()
     threads = Threads(pauses_s=(0.05, 0.1))
@@ -258,7 +259,7 @@ def test_outputs_that_a_mistake_ends_begin_again_and_it_is_told(
         }
     )
     all_of_it = Publishing(
-        outputs, board=service.board, feed=service.feed, state_directory=tmp_path, threads=threads
+        outputs, ServiceView(service.board, service.feed), state_directory=tmp_path, threads=threads
     )
     all_of_it.start()
     try:

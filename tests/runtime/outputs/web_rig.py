@@ -5,9 +5,10 @@ from __future__ import annotations
 from service_rig import ServiceRig
 
 from tremorscope.runtime.health import HealthBoard
+from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.outputs.settings import HttpSettings
 from tremorscope.runtime.outputs.web.access import Tokens
-from tremorscope.runtime.outputs.web.limits import Limits
+from tremorscope.runtime.outputs.web.limits import HttpLimits
 from tremorscope.runtime.outputs.web.server import WebServer
 
 TOKENS = Tokens(view="view-0123456789abcdef", control="control-0123456789abcdef")
@@ -17,16 +18,14 @@ def make_server(
     rig: ServiceRig,
     tokens: Tokens = Tokens(),  # noqa: B008
     *,
-    limits: Limits | None = None,
+    limits: HttpLimits | None = None,
     at_port: int = 0,
     board: HealthBoard | None = None,
     **settings: object,
 ) -> WebServer:
     """A server on a port of the loopback interface, a free one unless it is named, for the rig's board or another."""
     given = HttpSettings.model_validate({"port": 1} | settings).model_copy(update={"port": at_port})
-    server = WebServer(
-        given, tokens, board=board or rig.board, feed=rig.feed, store=rig.store, clips=rig.clips,
-        controls=rig.controls, limits=limits,
-    )  # fmt: skip
+    view = ServiceView(board or rig.board, rig.feed, rig.store, rig.clips, rig.controls)
+    server = WebServer(given, tokens, view, limits=limits)
     server.start()
     return server

@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from tremorscope.runtime.prove.apart import run_apart
-from tremorscope.runtime.prove.catalogue import Step
-from tremorscope.runtime.prove.outcome import Check, Findings, Outcome, Skip, read_outcome, write_outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.catalogue import ProveStep
+from tremorscope.runtime.prove.outcome import Check, Outcome, Skip, StepFindings, read_outcome, write_outcome
+from tremorscope.runtime.prove.plan import ProvePlan
 
 HEAD = """\
 import ctypes, os, subprocess, time
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.prove.outcome import Skip
 """
-MakeStep = Callable[..., Step]
+MakeStep = Callable[..., ProveStep]
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return Plan(tmp_path, tmp_path, quick=True)
+def plan(tmp_path: Path) -> ProvePlan:
+    return ProvePlan(tmp_path, tmp_path, quick=True)
 
 
 @pytest.fixture
@@ -33,15 +33,15 @@ def step_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStep:
     """Makes a step of the body of its ``run``."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
-    def make(body: str, limit_s: float = 30.0) -> Step:
+    def make(body: str, limit_s: float = 30.0) -> ProveStep:
         lines = "".join(f"    {line}\n" for line in body.splitlines())
         (tmp_path / "trial_step.py").write_text(f"{HEAD}\ndef run(plan, findings):\n{lines}")
-        return Step("trial", "A trial", "trial_step", limit_s)
+        return ProveStep("trial", "A trial", "trial_step", limit_s)
 
     return make
 
 
-def test_what_a_step_finds_comes_back_whole(plan: Plan, step_of: MakeStep) -> None:
+def test_what_a_step_finds_comes_back_whole(plan: ProvePlan, step_of: MakeStep) -> None:
     found = run_apart(
         step_of(
             "findings.fact('rate_hz', 29.9876543219)\n"
@@ -76,7 +76,7 @@ def test_what_a_step_finds_comes_back_whole(plan: Plan, step_of: MakeStep) -> No
     ],
 )
 def test_skips_faults_and_mistakes_are_outcomes(
-    plan: Plan,
+    plan: ProvePlan,
     step_of: MakeStep,
     body: str,
     state: str,
@@ -88,7 +88,7 @@ def test_skips_faults_and_mistakes_are_outcomes(
 
 
 def test_a_step_whose_library_crashes_is_told_with_what_it_found_before(
-    plan: Plan, step_of: MakeStep
+    plan: ProvePlan, step_of: MakeStep
 ) -> None:
     found = run_apart(step_of("findings.fact('frames', 7)\nctypes.string_at(0)"), plan)
     assert found.state == "fails"
@@ -97,7 +97,9 @@ def test_a_step_whose_library_crashes_is_told_with_what_it_found_before(
     assert "Segmentation fault" in found.output  # with the stacks of all threads
 
 
-def test_a_library_that_aborts_when_its_work_is_done_spoils_nothing(plan: Plan, step_of: MakeStep) -> None:
+def test_a_library_that_aborts_when_its_work_is_done_spoils_nothing(
+    plan: ProvePlan, step_of: MakeStep
+) -> None:
     found = run_apart(
         step_of("import atexit\natexit.register(os.abort)\nreturn findings.outcome('done')"), plan
     )
@@ -105,13 +107,13 @@ def test_a_library_that_aborts_when_its_work_is_done_spoils_nothing(plan: Plan, 
     assert found.facts["exit"] == "its process was ended by SIGABRT"
 
 
-def test_a_step_that_exits_in_silence_has_not_held(plan: Plan, step_of: MakeStep) -> None:
+def test_a_step_that_exits_in_silence_has_not_held(plan: ProvePlan, step_of: MakeStep) -> None:
     found = run_apart(step_of("print('bye', flush=True)\nos._exit(0)"), plan)
     assert (found.state, found.said, found.output) == ("fails", "its process ended with exit status 0", "bye")
 
 
 def test_a_step_that_hangs_is_ended_with_all_its_children(
-    plan: Plan, step_of: MakeStep, tmp_path: Path
+    plan: ProvePlan, step_of: MakeStep, tmp_path: Path
 ) -> None:
     body = (
         f"child = subprocess.Popen(['sleep', '600'])\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
@@ -127,7 +129,7 @@ def test_a_step_that_hangs_is_ended_with_all_its_children(
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
-def test_an_interruption_ends_the_step_at_once(plan: Plan, step_of: MakeStep, tmp_path: Path) -> None:
+def test_an_interruption_ends_the_step_at_once(plan: ProvePlan, step_of: MakeStep, tmp_path: Path) -> None:
     step = step_of(f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
 
     def tick(_elapsed_s: float) -> None:
@@ -139,7 +141,7 @@ def test_an_interruption_ends_the_step_at_once(plan: Plan, step_of: MakeStep, tm
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
-def test_the_output_that_is_kept_is_short_and_of_whole_lines(plan: Plan, step_of: MakeStep) -> None:
+def test_the_output_that_is_kept_is_short_and_of_whole_lines(plan: ProvePlan, step_of: MakeStep) -> None:
     found = run_apart(step_of("for n in range(3000): print(f'line {n} end')\nraise ValueError('x')"), plan)
     lines = found.output.splitlines()
     assert len(found.output) <= 4000
@@ -148,14 +150,14 @@ def test_the_output_that_is_kept_is_short_and_of_whole_lines(plan: Plan, step_of
     assert lines[-1] == "ValueError: x"
 
 
-def test_numbers_that_json_does_not_know_are_left_out(plan: Plan, step_of: MakeStep) -> None:
+def test_numbers_that_json_does_not_know_are_left_out(plan: ProvePlan, step_of: MakeStep) -> None:
     body = "findings.fact('a', float('nan'))\nfindings.table('T', ['x'], [[float('inf')]])"
     found = run_apart(step_of(f"{body}\nreturn findings.outcome('so')"), plan)
     assert (found.facts, found.tables[0].rows) == ({"a": None}, [[None]])
 
 
 def test_no_room_for_a_steps_own_files_is_an_outcome(
-    plan: Plan, step_of: MakeStep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    plan: ProvePlan, step_of: MakeStep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     step = step_of("return findings.outcome('so')")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
@@ -187,7 +189,7 @@ def test_an_outcome_that_was_half_written_is_none(tmp_path: Path) -> None:
 
 
 def test_a_skip_keeps_what_was_found() -> None:
-    findings = Findings()
+    findings = StepFindings()
     findings.fact("a", 1)
     found = findings.skipped(Skip("none", remedy="buy one"))
     assert (found.state, found.remedy, found.facts) == ("skipped", "buy one", {"a": 1})

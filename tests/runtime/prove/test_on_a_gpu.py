@@ -12,12 +12,11 @@ from host_gpu import HostGpu
 from tensorrt_fake_build import Asked, fake_builder
 
 from tremorscope.runtime.engines import selection as choosing
-from tremorscope.runtime.engines.interface.bundle import (
-    SHIPPED_BUNDLES,
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.interface.manifest import (
     Calibration,
     FrameSize,
     Quantisation,
-    open_bundle,
     write_manifest,
 )
 from tremorscope.runtime.engines.tensorrt import build_job
@@ -30,8 +29,8 @@ from tremorscope.runtime.prove import pictures
 from tremorscope.runtime.prove import plan as plan_module
 from tremorscope.runtime.prove import tensorrt as prove_tensorrt
 from tremorscope.runtime.prove.child import run_step
-from tremorscope.runtime.prove.outcome import Findings, Outcome
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.steps import accuracy
 
 SIZE = FrameSize(width_px=64, height_px=48)
@@ -39,7 +38,7 @@ ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "0")
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProvePlan:
     """What is planned on an Orin with TensorRT 10.3, for a site whose frames are small."""
     (tmp_path / "graphs").mkdir()
     cell_px = open_bundle(None).representation.cell_px
@@ -52,21 +51,21 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.setattr(tensorrt_runtime, "load_pycuda", lambda: "pycuda")
     monkeypatch.setattr("tremorscope.runtime.gpu.pycuda_gpu.open_gpu", HostGpu)
     monkeypatch.setattr(choosing, "_targets", lambda: ("tensorrt",))
-    monkeypatch.setattr(Plan, "small_size", SIZE)
+    monkeypatch.setattr(ProvePlan, "small_size", SIZE)
     site = tmp_path / "site.yaml"
     site.write_text("version: 1\ncamera: {kind: synthetic, width_px: 64, height_px: 48, rate_hz: 30}\n")
     monkeypatch.setattr(plan_module, "BUILDS", builds, raising=False)
-    return Plan(tmp_path / "out", tmp_path / "work", (site,), quick=True, load_s=1.0).checked()
+    return ProvePlan(tmp_path / "out", tmp_path / "work", (site,), quick=True, load_s=1.0).checked()
 
 
-def step(plan: Plan, name: str, camera: int | None = None) -> Outcome:
+def step(plan: ProvePlan, name: str, camera: int | None = None) -> Outcome:
     plan.work.mkdir(exist_ok=True)
-    found = run_step(plan, Findings(), f"tremorscope.runtime.prove.steps.{name}", camera)
+    found = run_step(plan, StepFindings(), f"tremorscope.runtime.prove.steps.{name}", camera)
     assert "Error" not in found.said, found
     return found
 
 
-def test_engines_are_built_in_fp16_run_and_kept_for_the_next_steps(plan: Plan) -> None:
+def test_engines_are_built_in_fp16_run_and_kept_for_the_next_steps(plan: ProvePlan) -> None:
     found = step(plan, "engine_site")
     assert found.state == "holds"
     assert (found.facts["bundle"], found.facts["precision"]) == ("realtime-fp16", "fp16")
@@ -104,7 +103,7 @@ def in_int8(bundle: Path) -> Path:
     return bundle
 
 
-def test_engines_in_int8_are_found_by_the_steps_after_their_build(plan: Plan, tmp_path: Path) -> None:
+def test_engines_in_int8_are_found_by_the_steps_after_their_build(plan: ProvePlan, tmp_path: Path) -> None:
     site = plan.configurations[0]
     site.write_text(f"{site.read_text()}magnification: {{bundle: {in_int8(tmp_path / 'site-int8')}}}\n")
     assert step(plan, "engine_site").facts["precision"] == "int8"
@@ -113,7 +112,7 @@ def test_engines_in_int8_are_found_by_the_steps_after_their_build(plan: Plan, tm
     }  # fmt: skip
 
 
-def test_what_needs_an_engine_is_skipped_where_none_was_built(plan: Plan) -> None:
+def test_what_needs_an_engine_is_skipped_where_none_was_built(plan: ProvePlan) -> None:
     for name in ("layers", "memory", "graphs"):
         found = step(plan, name)
         assert (found.state, found.said) == (
@@ -126,7 +125,7 @@ def test_what_needs_an_engine_is_skipped_where_none_was_built(plan: Plan) -> Non
     ("launched", "captured", "state"), [(97, 2, "holds"), (38, 60, "fails"), (0, 0, "holds")]
 )
 def test_graphs_pay_or_are_not_captured(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch, launched: int, captured: int, state: str
+    plan: ProvePlan, monkeypatch: pytest.MonkeyPatch, launched: int, captured: int, state: str
 ) -> None:
     step(plan, "engine_site")
     monkeypatch.setattr(HostGpu, "captures", True, raising=False)
@@ -140,7 +139,7 @@ def test_graphs_pay_or_are_not_captured(
     assert found.facts["launched"] == launched
 
 
-def test_pictures_of_both_runners_are_compared(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_of_both_runners_are_compared(plan: ProvePlan, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[set[str]] = []
 
     def in_this_process(jobs: list[pictures.PictureJob]) -> None:
@@ -158,7 +157,7 @@ def test_pictures_of_both_runners_are_compared(plan: Plan, monkeypatch: pytest.M
     assert ("realtime-fp16", "pairwise", "FP32 by ONNX Runtime") in rows
 
 
-def test_the_load_runs_on_the_engines_that_were_built(plan: Plan) -> None:
+def test_the_load_runs_on_the_engines_that_were_built(plan: ProvePlan) -> None:
     step(plan, "engine_site")
     found = step(plan, "load")
     assert found.state == "holds", found.said
@@ -166,7 +165,9 @@ def test_the_load_runs_on_the_engines_that_were_built(plan: Plan) -> None:
     assert found.facts["copied_bytes_per_frame"] is not None
 
 
-def test_a_builder_that_fails_is_told_with_its_remedy(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_builder_that_fails_is_told_with_its_remedy(
+    plan: ProvePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> object:
         raise EngineFault("no memory to build it", remedy="free some")
 
@@ -176,7 +177,7 @@ def test_a_builder_that_fails_is_told_with_its_remedy(plan: Plan, monkeypatch: p
 
 
 def test_a_jetson_without_its_libraries_fails_and_is_not_skipped(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
+    plan: ProvePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(_: object) -> object:
         raise EngineFault("TensorRT is not installed", remedy="sudo apt install nvidia-jetpack")
@@ -186,14 +187,14 @@ def test_a_jetson_without_its_libraries_fails_and_is_not_skipped(
     assert (found.state, found.said) == ("fails", "TensorRT is not installed")
 
 
-def test_a_site_that_insists_on_the_cpu_has_no_gpu_to_prove(plan: Plan) -> None:
+def test_a_site_that_insists_on_the_cpu_has_no_gpu_to_prove(plan: ProvePlan) -> None:
     site = plan.configurations[0]
     site.write_text(f"{site.read_text()}magnification: {{runtime: onnxruntime}}\n")
     assert step(plan, "memory").state == "skipped"
     assert str(step(plan, "engine_small").facts["runtime"]).startswith("ONNX Runtime")
 
 
-def test_stand_ins_are_asked_for_fp16(plan: Plan) -> None:
+def test_stand_ins_are_asked_for_fp16(plan: ProvePlan) -> None:
     step(plan, "engine_site")
     builds: list[Asked] = plan_module.BUILDS  # type: ignore[attr-defined]
     assert len(builds) == 2

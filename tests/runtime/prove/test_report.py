@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 from support import ROOT, mount_small_disk, unmount
 
-from tremorscope.runtime.cameras.settings import RtspSettings
+from tremorscope.runtime.cameras.settings import RtspCameraSettings
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.prove import conductor
-from tremorscope.runtime.prove.catalogue import Step, steps_of
-from tremorscope.runtime.prove.conductor import Told, prove
+from tremorscope.runtime.prove.catalogue import ProveStep, steps_of
+from tremorscope.runtime.prove.conductor import ProveProgress, prove
 from tremorscope.runtime.prove.open_points import OPEN_POINTS, answer_points
 from tremorscope.runtime.prove.outcome import Check, Outcome, Table
 from tremorscope.runtime.prove.page import page
-from tremorscope.runtime.prove.plan import Plan
-from tremorscope.runtime.prove.record import Record
+from tremorscope.runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.record import ProveReport
 from tremorscope.runtime.prove.redaction import HIDDEN, known_secrets, redacted
 from tremorscope.runtime.prove.telling import step_lines, verdict
 
-STEPS = [Step(name, f"Step {name}", f"none.{name}", 10.0) for name in ("machine", "clock", "load")]
+STEPS = [ProveStep(name, f"Step {name}", f"none.{name}", 10.0) for name in ("machine", "clock", "load")]
 HELD = Outcome("holds", "it is <so>", facts={"board": "A board & co", "rate_hz": 29.97})
 
 
@@ -65,7 +65,7 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Outcome | B
     """Puts steps in place of the real ones, whose outcomes are as given."""
 
     def put(given: dict[str, Outcome | BaseException]) -> None:
-        def run(step: Step, plan: Plan, tick: Callable[[float], None]) -> Outcome:
+        def run(step: ProveStep, plan: ProvePlan, tick: Callable[[float], None]) -> Outcome:
             del plan
             tick(0.0)
             outcome = given[step.name]
@@ -79,8 +79,8 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Outcome | B
     return put
 
 
-def plan_in(directory: Path) -> Plan:
-    return Plan(directory / "report", directory / "report/work", quick=True)
+def plan_in(directory: Path) -> ProvePlan:
+    return ProvePlan(directory / "report", directory / "report/work", quick=True)
 
 
 def report_in(directory: Path) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def report_in(directory: Path) -> dict[str, Any]:
 def test_a_run_that_holds(tmp_path: Path, outcomes: Any) -> None:
     outcomes({"machine": HELD, "clock": Outcome("skipped", "no clock"), "load": HELD})
     seen: list[str] = []
-    record = prove(plan_in(tmp_path), Told(step=lambda step, *_: seen.append(step.name)))
+    record = prove(plan_in(tmp_path), ProveProgress(step=lambda step, *_: seen.append(step.name)))
     assert seen == ["machine", "clock", "load"]
     assert record.holds
     report = report_in(tmp_path)
@@ -114,7 +114,7 @@ def test_a_run_in_which_something_fails(tmp_path: Path, outcomes: Any) -> None:
         output="GST_ARGUS: <boom>",
     )
     outcomes({"machine": HELD, "clock": failed, "load": HELD})
-    record = prove(plan_in(tmp_path), Told())
+    record = prove(plan_in(tmp_path), ProveProgress())
     assert not record.holds
     assert report_in(tmp_path)["counts"]["fails"] == 1
     text = Text((tmp_path / "report/prove.html").read_text()).text
@@ -128,7 +128,7 @@ def test_a_run_in_which_something_fails(tmp_path: Path, outcomes: Any) -> None:
 def test_an_interrupted_run_leaves_a_valid_report(tmp_path: Path, outcomes: Any) -> None:
     outcomes({"machine": HELD, "clock": KeyboardInterrupt(), "load": HELD})
     with pytest.raises(KeyboardInterrupt):
-        prove(plan_in(tmp_path), Told())
+        prove(plan_in(tmp_path), ProveProgress())
     report = report_in(tmp_path)
     assert (report["end"], report["holds"]) == ("interrupted", False)
     assert [(each["name"], each["state"]) for each in report["steps"]] == [
@@ -149,7 +149,7 @@ def test_a_run_that_is_killed_leaves_the_report_of_the_step_before(tmp_path: Pat
 
     outcomes({"machine": HELD, "clock": HELD, "load": PowerCut()})
     with pytest.raises(PowerCut):
-        prove(plan_in(tmp_path), Told())
+        prove(plan_in(tmp_path), ProveProgress())
     assert [each["state"] for each in report_in(tmp_path)["steps"]] == ["holds", "holds", "unfinished"]
     assert report_in(tmp_path)["end"] == "running"
 
@@ -162,7 +162,7 @@ def test_a_disk_that_fills_midway_keeps_the_last_report_and_is_told_at_the_end(
         filler = tmp_path / "filler"
         seen: list[str] = []
 
-        def told(step: Step, *_: object) -> None:
+        def told(step: ProveStep, *_: object) -> None:
             seen.append(step.name)
             if step.name == "machine":
                 with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
@@ -171,12 +171,12 @@ def test_a_disk_that_fills_midway_keeps_the_last_report_and_is_told_at_the_end(
 
         outcomes(dict.fromkeys(("machine", "clock", "load"), HELD))
         with pytest.raises(OutputFault, match="the disk is full"):
-            prove(plan_in(tmp_path), Told(step=told))
+            prove(plan_in(tmp_path), ProveProgress(step=told))
         assert seen == ["machine", "clock", "load"]  # the steps ran all the same
         assert report_in(tmp_path)["end"] == "running"  # as it was when the disk filled
         Text((tmp_path / "report/prove.html").read_text())
         filler.unlink()
-        assert prove(plan_in(tmp_path), Told()).holds
+        assert prove(plan_in(tmp_path), ProveProgress()).holds
     finally:
         unmount(tmp_path)
 
@@ -185,7 +185,7 @@ def test_a_report_that_cannot_be_written_is_told_before_the_first_step(tmp_path:
     (tmp_path / "report").write_text("a file")
     outcomes({"machine": AssertionError("nothing is run")})
     with pytest.raises(OutputFault, match="report: cannot be written"):
-        prove(plan_in(tmp_path), Told())
+        prove(plan_in(tmp_path), ProveProgress())
 
 
 def test_secrets_are_left_out_wherever_they_stand(tmp_path: Path, outcomes: Any, monkeypatch: Any) -> None:
@@ -206,7 +206,7 @@ def test_secrets_are_left_out_wherever_they_stand(tmp_path: Path, outcomes: Any,
         f"log: {secrets}",
     )
     outcomes({"machine": leaky, "clock": HELD, "load": HELD})
-    prove(plan_in(tmp_path), Told())
+    prove(plan_in(tmp_path), ProveProgress())
     for name in ("prove.json", "prove.html"):
         text = (tmp_path / "report" / name).read_text()
         for secret in (*secrets, "other-pass", "tok&lt;en", "user:"):
@@ -215,7 +215,7 @@ def test_secrets_are_left_out_wherever_they_stand(tmp_path: Path, outcomes: Any,
 
 
 def test_a_cameras_password_is_known_by_the_name_in_its_configuration() -> None:
-    camera = RtspSettings(url="rtsp://10.0.0.5/1", user="viewer", credential="BRIDGE_CAMERA")
+    camera = RtspCameraSettings(url="rtsp://10.0.0.5/1", user="viewer", credential="BRIDGE_CAMERA")
     configuration = Configuration.model_construct(camera=camera)
     found = known_secrets([configuration], {"BRIDGE_CAMERA": "hunter22", "TREMORSCOPE_WEB_TOKEN": "abc"})
     assert found == {"hunter22"}  # what is shorter than four letters would take ordinary words away
@@ -223,7 +223,7 @@ def test_a_cameras_password_is_known_by_the_name_in_its_configuration() -> None:
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
-    record = Record(tmp_path, STEPS, "1.0", quick=False)
+    record = ProveReport(tmp_path, STEPS, "1.0", quick=False)
     record.add(STEPS[0], HELD, 1.5)
     source = page(record.as_json())
     assert not re.search(r"(src|href)=\"(?!#)", source)
@@ -238,7 +238,7 @@ def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
 
 
 def test_every_open_point_has_its_step_or_says_how_else_it_is_answered(tmp_path: Path) -> None:
-    names = {step.name for step in steps_of(Plan(tmp_path, tmp_path, quick=True))}
+    names = {step.name for step in steps_of(ProvePlan(tmp_path, tmp_path, quick=True))}
     assert len({point.id for point in OPEN_POINTS}) == len(OPEN_POINTS)
     for point in OPEN_POINTS:
         assert (point.step in names) != bool(point.by), point.id

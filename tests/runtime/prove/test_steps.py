@@ -19,22 +19,22 @@ from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 from tremorscope.runtime.errors import CameraFault, EngineFault
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.gpu.egl import DevicePicture
-from tremorscope.runtime.prove.outcome import Findings, Skip
+from tremorscope.runtime.prove.outcome import Skip, StepFindings
 from tremorscope.runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
-from tremorscope.runtime.prove.plan import Plan
+from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.probe import first_frame_s
 from tremorscope.runtime.prove.steps import accuracy, argus, camera, clock, encoding, layers, pixels
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    return Plan(tmp_path, tmp_path, quick=True)
+def plan(tmp_path: Path) -> ProvePlan:
+    return ProvePlan(tmp_path, tmp_path, quick=True)
 
 
-def configured(tmp_path: Path, text: str, **options: Any) -> Plan:
+def configured(tmp_path: Path, text: str, **options: Any) -> ProvePlan:
     file = tmp_path / "site.yaml"
     file.write_text(f"version: 1\n{text}\n")
-    return Plan(tmp_path, tmp_path, (file,), quick=True, **options).checked()
+    return ProvePlan(tmp_path, tmp_path, (file,), quick=True, **options).checked()
 
 
 # The kernel against NumPy.
@@ -65,7 +65,7 @@ class Pictures:
 def test_one_wrong_byte_of_the_kernel_fails(monkeypatch: pytest.MonkeyPatch, wrong: bool) -> None:
     monkeypatch.setattr("tremorscope.runtime.gpu.egl.EglPictures", Pictures)
     monkeypatch.setattr(Pictures, "wrong", wrong)
-    findings = Findings()
+    findings = StepFindings()
     said = pixels.check_kernel(HostGpu(), ((64, 36), (97, 61)), findings)
     found = findings.outcome(said)
     assert found.state == ("fails" if wrong else "holds")
@@ -114,7 +114,7 @@ def test_the_same_pictures_come_from_a_process_of_its_own(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("off", "state"), [(0, "holds"), (1, "fails"), (60, "fails")])
 def test_pictures_that_differ_too_much_fail(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch, off: int, state: str
+    plan: ProvePlan, monkeypatch: pytest.MonkeyPatch, off: int, state: str
 ) -> None:
     """By one grey level everywhere, or by many at a few places."""
 
@@ -126,7 +126,7 @@ def test_pictures_that_differ_too_much_fail(
 
     monkeypatch.setattr(accuracy, "pictures_of", pictures)
     monkeypatch.setattr(accuracy, "magnify_apart", lambda _: None)
-    found = accuracy.run(plan, Findings())
+    found = accuracy.run(plan, StepFindings())
     assert found.state == state
     assert "no bundle of it is here" in str(found.facts.get("int8", "no bundle of it is here"))
 
@@ -156,7 +156,7 @@ def csi(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_new_process_sees_frames_after_the_restart(csi: dict[str, Any], tmp_path: Path) -> None:
-    found = argus.run(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), Findings())
+    found = argus.run(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), StepFindings())
     assert found.state == "holds"
     assert found.facts["tries"] == 2
     assert csi["asked"] == ["restart-argus"]
@@ -167,19 +167,19 @@ def test_a_daemon_that_stays_away_fails_within_its_bound(
 ) -> None:
     monkeypatch.setattr(argus, "_BACK_S", 0.2)
     csi["given"]["frames"] = [(0.5, "")] + [(None, "no camera")] * 100_000
-    found = argus.run(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), Findings())
+    found = argus.run(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), StepFindings())
     assert found.state == "fails"
     assert found.said == "a frame after the restart: none (no camera), not within 0.2 s"
 
 
 def test_the_daemon_is_left_alone_unless_that_is_allowed(csi: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Skip, match="not allowed"):
-        argus.run(configured(tmp_path, "camera: {kind: csi}"), Findings())
+        argus.run(configured(tmp_path, "camera: {kind: csi}"), StepFindings())
     csi["given"]["state"] = "not-found"
     with pytest.raises(Skip, match="no nvargus-daemon"):
-        argus.run(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), Findings())
+        argus.run(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), StepFindings())
     with pytest.raises(Skip, match="no camera of Argus"):
-        argus.run(Plan(tmp_path, tmp_path, quick=True), Findings())
+        argus.run(ProvePlan(tmp_path, tmp_path, quick=True), StepFindings())
     assert csi["asked"] == []
 
 
@@ -200,7 +200,7 @@ def test_a_probe_sees_the_drawn_camera_and_tells_why_it_sees_none(tmp_path: Path
 @pytest.mark.parametrize(("resource", "kind"), [(None, "CUDA's"), (object(), "a surface, through EGL")])
 def test_where_a_csi_camera_leaves_its_frames_is_told(resource: object, kind: str) -> None:
     held = HeldFrame(FrameInfo(0, 0.0), DevicePicture(4096, 7680, 1900, 1080, resource), "a sample")
-    findings = Findings()
+    findings = StepFindings()
     camera.tell_surface(findings, held)
     assert findings.facts == {"pitch_bytes": 7680, "memory_type": kind}
     assert held._sample is None  # given back: the camera has few buffers
@@ -209,9 +209,9 @@ def test_where_a_csi_camera_leaves_its_frames_is_told(resource: object, kind: st
 def test_a_camera_that_ends_or_is_slow_fails(tmp_path: Path) -> None:
     short = "camera: {kind: synthetic, width_px: 64, height_px: 48, rate_hz: 200, duration_s: 0.05}"
     with pytest.raises(CameraFault, match="it ended after 10 frames"):
-        camera.run(configured(tmp_path, short), Findings(), 0)
+        camera.run(configured(tmp_path, short), StepFindings(), 0)
     site = configured(tmp_path, "camera: {kind: synthetic, width_px: 64, height_px: 48, rate_hz: 120}")
-    found = camera.run(site, Findings(), 0)
+    found = camera.run(site, StepFindings(), 0)
     assert found.state == "holds"
     assert found.facts["copied_bytes_per_frame"] == 0
     assert len(found.tables[0].rows) == 2
@@ -222,7 +222,7 @@ def test_a_camera_that_ends_or_is_slow_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ppm", "state"), [(0.0, "holds"), (400.0, "holds"), (2000.0, "fails")])
 def test_a_clock_that_drifts_as_no_time_server_would_bend_it_fails(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch, ppm: float, state: str
+    plan: ProvePlan, monkeypatch: pytest.MonkeyPatch, ppm: float, state: str
 ) -> None:
     now = {"s": 100.0}
 
@@ -236,7 +236,7 @@ def test_a_clock_that_drifts_as_no_time_server_would_bend_it_fails(
         sleep=lambda seconds: now.update(s=now["s"] + seconds),
     )
     monkeypatch.setattr(clock, "time", fake)
-    found = clock.run(plan, Findings())
+    found = clock.run(plan, StepFindings())
     assert found.state == state, found.said
     assert f"{ppm:+.0f} ppm" in {check.what: check.found for check in found.checks}["Unix time against it"]
 
@@ -244,7 +244,9 @@ def test_a_clock_that_drifts_as_no_time_server_would_bend_it_fails(
 # Video.
 
 
-def test_no_picture_is_drawn_while_the_encoder_is_timed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_picture_is_drawn_while_the_encoder_is_timed(
+    plan: ProvePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written: list[np.ndarray] = []
     write = VideoWriter.write
     monkeypatch.setattr(
@@ -252,7 +254,7 @@ def test_no_picture_is_drawn_while_the_encoder_is_timed(plan: Plan, monkeypatch:
         "write",
         lambda self, picture, at_s: (written.append(picture), write(self, picture, at_s)),
     )
-    found = encoding.run(plan, Findings())
+    found = encoding.run(plan, StepFindings())
     assert found.state == "holds", found.said
     assert len(written) == 30
     assert len({id(picture) for picture in written}) == 16

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from service_parts import MID_SPAN, QUARTER, Told, vibration
 
-from tremorscope.runtime.service.alarming import AlarmDesk, alarm_rules
+from tremorscope.runtime.service.alarming import AlarmService, alarm_rules
 from tremorscope.runtime.service.measuring import RegionLevels
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline
 from tremorscope.runtime.store.store import Store
-from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, OpenAlarm, Reading
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmReading, OpenAlarm
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline
 from tremorscope.runtime.vibration.monitoring.levels import Levels
 from tremorscope.runtime.vibration.settings import VibrationSettings
@@ -46,7 +46,7 @@ def settings(*alarms: dict[str, object]) -> VibrationSettings:
 class Desk:
     def __init__(self, *alarms: dict[str, object], **more: object) -> None:
         self.edges, self.stored = Told(), Told()
-        self.desk = AlarmDesk(settings(*alarms), on_edge=self.edges, store=self.stored, **more)  # type: ignore[arg-type]
+        self.desk = AlarmService(settings(*alarms), on_edge=self.edges, store=self.stored, **more)  # type: ignore[arg-type]
 
     def level(self, time_s: float, rms_px: float, name: str = "mid-span") -> None:
         found = Levels(time_s - 1, time_s, 2 * rms_px, rms_px, 30, 0)
@@ -100,11 +100,11 @@ class TestDesk:
     def test_stores_a_baseline_once_it_is_learned_and_does_not_learn_it_again(self) -> None:
         rig = Desk(SHIFT)
         for minute in range(12):
-            rig.desk.read(Reading("first", "frequency", 60.0 * minute, 2.1, 0.001))
+            rig.desk.read(AlarmReading("first", "frequency", 60.0 * minute, 2.1, 0.001))
         (learned,) = rig.stored.of(LearnedBaseline)
         assert (learned.alarm, learned.baseline.value) == ("shift", 2.1)
         after = Desk(SHIFT, baselines={"shift": learned.baseline})
-        after.desk.read(Reading("first", "frequency", 5000.0, 1.9, 0.001))
+        after.desk.read(AlarmReading("first", "frequency", 5000.0, 1.9, 0.001))
         assert after.told() == [("shift", "raised", True)]
         assert after.stored.of(LearnedBaseline) == []
 
@@ -171,10 +171,10 @@ TWO_WEEKS = SHIFT | {"learning_s": 1_209_600}
 class TestLearning:
     """Fourteen days at a reading each minute; the process has clocks of its own."""
 
-    def learn(self, desk: AlarmDesk, minutes: range, unix_from_s: float = 1.7e9) -> None:
+    def learn(self, desk: AlarmService, minutes: range, unix_from_s: float = 1.7e9) -> None:
         for minute in minutes:
             time_s = 60.0 * minute
-            desk.read(Reading("first", "frequency", unix_from_s + time_s, 2.1, 0.001, steady_s=time_s))
+            desk.read(AlarmReading("first", "frequency", unix_from_s + time_s, 2.1, 0.001, steady_s=time_s))
 
     def test_outlives_a_reload_of_another_key(self) -> None:
         rig = Desk(TWO_WEEKS)
@@ -190,7 +190,7 @@ class TestLearning:
         self.learn(rig.desk, range(100))
         second = FIRST | {"name": "second", "low_hz": 4, "high_hz": 5}
         rig.desk.use(vibration(modes=[FIRST, second], alarms=[TWO_WEEKS | {"mode": "second"}]), 0.0)
-        rig.desk.read(Reading("second", "frequency", 9.0, 4.4, 0.001, steady_s=9.0))
+        rig.desk.read(AlarmReading("second", "frequency", 9.0, 4.4, 0.001, steady_s=9.0))
         latest = rig.stored.of(LearningBaseline)[-1].learning
         assert (latest.source, latest.readings, latest.learned_s) == ("second", 1, 0.0)
 

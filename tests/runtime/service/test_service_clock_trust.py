@@ -116,7 +116,7 @@ class TestStorage:
     def keep_house(self, storage: Storage) -> None:
         store = storage._store
         assert store is not None
-        storage._keep_house(store, Reserve(storage.directory / ".reserve", 0))
+        storage._housekeeper.run(store, Reserve(storage.directory / ".reserve", 0))
 
     @pytest.mark.parametrize("unix_s", [20.0, 1.79e9])
     def test_keeps_its_series_over_a_jump_and_tells_it(self, unix_s: float, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class TestOtherChanges:
     def test_of_real_magnifiers_show_no_jump(self, linear_bundle: Path) -> None:
         """From static to a band and to another amplification: pixels change as little as while nothing changes."""
         bundle = open_bundle(linear_bundle)
-        runtime = open_runtime("onnxruntime", bundle, width_px=SIZE[0], height_px=SIZE[1], threads=1)
+        runtime = open_runtime("onnxruntime", bundle, SIZE, threads=1)
         maker = MagnifierMaker(bundle, runtime, SIZE)
         static = Magnification(amplification=10.0, refresh_s=60.0)
         band = Magnification(amplification=10.0, mode="band", band=BandSettings(((1.5, 3.0),)))

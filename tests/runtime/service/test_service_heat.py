@@ -12,11 +12,11 @@ from running_service import Camera, frames, running, until
 from service_parts import configured
 from support import write_bundle
 
-from tremorscope.runtime.engines.interface.bundle import MANIFEST_NAME, Manifest, write_manifest
+from tremorscope.runtime.engines.interface.manifest import MANIFEST_NAME, Manifest, write_manifest
 from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.live.on_demand import Magnifying
 from tremorscope.runtime.magnification.engines import open_configured_runtime
-from tremorscope.runtime.magnification.load import Level
+from tremorscope.runtime.magnification.load import LoadLevel
 from tremorscope.runtime.magnification.settings import MagnificationSettings
 from tremorscope.runtime.service import assembly
 from tremorscope.runtime.service.process import Service
@@ -34,7 +34,7 @@ QUANTISED = {
 """As `tremorscope calibrate quantise` states it; the graphs are the stand-in's."""
 
 
-def set_level(service: Service, level: Level) -> None:
+def set_level(service: Service, level: LoadLevel) -> None:
     """As if the governor had just stepped."""
     service._governor.update = lambda _now_s: level  # type: ignore[method-assign]
     service._second_s = 0.0
@@ -60,14 +60,14 @@ def test_is_held_back_by_heat(tmp_path: Path, linear_bundle: Path) -> None:
     with running(Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))) as service:
         magnifying = service.parts.magnifying
         until(service, lambda: magnifying.health().frames > 3)
-        set_level(service, Level(1, rate_fraction=0.5))
+        set_level(service, LoadLevel(1, rate_fraction=0.5))
         frames(service, 10)
         before, shown = service.parts.loop.frames, magnifying.health()
         frames(service, 100)
         after = magnifying.health()
         passed_on = after.frames + after.skipped - shown.frames - shown.skipped
         assert passed_on / (service.parts.loop.frames - before) == pytest.approx(0.5, abs=0.06)
-        set_level(service, Level(2, magnify=False))
+        set_level(service, LoadLevel(2, magnify=False))
         frames(service, 10)
         stopped = magnifying.health()
         frames(service, 30)
@@ -83,9 +83,9 @@ def test_takes_the_middle_alone_where_heat_asks_for_less_and_all_of_it_again(
     with running(Service(loaded)) as service, service.parts.feed.watch():
         changed = changed_share(service)
         until(service, lambda: changed() > 0.9, "all of the picture is magnified")
-        set_level(service, Level(3, region_fraction=0.5))
+        set_level(service, LoadLevel(3, region_fraction=0.5))
         until(service, lambda: 0.05 < changed() < 0.3, "a quarter of its area")
-        set_level(service, Level())
+        set_level(service, LoadLevel())
         until(service, lambda: changed() > 0.9, "all of it again")
 
 
@@ -95,7 +95,7 @@ def test_stays_as_it_is_where_there_is_no_bundle_in_int8(
 ) -> None:
     with running(Service(configured(tmp_path, linear_bundle, magnification={"when": "always"}))) as service:
         until(service, lambda: service.parts.magnifying.health().frames > 3)
-        set_level(service, Level(1, precision="int8"))
+        set_level(service, LoadLevel(1, precision="int8"))
         until(service, lambda: "cannot be had" in caplog.text)
         before = service.parts.magnifying.health().frames
         until(service, lambda: service.parts.magnifying.health().frames > before + 5)
@@ -111,7 +111,7 @@ def test_filters_are_designed_for_the_new_rate_in_the_same_step(tmp_path: Path, 
         fading = magnifying._fading
         assert fading is not None
         for fraction in (0.5, 1.0):
-            set_level(service, Level(1, rate_fraction=fraction))
+            set_level(service, LoadLevel(1, rate_fraction=fraction))
             until(service, partial(takes, magnifying, fraction))
             # At once: sixteen frames would be needed to measure it.
             assert fading._inner.rate_hz == pytest.approx(50 * fraction, rel=0.01)
@@ -129,7 +129,7 @@ def test_the_rate_stays_where_its_half_is_below_the_band_and_that_is_told(
     with running(Service(configured(tmp_path, linear_bundle, magnification=asked))) as service:
         magnifying = service.parts.magnifying
         until(service, lambda: magnifying.health().frames > 30)
-        set_level(service, Level(1, rate_fraction=0.3))
+        set_level(service, LoadLevel(1, rate_fraction=0.3))
         until(service, lambda: "the rate stays as it is" in caplog.text)
         before = magnifying.health().frames
         until(service, lambda: magnifying.health().frames > before + 10)
@@ -156,7 +156,7 @@ def test_takes_the_twin_in_int8_where_heat_asks_for_it_and_gives_it_back(
         magnifying = service.parts.magnifying
         until(service, lambda: magnifying.health().frames > 3)
         assert magnifying.health().precision == "fp32"
-        for level, precision in ((Level(1, precision="int8"), "int8"), (Level(), "fp32")):
+        for level, precision in ((LoadLevel(1, precision="int8"), "int8"), (LoadLevel(), "fp32")):
             set_level(service, level)
             until(service, partial(computes, magnifying, precision, magnifying.health().frames + 5))
             assert magnifying.health().why_not == ""

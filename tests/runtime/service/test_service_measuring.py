@@ -11,11 +11,11 @@ from service_parts import MID_SPAN, QUARTER, STILL, Told, vibration
 
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from tremorscope.runtime.live.feed import FrequencyPoint, LiveFeed
-from tremorscope.runtime.service.analysing import Analyst
+from tremorscope.runtime.service.analysing import AnalysisOutputs, Analyst
 from tremorscope.runtime.service.history import MotionHistory
-from tremorscope.runtime.service.measuring import Measured, Measuring
-from tremorscope.runtime.store.records import Mode, Peak
-from tremorscope.runtime.vibration.monitoring.alarms import Reading
+from tremorscope.runtime.service.measuring import CompletedResults, Measuring
+from tremorscope.runtime.store.records import ModeRecord, PeakRecord
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmReading
 from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker
 
 RATE_HZ = 30.0
@@ -40,7 +40,7 @@ class Rig:
         self.camera = SyntheticCamera(SyntheticSettings(320, 180, reuse_noise=True))
         self.number = 0
 
-    def film(self, seconds: float, change: Change | None, every: int) -> Iterator[Measured]:
+    def film(self, seconds: float, change: Change | None, every: int) -> Iterator[CompletedResults]:
         frame = np.empty((180, 320, 3), np.uint8)
         for _ in range(round(seconds * RATE_HZ / every)):
             self.camera.read_into(frame)
@@ -49,7 +49,7 @@ class Rig:
             self.number += every
             yield self.measuring.take(shown, time_s, START_S + time_s)
 
-    def run(self, seconds: float, change: Change | None = None, every: int = 1) -> list[Measured]:
+    def run(self, seconds: float, change: Change | None = None, every: int = 1) -> list[CompletedResults]:
         """Film for so long; ``every`` lets time pass faster than the camera films."""
         return list(self.film(seconds, change, every))
 
@@ -172,9 +172,12 @@ class TestAnalysis:
         )  # fmt: skip
         stored, readings, now = Told(), Told(), [0.0]
         analyst = Analyst(
-            rig.settings, rig.history, tracker=FrequencyTracker(), live=rig.live, feed=rig.feed,
-            store=stored, read=readings, clock=lambda: now[0],
-        )  # fmt: skip
+            rig.settings,
+            rig.history,
+            AnalysisOutputs(rig.live, rig.feed, store=stored, read=readings),
+            tracker=FrequencyTracker(),
+            clock=lambda: now[0],
+        )
         assert not analyst.look()
         for _ in range(5):
             rig.run(10.0)
@@ -189,7 +192,7 @@ class TestAnalysis:
         frequencies = dict(analyst.findings.regions)
         assert frequencies["mid-span"][0].frequency_hz == pytest.approx(2.1, abs=0.01)
         assert pytest.approx(4.7, abs=0.01) in [each.frequency_hz for each in frequencies["quarter"]]
-        for reading in readings.of(Reading):
+        for reading in readings.of(AlarmReading):
             assert (reading.source, reading.quantity) == ("first", "frequency")
             assert reading.value == pytest.approx(2.1, abs=0.02)
         assert len(readings.all) == 5
@@ -202,16 +205,19 @@ class TestAnalysis:
         assert {point.mode for point in points if isinstance(point, FrequencyPoint)} == {
             m.number for m in modes
         }
-        assert {record.label for record in stored.of(Mode)} == {str(mode.number) for mode in modes}
-        assert all(record.unit == "px" for record in (peak.channel for peak in stored.of(Peak)))
+        assert {record.label for record in stored.of(ModeRecord)} == {str(mode.number) for mode in modes}
+        assert all(record.unit == "px" for record in (peak.channel for peak in stored.of(PeakRecord)))
 
     def test_says_why_there_is_nothing(self) -> None:
         rig = Rig(analyse_every_s=10, frequencies_hz=[0.001, 0.002])
         now = [0.0]
         analyst = Analyst(
-            rig.settings, rig.history, tracker=FrequencyTracker(), live=rig.live, feed=rig.feed,
-            store=Told(), read=Told(), clock=lambda: now[0],
-        )  # fmt: skip
+            rig.settings,
+            rig.history,
+            AnalysisOutputs(rig.live, rig.feed, store=Told(), read=Told()),
+            tracker=FrequencyTracker(),
+            clock=lambda: now[0],
+        )
         now[0] = 10.0
         assert analyst.look()
         assert analyst.findings.trouble == "nothing is being measured"

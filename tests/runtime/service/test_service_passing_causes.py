@@ -96,5 +96,5 @@ def test_a_directory_of_somebody_else_is_told_and_measuring_goes_on(tmp_path: Pa
     state.chmod(0o700)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert f"{state}/clips: cannot be made (permission denied)" in done.stderr
+    assert f"{state}/clips: cannot be created (permission denied)" in done.stderr
     assert "ended after 60 frames" in done.stderr

@@ -21,7 +21,7 @@ from tremorscope.runtime.host.systemd import Notifier
 from tremorscope.runtime.host.thermal import ThermalReading
 from tremorscope.runtime.host.threads import SECOND
 from tremorscope.runtime.magnification.factory import MagnifierMaker
-from tremorscope.runtime.service.assembly import Parts
+from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.process import Service
 from tremorscope.runtime.service.recovery import EXIT_RECOVERY
 
@@ -205,9 +205,9 @@ class TestReload:
     ) -> None:
         monkeypatch.setattr(camera, "smooth_px", 2.0)
         monkeypatch.setattr("tremorscope.runtime.service.measuring._LEARNING_S", 0.1)
-        build = Parts.build_analyst
+        build = Components.build_analyst
 
-        def build_slowly(parts: Parts, settings: Any) -> Any:
+        def build_slowly(parts: Components, settings: Any) -> Any:
             goal = parts.loop.frames + 3
             while parts.loop.frames < goal and not service._threads.stopping:
                 time.sleep(0.005)
@@ -215,7 +215,7 @@ class TestReload:
 
         loaded = configured(tmp_path, linear_bundle, vibration=regions(1))
         with running(Service(loaded)) as service:
-            monkeypatch.setattr(Parts, "build_analyst", build_slowly)
+            monkeypatch.setattr(Components, "build_analyst", build_slowly)
             for count in (2, 5, 1, 3):
                 frames(service, 20)
                 changed = configured(tmp_path, linear_bundle, vibration=regions(count))

@@ -9,7 +9,7 @@ import pytest
 
 from tremorscope.runtime.service.resuming import followed_before, points_of
 from tremorscope.runtime.service.storing import Storage
-from tremorscope.runtime.store.records import Mode, ModePoint
+from tremorscope.runtime.store.records import ModePoint, ModeRecord
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.vibration.monitoring.tracking import Sighting
 
@@ -17,11 +17,11 @@ START_S = 1_700_000_000.0
 SHAPES = {3: (1.0, 0.4), 7: (0.4, -1.0)}
 
 
-def mode(number: int, time_s: float, frequency_hz: float) -> Mode:
+def mode(number: int, time_s: float, frequency_hz: float) -> ModeRecord:
     points = tuple(
         ModePoint(region, "y", part, 0.0) for region, part in zip("ab", SHAPES[number], strict=True)
     )
-    return Mode(time_s, str(number), frequency_hz, 0.002, 0.01, shape=points)
+    return ModeRecord(time_s, str(number), frequency_hz, 0.002, 0.01, shape=points)
 
 
 STORED = [mode(7, START_S - 120, 2.16), mode(3, START_S - 60, 2.1), mode(7, START_S - 60, 2.15)]
@@ -44,7 +44,7 @@ def test_a_new_mode_gets_a_number_that_nobody_had() -> None:
 
 
 def test_history_begins_with_what_was_stored() -> None:
-    found = points_of([*STORED, Mode(START_S, "unnumbered", 5.0)])
+    found = points_of([*STORED, ModeRecord(START_S, "unnumbered", 5.0)])
     assert [(point.mode, point.frequency_hz) for point in found] == [(7, 2.16), (3, 2.1), (7, 2.15)]
 
 

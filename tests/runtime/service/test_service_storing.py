@@ -12,7 +12,7 @@ from support import mount_small_disk, unmount
 
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.service.assembly import Source
+from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.service.storing import Storage, state_directory
 from tremorscope.runtime.store.faults import StoreBusyFault
 from tremorscope.runtime.store.reader import StoreReader
@@ -20,7 +20,7 @@ from tremorscope.runtime.store.records import Notice
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
-FRAMES = Source(64, 48, 25.0)
+FRAMES = FrameFormat(64, 48, 25.0)
 ROOMY = {"previews_below_gb": 0.003, "clips_below_gb": 0.002, "series_below_gb": 0.001}
 
 
@@ -92,7 +92,7 @@ def test_goes_on_without_a_disk_counts_what_is_lost_and_takes_it_when_it_is_ther
     kept.offer(Notice(1.0, "a", "lost"))
     kept.check()
     health = kept.health()
-    assert "cannot be made (not a directory)" in health.trouble
+    assert "cannot be created (not a directory)" in health.trouble
     assert health.dropped["unopened"] == 2  # and the guard's own word
     assert kept.recorder is None
     place.unlink()

@@ -22,7 +22,8 @@ from support import ROOT
 from tensorrt_fake import fake_library, write_fake_engine
 
 from tremorscope.runtime.engines import upkeep
-from tremorscope.runtime.engines.interface.bundle import Bundle, FrameSize, open_bundle
+from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime
 from tremorscope.runtime.engines.tensorrt import upgrading
 from tremorscope.runtime.engines.tensorrt.engine_file import describe_builder, engine_paths
@@ -187,7 +188,7 @@ class TestBuilding:
         [
             ("print('build 3 %'); sys.exit('tremorscope: no room: make some')", "no room: make some"),
             ("os.kill(os.getpid(), 9)", "it was ended by SIGKILL, as where memory runs out"),
-            ("sys.exit(1)", "it said nothing"),
+            ("sys.exit(1)", "it printed nothing"),
             ("sys.exit(0)", "they were built and do not fit all the same"),
         ],
     )

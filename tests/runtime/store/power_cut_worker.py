@@ -12,11 +12,13 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from tremorscope.runtime.clips.pre_roll import FrameHistory
 from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import recover_clips
@@ -46,12 +48,11 @@ def serve(directory: Path, seed: int) -> None:
 
     with StoreReader(store.path) as reader:
         recover_clips(clips, reader.clips(), log)
+    settings = RecordingSettings(pre_roll_s=0.2, post_roll_s=0.2, longest_s=1.0, encoder="x264")
     recorder = EventRecorder(
         clips,
-        RecordingSettings(pre_roll_s=0.2, post_roll_s=0.2, longest_s=1.0, encoder="x264"),
-        width_px=64,
-        height_px=48,
-        rate_hz=50.0,
+        settings,
+        FrameHistory.for_clips(settings, SimpleNamespace(width_px=64, height_px=48, rate_hz=50.0)),
         log=log,
         to_unix_s=lambda time_s: 1.79e9 + 1000 * seed + time_s,
     )

@@ -16,7 +16,7 @@ from support import mount_small_disk, unmount
 from tremorscope.runtime.store.background import BackgroundStore
 from tremorscope.runtime.store.faults import StoreFault
 from tremorscope.runtime.store.reader import StoreReader
-from tremorscope.runtime.store.records import Channel, Notice, Peak, SeriesBlock
+from tremorscope.runtime.store.records import Channel, Notice, PeakRecord, SeriesBlock
 from tremorscope.runtime.store.reserve import Reserve
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
@@ -75,7 +75,7 @@ def test_everything_that_was_offered_is_written_when_it_is_closed(store: Store) 
     for number in range(200):
         background.offer(block(number))
         background.offer(raised(number))
-        background.offer(Peak(T0, X, 2.5, 0.1, 1.0))
+        background.offer(PeakRecord(T0, X, 2.5, 0.1, 1.0))
     state = background.close(timeout_s=60)
     assert (state.written, state.pending, state.trouble, state.running) == (600, 0, "", False)
     with StoreReader(store.path) as reader:

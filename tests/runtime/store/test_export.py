@@ -16,7 +16,14 @@ from support import run_command
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.store.export import export, export_sep005, signals
 from tremorscope.runtime.store.reader import StoreReader
-from tremorscope.runtime.store.records import Channel, Event, Mode, ModePoint, Peak, SeriesBlock
+from tremorscope.runtime.store.records import (
+    Channel,
+    EventRecord,
+    ModePoint,
+    ModeRecord,
+    PeakRecord,
+    SeriesBlock,
+)
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
@@ -36,8 +43,8 @@ def reader(tmp_path: Path) -> StoreReader:
             start_s = T0 + 10 * number + (6 if number > 4 else 0)
             store.write([SeriesBlock((X, Y, PIER), start_s + np.arange(320) / 32, values[:, part])])
             store.write([SeriesBlock((HEAT,), np.array([start_s]), np.array([[20.5]], np.float32))])
-        store.write([Peak(T0 + 50, X, 2.5, 0.01, 0.3), Event("e1", T0 + 1, "by hand")])
-        store.write([Mode(T0 + 50, "mode 1", 2.5, shape=(ModePoint("midspan", "x", 1.0, 0.0),))])
+        store.write([PeakRecord(T0 + 50, X, 2.5, 0.01, 0.3), EventRecord("e1", T0 + 1, "by hand")])
+        store.write([ModeRecord(T0 + 50, "mode 1", 2.5, shape=(ModePoint("midspan", "x", 1.0, 0.0),))])
         store.write([AlarmEdge("deck", "midspan", "rms", "raised", T0 + 5, T0, 1.5, 1.0, "px")])
     opened = StoreReader(tmp_path / "s.db")
     opened.values = values  # type: ignore[attr-defined]

@@ -14,13 +14,13 @@ from tremorscope.runtime.store.records import (
     Channel,
     Clip,
     ClockJump,
-    Event,
-    Mode,
+    EventRecord,
+    ModeRecord,
     Notice,
-    Peak,
+    PeakRecord,
     SeriesBlock,
 )
-from tremorscope.runtime.store.retention import DAY_S, Forgotten, enforce
+from tremorscope.runtime.store.retention import DAY_S, Deletions, enforce
 from tremorscope.runtime.store.settings import RetentionSettings
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
@@ -50,7 +50,7 @@ def add_clip(store: Store, clips: Path, days_old: float, nbytes: int = 1000, ala
         store.write(edges(alarm, time_s))
     file = f"{name}-raw.mp4"
     (clips / file).write_bytes(bytes(nbytes))
-    store.write([Event(name, time_s, "reason", alarm, time_s if alarm else None)])
+    store.write([EventRecord(name, time_s, "reason", alarm, time_s if alarm else None)])
     store.write([Clip(name, "raw", file, "saved", time_s, time_s + 10, 250, 0, nbytes)])
     return file
 
@@ -71,9 +71,11 @@ def test_each_kind_is_kept_for_its_own_time(tmp_path: Path, clips: Path) -> None
         days = (0.5, 6.0, 8.0, 80.0, 100.0, 400.0, 4000.0)
         for day in reversed(days):
             time_s = NOW - day * DAY_S
-            store.write([block(time_s), Peak(time_s, X, 2.5, 0.1, 1.0), Mode(time_s, "mode 1", 2.5)])
+            store.write(
+                [block(time_s), PeakRecord(time_s, X, 2.5, 0.1, 1.0), ModeRecord(time_s, "mode 1", 2.5)]
+            )
             store.write([*edges("deck", time_s), Acknowledgement("deck", time_s + 20, "ada")])
-            store.write([Notice(time_s, "topic", "text"), Event(f"e{day}", time_s, "by hand")])
+            store.write([Notice(time_s, "topic", "text"), EventRecord(f"e{day}", time_s, "by hand")])
         forgotten = enforce(store, clips, RetentionSettings(), NOW)
         assert len(list(reader.series(X))) == 2
         assert len(reader.summaries(X, 60)) == 4
@@ -81,7 +83,7 @@ def test_each_kind_is_kept_for_its_own_time(tmp_path: Path, clips: Path) -> None
         assert (len(reader.peaks()), len(reader.modes())) == (5, 5)
         assert (len(reader.alarms()), len(reader.notices()), len(reader.events())) == (6, 6, 6)
         assert forgotten.rows == 5 + 3 + 1 + 2 + 2 + 1 + 1 + 1
-        assert enforce(store, clips, RetentionSettings(), NOW) == Forgotten()
+        assert enforce(store, clips, RetentionSettings(), NOW) == Deletions()
 
 
 def test_alarms_that_are_raised_or_not_acknowledged_are_kept_for_ever(tmp_path: Path, clips: Path) -> None:
@@ -195,15 +197,17 @@ class TestClock:
     ) -> None:
         with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
             old, young = before_s - 6.5 * DAY_S, before_s - 30.0
-            store.write([block(old), Peak(old, X, 2.5, 0.1, 1.0), block(young), Notice(young, "a", "b")])
+            store.write(
+                [block(old), PeakRecord(old, X, 2.5, 0.1, 1.0), block(young), Notice(young, "a", "b")]
+            )
             (clips / "e-raw.mp4").write_bytes(b"x")
             store.write(
-                [Event("e", old, "by hand"), Clip("e", "raw", "e-raw.mp4", "saved", old, old, 1, 0, 1)]
+                [EventRecord("e", old, "by hand"), Clip("e", "raw", "e-raw.mp4", "saved", old, old, 1, 0, 1)]
             )
             store.write([ClockJump(before_s, after_s)])
             policy = RetentionSettings(clips_days=7.0, spectra_days=7.0, minutes_days=7.0)
-            assert enforce(store, clips, policy, after_s, wanted_bytes=0) == Forgotten()
-            assert enforce(store, clips, policy, after_s + 0.4 * DAY_S) == Forgotten()
+            assert enforce(store, clips, policy, after_s, wanted_bytes=0) == Deletions()
+            assert enforce(store, clips, policy, after_s + 0.4 * DAY_S) == Deletions()
             later = enforce(store, clips, policy, after_s + 0.6 * DAY_S)  # 7.1 days old now
             assert (later.rows, later.clips) == (3, ("e-raw.mp4",))  # the block, its minute, the peak
             assert len(list(reader.series(X))) == 1
@@ -226,7 +230,7 @@ class TestClock:
         with Store(tmp_path / "s.db") as store, StoreReader(store.path) as reader:
             file = add_clip(store, clips, 91)
             store.write([block(NOW - 80 * DAY_S)])
-            assert enforce(store, clips, RetentionSettings(), NOW, by_age=False) == Forgotten()
+            assert enforce(store, clips, RetentionSettings(), NOW, by_age=False) == Deletions()
             found = enforce(store, clips, RetentionSettings(clips_gb=1e-9), NOW, by_age=False)
             assert found.clips == (file,)
             assert reader.clips()[0].detail == "to make room"

@@ -28,13 +28,13 @@ from tremorscope.runtime.store.records import (
     Alarm,
     Channel,
     Clip,
-    Event,
+    EventRecord,
     LearnedBaseline,
     LearningBaseline,
-    Mode,
     ModePoint,
+    ModeRecord,
     Notice,
-    Peak,
+    PeakRecord,
     SeriesBlock,
 )
 from tremorscope.runtime.store.reserve import Reserve
@@ -88,16 +88,16 @@ class TestWhatIsWrittenComesBack:
             assert list(reader.series(Channel("nowhere", "x"))) == []
 
     def test_peaks_modes_and_notices(self, path: Path) -> None:
-        peak = Peak(T0, X, 2.5, 0.01, 0.3, 0.02)
-        unsure = Peak(T0 + 1, Y, 4.0, math.nan, 0.1)
+        peak = PeakRecord(T0, X, 2.5, 0.01, 0.3, 0.02)
+        unsure = PeakRecord(T0 + 1, Y, 4.0, math.nan, 0.1)
         shape = (ModePoint("midspan", "y", 1.0, 0.0), ModePoint("pier", "y", -0.5, 0.01))
-        mode = Mode(T0, "mode 1", 2.5, 0.01, 0.015, 0.99, 21.5, shape)
+        mode = ModeRecord(T0, "mode 1", 2.5, 0.01, 0.015, 0.99, 21.5, shape)
         notice = Notice(T0, "disk", "previews stopped")
         with Store(path) as store:
-            store.write([peak, unsure, mode, Mode(T0, "mode 2", 4.0), notice])
+            store.write([peak, unsure, mode, ModeRecord(T0, "mode 2", 4.0), notice])
         with StoreReader(path) as reader:
-            assert reader.peaks() == (peak, Peak(T0 + 1, Y, 4.0, None, 0.1))
-            assert reader.modes() == (mode, Mode(T0, "mode 2", 4.0))
+            assert reader.peaks() == (peak, PeakRecord(T0 + 1, Y, 4.0, None, 0.1))
+            assert reader.modes() == (mode, ModeRecord(T0, "mode 2", 4.0))
             assert reader.modes(T0 + 1) == ()
             assert reader.notices() == (notice,)
 
@@ -121,8 +121,8 @@ class TestWhatIsWrittenComesBack:
             assert reader.baselines() == {"deck": Baseline(4.1, 0.02, 50, T0, T0 + 60)}
 
     def test_events_with_every_trigger_and_their_clips(self, path: Path) -> None:
-        first = Event("e1", T0, "deck raised", "deck", T0)
-        again = Event("e1", T0 + 3, "by hand")
+        first = EventRecord("e1", T0, "deck raised", "deck", T0)
+        again = EventRecord("e1", T0 + 3, "by hand")
         saved = Clip("e1", "raw", "e1-raw.mp4", "saved", T0 - 5, T0 + 8, 390, 1, 123_456)
         with Store(path) as store:
             store.write([first, Clip("e1", "raw", "e1-raw.mp4", "recording"), again])
@@ -133,7 +133,7 @@ class TestWhatIsWrittenComesBack:
 
     def test_a_batch_that_is_repeated_changes_nothing(self, path: Path) -> None:
         clip = Clip("e1", "raw", "e1-raw.mp4", "recording")
-        batch = [edge("raised", T0), Event("e1", T0, "deck", "deck", T0), clip, edge("cleared", T0 + 9)]
+        batch = [edge("raised", T0), EventRecord("e1", T0, "deck", "deck", T0), clip, edge("cleared", T0 + 9)]
         with Store(path) as store, StoreReader(path) as reader:
             store.write(batch)
             before = (reader.alarms(), reader.events(), reader.clips())

@@ -316,7 +316,7 @@ def test_one_chip_that_hangs_hides_neither_the_heat_nor_stops_the_service(tmp_pa
     assert watch.trouble() == ""
     begun_s, watch._readings._clock = time.monotonic(), lambda: time.monotonic() + 60
     until(watch.trouble)
-    assert watch.trouble().startswith("the kernel has not told power, clocks and load for 6")
+    assert watch.trouble().startswith("the kernel has not given power, clocks and load for 6")
     watch.close()
     assert time.monotonic() - begun_s < WITHIN_S
     descriptor = os.open(stuck, os.O_RDWR | os.O_NONBLOCK)
@@ -353,4 +353,4 @@ def test_a_mistake_in_jtop_itself_is_told_and_the_files_are_read(
     module.jtop = Mistaken
     monkeypatch.setitem(sys.modules, "jtop", module)
     telemetry = open_telemetry("jtop", tmp_path)
-    until(lambda: telemetry.read().source == "sysfs" and "ended by a mistake" in telemetry.note())
+    until(lambda: telemetry.read().source == "sysfs" and "ended by a program error" in telemetry.note())

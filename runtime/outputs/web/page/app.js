@@ -1,5 +1,5 @@
-// Asks the device for numbers, one question after the other, and hands them to the panels. While nobody looks at the
-// page it asks for nothing but the state, now and then, so that the device can rest.
+// Polls the device, one request after the other, and passes the answers to the panels. While the page is hidden it
+// only polls the state, at long intervals, to spare the device.
 
 import { choice } from "./format.js";
 import { Charts } from "./charts.js";
@@ -38,7 +38,7 @@ class Page {
     this.loop("frequencies", FREQUENCIES_MS, () => this.askFrequencies());
   }
 
-  // Asks again and again, with pauses that grow while the device does not answer.
+  // Polls with pauses that grow while the device does not answer.
   async loop(name, everyMs, ask, evenHidden = false) {
     for (let failures = 0; ; ) {
       let pause = everyMs;
@@ -94,7 +94,7 @@ class Page {
     const asked = this.region;
     const query = new URLSearchParams({ region: asked, after, spectrum_after: spectrumAfter });
     const { motion, spectra } = await this.ask(`api/live?${query}`);
-    if (asked !== this.region) return; // another was chosen meanwhile
+    if (asked !== this.region) return; // another region was chosen meanwhile
     if (motion.region !== null && motion.region !== asked) {
       this.region = motion.region;
       this.wake("state");
@@ -118,7 +118,7 @@ class Page {
     this.wake("state", "live");
   }
 
-  // Looks at the chosen view, or not at all where nobody does.
+  // Starts the stream of the chosen view, or stops it while the page is hidden.
   look() {
     if (document.hidden || this.paused) this.picture.stop();
     else {

@@ -1,12 +1,12 @@
-// One uPlot (uPlot.iife.min.js) in the page's colours: a zoom stays while data come, the legend tells what lies under
-// the cursor, and no line is drawn where something is missing.
+// One uPlot (uPlot.iife.min.js) in the page's colours: a zoom stays when data arrive, the legend shows the values under
+// the cursor, and lines are interrupted where samples are missing.
 
 /* global uPlot */
 import { element, tick } from "./format.js";
 
 const FONT_PX = 12, FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
-const DRAG_PX = 8; // less is a click of an unsteady hand
-const MISSING = 1.5; // times the usual interval
+const DRAG_PX = 8; // a shorter drag is a click
+const MISSING = 1.5; // step, in usual intervals, above which samples are missing
 const TOUCHES = { pointerdown: "mousedown", pointermove: "mousemove", pointerup: "mouseup", pointercancel: "mouseup" };
 const STEPS = Array.from({ length: 48 }, (_, n) => [1, 2, 5][n % 3] * 10 ** (Math.floor(n / 3) - 9));
 const KINDS = {
@@ -16,7 +16,7 @@ const KINDS = {
   edge: () => ({ class: "edge", width: 0, points: { show: false } }),
 };
 
-// A range that stays as it is until the data leave it or fill too little of it.
+// A range that is kept until the data leave it or fill too little of it.
 export function steady(least) {
   let kept = [0, 0];
   return (low, high) => {
@@ -29,8 +29,8 @@ export function steady(least) {
 }
 
 export class Chart {
-  // how: {x, y, readout, show, range, time}: titles (x as a function), the text of a place on x, what draws again, the
-  // maker of the function that fits y to the lowest and highest value shown, and whether x are times of day.
+  // how: {x, y, readout, show, range, time}: titles (x as a function), text of a position on x, function that redraws,
+  // factory of the function that fits y to the lowest and highest value shown, and true if x are times of day.
   constructor(holder, how) {
     this.holder = holder;
     this.how = how;
@@ -61,7 +61,7 @@ export class Chart {
     this.holder.dataset.empty = empty;
   }
 
-  // With fresh colours and a fresh range.
+  // Makes the chart anew, with the present colours and range.
   remake() {
     this.key = null;
     if (this.content) this.how.show();
@@ -122,14 +122,14 @@ export class Chart {
     return plot;
   }
 
-  // A zoom holds two samples at the least: there is nothing to see between them.
+  // Limits a zoom to at least two samples.
   selected(u) {
     const { left, width } = u.select;
     const range = [u.posToVal(left, "x"), u.posToVal(left + width, "x")];
     if (u.valToIdx(range[1]) - u.valToIdx(range[0]) > 1) this.zoomTo(range);
   }
 
-  // Where nothing is: between samples further apart than usual, from pixel to pixel.
+  // Gaps in pixels: between samples further apart than usual.
   gaps(u, series, first, last) {
     const [at, y] = [u.data[0], u.data[series]], found = [];
     let before = null;
@@ -170,7 +170,7 @@ function usualStep(at) {
   return steps[steps.length >> 1] ?? 0;
 }
 
-// Lines at powers of ten where there are some.
+// Grid lines at powers of ten, if there are any in the range.
 function decades(u, splits) {
   const found = splits.map((each) => (each.toExponential().startsWith("1e") ? each : null));
   return found.filter((each) => each !== null).length > 1 ? found : splits;
@@ -183,7 +183,7 @@ function clockTicks(u, splits, n, space, step) {
   return splits.map((each) => format.format(each * 1000));
 }
 
-// uPlot hears the mouse alone.
+// Touch events, as uPlot handles the mouse alone.
 function touch(event, as) {
   if (event.pointerType !== "touch") return;
   const { clientX, clientY } = event;

@@ -1,4 +1,4 @@
-// What the three charts show: displacement, its spectrum, natural frequencies over time.
+// The three charts: displacement, its spectrum, natural frequencies over time.
 
 import { Chart, steady } from "./chart.js";
 import { NOTHING, choice, clock, element, number, show, withUnit } from "./format.js";
@@ -6,12 +6,12 @@ import { NOTHING, choice, clock, element, number, show, withUnit } from "./forma
 const X_COLOUR = "--series-x", Y_COLOUR = "--series-y";
 const MODE_COLOURS = ["--mode-1", "--mode-2", "--mode-3", "--mode-4", "--mode-5", "--mode-6"];
 const KEPT_S = 60;
-const LATE_S = 1.5; // behind the device's clock: frames have stopped
+const LATE_S = 1.5; // age of the latest sample above which frames have stopped
 const $ = (id) => document.getElementById(id);
 
 export class Charts {
   constructor() {
-    this.scale = null; // mm a pixel, where it is known
+    this.scale = null; // mm a pixel, if it is known
     this.region = null;
     this.span = choice($("spans"), "span", () => this.motionChart.zoomTo(null));
     this.unit = choice($("units"), "unit", () => { this.showMotion(); this.showSpectrum(); });
@@ -65,7 +65,7 @@ export class Charts {
     if (this.scale !== before) for (const chart of [this.motionChart, this.spectrumChart]) chart.remake();
   }
 
-  // px or mm, and how many of them a pixel is.
+  // Unit, px or mm, and the size of a pixel in it.
   shownUnit() {
     return this.scale !== null && this.unit() === "mm" ? ["mm", this.scale] : ["px", 1];
   }
@@ -88,11 +88,11 @@ export class Charts {
 
   showMotion() {
     const { t } = this.samples;
-    // Where nothing comes any more the curve moves on to the left, and does not pretend to be of now.
+    // When frames have stopped, the curve moves on to the left, as its data get older.
     const now = this.clock ? this.clock.device_s + (performance.now() - this.clock.here_ms) / 1000 : 0;
     const last = t[t.length - 1] ?? now;
     this.behind = Math.max(0, now - last);
-    // What is zoomed is held: it would soon have moved out of sight.
+    // A zoomed chart is held, as it would soon move out of sight.
     if (!this.motionChart.zoom) this.view = { ...this.samples, end: this.behind > LATE_S ? now : last };
     const { view } = this, span = Number(this.span()), [unit, scale] = this.shownUnit();
     const seen = view.t[view.t.length - 1] >= view.end - span;
@@ -190,7 +190,7 @@ function roomy(low, high) {
   return [low - room, high + room];
 }
 
-// A frequency with as many digits as its deviation tells.
+// A frequency with the digits that its deviation justifies.
 function uncertain(hz, deviation_hz) {
   if (!(deviation_hz > 0)) return number(hz, 4);
   const places = Math.min(6, Math.max(0, 1 - Math.floor(Math.log10(deviation_hz))));

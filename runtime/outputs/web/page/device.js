@@ -1,4 +1,4 @@
-// The rows about the device and what runs on it. What it does not tell has no row.
+// Rows about the device and the software on it; a value that is not known has no row.
 
 import { NOTHING, bytes, duration, number, withUnit } from "./format.js";
 

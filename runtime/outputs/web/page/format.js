@@ -1,4 +1,4 @@
-// Numbers, times and elements for people. What comes from the device is only ever set as text.
+// Formatting of numbers and times, and elements of the page. Text from the device is never set as HTML.
 
 export const NOTHING = "\u2013";
 const MINUS = "\u2212";
@@ -13,7 +13,7 @@ export function number(value, digits = 3) {
   return text.replace("-", MINUS);
 }
 
-// As few digits as tell it: settings, not measurements.
+// A setting, with the fewest digits that give its exact value.
 export function setting(value) {
   return Number.isFinite(value) ? String(Number(value.toPrecision(6))).replace("-", MINUS) : NOTHING;
 }
@@ -64,7 +64,7 @@ export function element(kind, attributes = {}, ...children) {
   return made;
 }
 
-// Replaces the children only where something has changed: no flicker, and buttons stay under the finger.
+// Replaces the children only if something has changed: no flicker, and a pressed button stays.
 export function show(parent, key, ...children) {
   const text = JSON.stringify(key);
   if (parent.dataset.shown === text) return;
@@ -72,7 +72,7 @@ export function show(parent, key, ...children) {
   parent.replaceChildren(...children.map((child) => (typeof child === "function" ? child() : child)).flat());
 }
 
-// A group of buttons of which one is pressed; remembered from visit to visit.
+// A group of buttons of which one is pressed; the choice is stored in the browser.
 export function choice(group, name, chosen) {
   const buttons = () => [...group.querySelectorAll("button")];
   const press = (value) => {

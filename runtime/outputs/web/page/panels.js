@@ -1,4 +1,4 @@
-// Everything on the page that is text: status, alarms, regions, events, the device.
+// Text panels of the page: status, alarms, regions, events, the device.
 
 import { deviceRows } from "./device.js";
 import { NOTHING, bytes, clock, duration, element, number, setting, show, withUnit } from "./format.js";

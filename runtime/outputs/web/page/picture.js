@@ -1,5 +1,5 @@
-// The live picture: reads the stream part by part and draws it. Reading as fast as drawing is what tells the device
-// how fast to send: who is slow gets fewer pictures, never old ones.
+// The live picture: reads the stream part by part and draws it. Reading no faster than drawing makes the device send
+// no faster: a slow client gets fewer pictures, never old ones.
 
 const RETRY_MS = [500, 1000, 2000, 4000];
 const LONGEST_HEAD = 4096;

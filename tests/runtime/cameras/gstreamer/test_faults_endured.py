@@ -15,7 +15,7 @@ import pytest
 from standins import number_in, picture
 from support import frames_of, resident_bytes
 
-from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, Wanted
+from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureControl
 from tremorscope.runtime.cameras.gstreamer.faults import Advice
 from tremorscope.runtime.cameras.gstreamer.pipeline import PipelinePlan
@@ -150,7 +150,9 @@ def flowing(elements: str) -> Callable[[], GStreamerCamera]:
         "videotestsrc name=source {} ! video/x-raw,format=YUY2,width=64,height=48,framerate=30/1 ! {}identity ! "
     ).format(*elements.split("|"))
     made = PipelinePlan(text + SINK_TEXT, ("videotestsrc", "identity", "appsink"), advice)
-    return lambda: GStreamerCamera(made, Wanted((64, 48), 30.0), cpu_writer(None), silence_s=PATIENT_S)
+    return lambda: GStreamerCamera(
+        made, RequestedFormat((64, 48), 30.0), cpu_writer(None), silence_s=PATIENT_S
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, Wanted
+from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.faults import (
     Advice,
     GStreamerError,
@@ -38,7 +38,7 @@ def plan(text: str, **keys: Any) -> PipelinePlan:
 
 
 def open_it(text: str, account: CopyAccount | None = None) -> GStreamerCamera:
-    return GStreamerCamera(plan(text), Wanted(), cpu_writer(account), silence_s=20)
+    return GStreamerCamera(plan(text), RequestedFormat(), cpu_writer(account), silence_s=20)
 
 
 def convert(gst: Any, kind: str, content: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -7,9 +7,9 @@ import pytest
 from tremorscope.runtime.cameras.supervision.faults import (
     Backoff,
     BackoffSettings,
+    BadFrameCounter,
     CameraEvent,
     FaultLog,
-    Strikes,
 )
 
 
@@ -68,13 +68,13 @@ def test_pauses_depend_on_the_seed_alone() -> None:
     "wrong", [{"first_s": 0.0}, {"first_s": 60.0}, {"factor": 0.9}, {"jitter": 1.0}, {"jitter": -0.1}]
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="cannot be"):
+    with pytest.raises(ValueError, match="needs"):
         BackoffSettings(**wrong)
 
 
 def test_a_bad_frame_now_and_then_is_forgiven_and_a_fifth_of_all_is_not() -> None:
     def first_straw(every: int) -> int | None:
-        strikes = Strikes(most=8, clear_after_frames=30)
+        strikes = BadFrameCounter(most=8, clear_after_frames=30)
         for number in range(5000):
             if number % every == 0:
                 if strikes.bad():
@@ -89,6 +89,6 @@ def test_a_bad_frame_now_and_then_is_forgiven_and_a_fifth_of_all_is_not() -> Non
 
 
 def test_all_is_well_again_after_so_many_good_frames_in_a_row() -> None:
-    strikes = Strikes(most=8, clear_after_frames=3)
+    strikes = BadFrameCounter(most=8, clear_after_frames=3)
     strikes.bad()
     assert [strikes.good() for _ in range(4)] == [False, False, True, True]

@@ -9,7 +9,7 @@ import pytest
 from failing import RATE_HZ, FakeCamera, Stage, World
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.supervision.frozen import StandingPicture
+from tremorscope.runtime.cameras.supervision.frozen import StuckPictureDetector
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from tremorscope.runtime.frames.info import FrameInfo
@@ -19,7 +19,7 @@ Picture = Callable[[int], NDArray[np.uint8]]
 
 
 def first_refusal(picture: Picture, frames: int = 400, rate_hz: float = RATE_HZ) -> int | None:
-    watch = StandingPicture(STILL_S, reopens=True)
+    watch = StuckPictureDetector(STILL_S, reopens=True)
     watch.reopened(rate_hz, 0.0)
     return next((number for number in range(frames) if watch.look(picture(number))), None)
 
@@ -87,7 +87,7 @@ def test_stills_of_a_slow_camera_are_counted_not_timed() -> None:
 
 
 def test_frames_that_are_lost_in_between_delay_nothing() -> None:
-    watch, stuck = StandingPicture(STILL_S, reopens=True), scene()
+    watch, stuck = StuckPictureDetector(STILL_S, reopens=True), scene()
     watch.reopened(RATE_HZ, 0.0)
     refused = next(number for number in range(0, 400, 6) if watch.look(stuck, number))
     assert abs(refused - 150) <= 6

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tremorscope.runtime.cameras.supervision.timeline import Continuity, Placed
+from tremorscope.runtime.cameras.supervision.timeline import FrameTimeline, PlacedFrame
 from tremorscope.runtime.frames.info import FrameInfo
 
 PERIOD_S = 1 / 30
 
 
-def placed(*frames: tuple[int, float, float]) -> list[Placed]:
+def placed(*frames: tuple[int, float, float]) -> list[PlacedFrame]:
     """Places of frames given as number, sensor's time and host's time."""
-    continuity = Continuity(jump_s=0.5)
+    continuity = FrameTimeline(jump_s=0.5)
     continuity.reopen(30)
     return [continuity.place(FrameInfo(number, time_s), host_s) for number, time_s, host_s in frames]
 
@@ -61,11 +61,11 @@ def test_numbers_that_cannot_be_are_not_counted_as_drops(number: int) -> None:
 
 
 def test_a_reopened_camera_on_the_same_clock_keeps_its_times() -> None:
-    continuity = Continuity(jump_s=0.5)
+    continuity = FrameTimeline(jump_s=0.5)
     continuity.reopen(30)
     continuity.place(FrameInfo(900, 100.0), 10.0)
     continuity.reopen(30)
-    assert continuity.place(FrameInfo(0, 103.2), 13.3) == Placed(FrameInfo(1, 103.2, 1), 0, "")
+    assert continuity.place(FrameInfo(0, 103.2), 13.3) == PlacedFrame(FrameInfo(1, 103.2, 1), 0, "")
     continuity.reopen(30)
     assert continuity.place(FrameInfo(0, 0.0), 15.3).info == FrameInfo(2, pytest.approx(105.2), 2)
 
@@ -84,7 +84,7 @@ frames = st.tuples(st.integers(-(2**40), 2**40), moments, st.floats(0, 100))
 @given(st.lists(st.one_of(frames, st.none()), min_size=2, max_size=30))
 @settings(max_examples=100, deadline=None)
 def test_whatever_comes_times_rise_and_numbers_add_up(history: list[tuple[int, float, float] | None]) -> None:
-    continuity = Continuity(jump_s=0.5)
+    continuity = FrameTimeline(jump_s=0.5)
     continuity.reopen(30)
     host_s, before = 0.0, None
     for frame in history:
@@ -103,7 +103,7 @@ def test_whatever_comes_times_rise_and_numbers_add_up(history: list[tuple[int, f
 
 
 def test_where_the_source_begins_a_new_segment_so_does_the_axis_and_time_goes_on() -> None:
-    axis = Continuity(jump_s=0.5)
+    axis = FrameTimeline(jump_s=0.5)
     axis.reopen(30.0)
     placed = [axis.place(FrameInfo(n, n / 30, segment=n // 4), n / 30) for n in range(10)]
     assert [p.info.segment for p in placed] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
@@ -112,7 +112,7 @@ def test_where_the_source_begins_a_new_segment_so_does_the_axis_and_time_goes_on
 
 
 def test_a_damaged_frame_far_ahead_is_left_to_the_gap_before_the_next_whole_one() -> None:
-    axis = Continuity(jump_s=0.5)
+    axis = FrameTimeline(jump_s=0.5)
     axis.reopen(30.0)
     axis.place(FrameInfo(0, 0.0), 0.0)
     assert axis.skip(5) == 4

@@ -10,12 +10,8 @@ from typing import Any
 import pytest
 from support import write_bundle
 
-from tremorscope.runtime.engines.interface.bundle import (
-    SHIPPED_BUNDLES,
-    Manifest,
-    open_bundle,
-    write_manifest,
-)
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.interface.manifest import Manifest, write_manifest
 from tremorscope.runtime.errors import BundleFault
 
 MakeBundle = Callable[..., Path]
@@ -118,7 +114,7 @@ def test_what_is_here_has_no_twin(tmp_path: Path) -> None:
 def test_a_twin_of_other_weights_is_refused(shipped: Path) -> None:
     write_bundle(shipped / "tiny", weights_sha256="1" * 64)
     with pytest.raises(
-        BundleFault, match="tiny-fp16: is not of the weights of tiny: install tremorscope again"
+        BundleFault, match="tiny-fp16: has other weights than tiny: install tremorscope again"
     ):
         open_bundle(Path("tiny")).for_gpu()
 

@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from support import linear_band_graph
 
-from tremorscope.runtime.engines.interface.bundle import Representation
+from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine
 from tremorscope.runtime.errors import BundleFault
 from tremorscope.runtime.frames.buffers import allocate_host
 
-PIXELWISE = Representation(channels=3, cell_px=1)
+PIXELWISE = RepresentationLayout(channels=3, cell_px=1)
 KEEP_ALL = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[1.0], [0.0]]], np.float32)
 """One section that adds up all differences: what it filters is the change since the start."""
 
@@ -104,7 +104,7 @@ def test_a_pairwise_graph_is_refused(linear_bundle: Path) -> None:
 
 def test_a_graph_with_another_state_than_the_bundle_states_is_refused(graph: Path) -> None:
     with pytest.raises(BundleFault, match=r"made for state of shape .* not \[2, 'sections', 8, 17, 32\]"):
-        OnnxRuntimeBandEngine(graph, Representation(channels=8, cell_px=1), width_px=32, height_px=17)
+        OnnxRuntimeBandEngine(graph, RepresentationLayout(channels=8, cell_px=1), width_px=32, height_px=17)
 
 
 def test_a_graph_of_another_size_is_refused(tmp_path: Path) -> None:

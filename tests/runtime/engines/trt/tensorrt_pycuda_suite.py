@@ -19,7 +19,8 @@ import pytest
 from support import resident_bytes, write_bundle
 from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library, write_fake_engine
 
-from tremorscope.runtime.engines.interface.bundle import FrameSize, Representation, open_bundle
+from tremorscope.runtime.engines.interface.bundle import open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize, RepresentationLayout
 from tremorscope.runtime.engines.selection import closing_runtime, open_runtime
 from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime
 from tremorscope.runtime.engines.tensorrt import step as tensorrt_step
@@ -64,7 +65,9 @@ class Bench:
         return TensorrtEngine(self.gpu, self._load("pairwise"), **SIZE)
 
     def band(self) -> TensorrtBandEngine:
-        return TensorrtBandEngine(self.gpu, self._load("band"), Representation(channels=3, cell_px=1), **SIZE)
+        return TensorrtBandEngine(
+            self.gpu, self._load("band"), RepresentationLayout(channels=3, cell_px=1), **SIZE
+        )
 
     def ring(self, slots: int) -> LeasingRing:
         return LeasingRing(slots, **SIZE, allocate=self.gpu.allocate_mapped)

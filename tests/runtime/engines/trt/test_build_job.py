@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tensorrt_fake import fake_library
 
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.tensorrt import build_job
-from tremorscope.runtime.engines.tensorrt.build import BuildMemoryFault, Built
+from tremorscope.runtime.engines.tensorrt.build import BuildMemoryFault, BuiltEngine
 from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, EngineReport, build_bundle
 from tremorscope.runtime.engines.tensorrt.library import BuildLog
 from tremorscope.runtime.engines.tensorrt.plan import FLOOR_WORKSPACE_BYTES
@@ -40,11 +40,11 @@ def build(
     monkeypatch.setattr(build_job, "read_device", lambda: (NANO, 2048 * MIB))
 
     def build(too_many_mib: int) -> EngineReport:
-        def build_engine(_library: Any, _graph: Any, plan: Any, *_: Any, **__: Any) -> Built:
+        def build_engine(_library: Any, _graph: Any, plan: Any, *_: Any, **__: Any) -> BuiltEngine:
             asked_mib.append(plan.workspace_bytes // MIB)
             if asked_mib[-1] >= too_many_mib:
                 raise BuildMemoryFault("TensorRT 10.3.0 built no engine (OutOfMemory)", remedy="stop others")
-            return Built(b"an engine", b"", 7)
+            return BuiltEngine(b"an engine", b"", 7)
 
         monkeypatch.setattr(build_job, "build_engine", build_engine)
         job = BuildJob(

@@ -16,7 +16,7 @@ import pytest
 from host_gpu import HostGpu
 from tensorrt_fake import engine_content, fake_library
 
-from tremorscope.runtime.engines.interface.bundle import Representation
+from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
 from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
 from tremorscope.runtime.engines.tensorrt.load import load_engine
 from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
@@ -24,7 +24,7 @@ from tremorscope.runtime.engines.tensorrt.step import MOST_GRAPHS
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
-from tremorscope.runtime.gpu.protocol import Graph, Stream
+from tremorscope.runtime.gpu.protocol import CudaGraph, Stream
 from tremorscope.runtime.live.magnify_loop import LivePipeline
 from tremorscope.runtime.magnification.band_magnifier import BandMagnifier
 from tremorscope.runtime.magnification.filters import BandSettings, design
@@ -66,7 +66,7 @@ class CapturingGpu(HostGpu):
         del stream
         work() if self.recording is None else self.recording.append(work)
 
-    def capture(self, stream: Stream, work: Callable[[], None]) -> Graph:
+    def capture(self, stream: Stream, work: Callable[[], None]) -> CudaGraph:
         del stream
         self.recording = recorded = []
         work()
@@ -152,7 +152,7 @@ def open_engine(gpu: CapturingGpu, bundle: Path, mode: Mode) -> Any:
     path.write_bytes(engine_content(bundle / f"{graph}.onnx", 32, 17))
     loaded = load_engine(library, path)
     if mode == "band":
-        return TensorrtBandEngine(gpu, loaded, Representation(channels=3, cell_px=1), **SIZE)
+        return TensorrtBandEngine(gpu, loaded, RepresentationLayout(channels=3, cell_px=1), **SIZE)
     return TensorrtEngine(gpu, loaded, **SIZE)
 
 

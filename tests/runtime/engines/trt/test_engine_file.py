@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tremorscope.runtime.engines.interface.bundle import FrameSize
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.tensorrt.engine_file import (
     Builder,
+    BuildSettings,
     EnginePaths,
-    Settings,
+    EngineSource,
     Sidecar,
-    Source,
     check_engine,
     describe_builder,
     engine_paths,
@@ -26,7 +26,7 @@ from tremorscope.runtime.gpu.device import Device
 
 ENGINE = b"an engine" * 100
 SIZE = FrameSize(width_px=1920, height_px=1080)
-SOURCE = Source(
+SOURCE = EngineSource(
     network="realtime", graph="pairwise", graph_sha256="a" * 64, precision="fp16", frame_size=SIZE
 )
 ORIN = Device("aarch64", "Orin", "8.7", "12.6", "36.4.3", "2", sm_count=8, cuda_toolkit="12.6.68")
@@ -40,7 +40,7 @@ def paths(tmp_path: Path) -> EnginePaths:
     sidecar = Sidecar(
         source=SOURCE,
         builder=HERE,
-        settings=Settings(
+        settings=BuildSettings(
             rule="10.3",
             network_flags=("STRONGLY_TYPED",),
             builder_flags=(),

@@ -18,7 +18,8 @@ from tremorscope import cli
 from tremorscope.runtime.configuration.checking import open_configured_bundle
 from tremorscope.runtime.configuration.reading import load_configuration
 from tremorscope.runtime.engines import selection as choosing
-from tremorscope.runtime.engines.interface.bundle import FrameSize, open_bundle
+from tremorscope.runtime.engines.interface.bundle import open_bundle
+from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.selection import closing_runtime
 from tremorscope.runtime.engines.tensorrt import build_job
 from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime

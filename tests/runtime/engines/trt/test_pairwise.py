@@ -15,7 +15,8 @@ from host_gpu import HostGpu
 from support import linear_graph
 from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library
 
-from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, Representation, open_bundle
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 from tremorscope.runtime.engines.tensorrt import step as tensorrt_step
 from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
@@ -27,7 +28,7 @@ from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.magnification.filters import BandSettings, design
 
-PIXELWISE = Representation(channels=3, cell_px=1)
+PIXELWISE = RepresentationLayout(channels=3, cell_px=1)
 SHIPPED = open_bundle(SHIPPED_BUNDLES / "realtime")
 KEEP_ALL = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[1.0], [0.0]]], np.float32)
 

@@ -17,12 +17,12 @@ import pytest
 from support import ROOT
 from tensorrt_wheels import BINDINGS, RTX_VERSION, bindings, rtx_path, stub_libraries, tensorrt_module
 
-from tremorscope.runtime.engines.tensorrt.plan import Request, parse_version, plan_build
+from tremorscope.runtime.engines.tensorrt.plan import BuildRequest, parse_version, plan_build
 
 VERSIONS = list(BINDINGS)
-BUILDING = ["tensorrt_build", "tensorrt_library", "tensorrt_progress"]
+BUILDING = ["build", "library", "progress"]
 RUNNING = [
-    "tensorrt_load", "tensorrt_step", "tensorrt_runner", "tensorrt_band", "tensorrt_memory", "tensorrt_profile",
+    "load", "step", "pairwise", "band", "memory", "profile",
 ]  # fmt: skip
 MODULES = [*BUILDING, *RUNNING]
 CLASS_OF = {
@@ -135,7 +135,7 @@ def test_what_must_be_in_fp32_is_held_to_it_where_types_do_not_bind(
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_the_plan_says_of_a_version_is_so(spied: Any, version: str) -> None:
     api = spied(version)["api"]
-    request = Request("tensorrt", parse_version(version), "int8", 17, 1 << 28)
+    request = BuildRequest("tensorrt", parse_version(version), "int8", 17, 1 << 28)
     plan = plan_build(request)
     assert ("IProgressMonitor" in api) is plan.progress_monitor
     assert ("STRONGLY_TYPED" in plan.network_flags) <= (
@@ -273,7 +273,7 @@ def test_every_name_of_the_library_that_is_used_to_run_exists(running: Any) -> N
     seen, _ = running
     found = set()
     for module in RUNNING:
-        tree = ast.parse((ROOT / f"runtime/engines/{module}.py").read_text(encoding="utf-8"))
+        tree = ast.parse((ROOT / f"runtime/engines/tensorrt/{module}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("trt."):
                 found.add(ast.unparse(node).removeprefix("trt."))
@@ -292,7 +292,8 @@ def test_without_a_gpu_the_command_says_so_in_one_line(version: str, stubs: Path
     (tmp_path / "module").mkdir()
     path = (tensorrt_module(tmp_path / "module"),)
     command = [
-        str(ROOT / "tremorscope/cli.py"),
+        "-m",
+        "tremorscope",
         "build",
         "realtime",
         "--size",
@@ -313,7 +314,7 @@ def test_bindings_without_their_library_are_told_from_none(tmp_path: Path) -> No
     (tmp_path / "module").mkdir()
     (tmp_path / "empty").mkdir()
     path = (tensorrt_module(tmp_path / "module"),)
-    command = [str(ROOT / "tremorscope/cli.py"), "build", "realtime", "--size", "64x48"]
+    command = ["-m", "tremorscope", "build", "realtime", "--size", "64x48"]
     done = run_over("10.3.0", tmp_path / "empty", *command, path=path)
     assert done.returncode == 1
     assert done.stderr.strip() == (
@@ -324,7 +325,7 @@ def test_bindings_without_their_library_are_told_from_none(tmp_path: Path) -> No
 
 def uses_in(module: str) -> set[str]:
     """Every attribute of a TensorRT object that a module of ours names, as ``Class.attribute``."""
-    tree = ast.parse((ROOT / f"runtime/engines/{module}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / f"runtime/engines/tensorrt/{module}.py").read_text(encoding="utf-8"))
     return {
         f"{CLASS_OF[node.value.id]}.{node.attr}"
         for node in ast.walk(tree)
@@ -342,7 +343,7 @@ def test_the_scenarios_leave_no_use_of_tensorrt_out(spied: Any) -> None:
 def test_no_variable_of_tensorrt_goes_by_another_name() -> None:
     """What a TensorRT object returns is bound to a name that tells its class, or is a value, which has no methods."""
     for module in MODULES:
-        tree = ast.parse((ROOT / f"runtime/engines/{module}.py").read_text(encoding="utf-8"))
+        tree = ast.parse((ROOT / f"runtime/engines/tensorrt/{module}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
                 continue
@@ -356,8 +357,8 @@ def test_no_variable_of_tensorrt_goes_by_another_name() -> None:
 
 def test_nothing_is_used_that_tensorrt_has_given_up() -> None:
     """Removed in TensorRT 11, deprecated since 10.1. (Precision constraints, gone too, are asked for by plan alone.)"""
-    for module in (*MODULES, "tensorrt_plan"):
-        source = (ROOT / f"runtime/engines/{module}.py").read_text(encoding="utf-8")
+    for module in (*MODULES, "plan"):
+        source = (ROOT / f"runtime/engines/tensorrt/{module}.py").read_text(encoding="utf-8")
         for removed in (
             "calibrator",
             "max_workspace_size",

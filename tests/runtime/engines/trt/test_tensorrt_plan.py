@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tremorscope.runtime.engines.tensorrt.plan import (
-    Plan,
-    Request,
+    BuildPlan,
+    BuildRequest,
     Version,
     fit_workspace,
     parse_version,
@@ -22,8 +22,8 @@ HELD = ("OBEY_PRECISION_CONSTRAINTS",)
 """Where flags allow FP16 everywhere, what must be in FP32 is held to it."""
 
 
-def plan(version: str, **changes: Any) -> Plan:
-    request = Request("tensorrt", parse_version(version), "fp32", 17, 512 * MIB)
+def plan(version: str, **changes: Any) -> BuildPlan:
+    request = BuildRequest("tensorrt", parse_version(version), "fp32", 17, 512 * MIB)
     return plan_build(dataclasses.replace(request, **changes))
 
 

@@ -37,7 +37,7 @@ def run(*command: object, path: list[Path]) -> subprocess.CompletedProcess[str]:
 def build(
     directory: Path, *options: object, bundle: object = "realtime-fp32"
 ) -> subprocess.CompletedProcess[str]:
-    command = [ROOT / "tremorscope/cli.py", "build", bundle, "--target", "tensorrt-rtx", "-o", directory]
+    command = ["-m", "tremorscope", "build", bundle, "--target", "tensorrt-rtx", "-o", directory]
     return run(*command, *options, path=rtx_path())
 
 
@@ -266,7 +266,8 @@ def test_a_bundle_for_any_size_asks_for_one(tmp_path: Path) -> None:
     done = build(tmp_path)
     assert done.returncode == 1
     assert (
-        "the bundle is for any size, and an engine is for one: name it, e.g. --size 1920x1080" in done.stderr
+        "the bundle takes frames of any size, and an engine is built for one size: name it, e.g. --size 1920x1080"
+        in done.stderr
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tremorscope.runtime.engines.interface.bundle import FrameSize
-from tremorscope.runtime.engines.tensorrt.shapes import Shape, Sizes, input_shape
+from tremorscope.runtime.engines.interface.manifest import FrameSize
+from tremorscope.runtime.engines.tensorrt.shapes import EngineSizes, Shape, input_shape
 from tremorscope.runtime.errors import BundleFault
 
-SIZES = Sizes(FrameSize(width_px=1921, height_px=1081), cell_px=4, most_sections=8)
+SIZES = EngineSizes(FrameSize(width_px=1921, height_px=1081), cell_px=4, most_sections=8)
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_what_should_not_be_open_is_refused(name: str, shape: Shape) -> None:
 
 
 def test_where_the_most_is_one_section_nothing_varies() -> None:
-    one = Sizes(SIZES.frame, cell_px=4, most_sections=1)
+    one = EngineSizes(SIZES.frame, cell_px=4, most_sections=1)
     assert not input_shape("state", (2, -1, 32, -1, -1), one).varies

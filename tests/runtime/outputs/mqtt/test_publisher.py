@@ -9,76 +9,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
 import pytest
+from bridge_publisher import ALARM_TOPIC, RULE, board_of_bridge, edge, make_certificates, settings
 from mosquitto_rig import Broker, Listener, free_port, needs_mosquitto, retained, wait_until
 from support import ROOT
 
 from tremorscope.runtime.errors import OptionFault, OutputFault
-from tremorscope.runtime.health import CameraHealth, DeviceHealth, HealthBoard, NaturalFrequency, RegionHealth
+from tremorscope.runtime.health import DeviceHealth
 from tremorscope.runtime.outputs.mqtt.messages import slug
 from tremorscope.runtime.outputs.mqtt.publisher import MqttPublisher
-from tremorscope.runtime.outputs.settings import MqttSettings
 from tremorscope.runtime.telemetry import EngineReading, Reading
-from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmRule, AlarmStatus
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmStatus
 
 pytestmark = needs_mosquitto
-RULE = AlarmRule("mid span/RMS", "midspan", "rms", 0.2, 0.16, unit="mm")
-ALARM_TOPIC = f"site/bridge-7/alarm/{slug(RULE.name)}"
-
-
-def edge(number: int, kind: str = "raised") -> AlarmEdge:
-    return AlarmEdge(
-        f"alarm {number}", "midspan", "rms", "raised" if kind == "raised" else "cleared",
-        1_795_000_000.0 + number, 1_795_000_000.0, 0.25, 0.2, "mm",
-    )  # fmt: skip
-
-
-def board_of_bridge(**clocks: Callable[[], float]) -> HealthBoard:
-    board = HealthBoard("bridge-7", version="0.1.0", **clocks)
-    board.update(
-        camera=CameraHealth(status="running", rate_hz=30.0),
-        regions=(RegionHealth("mid span", displacement_rms_px=0.08, mm_per_px=2.5), RegionHealth("pier")),
-        modes=(NaturalFrequency(1, 2.1, 0.004, 0.01, 1_795_000_000.0),),
-        alarms=(AlarmStatus(RULE, "normal", 0.1, None, None, None),),
-    )
-    board.frame_processed(1)
-    return board
-
-
-def settings(port: int, **changes: object) -> MqttSettings:
-    given = {"host": "127.0.0.1", "port": port, "topic": "site", "summary_every_s": 3600.0} | changes
-    return MqttSettings.model_validate(given)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    directory = tmp_path / "broker"
-    directory.mkdir()
-    broker = Broker(directory).start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def publish(tmp_path: Path) -> Iterator[Callable[..., MqttPublisher]]:
-    """Starts a publisher, which is closed at the end."""
-    started: list[MqttPublisher] = []
-
-    def start(board: HealthBoard, port: int, password: str | None = None, **changes: object) -> MqttPublisher:
-        publisher = MqttPublisher(
-            settings(port, **changes), board=board, state_directory=tmp_path, password=password
-        )
-        publisher.start()
-        started.append(publisher)
-        return publisher
-
-    yield start
-    for publisher in started:
-        publisher.close(0.2)
 
 
 def test_who_comes_later_is_told_how_everything_stands(
@@ -193,7 +140,7 @@ CRASHING = """
 import sys, time
 sys.path[:0] = [{root!r}, {here!r}]
 from pathlib import Path
-from test_mqtt import board_of_bridge, settings, MqttPublisher
+from bridge_publisher import board_of_bridge, settings, MqttPublisher
 publisher = MqttPublisher(settings({port}), board=board_of_bridge(), state_directory=Path({directory!r}))
 publisher.start()
 time.sleep(600)
@@ -203,7 +150,7 @@ time.sleep(600)
 def test_the_broker_tells_that_we_are_gone_when_we_cannot(tmp_path: Path, broker: Broker) -> None:
     listener = Listener(broker)
     code = CRASHING.format(
-        root=str(ROOT), here=str(Path(__file__).parent), port=broker.port, directory=str(tmp_path)
+        root=str(ROOT), here=str(Path(__file__).parents[1]), port=broker.port, directory=str(tmp_path)
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
@@ -301,33 +248,15 @@ def test_a_wrong_password_is_said_and_the_right_one_lets_in(
     try:
         wrong = board_of_bridge()
         publish(wrong, broker.port, "wrong", username="bridge")
-        wait_until(lambda: "refuses us: Not authorized" in wrong.snapshot().outputs.get("mqtt", ""))
+        wait_until(
+            lambda: "refuses the connection: Not authorized" in wrong.snapshot().outputs.get("mqtt", "")
+        )
         (tmp_path / "mqtt-buffer.db").unlink()
         right = board_of_bridge()
         publish(right, broker.port, "right and long", username="bridge")
         wait_until(lambda: right.snapshot().outputs.get("mqtt") == "")
     finally:
         broker.stop()
-
-
-def openssl(*command: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
-
-
-def make_certificates(directory: Path) -> tuple[Path, Path, Path]:
-    """An authority, and a certificate of 127.0.0.1 by it with its key."""
-    authority, authority_key, key = directory / "ca.pem", directory / "ca.key", directory / "key.pem"
-    request, certificate, extension = directory / "request", directory / "cert.pem", directory / "extension"
-    extension.write_text("subjectAltName=IP:127.0.0.1\n")
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    for command in (
-        ["req", "-x509", *curve, "-keyout", authority_key, "-out", authority, "-subj", "/CN=test", "-days", "2"],
-        ["req", *curve, "-keyout", key, "-out", request, "-subj", "/CN=127.0.0.1"],
-        ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-out", certificate,
-         "-days", "2", "-extfile", extension, "-set_serial", "2"],
-    ):  # fmt: skip
-        openssl(*command)
-    return authority, certificate, key
 
 
 def test_the_broker_is_checked_by_its_certificate(

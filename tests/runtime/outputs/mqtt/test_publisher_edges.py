@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from bridge_publisher import ALARM_TOPIC, board_of_bridge, edge, settings
 from mosquitto_rig import Broker, Listener, needs_mosquitto, retained, wait_until
-from test_mqtt import ALARM_TOPIC, board_of_bridge, broker, edge, publish, settings
 
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.outputs.metrics import render
@@ -20,7 +20,6 @@ from tremorscope.runtime.outputs.mqtt import retained as mqtt_retained
 from tremorscope.runtime.outputs.mqtt.publisher import MqttPublisher
 
 pytestmark = needs_mosquitto
-__all__ = ["broker", "publish"]
 Publish = Callable[..., MqttPublisher]
 CONNECT, SUBSCRIBE, PINGREQ = 1, 8, 12
 """Kinds of packets, MQTT 3.1.1, table 2.1."""
@@ -111,7 +110,7 @@ def test_a_login_that_is_refused_is_a_line(
         wait_until(lambda: lines(caplog))
         wait_until(lambda: (tmp_path / "mosquitto.log").read_text().count("not authorised") >= 4)
         (line,) = lines(caplog)
-        assert "the broker refuses us: Not authorized" in line
+        assert "the broker refuses the connection: Not authorized" in line
     finally:
         broker.stop()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.secrets import read_secret
 from tremorscope.runtime.outputs.settings import HttpSettings
-from tremorscope.runtime.outputs.web.access import Access, Level, Tokens, check_exposure, read_tokens
+from tremorscope.runtime.outputs.web.access import Access, AccessLevel, Tokens, check_exposure, read_tokens
 
 TOKENS = Tokens(view="view-0123456789abcdef", control="control-0123456789abcdef")
 LOCAL = HttpSettings()
@@ -26,35 +26,35 @@ def access(tokens: Tokens = TOKENS, now_s: float = 1e9, **settings: object) -> A
 @pytest.mark.parametrize(
     ("header", "level"),
     [
-        ("Bearer view-0123456789abcdef", Level.VIEW),
-        ("bearer  control-0123456789abcdef", Level.CONTROL),
-        ("Bearer view-0123456789abcdee", Level.NONE),
-        ("Bearer ", Level.NONE),
-        ("Basic dmlldy0wMTIzNDU2Nzg5YWJjZGVm", Level.NONE),
-        (None, Level.NONE),
+        ("Bearer view-0123456789abcdef", AccessLevel.VIEW),
+        ("bearer  control-0123456789abcdef", AccessLevel.CONTROL),
+        ("Bearer view-0123456789abcdee", AccessLevel.NONE),
+        ("Bearer ", AccessLevel.NONE),
+        ("Basic dmlldy0wMTIzNDU2Nzg5YWJjZGVm", AccessLevel.NONE),
+        (None, AccessLevel.NONE),
     ],
 )
-def test_a_token_grants_its_level(header: str | None, level: Level) -> None:
+def test_a_token_grants_its_level(header: str | None, level: AccessLevel) -> None:
     assert access().level_of(authorization=header, cookie=None) is level
 
 
 def test_a_session_lasts_a_month_and_ends_with_the_token() -> None:
-    cookie = access().open_session(Level.CONTROL)
-    assert access().level_of(authorization=None, cookie=cookie) is Level.CONTROL
-    assert access(now_s=1e9 + 29 * 86400).level_of(authorization=None, cookie=cookie) is Level.CONTROL
-    assert access(now_s=1e9 + 31 * 86400).level_of(authorization=None, cookie=cookie) is Level.NONE
+    cookie = access().open_session(AccessLevel.CONTROL)
+    assert access().level_of(authorization=None, cookie=cookie) is AccessLevel.CONTROL
+    assert access(now_s=1e9 + 29 * 86400).level_of(authorization=None, cookie=cookie) is AccessLevel.CONTROL
+    assert access(now_s=1e9 + 31 * 86400).level_of(authorization=None, cookie=cookie) is AccessLevel.NONE
     changed = Tokens(view=TOKENS.view, control="another-0123456789abcdef")
-    assert access(changed).level_of(authorization=None, cookie=cookie) is Level.NONE
+    assert access(changed).level_of(authorization=None, cookie=cookie) is AccessLevel.NONE
 
 
 @given(st.text(max_size=80))
 def test_no_made_up_session_is_let_in(cookie: str) -> None:
-    assert access().level_of(authorization=None, cookie=cookie) is Level.NONE
+    assert access().level_of(authorization=None, cookie=cookie) is AccessLevel.NONE
 
 
 def test_a_session_cannot_be_raised_or_forged() -> None:
-    view = access().open_session(Level.VIEW)
-    assert access().level_of(authorization=None, cookie="2" + view[1:]) is Level.NONE
+    view = access().open_session(AccessLevel.VIEW)
+    assert access().level_of(authorization=None, cookie="2" + view[1:]) is AccessLevel.NONE
     # Without a control token nobody can sign for control, not even with an empty key.
     only_view = access(Tokens(view=TOKENS.view))
     for key in (b"", hashlib.sha256(b"tremorscope session ").digest()):
@@ -63,7 +63,7 @@ def test_a_session_cannot_be_raised_or_forged() -> None:
             base64.urlsafe_b64encode(hmac.new(key, text.encode(), "sha256").digest()).decode().rstrip("=")
         )
         for forged in (f"{text}.{signature}", f"{text}."):
-            assert only_view.level_of(authorization=None, cookie=forged) is Level.NONE
+            assert only_view.level_of(authorization=None, cookie=forged) is AccessLevel.NONE
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_tokens_come_from_credentials_before_the_environment(tmp_path: object) -
     tokens = read_tokens(environment)
     assert (tokens.view, tokens.control) == ("from-the-credential-file", "control-from-environment")
     assert "credential" not in repr(tokens)
-    with pytest.raises(OptionFault, match="5 characters are no secret"):
+    with pytest.raises(OptionFault, match="5 characters are too short for a secret"):
         read_tokens({"TREMORSCOPE_WEB_TOKEN": "short"})
     (directory / "web-token").write_bytes(b"")
     with pytest.raises(OptionFault, match="empty"):

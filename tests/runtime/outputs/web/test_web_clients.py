@@ -18,7 +18,7 @@ from mosquitto_rig import wait_until
 from service_rig import RATE_HZ, ServiceRig
 from web_rig import make_server
 
-from tremorscope.runtime.outputs.web.limits import Limits
+from tremorscope.runtime.outputs.web.limits import HttpLimits
 from tremorscope.runtime.outputs.web.server import WebServer
 
 pytestmark = pytest.mark.alone
@@ -70,7 +70,7 @@ class Rounds:
 def test_the_frame_loop_keeps_its_rate(tmp_path: Path) -> None:
     found = Rounds()
     with ServiceRig(tmp_path, width_px=320, height_px=180, work=computing) as rig:
-        server = make_server(rig, limits=Limits(connections=256))
+        server = make_server(rig, limits=HttpLimits(connections=256))
         try:
             wait_until(lambda: rig.frames > 10)
             for number in range(MOST_ROUNDS):  # in turns, so that a busy neighbour is busy in both

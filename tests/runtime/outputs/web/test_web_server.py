@@ -24,9 +24,10 @@ from web_rig import TOKENS, make_server
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.outputs.settings import HttpSettings
 from tremorscope.runtime.outputs.web.access import Tokens
-from tremorscope.runtime.outputs.web.limits import Limits
+from tremorscope.runtime.outputs.web.limits import HttpLimits
 from tremorscope.runtime.outputs.web.server import WebServer
 from tremorscope.runtime.store.records import Channel, Notice, SeriesBlock
 
@@ -37,7 +38,7 @@ CONTROL = {"Authorization": f"Bearer {TOKENS.control}"}
 @pytest.fixture
 def quick(service: ServiceRig) -> Iterator[WebServer]:
     """A server that is impatient, and small."""
-    limits = Limits(connections=6, idle_s=0.6, least_idle_s=0.3, stall_s=1.0, send_buffer_bytes=8192)
+    limits = HttpLimits(connections=6, idle_s=0.6, least_idle_s=0.3, stall_s=1.0, send_buffer_bytes=8192)
     server = make_server(service, limits=limits, most_viewers=2)
     yield server
     server.close()
@@ -70,8 +71,7 @@ def test_before_the_first_frame_nothing_is_healthy() -> None:
     server = WebServer(
         HttpSettings.model_construct(**dict(HttpSettings()) | {"port": 0}),
         Tokens(),
-        board=HealthBoard(),
-        feed=feed,
+        ServiceView(HealthBoard(), feed),
     )
     server.start()
     try:
@@ -323,7 +323,10 @@ def test_only_the_control_token_changes_anything(guarded: WebServer, service: Se
         asked = len(service.controls.asked)
         assert post(guarded.port, path, content).status == 401
         refused = post(guarded.port, path, content, **VIEW)
-        assert (refused.status, refused.text) == (403, "this token may look, not control\n")
+        assert (refused.status, refused.text) == (
+            403,
+            "this token may view, not control: use the control token\n",
+        )
         assert len(service.controls.asked) == asked
         assert post(guarded.port, path, content, **CONTROL).status == 200
         assert len(service.controls.asked) == asked + 1
@@ -449,7 +452,7 @@ def test_who_brings_no_request_in_time_is_cut_off(quick: WebServer) -> None:
 
 
 def test_an_idle_connection_makes_room_for_another(service: ServiceRig) -> None:
-    patient = make_server(service, limits=Limits(connections=6, idle_s=60.0, least_idle_s=0.3))
+    patient = make_server(service, limits=HttpLimits(connections=6, idle_s=60.0, least_idle_s=0.3))
     idle = [socket.create_connection(("127.0.0.1", patient.port)) for _ in range(6)]
     try:
         assert ask(patient.port, "/healthz").status == 200
@@ -480,12 +483,13 @@ def test_a_viewer_who_reads_nothing_is_cut_off_and_the_others_see_on(quick: WebS
 
 def test_a_port_that_is_taken_is_said_in_a_line(service: ServiceRig, web: WebServer) -> None:
     with pytest.raises(OutputFault, match=f"port {web.port} cannot be listened at"):
-        WebServer(HttpSettings(port=web.port), Tokens(), board=service.board, feed=service.feed)
+        WebServer(HttpSettings(port=web.port), Tokens(), ServiceView(service.board, service.feed))
     with pytest.raises(OutputFault, match="nowhere-at-all"):
         WebServer(
-            HttpSettings(host="nowhere-at-all.invalid", port=free_port()), Tokens(view="x" * 16),
-            board=service.board, feed=service.feed,
-        )  # fmt: skip
+            HttpSettings(host="nowhere-at-all.invalid", port=free_port()),
+            Tokens(view="x" * 16),
+            ServiceView(service.board, service.feed),
+        )
 
 
 def test_it_stops_at_once_also_with_viewers(service: ServiceRig) -> None:

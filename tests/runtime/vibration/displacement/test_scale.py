@@ -41,7 +41,7 @@ def test_that_is_no_length_is_refused(wrong: float) -> None:
         lambda: Scale.from_optics(20, wrong, 3),
         lambda: Scale.from_optics(20, 50, wrong),
     ):
-        with pytest.raises(OptionFault, match="cannot be") as fault:
+        with pytest.raises(OptionFault, match="is not a number above 0") as fault:
             make()
         assert fault.value.remedy
 

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.monitoring.alarm_board import AlarmBoard
-from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmRule, OpenAlarm, Quantity, Reading
+from tremorscope.runtime.vibration.monitoring.alarms import (
+    AlarmEdge,
+    AlarmReading,
+    AlarmRule,
+    OpenAlarm,
+    Quantity,
+)
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline, BaselineLearner
 
 
@@ -36,7 +42,7 @@ def feed(board: AlarmBoard, values: list[float | None], quantity: Any = "rms", s
     """Readings at 1 Hz; the edges as (time, edge)."""
     edges: list[AlarmEdge] = []
     for number, value in enumerate(values):
-        edges += board.read(Reading("midspan", quantity, start_s + number, value))
+        edges += board.read(AlarmReading("midspan", quantity, start_s + number, value))
     return [(edge.time_s, edge.edge) for edge in edges]
 
 
@@ -45,7 +51,7 @@ def test_both_edges_are_reported_with_what_led_to_them() -> None:
     edges = [
         edge
         for number, value in enumerate([0.2, 1.1, 1.2, 1.3, 0.9, 0.5, 0.4, 0.3, 0.25])
-        for edge in board.read(Reading("midspan", "rms", float(number), value))
+        for edge in board.read(AlarmReading("midspan", "rms", float(number), value))
     ]
     raised, cleared = edges
     assert raised == AlarmEdge("deck", "midspan", "rms", "raised", 3.0, 1.0, 1.3, 1.0, "mm")
@@ -56,8 +62,8 @@ def test_both_edges_are_reported_with_what_led_to_them() -> None:
 def test_other_sources_and_quantities_do_not_matter() -> None:
     board = AlarmBoard([rule()])
     for number in range(10):
-        assert board.read(Reading("pier", "rms", float(number), 9.0)) == []
-        assert board.read(Reading("midspan", "peak", float(number), 9.0)) == []
+        assert board.read(AlarmReading("pier", "rms", float(number), 9.0)) == []
+        assert board.read(AlarmReading("midspan", "peak", float(number), 9.0)) == []
 
 
 def test_what_could_not_be_measured_neither_raises_nor_clears() -> None:
@@ -167,7 +173,7 @@ class TestFrequencyShift:
         edges = [
             edge
             for number in range(3)
-            for edge in board.read(Reading("midspan", "frequency", 20.0 + number, hz))
+            for edge in board.read(AlarmReading("midspan", "frequency", 20.0 + number, hz))
         ]
         assert [edge.edge for edge in edges] == ["raised"]
         assert (edges[0].value, edges[0].unit) == (pytest.approx(2.5), "%")
@@ -176,7 +182,7 @@ class TestFrequencyShift:
     def test_a_frequency_that_is_not_known_well_enough_says_nothing(self, deviation: float) -> None:
         board = AlarmBoard([self.shift_rule()], baselines={"deck": Baseline(4.0, 0.01, 100, 0.0, 60.0)})
         for number in range(20):
-            reading = Reading("midspan", "frequency", float(number), 3.5, deviation)
+            reading = AlarmReading("midspan", "frequency", float(number), 3.5, deviation)
             assert board.read(reading) == []
             assert board.read(replace(reading, value=-1.0, deviation=0.0)) == []
 
@@ -253,7 +259,7 @@ class TestLossOfSignal:
         board = AlarmBoard([self.signal_rule()])
         edges: list[AlarmEdge] = []
         for now in range(30):
-            edges += board.read(Reading("midspan", "peak", float(now), math.nan if now > 4 else 0.1))
+            edges += board.read(AlarmReading("midspan", "peak", float(now), math.nan if now > 4 else 0.1))
             edges += board.advance(float(now))
         assert [(edge.time_s, edge.edge) for edge in edges] == [(14.0, "raised")]
 
@@ -273,13 +279,13 @@ class TestLossOfSignal:
         edges: list[AlarmEdge] = []
         for number in range(60):
             unix_s = 5000.0 + number + (set_by_s if number >= 30 else 0.0)
-            edges += board.read(Reading("midspan", "rms", unix_s, 0.1, steady_s=float(number)))
+            edges += board.read(AlarmReading("midspan", "rms", unix_s, 0.1, steady_s=float(number)))
             edges += board.advance(float(number), unix_s)
         assert edges == []
 
     def test_a_silence_while_the_clock_is_set_is_told_as_long_as_it_was(self) -> None:
         board = AlarmBoard([self.signal_rule()])
-        board.read(Reading("midspan", "rms", 5.0, 0.1, steady_s=5.0))
+        board.read(AlarmReading("midspan", "rms", 5.0, 0.1, steady_s=5.0))
         edges = [edge for now in range(6, 30) for edge in board.advance(float(now), 1.78e9 + now)]
         assert [(edge.edge, edge.time_s, edge.value) for edge in edges] == [("raised", 1.78e9 + 15, 10.0)]
 
@@ -291,7 +297,7 @@ def test_a_clock_that_is_set_neither_shortens_nor_restarts_a_dwell(set_by_s: flo
         edge
         for number in range(30)
         for edge in board.read(
-            Reading(
+            AlarmReading(
                 "midspan",
                 "rms",
                 1e6 + number + (set_by_s if number >= 10 else 0.0),
@@ -309,7 +315,7 @@ def test_rules_that_stay_go_on_undisturbed_when_others_change() -> None:
     silence = rule("signal", name="silent", threshold=10.0, clear_at=0.0, dwell_s=0.0)
     board = AlarmBoard([rule(dwell_s=20.0), silence])
     for number in range(15):
-        board.read(Reading("midspan", "rms", float(number), 2.0))
+        board.read(AlarmReading("midspan", "rms", float(number), 2.0))
     board.follow([rule(dwell_s=20.0), silence, rule(name="other", source="pier")])
     edges = [edge for now in range(15, 40) for edge in board.advance(float(now))]
     assert [(edge.name, edge.time_s) for edge in edges] == [("silent", 24.0)]
@@ -328,7 +334,7 @@ def test_rules_that_stay_go_on_undisturbed_when_others_change() -> None:
         ({"clear_at": 1.1}, r"would clear at 1.1 and be raised at 1: let it clear at or below the threshold"),
         ({"clear_at": -0.1}, "would clear at -0.1"),
         ({"clear_at": math.nan}, "would clear at nan"),
-        ({"dwell_s": -1.0}, "a time of -1 s cannot be: give times of 0 s or more"),
+        ({"dwell_s": -1.0}, "a time of -1 s is not a finite number of 0 or more: give times of 0 s or more"),
     ],
 )
 def test_rules_that_cannot_be_followed_are_refused(changes: dict[str, float], message: str) -> None:

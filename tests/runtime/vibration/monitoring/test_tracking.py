@@ -1,4 +1,4 @@
-"""Natural frequencies are followed over days, and temperature is taken out of them."""
+"""Natural frequencies are followed over days."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.monitoring.tracking import (
-    FrequencyTracker,
-    Sighting,
-    TrackerSettings,
-    TrackPoint,
-    temperature_trend,
-)
+from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting, TrackerSettings
 
 HOUR_S = 3600.0
 FIRST, SECOND = np.array([1.0 + 0j, 1.0]), np.array([1.0 + 0j, -1.0])
@@ -85,33 +79,6 @@ def test_time_that_runs_backwards_is_refused() -> None:
     tracker.update(10.0, [])
     with pytest.raises(OptionFault, match="an analysis at 10"):
         tracker.update(10.0, [])
-
-
-class TestTemperature:
-    def test_is_taken_out(self) -> None:
-        rng = np.random.default_rng(3)
-        temperatures = 15 + 10 * np.sin(np.arange(200) / 20)
-        frequencies = 2.0 - 0.004 * (temperatures - 15) + 0.002 * rng.standard_normal(200)
-        frequencies[::29] += 0.3  # a lorry now and then
-        points = [
-            TrackPoint(float(k), f, 0.002, t)
-            for k, (f, t) in enumerate(zip(frequencies, temperatures, strict=True))
-        ]
-        trend = temperature_trend(points)
-        assert trend.hz_per_c == pytest.approx(-0.004, abs=4 * trend.hz_per_c_sigma)
-        assert trend.hz_per_c_sigma < 1e-4
-        assert trend.scatter_hz == pytest.approx(0.002, rel=0.3)
-        at_15 = trend.frequency_hz + trend.hz_per_c * (15 - trend.reference_c)
-        assert trend.normalised_hz(2.0 - 0.004 * 10, 25) == pytest.approx(
-            at_15 + trend.hz_per_c * (trend.reference_c - 15), abs=0.001
-        )
-
-    def test_needs_to_have_changed(self) -> None:
-        points = [TrackPoint(float(k), 2.0, 0.001, 20.0 + 0.01 * k) for k in range(50)]
-        with pytest.raises(OptionFault, match=r"50 points over 0\.5 degrees"):
-            temperature_trend(points)
-        with pytest.raises(OptionFault, match="0 points"):
-            temperature_trend([TrackPoint(0.0, 2.0, 0.001, None)])
 
 
 @pytest.mark.parametrize("set_by_s", [-100.0, 86_400.0, 1.78e9])
