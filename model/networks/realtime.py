@@ -142,7 +142,7 @@ class RealtimeNetwork(nn.Module):
         cells = coarse if self.fine is None else self.fine(coarse, features)
         if self.config.skip == "layers":
             flow = features[:, self.config.texture_channels + self.config.shape_channels :]  # (B, 3 W, h, w)
-            layers: Tensor = self.head(cells, flow, self._whole_cells(frame - 0.5))  # (B, 8, H, W)
+            layers: Tensor = self.head(cells, flow, self._whole_cells(frame, features))  # (B, 8, H, W)
             return layers
         decoded: Tensor = self.head(cells)  # (B, 3 or 5, H, W)
         if self.config.skip == "frame":
@@ -192,12 +192,15 @@ class RealtimeNetwork(nn.Module):
             frame, self.decode_pair(frame, (frame_px - reference_px) / 255.0, amplification)
         )
 
-    def _whole_cells(self, x: Tensor) -> Tensor:
-        """Zeros to the right and below up to whole cells: B x C x H x W -> B x C x (h stride) x (w stride)."""
-        config = self.config
-        before = (config.encoder_kernel - config.encoder_stride) // 2
-        rows, columns = (-(-side // config.encoder_stride) * config.encoder_stride for side in x.shape[2:])
-        return self._pad(x)[:, :, before : before + rows, before : before + columns]
+    def _whole_cells(self, frame: Tensor, cells: Tensor) -> Tensor:
+        """The frame less 0.5, zero beyond it, up to whole cells: B x 3 x H x W -> B x 3 x (h stride) x (w stride)."""
+        stride, before = (
+            self.config.encoder_stride,
+            (self.config.encoder_kernel - self.config.encoder_stride) // 2,
+        )
+        # By the cells' own number: whoever infers the graph's shapes then sees that both agree.
+        rows, columns = (stride * count + before for count in cells.shape[2:])
+        return self._pad(frame - 0.5)[:, :, before:rows, before:columns]
 
     def _pad(self, x: Tensor) -> Tensor:
         # The same padding for every size: right and below there is room for a last, partly filled cell, so that
