@@ -125,6 +125,8 @@ def _encoded_alone(value: ir.Value) -> ir.Node | None:
     for node in value.consumers():
         if node.op_type == "Conv":
             return node
+        if node.op_type == "Shape":  # its size is not the picture
+            continue
         if node.op_type == "Sub" and all(_constant(subtracted) is None for subtracted in node.inputs):
             continue
         for output in node.outputs:

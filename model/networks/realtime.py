@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from tremorscope.model.networks.blocks import (
     DepthToSpaceHead,
+    FineStage,
     FrameRepresentation,
     ResidualBlock,
     UpsampleHead,
@@ -88,7 +89,11 @@ class RealtimeNetwork(nn.Module):
         ratio = config.decoder_scale // stride
         self.merge = nn.Conv2d(features, channels, kernel_size=3, stride=ratio, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
-        self.fine = _FineStage(channels, features, config) if config.fine_channels else None
+        self.fine = (
+            FineStage(channels, features, config.fine_channels, ratio, config.fine_convolutions)
+            if config.fine_channels
+            else None
+        )
         if config.skip == "layers":
             self.head: nn.Module = _LayersHead(
                 config.fine_channels or channels, stride, len(windows) + len(moving)
@@ -229,27 +234,6 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     shown = upper[:, 3:]  # (B, 1, H, W), coverage by the upper layer
     hidden = 1.0 - shown
     return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
-
-
-class _FineStage(nn.Module):
-    """The blocks' output brought back to the encoder's resolution and merged with the decoder's input features."""
-
-    def __init__(self, coarse: int, features: int, config: RealtimeConfig) -> None:
-        super().__init__()
-        ratio, channels = config.decoder_scale // config.encoder_stride, config.fine_channels
-        self.spread = nn.PixelShuffle(ratio) if ratio > 1 else nn.Identity()
-        inputs = [coarse // ratio**2 + features] + [channels] * (config.fine_convolutions - 1)
-        self.convs = nn.ModuleList(convolution(count, channels, 3) for count in inputs)
-        self.activation = nn.ReLU()
-
-    def forward(self, coarse: Tensor, features: Tensor) -> Tensor:
-        """B x C x h/r x w/r and B x F x h x w -> B x N x h x w."""
-        rows, columns = features.shape[2:]
-        spread = self.spread(coarse)[:, :, :rows, :columns]  # (B, C/r^2, h, w)
-        fine = torch.cat((spread, features), dim=1)  # (B, C/r^2 + F, h, w)
-        for conv in self.convs:
-            fine = self.activation(conv(fine))  # (B, N, h, w)
-        return fine
 
 
 class _LayersHead(nn.Module):
