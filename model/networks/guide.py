@@ -68,4 +68,4 @@ def beside(picture: Tensor, mask: Tensor, guess: Tensor) -> Tensor:
 
 
 _GUESS = 0.05
-"""What the guess weighs, against all that could be uncovered."""
+"""Weight of the guess, against 1 of a cell that is all uncovered."""

@@ -73,9 +73,8 @@ def draw_pairs(
     device = device or torch.device("cpu")
     rng = torch.Generator().manual_seed(seed)
     amplification = _draw_amplification(rng, settings, batch, difficulty)  # (B,)
-    motion = _draw_motion(
-        rng, settings, amplification, 1 + settings.foreground_layers, difficulty
-    )  # (B, L, 2)
+    layers = 1 + settings.foreground_layers
+    motion = _draw_motion(rng, settings, amplification, layers, difficulty)  # (B, L, 2)
     displacement_px = (motion / amplification[:, None, None]).to(device)
     magnified_px = motion.to(device)
     scene = _LayeredScene.draw(rng, pictures, settings, motion, device)
@@ -91,9 +90,7 @@ def draw_pairs(
         painted = light[:, None] * frame.layers  # (B, L, 3, P, P)
         most_px = magnified_px - displacement_px
         two_layers = layer_truth(painted, frame.coverage, magnified.coverage, added, most_px)
-    lit, truth = (
-        (each.picture() * light).clamp(0.0, 1.0) for each in (frame, magnified)
-    )  # (B, 3, P, P) each
+    lit, truth = ((each.picture() * light).clamp(0.0, 1.0) for each in (frame, magnified))
     return Pairs(
         reference=sensor.film(rng, reference.picture()),
         frame=sensor.film(rng, lit),

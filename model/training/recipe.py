@@ -25,7 +25,7 @@ class TrainingSchedule(Strict):
     steps: int = Field(ge=1)
     batch: int = Field(default=8, ge=1)
     pair_uses: int = Field(default=1, ge=1, le=8)
-    """How often each pair is seen, turned otherwise each time: drawing takes longer than a small network's step."""
+    """Uses of each pair, turned otherwise each time: drawing takes longer than a small network's step."""
     learning_rate: float = Field(default=1e-3, gt=0)
     warm_up_steps: int = Field(default=200, ge=1)
     decay_share: float = Field(default=0.25, ge=0, le=1)

@@ -12,7 +12,7 @@ from tremorscope.model.pairs.layer_truth import LayerTruth
 from tremorscope.model.pairs.pairs import Pairs
 
 GAP = 8
-"""How many batches' drawing lies between two uses of a pair."""
+"""Batches drawn between two uses of a pair."""
 
 
 def batch_of(step: int, uses: int, draw: Callable[[int], Pairs]) -> Pairs:
