@@ -58,6 +58,26 @@ class GatedBlock(nn.Module):
         return gated
 
 
+class FineStage(nn.Module):
+    """Coarse features brought to a finer resolution and merged with features that are known there, by convolutions."""
+
+    def __init__(self, coarse: int, features: int, channels: int, ratio: int, convolutions: int) -> None:
+        super().__init__()
+        self.spread = nn.PixelShuffle(ratio) if ratio > 1 else nn.Identity()
+        inputs = [coarse // ratio**2 + features] + [channels] * (convolutions - 1)
+        self.convs = nn.ModuleList(convolution(count, channels, 3) for count in inputs)
+        self.activation = nn.ReLU()
+
+    def forward(self, coarse: Tensor, features: Tensor) -> Tensor:
+        """B x C x h/r x w/r and B x F x h x w -> B x N x h x w."""
+        rows, columns = features.shape[2:]
+        spread = self.spread(coarse)[:, :, :rows, :columns]  # (B, C/r^2, h, w)
+        fine = torch.cat((spread, features), dim=1)  # (B, C/r^2 + F, h, w)
+        for conv in self.convs:
+            fine = self.activation(conv(fine))  # (B, N, h, w)
+        return fine
+
+
 class DepthToSpaceHead(nn.Sequential):
     """Cells to pixels in one convolution: B x C x h x w -> B x N x (h scale) x (w scale)."""
 

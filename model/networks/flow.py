@@ -57,7 +57,9 @@ class LeastSquaresFlow(nn.Module):
             weight = products[:, 5:] / (products[:, 0:1] + products[:, 2:3] + flat)  # (B, 1, h, w)
             # Weights of mean 1, so that the regularisation keeps its strength.
             mean = _average(weight, self.moving_windows_cells[-1])  # (B, 1, h, w)
-            averaged += _averages(products * (weight / (mean + _LEAST_WEIGHT)), self.moving_windows_cells)
+            averaged += _averages(
+                products * (weight / mean.clamp(min=_LEAST_WEIGHT)), self.moving_windows_cells
+            )
         return self._solve(torch.stack(averaged, dim=2), flat, gain)  # (B, 3 W, h, w)
 
     def _solve(self, products: Tensor, flat: Tensor, gain: Tensor) -> Tensor:

@@ -13,12 +13,14 @@ from torch.nn import functional as F
 
 from tremorscope.model.networks.blocks import (
     DepthToSpaceHead,
+    FineStage,
     FrameRepresentation,
     ResidualBlock,
     UpsampleHead,
     convolution,
 )
 from tremorscope.model.networks.flow import LeastSquaresFlow, smooth_kernels, warp
+from tremorscope.model.networks.guide import beside, follow_colours
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class RealtimeConfig:
     fine_channels: int = 0
     """Channels of a stage at the encoder's resolution behind the blocks, with the decoder's input features
     concatenated again; 0 for none."""
+    fine_convolutions: int = 1
+    """Convolutions of that stage."""
     flow_windows_cells: tuple[int, ...] = (3, 5, 9)
     """Odd sides of cascaded averaging windows; the least-squares displacement after each is a feature of the decoder.
     Empty: no such features."""
@@ -85,10 +89,15 @@ class RealtimeNetwork(nn.Module):
         ratio = config.decoder_scale // stride
         self.merge = nn.Conv2d(features, channels, kernel_size=3, stride=ratio, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.decoder_blocks)))
-        fine = config.fine_channels
-        self.fine = _FineStage(channels, features, fine, ratio) if fine else None
+        self.fine = (
+            FineStage(channels, features, config.fine_channels, ratio, config.fine_convolutions)
+            if config.fine_channels
+            else None
+        )
         if config.skip == "layers":
-            self.head: nn.Module = _LayersHead(fine or channels, stride, len(windows) + len(moving))
+            self.head: nn.Module = _LayersHead(
+                config.fine_channels or channels, stride, len(windows) + len(moving)
+            )
         else:
             head = DepthToSpaceHead if config.head == "depth_to_space" else UpsampleHead
             self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
@@ -134,28 +143,18 @@ class RealtimeNetwork(nn.Module):
         if self.flow is not None:
             picture = frame if halfway is None else halfway  # (B, 3, H, W)
             features.append(self.flow(picture, motion, gain, self.shape_encoder.weight))  # (B, 3 W, h, w)
-        decoded = self.decode_features(torch.cat(features, dim=1))  # (B, N, H, W)
-        return self._with_background(frame, decoded) if self.config.skip == "layers" else decoded
+        return self.decode_features(torch.cat(features, dim=1), frame)  # (B, N, H, W)
 
-    def _with_background(self, frame: Tensor, decoded: Tensor) -> Tensor:
-        """Merge the head's background into the lower layer: B x 3 x H x W and B x 11 x H x W -> B x 8 x H x W.
+    def decode_features(self, features: Tensor, frame: Tensor) -> Tensor:
+        """Decoder output from concatenated texture, motion and flow features: B x F x h x w -> B x N x H x W.
 
-        Where the upper layer was, the lower one shows a smooth background in place of the frame, by the same mask.
+        The frame, B x 3 x H x W in [0, 1], guides the mask of layers.
         """
-        before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
-        rows, columns = decoded.shape[2:]
-        opposite = self._pad(0.5 - frame)[:, :, before : before + rows, before : before + columns]
-        moved, mask, background, detail = torch.split(decoded, [4, 1, 3, 3], dim=1)  # (B, each, H, W)
-        filled = mask * (background + opposite) + detail  # (B, 3, H, W)
-        return torch.cat((moved, mask, filled), dim=1)  # (B, 8, H, W)
-
-    def decode_features(self, features: Tensor) -> Tensor:
-        """Decoder output from concatenated texture, motion and flow features: B x F x h x w -> B x N x H x W."""
         coarse = self.blocks(self.merge(features))  # (B, C, h/r, w/r)
         cells = coarse if self.fine is None else self.fine(coarse, features)
         if self.config.skip == "layers":
             flow = features[:, self.config.texture_channels + self.config.shape_channels :]  # (B, 3 W, h, w)
-            layers: Tensor = self.head(cells, flow)  # (B, 11, H, W)
+            layers: Tensor = self.head(cells, flow, self._whole_cells(frame, features))  # (B, 8, H, W)
             return layers
         decoded: Tensor = self.head(cells)  # (B, 3 or 5, H, W)
         if self.config.skip == "frame":
@@ -205,6 +204,16 @@ class RealtimeNetwork(nn.Module):
             frame, self.decode_pair(frame, (frame_px - reference_px) / 255.0, amplification)
         )
 
+    def _whole_cells(self, frame: Tensor, cells: Tensor) -> Tensor:
+        """The frame less 0.5, zero beyond it, up to whole cells: B x 3 x H x W -> B x 3 x (h stride) x (w stride)."""
+        stride, before = (
+            self.config.encoder_stride,
+            (self.config.encoder_kernel - self.config.encoder_stride) // 2,
+        )
+        # By the cells' own number: whoever infers the graph's shapes then sees that both agree.
+        rows, columns = (stride * count + before for count in cells.shape[2:])
+        return self._pad(frame - 0.5)[:, :, before:rows, before:columns]
+
     def _pad(self, x: Tensor) -> Tensor:
         # The same padding for every size: right and below there is room for a last, partly filled cell, so that
         # there are ceil(size / stride) cells whether or not the stride divides the size.
@@ -234,51 +243,48 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
 
 
-class _FineStage(nn.Module):
-    """The blocks' output brought back to the encoder's resolution and merged with the decoder's input features."""
-
-    def __init__(self, coarse: int, features: int, channels: int, ratio: int) -> None:
-        super().__init__()
-        self.spread = nn.PixelShuffle(ratio) if ratio > 1 else nn.Identity()
-        self.conv = convolution(coarse // ratio**2 + features, channels, 3)
-        self.activation = nn.ReLU()
-
-    def forward(self, coarse: Tensor, features: Tensor) -> Tensor:
-        """B x C x h/r x w/r and B x F x h x w -> B x N x h x w."""
-        rows, columns = features.shape[2:]
-        spread = self.spread(coarse)[:, :, :rows, :columns]  # (B, C/r^2, h, w)
-        fine: Tensor = self.activation(self.conv(torch.cat((spread, features), dim=1)))  # (B, N, h, w)
-        return fine
-
-
 class _LayersHead(nn.Module):
-    """Cells to two smooth displacements, a mask, a smooth background and detail: B x C x h x w -> B x 11 x H x W.
+    """Cells to two smooth displacements, a mask, and what is behind it: B x C x h x w -> B x 8 x H x W.
 
     Each displacement is a decoded residual plus the softmax-weighted mean of the least-squares displacements and of
-    zero, so that a measured displacement passes through at any length.
+    zero, so that a measured displacement passes through at any length. The mask's logit is a linear function of the
+    frame's colours, fitted to a decoded coarse mask, plus a decoded logit of each pixel. Behind the mask the lower
+    layer shows the colours beside it.
     """
 
     def __init__(self, channels: int, scale: int, windows: int) -> None:
         super().__init__()
         self.scale, self.windows = scale, windows
-        self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 4 * scale * scale, 3)
+        self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 1 + scale * scale, 3)
 
-    def forward(self, cells: Tensor, flow: Tensor) -> Tensor:
-        """B x C x h x w and, as `LeastSquaresFlow` gives them, B x 3 W x h x w -> B x 11 x (h scale) x (w scale)."""
+    def forward(self, cells: Tensor, flow: Tensor, centred: Tensor) -> Tensor:
+        """The output of `RealtimeNetwork.decode`.
+
+        Args:
+            cells: B x C x h x w.
+            flow: B x 3 W x h x w, as `LeastSquaresFlow` gives it.
+            centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
+        """
         each = 2 + self.windows + 1
-        parts = [each, each, 3, 4 * self.scale**2]
-        upper, lower, background, sharp = torch.split(self.conv(cells), parts, dim=1)  # (B, part, h, w)
+        parts = [each, each, 3, 1, self.scale**2]
+        upper, lower, background, likely, sharp = torch.split(
+            self.conv(cells), parts, dim=1
+        )  # (B, part, h, w)
         x, y = flow[:, 0::3], flow[:, 1::3]  # (B, W, h, w) each
-        displacements = (
-            self._displacement(upper, x, y),
-            self._displacement(lower, x, y),
-        )  # (B, 2, h, w) each
+        displacements = [self._displacement(decoded, x, y) for decoded in (upper, lower)]  # (B, 2, h, w) each
+        slope, level = follow_colours(likely.sigmoid(), F.avg_pool2d(centred, self.scale))
         # Decoded in cells, so that all outputs of the convolution are of the order of one.
-        both = torch.cat((self.scale * torch.cat(displacements, dim=1), background), dim=1)  # (B, 7, h, w)
-        # Bilinear between cells: straight lines stay straight.
-        smooth = F.interpolate(both, scale_factor=float(self.scale), mode="bilinear")  # (B, 7, H, W)
-        sharp = F.pixel_shuffle(sharp, self.scale)  # (B, 4, H, W)
-        return torch.cat((smooth[:, :4], sharp[:, :1].sigmoid(), smooth[:, 4:], sharp[:, 1:]), dim=1)
+        both = self.scale * torch.cat(displacements, dim=1)  # (B, 4, h, w)
+        smooth = self._between(torch.cat((both, slope, level), dim=1))  # (B, 8, H, W)
+        moved, slope, level = torch.split(smooth, [4, 3, 1], dim=1)
+        by_colour = (slope * centred).sum(dim=1, keepdim=True) + level  # (B, 1, H, W)
+        mask = (8.0 * (by_colour - 0.5) + 4.0 * F.pixel_shuffle(sharp, self.scale)).sigmoid()
+        behind = self._between(beside(centred, mask, background))  # (B, 3, H, W)
+        return torch.cat((moved, mask, mask * (behind - centred)), dim=1)
+
+    def _between(self, cells: Tensor) -> Tensor:
+        """Cells to pixels, bilinear: straight lines stay straight."""
+        return F.interpolate(cells, scale_factor=float(self.scale), mode="bilinear")
 
     def _displacement(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Residual and weights B x (2 + W + 1) x h x w, measured x and y B x W x h x w -> B x 2 x h x w, in cells."""

@@ -72,7 +72,7 @@ class StudiedNetwork(RealtimeNetwork):
         if self.flow is not None:
             halfway = frame - 0.5 * difference
             features.append(self.flow(halfway, linear, gain, self.shape_encoder.weight))  # (B, 3 W, h, w)
-        return self.decode_features(torch.cat(features, dim=1))
+        return self.decode_features(torch.cat(features, dim=1), frame)
 
 
 def _deep(channels: int, blocks: int) -> nn.Module:

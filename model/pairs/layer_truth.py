@@ -11,6 +11,8 @@ from torch.nn import functional as F
 _MOVES_FROM_PX = 0.5
 """Smallest displacement against the background, added by magnification, that makes a layer foreground."""
 _AROUND_PX = 12
+_BEYOND = 0.3
+"""Weight of the upper layer's displacement where it is not near. Moved like the background there, no mask does harm."""
 _EDGE_GAIN = 2.5
 """Gain of the mask at edges, whose pixels in the frame are mixed with the background already."""
 
@@ -20,9 +22,9 @@ class LayerTruth:
     """Exact inputs of `model.networks.realtime.draw_layers`, for a frame without noise and rounding."""
 
     upper_px: Tensor
-    """B x 2 x P x P: displacement (x, y) of the upper layer, at its magnified place and around it."""
+    """B x 2 x P x P: displacement (x, y) of the upper layer, magnified, and around it; else the background's."""
     upper_counts: Tensor
-    """B x 1 x P x P: 1 where ``upper_px`` is defined, 0 where the upper layer is not near."""
+    """B x 1 x P x P: weight of ``upper_px``: 1 where the upper layer is near, less elsewhere."""
     lower_px: Tensor
     """B x 2 x P x P: displacement of the background."""
     mask: Tensor
@@ -69,10 +71,10 @@ def layer_truth(
     # The displacement counts around a layer, too: the warp fetches the mask by the displacement outside of it.
     either = torch.maximum(in_frame, magnified) * moves  # (B, L - 1, 1, P, P)
     near = torch.stack([around(each, _AROUND_PX) for each in either.unbind(1)], dim=1)  # (B, L - 1, 1, P, P)
-    upper = torch.cat((torch.zeros_like(added_px[:, :1]), added_px[:, 1:], added_px[:, 1:]), dim=1)
+    upper = torch.cat((added_px, added_px[:, 1:]), dim=1)
     return LayerTruth(
         upper_px=overlay(upper, torch.cat(((near > 0.5).to(near.dtype), magnified * moves), dim=1)),
-        upper_counts=(near.amax(dim=1) > 0.5).to(near.dtype),
+        upper_counts=(near.amax(dim=1) > 0.5).to(near.dtype).clamp(min=_BEYOND),
         lower_px=added_px[:, 0],
         mask=(_EDGE_GAIN * overlay(flags, in_frame)).clamp(max=1.0),
         filled=behind - overlay(painted, in_frame),

@@ -77,9 +77,17 @@ class Textures:
         position = (output - shift_px[..., None]) * self.zoom_out[..., None]  # (B, L, P)
         width = (self.zoom_out * self.blur)[..., None, None]  # (B, L, 1, 1)
         half_width = (KERNEL_HALF_WIDTH / self.blur)[..., None, None]
-        weights = band_limited_kernel((position[..., None] - source) / width, half_width)
+        # Only where the kernel is not zero: a tenth of the window.
+        taps = torch.arange(_TAPS, device=shift_px.device)
+        first = (position + (side - 1) / 2 - (_TAPS - 2) / 2).ceil().clamp(0, side - _TAPS)
+        at = first.long()[..., None] + taps  # B x L x P x T
+        weights = band_limited_kernel((position[..., None] - source[at]) / width, half_width)
         # One constant a layer, the same for every shift: dividing each row by its own sum would bend the motion.
-        return weights / band_limited_kernel(source / width, half_width).sum(-1, keepdim=True)
+        weights = weights / band_limited_kernel(source / width, half_width).sum(-1, keepdim=True)
+        return weights.new_zeros(*position.shape, side).scatter_(-1, at, weights)
+
+
+_TAPS = 2 * math.ceil(KERNEL_HALF_WIDTH * MAX_ZOOM_OUT) + 2
 
 
 def band_limited_kernel(x: Tensor, half_width: Tensor | float = KERNEL_HALF_WIDTH) -> Tensor:

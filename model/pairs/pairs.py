@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -73,34 +73,46 @@ def draw_pairs(
     device = device or torch.device("cpu")
     rng = torch.Generator().manual_seed(seed)
     amplification = _draw_amplification(rng, settings, batch, difficulty)  # (B,)
-    motion = _draw_motion(
-        rng, settings, amplification, 1 + settings.foreground_layers, difficulty
-    )  # (B, L, 2)
+    layers = 1 + settings.foreground_layers
+    motion = _draw_motion(rng, settings, amplification, layers, difficulty)  # (B, L, 2)
     displacement_px = (motion / amplification[:, None, None]).to(device)
     magnified_px = motion.to(device)
-    scene = _LayeredScene.draw(rng, pictures, settings, batch, device)
+    scene = _LayeredScene.draw(rng, pictures, settings, motion, device)
     light = _draw_flicker(rng, settings, batch).to(device)  # (B, 1, 1, 1)
     recolour = _recolouring(rng, batch, device)
     sensor = _Sensor.draw(rng, settings, batch, device)
-    reference, _ = scene.compose(0 * displacement_px)  # (B, 3, P, P), as frame and magnified
-    frame, in_frame = scene.compose(displacement_px)
-    magnified, coverage = scene.compose(magnified_px)
+    reference, frame, magnified = (
+        scene.render(shift_px) for shift_px in (0 * displacement_px, displacement_px, magnified_px)
+    )
     added = scene.added_px(displacement_px, magnified_px)  # (B, L, 2, P, P)
     two_layers = None
     if settings.two_layers:
-        painted = light[:, None] * scene.textures.render(displacement_px)  # (B, L, 3, P, P)
-        two_layers = layer_truth(painted, in_frame, coverage, added, magnified_px - displacement_px)
-    frame, magnified = (frame * light).clamp(0.0, 1.0), (magnified * light).clamp(0.0, 1.0)
+        painted = light[:, None] * frame.layers  # (B, L, 3, P, P)
+        most_px = magnified_px - displacement_px
+        two_layers = layer_truth(painted, frame.coverage, magnified.coverage, added, most_px)
+    lit, truth = ((each.picture() * light).clamp(0.0, 1.0) for each in (frame, magnified))
     return Pairs(
-        reference=sensor.film(rng, reference),
-        frame=sensor.film(rng, frame),
-        magnified=magnified,
-        frame_recoloured=sensor.film(rng, recolour(frame)),
-        magnified_recoloured=recolour(magnified),
+        reference=sensor.film(rng, reference.picture()),
+        frame=sensor.film(rng, lit),
+        magnified=truth,
+        frame_recoloured=sensor.film(rng, recolour(lit)),
+        magnified_recoloured=recolour(truth),
         amplification=amplification.to(device),
-        added_px=overlay(added, coverage),
+        added_px=overlay(added, magnified.coverage),
         layers=two_layers,
     )
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """Layers at some displacement, before they are composited."""
+
+    layers: Tensor  # (B, L, 3, P, P)
+    coverage: Tensor  # (B, L - 1, 1, P, P)
+
+    def picture(self) -> Tensor:
+        """B x 3 x P x P in [0, 1]."""
+        return overlay(self.layers, self.coverage).clamp(0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -115,18 +127,20 @@ class _LayeredScene:
         rng: torch.Generator,
         pictures: Sequence[Tensor],
         settings: PairSettings,
-        batch: int,
+        motion: Tensor,
         device: torch.device,
     ) -> _LayeredScene:
-        layers = 1 + settings.foreground_layers
+        batch, layers = motion.shape[:2]
         lattices = Lattices.draw(rng, settings, batch, layers - 1) if settings.structure_share else None
+        if lattices is not None and settings.moving_whole_share:
+            whole = (motion == motion[:, :1]).all(dim=-1)  # (B, L): what moves with everything does not bend
+            lattices = replace(lattices, bent=lattices.bent & ~whole[:, 1:])
         textures = Textures.draw(rng, pictures, settings, batch, layers, device, lattices)
         return _LayeredScene(textures, Masks.draw(rng, settings, batch, layers - 1, device, lattices))
 
-    def compose(self, shift_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Composite the layers at shifts B x L x 2 px -> picture B x 3 x P x P, coverage B x (L - 1) x 1 x P x P."""
-        coverage = self.masks.render(shift_px[:, 1:])  # (B, L - 1, 1, P, P)
-        return overlay(self.textures.render(shift_px), coverage).clamp(0.0, 1.0), coverage
+    def render(self, shift_px: Tensor) -> _Rendered:
+        """The layers at shifts B x L x 2 px."""
+        return _Rendered(self.textures.render(shift_px), self.masks.render(shift_px[:, 1:]))
 
     def added_px(self, displacement_px: Tensor, magnified_px: Tensor) -> Tensor:
         """Displacement that magnification adds to each layer, which varies within layers that bend.
@@ -159,7 +173,11 @@ def _draw_motion(
     still = torch.rand((batch, layers), generator=rng) < settings.still_layer_share
     still[:, 0] |= torch.rand(batch, generator=rng) < settings.still_background_share
     length = torch.where(still, 0.0, length)
-    return torch.stack((length * angle.cos(), length * angle.sin()), dim=-1)
+    motion_px = torch.stack((length * angle.cos(), length * angle.sin()), dim=-1)
+    if settings.moving_whole_share:
+        whole = ~still[:, 0] & (torch.rand(batch, generator=rng) < settings.moving_whole_share)
+        motion_px = torch.where(whole[:, None, None], motion_px[:, :1], motion_px)
+    return motion_px
 
 
 def _draw_flicker(rng: torch.Generator, settings: PairSettings, batch: int) -> Tensor:

@@ -24,6 +24,8 @@ class PairSettings(BaseModel):
     amplification_min: float = Field(default=1.0, ge=1.0)
     amplification_max: float = Field(default=100.0, gt=1.0)
     still_background_share: float = Field(default=0.3, ge=0, le=1)
+    moving_whole_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the pairs with a moving background in which everything moves alike, as before a camera that shakes."""
     still_layer_share: float = Field(default=0.15, ge=0, le=1)
     structure_share: float = Field(default=0.0, ge=0, le=1)
     """Share of moving layers that are bars, cables, trusses or lattices of nearly one colour."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, TypeAdapter, field_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from tremorscope.model.networks.families import NetworkConfig, configure, describe
 from tremorscope.model.pairs.settings import PairSettings
@@ -24,6 +24,8 @@ class TrainingSchedule(Strict):
 
     steps: int = Field(ge=1)
     batch: int = Field(default=8, ge=1)
+    pair_uses: int = Field(default=1, ge=1, le=8)
+    """Uses of each pair, turned otherwise each time: drawing takes longer than a small network's step."""
     learning_rate: float = Field(default=1e-3, gt=0)
     warm_up_steps: int = Field(default=200, ge=1)
     decay_share: float = Field(default=0.25, ge=0, le=1)
@@ -49,6 +51,12 @@ class TrainingSchedule(Strict):
     """Learning rate of gates over that of weights."""
     loss_border_px: int = Field(default=8, ge=0)
     """Border left out of the losses: content that moves in from outside the patch is unknown."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> TrainingSchedule:
+        if self.batch % self.pair_uses:
+            raise ValueError("batch must be a multiple of pair_uses")
+        return self
 
     def difficulty(self, step: int) -> float:
         """Share of the full motion that pairs have at a step."""

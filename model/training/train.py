@@ -33,6 +33,7 @@ from tremorscope.model.training.losses import (
 )
 from tremorscope.model.training.processes import Share, shared
 from tremorscope.model.training.recipe import Recipe, TrainingSchedule
+from tremorscope.model.training.replay import batch_of, kept
 from tremorscope.model.training.validation import validate
 
 _VALIDATION_SEED = 1_000_000_007  # far from any training step's seed
@@ -150,18 +151,25 @@ def _optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
 def _batches(recipe: Recipe, pictures: PictureSet, first_step: int, device: torch.device) -> Iterator[Pairs]:
     """Batches from a step on, drawn one ahead in a second thread; a batch depends on recipe and step alone."""
 
-    def draw(step: int) -> Pairs:
-        seed = recipe.seed * 1_000_003 + step
-        difficulty = recipe.schedule.difficulty(step)
-        return draw_pairs(pictures.training, recipe.pairs, recipe.schedule.batch, seed, difficulty, device)
+    schedule = recipe.schedule
+
+    def draw(number: int) -> Pairs:
+        seed = recipe.seed * 1_000_003 + number
+        difficulty = schedule.difficulty(max(0, number * schedule.pair_uses))
+        return draw_pairs(pictures.training, recipe.pairs, schedule.batch, seed, difficulty, device)
+
+    remembering = kept(draw, schedule.pair_uses)
+
+    def batch(step: int) -> Pairs:
+        return batch_of(step, schedule.pair_uses, remembering)
 
     with ThreadPoolExecutor(max_workers=1) as drawer:
-        ahead = drawer.submit(draw, first_step)
+        ahead = drawer.submit(batch, first_step)
         for step in range(first_step, recipe.schedule.steps):
-            batch = ahead.result()
+            pairs = ahead.result()
             if step + 1 < recipe.schedule.steps:
-                ahead = drawer.submit(draw, step + 1)
-            yield batch
+                ahead = drawer.submit(batch, step + 1)
+            yield pairs
 
 
 class _Objective(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from tremorscope.model.networks.families import build_network, configure, descri
 from tremorscope.model.networks.flow import warp
 from tremorscope.model.networks.realtime import RealtimeConfig, RealtimeNetwork
 from tremorscope.model.networks.studied import StudiedConfig, StudiedNetwork
+from tremorscope.model.training.recipe import load_recipe
 
 SMALL = RealtimeConfig(decoder_blocks=1, decoder_channels=16, texture_channels=8, shape_channels=8)
 
@@ -52,10 +54,35 @@ def test_the_realtime_network_costs_a_fraction_of_it() -> None:
             RealtimeConfig(decoder_scale=8, decoder_blocks=5),
             3 * (64 * 80 + 128 * 16) / 16 + (9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 320) / 64,
         ),
+        # A fine stage of two, and a head to two displacements with weights of four, a mask and a background.
+        (
+            RealtimeConfig(decoder_scale=8, skip="layers", fine_channels=56, fine_convolutions=2),
+            3 * (64 * 80 + 128 * 16) / 16
+            + (9 * 89 * 64 + 9 * 18 * 64 * 64) / 64
+            + 9 * 56 * ((16 + 89) + 56 + (2 * 6 + 3 + 1 + 16)) / 16,
+        ),
     ],
 )
 def test_cost_is_the_sum_of_the_convolutions(config: RealtimeConfig, macs: float) -> None:
     assert macs_per_pixel(RealtimeNetwork(config)) == pytest.approx(macs)
+
+
+@pytest.mark.parametrize(("recipe", "most_macs"), [("nano", 16e3), ("realtime-layers", 49e3)])
+def test_recipes_of_two_layers_cost_what_they_may(recipe: str, most_macs: float) -> None:
+    path = Path(__file__).parents[3] / "configs" / f"train-{recipe}.yaml"
+    assert macs_per_pixel(build_network(load_recipe(path).network_config())) <= most_macs
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (61, 83)])
+def test_two_layers_go_through_any_size_and_are_still_where_nothing_moves(height: int, width: int) -> None:
+    config = RealtimeConfig(
+        decoder_scale=8, decoder_blocks=1, skip="layers", fine_channels=8, flow_moving_windows_cells=(3, 5)
+    )
+    network = RealtimeNetwork(config)
+    frame = torch.rand(2, 3, height, width)
+    once, often = (network(frame, frame, torch.full((2,), each)) for each in (1.0, 200.0))
+    assert once.shape == frame.shape
+    torch.testing.assert_close(once, often, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("head", ["depth_to_space", "upsample"])

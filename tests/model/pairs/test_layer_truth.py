@@ -73,8 +73,9 @@ def test_a_layer_that_is_as_still_as_its_background_belongs_to_it(pictures: list
     still = SETTINGS.model_copy(update={"still_layer_share": 1.0})
     truth = draw_pairs(pictures, still, batch=8, seed=3).layers
     assert truth is not None
-    for part in (truth.mask, truth.filled, truth.upper_counts, truth.lower_px):
+    for part in (truth.mask, truth.filled, truth.upper_px, truth.lower_px):
         assert not part.any()
+    assert (truth.upper_counts < 1).all()
 
 
 def test_layers_lie_one_over_the_other() -> None:

@@ -143,3 +143,15 @@ def test_noise_has_the_strength_that_is_asked_for(pictures: list[Tensor]) -> Non
     noisy = draw_pairs(pictures, loud, 8, seed=3)
     deviation = 255 * (noisy.frame - noisy.reference).std() / math.sqrt(2)
     assert 1.0 < float(deviation) < 8.0
+
+
+def test_before_a_camera_that_shakes_everything_moves_alike(pictures: list[Tensor]) -> None:
+    shaken = PairSettings(
+        patch_px=48, magnified_motion_max_px=8, still_background_share=0.0, still_layer_share=0.0,
+        moving_whole_share=1.0, structure_share=0.5, two_layers=True,
+    )  # fmt: skip
+    pairs = draw_pairs(pictures, shaken, 8, seed=4)
+    assert pairs.layers is not None
+    assert not pairs.layers.mask.any()
+    assert torch.equal(pairs.added_px, pairs.added_px[..., :1, :1].expand_as(pairs.added_px))
+    assert (pairs.added_px.abs().amax(dim=(1, 2, 3)) > 0).all()

@@ -1,0 +1,118 @@
+"""Graphs of a network that draws two layers: finite where nothing moves, as exact as others in FP16 and INT8."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from precisions import GRAPHS, inferred_types
+from safetensors import safe_open
+
+from tremorscope.calibration.scales.histograms import Histogram
+from tremorscope.calibration.scales.observation import Observer
+from tremorscope.calibration.scales.scales import scale_of
+from tremorscope.export.check import _film, compare, compare_band
+from tremorscope.export.graphs.band_graph import band_graph
+from tremorscope.export.graphs.half_graph import half_graph
+from tremorscope.export.graphs.layers import decoder_layers
+from tremorscope.export.graphs.quantisation_rules import offences
+from tremorscope.export.graphs.quantised_graph import (
+    quantised_graph,
+    quantised_graph_for_cpu,
+    quantised_layers,
+)
+from tremorscope.export.graphs.step_graph import pairwise_graph
+from tremorscope.export.graphs.tidy import tidy
+from tremorscope.model.networks.families import build_network, configure
+from tremorscope.model.networks.realtime import RealtimeNetwork
+from tremorscope.runtime.engines.interface.manifest import GraphName
+from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
+
+RUN = Path(__file__).parents[3] / "model" / "training" / "nano.safetensors"
+
+
+@cache
+def network() -> RealtimeNetwork:
+    """The nano network as far as it is trained, with the averaged weights."""
+    with safe_open(RUN, framework="pt") as run:
+        nano = build_network(configure(json.loads(run.metadata()["recipe"])["network"]))
+        weights = {
+            name: run.get_tensor(f"network.{name}") + run.get_tensor(f"average.{name}").float()
+            for name in nano.state_dict()
+        }
+    nano.load_state_dict(weights)
+    assert isinstance(nano, RealtimeNetwork)
+    return nano.eval()
+
+
+@cache
+def graph(name: GraphName) -> onnx.ModelProto:
+    return tidy(pairwise_graph(network(), None) if name == "pairwise" else band_graph(network(), None))
+
+
+@cache
+def scales() -> dict[str, float]:
+    """Of a few small, moving pictures, by the largest values seen."""
+    observer = Observer(graph("pairwise"), threads=1)
+    histograms = {name: Histogram.empty() for name in observer.tensors}
+    for number, amplification in enumerate((1.0, 20.0, 200.0)):
+        frame, reference = _film(97, 64, 0.1, 2 * number), _film(97, 64, 0.0, 2 * number + 1)
+        for name, tensor in observer.observe(frame, reference, amplification).items():
+            histograms[name].add(tensor)
+    return {name: scale_of(histogram, "minmax") for name, histogram in histograms.items()}
+
+
+def test_where_nothing_moves_at_all_everything_inside_the_graph_is_finite() -> None:
+    """Exporters drop a sum with a number near zero, and with it what kept 0 / 0 from being computed."""
+    frame = _film(97, 64, 0.0, 0)
+    moved = frame.copy()
+    moved[:8, :8] = _film(97, 64, 0.5, 1)[:8, :8]
+    observed = Observer(graph("pairwise"), threads=1).observe(moved, frame, 50.0)
+    assert all(np.isfinite(tensor).all() for tensor in observed.values())
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_in_fp16_it_gives_the_grey_levels_of_pytorch_to_within_two(name: GraphName, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.onnx"
+    halved = half_graph(graph(name))
+    onnx.save(halved, path)
+    judge = compare if name == "pairwise" else compare_band
+    for found in judge(path, network(), 161, 119, (1.0, 100.0), "fp16"):  # which refuses what is worse
+        assert found.worst_grey_levels <= 2
+    types = inferred_types(halved)
+    exact = {"Sigmoid", "GridSample", "AveragePool", "Div", "Resize"}
+    for node in halved.graph.node:
+        if node.op_type in exact:  # both displacements, the mask and the picture
+            assert onnx.TensorProto.FLOAT16 not in {types[value] for value in node.output}, node.name
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_in_int8_every_rule_is_kept(name: GraphName) -> None:
+    quantised = quantised_graph(graph(name), scales())
+    assert list(offences(quantised)) == []
+    assert quantised_layers(quantised) == decoder_layers(graph(name))
+    assert {"fine.convs.0", "fine.convs.1", "head.conv"} <= set(decoder_layers(graph(name)))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_in_int8_on_a_cpu_it_stays_near_pytorch(name: GraphName, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.onnx"
+    onnx.save(quantised_graph_for_cpu(graph(name), scales()), path)
+    judge = compare if name == "pairwise" else compare_band
+    for found in judge(path, network(), 97, 64, (20.0,), "int8"):
+        assert found.worst_grey_levels > 1
+        assert found.rms_grey_levels < 5
+
+
+def test_a_still_film_stays_nearly_as_it_is(tmp_path: Path) -> None:
+    frame = _film(97, 64, 0.0, 0)
+    magnified = np.empty_like(frame)
+    onnx.save(graph("pairwise"), tmp_path / "pairwise.onnx")
+    OnnxRuntimeEngine(tmp_path / "pairwise.onnx", width_px=97, height_px=64).step(
+        frame, frame, 200.0, magnified
+    )
+    assert np.abs(magnified.astype(int) - frame).mean() < 0.5
