@@ -84,7 +84,7 @@ def reached(
 
     def decoded(texture: Tensor, motion: Tensor, found: Tensor) -> float:
         height, width = inputs.frame.shape[2:]
-        given = network.decode_features(torch.cat((texture, motion, found), dim=1))
+        given = network.decode_features(torch.cat((texture, motion, found), dim=1), inputs.frame)
         return share(given[:, :2, :height, :width])
 
     results = {}
