@@ -18,11 +18,10 @@ from tremorscope.runtime.bench.rig import (
     TimedRuntime,
     draw_frames,
 )
-from tremorscope.runtime.cameras.opening import describe, ends_in_good_order, open_camera
+from tremorscope.runtime.cameras.opening import describe, open_camera, supervisor_settings
 from tremorscope.runtime.cameras.replay import ReplayCamera
 from tremorscope.runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
-from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.cameras.synthetic import SyntheticSettings
 from tremorscope.runtime.engines.interface.bundle import Bundle
@@ -83,7 +82,7 @@ def build_loop(
         rate_hz=getattr(camera, "rate_hz", None) or job.rate_hz,
         to_unix_s=clock.to_unix_s,
     )
-    settings = SupervisorSettings(end_is_fault=not ends_in_good_order(camera))
+    settings = supervisor_settings(camera)  # as patient with this kind of camera as the service is
     slots = settings.slots(held_by_consumer=HELD_FRAMES)
     opening = _opening(camera, account, runtime)
     events: deque[CameraEvent] = deque(maxlen=100)
