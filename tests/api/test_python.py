@@ -18,7 +18,7 @@ from support import ROOT, read_video, run_command
 
 import tremorscope as ts
 from tremorscope.api import arguments
-from tremorscope.commands import clips as commands
+from tremorscope.commands import magnify, measure
 from tremorscope.runtime.jobs.magnify import MagnifyJob
 from tremorscope.runtime.jobs.measure import RESULT_NAMES, MeasureJob
 
@@ -65,8 +65,8 @@ class TestSameAsTheCommand:
     @pytest.mark.parametrize(
         ("command", "kind", "renamed"),
         [
-            (commands.magnify, arguments.MagnifyArguments, MAGNIFY_NAMES),
-            (commands.measure, arguments.MeasureArguments, MEASURE_NAMES),
+            (magnify.magnify, arguments.MagnifyArguments, MAGNIFY_NAMES),
+            (measure.measure, arguments.MeasureArguments, MEASURE_NAMES),
         ],
     )
     def test_every_option_is_an_argument(
@@ -77,7 +77,7 @@ class TestSameAsTheCommand:
         assert {told.get(name, name) for name in kind.__annotations__} - {"progress"} == options
 
     @pytest.mark.parametrize(
-        ("command", "job"), [(commands.magnify, MagnifyJob), (commands.measure, MeasureJob)]
+        ("command", "job"), [(magnify.magnify, MagnifyJob), (measure.measure, MeasureJob)]
     )
     def test_defaults_of_the_job_are_those_of_the_command(self, command: click.Command, job: Any) -> None:
         required = ["-a", "20"] if job is MagnifyJob else []

@@ -232,7 +232,7 @@ def test_a_network_that_is_not_linear_has_no_band_graph(
 def test_the_band_graph_is_checked_over_steps_and_at_an_odd_size(bundle: Path) -> None:
     manifest = open_bundle(bundle).manifest
     assert manifest.representation is not None
-    assert (manifest.representation.channels, manifest.representation.cell_px) == (8, 4)
+    assert (manifest.representation.channels, manifest.representation.cell_px) == (24, 4)
     band = [c for c in manifest.checks["onnxruntime_against_pytorch"] if c["graph"] == "band"]
     assert {(c["width_px"], c["height_px"], c["amplification"]) for c in band} == {
         (width_px, height_px, amplification)

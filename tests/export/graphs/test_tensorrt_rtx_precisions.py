@@ -25,7 +25,7 @@ library = load_library("tensorrt-rtx")
 trt = library.module
 builder = trt.Builder(library.logger)
 sizes = {"frame": (1, 61, 97, 3), "reference": (1, 61, 97, 3), "previous": (1, 61, 97, 3),
-         "mask": (1, 1, 16, 25), "coefficients": (3, 2, 2), "state": (2, 2, 32, 16, 25)}
+         "mask": (1, 1, 16, 25), "coefficients": (3, 2, 2), "state": (2, 2, 48, 16, 25)}
 built = {}
 for path in map(Path, sys.argv[1:]):
     library.log.errors.clear()

@@ -15,6 +15,7 @@ from support import mount_small_disk, unmount
 
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.frames.buffers import FrameFormat
+from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.store.background import BackgroundStore, StoreUpkeep
@@ -37,7 +38,8 @@ def settings(directory: Path, **more: object) -> StoreSettings:
 
 def storage(directory: Path, **more: object) -> Storage:
     kept = Storage(settings(directory, **more), RecordingSettings(pre_roll_s=1, post_roll_s=1))
-    kept.start_recorder(FrameFormat(64, 48, 25.0), make_magnify=None, to_unix_s=float)
+    ring = LeasingRing(80, width_px=64, height_px=48)
+    kept.start_recorder(FrameFormat(64, 48, 25.0), ring, make_magnify=None, to_unix_s=float)
     return kept
 
 

@@ -154,7 +154,10 @@ def test_each_kind_gives_way_down_to_its_share_in_the_stated_order(tmp_path: Pat
             at = NOW - DAY_S + 400 * number
             records += [block(at, samples=300), *edges("unseen", at)]
             for n in range(20):
-                records += [PeakRecord(at, X, 2.5 + n / 10, 0.1, 1.0), Notice(at + n, "a", 200 * "x")]
+                records += [
+                    PeakRecord(at, X, 2.5 + n / 10, 0.1, 1.0),
+                    Notice(at + n, "a", f"{number} {n} {200 * 'x'}"),
+                ]
                 records.append(EventRecord(f"e{number}-{n}", at + n, "by hand"))
                 records += [*edges("deck", at + 19 * n), Acknowledgement("deck", at + 19 * n + 11, "ada")]
         store.write(records)

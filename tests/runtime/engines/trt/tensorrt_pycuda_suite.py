@@ -267,11 +267,10 @@ def test_from_camera_to_picture_the_cpu_copies_nothing(bench: Bench) -> None:
             magnifier.step(frame.pixels, picture.pixels, number / 30)
             assert (picture.pixels == 100 + number + (number > 0)).all()
         assert bench.context.addresses["magnified"] == seen
-        account.frame_done()
         if previous is not None:
             previous.release()
         previous = frame
-    assert (account.frames, account.total_bytes) == (50, 0)
+    assert account.total_bytes == 0
     assert previous is not None
     previous.release()
     frames.close()
