@@ -154,7 +154,7 @@ def test_edges_wait_for_what_mqtt_needs_to_begin(service: ServiceRig, tmp_path: 
         for edge in edges:
             waiting.edge(edge)
         late.write_bytes(authority.read_bytes())
-        wait_until(lambda: "the buffer of MQTT cannot be used" in outputs_of(service)["mqtt"])
+        wait_until(lambda: "cannot be written" in outputs_of(service)["mqtt"])
         state.mkdir()
         wait_until(lambda: waiting.counts().get("mqtt_messages", {}).get("edge") == len(edges))
         wait_until(lambda: outputs_of(service)["mqtt"] == "")

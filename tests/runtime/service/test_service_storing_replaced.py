@@ -79,6 +79,7 @@ def test_a_store_that_was_removed_is_begun_anew_with_its_clips_directory(
     shutil.rmtree(tmp_path / "state")
     kept.offer(Notice(2.0, "a", "into the void?"))  # is written, fails to be there, and is written again
     until(lambda: kept.path.exists() and kept.health().written >= 4, kept)
+    until(lambda: not kept.health().trouble, kept)  # the disk guard looks once more
     assert kept.clips.is_dir()
     assert (kept.health().replaced, kept.health().trouble) == ({"gone": 1}, "")
     kept.offer(Notice(3.0, "a", "after"))
