@@ -24,7 +24,8 @@ class List {
 
   // The latest records, which may have changed since, before those that are shown already.
   latest(records, next, trouble) {
-    if (this.before === undefined || !records.length) {
+    // What does not touch the records known so far leaves a gap between: the list begins anew from here.
+    if (!records.some((record) => this.records.has(this.key(record)))) {
       this.records.clear();
       this.before = next;
     }

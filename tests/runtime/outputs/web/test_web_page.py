@@ -190,6 +190,10 @@ def test_the_journal_scrolls_back_to_its_first_line(opened: Any, service: Servic
     eventually(
         opened, "return document.getElementById('journal').innerText.includes('storm: refused (7 times')"
     )
+    # More at once than a page holds, as after a night without connection: nothing between is lost.
+    service.write(*(Notice(3e9 + number, "night", f"number {number}") for number in range(250)))
+    eventually(opened, "return document.getElementById('journal').innerText.includes('night: number 249')")
+    assert eventually(opened, SCROLL) >= 551
 
 
 def test_frames_that_stop_are_told_and_come_back(opened: Any, service: ServiceRig) -> None:
