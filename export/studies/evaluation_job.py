@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tremorscope.export.studies.evaluation_pictures import draw_curves, draw_examples
-from tremorscope.export.studies.evaluation_tables import ALONE, Rows, judge_alone
+from tremorscope.export.studies.evaluation_tables import JUDGES, Rows
 from tremorscope.export.studies.runners import open_magnifier
 from tremorscope.model.evaluation.evaluate import (
     Magnifier,
@@ -50,9 +50,9 @@ def evaluate(job: EvaluationJob, on_progress: Progress) -> Iterator[str]:
     for name, protocol in protocols.items():
         yield f"\n{protocol.name}, {len(pictures)} photographs: SSIM / reached px (spread between scenes)"
         yield from trial_table(name, found[name])
-    alone: dict[str, Rows] = {name: [] for name in ALONE if name in job.protocols}
+    alone: dict[str, Rows] = {name: [] for name in JUDGES if name in job.protocols}
     for name, rows in alone.items():
-        yield from judge_alone(name, magnifiers, pictures, rows)
+        yield from JUDGES[name](magnifiers, pictures, rows)
     if found:
         yield from _still_scenes(magnifiers, pictures)
     if job.directory:

@@ -25,9 +25,10 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from tremorscope.model.evaluation.evaluate import Conditions, Magnifier
-from tremorscope.model.evaluation.scenes import GOLDEN_ANGLE, Blob, Frame, WholeFrame, blobs
+from tremorscope.model.evaluation.scenes import GOLDEN_ANGLE, Blob, Frame, WholeFrame, blobs, noisy
 from tremorscope.model.evaluation.structures import picture as structure_picture
 from tremorscope.model.evaluation.structures import structures
+from tremorscope.model.pairs.drawing import to_8_bit
 
 Shown = Callable[[float], NDArray[np.float64]]
 """The picture, in grey levels, of something that has moved so many px: 256 x 256 x 3."""
@@ -108,10 +109,9 @@ def judge(magnifiers: Mapping[str, Magnifier], case: FieldCase) -> dict[str, Fie
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in magnifiers}
     for shown in case.scenes:
         reference, frame = (
-            _rounded(exact + rng.normal(0.0, asked.noise_grey_levels, exact.shape))
-            for exact in (shown(0.0), shown(asked.displacement_px))
+            noisy(exact, asked.noise_grey_levels, rng) for exact in (shown(0.0), shown(asked.displacement_px))
         )
-        truth = _rounded(shown(asked.target_px))
+        truth = to_8_bit(shown(asked.target_px))
         for name, magnify in magnifiers.items():
             result = magnify(frame, reference, asked.amplification)
             found[name].append((gaussian_ssim(result, truth), psnr_db(result, truth)))
@@ -172,10 +172,10 @@ def _axial(photographs: Sequence[Frame]) -> list[FieldCase]:
         for disc in blobs(photographs)
     )
     moved = [FieldCase("sub-pixel", Conditions(d, AXIAL_TARGET_PX), scenes) for d in AXIAL_DISPLACEMENTS_PX]
-    noisy = (
+    noised = (
         Conditions(AXIAL_NOISE_DISPLACEMENT_PX, AXIAL_TARGET_PX, sigma) for sigma in AXIAL_NOISE_GREY_LEVELS
     )
-    return moved + [FieldCase("noise", conditions, scenes) for conditions in noisy]
+    return moved + [FieldCase("noise", conditions, scenes) for conditions in noised]
 
 
 def _fd4mm(photographs: Sequence[Frame]) -> list[FieldCase]:
@@ -194,11 +194,11 @@ def _geomag(photographs: Sequence[Frame]) -> list[FieldCase]:
     along = tuple(disc.picture for disc in blobs(photographs))
     turning = tuple(partial(structure_picture, disc) for disc in structures(photographs)["turning disc"])
     asked = GEOMAG_CONDITIONS
-    noisy = Conditions(asked.displacement_px, asked.target_px, GEOMAG_NOISE_GREY_LEVELS)
+    noised = Conditions(asked.displacement_px, asked.target_px, GEOMAG_NOISE_GREY_LEVELS)
     return [
         FieldCase("translation", asked, along),
         FieldCase("rotation", asked, turning),
-        FieldCase("noise", noisy, along),
+        FieldCase("noise", noised, along),
         FieldCase("blur", asked, tuple(partial(_blurred, shown) for shown in along)),
     ]
 
@@ -208,8 +208,3 @@ def _blurred(shown: Shown, displacement_px: float) -> NDArray[np.float64]:
         shown(displacement_px), (GEOMAG_BLUR_SIGMA_PX, GEOMAG_BLUR_SIGMA_PX, 0.0)
     )
     return blurred
-
-
-def _rounded(exact: NDArray[np.float64]) -> Frame:
-    pixels: Frame = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
-    return pixels

@@ -13,7 +13,7 @@ import numpy as np
 
 from tremorscope.model.evaluation.evaluate import Conditions, Magnifier
 from tremorscope.model.evaluation.registration import reached_displacement_px
-from tremorscope.model.evaluation.scenes import BORDER_PX, VIEW_PX, Frame, Scene, whole_frames
+from tremorscope.model.evaluation.scenes import BORDER_PX, VIEW_PX, Frame, Scene, noisy, whole_frames
 
 DISPLACEMENTS_PX = (0.01, 0.02, 0.05, 0.1)
 AMPLIFICATION = 100.0
@@ -52,13 +52,13 @@ def judge(
     magnifiers: Mapping[str, Magnifier], photographs: Sequence[Frame], conditions: Conditions
 ) -> dict[str, SmallMotionTrial]:
     """Films of whole photographs that swing about their place, each against one frame at rest."""
-    rng = np.random.default_rng(_SEED)
+    rng, sigma = np.random.default_rng(_SEED), conditions.noise_grey_levels
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in magnifiers}
     for scene in whole_frames(photographs):
-        reference = _filmed(scene, 0.0, conditions, rng)
+        reference = noisy(scene.picture(0.0), sigma, rng)
         drawn_px: dict[str, list[float]] = {name: [] for name in magnifiers}
         for true_px in sinusoid_px(conditions.displacement_px):
-            frame = _filmed(scene, true_px, conditions, rng)
+            frame = noisy(scene.picture(true_px), sigma, rng)
             for name, magnify in magnifiers.items():
                 result = magnify(frame, reference, conditions.amplification)
                 drawn_px[name].append(signed_displacement_px(result, scene, true_px, conditions.target_px))
@@ -107,10 +107,3 @@ def signed_displacement_px(result: Frame, scene: Scene, true_px: float, target_p
     top, left = ((length - shown.shape[0]) // 2 for length in scene.moving.shape[:2])
     within = slice(top, top + shown.shape[0]), slice(left, left + shown.shape[1])
     return side * reached_displacement_px(shown, scene.moving, within, angle, 1.5 * target_px + 1.0)
-
-
-def _filmed(scene: Scene, displacement_px: float, conditions: Conditions, rng: np.random.Generator) -> Frame:
-    exact = scene.picture(displacement_px)
-    noisy = exact + rng.normal(0.0, conditions.noise_grey_levels, exact.shape)
-    pixels: Frame = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-    return pixels

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 _WINDOW_CELLS = 9
 _NOISE_VARIANCE = (3 / 255) ** 2
 """Colours that differ by less tell nothing apart."""
+_GUESS = 0.05
+"""Weight of the guess, against 1 of a cell that is all uncovered."""
 
 
 def follow_colours(mask: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,17 +26,12 @@ def follow_colours(mask: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Slope B x 3 x h x w and level B x 1 x h x w: the mask is slope times colour, summed, plus level.
     """
-    r, g, b = colours.unbind(1)  # B x h x w each
-    products = torch.stack((r * r, r * g, r * b, g * g, g * b, b * b), dim=1)
     means = F.avg_pool2d(
-        torch.cat((colours, mask, colours * mask, products), dim=1),
+        torch.cat((colours, mask, colours * mask, _products(colours)), dim=1),
         _WINDOW_CELLS, 1, _WINDOW_CELLS // 2, count_include_pad=False,
     )  # fmt: skip
     colour, covered, together, squares = torch.split(means, [3, 1, 3, 6], dim=1)
-    r, g, b = colour.unbind(1)
-    rr, rg, rb, gg, gb, bb = (
-        squares - torch.stack((r * r, r * g, r * b, g * g, g * b, b * b), dim=1)
-    ).unbind(1)
+    rr, rg, rb, gg, gb, bb = (squares - _products(colour)).unbind(1)  # B x h x w each
     rr, gg, bb = rr + _NOISE_VARIANCE, gg + _NOISE_VARIANCE, bb + _NOISE_VARIANCE
     x, y, z = (together - colour * covered).unbind(1)
     # The inverse of a symmetric matrix of three rows, by its cofactors.
@@ -45,6 +42,12 @@ def follow_colours(mask: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
         (rr_ * x + rg_ * y + rb_ * z, rg_ * x + gg_ * y + gb_ * z, rb_ * x + gb_ * y + bb_ * z), dim=1
     ) / determinant.unsqueeze(1)
     return slope, covered - (slope * colour).sum(dim=1, keepdim=True)
+
+
+def _products(colours: Tensor) -> Tensor:
+    """Products of each two of three channels: B x 3 x h x w -> B x 6 x h x w."""
+    r, g, b = colours.unbind(1)  # B x h x w each
+    return torch.stack((r * r, r * g, r * b, g * g, g * b, b * b), dim=1)
 
 
 def beside(picture: Tensor, mask: Tensor, guess: Tensor) -> Tensor:
@@ -65,7 +68,3 @@ def beside(picture: Tensor, mask: Tensor, guess: Tensor) -> Tensor:
     for _ in range(2):
         cells = F.avg_pool2d(cells, 3, 1, 1, count_include_pad=False)
     return (cells[:, :3] + _GUESS * guess) / (cells[:, 3:] + _GUESS)
-
-
-_GUESS = 0.05
-"""Weight of the guess, against 1 of a cell that is all uncovered."""

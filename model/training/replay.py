@@ -60,9 +60,7 @@ def turned(pairs: Pairs, use: int) -> Pairs:
         }
 
     layers = pairs.layers and LayerTruth(**each(vars(pairs.layers)))
-    return Pairs(
-        **each({name: part for name, part in vars(pairs).items() if name != "layers"}), layers=layers
-    )
+    return Pairs(**each(_pictures(pairs)), layers=layers)
 
 
 def _joined(parts: list[Pairs]) -> Pairs:
@@ -71,5 +69,9 @@ def _joined(parts: list[Pairs]) -> Pairs:
 
     truths = [part.layers for part in parts if part.layers is not None]
     layers = LayerTruth(**join([vars(truth) for truth in truths])) if truths else None
-    others = [{name: part for name, part in vars(pairs).items() if name != "layers"} for pairs in parts]
-    return Pairs(**join(others), layers=layers)
+    return Pairs(**join([_pictures(pairs) for pairs in parts]), layers=layers)
+
+
+def _pictures(pairs: Pairs) -> dict[str, Tensor]:
+    """All that pairs consist of but the truth of their layers."""
+    return {name: part for name, part in vars(pairs).items() if name != "layers"}

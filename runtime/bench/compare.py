@@ -6,18 +6,15 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tremorscope.runtime.bench.result import BaselineComparison
+from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.engines.interface.bundle import Bundle
 from tremorscope.runtime.engines.interface.manifest import GraphName
 from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
 from tremorscope.runtime.frames.buffers import FrameRing
-
-if TYPE_CHECKING:
-    from tremorscope.runtime.bench.settings import BenchJob
 
 _PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
 

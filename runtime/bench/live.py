@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tremorscope.runtime.bench.rig import (
     DrawnCamera,
@@ -18,6 +18,7 @@ from tremorscope.runtime.bench.rig import (
     TimedRuntime,
     draw_frames,
 )
+from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.cameras.opening import describe, open_camera, supervisor_settings
 from tremorscope.runtime.cameras.replay import ReplayCamera
 from tremorscope.runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
@@ -36,9 +37,6 @@ from tremorscope.runtime.live.on_demand import PICTURES_HELD, Magnifying
 from tremorscope.runtime.magnification.factory import EngineFactory
 from tremorscope.runtime.service.clock import UnixClock
 from tremorscope.runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
-
-if TYPE_CHECKING:
-    from tremorscope.runtime.bench.settings import BenchJob
 
 _TAKE_S = 0.25
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,15 +19,13 @@ from tremorscope.runtime.bench.processor import processor_peaks
 from tremorscope.runtime.bench.result import BenchResult, Copies, Memory, Overhead, Timeline, curve_parts
 from tremorscope.runtime.bench.rig import Moment
 from tremorscope.runtime.bench.roofline import Bound, Roofline, bound
+from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.cameras.supervision.settings import Drops
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.gpu.device import read_device
 from tremorscope.runtime.telemetry.load import resident_bytes
-
-if TYPE_CHECKING:
-    from tremorscope.runtime.bench.settings import BenchJob
 
 
 class RunTimes:

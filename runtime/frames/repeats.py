@@ -134,16 +134,20 @@ def _cycle(same: Flags, unknown: Flags) -> Flags | None:
 
 def _in_runs(flags: Flags, *, longer_than: int) -> Flags:
     """Flags that stand in a row of more than so many."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     found = np.zeros(flags.size, bool)
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+    for start, stop in _runs(flags):
         found[start:stop] = stop - start > longer_than
     return found
 
 
 def _longest_run(flags: Flags) -> int:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
-    return int((edges[1::2] - edges[::2]).max(initial=0))
+    return max((stop - start for start, stop in _runs(flags)), default=0)
+
+
+def _runs(flags: Flags) -> list[tuple[int, int]]:
+    """First index of each row of flags, and the one behind its last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _is_even(fresh: Flags) -> bool:

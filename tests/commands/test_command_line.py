@@ -10,7 +10,8 @@ import numpy as np
 from support import ROOT
 
 from tremorscope import cli
-from tremorscope.commands.options import PROTOCOLS
+from tremorscope.commands.options import PROTOCOLS, PROTOCOLS_ALONE
+from tremorscope.export.studies.evaluation_tables import JUDGES
 from tremorscope.model.evaluation.evaluate import standard_protocols
 
 
@@ -36,3 +37,4 @@ def test_help_imports_no_stage() -> None:
 
 def test_the_protocols_of_the_help_are_those_that_are_judged() -> None:
     assert tuple(standard_protocols([np.zeros((320, 320, 3), np.uint8)])) == PROTOCOLS
+    assert tuple(JUDGES) == PROTOCOLS_ALONE

@@ -86,14 +86,19 @@ class OpenStore:
             raise self._unclear(region, axis, quantity, found)
         in_mm = all(each.mm_per_px is not None for each in found)
         span = _span(start, end)
-        times, values = np.empty(0), np.empty(0)
+        times: list[np.ndarray] = [np.empty(0)]
+        values: list[np.ndarray] = [np.empty(0)]
         for each in found:
             factor = each.mm_per_px if in_mm and each.mm_per_px else 1.0
             for block_times, samples in self.reader.series(each, *span):
-                times, values = np.append(times, block_times), np.append(values, factor * samples)
-        order = np.argsort(times, kind="stable")
+                times.append(block_times)
+                values.append(factor * samples)
+        time_s = np.concatenate(times)
+        order = np.argsort(time_s, kind="stable")
         unit = "mm" if in_mm else found[0].unit
-        return StoredSeries(region, found[0].axis, quantity, unit, times[order], values[order])
+        return StoredSeries(
+            region, found[0].axis, quantity, unit, time_s[order], np.concatenate(values)[order]
+        )
 
     @tell_in_python
     def peaks(self, start: Moment = None, end: Moment = None) -> tuple[PeakRecord, ...]:

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from tremorscope.commands.options import PROTOCOLS
+from tremorscope.commands.options import PROTOCOLS, PROTOCOLS_ALONE
 
-_ALONE = ("structures", "small-motion", "axial", "fd4mm", "geomag")
 _USUAL = (*PROTOCOLS, "structures")
 
 
@@ -22,7 +21,7 @@ _USUAL = (*PROTOCOLS, "structures")
 @click.option(
     "--protocol",
     "chosen",
-    type=click.Choice((*PROTOCOLS, *_ALONE)),
+    type=click.Choice((*PROTOCOLS, *PROTOCOLS_ALONE)),
     multiple=True,
     help="Run this one only; may be given several times.  [default: all of the first list]",
 )
