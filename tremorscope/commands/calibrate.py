@@ -1,4 +1,4 @@
-"""The commands below ``tremorscope calibrate``: capture, draw, show, quantise."""
+"""The commands below ``tremorscope calibrate``: capture, draw, show, quantise; board, lens, scale."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _set_directory = click.option(
 
 @click.group()
 def calibrate() -> None:
-    """Gather the frames that INT8 scales are computed from, look at them, and quantise with them."""
+    """Gather the frames that INT8 scales are computed from, and quantise with them; find lens and scale of a camera."""
 
 
 @calibrate.command()
@@ -194,3 +194,81 @@ def quantise(amplification: tuple[float, float] | None, keep: tuple[str, ...], *
     for line in report.lines():
         click.echo(line)
     click.echo(f"bundle: {job.output}")
+
+
+_board = "charuco-9x6-25mm or apriltag-5x3-40mm: kind, columns x rows, side of a square or tag."
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+_json = click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="JSON")
+_side = click.option("--side", metavar="LENGTH", help="The side as measured on paper, e.g. 29.8mm.")
+_line = (float, float, float, float)
+
+
+@calibrate.command()
+@click.argument("board")
+@click.option("--paper", type=click.Choice(["a4", "a3", "a2", "a1", "a0", "letter", "tabloid"]), default="a4")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="PDF")
+@_overwrite
+def board(board: str, paper: str, output: Path, *, overwrite: bool) -> None:
+    """Draw BOARD in true size, to print: charuco-9x6-25mm or apriltag-5x3-40mm."""
+    from tremorscope.calibration.geometry.board_pdf import write_board
+    from tremorscope.calibration.geometry.boards import Board
+
+    write_board(Board.parse(board), paper, output, overwrite=overwrite)
+    click.echo(f"written     {output}: print it at 100 %, and measure a side with a ruler")
+
+
+@calibrate.command()
+@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--board", required=True, metavar="BOARD", help=_board)
+@_side
+@_json
+@_overwrite
+def lens(board: str, side: str | None, pictures: tuple[Path, ...], **options: Any) -> None:
+    """Find the lens from PICTURES, or a clip, of a board in many postures."""
+    from tremorscope.calibration.geometry.job import board_of, find_lens
+
+    result, view = find_lens(board_of(board, side), pictures, **options)
+    for line in [*result.lines(), f"written     {options['output']}, {view}"]:
+        click.echo(line)
+
+
+@calibrate.command()
+@click.argument("picture", type=click.Path(path_type=Path))
+@click.option("--lens", type=click.Path(path_type=Path), metavar="JSON", help="The lens, of calibrate lens.")
+@click.option("--board", metavar="BOARD", help=f"A board in the plane: {_board}")
+@_side
+@click.option(
+    "--point",
+    "points",
+    type=(float, float, str, str),
+    multiple=True,
+    metavar="X Y MM MM",
+    help="A place in px and on the plane, e.g. 120 80 0mm 1.5m; four times or more.",
+)
+@click.option(
+    "--length",
+    "lengths",
+    type=(*_line, str),
+    multiple=True,
+    metavar="X Y X Y MM",
+    help="Two places in px and the length between them, e.g. 120 80 420 84 1.5m; may be repeated.",
+)
+@click.option(
+    "--line-x", "first_lines", type=_line, multiple=True, metavar="X Y X Y", help="One of parallel lines."
+)
+@click.option(
+    "--line-y", "second_lines", type=_line, multiple=True, metavar="X Y X Y", help="One square to them."
+)
+@click.option("--sigma", metavar="LENGTH", help="Standard uncertainty of each stated length or side.")
+@click.option(
+    "--sigma-px", type=float, default=0.5, show_default=True, help="That of each place in the picture."
+)
+@_json
+@_overwrite
+def scale(**options: Any) -> None:
+    """Find mm a pixel on a plane of the structure in PICTURE (or a clip's first frame), with its uncertainty."""
+    from tremorscope.calibration.geometry.job import ScaleJob, find_scale, scale_lines
+
+    plane, view = find_scale(ScaleJob(**options))
+    for line in [*scale_lines(plane), f"written     {options['output']}, {view}"]:
+        click.echo(line)

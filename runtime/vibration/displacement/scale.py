@@ -15,6 +15,8 @@ class Scale:
     mm_per_px: float
     provenance: str
     """Human-readable origin of the scale."""
+    relative_sigma: float = 0.0
+    """Relative standard uncertainty; 0 for a scale that is stated, which counts as exact."""
 
     def __post_init__(self) -> None:
         _check_positive("scale", self.mm_per_px, "mm/px", remedy="state millimetres per pixel, e.g. 0.5")
@@ -65,7 +67,12 @@ class Scale:
         )
 
     def __str__(self) -> str:
-        return f"{self.mm_per_px:.6g} mm/px ({self.provenance})"
+        known = f" ± {100 * self.relative_sigma:.2g} %" if self.relative_sigma else ""
+        return f"{self.mm_per_px:.6g} mm/px{known} ({self.provenance})"
+
+    def sigma_mm(self, amplitude_px: float, sigma_px: float) -> float:
+        """Standard uncertainty in mm of an amplitude: its own and the scale's, relative, in quadrature."""
+        return self.mm_per_px * math.hypot(sigma_px, self.relative_sigma * amplitude_px)
 
 
 def scale_of(

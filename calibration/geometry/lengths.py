@@ -1,0 +1,35 @@
+"""Lengths with units, as they are typed."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+
+from tremorscope.runtime.errors import OptionFault
+
+MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4, "ft": 304.8}
+_LENGTH = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s]*)\s*")
+_UNITS = "give it as 30mm, 3cm, 0.03m, 1.2in or 1ft"
+
+
+def millimetres(text: str, *, least: float = -math.inf) -> float:
+    """Millimetres of a length with its unit, such as ``29.7mm``; it must be above ``least``.
+
+    Raises:
+        OptionFault: it is no number, has no unit, or one that does not exist.
+    """
+    found = _LENGTH.fullmatch(text)
+    if not found:
+        raise OptionFault(f"{text!r} is no length", remedy=_UNITS)
+    number, unit = found.groups()
+    if not unit:
+        raise OptionFault(f"{text!r} has no unit", remedy=_UNITS)
+    if unit not in MM:
+        like = difflib.get_close_matches(unit.lower(), MM, 1, 0.5)
+        nearest = f"did you mean {like[0]}? " if like else ""
+        raise OptionFault(f"{text!r}: there is no unit {unit!r} here", remedy=nearest + _UNITS)
+    value = float(number) * MM[unit]
+    if not (math.isfinite(value) and value > least):
+        raise OptionFault(f"{text!r} is not above {least:g} mm", remedy=_UNITS)
+    return value
