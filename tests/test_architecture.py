@@ -28,7 +28,7 @@ model.errors                model.files                   model.yaml_file       
 model.networks              model.training                model.evaluation
 export.errors               export.tensorrt               export.graphs                 export.check
 export.bundle               export.timing                 export.studies
-calibration.errors          calibration.pairs             calibration.capture           calibration.scales
+calibration.errors          calibration.geometry        calibration.pairs             calibration.capture           calibration.scales
 calibration.judging         calibration.quantise          calibration.comparison
 api                         cli                         commands
 """.split()  # noqa: SIM905

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
@@ -60,7 +61,8 @@ def write_board(board: Board, paper: str, path: Path, *, overwrite: bool = False
     axes.text(left, foot - 6, f"{board}   print at 100 %; the ruler is {ruler[2]:g} mm long", fontsize=8)
     axes.text(left, foot + 3, "measure a side with a ruler and state it: --side", fontsize=8)
     drawn = io.BytesIO()
-    FigureCanvasPdf(figure).print_pdf(drawn, metadata={"Title": str(board), "CreationDate": None})
+    canvas: Any = FigureCanvasPdf(figure)
+    canvas.print_pdf(drawn, metadata={"Title": str(board), "CreationDate": None})
     with whole_file(path) as file:
         file.write(drawn.getvalue())
 

@@ -87,7 +87,7 @@ class Board:
                     yield column * self.side_mm, row * self.side_mm, self.side_mm, self.side_mm
         board, dictionary = self._opencv(), self._dictionary()
         modules = _MODULES[self.kind]
-        for number, corners in zip(board.getIds().ravel(), board.getObjPoints(), strict=True):
+        for number, corners in zip(np.ravel(board.getIds()), board.getObjPoints(), strict=True):
             picture = cv2.aruco.generateImageMarker(dictionary, int(number), modules)
             left, top = corners[0][:2]
             module = float(corners[1][0] - corners[0][0]) / modules
@@ -107,7 +107,9 @@ class Board:
         Raises:
             CalibrationFault: it is not there, or is mirrored, another one, half seen, blurred or bent.
         """
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
+        grey = picture
+        if picture.ndim == 3:
+            grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
         markers, numbers = self._markers(grey)
         if not numbers.size:
             if self._markers(np.ascontiguousarray(grey[:, ::-1]))[1].size:
@@ -152,9 +154,9 @@ class Board:
     def _corners(
         self, grey: NDArray[np.uint8], markers: list[Values], numbers: NDArray[np.int64], seen_mm: Values
     ) -> Sighting:
-        if self.kind == "apriltag":
-            return Sighting(np.concatenate(markers), seen_mm)
         board = self._opencv()
+        if isinstance(board, cv2.aruco.GridBoard):
+            return Sighting(np.concatenate(markers), seen_mm)
         corners, places, _, _ = cv2.aruco.CharucoDetector(board).detectBoard(
             grey,
             markerCorners=[each[None].astype(np.float32) for each in markers],
@@ -174,9 +176,10 @@ class Board:
             return [], np.empty(0, np.int64)
         return [each.reshape(4, 2).astype(float) for each in found], numbers.ravel().astype(np.int64)
 
-    def _markers_mm(self) -> tuple[NDArray[np.int32], list[Values]]:
+    def _markers_mm(self) -> tuple[NDArray[np.int64], list[Values]]:
         board = self._opencv()
-        return board.getIds().ravel(), [np.asarray(each, float)[:, :2] for each in board.getObjPoints()]
+        places = [np.asarray(each, float)[:, :2] for each in board.getObjPoints()]
+        return np.ravel(board.getIds()).astype(np.int64), places
 
     def _dictionary(self) -> cv2.aruco.Dictionary:
         return cv2.aruco.getPredefinedDictionary(_DICTIONARIES[self.kind])

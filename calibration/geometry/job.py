@@ -138,7 +138,9 @@ def scale_lines(plane: PlaneScale) -> list[str]:
         )
     turned = plane.map_at(middle)
     angle_deg = float(np.degrees(np.arctan2(*(np.linalg.inv(turned)[::-1, 0]))))
-    lines.append(f"direction   the plane's x axis points {angle_deg:.1f} degrees below the picture's")
+    lines.append(
+        f"direction   the plane's x axis is turned {angle_deg:.1f} degrees clockwise from the picture's"
+    )
     return lines
 
 

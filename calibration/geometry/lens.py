@@ -93,7 +93,7 @@ def _solve(
             [each.astype(np.float32) for each in places],
             [each.astype(np.float32) for each in seen],
             size,
-            None,  # type: ignore[call-overload]
+            None,
             None,
             flags=cv2.CALIB_FIX_K3,
         )

@@ -95,9 +95,9 @@ def by_points(points: Values, rays: LensRays, size: tuple[int, int]) -> PlaneFit
         else:
             matrix = _matrix(lens)
             place = np.column_stack([places, np.zeros(len(places))])
-            turn, shift = cv2.solvePnPRefineLM(place, seen, matrix, None, pose[0].copy(), pose[1].copy())  # type: ignore[call-overload]
+            turn, shift = cv2.solvePnPRefineLM(place, seen, matrix, None, pose[0].copy(), pose[1].copy())
             turned = cv2.Rodrigues(turn)[0]
-            plane = np.linalg.inv(matrix @ np.column_stack([turned[:, :2], shift]))
+            plane = _inverse(matrix @ np.column_stack([turned[:, :2], shift]))
         sides = np.column_stack([seen, np.ones(len(seen))]) @ plane[2]
         if sides.min() * sides.max() <= 0:
             raise CalibrationFault(
@@ -117,13 +117,13 @@ def _pose_of(points: Values, lens: Values) -> tuple[Values, Values]:
         undistorted(points[:, :2], lens),
         _matrix(lens),
         None,
-        flags=cv2.SOLVEPNP_IPPE,  # type: ignore[arg-type]
+        flags=cv2.SOLVEPNP_IPPE,
     )
     if not done:
         raise CalibrationFault(
             "no pose of a plane shows the points like this", remedy="check their coordinates"
         )
-    return turn, shift
+    return np.asarray(turn, float), np.asarray(shift, float)
 
 
 def _free(seen: Values, places: Values) -> Values:
@@ -241,6 +241,11 @@ def _self_calibrated(first: Values, second: Values, middle: Values) -> Values:
 
 def _matrix(lens: Values) -> Values:
     return np.array([[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1.0]])
+
+
+def _inverse(matrix: Values) -> Values:
+    found: Values = np.asarray(np.linalg.inv(matrix), np.float64)
+    return found
 
 
 def _steps(lens: Values, lengths: Values) -> Values:

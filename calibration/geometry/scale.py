@@ -151,7 +151,7 @@ def scale_by_lengths(known: Known) -> PlaneScale:
         lens = rays.lens_of(inputs[: rays.count])
         return _joint(lens, fit_plane(lens, inputs[rays.count :].reshape(lengths.shape)))
 
-    text = f"{len(lengths)} lengths" + ("" if directions else ", taking the plane as square to the view")
+    text = _count(len(lengths), "length") + ("" if directions else ", taking the plane as square to the view")
     sigmas = np.tile([known.sigma_px] * 4 + [known.sigma_mm], len(lengths))
     return _plane(known, rays, fit, (lengths.ravel(), sigmas), _Origin("lengths", text))
 
@@ -186,12 +186,16 @@ def scale_by_vanishing(known: Known) -> PlaneScale:
     ]
     plane = fit(np.r_[np.zeros(rays.count), given])[LENS_PARAMETERS:].reshape(3, 3)
     check_lengths(plane, lengths, known.sigma_px, known.sigma_mm, rays.nominal)
-    text = f"vanishing points of {len(lines[0])} and {len(lines[1])} lines, {len(lengths)} lengths"
+    text = f"vanishing points of {len(lines[0])} and {len(lines[1])} lines, {_count(len(lengths), 'length')}"
     return _plane(known, rays, fit, (given, sigmas), _Origin("vanishing points", text))
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _joint(lens: Values, plane: Values) -> Values:
-    return np.r_[lens, plane.ravel()]
+    return np.concatenate([lens, plane.ravel()])
 
 
 def _plane(

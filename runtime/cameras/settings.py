@@ -27,6 +27,8 @@ class _CameraBase(Section):
     may_stand_still: bool = False
     """Allow the same picture to come again and again, noise and all, as of a test pattern. Else that is a fault: no
     sensor gives the same noise twice, a stuck encoder does."""
+    lens: Path | None = None
+    """File of `tremorscope calibrate lens`: displacements are undistorted by it, as points; null: ideal."""
 
 
 class _SizedCamera(_CameraBase):

@@ -35,7 +35,7 @@ def contradictions(configuration: Configuration) -> list[Contradiction]:
 
     What only the camera knows, such as the size of a clip's pictures, is not checked here.
     """
-    parts = (_names, _regions, _alarms, _bands, _analysis, _magnification, _recording)
+    parts = (_names, _regions, _geometry, _alarms, _bands, _analysis, _magnification, _recording)
     return [found for part in parts for found in part(configuration)]
 
 
@@ -94,6 +94,25 @@ def _regions(configuration: Configuration) -> Iterator[Contradiction]:
             yield from _fault_of((*path, at), partial(rectangle.region().check_inside, *size))
 
 
+def _geometry(configuration: Configuration) -> Iterator[Contradiction]:
+    """Files of lens and scale that are missing, damaged, or of another size than the camera's pictures."""
+    camera, vibration = configuration.camera, configuration.vibration
+    for at, region in enumerate(vibration.regions):
+        if camera.lens is None:
+            path: KeyPath = ("vibration", "scale", "file")
+        else:
+            path = ("camera", "lens")
+        if region.scale is not None and region.scale.file is not None:
+            path = ("vibration", "regions", at, "scale", "file")
+        try:
+            found = vibration.map_of(region, camera.lens)
+            if found is not None and camera.size_px is not None:
+                found.calibrated.check_size(*camera.size_px, "the calibrated picture")
+        except Fault as fault:
+            yield path, fault.what, fault.remedy
+            return
+
+
 def _alarms(configuration: Configuration) -> Iterator[Contradiction]:
     vibration = configuration.vibration
     regions = {each.name: each for each in vibration.regions}
@@ -127,7 +146,7 @@ def _displacement_alarm(
             "is none of vibration.regions",
             _choose(regions, "add it to vibration.regions"),
         )
-    elif alarm.above_mm is not None and configuration.vibration.scale_of(region) is None:
+    elif alarm.above_mm is not None and (region.scale or configuration.vibration.scale) is None:
         what = f"needs a scale, and region {region.name} has none"
         yield (*path, "above_mm"), what, "add vibration.scale, or give above_px"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,12 @@ from tremorscope.runtime.host.files import printable
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
+from tremorscope.runtime.vibration.displacement.geometry import (
+    Lens,
+    PlaneScale,
+    RegionMaps,
+    check_same_lens,
+)
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
@@ -61,7 +67,10 @@ class MeasureJob:
     """Number of regions to propose where none are named."""
     capture_rate_hz: float | None = None
     """True capture rate of a high-speed clip, whose file states only the rate of playback."""
-    scale: Scale | None = None
+    scale: Scale | PlaneScale | None = None
+    """Millimetres a pixel for all regions, or the plane in which they lie."""
+    lens: Lens | None = None
+    """Lens by which displacements are undistorted."""
     window_s: float | None = None
     """Length of Welch's segments; None takes one that fits the recording."""
     band_hz: tuple[float, float] | None = None
@@ -134,7 +143,12 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     regions, proposed = _choose_regions(job, survey, baseline)
     meter = MotionMeter(survey.first, regions, job.still)
     meter.learn_noise(survey.samples)
+    maps = _maps(job, survey.first, regions)
     series = _measure_all(job, survey, meter, progress)
+    scale = None if isinstance(job.scale, PlaneScale) else job.scale
+    if maps is not None:
+        series = tuple(_carried(each, maps, at) for at, each in enumerate(series))
+        scale = maps.scales[0] if maps.scales else scale
     analysis = analyse_recording(
         survey.real_times_s,
         series,
@@ -151,12 +165,34 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         analysis=analysis,
         still=job.still,
         proposed=proposed,
-        scale=job.scale,
+        scale=scale,
+        plane=job.scale if isinstance(job.scale, PlaneScale) else None,
+        undistorted=maps is not None and (job.lens is not None or maps.has_lens),
         comparisons=compare_with_baseline(baseline, regions, analysis.modes) if baseline else (),
         refreshes=sum(follower.refreshes for follower in meter.followers),
         elapsed_s=time.monotonic() - start_s,
         files=RESULT_NAMES if job.directory else (),
     )
+
+
+def _maps(job: MeasureJob, frame: Picture, regions: tuple[Region, ...]) -> RegionMaps | None:
+    """Maps by lens and plane; None where neither was stated."""
+    plane = job.scale if isinstance(job.scale, PlaneScale) else None
+    calibrated = plane or job.lens
+    if calibrated is None:
+        return None
+    if plane is not None:
+        check_same_lens(plane, job.lens)
+    calibrated.check_size(frame.shape[1], frame.shape[0], "the scale" if plane else "the lens")
+    return RegionMaps(calibrated, regions)
+
+
+def _carried(series: RegionSeries, maps: RegionMaps, at: int) -> RegionSeries:
+    """Displacement and floors of a region, carried by its map."""
+    x_px, y_px = maps.carry(at, np.stack([series.x_px, series.y_px]))
+    floors = maps.floors(at, series.noise_floor_px)
+    rounding = maps.floors(at, series.rounding_floor_px)
+    return replace(series, x_px=x_px, y_px=y_px, noise_floor_px=floors, rounding_floor_px=rounding)
 
 
 def _check(job: MeasureJob) -> None:

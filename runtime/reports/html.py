@@ -28,14 +28,17 @@ change of light (gain, offset, and a slope of brightness across the region) is s
 that flicker does not pass for motion. Spectra are Welch's, on even times made from the frames' own timestamps;
 they never reach across a gap. A peak is reported where chance alone would show one in fewer than one of a
 thousand recordings of noise. Amplitudes are those of a sinusoid of the same mean square over the recording.</p>
-<p>Uncertainties are standard uncertainties (one sigma) from noise and from the length of the recording. They do
-not include that of the scale, of the camera's clock, or of motion across the picture's plane. Damping is given
+<p>Uncertainties are standard uncertainties (one sigma) from noise and from the length of the recording. In mm
+that of a calibrated scale is included, in quadrature of relative errors; a scale that was stated counts as exact. They
+do not include that of the camera's clock, or of motion across the picture's plane. Damping is given
 where the recording is long enough to resolve it; else its upper bound. Mode shapes are operational: what moved
 while it was filmed.</p>
 """
 
 
-def report_page(measurement: Measurement, *, overlay: bytes, spectrum: bytes, history: bytes) -> str:
+def report_page(
+    measurement: Measurement, *, overlay: bytes, spectrum: bytes, history: bytes, scale: bytes | None = None
+) -> str:
     """The page as HTML; the pictures are PNGs, which are embedded."""
     title = f"Vibration in {measurement.clip}"
     sections = [
@@ -50,6 +53,9 @@ def report_page(measurement: Measurement, *, overlay: bytes, spectrum: bytes, hi
         _modes(measurement),
         _baseline(measurement),
         _regions(measurement),
+        _picture("Scale", scale, "Axes and grid of the calibrated plane on the first frame.")
+        if scale
+        else "",
         _recording(measurement),
         f"<section><h2>How this was measured</h2>{_METHOD}</section>",
     ]
@@ -143,8 +149,10 @@ def _amplitude_columns(measurement: Measurement, heading: str) -> list[_Column]:
 
 
 def _amplitudes(measurement: Measurement, peak: Peak) -> list[str]:
-    factors = [1.0] if measurement.scale is None else [1.0, measurement.scale.mm_per_px]
-    return [with_uncertainty(f * peak.amplitude, f * peak.amplitude_sigma) for f in factors]
+    sizes = [(peak.amplitude, peak.amplitude_sigma)]
+    if measurement.scale is not None:
+        sizes.append((measurement.scale.mm_per_px * peak.amplitude, measurement.sigma_mm(peak)))
+    return [with_uncertainty(*each) for each in sizes]
 
 
 def _remark(shown: int, number: int, what: str) -> str:

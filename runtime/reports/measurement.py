@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.frames.clip_times import TimeAxis
+from tremorscope.runtime.vibration.displacement.geometry import PlaneScale
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
 from tremorscope.runtime.vibration.monitoring.modal_baseline import ModeChange, stored_mode
@@ -37,6 +38,10 @@ class Measurement:
     proposed: bool
     """True where the regions were proposed rather than named."""
     scale: Scale | None
+    plane: PlaneScale | None
+    """The plane by which displacements were carried to mm along axes nearest to the picture's; None: none."""
+    undistorted: bool
+    """True where the lens's distortion is taken out of displacements."""
     comparisons: tuple[ModeChange, ...]
     refreshes: int
     """Renewals of regions' references."""
@@ -82,8 +87,12 @@ class Measurement:
         text = f"{with_uncertainty(peak.amplitude, peak.amplitude_sigma)} px"
         if self.scale is None:
             return text
-        factor = self.scale.mm_per_px
-        return f"{text} = {with_uncertainty(factor * peak.amplitude, factor * peak.amplitude_sigma)} mm"
+        return f"{text} = {with_uncertainty(self.scale.mm_per_px * peak.amplitude, self.sigma_mm(peak))} mm"
+
+    def sigma_mm(self, peak: Peak) -> float:
+        """Standard uncertainty of an amplitude in mm, that of the scale included."""
+        assert self.scale is not None
+        return self.scale.sigma_mm(peak.amplitude, peak.amplitude_sigma)
 
     def notes(self) -> list[str]:
         """Human-readable limits of the results, a line each."""
@@ -122,7 +131,12 @@ class Measurement:
             "window_s": analysis.window_s,
             "scale": None
             if self.scale is None
-            else {"mm_per_px": self.scale.mm_per_px, "provenance": self.scale.provenance},
+            else {
+                "mm_per_px": self.scale.mm_per_px,
+                "provenance": self.scale.provenance,
+                "relative_sigma": self.scale.relative_sigma,
+            },
+            "undistorted": self.undistorted,
             "notes": self.notes(),
             "regions": [self._region(each) for each in analysis.regions],
             "still": [_rectangle(region) for region in self.still],
@@ -140,6 +154,10 @@ class Measurement:
     def _region(self, result: RegionResult) -> dict[str, Any]:
         series = result.series
         entry: dict[str, Any] = {"name": series.name, **_rectangle(series.region), "verdict": result.verdict}
+        if self.plane is not None:
+            place = series.region.centre_px
+            entry["map_mm_per_px"] = self.plane.map_at(place).tolist()
+            entry["map_relative_sigma"] = self.plane.relative_sigma_at(place)
         entry["lost_share"] = series.lost_share
         entry["quality"] = _number(float(np.nanmedian(series.quality)))
         for number, axis in enumerate(AXES):
@@ -181,7 +199,7 @@ class Measurement:
         }
         if self.scale is not None:
             entry["amplitude_mm"] = self.scale.mm_per_px * peak.amplitude
-            entry["amplitude_sigma_mm"] = self.scale.mm_per_px * peak.amplitude_sigma
+            entry["amplitude_sigma_mm"] = self.sigma_mm(peak)
         return entry
 
     def _mode(self, mode: Mode) -> dict[str, Any]:

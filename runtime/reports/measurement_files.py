@@ -19,6 +19,7 @@ from tremorscope.runtime.reports.measurement_pictures import (
     overlay_picture,
     spectrum_picture,
 )
+from tremorscope.runtime.reports.scale_picture import scale_picture
 from tremorscope.runtime.reports.signals import Signal, even_interval, even_segments, write_uff
 from tremorscope.runtime.vibration.spectra.analysis import AXES
 
@@ -34,7 +35,13 @@ def write_results(measurement: Measurement, directory: Path) -> None:
     spectrum, overlay = spectrum_picture(measurement), overlay_picture(measurement)
     _write(directory / "spectrum.png", spectrum)
     _write(directory / "overlay.png", overlay)
-    page = report_page(measurement, overlay=overlay, spectrum=spectrum, history=history_picture(measurement))
+    page = report_page(
+        measurement,
+        overlay=overlay,
+        spectrum=spectrum,
+        history=history_picture(measurement),
+        scale=scale_picture(measurement.frame, measurement.plane) if measurement.plane else None,
+    )
     _write(directory / "report.html", page.encode())
     summary = json.dumps(measurement.summary(), indent=1, allow_nan=False)
     _write(directory / "summary.json", summary.encode())

@@ -14,7 +14,7 @@ from tremorscope.runtime.vibration.displacement.geometry import PlaneScale
 Values = NDArray[np.float64]
 
 _WIDTH_IN = 9.0
-_LINES, _PLACES = 6, 80
+_LINES, _PLACES = 9, 80
 _LONGEST_ARROW = 0.06
 """Length of the largest residual as it is drawn, as a share of the picture's width."""
 

@@ -97,6 +97,7 @@ class Components:
             MemoryError: the system has no room for the frames.
         """
         self.source = survey_source(configuration)
+        self.lens = configuration.camera.lens
         self._size = {"width_px": self.source.width_px, "height_px": self.source.height_px}
         self.bundle = open_configured_bundle(configuration)
         self.account = CopyAccount()
@@ -160,6 +161,7 @@ class Components:
             live=self.live,
             tell=lambda text: self.storage.notice("measurement", text),
             account=self.account,
+            lens=self.lens,
         )
         return measuring, self.build_analyst(settings)
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
 from tremorscope.runtime.health import RegionHealth
 from tremorscope.runtime.live.feed import LiveMotion
 from tremorscope.runtime.service.history import MotionHistory
 from tremorscope.runtime.store.collector import SeriesCollector
 from tremorscope.runtime.store.records import Channel, SeriesBlock
+from tremorscope.runtime.vibration.displacement.geometry import RegionMaps
 from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
 from tremorscope.runtime.vibration.displacement.noise import estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
@@ -67,6 +70,7 @@ class Measuring:
         live: LiveMotion,
         tell: Callable[[str], None],
         account: CopyAccount | None = None,
+        lens: Path | None = None,
     ) -> None:
         """Prepare.
 
@@ -76,12 +80,14 @@ class Measuring:
             live: shows it.
             tell: takes a human-readable line.
             account: counts the few frames that are copied at the start.
+            lens: file of the camera's lens.
         """
         self._settings, self._history, self._live, self._tell = settings, history, live, tell
         self._account = account
         self._regions = settings.regions
         names = [each.name for each in self._regions]
         scales = [settings.scale_of(each) for each in self._regions]
+        self._maps = [settings.map_of(each, lens) for each in self._regions]
         self._mm_per_px = [scale.mm_per_px if scale else None for scale in scales]
         channels = [
             Channel(name, axis, mm_per_px=mm_per_px)
@@ -147,7 +153,7 @@ class Measuring:
         assert self._meter is not None
         motions = [_NOT_MEASURED] * len(self._regions)
         for at, motion in zip(self._places, self._meter.measure(frame), strict=True):
-            motions[at] = motion
+            motions[at] = self._carried(at, motion)
             if not motion.lost:
                 self._known_s[at] = timestamp_s
         gone = [self._regions[at].name for at in self._places if timestamp_s - self._known_s[at] > _GIVE_UP_S]
@@ -157,6 +163,14 @@ class Measuring:
             )
             self._retry_s = timestamp_s
         return tuple(motions)
+
+    def _carried(self, at: int, motion: Motion) -> Motion:
+        """The motion of a region by its lens and on its plane."""
+        maps = self._maps[at]
+        if maps is None:
+            return motion
+        x_px, y_px = maps.carry(0, (motion.x_px, motion.y_px)).tolist()
+        return replace(motion, x_px=x_px, y_px=y_px)
 
     def _finish_windows(self, unix_s: float) -> tuple[RegionLevels, ...]:
         finished = []
@@ -186,7 +200,9 @@ class Measuring:
         places = list(range(len(self._regions)))
         sigma = estimate_noise_sigma(luma(samples[0]))
         for at, region in enumerate(self._regions):
-            troubles[at] = _trouble_with(samples, region.region(), sigma)
+            troubles[at] = _other_size(self._maps[at], samples[0]) or _trouble_with(
+                samples, region.region(), sigma
+            )
             if troubles[at]:
                 places.remove(at)
         meter = None
@@ -208,7 +224,10 @@ class Measuring:
         floors: Values = np.full((len(self._regions), 2), np.inf)
         rounding: Values = np.zeros((len(self._regions), 2))
         if meter is not None:
-            floors[places], rounding[places] = meter.noise_floors_px, meter.rounding_floors_px
+            for at, own, steps in zip(places, meter.noise_floors_px, meter.rounding_floors_px, strict=True):
+                maps = self._maps[at]
+                floors[at] = own if maps is None else maps.floors(0, own)
+                rounding[at] = steps if maps is None else maps.floors(0, steps)
         self._floors_px = floors
         self._motions = (_NOT_MEASURED,) * len(self._regions)
         self._history.begin(floors, rounding)
@@ -229,6 +248,17 @@ class Measuring:
             elif before and not now:
                 self._tell(f"region {region.name}: is measured")
         self._troubles = troubles
+
+
+def _other_size(maps: RegionMaps | None, frame: Picture) -> str:
+    """Complaint that lens or scale were calibrated on pictures of another size; empty if not."""
+    if maps is None:
+        return ""
+    try:
+        maps.calibrated.check_size(frame.shape[1], frame.shape[0], "the calibrated picture")
+    except OptionFault as fault:
+        return str(fault)
+    return ""
 
 
 def _trouble_with(samples: Sequence[Picture], region: Region, sigma: float) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from tremorscope.runtime.settings import Frequency, Name, Seconds, Section
+from tremorscope.runtime.vibration.displacement.geometry import (
+    RegionMaps,
+    check_same_lens,
+    read_lens,
+    read_scale,
+)
 from tremorscope.runtime.vibration.displacement.regions import SMALLEST_SIDE_PX, Region
 from tremorscope.runtime.vibration.displacement.scale import Scale, scale_of
 
@@ -36,7 +43,7 @@ class RectangleSettings(Section):
 
 
 class ScaleSettings(Section):
-    """Length of a pixel on the structure, in one of three ways."""
+    """Length of a pixel on the structure, in one of four ways."""
 
     mm_per_px: Positive | None = None
     """Stated outright."""
@@ -50,23 +57,25 @@ class ScaleSettings(Section):
     """The lens's own."""
     pixel_pitch_um: Positive | None = None
     """Distance of two pixels on the sensor, from its data sheet, e.g. 1.55."""
+    file: Path | None = None
+    """File of `tremorscope calibrate scale`: each region's scale and the plane's slant are taken where it lies."""
 
     @model_validator(mode="after")
     def _is_one_way(self) -> Self:
         optics = (self.distance_m, self.focal_length_mm, self.pixel_pitch_um)
-        ways = [(self.mm_per_px,), (self.length_mm, self.length_px), optics]
+        ways = [(self.mm_per_px,), (self.length_mm, self.length_px), optics, (self.file,)]
         begun = [way for way in ways if any(each is not None for each in way)]
         if len(begun) != 1 or any(each is None for each in begun[0]):
             raise ValueError(
                 "a scale is stated in one way: give mm_per_px, or length_mm and length_px, or distance_m, "
-                "focal_length_mm and pixel_pitch_um"
+                "focal_length_mm and pixel_pitch_um, or file"
             )
         if self.distance_m and self.focal_length_mm and 1000 * self.distance_m <= self.focal_length_mm:
             raise ValueError("the structure is nearer than the focal length: give distance_m in metres")
         return self
 
     def scale(self) -> Scale:
-        """The scale itself."""
+        """The scale itself, where it is not a file's."""
         length = (self.length_mm, self.length_px)
         optics = (self.distance_m, self.focal_length_mm, self.pixel_pitch_um)
         found = scale_of(
@@ -201,4 +210,21 @@ class VibrationSettings(Section):
     def scale_of(self, region: RegionSettings) -> Scale | None:
         """The scale of a region; None where none is stated."""
         stated = region.scale or self.scale
-        return stated.scale() if stated else None
+        if stated is None or stated.file is None:
+            return stated.scale() if stated else None
+        scales = RegionMaps(read_scale(stated.file), [region.region()]).scales
+        return scales[0] if scales else None
+
+    def map_of(self, region: RegionSettings, lens: Path | None) -> RegionMaps | None:
+        """The map of a region by the file of its scale, or else of the lens; None where neither is stated.
+
+        Raises:
+            OptionFault: a file cannot be read, or the scale was made with another lens.
+        """
+        stated = region.scale or self.scale
+        optics = read_lens(lens) if lens else None
+        if stated is None or stated.file is None:
+            return RegionMaps(optics, [region.region()]) if optics else None
+        plane = read_scale(stated.file)
+        check_same_lens(plane, optics)
+        return RegionMaps(plane, [region.region()])

@@ -89,7 +89,8 @@ class MeasureOptions(TypedDict, total=False):
     still: Sequence[Rectangle]
     proposals: Annotated[int, Field(ge=1, le=64)]
     capture_rate_hz: float | None
-    mm_per_px: float | None
+    mm_per_px: float | Place | None
+    lens: Place | None
     scale_length: tuple[float, float] | None
     scale_optics: tuple[float, float, float] | None
     window_s: float | None

@@ -35,8 +35,8 @@ from tremorscope.runtime.host.progress import ProgressBar, progress_bar
 from tremorscope.runtime.jobs.magnify import MagnifyJob, MagnifyReport, magnify_clip
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.vibration.displacement.geometry import read_lens, scale_or_plane
 from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.displacement.scale import scale_of
 
 _LARGEST_SHOWN_BYTES = 24 * 2**20
 """Size of a video up to which a notebook holds it."""
@@ -129,8 +129,9 @@ def measure(
         output: directory for report, tables and pictures; None leaves no files.
         regions: left, top, width and height in px of each region; none has some proposed.
         **options: ``still`` (regions of what cannot move), ``proposals``, ``capture_rate_hz``, the scale as
-            ``mm_per_px``, ``scale_length`` (mm, px) or ``scale_optics`` (m, mm, um), ``window_s``, ``band_hz``,
-            ``baseline`` (summary.json of an earlier measurement), ``overwrite``; ``progress=True`` shows a bar.
+            ``mm_per_px`` (a number, or a file of ``calibrate scale``), ``scale_length`` (mm, px) or ``scale_optics``
+            (m, mm, um), ``lens`` (a file of ``calibrate lens``), ``window_s``, ``band_hz``, ``baseline``
+            (summary.json of an earlier measurement), ``overwrite``; ``progress=True`` shows a bar.
 
     Raises:
         Fault: an argument cannot be used, the clip cannot be read, or the results cannot be written.
@@ -138,14 +139,18 @@ def measure(
     given = checked(
         "measure", MeasureArguments, {"clip": clip, "directory": output, "regions": regions, **options}
     )
-    scale = scale_of(
+    scale = scale_or_plane(
         given.pop("mm_per_px", None), given.pop("scale_length", None), given.pop("scale_optics", None)
     )
+    lens_path = given.pop("lens", None)
+    lens = read_lens(lens_path) if lens_path else None
     for name in ("regions", "still"):
         given[name] = tuple(Region(*each) for each in given.get(name, ()))
     wanted = given.pop("progress", False)
     with _progress("measure", wanted=wanted) as bar:
-        return ClipMeasurement(measure_clip(MeasureJob(scale=scale, **given), bar), given["directory"])
+        return ClipMeasurement(
+            measure_clip(MeasureJob(scale=scale, lens=lens, **given), bar), given["directory"]
+        )
 
 
 @contextmanager

@@ -51,7 +51,12 @@ import click
     metavar="HZ",
     help="True rate of a high-speed clip, where the file states only that of playback.",
 )
-@click.option("--scale", type=float, metavar="MM_PER_PX", help="Millimetres on the structure for a pixel.")
+@click.option(
+    "--scale",
+    metavar="MM_PER_PX|FILE",
+    help="Millimetres on the structure for a pixel, or a file of `calibrate scale`.",
+)
+@click.option("--lens", type=click.Path(path_type=Path), metavar="FILE", help="File of `calibrate lens`.")
 @click.option(
     "--scale-length",
     type=float,
@@ -93,12 +98,13 @@ def measure(**options: Any) -> None:
     from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
     from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
+    from tremorscope.runtime.vibration.displacement.geometry import read_lens, scale_or_plane
     from tremorscope.runtime.vibration.displacement.regions import Region
-    from tremorscope.runtime.vibration.displacement.scale import scale_of
 
-    scale = scale_of(options.pop("scale"), options.pop("scale_length"), options.pop("scale_optics"))
+    lens = read_lens(options.pop("lens")) if options["lens"] else options.pop("lens")
+    scale = scale_or_plane(options.pop("scale"), options.pop("scale_length"), options.pop("scale_optics"))
     regions, still = (tuple(Region(*each) for each in options.pop(name)) for name in ("regions", "still"))
-    job = MeasureJob(regions=regions, still=still, scale=scale, **options)
+    job = MeasureJob(regions=regions, still=still, scale=scale, lens=lens, **options)
     with orderly_stop(), progress_bar("measure") as progress:
         measurement = measure_clip(job, progress)
     for line in [*measurement.lines(), "", f"written     {', '.join(measurement.files)} in {job.directory}"]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.displacement.scale import Scale, scale_of
 
 Values = NDArray[np.float64]
 
@@ -79,7 +79,8 @@ class Lens(_GeometryFile):
     @property
     def sigmas(self) -> Values:
         """Standard uncertainty of each parameter, (8,)."""
-        return np.sqrt(((np.array(self.ensemble) - self.parameters) ** 2).sum(axis=0))
+        found: Values = np.sqrt(((np.array(self.ensemble) - self.parameters) ** 2).sum(axis=0))
+        return found
 
     def map_at(self, place: ArrayLike) -> Values:
         """The Jacobian of undistortion at a place, (2, 2), px to px."""
@@ -143,6 +144,8 @@ class RegionMaps:
         self, calibrated: Lens | PlaneScale, regions: Sequence[Region], *, shared: bool = True
     ) -> None:
         places = [each.centre_px for each in regions]
+        self.calibrated = calibrated
+        self.has_lens = isinstance(calibrated, Lens) or calibrated.lens is not None
         if isinstance(calibrated, Lens):
             self.scales: tuple[Scale, ...] | None = None
             self.matrices: Values = np.array([calibrated.map_at(place) for place in places])
@@ -158,14 +161,22 @@ class RegionMaps:
             Scale(float(each), text, float(sigma)) for each, sigma in zip(mm_per_px, sigmas, strict=True)
         )
 
-    def floors(self, floors_px: Values) -> Values:
-        """Noise floors (regions, 2) of carried displacements; infinite where an axis without texture has a part."""
-        parts = np.abs(self.matrices)
-        parts = np.where(parts < _NEGLIGIBLE * parts.max(axis=2, keepdims=True), 0.0, parts)
-        with np.errstate(invalid="ignore"):
-            squares = np.where(parts == 0, 0.0, parts * floors_px[:, None, :]) ** 2
-        found: Values = np.sqrt(squares.sum(axis=2))
+    def carry(self, at: int, moved_px: ArrayLike) -> Values:
+        """Displacement of a region, (2,) or (2, N) px, on the plane in px of its scale."""
+        found: Values = self.matrices[at] @ np.asarray(moved_px, float)
         return found
+
+    def floors(self, at: int, floors_px: Sequence[float] | Values) -> tuple[float, float]:
+        """Noise floors of a region's carried displacement along x and y.
+
+        An axis in which one without texture has a part shows no motion either: its floor is infinite.
+        """
+        parts = np.abs(self.matrices[at])  # (2, 2)
+        parts[parts < _NEGLIGIBLE * parts.max(axis=1, keepdims=True)] = 0
+        with np.errstate(invalid="ignore"):
+            squares = np.where(parts > 0, parts * np.asarray(floors_px, float), 0.0) ** 2
+        x, y = np.sqrt(squares.sum(axis=1)).tolist()
+        return x, y
 
 
 File = TypeVar("File", Lens, PlaneScale)
@@ -190,6 +201,25 @@ def read_scale(path: Path) -> PlaneScale:
     return _read(path, PlaneScale)
 
 
+def scale_or_plane(
+    given: float | str | Path | None,
+    length: tuple[float, float] | None,
+    optics: tuple[float, float, float] | None,
+) -> Scale | PlaneScale | None:
+    """The scale from the one way in which it was given: mm for a pixel, or the name of a file, or as `scale_of` does.
+
+    Raises:
+        OptionFault: it was given in more than one way, a number is out of range, or the file does not serve.
+    """
+    if isinstance(given, (str, Path)):
+        try:
+            return scale_of(float(str(given)), length, optics)
+        except ValueError:
+            scale_of(1.0, length, optics)  # only one way
+            return read_scale(Path(given))
+    return scale_of(given, length, optics)
+
+
 def check_same_lens(scale: PlaneScale, lens: Lens | None) -> None:
     """Check that a scale was made with the lens that is stated beside it.
 
@@ -197,11 +227,9 @@ def check_same_lens(scale: PlaneScale, lens: Lens | None) -> None:
         OptionFault: with none, or with another.
     """
     if lens is not None and scale.lens != lens.parameters:
-        with_which = "with another lens" if scale.lens else "without a lens"
+        which = "with another lens than the one stated" if scale.lens else "without a lens, and one is stated"
         raise OptionFault(
-            f"the scale was calibrated {with_which} than the one stated"
-            if scale.lens
-            else f"the scale was calibrated {with_which}, and one is stated",
+            f"the scale was calibrated {which}",
             remedy="calibrate the scale with --lens and the same file; the scale's file then holds the lens",
         )
 
@@ -255,7 +283,8 @@ def undistorted(places: ArrayLike, lens: Sequence[float] | Values) -> Values:
         step = seen - _bent(found, distortion)
         found += step
         if np.abs(step).max() < _CONVERGED:
-            return found * (fx, fy) + (cx, cy)
+            ideal: Values = found * (fx, fy) + (cx, cy)
+            return ideal
     raise OptionFault(
         "the lens's distortion cannot be undone at a region or point so far out",
         remedy="calibrate the lens with the board also in the picture's corners",
