@@ -28,8 +28,8 @@ model.errors                model.files                   model.yaml_file       
 model.networks              model.training                model.evaluation
 export.errors               export.tensorrt               export.graphs                 export.check
 export.bundle               export.timing                 export.studies
-calibration.errors          calibration.geometry        calibration.pairs             calibration.capture           calibration.scales
-calibration.judging         calibration.quantise          calibration.comparison
+calibration.errors          calibration.geometry          calibration.pairs             calibration.capture
+calibration.scales          calibration.judging           calibration.quantise          calibration.comparison
 api                         cli                         commands
 """.split()  # noqa: SIM905
 """Every room of the house, the ground first: a folder of modules, or a module that stands loose in its stage. A room
