@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from drawn_boards import LENS, SIZE, Studio, postures
 
-from tremorscope.calibration.geometry.boards import Board
+from tremorscope.calibration.geometry.boards import CalibrationBoard
 from tremorscope.calibration.geometry.lens import calibrate_lens
 from tremorscope.calibration.geometry.pictures import Shot
 from tremorscope.calibration.geometry.scale import Known, scale_by_board
@@ -31,7 +31,7 @@ def trial(studio: Studio, lenses: int, views: int, seed: int = 0) -> tuple[list[
         for view in postures(rng, views, tilt_deg=45):
             # The paper is what it is; the side that a ruler tells is off by its uncertainty.
             measured_mm = studio.board.side_mm + rng.normal(0, SIDE_SIGMA_MM)
-            board = Board(studio.board.kind, studio.board.columns, studio.board.rows, measured_mm)
+            board = CalibrationBoard(studio.board.kind, studio.board.columns, studio.board.rows, measured_mm)
             plane = scale_by_board(board, studio.draw(view, rng), Known(SIZE, lens, 0.5, SIDE_SIGMA_MM))
             place = view.to_picture(studio.board, np.array([studio.board.size_mm]) / 2)[0]
             true = true_plane(view.plane(studio.board)).stretch_at(place)
@@ -62,7 +62,7 @@ def true_plane(to_picture: np.ndarray) -> PlaneScale:
 if __name__ == "__main__":
     lenses, views = (int(each) for each in (sys.argv[1:] + ["10", "10"][len(sys.argv) - 1 :])[:2])
     for name in ("charuco-9x6-25mm", "apriltag-5x3-40mm"):
-        errors, covered = trial(Studio(Board.parse(name)), lenses, views)
+        errors, covered = trial(Studio(CalibrationBoard.parse(name)), lenses, views)
         print(
             f"{name}: {len(errors)} views, error median {100 * np.median(errors):.3f} %, "
             f"largest {100 * max(errors):.3f} %; covered {sum(covered)} of {len(covered)}",

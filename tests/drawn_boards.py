@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import gaussian_filter
 
-from tremorscope.calibration.geometry.boards import Board
+from tremorscope.calibration.geometry.boards import CalibrationBoard
 from tremorscope.runtime.vibration.displacement.geometry import distorted, through, undistorted
 
 Values = NDArray[np.float64]
@@ -32,7 +32,7 @@ class View:
     y_mm: float
     z_mm: float
 
-    def plane(self, board: Board, lens: tuple[float, ...] = LENS) -> Values:
+    def plane(self, board: CalibrationBoard, lens: tuple[float, ...] = LENS) -> Values:
         """Homography from board to undistorted picture, (3, 3)."""
         a, b, c = np.radians([self.pitch_deg, self.yaw_deg, self.roll_deg])
         about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
@@ -43,7 +43,9 @@ class View:
         matrix = np.array([[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1]])
         return matrix @ np.column_stack([turn[:, :2], shift])
 
-    def to_picture(self, board: Board, places_mm: Values, lens: tuple[float, ...] = LENS) -> Values:
+    def to_picture(
+        self, board: CalibrationBoard, places_mm: Values, lens: tuple[float, ...] = LENS
+    ) -> Values:
         """Places (n, 2) in the picture."""
         return distorted(through(self.plane(board, lens), places_mm), lens)
 
@@ -65,7 +67,9 @@ def postures(rng: np.random.Generator, count: int, *, tilt_deg: float = 35) -> l
 class Studio:
     """Draws one board; the rays of all sub-pixels are reckoned once for a lens."""
 
-    def __init__(self, board: Board, size: tuple[int, int] = SIZE, lens: tuple[float, ...] = LENS) -> None:
+    def __init__(
+        self, board: CalibrationBoard, size: tuple[int, int] = SIZE, lens: tuple[float, ...] = LENS
+    ) -> None:
         self.board, self.size = board, size
         sub = (np.arange(_SUB) + 0.5) / _SUB - 0.5
         x = (np.arange(size[0])[:, None] + sub).ravel()

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
-from tremorscope.calibration.geometry.boards import Board
+from tremorscope.calibration.geometry.boards import CalibrationBoard
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import whole_file
 
@@ -27,7 +27,7 @@ PAPERS_MM = {
 _MARGIN_MM, _FOOT_MM, _RULER_MM = 10.0, 14.0, 100.0
 
 
-def write_board(board: Board, paper: str, path: Path, *, overwrite: bool = False) -> None:
+def write_board(board: CalibrationBoard, paper: str, path: Path, *, overwrite: bool = False) -> None:
     """Write a page with the board in its middle, and below it a ruler to check the printer by.
 
     Raises:

@@ -30,7 +30,7 @@ _WORST_SHARE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class BoardSighting:
     """Corners of a board in a picture: (n, 2) px, and (n, 2) mm on the board, x to the right, y down."""
 
     corners_px: Values
@@ -38,7 +38,7 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Board:
+class CalibrationBoard:
     """A board: its kind, number of squares or tags across and down, and their side."""
 
     kind: str
@@ -47,7 +47,7 @@ class Board:
     side_mm: float
 
     @classmethod
-    def parse(cls, text: str) -> Board:
+    def parse(cls, text: str) -> CalibrationBoard:
         """The board of a specification such as ``charuco-9x6-25mm``.
 
         Raises:
@@ -101,7 +101,7 @@ class Board:
                         module,
                     )
 
-    def find(self, picture: NDArray[np.uint8]) -> Sighting:
+    def find(self, picture: NDArray[np.uint8]) -> BoardSighting:
         """Find the board in a picture, u8 (H, W) or (H, W, 3; RGB).
 
         Raises:
@@ -128,7 +128,7 @@ class Board:
                 remedy="state the board that was printed",
             )
         seen_mm = np.concatenate([known[int(each)] for each in numbers])
-        self._check_flat(Sighting(np.concatenate(markers), seen_mm), len(numbers))
+        self._check_flat(BoardSighting(np.concatenate(markers), seen_mm), len(numbers))
         found = self._corners(grey, markers, numbers, seen_mm)
         if len(found.corners_px) < _FEWEST_CORNERS or is_line(found.corners_mm):
             raise CalibrationFault(
@@ -138,7 +138,7 @@ class Board:
         self._check_flat(found, len(numbers))
         return found
 
-    def _check_flat(self, found: Sighting, markers: int) -> None:
+    def _check_flat(self, found: BoardSighting, markers: int) -> None:
         homography = cv2.findHomography(found.corners_px, found.corners_mm)[0]
         worst = 1.0
         if homography is not None:
@@ -153,19 +153,19 @@ class Board:
 
     def _corners(
         self, grey: NDArray[np.uint8], markers: list[Values], numbers: NDArray[np.int64], seen_mm: Values
-    ) -> Sighting:
+    ) -> BoardSighting:
         board = self._opencv()
         if isinstance(board, cv2.aruco.GridBoard):
-            return Sighting(np.concatenate(markers), seen_mm)
+            return BoardSighting(np.concatenate(markers), seen_mm)
         corners, places, _, _ = cv2.aruco.CharucoDetector(board).detectBoard(
             grey,
             markerCorners=[each[None].astype(np.float32) for each in markers],
             markerIds=numbers[:, None].astype(np.int32),
         )
         if places is None:
-            return Sighting(np.empty((0, 2)), np.empty((0, 2)))
+            return BoardSighting(np.empty((0, 2)), np.empty((0, 2)))
         inner = np.asarray(board.getChessboardCorners(), float)[:, :2]
-        return Sighting(corners.reshape(-1, 2).astype(float), inner[places.ravel()])
+        return BoardSighting(corners.reshape(-1, 2).astype(float), inner[places.ravel()])
 
     def _markers(self, grey: NDArray[np.uint8]) -> tuple[list[Values], NDArray[np.int64]]:
         parameters = cv2.aruco.DetectorParameters()

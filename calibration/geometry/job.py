@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from tremorscope.calibration.geometry.boards import Board
+from tremorscope.calibration.geometry.boards import CalibrationBoard
 from tremorscope.calibration.geometry.lengths import millimetres
 from tremorscope.calibration.geometry.lens import LensResult, calibrate_lens
 from tremorscope.calibration.geometry.lens_picture import lens_picture
@@ -50,14 +50,14 @@ class ScaleJob:
     overwrite: bool = False
 
 
-def board_of(text: str, side: str | None) -> Board:
+def board_of(text: str, side: str | None) -> CalibrationBoard:
     """The board of a specification, its side as measured, where it was."""
-    board = Board.parse(text)
+    board = CalibrationBoard.parse(text)
     return replace(board, side_mm=millimetres(side, least=0)) if side else board
 
 
 def find_lens(
-    board: Board, pictures: Sequence[Path], output: Path, *, overwrite: bool = False
+    board: CalibrationBoard, pictures: Sequence[Path], output: Path, *, overwrite: bool = False
 ) -> tuple[LensResult, Path]:
     """Calibrate a lens and write it; returns the check view's place, too.
 

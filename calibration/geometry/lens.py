@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.calibration.errors import CalibrationFault
-from tremorscope.calibration.geometry.boards import Board, Sighting
+from tremorscope.calibration.geometry.boards import BoardSighting, CalibrationBoard
 from tremorscope.calibration.geometry.pictures import Shot
 from tremorscope.runtime.vibration.displacement.geometry import LENS_PARAMETERS, Lens
 
@@ -28,11 +28,11 @@ class LensResult:
     """A lens, and the pictures that it rests on."""
 
     lens: Lens
-    sightings: tuple[tuple[Shot, Sighting], ...]
+    sightings: tuple[tuple[Shot, BoardSighting], ...]
     refused: tuple[str, ...]
     """Reasons for the pictures that were left out."""
     residuals: tuple[Values, ...]
-    """Where the lens has each corner, less where it was seen, (n, 2) px for each view."""
+    """Place of each corner by the lens, less that where it was seen, (n, 2) px for each view."""
 
     def lines(self) -> list[str]:
         """Human-readable result."""
@@ -55,7 +55,7 @@ class LensResult:
         return float(np.min(np.ptp(places, axis=0) / (self.lens.width_px, self.lens.height_px)))
 
 
-def calibrate_lens(board: Board, shots: Sequence[Shot]) -> LensResult:
+def calibrate_lens(board: CalibrationBoard, shots: Sequence[Shot]) -> LensResult:
     """Find the lens from pictures of a board in different postures.
 
     Raises:
@@ -84,7 +84,7 @@ def calibrate_lens(board: Board, shots: Sequence[Shot]) -> LensResult:
 
 
 def _solve(
-    sightings: Sequence[Sighting], size: tuple[int, int], name: str
+    sightings: Sequence[BoardSighting], size: tuple[int, int], name: str
 ) -> tuple[Lens, tuple[Values, ...]]:
     places = [np.column_stack([each.corners_mm, np.zeros(len(each.corners_mm))]) for each in sightings]
     seen = [each.corners_px for each in sightings]

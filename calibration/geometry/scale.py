@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.calibration.errors import CalibrationFault
-from tremorscope.calibration.geometry.boards import Board
+from tremorscope.calibration.geometry.boards import CalibrationBoard
 from tremorscope.calibration.geometry.ensembles import ensemble_of
 from tremorscope.calibration.geometry.planes import (
     LensRays,
@@ -37,7 +37,7 @@ _CENTRE_SHARE = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of a scene. Arrays have a row for each; lengths in mm, places in px."""
+    """Known facts of a scene. Arrays have a row for each; lengths in mm, places in px."""
 
     size_px: tuple[int, int]
     lens: Lens | None
@@ -55,7 +55,7 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class _Origin:
-    """What a plane rests on."""
+    """Origin of a plane."""
 
     method: Literal["board", "points", "lengths", "vanishing points"]
     text: str
@@ -70,11 +70,11 @@ class _Origin:
         return np.asarray(known.lengths[:, :4].reshape(-1, 2).mean(axis=0))
 
 
-def scale_by_board(board: Board, picture: NDArray[np.uint8], known: Known) -> PlaneScale:
+def scale_by_board(board: CalibrationBoard, picture: NDArray[np.uint8], known: Known) -> PlaneScale:
     """The plane in which a board lies, from one picture of it.
 
     Raises:
-        CalibrationFault: the board is not found; see `Board.find`.
+        CalibrationFault: the board is not found; see `CalibrationBoard.find`.
     """
     found = board.find(picture)
     points = np.column_stack([found.corners_px, found.corners_mm])

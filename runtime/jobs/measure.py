@@ -24,10 +24,10 @@ from tremorscope.runtime.vibration.displacement.choosing import choose_regions
 from tremorscope.runtime.vibration.displacement.geometry import (
     Lens,
     PlaneScale,
-    RegionMaps,
     check_same_lens,
 )
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
+from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
 from tremorscope.runtime.vibration.monitoring.modal_baseline import (

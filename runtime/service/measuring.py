@@ -17,10 +17,10 @@ from tremorscope.runtime.live.feed import LiveMotion
 from tremorscope.runtime.service.history import MotionHistory
 from tremorscope.runtime.store.collector import SeriesCollector
 from tremorscope.runtime.store.records import Channel, SeriesBlock
-from tremorscope.runtime.vibration.displacement.geometry import RegionMaps
 from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
 from tremorscope.runtime.vibration.displacement.noise import estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
+from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
 from tremorscope.runtime.vibration.settings import VibrationSettings

@@ -10,11 +10,11 @@ from typing_extensions import Self
 
 from tremorscope.runtime.settings import Frequency, Name, Seconds, Section
 from tremorscope.runtime.vibration.displacement.geometry import (
-    RegionMaps,
     check_same_lens,
     read_lens,
     read_scale,
 )
+from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
 from tremorscope.runtime.vibration.displacement.regions import SMALLEST_SIDE_PX, Region
 from tremorscope.runtime.vibration.displacement.scale import Scale, scale_of
 

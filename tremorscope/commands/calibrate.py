@@ -211,9 +211,9 @@ _line = (float, float, float, float)
 def board(board: str, paper: str, output: Path, *, overwrite: bool) -> None:
     """Draw BOARD in true size, to print: charuco-9x6-25mm or apriltag-5x3-40mm."""
     from tremorscope.calibration.geometry.board_pdf import write_board
-    from tremorscope.calibration.geometry.boards import Board
+    from tremorscope.calibration.geometry.boards import CalibrationBoard
 
-    write_board(Board.parse(board), paper, output, overwrite=overwrite)
+    write_board(CalibrationBoard.parse(board), paper, output, overwrite=overwrite)
     click.echo(f"written     {output}: print it at 100 %, and measure a side with a ruler")
 
 

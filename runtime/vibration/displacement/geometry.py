@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale, scale_of
 
 Values = NDArray[np.float64]
@@ -26,8 +25,6 @@ _ENTRIES = LENS_PARAMETERS + 9
 _STEP_PX = 0.5
 _ITERATIONS = 50
 _CONVERGED = 1e-9
-_NEGLIGIBLE = 0.02
-"""Share of an axis without texture in a plane's axis up to which it is left out."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 LensNumbers = Annotated[tuple[Number, ...], Field(min_length=LENS_PARAMETERS, max_length=LENS_PARAMETERS)]
@@ -99,7 +96,7 @@ class PlaneScale(_GeometryFile):
     ensemble: Annotated[tuple[Joint, ...], Field(min_length=1)]
     """Lens and homography, each time moved by one of their independent standard uncertainties."""
     points: tuple[tuple[Number, Number, Number, Number], ...]
-    """What it rests on: x and y in the picture (px), and on the plane (mm)."""
+    """Its foundation: x and y in the picture (px), and on the plane (mm)."""
 
     def map_at(self, place: ArrayLike) -> Values:
         """Millimetres along the plane's own axes for a pixel along the picture's, (2, 2), at a place (px)."""
@@ -129,54 +126,6 @@ class PlaneScale(_GeometryFile):
         """Places in the picture in px, (n, 2), of places on the plane."""
         back = np.linalg.inv(np.reshape(self.homography, (3, 3)))
         return distorted(through(back, np.asarray(places_mm, float)), self.lens or NO_LENS)
-
-
-class RegionMaps:
-    """Maps that carry displacements of regions to a common plane, and the scale that they then have.
-
-    Args:
-        calibrated: the lens or the plane.
-        regions: regions whose displacement is measured.
-        shared: True gives all regions one scale, the mean; else each has its own.
-    """
-
-    def __init__(
-        self, calibrated: Lens | PlaneScale, regions: Sequence[Region], *, shared: bool = True
-    ) -> None:
-        places = [each.centre_px for each in regions]
-        self.calibrated = calibrated
-        self.has_lens = isinstance(calibrated, Lens) or calibrated.lens is not None
-        if isinstance(calibrated, Lens):
-            self.scales: tuple[Scale, ...] | None = None
-            self.matrices: Values = np.array([calibrated.map_at(place) for place in places])
-            return
-        stretches = np.array([calibrated.stretch_at(place) for place in places])  # (regions, 2, 2)
-        mm_per_px = np.sqrt(np.linalg.det(stretches))
-        sigmas = np.array([calibrated.relative_sigma_at(place) for place in places])
-        if shared:
-            mm_per_px[:], sigmas[:] = mm_per_px.mean(), sigmas.max()
-        self.matrices = stretches / mm_per_px[:, None, None]
-        text = f"by {calibrated.method}"
-        self.scales = tuple(
-            Scale(float(each), text, float(sigma)) for each, sigma in zip(mm_per_px, sigmas, strict=True)
-        )
-
-    def carry(self, at: int, moved_px: ArrayLike) -> Values:
-        """Displacement of a region, (2,) or (2, N) px, on the plane in px of its scale."""
-        found: Values = self.matrices[at] @ np.asarray(moved_px, float)
-        return found
-
-    def floors(self, at: int, floors_px: Sequence[float] | Values) -> tuple[float, float]:
-        """Noise floors of a region's carried displacement along x and y.
-
-        An axis in which one without texture has a part shows no motion either: its floor is infinite.
-        """
-        parts = np.abs(self.matrices[at])  # (2, 2)
-        parts[parts < _NEGLIGIBLE * parts.max(axis=1, keepdims=True)] = 0
-        with np.errstate(invalid="ignore"):
-            squares = np.where(parts > 0, parts * np.asarray(floors_px, float), 0.0) ** 2
-        x, y = np.sqrt(squares.sum(axis=1)).tolist()
-        return x, y
 
 
 File = TypeVar("File", Lens, PlaneScale)

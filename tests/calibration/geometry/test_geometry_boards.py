@@ -14,7 +14,7 @@ from drawn_boards import LENS, SIZE, Studio, View, postures
 from support import run_command
 
 from tremorscope.calibration.errors import CalibrationFault
-from tremorscope.calibration.geometry.boards import Board
+from tremorscope.calibration.geometry.boards import CalibrationBoard
 from tremorscope.calibration.geometry.lengths import millimetres
 from tremorscope.calibration.geometry.lens import calibrate_lens
 from tremorscope.calibration.geometry.pictures import Shot
@@ -28,7 +28,7 @@ from tremorscope.calibration.geometry.scale import (
 from tremorscope.runtime.errors import Fault, OptionFault
 from tremorscope.runtime.vibration.displacement.geometry import Lens, distorted, through
 
-BOARD = Board.parse("charuco-9x6-25mm")
+BOARD = CalibrationBoard.parse("charuco-9x6-25mm")
 FACING = View(12, -18, 4, 10, -6, 480)
 
 
@@ -61,7 +61,7 @@ class TestBoard:
         streams = re.findall(rb"stream\r?\n(.*?)endstream", content, re.DOTALL)
         drawn = max((s for s in map(_inflated, streams) if b" l\n" in s), key=len)
         places = np.array(re.findall(rb"([\d.]+) ([\d.]+) [ml]\n", drawn), float) * 25.4 / 72
-        board = Board.parse(name)
+        board = CalibrationBoard.parse(name)
         x, y = places.T
         # The ruler lies below, in the page's foot.
         on_board = (y > 10 + 6) & (x > 1) & (x < 296) & (y < 209)
@@ -107,14 +107,14 @@ class TestBoard:
     )
     def test_another_board_than_stated(self, stated: str, complaint: str, studio: Studio) -> None:
         with pytest.raises(CalibrationFault, match=complaint):
-            Board.parse(stated).find(studio.draw(FACING, np.random.default_rng(1)))
+            CalibrationBoard.parse(stated).find(studio.draw(FACING, np.random.default_rng(1)))
 
     @pytest.mark.parametrize(
         "text", ["charuco", "charuco-2x2-25mm", "charuco-90x60-25mm", "charuco-9x6-25", "x-3x3-1mm"]
     )
     def test_no_board(self, text: str) -> None:
         with pytest.raises(OptionFault):
-            Board.parse(text)
+            CalibrationBoard.parse(text)
 
 
 def _inflated(stream: bytes) -> bytes:
