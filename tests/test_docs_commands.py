@@ -53,15 +53,18 @@ def parse(line: str) -> None:
             parameter.type_cast_value(context, value)
 
 
+def complaint(line: str) -> str:
+    """Error message for a command, empty if it is taken."""
+    try:
+        parse(line)
+    except click.UsageError as error:
+        return f"{line}: {error.format_message()}"
+    return ""
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.parent.name + "-" + path.stem)
 def test_commands_are_those_of_the_command_line(document: Path) -> None:
-    wrong = []
-    for line in commands(document):
-        try:
-            parse(line)
-        except click.UsageError as error:
-            wrong.append(f"{line}: {error.format_message()}")
-    assert wrong == []
+    assert [text for line in commands(document) if (text := complaint(line))] == []
 
 
 @pytest.mark.parametrize(
@@ -73,5 +76,4 @@ def test_commands_are_those_of_the_command_line(document: Path) -> None:
     ],
 )
 def test_a_command_that_is_not_there_is_found(line: str) -> None:
-    with pytest.raises(click.UsageError):
-        parse(line)
+    assert complaint(line).startswith(line)
