@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.calibration.capture.frames import CameraFrames
+from tremorscope.calibration.capture.frames import SupervisedFrames
 from tremorscope.calibration.pairs.calibration_set import SetManifest
 from tremorscope.calibration.pairs.set_writer import NewPair, SetWriter, held
 from tremorscope.runtime.cameras.supervision.reader import Reader
@@ -82,10 +82,10 @@ class World:
             self.supervisor.turn()
         self.now_s = max(self.now_s, until_s)
 
-    def open(self) -> CameraFrames:
+    def open(self) -> SupervisedFrames:
         """A supervised camera, whose threads go on as somebody waits for a frame, or sleeps."""
         supervise = partial(SteppedSupervisor, world=self)
-        return CameraFrames(
+        return SupervisedFrames(
             self.open_camera, (self.width_px, self.height_px), SupervisorSettings(), supervise
         )
 

@@ -30,7 +30,7 @@ _PATIENCE_S = 2.0
 """Time for which a camera in trouble may recover before a visit is given up."""
 
 
-class ClipFrames:
+class RecordedFrames:
     """All frames of a recorded clip, in their order."""
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +58,7 @@ class ClipFrames:
         self._camera.close()
 
 
-class CameraFrames:
+class SupervisedFrames:
     """Frames of a camera as its supervisor delivers them: opening, waiting and reading have a bound."""
 
     def __init__(
@@ -106,7 +106,7 @@ class CameraFrames:
             self._troubles.pop(event.kind, None)
 
 
-FrameSource: TypeAlias = ClipFrames | CameraFrames
+FrameSource: TypeAlias = RecordedFrames | SupervisedFrames
 """Frames of one size, of which at most `HELD_FRAMES` are held at a time."""
 
 
@@ -144,17 +144,17 @@ def find_source(path: Path) -> CaptureSource:
     length_s = frames / rate_hz
     return CaptureSource(
         f"clip {path.name}",
-        partial(ClipFrames, path),
+        partial(RecordedFrames, path),
         ended_at - timedelta(seconds=length_s),
         length_s,
         frames,
     )
 
 
-def _open_supervised(settings: CameraSettings) -> CameraFrames:
+def _open_supervised(settings: CameraSettings) -> SupervisedFrames:
     supervision = supervisor_settings(settings)
     opening = partial(open_camera, settings, frozen_least_s=supervision.frozen_least_s)
-    return CameraFrames(opening, frame_size(settings), supervision)
+    return SupervisedFrames(opening, frame_size(settings), supervision)
 
 
 def _read_settings(path: Path) -> CameraSettings:

@@ -20,7 +20,7 @@ from bridge_day import MIDNIGHT, World, WorldCamera, daylight, write_set
 from support import command_line, run_command, textured_frames, write_clip
 
 from tremorscope.calibration.capture import job as capture_run
-from tremorscope.calibration.capture.frames import HELD_FRAMES, CameraFrames, CaptureSource
+from tremorscope.calibration.capture.frames import HELD_FRAMES, CaptureSource, SupervisedFrames
 from tremorscope.calibration.capture.job import CaptureJob, CaptureReport, capture
 from tremorscope.calibration.capture.pair_reader import PairReader
 from tremorscope.calibration.capture.visits import Clocks
@@ -149,7 +149,7 @@ def test_a_camera_that_hangs_in_its_driver_does_not_hang_the_capture() -> None:
             hangs.wait()
 
     settings = SupervisorSettings(open_timeout_s=0.2, close_timeout_s=0.1)
-    frames = CameraFrames(lambda: HangingCamera(World()), (96, 54), settings)
+    frames = SupervisedFrames(lambda: HangingCamera(World()), (96, 54), settings)
     with pytest.raises(CameraFault, match=r"no frame within 0\.2 s"):
         frames.take()
     frames.close()
