@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -13,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stepped_threads import SteppedThreads
 
 from tremorscope.calibration.capture.frames import SupervisedFrames
 from tremorscope.calibration.pairs.calibration_set import SetManifest
 from tremorscope.calibration.pairs.set_writer import NewPair, SetWriter, held
-from tremorscope.runtime.cameras.supervision.reader import Reader
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings, SupervisorState
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.engines.interface.manifest import FrameSize
@@ -100,14 +99,9 @@ class SteppedSupervisor(CameraSupervisor):
     """A supervisor whose two threads make a step each as the test says, on the world's clock."""
 
     def __init__(self, *arguments: Any, world: World, **options: Any) -> None:
-        self._world, self._readers = world, deque[Reader](maxlen=1)
-        readers = self._readers
-
-        class SteppedReader(Reader):
-            def start(self) -> None:
-                readers.append(self)
-
-        super().__init__(*arguments, clock=lambda: world.now_s, make_reader=SteppedReader, **options)
+        threads = SteppedThreads()
+        self._world, self._readers = world, threads.readers
+        super().__init__(*arguments, clock=lambda: world.now_s, threads=threads, **options)
 
     def start(self) -> None:
         self._world.supervisor = self

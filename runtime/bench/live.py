@@ -90,6 +90,7 @@ def build_loop(
         settings=settings,
         on_event=events.append,
         on_frame=magnifying.consider,
+        threads=threads,
     )
     loop = FrameLoop(FrameParts(supervisor, clock, HealthBoard("bench")))
     viewer = PageViewer(feed)
