@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from dataclasses import dataclass
 from html import escape
 
-from tremorscope.runtime.reports.html_style import STYLE
+from tremorscope.runtime.reports.html_style import facts, html_page, picture, table_section
 from tremorscope.runtime.reports.measurement import (
     Measurement,
     damping_text,
@@ -41,26 +40,19 @@ def report_page(measurement: Measurement, *, overlay: bytes, spectrum: bytes, hi
     sections = [
         _headline(measurement),
         _notes(measurement),
-        _picture(
+        picture(
             "Where it moves", overlay, "Regions and the shapes of the strongest modes on the first frame."
         ),
         _peaks(measurement),
-        _picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions."),
-        _picture("Displacement", history, "Displacement of the liveliest regions over time."),
+        picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions."),
+        picture("Displacement", history, "Displacement of the liveliest regions over time."),
         _modes(measurement),
         _baseline(measurement),
         _regions(measurement),
         _recording(measurement),
         f"<section><h2>How this was measured</h2>{_METHOD}</section>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><p class=kit>tremorscope</p><h1>{escape(title)}</h1></header>\n"
-        + "\n".join(part for part in sections if part)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return html_page(title, sections)
 
 
 def _headline(measurement: Measurement) -> str:
@@ -104,14 +96,6 @@ def _notes(measurement: Measurement) -> str:
     return f"<section class=notes><h2>To note</h2><ul>{notes}</ul></section>" if notes else ""
 
 
-def _picture(title: str, png: bytes, alternative: str) -> str:
-    data = base64.b64encode(png).decode("ascii")
-    return (
-        f'<section class=picture><h2>{title}</h2><img alt="{escape(alternative)}" '
-        f'src="data:image/png;base64,{data}"></section>'
-    )
-
-
 @dataclass(frozen=True)
 class _Column:
     heading: str
@@ -120,19 +104,8 @@ class _Column:
 
 
 def _table(title: str, columns: list[_Column], rows: list[list[str]], remark: str = "") -> str:
-    """A table; cells are HTML."""
-
-    def line(tag: str, cells: list[str]) -> str:
-        marked = zip(columns, cells, strict=True)
-        return "".join(f"<{tag}{' class=minor' if c.minor else ''}>{cell}</{tag}>" for c, cell in marked)
-
-    head = line("th", [column.heading for column in columns])
-    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
-    note = f"<p class=small>{remark}</p>" if remark else ""
-    return (
-        f"<section><h2>{title}</h2><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{note}</section>"
-    )
+    classes = ["minor" if column.minor else "" for column in columns]
+    return table_section(title, [column.heading for column in columns], rows, remark, classes)
 
 
 def _amplitude_columns(measurement: Measurement, heading: str) -> list[_Column]:
@@ -285,7 +258,7 @@ def _px(value: float) -> str:
 def _recording(measurement: Measurement) -> str:
     axis, analysis = measurement.time_axis, measurement.analysis
     height_px, width_px = measurement.frame.shape[:2]
-    facts = [
+    entries = [
         ("Clip", f"{escape(measurement.clip)}, {measurement.times_s.size} frames of {width_px} &times; {height_px} px"),
         ("Rate", f"{analysis.rate_hz:.6g} Hz, " + ("as stated" if axis.capture_rate_hz else "as in the file")),
         ("In the file", f"{axis.playback_s:.4g} s at {axis.playback_rate_hz:.6g} frames/s"),
@@ -296,5 +269,4 @@ def _recording(measurement: Measurement) -> str:
         ("Gaps", f"{len(analysis.gaps)}; {analysis.bridged} single missing frames interpolated"),
         ("References", f"renewed {measurement.refreshes} times"),
     ]  # fmt: skip
-    entries = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
-    return f"<section><h2>Recording</h2><dl>{entries}</dl></section>"
+    return facts("Recording", entries)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.api.arguments import FileArguments, Rectangle, checked, tell_in_python
-from tremorscope.runtime.errors import OptionFault, OutputFault
+from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import check_place, whole_file
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis
@@ -197,9 +197,7 @@ class ClipMeasurement:
         from tremorscope.runtime.reports.signals import write_uff
 
         place: Path = checked("to_uff", FileArguments, {"path": path})["path"]
-        check_place(place)
-        if place.exists() and not overwrite:
-            raise OutputFault(f"{place}: exists already", remedy="name another file, or add --overwrite")
+        check_place(place, overwrite=overwrite)
         write_uff(place, signals(self.result))
         return place
 

@@ -146,18 +146,7 @@ class _RuleMonitor:
         if edge == "raised":
             self._raised_s, self.acknowledged_s = unix_s, None
         lasted_s = 0.0 if self._latch.began_s is None else time_s - self._latch.began_s
-        rule = self.rule
-        return AlarmEdge(
-            name=rule.name,
-            source=rule.source,
-            quantity=rule.quantity,
-            edge=edge,
-            time_s=unix_s,
-            since_s=unix_s - lasted_s,
-            value=value,
-            threshold=rule.threshold,
-            unit=rule.threshold_unit,
-        )
+        return self.rule.edge(edge, unix_s, unix_s - lasted_s, value)
 
 
 class AlarmBoard:
