@@ -19,67 +19,17 @@ from tremorscope.runtime.vibration.monitoring.alarms import (
     OpenAlarm,
 )
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
-from tremorscope.runtime.vibration.settings import (
-    CAMERA,
-    DisplacementAlarmSettings,
-    FrequencyAlarmSettings,
-    SignalAlarmSettings,
-    VibrationSettings,
-)
+from tremorscope.runtime.vibration.settings import CAMERA, VibrationSettings
 
 log = logging.getLogger("tremorscope.alarms")
 
-_GAPS = 3.5
-"""Readings that may fail to come in a row before a dwell starts anew, in intervals at which they should."""
 _KEPT_EVERY_S = 300.0
 """Longest time of learning that a power cut loses."""
 
 
 def alarm_rules(settings: VibrationSettings) -> tuple[AlarmRule, ...]:
     """The rules of the alarms in a configuration."""
-    return tuple(_rule(each, settings) for each in settings.alarms)
-
-
-def _rule(
-    alarm: DisplacementAlarmSettings | FrequencyAlarmSettings | SignalAlarmSettings,
-    settings: VibrationSettings,
-) -> AlarmRule:
-    if isinstance(alarm, SignalAlarmSettings):
-        return AlarmRule(
-            alarm.name,
-            alarm.source,
-            "signal",
-            alarm.silence_s,
-            0.0,
-            dwell_s=0.0,
-            clear_dwell_s=alarm.clear_dwell_s,
-        )
-    if isinstance(alarm, FrequencyAlarmSettings):
-        return AlarmRule(
-            alarm.name,
-            alarm.mode,
-            "frequency",
-            alarm.above_percent,
-            alarm.clear_at * alarm.above_percent,
-            dwell_s=alarm.dwell_s,
-            clear_dwell_s=alarm.clear_dwell_s,
-            learning_s=alarm.learning_s,
-            longest_gap_s=_GAPS * settings.analyse_every_s,
-        )
-    in_px = alarm.above_px is not None
-    threshold = alarm.above_px if alarm.above_px is not None else alarm.above_mm
-    assert threshold is not None
-    return AlarmRule(
-        alarm.name,
-        alarm.region,
-        alarm.quantity,
-        threshold,
-        alarm.clear_at * threshold,
-        unit="px" if in_px else "mm",
-        dwell_s=alarm.dwell_s,
-        clear_dwell_s=alarm.clear_dwell_s,
-        longest_gap_s=max(10.0, _GAPS * settings.window_s),
-    )
+    return tuple(each.rule(settings) for each in settings.alarms)
 
 
 class AlarmService:

@@ -1,116 +1,48 @@
-"""Settings of the measurement: regions, scale, natural frequencies, alarms."""
+"""Settings of the measurement, and of the alarms on what is measured."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from tremorscope.runtime.settings import Frequency, Name, Seconds, Section
-from tremorscope.runtime.vibration.displacement.regions import SMALLEST_SIDE_PX, Region
-from tremorscope.runtime.vibration.displacement.scale import Scale, scale_of
+from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmRule
+from tremorscope.runtime.vibration.region_settings import (
+    ModeSettings,
+    Positive,
+    RectangleSettings,
+    RegionSettings,
+    ScaleSettings,
+)
 
-Pixel = Annotated[int, Field(ge=0, le=16_384)]
-Side = Annotated[int, Field(ge=SMALLEST_SIDE_PX, le=16_384)]
-Positive = Annotated[float, Field(gt=0, le=1e6)]
 CAMERA = "camera"
 """Source of a signal alarm that watches the camera itself."""
+KeyContradiction: TypeAlias = tuple[str, str, str]
+"""A key of an alarm, what is wrong with it beside the other settings, and what to do."""
+_GAPS = 3.5
+"""Readings that may fail to come in a row before a dwell starts anew, in intervals at which they should."""
 
 
-class RectangleSettings(Section):
-    """A rectangle of the picture."""
-
-    x_px: Pixel
-    """Its left column."""
-    y_px: Pixel
-    """Its top row."""
-    width_px: Side
-    """Its width."""
-    height_px: Side
-    """Its height."""
-
-    def region(self) -> Region:
-        """The region itself."""
-        return Region(self.x_px, self.y_px, self.width_px, self.height_px)
-
-
-class ScaleSettings(Section):
-    """Length of a pixel on the structure, in one of three ways."""
-
-    mm_per_px: Positive | None = None
-    """Stated outright."""
-    length_mm: Positive | None = None
-    """Length of something in the plane of the motion; with length_px."""
-    length_px: Positive | None = None
-    """Its length in the picture."""
-    distance_m: Positive | None = None
-    """From lens to structure; with focal_length_mm and pixel_pitch_um."""
-    focal_length_mm: Positive | None = None
-    """The lens's own."""
-    pixel_pitch_um: Positive | None = None
-    """Distance of two pixels on the sensor, from its data sheet, e.g. 1.55."""
-
-    @model_validator(mode="after")
-    def _is_one_way(self) -> Self:
-        optics = (self.distance_m, self.focal_length_mm, self.pixel_pitch_um)
-        ways = [(self.mm_per_px,), (self.length_mm, self.length_px), optics]
-        begun = [way for way in ways if any(each is not None for each in way)]
-        if len(begun) != 1 or any(each is None for each in begun[0]):
-            raise ValueError(
-                "a scale is stated in one way: give mm_per_px, or length_mm and length_px, or distance_m, "
-                "focal_length_mm and pixel_pitch_um"
-            )
-        if self.distance_m and self.focal_length_mm and 1000 * self.distance_m <= self.focal_length_mm:
-            raise ValueError("the structure is nearer than the focal length: give distance_m in metres")
-        return self
-
-    def scale(self) -> Scale:
-        """The scale itself."""
-        length = (self.length_mm, self.length_px)
-        optics = (self.distance_m, self.focal_length_mm, self.pixel_pitch_um)
-        found = scale_of(
-            self.mm_per_px,
-            length if None not in length else None,  # type: ignore[arg-type]
-            optics if None not in optics else None,  # type: ignore[arg-type]
-        )
-        assert found is not None
-        return found
-
-
-class RegionSettings(RectangleSettings):
-    """Region in which displacement is measured: a rectangle that one rigid part of the structure fills."""
-
-    name: Name
-    """Unique; readings are stored and published by it."""
-    scale: ScaleSettings | None = None
-    """Scale of this region, if it differs from vibration.scale because this part is nearer or farther."""
-
-
-class ModeSettings(Section):
-    """A natural frequency to watch, known beforehand within a range."""
-
-    name: Name
-    """Unique, also among regions; alarms name it."""
-    low_hz: Frequency
-    """It lies above this ..."""
-    high_hz: Frequency
-    """... and below this, whatever weather and load do; of several modes in there the strongest counts."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not self.low_hz < self.high_hz:
-            raise ValueError("the range holds nothing: give low_hz below high_hz")
-        return self
-
-
-class _AlarmSettings(Section):
-    """Settings that all alarms have."""
+class _AlarmSettings(Section, ABC):
+    """Settings that all alarms have, and the two things that every kind must say of itself."""
 
     name: Name
     """Unique; alarms are stored, published and acknowledged by it."""
     record: bool = True
     """Record a clip when it is raised, if recording is on."""
+
+    @abstractmethod
+    def rule(self, vibration: VibrationSettings) -> AlarmRule:
+        """The rule by which readings are judged."""
+
+    @abstractmethod
+    def contradictions(self, vibration: VibrationSettings) -> Iterator[KeyContradiction]:
+        """Find why readings would never come, or could not be judged, under these settings."""
 
 
 class DisplacementAlarmSettings(_AlarmSettings):
@@ -138,6 +70,33 @@ class DisplacementAlarmSettings(_AlarmSettings):
             raise ValueError("one threshold is needed: give above_px or above_mm")
         return self
 
+    def rule(self, vibration: VibrationSettings) -> AlarmRule:
+        """The rule, in px or mm as the threshold is stated."""
+        threshold = self.above_px if self.above_px is not None else self.above_mm
+        assert threshold is not None
+        return AlarmRule(
+            self.name,
+            self.region,
+            self.quantity,
+            threshold,
+            self.clear_at * threshold,
+            unit="px" if self.above_px is not None else "mm",
+            dwell_s=self.dwell_s,
+            clear_dwell_s=self.clear_dwell_s,
+            longest_gap_s=max(10.0, _GAPS * vibration.window_s),
+        )
+
+    def contradictions(self, vibration: VibrationSettings) -> Iterator[KeyContradiction]:
+        """Find a region that is not measured, and a threshold in mm without a scale."""
+        regions = {each.name: each for each in vibration.regions}
+        region = regions.get(self.region)
+        if region is None:
+            remedy = _choose(regions, "add it to vibration.regions")
+            yield "region", "is none of vibration.regions", remedy
+        elif self.above_mm is not None and vibration.scale_of(region) is None:
+            what = f"needs a scale, and region {region.name} has none"
+            yield "above_mm", what, "add vibration.scale, or give above_px"
+
 
 class FrequencyAlarmSettings(_AlarmSettings):
     """Raised when a natural frequency departs from its baseline, which is learned first."""
@@ -157,6 +116,26 @@ class FrequencyAlarmSettings(_AlarmSettings):
     learning_s: Annotated[float, Field(ge=0, le=31_622_400)] = 604_800.0
     """Time over which the baseline is learned, from ten analyses at least; it is kept over restarts."""
 
+    def rule(self, vibration: VibrationSettings) -> AlarmRule:
+        """The rule, in per cent of the baseline."""
+        return AlarmRule(
+            self.name,
+            self.mode,
+            self.quantity,
+            self.above_percent,
+            self.clear_at * self.above_percent,
+            dwell_s=self.dwell_s,
+            clear_dwell_s=self.clear_dwell_s,
+            learning_s=self.learning_s,
+            longest_gap_s=_GAPS * vibration.analyse_every_s,
+        )
+
+    def contradictions(self, vibration: VibrationSettings) -> Iterator[KeyContradiction]:
+        """Find a mode that is not looked for."""
+        modes = {each.name for each in vibration.modes}
+        if self.mode not in modes:
+            yield "mode", "is none of vibration.modes", _choose(modes, "add it to vibration.modes")
+
 
 class SignalAlarmSettings(_AlarmSettings):
     """Raised when nothing is heard of a region, a mode or the camera."""
@@ -169,6 +148,29 @@ class SignalAlarmSettings(_AlarmSettings):
     """Raised after so long without a reading."""
     clear_dwell_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
     """Cleared when readings have come for so long."""
+
+    def rule(self, vibration: VibrationSettings) -> AlarmRule:  # noqa: ARG002
+        """The rule, in seconds of silence."""
+        return AlarmRule(
+            self.name,
+            self.source,
+            self.quantity,
+            self.silence_s,
+            0.0,
+            dwell_s=0.0,
+            clear_dwell_s=self.clear_dwell_s,
+        )
+
+    def contradictions(self, vibration: VibrationSettings) -> Iterator[KeyContradiction]:
+        """Find a source that is not there, and a silence shorter than the pause between two readings."""
+        modes = {each.name for each in vibration.modes}
+        sources = {CAMERA, *modes, *(each.name for each in vibration.regions)}
+        if self.source not in sources:
+            yield "source", "is no region, mode or camera", _choose(sources, "")
+        least_s = vibration.analyse_every_s if self.source in modes else vibration.window_s
+        if self.silence_s <= least_s:
+            what = f"passes between two readings, which come every {least_s:g} s"
+            yield "silence_s", what, f"give more than {least_s:g}, better three times that"
 
 
 AlarmSettings = Annotated[
@@ -202,3 +204,8 @@ class VibrationSettings(Section):
         """The scale of a region; None where none is stated."""
         stated = region.scale or self.scale
         return stated.scale() if stated else None
+
+
+def _choose(names: Iterable[str], otherwise: str) -> str:
+    chosen = " or ".join(sorted(names))
+    return ", or ".join(part for part in (f"choose {chosen}" if chosen else "", otherwise) if part)

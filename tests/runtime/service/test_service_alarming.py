@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from service_parts import MID_SPAN, QUARTER, Told, vibration
@@ -14,8 +15,8 @@ from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, 
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmReading, OpenAlarm
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline
-from tremorscope.runtime.vibration.monitoring.levels import Levels
-from tremorscope.runtime.vibration.settings import VibrationSettings
+from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
+from tremorscope.runtime.vibration.settings import AlarmSettings, VibrationSettings
 
 SWAY = {
     "name": "sway",
@@ -68,6 +69,33 @@ class TestRules:
         # Readings come once a minute: a dwell survives three that fail to come.
         assert shift.longest_gap_s > 3 * 60
         assert (silent.source, silent.threshold, silent.dwell_s) == ("camera", 10.0, 0.0)
+
+
+KINDS = get_args(get_args(AlarmSettings)[0])
+QUANTITIES = [each for kind in KINDS for each in get_args(kind.model_fields["quantity"].annotation)]
+WATCHED: dict[str, dict[str, object]] = {
+    "frequency": SHIFT | {"clear_dwell_s": 0},
+    "signal": SILENT,
+}
+"""An alarm on each quantity; one that is not here watches the displacement of a region."""
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_every_quantity_that_can_be_configured_gets_readings(quantity: str) -> None:
+    """A quantity that nothing measures is an alarm that is never raised."""
+    rig = Desk(WATCHED.get(quantity, SWAY) | {"name": "any", "quantity": quantity})
+    window = LevelWindow(1.0)
+    for second in range(20):
+        for frame in range(30):
+            time_s = second + frame / 30
+            levels = window.add(time_s, 0.1 * (frame % 2), 0.0)
+            if levels is not None:
+                rig.desk.levels(time_s, [RegionLevels("mid-span", levels, 5.0)])
+        rig.desk.frame(second)
+        rig.desk.read(AlarmReading("first", "frequency", 60.0 * second, 2.1, 0.001))
+    (status,) = rig.desk.statuses()
+    assert status.rule.quantity == quantity
+    assert status.value is not None
 
 
 class TestDesk:
