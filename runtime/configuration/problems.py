@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -118,16 +119,18 @@ def _explain(
     if kind in _TYPES:
         return _TYPES[kind]
     if kind in _CHOICES:
-        return _choices(context)
+        return _choices(context, error.get("input"))
     if kind in _LENGTHS:
         return _length(kind, context)
     message = error["msg"]
     return message[:1].lower() + message[1:], "see the description of this key in docs/service.md"
 
 
-def _choices(context: dict[str, Any]) -> tuple[str, str]:
+def _choices(context: dict[str, Any], given: object) -> tuple[str, str]:
     if "expected" in context:
-        return "is none of the choices", f"choose {context['expected']}"
+        remedy = f"choose {context['expected']}"
+        near = difflib.get_close_matches(str(given), re.findall("'([^']*)'", context["expected"]), n=1)
+        return "is none of the choices", f"did you mean {near[0]}? Else {remedy}" if near else remedy
     key = str(context.get("discriminator", "")).strip("'")
     if "expected_tags" in context:
         return f"{key} {context.get('tag')!r} is none of the choices", f"choose {context['expected_tags']}"

@@ -77,11 +77,12 @@ def band_response(
 ) -> NDArray[np.complex128]:
     """Response at each frequency (F,): (2 pi i f)^order, 1 within the band, squared cosines beyond its edges."""
     low, high = band_hz
-    response = (2j * math.pi * frequency_hz) ** order
-    response = response * _falling((frequency_hz - high) / ((_EDGE - 1) * high))
+    size = _falling((frequency_hz - high) / ((_EDGE - 1) * high))
     if low > 0:
-        response = response * _falling((low - frequency_hz) / (low / 2))
-    return response if weight is None else response * weight(frequency_hz)
+        size = size * _falling((low - frequency_hz) / (low / 2))
+    if weight is not None:
+        size = size * weight(frequency_hz)
+    return np.asarray((2j * math.pi * frequency_hz) ** order * size, dtype=np.complex128)
 
 
 def _falling(place: Values) -> Values:
@@ -149,7 +150,8 @@ def _at(run: EvenRun, derived: Values, times: Values, rate_hz: float) -> Values:
     """Even values at a run's own frames: by their places where they are even, else between them."""
     places = np.concatenate([[0], np.cumsum(np.round(np.diff(times) * rate_hz).astype(np.int64))])
     if (np.diff(places) >= 1).all() and places[-1] + 1 == run.samples:
-        return derived[places]
+        taken: Values = derived[places]
+        return taken
     known = np.isfinite(derived)
     if known.sum() < 4:
         return np.full(times.shape, np.nan)

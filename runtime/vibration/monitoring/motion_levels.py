@@ -1,0 +1,240 @@
+"""Velocity, acceleration and the use of limits in consecutive windows, from displacement as it comes.
+
+Block by block, with the same differentiation in the frequency domain as for recordings: a window is judged once the
+frames that its band needs to settle have come after it, so readings are late by `MotionWindows.behind_s`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.vibration.monitoring.levels import FEWEST_KNOWN
+from tremorscope.runtime.vibration.monitoring.limits import Criterion, Judgement, coverage, judge, weighted
+from tremorscope.runtime.vibration.spectra.analysis import AXES, RegionSeries
+from tremorscope.runtime.vibration.spectra.derivatives import (
+    ORDERS,
+    differentiate,
+    noise_gain,
+    settling_s,
+    whole_band_hz,
+)
+from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, resample_evenly
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LimitWatch:
+    """A limit that a region is judged by."""
+
+    region: int
+    """Number of the region, from 0."""
+    criterion: Criterion
+    mm_per_px: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class MotionLevels:
+    """Levels of all regions in one window. Units are px/s and px/s2; NaN where too little is known."""
+
+    behind_s: float
+    """Time from the end of the window to the latest frame."""
+    rms: Values
+    """(regions, 2): velocity and acceleration, x and y together."""
+    peak: Values
+    """(regions, 2): largest length of either vector."""
+    noise: Values
+    """(regions, 2): RMS that noise alone shows; NaN where it is not known."""
+    judgements: tuple[tuple[LimitWatch, Judgement], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Evened:
+    """Displacement of one or more regions on even times."""
+
+    series: EvenSeries
+    rows: dict[tuple[int, int], int]
+    """Row of the series that holds a region's axis."""
+
+
+class MotionWindows:
+    """Gathers displacements, one a frame, into windows of equal length that follow each other."""
+
+    def __init__(
+        self, regions: int, window_s: float, rate_hz: float, watches: Sequence[LimitWatch] = ()
+    ) -> None:
+        """Prepare.
+
+        Args:
+            regions: number of regions.
+            window_s: length of a window.
+            rate_hz: frames a second, as the camera states it.
+            watches: limits to judge by.
+        """
+        self._window_s = window_s
+        self._watches = tuple((each, coverage(each.criterion, rate_hz)) for each in watches)
+        bands = [covered.settling_s for _, covered in self._watches if not covered.refusal]
+        self.behind_s = max(settling_s(whole_band_hz(rate_hz)), *bands, 0.0)
+        """Time that readings are late."""
+        self._length_s = window_s + 2 * self.behind_s
+        most = math.ceil(1.25 * self._length_s * rate_hz) + 64
+        self._times: Values = np.empty(most)
+        self._moved_px: Values = np.empty((most, regions, 2))
+        self._count = 0
+
+    def add(self, time_s: float, moved_px: Values, floors_px: Values) -> MotionLevels | None:
+        """Take one frame's displacement (regions, 2); NaN where it is not known.
+
+        Returns the levels of a window once enough has come after it. Time that runs backwards begins anew.
+
+        Args:
+            time_s: on the camera's clock.
+            moved_px: displacement, (regions, 2).
+            floors_px: noise of one frame, (regions, 2); infinite where no motion can be seen.
+        """
+        if self._count and time_s <= self._times[self._count - 1]:
+            self._count = 0
+        finished = None
+        full = self._count == len(self._times)
+        if self._count and (full or time_s - self._times[0] >= self._length_s):
+            finished = self._levels(floors_px)
+            self._drop(self._times[0] + self._window_s)
+        self._times[self._count], self._moved_px[self._count] = time_s, moved_px
+        self._count += 1
+        return finished
+
+    def _drop(self, until_s: float) -> None:
+        first = max(1, int(np.searchsorted(self._times[: self._count], until_s)))
+        kept = self._count - first
+        self._times[:kept] = self._times[first : self._count]
+        self._moved_px[:kept] = self._moved_px[first : self._count]
+        self._count = kept
+
+    def _levels(self, floors_px: Values) -> MotionLevels:
+        regions = self._moved_px.shape[1]
+        start_s = float(self._times[0]) + self.behind_s
+        span = (start_s, start_s + self._window_s)
+        rms, peak, noise = (np.full((regions, 2), np.nan) for _ in range(3))
+        evened: dict[int, _Evened] = {}
+        for each in self._even(np.isfinite(floors_px)):
+            evened |= dict.fromkeys({region for region, _ in each.rows}, each)
+            rate_hz = each.series.rate_hz
+            for order in (1, 2):
+                parts = [
+                    differentiate(run.values, rate_hz, order, whole_band_hz(rate_hz))
+                    for run in each.series.runs
+                ]
+                found = _within(each.series, parts, span)
+                for region in {region for region, _ in each.rows}:
+                    rows = [row for (of, _), row in each.rows.items() if of == region]
+                    squares = (found[rows] ** 2).sum(axis=0)
+                    squares = squares[np.isfinite(squares)]
+                    if squares.size >= max(1.0, FEWEST_KNOWN * self._window_s * rate_hz):
+                        rms[region, order - 1] = math.sqrt(squares.mean())
+                        peak[region, order - 1] = math.sqrt(squares.max())
+                    floors = floors_px[region][np.isfinite(floors_px[region])]
+                    gain = noise_gain(order, whole_band_hz(rate_hz), rate_hz)
+                    noise[region, order - 1] = gain * math.hypot(*floors.tolist())
+        judgements = tuple(
+            (watch, self._judge(number, evened.get(watch.region), span, floors_px))
+            for number, (watch, _) in enumerate(self._watches)
+        )
+        behind_s = float(self._times[self._count - 1]) - span[1]
+        return MotionLevels(behind_s, rms, peak, noise, judgements)
+
+    def _even(self, shown: NDArray[np.bool_]) -> list[_Evened]:
+        """Displacement of all regions on even times: those known throughout together, the others each by itself."""
+        times, moved = self._times[: self._count], self._moved_px[: self._count]
+        channels = [(int(region), int(axis)) for region, axis in np.argwhere(shown)]
+        whole = [each for each in channels if np.isfinite(moved[:, each[0], each[1]]).all()]
+        others = sorted({region for region, _ in channels} - {region for region, _ in whole})
+        groups = [whole] + [[each for each in channels if each[0] == region] for region in others]
+        found = []
+        for group in groups:
+            if group:
+                values = np.stack([moved[:, region, axis] for region, axis in group])
+                try:
+                    series = resample_evenly(times, values)
+                except OptionFault:  # too little was measured in a row
+                    continue
+                found.append(_Evened(series, {each: row for row, each in enumerate(group)}))
+        return found
+
+    def _judge(
+        self, number: int, evened: _Evened | None, span: tuple[float, float], floors_px: Values
+    ) -> Judgement:
+        watch, covered = self._watches[number]
+        if covered.refusal or evened is None:
+            refusal = covered.refusal or "nothing is measured there"
+            return Judgement(watch.criterion, covered, refusal=refusal)
+        return judge_even(watch, evened.series, _rows(evened, watch), floors_px[watch.region], span)
+
+
+def _rows(evened: _Evened, watch: LimitWatch) -> tuple[int | None, ...]:
+    axes = (AXES.index(axis) for axis in watch.criterion.axes)
+    return tuple(evened.rows.get((watch.region, axis)) for axis in axes)
+
+
+def judge_even(
+    watch: LimitWatch,
+    series: EvenSeries,
+    rows: Sequence[int | None],
+    floors_px: Values,
+    span: tuple[float, float] = (-math.inf, math.inf),
+) -> Judgement:
+    """Judge a region's even displacement within a span of time.
+
+    Args:
+        watch: the limit and the scale.
+        series: even displacement in px.
+        rows: the series' rows of the criterion's axes; None where no motion can be seen along one.
+        floors_px: noise of one frame along x and y.
+        span: first and last moment.
+    """
+    criterion, covered = watch.criterion, coverage(watch.criterion, series.rate_hz)
+    factor, known = criterion.factor(watch.mm_per_px), [row for row in rows if row is not None]
+    if covered.refusal or not known:
+        refusal = covered.refusal or "the region shows no motion along the axis that the limit is for"
+        return Judgement(criterion, covered, refusal=refusal)
+    rate_hz = series.rate_hz
+    parts = [weighted(criterion, covered, factor * run.values[known], rate_hz) for run in series.runs]
+    seen = _within(series, parts, span)
+    found = np.full((len(rows), seen.shape[1]), np.nan)
+    found[[at for at, row in enumerate(rows) if row is not None]] = seen
+    gain = noise_gain(ORDERS[criterion.quantity], covered.band_hz, rate_hz, criterion.weight)
+    floors = [
+        floors_px[AXES.index(axis)] for axis, row in zip(criterion.axes, rows, strict=True) if row is not None
+    ]
+    return judge(criterion, covered, found, rate_hz, factor * gain * max(floors))
+
+
+def judge_recording(watch: LimitWatch, time_s: Values, region: RegionSeries, tick_s: float) -> Judgement:
+    """Judge a region over a whole recording.
+
+    Raises:
+        OptionFault: the limit needs a scale, and none is known.
+    """
+    shown = [axis for axis, floor in zip(AXES, region.noise_floor_px, strict=True) if math.isfinite(floor)]
+    watch.criterion.factor(watch.mm_per_px)
+    try:
+        series = resample_evenly(time_s, np.stack([region.along(axis) for axis in shown]), tick_s=tick_s)
+    except (OptionFault, ValueError):  # too little was measured in a row, or nothing can be
+        blank = coverage(watch.criterion, 1.0)
+        return Judgement(watch.criterion, blank, refusal="too little is measured without a gap")
+    rows = [shown.index(axis) if axis in shown else None for axis in watch.criterion.axes]
+    return judge_even(watch, series, rows, np.array(region.noise_floor_px))
+
+
+def _within(series: EvenSeries, parts: Sequence[Values], span: tuple[float, float]) -> Values:
+    """Values (channels, N) of all runs within a span of time, one run after the other."""
+    kept = []
+    for run, values in zip(series.runs, parts, strict=True):
+        times = run.start_s + np.arange(run.samples) / series.rate_hz
+        kept.append(values[:, (times >= span[0]) & (times < span[1])])
+    return np.concatenate(kept, axis=1)
