@@ -16,6 +16,7 @@ from tremorscope.runtime.configuration.yaml_document import Path, YamlDocument, 
 from tremorscope.runtime.errors import Fault
 
 _LONGEST_VALUE = 60
+_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,17 @@ def of_validation(
 
 def at(document: YamlDocument, path: Path, what: str, remedy: str) -> Problem:
     """A problem with what stands at a path, or should stand there."""
-    try:
-        value = _shortened(document.value_at(path)) if path else ""
-    except KeyError:
-        value = ""
+    value = (
+        _shortened(_value_at(document, path)) if path and _value_at(document, path) is not _NOTHING else ""
+    )
     return Problem(what, remedy, path, document.line_of(path), value)
+
+
+def _value_at(document: YamlDocument, path: Path) -> Any:
+    try:
+        return document.value_at(path)
+    except KeyError:
+        return _NOTHING
 
 
 def _path_within(data: Any, location: Sequence[int | str]) -> Path:
@@ -119,7 +126,7 @@ def _explain(
     if kind in _TYPES:
         return _TYPES[kind]
     if kind in _CHOICES:
-        return _choices(context, error.get("input"))
+        return _choices(context, _value_at(document, path))
     if kind in _LENGTHS:
         return _length(kind, context)
     message = error["msg"]

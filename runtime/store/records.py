@@ -135,6 +135,8 @@ class Alarm:
     cleared_s: float | None = None
     acknowledged_s: float | None = None
     acknowledged_by: str | None = None
+    detail: str = ""
+    """Of a limit: quantity, frequency, limit, margin and clause at the raise."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class AlarmReading:
     """One reading of one quantity of one source."""
 
     source: str
-    quantity: Literal["peak", "rms", "frequency"]
+    quantity: Literal["peak", "rms", "frequency", "displacement", "velocity", "acceleration"]
     time_s: float
     """Unix time, which edges and status report."""
     value: float | None

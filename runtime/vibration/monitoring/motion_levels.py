@@ -39,6 +39,18 @@ class LimitWatch:
     mm_per_px: float | None
 
 
+@dataclass(frozen=True)
+class RateLevels:
+    """Levels of a region's velocity or acceleration in one window; None where too little is known."""
+
+    rms: float | None
+    """x and y together, about zero, up to 0.8 of half the frame rate."""
+    peak: float | None
+    """Largest length of the vector."""
+    noise: float | None
+    """RMS that noise alone shows."""
+
+
 @dataclass(frozen=True, eq=False)
 class MotionLevels:
     """Levels of all regions in one window. Units are px/s and px/s2; NaN where too little is known."""
@@ -52,6 +64,11 @@ class MotionLevels:
     noise: Values
     """(regions, 2): RMS that noise alone shows; NaN where it is not known."""
     judgements: tuple[tuple[LimitWatch, Judgement], ...]
+
+    def of(self, region: int, order: int) -> RateLevels:
+        """Levels of a region's velocity (1) or acceleration (2)."""
+        found = (float(each[region, order - 1]) for each in (self.rms, self.peak, self.noise))
+        return RateLevels(*(value if math.isfinite(value) else None for value in found))
 
 
 @dataclass(frozen=True, eq=False)
