@@ -1,4 +1,10 @@
-"""Style sheet of a report, for phone, desk and paper."""
+"""Style of the report of a measurement, its tables and pictures."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from html import escape
 
 STYLE = """
 :root { --ink: #1d2730; --soft: #5b6873; --line: #d9dfe4; --paper: #ffffff; --wash: #f4f6f8; --accent: #b34700; }
@@ -62,3 +68,37 @@ dd { margin: 0; overflow-wrap: anywhere; }
   @page { margin: 14mm; }
 }
 """
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    heading: str
+    minor: bool = False
+    """True hides the column on a phone."""
+
+
+def table(title: str, columns: list[Column], rows: list[list[str]], remark: str = "") -> str:
+    """A table; cells are HTML."""
+
+    def line(tag: str, cells: list[str]) -> str:
+        marked = zip(columns, cells, strict=True)
+        return "".join(f"<{tag}{' class=minor' if c.minor else ''}>{cell}</{tag}>" for c, cell in marked)
+
+    head = line("th", [column.heading for column in columns])
+    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    note = f"<p class=small>{remark}</p>" if remark else ""
+    return (
+        f"<section><h2>{title}</h2><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>{note}</section>"
+    )
+
+
+def picture(title: str, png: bytes, alternative: str) -> str:
+    """A section with a PNG, which is embedded."""
+    data = base64.b64encode(png).decode("ascii")
+    return (
+        f'<section class=picture><h2>{title}</h2><img alt="{escape(alternative)}" '
+        f'src="data:image/png;base64,{data}"></section>'
+    )

@@ -258,7 +258,8 @@ def judge(
     if covered.refusal:
         return blank
     if not np.isfinite(found).any():
-        return replace(blank, refusal="too little is measured without a gap")
+        text = f"a band from {covered.band_hz[0]:g} Hz needs more than {2 * covered.settling_s:.3g} s without a gap"
+        return replace(blank, refusal=text)
     if noise >= criterion.lowest:
         text = f"noise alone shows {noise:.3g} {criterion.unit}, the lowest limit is {criterion.lowest:g}"
         return replace(blank, refusal=text)

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.monitoring.levels import FEWEST_KNOWN
-from tremorscope.runtime.vibration.monitoring.limits import Criterion, Judgement, coverage, judge, weighted
+from tremorscope.runtime.vibration.monitoring.limits import (
+    Coverage,
+    Criterion,
+    Judgement,
+    coverage,
+    judge,
+    weighted,
+)
 from tremorscope.runtime.vibration.spectra.analysis import AXES, RegionSeries
 from tremorscope.runtime.vibration.spectra.derivatives import (
     ORDERS,
@@ -242,7 +249,7 @@ def judge_recording(watch: LimitWatch, time_s: Values, region: RegionSeries, tic
     try:
         series = resample_evenly(time_s, np.stack([region.along(axis) for axis in shown]), tick_s=tick_s)
     except (OptionFault, ValueError):  # too little was measured in a row, or nothing can be
-        blank = coverage(watch.criterion, 1.0)
+        blank = Coverage(watch.criterion.band_hz)
         return Judgement(watch.criterion, blank, refusal="too little is measured without a gap")
     rows = [shown.index(axis) if axis in shown else None for axis in watch.criterion.axes]
     return judge_even(watch, series, rows, np.array(region.noise_floor_px))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import get_args
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.monitoring.limits import Axes, Criterion
+from tremorscope.runtime.vibration.monitoring.limits import Axes, Criterion, Statistic
+from tremorscope.runtime.vibration.spectra.derivatives import ORDERS
 
 BOUNDARIES = ("A/B", "B/C", "C/D")
 """Boundaries of the zones of ISO 20816-3, of which one is the limit."""
@@ -86,6 +88,60 @@ def criterion_of(
         remark=_ISO_REMARK,
         zones=zones,
     )
+
+
+def stated_criteria(
+    standard: str | None = None,
+    of_class: str | None = None,
+    boundary: str | None = None,
+    limits: tuple[str, str, str, str | Sequence[Sequence[float]]] | None = None,
+    speed_rpm: float | None = None,
+) -> tuple[Criterion, ...]:
+    """Limits as they are stated for a clip: of a standard and its class, and of a curve of one's own.
+
+    Args:
+        standard: see `criterion_of`; None for none.
+        of_class: of the standard.
+        boundary: of ISO 20816-3; None takes B/C.
+        limits: quantity, statistic, unit, and the points: pairs (Hz, limit), or text such as ``2:4.5 50:7.1``.
+        speed_rpm: of ISO 20816-3.
+
+    Raises:
+        OptionFault: something does not exist or does not belong together.
+    """
+    found: list[Criterion] = []
+    if standard is None and (of_class is not None or boundary is not None):
+        raise OptionFault(
+            "--class and --boundary belong to a standard", remedy=f"add --standard {next(iter(STANDARDS))}"
+        )
+    if standard is not None:
+        _known("standard", standard, STANDARDS)
+        if of_class is None:
+            raise OptionFault(
+                f"--standard {standard} needs a class",
+                remedy=f"add --class, {' or '.join(STANDARDS[standard])}",
+            )
+        found.append(criterion_of(standard, of_class, boundary or "B/C", speed_rpm))
+    if limits is not None:
+        quantity, statistic, unit, points = limits
+        _known("quantity", quantity, ORDERS)
+        _known("statistic", statistic, get_args(Statistic))
+        curve = Criterion(quantity, statistic, unit, _points(points))  # type: ignore[arg-type]
+        curve.check()
+        found.append(curve)
+    return tuple(found)
+
+
+def _points(given: str | Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+    """Points of a curve; in text a frequency and its limit are joined by a colon."""
+    parts = [each.split(":") for each in given.replace(",", " ").split()] if isinstance(given, str) else given
+    try:
+        return tuple((float(hz), float(limit)) for hz, limit in parts)
+    except (TypeError, ValueError):
+        raise OptionFault(
+            f"the limits {given} have a gap, or are no numbers",
+            remedy="give each frequency its limit, such as 2:4.5 50:7.1",
+        ) from None
 
 
 def _din(of_class: str) -> Criterion:

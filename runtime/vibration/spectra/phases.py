@@ -121,7 +121,8 @@ def _demodulated(series: EvenSeries, frequency_hz: float, window_s: float) -> Co
             times = run.start_s + np.arange(start, start + length) / series.rate_hz
             middle = piece - piece.mean(axis=1, keepdims=True)
             parts.append(2 * (middle * taper) @ np.exp(-2j * np.pi * frequency_hz * times) / taper.sum())
-    return np.array(parts, dtype=np.complex128).T.reshape(series.runs[0].values.shape[0], len(parts))
+    amplitudes: Complex = np.array(parts, dtype=np.complex128).reshape(len(parts), -1).T
+    return amplitudes
 
 
 def _finding(
