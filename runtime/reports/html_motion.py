@@ -118,7 +118,7 @@ def _phases(measurement: Measurement) -> list[str]:
                 [Column(each) for each in ("channel", "phase", "amplitude ratio", "coherence")],
                 rows,
                 f"Against {escape(names[number])} {axis}, from {found.windows} windows; a lead counts positive, y "
-                "downwards. Channels of less than half coherence are left out.",
+                "downwards. Channels whose coherence may be chance are left out.",
             )
         )
     return sections

@@ -242,7 +242,7 @@ def orbit_picture(measurement: Measurement) -> bytes:
     found = [each for each in measurement.motion.phases if each.orbits][:_MOST_MODES]
     with figure(_WIDTH_IN, 3.7 if found else 1.2) as drawn:
         for column, phases in enumerate(found):
-            axes = drawn.add_subplot(1, _MOST_MODES, column + 1)
+            axes = drawn.add_subplot(1, max(2, len(found)), column + 1)
             for orbit in phases.orbits[:_MOST_CURVES]:
                 x, y = path(orbit)
                 name = measurement.analysis.regions[orbit.region].series.name

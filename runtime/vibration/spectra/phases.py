@@ -22,9 +22,9 @@ from tremorscope.runtime.vibration.spectra.spectra import degrees_of_freedom
 Values = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
-_CYCLES, _APART_BINS, _WINDOWS = 8.0, 4.0, 8
-_LEAST_COHERENCE = 0.5
-"""Coherence below which a phase says nothing."""
+_CYCLES, _APART_BINS, _WINDOWS = 5.0, 4.0, 8
+_LEAST_COHERENCE, _CHANCE = 0.5, 0.01
+"""Least coherence of a phase that says something, and the chance with which noise alone may pass for it."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,8 @@ def _finding(
 ) -> PhaseFinding:
     windows = amplitudes.shape[1]
     independent = degrees_of_freedom(windows) / 2
+    # Carter, "Coherence and time delay estimation", Proc. IEEE 75(2), 1987: what noise shows in n windows.
+    least = max(_LEAST_COHERENCE, 1 - _CHANCE ** (1 / (independent - 1)))
     powers = (np.abs(amplitudes) ** 2).mean(axis=1)
     cross = (amplitudes * amplitudes[reference].conj()).mean(axis=1)
     coherence = np.minimum(np.abs(cross) ** 2 / np.maximum(powers * powers[reference], 1e-300), 1.0)
@@ -143,7 +145,7 @@ def _finding(
             float(coherence[at]),
         )
         for at, (region, axis) in enumerate(known)
-        if at != reference and coherence[at] >= _LEAST_COHERENCE
+        if at != reference and coherence[at] >= least
     ]
     # Turned to the reference's phase and scaled to its RMS, so that windows of any phase add up.
     together = cross / math.sqrt(powers[reference])
@@ -153,7 +155,7 @@ def _finding(
         _orbit(region, together[[x, y]], float(max(noise[x], noise[y])))
         for region in sorted({number for number, _ in known})
         if (x := places.get((region, "x"))) is not None and (y := places.get((region, "y"))) is not None
-        if max(coherence[x], coherence[y]) >= _LEAST_COHERENCE
+        if max(coherence[x], coherence[y]) >= least
     ]
     return PhaseFinding(frequency_hz, known[reference], windows, tuple(channels), tuple(orbits))
 
