@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.monitoring.limits import Criterion, Judgement
 from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, RateLevels, judge_recording
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, Axis
@@ -70,10 +69,7 @@ def recorded_motion(
             series["displacement", number, axis] = moved
             for quantity in RATES:
                 order = ORDERS[quantity]
-                try:
-                    found = derivative_at_frames(time_s, moved, order, tick_s=tick_s)
-                except OptionFault:  # too few frames in a row
-                    found = np.full(moved.shape, np.nan)
+                found = derivative_at_frames(time_s, moved, order, tick_s=tick_s)
                 band_hz = whole_band_hz(2 * float(spectrum.frequency_hz[-1]))
                 noise = noise_rms(spectrum.frequency_hz, spectrum.floor, order, band_hz)
                 series[quantity, number, axis] = found

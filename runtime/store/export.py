@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import whole_file
 from tremorscope.runtime.reports.signals import Signal, even_interval, even_segments, sep005, write_uff
 from tremorscope.runtime.store.reader import StoreReader
@@ -150,13 +149,8 @@ def signals(
 def _rate(times: NDArray[np.float64], values: NDArray[np.floating[Any]], order: int) -> NDArray[np.float64]:
     """Derivative at the same times; anew from where the clock was set back, NaN where it is not known."""
     cuts = np.flatnonzero(np.diff(times) <= 0) + 1
-    found = []
-    for piece_times, piece in zip(np.split(times, cuts), np.split(values, cuts), strict=True):
-        try:
-            found.append(derivative_at_frames(piece_times, piece, order))
-        except OptionFault:  # too few samples in a row
-            found.append(np.full(piece.shape, np.nan))
-    return np.concatenate(found)
+    pieces = zip(np.split(times, cuts), np.split(values, cuts), strict=True)
+    return np.concatenate([derivative_at_frames(*piece, order) for piece in pieces])
 
 
 def write_series_csv(

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, integrate, interpolate
 
-from tremorscope.runtime.vibration.spectra.sampling import EvenRun, resample_evenly
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.vibration.spectra.sampling import EvenRun, check_times, resample_evenly
 
 Values = NDArray[np.float64]
 Weight = Callable[[Values], Values]
@@ -133,11 +134,14 @@ def derivative_at_frames(
         band_hz: None takes all up to the highest trusted frequency.
 
     Raises:
-        OptionFault: time does not run forwards, or too few frames in a row were measured.
+        OptionFault: time does not run forwards.
     """
-    times, signal = np.asarray(time_s, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    series = resample_evenly(times, signal, tick_s=tick_s)
+    times, signal = check_times(time_s), np.asarray(values, dtype=np.float64)
     found: Values = np.full(times.shape, np.nan)
+    try:
+        series = resample_evenly(times, signal, tick_s=tick_s)
+    except OptionFault:  # too few frames in a row
+        return found
     for run in series.runs:
         derived = differentiate(run.values, series.rate_hz, order, band_hz or whole_band_hz(series.rate_hz))
         end_s = run.start_s + (run.samples - 0.5) / series.rate_hz
