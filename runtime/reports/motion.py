@@ -32,7 +32,7 @@ RATES: tuple[MotionQuantity, ...] = ("velocity", "acceleration")
 
 @dataclass(frozen=True, eq=False)
 class RecordedMotion:
-    """What follows from the displacement of a recording."""
+    """All that follows from the displacement of a recording."""
 
     band_hz: BandHz
     """Band in which velocity and acceleration are true."""

@@ -136,7 +136,7 @@ class Alarm:
     acknowledged_s: float | None = None
     acknowledged_by: str | None = None
     detail: str = ""
-    """Of a limit: quantity, frequency, limit, margin and clause at the raise."""
+    """Quantity, frequency, limit, margin and clause at the raise, where the alarm is on a limit."""
 
 
 @dataclass(frozen=True)

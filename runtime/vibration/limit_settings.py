@@ -150,9 +150,9 @@ class StandardAlarmSettings(_LimitAlarmSettings):
     ]
     """Its class: of building and place, of machine and support, or of direction."""
     boundary: Literal["A/B", "B/C", "C/D"] = "B/C"
-    """Of ISO 20816-3: the boundary of zones that is the limit."""
+    """Boundary of zones that is the limit, in ISO 20816-3."""
     speed_rpm: Positive | None = None
-    """Of ISO 20816-3: the machine's speed; below 600 the band begins at 2 Hz, else at 10 Hz."""
+    """Speed of the machine, in ISO 20816-3: below 600 the band begins at 2 Hz, else at 10 Hz."""
 
     @model_validator(mode="after")
     def _exists(self) -> Self:

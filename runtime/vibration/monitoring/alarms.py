@@ -94,7 +94,7 @@ class AlarmReading:
     criterion: Criterion | None = None
     """Limit that the value was weighted by: only the rules of this one take the reading."""
     detail: str = ""
-    """What stands behind the value, or the reason why there is none, for a person."""
+    """The measured quantity beside its limit, or the reason why there is no value, for a person."""
 
     @property
     def judged_s(self) -> float:
@@ -118,7 +118,7 @@ class AlarmEdge:
     threshold: float
     unit: str
     detail: str = ""
-    """Of a limit: the quantity, frequency, limit, margin and clause; empty for other alarms."""
+    """Quantity, frequency, limit, margin and clause of an alarm on a limit; empty for others."""
 
     def __str__(self) -> str:
         said = f"{self.value:.4g} {self.unit}, threshold {self.threshold:.4g} {self.unit}"
@@ -151,7 +151,7 @@ class AlarmStatus:
     baseline: Baseline | None
     """Reference of a frequency alarm; None while it is learned, and for other quantities."""
     detail: str = ""
-    """Of a limit: the latest reading beside limit, margin and clause, or the reason why it cannot be judged."""
+    """Latest reading beside its limit, with margin and clause, or the reason why it cannot be judged."""
     judged: bool = True
     """False where the latest reading of a limit could not be judged."""
 

@@ -1,4 +1,4 @@
-"""Limits of vibration over frequency: their curve, what of it a camera can judge, and the judgement."""
+"""Limits of vibration over frequency: their curve, the part of it that a camera can judge, and the judgement."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What of a criterion's band a camera can judge."""
+    """Part of a criterion's band that a camera can judge."""
 
     band_hz: BandHz
     """The band that is judged."""
@@ -143,7 +143,7 @@ class Coverage:
 
 
 def coverage(criterion: Criterion, rate_hz: float) -> Coverage:
-    """What of a criterion's band is judged at a frame rate: up to 0.8 of half of it."""
+    """Part of a criterion's band that is judged at a frame rate: up to 0.8 of half of it."""
     low, high = criterion.band_hz
     seen_hz = trusted_band_hz(rate_hz, math.inf)[1]
     if seen_hz <= low:
@@ -167,7 +167,7 @@ class Judgement:
     mainly_hz: float = math.nan
     """Frequency of the strongest part of what was judged."""
     noise: float = 0.0
-    """What noise alone would show, likewise weighted."""
+    """Reading of noise alone, likewise weighted."""
     refusal: str = ""
     """Reason why nothing was judged; empty where something was."""
 
@@ -193,7 +193,7 @@ class Judgement:
         return "ABCD"[sum(self.value > boundary for boundary in self.criterion.zones)]
 
     def text(self) -> str:
-        """What was found, at which limit, with what margin and by which clause."""
+        """Value, limit, margin and clause for a person."""
         criterion = self.criterion
         if self.refusal:
             return f"not judged: {self.refusal} ({criterion.source})"

@@ -100,7 +100,7 @@ def differentiate(
     Without a lower edge (0 Hz) the linear trend is kept, differentiated; else it is removed.
     """
     count = values.shape[1]
-    settle = math.ceil(settling_s(band_hz) * rate_hz)
+    settle = math.ceil(settling_s(band_hz) * rate_hz - 1e-6)
     if count <= 2 * settle:
         return np.full(values.shape, np.nan)
     place = np.arange(count) - (count - 1) / 2
