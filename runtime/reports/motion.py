@@ -17,6 +17,7 @@ from tremorscope.runtime.vibration.spectra.derivatives import (
     ORDERS,
     BandHz,
     MotionQuantity,
+    crest,
     derivative_at_frames,
     noise_rms,
     trusted_band_hz,
@@ -73,7 +74,8 @@ def recorded_motion(
                 band_hz = whole_band_hz(2 * float(spectrum.frequency_hz[-1]))
                 noise = noise_rms(spectrum.frequency_hz, spectrum.floor, order, band_hz)
                 series[quantity, number, axis] = found
-                levels[quantity, number, axis] = _levels(found, noise)
+                peak = crest(time_s, moved, order, tick_s=tick_s)
+                levels[quantity, number, axis] = _levels(found, peak, noise)
     return RecordedMotion(
         trusted_band_hz(analysis.rate_hz, analysis.duration_s),
         series,
@@ -88,11 +90,10 @@ def recorded_motion(
     )
 
 
-def _levels(values: Values, noise: float) -> RateLevels:
+def _levels(values: Values, peak: float, noise: float) -> RateLevels:
     known = values[np.isfinite(values)]
-    if not known.size:
-        return RateLevels(None, None, noise)
-    return RateLevels(math.sqrt(float((known**2).mean())), float(np.abs(known).max()), noise)
+    rms = math.sqrt(float((known**2).mean())) if known.size else None
+    return RateLevels(rms, peak if math.isfinite(peak) else None, noise)
 
 
 def peak_rate(peak: Peak, quantity: MotionQuantity, mm_per_px: float | None) -> tuple[float, str]:

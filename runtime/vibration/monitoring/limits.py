@@ -12,11 +12,10 @@ from scipy import fft
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.spectra.derivatives import (
-    ORDERS,
+    CRESTS,
     UNITS,
     BandHz,
     MotionQuantity,
-    differentiate,
     settling_s,
     trusted_band_hz,
 )
@@ -60,6 +59,11 @@ class Criterion:
     def lowest(self) -> float:
         """The lowest limit: values are weighted so that it holds at every frequency."""
         return min(limit for _, limit in self.points)
+
+    @property
+    def finer(self) -> int:
+        """Samples at which the quantity is read, for one of displacement."""
+        return CRESTS if self.statistic == "peak" else 1
 
     @property
     def needs_scale(self) -> bool:
@@ -234,13 +238,6 @@ class Judgement:
         }
 
 
-def weighted(criterion: Criterion, covered: Coverage, values: Values, rate_hz: float) -> Values:
-    """The criterion's quantity, weighted, from even displacement (channels, N); NaN where either end is not settled."""
-    return differentiate(
-        values, rate_hz, ORDERS[criterion.quantity], covered.band_hz, weight=criterion.weight
-    )
-
-
 def judge(
     criterion: Criterion, covered: Coverage, found: Values, rate_hz: float, noise_rms: float
 ) -> Judgement:
@@ -249,8 +246,8 @@ def judge(
     Args:
         criterion: the limit.
         covered: what of its band is judged.
-        found: from `weighted`; NaN where not known. A channel that is NaN throughout is left out.
-        rate_hz: samples a second.
+        found: differentiated and weighted by the criterion; NaN where not known. One that is NaN is left out.
+        rate_hz: samples of them a second.
         noise_rms: RMS of weighted noise, in the unit, on the noisiest axis that shows motion.
     """
     noise = noise_rms * (_NOISE_PEAK if criterion.statistic == "peak" else 1.0)

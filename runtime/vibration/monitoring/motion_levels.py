@@ -1,14 +1,15 @@
 """Velocity, acceleration and the use of limits in consecutive windows, from displacement as it comes.
 
 Block by block, with the same differentiation in the frequency domain as for recordings: a window is judged once the
-frames that its band needs to settle have come after it, so readings are late by `MotionWindows.behind_s`.
+frames that its band needs to settle have come after it, so readings are late by `MotionWindows.behind_s`, and by half
+a window more at most, over which the work is spread so that no frame has to wait for all of it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,10 @@ from tremorscope.runtime.vibration.monitoring.limits import (
     Judgement,
     coverage,
     judge,
-    weighted,
 )
 from tremorscope.runtime.vibration.spectra.analysis import AXES, RegionSeries
 from tremorscope.runtime.vibration.spectra.derivatives import (
+    CRESTS,
     ORDERS,
     differentiate,
     noise_gain,
@@ -111,6 +112,9 @@ class MotionWindows:
         self._times: Values = np.empty(most)
         self._moved_px: Values = np.empty((most, regions, 2))
         self._count = 0
+        self._work: Generator[None, None, MotionLevels] | None = None
+        self._steps = math.ceil((len(watches) + 4) / max(1.0, window_s * rate_hz / 2))
+        """Steps of the work a frame: half a window's frames do all of it."""
 
     def add(self, time_s: float, moved_px: Values, floors_px: Values) -> MotionLevels | None:
         """Take one frame's displacement (regions, 2); NaN where it is not known.
@@ -124,14 +128,28 @@ class MotionWindows:
         """
         if self._count and time_s <= self._times[self._count - 1]:
             self._count = 0
-        finished = None
+        finished = self._advance(time_s)
         full = self._count == len(self._times)
-        if self._count and (full or time_s - self._times[0] >= self._length_s):
-            finished = self._levels(floors_px)
+        if self._count and self._work is None and (full or time_s - self._times[0] >= self._length_s):
+            times, moved = self._times[: self._count].copy(), self._moved_px[: self._count].copy()
+            self._work = self._levels(times, moved, floors_px.copy())
             self._drop(self._times[0] + self._window_s)
+        elif full:
+            self._drop(self._times[1])
         self._times[self._count], self._moved_px[self._count] = time_s, moved_px
         self._count += 1
         return finished
+
+    def _advance(self, time_s: float) -> MotionLevels | None:
+        """Do a part of the work on the latest block; its levels once all is done."""
+        try:
+            for _ in range(self._steps if self._work else 0):
+                next(self._work)  # type: ignore[arg-type]
+        except StopIteration as done:
+            self._work = None
+            levels: MotionLevels = done.value
+            return replace(levels, behind_s=time_s - levels.behind_s)
+        return None
 
     def _drop(self, until_s: float) -> None:
         first = max(1, int(np.searchsorted(self._times[: self._count], until_s)))
@@ -140,18 +158,22 @@ class MotionWindows:
         self._moved_px[:kept] = self._moved_px[first : self._count]
         self._count = kept
 
-    def _levels(self, floors_px: Values) -> MotionLevels:
-        regions = self._moved_px.shape[1]
-        start_s = float(self._times[0]) + self.behind_s
+    def _levels(
+        self, times: Values, moved_px: Values, floors_px: Values
+    ) -> Generator[None, None, MotionLevels]:
+        """Levels of the window amid a block, ``behind_s`` being its end; pauses between parts of the work."""
+        regions = moved_px.shape[1]
+        start_s = float(times[0]) + self.behind_s
         span = (start_s, start_s + self._window_s)
         rms, peak, noise = (np.full((regions, 2), np.nan) for _ in range(3))
         evened: dict[int, _Evened] = {}
-        for each in self._even(np.isfinite(floors_px)):
+        for each in _even(times, moved_px, np.isfinite(floors_px)):
             evened |= dict.fromkeys({region for region, _ in each.rows}, each)
             rate_hz = each.series.rate_hz
             for order in (1, 2):
+                band_hz = whole_band_hz(rate_hz)
                 parts = [
-                    differentiate(run.values, rate_hz, order, whole_band_hz(rate_hz))
+                    differentiate(run.values, rate_hz, order, band_hz, finer=CRESTS)
                     for run in each.series.runs
                 ]
                 found = _within(each.series, parts, span)
@@ -159,45 +181,49 @@ class MotionWindows:
                     rows = [row for (of, _), row in each.rows.items() if of == region]
                     squares = (found[rows] ** 2).sum(axis=0)
                     squares = squares[np.isfinite(squares)]
-                    if squares.size >= max(1.0, FEWEST_KNOWN * self._window_s * rate_hz):
+                    if squares.size >= max(1.0, FEWEST_KNOWN * self._window_s * CRESTS * rate_hz):
                         rms[region, order - 1] = math.sqrt(squares.mean())
                         peak[region, order - 1] = math.sqrt(squares.max())
                     floors = floors_px[region][np.isfinite(floors_px[region])]
-                    gain = noise_gain(order, whole_band_hz(rate_hz), rate_hz)
+                    gain = noise_gain(order, band_hz, rate_hz)
                     noise[region, order - 1] = gain * math.hypot(*floors.tolist())
-        judgements = tuple(
-            (watch, self._judge(number, evened.get(watch.region), span, floors_px))
-            for number, (watch, _) in enumerate(self._watches)
-        )
-        behind_s = float(self._times[self._count - 1]) - span[1]
-        return MotionLevels(behind_s, rms, peak, noise, judgements)
+                yield
+        judgements = []
+        for watch, covered in self._watches:
+            judgements.append((watch, _judge(watch, covered, evened.get(watch.region), span, floors_px)))
+            yield
+        return MotionLevels(span[1], rms, peak, noise, tuple(judgements))
 
-    def _even(self, shown: NDArray[np.bool_]) -> list[_Evened]:
-        """Displacement of all regions on even times: those known throughout together, the others each by itself."""
-        times, moved = self._times[: self._count], self._moved_px[: self._count]
-        channels = [(int(region), int(axis)) for region, axis in np.argwhere(shown)]
-        whole = [each for each in channels if np.isfinite(moved[:, each[0], each[1]]).all()]
-        others = sorted({region for region, _ in channels} - {region for region, _ in whole})
-        groups = [whole] + [[each for each in channels if each[0] == region] for region in others]
-        found = []
-        for group in groups:
-            if group:
-                values = np.stack([moved[:, region, axis] for region, axis in group])
-                try:
-                    series = resample_evenly(times, values)
-                except OptionFault:  # too little was measured in a row
-                    continue
-                found.append(_Evened(series, {each: row for row, each in enumerate(group)}))
-        return found
 
-    def _judge(
-        self, number: int, evened: _Evened | None, span: tuple[float, float], floors_px: Values
-    ) -> Judgement:
-        watch, covered = self._watches[number]
-        if covered.refusal or evened is None:
-            refusal = covered.refusal or "nothing is measured there"
-            return Judgement(watch.criterion, covered, refusal=refusal)
-        return judge_even(watch, evened.series, _rows(evened, watch), floors_px[watch.region], span)
+def _even(times: Values, moved_px: Values, shown: NDArray[np.bool_]) -> list[_Evened]:
+    """Displacement of all regions on even times: those known throughout together, the others each by itself."""
+    channels = [(int(region), int(axis)) for region, axis in np.argwhere(shown)]
+    whole = [each for each in channels if np.isfinite(moved_px[:, each[0], each[1]]).all()]
+    others = sorted({region for region, _ in channels} - {region for region, _ in whole})
+    groups = [whole] + [[each for each in channels if each[0] == region] for region in others]
+    found = []
+    for group in groups:
+        if group:
+            values = np.stack([moved_px[:, region, axis] for region, axis in group])
+            try:
+                series = resample_evenly(times, values)
+            except OptionFault:  # too little was measured in a row
+                continue
+            found.append(_Evened(series, {each: row for row, each in enumerate(group)}))
+    return found
+
+
+def _judge(
+    watch: LimitWatch,
+    covered: Coverage,
+    evened: _Evened | None,
+    span: tuple[float, float],
+    floors_px: Values,
+) -> Judgement:
+    if covered.refusal or evened is None:
+        refusal = covered.refusal or "nothing is measured there"
+        return Judgement(watch.criterion, covered, refusal=refusal)
+    return judge_even(watch, evened.series, _rows(evened, watch), floors_px[watch.region], span)
 
 
 def _rows(evened: _Evened, watch: LimitWatch) -> tuple[int | None, ...]:
@@ -227,15 +253,21 @@ def judge_even(
         refusal = covered.refusal or "the region shows no motion along the axis that the limit is for"
         return Judgement(criterion, covered, refusal=refusal)
     rate_hz = series.rate_hz
-    parts = [weighted(criterion, covered, factor * run.values[known], rate_hz) for run in series.runs]
+    order, finer = ORDERS[criterion.quantity], criterion.finer
+    parts = [
+        differentiate(
+            factor * run.values[known], rate_hz, order, covered.band_hz, criterion.weight, finer=finer
+        )
+        for run in series.runs
+    ]
     seen = _within(series, parts, span)
     found = np.full((len(rows), seen.shape[1]), np.nan)
     found[[at for at, row in enumerate(rows) if row is not None]] = seen
-    gain = noise_gain(ORDERS[criterion.quantity], covered.band_hz, rate_hz, criterion.weight)
+    gain = noise_gain(order, covered.band_hz, rate_hz, criterion.weight)
     floors = [
         floors_px[AXES.index(axis)] for axis, row in zip(criterion.axes, rows, strict=True) if row is not None
     ]
-    return judge(criterion, covered, found, rate_hz, factor * gain * max(floors))
+    return judge(criterion, covered, found, finer * rate_hz, factor * gain * float(max(floors)))
 
 
 def judge_recording(watch: LimitWatch, time_s: Values, region: RegionSeries, tick_s: float) -> Judgement:
@@ -256,9 +288,10 @@ def judge_recording(watch: LimitWatch, time_s: Values, region: RegionSeries, tic
 
 
 def _within(series: EvenSeries, parts: Sequence[Values], span: tuple[float, float]) -> Values:
-    """Values (channels, N) of all runs within a span of time, one run after the other."""
+    """Values of all runs within a span of time, one run after the other; parts are (channels, samples * finer)."""
     kept = []
     for run, values in zip(series.runs, parts, strict=True):
-        times = run.start_s + np.arange(run.samples) / series.rate_hz
+        rate_hz = series.rate_hz * values.shape[1] / run.samples
+        times = run.start_s + np.arange(values.shape[1]) / rate_hz
         kept.append(values[:, (times >= span[0]) & (times < span[1])])
     return np.concatenate(kept, axis=1)

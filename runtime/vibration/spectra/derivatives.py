@@ -46,6 +46,8 @@ _TRUSTED_SHARE = 0.8
 _EDGE = 1.25
 """Frequency at which the upper edge has fallen to 0, over that at which it begins to."""
 _SLOWEST_CYCLES = 2.0
+CRESTS = 8
+"""Samples for one at which peaks are read: a tone at the edge of the band is then low by 1.2 per cent at most."""
 _SETTLING = 1.5
 """Time that either end needs, times the width of the narrower edge: errors are below a per cent from there on."""
 
@@ -93,16 +95,33 @@ def _falling(place: Values) -> Values:
 
 
 def differentiate(
-    values: Values, rate_hz: float, order: int, band_hz: BandHz, weight: Weight | None = None
+    values: Values,
+    rate_hz: float,
+    order: int,
+    band_hz: BandHz,
+    weight: Weight | None = None,
+    *,
+    finer: int = 1,
 ) -> Values:
-    """Differentiate even samples (channels, N) within a band; NaN where either end has not settled.
+    """Differentiate even samples within a band; NaN where either end has not settled.
 
     Without a lower edge (0 Hz) the linear trend is kept, differentiated; else it is removed.
+
+    Args:
+        values: (channels, N).
+        rate_hz: samples a second.
+        order: times to differentiate.
+        band_hz: lower and upper edge.
+        weight: of each frequency, besides.
+        finer: samples of the result for one of the values: the crests of fast motion lie between samples.
+
+    Returns:
+        (channels, N * finer).
     """
     count = values.shape[1]
     settle = math.ceil(settling_s(band_hz) * rate_hz - 1e-6)
     if count <= 2 * settle:
-        return np.full(values.shape, np.nan)
+        return np.full((len(values), count * finer), np.nan)
     place = np.arange(count) - (count - 1) / 2
     slope = (values @ place / (place @ place))[:, None]
     middle = values.mean(axis=1, keepdims=True)
@@ -113,11 +132,13 @@ def differentiate(
     extended = np.concatenate([before * fade, rest, after * fade[::-1]], axis=1)
     size = fft.next_fast_len(extended.shape[1], real=True)
     response = band_response(fft.rfftfreq(size, 1 / rate_hz), order, band_hz, weight)
-    found: Values = fft.irfft(fft.rfft(extended, size) * response, size)[:, pad : pad + count]
+    found: Values = finer * fft.irfft(fft.rfft(extended, size) * response, finer * size)
+    found = found[:, finer * pad : finer * (pad + count)]
     if band_hz[0] == 0:
-        trend = (middle + slope * place, slope * rate_hz, 0.0)[order]
+        places = np.arange(count * finer) / finer - (count - 1) / 2
+        trend = (middle + slope * places, slope * rate_hz, 0.0)[order]
         found = found + trend * (1.0 if weight is None else float(weight(np.zeros(1))[0]))
-    found[:, :settle] = found[:, count - settle :] = np.nan
+    found[:, : finer * settle] = found[:, finer * (count - settle) :] = np.nan
     return found
 
 
@@ -148,6 +169,18 @@ def derivative_at_frames(
         within = np.flatnonzero((times >= run.start_s) & (times <= end_s) & np.isfinite(signal))
         found[within] = _at(run, derived[0], times[within], series.rate_hz)
     return found
+
+
+def crest(time_s: ArrayLike, values: ArrayLike, order: int, *, tick_s: float = 0.0) -> float:
+    """Largest size of a derivative, between frames too; NaN where nothing is known. See `derivative_at_frames`."""
+    try:
+        series = resample_evenly(time_s, values, tick_s=tick_s)
+    except OptionFault:  # too few frames in a row
+        return math.nan
+    band_hz = whole_band_hz(series.rate_hz)
+    parts = [differentiate(run.values, series.rate_hz, order, band_hz, finer=CRESTS) for run in series.runs]
+    sizes = np.abs(np.concatenate(parts, axis=1))
+    return float(np.nanmax(sizes)) if np.isfinite(sizes).any() else math.nan
 
 
 def _at(run: EvenRun, derived: Values, times: Values, rate_hz: float) -> Values:
