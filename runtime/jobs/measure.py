@@ -24,6 +24,7 @@ from tremorscope.runtime.vibration.displacement.choosing import choose_regions
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.monitoring.limits import Criterion
 from tremorscope.runtime.vibration.monitoring.modal_baseline import (
     ModalBaseline,
     compare_with_baseline,
@@ -36,7 +37,12 @@ Picture = NDArray[np.uint8]
 RESULT_NAMES = (
     "displacement.csv",
     "displacement.uff",
+    "velocity.csv",
+    "velocity.uff",
+    "acceleration.csv",
+    "acceleration.uff",
     "spectrum.png",
+    "orbits.png",
     "overlay.png",
     "report.html",
     "summary.json",
@@ -68,6 +74,10 @@ class MeasureJob:
     """Lower and upper edge of the band that is searched for peaks; None searches everywhere."""
     baseline: Path | None = None
     """Summary of an earlier measurement, to compare modes with."""
+    criteria: tuple[Criterion, ...] = ()
+    """Limits to judge every region by."""
+    speed_rpm: float | None = None
+    """Speed of the machine, by whose orders peaks are named."""
     overwrite: bool = False
 
 
@@ -131,6 +141,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     start_s = time.monotonic()
     baseline = read_baseline(job.baseline) if job.baseline else None
     survey = _look_through(job, progress)
+    _check_rate(job, survey)
     regions, proposed = _choose_regions(job, survey, baseline)
     meter = MotionMeter(survey.first, regions, job.still)
     meter.learn_noise(survey.samples)
@@ -156,6 +167,9 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         refreshes=sum(follower.refreshes for follower in meter.followers),
         elapsed_s=time.monotonic() - start_s,
         files=RESULT_NAMES if job.directory else (),
+        tick_s=survey.tick_s * survey.pace,
+        speed_rpm=job.speed_rpm,
+        criteria=job.criteria,
     )
 
 
@@ -166,6 +180,22 @@ def _check(job: MeasureJob) -> None:
     if job.band_hz is not None and not all(math.isfinite(edge) for edge in job.band_hz):
         raise OptionFault(
             "--band: an edge is not a finite number", remedy="give two frequencies in Hz, e.g. 0.5 20"
+        )
+
+    if job.speed_rpm is not None and not (math.isfinite(job.speed_rpm) and job.speed_rpm > 0):
+        raise OptionFault(
+            f"--speed-rpm {job.speed_rpm:g}: not a number above 0", remedy="give turns a minute, e.g. 1480"
+        )
+    for criterion in job.criteria:
+        criterion.factor(None if job.scale is None else job.scale.mm_per_px)
+
+
+def _check_rate(job: MeasureJob, survey: _Survey) -> None:
+    """Refuse to judge by limits what has no times of its own: nobody knows how fast it moved."""
+    if job.criteria and not survey.axis.measured and job.capture_rate_hz is None:
+        raise OptionFault(
+            f"{job.clip}: holds no times, so its rate is unknown and no limit can be judged",
+            remedy="state the true rate with --capture-fps",
         )
 
 

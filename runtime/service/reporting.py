@@ -98,6 +98,11 @@ class Reporter:
             self._watch.trouble(),
             *self._band_warnings(),
             findings.trouble,
+            *(
+                f"alarm {each.rule.name}: {each.detail}"
+                for each in parts.alarms.statuses()
+                if not each.judged
+            ),
             parts.upkeep.state,
             *self._threads.problems(),
         ]
