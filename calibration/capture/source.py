@@ -11,12 +11,14 @@ import yaml
 from pydantic import ValidationError
 
 from tremorscope.calibration.errors import CalibrationFault
-from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.opening import describe, open_camera
+from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.cameras.settings import CameraSettings, camera_settings
-from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.frames.info import Camera, Recording
 
 SETTINGS_SUFFIXES = {".yaml", ".yml"}
+_ASSUMED_RATE_HZ = 25.0
+"""Rate of pictures that state none: how fast they followed each other is no part of a calibration set."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def find_source(path: Path) -> CaptureSource:
     """
     if path.suffix.lower() in SETTINGS_SUFFIXES:
         return _camera_source(path)
-    camera = ClipCamera(path)
+    camera = _open(path)
     frames, rate_hz = camera.frame_count_estimate, camera.nominal_rate_hz
     camera.close()
     if not frames:
@@ -48,15 +50,20 @@ def find_source(path: Path) -> CaptureSource:
             remedy=f"rewrite its index: ffmpeg -i {path} -c copy indexed.mp4",
         )
     # The file's modification time is the best estimate of the end of the recording.
-    ended_at = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    there = path if path.exists() else path.parent  # a pattern of pictures is no file
+    ended_at = datetime.fromtimestamp(there.stat().st_mtime, timezone.utc)
     length_s = frames / rate_hz
     return CaptureSource(
         f"clip {path.name}",
-        lambda: ClipCamera(path),
+        lambda: _open(path),
         ended_at - timedelta(seconds=length_s),
         length_s,
         frames,
     )
+
+
+def _open(path: Path) -> Recording:
+    return open_recording(path, assumed_rate_hz=_ASSUMED_RATE_HZ)
 
 
 def _camera_source(path: Path) -> CaptureSource:

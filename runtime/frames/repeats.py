@@ -25,6 +25,7 @@ _FEWEST_CYCLES = 4
 _CYCLIC, _ACYCLIC = 0.75, 0.1
 """Share of repeats from which on a place of the cycle is one, and up to which it is none."""
 _ONE_PICTURE = 0.01
+"""Grey levels of 8 bits, likewise of any depth, below which nothing has changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +57,19 @@ class Repeats:
 class RepeatFinder:
     """Compares successive pictures as they come, in constant memory but for two numbers a frame."""
 
-    def __init__(self) -> None:
-        self._previous: NDArray[np.int16] | None = None
+    def __init__(self, bit_depth: int = 8) -> None:
+        self._one_picture = _ONE_PICTURE * 2.0 ** (8 - bit_depth)
+        self._previous: NDArray[np.int16] | NDArray[np.float32] | None = None
         self._most: list[float] = []
         self._typical: list[float] = []
 
-    def add(self, picture: NDArray[np.uint8]) -> None:
-        """Take the next picture, (H, W, 3; RGB)."""
-        rows = picture[::_ROWS_APART, :, 1].astype(np.int16)
+    def add(self, picture: NDArray[np.uint8] | NDArray[np.float32]) -> None:
+        """Take the next picture, (H, W, 3; RGB) or luma (H, W) in grey levels."""
+        rows = (
+            picture[::_ROWS_APART].copy()
+            if picture.ndim == 2
+            else picture[::_ROWS_APART, :, 1].astype(np.int16)
+        )
         if self._previous is not None:
             changed = np.abs(rows - self._previous)
             blocks = np.add.reduceat(changed, np.arange(0, changed.shape[1], _BLOCK_PX), axis=1)
@@ -85,9 +91,9 @@ class RepeatFinder:
             key_frames: (N,), True for a picture that is coded by itself, while others are not.
         """
         most = np.array([np.inf, *self._most])
-        if float(most[1:].max(initial=0.0)) < _ONE_PICTURE:
+        if float(most[1:].max(initial=0.0)) < self._one_picture:
             return Repeats(np.zeros(most.size, bool), times_s, None, most.size > 1)
-        unknown = key_frames & (most > _ONE_PICTURE) & ~key_frames.all()
+        unknown = key_frames & (most > self._one_picture) & ~key_frames.all()
         same = _unchanged(most, unknown)
         fresh = np.array([np.inf, *self._typical])[~same & ~unknown]
         found = _cycle(same, unknown)
