@@ -60,7 +60,7 @@ class StackCamera:
         self.width_px, self.height_px, self.bit_depth = stack.width_px, stack.height_px, stack.bit_depth
         slowed = rate_hz > _FASTEST_PLAYED_HZ
         self.nominal_rate_hz = float(_SLOWED_DOWN_HZ if slowed else rate_hz)
-        self.capture_rate_hz = rate_hz if slowed or capture_rate_hz else None
+        self.capture_rate_hz: float | None = float(rate_hz)
         self.has_timestamps = stack.rate_hz is not None
         self.time_base, self._ticks = _axis(stack, capture_rate_hz, rate_hz, self.nominal_rate_hz)
         white = getattr(stack, "white", 2**stack.bit_depth - 1)

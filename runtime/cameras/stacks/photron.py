@@ -75,7 +75,9 @@ class PhotronStack:
         self.frames = check.frames("Total Frame", field("Total Frame"))
         self.rate_hz: float | None = check.rate("Record Rate(fps)", field("Record Rate(fps)"))
         self._bits = check.whole("Color Bit", field("Color Bit"), 1, 64)
-        if self._bits not in _BITS or self.width_px * self.height_px > MOST_PIXELS:
+        if self.width_px * self.height_px > MOST_PIXELS:
+            raise check.fault("Image Width", self.width_px, f"too much at a height of {self.height_px}")
+        if self._bits not in _BITS:
             raise check.fault("Color Bit", self._bits, "not one of 8, 10, 12, 16, 24 and 48")
         stored = {24: 8, 48: 16}.get(self._bits, self._bits)
         effective = check.whole("EffectiveBit Depth", fields.get("EffectiveBit Depth", stored), 1, 16)
@@ -142,8 +144,12 @@ def _read_header(path: Path) -> Mapping[str, str]:
             f"{path}: {(error.strerror or str(error)).lower()}", remedy="check the path"
         ) from None
     if path.suffix.lower() == ".cih":
-        lines = (line.partition(":") for line in data.decode("latin-1").splitlines())
-        return {name.strip(): value.strip() for name, colon, value in lines if colon}
+        fields: dict[str, str] = {}
+        for line in data.decode("latin-1").splitlines():
+            name, colon, value = line.partition(":")
+            if colon:
+                fields.setdefault(name.strip(), value.strip())
+        return fields
     start, stop = data.find(b"<cih>"), data.rfind(b"</cih>")
     try:
         if start < 0 or stop < 0:
