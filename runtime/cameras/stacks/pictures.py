@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 import xml.etree.ElementTree as ElementTree
@@ -23,6 +24,7 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", *TIFF_SUFFI
 _NUMBERS = re.compile(r"(\d+)")
 _NUMBERED = re.compile(r"%(0\d+)?d")
 _OME_SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "min": 60.0}
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # faults are told once, in one line
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
@@ -217,7 +219,8 @@ class TiffStack:
 
     def _look(self) -> None:
         page: Any = self._file.pages.first
-        shape = tuple(page.shape)
+        self._planar = page.axes == "SYX"  # one whole picture for each colour
+        shape = (*page.shape[1:], page.shape[0]) if self._planar else tuple(page.shape)
         self.height_px, self.width_px = shape[:2] if len(shape) > 1 else (1, 1)
         pixels = self.height_px * self.width_px
         if (
@@ -238,7 +241,7 @@ class TiffStack:
             if self._path.stat().st_size < needed:
                 raise self._refusal(f"cut short: {stored} pictures need {needed} bytes")
             kind = np.dtype(self._file.byteorder + page.dtype.char)
-            self._stack = np.memmap(self._path, kind, "r", int(series.dataoffset), (stored, *shape))
+            self._stack = np.memmap(self._path, kind, "r", int(series.dataoffset), (stored, *page.shape))
         self.frames = stored if self._stack is not None else pages
         self.rate_hz = self._rate()
         self.bit_depth, self.white = 8, 255
@@ -255,6 +258,8 @@ class TiffStack:
             found: RawPicture = self._stack[number]
         else:
             found = self._page(number)
+        if self._planar:
+            found = np.moveaxis(found, 0, -1)
         if found.ndim == 3:
             found = found[..., 0] if found.shape[2] == 1 else found[..., :3]
         return found
@@ -272,7 +277,9 @@ class TiffStack:
                     f"{where}: ImageWidth, ImageLength: {page.imagewidth}x{page.imagelength} px"
                 )
             if page.compression == 1 and sum(page.databytecounts) < page.nbytes:
-                raise self._refusal(f"{where}: StripByteCounts: fewer than {page.nbytes} bytes")
+                raise self._refusal(
+                    f"{where}: StripByteCounts: {page.imagewidth}x{page.imagelength} px need {page.nbytes} bytes"
+                )
             if max(page.dataoffsets) + min(page.databytecounts) > self._path.stat().st_size:
                 raise self._refusal(f"{where}: StripOffsets: cut short")
             found: RawPicture = page.asarray()
