@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,22 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scenes import shifted, textured
+from scipy import ndimage
 
 Raw = NDArray[Any]
 WIDTH_PX, HEIGHT_PX = 96, 64
 FRAMES, CYCLES, AMPLITUDE_PX = 128, 17.3, 0.4
 
 
-def drawn(
-    bits: int = 8, *, frames: int = FRAMES, noise: float = 0.5, amplitude_px: float = AMPLITUDE_PX
-) -> Raw:
+@functools.cache
+def drawn(bits: int = 8, *, frames: int = FRAMES, noise: float = 0.5, blur_px: float = 0.0) -> Raw:
     """Pictures (N, 64, 96) of so many bits: a texture that swings along x, 17.3 cycles in 128 frames."""
     rng, scene = np.random.default_rng(4), textured(3, side=WIDTH_PX)
+    scene = ndimage.gaussian_filter(scene, blur_px, mode="wrap")
     phases = 2 * np.pi * CYCLES * np.arange(frames) / FRAMES
-    moved = np.stack([shifted(scene, amplitude_px * np.sin(each), 0)[:HEIGHT_PX] for each in phases])
+    moved = np.stack([shifted(scene, AMPLITUDE_PX * np.sin(each), 0)[:HEIGHT_PX] for each in phases])
     white = 2**bits - 1
     grey = (moved + noise * rng.standard_normal(moved.shape)) * (white / 255)
-    return np.clip(np.rint(grey), 0, white).astype(np.uint8 if bits == 8 else np.uint16)
+    pictures = np.clip(np.rint(grey), 0, white).astype(np.uint8 if bits == 8 else np.uint16)
+    pictures.setflags(write=False)
+    return pictures
 
 
 def frequency_hz(rate_hz: float) -> float:

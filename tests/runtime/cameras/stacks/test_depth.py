@@ -19,8 +19,11 @@ REGION = Region(16, 8, 64, 48)
 
 
 def beside_a_wall(bits: int, noise: float) -> Raw:
-    """The drawn tone beside a flat wall, on which noise can be told from texture."""
-    moving, white = drawn(bits, noise=noise), 2**bits - 1
+    """The drawn tone beside a flat wall, on which noise can be told from texture.
+
+    The lens is soft, as detail at the limit of the pixels adds errors of resampling to those of noise.
+    """
+    moving, white = drawn(bits, noise=noise, blur_px=0.8), 2**bits - 1
     rng = np.random.default_rng(8)
     wall = 90.3 + np.linspace(0, 7, 64) + noise * rng.standard_normal((*moving.shape[:2], 64))
     return np.concatenate([moving, np.rint(wall * (white / 255)).astype(moving.dtype)], axis=2)
@@ -55,8 +58,6 @@ def write_deep_video(path: Path, pictures: Raw, codec: str, pixel_format: str) -
         stream: Any = container.add_stream(codec, rate=25)
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = pixel_format
-        if path.suffix == ".avi":
-            stream.codec_context.codec_tag = "Y16 "
         for picture in pictures:
             frame: Any = av.VideoFrame(picture.shape[1], picture.shape[0], pixel_format)
             plane = frame.planes[0]
@@ -65,6 +66,8 @@ def write_deep_video(path: Path, pictures: Raw, codec: str, pixel_format: str) -
             plane.update(rows.tobytes())
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    if path.suffix == ".avi":  # FFmpeg's own name for these pixels becomes the usual one
+        path.write_bytes(path.read_bytes().replace(b"Y1\x00\x10", b"Y16 "))
     return path
 
 
