@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from scenes import shifted, textured
 from scipy import ndimage
 
+from tremorscope.runtime.vibration.displacement.regions import Region
+
 Raw = NDArray[Any]
 WIDTH_PX, HEIGHT_PX = 96, 64
 FRAMES, CYCLES, AMPLITUDE_PX = 128, 17.3, 0.4
+REGION = Region(16, 8, 64, 48)
 
 
 @functools.cache
@@ -113,7 +116,7 @@ def write_cine(
     struct.pack_into("<I", setup, 896, real_bits)
     blocks = struct.pack("<IHH", 12, 1003, 0) + b"\0" * 4
     if times_s is not None:
-        ticks = [round((1.7e9 + each) * 2**32) & ~3 | 1 for each in times_s]
+        ticks = [(1_700_000_000 << 32) + (round(each * 2**32) & ~3 | 1) for each in times_s]
         blocks += struct.pack("<IHH", 8 + 8 * len(ticks), 1002, 0) + struct.pack(f"<{len(ticks)}Q", *ticks)
     addresses_at = 44 + 40 + len(setup) + len(blocks)
     entry = 8 if version else 4

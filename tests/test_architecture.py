@@ -72,6 +72,7 @@ DOORS = {
     "av": {
         "runtime/cameras/clip.py",
         "runtime/cameras/clip_stream.py",
+        "runtime/cameras/stacks/deep_avi.py",
         "runtime/cameras/stacks/pictures.py",
         "runtime/clips/h264.py",
         "runtime/clips/jpeg.py",

@@ -72,6 +72,7 @@ def _stacks() -> dict[str, Callable[[Path], Stack]]:
 
 def _open_stack(path: Path) -> Stack | None:
     """The stack that a path names; None for what FFmpeg reads."""
+    from tremorscope.runtime.cameras.stacks.deep_avi import DeepAviStack, is_deep_avi
     from tremorscope.runtime.cameras.stacks.pictures import PictureSequence, is_pattern
 
     if path.is_dir() or is_pattern(path):
@@ -80,6 +81,10 @@ def _open_stack(path: Path) -> Stack | None:
     if (own := _stacks().get(suffix)) is not None:
         inspect_clip(path)
         return own(path)
+    if is_deep_avi(path):
+        if inspect_clip(path).missing_bytes:
+            raise ClipFault(f"{path}: cut short", remedy="copy it again from the camera")
+        return DeepAviStack(path)
     found = _plugins(suffix)
     if not found:
         return None

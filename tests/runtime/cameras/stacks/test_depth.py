@@ -66,9 +66,19 @@ def write_deep_video(path: Path, pictures: Raw, codec: str, pixel_format: str) -
             plane.update(rows.tobytes())
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    if path.suffix == ".avi":  # FFmpeg's own name for these pixels becomes the usual one
-        path.write_bytes(path.read_bytes().replace(b"Y1\x00\x10", b"Y16 "))
+    if path.suffix == ".avi":
+        name_pixels(path, b"Y16 ")
     return path
+
+
+def name_pixels(path: Path, code: bytes) -> None:
+    """Name the pixels of a raw AVI, for which FFmpeg leaves the name open, as programs of cameras do."""
+    data = bytearray(path.read_bytes())
+    handler, bitmap = data.index(b"vids") + 4, data.index(b"strf") + 8
+    data[handler : handler + 4] = data[bitmap + 16 : bitmap + 20] = code
+    height = abs(int.from_bytes(data[bitmap + 8 : bitmap + 12], "little", signed=True))
+    data[bitmap + 8 : bitmap + 12] = height.to_bytes(4, "little")
+    path.write_bytes(data)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +104,7 @@ def test_deep_videos_give_all_their_bits(
             assert (info := camera.read_luma_into(luma)) is not None
             assert info.timestamp_s == pytest.approx(number / 25)
             assert np.abs(luma * ((2**bits - 1) / 255) - picture).max() < 0.6
+        assert camera.read_luma_into(luma) is None
 
 
 def test_an_8_bit_clip_is_measured_as_before(clip: Path) -> None:
