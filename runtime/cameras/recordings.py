@@ -52,9 +52,42 @@ def open_recording(
         raise
 
 
-def is_recording(path: Path) -> bool:
-    """True for a file whose suffix says that it is a clip by itself."""
-    suffix = path.suffix.lower()
+def clips_in(folder: Path) -> tuple[Path, ...]:
+    """Clips of a folder in natural order; none where its pictures are one sequence.
+
+    A clip is a file with the suffix of a video, of raw frames, or of a plug-in, or a folder of pictures within. TIFF
+    files are clips where the first has several pages. Pictures beside clips, such as previews, are none.
+    """
+    from tremorscope.runtime.cameras.stacks.pictures import (
+        TIFF_SUFFIXES,
+        holds_pictures,
+        is_stack,
+        natural_order,
+    )
+
+    try:
+        found = sorted(
+            (each for each in folder.iterdir() if not each.name.startswith(".")), key=natural_order
+        )
+    except OSError as error:
+        raise ClipFault(
+            f"{folder}: {(error.strerror or str(error)).lower()}", remedy="check the path"
+        ) from None
+    files = [each for each in found if each.is_file()]
+    names = {each.name.lower() for each in files}
+    pages = [each for each in files if each.suffix.lower() in TIFF_SUFFIXES]
+    stacks = set(pages) if pages and is_stack(pages[0]) else set()
+    clips = [each for each in files if each in stacks or (each not in pages and _is_clip(each, names))]
+    if not clips and holds_pictures(folder):
+        return ()
+    return (*clips, *(each for each in found if each.is_dir() and holds_pictures(each)))
+
+
+def _is_clip(path: Path, beside: set[str]) -> bool:
+    """True for a file whose suffix says that it is a clip; a .mraw is none beside its header."""
+    suffix, stem = path.suffix.lower(), path.stem.lower()
+    if suffix == ".mraw":
+        return not beside & {f"{stem}.cih", f"{stem}.cihx"}
     return suffix in _VIDEO_SUFFIXES or suffix in _stacks() or bool(_plugins(suffix))
 
 

@@ -51,8 +51,7 @@ class DeepAviStack:
         if self.width_px * self.height_px > MOST_PIXELS:
             raise check.fault("biWidth", width, f"too much at a height of {height}")
         self._container: Any = None
-        self._begin()
-        stream = self._container.streams.video[0]
+        stream = self._begin()
         self.frames = check.frames("dwLength", stream.frames)
         check.holds(path, self.frames * 8, f"{self.frames} frames")
         self.rate_hz: float | None = check.rate("dwRate", float(stream.average_rate or 0))
@@ -85,14 +84,17 @@ class DeepAviStack:
         if self._container is not None:
             self._container.close()
 
-    def _begin(self) -> None:
+    def _begin(self) -> Any:
+        """Open the file anew, and return its stream."""
         self.close()
         try:
             self._container = av.open(file_address(self._path))
         except av.FFmpegError:
             raise ClipFault(f"{self._path}: is not a video", remedy="copy it again from the camera") from None
-        self._packets = self._container.demux(self._container.streams.video[0])
+        stream = self._container.streams.video[0]
+        self._packets = self._container.demux(stream)
         self._next, self._latest = 0, b""
+        return stream
 
     def _packet(self) -> bytes:
         try:

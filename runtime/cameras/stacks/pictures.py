@@ -65,6 +65,23 @@ def find_pictures(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(found, key=natural_order))
 
 
+def holds_pictures(folder: Path) -> bool:
+    """True for a folder of a sequence; the pictures among the results of a measurement are none."""
+    names = [each.name for each in folder.iterdir()]
+    count = sum(Path(name).suffix.lower() in PICTURE_SUFFIXES and name[0] != "." for name in names)
+    return count > 1 and "summary.json" not in names
+
+
+def is_stack(path: Path) -> bool:
+    """True for a TIFF file of several pages."""
+    try:
+        stack = TiffStack(path)
+    except ClipFault:
+        return False
+    stack.close()
+    return stack.frames > 1
+
+
 def _pictures_of(folder: Path) -> tuple[Path, ...]:
     found = [
         each
