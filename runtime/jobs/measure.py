@@ -48,6 +48,8 @@ RESULT_NAMES = (
 _MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
 _SAMPLE_BYTES = 128 * 2**20
 _FEWEST_FRAMES = 16
+_CARRIED_OVER = 0.12
+"""Share of the picture that compression leaves unchanged from which on it was seen to weaken small motion."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,12 @@ class _Survey:
     @property
     def pace(self) -> float:
         """Seconds in reality for a second of playback."""
-        return self.axis.playback_rate_hz / self.axis.real_rate_hz
+        if self.axis.capture_rate_hz is None:
+            return 1.0
+        # Counted from frame to frame: lost frames are no part of the rate of playback.
+        steps_s = np.diff(self.repeats.times_s[self.kept])
+        interval_s = float(steps_s[steps_s < 1.5 * np.median(steps_s)].mean())
+        return 1 / interval_s / self.axis.capture_rate_hz
 
 
 def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measurement:
@@ -207,8 +214,19 @@ def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
             _first_picture(job) if camera.bit_depth > 8 else samples[0],
             tuple(samples),
             camera.bit_depth,
-            (*camera.notes(), *found.notes()),
+            (*camera.notes(), *found.notes(), *_compression(camera, repeats, found)),
         )
+
+
+def _compression(camera: Recording, finder: RepeatFinder, found: Repeats) -> list[str]:
+    """A note where a codec that predicts frames from each other has carried much of the picture over."""
+    predicted = not set(camera.picture_types) <= {ord("K"), ord("I")}
+    if not predicted or found.all_one or finder.unchanged < _CARRIED_OVER:
+        return []
+    return [
+        f"compression carried {finder.unchanged:.0%} of the picture over from frame to frame: motion of less than a "
+        "pixel may come out smaller than it was, by up to a quarter; film with a higher bit rate"
+    ]
 
 
 def _open(job: MeasureJob) -> Recording:
