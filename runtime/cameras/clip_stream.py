@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
@@ -100,7 +99,7 @@ class StreamLayout:
     pixel_aspect: Fraction
     colour: Colour
 
-    def upright(self, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def upright(self, stored: NDArray[Any]) -> NDArray[Any]:
         """A view of a stored picture (H, W, 3) turned and mirrored as it is to be shown."""
         a, b, c, d = self.matrix
         turned = stored.transpose(1, 0, 2) if b else stored
