@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.cameras.clip_coding import ClipCoding
 from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
@@ -23,7 +25,9 @@ from tremorscope.runtime.host.files import printable
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
+from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
+from tremorscope.runtime.vibration.displacement.noise import luma
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
 from tremorscope.runtime.vibration.monitoring.limits import Criterion
@@ -33,6 +37,7 @@ from tremorscope.runtime.vibration.monitoring.modal_baseline import (
     read_baseline,
 )
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
+from tremorscope.runtime.vibration.spectra.artefacts import Origin
 
 Picture = NDArray[np.uint8]
 Frame = NDArray[np.uint8] | NDArray[np.float32]
@@ -102,6 +107,20 @@ class _Survey:
     bit_depth: int
     notes: tuple[str, ...]
     """Peculiarities of the clip that bear on the results."""
+    coding: ClipCoding
+    """Account of its compression."""
+
+    @property
+    def origin(self) -> Origin:
+        """Rhythms of its compression, in reality rather than in playback."""
+        count = self.repeats.times_s.size - 1
+        rate_hz = count / float(self.repeats.times_s[-1] - self.repeats.times_s[0]) / self.pace
+        key, pattern = self.coding.key_interval, self.coding.pattern
+        return Origin(
+            self.coding.is_predicted,
+            rate_hz / key if key else None,
+            rate_hz / pattern if pattern > 1 else None,
+        )
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -166,13 +185,14 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         tick_s=survey.tick_s * survey.pace,
         window_s=job.window_s,
         band_hz=job.band_hz,
+        origin=survey.origin,
     )
     return Measurement(
         clip=printable(job.clip.name),
         frame=survey.first,
         time_axis=survey.axis,
         times_s=survey.real_times_s,
-        clip_notes=survey.notes,
+        clip_notes=(*survey.notes, *filter(None, [coding_note(survey.coding, _coding_errors_px(series))])),
         analysis=analysis,
         still=job.still,
         proposed=proposed,
@@ -185,6 +205,16 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         speed_rpm=job.speed_rpm,
         criteria=job.criteria,
     )
+
+
+def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
+    """Errors by compression along the axes that are measured."""
+    return [
+        error_px
+        for each in series
+        for error_px, floor_px in zip(each.coding_error_px, each.noise_floor_px, strict=True)
+        if math.isfinite(floor_px)
+    ]
 
 
 def _check(job: MeasureJob) -> None:
@@ -214,7 +244,7 @@ def _check_rate(job: MeasureJob, survey: _Survey) -> None:
 
 
 def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
-    with closing(_open(job)) as camera:
+    with closing(_open(job, quantisers=True)) as camera:
         frame, read = _frame_of(camera)
         most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
         total = camera.frame_count_estimate
@@ -245,6 +275,7 @@ def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
             tuple(samples),
             camera.bit_depth,
             (*camera.notes(), *found.notes(), *_compression(camera, repeats, found)),
+            camera.coding() if isinstance(camera, ClipCamera) else ClipCoding.none(len(times)),
         )
 
 
@@ -259,8 +290,8 @@ def _compression(camera: Recording, finder: RepeatFinder, found: Repeats) -> lis
     ]
 
 
-def _open(job: MeasureJob) -> Recording:
-    return open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)
+def _open(job: MeasureJob, *, quantisers: bool = False) -> Recording:
+    return open_recording(job.clip, capture_rate_hz=job.capture_rate_hz, quantisers=quantisers)
 
 
 def _frame_of(camera: Recording) -> tuple[Frame, Callable[[], FrameInfo | None]]:
@@ -324,6 +355,7 @@ def _measure_all(
             if progress is not None:
                 progress(count + number + 1, 2 * count)
     floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
+    errors = coding_errors_px(luma(survey.first), [each.region for each in meter.followers], survey.coding)
     return tuple(
         RegionSeries(
             f"R{number + 1}",
@@ -334,6 +366,7 @@ def _measure_all(
             light=table[number, 3:],
             noise_floor_px=(floors[number][0], floors[number][1]),
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
+            coding_error_px=errors[number],
         )
         for number, follower in enumerate(meter.followers)
     )
