@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.displacement.scale import Scale, scale_of
+from tremorscope.runtime.vibration.displacement.regions import Scale, scale_of
 
 Values = NDArray[np.float64]
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tremorscope.runtime.vibration.displacement.geometry import Lens, PlaneScale
-from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 
 Values = NDArray[np.float64]
 
