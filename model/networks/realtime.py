@@ -50,6 +50,10 @@ class RealtimeConfig:
     Empty: no such features."""
     flow_moving_windows_cells: tuple[int, ...] = ()
     """The same, with every cell weighted by its motion, so that a still background does not dilute a thin part's."""
+    flow_slope_reach_px: int = 4
+    """Reach of the central differences behind the slopes: 4, or 6 for texture down to a period of 3 px."""
+    flow_third_order: bool = False
+    """Free the least-squares displacement of what it is too long by from about half a pixel on."""
     flow_probes: int = 8
     """Kernels of the shape encoder that the least-squares fit uses, from the first on."""
 
@@ -84,7 +88,8 @@ class RealtimeNetwork(nn.Module):
             self.shape_encoder.weight[: len(smooth)] = smooth
         channels = config.decoder_channels
         windows, moving = config.flow_windows_cells, config.flow_moving_windows_cells
-        self.flow = LeastSquaresFlow(windows, config.flow_probes, stride, moving) if windows else None
+        accuracy = config.flow_slope_reach_px, config.flow_third_order
+        self.flow = LeastSquaresFlow(windows, config.flow_probes, stride, moving, *accuracy) if windows else None
         features = config.texture_channels + config.shape_channels + 3 * (len(windows) + len(moving))
         ratio = config.decoder_scale // stride
         self.merge = nn.Conv2d(features, channels, kernel_size=3, stride=ratio, padding=1)
@@ -142,7 +147,7 @@ class RealtimeNetwork(nn.Module):
         features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
         if self.flow is not None:
             picture = frame if halfway is None else halfway  # (B, 3, H, W)
-            features.append(self.flow(picture, motion, gain, self.shape_encoder.weight))  # (B, 3 W, h, w)
+            features.append(self.flow(picture, motion, gain, self.shape_encoder.weight, frame))  # (B, 3 W, h, w)
         return self.decode_features(torch.cat(features, dim=1), frame)  # (B, N, H, W)
 
     def decode_features(self, features: Tensor, frame: Tensor) -> Tensor:
