@@ -94,13 +94,14 @@ class LeastSquaresFlow(nn.Module):
 
 
 def _excess(turned: Tensor) -> Tensor:
-    """Least-squares over true displacement; ``turned`` is that displacement times wave number, squared.
+    """Least-squares over true displacement; ``turned`` is the former, squared, times curvature over slope, squared.
 
-    By the mean of the two frames a wave of wave number k that moved by d seems to have moved by 2 tan(k d / 2) / k. So
-    the true displacement is the seeming one times atan(t) / t, t = half of it times k; that is 3 / (1 + 2 sqrt(1 +
-    t^2)) within 1 % up to t = 1.5.
+    By the mean of the two frames a wave of wave number k along a displacement d seems to have moved by 2 tan(k d / 2) /
+    k. So the true displacement is the seeming one times atan(t) / t, t = half of it times k; that is 3 / (1 + 2 sqrt(1
+    + t^2)) within 1 % up to t = 1.5. The curvature gives k of all directions; as least squares weight them, for
+    texture of all directions, 3/4 of its square lie along the displacement.
     """
-    return (1.0 + 2.0 * (1.0 + 0.25 * turned).sqrt()) / 3.0
+    return (1.0 + 2.0 * (1.0 + _ALONG / 4 * turned).sqrt()) / 3.0
 
 
 def _averages(products: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
@@ -118,6 +119,7 @@ def _average(cells: Tensor, window: int) -> Tensor:
 
 _ROUNDING_VARIANCE = 1 / (12 * 255**2)
 _LARGEST_FLOW_CELLS = 8.0
+_ALONG = 3 / 4
 _LEAST_WEIGHT = 1e-12
 """In px squared: (1e-6 px)^2, below any motion that can be measured."""
 

@@ -21,12 +21,25 @@ def test_a_mask_known_roughly_gets_the_pictures_edges() -> None:
     torch.testing.assert_close(found, bars, atol=0.05, rtol=0)
 
 
-def test_without_colours_to_tell_apart_the_mask_is_its_mean() -> None:
-    """Also of a grey picture, whose three colours are one."""
+def test_without_colours_to_tell_apart_the_coarse_mask_holds() -> None:
     mask = torch.rand(1, 1, 24, 24)
     slope, level = follow_colours(mask, torch.full((1, 3, 24, 24), 0.2))
     torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-3, rtol=0)
-    assert 0.4 < level[..., 12, 12] < 0.6
+    torch.testing.assert_close(level, mask, atol=2e-3, rtol=0)
+
+
+def test_a_large_part_of_the_backgrounds_colours_keeps_its_mask() -> None:
+    """Where its edge lies in the window, too: no patches of half a mask."""
+    colours = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0)) - 0.5
+    mask = (torch.arange(24) > 11).float().expand(1, 1, 24, 24)
+    slope, level = follow_colours(mask, colours)
+    found = (slope * colours).sum(dim=1, keepdim=True) + level
+    assert (found - mask).abs().max() < 0.2
+    assert (found - mask).abs().mean() < 0.02
+
+
+def test_of_a_grey_picture_whose_three_colours_are_one_the_mask_follows_grey() -> None:
+    mask = torch.rand(1, 1, 24, 24)
     grey = (mask - 0.5).expand(1, 3, 24, 24)
     slope, level = follow_colours(mask, grey)
     torch.testing.assert_close((slope * grey).sum(dim=1, keepdim=True) + level, mask, atol=0.05, rtol=0)
