@@ -55,9 +55,7 @@ class LeastSquaresFlow(nn.Module):
         probes, stride = self.probes, self.stride
         kernels, motion = kernels[:probes], motion[:, :probes]  # (P, 3, k, k), (B, P, h, w)
         x, y = (
-            picture
-            if isinstance(picture, tuple)
-            else slopes(picture, kernels, stride, self.slope_reach_px)
+            picture if isinstance(picture, tuple) else slopes(picture, kernels, stride, self.slope_reach_px)
         )  # (B, P, h, w) each
         pairs = [x * x, x * y, y * y, x * motion, y * motion, motion * motion]
         if self.third_order and frame is not None:

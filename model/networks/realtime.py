@@ -89,7 +89,9 @@ class RealtimeNetwork(nn.Module):
         channels = config.decoder_channels
         windows, moving = config.flow_windows_cells, config.flow_moving_windows_cells
         accuracy = config.flow_slope_reach_px, config.flow_third_order
-        self.flow = LeastSquaresFlow(windows, config.flow_probes, stride, moving, *accuracy) if windows else None
+        self.flow = (
+            LeastSquaresFlow(windows, config.flow_probes, stride, moving, *accuracy) if windows else None
+        )
         features = config.texture_channels + config.shape_channels + 3 * (len(windows) + len(moving))
         ratio = config.decoder_scale // stride
         self.merge = nn.Conv2d(features, channels, kernel_size=3, stride=ratio, padding=1)
@@ -147,7 +149,9 @@ class RealtimeNetwork(nn.Module):
         features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
         if self.flow is not None:
             picture = frame if halfway is None else halfway  # (B, 3, H, W)
-            features.append(self.flow(picture, motion, gain, self.shape_encoder.weight, frame))  # (B, 3 W, h, w)
+            features.append(
+                self.flow(picture, motion, gain, self.shape_encoder.weight, frame)
+            )  # (B, 3 W, h, w)
         return self.decode_features(torch.cat(features, dim=1), frame)  # (B, N, H, W)
 
     def decode_features(self, features: Tensor, frame: Tensor) -> Tensor:
