@@ -257,14 +257,14 @@ class _LayersHead(nn.Module):
 
     Each displacement is a decoded residual plus the softmax-weighted mean of the least-squares displacements and of
     zero, so that a measured displacement passes through at any length. The mask's logit is a linear function of the
-    frame's colours, fitted to a decoded coarse mask, plus a decoded logit of each pixel. Behind the mask the lower
-    layer shows the colours beside it.
+    frame's colours, fitted to a decoded coarse mask where that is sure, or the coarse mask itself, by a decoded share;
+    plus a decoded logit of each pixel. Behind the mask the lower layer shows the colours beside it.
     """
 
     def __init__(self, channels: int, scale: int, windows: int) -> None:
         super().__init__()
         self.scale, self.windows = scale, windows
-        self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 1 + scale * scale, 3)
+        self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 3 + scale * scale, 3)
 
     def forward(self, cells: Tensor, flow: Tensor, centred: Tensor) -> Tensor:
         """The output of `RealtimeNetwork.decode`.
@@ -275,13 +275,15 @@ class _LayersHead(nn.Module):
             centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
         """
         each = 2 + self.windows + 1
-        parts = [each, each, 3, 1, self.scale**2]
-        upper, lower, background, likely, sharp = torch.split(
+        parts = [each, each, 3, 3, self.scale**2]
+        upper, lower, background, coarse, sharp = torch.split(
             self.conv(cells), parts, dim=1
         )  # (B, part, h, w)
         x, y = flow[:, 0::3], flow[:, 1::3]  # (B, W, h, w) each
         displacements = [self._displacement(decoded, x, y) for decoded in (upper, lower)]  # (B, 2, h, w) each
-        slope, level = follow_colours(likely.sigmoid(), F.avg_pool2d(centred, self.scale))
+        likely, sure, followed = coarse.sigmoid().split(1, dim=1)  # (B, 1, h, w) each
+        slope, level = follow_colours(likely, sure, F.avg_pool2d(centred, self.scale))
+        slope, level = followed * slope, followed * level + (1.0 - followed) * likely
         # Decoded in cells, so that all outputs of the convolution are of the order of one.
         both = self.scale * torch.cat(displacements, dim=1)  # (B, 4, h, w)
         smooth = self._between(torch.cat((both, slope, level), dim=1))  # (B, 8, H, W)
