@@ -281,7 +281,7 @@ class _LayersHead(nn.Module):
         )  # (B, part, h, w)
         x, y = flow[:, 0::3], flow[:, 1::3]  # (B, W, h, w) each
         displacements = [self._displacement(decoded, x, y) for decoded in (upper, lower)]  # (B, 2, h, w) each
-        likely, sure, followed = coarse.sigmoid().split(1, dim=1)  # (B, 1, h, w) each
+        likely, sure, followed = torch.split(coarse.sigmoid(), [1, 1, 1], dim=1)  # (B, 1, h, w) each
         slope, level = follow_colours(likely, sure, F.avg_pool2d(centred, self.scale))
         slope, level = followed * slope, followed * level + (1.0 - followed) * likely
         # Decoded in cells, so that all outputs of the convolution are of the order of one.
