@@ -258,7 +258,8 @@ class _LayersHead(nn.Module):
     Each displacement is a decoded residual plus the softmax-weighted mean of the least-squares displacements and of
     zero, so that a measured displacement passes through at any length. The mask's logit is a linear function of the
     frame's colours, fitted to a decoded coarse mask where that is sure, or the coarse mask itself, by a decoded share;
-    plus a decoded logit of each pixel. Behind the mask the lower layer shows the colours beside it.
+    plus a decoded logit of each pixel. Behind the mask the lower layer shows the colours beside it, where the layers
+    move apart by a pixel or more.
     """
 
     def __init__(self, channels: int, scale: int, windows: int) -> None:
@@ -291,7 +292,10 @@ class _LayersHead(nn.Module):
         by_colour = (slope * centred).sum(dim=1, keepdim=True) + level  # (B, 1, H, W)
         mask = (8.0 * (by_colour - 0.5) + 4.0 * F.pixel_shuffle(sharp, self.scale)).sigmoid()
         behind = self._between(beside(centred, mask, background))  # (B, 3, H, W)
-        return torch.cat((moved, mask, mask * (behind - centred)), dim=1)
+        # Where both layers move alike nothing is uncovered: whole and still pictures stay as sharp as they are.
+        apart_px = moved[:, :2] - moved[:, 2:]  # (B, 2, H, W)
+        uncovers = apart_px.square().sum(dim=1, keepdim=True).clamp(max=1.0)  # (B, 1, H, W)
+        return torch.cat((moved, mask, uncovers * mask * (behind - centred)), dim=1)
 
     def _between(self, cells: Tensor) -> Tensor:
         """Cells to pixels, bilinear: straight lines stay straight."""
