@@ -10,7 +10,7 @@ _WINDOW_CELLS = 9
 _NOISE_VARIANCE = (3 / 255) ** 2
 """Colours that differ by less tell nothing apart."""
 _LEAST_SURE = 0.01
-"""Of a cell that is not sure at all, so that a window of such cells has a mean."""
+"""Weight of a cell that is not sure at all, so that a window of such cells has a mean."""
 _GUESS = 0.05
 """Weight of the guess, against 1 of a cell that is all uncovered."""
 
