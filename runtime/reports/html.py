@@ -6,7 +6,7 @@ import math
 from html import escape
 
 from tremorscope.runtime.reports.html_motion import limits_section, motion_sections
-from tremorscope.runtime.reports.html_style import STYLE, Column, picture, table
+from tremorscope.runtime.reports.html_style import Column, column_section, facts, html_page, picture
 from tremorscope.runtime.reports.measurement import (
     Measurement,
     damping_text,
@@ -56,14 +56,7 @@ def report_page(
         _recording(measurement),
         f"<section><h2>How this was measured</h2>{_METHOD}</section>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><p class=kit>tremorscope</p><h1>{escape(title)}</h1></header>\n"
-        + "\n".join(part for part in sections if part)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return html_page(title, sections)
 
 
 def _headline(measurement: Measurement) -> str:
@@ -146,7 +139,7 @@ def _peaks(measurement: Measurement) -> str:
         Column("most in"),
         *(Column(heading, minor=True) for heading in minor),
     ]
-    return table(
+    return column_section(
         "Peaks, strongest first",
         columns,
         rows,
@@ -176,7 +169,7 @@ def _modes(measurement: Measurement) -> str:
         Column("in phase"),
         Column("most in"),
     ]
-    return table(
+    return column_section(
         "Modes",
         columns,
         rows,
@@ -207,11 +200,13 @@ def _baseline(measurement: Measurement) -> str:
                     f"{each.mac:.3f}",
                 ]
             )
-    return table("Against the baseline", [Column(each) for each in ("baseline", "now", "shift", "MAC")], rows)
+    return column_section(
+        "Against the baseline", [Column(each) for each in ("baseline", "now", "shift", "MAC")], rows
+    )
 
 
 def _regions(measurement: Measurement) -> str:
-    return table(
+    return column_section(
         "Regions",
         [
             Column("region"),
@@ -255,7 +250,7 @@ def _px(value: float) -> str:
 def _recording(measurement: Measurement) -> str:
     axis, analysis = measurement.time_axis, measurement.analysis
     height_px, width_px = measurement.frame.shape[:2]
-    facts = [
+    entries = [
         ("Clip", f"{escape(measurement.clip)}, {measurement.times_s.size} frames of {width_px} &times; {height_px} px"),
         ("Rate", f"{analysis.rate_hz:.6g} Hz, " + ("as stated" if axis.capture_rate_hz else "as in the file")),
         ("In the file", f"{axis.playback_s:.4g} s at {axis.playback_rate_hz:.6g} frames/s"),
@@ -266,5 +261,4 @@ def _recording(measurement: Measurement) -> str:
         ("Gaps", f"{len(analysis.gaps)}; {analysis.bridged} single missing frames interpolated"),
         ("References", f"renewed {measurement.refreshes} times"),
     ]  # fmt: skip
-    entries = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
-    return f"<section><h2>Recording</h2><dl>{entries}</dl></section>"
+    return facts("Recording", entries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from tremorscope.runtime.reports.html_style import Column, picture, table
+from tremorscope.runtime.reports.html_style import Column, column_section, picture
 from tremorscope.runtime.reports.measurement import Measurement, short_frequency
 from tremorscope.runtime.reports.motion import RATES, order_text, peak_rate
 from tremorscope.runtime.vibration.spectra.analysis import AXES
@@ -39,7 +39,9 @@ def limits_section(measurement: Measurement) -> str:
         f"{each.criterion.name()}: {each.criterion.source}. {each.criterion.remark}"
         for _, each in measurement.motion.judgements
     )
-    return table("Limits", [*columns, Column("not judged", minor=True)], rows, escape("; ".join(sources)))
+    return column_section(
+        "Limits", [*columns, Column("not judged", minor=True)], rows, escape("; ".join(sources))
+    )
 
 
 def motion_sections(measurement: Measurement, orbits: bytes) -> list[str]:
@@ -68,7 +70,7 @@ def _rates(measurement: Measurement) -> str:
                     " / ".join(_BLANK if value is None else f"{factor * value:.3g}" for value in values)
                 )
         rows.append(row)
-    return table(
+    return column_section(
         "Velocity and acceleration",
         columns,
         rows,
@@ -93,7 +95,7 @@ def _peaks(measurement: Measurement) -> str:
         rows.append([f"<b>{short_frequency(peak)}</b>", *rates, *order])
     if speed:
         columns.append(Column(f"of {speed:g} r/min"))
-    return table("Peaks as velocity and acceleration", columns, rows)
+    return column_section("Peaks as velocity and acceleration", columns, rows)
 
 
 def _phases(measurement: Measurement) -> list[str]:
@@ -113,7 +115,7 @@ def _phases(measurement: Measurement) -> list[str]:
             for each in found.channels
         ]
         sections.append(
-            table(
+            column_section(
                 f"Phase at {found.frequency_hz:.4g} Hz",
                 [Column(each) for each in ("channel", "phase", "amplitude ratio", "coherence")],
                 rows,

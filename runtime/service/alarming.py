@@ -113,7 +113,8 @@ class AlarmService:
         with self._lock:
             for status in self._board.statuses():
                 if status.phase in ("raised", "clearing") and status.raised_s is not None:
-                    self._store(_raised_before(status, status.raised_s))
+                    value = status.rule.threshold if status.value is None else status.value
+                    self._store(status.rule.edge("raised", status.raised_s, status.raised_s, value))
                     if status.acknowledged_s is not None:
                         self._store(Acknowledgement(status.rule.name, status.acknowledged_s, "before"))
             for name, baseline in self._board.baselines().items():
@@ -217,30 +218,6 @@ class AlarmService:
 
 
 def _ended(alarm: OpenAlarm, rule: AlarmRule | None, now_s: float) -> AlarmEdge:
-    return AlarmEdge(
-        alarm.name,
-        rule.source if rule else "",
-        rule.quantity if rule else "signal",
-        "cleared",
-        now_s,
-        now_s,
-        0.0,
-        rule.threshold if rule else 0.0,
-        rule.threshold_unit if rule else "",
-    )
-
-
-def _raised_before(status: AlarmStatus, raised_s: float) -> AlarmEdge:
-    rule = status.rule
-    value = rule.threshold if status.value is None else status.value
-    return AlarmEdge(
-        rule.name,
-        rule.source,
-        rule.quantity,
-        "raised",
-        raised_s,
-        raised_s,
-        value,
-        rule.threshold,
-        rule.threshold_unit,
-    )
+    if rule is not None:
+        return rule.edge("cleared", now_s, now_s, 0.0)
+    return AlarmEdge(alarm.name, "", "signal", "cleared", now_s, now_s, 0.0, 0.0, "")

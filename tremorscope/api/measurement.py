@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.api.arguments import FileArguments, Rectangle, checked, tell_in_python
-from tremorscope.runtime.errors import OptionFault, OutputFault
+from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import check_place, whole_file
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.reports.motion import peak_rate
@@ -256,9 +256,7 @@ class ClipMeasurement:
         from tremorscope.runtime.reports.signals import write_uff
 
         place: Path = checked("to_uff", FileArguments, {"path": path})["path"]
-        check_place(place)
-        if place.exists() and not overwrite:
-            raise OutputFault(f"{place}: exists already", remedy="name another file, or add --overwrite")
+        check_place(place, overwrite=overwrite)
         write_uff(place, signals(self.result, _quantity(quantity)))
         return place
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.monitoring.alarms import (
@@ -161,19 +162,7 @@ class _RuleMonitor:
         if edge == "raised":
             self._raised_s, self.acknowledged_s = unix_s, None
         lasted_s = 0.0 if self._latch.began_s is None else time_s - self._latch.began_s
-        rule = self.rule
-        return AlarmEdge(
-            name=rule.name,
-            source=rule.source,
-            quantity=rule.quantity,
-            edge=edge,
-            time_s=unix_s,
-            since_s=unix_s - lasted_s,
-            value=value,
-            threshold=rule.threshold,
-            unit=rule.threshold_unit,
-            detail=self._detail,
-        )
+        return replace(self.rule.edge(edge, unix_s, unix_s - lasted_s, value), detail=self._detail)
 
 
 class AlarmBoard:

@@ -74,6 +74,20 @@ class AlarmRule:
         """Unit of the threshold."""
         return {"frequency": "%", "signal": "s"}.get(self.quantity, self.unit)
 
+    def edge(self, edge: Edge, time_s: float, since_s: float, value: float) -> AlarmEdge:
+        """An edge of this alarm; see `AlarmEdge` for the times and the value."""
+        return AlarmEdge(
+            self.name,
+            self.source,
+            self.quantity,
+            edge,
+            time_s,
+            since_s,
+            value,
+            self.threshold,
+            self.threshold_unit,
+        )
+
 
 @dataclass(frozen=True)
 class AlarmReading:
