@@ -20,8 +20,7 @@ from support import ROOT, Picture, run_command, write_clip
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.jobs.measure import RESULT_NAMES, MeasureJob, measure_clip
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 from tremorscope.runtime.vibration.monitoring.standards import criterion_of, stated_criteria
 
 RATE_HZ, SECONDS = 25.0, 10.0
