@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from html import escape
 
+from tremorscope.runtime.reports.html_artefacts import artefact_section
 from tremorscope.runtime.reports.html_style import STYLE
 from tremorscope.runtime.reports.measurement import (
     Measurement,
@@ -41,13 +42,12 @@ def report_page(measurement: Measurement, *, overlay: bytes, spectrum: bytes, hi
     sections = [
         _headline(measurement),
         _notes(measurement),
-        _picture(
-            "Where it moves", overlay, "Regions and the shapes of the strongest modes on the first frame."
-        ),
+        _picture("Where it moves", overlay, "Regions and the shapes of the strongest modes."),
         _peaks(measurement),
         _picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions."),
         _picture("Displacement", history, "Displacement of the liveliest regions over time."),
         _modes(measurement),
+        artefact_section(measurement),
         _baseline(measurement),
         _regions(measurement),
         _recording(measurement),
@@ -175,7 +175,7 @@ def _peaks(measurement: Measurement) -> str:
         *(_Column(heading, minor=True) for heading in minor),
     ]
     return _table(
-        "Peaks, strongest first",
+        "Peaks, the surest first",
         columns,
         rows,
         _remark(len(rows), len(findings), "peaks")

@@ -97,7 +97,11 @@ ALTER TABLE notice ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE notice ADD COLUMN last_s REAL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+ALTER TABLE peak ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Statement n leads from version n to n + 1. Only ever appended to: files of every version are out there."""
 
 BULK_TABLES = ("block", "block_values")

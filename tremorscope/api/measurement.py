@@ -16,7 +16,7 @@ from tremorscope.api.arguments import FileArguments, Rectangle, checked, tell_in
 from tremorscope.runtime.errors import OptionFault, OutputFault
 from tremorscope.runtime.host.files import check_place, whole_file
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis
+from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, FrequencyFinding
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 Values = NDArray[np.float64]
@@ -41,6 +41,14 @@ class FoundPeak:
     region: str
     axis: Axis
     """x (to the right) or y (downwards)."""
+
+
+@dataclass(frozen=True)
+class FoundArtefact(FoundPeak):
+    """A peak that is no motion."""
+
+    cause: str
+    """Cause in words, such as a rhythm of the compression or lamps on the mains."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,23 +112,29 @@ class ClipMeasurement:
 
     @property
     def peaks(self) -> tuple[FoundPeak, ...]:
-        """Frequencies at which something moves, strongest first."""
+        """Frequencies at which something moves, the surest first."""
+        return tuple(FoundPeak(**self._told(found)) for found in self.result.analysis.findings)
+
+    @property
+    def artefacts(self) -> tuple[FoundArtefact, ...]:
+        """Peaks that filming, light or compression made, strongest first, each with its cause."""
+        found = self.result.analysis.artefacts
+        return tuple(FoundArtefact(**self._told(each), cause=each.cause) for each in found)
+
+    def _told(self, found: FrequencyFinding) -> dict[str, Any]:
         analysis, scale = self.result.analysis, self.result.scale
-        return tuple(
-            FoundPeak(
-                **_certainty(found.peak),
-                amplitude_px=found.peak.amplitude,
-                amplitude_sigma_px=found.peak.amplitude_sigma,
-                amplitude_mm=None if scale is None else scale.mm_per_px * found.peak.amplitude,
-                region=analysis.regions[found.region].series.name,
-                axis=found.axis,
-            )
-            for found in analysis.findings
-        )
+        return {
+            **_certainty(found.peak),
+            "amplitude_px": found.peak.amplitude,
+            "amplitude_sigma_px": found.peak.amplitude_sigma,
+            "amplitude_mm": None if scale is None else scale.mm_per_px * found.peak.amplitude,
+            "region": analysis.regions[found.region].series.name,
+            "axis": found.axis,
+        }
 
     @property
     def modes(self) -> tuple[FoundMode, ...]:
-        """Modes of all regions together, strongest first."""
+        """Modes of all regions together, the surest first."""
         return tuple(
             FoundMode(
                 **_certainty(mode.peak),
