@@ -97,7 +97,6 @@ class _Survey:
         rate_hz = count / float(self.repeats.times_s[-1] - self.repeats.times_s[0]) / self.pace
         key, pattern = self.coding.key_interval, self.coding.pattern
         return Origin(
-            self.coding.is_predicted,
             rate_hz / key if key else None,
             rate_hz / pattern if pattern > 1 else None,
         )
