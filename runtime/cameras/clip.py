@@ -176,7 +176,13 @@ class ClipCamera:
     def coding(self) -> ClipCoding:
         """Account of how the clip was compressed, as far as it was read."""
         pixels = self._layout.width_px * self._layout.height_px
-        found = self._coding.coding(self._stream.codec_context.name, bytes(self.picture_types), pixels)
+        codec = self._stream.codec_context.codec
+        types = bytes(self.picture_types)
+        if (
+            codec.lossless and not codec.lossy
+        ):  # FFV1's pictures refer to others, but for their statistics alone
+            types = b"K" * len(types)
+        found = self._coding.coding(codec.name, types, pixels)
         if found.quantiser is None:
             return found
         return replace(found, quantiser=self._layout.upright(found.quantiser[..., None])[..., 0])

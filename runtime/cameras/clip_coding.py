@@ -71,7 +71,7 @@ class CodingAccount:
         keys = np.flatnonzero(types == ord("K"))
         anchors = np.flatnonzero(types != ord("B"))
         predicted = types.size - keys.size
-        coded = self._predicted_bytes if predicted else self._key_bytes
+        coded = self._predicted_bytes + (0 if predicted else self._key_bytes)
         return ClipCoding(
             codec,
             types.size,
