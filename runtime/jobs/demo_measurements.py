@@ -40,8 +40,8 @@ class ModeResult:
 
     @property
     def reached(self) -> float:
-        """Amplification that was reached: magnified over filmed."""
-        return self.magnified_px / self.filmed_px
+        """Amplification that was reached: magnified over true displacement."""
+        return self.magnified_px / self.true_px
 
 
 @dataclass
