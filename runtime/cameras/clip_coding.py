@@ -40,6 +40,11 @@ class ClipCoding:
     quantiser: Values | None
     """Mean quantiser of the predicted pictures, by blocks of 16x16 px as they are stored; None where unknown."""
 
+    @classmethod
+    def none(cls, pictures: int) -> ClipCoding:
+        """That of pictures which were not compressed, or each by itself."""
+        return cls("none", pictures, 0.0, is_predicted=False, key_interval=None, pattern=1, quantiser=None)
+
 
 class CodingAccount:
     """Gathers what packets and pictures tell, in constant memory but for a byte a picture."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.clip_coding import ClipCoding
+from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate, without_rounding
+from tremorscope.runtime.frames.info import FrameInfo, Recording
 from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.directories import whole_directory
 from tremorscope.runtime.host.files import printable
@@ -27,6 +30,7 @@ from tremorscope.runtime.vibration.displacement.meter import MotionMeter
 from tremorscope.runtime.vibration.displacement.noise import luma
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.monitoring.limits import Criterion
 from tremorscope.runtime.vibration.monitoring.modal_baseline import (
     ModalBaseline,
     compare_with_baseline,
@@ -36,11 +40,18 @@ from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse
 from tremorscope.runtime.vibration.spectra.artefacts import Origin
 
 Picture = NDArray[np.uint8]
+Frame = NDArray[np.uint8] | NDArray[np.float32]
+"""What is measured: (H, W, 3; RGB), or of more than 8 bits luma (H, W) in grey levels with their fractions."""
 
 RESULT_NAMES = (
     "displacement.csv",
     "displacement.uff",
+    "velocity.csv",
+    "velocity.uff",
+    "acceleration.csv",
+    "acceleration.uff",
     "spectrum.png",
+    "orbits.png",
     "overlay.png",
     "report.html",
     "summary.json",
@@ -48,6 +59,8 @@ RESULT_NAMES = (
 _MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
 _SAMPLE_BYTES = 128 * 2**20
 _FEWEST_FRAMES = 16
+_CARRIED_OVER = 0.12
+"""Share of the picture that compression leaves unchanged from which on it was seen to weaken small motion."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,10 @@ class MeasureJob:
     """Lower and upper edge of the band that is searched for peaks; None searches everywhere."""
     baseline: Path | None = None
     """Summary of an earlier measurement, to compare modes with."""
+    criteria: tuple[Criterion, ...] = ()
+    """Limits to judge every region by."""
+    speed_rpm: float | None = None
+    """Speed of the machine, by whose orders peaks are named."""
     overwrite: bool = False
 
 
@@ -84,7 +101,10 @@ class _Survey:
     axis: TimeAxis
     tick_s: float
     first: Picture
-    samples: tuple[Picture, ...]
+    """The first frame as it is shown, (H, W, 3; RGB)."""
+    samples: tuple[Frame, ...]
+    """Frames as they are measured, the first among them."""
+    bit_depth: int
     notes: tuple[str, ...]
     """Peculiarities of the clip that bear on the results."""
     coding: ClipCoding
@@ -116,7 +136,12 @@ class _Survey:
     @property
     def pace(self) -> float:
         """Seconds in reality for a second of playback."""
-        return self.axis.playback_rate_hz / self.axis.real_rate_hz
+        if self.axis.capture_rate_hz is None:
+            return 1.0
+        # Counted from frame to frame: lost frames are no part of the rate of playback.
+        steps_s = np.diff(self.repeats.times_s[self.kept])
+        interval_s = float(steps_s[steps_s < 1.5 * np.median(steps_s)].mean())
+        return 1 / interval_s / self.axis.capture_rate_hz
 
 
 def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measurement:
@@ -148,8 +173,9 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     start_s = time.monotonic()
     baseline = read_baseline(job.baseline) if job.baseline else None
     survey = _look_through(job, progress)
+    _check_rate(job, survey)
     regions, proposed = _choose_regions(job, survey, baseline)
-    meter = MotionMeter(survey.first, regions, job.still)
+    meter = MotionMeter(survey.samples[0], regions, job.still, bit_depth=survey.bit_depth)
     meter.learn_noise(survey.samples)
     series = _measure_all(job, survey, meter, progress)
     analysis = analyse_recording(
@@ -174,6 +200,9 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         refreshes=sum(follower.refreshes for follower in meter.followers),
         elapsed_s=time.monotonic() - start_s,
         files=RESULT_NAMES if job.directory else (),
+        tick_s=survey.tick_s * survey.pace,
+        speed_rpm=job.speed_rpm,
+        criteria=job.criteria,
     )
 
 
@@ -196,15 +225,31 @@ def _check(job: MeasureJob) -> None:
             "--band: an edge is not a finite number", remedy="give two frequencies in Hz, e.g. 0.5 20"
         )
 
+    if job.speed_rpm is not None and not (math.isfinite(job.speed_rpm) and job.speed_rpm > 0):
+        raise OptionFault(
+            f"--speed-rpm {job.speed_rpm:g}: not a number above 0", remedy="give turns a minute, e.g. 1480"
+        )
+    for criterion in job.criteria:
+        criterion.factor(None if job.scale is None else job.scale.mm_per_px)
+
+
+def _check_rate(job: MeasureJob, survey: _Survey) -> None:
+    """Refuse to judge by limits what has no times of its own: nobody knows how fast it moved."""
+    if job.criteria and not survey.axis.measured and job.capture_rate_hz is None:
+        raise OptionFault(
+            f"{job.clip}: holds no times, so its rate is unknown and no limit can be judged",
+            remedy="state the true rate with --capture-fps",
+        )
+
 
 def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
-    with closing(ClipCamera(job.clip, quantisers=True)) as camera:
-        frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+    with closing(_open(job, quantisers=True)) as camera:
+        frame, read = _frame_of(camera)
         most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
         total = camera.frame_count_estimate
         times: list[float] = []
-        repeats, samples, stride = RepeatFinder(), [], 1
-        while (info := camera.read_into(frame)) is not None:
+        repeats, samples, stride = RepeatFinder(camera.bit_depth), [], 1
+        while (info := read()) is not None:
             repeats.add(frame)
             if len(times) % stride == 0:
                 samples.append(frame.copy())
@@ -223,18 +268,50 @@ def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
         found = repeats.find(without_rounding(np.array(times), tick_s, camera.nominal_rate_hz), key_frames)
         return _Survey(
             found,
-            _axis(job, camera, found),
+            _axis(camera, found),
             tick_s,
-            samples[0],
+            _first_picture(job) if camera.bit_depth > 8 else samples[0],
             tuple(samples),
-            (*camera.notes(), *found.notes()),
-            camera.coding(),
+            camera.bit_depth,
+            (*camera.notes(), *found.notes(), *_compression(camera, repeats, found)),
+            camera.coding() if isinstance(camera, ClipCamera) else ClipCoding.none(len(times)),
         )
 
 
-def _axis(job: MeasureJob, camera: ClipCamera, repeats: Repeats) -> TimeAxis:
+def _compression(camera: Recording, finder: RepeatFinder, found: Repeats) -> list[str]:
+    """A note where a codec that predicts frames from each other has carried much of the picture over."""
+    predicted = not set(camera.picture_types) <= {ord("K"), ord("I")}
+    if not predicted or found.all_one or finder.unchanged < _CARRIED_OVER:
+        return []
+    return [
+        f"compression carried {finder.unchanged:.0%} of the picture over from frame to frame: motion of less than a "
+        "pixel may come out smaller than it was, by up to a quarter; film with a higher bit rate"
+    ]
+
+
+def _open(job: MeasureJob, *, quantisers: bool = False) -> Recording:
+    return open_recording(job.clip, capture_rate_hz=job.capture_rate_hz, quantisers=quantisers)
+
+
+def _frame_of(camera: Recording) -> tuple[Frame, Callable[[], FrameInfo | None]]:
+    """Memory for a frame as it is measured, and what reads the next one into it."""
+    if camera.bit_depth > 8:
+        luma = np.empty((camera.height_px, camera.width_px), np.float32)
+        return luma, lambda: camera.read_luma_into(luma)
+    frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+    return frame, lambda: camera.read_into(frame)
+
+
+def _first_picture(job: MeasureJob) -> Picture:
+    with closing(_open(job)) as camera:
+        picture = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+        camera.read_into(picture)
+        return picture
+
+
+def _axis(camera: Recording, repeats: Repeats) -> TimeAxis:
     """The time axis of what is measured; a conversion's repeats have neither part in it nor in the rate of capture."""
-    times_s, capture_hz = repeats.times_s, job.capture_rate_hz
+    times_s, capture_hz = repeats.times_s, camera.capture_rate_hz
     if repeats.cycle is not None:
         times_s = times_s[~repeats.repeated]
         capture_hz = capture_hz and capture_hz * repeats.cycle[1] / repeats.cycle[0]
@@ -252,7 +329,7 @@ def _choose_regions(
         return job.regions, False
     if baseline is not None:
         return tuple(each.region() for each in baseline.regions), False
-    return choose_regions(survey.samples, job.proposals, still=job.still), True
+    return choose_regions(survey.samples, job.proposals, still=job.still, bit_depth=survey.bit_depth), True
 
 
 def _measure_all(
@@ -261,10 +338,10 @@ def _measure_all(
     kept, regions = survey.kept, len(meter.followers)
     count, places = kept.size, np.cumsum(kept) - 1
     table = np.full((regions, 5, int(kept.sum())), np.nan)
-    with closing(ClipCamera(job.clip)) as camera:
-        frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+    with closing(_open(job)) as camera:
+        frame, read = _frame_of(camera)
         for number in range(count):
-            if camera.read_into(frame) is None:
+            if read() is None:
                 raise ClipFault(
                     f"{job.clip}: has changed while it was read", remedy="measure a clip that is finished"
                 )
