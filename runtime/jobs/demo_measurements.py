@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.synthetic import SyntheticMode, SyntheticSettings
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.reports.slices import TimeSlice, VerticalLine
+from tremorscope.runtime.reports.demo_picture import TimeSlice, VerticalLine
 from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
-from tremorscope.runtime.vibration.displacement.noise import luma
 from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.windows import luma
 from tremorscope.runtime.vibration.spectra.tones import amplitudes_at, find_tones
 
 _LEAST_WAVE = 0.05
