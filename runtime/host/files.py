@@ -38,7 +38,7 @@ def check_place(path: Path, *, overwrite: bool = True) -> None:
         raise OutputFault(f"{path}: is a directory", remedy="name a file in it")
     if not path.parent.is_dir():
         raise OutputFault(
-            f"{path}: there is no directory {path.parent}", remedy="make it first, or name another"
+            f"{path}: there is no directory {path.parent}", remedy="make the directory first, or name another"
         )
     if not os.access(path.parent, os.W_OK):
         raise OutputFault(
