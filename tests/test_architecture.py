@@ -18,7 +18,7 @@ files
 runtime.errors              runtime.settings              runtime.host
 runtime.frames              runtime.gpu
 runtime.engines.interface   runtime.engines.onnx          runtime.engines.tensorrt      runtime.engines
-runtime.cameras.supervision runtime.cameras.gstreamer     runtime.cameras
+runtime.cameras.supervision runtime.cameras.gstreamer     runtime.cameras.stacks          runtime.cameras
 runtime.vibration.displacement runtime.vibration.spectra  runtime.vibration.monitoring  runtime.vibration
 runtime.magnification       runtime.telemetry             runtime.health
 runtime.reports             runtime.store                 runtime.clips                 runtime.live
@@ -63,7 +63,7 @@ LOOSE = 4
 
 RUNTIME_DEPENDENCIES = {
     "aiohttp", "av", "click", "matplotlib", "numpy", "onnxruntime", "prometheus_client", "pydantic", "pyuff",
-    "scipy", "tqdm", "typing_extensions", "pydantic_core", "yaml",
+    "scipy", "tifffile", "tqdm", "typing_extensions", "pydantic_core", "yaml",
     "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
 }  # fmt: skip
 """Third-party packages that the runtime may import at all (typing_extensions and pydantic_core are of pydantic);
@@ -73,6 +73,8 @@ DOORS = {
     "av": {
         "runtime/cameras/clip.py",
         "runtime/cameras/clip_stream.py",
+        "runtime/cameras/stacks/deep_avi.py",
+        "runtime/cameras/stacks/pictures.py",
         "runtime/clips/h264.py",
         "runtime/clips/jpeg.py",
         "runtime/clips/video.py",

@@ -13,8 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from tremorscope.calibration.errors import CalibrationFault
-from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.opening import describe, frame_size, open_camera, supervisor_settings
+from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.cameras.settings import CameraSettings, camera_settings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent, FaultKind
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
@@ -25,6 +25,8 @@ from tremorscope.runtime.frames.ring import Lease, LeasingRing
 
 HELD_FRAMES = 4
 """Most frames that a reader may hold at a time: the newest, the one before, a reference, and the next."""
+_ASSUMED_RATE_HZ = 25.0
+"""Rate of pictures that state none: how fast they followed each other is no part of a calibration set."""
 SETTINGS_SUFFIXES = {".yaml", ".yml"}
 _PATIENCE_S = 2.0
 """Time for which a camera in trouble may recover before a visit is given up."""
@@ -34,7 +36,7 @@ class RecordedFrames:
     """All frames of a recorded clip, in their order."""
 
     def __init__(self, path: Path) -> None:
-        self._camera = ClipCamera(path)
+        self._camera = open_recording(path, assumed_rate_hz=_ASSUMED_RATE_HZ)
         width_px, height_px = self.size_px = self._camera.width_px, self._camera.height_px
         self._ring = LeasingRing(HELD_FRAMES, width_px=width_px, height_px=height_px)
 
@@ -131,7 +133,7 @@ def find_source(path: Path) -> CaptureSource:
     if path.suffix.lower() in SETTINGS_SUFFIXES:
         settings = _read_settings(path)
         return CaptureSource(describe(settings), partial(_open_supervised, settings))
-    camera = ClipCamera(path)
+    camera = open_recording(path, assumed_rate_hz=_ASSUMED_RATE_HZ)
     frames, rate_hz = camera.frame_count_estimate, camera.nominal_rate_hz
     camera.close()
     if not frames:
@@ -140,7 +142,8 @@ def find_source(path: Path) -> CaptureSource:
             remedy=f"rewrite its index: ffmpeg -i {path} -c copy indexed.mp4",
         )
     # The file's modification time is the best estimate of the end of the recording.
-    ended_at = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    there = path if path.exists() else path.parent  # a pattern of pictures is no file
+    ended_at = datetime.fromtimestamp(there.stat().st_mtime, timezone.utc)
     length_s = frames / rate_hz
     return CaptureSource(
         f"clip {path.name}",

@@ -138,13 +138,11 @@ def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
 
 
 def _open_clip(settings: ClipSettings, account: CopyAccount | None) -> Camera:
-    from tremorscope.runtime.cameras.clip import ClipCamera
+    from tremorscope.runtime.cameras.recordings import open_recording
     from tremorscope.runtime.cameras.replay import CapturedFasterCamera, ReplayCamera
 
     def open_clip() -> Camera:
-        clip = ClipCamera(settings.path, account=account)
-        if settings.capture_rate_hz is None:
-            return clip
-        return CapturedFasterCamera(clip, settings.capture_rate_hz)
+        clip = open_recording(settings.path, capture_rate_hz=settings.capture_rate_hz, account=account)
+        return clip if clip.capture_rate_hz is None else CapturedFasterCamera(clip, clip.capture_rate_hz)
 
     return ReplayCamera(open_clip, pace=settings.speed, loop=settings.loop)

@@ -15,6 +15,8 @@ from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.magnification.filters import design
 from tremorscope.runtime.magnification.magnifier import check_amplification
+from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
+from tremorscope.runtime.vibration.monitoring.limits import coverage
 from tremorscope.runtime.vibration.region_settings import RectangleSettings
 from tremorscope.runtime.vibration.settings import CAMERA
 
@@ -93,6 +95,11 @@ def _alarms(configuration: Configuration) -> Iterator[Contradiction]:
     for at, alarm in enumerate(vibration.alarms):
         for key, what, remedy in alarm.contradictions(vibration):
             yield ("vibration", "alarms", at, key), what, remedy
+        rate_hz = rate_of(configuration)
+        if rate_hz is not None and isinstance(alarm, (CurveAlarmSettings, StandardAlarmSettings)):
+            refusal = coverage(alarm.criterion(), rate_hz).refusal
+            if refusal:
+                yield ("vibration", "alarms", at), f"nothing of it can be judged: {refusal}", "film faster"
 
 
 def _bands(configuration: Configuration) -> Iterator[Contradiction]:

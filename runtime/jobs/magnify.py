@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.clips.h264 import EncodingSettings
 from tremorscope.runtime.clips.video import VideoWriter, check_output
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
@@ -17,7 +17,7 @@ from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, open_r
 from tremorscope.runtime.errors import BundleFault, ClipFault
 from tremorscope.runtime.frames.buffers import Allocator, FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.info import FrameInfo, Recording
 from tremorscope.runtime.frames.views import View, ViewComposer
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.magnification.factory import Engines
@@ -98,11 +98,11 @@ def magnify_clip(
     bundle = open_for_use(job.bundle, allow_inaccurate=job.allow_inaccurate)
     start_s = time.monotonic()
     with ExitStack() as opened:
-        camera = opened.enter_context(closing(ClipCamera(job.clip)))
+        camera = opened.enter_context(closing(open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)))
         check_size(bundle, camera.width_px, camera.height_px, "the clip has")
         runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
         engines = Engines(bundle, runtime, (camera.width_px, camera.height_px))
-        magnifier = engines.make(job, job.capture_rate_hz or camera.nominal_rate_hz)
+        magnifier = engines.make(job, camera.capture_rate_hz or camera.nominal_rate_hz)
         with _video_writer(job, camera) as writer:
             times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
     return MagnifyReport(
@@ -113,12 +113,12 @@ def magnify_clip(
         height_px=camera.height_px,
         elapsed_s=time.monotonic() - start_s,
         runtime=f"{runtime.description}, {runtime.bundle.manifest.precision.upper()}",
-        time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
+        time_axis=times.axis(camera.time_base, camera.capture_rate_hz, measured=camera.has_timestamps),
         filter_lines=(*(job.band.lines() if job.band else ()), *magnifier.lines()),
     )
 
 
-def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: ClipCamera) -> Runtime:
+def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: Recording) -> Runtime:
     return open_runtime(
         job.runtime,
         bundle,
@@ -129,7 +129,7 @@ def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: ClipCamera) -> Runtim
     )
 
 
-def _video_writer(job: MagnifyJob, camera: ClipCamera) -> VideoWriter:
+def _video_writer(job: MagnifyJob, camera: Recording) -> VideoWriter:
     """Writer of the job's video, with the clip's size, timing, colour and pixel aspect."""
     return VideoWriter(
         job.output,
@@ -147,7 +147,7 @@ def _video_writer(job: MagnifyJob, camera: ClipCamera) -> VideoWriter:
 
 
 def _run(
-    camera: ClipCamera,
+    camera: Recording,
     magnifier: FrameMagnifier,
     allocate: Allocator,
     job: MagnifyJob,
@@ -175,7 +175,7 @@ def _run(
             number = times.count
             decoding = decoder.submit(camera.read_into, frames.frame(number + 1))
             # A high-speed clip's own times are those of playback: its frames were filmed evenly.
-            filmed_s = number / job.capture_rate_hz if job.capture_rate_hz else info.timestamp_s
+            filmed_s = number / camera.capture_rate_hz if camera.capture_rate_hz else info.timestamp_s
             magnifier.step(frames.frame(number), magnifieds.frame(number), filmed_s)
             if encoding is not None:
                 encoding.result()

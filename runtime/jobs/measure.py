@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,31 +13,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.cameras.clip_coding import ClipCoding
+from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate, without_rounding
+from tremorscope.runtime.frames.info import FrameInfo, Recording
 from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.directories import whole_directory
 from tremorscope.runtime.host.files import printable
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
+from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
+from tremorscope.runtime.vibration.displacement.noise import luma
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.monitoring.limits import Criterion
 from tremorscope.runtime.vibration.monitoring.modal_baseline import (
     ModalBaseline,
     compare_with_baseline,
     read_baseline,
 )
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
+from tremorscope.runtime.vibration.spectra.artefacts import Origin
 
 Picture = NDArray[np.uint8]
+Frame = NDArray[np.uint8] | NDArray[np.float32]
+"""What is measured: (H, W, 3; RGB), or of more than 8 bits luma (H, W) in grey levels with their fractions."""
 
 RESULT_NAMES = (
     "displacement.csv",
     "displacement.uff",
+    "velocity.csv",
+    "velocity.uff",
+    "acceleration.csv",
+    "acceleration.uff",
     "spectrum.png",
+    "orbits.png",
     "overlay.png",
     "report.html",
     "summary.json",
@@ -44,6 +59,8 @@ RESULT_NAMES = (
 _MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
 _SAMPLE_BYTES = 128 * 2**20
 _FEWEST_FRAMES = 16
+_CARRIED_OVER = 0.12
+"""Share of the picture that compression leaves unchanged from which on it was seen to weaken small motion."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,10 @@ class MeasureJob:
     """Lower and upper edge of the band that is searched for peaks; None searches everywhere."""
     baseline: Path | None = None
     """Summary of an earlier measurement, to compare modes with."""
+    criteria: tuple[Criterion, ...] = ()
+    """Limits to judge every region by."""
+    speed_rpm: float | None = None
+    """Speed of the machine, by whose orders peaks are named."""
     overwrite: bool = False
 
 
@@ -80,9 +101,26 @@ class _Survey:
     axis: TimeAxis
     tick_s: float
     first: Picture
-    samples: tuple[Picture, ...]
+    """The first frame as it is shown, (H, W, 3; RGB)."""
+    samples: tuple[Frame, ...]
+    """Frames as they are measured, the first among them."""
+    bit_depth: int
     notes: tuple[str, ...]
     """Peculiarities of the clip that bear on the results."""
+    coding: ClipCoding
+    """Account of its compression."""
+
+    @property
+    def origin(self) -> Origin:
+        """Rhythms of its compression, in reality rather than in playback."""
+        count = self.repeats.times_s.size - 1
+        rate_hz = count / float(self.repeats.times_s[-1] - self.repeats.times_s[0]) / self.pace
+        key, pattern = self.coding.key_interval, self.coding.pattern
+        return Origin(
+            self.coding.is_predicted,
+            rate_hz / key if key else None,
+            rate_hz / pattern if pattern > 1 else None,
+        )
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -99,7 +137,12 @@ class _Survey:
     @property
     def pace(self) -> float:
         """Seconds in reality for a second of playback."""
-        return self.axis.playback_rate_hz / self.axis.real_rate_hz
+        if self.axis.capture_rate_hz is None:
+            return 1.0
+        # Counted from frame to frame: lost frames are no part of the rate of playback.
+        steps_s = np.diff(self.repeats.times_s[self.kept])
+        interval_s = float(steps_s[steps_s < 1.5 * np.median(steps_s)].mean())
+        return 1 / interval_s / self.axis.capture_rate_hz
 
 
 def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measurement:
@@ -131,8 +174,9 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     start_s = time.monotonic()
     baseline = read_baseline(job.baseline) if job.baseline else None
     survey = _look_through(job, progress)
+    _check_rate(job, survey)
     regions, proposed = _choose_regions(job, survey, baseline)
-    meter = MotionMeter(survey.first, regions, job.still)
+    meter = MotionMeter(survey.samples[0], regions, job.still, bit_depth=survey.bit_depth)
     meter.learn_noise(survey.samples)
     series = _measure_all(job, survey, meter, progress)
     analysis = analyse_recording(
@@ -141,13 +185,14 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         tick_s=survey.tick_s * survey.pace,
         window_s=job.window_s,
         band_hz=job.band_hz,
+        origin=survey.origin,
     )
     return Measurement(
         clip=printable(job.clip.name),
         frame=survey.first,
         time_axis=survey.axis,
         times_s=survey.real_times_s,
-        clip_notes=survey.notes,
+        clip_notes=(*survey.notes, *filter(None, [coding_note(survey.coding, _coding_errors_px(series))])),
         analysis=analysis,
         still=job.still,
         proposed=proposed,
@@ -156,7 +201,20 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         refreshes=sum(follower.refreshes for follower in meter.followers),
         elapsed_s=time.monotonic() - start_s,
         files=RESULT_NAMES if job.directory else (),
+        tick_s=survey.tick_s * survey.pace,
+        speed_rpm=job.speed_rpm,
+        criteria=job.criteria,
     )
+
+
+def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
+    """Errors by compression along the axes that are measured."""
+    return [
+        error_px
+        for each in series
+        for error_px, floor_px in zip(each.coding_error_px, each.noise_floor_px, strict=True)
+        if math.isfinite(floor_px)
+    ]
 
 
 def _check(job: MeasureJob) -> None:
@@ -168,15 +226,31 @@ def _check(job: MeasureJob) -> None:
             "--band: an edge is not a finite number", remedy="give two frequencies in Hz, e.g. 0.5 20"
         )
 
+    if job.speed_rpm is not None and not (math.isfinite(job.speed_rpm) and job.speed_rpm > 0):
+        raise OptionFault(
+            f"--speed-rpm {job.speed_rpm:g}: not a number above 0", remedy="give turns a minute, e.g. 1480"
+        )
+    for criterion in job.criteria:
+        criterion.factor(None if job.scale is None else job.scale.mm_per_px)
+
+
+def _check_rate(job: MeasureJob, survey: _Survey) -> None:
+    """Refuse to judge by limits what has no times of its own: nobody knows how fast it moved."""
+    if job.criteria and not survey.axis.measured and job.capture_rate_hz is None:
+        raise OptionFault(
+            f"{job.clip}: holds no times, so its rate is unknown and no limit can be judged",
+            remedy="state the true rate with --capture-fps",
+        )
+
 
 def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
-    with closing(ClipCamera(job.clip)) as camera:
-        frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+    with closing(_open(job, quantisers=True)) as camera:
+        frame, read = _frame_of(camera)
         most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
         total = camera.frame_count_estimate
         times: list[float] = []
-        repeats, samples, stride = RepeatFinder(), [], 1
-        while (info := camera.read_into(frame)) is not None:
+        repeats, samples, stride = RepeatFinder(camera.bit_depth), [], 1
+        while (info := read()) is not None:
             repeats.add(frame)
             if len(times) % stride == 0:
                 samples.append(frame.copy())
@@ -195,17 +269,50 @@ def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
         found = repeats.find(without_rounding(np.array(times), tick_s, camera.nominal_rate_hz), key_frames)
         return _Survey(
             found,
-            _axis(job, camera, found),
+            _axis(camera, found),
             tick_s,
-            samples[0],
+            _first_picture(job) if camera.bit_depth > 8 else samples[0],
             tuple(samples),
-            (*camera.notes(), *found.notes()),
+            camera.bit_depth,
+            (*camera.notes(), *found.notes(), *_compression(camera, repeats, found)),
+            camera.coding() if isinstance(camera, ClipCamera) else ClipCoding.none(len(times)),
         )
 
 
-def _axis(job: MeasureJob, camera: ClipCamera, repeats: Repeats) -> TimeAxis:
+def _compression(camera: Recording, finder: RepeatFinder, found: Repeats) -> list[str]:
+    """A note where a codec that predicts frames from each other has carried much of the picture over."""
+    predicted = not set(camera.picture_types) <= {ord("K"), ord("I")}
+    if not predicted or found.all_one or finder.unchanged < _CARRIED_OVER:
+        return []
+    return [
+        f"compression carried {finder.unchanged:.0%} of the picture over from frame to frame: motion of less than a "
+        "pixel may come out smaller than it was, by up to a quarter; film with a higher bit rate"
+    ]
+
+
+def _open(job: MeasureJob, *, quantisers: bool = False) -> Recording:
+    return open_recording(job.clip, capture_rate_hz=job.capture_rate_hz, quantisers=quantisers)
+
+
+def _frame_of(camera: Recording) -> tuple[Frame, Callable[[], FrameInfo | None]]:
+    """Memory for a frame as it is measured, and what reads the next one into it."""
+    if camera.bit_depth > 8:
+        luma = np.empty((camera.height_px, camera.width_px), np.float32)
+        return luma, lambda: camera.read_luma_into(luma)
+    frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+    return frame, lambda: camera.read_into(frame)
+
+
+def _first_picture(job: MeasureJob) -> Picture:
+    with closing(_open(job)) as camera:
+        picture = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+        camera.read_into(picture)
+        return picture
+
+
+def _axis(camera: Recording, repeats: Repeats) -> TimeAxis:
     """The time axis of what is measured; a conversion's repeats have neither part in it nor in the rate of capture."""
-    times_s, capture_hz = repeats.times_s, job.capture_rate_hz
+    times_s, capture_hz = repeats.times_s, camera.capture_rate_hz
     if repeats.cycle is not None:
         times_s = times_s[~repeats.repeated]
         capture_hz = capture_hz and capture_hz * repeats.cycle[1] / repeats.cycle[0]
@@ -223,7 +330,7 @@ def _choose_regions(
         return job.regions, False
     if baseline is not None:
         return tuple(each.region() for each in baseline.regions), False
-    return choose_regions(survey.samples, job.proposals, still=job.still), True
+    return choose_regions(survey.samples, job.proposals, still=job.still, bit_depth=survey.bit_depth), True
 
 
 def _measure_all(
@@ -232,10 +339,10 @@ def _measure_all(
     kept, regions = survey.kept, len(meter.followers)
     count, places = kept.size, np.cumsum(kept) - 1
     table = np.full((regions, 5, int(kept.sum())), np.nan)
-    with closing(ClipCamera(job.clip)) as camera:
-        frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+    with closing(_open(job)) as camera:
+        frame, read = _frame_of(camera)
         for number in range(count):
-            if camera.read_into(frame) is None:
+            if read() is None:
                 raise ClipFault(
                     f"{job.clip}: has changed while it was read", remedy="measure a clip that is finished"
                 )
@@ -248,6 +355,7 @@ def _measure_all(
             if progress is not None:
                 progress(count + number + 1, 2 * count)
     floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
+    errors = coding_errors_px(luma(survey.first), [each.region for each in meter.followers], survey.coding)
     return tuple(
         RegionSeries(
             f"R{number + 1}",
@@ -258,6 +366,7 @@ def _measure_all(
             light=table[number, 3:],
             noise_floor_px=(floors[number][0], floors[number][1]),
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
+            coding_error_px=errors[number],
         )
         for number, follower in enumerate(meter.followers)
     )

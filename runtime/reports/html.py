@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from html import escape
 
-from tremorscope.runtime.reports.html_style import facts, html_page, picture, table_section
+from tremorscope.runtime.reports.html_motion import limits_section, motion_sections
+from tremorscope.runtime.reports.html_style import Column, column_section, facts, html_page, picture
 from tremorscope.runtime.reports.measurement import (
     Measurement,
     damping_text,
@@ -34,11 +34,14 @@ while it was filmed.</p>
 """
 
 
-def report_page(measurement: Measurement, *, overlay: bytes, spectrum: bytes, history: bytes) -> str:
+def report_page(
+    measurement: Measurement, *, overlay: bytes, spectrum: bytes, history: bytes, orbits: bytes
+) -> str:
     """The page as HTML; the pictures are PNGs, which are embedded."""
     title = f"Vibration in {measurement.clip}"
     sections = [
         _headline(measurement),
+        limits_section(measurement),
         _notes(measurement),
         picture(
             "Where it moves", overlay, "Regions and the shapes of the strongest modes on the first frame."
@@ -46,6 +49,7 @@ def report_page(measurement: Measurement, *, overlay: bytes, spectrum: bytes, hi
         _peaks(measurement),
         picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions."),
         picture("Displacement", history, "Displacement of the liveliest regions over time."),
+        *motion_sections(measurement, orbits),
         _modes(measurement),
         _baseline(measurement),
         _regions(measurement),
@@ -96,23 +100,11 @@ def _notes(measurement: Measurement) -> str:
     return f"<section class=notes><h2>To note</h2><ul>{notes}</ul></section>" if notes else ""
 
 
-@dataclass(frozen=True)
-class _Column:
-    heading: str
-    minor: bool = False
-    """True hides the column on a phone."""
-
-
-def _table(title: str, columns: list[_Column], rows: list[list[str]], remark: str = "") -> str:
-    classes = ["minor" if column.minor else "" for column in columns]
-    return table_section(title, [column.heading for column in columns], rows, remark, classes)
-
-
-def _amplitude_columns(measurement: Measurement, heading: str) -> list[_Column]:
+def _amplitude_columns(measurement: Measurement, heading: str) -> list[Column]:
     """Amplitude in px, and in mm if the scale is known: a phone then shows mm alone."""
     if measurement.scale is None:
-        return [_Column(f"{heading} (px)")]
-    return [_Column(f"{heading} (px)", minor=True), _Column(f"{heading} (mm)")]
+        return [Column(f"{heading} (px)")]
+    return [Column(f"{heading} (px)", minor=True), Column(f"{heading} (mm)")]
 
 
 def _amplitudes(measurement: Measurement, peak: Peak) -> list[str]:
@@ -142,12 +134,12 @@ def _peaks(measurement: Measurement) -> str:
     ]
     minor = ("kind", "damping", "over noise", "regions")
     columns = [
-        _Column("frequency"),
+        Column("frequency"),
         *_amplitude_columns(measurement, "amplitude"),
-        _Column("most in"),
-        *(_Column(heading, minor=True) for heading in minor),
+        Column("most in"),
+        *(Column(heading, minor=True) for heading in minor),
     ]
-    return _table(
+    return column_section(
         "Peaks, strongest first",
         columns,
         rows,
@@ -171,13 +163,13 @@ def _modes(measurement: Measurement) -> str:
         for mode in modes[:_MOST_ROWS]
     ]
     columns = [
-        _Column("frequency"),
+        Column("frequency"),
         *_amplitude_columns(measurement, "largest"),
-        _Column("damping", minor=True),
-        _Column("in phase"),
-        _Column("most in"),
+        Column("damping", minor=True),
+        Column("in phase"),
+        Column("most in"),
     ]
-    return _table(
+    return column_section(
         "Modes",
         columns,
         rows,
@@ -208,23 +200,23 @@ def _baseline(measurement: Measurement) -> str:
                     f"{each.mac:.3f}",
                 ]
             )
-    return _table(
-        "Against the baseline", [_Column(each) for each in ("baseline", "now", "shift", "MAC")], rows
+    return column_section(
+        "Against the baseline", [Column(each) for each in ("baseline", "now", "shift", "MAC")], rows
     )
 
 
 def _regions(measurement: Measurement) -> str:
-    return _table(
+    return column_section(
         "Regions",
         [
-            _Column("region"),
-            _Column("place", minor=True),
-            _Column("verdict"),
-            _Column("RMS x, y"),
-            _Column("noise of a frame x, y", minor=True),
-            _Column("smallest visible x, y"),
-            _Column("quality", minor=True),
-            _Column("lost", minor=True),
+            Column("region"),
+            Column("place", minor=True),
+            Column("verdict"),
+            Column("RMS x, y"),
+            Column("noise of a frame x, y", minor=True),
+            Column("smallest visible x, y"),
+            Column("quality", minor=True),
+            Column("lost", minor=True),
         ],
         [_region_row(result) for result in measurement.analysis.regions],
         "In px. Noise of a frame is predicted from texture and picture noise; the smallest visible amplitude "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 
 STYLE = """
@@ -89,6 +90,21 @@ def picture(title: str, png: bytes, alternative: str) -> str:
         f'<section class=picture><h2>{title}</h2><img alt="{escape(alternative)}" '
         f'src="data:image/png;base64,{data}"></section>'
     )
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    heading: str
+    minor: bool = False
+    """True hides the column on a phone."""
+
+
+def column_section(title: str, columns: list[Column], rows: list[list[str]], remark: str = "") -> str:
+    """A section with a table, whose cells are HTML, and a remark below it."""
+    classes = ["minor" if column.minor else "" for column in columns]
+    return table_section(title, [column.heading for column in columns], rows, remark, classes)
 
 
 def facts(title: str, entries: Iterable[tuple[str, str]]) -> str:

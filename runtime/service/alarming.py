@@ -19,6 +19,7 @@ from tremorscope.runtime.vibration.monitoring.alarms import (
     OpenAlarm,
 )
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
+from tremorscope.runtime.vibration.monitoring.limits import Judgement
 from tremorscope.runtime.vibration.settings import CAMERA, VibrationSettings
 
 log = logging.getLogger("tremorscope.alarms")
@@ -130,6 +131,26 @@ class AlarmService:
                 self.read(reading)
                 if each.mm_per_px is not None:
                     self.read(replace(reading, value=each.mm_per_px * value, unit="mm"))
+
+    def limits(
+        self, unix_s: float, judged: Iterable[tuple[str, Judgement]], steady_s: float | None = None
+    ) -> None:
+        """Take regions' judgements by limits, of a window that has ended at that time."""
+        for name, each in judged:
+            criterion = each.criterion
+            value = None if each.refusal else each.value
+            self.read(
+                AlarmReading(
+                    name,
+                    criterion.quantity,
+                    unix_s,
+                    value,
+                    unit=criterion.unit,
+                    steady_s=steady_s,
+                    criterion=criterion,
+                    detail=each.text(),
+                )
+            )
 
     def frame(self, unix_s: float, steady_s: float | None = None) -> None:
         """Note that the camera gives frames; once a second is enough."""

@@ -159,6 +159,7 @@ class Components:
             history=self.history,
             live=self.live,
             tell=lambda text: self.storage.notice("measurement", text),
+            rate_hz=self.source.rate_hz,
             account=self.account,
         )
         return measuring, self.build_analyst(settings)

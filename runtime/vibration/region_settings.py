@@ -1,4 +1,4 @@
-"""Settings of the regions that are measured, their scale, and the natural frequencies that are watched."""
+"""Settings of the measurement: regions, their scale, and the natural frequencies that are watched."""
 
 from __future__ import annotations
 
@@ -100,3 +100,29 @@ class ModeSettings(Section):
         if not self.low_hz < self.high_hz:
             raise ValueError("the range holds nothing: give low_hz below high_hz")
         return self
+
+
+class MeasuredSettings(Section):
+    """Settings of what is measured: what alarms are judged beside."""
+
+    regions: Annotated[tuple[RegionSettings, ...], Field(max_length=64)] = ()
+    """Regions to measure. `tremorscope measure` proposes some for a recorded clip."""
+    still: Annotated[tuple[RectangleSettings, ...], Field(max_length=16)] = ()
+    """Regions that cannot move (ground, a pier): their motion is the camera's, and is subtracted from all regions."""
+    scale: ScaleSettings | None = None
+    """For all regions that state none of their own; null measures in px alone."""
+    window_s: Annotated[float, Field(ge=0.1, le=600)] = 1.0
+    """Peak and RMS are told for windows of this length."""
+    analyse_every_s: Annotated[float, Field(ge=5, le=86_400)] = 60.0
+    """Interval at which spectra, natural frequencies and modes are computed ..."""
+    analyse_over_s: Annotated[float, Field(ge=5, le=3600)] = 300.0
+    """... from the latest so many seconds. Frequencies are resolved to about one over it."""
+    frequencies_hz: tuple[Frequency, Frequency] | None = None
+    """Band in which natural frequencies are looked for, lower edge first; null looks everywhere."""
+    modes: Annotated[tuple[ModeSettings, ...], Field(max_length=32)] = ()
+    """Natural frequencies that alarms watch."""
+
+    def scale_of(self, region: RegionSettings) -> Scale | None:
+        """The scale of a region; None where none is stated."""
+        stated = region.scale or self.scale
+        return stated.scale() if stated else None

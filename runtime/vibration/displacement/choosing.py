@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.vibration.displacement.estimator import Displacement
-from tremorscope.runtime.vibration.displacement.noise import luma
+from tremorscope.runtime.vibration.displacement.noise import Luma, estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.displacement.proposal import propose_regions
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
 
 _CANDIDATES = 3
 """Candidates for each region that is wanted."""
@@ -22,25 +23,28 @@ _CLEARLY_MOVING = 3.0
 
 
 def choose_regions(
-    frames: Sequence[Picture], count: int, *, still: Sequence[Region] = ()
+    frames: Sequence[Picture], count: int, *, still: Sequence[Region] = (), bit_depth: int = 8
 ) -> tuple[Region, ...]:
-    """Choose up to ``count`` regions, from left to right, for frames (H, W, 3; RGB) spread over a recording.
+    """Choose up to ``count`` regions, from left to right, for frames spread over a recording.
 
     Three times as many are proposed by texture and distance. Those that cannot be tracked through the frames,
     because no rigid part fills them, are left out. Half of the places go to the regions that move most against
     the rest of the picture, in units of their noise floor; the others to those of best texture.
 
     Args:
-        frames: the first is the reference.
+        frames: (H, W, 3; RGB), or luma (H, W); the first is the reference.
         count: regions wanted.
         still: regions already chosen as references, which no other may overlap.
+        bit_depth: of the frames.
 
     Raises:
         OptionFault: no part of the picture has texture.
         RegionFault: no region can be followed.
     """
-    proposals = propose_regions(luma(frames[0]), _CANDIDATES * count, taken=tuple(still))
-    followed = [(each.region, _follow(frames, each.region)) for each in proposals]
+    reference: Luma = frames[0].astype(np.float64) if frames[0].ndim == 2 else luma(frames[0])
+    sigma = estimate_noise_sigma(reference, bit_depth)
+    proposals = propose_regions(reference, _CANDIDATES * count, noise_sigma=sigma, taken=tuple(still))
+    followed = [(each.region, _follow(frames, each.region, sigma)) for each in proposals]
     rigid = [(region, found) for region, found in followed if found is not None]
     if not rigid:
         raise RegionFault(
@@ -67,11 +71,11 @@ def _median(motion: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _follow(
-    frames: Sequence[Picture], region: Region
+    frames: Sequence[Picture], region: Region, noise_sigma: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Displacement (frames, 2), NaN along an axis without texture, and noise floors (2,); None if not rigid."""
     try:
-        follower = RegionFollower(frames[0], region)
+        follower = RegionFollower(frames[0], region, noise_sigma)
         follower.learn_noise(frames)
     except RegionFault:
         return None
