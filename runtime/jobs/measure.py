@@ -225,7 +225,7 @@ def _compression(camera: Recording, finder: RepeatFinder, found: Repeats) -> lis
         return []
     return [
         f"compression carried {finder.unchanged:.0%} of the picture over from frame to frame: motion of less than a "
-        "pixel may come out smaller than it was, by up to a quarter; film with a higher bit rate"
+        "pixel may come out smaller than it was, by a quarter in places; film with a higher bit rate"
     ]
 
 
