@@ -14,7 +14,7 @@ from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.runtime.cameras.opening import describe, open_camera
 from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.cameras.settings import CameraSettings, camera_settings
-from tremorscope.runtime.frames.info import Camera, Recording
+from tremorscope.runtime.frames.info import Camera, RecordedClip
 
 SETTINGS_SUFFIXES = {".yaml", ".yml"}
 _ASSUMED_RATE_HZ = 25.0
@@ -62,7 +62,7 @@ def find_source(path: Path) -> CaptureSource:
     )
 
 
-def _open(path: Path) -> Recording:
+def _open(path: Path) -> RecordedClip:
     return open_recording(path, assumed_rate_hz=_ASSUMED_RATE_HZ)
 
 

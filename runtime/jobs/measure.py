@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.recordings import open_recording
+from tremorscope.runtime.cameras.recordings import MeasuredFrame, frame_of, open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate, without_rounding
-from tremorscope.runtime.frames.info import FrameInfo, Recording
+from tremorscope.runtime.frames.info import RecordedClip
 from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.directories import whole_directory
 from tremorscope.runtime.host.files import printable
@@ -34,8 +33,6 @@ from tremorscope.runtime.vibration.monitoring.modal_baseline import (
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
 
 Picture = NDArray[np.uint8]
-Frame = NDArray[np.uint8] | NDArray[np.float32]
-"""What is measured: (H, W, 3; RGB), or of more than 8 bits luma (H, W) in grey levels with their fractions."""
 
 RESULT_NAMES = (
     "displacement.csv",
@@ -87,7 +84,7 @@ class _Survey:
     tick_s: float
     first: Picture
     """The first frame as it is shown, (H, W, 3; RGB)."""
-    samples: tuple[Frame, ...]
+    samples: tuple[MeasuredFrame, ...]
     """Frames as they are measured, the first among them."""
     bit_depth: int
     notes: tuple[str, ...]
@@ -185,7 +182,7 @@ def _check(job: MeasureJob) -> None:
 
 def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
     with closing(_open(job)) as camera:
-        frame, read = _frame_of(camera)
+        frame, read = frame_of(camera)
         most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
         total = camera.frame_count_estimate
         times: list[float] = []
@@ -218,7 +215,7 @@ def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
         )
 
 
-def _compression(camera: Recording, finder: RepeatFinder, found: Repeats) -> list[str]:
+def _compression(camera: RecordedClip, finder: RepeatFinder, found: Repeats) -> list[str]:
     """A note where a codec that predicts frames from each other has carried much of the picture over."""
     predicted = not set(camera.picture_types) <= {ord("K"), ord("I")}
     if not predicted or found.all_one or finder.unchanged < _CARRIED_OVER:
@@ -229,17 +226,8 @@ def _compression(camera: Recording, finder: RepeatFinder, found: Repeats) -> lis
     ]
 
 
-def _open(job: MeasureJob) -> Recording:
+def _open(job: MeasureJob) -> RecordedClip:
     return open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)
-
-
-def _frame_of(camera: Recording) -> tuple[Frame, Callable[[], FrameInfo | None]]:
-    """Memory for a frame as it is measured, and what reads the next one into it."""
-    if camera.bit_depth > 8:
-        luma = np.empty((camera.height_px, camera.width_px), np.float32)
-        return luma, lambda: camera.read_luma_into(luma)
-    frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
-    return frame, lambda: camera.read_into(frame)
 
 
 def _first_picture(job: MeasureJob) -> Picture:
@@ -249,7 +237,7 @@ def _first_picture(job: MeasureJob) -> Picture:
         return picture
 
 
-def _axis(camera: Recording, repeats: Repeats) -> TimeAxis:
+def _axis(camera: RecordedClip, repeats: Repeats) -> TimeAxis:
     """The time axis of what is measured; a conversion's repeats have neither part in it nor in the rate of capture."""
     times_s, capture_hz = repeats.times_s, camera.capture_rate_hz
     if repeats.cycle is not None:
@@ -279,7 +267,7 @@ def _measure_all(
     count, places = kept.size, np.cumsum(kept) - 1
     table = np.full((regions, 5, int(kept.sum())), np.nan)
     with closing(_open(job)) as camera:
-        frame, read = _frame_of(camera)
+        frame, read = frame_of(camera)
         for number in range(count):
             if read() is None:
                 raise ClipFault(

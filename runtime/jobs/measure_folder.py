@@ -41,7 +41,7 @@ Spread = Callable[[list[MeasureJob]], Iterator["ClipResult"]]
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What was found in one clip of a folder, or why nothing was."""
+    """The findings in one clip of a folder, or the reason why there are none."""
 
     clip: str
     fault: str = ""
