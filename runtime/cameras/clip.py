@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -14,6 +15,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.runtime.cameras.clip_coding import EXPORT_QUANTISERS, ClipCoding, CodingAccount
 from tremorscope.runtime.cameras.clip_stream import (
     FORMATS,
     choose_stream,
@@ -44,7 +46,12 @@ class ClipCamera:
     """
 
     def __init__(
-        self, path: Path, *, capture_rate_hz: float | None = None, account: CopyAccount | None = None
+        self,
+        path: Path,
+        *,
+        capture_rate_hz: float | None = None,
+        account: CopyAccount | None = None,
+        quantisers: bool = False,
     ) -> None:
         """Open a clip and check that it is whole.
 
@@ -52,6 +59,7 @@ class ClipCamera:
             path: the clip.
             capture_rate_hz: true rate of capture, where the file states only that of playback.
             account: takes note of the one copy from the decoder's memory.
+            quantisers: have the decoder hand out how coarsely it was coded, for `coding`.
 
         Raises:
             ClipFault: it is missing, not a video, too small, or cut short.
@@ -63,12 +71,13 @@ class ClipCamera:
         self._container = open_clip(path, self._structure)
         self.picture_types = bytearray()
         """Type of every picture read so far: ``K`` a key frame, else ``I``, ``P``, ``B``, or ``?``."""
-        self.coded_bytes = 0
-        """Bytes of all packets read so far."""
+        self._coding = CodingAccount()
         self._interlaced = 0
         self._decode_ticks: deque[int | None] = deque()
         try:
             self._stream, self._stream_note = choose_stream(path, self._container)
+            if quantisers:
+                self._stream.codec_context.options = EXPORT_QUANTISERS
             if self._structure.missing_bytes:
                 raise self._cut_short()
             packets = self._container.demux(self._stream)
@@ -189,6 +198,14 @@ class ClipCamera:
             notes.append("the clip holds no presentation times: frames take the decode times in their order")
         return notes
 
+    def coding(self) -> ClipCoding:
+        """Account of how the clip was compressed, as far as it was read."""
+        pixels = self._layout.width_px * self._layout.height_px
+        found = self._coding.coding(self._stream.codec_context.name, bytes(self.picture_types), pixels)
+        if found.quantiser is None:
+            return found
+        return replace(found, quantiser=self._layout.upright(found.quantiser[..., None])[..., 0])
+
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         self._container.close()
@@ -222,6 +239,7 @@ class ClipCamera:
 
     def _take_note_of(self, frame: Any) -> None:
         self._interlaced += bool(frame.interlaced_frame)
+        self._coding.add_picture(frame)
         self.picture_types += b"K" if frame.key_frame else _PICTURES.get(int(frame.pict_type), "?").encode()
 
     def _convert(self, frame: Any, pixels: NDArray[np.uint8]) -> None:
@@ -245,7 +263,7 @@ class ClipCamera:
                 if packet.is_corrupt:
                     raise self._damaged(decoded)
                 if packet.size:
-                    self.coded_bytes += packet.size
+                    self._coding.add_packet(packet)
                     if self._by_decode_times:
                         self._decode_ticks.append(packet.dts)
                 for frame in packet.decode():

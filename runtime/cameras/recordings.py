@@ -35,6 +35,7 @@ def open_recording(
     capture_rate_hz: float | None = None,
     assumed_rate_hz: float | None = None,
     account: CopyAccount | None = None,
+    quantisers: bool = False,
 ) -> RecordedClip:
     """Open a recorded clip: a folder or pattern of pictures, a file of raw frames, or any video that FFmpeg reads.
 
@@ -43,13 +44,14 @@ def open_recording(
         capture_rate_hz: true rate of capture; None takes the file's.
         assumed_rate_hz: rate for a file that states none, where time does not matter.
         account: takes note of the pixels that are copied.
+        quantisers: have the decoder of a video hand out how coarsely it was coded; see `ClipCamera.coding`.
 
     Raises:
         ClipFault: it cannot be read, or states no rate while none is given.
     """
     stack = _open_stack(path)
     if stack is None:
-        return ClipCamera(path, capture_rate_hz=capture_rate_hz, account=account)
+        return ClipCamera(path, capture_rate_hz=capture_rate_hz, account=account, quantisers=quantisers)
     try:
         assumed_hz = assumed_rate_hz if stack.rate_hz is None else None
         return StackCamera(path, stack, capture_rate_hz=capture_rate_hz or assumed_hz, account=account)

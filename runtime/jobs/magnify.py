@@ -21,33 +21,19 @@ from tremorscope.runtime.frames.info import FrameInfo, RecordedClip
 from tremorscope.runtime.frames.views import View, ViewComposer
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.magnification.factory import Engines
-from tremorscope.runtime.magnification.filters import BandSettings
-from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Mode
+from tremorscope.runtime.magnification.magnifier import FrameMagnifier
 from tremorscope.runtime.magnification.settings import Magnification
-from tremorscope.runtime.vibration.displacement.regions import Region
 
 Note = Callable[[str], None]
 """Called with a remark on the present frames; with an empty text when it no longer holds."""
 
 
-@dataclass(frozen=True)
-class MagnifyJob:
-    """Settings of an offline magnification: clip, video, magnification and runtime."""
+@dataclass(frozen=True, kw_only=True)
+class MagnifyJob(Magnification):
+    """Settings of an offline magnification, with its clip, video and runtime."""
 
     clip: Path
     output: Path
-    amplification: float
-    """Magnified over true displacement."""
-    mode: Mode = "static"
-    band: BandSettings | None = None
-    """Frequency bands in band mode."""
-    regions: tuple[Region, ...] = ()
-    """Regions to magnify; none stands for the whole picture."""
-    feather_px: float = 16.0
-    max_displacement_px: float | None = None
-    """Largest displacement that magnification adds; None sets no limit."""
-    refresh_s: float | None = None
-    """Seconds in which the reference of static mode follows the scene; None keeps the first frame."""
     view: View = "magnified"
     capture_rate_hz: float | None = None
     """True capture rate of a high-speed clip, whose file states only the rate of playback."""
@@ -62,19 +48,6 @@ class MagnifyJob:
     overwrite: bool = False
     allow_inaccurate: bool = False
     """Run a bundle that `tremorscope compare` found inaccurate."""
-
-    @property
-    def magnification(self) -> Magnification:
-        """Settings of the magnification alone."""
-        return Magnification(
-            amplification=self.amplification,
-            mode=self.mode,
-            band=self.band,
-            regions=self.regions,
-            feather_px=self.feather_px,
-            max_displacement_px=self.max_displacement_px,
-            refresh_s=self.refresh_s,
-        )
 
 
 @dataclass(frozen=True)
@@ -120,7 +93,6 @@ def magnify_clip(
         EngineFault: the runtime that was named is not available, or a step failed.
         OutputFault: the video cannot be written.
     """
-    wanted = job.magnification
     check_output(job.output, overwrite=job.overwrite, source=job.clip)
     check_capture_rate(job.capture_rate_hz)
     bundle = open_for_use(job.bundle, allow_inaccurate=job.allow_inaccurate)
@@ -130,7 +102,7 @@ def magnify_clip(
         check_size(bundle, camera.width_px, camera.height_px, "the clip has")
         runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
         engines = Engines(bundle, runtime, (camera.width_px, camera.height_px))
-        magnifier = engines.make(wanted, camera.capture_rate_hz or camera.nominal_rate_hz)
+        magnifier = engines.make(job, camera.capture_rate_hz or camera.nominal_rate_hz)
         with _video_writer(job, camera) as writer:
             times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
     return MagnifyReport(
@@ -142,7 +114,7 @@ def magnify_clip(
         elapsed_s=time.monotonic() - start_s,
         runtime=f"{runtime.description}, {runtime.bundle.manifest.precision.upper()}",
         time_axis=times.axis(camera.time_base, camera.capture_rate_hz, measured=camera.has_timestamps),
-        filter_lines=(*(wanted.band.lines() if wanted.band else ()), *magnifier.lines()),
+        filter_lines=(*(job.band.lines() if job.band else ()), *magnifier.lines()),
     )
 
 
@@ -153,7 +125,7 @@ def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: RecordedClip) -> Runt
         (camera.width_px, camera.height_px),
         threads=job.threads,
         engines=job.engines,
-        graphs=("band" if job.magnification.filters else "pairwise",),
+        graphs=("band" if job.filters else "pairwise",),
     )
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.cameras.clip_coding import ClipCoding
 from tremorscope.runtime.cameras.recordings import MeasuredFrame, frame_of, open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
@@ -22,22 +24,31 @@ from tremorscope.runtime.host.files import printable
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
+from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
+from tremorscope.runtime.vibration.displacement.noise import luma
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.monitoring.limits import Criterion
 from tremorscope.runtime.vibration.monitoring.modal_baseline import (
     ModalBaseline,
     compare_with_baseline,
     read_baseline,
 )
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
+from tremorscope.runtime.vibration.spectra.artefacts import Origin
 
 Picture = NDArray[np.uint8]
 
 RESULT_NAMES = (
     "displacement.csv",
     "displacement.uff",
+    "velocity.csv",
+    "velocity.uff",
+    "acceleration.csv",
+    "acceleration.uff",
     "spectrum.png",
+    "orbits.png",
     "overlay.png",
     "report.html",
     "summary.json",
@@ -71,6 +82,10 @@ class MeasureJob:
     """Lower and upper edge of the band that is searched for peaks; None searches everywhere."""
     baseline: Path | None = None
     """Summary of an earlier measurement, to compare modes with."""
+    criteria: tuple[Criterion, ...] = ()
+    """Limits to judge every region by."""
+    speed_rpm: float | None = None
+    """Speed of the machine, by whose orders peaks are named."""
     overwrite: bool = False
 
 
@@ -89,6 +104,20 @@ class _Survey:
     bit_depth: int
     notes: tuple[str, ...]
     """Peculiarities of the clip that bear on the results."""
+    coding: ClipCoding
+    """Account of its compression."""
+
+    @property
+    def origin(self) -> Origin:
+        """Rhythms of its compression, in reality rather than in playback."""
+        count = self.repeats.times_s.size - 1
+        rate_hz = count / float(self.repeats.times_s[-1] - self.repeats.times_s[0]) / self.pace
+        key, pattern = self.coding.key_interval, self.coding.pattern
+        return Origin(
+            self.coding.is_predicted,
+            rate_hz / key if key else None,
+            rate_hz / pattern if pattern > 1 else None,
+        )
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -142,6 +171,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     start_s = time.monotonic()
     baseline = read_baseline(job.baseline) if job.baseline else None
     survey = _look_through(job, progress)
+    _check_rate(job, survey)
     regions, proposed = _choose_regions(job, survey, baseline)
     meter = MotionMeter(survey.samples[0], regions, job.still, bit_depth=survey.bit_depth)
     meter.learn_noise(survey.samples)
@@ -152,13 +182,14 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         tick_s=survey.tick_s * survey.pace,
         window_s=job.window_s,
         band_hz=job.band_hz,
+        origin=survey.origin,
     )
     return Measurement(
         clip=printable(job.clip.name),
         frame=survey.first,
         time_axis=survey.axis,
         times_s=survey.real_times_s,
-        clip_notes=survey.notes,
+        clip_notes=(*survey.notes, *filter(None, [coding_note(survey.coding, _coding_errors_px(series))])),
         analysis=analysis,
         still=job.still,
         proposed=proposed,
@@ -167,7 +198,20 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         refreshes=sum(follower.refreshes for follower in meter.followers),
         elapsed_s=time.monotonic() - start_s,
         files=RESULT_NAMES if job.directory else (),
+        tick_s=survey.tick_s * survey.pace,
+        speed_rpm=job.speed_rpm,
+        criteria=job.criteria,
     )
+
+
+def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
+    """Errors by compression along the axes that are measured."""
+    return [
+        error_px
+        for each in series
+        for error_px, floor_px in zip(each.coding_error_px, each.noise_floor_px, strict=True)
+        if math.isfinite(floor_px)
+    ]
 
 
 def _check(job: MeasureJob) -> None:
@@ -179,9 +223,25 @@ def _check(job: MeasureJob) -> None:
             "--band: an edge is not a finite number", remedy="give two frequencies in Hz, e.g. 0.5 20"
         )
 
+    if job.speed_rpm is not None and not (math.isfinite(job.speed_rpm) and job.speed_rpm > 0):
+        raise OptionFault(
+            f"--speed-rpm {job.speed_rpm:g}: not a number above 0", remedy="give turns a minute, e.g. 1480"
+        )
+    for criterion in job.criteria:
+        criterion.factor(None if job.scale is None else job.scale.mm_per_px)
+
+
+def _check_rate(job: MeasureJob, survey: _Survey) -> None:
+    """Refuse to judge by limits what has no times of its own: nobody knows how fast it moved."""
+    if job.criteria and not survey.axis.measured and job.capture_rate_hz is None:
+        raise OptionFault(
+            f"{job.clip}: holds no times, so its rate is unknown and no limit can be judged",
+            remedy="state the true rate with --capture-fps",
+        )
+
 
 def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
-    with closing(_open(job)) as camera:
+    with closing(_open(job, quantisers=True)) as camera:
         frame, read = frame_of(camera)
         most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
         total = camera.frame_count_estimate
@@ -212,6 +272,7 @@ def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
             tuple(samples),
             camera.bit_depth,
             (*camera.notes(), *found.notes(), *_compression(camera, repeats, found)),
+            camera.coding() if isinstance(camera, ClipCamera) else ClipCoding.none(len(times)),
         )
 
 
@@ -226,8 +287,8 @@ def _compression(camera: RecordedClip, finder: RepeatFinder, found: Repeats) -> 
     ]
 
 
-def _open(job: MeasureJob) -> RecordedClip:
-    return open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)
+def _open(job: MeasureJob, *, quantisers: bool = False) -> RecordedClip:
+    return open_recording(job.clip, capture_rate_hz=job.capture_rate_hz, quantisers=quantisers)
 
 
 def _first_picture(job: MeasureJob) -> Picture:
@@ -282,6 +343,7 @@ def _measure_all(
             if progress is not None:
                 progress(count + number + 1, 2 * count)
     floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
+    errors = coding_errors_px(luma(survey.first), [each.region for each in meter.followers], survey.coding)
     return tuple(
         RegionSeries(
             f"R{number + 1}",
@@ -292,6 +354,7 @@ def _measure_all(
             light=table[number, 3:],
             noise_floor_px=(floors[number][0], floors[number][1]),
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
+            coding_error_px=errors[number],
         )
         for number, follower in enumerate(meter.followers)
     )

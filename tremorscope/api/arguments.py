@@ -37,6 +37,10 @@ _PYTHON_NAMES = {
     "band": "band_hz",
     "window": "window_s",
     "refresh": "refresh_s",
+    "standard": "standard",
+    "class": "standard_class",
+    "boundary": "boundary",
+    "speed-rpm": "speed_rpm",
     "bundle DIR": "bundle",
 }
 """Options of the commands, as faults name them, and the arguments that they are here."""
@@ -95,6 +99,11 @@ class MeasureOptions(TypedDict, total=False):
     window_s: float | None
     band_hz: Band | None
     baseline: Place | None
+    standard: str | None
+    standard_class: str | None
+    boundary: str | None
+    limits: tuple[str, str, str, Sequence[tuple[float, float]]] | None
+    speed_rpm: float | None
     overwrite: bool
     progress: bool
 

@@ -17,8 +17,8 @@ import click
     type=click.Path(path_type=Path),
     required=True,
     metavar="DIR",
-    help="Directory to leave displacement.csv, displacement.uff, spectrum.png, overlay.png, report.html and "
-    "summary.json in.",
+    help="Directory to leave displacement, velocity and acceleration (CSV and UFF), spectrum.png, orbits.png, "
+    "overlay.png, report.html and summary.json in.",
 )
 @click.option(
     "--roi",
@@ -87,6 +87,27 @@ import click
     metavar="SUMMARY",
     help="summary.json of an earlier measurement: its regions are measured and its modes compared.",
 )
+@click.option(
+    "--standard",
+    metavar="NAME",
+    help="Judge every region by a standard: din-4150-3, iso-20816-3 or en-1990-footbridge. Needs --class and a scale.",
+)
+@click.option("--class", "of_class", metavar="CLASS", help="Class of the standard, such as residential.")
+@click.option(
+    "--boundary", metavar="ZONES", help="Of iso-20816-3: A/B, B/C or C/D is the limit.  [default: B/C]"
+)
+@click.option(
+    "--limits",
+    nargs=4,
+    metavar="QUANTITY STATISTIC UNIT POINTS",
+    help='Judge by limits of your own, such as: velocity rms mm/s "2:4.5 50:7.1".',
+)
+@click.option(
+    "--speed-rpm",
+    type=float,
+    metavar="RPM",
+    help="Speed of the machine: peaks are named by its orders.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
 @click.option(
     "--workers",
@@ -108,10 +129,13 @@ def measure(workers: int | None, **options: Any) -> None:
     from tremorscope.runtime.jobs.measure_folder import TABLE, measure_folder, over_cores
     from tremorscope.runtime.vibration.displacement.regions import Region
     from tremorscope.runtime.vibration.displacement.scale import scale_of
+    from tremorscope.runtime.vibration.monitoring.standards import stated_criteria
 
     scale = scale_of(options.pop("scale"), options.pop("scale_length"), options.pop("scale_optics"))
     regions, still = (tuple(Region(*each) for each in options.pop(name)) for name in ("regions", "still"))
-    job = MeasureJob(regions=regions, still=still, scale=scale, **options)
+    stated = {name: options.pop(name) for name in ("standard", "of_class", "boundary", "limits")}
+    criteria = stated_criteria(**stated, speed_rpm=options["speed_rpm"])
+    job = MeasureJob(criteria=criteria, regions=regions, still=still, scale=scale, **options)
     if job.clip.is_dir() and clips_in(job.clip):
         with orderly_stop(), progress_bar("measure", "clips") as progress:
             table = measure_folder(job.clip, job, over_cores(workers), progress)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.vibration.spectra.detection import Bump, chance_over_floor, find_bumps
+from tremorscope.runtime.vibration.spectra.detection import Bump, chance_over_floor, find_bumps, grouped
 from tremorscope.runtime.vibration.spectra.lines import LineFit, SpectralLine, fit_lines
 from tremorscope.runtime.vibration.spectra.resonance import Resonance, fit_resonance
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries
@@ -34,6 +34,9 @@ _CLEARLY_DECAYING = 4.0
 _SLOW_BINS = 6.0
 _MOST_LINES = 4
 _TOGETHER_BINS = 8
+_FEWEST_CYCLES = 5.0
+_VAGUE = 0.25
+"""Uncertainty of an amplitude, against the amplitude, from which on a peak ranks behind others."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Peak:
     over_floor: float
     """Power density over that of the noise."""
 
+    def rank(self, duration_s: float) -> tuple[bool, float]:
+        """Key that sorts the strongest first, behind them those of few cycles or of a vague amplitude."""
+        few = self.frequency_hz * duration_s < _FEWEST_CYCLES
+        return few or not self.amplitude_sigma < _VAGUE * self.amplitude, -self.amplitude
+
 
 @dataclass(frozen=True)
 class ChannelSpectrum:
@@ -67,9 +75,11 @@ class ChannelSpectrum:
     floor: Values
     """Noise density, (F,)."""
     peaks: tuple[Peak, ...]
-    """Strongest first."""
+    """The surest first."""
     segments: int
     window_s: float
+    artefacts: tuple[tuple[Peak, str], ...] = ()
+    """Peaks that are no motion, each with its cause in words."""
 
     @property
     def noise_sigma(self) -> float:
@@ -105,7 +115,7 @@ def analyse(
     found = _Study(series, averaged, channels).peaks()
     low, high = band_hz or (0.0, math.inf)
     kept = [peak for peak in found if low <= peak.frequency_hz <= high]
-    kept.sort(key=lambda peak: -peak.amplitude)
+    kept.sort(key=lambda peak: peak.rank(longest_s))
     return ChannelSpectrum(
         averaged.frequency_hz, density, floor, tuple(kept), averaged.segments, averaged.segment_s
     )
@@ -131,7 +141,7 @@ class _Study:
         )
         narrow = find_bumps(self._fine, self._fine.density[0], split_easily=True, channels=self._channels)
         found: list[Peak] = []
-        for group in _groups(wide, narrow, self._fine.bin_hz):
+        for group in grouped(wide, narrow, _TOGETHER_BINS * self._fine.bin_hz):
             found += self._judge(*self._still_unexplained(*group))
         return found
 
@@ -264,29 +274,6 @@ class _Study:
 
     def _narrowest_damping(self, place_bins: float) -> float:
         return RESOLUTION_BINS / (2 * place_bins)
-
-
-def _groups(
-    wide: tuple[Bump, ...], narrow: tuple[Bump, ...], bin_hz: float
-) -> list[tuple[list[Bump], list[Bump]]]:
-    """Bumps that belong together: near each other, or within the same wide one; the strongest group first."""
-    spans = [(each.low_hz, each.high_hz, each, None) for each in wide]
-    reach = _TOGETHER_BINS / 2 * bin_hz
-    ends = [(each.frequency_hz - reach, each.frequency_hz + reach, None, each) for each in narrow]
-    groups: list[tuple[list[Bump], list[Bump]]] = []
-    until = -math.inf
-    for low, high, broad, thin in sorted([*spans, *ends], key=lambda span: span[0]):
-        if low > until:
-            groups.append(([], []))
-        until = max(until, high)
-        if broad is not None:
-            groups[-1][0].append(broad)
-        if thin is not None:
-            groups[-1][1].append(thin)
-    for group in groups:
-        for bumps in group:
-            bumps.sort(key=lambda bump: -bump.density)
-    return sorted(groups, key=lambda group: -max(bump.density for bumps in group for bump in bumps))
 
 
 def _apart(fit: LineFit) -> bool:
