@@ -15,9 +15,8 @@ from tremorscope.runtime.cameras.intactness import inspect_clip
 from tremorscope.runtime.cameras.stack_camera import StackCamera, check_stack
 from tremorscope.runtime.cameras.stacks.stack import RawPicture, Stack
 from tremorscope.runtime.errors import ClipFault, Fault
-from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.copies import CopyAccount
-from tremorscope.runtime.frames.info import FrameInfo, RecordedClip
+from tremorscope.runtime.frames.buffers import CopyAccount, FrameRing
+from tremorscope.runtime.frames.frame import FrameInfo, RecordedClip
 
 MeasuredFrame = NDArray[np.uint8] | NDArray[np.float32]
 """A frame as it is measured: (H, W, 3; RGB), or of more than 8 bits luma (H, W) in grey levels with fractions."""

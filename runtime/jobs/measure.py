@@ -17,18 +17,16 @@ from tremorscope.runtime.cameras.recordings import MeasuredFrame, frame_of, open
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate, without_rounding
-from tremorscope.runtime.frames.info import RecordedClip
+from tremorscope.runtime.frames.frame import RecordedClip
 from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
-from tremorscope.runtime.host.directories import whole_directory
-from tremorscope.runtime.host.files import printable
+from tremorscope.runtime.host.files import printable, whole_directory
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
 from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
-from tremorscope.runtime.vibration.displacement.noise import luma
-from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.displacement.regions import Region, Scale
+from tremorscope.runtime.vibration.displacement.windows import luma
 from tremorscope.runtime.vibration.monitoring.limits import Criterion
 from tremorscope.runtime.vibration.monitoring.modal_baseline import (
     ModalBaseline,

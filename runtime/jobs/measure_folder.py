@@ -21,8 +21,7 @@ from typing import Any
 
 from tremorscope.runtime.cameras.recordings import clips_in
 from tremorscope.runtime.errors import ClipFault, Fault, OptionFault, OutputFault
-from tremorscope.runtime.host.directories import scratch_of
-from tremorscope.runtime.host.files import printable, whole_file
+from tremorscope.runtime.host.files import printable, scratch_of, whole_file
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 

@@ -141,8 +141,8 @@ def magnify(
 
     CLIP is a video, a file of raw frames (.cine, .cihx, .tif, .npy ...), or pictures (a folder, or 'frames/*.png').
     """
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
     from tremorscope.runtime.jobs.magnify import MagnifyJob, magnify_clip
     from tremorscope.runtime.magnification.filters import BandSettings
     from tremorscope.runtime.vibration.displacement.regions import Region

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.vibration.displacement.estimator import Displacement
-from tremorscope.runtime.vibration.displacement.noise import Luma, estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.displacement.proposal import propose_regions
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.windows import Luma, estimate_noise_sigma, luma
 
 Picture = NDArray[Any]
 
