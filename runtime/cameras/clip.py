@@ -88,9 +88,7 @@ class ClipCamera:
                 raise ClipFault(f"{path}: holds no frame", remedy=f"name a video clip: {FORMATS}")
             self._layout = layout_of(path, first, self._stream)
             self.time_base = Fraction(self._stream.time_base)
-            """Seconds a tick: every ``timestamp_s`` is a whole number of these."""
-            self.bit_depth = int(first.format.components[0].bits)
-            """Bits of a pixel's first component, which is luma, or red."""
+            self.bit_depth = max(8, int(first.format.components[0].bits))  # of luma, or red
             self._to_rgb = converter_of(path, first, self.time_base, self._layout.colour, "rgb24")
             self._to_luma: Any = None
         except ClipFault:
@@ -99,7 +97,6 @@ class ClipCamera:
         self._frames = chain([first], decoded)
         self._rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.has_timestamps = self._ticks_of(first, peek=True) is not None
-        """False where the file has none (a raw stream): frames are then taken as evenly spaced."""
         self._sequence = 0
         self._previous_ticks: int | None = None
         self._even_from: int | None = None
