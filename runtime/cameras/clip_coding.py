@@ -30,7 +30,7 @@ class ClipCoding:
     codec: str
     pictures: int
     bits_per_pixel: float
-    """Of the pictures that are coded by their difference from others; of all, where there are no such pictures."""
+    """Bits a pixel of the pictures coded by their difference from others; of all, where there are no such pictures."""
     is_predicted: bool
     """True where pictures are coded by their difference from others."""
     key_interval: int | None

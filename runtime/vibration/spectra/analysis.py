@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -140,33 +141,21 @@ def analyse_recording(
     together = resample_evenly(time_s, channels, tick_s=tick_s)
     _check_band(band_hz, together)
     each = [resample_evenly(time_s, channel, tick_s=tick_s) for channel in channels]
+    spectrum_of = partial(analyse, window_s=window_s, band_hz=band_hz, channels=len(known))
     by_channel = {
-        (number, axis): _with_causes(
-            analyse(series, window_s=window_s, band_hz=band_hz, channels=len(known)),
-            time_s,
-            regions[number],
-            axis,
-            together.rate_hz,
-        )
-        for series, (number, axis) in zip(each, known, strict=True)
+        key: _with_causes(spectrum_of(series), time_s, regions[key[0]], key[1], together.rate_hz)
+        for series, key in zip(each, known, strict=True)
     }
-    bin_hz = together.rate_hz / together.longest_samples
-    table = ArtefactTable(origin or Origin(), together.rate_hz, 1 / bin_hz)
-    errors_px = {key: regions[key[0]].coding_error_px[AXES.index(key[1])] for key in known}
-    judged = judge(by_channel, errors_px, table, bin_hz)
+    judged, _, bin_hz = judgement = _judged(by_channel, regions, origin or Origin(), together)
     by_channel = {key: parted(spectrum, key, judged, bin_hz) for key, spectrum in by_channel.items()}
     spectra = list(by_channel.values())
-    results = tuple(_result(number, series, by_channel) for number, series in enumerate(regions))
-    modes = [
-        mode
-        for found in find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
-        if (mode := _judged_mode(found, known, regions, time_s, (judged, table, bin_hz))) is not None
-    ]
+    found = find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
+    modes = [_judged_mode(mode, known, regions, time_s, judgement) for mode in found]
     return Analysis(
-        regions=results,
+        regions=tuple(_result(number, series, by_channel) for number, series in enumerate(regions)),
         findings=judged.motion,
         artefacts=judged.artefacts,
-        modes=tuple(_over_all_regions(mode, known, len(regions)) for mode in modes),
+        modes=tuple(mode for mode in modes if mode is not None),
         rate_hz=together.rate_hz,
         duration_s=float(time_s[-1] - time_s[0]) + 1 / together.rate_hz,
         window_s=spectra[0].window_s,
@@ -221,6 +210,21 @@ def _light_or_rounding(peak: Peak, time_s: Values, region: RegionSeries, axis: A
     return light_cause(peak, swing, rate_hz)
 
 
+def _judged(
+    by_channel: dict[tuple[int, Axis], ChannelSpectrum],
+    regions: Sequence[RegionSeries],
+    origin: Origin,
+    together: EvenSeries,
+) -> tuple[Judged, ArtefactTable, float]:
+    """Motion and artefacts among the peaks, the table of artefacts, and the distance of frequencies in Hz."""
+    bin_hz = together.rate_hz / together.longest_samples
+    table = ArtefactTable(origin, together.rate_hz, 1 / bin_hz)
+    errors_px = {
+        (number, axis): regions[number].coding_error_px[AXES.index(axis)] for number, axis in by_channel
+    }
+    return judge(by_channel, errors_px, table, bin_hz), table, bin_hz
+
+
 def _judged_mode(
     mode: Mode,
     known: list[tuple[int, Axis]],
@@ -228,7 +232,7 @@ def _judged_mode(
     time_s: Values,
     by: tuple[Judged, ArtefactTable, float],
 ) -> Mode | None:
-    """The mode, its amplitude as sure as coding leaves it; None where it is an artefact."""
+    """The mode over all regions, its amplitude as sure as coding leaves it; None where it is an artefact."""
     judged, table, bin_hz = by
     number, axis = known[int(np.argmax(np.abs(mode.shape)))]
     light = _light_or_rounding(mode.peak, time_s, regions[number], axis, table.rate_hz)
@@ -237,7 +241,8 @@ def _judged_mode(
     suspect = Suspect(mode.peak, regions[number].coding_error_px[AXES.index(axis)])
     if table.cause(suspect, [each.peak for each in judged.motion]):
         return None
-    return replace(mode, peak=_as_coded(mode.peak, regions[number], axis))
+    sure = replace(mode, peak=_as_coded(mode.peak, regions[number], axis))
+    return _over_all_regions(sure, known, len(regions))
 
 
 def _check_band(band_hz: tuple[float, float] | None, series: EvenSeries) -> None:
