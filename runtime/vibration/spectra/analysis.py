@@ -132,8 +132,7 @@ def analyse_recording(
         origin: what else makes tones; None is a live camera's.
 
     Raises:
-        OptionFault: time does not run forwards; the recording is too short for the window or for any spectrum;
-        the band holds no frequency that this rate can show; every region is lost.
+        OptionFault: time does not run forwards, the recording or the band is too short, or every region is lost.
     """
     check_times(time_s)
     known = _usable_channels(regions)
