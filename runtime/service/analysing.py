@@ -33,7 +33,6 @@ _FIRST_AFTER_S = 20.0
 _SHORTEST_S = 5.0
 _MOST_PEAKS = 24
 """Peaks stored of one channel and analysis, strongest first."""
-_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
