@@ -42,7 +42,7 @@ def check_place(path: Path, *, overwrite: bool = True) -> None:
         raise OutputFault(f"{path}: is a directory", remedy="name a file in it")
     if not path.parent.is_dir():
         raise OutputFault(
-            f"{path}: there is no directory {path.parent}", remedy="make it first, or name another"
+            f"{path}: there is no directory {path.parent}", remedy="make the directory first, or name another"
         )
     if not os.access(path.parent, os.W_OK):
         raise OutputFault(
@@ -97,7 +97,7 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
         OutputFault: there is something in the way, or it cannot be written.
     """
     place = Path(os.path.abspath(path)) if not path.is_symlink() else path.resolve()
-    scratch = place.parent / f".{place.name}.partial-{os.getpid()}"
+    scratch = scratch_of(place, os.getpid())
     made = _make(path, place, scratch, overwrite=overwrite, names=names)
     try:
         yield scratch
@@ -113,6 +113,11 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
         for parent in made:
             with contextlib.suppress(OSError):  # another process may use it by now
                 parent.rmdir()
+
+
+def scratch_of(place: Path, pid: int) -> Path:
+    """Directory that a process fills for ``place``; one that was killed leaves it."""
+    return place.parent / f".{place.name}.partial-{pid}"
 
 
 def _make(path: Path, place: Path, scratch: Path, *, overwrite: bool, names: Collection[str]) -> list[Path]:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import Any
 
 from tremorscope.runtime.cameras.recordings import clips_in
 from tremorscope.runtime.errors import ClipFault, Fault, OptionFault, OutputFault
-from tremorscope.runtime.host.files import printable, whole_file
+from tremorscope.runtime.host.files import printable, scratch_of, whole_file
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 
@@ -39,7 +40,7 @@ Spread = Callable[[list[MeasureJob]], Iterator["ClipResult"]]
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What was found in one clip of a folder, or why nothing was."""
+    """The findings in one clip of a folder, or the reason why there are none."""
 
     clip: str
     fault: str = ""
@@ -183,6 +184,8 @@ class _Processes:
         try:
             return ClipResult(**json.loads(output.decode().splitlines()[-1]))
         except (IndexError, ValueError, TypeError):
+            if job.directory is not None:
+                shutil.rmtree(scratch_of(job.directory, process.pid), ignore_errors=True)
             return ClipResult(name, fault=_ending(process.returncode, errors))
 
     def end(self) -> None:

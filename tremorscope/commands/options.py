@@ -18,7 +18,7 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
 """Names in `model.evaluation.evaluate.standard_protocols`, which the help shows without importing it."""
 PROTOCOLS_ALONE = ("structures", "small-motion", "axial", "fd4mm", "geomag")
-"""Names in `export.studies.evaluation_tables.JUDGES`: protocols whose trials have figures of their own."""
+"""Names in `export.studies.evaluation_job.JUDGES`: protocols whose trials have figures of their own."""
 
 
 class FiniteRange(click.FloatRange):

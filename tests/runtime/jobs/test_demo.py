@@ -31,8 +31,9 @@ def test_finds_each_mode_where_it_moves(finished: DemoReport) -> None:
 def test_measures_the_displacement_as_filmed(finished: DemoReport) -> None:
     assert all(0.04 < mode.true_px < 0.2 for mode in finished.modes)
     for mode in finished.modes:
-        # Patches of nine rows at this size; at the full size they are true within a hundredth.
-        assert mode.filmed_px == pytest.approx(mode.true_px, rel=0.1)
+        # Measured in the file that is handed over, and true within the error that its compression is said to leave.
+        assert abs(mode.filmed_px - mode.true_px) < 2 * mode.filmed_sigma_px
+        assert mode.filmed_sigma_px < 0.01
 
 
 def test_measures_what_the_magnification_has_reached(finished: DemoReport) -> None:
