@@ -192,6 +192,13 @@ class Endless(Reader):
     def picture(self, number):
         time.sleep(600)
 
+class Once(Reader):
+    def __init__(self, path):
+        super().__init__(path)
+        if not list(path.parent.glob("*.begun")):
+            path.with_suffix(f".{os.getpid()}.begun").touch()
+            time.sleep(600)
+
 class Wide(Reader):
     width_px = "wide"
 

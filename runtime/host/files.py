@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import re
@@ -97,7 +98,7 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
         OutputFault: there is something in the way, or it cannot be written.
     """
     place = Path(os.path.abspath(path)) if not path.is_symlink() else path.resolve()
-    scratch = scratch_of(place, os.getpid())
+    scratch = place.parent / f".{place.name}.partial-{os.getpid()}"
     made = _make(path, place, scratch, overwrite=overwrite, names=names)
     try:
         yield scratch
@@ -115,9 +116,10 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
                 parent.rmdir()
 
 
-def scratch_of(place: Path, pid: int) -> Path:
-    """Directory that a process fills for ``place``; one that was killed leaves it."""
-    return place.parent / f".{place.name}.partial-{pid}"
+def remove_scratch(place: Path) -> None:
+    """Remove the scratch directories of ``place`` that processes have left when they were killed."""
+    for scratch in place.parent.glob(f".{glob.escape(place.name)}.partial-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _make(path: Path, place: Path, scratch: Path, *, overwrite: bool, names: Collection[str]) -> list[Path]:

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 
 from tremorscope.runtime.cameras.recordings import clips_in
 from tremorscope.runtime.errors import ClipFault, Fault, OptionFault, OutputFault
-from tremorscope.runtime.host.files import printable, scratch_of, whole_file
+from tremorscope.runtime.host.files import printable, remove_scratch, whole_file
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 
@@ -95,7 +94,7 @@ def measure_folder(
     Args:
         folder: the clips.
         template: settings for all of them; its ``directory`` takes the results and the table.
-        spread: carries the jobs out, see `over_cores`.
+        spread: carries the jobs out, `over_cores` or `runtime.jobs.over_dask`.
         progress: told how many clips are done.
 
     Raises:
@@ -119,10 +118,15 @@ def measure_folder(
         replace(template, clip=each.resolve(), directory=(directory / each.name).resolve()) for each in clips
     ]
     found: dict[str, ClipResult] = {}
-    for result in spread(jobs):
-        found[result.clip] = result
-        if progress is not None:
-            progress(len(found), len(jobs))
+    try:
+        for result in spread(jobs):
+            found[result.clip] = result
+            if progress is not None:
+                progress(len(found), len(jobs))
+    finally:
+        for job in jobs:
+            assert job.directory is not None
+            remove_scratch(job.directory)
     measured = FolderMeasurement(directory, tuple(found[printable(each.name)] for each in clips))
     directory.mkdir(parents=True, exist_ok=True)
     _write_table(measured)
@@ -184,8 +188,6 @@ class _Processes:
         try:
             return ClipResult(**json.loads(output.decode().splitlines()[-1]))
         except (IndexError, ValueError, TypeError):
-            if job.directory is not None:
-                shutil.rmtree(scratch_of(job.directory, process.pid), ignore_errors=True)
             return ClipResult(name, fault=_ending(process.returncode, errors))
 
     def end(self) -> None:

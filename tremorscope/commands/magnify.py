@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tremorscope.commands.options import bundle_option, engines_option, threads_option
+from tremorscope.commands.options import bundle_option, clip_argument, engines_option, threads_option
 
 if TYPE_CHECKING:
     from tremorscope.runtime.magnification.filters import FilterKind
 
 
 @click.command()
-@click.argument("clip", type=click.Path(path_type=Path))
+@clip_argument
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Video to write, in MP4."
 )

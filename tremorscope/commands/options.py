@@ -66,6 +66,21 @@ def frame_size(text: str) -> FrameSize:
     return FrameSize(width_px=int(width), height_px=int(height))
 
 
+def clip_argument(command: _Command) -> _Command:
+    """Add ``CLIP``, one name; several are what a shell makes of a pattern of pictures."""
+
+    def one(_ctx: click.Context, _param: click.Parameter, given: tuple[Path, ...]) -> Path:
+        if len(given) > 1:
+            raise click.UsageError(
+                f"{len(given)} names for one CLIP: quote a pattern, as 'frames/*.png', against the shell"
+            )
+        return given[0]
+
+    return click.argument(
+        "clip", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="CLIP", callback=one
+    )(command)
+
+
 def bundle_option(command: _Command) -> _Command:
     """Add ``--bundle``, the network to run."""
     return click.option(
