@@ -25,6 +25,9 @@ distributed = pytest.importorskip("distributed", reason="needs distributed")
 def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of a scheduler with two workers, which know the plug-in that waits."""
     write_plugins(tmp_path / "site", {"lab": "lab_readers:Once"})
+    monkeypatch.syspath_prepend(
+        str(tmp_path / "site")
+    )  # workers take over this path, processes of clips the other
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}:{os.environ.get('PYTHONPATH', '')}")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
@@ -42,7 +45,8 @@ def test_a_worker_is_killed_and_nothing_is_lost(scheduler: str, tmp_path: Path) 
     job = MeasureJob(clips, tmp_path / "dask", (REGION,))
 
     def kill() -> None:
-        while not (begun := list(clips.glob("*.begun"))):
+        until_s = time.monotonic() + 300
+        while not (begun := list(clips.glob("*.begun"))) and time.monotonic() < until_s:
             time.sleep(0.05)
         os.kill(int(begun[0].suffixes[0][1:]), signal.SIGKILL)
 
