@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import printable
@@ -29,7 +30,7 @@ def over_dask(address: str) -> Spread:
                 "--dask: the package distributed is not installed", remedy="pip install 'tremorscope[dask]'"
             ) from None
         try:
-            client = Client(address, timeout=_ANSWER_S)
+            client: Any = Client(address, timeout=_ANSWER_S)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise OptionFault(
                 f"--dask {address}: no scheduler answers ({(str(error).splitlines() or [type(error).__name__])[0]})",
@@ -37,14 +38,14 @@ def over_dask(address: str) -> Spread:
             ) from None
         with client:
             futures = {client.submit(measure_one, job, pure=False): job for job in jobs}
-            for future in as_completed(futures):
-                error = future.exception()
-                if error is None:
+            for future in as_completed(futures):  # type: ignore[no-untyped-call]
+                problem = future.exception()
+                if problem is None:
                     yield future.result()
                 else:
-                    told = (str(error).splitlines() or [""])[0][:300]
+                    told = (str(problem).splitlines() or [""])[0][:300]
                     yield ClipResult(
-                        printable(futures[future].clip.name), fault=f"{type(error).__name__}: {told}"
+                        printable(futures[future].clip.name), fault=f"{type(problem).__name__}: {told}"
                     )
 
     return spread
