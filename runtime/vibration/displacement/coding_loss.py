@@ -60,10 +60,9 @@ def coding_note(coding: ClipCoding, errors_px: Sequence[float]) -> str:
     how = f"{coding.bits_per_pixel:.2g} bits a pixel between key frames"
     if coding.quantiser is not None:
         how += f", quantiser {float(coding.quantiser.mean()):.0f}"
-    return (
-        f"compressed ({how}): amplitudes are uncertain by {min(errors_px):.2g} to {worst_px:.2g} px, "
-        "and tones below that do not show"
-    )
+    least, most = f"{min(errors_px):.2g}", f"{worst_px:.2g}"
+    span = most if least == most else f"{least} to {most}"
+    return f"compressed ({how}): amplitudes are uncertain by {span} px, and tones below that do not show"
 
 
 def _error_px(picture: Luma, region: Region, quantiser: Values) -> tuple[float, float]:
