@@ -10,9 +10,8 @@ import onnx
 import pytest
 from precisions import GRAPHS, inferred_types
 
-from tremorscope.calibration.scales.histograms import Histogram
 from tremorscope.calibration.scales.observation import Observer
-from tremorscope.calibration.scales.scales import scale_of
+from tremorscope.calibration.scales.scales import Histogram, scale_of
 from tremorscope.export.check import _film, compare, compare_band
 from tremorscope.export.graphs.half_graph import half_graph
 from tremorscope.export.graphs.layers import decoder_layers
