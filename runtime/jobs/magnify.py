@@ -17,7 +17,7 @@ from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, open_r
 from tremorscope.runtime.errors import BundleFault, ClipFault
 from tremorscope.runtime.frames.buffers import Allocator, FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
-from tremorscope.runtime.frames.frame import FrameInfo, Recording, View, ViewComposer
+from tremorscope.runtime.frames.frame import FrameInfo, RecordedClip, View, ViewComposer
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier
@@ -117,7 +117,7 @@ def magnify_clip(
     )
 
 
-def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: Recording) -> Runtime:
+def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: RecordedClip) -> Runtime:
     return open_runtime(
         job.runtime,
         bundle,
@@ -128,7 +128,7 @@ def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: Recording) -> Runtime
     )
 
 
-def _video_writer(job: MagnifyJob, camera: Recording) -> VideoWriter:
+def _video_writer(job: MagnifyJob, camera: RecordedClip) -> VideoWriter:
     """Writer of the job's video, with the clip's size, timing, colour and pixel aspect."""
     return VideoWriter(
         job.output,
@@ -146,7 +146,7 @@ def _video_writer(job: MagnifyJob, camera: Recording) -> VideoWriter:
 
 
 def _run(
-    camera: Recording,
+    camera: RecordedClip,
     magnifier: FrameMagnifier,
     allocate: Allocator,
     job: MagnifyJob,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.clip_coding import ClipCoding
-from tremorscope.runtime.cameras.recordings import open_recording
+from tremorscope.runtime.cameras.recordings import MeasuredFrame, frame_of, open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate, without_rounding
-from tremorscope.runtime.frames.frame import FrameInfo, Recording
+from tremorscope.runtime.frames.frame import RecordedClip
 from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.files import printable, whole_directory
 from tremorscope.runtime.host.progress import Progress
@@ -40,8 +39,6 @@ from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse
 from tremorscope.runtime.vibration.spectra.artefacts import Origin
 
 Picture = NDArray[np.uint8]
-Frame = NDArray[np.uint8] | NDArray[np.float32]
-"""What is measured: (H, W, 3; RGB), or of more than 8 bits luma (H, W) in grey levels with their fractions."""
 
 RESULT_NAMES = (
     "displacement.csv",
@@ -105,7 +102,7 @@ class _Survey:
     tick_s: float
     first: Picture
     """The first frame as it is shown, (H, W, 3; RGB)."""
-    samples: tuple[Frame, ...]
+    samples: tuple[MeasuredFrame, ...]
     """Frames as they are measured, the first among them."""
     bit_depth: int
     notes: tuple[str, ...]
@@ -120,7 +117,6 @@ class _Survey:
         rate_hz = count / float(self.repeats.times_s[-1] - self.repeats.times_s[0]) / self.pace
         key, pattern = self.coding.key_interval, self.coding.pattern
         return Origin(
-            self.coding.is_predicted,
             rate_hz / key if key else None,
             rate_hz / pattern if pattern > 1 else None,
         )
@@ -261,10 +257,8 @@ def _check(job: MeasureJob) -> None:
             f"--speed-rpm {job.speed_rpm:g}: not a number above 0", remedy="give turns a minute, e.g. 1480"
         )
     for criterion in job.criteria:
-        known = (
-            job.scale.mm_per_px if isinstance(job.scale, Scale) else job.scale and 1.0
-        )  # a plane has one by region
-        criterion.factor(known)
+        if not isinstance(job.scale, PlaneScale):  # a plane has a scale in every region
+            criterion.factor(None if job.scale is None else job.scale.mm_per_px)
 
 
 def _check_rate(job: MeasureJob, survey: _Survey) -> None:
@@ -278,7 +272,7 @@ def _check_rate(job: MeasureJob, survey: _Survey) -> None:
 
 def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
     with closing(_open(job, quantisers=True)) as camera:
-        frame, read = _frame_of(camera)
+        frame, read = frame_of(camera)
         most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
         total = camera.frame_count_estimate
         times: list[float] = []
@@ -312,28 +306,19 @@ def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
         )
 
 
-def _compression(camera: Recording, finder: RepeatFinder, found: Repeats) -> list[str]:
+def _compression(camera: RecordedClip, finder: RepeatFinder, found: Repeats) -> list[str]:
     """A note where a codec that predicts frames from each other has carried much of the picture over."""
     predicted = not set(camera.picture_types) <= {ord("K"), ord("I")}
     if not predicted or found.all_one or finder.unchanged < _CARRIED_OVER:
         return []
     return [
         f"compression carried {finder.unchanged:.0%} of the picture over from frame to frame: motion of less than a "
-        "pixel may come out smaller than it was, by up to a quarter; film with a higher bit rate"
+        "pixel may come out smaller than it was, by a quarter in places; film with a higher bit rate"
     ]
 
 
-def _open(job: MeasureJob, *, quantisers: bool = False) -> Recording:
+def _open(job: MeasureJob, *, quantisers: bool = False) -> RecordedClip:
     return open_recording(job.clip, capture_rate_hz=job.capture_rate_hz, quantisers=quantisers)
-
-
-def _frame_of(camera: Recording) -> tuple[Frame, Callable[[], FrameInfo | None]]:
-    """Memory for a frame as it is measured, and what reads the next one into it."""
-    if camera.bit_depth > 8:
-        luma = np.empty((camera.height_px, camera.width_px), np.float32)
-        return luma, lambda: camera.read_luma_into(luma)
-    frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
-    return frame, lambda: camera.read_into(frame)
 
 
 def _first_picture(job: MeasureJob) -> Picture:
@@ -343,7 +328,7 @@ def _first_picture(job: MeasureJob) -> Picture:
         return picture
 
 
-def _axis(camera: Recording, repeats: Repeats) -> TimeAxis:
+def _axis(camera: RecordedClip, repeats: Repeats) -> TimeAxis:
     """The time axis of what is measured; a conversion's repeats have neither part in it nor in the rate of capture."""
     times_s, capture_hz = repeats.times_s, camera.capture_rate_hz
     if repeats.cycle is not None:
@@ -373,7 +358,7 @@ def _measure_all(
     count, places = kept.size, np.cumsum(kept) - 1
     table = np.full((regions, 5, int(kept.sum())), np.nan)
     with closing(_open(job)) as camera:
-        frame, read = _frame_of(camera)
+        frame, read = frame_of(camera)
         for number in range(count):
             if read() is None:
                 raise ClipFault(

@@ -29,7 +29,7 @@ from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, Frequ
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
-_MOST_LINES = 12
+_MOST_LINES, _MOST_ARTEFACTS = 12, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Measurement:
         return None if self.scale is None else self.scale.mm_per_px
 
     def lines(self) -> list[str]:
-        """Human-readable report: the recording, then the peaks, strongest first, a line each."""
+        """Human-readable report: the recording, the peaks, the surest first, and what is no motion, a line each."""
         analysis = self.analysis
         axis = self.time_axis
         strongest = analysis.findings[:_MOST_LINES]
@@ -103,6 +103,7 @@ class Measurement:
             *(f"note        {note}" for note in self.notes()),
             "",
             *(shown or [self._nothing()]),
+            *self._artefact_lines(),
             *(["", *map(_comparison_line, self.comparisons)] if self.comparisons else []),
             *(["", *judgement_lines(self.motion, self._names())] if self.criteria else []),
         ]
@@ -114,6 +115,17 @@ class Measurement:
         size, exactly = self.amplitude_text(peak), f"({frequency_text(peak)})"
         told = peak_text(peak, self.mm_per_px, self.speed_rpm, 1 / self.analysis.duration_s)
         return f"{short_frequency(peak):<10} {size:<{width}}  {place:<6} {exactly}{damping}  {told}"
+
+    def _artefact_lines(self) -> list[str]:
+        """Peaks that are no motion, each with its cause."""
+        found = self.analysis.artefacts
+        shown = [
+            f"{short_frequency(each.peak):<10} {each.peak.amplitude:.2g} px: {each.cause}"
+            for each in found[:_MOST_ARTEFACTS]
+        ]
+        if len(found) > _MOST_ARTEFACTS:
+            shown.append(f"and {len(found) - _MOST_ARTEFACTS} weaker ones, in the report")
+        return ["", "not motion", *shown] if shown else []
 
     def _nothing(self) -> str:
         verdicts = {region.verdict for region in self.analysis.regions}
@@ -188,6 +200,7 @@ class Measurement:
             "bridged_frames": analysis.bridged,
             "reference_refreshes": self.refreshes,
             "peaks": [self._finding(each) for each in analysis.findings],
+            "artefacts": [{**self._finding(each), "cause": each.cause} for each in analysis.artefacts],
             "modes": [self._mode(each) for each in analysis.modes],
             "baseline": [_comparison(each) for each in self.comparisons],
             "limits": [
@@ -210,6 +223,7 @@ class Measurement:
             entry[axis] = {
                 "rms_px": _number(result.rms_px[number]),
                 "noise_floor_px": _number(series.noise_floor_px[number]),
+                "coding_error_px": _number(series.coding_error_px[number]),
                 "measured_noise_px": None if spectrum is None else spectrum.noise_sigma,
                 "smallest_visible_px": _number(result.smallest_visible_px(axis)),
                 **rate_entries(self.motion, at, axis, self.mm_per_px),

@@ -18,7 +18,7 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
 """Names in `model.evaluation.evaluate.standard_protocols`, which the help shows without importing it."""
 PROTOCOLS_ALONE = ("structures", "small-motion", "axial", "fd4mm", "geomag")
-"""Names in `export.studies.evaluation_tables.JUDGES`: protocols whose trials have figures of their own."""
+"""Names in `export.studies.evaluation_job.JUDGES`: protocols whose trials have figures of their own."""
 
 
 class FiniteRange(click.FloatRange):
@@ -66,14 +66,29 @@ def frame_size(text: str) -> FrameSize:
     return FrameSize(width_px=int(width), height_px=int(height))
 
 
+def clip_argument(command: _Command) -> _Command:
+    """Add ``CLIP``, one name; several are what a shell makes of a pattern of pictures."""
+
+    def one(_ctx: click.Context, _param: click.Parameter, given: tuple[Path, ...]) -> Path:
+        if len(given) > 1:
+            raise click.UsageError(
+                f"{len(given)} names for one CLIP: quote a pattern, as 'frames/*.png', against the shell"
+            )
+        return given[0]
+
+    return click.argument(
+        "clip", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="CLIP", callback=one
+    )(command)
+
+
 def bundle_option(command: _Command) -> _Command:
     """Add ``--bundle``, the network to run."""
     return click.option(
         "--bundle",
         type=click.Path(path_type=Path),
         metavar="NAME|DIR",
-        help="Network to run: realtime, lite (for the smallest devices), each in FP16 on a GPU and in FP32 on the CPU; "
-        "realtime-fp32 and -fp16 insist; or a directory that was exported.  [default: realtime]",
+        help="Network to run: realtime, lite, nano (for the smallest devices), each in FP16 on a GPU and in FP32 on "
+        "the CPU; realtime-fp32 and -fp16 insist; or a directory that was exported.  [default: realtime]",
     )(command)
 
 
