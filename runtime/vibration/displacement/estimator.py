@@ -133,6 +133,10 @@ class RegionTracker:
             float(floor) for floor in np.where(dropped > 0.1, np.inf, deviations)
         )
         """Standard deviation of a measurement that one frame's noise causes; infinite where texture lacks."""
+        self.directions: Luma = kept
+        """Unit vectors (x, y) along which motion is measured, (2, 1 or 2); across them it shows as none."""
+        self.coarsest_floor_px = float(floors[usable].max())
+        """Standard deviation that noise causes along the worse of them."""
         return solver
 
     def _changes_of_light(self) -> Luma:

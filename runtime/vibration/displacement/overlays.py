@@ -1,0 +1,88 @@
+"""What a recorder laid over the pictures: bars, borders, labels and clocks, where no structure can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tremorscope.runtime.vibration.displacement.noise import luma
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+_FROZEN_LEVELS = 1
+"""Range over time, in grey levels, of a pixel that no sensor delivered."""
+_NOISY_LEVELS = 3
+"""Range of the scene's pixels from which on a pixel without noise stands out."""
+_DARKEST, _BRIGHTEST = 3, 252
+"""Grey levels beyond which a pixel may be clipped by the exposure, and without noise for that reason."""
+_LETTER_CONTRAST = 40.0
+"""Contrast of letters to their box, in grey levels, at least."""
+_BAR_SPREAD, _BAR_CHANGE = 2.0, 2
+_REACH_PX = 4
+"""Width around an overlay that resampling and blur mix with it."""
+_NEAR_PX = 11
+"""Size of the neighbourhood in which clipped pixels that are frozen must stand beside other frozen ones."""
+
+
+def find_overlays(frames: Sequence[Picture]) -> Mask:
+    """Find what was laid over frames (H, W, 3; RGB) of one recording: (H, W), True where nothing can be measured.
+
+    Bars are rows and columns at the border that are even and never change. Labels are pixels that never change
+    while the noise of the sensor makes all others do so; what the exposure clips, such as a white sky, is none.
+    In recordings whose compression left no noise labels cannot be told from what stands still.
+    """
+    darkest = brightest = luma(frames[0]).astype(np.float32)
+    for frame in frames[1:]:
+        grey = luma(frame).astype(np.float32)
+        darkest, brightest = np.minimum(darkest, grey), np.maximum(brightest, grey)
+    found = _bars(darkest, brightest) | _drawn(_labels(darkest, brightest), darkest)
+    return ndimage.binary_dilation(found, iterations=_REACH_PX) if found.any() else found
+
+
+def _bars(darkest: NDArray[np.float32], brightest: NDArray[np.float32]) -> Mask:
+    found = np.zeros(darkest.shape, bool)
+    for even, over in ((found, darkest), (found.T, darkest.T)):
+        change = (brightest if over is darkest else brightest.T) - over
+        plain = (np.ptp(over, axis=1) <= _BAR_SPREAD) & (change.max(axis=1) <= _BAR_CHANGE)
+        if plain.all():
+            continue
+        first, last = int(np.argmin(plain)), int(np.argmin(plain[::-1]))
+        even[:first] = True
+        even[even.shape[0] - last :] = True
+    return found
+
+
+def _labels(darkest: NDArray[np.float32], brightest: NDArray[np.float32]) -> Mask:
+    change = brightest - darkest
+    exposed = (brightest > _DARKEST) & (darkest < _BRIGHTEST)
+    if not exposed.any() or np.median(change[exposed]) < _NOISY_LEVELS:
+        return np.zeros(change.shape, bool)
+    frozen = change <= _FROZEN_LEVELS
+    # Noise leaves a single pixel unchanged now and then, but not several side by side.
+    plain = ndimage.binary_opening(frozen & exposed, np.ones((2, 2)))
+    white, black = frozen & (darkest >= _BRIGHTEST), frozen & (brightest <= _DARKEST)
+    near = np.ones((_NEAR_PX, _NEAR_PX))
+    beside = ndimage.binary_dilation(plain | _both(white, black), near)
+    return plain | ((white | black) & beside)
+
+
+def _drawn(frozen: Mask, darkest: NDArray[np.float32]) -> Mask:
+    """The frozen patches that show something: compression freezes flat ones too."""
+    patch, count = ndimage.label(ndimage.binary_dilation(frozen, iterations=_REACH_PX))
+    if not count:
+        return frozen
+    numbers = np.arange(1, count + 1)
+    low, high, _, _ = ndimage.extrema(np.where(frozen, darkest, np.nan), np.where(frozen, patch, 0), numbers)
+    shows = np.concatenate([[False], np.asarray(high) - np.asarray(low) >= _LETTER_CONTRAST])
+    kept: Mask = frozen & shows[patch]
+    return kept
+
+
+def _both(white: Mask, black: Mask) -> Mask:
+    """Black pixels with white ones within two: letters on a box, or with an outline."""
+    around = np.ones((5, 5))
+    return black & ndimage.binary_dilation(white, around)
