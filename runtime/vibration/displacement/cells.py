@@ -99,7 +99,7 @@ class Cells:
 def follow_cells(frames: Sequence[Picture], masked: Mask) -> Cells:
     """Follow every cell of texture through frames (H, W, 3; RGB), of which the first is the reference.
 
-    Cells overlap by half where that makes no more than 600 of them.
+    Cells overlap by half where that makes no more than 600 of them; of more, those of most texture are taken.
     """
     grey = luma(frames[0])
     sigma = max(estimate_noise_sigma(grey), _COMPRESSION / 2)
@@ -129,14 +129,16 @@ def _textured(grey: Values, sigma: float, side: int, masked: Mask) -> NDArray[np
     best = float(np.quantile(slope[free], 0.98)) if free.any() else 0.0
     usable = free & (contrast > _LEAST_CONTRAST * max(sigma, _COMPRESSION)) & (slope > _TO_BEST**2 * best)
     half = side // 2
-    for step in (half, side, 2 * side, 4 * side):
+    for step in (half, side):
         rows = np.arange(half, grey.shape[0] - half + 1, step)
         columns = np.arange(half, grey.shape[1] - half + 1, step)
         rows, columns = rows[rows < grey.shape[0]], columns[columns < grey.shape[1]]
         at = np.argwhere(usable[np.ix_(rows, columns)])
         if len(at) <= _MOST_CELLS:
             break
-    return np.stack([columns[at[:, 1]], rows[at[:, 0]]], axis=1) - half
+    corners = np.stack([columns[at[:, 1]], rows[at[:, 0]]], axis=1) - half
+    strongest = np.argsort(-slope[corners[:, 1] + half, corners[:, 0] + half], kind="stable")
+    return corners[np.sort(strongest[:_MOST_CELLS])]
 
 
 def _follow(

@@ -31,6 +31,9 @@ _MOVING_SHARE = 0.75
 """Share of the places that what moves may take where enough stands still as well."""
 _SURE = 10.0
 """Motion, in noise floors, that is as good as any."""
+_MANY_CELLS = 16
+_MOST_UNSURE = 0.2
+"""Share of the cells of a still region that may follow no rigid motion."""
 _RIGID_QUALITY = 0.5
 
 
@@ -118,8 +121,9 @@ def _windows(scene: Scene) -> Iterator[tuple[Region, float, int]]:
                 continue
             seen.add(region)
             inside = cells.within(region)
-            sure = float(surely[inside].max()) * math.sqrt(float(inside.sum()))
-            yield region, sure / (sure + _SURE), part
+            sure, number = float(np.median(surely[inside])), float(inside.sum())
+            # Many cells average the noise, and what is small may hold still by chance.
+            yield region, sure / (sure + _SURE) * min(number / _MANY_CELLS, 1.0) ** 0.25, part
 
 
 def _trimmed(scene: Scene, at: int, size: int) -> Region | None:
@@ -130,7 +134,10 @@ def _trimmed(scene: Scene, at: int, size: int) -> Region | None:
     members = cells.corner_px[cells.within(window) & (scene.label == scene.label[at])]
     if not len(members):
         return None
-    (left, top), (right, bottom) = members.min(axis=0).tolist(), (members.max(axis=0) + cells.side_px).tolist()
+    (left, top), (right, bottom) = (
+        members.min(axis=0).tolist(),
+        (members.max(axis=0) + cells.side_px).tolist(),
+    )
     return Region(left, top, right - left, bottom - top)
 
 
@@ -158,7 +165,8 @@ def _stands_still(scene: Scene, region: Region) -> bool:
     rows = slice(region.y_px, region.y_px + region.height_px)
     columns = slice(region.x_px, region.x_px + region.width_px)
     labels = scene.label[scene.cells.touching(region)]
-    return not scene.masked[rows, columns].any() and not (labels != BACKGROUND).any()
+    unsure = (labels < BACKGROUND).mean() if labels.size else 0.0
+    return not (scene.masked[rows, columns].any() or (labels > BACKGROUND).any() or unsure > _MOST_UNSURE)
 
 
 def _is_rigid(frames: Sequence[Picture], region: Region) -> bool:

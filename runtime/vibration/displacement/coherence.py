@@ -35,6 +35,8 @@ _ALIKE = 0.25
 """Difference of two neighbours, as a share of their motion, up to which they are one part: structures bend."""
 _CAMERA_SHARE = 0.03
 """Difference from the camera's motion, as a share of it, that parallax and lens leave."""
+_FEW = 0.15
+"""Share of the cells of a region whose motion may be unsure."""
 _FEWEST_CELLS = 2
 _RESIDUE_MOVES = 1.5
 """Ratio of what is unexplained in the frames of most and of least motion, above which a cell is no rigid part."""
@@ -92,9 +94,7 @@ def _allowed(cells: Cells, camera: Values) -> Values:
 def _camera(cells: Cells) -> Values:
     """The camera's motion at each cell, (n, frames, 2): the similarity that most cells follow in all frames."""
     count, frames = cells.motion_px.shape[:2]
-    whole = np.flatnonzero(
-        cells.followed & cells.both & np.isfinite(cells.motion_px).all(axis=(1, 2))
-    )
+    whole = np.flatnonzero(cells.followed & cells.both & np.isfinite(cells.motion_px).all(axis=(1, 2)))
     best = np.zeros((count, frames, 2))
     most = _score(cells, best)
     rng = np.random.default_rng(0)
@@ -201,11 +201,12 @@ def _rms(motion: Values) -> Values:
 
 
 def homogeneous(scene: Scene, region: Region, part: int) -> bool:
-    """True if all texture in a region belongs to one part, whose cells there move alike."""
+    """True if the texture in a region belongs to one part, whose cells there move alike, but for a few that are unsure."""
     inside = np.flatnonzero(scene.cells.within(region))
-    if inside.size == 0 or (scene.label[inside] != part).any():
+    label = scene.label[inside]
+    members = inside[label == part]
+    if not members.size or (label == MIXED).mean() > _FEW or ((label != part) & (label != MIXED)).any():
         return False
-    if part == BACKGROUND:
-        return True
-    lead = inside[np.argmax(scene.surely_px[inside])]
-    return bool(agreement(scene.cells, scene.own_px, np.full(inside.size, lead), inside).all())
+    lead = members[np.argmax(scene.surely_px[members])]
+    alike = agreement(scene.cells, scene.own_px, np.full(members.size, lead), members)
+    return part == BACKGROUND or bool(1 - alike.mean() <= _FEW)

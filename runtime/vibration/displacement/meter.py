@@ -110,7 +110,7 @@ class MotionMeter:
         """The motion of every region in a frame of the reference's size."""
         shake = self._shake(frame)
         return tuple(
-            _free_of(shake[number], follower.measure(frame), follower.tracker.mean_luma)
+            free_of(shake[number], follower.measure(frame), follower.tracker.mean_luma)
             for number, follower in enumerate(self.followers)
         )
 
@@ -167,7 +167,8 @@ def _rows_at(places: Values, *, full: bool) -> Values:
     return rows
 
 
-def _free_of(shake: Values, found: Displacement, mean_luma: float) -> Motion:
+def free_of(shake: Values, found: Displacement, mean_luma: float) -> Motion:
+    """A region's motion less the camera's at its place, (2,)."""
     x_px, y_px = found.x_px - float(shake[0]), found.y_px - float(shake[1])
     if is_lost(found):
         x_px = y_px = math.nan
