@@ -19,13 +19,15 @@ from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.directories import whole_directory
 from tremorscope.runtime.host.files import printable
 from tremorscope.runtime.host.progress import Progress
+from tremorscope.runtime.jobs.regions import plan_regions
+from tremorscope.runtime.jobs.samples import Reference, Samples, Span
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.vibration.displacement.choosing import choose_regions
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.displacement.steady import SteadyMeter
+from tremorscope.runtime.vibration.displacement.warping import CameraModel
 from tremorscope.runtime.vibration.monitoring.modal_baseline import (
-    ModalBaseline,
     compare_with_baseline,
     read_baseline,
 )
@@ -41,8 +43,6 @@ RESULT_NAMES = (
     "report.html",
     "summary.json",
 )
-_MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
-_SAMPLE_BYTES = 128 * 2**20
 _FEWEST_FRAMES = 16
 
 
@@ -69,6 +69,18 @@ class MeasureJob:
     baseline: Path | None = None
     """Summary of an earlier measurement, to compare modes with."""
     overwrite: bool = False
+    start_s: float = 0.0
+    """Beginning of what is measured, in seconds of the clip's own time."""
+    end_s: float = math.inf
+    reference: Reference = "auto"
+    """Frame that displacement is measured against; see `Span`."""
+    stabilise: CameraModel | None = None
+    """How the camera may move, to take its motion out by what stands still; None leaves it in."""
+
+    @property
+    def span(self) -> Span:
+        """The part of the clip that is measured, and its reference."""
+        return Span(self.start_s, self.end_s, self.reference)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +91,10 @@ class _Survey:
     """Pictures that show nothing new, and the times of the others in playback."""
     axis: TimeAxis
     tick_s: float
-    first: Picture
+    skipped: int
+    """Frames before those that are measured."""
     samples: tuple[Picture, ...]
+    """The reference, and frames at irregular times."""
     notes: tuple[str, ...]
     """Peculiarities of the clip that bear on the results."""
 
@@ -131,10 +145,9 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     start_s = time.monotonic()
     baseline = read_baseline(job.baseline) if job.baseline else None
     survey = _look_through(job, progress)
-    regions, proposed = _choose_regions(job, survey, baseline)
-    meter = MotionMeter(survey.first, regions, job.still)
-    meter.learn_noise(survey.samples)
-    series = _measure_all(job, survey, meter, progress)
+    named = job.regions or tuple(each.region() for each in baseline.regions) if baseline else job.regions
+    plan = plan_regions(survey.samples, named, job.still, job.proposals, job.stabilise)
+    series = _measure_all(job, survey, plan.meter, plan.regions, progress)
     analysis = analyse_recording(
         survey.real_times_s,
         series,
@@ -144,16 +157,16 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     )
     return Measurement(
         clip=printable(job.clip.name),
-        frame=survey.first,
+        frame=survey.samples[0],
         time_axis=survey.axis,
         times_s=survey.real_times_s,
-        clip_notes=survey.notes,
+        clip_notes=(*survey.notes, *plan.notes(series, survey.samples[0].shape[1::-1])),
         analysis=analysis,
-        still=job.still,
-        proposed=proposed,
+        still=plan.still,
+        proposed=plan.proposed,
         scale=job.scale,
-        comparisons=compare_with_baseline(baseline, regions, analysis.modes) if baseline else (),
-        refreshes=sum(follower.refreshes for follower in meter.followers),
+        comparisons=compare_with_baseline(baseline, plan.regions, analysis.modes) if baseline else (),
+        refreshes=sum(follower.refreshes for follower in plan.meter.followers),
         elapsed_s=time.monotonic() - start_s,
         files=RESULT_NAMES if job.directory else (),
     )
@@ -161,6 +174,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
 
 def _check(job: MeasureJob) -> None:
     check_capture_rate(job.capture_rate_hz)
+    job.span.check()
     if job.window_s is not None and not (math.isfinite(job.window_s) and job.window_s > 0):
         raise OptionFault(f"--window {job.window_s:g}: not a number above 0", remedy="give seconds, e.g. 20")
     if job.band_hz is not None and not all(math.isfinite(edge) for edge in job.band_hz):
@@ -172,34 +186,38 @@ def _check(job: MeasureJob) -> None:
 def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
     with closing(ClipCamera(job.clip)) as camera:
         frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
-        most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
         total = camera.frame_count_estimate
         times: list[float] = []
-        repeats, samples, stride = RepeatFinder(), [], 1
+        span, skipped, zero_s = job.span, 0, None
+        repeats, samples = RepeatFinder(), Samples(span, job.regions)
         while (info := camera.read_into(frame)) is not None:
+            zero_s = info.timestamp_s if zero_s is None else zero_s
+            place = span.place(info.timestamp_s - zero_s)
+            if place > 0:
+                break
+            if place < 0:
+                skipped += 1
+                continue
             repeats.add(frame)
-            if len(times) % stride == 0:
-                samples.append(frame.copy())
-                if len(samples) > 2 * most:
-                    samples, stride = samples[::2], 2 * stride
+            samples.add(frame, info.timestamp_s - zero_s)
             times.append(info.timestamp_s)
             if progress is not None:
                 progress(len(times), None if total is None else 2 * max(total, len(times)))
         if len(times) < _FEWEST_FRAMES:
             raise ClipFault(
-                f"{job.clip}: {len(times)} frames are too few to measure vibration in",
-                remedy=f"name a clip of {_FEWEST_FRAMES} frames or more",
+                f"{job.clip}: {len(times)} frames{span.text()} are too few to measure vibration in",
+                remedy=f"name a clip, or a part of it, of {_FEWEST_FRAMES} frames or more",
             )
-        key_frames = np.frombuffer(bytes(camera.picture_types), np.uint8) == ord("K")
+        key_frames = np.frombuffer(bytes(camera.picture_types), np.uint8)[skipped:][: len(times)] == ord("K")
         tick_s = float(camera.time_base)
         found = repeats.find(without_rounding(np.array(times), tick_s, camera.nominal_rate_hz), key_frames)
         return _Survey(
             found,
             _axis(job, camera, found),
             tick_s,
-            samples[0],
-            tuple(samples),
-            (*camera.notes(), *found.notes()),
+            skipped,
+            samples.pictures(),
+            (*camera.notes(), *found.notes(), *samples.notes()),
         )
 
 
@@ -215,25 +233,20 @@ def _axis(job: MeasureJob, camera: ClipCamera, repeats: Repeats) -> TimeAxis:
     return gathered.axis(camera.time_base, capture_hz, measured=camera.has_timestamps)
 
 
-def _choose_regions(
-    job: MeasureJob, survey: _Survey, baseline: ModalBaseline | None
-) -> tuple[tuple[Region, ...], bool]:
-    """The regions to measure, and whether they were proposed."""
-    if job.regions:
-        return job.regions, False
-    if baseline is not None:
-        return tuple(each.region() for each in baseline.regions), False
-    return choose_regions(survey.samples, job.proposals, still=job.still), True
-
-
 def _measure_all(
-    job: MeasureJob, survey: _Survey, meter: MotionMeter, progress: Progress | None
+    job: MeasureJob,
+    survey: _Survey,
+    meter: MotionMeter | SteadyMeter,
+    regions: tuple[Region, ...],
+    progress: Progress | None,
 ) -> tuple[RegionSeries, ...]:
-    kept, regions = survey.kept, len(meter.followers)
+    kept = survey.kept
     count, places = kept.size, np.cumsum(kept) - 1
-    table = np.full((regions, 5, int(kept.sum())), np.nan)
+    table = np.full((len(regions), 5, int(kept.sum())), np.nan)
     with closing(ClipCamera(job.clip)) as camera:
         frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+        for _ in range(survey.skipped):
+            camera.read_into(frame)
         for number in range(count):
             if camera.read_into(frame) is None:
                 raise ClipFault(
@@ -251,7 +264,7 @@ def _measure_all(
     return tuple(
         RegionSeries(
             f"R{number + 1}",
-            follower.region,
+            region,
             x_px=table[number, 0],
             y_px=table[number, 1],
             quality=table[number, 2],
@@ -259,5 +272,5 @@ def _measure_all(
             noise_floor_px=(floors[number][0], floors[number][1]),
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
         )
-        for number, follower in enumerate(meter.followers)
+        for number, region in enumerate(regions)
     )

@@ -17,8 +17,10 @@ from typing_extensions import ParamSpec, TypedDict
 from tremorscope.runtime.engines.selection import RuntimeChoice
 from tremorscope.runtime.errors import Fault, OptionFault
 from tremorscope.runtime.frames.views import View
+from tremorscope.runtime.jobs.samples import Reference
 from tremorscope.runtime.magnification.filters import FilterKind
 from tremorscope.runtime.magnification.magnifier import Mode
+from tremorscope.runtime.vibration.displacement.warping import CameraModel
 
 Rectangle = tuple[int, int, int, int]
 """A region of the picture: left column, top row, width and height, in pixels."""
@@ -37,6 +39,12 @@ _PYTHON_NAMES = {
     "band": "band_hz",
     "window": "window_s",
     "refresh": "refresh_s",
+    "start": "start_s",
+    "end": "end_s",
+    "stabilise": "stabilise",
+    "reference": "reference",
+    "still": "still",
+    "roi": "regions",
     "bundle DIR": "bundle",
 }
 """Options of the commands, as faults name them, and the arguments that they are here."""
@@ -95,6 +103,10 @@ class MeasureOptions(TypedDict, total=False):
     window_s: float | None
     band_hz: Band | None
     baseline: Place | None
+    start_s: Annotated[float, Field(ge=0)]
+    end_s: float
+    reference: Reference
+    stabilise: CameraModel | None
     overwrite: bool
     progress: bool
 

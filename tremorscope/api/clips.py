@@ -130,7 +130,9 @@ def measure(
         regions: left, top, width and height in px of each region; none has some proposed.
         **options: ``still`` (regions of what cannot move), ``proposals``, ``capture_rate_hz``, the scale as
             ``mm_per_px``, ``scale_length`` (mm, px) or ``scale_optics`` (m, mm, um), ``window_s``, ``band_hz``,
-            ``baseline`` (summary.json of an earlier measurement), ``overwrite``; ``progress=True`` shows a bar.
+            ``baseline`` (summary.json of an earlier measurement), ``start_s`` and ``end_s`` (the part that is
+            measured), ``reference`` ("auto", "first" or the time of a frame), ``stabilise`` ("translation",
+            "similarity" or "homography": takes the camera's motion out), ``overwrite``; ``progress=True`` shows a bar.
 
     Raises:
         Fault: an argument cannot be used, the clip cannot be read, or the results cannot be written.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
+
+from tremorscope.commands.options import ReferenceTime, stabilise_option
 
 
 @click.command()
@@ -87,6 +90,24 @@ import click
     metavar="SUMMARY",
     help="summary.json of an earlier measurement: its regions are measured and its modes compared.",
 )
+@click.option(
+    "--start",
+    "start_s",
+    type=float,
+    default=0.0,
+    metavar="SECONDS",
+    help="Measure from here on, in the clip's time.",
+)
+@click.option("--end", "end_s", type=float, default=math.inf, metavar="SECONDS", help="Measure up to here.")
+@click.option(
+    "--reference",
+    type=ReferenceTime(),
+    default="auto",
+    show_default=True,
+    metavar="auto|first|SECONDS",
+    help="Frame that displacement is measured against; auto takes the first, or a sharp one where that is blurred.",
+)
+@stabilise_option
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
 def measure(**options: Any) -> None:
     """Measure displacement, natural frequencies and mode shapes in CLIP, any video that FFmpeg reads."""

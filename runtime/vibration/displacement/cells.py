@@ -51,7 +51,8 @@ class Cells:
     @property
     def followed(self) -> Mask:
         """(n,), True where the motion is known."""
-        return np.isfinite(self.floor_px)
+        known: Mask = np.isfinite(self.floor_px)
+        return known
 
     @property
     def centre_px(self) -> Values:
@@ -62,23 +63,25 @@ class Cells:
     def within(self, region: Region) -> Mask:
         """(n,), True for a cell that lies wholly in a region."""
         left, top = self.corner_px.T
-        return (
+        inside: Mask = (
             (left >= region.x_px)
             & (top >= region.y_px)
             & (left + self.side_px <= region.x_px + region.width_px)
             & (top + self.side_px <= region.y_px + region.height_px)
         )
+        return inside
 
     def touching(self, region: Region) -> Mask:
         """(n,), True for a cell of which at least the middle half lies in a region."""
         x, y = self.centre_px.T
         margin = self.side_px / 4
-        return (
+        inside: Mask = (
             (x > region.x_px + margin)
             & (y > region.y_px + margin)
             & (x < region.x_px + region.width_px - margin)
             & (y < region.y_px + region.height_px - margin)
         )
+        return inside
 
     def seen(self, motion_px: Values) -> Values:
         """A motion (n, frames, 2), or one of all (frames, 2), as far as each cell would see it, (n, frames, 2)."""

@@ -22,8 +22,6 @@ from tremorscope.runtime.vibration.displacement.regions import Region, RegionFau
 
 Picture = NDArray[np.uint8]
 
-_MOST_SEGMENTED = 13
-"""Frames that the segmentation looks at, the first among them."""
 _CANDIDATES = 4
 """Candidates of still texture for each region that is wanted."""
 _SMALLEST_SIDE_PX = 16
@@ -40,6 +38,18 @@ _RIGID_QUALITY = 0.5
 def choose_regions(
     frames: Sequence[Picture], count: int, *, still: Sequence[Region] = ()
 ) -> tuple[Region, ...]:
+    """Choose up to ``count`` regions of frames (H, W, 3; RGB) as `choose_in` does, by a segmentation of their own.
+
+    Raises:
+        OptionFault: no part of the picture has texture.
+        RegionFault: no region can be followed.
+    """
+    return choose_in(segment(frames), frames, count, still=still)[0]
+
+
+def choose_in(
+    scene: Scene, frames: Sequence[Picture], count: int, *, still: Sequence[Region] = ()
+) -> tuple[tuple[Region, ...], tuple[int, ...]]:
     """Choose up to ``count`` regions, from left to right, for frames (H, W, 3; RGB) of a recording.
 
     The picture is segmented by agreement of motion. Every region lies in one part alone, so that none straddles two
@@ -47,17 +57,21 @@ def choose_regions(
     background, the surest first and spread over each part; the others to what stands still, by texture.
 
     Args:
+        scene: the segmentation of the frames.
         frames: the first is the reference; the others at irregular times, so that no vibration looks still in all.
         count: regions wanted.
         still: regions already chosen as references, which no other may overlap.
+
+    Returns:
+        The regions, and the places, from 0, of those that belong to the background.
 
     Raises:
         OptionFault: no part of the picture has texture.
         RegionFault: no region can be followed.
     """
-    scene = segment(frames[:_MOST_SEGMENTED])
     moving = list(_moving(scene, frames, math.ceil(_MOVING_SHARE * count), tuple(still)))
-    chosen = [*moving, *_still(scene, frames, count - len(moving), (*still, *moving))]
+    resting = list(_still(scene, frames, count - len(moving), (*still, *moving)))
+    chosen = [*moving, *resting]
     if len(chosen) < count:
         chosen += _moving(scene, frames, count - len(chosen), (*still, *chosen))
     if not chosen:
@@ -66,7 +80,8 @@ def choose_regions(
             remedy="choose regions by hand, with --roi, or a part of the clip in which the camera stands still, "
             "with --start and --end",
         )
-    return tuple(sorted(chosen, key=lambda region: (region.x_px, region.y_px)))
+    chosen.sort(key=lambda region: (region.x_px, region.y_px))
+    return tuple(chosen), tuple(at for at, region in enumerate(chosen) if region in resting)
 
 
 def still_regions(scene: Scene, frames: Sequence[Picture], count: int) -> tuple[Region, ...]:

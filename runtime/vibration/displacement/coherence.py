@@ -201,7 +201,7 @@ def _rms(motion: Values) -> Values:
 
 
 def homogeneous(scene: Scene, region: Region, part: int) -> bool:
-    """True if the texture in a region belongs to one part, whose cells there move alike, but for a few that are unsure."""
+    """True if the texture in a region belongs to one part, whose cells there move alike but for a few."""
     inside = np.flatnonzero(scene.cells.within(region))
     label = scene.label[inside]
     members = inside[label == part]

@@ -15,7 +15,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft, ndimage
+from scipy import fft, ndimage, signal
 
 from tremorscope.runtime.vibration.displacement.noise import Luma, estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
@@ -67,8 +67,8 @@ class RegionTracker:
     """Measures the displacement of one region of interest, frame after frame, against a reference.
 
     Every measurement stands alone: it depends on the reference and on the frame, not on what came before.
-    Displacements up to 16 px along each axis are found. One region of 64x64 px takes about 0.2 ms on one
-    core.
+    Displacements up to 16 px along each axis are found, from the reference or from where the caller says the content
+    may be. One region of 64x64 px takes about 0.2 ms on one core.
 
     Args:
         reference: the reference picture, (H, W) luma or (H, W, 3) uint8 RGB.
@@ -168,8 +168,12 @@ class RegionTracker:
         """Mean luma of the reference's region, in grey levels."""
         return self._mean
 
-    def measure(self, picture: ArrayLike) -> Displacement:
+    def measure(self, picture: ArrayLike, near_px: tuple[float, float] | None = None) -> Displacement:
         """Displacement in a picture of the reference's size: (H, W) luma or (H, W, 3) uint8 RGB.
+
+        Args:
+            picture: where the content is looked for.
+            near_px: displacement (x, y) around which it is looked for where it is not near the reference's place.
 
         Raises:
             RegionFault: the picture has another size than the reference.
@@ -182,13 +186,29 @@ class RegionTracker:
                 remedy="take the reference from the same camera at the same size",
             )
         found = self._refine(frame, 0.0, 0.0)
+        if self._is_trusted(found):
+            return found
+        tried = [found, self._refine(frame, *self._search(frame))]
+        if near_px is not None and max(map(abs, near_px)) > 1 and not self._is_trusted(tried[-1]):
+            tried.append(self._refine(frame, *near_px))
+            if not self._is_trusted(tried[-1]):
+                tried.append(self._refine(frame, *self._search(frame, round(near_px[0]), round(near_px[1]))))
+        return min(tried, key=lambda result: (not result.converged, -result.quality))
+
+    def _is_trusted(self, found: Displacement) -> bool:
         # Both frames carry noise; the gain scales the reference's.
         explained = self.noise_sigma * math.hypot(1, found.gain)
-        trusted = found.residual <= _POOR_MATCH * explained and found.quality >= _GOOD_QUALITY
-        if found.converged and trusted:
-            return found
-        searched = self._refine(frame, *self._search(frame))
-        return min(found, searched, key=lambda result: (not result.converged, -result.quality))
+        good = found.residual <= _POOR_MATCH * explained and found.quality >= _GOOD_QUALITY
+        return found.converged and good
+
+    def locate(self, picture: ArrayLike) -> tuple[float, float]:
+        """Whole-pixel displacement of what looks most like the region anywhere in a picture of the reference's size."""
+        grey = _as_luma(np.asarray(picture))
+        window = grey - grey.mean()
+        template = self._centred.reshape(self._template.shape)
+        score = signal.fftconvolve(window, template[::-1, ::-1], mode="valid")
+        row, column = self._best(window, score)
+        return float(column - self.region.x_px), float(row - self.region.y_px)
 
     def _refine(self, frame: NDArray[np.generic], x_px: float, y_px: float) -> Displacement:
         """Result of Gauss-Newton iterations from a start; whole pixels of motion only move the window."""
@@ -222,19 +242,24 @@ class RegionTracker:
         residual = math.sqrt(unexplained / current.size)
         return Displacement(x_px, y_px, gain, mean - gain * self._mean, residual, quality, converged)
 
-    def _search(self, frame: NDArray[np.generic]) -> tuple[float, float]:
+    def _search(self, frame: NDArray[np.generic], from_x: int = 0, from_y: int = 0) -> tuple[float, float]:
         """Whole-pixel displacement of highest normalised cross-correlation: gain and offset do not matter."""
-        window = self._crop(frame, 0, 0, _SEARCH_PX)
+        window = self._crop(frame, from_x, from_y, _SEARCH_PX)
         window = window - window.mean()
         spectrum = fft.rfft2(window, self._search_shape)
         side = 2 * _SEARCH_PX + 1
         correlation = fft.irfft2(spectrum * self._template_spectrum, self._search_shape)[:side, :side]
+        row, column = self._best(window, correlation)
+        return float(from_x + column - _SEARCH_PX), float(from_y + row - _SEARCH_PX)
+
+    def _best(self, window: Luma, correlation: Luma) -> tuple[int, int]:
+        """Row and column at which the correlation of a window is highest, once it is normalised."""
         count = self._template.size
         sums, squares = (_box_sums(values, self._template.shape) for values in (window, window**2))
         variance = squares - sums**2 / count
         score = correlation / np.sqrt(np.maximum(variance, count * self.noise_sigma**2))
         row, column = np.unravel_index(int(np.argmax(score)), score.shape)
-        return float(column - _SEARCH_PX), float(row - _SEARCH_PX)
+        return int(row), int(column)
 
     def _crop(self, picture: NDArray[np.generic], shift_x: int, shift_y: int, margin: int) -> Luma:
         """Luma of the region, shifted and with a margin; beyond the picture its edge is repeated."""

@@ -40,14 +40,15 @@ def find_overlays(frames: Sequence[Picture]) -> Mask:
         grey = luma(frame).astype(np.float32)
         darkest, brightest = np.minimum(darkest, grey), np.maximum(brightest, grey)
     found = _bars(darkest, brightest) | _drawn(_labels(darkest, brightest), darkest)
-    return ndimage.binary_dilation(found, iterations=_REACH_PX) if found.any() else found
+    reach: Mask = ndimage.binary_dilation(found, iterations=_REACH_PX) if found.any() else found
+    return reach
 
 
 def _bars(darkest: NDArray[np.float32], brightest: NDArray[np.float32]) -> Mask:
     found = np.zeros(darkest.shape, bool)
-    for even, over in ((found, darkest), (found.T, darkest.T)):
-        change = (brightest if over is darkest else brightest.T) - over
-        plain = (np.ptp(over, axis=1) <= _BAR_SPREAD) & (change.max(axis=1) <= _BAR_CHANGE)
+    for even, over, bright in ((found, darkest, brightest), (found.T, darkest.T, brightest.T)):
+        change: NDArray[np.float32] = bright - over
+        plain = ((over.max(axis=1) - over.min(axis=1)) <= _BAR_SPREAD) & (change.max(axis=1) <= _BAR_CHANGE)
         if plain.all():
             continue
         first, last = int(np.argmin(plain)), int(np.argmin(plain[::-1]))
@@ -67,7 +68,8 @@ def _labels(darkest: NDArray[np.float32], brightest: NDArray[np.float32]) -> Mas
     white, black = frozen & (darkest >= _BRIGHTEST), frozen & (brightest <= _DARKEST)
     near = np.ones((_NEAR_PX, _NEAR_PX))
     beside = ndimage.binary_dilation(plain | _both(white, black), near)
-    return plain | ((white | black) & beside)
+    labels: Mask = plain | ((white | black) & beside)
+    return labels
 
 
 def _drawn(frozen: Mask, darkest: NDArray[np.float32]) -> Mask:
@@ -85,4 +87,5 @@ def _drawn(frozen: Mask, darkest: NDArray[np.float32]) -> Mask:
 def _both(white: Mask, black: Mask) -> Mask:
     """Black pixels with white ones within two: letters on a box, or with an outline."""
     around = np.ones((5, 5))
-    return black & ndimage.binary_dilation(white, around)
+    beside: Mask = black & ndimage.binary_dilation(white, around)
+    return beside

@@ -29,7 +29,7 @@ from tremorscope.runtime.vibration.displacement.warping import (
 Picture = NDArray[np.uint8]
 Values = NDArray[np.float64]
 
-MOST_STILL = 24
+_MOST_STILL = 16
 _FEWEST_STILL = 3
 _FEWEST_OF_HOMOGRAPHY = 8
 _MARGIN_PX = 24
@@ -73,6 +73,7 @@ class CameraMotion:
         )
         self._centres = np.array([each.centre_px for each in still])
         self._near: Matrix = np.eye(3)
+        self._moves_px: list[Values] = []
         self.left_px: list[float] = []
         """RMS of the still regions' motion that remained in each frame, once their common motion is out."""
 
@@ -91,11 +92,22 @@ class CameraMotion:
                 break
         self._near = matrix
         self.left_px.append(left)
+        self._moves_px.append((moved(matrix, self._centres) - self._centres).mean(axis=0))
         return matrix
+
+    def line(self) -> str:
+        """Human-readable line on the motion that was found and what is left of it."""
+        moves = np.array(self._moves_px).reshape(-1, 2)
+        left = math.sqrt(float(np.mean(np.square(self.left_px)))) if self.left_px else math.nan
+        size = math.sqrt(float(moves.var(axis=0).sum())) if len(moves) else 0.0
+        return (
+            f"the camera's motion of {size:.2g} px RMS is taken out ({self._model}, {len(self.still)} still regions, "
+            f"which agree to {left:.2g} px RMS)"
+        )
 
     def start_anew(self) -> None:
         """Look for the next frame around the reference."""
-        self._near, self.left_px = np.eye(3), []
+        self._near, self.left_px, self._moves_px = np.eye(3), [], []
 
     def _rest(self, frame: Picture, matrix: Matrix) -> tuple[Values, Mask]:
         """Motion of each still region that a matrix leaves, (regions, 2), and where it is known, (regions,)."""
@@ -187,7 +199,7 @@ def find_camera(
             near = matrix
             laid.append(np.clip(np.rint(warped(frame, matrix, whole)), 0, 255).astype(np.uint8))
     scene = segment(laid)
-    still = tuple(named) or still_regions(scene, laid, MOST_STILL)
+    still = tuple(named) or still_regions(scene, laid, _MOST_STILL)
     return CameraMotion(reference, still, model, _free_of_parts(scene)), scene, laid
 
 
@@ -272,4 +284,5 @@ def _step(places: Values, rest: Values, model: CameraModel) -> Matrix:
     small = np.array([[1 + zoom, shear - roll, a], [roll, 1 + zoom + stretch, b], [-g, -h, 1]])
     centred = np.array([[1 / scale, 0, -middle[0] / scale], [0, 1 / scale, -middle[1] / scale], [0, 0, 1]])
     step: Matrix = np.linalg.inv(centred) @ small @ centred
-    return step / step[2, 2]
+    step /= step[2, 2]
+    return step
