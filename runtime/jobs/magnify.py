@@ -20,11 +20,13 @@ from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_ca
 from tremorscope.runtime.frames.info import FrameInfo
 from tremorscope.runtime.frames.views import View, ViewComposer
 from tremorscope.runtime.host.progress import Progress
+from tremorscope.runtime.jobs.stabilise import SteadyClip, steady_clip
 from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.magnification.filters import BandSettings
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Mode
 from tremorscope.runtime.magnification.settings import Magnification
 from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.warping import CameraModel
 
 Note = Callable[[str], None]
 """Called with a remark on the present frames; with an empty text when it no longer holds."""
@@ -59,6 +61,8 @@ class MagnifyJob:
     """Directory of built TensorRT engines; None takes ``engines`` within the bundle."""
     threads: int | None = None
     """Threads of the engine on the CPU; None takes one a core."""
+    stabilise: CameraModel | None = None
+    """How the camera may move, to take its motion out first; None leaves it in."""
     overwrite: bool = False
     allow_inaccurate: bool = False
     """Run a bundle that `tremorscope compare` found inaccurate."""
@@ -90,6 +94,8 @@ class MagnifyReport:
     time_axis: TimeAxis
     runtime: str = ""
     """Inference runtime and precision that were used."""
+    steady_line: str = ""
+    """Human-readable line on the camera's motion that was taken out; empty where none was."""
     filter_lines: tuple[str, ...] = ()
     """Human-readable description of the filter; empty without a filter."""
 
@@ -99,6 +105,7 @@ class MagnifyReport:
         return [
             f"frames         {self.frames} of {self.width_px}x{self.height_px} px, {job.clip.name}",
             f"magnified      {job.amplification:g} times, {job.mode} mode, network {self.network}",
+            *([f"stabilised     {self.steady_line}"] if self.steady_line else []),
             *self.filter_lines,
             f"view           {job.view}",
             *self.time_axis.lines(),
@@ -126,7 +133,9 @@ def magnify_clip(
     bundle = open_for_use(job.bundle, allow_inaccurate=job.allow_inaccurate)
     start_s = time.monotonic()
     with ExitStack() as opened:
-        camera = opened.enter_context(closing(ClipCamera(job.clip)))
+        camera, steady_line = _open_clip(job, progress)
+        wanted = camera.seen_from(wanted) if isinstance(camera, SteadyClip) else wanted
+        opened.enter_context(closing(camera))
         check_size(bundle, camera.width_px, camera.height_px, "the clip has")
         runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
         engines = Engines(bundle, runtime, (camera.width_px, camera.height_px))
@@ -142,7 +151,17 @@ def magnify_clip(
         elapsed_s=time.monotonic() - start_s,
         runtime=f"{runtime.description}, {runtime.bundle.manifest.precision.upper()}",
         time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
+        steady_line=steady_line,
         filter_lines=(*(wanted.band.lines() if wanted.band else ()), *magnifier.lines()),
+    )
+
+
+def _open_clip(job: MagnifyJob, progress: Progress | None) -> tuple[ClipCamera, str]:
+    """The clip, without its camera's motion where that is wanted, and a line on that motion."""
+    return (
+        (ClipCamera(job.clip), "")
+        if job.stabilise is None
+        else steady_clip(job.clip, job.stabilise, progress)
     )
 
 

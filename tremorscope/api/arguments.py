@@ -63,6 +63,7 @@ class MagnifyOptions(TypedDict, total=False):
     max_displacement_px: float | None
     refresh_s: float | None
     view: View
+    stabilise: CameraModel | None
     capture_rate_hz: float | None
     bundle: Place | None
     runtime: RuntimeChoice

@@ -85,7 +85,8 @@ def magnify(
         band_hz: edges of the band to magnify, or of two; None magnifies all motion since the first frame.
         **options: ``mode`` ("static", "dynamic" or "band"), ``filter_kind``, ``order`` and ``notches_hz`` of the
             band, ``regions`` (left, top, width and height in px of each), ``feather_px``, ``max_displacement_px``,
-            ``refresh_s``, ``view`` ("magnified", "split" or "difference"), ``capture_rate_hz``, ``bundle``,
+            ``refresh_s``, ``view`` ("magnified", "split" or "difference"), ``stabilise`` ("translation",
+            "similarity" or "homography": takes the camera's motion out first), ``capture_rate_hz``, ``bundle``,
             ``runtime``, ``engines``, ``threads``, ``overwrite``, ``allow_inaccurate``; ``progress=True`` shows a bar.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tremorscope.commands.options import ReferenceTime, stabilise_option
+from tremorscope.commands.options import reference_time, stabilise_option
 
 
 @click.command()
@@ -101,7 +101,7 @@ from tremorscope.commands.options import ReferenceTime, stabilise_option
 @click.option("--end", "end_s", type=float, default=math.inf, metavar="SECONDS", help="Measure up to here.")
 @click.option(
     "--reference",
-    type=ReferenceTime(),
+    callback=reference_time,
     default="auto",
     show_default=True,
     metavar="auto|first|SECONDS",

@@ -40,20 +40,13 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-class ReferenceTime(click.ParamType):  # click 8.1 has no type argument
-    """``auto``, ``first``, or a time in seconds."""
+def reference_time(_: click.Context, param: click.Parameter, text: str) -> str | float:
+    """The word ``auto`` or ``first``, or a time in seconds.
 
-    name = "reference"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
-        """The word, or the number.
-
-        Raises:
-            click.BadParameter: it is neither.
-        """
-        if value in ("auto", "first"):
-            return str(value)
-        return FiniteRange(min=0).convert(value, param, ctx)
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    return text if text in ("auto", "first") else FiniteRange(min=0).convert(text, param, None)
 
 
 def stabilise_option(command: _Command) -> _Command:

@@ -57,7 +57,7 @@ class Cells:
     @property
     def centre_px(self) -> Values:
         """x and y of the middle, (n, 2)."""
-        centres: Values = self.corner_px + (self.side_px - 1) / 2
+        centres: Values = self.corner_px.astype(np.float64) + (self.side_px - 1) / 2
         return centres
 
     def within(self, region: Region) -> Mask:

@@ -12,6 +12,7 @@ from tremorscope.runtime.vibration.displacement.noise import luma
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Grey = NDArray[np.float32]
 
 _FROZEN_LEVELS = 1
 """Range over time, in grey levels, of a pixel that no sensor delivered."""
@@ -44,20 +45,24 @@ def find_overlays(frames: Sequence[Picture]) -> Mask:
     return reach
 
 
-def _bars(darkest: NDArray[np.float32], brightest: NDArray[np.float32]) -> Mask:
-    found = np.zeros(darkest.shape, bool)
-    for even, over, bright in ((found, darkest, brightest), (found.T, darkest.T, brightest.T)):
-        change: NDArray[np.float32] = bright - over
-        plain = ((over.max(axis=1) - over.min(axis=1)) <= _BAR_SPREAD) & (change.max(axis=1) <= _BAR_CHANGE)
-        if plain.all():
-            continue
-        first, last = int(np.argmin(plain)), int(np.argmin(plain[::-1]))
-        even[:first] = True
-        even[even.shape[0] - last :] = True
+def _bars(darkest: Grey, brightest: Grey) -> Mask:
+    rows, columns = _border(darkest, brightest), _border(darkest.T, brightest.T)
+    found: Mask = rows[:, None] | columns[None, :]
     return found
 
 
-def _labels(darkest: NDArray[np.float32], brightest: NDArray[np.float32]) -> Mask:
+def _border(darkest: Grey, brightest: Grey) -> Mask:
+    """(rows,), True for those at either end that are even and never change."""
+    change = (brightest - darkest).max(axis=1)
+    plain = (darkest.max(axis=1) - darkest.min(axis=1) <= _BAR_SPREAD) & (change <= _BAR_CHANGE)
+    found: Mask = np.zeros(plain.size, bool)
+    if not plain.all():
+        found[: np.argmin(plain)] = True
+        found[plain.size - np.argmin(plain[::-1]) :] = True
+    return found
+
+
+def _labels(darkest: Grey, brightest: Grey) -> Mask:
     change = brightest - darkest
     exposed = (brightest > _DARKEST) & (darkest < _BRIGHTEST)
     if not exposed.any() or np.median(change[exposed]) < _NOISY_LEVELS:
@@ -72,7 +77,7 @@ def _labels(darkest: NDArray[np.float32], brightest: NDArray[np.float32]) -> Mas
     return labels
 
 
-def _drawn(frozen: Mask, darkest: NDArray[np.float32]) -> Mask:
+def _drawn(frozen: Mask, darkest: Grey) -> Mask:
     """The frozen patches that show something: compression freezes flat ones too."""
     patch, count = ndimage.label(ndimage.binary_dilation(frozen, iterations=_REACH_PX))
     if not count:
