@@ -54,7 +54,9 @@ class SteadyClip(ClipCamera):
     def seen_from(self, wanted: Magnification) -> Magnification:
         """A magnification whose regions were named in the clip's own first frame, for the cropped one."""
         crop = self._crop
-        moved_in = (replace(each, x_px=each.x_px - crop.x_px, y_px=each.y_px - crop.y_px) for each in wanted.regions)
+        moved_in = (
+            replace(each, x_px=each.x_px - crop.x_px, y_px=each.y_px - crop.y_px) for each in wanted.regions
+        )
         return replace(wanted, regions=tuple(moved_in))
 
     def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
@@ -125,7 +127,9 @@ def steady_clip(path: Path, model: CameraModel, progress: Progress | None = None
 def _seen_by_all(matrices: list[Matrix], width_px: int, height_px: int) -> Region:
     """The rectangle of even sides, in the reference, that every frame shows."""
     corners = np.array([(0, 0), (width_px - 1, 0), (0, height_px - 1), (width_px - 1, height_px - 1)], float)
-    seen = np.stack([moved(np.linalg.inv(each).astype(np.float64), corners) for each in matrices])  # (frames, 4, 2)
+    seen = np.stack(
+        [moved(np.linalg.inv(each).astype(np.float64), corners) for each in matrices]
+    )  # (frames, 4, 2)
     left = math.ceil(max(0.0, float(seen[:, (0, 2), 0].max())))
     right = math.floor(min(width_px - 1.0, float(seen[:, (1, 3), 0].min())))
     top = math.ceil(max(0.0, float(seen[:, (0, 1), 1].max())))

@@ -18,6 +18,7 @@ from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 _MOST_LINES = 12
+_FREQUENCY_DIGITS, _VALUE_DIGITS = 5, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,9 +200,10 @@ def short_frequency(peak: Peak) -> str:
 
 
 def frequency_text(peak: Peak) -> str:
-    """Frequency with its uncertainty, e.g. ``64.041 ± 0.003 Hz``."""
-    digits = min(6, max(1, decimals(peak.frequency_sigma_hz)))
-    return f"{peak.frequency_hz:.{digits}f} ± {peak.frequency_sigma_hz:.{digits}f} Hz"
+    """Frequency with its uncertainty, e.g. ``64.041 ± 0.003 Hz``; no finer than a camera's clock, five digits."""
+    most = _FREQUENCY_DIGITS - 1 - math.floor(math.log10(peak.frequency_hz))
+    digits = min(max(1, most), max(1, decimals(peak.frequency_sigma_hz)))
+    return f"{peak.frequency_hz:.{digits}f} ± {max(peak.frequency_sigma_hz, 10**-digits):.{digits}f} Hz"
 
 
 def damping_text(peak: Peak) -> str:
@@ -212,11 +214,12 @@ def damping_text(peak: Peak) -> str:
 
 
 def with_uncertainty(value: float, sigma: float) -> str:
-    """A value and its standard uncertainty, rounded to the digits that mean something."""
+    """A value and its standard uncertainty, rounded to the digits that mean something: four at most."""
     if not math.isfinite(sigma):
         return f"{value:.3g} ± unknown"
-    digits = decimals(sigma)
-    return f"{value:.{digits}f} ± {sigma:.{digits}f}"
+    most = _VALUE_DIGITS - 1 - math.floor(math.log10(abs(value))) if value else _VALUE_DIGITS
+    digits = min(decimals(sigma), max(0, most))
+    return f"{value:.{digits}f} ± {max(sigma, 10**-digits if sigma else 0.0):.{digits}f}"
 
 
 def decimals(sigma: float) -> int:

@@ -10,11 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from numpy.typing import NDArray
 
+from tremorscope.runtime.reports.arrows import untangled
 from tremorscope.runtime.reports.figures import COLOURS, GREEN, GRID, INK, ORANGE, figure, png
 from tremorscope.runtime.reports.measurement import Measurement, short_frequency
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, FrequencyFinding
 from tremorscope.runtime.vibration.spectra.modes import Mode
+from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 Values = NDArray[np.float64]
 
@@ -24,6 +26,7 @@ _ARROW_SHARE = 0.13
 _SHORTEST_SHARE = 0.012
 _WIDTH_IN = 9.0
 _ZOOMED_CYCLES, _MANY_CYCLES = 12, 60
+_SURE_SIGMAS, _SURE_CYCLES = 4.0, 5.0
 
 
 def spectrum_picture(measurement: Measurement) -> bytes:
@@ -31,7 +34,8 @@ def spectrum_picture(measurement: Measurement) -> bytes:
     with figure(_WIDTH_IN, 5.2) as drawn:
         axes = drawn.add_subplot()
         lowest, highest = math.inf, 0.0
-        for number, axis in _liveliest(measurement)[:_MOST_CURVES]:
+        plotted = _plotted(measurement)
+        for number, axis in plotted:
             spectrum = measurement.analysis.regions[number].along(axis)
             assert spectrum is not None
             name = f"{measurement.analysis.regions[number].series.name} {axis}"
@@ -44,7 +48,11 @@ def spectrum_picture(measurement: Measurement) -> bytes:
                 min(lowest, float(np.quantile(density, 0.01))),
                 max(highest, float(density.max())),
             )
-        shown = [f for f in measurement.analysis.findings[:_MOST_LABELS] if f.peak.frequency_hz > 0]
+        shown = [
+            each
+            for each in measurement.analysis.findings[:_MOST_LABELS]
+            if set(plotted) & {seen[:2] for seen in each.seen_in}
+        ]
         axes.set_ylim(lowest / 2, highest * (12 if shown else 3))
         axes.set_xlim(0, measurement.analysis.rate_hz / 2)
         _mark_peaks(axes, shown, highest)
@@ -81,14 +89,27 @@ def _mark_peaks(axes: Axes, findings: list[FrequencyFinding], highest: float) ->
         )
 
 
+def is_sure(measurement: Measurement, peak: Peak) -> bool:
+    """True if a peak is well determined: seen for five cycles at least, with an amplitude of four deviations."""
+    cycles = peak.frequency_hz * measurement.analysis.duration_s
+    return cycles >= _SURE_CYCLES and peak.amplitude > _SURE_SIGMAS * peak.amplitude_sigma
+
+
+def _plotted(measurement: Measurement) -> list[tuple[int, Axis]]:
+    """Channels whose spectra are drawn: those that show the strongest findings, then the liveliest."""
+    showing = [(each.region, each.axis) for each in measurement.analysis.findings[:_MOST_LABELS]]
+    return list(dict.fromkeys([*showing, *_liveliest(measurement)]))[:_MOST_CURVES]
+
+
 def _liveliest(measurement: Measurement) -> list[tuple[int, Axis]]:
-    """Channels, sorted by the amplitude of their strongest peak, then by their RMS displacement."""
+    """Channels, sorted by the amplitude of their strongest sure peak, then by their RMS displacement."""
     channels: list[tuple[float, float, int, Axis]] = []
     for number, region in enumerate(measurement.analysis.regions):
         for at, axis in enumerate(AXES):
             spectrum = region.along(axis)
             if spectrum is not None:
-                peak = spectrum.peaks[0].amplitude if spectrum.peaks else 0.0
+                sure = (each.amplitude for each in spectrum.peaks if is_sure(measurement, each))
+                peak = max(sure, default=0.0)
                 channels.append((peak, region.rms_px[at], number, axis))
     channels.sort(key=lambda each: (-each[0], -each[1]))
     return [(number, axis) for _, _, number, axis in channels]
@@ -96,7 +117,10 @@ def _liveliest(measurement: Measurement) -> list[tuple[int, Axis]]:
 
 def overlay_picture(measurement: Measurement) -> bytes:
     """The regions, and the shapes of the strongest modes, drawn on the first frame, as PNG."""
-    modes = measurement.analysis.modes[:_MOST_MODES]
+    # What was seen for few cycles, or barely, comes after what is well determined.
+    modes = sorted(measurement.analysis.modes, key=lambda each: not is_sure(measurement, each.peak))[
+        :_MOST_MODES
+    ]
     height, width = measurement.frame.shape[:2]
     columns = 1 if not modes or width > 2.2 * height else 2
     rows = math.ceil((1 + len(modes)) / columns)
@@ -145,6 +169,20 @@ def _draw_box(axes: Axes, region: Region, name: str, colour: str) -> None:
     )
 
 
+def _sure_parts(measurement: Measurement, mode: Mode) -> Values:
+    """Parts of a shape (regions, 2) at one moment, 0 where they do not stand out from the noise."""
+    parts: Values = mode.shape.real.reshape(-1, 2).astype(np.float64)
+    for number, result in enumerate(measurement.analysis.regions):
+        for at, axis in enumerate(AXES):
+            spectrum = result.along(axis)
+            if spectrum is None:
+                continue
+            floor = float(np.interp(mode.frequency_hz, spectrum.frequency_hz, spectrum.floor))
+            least = _SURE_SIGMAS * math.sqrt(floor / measurement.analysis.duration_s)
+            parts[number, at] *= abs(parts[number, at]) * mode.peak.amplitude > least
+    return parts
+
+
 def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
     """Draw an arrow from each region's middle, all at the same moment: opposite arrows move in opposition."""
     grey = measurement.frame.mean(axis=2)
@@ -153,10 +191,11 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
     diagonal = math.hypot(width, height)
     regions = [result.series.region for result in measurement.analysis.regions]
     middles = np.array([region.centre_px for region in regions])
-    moving = mode.shape.real.reshape(-1, 2)
+    moving = _sure_parts(measurement, mode)
     moving = moving * (_ARROW_SHARE * diagonal / max(float(np.hypot(*moving.T).max()), 1e-12))
     # Half a period later all arrows are reversed: show the half in which more of them end in the picture.
     moving = moving * max((1, -1), key=lambda sign: _inside(middles + sign * moving, width, height))
+    moving = moving * untangled(middles, moving, regions)
     for middle, arrow in zip(middles.tolist(), moving.tolist(), strict=True):
         axes.plot(
             *middle, "o", color=INK, markersize=5, markeredgecolor="white", markeredgewidth=1.2, zorder=4
@@ -166,6 +205,7 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
     amplitude = measurement.amplitude_text(mode.peak).partition(" ±")[0]
+    # Arrows have their own scale: a structure's motion would be too small to see.
     axes.set_title(f"Mode at {short_frequency(mode.peak)}, up to {amplitude} px")
     axes.set_axis_off()
 
@@ -204,19 +244,25 @@ def history_picture(measurement: Measurement) -> bytes:
             whole.append(drawn.add_subplot(grid[row, 0], sharex=whole[0] if whole else None))
             series = measurement.analysis.regions[number].series
             values = series.along(axis) - np.nanmedian(series.along(axis))
-            # Pictures count y downwards; in a chart a rise should go up.
-            values = values if axis == "x" else -values
             is_last = row == len(channels) - 1
             _draw_trace(whole[-1], measurement.times_s, values, COLOURS[row], is_last=is_last)
-            whole[-1].set_ylabel(f"{series.name} {'right' if axis == 'x' else 'up'} (px)")
+            whole[-1].set_ylabel(f"{series.name} {axis}, {'right' if axis == 'x' else 'down'} (px)")
+            _turn(whole[-1], axis)
             if zoom_s:
                 part = measurement.times_s <= measurement.times_s[0] + zoom_s
                 axes = drawn.add_subplot(grid[row, 1])
                 _draw_trace(axes, measurement.times_s[part], values[part], COLOURS[row], is_last=is_last)
                 axes.set_title("Its beginning" if row == 0 else "")
+                _turn(axes, axis)
         whole[0].set_title("Displacement over time")
         drawn.align_ylabels(whole)
         return png(drawn)
+
+
+def _turn(axes: Axes, axis: Axis) -> None:
+    """Let y count downwards, as pictures do: its numbers are those of all other results, and a rise goes up."""
+    if axis == "y":
+        axes.invert_yaxis()
 
 
 def _zoom_s(measurement: Measurement) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,29 @@ def find_bumps(
             accepted.append(candidate)
     bumps = [_bump(spectrum, density, over, each) for each in accepted]
     return tuple(sorted(bumps, key=lambda bump: -bump.over_floor))
+
+
+def grouped(
+    wide: tuple[Bump, ...], narrow: tuple[Bump, ...], within_hz: float
+) -> list[tuple[list[Bump], list[Bump]]]:
+    """Bumps that belong together: near each other, or within the same wide one; the strongest group first."""
+    spans = [(each.low_hz, each.high_hz, each, None) for each in wide]
+    reach = within_hz / 2
+    ends = [(each.frequency_hz - reach, each.frequency_hz + reach, None, each) for each in narrow]
+    groups: list[tuple[list[Bump], list[Bump]]] = []
+    until = -math.inf
+    for low, high, broad, thin in sorted([*spans, *ends], key=lambda span: span[0]):
+        if low > until:
+            groups.append(([], []))
+        until = max(until, high)
+        if broad is not None:
+            groups[-1][0].append(broad)
+        if thin is not None:
+            groups[-1][1].append(thin)
+    for group in groups:
+        for bumps in group:
+            bumps.sort(key=lambda bump: -bump.density)
+    return sorted(groups, key=lambda group: -max(bump.density for bumps in group for bump in bumps))
 
 
 def _stands_apart(density: Values, candidate: int, higher: int, valley: float) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.vibration.spectra.detection import Bump, chance_over_floor, find_bumps
+from tremorscope.runtime.vibration.spectra.detection import Bump, chance_over_floor, find_bumps, grouped
 from tremorscope.runtime.vibration.spectra.lines import LineFit, SpectralLine, fit_lines
 from tremorscope.runtime.vibration.spectra.resonance import Resonance, fit_resonance
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries
@@ -33,7 +33,7 @@ _LEAST_DECAY = 0.05
 """Decay over the recording, as a logarithm, that counts; a camera's light and focus drift by less."""
 _SURE_DECAY = 5.0
 """Decay over its standard deviation from which on it is one."""
-_CLEARLY_DECAYING = 4.0
+_CLEARLY_DECAYING = 2.5
 _SLOW_BINS = 6.0
 _MOST_LINES = 4
 _TOGETHER_BINS = 8
@@ -134,7 +134,7 @@ class _Study:
         )
         narrow = find_bumps(self._fine, self._fine.density[0], split_easily=True, channels=self._channels)
         found: list[Peak] = []
-        for group in _groups(wide, narrow, self._fine.bin_hz):
+        for group in grouped(wide, narrow, _TOGETHER_BINS * self._fine.bin_hz):
             found += self._judge(*self._still_unexplained(*group))
         return found
 
@@ -178,7 +178,7 @@ class _Study:
     def _several(self, places: list[float], steady: LineFit, over: float) -> list[Peak]:
         """Lines that are fitted together, each steady unless it surely decays."""
         decaying = self._fit(places, decaying=True)
-        if steady.left > _CLEARLY_DECAYING / 2 * decaying.left and _apart(decaying):
+        if steady.left > _CLEARLY_DECAYING * decaying.left:
             return [
                 self._decaying(after, over) if _decays(after) else self._steady(before, over)
                 for before, after in zip(steady.lines, decaying.lines, strict=True)
@@ -279,29 +279,6 @@ class _Study:
 
     def _narrowest_damping(self, place_bins: float) -> float:
         return RESOLUTION_BINS / (2 * place_bins)
-
-
-def _groups(
-    wide: tuple[Bump, ...], narrow: tuple[Bump, ...], bin_hz: float
-) -> list[tuple[list[Bump], list[Bump]]]:
-    """Bumps that belong together: near each other, or within the same wide one; the strongest group first."""
-    spans = [(each.low_hz, each.high_hz, each, None) for each in wide]
-    reach = _TOGETHER_BINS / 2 * bin_hz
-    ends = [(each.frequency_hz - reach, each.frequency_hz + reach, None, each) for each in narrow]
-    groups: list[tuple[list[Bump], list[Bump]]] = []
-    until = -math.inf
-    for low, high, broad, thin in sorted([*spans, *ends], key=lambda span: span[0]):
-        if low > until:
-            groups.append(([], []))
-        until = max(until, high)
-        if broad is not None:
-            groups[-1][0].append(broad)
-        if thin is not None:
-            groups[-1][1].append(thin)
-    for group in groups:
-        for bumps in group:
-            bumps.sort(key=lambda bump: -bump.density)
-    return sorted(groups, key=lambda group: -max(bump.density for bumps in group for bump in bumps))
 
 
 def _decays(line: SpectralLine) -> bool:
