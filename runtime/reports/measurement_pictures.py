@@ -26,6 +26,7 @@ _ARROW_SHARE = 0.13
 _SHORTEST_SHARE = 0.012
 _WIDTH_IN = 9.0
 _ZOOMED_CYCLES, _MANY_CYCLES = 12, 60
+_NAMED_SHARE = 0.09
 _SURE_SIGMAS, _SURE_CYCLES = 4.0, 5.0
 
 
@@ -149,6 +150,8 @@ def _draw_regions(axes: Axes, measurement: Measurement) -> None:
 
 def _draw_box(axes: Axes, region: Region, name: str, colour: str) -> None:
     corner = (region.x_px - 0.5, region.y_px - 0.5)
+    # A name within would hide what a small region is on.
+    small = region.width_px < _NAMED_SHARE * abs(np.subtract(*axes.get_xlim()))
     for edge, thickness in (("white", 3.4), (colour, 1.9)):
         axes.add_patch(
             Rectangle(
@@ -158,10 +161,10 @@ def _draw_box(axes: Axes, region: Region, name: str, colour: str) -> None:
     axes.annotate(
         name,
         corner,
-        xytext=(3, -3),
+        xytext=(0, 3) if small else (3, -3),
         textcoords="offset points",
         ha="left",
-        va="top",
+        va="bottom" if small else "top",
         fontsize=9.5,
         color="white",
         weight="bold",

@@ -8,6 +8,7 @@ still in one frame is not taken for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ Labels = NDArray[np.int64]
 
 BACKGROUND, MIXED = 0, -1
 _TRIALS = 240
+_MOST_FRAMES = 10
 _SURELY = 3.0
 """Multiple of the noise floor above which two motions differ."""
 _BACKGROUND_SHARE, _BACKGROUND_SPREAD = 0.3, 0.6
@@ -72,7 +74,9 @@ class Scene:
 def segment(frames: Sequence[Picture]) -> Scene:
     """Segment frames (H, W, 3; RGB) of one recording, of which the first is the reference, by their motion."""
     masked = find_overlays(frames)
-    cells = follow_cells(frames, masked)
+    cells = follow_cells(
+        [frames[0], *frames[1 :: max(1, math.ceil((len(frames) - 1) / _MOST_FRAMES))]], masked
+    )
     camera = _camera(cells)
     own = cells.motion_px - cells.seen(camera)
     sizes = cells.rms_px(own)

@@ -24,11 +24,6 @@ def why_not_followed(reference: ArrayLike, region: Region, frames: Sequence[Arra
     """Fault and remedy for a region whose content most frames do not show as the reference does."""
     first = _crop(reference, region)
     others = [_crop(frame, region) for frame in frames]
-    if sharpness(first) < _BLURRED * float(np.median([sharpness(each) for each in others])):
-        return (
-            "the reference frame is blurred there, and later frames are not",
-            "take a sharp reference with --reference auto, or begin later with --start",
-        )
     change = float(np.median([_unevenness(first, each) for each in others]))
     if change > _UNEVEN_LIGHT:
         return (
@@ -36,6 +31,11 @@ def why_not_followed(reference: ArrayLike, region: Region, frames: Sequence[Arra
             "moving shadows",
             "film with a shutter time of whole periods of the light, e.g. 1/50 or 1/100 s at mains of 50 Hz, or "
             "choose a smaller region",
+        )
+    if sharpness(first) < _BLURRED * float(np.median([sharpness(each) for each in others])):
+        return (
+            "the reference frame is blurred there, and later frames are not",
+            "take a sharp reference with --reference auto, or begin later with --start",
         )
     return (
         "its content does not hold still enough to be followed: most frames do not show it anywhere",
