@@ -62,7 +62,7 @@ class MagnifyJob:
     threads: int | None = None
     """Threads of the engine on the CPU; None takes one a core."""
     stabilise: CameraModel | None = None
-    """How the camera may move, to take its motion out first; None leaves it in."""
+    """Motion that the camera may have, to take its motion out first; None leaves it in."""
     overwrite: bool = False
     allow_inaccurate: bool = False
     """Run a bundle that `tremorscope compare` found inaccurate."""

@@ -75,7 +75,7 @@ class MeasureJob:
     reference: Reference = "auto"
     """Frame that displacement is measured against; see `Span`."""
     stabilise: CameraModel | None = None
-    """How the camera may move, to take its motion out by what stands still; None leaves it in."""
+    """Motion that the camera may have, to take its motion out by what stands still; None leaves it in."""
 
     @property
     def span(self) -> Span:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.vibration.displacement.choosing import choose_in
-from tremorscope.runtime.vibration.displacement.coherence import segment
+from tremorscope.runtime.vibration.displacement.choosing import choose_regions
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.steady import CameraMotion, SteadyMeter, find_camera
@@ -82,7 +81,7 @@ def plan_regions(
     regions, background = named, tuple(range(len(named)))
     if not named:
         taken = still if camera is None else ()
-        regions, background = choose_in(scene or segment(seen), seen, count, still=taken)
+        regions, background = choose_regions(seen, count, still=taken, scene=scene)
     meter = SteadyMeter(samples[0], regions, camera) if camera else MotionMeter(samples[0], regions, still)
     meter.learn_noise(samples)
     return Plan(regions, not named, meter, still, background, camera)

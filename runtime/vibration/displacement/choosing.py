@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.coherence import (
     BACKGROUND,
-    Scene,
+    SegmentedScene,
     homogeneous,
     segment,
 )
@@ -36,19 +36,11 @@ _RIGID_QUALITY = 0.5
 
 
 def choose_regions(
-    frames: Sequence[Picture], count: int, *, still: Sequence[Region] = ()
-) -> tuple[Region, ...]:
-    """Choose up to ``count`` regions of frames (H, W, 3; RGB) as `choose_in` does, by a segmentation of their own.
-
-    Raises:
-        OptionFault: no part of the picture has texture.
-        RegionFault: no region can be followed.
-    """
-    return choose_in(segment(frames), frames, count, still=still)[0]
-
-
-def choose_in(
-    scene: Scene, frames: Sequence[Picture], count: int, *, still: Sequence[Region] = ()
+    frames: Sequence[Picture],
+    count: int,
+    *,
+    still: Sequence[Region] = (),
+    scene: SegmentedScene | None = None,
 ) -> tuple[tuple[Region, ...], tuple[int, ...]]:
     """Choose up to ``count`` regions, from left to right, for frames (H, W, 3; RGB) of a recording.
 
@@ -57,10 +49,10 @@ def choose_in(
     background, the surest first and spread over each part; the others to what stands still, by texture.
 
     Args:
-        scene: the segmentation of the frames.
         frames: the first is the reference; the others at irregular times, so that no vibration looks still in all.
         count: regions wanted.
         still: regions already chosen as references, which no other may overlap.
+        scene: the segmentation of the frames, where it is known.
 
     Returns:
         The regions, and the places, from 0, of those that belong to the background.
@@ -69,6 +61,7 @@ def choose_in(
         OptionFault: no part of the picture has texture.
         RegionFault: no region can be followed.
     """
+    scene = scene or segment(frames)
     moving = list(_moving(scene, frames, math.ceil(_MOVING_SHARE * count), tuple(still)))
     resting = list(_still(scene, frames, count - len(moving), (*still, *moving)))
     chosen = [*moving, *resting]
@@ -84,13 +77,13 @@ def choose_in(
     return tuple(chosen), tuple(at for at, region in enumerate(chosen) if region in resting)
 
 
-def still_regions(scene: Scene, frames: Sequence[Picture], count: int) -> tuple[Region, ...]:
+def still_regions(scene: SegmentedScene, frames: Sequence[Picture], count: int) -> tuple[Region, ...]:
     """Regions of the background for the camera's motion, up to ``count``, spread over the picture."""
     return tuple(_still(scene, frames, count, ()))
 
 
 def _moving(
-    scene: Scene, frames: Sequence[Picture], count: int, taken: tuple[Region, ...]
+    scene: SegmentedScene, frames: Sequence[Picture], count: int, taken: tuple[Region, ...]
 ) -> Iterator[Region]:
     """Regions of what moves by itself: surest and farthest from those already chosen first."""
     height, width = frames[0].shape[:2]
@@ -122,7 +115,7 @@ def _moving(
         yield region
 
 
-def _windows(scene: Scene) -> Iterator[tuple[Region, float, int]]:
+def _windows(scene: SegmentedScene) -> Iterator[tuple[Region, float, int]]:
     """Every window that one moving part fills, trimmed to its cells, with its sureness and its part."""
     cells, side = scene.cells, usual_side_px(*scene.masked.shape[::-1])
     surely = scene.surely_px
@@ -141,7 +134,7 @@ def _windows(scene: Scene) -> Iterator[tuple[Region, float, int]]:
             yield region, sure / (sure + _SURE) * min(number / _MANY_CELLS, 1.0) ** 0.25, part
 
 
-def _trimmed(scene: Scene, at: int, size: int) -> Region | None:
+def _trimmed(scene: SegmentedScene, at: int, size: int) -> Region | None:
     """The window of a size around a cell, cut down to the cells of the same part in it; None off the picture."""
     cells = scene.cells
     x, y = cells.centre_px[at]
@@ -157,7 +150,7 @@ def _trimmed(scene: Scene, at: int, size: int) -> Region | None:
 
 
 def _still(
-    scene: Scene, frames: Sequence[Picture], count: int, taken: tuple[Region, ...]
+    scene: SegmentedScene, frames: Sequence[Picture], count: int, taken: tuple[Region, ...]
 ) -> Iterator[Region]:
     """Regions of the background, by texture and distance."""
     found = 0
@@ -175,7 +168,7 @@ def _still(
             yield each.region
 
 
-def _stands_still(scene: Scene, region: Region) -> bool:
+def _stands_still(scene: SegmentedScene, region: Region) -> bool:
     """True if a region is free of overlays and of anything that moves by itself."""
     rows = slice(region.y_px, region.y_px + region.height_px)
     columns = slice(region.x_px, region.x_px + region.width_px)

@@ -45,7 +45,7 @@ _RESIDUE_MOVES = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class SegmentedScene:
     """Cells of a picture, the part that each belongs to, and the camera's own motion."""
 
     cells: Cells
@@ -59,19 +59,13 @@ class Scene:
     """(H, W), True where a recorder wrote over the picture."""
 
     @property
-    def shake_px(self) -> float:
-        """RMS motion of the background over cells and frames; 0 without one."""
-        still = self.label == BACKGROUND
-        return float(np.sqrt((self.camera_px[still] ** 2).sum(axis=2).mean())) if still.any() else 0.0
-
-    @property
     def surely_px(self) -> Values:
         """Own motion of each cell over its noise floor, (n,)."""
         ratio: Values = self.cells.rms_px(self.own_px) / np.maximum(self.cells.floor_px, 1e-9)
         return ratio
 
 
-def segment(frames: Sequence[Picture]) -> Scene:
+def segment(frames: Sequence[Picture]) -> SegmentedScene:
     """Segment frames (H, W, 3; RGB) of one recording, of which the first is the reference, by their motion."""
     masked = find_overlays(frames)
     cells = follow_cells(
@@ -85,7 +79,7 @@ def segment(frames: Sequence[Picture]) -> Scene:
     moving = cells.followed & (sizes > allowed) & ~_residue_moves(cells, own)
     label[cells.followed & (sizes <= allowed)] = BACKGROUND
     label[moving] = _parts(cells, own, np.flatnonzero(moving))
-    return Scene(cells, label, camera, own, masked)
+    return SegmentedScene(cells, label, camera, own, masked)
 
 
 def _allowed(cells: Cells, camera: Values) -> Values:
@@ -204,7 +198,7 @@ def _rms(motion: Values) -> Values:
     return size
 
 
-def homogeneous(scene: Scene, region: Region, part: int) -> bool:
+def homogeneous(scene: SegmentedScene, region: Region, part: int) -> bool:
     """True if the texture in a region belongs to one part, whose cells there move alike but for a few."""
     inside = np.flatnonzero(scene.cells.within(region))
     label = scene.label[inside]

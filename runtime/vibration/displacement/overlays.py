@@ -1,4 +1,4 @@
-"""What a recorder laid over the pictures: bars, borders, labels and clocks, where no structure can be measured."""
+"""Overlays of a recorder on its pictures: bars, borders, labels and clocks, where no structure can be measured."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class RegionFollower:
         self._place = (0.0, 0.0)
         self._next: RegionTracker | None = None
         self._near: tuple[float, float] | None = None
-        """Where the content was in the frame before, against the present reference, and against the next one."""
+        """Place of the content in the frame before, against the present reference, and against the next one."""
         self._next_near: tuple[float, float] | None = None
         self._differences: list[tuple[float, float]] = []
         self._age = self._pause = 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.choosing import still_regions
-from tremorscope.runtime.vibration.displacement.coherence import BACKGROUND, Scene, segment
+from tremorscope.runtime.vibration.displacement.coherence import BACKGROUND, SegmentedScene, segment
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.meter import Motion, free_of
 from tremorscope.runtime.vibration.displacement.noise import estimate_noise_sigma, luma
@@ -178,7 +178,7 @@ class SteadyMeter:
 
 def find_camera(
     frames: Sequence[Picture], model: CameraModel, named: Sequence[Region] = ()
-) -> tuple[CameraMotion, Scene, list[Picture]]:
+) -> tuple[CameraMotion, SegmentedScene, list[Picture]]:
     """The camera's motion, judged from frames (H, W, 3; RGB) in their order, of which the first is the reference.
 
     The frames are laid back by the motion of most features and segmented; the still regions are those of the largest
@@ -240,7 +240,7 @@ def _inner(region: Region) -> Region:
     return Region(_MARGIN_PX, _MARGIN_PX, region.width_px, region.height_px)
 
 
-def _free_of_parts(scene: Scene) -> Mask:
+def _free_of_parts(scene: SegmentedScene) -> Mask:
     """(H, W), True where neither an overlay is nor a part that moves by itself."""
     free = ~scene.masked
     side = scene.cells.side_px
