@@ -63,7 +63,7 @@ LOOSE = 4
 RUNTIME_DEPENDENCIES = {
     "aiohttp", "av", "click", "matplotlib", "numpy", "onnxruntime", "prometheus_client", "pydantic", "pyuff",
     "scipy", "tqdm", "typing_extensions", "pydantic_core", "yaml",
-    "cuda", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
+    "cuda", "cv2", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
 }  # fmt: skip
 """Third-party packages that the runtime may import at all (typing_extensions and pydantic_core are of pydantic);
 the last line only where they are at hand."""
@@ -83,6 +83,7 @@ DOORS = {
 """Where the runtime may import a library; one not named here has one door wherever that is."""
 HARDWARE = [
     "av",
+    "cv2",
     "cuda",
     "gi",
     "jtop",
