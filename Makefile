@@ -22,7 +22,7 @@ demo: $(RUNTIME)/installed ## Install the runtime alone, magnify a vibrating foo
 	$(RUNTIME)/bin/tremorscope demo -o $(OUT)
 
 test: $(DEV)/installed ## Install everything for development and run the tests
-	$(DEV)/bin/python -m pytest -n auto --dist loadfile -m "not alone" || $(AGAIN)
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile --durations=40 --durations-min=5 -m "not alone" || $(AGAIN)
 	$(DEV)/bin/python -m pytest -m alone || $(AGAIN)
 
 lint: $(DEV)/installed ## Check style, format and types

@@ -12,6 +12,7 @@ from typing import Any
 from tremorscope.runtime.frames.stage_times import LatencySummary
 from tremorscope.runtime.telemetry import Reading
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmStatus
+from tremorscope.runtime.vibration.monitoring.motion_levels import RateLevels
 
 Clock = Callable[[], float]
 log = logging.getLogger("tremorscope.outputs")
@@ -109,6 +110,9 @@ class RegionHealth:
     """Vibration about the window's own mean, over the latest window; None where too little is known."""
     displacement_peak_px: float | None = None
     """Largest distance from the reference position, likewise."""
+    velocity_px_s: RateLevels | None = None
+    acceleration_px_s2: RateLevels | None = None
+    """Levels of both over the latest window that is settled; None before the first."""
     noise_floor_px: float | None = None
     """Standard deviation of one frame that noise causes, on the worse axis that shows motion."""
     quality: float | None = None
@@ -262,11 +266,7 @@ class HealthBoard:
         self._health = Health(name=name, version=version, started_s=unix_clock())
 
     def update(self, **changes: Any) -> None:
-        """Replace fields of `Health`, by name.
-
-        Raises:
-            TypeError: there is no such field.
-        """
+        """Replace fields of `Health`, by name; raises a TypeError where there is none of that name."""
         with self._lock:
             self._health = replace(self._health, **changes)
 

@@ -6,16 +6,23 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stepped_threads import SteppedThreads
 
+from tremorscope.calibration.capture.frames import SupervisedFrames
 from tremorscope.calibration.pairs.calibration_set import SetManifest
 from tremorscope.calibration.pairs.set_writer import NewPair, SetWriter, held
+from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings, SupervisorState
+from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.ring import Lease
 
 Picture = NDArray[np.uint8]
 MIDNIGHT = datetime(2026, 6, 1, tzinfo=timezone(timedelta(hours=2)))
@@ -62,18 +69,61 @@ class World:
     width_px: int = 96
     height_px: int = 54
     rate_hz: float = 2.0
+    supervisor: SteppedSupervisor | None = None
+    """Of the camera that is open."""
 
     def now(self) -> datetime:
         return MIDNIGHT + timedelta(seconds=self.now_s)
 
     def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
+        until_s = self.now_s + seconds
+        while self.supervisor is not None and self.now_s < until_s:
+            self.supervisor.turn()
+        self.now_s = max(self.now_s, until_s)
 
-    def open(self) -> WorldCamera:
+    def open(self) -> SupervisedFrames:
+        """A supervised camera, whose threads go on as somebody waits for a frame, or sleeps."""
+        supervise = partial(SteppedSupervisor, world=self)
+        return SupervisedFrames(
+            self.open_camera, (self.width_px, self.height_px), SupervisorSettings(), supervise
+        )
+
+    def open_camera(self) -> WorldCamera:
         if self.fails_when(self.now_s):
             raise CameraFault("the camera is gone", remedy="plug it in")
         self.opened += 1
         return WorldCamera(self)
+
+
+class SteppedSupervisor(CameraSupervisor):
+    """A supervisor whose two threads make a step each as the test says, on the world's clock."""
+
+    def __init__(self, *arguments: Any, world: World, **options: Any) -> None:
+        threads = SteppedThreads()
+        self._world, self._readers = world, threads.readers
+        super().__init__(*arguments, clock=lambda: world.now_s, threads=threads, **options)
+
+    def start(self) -> None:
+        self._world.supervisor = self
+
+    def turn(self) -> None:
+        wait_s = self.check()
+        if not (self._readers and self._readers[-1].step()):
+            self._world.now_s += wait_s
+        self.check()  # tells what happened in this step
+
+    def take(self, timeout_s: float) -> Lease | None:
+        until_s = self._world.now_s + timeout_s
+        while (lease := super().take(0)) is None and self._world.now_s < until_s:
+            self.turn()
+        return lease
+
+    def close(self) -> SupervisorState:
+        self._world.supervisor = None
+        self._closing = True
+        while self._readers and self._readers[-1].step():
+            pass
+        return super().close()
 
 
 def daylight(now_s: float) -> float:

@@ -38,15 +38,19 @@ class Figure:
         return self.value <= self.limit
 
 
+def product_files() -> list[Path]:
+    """All Python files of the product, each once though the stages are linked into the package."""
+    rooms = ("tremorscope", "tremorscope/api", "tremorscope/commands")
+    own = [path for room in rooms for path in (ROOT / room).glob("*.py")]
+    return sorted([*own, *(path for stage in STAGES for path in (ROOT / stage).rglob("*.py"))])
+
+
 class House:
     """All Python files of the product, parsed once."""
 
     def __init__(self) -> None:
-        rooms = ("tremorscope", "tremorscope/api", "tremorscope/commands")
-        own = [path for room in rooms for path in (ROOT / room).glob("*.py")]
-        files = [*own, *(path for stage in STAGES for path in (ROOT / stage).rglob("*.py"))]
         self.texts = {
-            path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in sorted(files)
+            path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in product_files()
         }
         self.trees = {name: ast.parse(text) for name, text in self.texts.items()}
         page = ROOT / "runtime/outputs/web/page"

@@ -80,6 +80,8 @@ class Verdict:
     openings: float
     cpu: float
     """Of one core."""
+    memory_mb: dict[str, float] = field(default_factory=dict)
+    """Resident at the end: what the program holds, libraries' files, and frames kept for clips."""
     stopped_s: float = 0.0
     status: int = 0
     faults: list[str] = field(default_factory=list)
@@ -108,6 +110,16 @@ class Soaked(DemoService):
             self.processor_s(),
             self.metrics(),
         )
+
+    def memory_mb(self) -> dict[str, float]:
+        """Resident memory by kind."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        kinds = {"RssAnon": "program", "RssFile": "libraries", "RssShmem": "frames"}
+        return {
+            kinds[key]: int(kib) * 1024 / 1e6
+            for key, kib in re.findall(r"^(\w+):\s+(\d+) kB$", status, re.M)
+            if key in kinds
+        }
 
     def metrics(self) -> dict[str, float]:
         """Every metric, summed over its labels."""
@@ -161,11 +173,13 @@ def soak(seconds: float, directory: Path, port: int, warm_up_s: float) -> tuple[
                 service.change()
             time.sleep(_EVERY_S)
         samples.append(service.sample(start_s))
+        memory_mb = service.memory_mb()
         stopped_s = service.stop()
     finally:
         service.kill()
     verdict = judge(samples, warm_up_s)
     verdict.stopped_s, verdict.status = stopped_s, service.process.returncode
+    verdict.memory_mb = memory_mb
     if stopped_s > 10 or service.process.returncode:
         verdict.faults.append(f"the end took {stopped_s:.1f} s, with status {service.process.returncode}")
     if "Traceback" in service.log.read_text(encoding="utf-8"):

@@ -45,20 +45,6 @@ def test_runtime_is_imported_with_no_camera_and_no_engine() -> None:
         assert f"'{heavy}'" not in done.stdout
 
 
-def test_help_imports_no_stage() -> None:
-    done = run_command("--help")
-    assert done.returncode == 0, done.stderr
-    assert "magnify" in done.stdout
-    checked = run(
-        "from tremorscope import cli\n"
-        "try: cli.cli(['--help'], prog_name='tremorscope')\n"
-        "except SystemExit: pass\n"
-        "print(sorted(name for name in sys.modules if name == 'numpy' or name.startswith("
-        "tuple(f'tremorscope.{stage}' for stage in ('runtime', 'model', 'export', 'calibration', 'commands')))))"
-    )
-    assert checked.stdout.splitlines()[-1] == "[]"
-
-
 def commands() -> list[str]:
     sys.path.insert(0, str(ROOT))
     from tremorscope import cli

@@ -9,31 +9,43 @@ import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
-COMMANDS = {
-    "magnify": "Magnify the motion in a recorded clip.",
-    "measure": "Measure displacement, frequencies and modes in a clip.",
-    "demo": "Draw a vibrating footbridge, magnify and measure it.",
-    "run": "Run the service: watch a structure for months.",
-    "check": "Say whether a configuration can be followed.",
-    "schema": "Print the JSON schema of configurations, for editors.",
-    "export-store": "Write what the service has stored as CSV and UFF.",
-    "train": "Train a network from a recipe (resumes by itself).",
-    "evaluate": "Judge magnifiers on the field's protocols, side by side.",
-    "slices": "Show one line of a clip's pixels over time, by several methods.",
-    "study": "Train and judge variants of a network: what is each part worth?",
-    "export": "Turn weights into a bundle of ONNX step graphs.",
-    "lint": "Say which TensorRT can read the graphs of a bundle.",
-    "build": "Build TensorRT engines from a bundle, on the device.",
-    "calibrate": "Gather frames for INT8 scales, and compute the scales.",
-    "bench": "Time every stage from the camera to the outputs.",
-    "doctor": "Say what this device lacks, and what mends it.",
-    "prove": "Run all of it once on this device, and report what holds.",
-    "compare": "Judge FP32, FP16 and INT8 side by side, and mark what may be deployed.",
-    "cost": "Compare networks: operations, parameters, time, memory.",
+STAGES = {
+    "Clips": {
+        "magnify": "Magnify the motion in a recorded clip.",
+        "measure": "Measure displacement, frequencies and modes in a clip.",
+        "slices": "Show one line of a clip's pixels over time, by several methods.",
+        "demo": "Draw a vibrating footbridge, magnify and measure it.",
+    },
+    "Monitoring": {
+        "run": "Run the service: watch a structure for months.",
+        "check": "Say whether a configuration can be followed.",
+        "schema": "Print the JSON schema of configurations, for editors.",
+        "export-store": "Write what the service has stored as CSV and UFF.",
+    },
+    "Device": {
+        "doctor": "Say what this device lacks, and what mends it.",
+        "prove": "Run all of it once on this device, and report what holds.",
+        "bench": "Time every stage from the camera to the outputs.",
+        "build": "Build TensorRT engines from a bundle, on the device.",
+    },
+    "Precision": {
+        "calibrate": "Gather frames for INT8 scales, and compute the scales.",
+        "compare": "Judge FP32, FP16 and INT8 side by side, and mark what may be deployed.",
+    },
+    "Networks": {
+        "train": "Train a network from a recipe (resumes by itself).",
+        "evaluate": "Judge magnifiers on the field's protocols, side by side.",
+        "study": "Train and judge variants of a network: what is each part worth?",
+        "cost": "Compare networks: operations, parameters, time, memory.",
+        "export": "Turn weights into a bundle of ONNX step graphs.",
+        "lint": "Say which TensorRT can read the graphs of a bundle.",
+    },
 }
-"""Each subcommand stands in a module of its name in `commands`, as a function of that name. The summaries stand here so
+"""Each subcommand by stage, in a module of its name in `commands`, as a function of that name. Summaries stand here so
 that `--help` imports none of them."""
+COMMANDS = {name: summary for commands in STAGES.values() for name, summary in commands.items()}
 
 
 class _LazyGroup(click.Group):
@@ -50,8 +62,19 @@ class _LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        widest = max(map(len, COMMANDS))
+        for stage, commands in STAGES.items():
+            with formatter.section(stage):
+                formatter.write_dl([(name.ljust(widest), summary) for name, summary in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Options and subcommands that begin like this, without importing any."""
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return options + [
+            CompletionItem(name, help=summary)
+            for name, summary in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
 
 
 @click.group(

@@ -5,35 +5,50 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from tremorscope.calibration.capture.capture import (
-    DISTANCES_S,
-    CaptureJob,
-    CaptureSettings,
-    CaptureState,
-    Collector,
-    Say,
-    read_state,
-)
+from tremorscope.calibration.capture.collector import CaptureSettings, CaptureState, Collector, read_state
+from tremorscope.calibration.capture.frames import CaptureSource, find_source
 from tremorscope.calibration.capture.pair_reader import PairReader
-from tremorscope.calibration.capture.schedule import (
+from tremorscope.calibration.capture.visits import (
     VISITS_A_PAIR,
+    Clocks,
+    Say,
+    ScheduledCapture,
     VisitSchedule,
     parse_duration_s,
     parse_hours,
 )
-from tremorscope.calibration.capture.source import CaptureSource, find_source
-from tremorscope.calibration.capture.watch import Clocks, ScheduledCapture
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import MANIFEST_NAME
-from tremorscope.calibration.pairs.set_writer import SetWriter, held
+from tremorscope.calibration.pairs.set_writer import RESERVE_BYTES, SetWriter, held
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.host.progress import Progress
 
 COUNT = 256
 OVER = "1 day"
+DISTANCES_S = (1.0, 30.0)
+"""Ages of the reference in pairs of static mode, in turn: a swing of the structure, and a change of the light."""
 _EARLIEST_YEAR = 2024
+
+
+@dataclass(frozen=True)
+class CaptureJob:
+    """Options of a capture. None takes the default of the source, or the setting the set was begun with."""
+
+    directory: Path
+    source: Path | None
+    count: int | None = None
+    over: str | None = None
+    schedule: str | None = None
+    size: FrameSize | None = None
+    distances_s: tuple[float, ...] = ()
+    due_only: bool = False
+    """Make the visit that is due, if any, and return; otherwise stay until the last visit."""
+    finish: bool = False
+    """Close the set with the pairs that it holds."""
+    reserve_bytes: int = RESERVE_BYTES
 
 
 @dataclass(frozen=True)
@@ -91,23 +106,21 @@ def capture(job: CaptureJob, progress: Progress, say: Say, clocks: Clocks | None
 
 
 def _begin(job: CaptureJob, clocks: Clocks) -> tuple[Collector, CaptureSource | None]:
-    begun = (job.directory / MANIFEST_NAME).exists()
-    if begun:
+    if (job.directory / MANIFEST_NAME).exists():
         writer = SetWriter.resume(job.directory, reserve_bytes=job.reserve_bytes)
         state = read_state(writer, job.directory)
         _check_same(job, state.settings, writer.manifest.frame_size)
-        open_source = not (writer.manifest.complete or job.finish) and job.source is not None
-        source = find_source(job.source) if open_source and job.source else None
-        if source is None and not (writer.manifest.complete or job.finish):
-            raise _nothing_named(job)
+        needs_source = not (writer.manifest.complete or job.finish)
+        source = find_source(_named(job)) if needs_source else None
         return Collector(writer, state, writer.manifest.frame_size), source
-    if job.source is None:
-        raise _nothing_named(job)
+    path = _named(job)
     if job.finish:
         raise CalibrationFault(f"{job.directory}: holds no set to close", remedy="capture one first")
-    source = find_source(job.source)
-    with closing(source.open()) as camera:
-        picture = FrameSize(width_px=camera.width_px, height_px=camera.height_px)
+    source = find_source(path)
+    with closing(source.open()) as frames:  # nothing is written before the first frame has come
+        if (first := frames.take()) is not None:
+            first.release()
+        picture = FrameSize(width_px=frames.size_px[0], height_px=frames.size_px[1])
     size = job.size or picture
     if size.width_px > picture.width_px or size.height_px > picture.height_px:
         raise CalibrationFault(
@@ -136,10 +149,12 @@ def _check_words(job: CaptureJob) -> None:
         parse_hours(job.schedule)
 
 
-def _nothing_named(job: CaptureJob) -> CalibrationFault:
-    return CalibrationFault(
-        f"{job.directory}: no camera or clip to capture from", remedy="name one with --camera"
-    )
+def _named(job: CaptureJob) -> Path:
+    if job.source is None:
+        raise CalibrationFault(
+            f"{job.directory}: no camera or clip to capture from", remedy="name one with --camera"
+        )
+    return job.source
 
 
 def _settings(job: CaptureJob, source: CaptureSource, *, cut: bool, now: datetime) -> CaptureSettings:
@@ -225,8 +240,12 @@ def _through_clip(
 ) -> bool:
     """Read a clip from its beginning, with evenly spaced visits; always True: the capture is over."""
     settings = collector.settings
-    with closing(source.open()) as camera:
-        reader = PairReader(camera, longest_s=max(settings.distances_s))
+    reader = PairReader(
+        source.open(),
+        lambda timestamp_s: starts_at + timedelta(seconds=timestamp_s),
+        longest_s=max(settings.distances_s),
+    )
+    with closing(reader):
         for number in range(settings.visits):
             progress(number, settings.visits)
             if collector.full:
@@ -236,13 +255,7 @@ def _through_clip(
             # At least one new frame: two visits must not take the same pair.
             if not (reader.advance() and reader.advance_to(number / settings.visits * settings.over_s)):
                 break
-            outcome = collector.visit(
-                number,
-                reader,
-                lambda candidate: starts_at + timedelta(seconds=candidate.at_s),
-                apart_s=min(settings.distances_s) / 8,
-            )
-            if outcome == "ended":
+            if collector.visit(number, reader, apart_s=min(settings.distances_s) / 8) == "ended":
                 break
     say(f"{collector.writer.count} of {settings.wanted} pairs from {source.name}")
     return True

@@ -1,139 +1,136 @@
-"""Reader of candidate pairs of both modes from a camera, in the memory of three frames."""
+"""Reader of pairs of both modes from a source of frames; nothing is copied."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tremorscope.calibration.pairs.calibration_set import PairMode, Picture
-from tremorscope.runtime.errors import CorruptFrameFault
-from tremorscope.runtime.frames.info import Camera, FrameInfo
-
-_MOST_DAMAGED = 25
-"""Consecutive damaged frames that are tolerated."""
+from tremorscope.calibration.capture.frames import FrameSource
+from tremorscope.calibration.pairs.calibration_set import PairMode
+from tremorscope.calibration.pairs.set_writer import NewPair
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.ring import Lease
 
 
-@dataclass(frozen=True, eq=False)
-class CandidatePair:
-    """Frame and reference of one scene; the pictures are the reader's buffers and change when it reads on."""
+class _Frame(NamedTuple):
+    lease: Lease
+    info: FrameInfo
 
-    frame: Picture
-    reference: Picture
-    mode: PairMode
-    frames_apart: int
-    seconds_apart: float
-    at_s: float
-    """Capture time of the frame on the camera's clock."""
+    def seconds_after(self, before: _Frame) -> float:
+        return self.info.timestamp_s - before.info.timestamp_s
+
+    def follows(self, before: _Frame) -> bool:
+        same = self.info.segment == before.info.segment
+        return same and self.info.sequence == before.info.sequence + 1
 
 
 class PairReader:
-    """Reads a camera; keeps the newest frame, the one before it, and a reference held for static mode."""
+    """Holds the newest frame, the one before it, and a reference for static mode.
 
-    def __init__(self, camera: Camera, longest_s: float) -> None:
-        """Start at the camera's next frame.
+    The pictures of a pair are the reader's own, and gone when it reads on.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        captured_at: Callable[[float], datetime],
+        *,
+        longest_s: float,
+        settle_s: float = 0.0,
+    ) -> None:
+        """Start at the source's next frame.
 
         Args:
-            camera: open, with a next frame.
-            longest_s: age at which the held reference is replaced.
+            source: open; closed with the reader.
+            captured_at: capture time of a frame that has been read just now, from its time on the source's clock.
+            longest_s: age at which the reference is replaced.
+            settle_s: time after each opening in which exposure and white balance settle; its frames are skipped.
         """
-        self._camera, self._longest_s = camera, longest_s
-        shape = (camera.height_px, camera.width_px, 3)
-        self._frame, self._previous, self._held = (np.empty(shape, np.uint8) for _ in range(3))
-        self._info: FrameInfo | None = None
-        self._previous_info: FrameInfo | None = None
-        self._held_info: FrameInfo | None = None
+        self._source, self._captured_at = source, captured_at
+        self._longest_s, self._settle_s = longest_s, settle_s
+        self._frame: _Frame | None = None
+        self._previous: _Frame | None = None
+        self._reference: _Frame | None = None
         self._first_s: float | None = None
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds from the first frame to the newest, on the camera's clock."""
-        if self._info is None or self._first_s is None:
-            return 0.0
-        return self._info.timestamp_s - self._first_s
+        self._opened: FrameInfo | None = None
 
     def advance(self) -> bool:
         """Read one frame; False at the end.
 
         Raises:
-            Fault: the camera cannot be read on.
+            Fault: the source cannot be read on.
         """
-        self._frame, self._previous = self._previous, self._frame
-        self._previous_info = self._info
-        self._info = self._read(self._frame)
-        if self._info is None:
+        frame = self._settled()
+        if frame is None:
             return False
+        if self._previous is not None:
+            self._previous.lease.release()
+        self._previous, self._frame = self._frame, frame
         if self._first_s is None:
-            self._first_s = self._info.timestamp_s
-        held = self._held_info
+            self._first_s = frame.info.timestamp_s
+        held = self._reference
         if (
             held is None
-            or held.segment != self._info.segment
-            or self._info.timestamp_s - held.timestamp_s > self._longest_s
+            or held.info.segment != frame.info.segment
+            or frame.seconds_after(held) > self._longest_s
         ):
-            np.copyto(self._held, self._frame)
-            self._held_info = self._info
+            if held is not None:
+                held.lease.release()
+            self._reference = _Frame(frame.lease.share("the reference of a pair"), frame.info)
         return True
 
     def advance_to(self, elapsed_s: float) -> bool:
-        """Read on until ``elapsed_s`` after the first frame; False if the source ends before."""
-        while self._info is None or self.elapsed_s < elapsed_s:
+        """Read on until ``elapsed_s`` after the first frame, on the source's clock; False if it ends before."""
+        while self._frame is None or self._frame.info.timestamp_s - (self._first_s or 0.0) < elapsed_s:
             if not self.advance():
                 return False
         return True
 
-    def forget(self) -> None:
-        """Discard all frames so far, e.g. those of a settling exposure; the next one becomes the reference."""
-        self._held_info = self._previous_info = self._info = None
-
-    def neighbours(self) -> CandidatePair | None:
+    def neighbours(self) -> NewPair | None:
         """Pair of the newest frame and the one before it; reads on past a gap. None at the end."""
-        while self._info is None or not self._follows():
+        while self._frame is None or self._previous is None or not self._frame.follows(self._previous):
             if not self.advance():
                 return None
-        return self._against(self._previous, self._previous_info, "dynamic")
+        return self._pair(self._frame, self._previous, "dynamic")
 
-    def long_apart(self, at_least_s: float) -> CandidatePair | None:
-        """Pair of the newest frame and the held reference; reads on to an age of ``at_least_s``. None at the end."""
-        while self._info is None or self._age_s() < at_least_s:
+    def long_apart(self, at_least_s: float) -> NewPair | None:
+        """Pair of the newest frame and the reference; reads on to an age of ``at_least_s``. None at the end."""
+        while (
+            self._frame is None
+            or self._reference is None
+            or self._frame.seconds_after(self._reference) < at_least_s
+        ):
             if not self.advance():
                 return None
-        return self._against(self._held, self._held_info, "static")
+        return self._pair(self._frame, self._reference, "static")
 
-    def _follows(self) -> bool:
-        before, now = self._previous_info, self._info
-        return (
-            before is not None
-            and now is not None
-            and before.segment == now.segment
-            and now.sequence == before.sequence + 1
-        )
+    def close(self) -> None:
+        """Release all frames and close the source."""
+        for frame in (self._frame, self._previous, self._reference):
+            if frame is not None:
+                frame.lease.release()
+        self._frame = self._previous = self._reference = None
+        self._source.close()
 
-    def _age_s(self) -> float:
-        if self._info is None or self._held_info is None:
-            return 0.0
-        return self._info.timestamp_s - self._held_info.timestamp_s
-
-    def _against(
-        self, reference: NDArray[np.uint8], since: FrameInfo | None, mode: PairMode
-    ) -> CandidatePair:
-        assert self._info is not None
-        assert since is not None
-        return CandidatePair(
-            self._frame,
-            reference,
-            mode,
-            frames_apart=self._info.sequence - since.sequence,
-            seconds_apart=max(0.0, self._info.timestamp_s - since.timestamp_s),
-            at_s=self._info.timestamp_s,
-        )
-
-    def _read(self, pixels: Picture) -> FrameInfo | None:
-        for attempt in range(_MOST_DAMAGED + 1):
-            try:
-                return self._camera.read_into(pixels)
-            except CorruptFrameFault:  # noqa: PERF203
-                if attempt == _MOST_DAMAGED:
-                    raise
+    def _settled(self) -> _Frame | None:
+        """The next frame after the exposure has settled."""
+        while (lease := self._source.take()) is not None:
+            info = lease.info
+            assert info is not None
+            if self._opened is None or info.segment != self._opened.segment:
+                self._opened = info
+            if info.timestamp_s - self._opened.timestamp_s >= self._settle_s:
+                return _Frame(lease, info)
+            lease.release()
         return None
+
+    def _pair(self, frame: _Frame, reference: _Frame, mode: PairMode) -> NewPair:
+        return NewPair(
+            frame.lease.pixels,
+            reference.lease.pixels,
+            self._captured_at(frame.info.timestamp_s),
+            mode,
+            frames_apart=frame.info.sequence - reference.info.sequence,
+            seconds_apart=max(0.0, frame.seconds_after(reference)),
+        )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 
 from tremorscope.calibration.comparison.comparison import PrecisionComparison, Verdict
 from tremorscope.calibration.judging.judging import Agreement, ConditionScore
 from tremorscope.calibration.quantise.sensitivity import Sensitivity
-from tremorscope.runtime.reports.html_style import STYLE
+from tremorscope.runtime.reports.html_style import facts, html_page, picture, table_section
 
 _MORE_STYLE = (
     ".bad { color: #b3261e; font-weight: 600; } .good { color: #1a7f37; } "
@@ -39,32 +38,18 @@ def report_page(comparison: PrecisionComparison, pictures: bytes, extra: str = "
         *(_condition(comparison, index) for index in range(len(comparison.material.conditions))),
         _still(comparison),
         _on_set(comparison),
-        _picture(pictures),
+        picture("Side by side", pictures, "The same motion magnified by each precision"),
         _sensitivity(comparison.sensitivity),
         extra,
         _judged_on(comparison),
         f"<section><h2>How this was measured</h2>{_METHOD}</section>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}{_MORE_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><p class=kit>tremorscope</p><h1>{escape(title)}</h1></header>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return html_page(title, body, more_style=_MORE_STYLE)
 
 
-def table(title: str, headings: list[str], rows: list[list[str]], remark: str = "") -> str:
-    """A section with a table; cells are HTML."""
-    head = "".join(f"<th>{heading}</th>" for heading in headings)
-    lines = "".join(
-        f"<tr><td class=text>{row[0]}</td>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
-        for row in rows
-    )
-    note = f"<p class=small>{remark}</p>" if remark else ""
-    body = f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
-    return f"<section><h2>{title}</h2>{body}{note}</section>"
+def _table(title: str, headings: list[str], rows: list[list[str]], remark: str) -> str:
+    """A table whose first column may be wrapped."""
+    return table_section(title, headings, rows, remark, ["text", *("" for _ in headings[1:])])
 
 
 def _cards(comparison: PrecisionComparison) -> str:
@@ -108,7 +93,7 @@ def _condition(comparison: PrecisionComparison, index: int) -> str:
         ]
         for verdict in comparison.verdicts
     ]
-    return table(
+    return _table(
         f"{condition.displacement_px:g} px magnified {condition.amplification:g} times",
         headings,
         rows,
@@ -158,7 +143,7 @@ def _on_set(comparison: PrecisionComparison) -> str:
         for verdict in comparison.verdicts[1:]
     ]
     headings = [f"up to x{condition.amplification:g}" for condition in comparison.material.conditions]
-    return table(
+    return _table(
         "On your own frames",
         ["", *headings],
         rows,
@@ -177,23 +162,15 @@ def _still(comparison: PrecisionComparison) -> str:
         ]
         for index, verdict in enumerate(comparison.verdicts)
     ]
-    return table(
+    return _table(
         "A still frame", ["", "SSIM to itself"], rows, "A frame that equals its reference must stay as it is."
-    )
-
-
-def _picture(png: bytes) -> str:
-    data = base64.b64encode(png).decode("ascii")
-    return (
-        "<section class=picture><h2>Side by side</h2>"
-        f'<img alt="The same motion magnified by each precision" src="data:image/png;base64,{data}"></section>'
     )
 
 
 def _sensitivity(found: Sensitivity | None) -> str:
     if found is None:
         return ""
-    layers = table(
+    layers = _table(
         "Which layers cost the quality",
         [
             "in INT8, all others in FP32",
@@ -212,7 +189,7 @@ def _sensitivity(found: Sensitivity | None) -> str:
         ],
         "A layer whose inputs are always zero costs nothing.",
     )
-    trials = table(
+    trials = _table(
         "What to keep in floating point",
         ["kept", "error (RMS, grey levels)", "lost too much"],
         [
@@ -235,7 +212,7 @@ def _bar(share: float) -> str:
 
 def _judged_on(comparison: PrecisionComparison) -> str:
     material = comparison.material
-    facts = [
+    entries = [
         ("Photographs", f"{len(material.photographs)}, {escape(comparison.photographs_from)}"),
         (
             "Your frames",
@@ -245,5 +222,4 @@ def _judged_on(comparison: PrecisionComparison) -> str:
         ),
         ("Noise on the inputs of the test", f"{material.input_noise_grey_levels:g} grey levels"),
     ]
-    entries = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
-    return f"<section><h2>Judged on</h2><dl>{entries}</dl></section>"
+    return facts("Judged on", entries)

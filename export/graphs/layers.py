@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import onnx
@@ -83,7 +83,7 @@ def reduced_region(graph: ir.Graph) -> set[ir.Node]:
     (coordinates, which FP16 resolves to half a pixel at full HD, and the composition of the picture).
     """
     ends = [node for name, node in convolutions(graph).items() if name != SHAPE_ENCODER]
-    return _downstream(ends) & _upstream(ends)
+    return _reached(ends, ir.Node.successors) & _reached(ends, ir.Node.predecessors)
 
 
 def mark_exact(graph: ir.Graph, region: set[ir.Node]) -> None:
@@ -93,27 +93,15 @@ def mark_exact(graph: ir.Graph, region: set[ir.Node]) -> None:
             node.name = f"{EXACT}{node.name}"
 
 
-def _upstream(ends: Iterable[ir.Node]) -> set[ir.Node]:
-    """Given nodes and all that they depend on."""
-    todo = list(ends)
-    found: set[ir.Node] = set()
-    while todo:
-        node = todo.pop()
-        if node not in found:
-            found.add(node)
-            todo += node.predecessors()
-    return found
-
-
-def _downstream(starts: Iterable[ir.Node]) -> set[ir.Node]:
-    """Given nodes and all that depend on them."""
+def _reached(starts: Iterable[ir.Node], next_of: Callable[[ir.Node], Iterable[ir.Node]]) -> set[ir.Node]:
+    """Given nodes and all that can be reached from them."""
     todo = list(starts)
     found: set[ir.Node] = set()
     while todo:
         node = todo.pop()
         if node not in found:
             found.add(node)
-            todo += node.successors()
+            todo += next_of(node)
     return found
 
 

@@ -19,12 +19,16 @@ from tremorscope.runtime.bench.rig import (
     draw_frames,
 )
 from tremorscope.runtime.bench.settings import BenchJob
-from tremorscope.runtime.cameras.opening import describe, open_camera, supervisor_settings
+from tremorscope.runtime.cameras.opening import (
+    describe,
+    drawn_settings,
+    open_camera,
+    supervisor_settings,
+)
 from tremorscope.runtime.cameras.replay import ReplayCamera
 from tremorscope.runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
-from tremorscope.runtime.cameras.synthetic import SyntheticSettings
 from tremorscope.runtime.engines.interface.bundle import Bundle
 from tremorscope.runtime.engines.selection import Runtime
 from tremorscope.runtime.frames.info import Camera
@@ -90,6 +94,7 @@ def build_loop(
         settings=settings,
         on_event=events.append,
         on_frame=magnifying.consider,
+        threads=threads,
     )
     loop = FrameLoop(FrameParts(supervisor, clock, HealthBoard("bench")))
     viewer = PageViewer(feed)
@@ -117,13 +122,5 @@ def _measure(loop: FrameLoop, threads: Threads, beside: LatencyHistogram) -> Non
 def _opening(camera: CameraSettings, account: TimedAccount, runtime: Runtime) -> Callable[[], Camera]:
     if not isinstance(camera, SyntheticCameraSettings):
         return lambda: open_camera(camera, account=account, gpu=runtime.gpu)
-    drawn = draw_frames(
-        SyntheticSettings(
-            width_px=camera.width_px,
-            height_px=camera.height_px,
-            rate_hz=camera.rate_hz,
-            noise_sigma=camera.noise_sigma,
-            seed=camera.seed,
-        )
-    )
+    drawn = draw_frames(drawn_settings(camera))
     return lambda: ReplayCamera(lambda: DrawnCamera(drawn, camera.rate_hz), pace=camera.speed)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tremorscope.runtime.engines.interface.manifest import Precision
-from tremorscope.runtime.host.kernel_files import text
+from tremorscope.runtime.host.kernel_files import meminfo, text
 
 FLOPS_OF_ORIN: Mapping[Precision, int] = {"fp32": 256, "fp16": 2048, "int8": 4096}
 FLOPS_OF_THOR: Mapping[Precision, int] = {"fp32": 256, "fp16": 8192, "int8": 16384}
@@ -117,5 +117,4 @@ def _gpu_clock_hz(root: Path) -> float | None:
 
 
 def _memory_gb(root: Path) -> float:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", text(root / "proc/meminfo"), re.MULTILINE)
-    return int(found[1]) * 1024 / 1e9 if found else 0.0
+    return meminfo(root).get("MemTotal", 0) / 1e9

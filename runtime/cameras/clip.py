@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -14,10 +15,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.runtime.cameras.clip_coding import EXPORT_QUANTISERS, ClipCoding, CodingAccount
 from tremorscope.runtime.cameras.clip_stream import (
     FORMATS,
     choose_stream,
-    converter_to_rgb,
+    converter_of,
     layout_of,
     open_clip,
     storage_of,
@@ -43,29 +45,39 @@ class ClipCamera:
     it has none at all, or those do not rise, they are taken as evenly spaced.
     """
 
-    def __init__(self, path: Path, *, account: CopyAccount | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        capture_rate_hz: float | None = None,
+        account: CopyAccount | None = None,
+        quantisers: bool = False,
+    ) -> None:
         """Open a clip and check that it is whole.
 
         Args:
             path: the clip.
+            capture_rate_hz: true rate of capture, where the file states only that of playback.
             account: takes note of the one copy from the decoder's memory.
+            quantisers: have the decoder hand out how coarsely it was coded, for `coding`.
 
         Raises:
             ClipFault: it is missing, not a video, too small, or cut short.
         """
-        self.path = path
+        self.path, self.capture_rate_hz = path, capture_rate_hz
         self._quoted = shlex.quote(str(path))
         self._account = account
         self._structure = inspect_clip(path)
         self._container = open_clip(path, self._structure)
         self.picture_types = bytearray()
         """Type of every picture read so far: ``K`` a key frame, else ``I``, ``P``, ``B``, or ``?``."""
-        self.coded_bytes = 0
-        """Bytes of all packets read so far."""
+        self._coding = CodingAccount()
         self._interlaced = 0
         self._decode_ticks: deque[int | None] = deque()
         try:
             self._stream, self._stream_note = choose_stream(path, self._container)
+            if quantisers:
+                self._stream.codec_context.options = EXPORT_QUANTISERS
             if self._structure.missing_bytes:
                 raise self._cut_short()
             packets = self._container.demux(self._stream)
@@ -78,7 +90,10 @@ class ClipCamera:
             self._layout = layout_of(path, first, self._stream)
             self.time_base = Fraction(self._stream.time_base)
             """Seconds a tick: every ``timestamp_s`` is a whole number of these."""
-            self._converter = converter_to_rgb(path, first, self.time_base, self._layout.colour)
+            self.bit_depth = int(first.format.components[0].bits)
+            """Bits of a pixel's first component, which is luma, or red."""
+            self._to_rgb = converter_of(path, first, self.time_base, self._layout.colour, "rgb24")
+            self._to_luma: Any = None
         except ClipFault:
             self._container.close()
             raise
@@ -137,10 +152,27 @@ class ClipCamera:
         Raises:
             ClipFault: a frame is damaged or lost, changes its size, or its time runs backwards.
         """
+        return self._read(lambda frame: self._convert(frame, pixels))
+
+    def read_luma_into(self, luma: NDArray[np.float32]) -> FrameInfo | None:
+        """Write the next frame's luma into ``luma``, f32[H, W], in grey levels of 0 to 255 with their fractions.
+
+        Raises:
+            ClipFault: as `read_into`.
+        """
+        return self._read(lambda frame: self._convert_to_luma(frame, luma))
+
+    def _read(self, convert: Callable[[Any], None]) -> FrameInfo | None:
         frame = next(self._frames, None)
         if frame is None:
             return None
-        self._convert(frame, pixels)
+        if storage_of(frame) != self._layout.storage:
+            raise ClipFault(
+                f"{self.path}: the picture changes from {self._layout.storage} to {storage_of(frame)} "
+                f"at frame {self._sequence + 1}",
+                remedy=f"make it uniform: ffmpeg -i {self._quoted} uniform.mp4",
+            )
+        convert(frame)
         self._take_note_of(frame)
         ticks = self._ticks_of(frame) if self.has_timestamps else None
         if ticks is None or (self._by_decode_times and not self._rises(ticks)):
@@ -168,6 +200,14 @@ class ClipCamera:
         if self._by_decode_times and self.has_timestamps:
             notes.append("the clip holds no presentation times: frames take the decode times in their order")
         return notes
+
+    def coding(self) -> ClipCoding:
+        """Account of how the clip was compressed, as far as it was read."""
+        pixels = self._layout.width_px * self._layout.height_px
+        found = self._coding.coding(self._stream.codec_context.name, bytes(self.picture_types), pixels)
+        if found.quantiser is None:
+            return found
+        return replace(found, quantiser=self._layout.upright(found.quantiser[..., None])[..., 0])
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -202,21 +242,21 @@ class ClipCamera:
 
     def _take_note_of(self, frame: Any) -> None:
         self._interlaced += bool(frame.interlaced_frame)
+        self._coding.add_picture(frame)
         self.picture_types += b"K" if frame.key_frame else _PICTURES.get(int(frame.pict_type), "?").encode()
 
     def _convert(self, frame: Any, pixels: NDArray[np.uint8]) -> None:
-        if storage_of(frame) != self._layout.storage:
-            raise ClipFault(
-                f"{self.path}: the picture changes from {self._layout.storage} to {storage_of(frame)} "
-                f"at frame {self._sequence + 1}",
-                remedy=f"make it uniform: ffmpeg -i {self._quoted} uniform.mp4",
-            )
-        self._converter.push(frame)
-        converted: Any = self._converter.pull()
-        plane = converted.planes[0]
+        plane = _converted(self._to_rgb, frame)
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         stored = rows[: frame.height, : 3 * frame.width].reshape(frame.height, frame.width, 3)
         copy_pixels(self._layout.upright(stored), pixels, self._account, "camera: decoded picture")
+
+    def _convert_to_luma(self, frame: Any, luma: NDArray[np.float32]) -> None:
+        if self._to_luma is None:
+            self._to_luma = converter_of(self.path, frame, self.time_base, self._layout.colour, "gray16le")
+        plane = _converted(self._to_luma, frame)
+        stored = np.frombuffer(plane, "<u2").reshape(-1, plane.line_size // 2)[: frame.height, : frame.width]
+        np.multiply(self._layout.upright(stored), np.float32(255 / 65535), out=luma)
 
     def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Every frame in order of presentation; raises ClipFault where one is damaged."""
@@ -226,7 +266,7 @@ class ClipCamera:
                 if packet.is_corrupt:
                     raise self._damaged(decoded)
                 if packet.size:
-                    self.coded_bytes += packet.size
+                    self._coding.add_packet(packet)
                     if self._by_decode_times:
                         self._decode_ticks.append(packet.dts)
                 for frame in packet.decode():
@@ -262,3 +302,9 @@ class ClipCamera:
             remedy=f"copy it again from the camera, or keep what can be read: "
             f"ffmpeg -i {self._quoted} -c copy repaired.mp4",
         )
+
+
+def _converted(converter: Any, frame: Any) -> Any:
+    """The first plane of a frame behind a filter graph."""
+    converter.push(frame)
+    return converter.pull().planes[0]

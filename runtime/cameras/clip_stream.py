@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -18,6 +18,8 @@ from tremorscope.runtime.cameras.intactness import ContainerStructure
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.frames.colour import Colour, describe
 from tremorscope.runtime.host.files import file_address
+
+Number = TypeVar("Number", bound=np.generic)
 
 MINIMUM_SIDE_PX = 16
 FORMATS = "MP4, MOV, AVI, MKV or another video that FFmpeg reads"
@@ -100,10 +102,10 @@ class StreamLayout:
     pixel_aspect: Fraction
     colour: Colour
 
-    def upright(self, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A view of a stored picture (H, W, 3) turned and mirrored as it is to be shown."""
+    def upright(self, stored: NDArray[Number]) -> NDArray[Number]:
+        """A view of a stored picture, (H, W) or (H, W, 3), turned and mirrored as it is to be shown."""
         a, b, c, d = self.matrix
-        turned = stored.transpose(1, 0, 2) if b else stored
+        turned = stored.swapaxes(0, 1) if b else stored
         return turned[:: -1 if b < 0 or d < 0 else 1, :: -1 if a < 0 or c < 0 else 1]
 
 
@@ -154,8 +156,15 @@ def _display_matrix(path: Path, frame: Any) -> tuple[int, int, int, int]:
     return signs[0], signs[1], signs[2], signs[3]
 
 
-def converter_to_rgb(path: Path, frame: Any, time_base: Fraction, colour: Colour) -> Graph:
-    """A filter graph from the clip's pixels to packed 8-bit RGB, with exact rounding and full chroma.
+def converter_of(path: Path, frame: Any, time_base: Fraction, colour: Colour, pixel_format: str) -> Graph:
+    """A filter graph from the clip's pixels to others of full range, with exact rounding and full chroma.
+
+    Args:
+        path: the clip, for messages.
+        frame: its first frame.
+        time_base: of the frames.
+        colour: of the clip.
+        pixel_format: ``rgb24``, or ``gray16le`` for luma.
 
     Raises:
         ClipFault: pixels of that format cannot be converted.
@@ -172,10 +181,10 @@ def converter_to_rgb(path: Path, frame: Any, time_base: Fraction, colour: Colour
         "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp:out_range=pc"
         f":in_color_matrix={colour.scaler_name}" + (f":in_range={stated_range}" if stated_range else ""),
     )
-    to_rgb, sink = graph.add("format", "pix_fmts=rgb24"), graph.add("buffersink")
+    chosen, sink = graph.add("format", f"pix_fmts={pixel_format}"), graph.add("buffersink")
     source.link_to(scale)
-    scale.link_to(to_rgb)
-    to_rgb.link_to(sink)
+    scale.link_to(chosen)
+    chosen.link_to(sink)
     try:
         graph.configure()
     except av.FFmpegError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tremorscope.runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
@@ -14,6 +16,9 @@ from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.frames.info import Camera
 from tremorscope.runtime.gpu.protocol import Gpu
+
+if TYPE_CHECKING:
+    from tremorscope.runtime.cameras.synthetic import SyntheticSettings
 
 
 def open_camera(
@@ -107,17 +112,12 @@ def describe(settings: CameraSettings) -> str:
     return "synthetic footbridge"
 
 
-def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
-    from tremorscope.runtime.cameras.replay import ReplayCamera
-    from tremorscope.runtime.cameras.synthetic import (
-        FOOTBRIDGE_MODES,
-        SyntheticCamera,
-        SyntheticMode,
-        SyntheticSettings,
-    )
+def drawn_settings(settings: SyntheticCameraSettings) -> SyntheticSettings:
+    """Settings of the footbridge that a synthetic camera films."""
+    from tremorscope.runtime.cameras.synthetic import FOOTBRIDGE_MODES, SyntheticMode, SyntheticSettings
 
     modes = FOOTBRIDGE_MODES if settings.modes is None else settings.modes
-    drawn = SyntheticSettings(
+    return SyntheticSettings(
         width_px=settings.width_px,
         height_px=settings.height_px,
         rate_hz=settings.rate_hz,
@@ -127,17 +127,21 @@ def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
         duration_s=settings.duration_s,
         reuse_noise=settings.reuse_noise,
     )
-    return ReplayCamera(lambda: SyntheticCamera(drawn), pace=settings.speed)
+
+
+def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
+    from tremorscope.runtime.cameras.replay import ReplayCamera
+    from tremorscope.runtime.cameras.synthetic import SyntheticCamera
+
+    return ReplayCamera(lambda: SyntheticCamera(drawn_settings(settings)), pace=settings.speed)
 
 
 def _open_clip(settings: ClipSettings, account: CopyAccount | None) -> Camera:
-    from tremorscope.runtime.cameras.clip import ClipCamera
+    from tremorscope.runtime.cameras.recordings import open_recording
     from tremorscope.runtime.cameras.replay import CapturedFasterCamera, ReplayCamera
 
     def open_clip() -> Camera:
-        clip = ClipCamera(settings.path, account=account)
-        if settings.capture_rate_hz is None:
-            return clip
-        return CapturedFasterCamera(clip, settings.capture_rate_hz)
+        clip = open_recording(settings.path, capture_rate_hz=settings.capture_rate_hz, account=account)
+        return clip if clip.capture_rate_hz is None else CapturedFasterCamera(clip, clip.capture_rate_hz)
 
     return ReplayCamera(open_clip, pace=settings.speed, loop=settings.loop)

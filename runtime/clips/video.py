@@ -20,7 +20,7 @@ from tremorscope.runtime.clips.h264 import Encoder, EncodingSettings, open_encod
 from tremorscope.runtime.clips.nvenc import EncoderChoice
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.colour import Colour
-from tremorscope.runtime.host.files import file_address
+from tremorscope.runtime.host.files import check_place, file_address
 
 SUFFIX = ".mp4"
 
@@ -42,22 +42,11 @@ def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> 
             remedy=f"name it with {SUFFIX}, e.g. {path.stem}{SUFFIX}",
         )
     try:
-        _check_place(path, overwrite=overwrite, source=source)
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise OutputFault(f"{path}: is the clip itself", remedy="name another file")
+        check_place(path, overwrite=overwrite)
     except OSError as error:  # a name that is too long, a directory that may not be entered
         raise _fault(path, error) from None
-
-
-def _check_place(path: Path, *, overwrite: bool, source: Path | None) -> None:
-    if not path.parent.is_dir():
-        raise OutputFault(
-            f"{path}: there is no directory {path.parent}", remedy="make the directory first, or name another"
-        )
-    if source is not None and path.exists() and source.exists() and path.samefile(source):
-        raise OutputFault(f"{path}: is the clip itself", remedy="name another file")
-    if path.is_dir():
-        raise OutputFault(f"{path}: is a directory", remedy="name a file")
-    if path.exists() and not overwrite:
-        raise OutputFault(f"{path}: exists already", remedy="name another file, or add --overwrite")
 
 
 class VideoWriter:

@@ -15,14 +15,10 @@ from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.magnification.filters import design
 from tremorscope.runtime.magnification.magnifier import check_amplification
-from tremorscope.runtime.vibration.settings import (
-    CAMERA,
-    DisplacementAlarmSettings,
-    FrequencyAlarmSettings,
-    RectangleSettings,
-    RegionSettings,
-    SignalAlarmSettings,
-)
+from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
+from tremorscope.runtime.vibration.monitoring.limits import coverage
+from tremorscope.runtime.vibration.region_settings import RectangleSettings
+from tremorscope.runtime.vibration.settings import CAMERA
 
 Contradiction: TypeAlias = tuple[KeyPath, str, str]
 """Path of the key, what is wrong, and what to do."""
@@ -96,40 +92,14 @@ def _regions(configuration: Configuration) -> Iterator[Contradiction]:
 
 def _alarms(configuration: Configuration) -> Iterator[Contradiction]:
     vibration = configuration.vibration
-    regions = {each.name: each for each in vibration.regions}
-    modes = {each.name for each in vibration.modes}
     for at, alarm in enumerate(vibration.alarms):
-        path: KeyPath = ("vibration", "alarms", at)
-        if isinstance(alarm, DisplacementAlarmSettings):
-            yield from _displacement_alarm(alarm, path, regions, configuration)
-        elif isinstance(alarm, FrequencyAlarmSettings) and alarm.mode not in modes:
-            yield (*path, "mode"), "is none of vibration.modes", _choose(modes, "add it to vibration.modes")
-        elif isinstance(alarm, SignalAlarmSettings):
-            sources = {*regions, *modes, CAMERA}
-            if alarm.source not in sources:
-                yield (*path, "source"), "is no region, mode or camera", _choose(sources, "")
-            least_s = vibration.analyse_every_s if alarm.source in modes else vibration.window_s
-            if alarm.silence_s <= least_s:
-                what = f"passes between two readings, which come every {least_s:g} s"
-                yield (*path, "silence_s"), what, f"give more than {least_s:g}, better three times that"
-
-
-def _displacement_alarm(
-    alarm: DisplacementAlarmSettings,
-    path: KeyPath,
-    regions: dict[str, RegionSettings],
-    configuration: Configuration,
-) -> Iterator[Contradiction]:
-    region = regions.get(alarm.region)
-    if region is None:
-        yield (
-            (*path, "region"),
-            "is none of vibration.regions",
-            _choose(regions, "add it to vibration.regions"),
-        )
-    elif alarm.above_mm is not None and configuration.vibration.scale_of(region) is None:
-        what = f"needs a scale, and region {region.name} has none"
-        yield (*path, "above_mm"), what, "add vibration.scale, or give above_px"
+        for key, what, remedy in alarm.contradictions(vibration):
+            yield ("vibration", "alarms", at, key), what, remedy
+        rate_hz = rate_of(configuration)
+        if rate_hz is not None and isinstance(alarm, (CurveAlarmSettings, StandardAlarmSettings)):
+            refusal = coverage(alarm.criterion(), rate_hz).refusal
+            if refusal:
+                yield ("vibration", "alarms", at), f"nothing of it can be judged: {refusal}", "film faster"
 
 
 def _bands(configuration: Configuration) -> Iterator[Contradiction]:
@@ -214,8 +184,3 @@ def _fault_of(path: KeyPath, attempt: Callable[[], object]) -> Iterator[Contradi
         attempt()
     except Fault as fault:
         yield path, fault.what, fault.remedy
-
-
-def _choose(names: set[str] | dict[str, RegionSettings], otherwise: str) -> str:
-    chosen = f"choose {' or '.join(sorted(names))}" if names else ""
-    return ", or ".join(part for part in (chosen, otherwise) if part)

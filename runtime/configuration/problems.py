@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -15,6 +16,7 @@ from tremorscope.runtime.configuration.yaml_document import Path, YamlDocument, 
 from tremorscope.runtime.errors import Fault
 
 _LONGEST_VALUE = 60
+_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,17 @@ def of_validation(
 
 def at(document: YamlDocument, path: Path, what: str, remedy: str) -> Problem:
     """A problem with what stands at a path, or should stand there."""
-    try:
-        value = _shortened(document.value_at(path)) if path else ""
-    except KeyError:
-        value = ""
+    value = (
+        _shortened(_value_at(document, path)) if path and _value_at(document, path) is not _NOTHING else ""
+    )
     return Problem(what, remedy, path, document.line_of(path), value)
+
+
+def _value_at(document: YamlDocument, path: Path) -> Any:
+    try:
+        return document.value_at(path)
+    except KeyError:
+        return _NOTHING
 
 
 def _path_within(data: Any, location: Sequence[int | str]) -> Path:
@@ -118,16 +126,18 @@ def _explain(
     if kind in _TYPES:
         return _TYPES[kind]
     if kind in _CHOICES:
-        return _choices(context)
+        return _choices(context, _value_at(document, path))
     if kind in _LENGTHS:
         return _length(kind, context)
     message = error["msg"]
     return message[:1].lower() + message[1:], "see the description of this key in docs/service.md"
 
 
-def _choices(context: dict[str, Any]) -> tuple[str, str]:
+def _choices(context: dict[str, Any], given: object) -> tuple[str, str]:
     if "expected" in context:
-        return "is none of the choices", f"choose {context['expected']}"
+        remedy = f"choose {context['expected']}"
+        near = difflib.get_close_matches(str(given), re.findall("'([^']*)'", context["expected"]), n=1)
+        return "is none of the choices", f"did you mean {near[0]}? Else {remedy}" if near else remedy
     key = str(context.get("discriminator", "")).strip("'")
     if "expected_tags" in context:
         return f"{key} {context.get('tag')!r} is none of the choices", f"choose {context['expected_tags']}"

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from tremorscope.runtime.cameras.opening import open_camera
 from tremorscope.runtime.cameras.settings import ClipSettings
-from tremorscope.runtime.configuration.checking import Contradiction
+from tremorscope.runtime.configuration.checking import Contradiction, rate_of
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.outputs.certificates import client_context, server_context
 from tremorscope.runtime.outputs.settings import HttpSettings
 from tremorscope.runtime.store.placement import mount_trouble
+from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
+from tremorscope.runtime.vibration.monitoring.limits import coverage
 
 _FOR_DISKS = (Path("/media"), Path("/mnt"), Path("/run/media"))
 """Mount points of other disks, by the Filesystem Hierarchy Standard and udisks."""
@@ -46,7 +48,7 @@ def missing(configuration: Configuration) -> Iterator[Contradiction]:
 
 
 def remarks(configuration: Configuration, directory: Path) -> Iterator[Contradiction]:
-    """Conditions that do not hold at present and may come to: an address, a port, a disk.
+    """Conditions that do not hold at present and may come to (an address, a port, a disk), and limits judged in part.
 
     Args:
         configuration: what is wanted.
@@ -54,6 +56,7 @@ def remarks(configuration: Configuration, directory: Path) -> Iterator[Contradic
     """
     if configuration.outputs.http.enabled:
         yield from _address(configuration.outputs.http)
+    yield from _judged_in_part(configuration)
     there = next(each for each in (directory, *directory.absolute().parents) if os.path.exists(each))
     path = ("store", "directory")
     if not os.access(there, os.W_OK | os.X_OK):
@@ -73,6 +76,16 @@ def remarks(configuration: Configuration, directory: Path) -> Iterator[Contradic
         and (trouble := mount_trouble(kept, True))
     ):
         yield path, trouble, "mount it first, and set store.require_mount: true"
+
+
+def _judged_in_part(configuration: Configuration) -> Iterator[Contradiction]:
+    rate_hz = rate_of(configuration)
+    for at, alarm in enumerate(configuration.vibration.alarms):
+        if rate_hz is not None and isinstance(alarm, (CurveAlarmSettings, StandardAlarmSettings)):
+            partly = coverage(alarm.criterion(), rate_hz).partly
+            if partly:
+                what = f"is {partly} at {rate_hz:g} frames a second"
+                yield ("vibration", "alarms", at), what, "film faster to judge all of it"
 
 
 def _address(http: HttpSettings) -> Iterator[Contradiction]:

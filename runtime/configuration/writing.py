@@ -31,7 +31,7 @@ def write_configuration(configuration: Configuration, file: Path) -> None:
     Raises:
         OutputFault: it cannot be written.
     """
-    data = configuration.model_dump(mode="json", exclude_unset=True)
+    data = configuration.model_dump(mode="json", exclude_unset=True, by_alias=True)
     _write(file, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100))
 
 

@@ -6,6 +6,7 @@ import re
 
 from tremorscope.runtime.doctor.finding import ProbeFinding, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.host import kernel_files
 
 FLASH = "flash the device with JetPack 6.2 or later: https://developer.nvidia.com/embedded/jetpack"
 _OLDEST_L4T = (36, 3)
@@ -28,9 +29,9 @@ _JETPACK_OF_MAJOR = {"35": "5", "36": "6", "38": "7", "39": "7.2"}
 
 def l4t_release(machine: Machine) -> str | None:
     """Release of Jetson Linux, e.g. ``36.4.3``; None where this is no Jetson."""
-    stated = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", machine.text("/etc/nv_tegra_release"))
+    stated = kernel_files.l4t_release(machine.root)
     if stated:
-        return f"{stated[1]}.{stated[2]}"
+        return stated
     installed = re.match(r"[\d.]+", machine.package("nvidia-l4t-core") or "")
     return installed[0] if installed else None
 

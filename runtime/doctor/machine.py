@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+
+from tremorscope.runtime.host import kernel_files
+from tremorscope.runtime.store.disk_guard import free_bytes
 
 COMMAND_TIMEOUT_S = 20.0
 TELLS = "tremorscope asked: "
@@ -71,11 +73,6 @@ def may_use(path: Path) -> bool:
     return os.access(path, os.R_OK | os.W_OK)
 
 
-def free_bytes(path: Path) -> int:
-    """Free bytes of the file system of ``path``."""
-    return shutil.disk_usage(path).free
-
-
 @dataclass(frozen=True)
 class Machine:
     """A machine: its files, commands, interpreter and user."""
@@ -100,10 +97,7 @@ class Machine:
 
     def text(self, path: str | PurePath) -> str:
         """The text of a file; empty if it does not exist or cannot be read."""
-        try:
-            return self.path(path).read_text(encoding="utf-8", errors="replace").strip("\0 \n\t")
-        except OSError:
-            return ""
+        return kernel_files.text(self.path(path))
 
     def data(self, path: str | PurePath) -> bytes:
         """The bytes of a file; empty if it does not exist or cannot be read."""
@@ -164,10 +158,7 @@ class Machine:
 
     def number(self, path: str | PurePath) -> int | None:
         """The integer in a file; None if there is none."""
-        try:
-            return int(self.text(path))
-        except ValueError:
-            return None
+        return kernel_files.number(self.path(path))
 
 
 def _natural(path: str) -> list[tuple[int, str]]:

@@ -8,6 +8,7 @@ from tremorscope.runtime.doctor.board import is_jetson, l4t_release, release_num
 from tremorscope.runtime.doctor.finding import ProbeFinding, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.permissions import group_id
+from tremorscope.runtime.host.kernel_files import meminfo
 
 LEAST_AVAILABLE_BYTES = 1 << 30
 """Available memory that is enough for a full-HD step on the CPU; with less, the kernel may end processes."""
@@ -36,15 +37,9 @@ _REFUSALS = {
 _MAY_READ_LOG = ("adm", "systemd-journal")
 
 
-def _meminfo(machine: Machine) -> dict[str, int]:
-    """Sizes of /proc/meminfo in bytes."""
-    found = re.findall(r"^(\w+):\s+(\d+) kB", machine.text("/proc/meminfo"), re.MULTILINE)
-    return {name: int(size) << 10 for name, size in found}
-
-
 def memory(machine: Machine) -> ProbeFinding:
     """Probe of the memory, which on a Jetson the GPU uses as well."""
-    sizes = _meminfo(machine)
+    sizes = meminfo(machine.root)
     total, available = sizes.get("MemTotal", 0), sizes.get("MemAvailable", 0)
     found = f"{_gb(available)} of {_gb(total)} available"
     if available >= LEAST_AVAILABLE_BYTES:
@@ -63,7 +58,7 @@ def contiguous(machine: Machine) -> ProbeFinding:
 
     Its free size does not matter, because the kernel lends it to programs until a device asks for it.
     """
-    name, sizes = "memory in one piece", _meminfo(machine)
+    name, sizes = "memory in one piece", meminfo(machine.root)
     total, free = sizes.get("CmaTotal", 0), sizes.get("CmaFree", 0)
     release = l4t_release(machine)
     if not is_jetson(machine) or not total:
@@ -106,7 +101,7 @@ def refused(machine: Machine) -> ProbeFinding:
 
 def swap(machine: Machine) -> ProbeFinding:
     """Probe of the swap, which only building an engine needs; zram is compressed memory and spares a card."""
-    name, sizes = "swap", _meminfo(machine)
+    name, sizes = "swap", meminfo(machine.root)
     total = sizes.get("SwapTotal", 0)
     if total:
         kinds = re.findall(r"^(/\S+)", machine.text("/proc/swaps"), re.MULTILINE)

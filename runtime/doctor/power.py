@@ -7,6 +7,7 @@ import re
 from tremorscope.runtime.doctor.board import is_jetson
 from tremorscope.runtime.doctor.finding import ProbeFinding, not_needed, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.host.kernel_files import default_power_mode, power_mode_number, power_modes
 
 
 def power_mode(machine: Machine) -> ProbeFinding:
@@ -14,16 +15,14 @@ def power_mode(machine: Machine) -> ProbeFinding:
     name = "power mode"
     if not is_jetson(machine):
         return not_needed(name, "this is no Jetson")
-    modes = _power_modes(machine)
-    state = re.search(r"pmode:(\d+)", machine.text("/var/lib/nvpmodel/status"))
+    modes = power_modes(machine.root)
     answer = machine.says("nvpmodel", "-q")
     said = re.search(r"NV Power Mode: (\S+)\s+(\d+)", answer or "")
     if answer and not said:  # as on JetPack 7 where the GPU was used before nvpmodel.service had set a mode
         means = "something used the GPU too early at the start; the device runs in no mode that it should"
-        wanted = re.search(r"PM_CONFIG\s+DEFAULT=(\d+)", machine.text("/etc/nvpmodel.conf"))
-        command = f"sudo nvpmodel -m {wanted[1] if wanted else 0} && sudo reboot"
+        command = f"sudo nvpmodel -m {default_power_mode(machine.root) or 0} && sudo reboot"
         return wrong(name, f"not set ({answer.splitlines()[0][:80]})", means, command)
-    number = int(said[2]) if said else int(state[1]) if state else None
+    number = int(said[2]) if said else power_mode_number(machine.root)
     if number is None:
         return wrong(name, "unknown", "how fast the device may run is not known", "sudo nvpmodel -q")
     label = said[1] if said else modes.get(number, "")
@@ -37,12 +36,6 @@ def power_mode(machine: Machine) -> ProbeFinding:
         "engines belong to the mode in which they were built; a faster one needs more power and cooling",
         f"sudo nvpmodel -m {fastest}",
     )
-
-
-def _power_modes(machine: Machine) -> dict[int, str]:
-    """Number and name of each mode of this board, e.g. 2 and ``MAXN_SUPER``."""
-    stated = re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", machine.text("/etc/nvpmodel.conf"))
-    return {int(number): name for number, name in stated}
 
 
 def _speed(name: str) -> tuple[int, int]:

@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 from tremorscope.runtime.doctor.finding import ProbeFinding, ok, wrong
 from tremorscope.runtime.doctor.machine import Machine
 from tremorscope.runtime.doctor.needs import Needs
+from tremorscope.runtime.store.settings import DiskSettings
 
-LEAST_FREE_BYTES = 2 * 10**9
-"""Free space below which the disk guard gives up magnified clips (`runtime.store.settings.DiskSettings`)."""
+LEAST_FREE_BYTES = DiskSettings().level_bytes("previews")
+"""Free space below which the disk guard gives up magnified clips."""
 _ON_THE_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "fuse.sshfs"}
 _WITHOUT_JOURNAL = {"vfat", "exfat", "msdos", "ntfs", "ntfs3", "fuseblk"}
 _VOLATILE = {"tmpfs", "ramfs"}
@@ -37,7 +38,7 @@ def disk(machine: Machine, needs: Needs) -> ProbeFinding:
 def file_system(machine: Machine, needs: Needs) -> ProbeFinding:
     """Probe of the file system, which must survive a power cut and support SQLite's write-ahead log."""
     name = "file system"
-    mount = _mount_of(machine, needs.data)
+    mount = mount_of(machine, needs.data)
     if mount is None:
         return ok(name, "not stated by the kernel")
     device, at, kind, options = mount
@@ -65,7 +66,7 @@ def _nearest(machine: Machine, path: PurePosixPath) -> PurePosixPath:
     return path
 
 
-def _mount_of(machine: Machine, path: PurePosixPath) -> tuple[str, str, str, list[str]] | None:
+def mount_of(machine: Machine, path: PurePosixPath) -> tuple[str, str, str, list[str]] | None:
     """Device, place, kind and options of the mount that ``path`` is on: the last of those with the longest place."""
     best: tuple[str, str, str, list[str]] | None = None
     for line in machine.text("/proc/mounts").splitlines():

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEngine
@@ -26,6 +26,7 @@ from tremorscope.runtime.engines.selection import RuntimeName
 from tremorscope.runtime.engines.tensorrt.upgrading import Attempts, StaleEngines, find_stale, refusal
 from tremorscope.runtime.errors import EngineFault, Fault
 from tremorscope.runtime.frames.buffers import Allocator, allocate_host
+from tremorscope.runtime.host.threads import Threads
 
 log = logging.getLogger("tremorscope.engines")
 
@@ -37,17 +38,6 @@ _PAUSE_S = 3600.0
 _POLL_S = 0.5
 _STOP_S = 1.0
 _FIRST_TO_GO = "800"
-
-
-class Waits(Protocol):
-    """Stop signal of a thread: `runtime.host.threads.Threads`."""
-
-    @property
-    def stopping(self) -> bool:
-        """True once all threads are to end."""
-
-    def wait(self, seconds: float) -> bool:
-        """Wait, at most until all threads are to end; returns True if they are."""
 
 
 class EngineUpkeep:
@@ -71,7 +61,7 @@ class EngineUpkeep:
         self.state = "the engines do not fit this system any more; they will be built anew"
         self._waiting.put((stale, needs_restart))
 
-    def work(self, threads: Waits) -> None:
+    def work(self, threads: Threads) -> None:
         """Build queued engines one after the other until all threads end; the thread's priority is the build's."""
         while not threads.stopping:
             try:
@@ -81,7 +71,7 @@ class EngineUpkeep:
             if self._build_until_they_fit(stale, threads) and needs_restart:
                 self.wants_restart = True
 
-    def _build_until_they_fit(self, stale: StaleEngines, threads: Waits) -> bool:
+    def _build_until_they_fit(self, stale: StaleEngines, threads: Threads) -> bool:
         while not threads.stopping:
             problem = ""
             try:
@@ -103,7 +93,7 @@ class EngineUpkeep:
                 return False
         return False
 
-    def _attempt(self, stale: StaleEngines, threads: Waits) -> str:
+    def _attempt(self, stale: StaleEngines, threads: Threads) -> str:
         """Build once; returns the reason of a failure. Engines that another instance has built meanwhile are used."""
         if not _is_stale(stale):
             return ""
@@ -181,7 +171,7 @@ def _command(stale: StaleEngines) -> list[str]:
     ]
 
 
-def _run_build(stale: StaleEngines, threads: Waits) -> str:
+def _run_build(stale: StaleEngines, threads: Threads) -> str:
     """Run the build to its end; returns the reason of a failure, in one line."""
     with tempfile.TemporaryFile() as output:
         try:
@@ -224,7 +214,7 @@ def _last_line(output: IO[Any]) -> str:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path, threads: Waits) -> Iterator[None]:
+def _alone(directory: Path, threads: Threads) -> Iterator[None]:
     """Be the only instance that builds in a directory, however long that takes."""
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -7,10 +7,14 @@ every frame is stored once, where the engine reads it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tremorscope.runtime.frames.colour import Colour
 
 
 @dataclass(frozen=True)
@@ -49,3 +53,37 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Give the source back; closing twice is harmless."""
+
+
+class Recording(Camera, Protocol):
+    """A recorded clip, whatever its format: a camera that ends, and of which more is known."""
+
+    path: Path
+    time_base: Fraction
+    """Seconds a tick: every ``timestamp_s`` is a whole number of these."""
+    has_timestamps: bool
+    """False where the file has none: frames are then taken as evenly spaced."""
+    capture_rate_hz: float | None
+    """True rate of capture, as stated by the user or the file; None where the times of the frames hold."""
+    bit_depth: int
+    """Bits that tell brightnesses apart; above 8 `read_luma_into` gives more than ``read_into``."""
+    picture_types: bytearray
+    """Type of every picture read so far: ``K`` a key frame, else ``I``, ``P``, ``B``, or ``?``."""
+
+    @property
+    def frame_count_estimate(self) -> int | None:
+        """Number of frames that the file announces; None where it states none."""
+
+    @property
+    def colour(self) -> Colour:
+        """Matrix, primaries and transfer of the clip."""
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width over height of one pixel; 1 for square pixels."""
+
+    def read_luma_into(self, luma: NDArray[np.float32]) -> FrameInfo | None:
+        """Write the next frame's luma into ``luma``, (H, W), in grey levels of 0 to 255 with their fractions."""
+
+    def notes(self) -> list[str]:
+        """Human-readable peculiarities that bear on what is measured, as far as the recording was read."""

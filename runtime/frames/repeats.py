@@ -20,11 +20,16 @@ _NO_CHANGE = 0.15
 _NEIGHBOURS = 6
 _NOISY = 0.2
 """Grey levels by which every block of a new picture differs where the camera's noise is in the recording."""
+_UNCHANGED = 0.05
+"""Grey levels by which a block differs at most that a codec has carried over from the frame before."""
+_SCATTERED = 0.15
+"""Share of single and double repeats, in no cycle, from which on they are the work of a codec."""
 _LONGEST_CYCLE = 30
 _FEWEST_CYCLES = 4
 _CYCLIC, _ACYCLIC = 0.75, 0.1
 """Share of repeats from which on a place of the cycle is one, and up to which it is none."""
 _ONE_PICTURE = 0.01
+"""Grey levels of 8 bits, likewise of any depth, below which nothing has changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,22 +61,35 @@ class Repeats:
 class RepeatFinder:
     """Compares successive pictures as they come, in constant memory but for two numbers a frame."""
 
-    def __init__(self) -> None:
-        self._previous: NDArray[np.int16] | None = None
+    def __init__(self, bit_depth: int = 8) -> None:
+        self._one_picture = _ONE_PICTURE * 2.0 ** (8 - bit_depth)
+        self._previous: NDArray[np.int16] | NDArray[np.float32] | None = None
+        self._blocks = self._unchanged_blocks = 0
         self._most: list[float] = []
         self._typical: list[float] = []
 
-    def add(self, picture: NDArray[np.uint8]) -> None:
-        """Take the next picture, (H, W, 3; RGB)."""
-        rows = picture[::_ROWS_APART, :, 1].astype(np.int16)
+    def add(self, picture: NDArray[np.uint8] | NDArray[np.float32]) -> None:
+        """Take the next picture, (H, W, 3; RGB) or luma (H, W) in grey levels."""
+        rows = (
+            picture[::_ROWS_APART].copy()
+            if picture.ndim == 2
+            else picture[::_ROWS_APART, :, 1].astype(np.int16)
+        )
         if self._previous is not None:
             changed = np.abs(rows - self._previous)
             blocks = np.add.reduceat(changed, np.arange(0, changed.shape[1], _BLOCK_PX), axis=1)
             blocks = np.add.reduceat(blocks, np.arange(0, blocks.shape[0], _ROWS_APART), axis=0)
             means = np.sort(blocks.ravel()) / (_BLOCK_PX * _ROWS_APART)
+            self._blocks += means.size
+            self._unchanged_blocks += int(np.searchsorted(means, _UNCHANGED))
             self._most.append(float(means[-max(1, means.size // _LIVELIEST) :].mean()))
             self._typical.append(float(np.median(means)))
         self._previous = rows
+
+    @property
+    def unchanged(self) -> float:
+        """Share of the picture, 0 to 1, that is from frame to frame the same to the bit, or nearly so."""
+        return self._unchanged_blocks / max(self._blocks, 1)
 
     def find(self, times_s: Values, key_frames: Flags) -> Repeats:
         """Judge all pictures at once.
@@ -85,9 +103,9 @@ class RepeatFinder:
             key_frames: (N,), True for a picture that is coded by itself, while others are not.
         """
         most = np.array([np.inf, *self._most])
-        if float(most[1:].max(initial=0.0)) < _ONE_PICTURE:
+        if float(most[1:].max(initial=0.0)) < self._one_picture:
             return Repeats(np.zeros(most.size, bool), times_s, None, most.size > 1)
-        unknown = key_frames & (most > _ONE_PICTURE) & ~key_frames.all()
+        unknown = key_frames & (most > self._one_picture) & ~key_frames.all()
         same = _unchanged(most, unknown)
         fresh = np.array([np.inf, *self._typical])[~same & ~unknown]
         found = _cycle(same, unknown)
@@ -103,7 +121,12 @@ class RepeatFinder:
                 )
             return Repeats(repeated, times_s, None, False)
         noisy = fresh.size > 1 and float(np.quantile(fresh, 0.1)) > _NOISY
-        return Repeats(same if noisy else np.zeros(most.size, bool), times_s, None, False)
+        # A codec that predicts frames carries some over here and there: they are no stalls of the camera.
+        scattered = same & ~_in_runs(same, longer_than=2)
+        carried_over = not key_frames.all() and float(scattered.mean()) > _SCATTERED
+        return Repeats(
+            same if noisy and not carried_over else np.zeros(most.size, bool), times_s, None, False
+        )
 
 
 def _unchanged(most: Values, unknown: Flags) -> Flags:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tremorscope.runtime.host.kernel_files import text
+from tremorscope.runtime.host.kernel_files import l4t_release, meminfo, power_mode_number, text
 
 CUDA_DRIVER = "libcuda.so.1"
 
@@ -61,43 +61,26 @@ def read_device(root: Path = Path("/"), cuda_driver: str = CUDA_DRIVER) -> tuple
         root: where the system's files are.
         cuda_driver: the driver's library.
     """
-    gpu = _read_gpu(cuda_driver)
+    gpu, mode = _read_gpu(cuda_driver), power_mode_number(root)
     device = Device(
         machine=platform.machine(),
         gpu=gpu.name if gpu else None,
         compute_capability=gpu.compute_capability if gpu else None,
         cuda=gpu.cuda if gpu else None,
-        l4t=_l4t_release(text(root / "etc/nv_tegra_release")),
-        power_mode=_power_mode(text(root / "var/lib/nvpmodel/status")),
+        l4t=l4t_release(root),
+        power_mode=None if mode is None else str(mode),
         sm_count=gpu.sm_count if gpu else None,
         cuda_toolkit=_toolkit(text(root / _TOOLKIT)),
     )
     if gpu is not None and gpu.free_bytes is not None:
         return device, gpu.free_bytes
-    return device, _available_bytes(text(root / "proc/meminfo"))
-
-
-def _l4t_release(text: str) -> str | None:
-    """From ``# R36 (release), REVISION: 4.3, GCID: ...``."""
-    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", text)
-    return f"{found[1]}.{found[2]}" if found else None
-
-
-def _power_mode(text: str) -> str | None:
-    """From ``pmode:0002 ...``."""
-    found = re.search(r"pmode:(\d+)", text)
-    return str(int(found[1])) if found else None
+    return device, meminfo(root).get("MemAvailable", 0)
 
 
 def _toolkit(text: str) -> str | None:
     """From ``{"cuda": {"name": "CUDA SDK", "version": "12.6.11"}, ...}``."""
     found = re.search(r'"cuda"\s*:\s*\{[^}]*"version"\s*:\s*"([\d.]+)"', text)
     return found[1] if found else None
-
-
-def _available_bytes(text: str) -> int:
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
 
 
 def _read_gpu(cuda_driver: str) -> _Gpu | None:

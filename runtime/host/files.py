@@ -28,11 +28,11 @@ def whole_file(path: Path, *, flush_name: bool = False) -> Iterator[BinaryIO]:
         raise cannot_be_written(path, error) from None
 
 
-def check_place(path: Path) -> None:
-    """Check, before long work, that a file can be written at its place.
+def check_place(path: Path, *, overwrite: bool = True) -> None:
+    """Check, before long work, that a file can and may be written at its place.
 
     Raises:
-        OutputFault: it cannot.
+        OutputFault: it cannot, or it exists already and may not be replaced.
     """
     if path.is_dir():
         raise OutputFault(f"{path}: is a directory", remedy="name a file in it")
@@ -44,6 +44,8 @@ def check_place(path: Path) -> None:
         raise OutputFault(
             f"{path}: {path.parent} may not be written to", remedy="name a directory that you may write to"
         )
+    if path.exists() and not overwrite:
+        raise OutputFault(f"{path}: exists already", remedy="name another file, or add --overwrite")
 
 
 def cannot_be_written(path: Path, error: OSError) -> OutputFault:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.clips.h264 import EncodingSettings
 from tremorscope.runtime.clips.video import VideoWriter, check_output
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
@@ -17,39 +18,25 @@ from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, open_r
 from tremorscope.runtime.errors import BundleFault, ClipFault
 from tremorscope.runtime.frames.buffers import Allocator, FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.info import FrameInfo, Recording
 from tremorscope.runtime.frames.views import View, ViewComposer
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.stabilise import SteadyClip, steady_clip
 from tremorscope.runtime.magnification.factory import Engines
-from tremorscope.runtime.magnification.filters import BandSettings
-from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Mode
+from tremorscope.runtime.magnification.magnifier import FrameMagnifier
 from tremorscope.runtime.magnification.settings import Magnification
-from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.warping import CameraModel
 
 Note = Callable[[str], None]
 """Called with a remark on the present frames; with an empty text when it no longer holds."""
 
 
-@dataclass(frozen=True)
-class MagnifyJob:
-    """Settings of an offline magnification: clip, video, magnification and runtime."""
+@dataclass(frozen=True, kw_only=True)
+class MagnifyJob(Magnification):
+    """Settings of an offline magnification, with its clip, video and runtime."""
 
     clip: Path
     output: Path
-    amplification: float
-    """Magnified over true displacement."""
-    mode: Mode = "static"
-    band: BandSettings | None = None
-    """Frequency bands in band mode."""
-    regions: tuple[Region, ...] = ()
-    """Regions to magnify; none stands for the whole picture."""
-    feather_px: float = 16.0
-    max_displacement_px: float | None = None
-    """Largest displacement that magnification adds; None sets no limit."""
-    refresh_s: float | None = None
-    """Seconds in which the reference of static mode follows the scene; None keeps the first frame."""
     view: View = "magnified"
     capture_rate_hz: float | None = None
     """True capture rate of a high-speed clip, whose file states only the rate of playback."""
@@ -66,19 +53,6 @@ class MagnifyJob:
     overwrite: bool = False
     allow_inaccurate: bool = False
     """Run a bundle that `tremorscope compare` found inaccurate."""
-
-    @property
-    def magnification(self) -> Magnification:
-        """Settings of the magnification alone."""
-        return Magnification(
-            amplification=self.amplification,
-            mode=self.mode,
-            band=self.band,
-            regions=self.regions,
-            feather_px=self.feather_px,
-            max_displacement_px=self.max_displacement_px,
-            refresh_s=self.refresh_s,
-        )
 
 
 @dataclass(frozen=True)
@@ -127,19 +101,18 @@ def magnify_clip(
         EngineFault: the runtime that was named is not available, or a step failed.
         OutputFault: the video cannot be written.
     """
-    wanted = job.magnification
     check_output(job.output, overwrite=job.overwrite, source=job.clip)
     check_capture_rate(job.capture_rate_hz)
     bundle = open_for_use(job.bundle, allow_inaccurate=job.allow_inaccurate)
     start_s = time.monotonic()
     with ExitStack() as opened:
         camera, steady_line = _open_clip(job, progress)
-        wanted = camera.seen_from(wanted) if isinstance(camera, SteadyClip) else wanted
         opened.enter_context(closing(camera))
+        wanted = camera.seen_from(job) if isinstance(camera, SteadyClip) else job
         check_size(bundle, camera.width_px, camera.height_px, "the clip has")
         runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
         engines = Engines(bundle, runtime, (camera.width_px, camera.height_px))
-        magnifier = engines.make(wanted, job.capture_rate_hz or camera.nominal_rate_hz)
+        magnifier = engines.make(wanted, camera.capture_rate_hz or camera.nominal_rate_hz)
         with _video_writer(job, camera) as writer:
             times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
     return MagnifyReport(
@@ -150,33 +123,30 @@ def magnify_clip(
         height_px=camera.height_px,
         elapsed_s=time.monotonic() - start_s,
         runtime=f"{runtime.description}, {runtime.bundle.manifest.precision.upper()}",
-        time_axis=times.axis(camera.time_base, job.capture_rate_hz, measured=camera.has_timestamps),
+        time_axis=times.axis(camera.time_base, camera.capture_rate_hz, measured=camera.has_timestamps),
         steady_line=steady_line,
-        filter_lines=(*(wanted.band.lines() if wanted.band else ()), *magnifier.lines()),
+        filter_lines=(*(job.band.lines() if job.band else ()), *magnifier.lines()),
     )
 
 
-def _open_clip(job: MagnifyJob, progress: Progress | None) -> tuple[ClipCamera, str]:
+def _open_clip(job: MagnifyJob, progress: Progress | None) -> tuple[Recording, str]:
     """The clip, without its camera's motion where that is wanted, and a line on that motion."""
-    return (
-        (ClipCamera(job.clip), "")
-        if job.stabilise is None
-        else steady_clip(job.clip, job.stabilise, progress)
-    )
+    open_clip = partial(open_recording, job.clip, capture_rate_hz=job.capture_rate_hz)
+    return (open_clip(), "") if job.stabilise is None else steady_clip(open_clip, job.stabilise, progress)
 
 
-def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: ClipCamera) -> Runtime:
+def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: Recording) -> Runtime:
     return open_runtime(
         job.runtime,
         bundle,
         (camera.width_px, camera.height_px),
         threads=job.threads,
         engines=job.engines,
-        graphs=("band" if job.magnification.filters else "pairwise",),
+        graphs=("band" if job.filters else "pairwise",),
     )
 
 
-def _video_writer(job: MagnifyJob, camera: ClipCamera) -> VideoWriter:
+def _video_writer(job: MagnifyJob, camera: Recording) -> VideoWriter:
     """Writer of the job's video, with the clip's size, timing, colour and pixel aspect."""
     return VideoWriter(
         job.output,
@@ -194,7 +164,7 @@ def _video_writer(job: MagnifyJob, camera: ClipCamera) -> VideoWriter:
 
 
 def _run(
-    camera: ClipCamera,
+    camera: Recording,
     magnifier: FrameMagnifier,
     allocate: Allocator,
     job: MagnifyJob,
@@ -222,7 +192,7 @@ def _run(
             number = times.count
             decoding = decoder.submit(camera.read_into, frames.frame(number + 1))
             # A high-speed clip's own times are those of playback: its frames were filmed evenly.
-            filmed_s = number / job.capture_rate_hz if job.capture_rate_hz else info.timestamp_s
+            filmed_s = number / camera.capture_rate_hz if camera.capture_rate_hz else info.timestamp_s
             magnifier.step(frames.frame(number), magnifieds.frame(number), filmed_s)
             if encoding is not None:
                 encoding.result()

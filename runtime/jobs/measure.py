@@ -9,41 +9,42 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
-from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate, without_rounding
-from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
+from tremorscope.runtime.frames.clip_times import check_capture_rate
 from tremorscope.runtime.host.directories import whole_directory
 from tremorscope.runtime.host.files import printable
 from tremorscope.runtime.host.progress import Progress
-from tremorscope.runtime.jobs.regions import plan_regions
-from tremorscope.runtime.jobs.samples import Reference, Samples, Span
+from tremorscope.runtime.jobs.regions import Plan, plan_regions
+from tremorscope.runtime.jobs.samples import Reference, Span
+from tremorscope.runtime.jobs.survey import Survey, frame_of, look_through
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.vibration.displacement.meter import MotionMeter
+from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
+from tremorscope.runtime.vibration.displacement.noise import luma
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
-from tremorscope.runtime.vibration.displacement.steady import SteadyMeter
 from tremorscope.runtime.vibration.displacement.warping import CameraModel
+from tremorscope.runtime.vibration.monitoring.limits import Criterion
 from tremorscope.runtime.vibration.monitoring.modal_baseline import (
     compare_with_baseline,
     read_baseline,
 )
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
 
-Picture = NDArray[np.uint8]
-
 RESULT_NAMES = (
     "displacement.csv",
     "displacement.uff",
+    "velocity.csv",
+    "velocity.uff",
+    "acceleration.csv",
+    "acceleration.uff",
     "spectrum.png",
+    "orbits.png",
     "overlay.png",
     "report.html",
     "summary.json",
 )
-_FEWEST_FRAMES = 16
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class MeasureJob:
     """Lower and upper edge of the band that is searched for peaks; None searches everywhere."""
     baseline: Path | None = None
     """Summary of an earlier measurement, to compare modes with."""
+    criteria: tuple[Criterion, ...] = ()
+    """Limits to judge every region by."""
+    speed_rpm: float | None = None
+    """Speed of the machine, by whose orders peaks are named."""
     overwrite: bool = False
     start_s: float = 0.0
     """Beginning of what is measured, in seconds of the clip's own time."""
@@ -81,39 +86,6 @@ class MeasureJob:
     def span(self) -> Span:
         """The part of the clip that is measured, and its reference."""
         return Span(self.start_s, self.end_s, self.reference)
-
-
-@dataclass(frozen=True, eq=False)
-class _Survey:
-    """Result of a first pass over a clip: its times, and some frames spread over it."""
-
-    repeats: Repeats
-    """Pictures that show nothing new, and the times of the others in playback."""
-    axis: TimeAxis
-    tick_s: float
-    skipped: int
-    """Frames before those that are measured."""
-    samples: tuple[Picture, ...]
-    """The reference, and frames at irregular times."""
-    notes: tuple[str, ...]
-    """Peculiarities of the clip that bear on the results."""
-
-    @property
-    def kept(self) -> NDArray[np.bool_]:
-        """(N,), True for a picture that is measured."""
-        return ~self.repeats.repeated
-
-    @property
-    def real_times_s(self) -> NDArray[np.float64]:
-        """Times of the measured pictures since the first, in reality rather than in playback."""
-        times_s = self.repeats.times_s[self.kept]
-        since: NDArray[np.float64] = (times_s - times_s[0]) * self.pace
-        return since
-
-    @property
-    def pace(self) -> float:
-        """Seconds in reality for a second of playback."""
-        return self.axis.playback_rate_hz / self.axis.real_rate_hz
 
 
 def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measurement:
@@ -144,23 +116,33 @@ def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measureme
 def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     start_s = time.monotonic()
     baseline = read_baseline(job.baseline) if job.baseline else None
-    survey = _look_through(job, progress)
+    survey = look_through(
+        job.clip, job.span, job.regions, capture_rate_hz=job.capture_rate_hz, progress=progress
+    )
+    _check_rate(job, survey)
     named = job.regions or tuple(each.region() for each in baseline.regions) if baseline else job.regions
-    plan = plan_regions(survey.samples, named, job.still, job.proposals, job.stabilise)
-    series = _measure_all(job, survey, plan.meter, plan.regions, progress)
+    plan = plan_regions(
+        survey.samples, named, job.still, job.proposals, job.stabilise, bit_depth=survey.bit_depth
+    )
+    series = _measure_all(job, survey, plan, progress)
     analysis = analyse_recording(
         survey.real_times_s,
         series,
         tick_s=survey.tick_s * survey.pace,
         window_s=job.window_s,
         band_hz=job.band_hz,
+        origin=survey.origin,
     )
     return Measurement(
         clip=printable(job.clip.name),
-        frame=survey.samples[0],
+        frame=survey.shown,
         time_axis=survey.axis,
         times_s=survey.real_times_s,
-        clip_notes=(*survey.notes, *plan.notes(series, survey.samples[0].shape[1::-1])),
+        clip_notes=(
+            *survey.notes,
+            *plan.notes(series, survey.shown.shape[1::-1]),
+            *filter(None, [coding_note(survey.coding, _coding_errors_px(series))]),
+        ),
         analysis=analysis,
         still=plan.still,
         proposed=plan.proposed,
@@ -169,7 +151,20 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         refreshes=sum(follower.refreshes for follower in plan.meter.followers),
         elapsed_s=time.monotonic() - start_s,
         files=RESULT_NAMES if job.directory else (),
+        tick_s=survey.tick_s * survey.pace,
+        speed_rpm=job.speed_rpm,
+        criteria=job.criteria,
     )
+
+
+def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
+    """Errors by compression along the axes that are measured."""
+    return [
+        error_px
+        for each in series
+        for error_px, floor_px in zip(each.coding_error_px, each.noise_floor_px, strict=True)
+        if math.isfinite(floor_px)
+    ]
 
 
 def _check(job: MeasureJob) -> None:
@@ -182,73 +177,35 @@ def _check(job: MeasureJob) -> None:
             "--band: an edge is not a finite number", remedy="give two frequencies in Hz, e.g. 0.5 20"
         )
 
+    if job.speed_rpm is not None and not (math.isfinite(job.speed_rpm) and job.speed_rpm > 0):
+        raise OptionFault(
+            f"--speed-rpm {job.speed_rpm:g}: not a number above 0", remedy="give turns a minute, e.g. 1480"
+        )
+    for criterion in job.criteria:
+        criterion.factor(None if job.scale is None else job.scale.mm_per_px)
 
-def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
-    with closing(ClipCamera(job.clip)) as camera:
-        frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
-        total = camera.frame_count_estimate
-        times: list[float] = []
-        span, skipped, zero_s = job.span, 0, None
-        repeats, samples = RepeatFinder(), Samples(span, job.regions)
-        while (info := camera.read_into(frame)) is not None:
-            zero_s = info.timestamp_s if zero_s is None else zero_s
-            place = span.place(info.timestamp_s - zero_s)
-            if place > 0:
-                break
-            if place < 0:
-                skipped += 1
-                continue
-            repeats.add(frame)
-            samples.add(frame, info.timestamp_s - zero_s)
-            times.append(info.timestamp_s)
-            if progress is not None:
-                progress(len(times), None if total is None else 2 * max(total, len(times)))
-        if len(times) < _FEWEST_FRAMES:
-            raise ClipFault(
-                f"{job.clip}: {len(times)} frames{span.text()} are too few to measure vibration in",
-                remedy=f"name a clip, or a part of it, of {_FEWEST_FRAMES} frames or more",
-            )
-        key_frames = np.frombuffer(bytes(camera.picture_types), np.uint8)[skipped:][: len(times)] == ord("K")
-        tick_s = float(camera.time_base)
-        found = repeats.find(without_rounding(np.array(times), tick_s, camera.nominal_rate_hz), key_frames)
-        return _Survey(
-            found,
-            _axis(job, camera, found),
-            tick_s,
-            skipped,
-            samples.pictures(),
-            (*camera.notes(), *found.notes(), *samples.notes()),
+
+def _check_rate(job: MeasureJob, survey: Survey) -> None:
+    """Refuse to judge by limits what has no times of its own: nobody knows how fast it moved."""
+    if job.criteria and not survey.axis.measured and job.capture_rate_hz is None:
+        raise OptionFault(
+            f"{job.clip}: holds no times, so its rate is unknown and no limit can be judged",
+            remedy="state the true rate with --capture-fps",
         )
 
 
-def _axis(job: MeasureJob, camera: ClipCamera, repeats: Repeats) -> TimeAxis:
-    """The time axis of what is measured; a conversion's repeats have neither part in it nor in the rate of capture."""
-    times_s, capture_hz = repeats.times_s, job.capture_rate_hz
-    if repeats.cycle is not None:
-        times_s = times_s[~repeats.repeated]
-        capture_hz = capture_hz and capture_hz * repeats.cycle[1] / repeats.cycle[0]
-    gathered = FrameTimes()
-    for time_s in times_s.tolist():
-        gathered.add(time_s)
-    return gathered.axis(camera.time_base, capture_hz, measured=camera.has_timestamps)
-
-
 def _measure_all(
-    job: MeasureJob,
-    survey: _Survey,
-    meter: MotionMeter | SteadyMeter,
-    regions: tuple[Region, ...],
-    progress: Progress | None,
+    job: MeasureJob, survey: Survey, plan: Plan, progress: Progress | None
 ) -> tuple[RegionSeries, ...]:
-    kept = survey.kept
+    kept, meter = survey.kept, plan.meter
     count, places = kept.size, np.cumsum(kept) - 1
-    table = np.full((len(regions), 5, int(kept.sum())), np.nan)
-    with closing(ClipCamera(job.clip)) as camera:
-        frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+    table = np.full((len(plan.regions), 5, int(kept.sum())), np.nan)
+    with closing(open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)) as camera:
+        frame, read = frame_of(camera)
         for _ in range(survey.skipped):
-            camera.read_into(frame)
+            read()
         for number in range(count):
-            if camera.read_into(frame) is None:
+            if read() is None:
                 raise ClipFault(
                     f"{job.clip}: has changed while it was read", remedy="measure a clip that is finished"
                 )
@@ -261,6 +218,7 @@ def _measure_all(
             if progress is not None:
                 progress(count + number + 1, 2 * count)
     floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
+    errors = coding_errors_px(luma(survey.shown), plan.regions, survey.coding)
     return tuple(
         RegionSeries(
             f"R{number + 1}",
@@ -271,6 +229,7 @@ def _measure_all(
             light=table[number, 3:],
             noise_floor_px=(floors[number][0], floors[number][1]),
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
+            coding_error_px=errors[number],
         )
-        for number, region in enumerate(regions)
+        for number, region in enumerate(plan.regions)
     )

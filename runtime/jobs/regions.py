@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from tremorscope.runtime.vibration.displacement.steady import CameraMotion, Stea
 from tremorscope.runtime.vibration.displacement.warping import CameraModel
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, RegionSeries
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
 
 _FEWEST_ALIKE = 3
 _ALIKE, _SURELY = 0.3, 3.0
@@ -60,15 +61,18 @@ def plan_regions(
     still: tuple[Region, ...],
     count: int,
     stabilise: CameraModel | None = None,
+    *,
+    bit_depth: int = 8,
 ) -> Plan:
     """Choose regions unless some are named, and prepare their meter.
 
     Args:
-        samples: frames (H, W, 3; RGB) at irregular times, of which the first is the reference.
+        samples: frames at irregular times, (H, W, 3; RGB) or luma (H, W), of which the first is the reference.
         named: regions to measure; none has up to ``count`` proposed.
         still: regions of what cannot move; none has some found where the camera's motion is to be taken out.
         count: regions to propose.
         stabilise: how the camera may move, to take its motion out; None leaves it, but for that of still regions.
+        bit_depth: of the samples.
 
     Raises:
         OptionFault: no part of the picture has texture, or too little stands still.
@@ -76,13 +80,17 @@ def plan_regions(
     """
     camera, seen, scene = None, samples, None
     if stabilise is not None:
-        camera, scene, seen = find_camera(samples, stabilise, still)
+        camera, scene, seen = find_camera(samples, stabilise, still, bit_depth=bit_depth)
         still = camera.still
     regions, background = named, tuple(range(len(named)))
     if not named:
         taken = still if camera is None else ()
-        regions, background = choose_regions(seen, count, still=taken, scene=scene)
-    meter = SteadyMeter(samples[0], regions, camera) if camera else MotionMeter(samples[0], regions, still)
+        regions, background = choose_regions(seen, count, still=taken, scene=scene, bit_depth=bit_depth)
+    meter = (
+        SteadyMeter(samples[0], regions, camera)
+        if camera
+        else MotionMeter(samples[0], regions, still, bit_depth=bit_depth)
+    )
     meter.learn_noise(samples)
     return Plan(regions, not named, meter, still, background, camera)
 

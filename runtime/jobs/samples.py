@@ -5,17 +5,17 @@ from __future__ import annotations
 import heapq
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.displacement.noise import luma
+from tremorscope.runtime.vibration.displacement.noise import as_luma
 from tremorscope.runtime.vibration.displacement.reasons import sharpness
 from tremorscope.runtime.vibration.displacement.regions import Region
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
 Reference = Literal["auto", "first"] | float
 
 _MOST, _FEWEST = 16, 4
@@ -81,7 +81,7 @@ class Samples:
         self._reference: tuple[float, Picture] | None = None
 
     def add(self, frame: Picture, time_s: float) -> None:
-        """Consider the next frame (H, W, 3; RGB)."""
+        """Consider the next frame, (H, W, 3; RGB) or luma (H, W)."""
         if self._first is None:
             self._first = time_s, frame.copy()
         elif isinstance(self._wanted, float) and self._reference is None and time_s >= self._wanted - 1e-6:
@@ -96,7 +96,7 @@ class Samples:
     def pictures(self) -> tuple[Picture, ...]:
         """The reference, then the others in order of time."""
         assert self._first is not None, "frames were added"
-        others = sorted((time_s, picture) for _, time_s, picture in self._kept)
+        others = sorted(((time_s, picture) for _, time_s, picture in self._kept), key=lambda each: each[0])
         if self._reference is None:
             self._reference = self._first
             if self._wanted == "auto":
@@ -105,6 +105,12 @@ class Samples:
                     self._reference = (self._first, *others)[int(np.argmax(sharp))]
         at_s, reference = self._reference
         return reference, *(picture for time_s, picture in others if time_s != at_s)
+
+    @property
+    def reference_s(self) -> float:
+        """Time of the reference; after `pictures`."""
+        assert self._reference is not None, "pictures were asked for"
+        return self._reference[0]
 
     def notes(self) -> tuple[str, ...]:
         """Human-readable remark on a reference that is not the first frame; after `pictures`."""
@@ -118,4 +124,4 @@ class Samples:
             picture[each.y_px : each.y_px + each.height_px, each.x_px : each.x_px + each.width_px]
             for each in self._regions
         ] or [picture]
-        return min(sharpness(luma(part)) for part in parts if min(part.shape[:2]) > 1) if parts else 0.0
+        return min(sharpness(as_luma(part)) for part in parts if min(part.shape[:2]) > 1) if parts else 0.0

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.info import FrameInfo, Recording
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.samples import Samples, Span
 from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.vibration.displacement.noise import as_luma
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.steady import find_camera
 from tremorscope.runtime.vibration.displacement.warping import CameraModel, Matrix, moved, warped
@@ -27,29 +27,24 @@ _LEAST_KEPT = 0.4
 """Share of the picture's width and height that must be seen in all frames."""
 
 
-class SteadyClip(ClipCamera):
-    """Reads a clip's frames as a camera that stands still would have filmed them, cropped to what all of them show.
+class SteadyClip:
+    """A recording whose frames are as a camera that stands still would have filmed them, cropped to what all show.
 
     Args:
-        path: the clip.
+        clip: the recording, of which no frame was read.
         matrices: the camera's motion in each frame, from the reference to it.
         crop: what all frames show, in the reference.
     """
 
-    def __init__(self, path: Path, matrices: list[Matrix], crop: Region) -> None:
-        super().__init__(path)
-        self._matrices, self._crop = matrices, crop
-        self._whole: Picture = np.empty((super().height_px, super().width_px, 3), np.uint8)
-
-    @property
-    def width_px(self) -> int:
-        """Width of every frame, cropped."""
-        return self._crop.width_px
-
-    @property
-    def height_px(self) -> int:
-        """Height of every frame, cropped."""
-        return self._crop.height_px
+    def __init__(self, clip: Recording, matrices: list[Matrix], crop: Region) -> None:
+        self.path, self.time_base, self.picture_types = clip.path, clip.time_base, clip.picture_types
+        self.has_timestamps, self.capture_rate_hz = clip.has_timestamps, clip.capture_rate_hz
+        self.bit_depth = 8
+        self.width_px, self.height_px = crop.width_px, crop.height_px
+        self.nominal_rate_hz, self.frame_count_estimate = clip.nominal_rate_hz, clip.frame_count_estimate
+        self.colour, self.pixel_aspect = clip.colour, clip.pixel_aspect
+        self._clip, self._matrices, self._crop = clip, matrices, crop
+        self._whole: Picture = np.empty((clip.height_px, clip.width_px, 3), np.uint8)
 
     def seen_from(self, wanted: Magnification) -> Magnification:
         """A magnification whose regions were named in the clip's own first frame, for the cropped one."""
@@ -65,7 +60,7 @@ class SteadyClip(ClipCamera):
         Raises:
             ClipFault: a frame is damaged, or the clip has changed since its motion was found.
         """
-        info = super().read_into(self._whole)
+        info = self._clip.read_into(self._whole)
         if info is None:
             return None
         if info.sequence >= len(self._matrices):
@@ -77,8 +72,25 @@ class SteadyClip(ClipCamera):
         pixels[:] = laid
         return info
 
+    def read_luma_into(self, luma: NDArray[np.float32]) -> FrameInfo | None:
+        """Write the luma of the next frame, steadied, into ``luma``, f32[H, W]; None at the end."""
+        picture: Picture = np.empty((self.height_px, self.width_px, 3), np.uint8)
+        info = self.read_into(picture)
+        luma[:] = as_luma(picture)
+        return info
 
-def steady_clip(path: Path, model: CameraModel, progress: Progress | None = None) -> tuple[SteadyClip, str]:
+    def notes(self) -> list[str]:
+        """Human-readable peculiarities of the clip."""
+        return self._clip.notes()
+
+    def close(self) -> None:
+        """Close the clip; closing twice is harmless."""
+        self._clip.close()
+
+
+def steady_clip(
+    open_clip: Callable[[], Recording], model: CameraModel, progress: Progress | None = None
+) -> tuple[SteadyClip, str]:
     """Find the camera's motion through a clip, and open the clip without it.
 
     The clip is read twice for that: for frames to segment, and for the motion in each.
@@ -91,7 +103,7 @@ def steady_clip(path: Path, model: CameraModel, progress: Progress | None = None
         ClipFault: the clip cannot be read.
     """
     samples, count = Samples(Span(reference="first")), 0
-    with closing(ClipCamera(path)) as clip:
+    with closing(open_clip()) as clip:
         size = clip.width_px, clip.height_px
         frame = FrameRing(1, width_px=size[0], height_px=size[1]).frame(0)
         while (info := clip.read_into(frame)) is not None:
@@ -101,12 +113,12 @@ def steady_clip(path: Path, model: CameraModel, progress: Progress | None = None
                 progress(count, None)
     if count < 2:
         raise ClipFault(
-            f"{path}: holds one frame only, so no motion", remedy="name a clip of two frames or more"
+            f"{clip.path}: holds one frame only, so no motion", remedy="name a clip of two frames or more"
         )
     camera = find_camera(samples.pictures(), model)[0]
     matrices: list[Matrix] = []
     unknown = 0
-    with closing(ClipCamera(path)) as clip:
+    with closing(open_clip()) as clip:
         while clip.read_into(frame) is not None:
             found = camera.find(frame)
             unknown += found is None
@@ -121,7 +133,7 @@ def steady_clip(path: Path, model: CameraModel, progress: Progress | None = None
         f"{camera.line()}{lost}; cropped to {crop.width_px}x{crop.height_px} px at x {crop.x_px}, y {crop.y_px}, "
         f"{kept:.0%} of the picture"
     )
-    return SteadyClip(path, matrices, crop), line
+    return SteadyClip(open_clip(), matrices, crop), line
 
 
 def _seen_by_all(matrices: list[Matrix], width_px: int, height_px: int) -> Region:

@@ -23,7 +23,7 @@ from tremorscope.runtime.magnification.filters import (
 from tremorscope.runtime.magnification.magnifier import Mode
 from tremorscope.runtime.settings import Frequency, Seconds, Section
 from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.settings import RectangleSettings
+from tremorscope.runtime.vibration.region_settings import RectangleSettings
 
 Band = tuple[Frequency, Frequency]
 """Lower and upper edge in Hz."""

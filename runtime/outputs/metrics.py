@@ -121,6 +121,10 @@ def _of_magnification(health: Health) -> Iterator[Metric]:
     yield from counter("magnification_skips", text, magnification.skipped)
 
 
+_RATES = (("velocity", "px_s", "mm_s", 1.0), ("acceleration", "px_s2", "m_s2", 1e-3))
+"""Quantity, its units in px and to scale, and how much of the latter one mm is."""
+
+
 def _of_vibration(health: Health) -> Iterator[Metric]:
     def by_region(name: str, text: str, pick: Callable[[RegionHealth], Number]) -> Iterator[Metric]:
         return gauges(name, text, "region", {region.name: pick(region) for region in health.regions})
@@ -134,6 +138,14 @@ def _of_vibration(health: Health) -> Iterator[Metric]:
     yield from by_region("displacement_rms_mm", text, lambda r: _scaled(r.displacement_rms_px, r.mm_per_px))
     text = "The same peak, where a scale is stated"
     yield from by_region("displacement_peak_mm", text, lambda r: _scaled(r.displacement_peak_px, r.mm_per_px))
+    for name, unit, physical, per_mm in _RATES:
+        found = {region: getattr(region, f"{name}_{unit}") for region in health.regions}
+        for kind, text in (("rms", "RMS"), ("peak", "Largest"), ("noise", "RMS that noise shows of")):
+            told = {region.name: getattr(levels, kind, None) for region, levels in found.items()}
+            yield from gauges(f"{name}_{kind}_{unit}", f"{text} {name}", "region", told)
+            scales = {each.name: each.mm_per_px and per_mm * each.mm_per_px for each in health.regions}
+            scaled = {region: _scaled(value, scales[region]) for region, value in told.items()}
+            yield from gauges(f"{name}_{kind}_{physical}", "The same, to scale", "region", scaled)
     yield from by_region("noise_floor_px", "What noise alone shows in one frame", lambda r: r.noise_floor_px)
     yield from by_region(
         "match_quality_ratio", "Share of the picture that the match explains", lambda r: r.quality
@@ -165,6 +177,8 @@ def _of_alarms(health: Health) -> Iterator[Metric]:
     needs_attention = {key: each.needs_attention for key, each in named.items()}
     labels, text = "alarm source quantity", "1 while raised, and until acknowledged"
     yield from gauges("alarm_raised", "1 from raise to clear", labels, is_raised)
+    judged = {key: each.judged for key, each in named.items()}
+    yield from gauges("alarm_judged", "0 while its limit cannot be judged", labels, judged)
     yield from gauges("alarm_needs_attention", text, labels, needs_attention)
     with_unit = {(*key, each.rule.threshold_unit): each for key, each in named.items()}
     values = {key: each.value for key, each in with_unit.items()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from tremorscope.runtime.bench.memory import peak_bytes, reset_peak
+from tremorscope.runtime.host.kernel_files import meminfo
 
 _EVERY_S = 0.05
 _MIB = 2**20
@@ -29,12 +28,12 @@ class MemoryTaken:
 def memory_watched() -> Iterator[MemoryTaken]:
     """Measure the peak memory while the block runs."""
     taken, stop = MemoryTaken(), threading.Event()
-    before = lowest = available_bytes()
+    before = lowest = _available_bytes()
 
     def watch() -> None:
         nonlocal lowest
         while not stop.wait(_EVERY_S):
-            lowest = min(lowest, available_bytes())
+            lowest = min(lowest, _available_bytes())
 
     reset_peak()
     thread = threading.Thread(target=watch, name="memory", daemon=True)
@@ -45,12 +44,8 @@ def memory_watched() -> Iterator[MemoryTaken]:
         stop.set()
         thread.join()
         taken.process_mib = peak_bytes() / _MIB
-        taken.system_mib = max(0, before - min(lowest, available_bytes())) / _MIB
+        taken.system_mib = max(0, before - min(lowest, _available_bytes())) / _MIB
 
 
-def available_bytes() -> int:
-    """Memory that is available to programs at present."""
-    found = re.search(
-        r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE
-    )
-    return int(found[1]) * 1024 if found else 0
+def _available_bytes() -> int:
+    return meminfo().get("MemAvailable", 0)

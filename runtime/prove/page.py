@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from tremorscope.runtime.reports.html_style import STYLE
+from tremorscope.runtime.reports.html_style import html_page, table
 
 _MARKS = {"holds": "holds", "fails": "fails", "skipped": "skipped", "unfinished": "not run", "open": "open"}
 _MOST_ROWS = 16
@@ -35,13 +35,8 @@ pre { overflow-x: auto; background: var(--wash); border: 1px solid var(--line); 
 
 def page(report: dict[str, Any]) -> str:
     """The page of a report, from its values of JSON (`runtime.prove.record.ProveReport.as_json`)."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>tremorscope prove</title><style>{STYLE}{_MORE_STYLE}</style></head><body><main>"
-        + "".join(part(report) for part in (_header, _cards, _summary, _steps, _open_points))
-        + "</main></body></html>\n"
-    )
+    sections = [part(report) for part in (_cards, _summary, _steps, _open_points)]
+    return html_page("tremorscope prove", sections, more_style=_MORE_STYLE, header=_header(report))
 
 
 def _header(report: dict[str, Any]) -> str:
@@ -113,13 +108,13 @@ def _detail(step: dict[str, Any]) -> str:
             for each in step["checks"]
         ]
         parts.append(_rows(["", "checked", "found", "wanted"], checks))
-    for table in step["tables"]:
-        rows = [[escape("" if each is None else str(each)) for each in row] for row in table["rows"]]
-        drawn = _rows(table["columns"], rows)
+    for told in step["tables"]:
+        rows = [[escape("" if each is None else str(each)) for each in row] for row in told["rows"]]
+        drawn = _rows(told["columns"], rows)
         if len(rows) > _MOST_ROWS:
-            parts.append(f"<details><summary>{escape(table['title'])}</summary>{drawn}</details>")
+            parts.append(f"<details><summary>{escape(told['title'])}</summary>{drawn}</details>")
         else:
-            parts.append(f"<h3>{escape(table['title'])}</h3>{drawn}")
+            parts.append(f"<h3>{escape(told['title'])}</h3>{drawn}")
     facts = {name: value for name, value in step["facts"].items() if value is not None}
     if facts:
         entries = "".join(
@@ -155,13 +150,8 @@ def _open_points(report: dict[str, Any]) -> str:
 def _rows(columns: list[str], rows: list[list[str]], minor: int | None = None) -> str:
     """A table, whose cells are HTML; column ``minor`` is hidden on a phone."""
 
-    def cells(tag: str, row: list[str]) -> str:
-        kinds = [' class="minor"' if at == minor else "" for at in range(len(row))]
-        return "".join(f"<{tag}{kind}>{each}</{tag}>" for kind, each in zip(kinds, row, strict=True))
-
-    head = cells("th", [escape(each) for each in columns])
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    classes = ["minor" if at == minor else "" for at in range(len(columns))]
+    return f'<div class="wide">{table([escape(each) for each in columns], rows, classes)}</div>'
 
 
 def _mark(state: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import math
-from dataclasses import dataclass
 from html import escape
 
-from tremorscope.runtime.reports.html_style import STYLE
+from tremorscope.runtime.reports.html_motion import limits_section, motion_sections
+from tremorscope.runtime.reports.html_style import Column, column_section, facts, html_page, picture
 from tremorscope.runtime.reports.measurement import (
     Measurement,
     damping_text,
@@ -35,32 +34,29 @@ while it was filmed.</p>
 """
 
 
-def report_page(measurement: Measurement, *, overlay: bytes, spectrum: bytes, history: bytes) -> str:
+def report_page(
+    measurement: Measurement, *, overlay: bytes, spectrum: bytes, history: bytes, orbits: bytes
+) -> str:
     """The page as HTML; the pictures are PNGs, which are embedded."""
     title = f"Vibration in {measurement.clip}"
     sections = [
         _headline(measurement),
+        limits_section(measurement),
         _notes(measurement),
-        _picture(
+        picture(
             "Where it moves", overlay, "Regions and the shapes of the strongest modes on the first frame."
         ),
         _peaks(measurement),
-        _picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions."),
-        _picture("Displacement", history, "Displacement of the liveliest regions over time."),
+        picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions."),
+        picture("Displacement", history, "Displacement of the liveliest regions over time."),
+        *motion_sections(measurement, orbits),
         _modes(measurement),
         _baseline(measurement),
         _regions(measurement),
         _recording(measurement),
         f"<section><h2>How this was measured</h2>{_METHOD}</section>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><p class=kit>tremorscope</p><h1>{escape(title)}</h1></header>\n"
-        + "\n".join(part for part in sections if part)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return html_page(title, sections)
 
 
 def _headline(measurement: Measurement) -> str:
@@ -104,42 +100,11 @@ def _notes(measurement: Measurement) -> str:
     return f"<section class=notes><h2>To note</h2><ul>{notes}</ul></section>" if notes else ""
 
 
-def _picture(title: str, png: bytes, alternative: str) -> str:
-    data = base64.b64encode(png).decode("ascii")
-    return (
-        f'<section class=picture><h2>{title}</h2><img alt="{escape(alternative)}" '
-        f'src="data:image/png;base64,{data}"></section>'
-    )
-
-
-@dataclass(frozen=True)
-class _Column:
-    heading: str
-    minor: bool = False
-    """True hides the column on a phone."""
-
-
-def _table(title: str, columns: list[_Column], rows: list[list[str]], remark: str = "") -> str:
-    """A table; cells are HTML."""
-
-    def line(tag: str, cells: list[str]) -> str:
-        marked = zip(columns, cells, strict=True)
-        return "".join(f"<{tag}{' class=minor' if c.minor else ''}>{cell}</{tag}>" for c, cell in marked)
-
-    head = line("th", [column.heading for column in columns])
-    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
-    note = f"<p class=small>{remark}</p>" if remark else ""
-    return (
-        f"<section><h2>{title}</h2><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{note}</section>"
-    )
-
-
-def _amplitude_columns(measurement: Measurement, heading: str) -> list[_Column]:
+def _amplitude_columns(measurement: Measurement, heading: str) -> list[Column]:
     """Amplitude in px, and in mm if the scale is known: a phone then shows mm alone."""
     if measurement.scale is None:
-        return [_Column(f"{heading} (px)")]
-    return [_Column(f"{heading} (px)", minor=True), _Column(f"{heading} (mm)")]
+        return [Column(f"{heading} (px)")]
+    return [Column(f"{heading} (px)", minor=True), Column(f"{heading} (mm)")]
 
 
 def _amplitudes(measurement: Measurement, peak: Peak) -> list[str]:
@@ -169,12 +134,12 @@ def _peaks(measurement: Measurement) -> str:
     ]
     minor = ("kind", "damping", "over noise", "regions")
     columns = [
-        _Column("frequency"),
+        Column("frequency"),
         *_amplitude_columns(measurement, "amplitude"),
-        _Column("most in"),
-        *(_Column(heading, minor=True) for heading in minor),
+        Column("most in"),
+        *(Column(heading, minor=True) for heading in minor),
     ]
-    return _table(
+    return column_section(
         "Peaks, strongest first",
         columns,
         rows,
@@ -198,13 +163,13 @@ def _modes(measurement: Measurement) -> str:
         for mode in modes[:_MOST_ROWS]
     ]
     columns = [
-        _Column("frequency"),
+        Column("frequency"),
         *_amplitude_columns(measurement, "largest"),
-        _Column("damping", minor=True),
-        _Column("in phase"),
-        _Column("most in"),
+        Column("damping", minor=True),
+        Column("in phase"),
+        Column("most in"),
     ]
-    return _table(
+    return column_section(
         "Modes",
         columns,
         rows,
@@ -235,23 +200,23 @@ def _baseline(measurement: Measurement) -> str:
                     f"{each.mac:.3f}",
                 ]
             )
-    return _table(
-        "Against the baseline", [_Column(each) for each in ("baseline", "now", "shift", "MAC")], rows
+    return column_section(
+        "Against the baseline", [Column(each) for each in ("baseline", "now", "shift", "MAC")], rows
     )
 
 
 def _regions(measurement: Measurement) -> str:
-    return _table(
+    return column_section(
         "Regions",
         [
-            _Column("region"),
-            _Column("place", minor=True),
-            _Column("verdict"),
-            _Column("RMS x, y"),
-            _Column("noise of a frame x, y", minor=True),
-            _Column("smallest visible x, y"),
-            _Column("quality", minor=True),
-            _Column("lost", minor=True),
+            Column("region"),
+            Column("place", minor=True),
+            Column("verdict"),
+            Column("RMS x, y"),
+            Column("noise of a frame x, y", minor=True),
+            Column("smallest visible x, y"),
+            Column("quality", minor=True),
+            Column("lost", minor=True),
         ],
         [_region_row(result) for result in measurement.analysis.regions],
         "In px. Noise of a frame is predicted from texture and picture noise; the smallest visible amplitude "
@@ -285,7 +250,7 @@ def _px(value: float) -> str:
 def _recording(measurement: Measurement) -> str:
     axis, analysis = measurement.time_axis, measurement.analysis
     height_px, width_px = measurement.frame.shape[:2]
-    facts = [
+    entries = [
         ("Clip", f"{escape(measurement.clip)}, {measurement.times_s.size} frames of {width_px} &times; {height_px} px"),
         ("Rate", f"{analysis.rate_hz:.6g} Hz, " + ("as stated" if axis.capture_rate_hz else "as in the file")),
         ("In the file", f"{axis.playback_s:.4g} s at {axis.playback_rate_hz:.6g} frames/s"),
@@ -296,5 +261,4 @@ def _recording(measurement: Measurement) -> str:
         ("Gaps", f"{len(analysis.gaps)}; {analysis.bridged} single missing frames interpolated"),
         ("References", f"renewed {measurement.refreshes} times"),
     ]  # fmt: skip
-    entries = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
-    return f"<section><h2>Recording</h2><dl>{entries}</dl></section>"
+    return facts("Recording", entries)

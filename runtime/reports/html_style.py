@@ -1,4 +1,11 @@
-"""Style sheet of a report, for phone, desk and paper."""
+"""Parts that all reports in HTML share, and their style sheet, for phone, desk and paper."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
 
 STYLE = """
 :root { --ink: #1d2730; --soft: #5b6873; --line: #d9dfe4; --paper: #ffffff; --wash: #f4f6f8; --accent: #b34700; }
@@ -62,3 +69,69 @@ dd { margin: 0; overflow-wrap: anywhere; }
   @page { margin: 14mm; }
 }
 """
+
+
+def html_page(title: str, sections: Iterable[str], *, more_style: str = "", header: str = "") -> str:
+    """A self-contained page of sections; empty ones are left out. The header is the title, if no other is given."""
+    header = header or f"<header><p class=kit>tremorscope</p><h1>{escape(title)}</h1></header>"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{more_style}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in (header, *sections) if part)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def picture(title: str, png: bytes, alternative: str) -> str:
+    """A section with an embedded PNG."""
+    data = base64.b64encode(png).decode("ascii")
+    return (
+        f'<section class=picture><h2>{title}</h2><img alt="{escape(alternative)}" '
+        f'src="data:image/png;base64,{data}"></section>'
+    )
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    heading: str
+    minor: bool = False
+    """True hides the column on a phone."""
+
+
+def column_section(title: str, columns: list[Column], rows: list[list[str]], remark: str = "") -> str:
+    """A section with a table, whose cells are HTML, and a remark below it."""
+    classes = ["minor" if column.minor else "" for column in columns]
+    return table_section(title, [column.heading for column in columns], rows, remark, classes)
+
+
+def facts(title: str, entries: Iterable[tuple[str, str]]) -> str:
+    """A section with names and values, both HTML."""
+    listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in entries)
+    return f"<section><h2>{title}</h2><dl>{listed}</dl></section>"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
+    """A table whose cells are HTML; ``classes`` has one of the style sheet for each column, or none."""
+    kinds = [f' class="{name}"' if name else "" for name in classes or [""] * len(headings)]
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        marked = zip(kinds, cells, strict=True)
+        return f"<tr>{''.join(f'<{tag}{kind}>{cell}</{tag}>' for kind, cell in marked)}</tr>"
+
+    body = "".join(line("td", row) for row in rows)
+    return f"<table><thead>{line('th', headings)}</thead><tbody>{body}</tbody></table>"
+
+
+def table_section(
+    title: str,
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    remark: str = "",
+    classes: Sequence[str] = (),
+) -> str:
+    """A section with a table, and a remark below it; see `table`."""
+    note = f"<p class=small>{remark}</p>" if remark else ""
+    return f"<section><h2>{title}</h2>{table(headings, rows, classes)}{note}</section>"

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.frames.clip_times import TimeAxis
+from tremorscope.runtime.reports.motion import (
+    RecordedMotion,
+    judgement_lines,
+    motion_line,
+    peak_entries,
+    peak_text,
+    phase_entries,
+    rate_entries,
+    recorded_motion,
+)
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.monitoring.limits import Criterion
 from tremorscope.runtime.vibration.monitoring.modal_baseline import ModeChange, stored_mode
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, FrequencyFinding, RegionResult
 from tremorscope.runtime.vibration.spectra.modes import Mode
@@ -44,6 +56,31 @@ class Measurement:
     elapsed_s: float
     files: tuple[str, ...]
     """Names of the files that it left."""
+    tick_s: float = 0.0
+    """Resolution of the times."""
+    speed_rpm: float | None = None
+    """Speed of the machine, whose orders peaks are named by; None where none was stated."""
+    criteria: tuple[Criterion, ...] = ()
+    """Limits to judge by."""
+
+    @cached_property
+    def motion(self) -> RecordedMotion:
+        """Velocity, acceleration, phases, orbits and the use of limits."""
+        return recorded_motion(
+            self.times_s,
+            self.analysis,
+            tick_s=self.tick_s,
+            mm_per_px=self.mm_per_px,
+            criteria=self.criteria,
+        )
+
+    def _names(self) -> list[str]:
+        return [each.series.name for each in self.analysis.regions]
+
+    @property
+    def mm_per_px(self) -> float | None:
+        """The scale's value; None where none is known."""
+        return None if self.scale is None else self.scale.mm_per_px
 
     def lines(self) -> list[str]:
         """Human-readable report: the recording, then the peaks, strongest first, a line each."""
@@ -59,10 +96,12 @@ class Measurement:
             f"{analysis.rate_hz:.6g} Hz, {len(analysis.regions)} regions"
             + (" (proposed)" if self.proposed else ""),
             f"resolution  {1 / analysis.duration_s:.3g} Hz, frequencies up to {axis.nyquist_hz:.6g} Hz",
+            f"rates       velocity and acceleration are true from {motion_line(self.motion, self.mm_per_px)}",
             *(f"note        {note}" for note in self.notes()),
             "",
             *(shown or [self._nothing()]),
             *(["", *map(_comparison_line, self.comparisons)] if self.comparisons else []),
+            *(["", *judgement_lines(self.motion, self._names())] if self.criteria else []),
         ]
 
     def _finding_line(self, finding: FrequencyFinding, width: int) -> str:
@@ -70,7 +109,8 @@ class Measurement:
         place = f"{self.analysis.regions[finding.region].series.name} {finding.axis}"
         damping = "" if peak.damping is None else f"  damping {damping_text(peak)}"
         size, exactly = self.amplitude_text(peak), f"({frequency_text(peak)})"
-        return f"{short_frequency(peak):<10} {size:<{width}}  {place:<6} {exactly}{damping}"
+        told = peak_text(peak, self.mm_per_px, self.speed_rpm, 1 / self.analysis.duration_s)
+        return f"{short_frequency(peak):<10} {size:<{width}}  {place:<6} {exactly}{damping}  {told}"
 
     def _nothing(self) -> str:
         verdicts = {region.verdict for region in self.analysis.regions}
@@ -124,9 +164,11 @@ class Measurement:
             "scale": None
             if self.scale is None
             else {"mm_per_px": self.scale.mm_per_px, "provenance": self.scale.provenance},
+            "rates_true_hz": list(self.motion.band_hz),
+            "speed_rpm": self.speed_rpm,
             "notes": self.notes(),
-            "regions": [self._region(each) for each in analysis.regions],
-            "still": [_rectangle(region) for region in self.still],
+            "regions": [self._region(number, each) for number, each in enumerate(analysis.regions)],
+            "still": [asdict(region) for region in self.still],
             "gaps": [
                 {"start_s": start, "end_s": end, "missing_frames": missing}
                 for start, end, missing in analysis.gaps
@@ -136,11 +178,15 @@ class Measurement:
             "peaks": [self._finding(each) for each in analysis.findings],
             "modes": [self._mode(each) for each in analysis.modes],
             "baseline": [_comparison(each) for each in self.comparisons],
+            "limits": [
+                {"region": analysis.regions[number].series.name, **judged.detail()}
+                for number, judged in self.motion.judgements
+            ],
         }
 
-    def _region(self, result: RegionResult) -> dict[str, Any]:
+    def _region(self, at: int, result: RegionResult) -> dict[str, Any]:
         series = result.series
-        entry: dict[str, Any] = {"name": series.name, **_rectangle(series.region), "verdict": result.verdict}
+        entry: dict[str, Any] = {"name": series.name, **asdict(series.region), "verdict": result.verdict}
         entry["lost_share"] = series.lost_share
         entry["quality"] = _number(float(np.nanmedian(series.quality)))
         for number, axis in enumerate(AXES):
@@ -150,6 +196,7 @@ class Measurement:
                 "noise_floor_px": _number(series.noise_floor_px[number]),
                 "measured_noise_px": None if spectrum is None else spectrum.noise_sigma,
                 "smallest_visible_px": _number(result.smallest_visible_px(axis)),
+                **rate_entries(self.motion, at, axis, self.mm_per_px),
             }
         return entry
 
@@ -166,6 +213,7 @@ class Measurement:
                 {"region": regions[region].series.name, "axis": axis, "amplitude_px": amplitude}
                 for region, axis, amplitude in finding.seen_in
             ],
+            **phase_entries(self.motion, finding.peak.frequency_hz, self._names()),
         }
 
     def _peak(self, peak: Peak) -> dict[str, Any]:
@@ -183,7 +231,7 @@ class Measurement:
         if self.scale is not None:
             entry["amplitude_mm"] = self.scale.mm_per_px * peak.amplitude
             entry["amplitude_sigma_mm"] = self.scale.mm_per_px * peak.amplitude_sigma
-        return entry
+        return entry | peak_entries(peak, self.mm_per_px, self.speed_rpm, 1 / self.analysis.duration_s)
 
     def _mode(self, mode: Mode) -> dict[str, Any]:
         return {
@@ -245,15 +293,6 @@ def _comparison(each: ModeChange) -> dict[str, Any]:
         "found_hz": None if each.found is None else each.found.frequency_hz,
         "shift": each.shift,
         "mac": each.mac,
-    }
-
-
-def _rectangle(region: Region) -> dict[str, int]:
-    return {
-        "x_px": region.x_px,
-        "y_px": region.y_px,
-        "width_px": region.width_px,
-        "height_px": region.height_px,
     }
 
 

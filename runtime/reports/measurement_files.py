@@ -16,25 +16,32 @@ from tremorscope.runtime.reports.html import report_page
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.reports.measurement_pictures import (
     history_picture,
+    orbit_picture,
     overlay_picture,
     spectrum_picture,
 )
 from tremorscope.runtime.reports.signals import Signal, even_interval, even_segments, write_uff
 from tremorscope.runtime.vibration.spectra.analysis import AXES
+from tremorscope.runtime.vibration.spectra.derivatives import ORDERS, MotionQuantity, usual_unit
 
 
 def write_results(measurement: Measurement, directory: Path) -> None:
-    """Write displacement.csv and .uff, spectrum.png, overlay.png, report.html and summary.json.
+    """Write displacement, velocity and acceleration, pictures, report.html and summary.json.
 
     Raises:
         OutputFault: a file cannot be written.
     """
-    write_displacement_csv(measurement, directory / "displacement.csv")
-    write_uff(directory / "displacement.uff", signals(measurement))
+    for quantity in ORDERS:
+        write_motion_csv(measurement, directory / f"{quantity}.csv", quantity)
+        write_uff(directory / f"{quantity}.uff", signals(measurement, quantity))
     spectrum, overlay = spectrum_picture(measurement), overlay_picture(measurement)
+    orbits = orbit_picture(measurement)
     _write(directory / "spectrum.png", spectrum)
     _write(directory / "overlay.png", overlay)
-    page = report_page(measurement, overlay=overlay, spectrum=spectrum, history=history_picture(measurement))
+    _write(directory / "orbits.png", orbits)
+    page = report_page(
+        measurement, overlay=overlay, spectrum=spectrum, history=history_picture(measurement), orbits=orbits
+    )
     _write(directory / "report.html", page.encode())
     summary = json.dumps(measurement.summary(), indent=1, allow_nan=False)
     _write(directory / "summary.json", summary.encode())
@@ -45,24 +52,25 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def write_displacement_csv(measurement: Measurement, path: Path) -> None:
-    """Write one row a frame: time, then x, y and quality of every region, also in mm if the scale is known.
+def write_motion_csv(measurement: Measurement, path: Path, quantity: MotionQuantity = "displacement") -> None:
+    """Write one row a frame: time, then x, y and quality of every region, also to scale if that is known.
 
-    A field is empty where the region was lost, and along an axis on which its texture shows no motion.
+    A field is empty where the region was lost, along an axis on which its texture shows no motion, and where
+    velocity and acceleration have not settled.
 
     Raises:
         OutputFault: it cannot be written.
     """
     heading, columns = ["time_s"], [measurement.times_s]
-    for result in measurement.analysis.regions:
+    for number, result in enumerate(measurement.analysis.regions):
         series = result.series
-        for axis, floor in zip(AXES, series.noise_floor_px, strict=True):
-            values = series.along(axis) if math.isfinite(floor) else np.full(series.x_px.shape, np.nan)
-            heading.append(f"{series.name}_{axis}_px")
-            columns.append(values)
-            if measurement.scale is not None:
-                heading.append(f"{series.name}_{axis}_mm")
-                columns.append(measurement.scale.mm_per_px * values)
+        blank = np.full(series.x_px.shape, np.nan)
+        for axis in AXES:
+            values = measurement.motion.series.get((quantity, number, axis), blank)
+            for scale in dict.fromkeys((None, measurement.mm_per_px)):
+                unit, factor = usual_unit(quantity, scale)
+                heading.append(f"{series.name}_{axis}_{unit.replace('/', '_')}")
+                columns.append(factor * values)
         heading.append(f"{series.name}_quality")
         columns.append(series.quality)
     with whole_file(path) as file:
@@ -77,15 +85,12 @@ def write_displacement_csv(measurement: Measurement, path: Path) -> None:
         text.detach()
 
 
-def signals(measurement: Measurement) -> Iterator[Signal]:
-    """Every measured channel as evenly sampled signals without gaps, in mm where the scale is known, else px."""
+def signals(measurement: Measurement, quantity: MotionQuantity = "displacement") -> Iterator[Signal]:
+    """Every measured channel as evenly sampled signals without gaps, to scale where that is known, else in px."""
     interval_s = even_interval(measurement.times_s)
-    unit = "px" if measurement.scale is None else "mm"
-    factor = 1.0 if measurement.scale is None else measurement.scale.mm_per_px
-    for number, result in enumerate(measurement.analysis.regions):
-        for axis in AXES:
-            if result.along(axis) is None:
-                continue
-            values = factor * result.series.along(axis)
-            for _, piece in even_segments(measurement.times_s, values, interval_s):
-                yield Signal(result.series.name, axis, unit, 1 / interval_s, piece, node=number + 1)
+    unit, factor = usual_unit(quantity, measurement.mm_per_px)
+    for (of, number, axis), values in measurement.motion.series.items():
+        if of == quantity:
+            name = measurement.analysis.regions[number].series.name
+            for _, piece in even_segments(measurement.times_s, factor * values, interval_s):
+                yield Signal(name, axis, unit, 1 / interval_s, piece, node=number + 1, quantity=quantity)

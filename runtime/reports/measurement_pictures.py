@@ -17,6 +17,7 @@ from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, FrequencyFinding
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
+from tremorscope.runtime.vibration.spectra.phases import path
 
 Values = NDArray[np.float64]
 
@@ -283,3 +284,32 @@ def _draw_trace(axes: Axes, times_s: Values, values: Values, colour: str, *, is_
     axes.set_xlim(float(times_s[0]), float(times_s[-1]))
     if is_last:
         axes.set_xlabel("time (s)")
+
+
+def orbit_picture(measurement: Measurement) -> bytes:
+    """Ellipse of each region at the strongest peaks, in the picture's plane, with its start and its sense, as PNG."""
+    found = [each for each in measurement.motion.phases if each.orbits][:_MOST_MODES]
+    with figure(_WIDTH_IN, 3.7 if found else 1.2) as drawn:
+        for column, phases in enumerate(found):
+            axes = drawn.add_subplot(1, max(2, len(found)), column + 1)
+            for orbit in phases.orbits[:_MOST_CURVES]:
+                x, y = path(orbit)
+                name = measurement.analysis.regions[orbit.region].series.name
+                colour = COLOURS[orbit.region % len(COLOURS)]
+                axes.plot(x, y, color=colour, linewidth=1.6, label=name)
+                axes.annotate(
+                    "",
+                    (x[4], y[4]),
+                    (x[0], y[0]),
+                    arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.6},
+                )
+            axes.invert_yaxis()  # as in the picture, where y counts downwards
+            axes.set_aspect("equal", adjustable="datalim")
+            axes.grid(visible=True, color=GRID, linewidth=0.7)
+            axes.set_title(f"{phases.frequency_hz:.4g} Hz")
+            axes.set_xlabel("x (px)")
+            axes.set_ylabel("y (px)" if column == 0 else "")
+            axes.legend(loc="best")
+        if not found:
+            drawn.text(0.5, 0.5, "no region moves along both axes at one frequency", ha="center", va="center")
+        return png(drawn)

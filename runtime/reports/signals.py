@@ -30,8 +30,10 @@ _EVEN = 1e-3
 _FEWEST = 4
 DIRECTIONS = {"x": 1, "y": -2}
 """Axis of the picture -> direction in UFF. Pictures count y downwards, UFF's +Y points up."""
-_TIME, _DISPLACEMENT, _GENERAL = 17, 8, 1
-"""Specific data types of dataset 58, records 8 and 9."""
+_TIME, _GENERAL = 17, 1
+_LENGTHS = {"displacement": 8, "velocity": 11, "acceleration": 12}
+"""Specific data types of dataset 58, records 8 and 9; those that are lengths, over time or not."""
+_SEP005 = {"displacement": "d", "velocity": "v", "acceleration": "a"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +120,8 @@ def _as_sep005(signal: Signal) -> dict[str, Any]:
         "unit_str": signal.unit,
         "group": signal.place,
     }
-    if signal.quantity == "displacement":
-        channel["quantity"] = "d"
+    if signal.quantity in _SEP005:
+        channel["quantity"] = _SEP005[signal.quantity]
     if signal.start_unix_s is not None:
         channel["start_timestamp"] = _utc(signal.start_unix_s).isoformat()
     return channel
@@ -166,7 +168,6 @@ def _write_set(path: Path, scratch: Path, dataset: dict[str, Any]) -> None:
 
 def _as_uff(signal: Signal) -> dict[str, Any]:
     start = _utc(signal.start_unix_s) if signal.start_unix_s is not None else None
-    is_displacement = signal.quantity == "displacement"
     return {
         "type": 58,
         "func_type": 1,  # time response
@@ -187,8 +188,8 @@ def _as_uff(signal: Signal) -> dict[str, Any]:
         "abscissa_spec_data_type": _TIME,
         "abscissa_axis_lab": "Time",
         "abscissa_axis_units_lab": "s",
-        "ordinate_spec_data_type": _DISPLACEMENT if is_displacement else _GENERAL,
-        "ordinate_len_unit_exp": int(is_displacement),
+        "ordinate_spec_data_type": _LENGTHS.get(signal.quantity, _GENERAL),
+        "ordinate_len_unit_exp": int(signal.quantity in _LENGTHS),
         "ordinate_axis_lab": _ascii(signal.quantity, 20),
         "ordinate_axis_units_lab": _ascii(signal.unit, 20),
         "orddenom_spec_data_type": 0,

@@ -17,8 +17,8 @@ Thread            Runs                         Owns                            S
 main              Service.run, Service.look    recovery ladder, governor,      HealthBoard: its _lock
                                                reloader, watchdog, disk guard  magnification settings: Reloader.changing
                                                                                Measuring of the next frame: no lock
-camera watch      CameraSupervisor             deadlines, when to reopen       faults: CameraSupervisor._lock
-camera            supervision.reader.Reader,   the open camera                 slots: LeasingRing._lock
+camera watch *    CameraSupervisor             deadlines, when to reopen       faults: CameraSupervisor._lock
+camera *          supervision.reader.Reader,   the open camera                 slots: LeasingRing._lock
                   one for each opening                                         waiting frames: CameraSupervisor._lock
                                                                                newest frame: Latest's condition
 gstreamer: ...    gstreamer.call_bounded       one call into a driver          nothing

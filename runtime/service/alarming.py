@@ -19,67 +19,18 @@ from tremorscope.runtime.vibration.monitoring.alarms import (
     OpenAlarm,
 )
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
-from tremorscope.runtime.vibration.settings import (
-    CAMERA,
-    DisplacementAlarmSettings,
-    FrequencyAlarmSettings,
-    SignalAlarmSettings,
-    VibrationSettings,
-)
+from tremorscope.runtime.vibration.monitoring.limits import Judgement
+from tremorscope.runtime.vibration.settings import CAMERA, VibrationSettings
 
 log = logging.getLogger("tremorscope.alarms")
 
-_GAPS = 3.5
-"""Readings that may fail to come in a row before a dwell starts anew, in intervals at which they should."""
 _KEPT_EVERY_S = 300.0
 """Longest time of learning that a power cut loses."""
 
 
 def alarm_rules(settings: VibrationSettings) -> tuple[AlarmRule, ...]:
     """The rules of the alarms in a configuration."""
-    return tuple(_rule(each, settings) for each in settings.alarms)
-
-
-def _rule(
-    alarm: DisplacementAlarmSettings | FrequencyAlarmSettings | SignalAlarmSettings,
-    settings: VibrationSettings,
-) -> AlarmRule:
-    if isinstance(alarm, SignalAlarmSettings):
-        return AlarmRule(
-            alarm.name,
-            alarm.source,
-            "signal",
-            alarm.silence_s,
-            0.0,
-            dwell_s=0.0,
-            clear_dwell_s=alarm.clear_dwell_s,
-        )
-    if isinstance(alarm, FrequencyAlarmSettings):
-        return AlarmRule(
-            alarm.name,
-            alarm.mode,
-            "frequency",
-            alarm.above_percent,
-            alarm.clear_at * alarm.above_percent,
-            dwell_s=alarm.dwell_s,
-            clear_dwell_s=alarm.clear_dwell_s,
-            learning_s=alarm.learning_s,
-            longest_gap_s=_GAPS * settings.analyse_every_s,
-        )
-    in_px = alarm.above_px is not None
-    threshold = alarm.above_px if alarm.above_px is not None else alarm.above_mm
-    assert threshold is not None
-    return AlarmRule(
-        alarm.name,
-        alarm.region,
-        alarm.quantity,
-        threshold,
-        alarm.clear_at * threshold,
-        unit="px" if in_px else "mm",
-        dwell_s=alarm.dwell_s,
-        clear_dwell_s=alarm.clear_dwell_s,
-        longest_gap_s=max(10.0, _GAPS * settings.window_s),
-    )
+    return tuple(each.rule(settings) for each in settings.alarms)
 
 
 class AlarmService:
@@ -162,7 +113,8 @@ class AlarmService:
         with self._lock:
             for status in self._board.statuses():
                 if status.phase in ("raised", "clearing") and status.raised_s is not None:
-                    self._store(_raised_before(status, status.raised_s))
+                    value = status.rule.threshold if status.value is None else status.value
+                    self._store(status.rule.edge("raised", status.raised_s, status.raised_s, value))
                     if status.acknowledged_s is not None:
                         self._store(Acknowledgement(status.rule.name, status.acknowledged_s, "before"))
             for name, baseline in self._board.baselines().items():
@@ -179,6 +131,26 @@ class AlarmService:
                 self.read(reading)
                 if each.mm_per_px is not None:
                     self.read(replace(reading, value=each.mm_per_px * value, unit="mm"))
+
+    def limits(
+        self, unix_s: float, judged: Iterable[tuple[str, Judgement]], steady_s: float | None = None
+    ) -> None:
+        """Take regions' judgements by limits, of a window that has ended at that time."""
+        for name, each in judged:
+            criterion = each.criterion
+            value = None if each.refusal else each.value
+            self.read(
+                AlarmReading(
+                    name,
+                    criterion.quantity,
+                    unix_s,
+                    value,
+                    unit=criterion.unit,
+                    steady_s=steady_s,
+                    criterion=criterion,
+                    detail=each.text(),
+                )
+            )
 
     def frame(self, unix_s: float, steady_s: float | None = None) -> None:
         """Note that the camera gives frames; once a second is enough."""
@@ -246,30 +218,6 @@ class AlarmService:
 
 
 def _ended(alarm: OpenAlarm, rule: AlarmRule | None, now_s: float) -> AlarmEdge:
-    return AlarmEdge(
-        alarm.name,
-        rule.source if rule else "",
-        rule.quantity if rule else "signal",
-        "cleared",
-        now_s,
-        now_s,
-        0.0,
-        rule.threshold if rule else 0.0,
-        rule.threshold_unit if rule else "",
-    )
-
-
-def _raised_before(status: AlarmStatus, raised_s: float) -> AlarmEdge:
-    rule = status.rule
-    value = rule.threshold if status.value is None else status.value
-    return AlarmEdge(
-        rule.name,
-        rule.source,
-        rule.quantity,
-        "raised",
-        raised_s,
-        raised_s,
-        value,
-        rule.threshold,
-        rule.threshold_unit,
-    )
+    if rule is not None:
+        return rule.edge("cleared", now_s, now_s, 0.0)
+    return AlarmEdge(alarm.name, "", "signal", "cleared", now_s, now_s, 0.0, 0.0, "")

@@ -90,7 +90,7 @@ class Components:
         Args:
             configuration: what to build.
             on_edge: called with every edge of an alarm, and True if a clip of it is wanted.
-            threads: starts those that write to the disk.
+            threads: starts those that read the camera and write to the disk.
 
         Raises:
             Fault: the configuration cannot be followed on this machine.
@@ -109,7 +109,7 @@ class Components:
         with ExitStack() as undo:
             undo.callback(self.close_runtime)
             self.magnifying = self._build_magnifying(configuration)
-            self.supervisor = self._build_camera(configuration)
+            self.supervisor = self._build_camera(configuration, threads)
             self.storage = Storage(configuration.store, configuration.recording, threads=threads)
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
@@ -159,6 +159,7 @@ class Components:
             history=self.history,
             live=self.live,
             tell=lambda text: self.storage.notice("measurement", text),
+            rate_hz=self.source.rate_hz,
             account=self.account,
         )
         return measuring, self.build_analyst(settings)
@@ -187,7 +188,7 @@ class Components:
         left = self.storage
         self.alarms.resume(left.opened_alarms, left.baselines, left.learnings, self.clock.now_s())
 
-    def _build_camera(self, configuration: Configuration) -> CameraSupervisor:
+    def _build_camera(self, configuration: Configuration, threads: Threads | None) -> CameraSupervisor:
         of_kind = supervisor_settings(configuration.camera)  # a camera on the network answers more slowly
         open_s = _OPEN_S if configuration.camera.kind != "synthetic" else _DRAW_S
         supervision = replace(
@@ -224,6 +225,7 @@ class Components:
             settings=supervision,
             on_event=self.journal,
             on_frame=self.magnifying.consider,
+            threads=threads,
         )
 
     def _build_magnifying(self, configuration: Configuration) -> Magnifying:

@@ -120,6 +120,9 @@ class FrameLoop:
         measured, parts = self._measuring.take(lease.pixels, timestamp_s, unix_s), self._parts
         if measured.levels and parts.alarms is not None:
             parts.alarms.levels(unix_s, measured.levels, parts.clock.steady_s)
+        if measured.limits and parts.alarms is not None:
+            behind_s = measured.behind_s
+            parts.alarms.limits(unix_s - behind_s, measured.limits, parts.clock.steady_s - behind_s)
         if measured.block is not None and parts.store is not None:
             parts.store(measured.block)
 

@@ -19,7 +19,10 @@ from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
 from tremorscope.runtime.vibration.displacement.noise import estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
 from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
+from tremorscope.runtime.vibration.monitoring.limits import Judgement
+from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, MotionLevels, MotionWindows
 from tremorscope.runtime.vibration.settings import VibrationSettings
 
 Picture = NDArray[np.uint8]
@@ -50,6 +53,10 @@ class CompletedResults:
 
     levels: tuple[RegionLevels, ...] = ()
     block: SeriesBlock | None = None
+    limits: tuple[tuple[str, Judgement], ...] = ()
+    """A region's name, and its judgement by a limit, of a window that ended ..."""
+    behind_s: float = 0.0
+    """... so long before this frame."""
 
 
 class Measuring:
@@ -66,6 +73,7 @@ class Measuring:
         history: MotionHistory,
         live: LiveMotion,
         tell: Callable[[str], None],
+        rate_hz: float,
         account: CopyAccount | None = None,
     ) -> None:
         """Prepare.
@@ -75,10 +83,11 @@ class Measuring:
             history: takes every measurement.
             live: shows it.
             tell: takes a human-readable line.
+            rate_hz: frames a second, as the source states it.
             account: counts the few frames that are copied at the start.
         """
         self._settings, self._history, self._live, self._tell = settings, history, live, tell
-        self._account = account
+        self._account, self._rate_hz = account, rate_hz
         self._regions = settings.regions
         names = [each.name for each in self._regions]
         scales = [settings.scale_of(each) for each in self._regions]
@@ -91,6 +100,8 @@ class Measuring:
         self._collector = SeriesCollector(channels)
         self._windows = [LevelWindow(settings.window_s) for _ in names]
         self._latest: list[Levels | None] = [None] * len(names)
+        self._latest_motion: MotionLevels | None = None
+        self.judge_by(settings)
         self._motions: tuple[Motion, ...] = (_NOT_MEASURED,) * len(names)
         self._troubles = ["learning what noise there is"] * len(names)
         self._floors_px: Values = np.full((len(names), 2), np.inf)
@@ -115,7 +126,23 @@ class Measuring:
         moved[~np.isfinite(self._floors_px)] = np.nan  # an axis without texture shows no motion
         self._history.add(timestamp_s, unix_s, self._row)
         self._live.add(unix_s, moved)
-        return CompletedResults(self._finish_windows(unix_s), self._collector.add(unix_s, moved.ravel()))
+        levels, block = self._finish_windows(unix_s), self._collector.add(unix_s, moved.ravel())
+        motion = self._motion.add(timestamp_s, moved, self._floors_px)
+        if motion is None:
+            return CompletedResults(levels, block)
+        self._latest_motion = motion
+        limits = tuple((self._regions[watch.region].name, each) for watch, each in motion.judgements)
+        return CompletedResults(levels, block, limits, motion.behind_s)
+
+    def judge_by(self, settings: VibrationSettings) -> None:
+        """Judge by the limits of other alarms from the next frame on; may be called from any thread."""
+        places = {each.name: at for at, each in enumerate(self._regions)}
+        watches = [
+            LimitWatch(places[alarm.region], alarm.criterion(), self._mm_per_px[places[alarm.region]])
+            for alarm in settings.alarms
+            if isinstance(alarm, (CurveAlarmSettings, StandardAlarmSettings))
+        ]
+        self._motion = MotionWindows(len(places), settings.window_s, self._rate_hz, watches)
 
     def flush(self) -> SeriesBlock | None:
         """Return the samples gathered for the store, at the end."""
@@ -123,7 +150,7 @@ class Measuring:
 
     def regions(self) -> tuple[RegionHealth, ...]:
         """Status of every region; may be called from any thread."""
-        found = []
+        found, motion = [], self._latest_motion
         for at, region in enumerate(self._regions):
             levels, floors = self._latest[at], self._floors_px[at]
             known = floors[np.isfinite(floors)]
@@ -139,6 +166,8 @@ class Measuring:
                     mm_per_px=self._mm_per_px[at],
                     rectangle_px=(region.x_px, region.y_px, region.width_px, region.height_px),
                     trouble=self._troubles[at],
+                    velocity_px_s=motion.of(at, 1) if motion else None,
+                    acceleration_px_s2=motion.of(at, 2) if motion else None,
                 )
             )
         return tuple(found)

@@ -87,7 +87,9 @@ class Reloader:
         if changes.regions:
             measuring, parts.analyst = parts.build_measuring(vibration)
             parts.loop.use(measuring)
-        elif changes.analysis and parts.analyst is not None:
+        elif changes.alarms and parts.loop.measuring is not None:
+            parts.loop.measuring.judge_by(vibration)
+        if changes.analysis and not changes.regions and parts.analyst is not None:
             parts.analyst = parts.build_analyst(vibration)
 
     def _store_repeats(self) -> None:

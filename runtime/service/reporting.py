@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tremorscope.runtime.frames.rates import BandWatch
 from tremorscope.runtime.health import DeviceHealth, Health, RegionHealth
+from tremorscope.runtime.host.memory import release_freed_memory
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.magnification.load import ThermalGovernor
 from tremorscope.runtime.service.analysing import AnalysisFindings
@@ -18,7 +19,7 @@ from tremorscope.runtime.service.recovery import RecoveryLadder
 from tremorscope.runtime.telemetry.load import resident_bytes
 
 _CLEAR_EVERY = 60
-"""Reports after which the stages' times begin anew."""
+"""Reports after which the stages' times begin anew and freed memory is given back."""
 
 
 class Reporter:
@@ -70,6 +71,7 @@ class Reporter:
         if self._reports % _CLEAR_EVERY == 0:
             loop.meter.times.clear()
             parts.magnifying.meter.times.clear()
+            release_freed_memory()
 
     def _device(self) -> DeviceHealth:
         reading, level = self._governor.reading, self._governor.level
@@ -96,6 +98,11 @@ class Reporter:
             self._watch.trouble(),
             *self._band_warnings(),
             findings.trouble,
+            *(
+                f"alarm {each.rule.name}: {each.detail}"
+                for each in parts.alarms.statuses()
+                if not each.judged
+            ),
             parts.upkeep.state,
             *self._threads.problems(),
         ]

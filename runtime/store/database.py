@@ -23,7 +23,13 @@ from tremorscope.runtime.store.faults import (
     damaged,
     errors_as_faults,
 )
-from tremorscope.runtime.store.schema import BULK_TABLES, MIGRATIONS, check_identity, migrate
+from tremorscope.runtime.store.schema import (
+    BULK_TABLES,
+    MIGRATIONS,
+    check_identity,
+    fill_later_columns,
+    migrate,
+)
 from tremorscope.runtime.store.sqlite_file import write_ahead
 
 _BUSY_TIMEOUT_S = 5.0
@@ -120,6 +126,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     with errors_as_faults(path), closed_on_failure(_connect(address)) as connection:
         _settle(connection)
         check_identity(connection, path)
+        fill_later_columns(connection)
         return connection
 
 

@@ -13,14 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tremorscope.runtime.host.files import whole_file
 from tremorscope.runtime.reports.signals import Signal, even_interval, even_segments, sep005, write_uff
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Channel, SeriesBlock
+from tremorscope.runtime.vibration.spectra.derivatives import (
+    ORDERS,
+    MotionQuantity,
+    derivative_at_frames,
+    usual_unit,
+)
 
 TABLES = ("peaks", "modes", "alarms", "events", "notices", "clips")
-FILES = ("series.csv", "series.uff", *(f"{name}.csv" for name in TABLES))
+RATES: tuple[MotionQuantity, ...] = ("velocity", "acceleration")
+FILES = ("series.csv", "series.uff", *(f"{name}.uff" for name in RATES), *(f"{name}.csv" for name in TABLES))
 """All that an export may write."""
 
 
@@ -36,11 +44,17 @@ class ExportSummary:
 
 
 def export(
-    reader: StoreReader, directory: Path, from_s: float = -math.inf, to_s: float = math.inf
+    reader: StoreReader,
+    directory: Path,
+    from_s: float = -math.inf,
+    to_s: float = math.inf,
+    *,
+    rates: bool = False,
 ) -> ExportSummary:
     """Write all that was stored at ``from_s`` <= time < ``to_s`` (Unix time) into a directory.
 
-    series.csv as measured, series.uff on an even grid, and peaks, modes, alarms, events, clips and notices as CSV.
+    series.csv as measured, series.uff on an even grid, and peaks, modes, alarms, events, clips and notices as CSV;
+    with ``rates`` also velocity.uff and acceleration.uff, from the displacement.
 
     Raises:
         OutputFault: a file cannot be written.
@@ -57,6 +71,9 @@ def export(
     samples = write_series_csv(directory / "series.csv", reader, from_s, to_s)
     count = write_uff(directory / "series.uff", signals(reader, from_s, to_s))
     written = [directory / "series.csv", directory / "series.uff"]
+    for quantity in RATES if rates else ():
+        written.append(directory / f"{quantity}.uff")
+        count += write_uff(written[-1], signals(reader, from_s, to_s, quantity=quantity))
     for name, records in tables.items():
         rows = list(records)
         if rows:
@@ -66,23 +83,33 @@ def export(
 
 
 def export_sep005(
-    reader: StoreReader, from_s: float = -math.inf, to_s: float = math.inf
+    reader: StoreReader,
+    from_s: float = -math.inf,
+    to_s: float = math.inf,
+    *,
+    quantity: MotionQuantity = "displacement",
 ) -> list[dict[str, Any]]:
     """The series as SEP-005 dictionaries, one for each piece without a gap.
 
     Raises:
         StoreFault: the store cannot be read.
     """
-    return sep005(signals(reader, from_s, to_s))
+    return sep005(signals(reader, from_s, to_s, quantity=quantity))
 
 
 def signals(
-    reader: StoreReader, from_s: float = -math.inf, to_s: float = math.inf, *, in_mm: bool = True
+    reader: StoreReader,
+    from_s: float = -math.inf,
+    to_s: float = math.inf,
+    *,
+    in_mm: bool = True,
+    quantity: MotionQuantity = "displacement",
 ) -> Iterator[Signal]:
     """The series as even signals without gaps, one channel after the other, in memory for one channel.
 
     Regions are the nodes of UFF, numbered from 1 in the order in which they were first stored. Displacements
-    are given in mm where their scale is known, unless ``in_mm`` is false.
+    are given in mm where their scale is known, unless ``in_mm`` is false; a velocity or an acceleration takes their
+    place, and that of all else, where it is asked for.
 
     Raises:
         StoreFault: the store cannot be read.
@@ -92,11 +119,17 @@ def signals(
         region: number for number, region in enumerate(dict.fromkeys(c.region for c in channels), start=1)
     }
     for channel in channels:
+        if quantity != "displacement" and channel.quantity != "displacement":
+            continue
         parts = list(reader.series(channel, from_s, to_s))
         if sum(len(times) for times, _ in parts) < 2:
             continue
         times, values = (np.concatenate(each) for each in zip(*parts, strict=True))
         scale = channel.mm_per_px if in_mm and channel.unit == "px" else None
+        unit, factor = ("mm" if scale else channel.unit), scale or 1.0
+        if quantity != "displacement":
+            unit, factor = usual_unit(quantity, scale or (1.0 if channel.unit == "mm" else None))
+            values = _rate(times, values, ORDERS[quantity])
         interval_s = even_interval(times)
         if interval_s == 0:  # the same moment again and again, from a clock that was set back
             continue
@@ -104,13 +137,20 @@ def signals(
             yield Signal(
                 place=channel.region,
                 axis=channel.axis,
-                unit="mm" if scale else channel.unit,
+                unit=unit,
                 rate_hz=1 / interval_s,
-                values=samples * scale if scale else samples,
+                values=samples * factor,
                 start_unix_s=start_s,
                 node=nodes[channel.region],
-                quantity=channel.quantity,
+                quantity=quantity if quantity != "displacement" else channel.quantity,
             )
+
+
+def _rate(times: NDArray[np.float64], values: NDArray[np.floating[Any]], order: int) -> NDArray[np.float64]:
+    """Derivative at the same times; anew from where the clock was set back, NaN where it is not known."""
+    cuts = np.flatnonzero(np.diff(times) <= 0) + 1
+    pieces = zip(np.split(times, cuts), np.split(values, cuts), strict=True)
+    return np.concatenate([derivative_at_frames(*piece, order) for piece in pieces])
 
 
 def write_series_csv(

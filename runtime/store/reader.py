@@ -35,7 +35,8 @@ Samples = tuple[NDArray[np.float64], NDArray[np.float32]]
 
 _CHANNEL_COLUMNS = "region, axis, quantity, unit, mm_per_px"
 ALARM_COLUMNS = (
-    "name, source, quantity, unit, raised_s, value, threshold, cleared_s, acknowledged_s, acknowledged_by"
+    "name, source, quantity, unit, raised_s, value, threshold, cleared_s, acknowledged_s, acknowledged_by, "
+    "detail"
 )
 NOTICE_COLUMNS = "time_s, topic, text, count, last_s"
 CLIP_COLUMNS = "event, kind, file, state, start_s, end_s, frames, dropped, nbytes, detail"

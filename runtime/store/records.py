@@ -135,6 +135,8 @@ class Alarm:
     cleared_s: float | None = None
     acknowledged_s: float | None = None
     acknowledged_by: str | None = None
+    detail: str = ""
+    """Quantity, frequency, limit, margin and clause at the raise, where the alarm is on a limit."""
 
 
 @dataclass(frozen=True)

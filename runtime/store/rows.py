@@ -69,7 +69,7 @@ def _write_edge(connection: sqlite3.Connection, edge: AlarmEdge) -> None:
     )
     insert(
         connection,
-        "alarm (name, source, quantity, unit, raised_s, value, threshold)",
+        "alarm (name, source, quantity, unit, raised_s, value, threshold, detail)",
         edge.name,
         edge.source,
         edge.quantity,
@@ -77,6 +77,7 @@ def _write_edge(connection: sqlite3.Connection, edge: AlarmEdge) -> None:
         edge.time_s,
         edge.value,
         edge.threshold,
+        edge.detail,
     )
 
 

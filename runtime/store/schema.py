@@ -97,8 +97,18 @@ ALTER TABLE notice ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE notice ADD COLUMN last_s REAL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+ALTER TABLE alarm ADD COLUMN detail TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Statement n leads from version n to n + 1. Only ever appended to: files of every version are out there."""
+
+_LATER_COLUMNS = (
+    (3, "CREATE TEMP VIEW notice AS SELECT *, 1 AS count, NULL AS last_s FROM main.notice"),
+    (4, "CREATE TEMP VIEW alarm AS SELECT *, '' AS detail FROM main.alarm"),
+)
+"""Columns that tables got with a version, for readers of a file that no writer has brought forward."""
 
 BULK_TABLES = ("block", "block_values")
 """Nearly all of a file; the others are small."""
@@ -127,6 +137,14 @@ def check_identity(
         )
     if version < 1 and connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
         raise damaged(path, "it has no version")
+
+
+def fill_later_columns(connection: sqlite3.Connection) -> None:
+    """Let a file of an earlier version be read like one of today; the file itself is not changed."""
+    version = version_of(connection)
+    for since, view in _LATER_COLUMNS:
+        if version < since:
+            connection.execute(view)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tremorscope.runtime.host.kernel_files import entries, number, text
+from tremorscope.runtime.host.kernel_files import (
+    default_power_mode,
+    entries,
+    number,
+    power_mode_number,
+    power_modes,
+    text,
+)
 from tremorscope.runtime.telemetry.reading import EngineReading
 
 _DEVFREQ = "sys/class/devfreq"
@@ -74,14 +81,10 @@ def engines(root: Path) -> dict[str, EngineReading]:
 
 def power_mode(root: Path) -> str | None:
     """Name of nvpmodel's mode; before the first change there is no status, and the default holds."""
-    configuration = text(root / "etc/nvpmodel.conf")
-    state = re.search(r"pmode:(\d+)", text(root / "var/lib/nvpmodel/status"))
-    state = state or re.search(r"PM_CONFIG\s+DEFAULT=(\d+)", configuration)
-    if state is None:
+    mode = power_mode_number(root)
+    if mode is None and (mode := default_power_mode(root)) is None:
         return None
-    names = dict(re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", configuration))
-    number_of_mode = str(int(state[1]))
-    return str(names.get(number_of_mode, f"mode {number_of_mode}"))
+    return power_modes(root).get(mode, f"mode {mode}")
 
 
 def clocks_are_held(root: Path) -> bool | None:

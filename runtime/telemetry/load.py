@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tremorscope.runtime.host.kernel_files import entries, number, text
+from tremorscope.runtime.host.kernel_files import entries, meminfo, number, text
 
 _FULL_PWM = 255
 _IDLE = slice(3, 5)
@@ -57,8 +57,7 @@ def resident_bytes() -> int:
 
 def memory(root: Path) -> dict[str, Any]:
     """Memory and swap in bytes, as fields of `Reading`."""
-    stated = re.findall(r"^(\w+):\s+(\d+) kB$", text(root / "proc/meminfo"), re.MULTILINE)
-    sizes = {name: 1024 * int(kilobytes) for name, kilobytes in stated}
+    sizes = meminfo(root)
     return {
         "memory_total_bytes": sizes.get("MemTotal"),
         "memory_used_bytes": _less(sizes, "MemTotal", "MemAvailable"),

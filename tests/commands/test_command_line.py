@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import numpy as np
+import pytest
 from support import ROOT
 
 from tremorscope import cli
@@ -23,6 +26,40 @@ def test_each_subcommand_stands_in_a_file_of_its_name() -> None:
         command = cli.cli.get_command(context, name)
         assert command is not None
         assert command.name == name
+
+
+COMPLETE = """
+eval "$(_TREMORSCOPE_COMPLETE=bash_source tremorscope)"
+COMP_WORDS=(tremorscope {words}) COMP_CWORD={index}
+_tremorscope_completion tremorscope
+echo "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("m", "magnify measure"), ("measure --sti", "--still"), ("calibrate cap", "capture"), ("no", "")],
+)
+def test_bash_completes_commands_and_options(words: str, found: str) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    script = COMPLETE.format(words=words, index=len(words.split()))
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True, env=os.environ | {"PATH": path}
+    )
+    assert (done.stdout.strip(), done.stderr) == (found, "")
+
+
+def test_completion_of_commands_imports_no_stage() -> None:
+    program = (
+        "import sys; from tremorscope import cli; sys.argv = ['tremorscope']\n"
+        "try: cli.main()\n"
+        "finally: print(sorted(n for n in sys.modules if n.startswith('tremorscope.')))"
+    )
+    asked = {"_TREMORSCOPE_COMPLETE": "bash_complete", "COMP_WORDS": "tremorscope ca", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ | asked
+    )
+    assert done.stdout.splitlines() == ["plain,calibrate", "['tremorscope.cli']"]
 
 
 def test_help_imports_no_stage() -> None:

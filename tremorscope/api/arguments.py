@@ -45,6 +45,10 @@ _PYTHON_NAMES = {
     "reference": "reference",
     "still": "still",
     "roi": "regions",
+    "standard": "standard",
+    "class": "standard_class",
+    "boundary": "boundary",
+    "speed-rpm": "speed_rpm",
     "bundle DIR": "bundle",
 }
 """Options of the commands, as faults name them, and the arguments that they are here."""
@@ -108,6 +112,11 @@ class MeasureOptions(TypedDict, total=False):
     end_s: float
     reference: Reference
     stabilise: CameraModel | None
+    standard: str | None
+    standard_class: str | None
+    boundary: str | None
+    limits: tuple[str, str, str, Sequence[tuple[float, float]]] | None
+    speed_rpm: float | None
     overwrite: bool
     progress: bool
 

@@ -37,6 +37,7 @@ from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 from tremorscope.runtime.magnification.filters import BandSettings
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.scale import scale_of
+from tremorscope.runtime.vibration.monitoring.standards import stated_criteria
 
 _LARGEST_SHOWN_BYTES = 24 * 2**20
 """Size of a video up to which a notebook holds it."""
@@ -133,7 +134,9 @@ def measure(
             ``mm_per_px``, ``scale_length`` (mm, px) or ``scale_optics`` (m, mm, um), ``window_s``, ``band_hz``,
             ``baseline`` (summary.json of an earlier measurement), ``start_s`` and ``end_s`` (the part that is
             measured), ``reference`` ("auto", "first" or the time of a frame), ``stabilise`` ("translation",
-            "similarity" or "homography": takes the camera's motion out), ``overwrite``; ``progress=True`` shows a bar.
+            "similarity" or "homography": takes the camera's motion out), ``standard`` and ``standard_class`` (and
+            ``boundary``) or ``limits`` (quantity, statistic, unit, pairs of Hz and limit) to judge by,
+            ``speed_rpm``, ``overwrite``; ``progress=True`` shows a bar.
 
     Raises:
         Fault: an argument cannot be used, the clip cannot be read, or the results cannot be written.
@@ -144,11 +147,19 @@ def measure(
     scale = scale_of(
         given.pop("mm_per_px", None), given.pop("scale_length", None), given.pop("scale_optics", None)
     )
+    criteria = stated_criteria(
+        given.pop("standard", None),
+        given.pop("standard_class", None),
+        given.pop("boundary", None),
+        given.pop("limits", None),
+        given.get("speed_rpm"),
+    )
     for name in ("regions", "still"):
         given[name] = tuple(Region(*each) for each in given.get(name, ()))
     wanted = given.pop("progress", False)
     with _progress("measure", wanted=wanted) as bar:
-        return ClipMeasurement(measure_clip(MeasureJob(scale=scale, **given), bar), given["directory"])
+        job = MeasureJob(scale=scale, criteria=criteria, **given)
+        return ClipMeasurement(measure_clip(job, bar), given["directory"])
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -13,15 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.api.arguments import FileArguments, Rectangle, checked, tell_in_python
-from tremorscope.runtime.errors import OptionFault, OutputFault
+from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import check_place, whole_file
 from tremorscope.runtime.reports.measurement import Measurement
+from tremorscope.runtime.reports.motion import peak_rate
+from tremorscope.runtime.vibration.monitoring.limits import Judgement
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis
+from tremorscope.runtime.vibration.spectra.derivatives import ORDERS, MotionQuantity, usual_unit
 from tremorscope.runtime.vibration.spectra.peaks import Peak
+from tremorscope.runtime.vibration.spectra.phases import PhaseFinding
 
 Values = NDArray[np.float64]
-PlotKind = Literal["spectrum", "displacement", "regions"]
-_PLOTS = ("spectrum", "displacement", "regions")
+PlotKind = Literal["spectrum", "displacement", "regions", "orbits"]
+_PLOTS = ("spectrum", "displacement", "regions", "orbits")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class FoundPeak:
     amplitude_sigma_px: float
     amplitude_mm: float | None
     """None where no scale was stated."""
+    velocity: float
+    """Amplitude as velocity, in mm/s where a scale was stated, else in px/s."""
+    acceleration: float
+    """Amplitude as acceleration, in m/s2 or px/s2 likewise."""
+    orders: float | None
+    """Frequency over that of the machine's turning; None where no speed was stated."""
     damping: float | None
     """Share of critical damping; None where the recording is too short to tell."""
     damping_sigma: float | None
@@ -59,7 +68,7 @@ class FoundMode:
 
 @dataclass(frozen=True, eq=False)
 class DisplacementArrays:
-    """Displacement of every region in every frame."""
+    """Displacement, velocity or acceleration of every region in every frame."""
 
     time_s: Values
     """(N,), since the first frame, in reality rather than in playback."""
@@ -69,8 +78,14 @@ class DisplacementArrays:
     """(regions, N), downwards positive; NaN likewise."""
     quality: Values
     """(regions, N): share of a region's variance that the match explains."""
-    unit: Literal["px", "mm"]
+    unit: str
+    """px or mm; px/s or mm/s of a velocity; px/s2 or m/s2 of an acceleration."""
     regions: tuple[str, ...]
+    band_hz: tuple[float, float] | None = None
+    """Band in which a velocity or acceleration is true; NaN stands at the ends, where it is not settled."""
+    noise_x: Values | None = None
+    """(regions,): RMS that noise alone shows along x, of a velocity or acceleration; NaN where x was not measured."""
+    noise_y: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -105,13 +120,16 @@ class ClipMeasurement:
     @property
     def peaks(self) -> tuple[FoundPeak, ...]:
         """Frequencies at which something moves, strongest first."""
-        analysis, scale = self.result.analysis, self.result.scale
+        analysis, scale, speed_rpm = self.result.analysis, self.result.scale, self.result.speed_rpm
         return tuple(
             FoundPeak(
                 **_certainty(found.peak),
                 amplitude_px=found.peak.amplitude,
                 amplitude_sigma_px=found.peak.amplitude_sigma,
                 amplitude_mm=None if scale is None else scale.mm_per_px * found.peak.amplitude,
+                velocity=peak_rate(found.peak, "velocity", self.result.mm_per_px)[0],
+                acceleration=peak_rate(found.peak, "acceleration", self.result.mm_per_px)[0],
+                orders=speed_rpm and found.peak.frequency_hz / (speed_rpm / 60),
                 region=analysis.regions[found.region].series.name,
                 axis=found.axis,
             )
@@ -139,31 +157,61 @@ class ClipMeasurement:
     @property
     def displacement(self) -> DisplacementArrays:
         """Displacement over time, in mm where a scale was stated, else in px."""
-        scale, results = self.result.scale, self.result.analysis.regions
-        factor = 1.0 if scale is None else scale.mm_per_px
-        along = {
-            axis: np.stack(
-                [
-                    factor * each.series.along(axis)
-                    if math.isfinite(each.series.noise_floor_px[number])
-                    else np.full(self.result.times_s.shape, np.nan)
-                    for each in results
-                ]
-            )
-            for number, axis in enumerate(AXES)
-        }
+        return self._arrays("displacement")
+
+    @property
+    def velocity(self) -> DisplacementArrays:
+        """Velocity over time, in mm/s where a scale was stated, else in px/s, with its band and noise."""
+        return self._arrays("velocity")
+
+    @property
+    def acceleration(self) -> DisplacementArrays:
+        """Acceleration over time, in m/s2 where a scale was stated, else in px/s2, with its band and noise."""
+        return self._arrays("acceleration")
+
+    @property
+    def phases(self) -> tuple[PhaseFinding, ...]:
+        """Phases between regions, and orbits, at the strongest peaks."""
+        return self.result.motion.phases
+
+    @property
+    def judgements(self) -> tuple[tuple[str, Judgement], ...]:
+        """A region's name and its use of a limit, for every region and limit."""
+        names = [each.series.name for each in self.result.analysis.regions]
+        return tuple((names[number], judged) for number, judged in self.result.motion.judgements)
+
+    def _arrays(self, quantity: MotionQuantity) -> DisplacementArrays:
+        motion, results = self.result.motion, self.result.analysis.regions
+        unit, factor = usual_unit(quantity, self.result.mm_per_px)
+        blank = np.full(self.result.times_s.shape, np.nan)
+        x, y = (
+            factor * np.stack([motion.series.get((quantity, at, axis), blank) for at in range(len(results))])
+            for axis in AXES
+        )
+        noise: list[Values | None] = [None, None]
+        if quantity != "displacement":
+            known = [[motion.levels.get((quantity, at, axis)) for at in range(len(results))] for axis in AXES]
+            noise = [
+                np.array(
+                    [np.nan if each is None or each.noise is None else factor * each.noise for each in row]
+                )
+                for row in known
+            ]
         return DisplacementArrays(
             time_s=self.result.times_s,
-            x=along["x"],
-            y=along["y"],
+            x=x,
+            y=y,
             quality=np.stack([each.series.quality for each in results]),
-            unit="px" if scale is None else "mm",
+            unit=unit,
             regions=tuple(each.series.name for each in results),
+            band_hz=None if quantity == "displacement" else motion.band_hz,
+            noise_x=noise[0],
+            noise_y=noise[1],
         )
 
     @tell_in_python
     def plot(self, kind: PlotKind = "spectrum") -> DrawnPlot:
-        """A plot of the report: the spectrum, the displacement over time, or the regions and modes on the first frame.
+        """A plot of the report: spectrum, displacement over time, regions and modes on the first frame, or orbits.
 
         Raises:
             OptionFault: there is no such plot.
@@ -176,31 +224,40 @@ class ClipMeasurement:
             "spectrum": pictures.spectrum_picture,
             "displacement": pictures.history_picture,
             "regions": pictures.overlay_picture,
+            "orbits": pictures.orbit_picture,
         }[kind]
         return DrawnPlot(draw(self.result))
 
-    def to_sep005(self) -> list[dict[str, Any]]:
-        """Displacement as SEP-005 dictionaries: ``name``, ``data``, ``fs`` in Hz, ``unit_str``; one a gapless piece."""
+    @tell_in_python
+    def to_sep005(self, quantity: MotionQuantity = "displacement") -> list[dict[str, Any]]:
+        """Displacement, velocity or acceleration as SEP-005 dictionaries, one a gapless piece.
+
+        Keys are ``name``, ``data``, ``fs`` in Hz, ``unit_str``, ``quantity`` (d, v or a) and more.
+
+        Raises:
+            OptionFault: there is no such quantity.
+        """
         from tremorscope.runtime.reports.measurement_files import signals
         from tremorscope.runtime.reports.signals import sep005
 
-        return sep005(signals(self.result))
+        return sep005(signals(self.result, _quantity(quantity)))
 
     @tell_in_python
-    def to_uff(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write displacement as UFF dataset 58, which modal programs read.
+    def to_uff(
+        self, path: str | Path, quantity: MotionQuantity = "displacement", *, overwrite: bool = False
+    ) -> Path:
+        """Write displacement, velocity or acceleration as UFF dataset 58, which modal programs read.
 
         Raises:
+            OptionFault: there is no such quantity.
             OutputFault: the file exists already, or cannot be written.
         """
         from tremorscope.runtime.reports.measurement_files import signals
         from tremorscope.runtime.reports.signals import write_uff
 
         place: Path = checked("to_uff", FileArguments, {"path": path})["path"]
-        check_place(place)
-        if place.exists() and not overwrite:
-            raise OutputFault(f"{place}: exists already", remedy="name another file, or add --overwrite")
-        write_uff(place, signals(self.result))
+        check_place(place, overwrite=overwrite)
+        write_uff(place, signals(self.result, _quantity(quantity)))
         return place
 
     def summary(self) -> dict[str, Any]:
@@ -216,6 +273,12 @@ class ClipMeasurement:
             f"<pre>{escape(str(self))}</pre>"
             f'<img alt="Spectrum of displacement" style="max-width:60em" src="data:image/png;base64,{picture}">'
         )
+
+
+def _quantity(given: MotionQuantity) -> MotionQuantity:
+    if given not in ORDERS:
+        raise OptionFault(f"{given!r} is no quantity", remedy=f"choose from {', '.join(ORDERS)}")
+    return given
 
 
 def _certainty(peak: Peak) -> dict[str, Any]:

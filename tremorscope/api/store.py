@@ -18,6 +18,12 @@ from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.store.export import export_sep005
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Alarm, Channel, ModeRecord, PeakRecord
+from tremorscope.runtime.vibration.spectra.derivatives import (
+    ORDERS,
+    MotionQuantity,
+    derivative_at_frames,
+    usual_unit,
+)
 
 Moment: TypeAlias = float | str | datetime | None
 """Unix time in s, a date or moment in ISO 8601, or a datetime; in UTC where it names no offset. None is no bound."""
@@ -40,6 +46,27 @@ class StoredSeries:
     def times_utc(self) -> NDArray[np.datetime64]:
         """(N,), datetime64[us], UTC: what plots and tables take as dates."""
         return np.rint(1e6 * self.time_s).astype("datetime64[us]")
+
+    @property
+    def velocity(self) -> StoredSeries:
+        """Velocity, of a displacement, in mm/s or px/s; NaN where it is not settled."""
+        return self._differentiated("velocity")
+
+    @property
+    def acceleration(self) -> StoredSeries:
+        """Acceleration, of a displacement, in m/s2 or px/s2; NaN where it is not settled."""
+        return self._differentiated("acceleration")
+
+    @tell_in_python
+    def _differentiated(self, quantity: MotionQuantity) -> StoredSeries:
+        if self.quantity != "displacement":
+            raise OptionFault(
+                f"{self.quantity} of {self.region} has no {quantity}", remedy="ask a series of displacement"
+            )
+        in_mm = self.unit == "mm"
+        values = derivative_at_frames(self.time_s, self.values, ORDERS[quantity])
+        unit, factor = usual_unit(quantity, 1.0 if in_mm else None)
+        return StoredSeries(self.region, self.axis, quantity, unit, self.time_s, factor * values)
 
 
 class OpenStore:
@@ -116,9 +143,17 @@ class OpenStore:
         return self.reader.alarms(*_span(start, end))
 
     @tell_in_python
-    def to_sep005(self, start: Moment = None, end: Moment = None) -> list[dict[str, Any]]:
-        """All series as SEP-005 dictionaries, one a piece without a gap."""
-        return export_sep005(self.reader, *_span(start, end))
+    def to_sep005(
+        self, start: Moment = None, end: Moment = None, quantity: MotionQuantity = "displacement"
+    ) -> list[dict[str, Any]]:
+        """All series, or the rate of all displacements that is asked for, as SEP-005 dictionaries, one a gapless piece.
+
+        Raises:
+            OptionFault: there is no such quantity.
+        """
+        if quantity not in ORDERS:
+            raise OptionFault(f"{quantity!r} is no quantity", remedy=f"choose from {', '.join(ORDERS)}")
+        return export_sep005(self.reader, *_span(start, end), quantity=quantity)
 
     def close(self) -> None:
         """Close it; closing twice is harmless."""

@@ -77,7 +77,7 @@ def calibrate() -> None:
 )
 def capture(reserve_gb: float, **options: Any) -> None:
     """Gather frame pairs from a camera or a clip into a set; resumes after any interruption."""
-    from tremorscope.calibration.capture.capture import CaptureJob
+    from tremorscope.calibration.capture.job import CaptureJob
     from tremorscope.calibration.capture.job import capture as run
     from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar

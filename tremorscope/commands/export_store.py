@@ -19,9 +19,12 @@ from tremorscope.commands.options import unix_time
     "--from", "from_time", metavar="TIME", help="First moment, e.g. 2026-11-01 or 2026-11-01T06:00+01:00."
 )
 @click.option("--to", "to_time", metavar="TIME", help="Moment to end before.  [default: all there is]")
+@click.option(
+    "--rates", is_flag=True, help="Also write velocity.uff and acceleration.uff, from the displacement."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 def export_store(
-    store: Path, output: Path, from_time: str | None, to_time: str | None, overwrite: bool
+    store: Path, output: Path, from_time: str | None, to_time: str | None, rates: bool, overwrite: bool
 ) -> None:
     """Write what lies in STORE (tremorscope.db, or the directory that holds it) for other programs.
 
@@ -40,7 +43,7 @@ def export_store(
         StoreReader(store / STORE_NAME if store.is_dir() else store) as reader,
         whole_directory(output, overwrite=overwrite, names=FILES) as directory,
     ):
-        done = export(reader, directory, from_s, to_s)
+        done = export(reader, directory, from_s, to_s, rates=rates)
     click.echo(f"{done.samples} rows, {done.signals} signals without a gap:")
     for path in done.files:
         click.echo(f"  {output / path.name}")

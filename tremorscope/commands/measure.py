@@ -20,8 +20,8 @@ from tremorscope.commands.options import reference_time, stabilise_option
     type=click.Path(path_type=Path),
     required=True,
     metavar="DIR",
-    help="Directory to leave displacement.csv, displacement.uff, spectrum.png, overlay.png, report.html and "
-    "summary.json in.",
+    help="Directory to leave displacement, velocity and acceleration (CSV and UFF), spectrum.png, orbits.png, "
+    "overlay.png, report.html and summary.json in.",
 )
 @click.option(
     "--roi",
@@ -108,18 +108,65 @@ from tremorscope.commands.options import reference_time, stabilise_option
     help="Frame that displacement is measured against; auto takes the first, or a sharp one where that is blurred.",
 )
 @stabilise_option
+@click.option(
+    "--standard",
+    metavar="NAME",
+    help="Judge every region by a standard: din-4150-3, iso-20816-3 or en-1990-footbridge. Needs --class and a scale.",
+)
+@click.option("--class", "of_class", metavar="CLASS", help="Class of the standard, such as residential.")
+@click.option(
+    "--boundary", metavar="ZONES", help="Of iso-20816-3: A/B, B/C or C/D is the limit.  [default: B/C]"
+)
+@click.option(
+    "--limits",
+    nargs=4,
+    metavar="QUANTITY STATISTIC UNIT POINTS",
+    help='Judge by limits of your own, such as: velocity rms mm/s "2:4.5 50:7.1".',
+)
+@click.option(
+    "--speed-rpm",
+    type=float,
+    metavar="RPM",
+    help="Speed of the machine: peaks are named by its orders.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
-def measure(**options: Any) -> None:
-    """Measure displacement, natural frequencies and mode shapes in CLIP, any video that FFmpeg reads."""
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Clips of a folder that are measured at once.  [default: one a core]",
+)
+def measure(workers: int | None, **options: Any) -> None:
+    """Measure displacement, natural frequencies and mode shapes in CLIP.
+
+    CLIP is a video, a file of raw frames (.cine, .cihx, .tif, .npy ...), pictures (a folder, or 'frames/*.png'), or a
+    folder of clips: then each is measured, and a table of all is written and printed.
+    """
+    from tremorscope.runtime.cameras.recordings import clips_in
+    from tremorscope.runtime.errors import ClipFault
     from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
     from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
+    from tremorscope.runtime.jobs.measure_folder import TABLE, measure_folder, over_cores
     from tremorscope.runtime.vibration.displacement.regions import Region
     from tremorscope.runtime.vibration.displacement.scale import scale_of
+    from tremorscope.runtime.vibration.monitoring.standards import stated_criteria
 
     scale = scale_of(options.pop("scale"), options.pop("scale_length"), options.pop("scale_optics"))
     regions, still = (tuple(Region(*each) for each in options.pop(name)) for name in ("regions", "still"))
-    job = MeasureJob(regions=regions, still=still, scale=scale, **options)
+    stated = {name: options.pop(name) for name in ("standard", "of_class", "boundary", "limits")}
+    criteria = stated_criteria(**stated, speed_rpm=options["speed_rpm"])
+    job = MeasureJob(criteria=criteria, regions=regions, still=still, scale=scale, **options)
+    if job.clip.is_dir() and clips_in(job.clip):
+        with orderly_stop(), progress_bar("measure", "clips") as progress:
+            table = measure_folder(job.clip, job, over_cores(workers), progress)
+        for line in [*table.lines(), "", f"written     {TABLE} and a directory a clip in {job.directory}"]:
+            click.echo(line)
+        if table.failed:
+            raise ClipFault(
+                f"{table.failed} of {len(table.results)} clips could not be measured", remedy="see the table"
+            )
+        return
     with orderly_stop(), progress_bar("measure") as progress:
         measurement = measure_clip(job, progress)
     for line in [*measurement.lines(), "", f"written     {', '.join(measurement.files)} in {job.directory}"]:

@@ -152,6 +152,11 @@ class Intake:
             self._no_slot += 1
             return lease
         lease.seal(info)
+        try:
+            self._on_frame(lease)  # before the consumer can have it, and release it
+        except BaseException:
+            self.given_up += 1
+            following.release()
+            raise
         self.waiting.put(lease)
-        self._on_frame(lease)
         return following

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
@@ -15,6 +14,7 @@ from tremorscope.runtime.cameras.supervision.faults import FaultKind
 from tremorscope.runtime.errors import CameraFault, CorruptFrameFault, Fault, FrozenCameraFault
 from tremorscope.runtime.frames.info import Camera, FrameInfo
 from tremorscope.runtime.frames.ring import Lease
+from tremorscope.runtime.host.threads import Threads
 
 Stage = Literal["opening", "reading", "closing", "done"]
 T = TypeVar("T")
@@ -62,14 +62,19 @@ class Reader:
     """Opens a camera, reads it until it fails or is told to end, and closes it.
 
     Every call to the camera may hang. The supervisor watches ``stage`` and ``deadline_s``; it abandons a reader
-    that is late, and the reader then ends by itself whenever the call returns.
+    that is late, and the reader then ends by itself whenever the call returns. A mistake in the program closes the
+    camera too; the next reader opens it again.
     """
 
     def __init__(
-        self, open_camera: Callable[[], Camera], owner: ReaderOwner, *, reject_constant: bool
+        self,
+        open_camera: Callable[[], Camera],
+        owner: ReaderOwner,
+        threads: Threads,
+        reject_constant: bool,
     ) -> None:
         self._open_camera = open_camera
-        self._owner = owner
+        self._owner, self._threads = owner, threads
         self._reject_constant = reject_constant
         self._camera: Camera | None = None
         self._lease: Lease | None = None
@@ -89,12 +94,18 @@ class Reader:
 
     def start(self) -> None:
         """Work in a thread that dies with the process, since nothing else ends a driver that hangs."""
-        threading.Thread(target=self.run, name="camera", daemon=True).start()
+        self._threads.start("camera", self.run, again=True, owned=True)
 
     def run(self) -> None:
         """Work until the camera is closed."""
-        while self.step():
-            pass
+        try:
+            while self.step():
+                pass
+        except Exception as error:
+            if self.stage != "done":
+                self._fail(None, f"a mistake in the program: {type(error).__name__}: {error}")
+                self._close()
+            raise
 
     def step(self) -> bool:
         """Make one call to the camera; returns False when there is nothing left to do."""

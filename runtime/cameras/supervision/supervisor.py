@@ -19,6 +19,7 @@ from tremorscope.runtime.cameras.supervision.watching import ReaderWatch
 from tremorscope.runtime.errors import CameraFault
 from tremorscope.runtime.frames.info import Camera, FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeaseError, LeasingRing
+from tremorscope.runtime.host.threads import Threads
 
 _CONSUMER = "the consumer of the camera"
 _LONGEST_WAIT_S = 60.0
@@ -40,7 +41,7 @@ class CameraSupervisor:
         on_event: Callable[[CameraEvent], None] | None = None,
         on_frame: Callable[[Lease], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
-        make_reader: Callable[..., Reader] = Reader,
+        threads: Threads | None = None,
     ) -> None:
         """Prepare; ``start`` opens the camera.
 
@@ -51,7 +52,7 @@ class CameraSupervisor:
             on_event: called by the watching thread at the beginning and end of every fault; it must return at once.
             on_frame: called by the reading thread with every frame for the consumer; may share it, must not wait.
             clock: seconds on a clock that never goes back.
-            make_reader: makes the reader, with a thread of its own; a test's has none.
+            threads: starts both threads, and tells of the program error that ends one; None: its own.
         """
         settings = settings or SupervisorSettings()
         if ring.slots < settings.slots(held_by_consumer=1):
@@ -62,8 +63,8 @@ class CameraSupervisor:
         self._frames, self._attention = threading.Condition(self._lock), threading.Condition(self._lock)
         self._log = FaultLog()
         self._intake = Intake(ring, settings, self._log, on_frame)
-        self._waiting = self._intake.waiting
-        make = partial(make_reader, open_camera, self, reject_constant=settings.reject_constant)
+        self._threads = threads or Threads()
+        make = partial(Reader, open_camera, self, self._threads, settings.reject_constant)
         self._watch = ReaderWatch(make, settings, self._log)
         self._thread: threading.Thread | None = None
         self._error: LeaseError | None = None
@@ -71,8 +72,7 @@ class CameraSupervisor:
 
     def start(self) -> None:
         """Begin to watch and to open the camera; returns at once, whether there is a camera or not."""
-        self._thread = threading.Thread(target=self._run, name="camera watch", daemon=True)
-        self._thread.start()
+        self._thread = self._threads.start("camera watch", self._run, owned=True)
 
     def take(self, timeout_s: float) -> Lease | None:
         """The oldest frame that waits, or None after ``timeout_s`` without one; release it after use.
@@ -85,10 +85,10 @@ class CameraSupervisor:
             CameraFault: a mistake in the program has ended the watching thread.
         """
         with self._lock:
-            self._frames.wait_for(lambda: self._waiting or self._is_over(), timeout_s)
+            self._frames.wait_for(lambda: self._intake.waiting or self._is_over(), timeout_s)
             if self._error is not None:
                 raise self._error
-            if (lease := self._waiting.take()) is not None:
+            if (lease := self._intake.waiting.take()) is not None:
                 lease.hand_to(_CONSUMER)
                 return lease
             if self._thread is not None and not self._thread.is_alive() and not self._closing:
@@ -107,8 +107,8 @@ class CameraSupervisor:
             return SupervisorState(
                 status=self._status(),
                 active=self._log.active,
-                taken=self._waiting.taken,
-                waiting=len(self._waiting),
+                taken=self._intake.waiting.taken,
+                waiting=len(self._intake.waiting),
                 drops=self._intake.drops,
                 openings=self._watch.openings,
                 opened_in_vain=self._watch.opened_in_vain,
@@ -122,7 +122,7 @@ class CameraSupervisor:
         until_s = time.monotonic() + self._settings.close_timeout_s
         with self._lock:
             self._closing = True
-            self._intake.given_up += self._waiting.clear()
+            self._intake.given_up += self._intake.waiting.clear()
             self._wake()
             self._frames.notify_all()
             self._frames.wait_for(lambda: self._watch.reader is None, self._settings.close_timeout_s)

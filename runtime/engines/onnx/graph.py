@@ -107,9 +107,11 @@ class BoundGraph:
 def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.SessionOptions:
     """Session options of every graph: named sizes as stated, and so many threads, None being one a core."""
     options = onnxruntime.SessionOptions()
-    # With the size known, shapes are folded and memory is planned once, instead of at every step.
+    # With the size known, shapes are folded once, instead of at every step.
     for name, size in sizes.items():
         options.add_free_dimension_override_by_name(name, size)
+    # One block planned for all tensors takes more than the arena does (by a third at 640x360), and is no faster.
+    options.enable_mem_pattern = False
     # Idle threads sleep: spinning ones take the core that decodes and encodes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if _overflows_in_int8():

@@ -7,23 +7,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.engines.interface.arrays import FixedFrames
 from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
 from tremorscope.runtime.engines.tensorrt.load import LoadedEngine, Shape
-from tremorscope.runtime.engines.tensorrt.memory import (
-    FrameInputs,
-    NumberInputs,
-    PictureOutput,
-    frame_channels,
-    warm_up,
-)
-from tremorscope.runtime.engines.tensorrt.step import GraphUse, StepContext
+from tremorscope.runtime.engines.tensorrt.memory import TensorrtStep, frame_channels, warm_up
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.gpu.protocol import DeviceMemory, Gpu
 
 
-class TensorrtBandEngine(FixedFrames):
+class TensorrtBandEngine(TensorrtStep):
     """The ``band`` engine: see `runtime.engines.interface.engine.BandEngine`. Its state stays on the GPU."""
 
     def __init__(
@@ -49,19 +41,20 @@ class TensorrtBandEngine(FixedFrames):
         rows, columns = (-(-side // self._cell_px) for side in (height_px, width_px))
         self._planes = (representation.channels, rows, columns)
         loaded.check_interface(self._interface())
-        self._gpu, self._loaded = gpu, loaded
+        self._loaded = loaded
         self._most_sections = loaded.tensors["coefficients"].largest[2]
-        self._picture = PictureOutput(gpu, account)
         self._activity = gpu.allocate_mapped(4).view(np.float32)
         self._sections = 0
         self._states: list[DeviceMemory] = []
-        counts = {"amplification": 1, "max_displacement_px": 1, "coefficients": 6 * self._most_sections}
+        self._open_step(
+            gpu,
+            loaded,
+            account,
+            frames=("frame", "previous"),
+            numbers={"amplification": 1, "max_displacement_px": 1, "coefficients": 6 * self._most_sections},
+            varying=("magnified", "state", "next_state"),
+        )
         with gpu.current():
-            self._steps = StepContext(gpu, loaded, ("magnified", "state", "next_state"))
-            self._numbers = NumberInputs(gpu, counts)
-            self._frames = FrameInputs(gpu, account, ("frame", "previous"), self._input_shape)
-            self._numbers.bind(self._steps)
-            self._frames.bind(self._steps)
             self._steps.bind_fixed("activity", gpu.device_address(self._activity))
             self._mask = gpu.allocate_device(4 * rows * columns)
             self._steps.bind_fixed("mask", self._mask.address)
@@ -81,21 +74,6 @@ class TensorrtBandEngine(FixedFrames):
     def state_nbytes(self) -> int:
         """Bytes of one of the two buffers of the state."""
         return self._states[0].nbytes
-
-    @property
-    def last_gpu_ms(self) -> float:
-        """Time of the latest step on the GPU."""
-        return self._steps.last_gpu_ms
-
-    @property
-    def graphs(self) -> int:
-        """CUDA graphs that are kept at present; 0 where none are captured."""
-        return self._steps.graphs
-
-    @property
-    def graph_use(self) -> GraphUse:
-        """Use of CUDA graphs since the warm-up."""
-        return self._steps.use
 
     def start(self, sections: int) -> None:
         """Set the state to zero, for a filter of so many sections; allocates only where their number changes.
@@ -158,12 +136,9 @@ class TensorrtBandEngine(FixedFrames):
 
     def close(self) -> None:
         """Give everything back to the GPU."""
-        self._picture.close()
         self._activity = np.zeros(1, np.float32)
+        super().close()
         with self._gpu.current():
-            self._steps.close()
-            self._numbers.close()
-            self._frames.close()
             for memory in (self._mask, *self._states):
                 memory.free()
         self._states = []

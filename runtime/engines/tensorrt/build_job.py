@@ -167,7 +167,7 @@ class _BundleBuilder:
         sidecar = Sidecar(
             source=source,
             builder=self._here(),
-            settings=_settings_of(plan),
+            settings=BuildSettings.model_validate(plan, from_attributes=True),
             engine_bytes=len(built.engine),
             engine_sha256=hashlib.sha256(built.engine).hexdigest(),
             built_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -196,17 +196,6 @@ class _BundleBuilder:
 
     def _notes(self, others: tuple[str, ...]) -> tuple[str, ...]:
         return (*((self.bundle.why,) if self.bundle.why else ()), *others)
-
-
-def _settings_of(plan: BuildPlan) -> BuildSettings:
-    return BuildSettings(
-        rule=plan.rule,
-        network_flags=plan.network_flags,
-        builder_flags=plan.builder_flags,
-        cleared_flags=plan.cleared_flags,
-        workspace_bytes=plan.workspace_bytes,
-        dla_core=plan.dla_core,
-    )
 
 
 def _build_with_less(

@@ -13,8 +13,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.runtime.engines.interface.arrays import FixedFrames
 from tremorscope.runtime.engines.tensorrt.load import LoadedEngine
-from tremorscope.runtime.engines.tensorrt.step import StepContext
+from tremorscope.runtime.engines.tensorrt.step import GraphUse, StepContext
 from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
 from tremorscope.runtime.gpu.protocol import DeviceMemory, Gpu
 
@@ -122,6 +123,53 @@ def frame_channels(loaded: LoadedEngine) -> int:
     """Channels of the frames that an engine takes: 3, or 4 of which the graph leaves one out."""
     frame = loaded.tensors.get("frame")
     return 4 if frame is not None and frame.shape[-1] == 4 else 3
+
+
+class TensorrtStep(FixedFrames):
+    """A step graph on the GPU, with its inputs and its picture; `_open_step` prepares it."""
+
+    def _open_step(
+        self,
+        gpu: Gpu,
+        loaded: LoadedEngine,
+        account: CopyAccount | None,
+        *,
+        frames: tuple[str, ...],
+        numbers: dict[str, int],
+        varying: tuple[str, ...],
+    ) -> None:
+        """Make context and memory; see `FrameInputs`, `NumberInputs` and `StepContext` for the three lists of names."""
+        self._gpu = gpu
+        self._picture = PictureOutput(gpu, account)
+        with gpu.current():
+            self._steps = StepContext(gpu, loaded, varying)
+            self._numbers = NumberInputs(gpu, numbers)
+            self._frames = FrameInputs(gpu, account, frames, self._input_shape)
+            self._numbers.bind(self._steps)
+            self._frames.bind(self._steps)
+
+    @property
+    def last_gpu_ms(self) -> float:
+        """Time of the latest step on the GPU."""
+        return self._steps.last_gpu_ms
+
+    @property
+    def graphs(self) -> int:
+        """CUDA graphs that are kept at present; 0 where none are captured."""
+        return self._steps.graphs
+
+    @property
+    def graph_use(self) -> GraphUse:
+        """Use of CUDA graphs since the warm-up."""
+        return self._steps.use
+
+    def close(self) -> None:
+        """Give everything back to the GPU."""
+        self._picture.close()
+        with self._gpu.current():
+            self._steps.close()
+            self._numbers.close()
+            self._frames.close()
 
 
 def warm_up(gpu: Gpu, steps: StepContext, picture_nbytes: int, ends: tuple[int, ...] = ()) -> None:

@@ -10,21 +10,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.engines.interface.arrays import FixedFrames
 from tremorscope.runtime.engines.tensorrt.load import LoadedEngine
-from tremorscope.runtime.engines.tensorrt.memory import (
-    FrameInputs,
-    NumberInputs,
-    PictureOutput,
-    frame_channels,
-    warm_up,
-)
-from tremorscope.runtime.engines.tensorrt.step import GraphUse, StepContext
+from tremorscope.runtime.engines.tensorrt.memory import TensorrtStep, frame_channels, warm_up
 from tremorscope.runtime.frames.copies import CopyAccount
 from tremorscope.runtime.gpu.protocol import Gpu
 
 
-class TensorrtEngine(FixedFrames):
+class TensorrtEngine(TensorrtStep):
     """The ``pairwise`` engine: see `runtime.engines.interface.engine.PairwiseEngine`."""
 
     def __init__(
@@ -53,30 +45,16 @@ class TensorrtEngine(FixedFrames):
                 "magnified": ("u1", (1, *self._picture_shape)),
             }
         )
-        self._gpu = gpu
-        self._picture = PictureOutput(gpu, account)
+        self._open_step(
+            gpu,
+            loaded,
+            account,
+            frames=("frame", "reference"),
+            numbers={"amplification": 1},
+            varying=("magnified",),
+        )
         with gpu.current():
-            self._steps = StepContext(gpu, loaded, ("magnified",))
-            self._numbers = NumberInputs(gpu, {"amplification": 1})
-            self._frames = FrameInputs(gpu, account, ("frame", "reference"), self._input_shape)
-            self._numbers.bind(self._steps)
-            self._frames.bind(self._steps)
             warm_up(gpu, self._steps, math.prod(self._picture_shape))
-
-    @property
-    def last_gpu_ms(self) -> float:
-        """Time of the latest step on the GPU."""
-        return self._steps.last_gpu_ms
-
-    @property
-    def graphs(self) -> int:
-        """CUDA graphs that are kept at present; 0 where none are captured."""
-        return self._steps.graphs
-
-    @property
-    def graph_use(self) -> GraphUse:
-        """Use of CUDA graphs since the warm-up."""
-        return self._steps.use
 
     def step(
         self,
@@ -100,11 +78,3 @@ class TensorrtEngine(FixedFrames):
             self._frames.send("reference", reference, steps)
             steps.run((address,))
         self._picture.deliver(magnified)
-
-    def close(self) -> None:
-        """Give everything back to the GPU."""
-        self._picture.close()
-        with self._gpu.current():
-            self._steps.close()
-            self._numbers.close()
-            self._frames.close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from tremorscope.runtime.health import Health
+from tremorscope.runtime.health import Health, RegionHealth
 from tremorscope.runtime.outputs.liveness import judge
 from tremorscope.runtime.telemetry import Reading
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmStatus
@@ -66,6 +66,7 @@ def edge_payload(edge: AlarmEdge) -> dict[str, Any]:
         "threshold": _number(edge.threshold),
         "unit": edge.unit,
         "since_s": round(edge.since_s, 3),
+        **({"detail": edge.detail} if edge.detail else {}),
     }
 
 
@@ -79,6 +80,7 @@ def alarm_payload(alarm: AlarmStatus) -> dict[str, Any]:
         "quantity": alarm.rule.quantity,
         "threshold": _number(alarm.rule.threshold),
         "unit": alarm.rule.threshold_unit,
+        **({"limit_of": alarm.rule.criterion.source} if alarm.rule.criterion else {}),
         "raised_s": _number(alarm.raised_s),
         "acknowledged_s": _number(alarm.acknowledged_s),
     }
@@ -103,6 +105,7 @@ def summary_payload(health: Health) -> dict[str, Any]:
                 "peak_px": _number(region.displacement_peak_px),
                 "rms_mm": _scaled(region.displacement_rms_px, region.mm_per_px),
                 "peak_mm": _scaled(region.displacement_peak_px, region.mm_per_px),
+                **_rates(region),
                 "frequencies_hz": [_number(each.frequency_hz) for each in region.frequencies],
             }
             for region in health.regions
@@ -115,6 +118,19 @@ def summary_payload(health: Health) -> dict[str, Any]:
         "disk_free_bytes": health.storage.free_bytes,
         "recoveries": dict(health.recoveries),
         "problems": list(health.problems),
+    }
+
+
+def _rates(region: RegionHealth) -> dict[str, float | None]:
+    """RMS velocity and acceleration of a region."""
+    velocity = region.velocity_px_s.rms if region.velocity_px_s else None
+    acceleration = region.acceleration_px_s2.rms if region.acceleration_px_s2 else None
+    in_m = None if region.mm_per_px is None else 1e-3 * region.mm_per_px
+    return {
+        "velocity_rms_px_s": _number(velocity),
+        "velocity_rms_mm_s": _scaled(velocity, region.mm_per_px),
+        "acceleration_rms_px_s2": _number(acceleration),
+        "acceleration_rms_m_s2": _scaled(acceleration, in_m),
     }
 
 
@@ -227,6 +243,9 @@ def _vibration_sensors(health: Health) -> Iterator[_Entity]:
         unit = "px" if region.mm_per_px is None else "mm"
         template = f"{{{{ value_json.regions['{key}'].rms_{unit} }}}}"
         yield _sensor(f"rms_{key}", f"{region.name} RMS", template, unit, suggested_display_precision=4)
+        template = f"{{{{ value_json.regions['{key}'].velocity_rms_{unit}_s }}}}"
+        name = f"{region.name} RMS velocity"
+        yield _sensor(f"velocity_{key}", name, template, f"{unit}/s", suggested_display_precision=4)
     for mode in health.modes:
         template = f"{{{{ value_json.modes_hz.get('{mode.number}') }}}}"
         options = {"device_class": "frequency", "suggested_display_precision": 3}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from tremorscope.runtime.doctor.machine import Machine
+from tremorscope.runtime.doctor.storage import mount_of
 from tremorscope.runtime.prove.outcome import Outcome, StepFindings
 from tremorscope.runtime.prove.plan import ProvePlan
 
@@ -23,7 +25,8 @@ def run(plan: ProvePlan, findings: StepFindings) -> Outcome:
     """Append and fsync small blocks in the store's directory, then write one large file."""
     directory = _directory(plan)
     findings.fact("directory", str(directory))
-    findings.fact("file_system", _file_system(directory))
+    mount = mount_of(Machine(), PurePosixPath(directory))
+    findings.fact("file_system", mount[2] if mount else "unknown")
     blocks, large_mib = (20, 8) if plan.quick else (200, 128)
     with tempfile.NamedTemporaryFile(dir=directory, prefix=".tremorscope-prove-") as file:
         times_ms = []
@@ -69,13 +72,3 @@ def _directory(plan: ProvePlan) -> Path:
     stated = configuration.store.directory if configuration else None
     here = Path(stated or os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or plan.work)
     return here if here.is_dir() and os.access(here, os.W_OK) else plan.work
-
-
-def _file_system(directory: Path) -> str:
-    """File system of the longest mount point that contains a directory."""
-    try:
-        mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return "unknown"
-    holding = [each for each in mounts if directory.is_relative_to(each[1].replace("\\040", " "))]
-    return max(holding, key=lambda each: len(each[1]))[2] if holding else "unknown"

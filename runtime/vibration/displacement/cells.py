@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
-from tremorscope.runtime.vibration.displacement.noise import estimate_noise_sigma, luma
+from tremorscope.runtime.vibration.displacement.noise import as_luma, estimate_noise_sigma
 from tremorscope.runtime.vibration.displacement.overlays import Mask
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
 Values = NDArray[np.float64]
 
 _SMALLEST_SIDE_PX = 12
@@ -100,11 +101,11 @@ class Cells:
 
 
 def follow_cells(frames: Sequence[Picture], masked: Mask) -> Cells:
-    """Follow every cell of texture through frames (H, W, 3; RGB), of which the first is the reference.
+    """Follow every cell of texture through frames (H, W, 3; RGB), or luma (H, W), of which the first is the reference.
 
     Cells overlap by half where that makes no more than 600 of them; of more, those of most texture are taken.
     """
-    grey = luma(frames[0])
+    grey = as_luma(frames[0])
     sigma = max(estimate_noise_sigma(grey), _COMPRESSION / 2)
     side = max(_SMALLEST_SIDE_PX, 4 * round(min(grey.shape) / 26 / 4))
     corners = _textured(grey, sigma, side, masked)

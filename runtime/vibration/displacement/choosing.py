@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,12 @@ from tremorscope.runtime.vibration.displacement.coherence import (
     homogeneous,
     segment,
 )
-from tremorscope.runtime.vibration.displacement.noise import luma
+from tremorscope.runtime.vibration.displacement.noise import as_luma, estimate_noise_sigma
 from tremorscope.runtime.vibration.displacement.proposal import propose_regions, usual_side_px
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
 
 _CANDIDATES = 4
 """Candidates of still texture for each region that is wanted."""
@@ -35,14 +37,35 @@ _MOST_UNSURE = 0.2
 _RIGID_QUALITY = 0.5
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Frames of a recording, of which the first is the reference, and the noise of one in grey levels."""
+
+    frames: Sequence[Picture]
+    noise_sigma: float
+
+    def is_rigid(self, region: Region) -> bool:
+        """True if a region can be followed through the frames and shows motion along an axis."""
+        try:
+            follower = RegionFollower(self.frames[0], region, self.noise_sigma)
+            follower.learn_noise(self.frames)
+        except RegionFault:
+            return False
+        if not np.isfinite(follower.noise_floor_px).any():
+            return False
+        found = [follower.tracker.measure(frame) for frame in self.frames]
+        return not any(is_lost(each) or each.quality <= _RIGID_QUALITY for each in found)
+
+
 def choose_regions(
     frames: Sequence[Picture],
     count: int,
     *,
     still: Sequence[Region] = (),
     scene: SegmentedScene | None = None,
+    bit_depth: int = 8,
 ) -> tuple[tuple[Region, ...], tuple[int, ...]]:
-    """Choose up to ``count`` regions, from left to right, for frames (H, W, 3; RGB) of a recording.
+    """Choose up to ``count`` regions, from left to right, for frames of a recording, (H, W, 3; RGB) or luma (H, W).
 
     The picture is segmented by agreement of motion. Every region lies in one part alone, so that none straddles two
     bodies, and none on bars, labels or clocks. Up to three quarters of the places go to what moves against the
@@ -53,6 +76,7 @@ def choose_regions(
         count: regions wanted.
         still: regions already chosen as references, which no other may overlap.
         scene: the segmentation of the frames, where it is known.
+        bit_depth: of the frames.
 
     Returns:
         The regions, and the places, from 0, of those that belong to the background.
@@ -62,11 +86,12 @@ def choose_regions(
         RegionFault: no region can be followed.
     """
     scene = scene or segment(frames)
-    moving = list(_moving(scene, frames, math.ceil(_MOVING_SHARE * count), tuple(still)))
-    resting = list(_still(scene, frames, count - len(moving), (*still, *moving)))
+    seen = _Seen(frames, estimate_noise_sigma(as_luma(frames[0]), bit_depth))
+    moving = list(_moving(scene, seen, math.ceil(_MOVING_SHARE * count), tuple(still)))
+    resting = list(_still(scene, seen, count - len(moving), (*still, *moving)))
     chosen = [*moving, *resting]
     if len(chosen) < count:
-        chosen += _moving(scene, frames, count - len(chosen), (*still, *chosen))
+        chosen += _moving(scene, seen, count - len(chosen), (*still, *chosen))
     if not chosen:
         raise RegionFault(
             "none of the proposed regions holds still enough to be followed",
@@ -77,16 +102,17 @@ def choose_regions(
     return tuple(chosen), tuple(at for at, region in enumerate(chosen) if region in resting)
 
 
-def still_regions(scene: SegmentedScene, frames: Sequence[Picture], count: int) -> tuple[Region, ...]:
+def still_regions(
+    scene: SegmentedScene, frames: Sequence[Picture], count: int, *, bit_depth: int = 8
+) -> tuple[Region, ...]:
     """Regions of the background for the camera's motion, up to ``count``, spread over the picture."""
-    return tuple(_still(scene, frames, count, ()))
+    seen = _Seen(frames, estimate_noise_sigma(as_luma(frames[0]), bit_depth))
+    return tuple(_still(scene, seen, count, ()))
 
 
-def _moving(
-    scene: SegmentedScene, frames: Sequence[Picture], count: int, taken: tuple[Region, ...]
-) -> Iterator[Region]:
+def _moving(scene: SegmentedScene, seen: _Seen, count: int, taken: tuple[Region, ...]) -> Iterator[Region]:
     """Regions of what moves by itself: surest and farthest from those already chosen first."""
-    height, width = frames[0].shape[:2]
+    height, width = scene.masked.shape
     candidates = [each for each in _windows(scene) if not any(_overlap(each[0], other) for other in taken)]
     if not candidates or count <= 0:
         return
@@ -104,7 +130,7 @@ def _moving(
             return
         region = candidates[best][0]
         overlapping = np.array([_overlap(region, other) for other, _, _ in candidates])
-        if not _is_rigid(frames, region):
+        if not seen.is_rigid(region):
             worth[best] = 0
             continue
         worth[overlapping] = 0
@@ -149,13 +175,13 @@ def _trimmed(scene: SegmentedScene, at: int, size: int) -> Region | None:
     return Region(left, top, right - left, bottom - top)
 
 
-def _still(
-    scene: SegmentedScene, frames: Sequence[Picture], count: int, taken: tuple[Region, ...]
-) -> Iterator[Region]:
+def _still(scene: SegmentedScene, seen: _Seen, count: int, taken: tuple[Region, ...]) -> Iterator[Region]:
     """Regions of the background, by texture and distance."""
     found = 0
     try:
-        proposals = propose_regions(luma(frames[0]), _CANDIDATES * max(count, 1), taken=taken)
+        proposals = propose_regions(
+            as_luma(seen.frames[0]), _CANDIDATES * max(count, 1), noise_sigma=seen.noise_sigma, taken=taken
+        )
     except OptionFault:
         if not taken:
             raise
@@ -163,7 +189,7 @@ def _still(
     for each in proposals:
         if found >= count:
             return
-        if _stands_still(scene, each.region) and _is_rigid(frames, each.region):
+        if _stands_still(scene, each.region) and seen.is_rigid(each.region):
             found += 1
             yield each.region
 
@@ -175,19 +201,6 @@ def _stands_still(scene: SegmentedScene, region: Region) -> bool:
     labels = scene.label[scene.cells.touching(region)]
     unsure = (labels < BACKGROUND).mean() if labels.size else 0.0
     return not (scene.masked[rows, columns].any() or (labels > BACKGROUND).any() or unsure > _MOST_UNSURE)
-
-
-def _is_rigid(frames: Sequence[Picture], region: Region) -> bool:
-    """True if a region can be followed through the frames and shows motion along an axis."""
-    try:
-        follower = RegionFollower(frames[0], region)
-        follower.learn_noise(frames)
-    except RegionFault:
-        return False
-    if not np.isfinite(follower.noise_floor_px).any():
-        return False
-    found = [follower.tracker.measure(frame) for frame in frames]
-    return not any(is_lost(each) or each.quality <= _RIGID_QUALITY for each in found)
 
 
 def _overlap(one: Region, other: Region) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from tremorscope.runtime.vibration.displacement.cells import Cells, follow_cells
 from tremorscope.runtime.vibration.displacement.overlays import Mask, find_overlays
 from tremorscope.runtime.vibration.displacement.regions import Region
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
 Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
@@ -66,7 +67,7 @@ class SegmentedScene:
 
 
 def segment(frames: Sequence[Picture]) -> SegmentedScene:
-    """Segment frames (H, W, 3; RGB) of one recording, of which the first is the reference, by their motion."""
+    """Segment frames of one recording by their motion: (H, W, 3; RGB) or luma (H, W), the first the reference."""
     masked = find_overlays(frames)
     cells = follow_cells(
         [frames[0], *frames[1 :: max(1, math.ceil((len(frames) - 1) / _MOST_FRAMES))]], masked

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage, signal
 
-from tremorscope.runtime.vibration.displacement.noise import Luma, estimate_noise_sigma, luma
+from tremorscope.runtime.vibration.displacement.noise import Luma, as_luma, estimate_noise_sigma
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 from tremorscope.runtime.vibration.displacement.resampling import LARGEST_SHIFT_PX, MARGIN_PX, Resampler
 
@@ -85,7 +84,7 @@ class RegionTracker:
         self.region = region
         self._picture_shape = picture.shape[:2]
         region.check_inside(picture.shape[1], picture.shape[0])
-        self.noise_sigma = estimate_noise_sigma(_as_luma(picture)) if noise_sigma is None else noise_sigma
+        self.noise_sigma = estimate_noise_sigma(as_luma(picture)) if noise_sigma is None else noise_sigma
         surroundings = self._crop(picture, 0, 0, _GRADIENT_MARGIN)
         self._template = _without_margin(surroundings)
         self._mean = float(self._template.mean())
@@ -203,7 +202,7 @@ class RegionTracker:
 
     def locate(self, picture: ArrayLike) -> tuple[float, float]:
         """Whole-pixel displacement of what looks most like the region anywhere in a picture of the reference's size."""
-        grey = _as_luma(np.asarray(picture))
+        grey = as_luma(np.asarray(picture))
         window = grey - grey.mean()
         template = self._centred.reshape(self._template.shape)
         score = signal.fftconvolve(window, template[::-1, ::-1], mode="valid")
@@ -268,17 +267,10 @@ class RegionTracker:
         bottom = top + self.region.height_px + 2 * margin
         height, width = self._picture_shape
         if left >= 0 and top >= 0 and right <= width and bottom <= height:
-            return _as_luma(picture[top:bottom, left:right])
+            return as_luma(picture[top:bottom, left:right])
         rows = np.clip(np.arange(top, bottom), 0, height - 1)
         columns = np.clip(np.arange(left, right), 0, width - 1)
-        return _as_luma(picture[rows[:, None], columns])
-
-
-def _as_luma(picture: NDArray[np.generic]) -> Luma:
-    if picture.ndim == 3:
-        return luma(cast(NDArray[np.uint8], picture))
-    as_float: Luma = picture.astype(np.float64, copy=False)
-    return as_float
+        return as_luma(picture[rows[:, None], columns])
 
 
 def _without_margin(surroundings: Luma) -> Luma:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tremorscope.runtime.vibration.displacement.estimator import Displacement
-from tremorscope.runtime.vibration.displacement.noise import ROUNDING_SIGMA, estimate_noise_sigma, luma
+from tremorscope.runtime.vibration.displacement.noise import as_luma, estimate_noise_sigma, rounding_sigma
 from tremorscope.runtime.vibration.displacement.region_follower import RefreshPolicy, RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 
@@ -54,6 +54,7 @@ class MotionMeter:
         regions: regions to measure.
         still: regions of what cannot move: ground, a pier, a building behind.
         policy: conditions for a new reference.
+        bit_depth: of the frames; luma of more than 8 bits has fractions of grey levels.
 
     Raises:
         RegionFault: a region is outside the picture, too small or without texture, or the still regions
@@ -66,9 +67,12 @@ class MotionMeter:
         regions: Sequence[Region],
         still: Sequence[Region] = (),
         policy: RefreshPolicy | None = None,
+        *,
+        bit_depth: int = 8,
     ) -> None:
         picture = np.asarray(reference)
-        sigma = estimate_noise_sigma(luma(picture) if picture.ndim == 3 else picture)
+        self._rounding_sigma = rounding_sigma(bit_depth)
+        sigma = estimate_noise_sigma(as_luma(picture), bit_depth)
         self.followers = tuple(RegionFollower(reference, each, sigma, policy) for each in regions)
         self._still = tuple(RegionFollower(reference, each, sigma, policy) for each in still)
         self._prepare_shake()
@@ -97,12 +101,12 @@ class MotionMeter:
 
     @property
     def rounding_floors_px(self) -> Values:
-        """Amplitudes along x and y, (regions, 2), up to which rounding to 8 bit may pass for a steady tone.
+        """Amplitudes along x and y, (regions, 2), up to which rounding to whole steps may pass for a steady tone.
 
         Noise below the rounding step no longer scatters the errors of rounding, which then follow the light;
         0 where there is noise enough.
         """
-        quiet = [each.tracker.noise_sigma < _QUIET * ROUNDING_SIGMA for each in self.followers]
+        quiet = [each.tracker.noise_sigma < _QUIET * self._rounding_sigma for each in self.followers]
         floors: Values = np.where(np.array(quiet)[:, None], self.noise_floors_px, 0.0)
         return floors
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tremorscope.runtime.vibration.displacement.noise import luma
+from tremorscope.runtime.vibration.displacement.noise import as_luma
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
 Mask = NDArray[np.bool_]
 Grey = NDArray[np.float32]
 
@@ -30,15 +31,15 @@ _NEAR_PX = 11
 
 
 def find_overlays(frames: Sequence[Picture]) -> Mask:
-    """Find what was laid over frames (H, W, 3; RGB) of one recording: (H, W), True where nothing can be measured.
+    """Find what was laid over frames (H, W, 3; RGB), or luma, of a recording: (H, W), True where nothing is measured.
 
     Bars are rows and columns at the border that are even and never change. Labels are pixels that never change
     while the noise of the sensor makes all others do so; what the exposure clips, such as a white sky, is none.
     In recordings whose compression left no noise labels cannot be told from what stands still.
     """
-    darkest = brightest = luma(frames[0]).astype(np.float32)
+    darkest = brightest = as_luma(frames[0]).astype(np.float32)
     for frame in frames[1:]:
-        grey = luma(frame).astype(np.float32)
+        grey = as_luma(frame).astype(np.float32)
         darkest, brightest = np.minimum(darkest, grey), np.maximum(brightest, grey)
     found = _bars(darkest, brightest) | _drawn(_labels(darkest, brightest), darkest)
     reach: Mask = ndimage.binary_dilation(found, iterations=_REACH_PX) if found.any() else found

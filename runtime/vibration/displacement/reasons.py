@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from tremorscope.runtime.vibration.displacement.noise import luma
+from tremorscope.runtime.vibration.displacement.noise import as_luma
 from tremorscope.runtime.vibration.displacement.regions import Region
 
 Values = NDArray[np.float64]
@@ -54,8 +54,7 @@ def _crop(picture: ArrayLike, region: Region) -> Values:
     part = np.asarray(picture)[
         region.y_px : region.y_px + region.height_px, region.x_px : region.x_px + region.width_px
     ]
-    grey: Values = luma(part) if part.ndim == 3 else part.astype(np.float64)
-    return grey
+    return as_luma(part)
 
 
 def _unevenness(first: Values, other: Values) -> float:

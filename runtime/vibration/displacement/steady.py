@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from tremorscope.runtime.vibration.displacement.choosing import still_regions
 from tremorscope.runtime.vibration.displacement.coherence import BACKGROUND, SegmentedScene, segment
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.meter import Motion, free_of
-from tremorscope.runtime.vibration.displacement.noise import estimate_noise_sigma, luma
+from tremorscope.runtime.vibration.displacement.noise import as_luma, estimate_noise_sigma
 from tremorscope.runtime.vibration.displacement.overlays import Mask
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region
@@ -26,7 +27,7 @@ from tremorscope.runtime.vibration.displacement.warping import (
     warped,
 )
 
-Picture = NDArray[np.uint8]
+Picture = NDArray[Any]
 Values = NDArray[np.float64]
 
 _MOST_STILL = 16
@@ -46,17 +47,24 @@ class CameraMotion:
     rest of all regions is added. A region that disagrees with the others, behind a passer-by perhaps, is left out.
 
     Args:
-        reference: the picture, (H, W, 3; RGB).
+        reference: the picture, (H, W, 3; RGB) or luma (H, W).
         still: regions of the background.
         model: how the camera may move.
         background: (H, W), True where features may be taken; None takes all.
+        bit_depth: of the pictures.
 
     Raises:
         OptionFault: OpenCV is not installed, or still regions are too few.
     """
 
     def __init__(
-        self, reference: Picture, still: Sequence[Region], model: CameraModel, background: Mask | None = None
+        self,
+        reference: Picture,
+        still: Sequence[Region],
+        model: CameraModel,
+        background: Mask | None = None,
+        *,
+        bit_depth: int = 8,
     ) -> None:
         if len(still) < (1 if model == "translation" else _FEWEST_STILL):
             raise OptionFault(
@@ -67,9 +75,11 @@ class CameraMotion:
         few = len(still) < _FEWEST_OF_HOMOGRAPHY and model == "homography"
         self._model: CameraModel = "similarity" if few else model
         self._aligner = FeatureAligner(reference, model, background)
-        sigma = estimate_noise_sigma(luma(reference))
+        self.noise_sigma = estimate_noise_sigma(as_luma(reference), bit_depth)
+        """Standard deviation of the noise of the reference, in grey levels."""
         self._trackers = tuple(
-            RegionTracker(laid_back(reference, np.eye(3), each), _inner(each), sigma) for each in still
+            RegionTracker(laid_back(reference, np.eye(3), each), _inner(each), self.noise_sigma)
+            for each in still
         )
         self._centres = np.array([each.centre_px for each in still])
         self._near: Matrix = np.eye(3)
@@ -126,7 +136,7 @@ class SteadyMeter:
     """Displacement of several regions, laid back by the camera's motion: what moves in them is their own.
 
     Args:
-        reference: the picture, (H, W, 3; RGB).
+        reference: the picture, (H, W, 3; RGB) or luma (H, W).
         regions: regions to measure.
         camera: the camera's motion, from the same reference.
 
@@ -135,12 +145,12 @@ class SteadyMeter:
     """
 
     def __init__(self, reference: Picture, regions: Sequence[Region], camera: CameraMotion) -> None:
-        sigma = estimate_noise_sigma(luma(reference))
         self._regions, self._camera = tuple(regions), camera
         for region in regions:
             region.check_inside(reference.shape[1], reference.shape[0])
         self.followers = tuple(
-            RegionFollower(laid_back(reference, np.eye(3), each), _inner(each), sigma) for each in regions
+            RegionFollower(laid_back(reference, np.eye(3), each), _inner(each), camera.noise_sigma)
+            for each in regions
         )
 
     def learn_noise(self, frames: Sequence[Picture]) -> None:
@@ -177,9 +187,9 @@ class SteadyMeter:
 
 
 def find_camera(
-    frames: Sequence[Picture], model: CameraModel, named: Sequence[Region] = ()
+    frames: Sequence[Picture], model: CameraModel, named: Sequence[Region] = (), *, bit_depth: int = 8
 ) -> tuple[CameraMotion, SegmentedScene, list[Picture]]:
-    """The camera's motion, judged from frames (H, W, 3; RGB) in their order, of which the first is the reference.
+    """The camera's motion, judged from frames in their order, (H, W, 3; RGB) or luma (H, W), the first the reference.
 
     The frames are laid back by the motion of most features and segmented; the still regions are those of the largest
     part that moves as one, unless some are named.
@@ -197,10 +207,11 @@ def find_camera(
         matrix = aligner.find(frame, near)
         if matrix is not None:
             near = matrix
-            laid.append(np.clip(np.rint(warped(frame, matrix, whole)), 0, 255).astype(np.uint8))
+            seen = np.clip(warped(frame, matrix, whole), 0, 255)
+            laid.append(seen if frame.ndim == 2 else np.rint(seen).astype(np.uint8))
     scene = segment(laid)
-    still = tuple(named) or still_regions(scene, laid, _MOST_STILL)
-    return CameraMotion(reference, still, model, _free_of_parts(scene)), scene, laid
+    still = tuple(named) or still_regions(scene, laid, _MOST_STILL, bit_depth=bit_depth)
+    return CameraMotion(reference, still, model, _free_of_parts(scene), bit_depth=bit_depth), scene, laid
 
 
 def laid_back(frame: Picture, matrix: Matrix, region: Region) -> NDArray[np.float32]:
@@ -223,7 +234,7 @@ def _around(frame: Picture, matrix: Matrix, region: Region) -> tuple[NDArray[np.
         int(max(least + 16, high + _KERNEL_PX))
         for least, high in zip((left, top), ends.max(axis=0), strict=True)
     )
-    return luma(frame[top:low, left:far]), shift_by(-left, -top) @ matrix, part
+    return as_luma(frame[top:low, left:far]), shift_by(-left, -top) @ matrix, part
 
 
 def _grown(region: Region) -> Region:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.displacement.noise import luma
+from tremorscope.runtime.vibration.displacement.noise import as_luma
 from tremorscope.runtime.vibration.displacement.overlays import Mask
 from tremorscope.runtime.vibration.displacement.regions import Region
 
@@ -73,7 +73,7 @@ def warped(picture: NDArray[Any], matrix: Matrix, part: Region) -> Grey:
 
 
 class FeatureAligner:
-    """Finds the motion of most features of a reference picture (H, W, 3; RGB) in other frames.
+    """Finds the motion of most features of a reference picture, (H, W, 3; RGB) or luma (H, W), in other frames.
 
     Features are corners (Shi and Tomasi), followed from the reference itself by pyramidal Lucas-Kanade, so that no
     error adds up; the motion is the one that most of them agree on (RANSAC). Where features are too few, as in
@@ -86,7 +86,7 @@ class FeatureAligner:
         background: (H, W), True where features may be taken; None takes all.
     """
 
-    def __init__(self, reference: Picture, model: CameraModel, background: Mask | None = None) -> None:
+    def __init__(self, reference: NDArray[Any], model: CameraModel, background: Mask | None = None) -> None:
         self._cv2 = opencv()
         self._model = model
         self._reference = _grey(reference)
@@ -96,7 +96,7 @@ class FeatureAligner:
         )
         self._places: Grey = np.zeros((0, 2), np.float32) if found is None else found.reshape(-1, 2)
 
-    def find(self, frame: Picture, near: Matrix) -> Matrix | None:
+    def find(self, frame: NDArray[Any], near: Matrix) -> Matrix | None:
         """The motion from the reference to a frame, looked for around another; None where there is none."""
         grey = _grey(frame)
         return (
@@ -162,5 +162,5 @@ def moved(matrix: Matrix, places: NDArray[np.float64]) -> NDArray[np.float64]:
     return mapped
 
 
-def _grey(picture: Picture) -> Picture:
-    return np.clip(np.rint(luma(picture)), 0, 255).astype(np.uint8)
+def _grey(picture: NDArray[Any]) -> Picture:
+    return np.clip(np.rint(as_luma(picture)), 0, 255).astype(np.uint8)

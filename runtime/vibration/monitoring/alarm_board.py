@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.monitoring.alarms import (
@@ -65,6 +66,7 @@ class _RuleMonitor:
             raised=opened is not None,
         )
         self._value: float | None = None
+        self._detail, self._judged = "", True
         self._latest_reading_s: float | None = None
         self._now_s = -math.inf
         self._raised_s = opened.raised_s if opened else None
@@ -88,11 +90,16 @@ class _RuleMonitor:
 
     def read(self, reading: AlarmReading) -> AlarmEdge | None:
         known = reading.value is not None and math.isfinite(reading.value) and math.isfinite(reading.judged_s)
-        if reading.source != self.rule.source or not known:
+        if reading.source != self.rule.source:
+            return None
+        if reading.criterion is not None and reading.criterion == self.rule.criterion:
+            self._detail, self._judged = reading.detail, known
+        if not known:
             return None
         if self.rule.quantity == "signal":
             return self._end_silence(reading.judged_s, reading.time_s)
-        if reading.quantity != self.rule.quantity or reading.unit not in (None, self.rule.unit):
+        same = (reading.quantity, reading.criterion) == (self.rule.quantity, self.rule.criterion)
+        if not same or reading.unit not in (None, self.rule.unit):
             return None
         value = reading.value if self.shift is None else self.shift.percent(reading)
         if value is None:
@@ -127,7 +134,16 @@ class _RuleMonitor:
         else:
             phase = "clearing" if self._latch.raised else "pending"
         baseline = self.shift.baseline if self.shift else None
-        return AlarmStatus(self.rule, phase, self._value, self._raised_s, self.acknowledged_s, baseline)
+        return AlarmStatus(
+            self.rule,
+            phase,
+            self._value,
+            self._raised_s,
+            self.acknowledged_s,
+            baseline,
+            self._detail,
+            self._judged,
+        )
 
     def _end_silence(self, time_s: float, unix_s: float) -> AlarmEdge | None:
         latest_s = self._latest_reading_s
@@ -146,18 +162,7 @@ class _RuleMonitor:
         if edge == "raised":
             self._raised_s, self.acknowledged_s = unix_s, None
         lasted_s = 0.0 if self._latch.began_s is None else time_s - self._latch.began_s
-        rule = self.rule
-        return AlarmEdge(
-            name=rule.name,
-            source=rule.source,
-            quantity=rule.quantity,
-            edge=edge,
-            time_s=unix_s,
-            since_s=unix_s - lasted_s,
-            value=value,
-            threshold=rule.threshold,
-            unit=rule.threshold_unit,
-        )
+        return replace(self.rule.edge(edge, unix_s, unix_s - lasted_s, value), detail=self._detail)
 
 
 class AlarmBoard:

@@ -1,4 +1,4 @@
-"""Rules, readings, edges and status of alarms on displacement, natural frequencies and lost signals.
+"""Rules, readings, edges and status of alarms on motion, limits of standards, natural frequencies and lost signals.
 
 Silence, dwell and learning run on the steady (monotonic) clock; edges and status carry Unix time.
 """
@@ -12,8 +12,9 @@ from typing import Literal
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline
 from tremorscope.runtime.vibration.monitoring.latch import Edge
+from tremorscope.runtime.vibration.monitoring.limits import Criterion
 
-Quantity = Literal["peak", "rms", "frequency", "signal"]
+Quantity = Literal["peak", "rms", "frequency", "signal", "displacement", "velocity", "acceleration"]
 Phase = Literal["learning", "normal", "pending", "raised", "clearing"]
 
 
@@ -26,7 +27,8 @@ class AlarmRule:
     source: str
     """The region or mode whose readings it watches."""
     quantity: Quantity
-    """peak or rms displacement; frequency: shift against the baseline; signal: silence of the source."""
+    """peak or rms displacement; frequency: shift against the baseline; signal: silence of the source; displacement,
+    velocity, acceleration: that of ``criterion``."""
     threshold: float
     """Raised from here on: px or mm as ``unit`` says, per cent of the baseline, or seconds of silence."""
     clear_at: float
@@ -41,6 +43,8 @@ class AlarmRule:
     """Silence after which a dwell starts anew, and the most that one silence counts for in learning."""
     learning_s: float = 3600.0
     """Time with readings over which a frequency's baseline is learned."""
+    criterion: Criterion | None = None
+    """Limit over frequency whose readings are judged; None for the quantities that have none."""
 
     def check(self) -> None:
         """Check that every number of the rule is in its range.
@@ -70,13 +74,27 @@ class AlarmRule:
         """Unit of the threshold."""
         return {"frequency": "%", "signal": "s"}.get(self.quantity, self.unit)
 
+    def edge(self, edge: Edge, time_s: float, since_s: float, value: float) -> AlarmEdge:
+        """An edge of this alarm; see `AlarmEdge` for the times and the value."""
+        return AlarmEdge(
+            self.name,
+            self.source,
+            self.quantity,
+            edge,
+            time_s,
+            since_s,
+            value,
+            self.threshold,
+            self.threshold_unit,
+        )
+
 
 @dataclass(frozen=True)
 class AlarmReading:
     """One reading of one quantity of one source."""
 
     source: str
-    quantity: Literal["peak", "rms", "frequency"]
+    quantity: Literal["peak", "rms", "frequency", "displacement", "velocity", "acceleration"]
     time_s: float
     """Unix time, which edges and status report."""
     value: float | None
@@ -87,6 +105,10 @@ class AlarmReading:
     """px or mm of a displacement: rules in another unit ignore the reading; None fits every rule."""
     steady_s: float | None = None
     """Time on the steady clock, which all judgement uses; None where ``time_s`` is such a clock."""
+    criterion: Criterion | None = None
+    """Limit that the value was weighted by: only the rules of this one take the reading."""
+    detail: str = ""
+    """The measured quantity beside its limit, or the reason why there is no value, for a person."""
 
     @property
     def judged_s(self) -> float:
@@ -109,12 +131,14 @@ class AlarmEdge:
     """The reading that completed it, in ``unit``."""
     threshold: float
     unit: str
+    detail: str = ""
+    """Quantity, frequency, limit, margin and clause of an alarm on a limit; empty for others."""
 
     def __str__(self) -> str:
-        return (
-            f"alarm {self.name} {self.edge}: {self.quantity} of {self.source} "
-            f"{self.value:.4g} {self.unit}, threshold {self.threshold:.4g} {self.unit}"
-        )
+        said = f"{self.value:.4g} {self.unit}, threshold {self.threshold:.4g} {self.unit}"
+        if self.detail:
+            return f"alarm {self.name} {self.edge}: {self.source}: {self.detail}"
+        return f"alarm {self.name} {self.edge}: {self.quantity} of {self.source} {said}"
 
 
 @dataclass(frozen=True)
@@ -140,6 +164,10 @@ class AlarmStatus:
     """Time at which that raise was acknowledged; None if it was not."""
     baseline: Baseline | None
     """Reference of a frequency alarm; None while it is learned, and for other quantities."""
+    detail: str = ""
+    """Latest reading beside its limit, with margin and clause, or the reason why it cannot be judged."""
+    judged: bool = True
+    """False where the latest reading of a limit could not be judged."""
 
     @property
     def needs_attention(self) -> bool:

@@ -13,24 +13,24 @@ from scipy import signal
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.spectra.artefacts import ArtefactTable, Origin, Suspect, light_cause
 from tremorscope.runtime.vibration.spectra.detection import chance_over_floor
+from tremorscope.runtime.vibration.spectra.findings import AXES as AXES
+from tremorscope.runtime.vibration.spectra.findings import Axis as Axis
+from tremorscope.runtime.vibration.spectra.findings import FrequencyFinding as FrequencyFinding
+from tremorscope.runtime.vibration.spectra.findings import Judged, judge, parted
 from tremorscope.runtime.vibration.spectra.modes import Mode, find_modes
 from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak, analyse
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, check_times, resample_evenly
-from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS, RESOLUTION_BINS
+from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS
 from tremorscope.runtime.vibration.spectra.tones import amplitudes_at
 
 Values = NDArray[np.float64]
-Axis = Literal["x", "y"]
-AXES: tuple[Axis, ...] = ("x", "y")
 Verdict = Literal["vibrates", "moves, but not at a steady frequency", "below the noise floor", "lost"]
 
 _MOST_LOST = 0.1
 """Share of lost frames up to which a region is analysed."""
-_PX_PER_LIGHT = 0.15
-"""Largest residual of a change of light: px of apparent motion for a change of 1 in relative brightness."""
 _CLEARLY_MOVING = 3.0
-_HIGHEST_MULTIPLE = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,8 @@ class RegionSeries:
     """Standard deviation of one frame's x and y that image noise causes; infinite where texture lacks."""
     rounding_floor_px: tuple[float, float] = (0.0, 0.0)
     """Amplitude along x and y up to which the rounding of pixels may pass for a steady tone."""
+    coding_error_px: tuple[float, float] = (0.0, 0.0)
+    """Standard error of an amplitude along x and y that compression leaves."""
 
     def along(self, axis: Axis) -> Values:
         """Displacement along an axis."""
@@ -84,21 +86,8 @@ class RegionResult:
         if spectrum is None:
             return math.nan
         wanted = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size) * spectrum.floor
-        return math.sqrt(2 * float(np.median(wanted)) * HANN_BANDWIDTH_BINS / spectrum.window_s)
-
-
-@dataclass(frozen=True)
-class FrequencyFinding:
-    """One frequency at which something moves, as seen by the channel that moves most."""
-
-    peak: Peak
-    region: int
-    """Index of that channel's region, from 0."""
-    axis: Axis
-    seen_in: tuple[tuple[int, Axis, float], ...]
-    """Every channel that shows it: region, axis, amplitude in px."""
-    multiple_of: tuple[int, float] | None = None
-    """Order and fundamental frequency in Hz, if it is a whole multiple of a stronger finding; None otherwise."""
+        over_noise = math.sqrt(2 * float(np.median(wanted)) * HANN_BANDWIDTH_BINS / spectrum.window_s)
+        return max(over_noise, self.series.coding_error_px[AXES.index(axis)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +96,11 @@ class Analysis:
 
     regions: tuple[RegionResult, ...]
     findings: tuple[FrequencyFinding, ...]
-    """Strongest first."""
+    """The surest first."""
+    artefacts: tuple[FrequencyFinding, ...]
+    """Peaks that filming, light or compression made, strongest first, each with its cause."""
     modes: tuple[Mode, ...]
-    """Strongest first; shapes have x and y of every region in turn, 0 where not measured."""
+    """The surest first; shapes have x and y of every region in turn, 0 where not measured."""
     rate_hz: float
     duration_s: float
     window_s: float
@@ -128,8 +119,9 @@ def analyse_recording(
     tick_s: float = 0.0,
     window_s: float | None = None,
     band_hz: tuple[float, float] | None = None,
+    origin: Origin | None = None,
 ) -> Analysis:
-    """Spectra, findings and modes of all regions of a recording.
+    """Spectra, findings and modes of all regions of a recording, and its artefacts apart from them.
 
     Args:
         time_s: capture time of every frame, (N,).
@@ -137,6 +129,7 @@ def analyse_recording(
         tick_s: resolution of the times.
         window_s: length of Welch's segments; None takes the usual one.
         band_hz: where peaks are looked for; None looks everywhere.
+        origin: what else makes tones; None is a live camera's.
 
     Raises:
         OptionFault: time does not run forwards; the recording is too short for the window or for any spectrum;
@@ -148,21 +141,32 @@ def analyse_recording(
     together = resample_evenly(time_s, channels, tick_s=tick_s)
     _check_band(band_hz, together)
     each = [resample_evenly(time_s, channel, tick_s=tick_s) for channel in channels]
-    analysed = [analyse(series, window_s=window_s, band_hz=band_hz, channels=len(known)) for series in each]
-    spectra = [
-        _without_artefacts(spectrum, time_s, regions[number], axis)
-        for spectrum, (number, axis) in zip(analysed, known, strict=True)
-    ]
-    by_channel = dict(zip(known, spectra, strict=True))
+    by_channel = {
+        (number, axis): _with_causes(
+            analyse(series, window_s=window_s, band_hz=band_hz, channels=len(known)),
+            time_s,
+            regions[number],
+            axis,
+            together.rate_hz,
+        )
+        for series, (number, axis) in zip(each, known, strict=True)
+    }
+    bin_hz = together.rate_hz / together.longest_samples
+    table = ArtefactTable(origin or Origin(), together.rate_hz, 1 / bin_hz)
+    errors_px = {key: regions[key[0]].coding_error_px[AXES.index(key[1])] for key in known}
+    judged = judge(by_channel, errors_px, table, bin_hz)
+    by_channel = {key: parted(spectrum, key, judged, bin_hz) for key, spectrum in by_channel.items()}
+    spectra = list(by_channel.values())
     results = tuple(_result(number, series, by_channel) for number, series in enumerate(regions))
     modes = [
         mode
-        for mode in find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
-        if _is_motion(mode.peak, time_s, *_largest(mode, known, regions))
+        for found in find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
+        if (mode := _judged_mode(found, known, regions, time_s, (judged, table, bin_hz))) is not None
     ]
     return Analysis(
         regions=results,
-        findings=_findings(by_channel, 1 / (together.longest_samples / together.rate_hz)),
+        findings=judged.motion,
+        artefacts=judged.artefacts,
         modes=tuple(_over_all_regions(mode, known, len(regions)) for mode in modes),
         rate_hz=together.rate_hz,
         duration_s=float(time_s[-1] - time_s[0]) + 1 / together.rate_hz,
@@ -189,27 +193,52 @@ def _usable_channels(regions: Sequence[RegionSeries]) -> list[tuple[int, Axis]]:
     ]
 
 
-def _without_artefacts(
-    spectrum: ChannelSpectrum, time_s: Values, region: RegionSeries, axis: Axis
+def _with_causes(
+    spectrum: ChannelSpectrum, time_s: Values, region: RegionSeries, axis: Axis, rate_hz: float
 ) -> ChannelSpectrum:
-    """The spectrum without the peaks that light or rounding explains."""
-    kept = tuple(peak for peak in spectrum.peaks if _is_motion(peak, time_s, region, axis))
-    return replace(spectrum, peaks=kept)
+    """The spectrum, amplitudes as sure as coding leaves them, with the peaks apart that light or rounding explains."""
+    told = [
+        (_as_coded(peak, region, axis), _light_or_rounding(peak, time_s, region, axis, rate_hz))
+        for peak in spectrum.peaks
+    ]
+    return replace(
+        spectrum,
+        peaks=tuple(peak for peak, cause in told if not cause),
+        artefacts=tuple((peak, cause) for peak, cause in told if cause),
+    )
 
 
-def _is_motion(peak: Peak, time_s: Values, region: RegionSeries, axis: Axis) -> bool:
-    """True if a peak exceeds the residual of a change of light of the same frequency, and that of rounding."""
+def _as_coded(peak: Peak, region: RegionSeries, axis: Axis) -> Peak:
+    error_px = region.coding_error_px[AXES.index(axis)]
+    return replace(peak, amplitude_sigma=math.hypot(peak.amplitude_sigma, error_px))
+
+
+def _light_or_rounding(peak: Peak, time_s: Values, region: RegionSeries, axis: Axis, rate_hz: float) -> str:
+    """Cause of a peak that a change of light of the same frequency explains, or rounding; empty of others."""
     known = np.isfinite(region.light).all(axis=0)
     swing = max(amplitudes_at(time_s[known], each[known], [peak.frequency_hz])[0] for each in region.light)
-    return peak.amplitude > max(_PX_PER_LIGHT * swing, region.rounding_floor_px[AXES.index(axis)])
+    if peak.amplitude <= region.rounding_floor_px[AXES.index(axis)]:
+        return "rounding to 8 bit, where there is too little noise to even it out"
+    return light_cause(peak, swing, rate_hz)
 
 
-def _largest(
-    mode: Mode, known: list[tuple[int, Axis]], regions: Sequence[RegionSeries]
-) -> tuple[RegionSeries, Axis]:
-    """The channel that moves most in a mode."""
+def _judged_mode(
+    mode: Mode,
+    known: list[tuple[int, Axis]],
+    regions: Sequence[RegionSeries],
+    time_s: Values,
+    by: tuple[Judged, ArtefactTable, float],
+) -> Mode | None:
+    """The mode, its amplitude as sure as coding leaves it; None where it is an artefact."""
+    judged, table, bin_hz = by
     number, axis = known[int(np.argmax(np.abs(mode.shape)))]
-    return regions[number], axis
+    light = _light_or_rounding(mode.peak, time_s, regions[number], axis, table.rate_hz)
+    if light or judged.cause(mode.peak, bin_hz):
+        return None
+    suspect = Suspect(mode.peak, regions[number].coding_error_px[AXES.index(axis)])
+    if table.cause(suspect, [each.peak for each in judged.motion]):
+        return None
+    return replace(mode, peak=_as_coded(mode.peak, regions[number], axis))
 
 
 def _check_band(band_hz: tuple[float, float] | None, series: EvenSeries) -> None:
@@ -249,44 +278,6 @@ def _result(
 def _rms(values: Values) -> float:
     known = values[np.isfinite(values)]
     return float(signal.detrend(known).std()) if known.size > 2 else math.nan
-
-
-def _findings(
-    by_channel: dict[tuple[int, Axis], ChannelSpectrum], bin_hz: float
-) -> tuple[FrequencyFinding, ...]:
-    """Peaks of the same frequency in several channels are one finding."""
-    peaks = [(peak, *channel) for channel, spectrum in by_channel.items() for peak in spectrum.peaks]
-    peaks.sort(key=lambda each: -each[0].amplitude)
-    found: list[FrequencyFinding] = []
-    for peak, region, axis in peaks:
-        same = next((at for at, other in enumerate(found) if _is_same(peak, other.peak, bin_hz)), None)
-        if same is None:
-            found.append(FrequencyFinding(peak, region, axis, ((region, axis, peak.amplitude),)))
-        elif (region, axis) not in {seen[:2] for seen in found[same].seen_in}:
-            seen = (*found[same].seen_in, (region, axis, peak.amplitude))
-            found[same] = replace(found[same], seen_in=seen)
-    return tuple(replace(each, multiple_of=_multiple(each, found, bin_hz)) for each in found)
-
-
-def _is_same(peak: Peak, other: Peak, bin_hz: float) -> bool:
-    lines = peak.kind == "steady" and other.kind == "steady"
-    width = RESOLUTION_BINS * bin_hz / (2 if lines else 1)
-    for each in (peak, other):
-        width = max(width, 3 * each.frequency_sigma_hz, (each.damping or 0) * each.frequency_hz)
-    return abs(peak.frequency_hz - other.frequency_hz) < width
-
-
-def _multiple(
-    finding: FrequencyFinding, found: list[FrequencyFinding], bin_hz: float
-) -> tuple[int, float] | None:
-    frequency = finding.peak.frequency_hz
-    for stronger in found[: found.index(finding)]:
-        order = round(frequency / stronger.peak.frequency_hz)
-        off = abs(frequency - order * stronger.peak.frequency_hz)
-        allowed = max(bin_hz / 2, 3 * finding.peak.frequency_sigma_hz)
-        if 2 <= order <= _HIGHEST_MULTIPLE and off < allowed:
-            return order, stronger.peak.frequency_hz
-    return None
 
 
 def _over_all_regions(mode: Mode, known: list[tuple[int, Axis]], count: int) -> Mode:

@@ -77,7 +77,7 @@ def find_modes(
     window_s: float | None = None,
     band_hz: tuple[float, float] | None = None,
 ) -> tuple[Mode, ...]:
-    """Find the modes of a series of several channels, strongest first.
+    """Find the modes of a series of several channels, the surest first.
 
     Candidates are the peaks of each channel and of the first two singular values. The channels, weighed by the
     noise of each, are projected onto a candidate's shape; that modal coordinate is analysed like any other
@@ -106,7 +106,7 @@ def find_modes(
         mode = _mode_along(series, candidate, decompositions[0], band_hz)
         if mode is not None and not any(_is_same(mode, other, resolution_hz) for other in found):
             found.append(mode)
-    return tuple(sorted(found, key=lambda mode: -mode.peak.amplitude))
+    return tuple(sorted(found, key=lambda mode: mode.peak.rank(longest_s)))
 
 
 class _Decomposition:

@@ -37,6 +37,9 @@ _CLEARLY_DECAYING = 2.5
 _SLOW_BINS = 6.0
 _MOST_LINES = 4
 _TOGETHER_BINS = 8
+_FEWEST_CYCLES = 5.0
+_VAGUE = 0.25
+"""Uncertainty of an amplitude, against the amplitude, from which on a peak ranks behind others."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Peak:
     over_floor: float
     """Power density over that of the noise."""
 
+    def rank(self, duration_s: float) -> tuple[bool, float]:
+        """Key that sorts the strongest first, behind them those of few cycles or of a vague amplitude."""
+        few = self.frequency_hz * duration_s < _FEWEST_CYCLES
+        return few or not self.amplitude_sigma < _VAGUE * self.amplitude, -self.amplitude
+
 
 @dataclass(frozen=True)
 class ChannelSpectrum:
@@ -70,9 +78,11 @@ class ChannelSpectrum:
     floor: Values
     """Noise density, (F,)."""
     peaks: tuple[Peak, ...]
-    """Strongest first."""
+    """The surest first."""
     segments: int
     window_s: float
+    artefacts: tuple[tuple[Peak, str], ...] = ()
+    """Peaks that are no motion, each with its cause in words."""
 
     @property
     def noise_sigma(self) -> float:
@@ -108,7 +118,7 @@ def analyse(
     found = _Study(series, averaged, channels).peaks()
     low, high = band_hz or (0.0, math.inf)
     kept = [peak for peak in found if low <= peak.frequency_hz <= high]
-    kept.sort(key=lambda peak: -peak.amplitude)
+    kept.sort(key=lambda peak: peak.rank(longest_s))
     return ChannelSpectrum(
         averaged.frequency_hz, density, floor, tuple(kept), averaged.segments, averaged.segment_s
     )

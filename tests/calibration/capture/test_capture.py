@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,19 +16,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bridge_day import MIDNIGHT, World, daylight, write_set
+from bridge_day import MIDNIGHT, World, WorldCamera, daylight, write_set
 from support import command_line, run_command, textured_frames, write_clip
 
 from tremorscope.calibration.capture import job as capture_run
-from tremorscope.calibration.capture.capture import CaptureJob
-from tremorscope.calibration.capture.job import CaptureReport, capture
-from tremorscope.calibration.capture.source import CaptureSource
-from tremorscope.calibration.capture.watch import Clocks
+from tremorscope.calibration.capture.frames import HELD_FRAMES, CaptureSource, SupervisedFrames
+from tremorscope.calibration.capture.job import CaptureJob, CaptureReport, capture
+from tremorscope.calibration.capture.pair_reader import PairReader
+from tremorscope.calibration.capture.visits import Clocks
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import CalibrationSet, read_manifest
-from tremorscope.calibration.pairs.set_writer import SetWriter
+from tremorscope.calibration.pairs.set_writer import SetWriter, held
+from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.errors import CameraFault
+from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.ring import Lease, LeasingRing
 
 Capture = Callable[..., CaptureReport]
 CAPTURE = ("calibrate", "capture", "--reserve", 0, "--camera")
@@ -137,6 +141,55 @@ def test_a_camera_that_stays_away_ends_the_capture_which_goes_on_later(watch: Ca
     assert report.count >= 31
 
 
+def test_a_camera_that_hangs_in_its_driver_does_not_hang_the_capture() -> None:
+    hangs = threading.Event()
+
+    class HangingCamera(WorldCamera):
+        def read_into(self, _: np.ndarray) -> None:
+            hangs.wait()
+
+    settings = SupervisorSettings(open_timeout_s=0.2, close_timeout_s=0.1)
+    frames = SupervisedFrames(lambda: HangingCamera(World()), (96, 54), settings)
+    with pytest.raises(CameraFault, match=r"no frame within 0\.2 s"):
+        frames.take()
+    frames.close()
+    hangs.set()
+
+
+def test_after_each_opening_exposure_settles_and_the_reference_is_new() -> None:
+    ring = LeasingRing(HELD_FRAMES, width_px=8, height_px=8)
+
+    class Twice:
+        """A camera at 1 Hz that was opened again after five frames."""
+
+        times = iter([(number, number // 5) for number in range(10)])
+
+        def take(self) -> Lease:
+            lease = ring.acquire("the camera")
+            assert lease is not None
+            number, segment = next(self.times)
+            lease.pixels[:] = number
+            lease.seal(FrameInfo(number, float(number), segment))
+            return lease
+
+        def close(self) -> None:
+            pass
+
+    reader = PairReader(
+        Twice(), lambda time_s: MIDNIGHT + timedelta(seconds=time_s), longest_s=60, settle_s=2
+    )  # type: ignore[arg-type]
+    seen = []
+    for _ in range(6):
+        pair = reader.long_apart(0.0)
+        assert pair is not None
+        seen.append((int(pair.frame[0, 0, 0]), int(pair.reference[0, 0, 0])))
+        if len(seen) < 6:
+            reader.advance()
+    assert seen == [(2, 2), (3, 2), (4, 2), (7, 7), (8, 7), (9, 7)]
+    reader.close()
+    ring.close()  # every frame was released
+
+
 def test_a_clock_that_was_never_set_is_refused(watch: Capture) -> None:
     world = World()
     world.now_s -= MIDNIGHT.timestamp()
@@ -197,11 +250,12 @@ def test_the_reserve_of_the_disk_is_left_alone(watch: Capture, tmp_path: Path) -
     assert watch(World(light=daylight), count=32).complete
 
 
-def test_two_captures_do_not_write_to_one_set(watch: Capture) -> None:
-    world = World(light=daylight)
-    world.fails_when = lambda _now_s: bool(watch(world, count=32))
-    with pytest.raises(CalibrationFault, match="another capture is writing there"):
-        watch(world, count=32)
+def test_two_captures_do_not_write_to_one_set(watch: Capture, tmp_path: Path) -> None:
+    with (
+        held(tmp_path / "set"),
+        pytest.raises(CalibrationFault, match="another capture is writing there"),
+    ):
+        watch(World(light=daylight), count=32)
 
 
 def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
@@ -213,8 +267,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
     for count in (32, 96):
         code = (
             "import resource; from pathlib import Path; "
-            "from tremorscope.calibration.capture.capture import CaptureJob; "
-            "from tremorscope.calibration.capture.job import capture; "
+            "from tremorscope.calibration.capture.job import CaptureJob, capture; "
             f"report = capture(CaptureJob(Path({str(tmp_path / str(count))!r}), Path({str(clip)!r}), count={count}, "
             "reserve_bytes=0), lambda done, total: None, lambda text: None); "
             "print(report.count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"

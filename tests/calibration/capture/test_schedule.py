@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tremorscope.calibration.capture.schedule import Pace, VisitSchedule, parse_duration_s, parse_hours
+from tremorscope.calibration.capture.collector import Pace
+from tremorscope.calibration.capture.visits import VisitSchedule, parse_duration_s, parse_hours
 from tremorscope.calibration.errors import CalibrationFault
 
 START = datetime(2026, 3, 1, 14, 20, tzinfo=timezone(timedelta(hours=1)))

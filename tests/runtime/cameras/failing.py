@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from stepped_threads import SteppedThreads
 
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
-from tremorscope.runtime.cameras.supervision.reader import Reader
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.errors import CameraFault
@@ -103,20 +103,15 @@ class Stage:
             settings.slots(held_by_consumer=held_by_consumer), width_px=SIZE[0], height_px=SIZE[1]
         )
         self.events: list[CameraEvent] = []
-        self.readers: list[Reader] = []
-        readers = self.readers
-
-        class SteppedReader(Reader):
-            def start(self) -> None:
-                readers.append(self)
-
+        threads = SteppedThreads()
+        self.readers = threads.readers
         self.supervisor = CameraSupervisor(
             lambda: FakeCamera(self.world),
             self.ring,
             settings=settings,
             on_event=self.events.append,
             clock=self.world.clock,
-            make_reader=SteppedReader,
+            threads=threads,
         )
 
     def turn(self) -> Lease | None:

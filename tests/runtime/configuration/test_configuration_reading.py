@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from support import ROOT, run_command
 
+from tremorscope.runtime.configuration.checking import contradictions
 from tremorscope.runtime.configuration.migration import migrate
 from tremorscope.runtime.configuration.problems import ConfigurationFault
 from tremorscope.runtime.configuration.reading import (
@@ -22,6 +24,7 @@ from tremorscope.runtime.configuration.reading import (
 from tremorscope.runtime.configuration.schema import VERSION, json_schema
 from tremorscope.runtime.configuration.writing import schema_text, write_configuration
 from tremorscope.runtime.configuration.yaml_document import parse_yaml
+from tremorscope.runtime.vibration.settings import SignalAlarmSettings, VibrationSettings
 
 READY = ["bridge", "demo", "mast", "rotating-machine"]
 WHOLE = """\
@@ -226,6 +229,30 @@ class TestErrors:
         assert (
             "nested too deeply" in lines("version: &v [*v]\n")[0] or "alias" in lines("version: &v [*v]\n")[0]
         )
+
+
+class TestKindsOfAlarms:
+    """A kind that the checks or the service do not know must not pass as one without faults."""
+
+    def test_one_that_does_not_check_itself_cannot_be_made(self) -> None:
+        class Forgetful(SignalAlarmSettings.__base__):  # type: ignore[misc, name-defined]
+            quantity: str = "tilt"
+
+        with pytest.raises(TypeError, match="abstract"):
+            Forgetful(name="forgetful")
+
+    def test_what_a_new_kind_says_of_itself_is_told(self) -> None:
+        class Tilt(SignalAlarmSettings):
+            def contradictions(self, _: VibrationSettings) -> Iterator[tuple[str, str, str]]:
+                yield "source", "cannot tilt", "choose one that can"
+
+        loaded = read(WHOLE).configuration
+        vibration = loaded.vibration.model_copy(
+            update={"alarms": (Tilt(name="tilt", quantity="signal", source="x"),)}
+        )
+        assert contradictions(loaded.model_copy(update={"vibration": vibration})) == [
+            (("vibration", "alarms", 0, "source"), "cannot tilt", "choose one that can")
+        ]
 
 
 class TestValues:

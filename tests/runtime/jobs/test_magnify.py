@@ -161,7 +161,7 @@ def test_a_4k_clip_is_magnified(tmp_path: Path, linear_bundle: Path) -> None:
 
 def test_progress_counts_every_frame_of_those_announced(clip: Path, linear_bundle: Path) -> None:
     told: list[tuple[int, int | None]] = []
-    job = MagnifyJob(clip, clip.with_name("out.mp4"), 2.0, bundle=linear_bundle)
+    job = MagnifyJob(2.0, clip=clip, output=clip.with_name("out.mp4"), bundle=linear_bundle)
     magnify_clip(job, lambda done, total: told.append((done, total)))
     assert told == [(number, 10) for number in range(1, 11)]
 
@@ -171,11 +171,9 @@ def test_progress_counts_every_frame_of_those_announced(clip: Path, linear_bundl
 
 def refused(clip: Path, fault: type[Exception], match: str, bundle: Path | None, **changes: Any) -> None:
     before = sorted(clip.parent.iterdir())
-    job = MagnifyJob(
-        clip=clip, output=clip.with_name("out.mp4"), bundle=bundle, **{"amplification": 4.0} | changes
-    )
+    asked = {"output": clip.with_name("out.mp4"), "amplification": 4.0} | changes
     with pytest.raises(fault, match=match):
-        magnify_clip(job)
+        magnify_clip(MagnifyJob(clip=clip, bundle=bundle, **asked))
     assert sorted(clip.parent.iterdir()) == before
 
 

@@ -35,9 +35,9 @@ def magnify(
     output = clip.with_name(f"{clip.stem}-{band[0]:g}-{band[1]:g}.mp4")
     magnify_clip(
         MagnifyJob(
-            clip,
-            output,
             amplification,
+            clip=clip,
+            output=output,
             mode="band",
             band=BandSettings((band,)),
             capture_rate_hz=capture_rate_hz,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 from service_parts import MID_SPAN, QUARTER, Told, vibration
 
@@ -14,8 +17,9 @@ from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, 
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmReading, OpenAlarm
 from tremorscope.runtime.vibration.monitoring.baseline import Baseline
-from tremorscope.runtime.vibration.monitoring.levels import Levels
-from tremorscope.runtime.vibration.settings import VibrationSettings
+from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
+from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, MotionWindows
+from tremorscope.runtime.vibration.settings import AlarmSettings, VibrationSettings
 
 SWAY = {
     "name": "sway",
@@ -46,7 +50,8 @@ def settings(*alarms: dict[str, object]) -> VibrationSettings:
 class Desk:
     def __init__(self, *alarms: dict[str, object], **more: object) -> None:
         self.edges, self.stored = Told(), Told()
-        self.desk = AlarmService(settings(*alarms), on_edge=self.edges, store=self.stored, **more)  # type: ignore[arg-type]
+        self.settings = settings(*alarms)
+        self.desk = AlarmService(self.settings, on_edge=self.edges, store=self.stored, **more)  # type: ignore[arg-type]
 
     def level(self, time_s: float, rms_px: float, name: str = "mid-span") -> None:
         found = Levels(time_s - 1, time_s, 2 * rms_px, rms_px, 30, 0)
@@ -68,6 +73,56 @@ class TestRules:
         # Readings come once a minute: a dwell survives three that fail to come.
         assert shift.longest_gap_s > 3 * 60
         assert (silent.source, silent.threshold, silent.dwell_s) == ("camera", 10.0, 0.0)
+
+
+KINDS = get_args(get_args(AlarmSettings)[0])
+QUANTITIES = [each for kind in KINDS for each in get_args(kind.model_fields["quantity"].annotation)]
+CURVE: dict[str, object] = {
+    "name": "curve",
+    "region": "mid-span",
+    "statistic": "rms",
+    "limits": [[1, 5], [12, 9]],
+}
+STANDARD: dict[str, object] = {
+    "name": "comfort",
+    "quantity": "standard",
+    "standard": "en-1990-footbridge",
+    "class": "vertical",
+    "region": "mid-span",
+}
+WATCHED: dict[str, dict[str, object]] = {
+    "frequency": SHIFT | {"clear_dwell_s": 0},
+    "signal": SILENT,
+    "displacement": CURVE | {"unit": "mm"},
+    "velocity": CURVE | {"unit": "mm/s"},
+    "acceleration": CURVE | {"unit": "px/s2"},
+    "standard": STANDARD,
+}
+"""An alarm on each quantity; one that is not here watches the displacement of a region."""
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_every_quantity_that_can_be_configured_gets_readings(quantity: str) -> None:
+    """A quantity that nothing measures is an alarm that is never raised."""
+    rig = Desk(WATCHED.get(quantity, SWAY) | {"name": "any", "quantity": quantity})
+    window = LevelWindow(1.0)
+    criteria = [rule.criterion for rule in alarm_rules(rig.settings) if rule.criterion]
+    motion = MotionWindows(1, 1.0, 30.0, [LimitWatch(0, each, 5.0) for each in criteria])
+    for second in range(20):
+        for frame in range(30):
+            time_s = second + frame / 30
+            moved = np.array([[0.0, 0.1 * math.sin(15 * time_s)]])
+            found = motion.add(time_s, moved, np.full((1, 2), 1e-4))
+            if found is not None:
+                rig.desk.limits(time_s, [("mid-span", judged) for _, judged in found.judgements])
+            levels = window.add(time_s, 0.1 * (frame % 2), 0.0)
+            if levels is not None:
+                rig.desk.levels(time_s, [RegionLevels("mid-span", levels, 5.0)])
+        rig.desk.frame(second)
+        rig.desk.read(AlarmReading("first", "frequency", 60.0 * second, 2.1, 0.001))
+    (status,) = rig.desk.statuses()
+    assert status.rule.quantity == ("acceleration" if quantity == "standard" else quantity)
+    assert status.value is not None
 
 
 class TestDesk:
@@ -224,3 +279,74 @@ class TestLearning:
         assert (status.baseline, status.raised_s) == (known["shift"], 90.0)
         assert len(rig.stored.of(LearningBaseline)) == before  # what is known is not learned over it
         assert rig.stored.of(AlarmEdge)[0].name == "sway"
+
+
+class TestLimits:
+    """Alarms on the limits of standards: by which clause, with what margin, and never judged in silence."""
+
+    def judged(
+        self, rig: Desk, share: float, seconds: float = 12.0, noise_px: float = 1e-5, rate_hz: float = 60.0
+    ) -> None:
+        """Shake mid-span along y at 4 Hz with a share of 0.7 m/s2."""
+        rate_hz = 60.0
+        criteria = [rule.criterion for rule in alarm_rules(rig.settings) if rule.criterion]
+        motion = MotionWindows(1, 1.0, rate_hz, [LimitWatch(0, each, 5.0) for each in criteria])
+        amplitude_px = share * 700 / 5 / (8 * math.pi) ** 2
+        for frame in range(round(seconds * rate_hz)):
+            time_s = frame / rate_hz
+            moved = np.array([[0.0, amplitude_px * math.sin(8 * math.pi * time_s)]])
+            found = motion.add(time_s, moved, np.full((1, 2), noise_px))
+            if found is not None:
+                rig.desk.limits(time_s - found.behind_s, [("mid-span", each) for _, each in found.judgements])
+
+    def test_a_limit_that_is_passed_is_raised_with_clause_limit_and_margin(self) -> None:
+        rig = Desk(STANDARD)
+        self.judged(rig, 1.2)
+        ((edge, _),) = rig.edges.all
+        assert (edge.name, edge.edge, edge.unit, edge.threshold) == ("comfort", "raised", "m/s2", 0.7)
+        assert edge.value == pytest.approx(0.84, rel=0.01)
+        assert "EN 1990:2002/A1:2005, A2.4.3.2, vertical" in str(edge)
+        assert "margin -20 %" in edge.detail
+        assert rig.stored.of(AlarmEdge) == [edge]
+
+    def test_a_limit_that_is_kept_is_not(self) -> None:
+        rig = Desk(STANDARD)
+        self.judged(rig, 0.9)
+        assert rig.told() == []
+        (status,) = rig.desk.statuses()
+        assert (status.phase, status.judged) == ("normal", True)
+        assert "margin 10 %" in status.detail
+
+    def test_noise_over_the_limit_is_told_and_neither_raises_nor_clears(self) -> None:
+        rig = Desk(STANDARD)
+        self.judged(rig, 1.2, noise_px=1.0)
+        assert rig.told() == []
+        (status,) = rig.desk.statuses()
+        assert not status.judged
+        assert status.detail.startswith("not judged: noise alone shows")
+
+    def test_two_limits_on_one_region_are_judged_each_by_itself(self) -> None:
+        curve = CURVE | {
+            "quantity": "acceleration",
+            "unit": "m/s2",
+            "statistic": "peak",
+            "limits": [[1, 2], [12, 2]],
+        }
+        rig = Desk(STANDARD, curve)
+        self.judged(rig, 1.2)
+        assert rig.told() == [("comfort", "raised", True)]
+        assert [status.value == pytest.approx(0.84, rel=0.02) for status in rig.desk.statuses()] == [
+            True,
+            True,
+        ]
+
+    def test_a_restart_keeps_it_raised_and_the_store_keeps_the_clause(self, tmp_path: Path) -> None:
+        rig = Desk(STANDARD)
+        self.judged(rig, 1.2)
+        with Store(tmp_path / "s.db") as store, StoreReader(tmp_path / "s.db") as reader:
+            store.write(rig.stored.of(AlarmEdge))
+            (alarm,) = reader.alarms()
+            assert "A2.4.3.2" in alarm.detail
+            after = Desk(STANDARD, opened=reader.open_alarms())
+        self.judged(after, 0.5, seconds=50)
+        assert after.told() == [("comfort", "cleared", True)]

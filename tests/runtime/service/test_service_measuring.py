@@ -36,7 +36,9 @@ class Rig:
             most_samples=4000,
         )
         self.live = self.feed.begin_motion([each.name for each in self.settings.regions])
-        self.measuring = Measuring(self.settings, history=self.history, live=self.live, tell=self.told)
+        self.measuring = Measuring(
+            self.settings, history=self.history, live=self.live, tell=self.told, rate_hz=RATE_HZ
+        )
         self.camera = SyntheticCamera(SyntheticSettings(320, 180, reuse_noise=True))
         self.number = 0
 

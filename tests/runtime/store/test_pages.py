@@ -106,3 +106,24 @@ def test_notices_of_earlier_versions_came_once(tmp_path: Path, version: int) -> 
     connection.close()
     with Store(path), StoreReader(path) as reader:
         assert reader.notices() == (Notice(1.0, "a", "b"),)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_file_of_an_earlier_version_is_read_as_it_lies_there(tmp_path: Path, version: int) -> None:
+    """As from a memory card: no writer brings it forward first."""
+    path = tmp_path / "s.db"
+    Store(path, migrations=MIGRATIONS[:version]).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO notice (time_s, topic, text) VALUES (1.0, 'a', 'b')")
+        connection.execute(
+            "INSERT INTO alarm (name, source, quantity, unit, raised_s, value, threshold) "
+            "VALUES ('deck', 'mid', 'rms', 'mm', 2.0, 5.0, 4.0)"
+        )
+    connection.close()
+    with StoreReader(path) as reader:
+        assert reader.notices() == (Notice(1.0, "a", "b"),)
+        (alarm,) = reader.alarms()
+        assert (alarm.name, alarm.value, alarm.detail) == ("deck", 5.0, "")
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (version,)
+    connection.close()

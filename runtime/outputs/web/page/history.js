@@ -117,6 +117,6 @@ function alarm(alarm) {
   return [
     element("strong", {}, alarm.name), ` ${clock(alarm.raised_s)}, ${withUnit(alarm.value, alarm.unit)}; `,
     alarm.cleared_s ? `over after ${duration(alarm.cleared_s - alarm.raised_s)}` : "not over",
-    alarm.acknowledged_s ? `, acknowledged by ${alarm.acknowledged_by}` : ", not acknowledged",
+    alarm.acknowledged_s ? `, acknowledged by ${alarm.acknowledged_by}` : ", not acknowledged", alarm.detail ? `; ${alarm.detail}` : "",
   ];
 }

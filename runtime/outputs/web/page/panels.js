@@ -150,10 +150,12 @@ export class Panels {
 
   regions(state, region) {
     this.region = region;
-    const head = ["Region", "RMS", "Peak", "Natural frequencies"];
+    const head = ["Region", "RMS", "Peak", "Velocity", "Acceleration", "Natural frequencies"];
     const rows = state.regions.map((each) => {
       const inMm = each.mm_per_px !== null && $("units").querySelector("[aria-pressed=true]").dataset.unit === "mm";
       const [unit, scale] = inMm ? ["mm", each.mm_per_px] : ["px", 1];
+      const rate = (levels, inPx, physical, factor) => (each.trouble || !levels || levels.rms === null ? NOTHING
+        : inMm ? withUnit(levels.rms * scale * factor, physical) : withUnit(levels.rms, inPx));
       const hz = each.frequencies.map((one) => number(one.frequency_hz, 4)).join(", ");
       const below = each.displacement_rms_px !== null && each.noise_floor_px !== null
         && each.displacement_rms_px < 1.5 * each.noise_floor_px;
@@ -161,6 +163,7 @@ export class Panels {
         each.name,
         each.trouble ? NOTHING : withUnit(each.displacement_rms_px === null ? null : each.displacement_rms_px * scale, unit),
         each.trouble ? NOTHING : withUnit(each.displacement_peak_px === null ? null : each.displacement_peak_px * scale, unit),
+        rate(each.velocity_px_s, "px/s", "mm/s", 1), rate(each.acceleration_px_s2, "px/s\u00b2", "m/s\u00b2", 1e-3),
         each.trouble || (hz ? `${hz} Hz` : below ? "still (noise only)" : NOTHING),
       ];
     });
@@ -179,7 +182,7 @@ export class Panels {
     const head = ["Alarm", "Now", "Raised from", "State"];
     const rows = state.alarms.map((alarm) => [
       alarm.rule.name, withUnit(alarm.value, alarm.unit), withUnit(alarm.rule.threshold, alarm.unit),
-      PHASES[alarm.phase] ?? alarm.phase,
+      [PHASES[alarm.phase] ?? alarm.phase, alarm.detail].filter(Boolean).join(": "),
     ]);
     show($("rules"), rows, () => rows.length ? [
       element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),

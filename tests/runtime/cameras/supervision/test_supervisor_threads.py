@@ -22,6 +22,7 @@ from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.errors import CameraFault, CorruptFrameFault
 from tremorscope.runtime.frames.info import Camera, FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
+from tremorscope.runtime.host.threads import Threads
 
 
 class LiveCamera:
@@ -143,6 +144,51 @@ def test_a_read_that_hangs_is_abandoned_and_the_camera_opened_again() -> None:
             assert supervisor.state().drops.abandoned == 1
     finally:
         release.set()
+
+
+def test_a_mistake_in_what_hears_of_frames_is_told_and_the_camera_opened_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The thread that reads must not end in silence, keep its slot, or count as one that hangs for ever."""
+    plugged, heard, events = threading.Event(), [0], list[CameraEvent]()
+    plugged.set()
+
+    def consider(_: Lease) -> None:
+        heard[0] += 1
+        if heard[0] in (3, 6, 9):
+            raise ZeroDivisionError("of the magnifying half")
+
+    threads = Threads(pauses_s=(0.01, 0.01))
+    ring = LeasingRing(PATIENT.slots(held_by_consumer=1), width_px=SIZE[0], height_px=SIZE[1])
+    supervisor = CameraSupervisor(
+        lambda: LiveCamera(plugged),
+        ring,
+        settings=PATIENT,
+        on_event=events.append,
+        on_frame=consider,
+        threads=threads,
+    )
+    supervisor.start()
+    taken: list[FrameInfo | None] = []
+    wait_until(lambda: heard[0] > 12 or take_into(taken, supervisor), limit_s=20.0)
+    assert threads.failures == {"camera": 3}
+    assert "thread camera failed 3 times, the last time by ZeroDivisionError" in threads.problems()[0]
+    assert "thread camera was ended by a mistake in the program" in caplog.text
+    assert {(event.kind, event.detail) for event in events} == {
+        ("lost", "a mistake in the program: ZeroDivisionError: of the magnifying half")
+    }
+    state = supervisor.close()
+    assert (state.openings, state.abandoned_threads, state.drops.abandoned >= 3) == (4, 0, True)
+    assert len(taken) >= 5
+    ring.close()  # no frame was lost on the way
+
+
+def take_into(taken: list[FrameInfo | None], supervisor: CameraSupervisor) -> bool:
+    """Take a frame, if one comes, and give it back."""
+    if (lease := supervisor.take(0.1)) is not None:
+        taken.append(lease.info)
+        lease.release()
+    return False
 
 
 def test_closing_has_a_bound_even_if_the_driver_hangs() -> None:

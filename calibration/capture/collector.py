@@ -1,18 +1,24 @@
-"""Capture of a calibration set: judge the pair of each visit, and keep those that add to the set."""
+"""Capture of a calibration set: judge the pair of each visit, and keep those that add to the set.
+
+There are more visits than pairs wanted. Two rules, both even in time, decide which candidates are kept:
+
+* a new scene is kept if the set is not ahead of its schedule: after a tenth of the visits, at most a tenth of the
+  pairs. Pairs not used in monotonous hours remain for eventful ones, such as a shower or a sunrise.
+* a near-duplicate is kept only while the set is behind the fewest pairs that calibration needs.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from tremorscope.calibration.capture.pair_reader import CandidatePair, PairReader
-from tremorscope.calibration.capture.schedule import Pace
+from tremorscope.calibration.capture.pair_reader import PairReader
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import (
     FEWEST_PAIRS,
@@ -23,33 +29,38 @@ from tremorscope.calibration.pairs.calibration_set import (
     luma_of,
 )
 from tremorscope.calibration.pairs.duplicates import Signature
-from tremorscope.calibration.pairs.set_writer import RESERVE_BYTES, NewPair, SetWriter
+from tremorscope.calibration.pairs.set_writer import NewPair, SetWriter
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 
-DISTANCES_S = (1.0, 30.0)
-"""Ages of the reference in pairs of static mode, in turn: a swing of the structure, and a change of the light."""
 _CUTS_TRIED = 8
 
-Outcome = Literal["kept", "alike", "flat", "frozen", "ahead", "ended"]
-Say = Callable[[str], None]
+Reason = Literal["alike", "flat", "frozen", "missed", "failed"]
+"""Reason for which a visit brought no new pair."""
+_WORDS: dict[Reason, str] = {
+    "alike": "near-duplicates",
+    "flat": "showed nothing",
+    "frozen": "frozen",
+    "missed": "visits missed",
+    "failed": "visits failed",
+}
 
 
 @dataclass(frozen=True)
-class CaptureJob:
-    """Options of a capture. None takes the default of the source, or the setting the set was begun with."""
+class Pace:
+    """Numbers of pairs that a set may and should have after each visit."""
 
-    directory: Path
-    source: Path | None
-    count: int | None = None
-    over: str | None = None
-    schedule: str | None = None
-    size: FrameSize | None = None
-    distances_s: tuple[float, ...] = ()
-    due_only: bool = False
-    """Make the visit that is due, if any, and return; otherwise stay until the last visit."""
-    finish: bool = False
-    """Close the set with the pairs that it holds."""
-    reserve_bytes: int = RESERVE_BYTES
+    wanted: int
+    fewest: int
+    visits: int
+
+    def takes_new(self, kept: int, visit: int) -> bool:
+        """True if a new scene may be kept at a visit, counted from 0."""
+        return kept < min(self.wanted, math.ceil(self.wanted * (visit + 1) / self.visits))
+
+    def takes_alike(self, kept: int, visit: int) -> bool:
+        """True if even a near-duplicate is to be kept at a visit."""
+        fewest = min(self.fewest, self.wanted)
+        return kept < math.ceil(fewest * (visit + 1) / self.visits)
 
 
 class CaptureSettings(ManifestModel):
@@ -75,7 +86,7 @@ class CaptureState(ManifestModel):
 
     settings: CaptureSettings
     visits_done: int = 0
-    left_out: dict[Literal["alike", "flat", "frozen", "missed", "failed"], int] = Field(default_factory=dict)
+    left_out: dict[Reason, int] = Field(default_factory=dict)
 
 
 def read_state(writer: SetWriter, directory: Path) -> CaptureState:
@@ -125,15 +136,12 @@ class Collector:
         """True if a new pair could be kept at a visit."""
         return self.pace.takes_new(self.writer.count, visit)
 
-    def visit(
-        self, number: int, reader: PairReader, at: Callable[[CandidatePair], datetime], apart_s: float
-    ) -> Outcome:
+    def visit(self, number: int, reader: PairReader, apart_s: float) -> Reason | Literal["kept", "ended"]:
         """Read one candidate pair, and keep it if it adds to the set.
 
         Args:
             number: of the visit, from 0; even ones take neighbouring frames, odd ones frames far apart in time.
             reader: of the camera.
-            at: capture time of a candidate.
             apart_s: least age of the reference in a static pair, in seconds.
 
         Raises:
@@ -142,14 +150,14 @@ class Collector:
         candidate = reader.neighbours() if number % 2 == 0 else reader.long_apart(apart_s)
         if candidate is None:
             return "ended"
-        pair = self._cut(candidate, at(candidate), number)
+        pair = self._cut(candidate, number)
         outcome = "flat" if pair is None else self._keep(pair, number)
         self.state.visits_done = number + 1
         if outcome != "kept":
             self.count(outcome)
         return outcome
 
-    def count(self, reason: Literal["alike", "flat", "frozen", "missed", "failed"], times: int = 1) -> None:
+    def count(self, reason: Reason, times: int = 1) -> None:
         """Count visits without a new pair, by reason."""
         self.state.left_out = {**self.state.left_out, reason: self.state.left_out.get(reason, 0) + times}
 
@@ -173,14 +181,7 @@ class Collector:
 
     def summary(self) -> str:
         """Numbers of visits without a new pair, by reason, in one line."""
-        words = {
-            "alike": "near-duplicates",
-            "flat": "showed nothing",
-            "frozen": "frozen",
-            "missed": "visits missed",
-            "failed": "visits failed",
-        }
-        parts = [f"{words[reason]} {count}" for reason, count in sorted(self.state.left_out.items())]
+        parts = [f"{_WORDS[reason]} {count}" for reason, count in sorted(self.state.left_out.items())]
         return "left out: " + (", ".join(parts) or "nothing")
 
     def _keep(self, pair: NewPair, number: int) -> Literal["kept", "alike", "frozen"]:
@@ -193,36 +194,23 @@ class Collector:
         ):
             return "alike"
         state = self.state.model_copy(update={"visits_done": number + 1})
-        self.writer.add(
-            NewPair(**{**vars(pair), "signature": signature.encoded()}), state.model_dump(mode="json")
-        )
+        self.writer.add(replace(pair, signature=signature.encoded()), state.model_dump(mode="json"))
         known.append(signature)
         return "kept"
 
     def _known(self, mode: PairMode) -> list[Signature]:
         return self._signatures.setdefault(mode, [])
 
-    def _cut(self, candidate: CandidatePair, captured_at: datetime, number: int) -> NewPair | None:
+    def _cut(self, pair: NewPair, number: int) -> NewPair | None:
         """The pair, cut to the set's size where the camera's picture is larger; None if it is without contrast."""
-        height_px, width_px = candidate.frame.shape[:2]
+        height_px, width_px = pair.frame.shape[:2]
         width, height = self.size.width_px, self.size.height_px
         for attempt in range(_CUTS_TRIED if self.settings.cut else 1):
             left, top = _place(number + attempt, width_px - width, height_px - height)
-            frame, reference = (
-                picture[top : top + height, left : left + width]
-                for picture in (candidate.frame, candidate.reference)
-            )
+            within = slice(top, top + height), slice(left, left + width)
+            frame, reference = pair.frame[within], pair.reference[within]
             if contrast_of(luma_of(frame)) >= FLAT_GREY_LEVELS:
-                return NewPair(
-                    frame,
-                    reference,
-                    captured_at,
-                    candidate.mode,
-                    candidate.frames_apart,
-                    candidate.seconds_apart,
-                    left,
-                    top,
-                )
+                return replace(pair, frame=frame, reference=reference, left_px=left, top_px=top)
         return None
 
     def _remedy(self) -> str:
