@@ -37,7 +37,7 @@ from tremorscope.runtime.engines.interface.manifest import (
     write_manifest,
 )
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.host.directories import whole_directory
+from tremorscope.runtime.host.files import whole_directory
 
 FloatPrecision = Literal["fp32", "fp16"]
 

@@ -175,7 +175,7 @@ class DeviceHealth:
     cpu_s: float = 0.0
     """Processor time of the process since its start."""
     copied_bytes: Mapping[str, int] = field(default_factory=dict)
-    """Bytes of pixels that the CPU has copied between camera and engine, by place; see `runtime.frames.copies`."""
+    """Bytes of pixels that the CPU has copied between camera and engine, by place; see `runtime.frames.buffers`."""
 
 
 @dataclass(frozen=True)

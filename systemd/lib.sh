@@ -62,7 +62,7 @@ argument_of() { # OPTION ARGUMENTS-LEFT
 }
 
 # One of us at a time; the kernel lets go however we end. The service asks for the same lock before it restarts the
-# device, so that no update is cut short (runtime/host/updating.py).
+# device, so that no update is cut short (runtime/host/privileged.py).
 take_lock() {
     [ -z "$DRY" ] || return 0
     mkdir -p "$ROOT/run/lock"

@@ -21,7 +21,7 @@ from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings,
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.errors import CameraFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import Lease
 
 Picture = NDArray[np.uint8]

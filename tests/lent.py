@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.live.picture import LiveInfo

@@ -236,9 +236,8 @@ def _run_both(library: Any, directory: Path) -> dict[str, Any]:
 
     from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
     from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
-    from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
-    from tremorscope.runtime.engines.tensorrt.load import load_engine
-    from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+    from tremorscope.runtime.engines.tensorrt.library import load_engine
+    from tremorscope.runtime.engines.tensorrt.runners import TensorrtBandEngine, TensorrtEngine
     from tremorscope.runtime.frames.buffers import FrameRing
 
     gpu, of, size = HostGpu(), RepresentationLayout(channels=3, cell_px=1), {"width_px": 32, "height_px": 17}
@@ -271,7 +270,7 @@ def _profile(library: Any, directory: Path) -> dict[str, Any]:
     from host_gpu import HostGpu
     from tensorrt_fake import engine_content
 
-    from tremorscope.runtime.engines.tensorrt.load import load_engine
+    from tremorscope.runtime.engines.tensorrt.library import load_engine
     from tremorscope.runtime.engines.tensorrt.profile import layer_times_ms
 
     path = directory / "band.engine"

@@ -44,7 +44,7 @@ STAGES = {
         "model",
         "runtime.engines",
         "runtime.errors",
-        "runtime.host.directories",
+        "runtime.host.files",
         "runtime.magnification.filters",
         "runtime.reports.figures",
     },
@@ -76,12 +76,12 @@ DOORS = {
         "runtime/cameras/stacks/deep_avi.py",
         "runtime/cameras/stacks/pictures.py",
         "runtime/clips/h264.py",
-        "runtime/clips/jpeg.py",
+        "runtime/outputs/web/pictures.py",
         "runtime/clips/video.py",
         "runtime/outputs/rtsp.py",
     },
     "onnxruntime": {"runtime/engines/onnx/graph.py", "runtime/engines/onnx/profile.py"},
-    "cuda": {"runtime/gpu/egl.py", "runtime/gpu/graphs.py"},
+    "cuda": {"runtime/gpu/egl.py", "runtime/gpu/cuda_bindings.py"},
 }
 """Where the runtime may import a library; one not named here has one door wherever that is."""
 HARDWARE = [

@@ -20,7 +20,7 @@ from tremorscope.runtime.cameras.supervision.faults import CameraEvent, FaultKin
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.errors import CameraFault
-from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.frames.frame import Camera
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 
 HELD_FRAMES = 4

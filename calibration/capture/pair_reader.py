@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tremorscope.calibration.capture.frames import FrameSource
 from tremorscope.calibration.pairs.calibration_set import PairMode
 from tremorscope.calibration.pairs.set_writer import NewPair
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import Lease
 
 

@@ -27,7 +27,7 @@ from tremorscope.calibration.pairs.calibration_set import CalibrationSet
 from tremorscope.calibration.quantise.sensitivity import Sensitivity
 from tremorscope.model.evaluation.scenes import read_evaluation_photographs
 from tremorscope.runtime.engines.interface.manifest import FrameSize
-from tremorscope.runtime.host.directories import whole_directory
+from tremorscope.runtime.host.files import whole_directory
 
 REPORT, FIGURES = "report.html", "comparison.json"
 

@@ -18,7 +18,7 @@ from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.pair_files import read_pair
 from tremorscope.runtime.engines.interface.bundle import sha256_of
 from tremorscope.runtime.engines.interface.manifest import FrameSize
-from tremorscope.runtime.frames.colour import BT601_LUMA
+from tremorscope.runtime.frames.frame import BT601_LUMA
 from tremorscope.runtime.host.files import plain_json
 
 MANIFEST_NAME = "manifest.json"

@@ -29,7 +29,7 @@ from tremorscope.calibration.pairs.pair_files import encode_pair
 from tremorscope.runtime.engines.interface.bundle import sha256_of
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.host.files import cannot_be_written, whole_file
-from tremorscope.runtime.store.disk_guard import free_bytes
+from tremorscope.runtime.store.disk import free_bytes
 from tremorscope.runtime.store.settings import DiskSettings
 
 RESERVE_BYTES = DiskSettings().level_bytes("previews")

@@ -1,21 +1,25 @@
-"""Bench job: the live loop as the service runs it, timed stage by stage for a while."""
+"""Bench job: the live loop as the service runs it, timed stage by stage for a while, and beside a baseline's step.
+
+The model's step and the baseline's run in turns, so that a change of the machine's load falls on both alike.
+"""
 
 from __future__ import annotations
 
 import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
-from tremorscope.runtime.bench.compare import compare
 from tremorscope.runtime.bench.live import LiveLoop, build_loop
-from tremorscope.runtime.bench.power import traced_device
+from tremorscope.runtime.bench.power_and_memory import traced_device
 from tremorscope.runtime.bench.record import RunTimes, begin_anew, find_roofline, result_of
-from tremorscope.runtime.bench.result import BenchResult
+from tremorscope.runtime.bench.result import BaselineComparison, BenchResult
 from tremorscope.runtime.bench.rig import Moment
 from tremorscope.runtime.bench.roofline import Roofline
 from tremorscope.runtime.bench.settings import BenchJob
@@ -32,14 +36,85 @@ from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
 from tremorscope.runtime.errors import BundleFault, CameraFault, EngineFault, OptionFault
+from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.host.progress import Progress
+
+_PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
+
+
+def compare(
+    job: BenchJob,
+    model: Bundle,
+    baseline: Bundle,
+    size: tuple[int, int],
+    turns: int,
+    progress: Callable[[int, int | None], None],
+) -> BaselineComparison:
+    """Time the pairwise step of both, by the job's runner, one after the other, again and again.
+
+    Raises:
+        BundleFault: a bundle has no pairwise graph for this size.
+        EngineFault: an engine cannot be opened, or fails, e.g. for lack of memory.
+    """
+    times_s = np.zeros((turns, 2))
+    with (
+        _opened(job, model, size, job.engines) as first,
+        _opened(job, baseline, size, None) as second,
+    ):
+        steps = [_step(runtime, size, job.magnification.amplification) for runtime in (first, second)]
+        for step in steps:
+            step()  # the first makes memory
+        for turn in range(turns):
+            for which, step in enumerate(steps):
+                times_s[turn, which] = step()
+            progress(turn + 1, turns)
+        del steps, step  # and with them the rings in the runtimes' memory
+    model_ms, baseline_ms = (1e3 * float(each) for each in np.median(times_s, axis=0))
+    speedup = float(np.median(times_s[:, 1] / times_s[:, 0]))
+    return BaselineComparison(baseline.manifest.network, model_ms, baseline_ms, turns, speedup)
+
+
+def _opened(
+    job: BenchJob, bundle: Bundle, size: tuple[int, int], engines: Path | None
+) -> AbstractContextManager[Runtime]:
+    return closing_runtime(
+        open_runtime(
+            job.runtime,
+            bundle,
+            size,
+            threads=job.threads,
+            engines=engines,
+            graphs=_PAIRWISE,
+        )
+    )
+
+
+def _step(runtime: Runtime, size: tuple[int, int], amplification: float) -> Callable[[], float]:
+    """A step on noise, which returns how long it took, in seconds."""
+    width_px, height_px = size
+    engine = runtime.open_pairwise()
+    inputs = FrameRing(
+        2, width_px=width_px, height_px=height_px, channels=engine.channels, allocate=runtime.allocate
+    )
+    outputs = FrameRing(1, width_px=width_px, height_px=height_px, allocate=runtime.allocate)
+    frame, reference, magnified = inputs.frame(0), inputs.frame(1), outputs.frame(0)
+    random = np.random.default_rng(0)
+    for pixels in (frame, reference):
+        pixels[:] = random.integers(0, 256, pixels.shape, np.uint8)
+
+    def step() -> float:
+        begun_s = time.perf_counter()
+        engine.step(frame, reference, amplification, magnified)
+        return time.perf_counter() - begun_s
+
+    return step
+
 
 NO_FRAME_S = 15.0
 """Time without a frame that ends the bench: longer than the supervisor takes to open the camera twice."""
 NOT_THERE_S = 4.0
 """Time without a frame that ends the bench where the camera is missing: several attempts to open it."""
 FEWEST_FRAMES = 10
-_PAIRWISE: tuple[GraphName, ...] = ("pairwise",)
 _BAND: tuple[GraphName, ...] = ("band",)
 _DEFAULT_SIZE = FrameSize(width_px=640, height_px=360)
 

@@ -1,12 +1,17 @@
-"""Live loop of the bench: the service's own, with stop-watches around its parts, and one viewer."""
+"""Live loop of the bench: the service's own, with stop-watches around its parts, and one viewer; and stages of the
+service that the loop does not have, timed by themselves.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from tremorscope.runtime.bench.rig import (
     DrawnCamera,
@@ -18,6 +23,7 @@ from tremorscope.runtime.bench.rig import (
     TimedRuntime,
     draw_frames,
 )
+from tremorscope.runtime.bench.roofline import StageCost
 from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.cameras.opening import (
     describe,
@@ -29,18 +35,25 @@ from tremorscope.runtime.cameras.replay import ReplayCamera
 from tremorscope.runtime.cameras.settings import CameraSettings, SyntheticCameraSettings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
+from tremorscope.runtime.cameras.synthetic import SyntheticSettings
 from tremorscope.runtime.engines.interface.bundle import Bundle
 from tremorscope.runtime.engines.selection import Runtime
-from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.errors import EngineFault
+from tremorscope.runtime.frames.frame import Camera
 from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.frames.stage_times import LatencyHistogram
+from tremorscope.runtime.gpu.protocol import Gpu
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.live.on_demand import PICTURES_HELD, Magnifying
 from tremorscope.runtime.magnification.factory import EngineFactory
+from tremorscope.runtime.outputs.web.pictures import JpegEncoder
 from tremorscope.runtime.service.clock import UnixClock
 from tremorscope.runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
+from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
+from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.windows import MARGIN_PX
 
 _TAKE_S = 0.25
 
@@ -124,3 +137,69 @@ def _opening(camera: CameraSettings, account: TimedAccount, runtime: Runtime) ->
         return lambda: open_camera(camera, account=account, gpu=runtime.gpu)
     drawn = draw_frames(drawn_settings(camera))
     return lambda: ReplayCamera(lambda: DrawnCamera(drawn, camera.rate_hz), pace=camera.speed)
+
+
+_TRIALS = 15
+_SIDE_PX = 64
+_TAPS = 2 * MARGIN_PX + 1
+_JPEG_QUALITY = 80
+
+
+def stages_apart(
+    width_px: int, height_px: int, gpu: Gpu | None
+) -> Iterator[tuple[str, float, StageCost, bool]]:
+    """Stage, median in ms, cost, and whether the GPU does it."""
+    yield "meter", _meter_ms(), _meter_cost(), False
+    picture = np.random.default_rng(0).integers(0, 256, (height_px, width_px, 3), np.uint8)
+    encoder = JpegEncoder(
+        width_px=width_px, height_px=height_px, most_width_px=width_px, quality=_JPEG_QUALITY
+    )
+    size = len(encoder.encode(picture))
+    yield "jpeg", _median_ms(lambda: encoder.encode(picture)), StageCost({}, picture.nbytes + size), False
+    if gpu is not None and (taken_ms := _pixel_kernel_ms(gpu, width_px, height_px)) is not None:
+        yield "pixels", taken_ms, StageCost({}, 7.0 * width_px * height_px), True
+
+
+def _meter_ms() -> float:
+    """A region of 64x64 px against its reference, on frames of the drawn structure."""
+    drawn = draw_frames(SyntheticSettings(width_px=160, height_px=90))
+    tracker = RegionTracker(drawn[0], Region(48, 13, _SIDE_PX, _SIDE_PX))
+    return _median_ms(lambda: tracker.measure(drawn[1]))
+
+
+def _meter_cost() -> StageCost:
+    """One iteration: luma, the windowed sinc along both axes, gain and two steps, in FP64 at half the rate of FP32."""
+    window, region = (_SIDE_PX + 2 * MARGIN_PX) ** 2, _SIDE_PX**2
+    resampled = 2 * _TAPS * (_SIDE_PX * (_SIDE_PX + 2 * MARGIN_PX) + region)
+    flops = 5 * window + resampled + 3 * 2 * region
+    return StageCost({"fp32": 2.0 * flops}, 3 * window + 8 * 3 * region)
+
+
+def _pixel_kernel_ms(gpu: Gpu, width_px: int, height_px: int) -> float | None:
+    """The kernel that writes a camera's picture into the ring; None where cuda-bindings are not there."""
+    from tremorscope.runtime.gpu.egl import DevicePicture, EglPictures
+
+    try:
+        pictures = EglPictures(gpu)
+    except EngineFault:
+        return None
+    with closing(pictures):
+        target = gpu.allocate_mapped(3 * width_px * height_px).reshape(height_px, width_px, 3)
+        with gpu.current():
+            source = gpu.allocate_device(4 * width_px * height_px)
+        try:
+            picture = DevicePicture(source.address, 4 * width_px, width_px, height_px)
+            return _median_ms(lambda: pictures.write(picture, target))
+        finally:
+            with gpu.current():
+                source.free()
+
+
+def _median_ms(work: Callable[[], object]) -> float:
+    work()
+    times_s = []
+    for _ in range(_TRIALS):
+        begun_s = time.perf_counter()
+        work()
+        times_s.append(time.perf_counter() - begun_s)
+    return 1e3 * float(np.median(times_s))

@@ -1,4 +1,5 @@
-"""Peak operations and bandwidth of a device: of NVIDIA's boards from a table, of a processor as measured.
+"""Peak operations and bandwidth of a device: of NVIDIA's boards from a table, of a processor measured by products of
+matrices and copies of memory.
 
 A board's peak is its number of streaming multiprocessors (SM) times what one does in a cycle times the clock that its
 power mode allows, which the kernel states. Dense figures throughout: NVIDIA's headline figures for INT8 are for weights
@@ -11,17 +12,30 @@ developer.nvidia.com/embedded/jetson-modules for cores, clocks and bandwidth, wi
 Super: 1024 cores at 1020 MHz, 67 sparse TOPS, 102 GB/s); T5000 and T4000: 2560 and 1536 CUDA cores, 2070 and 1200
 TFLOPS in FP4 with sparsity, of which dense FP8 is a quarter and FP16 an eighth; that INT8 is as fast as FP8 there is
 assumed. "H200 Tensor Core GPU" data sheet (989 TFLOPS in FP16 and 1979 TOPS in INT8, dense, 4.8 TB/s).
+
+``python -m tremorscope.runtime.bench.peaks THREADS`` measures in a process of its own and prints JSON. The products
+are ONNX Runtime's own, in FP32 and INT8: what its convolutions are made of, on as many threads as they have.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import platform
 import re
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tremorscope.runtime.engines.interface.manifest import Precision
-from tremorscope.runtime.host.kernel_files import meminfo, text
+from tremorscope.runtime.engines.onnx.file import matrix_product
+from tremorscope.runtime.engines.onnx.profile import run_apart, time_graph
+from tremorscope.runtime.host.files import kernel_text, meminfo
 
 FLOPS_OF_ORIN: Mapping[Precision, int] = {"fp32": 256, "fp16": 2048, "int8": 4096}
 FLOPS_OF_THOR: Mapping[Precision, int] = {"fp32": 256, "fp16": 8192, "int8": 16384}
@@ -98,7 +112,7 @@ def gpu_peaks(gpu: str | None = None, sms: int | None = None, root: Path = Path(
         sms: number of SM in the present power mode, where that is known.
         root: where the system's files are.
     """
-    model, clock_hz = text(root / "proc/device-tree/model").lower(), _gpu_clock_hz(root)
+    model, clock_hz = kernel_text(root / "proc/device-tree/model").lower(), _gpu_clock_hz(root)
     for family, modules in _FAMILIES:
         if family in model:
             usual, raised = next(pair for least_gb, *pair in modules if _memory_gb(root) >= least_gb)
@@ -110,11 +124,82 @@ def gpu_peaks(gpu: str | None = None, sms: int | None = None, root: Path = Path(
 def _gpu_clock_hz(root: Path) -> float | None:
     """The highest clock that the power mode allows the GPU, in Hz."""
     for path in sorted((root / "sys/class/devfreq").glob("*")):
-        named = f"{path.name} {text(path / 'device/of_node/name')}"
-        if re.search(r"gpu|gv11b|ga10b|gb10b|gpc", named) and (stated := text(path / "max_freq")).isdigit():
+        named = f"{path.name} {kernel_text(path / 'device/of_node/name')}"
+        if (
+            re.search(r"gpu|gv11b|ga10b|gb10b|gpc", named)
+            and (stated := kernel_text(path / "max_freq")).isdigit()
+        ):
             return float(stated)
     return None
 
 
 def _memory_gb(root: Path) -> float:
     return meminfo(root).get("MemTotal", 0) / 1e9
+
+
+_SIDE = 768
+_COPY_BYTES = 32 * 2**20
+"""Bytes that each thread copies: more than any cache holds."""
+_TRIALS = 8
+
+
+def processor_peaks(threads: int | None = None) -> Peaks:
+    """Measure this machine's processor now, with ``threads`` threads or one a core; takes about two seconds.
+
+    FP16 counts as FP32: ONNX Runtime computes it so on a processor.
+
+    Raises:
+        EngineFault: it could not be measured.
+    """
+    count = threads or os.cpu_count() or 1
+    found = run_apart(
+        "tremorscope.runtime.bench.peaks", [str(count)], "the processor's peaks cannot be measured"
+    )
+    fp32, int8 = float(found["fp32"]), float(found["int8"])
+    of = f"{_name()}, {count} thread{'s' if count > 1 else ''}"
+    return Peaks(of, {"fp32": fp32, "fp16": fp32, "int8": int8}, float(found["bandwidth"]), measured=True)
+
+
+def _name() -> str:
+    try:
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        cpuinfo = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
+
+
+def _best_s(work: Callable[[], object]) -> float:
+    """Shortest of some trials, as other load of the machine only makes them longer."""
+    times_s = []
+    for _ in range(_TRIALS):
+        begun_s = time.perf_counter()
+        work()
+        times_s.append(time.perf_counter() - begun_s)
+    return min(times_s)
+
+
+def _bandwidth(threads: int) -> float:
+    """Bytes a second, read and written together, of a copy by ``threads`` threads."""
+    sources = [np.ones(_COPY_BYTES, np.uint8) for _ in range(threads)]
+    targets = [np.zeros(_COPY_BYTES, np.uint8) for _ in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        best_s = _best_s(lambda: list(pool.map(np.copyto, targets, sources)))
+    return 2 * threads * _COPY_BYTES / best_s
+
+
+def _product(kind: str, threads: int) -> float:
+    """Operations a second of ONNX Runtime's product of two square matrices."""
+    return 2 * _SIDE**3 / time_graph(matrix_product(_SIDE, kind), threads, _TRIALS)
+
+
+def main() -> None:
+    """Measure, and print it as one line of JSON."""
+    threads = int(sys.argv[1])
+    found = {"fp32": _product("fp32", threads), "int8": _product("int8", threads)}
+    # One thread alone may reach more where threads share a core.
+    print(json.dumps(found | {"bandwidth": max(_bandwidth(1), _bandwidth(threads))}))
+
+
+if __name__ == "__main__":
+    main()

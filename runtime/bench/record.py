@@ -10,20 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from tremorscope.runtime.bench.apart import stages_apart
-from tremorscope.runtime.bench.graph_cost import StageCost, graph_cost
-from tremorscope.runtime.bench.live import LiveLoop
-from tremorscope.runtime.bench.memory import MemoryTrace, peak_bytes, reset_peak
-from tremorscope.runtime.bench.peaks import gpu_peaks
-from tremorscope.runtime.bench.processor import processor_peaks
+from tremorscope.runtime.bench.live import LiveLoop, stages_apart
+from tremorscope.runtime.bench.peaks import gpu_peaks, processor_peaks
+from tremorscope.runtime.bench.power_and_memory import MemoryTrace, peak_bytes, reset_peak
 from tremorscope.runtime.bench.result import BenchResult, Copies, Memory, Overhead, Timeline, curve_parts
 from tremorscope.runtime.bench.rig import Moment
-from tremorscope.runtime.bench.roofline import Bound, Roofline, bound
+from tremorscope.runtime.bench.roofline import Bound, Roofline, StageCost, bound, graph_cost
 from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.cameras.supervision.settings import Drops
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.selection import Runtime
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.gpu.device import read_device
 from tremorscope.runtime.telemetry.load import resident_bytes
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.bench.power import DeviceTrace, Power
+from tremorscope.runtime.bench.power_and_memory import DeviceTrace, Power
 from tremorscope.runtime.bench.roofline import Roofline
 from tremorscope.runtime.cameras.supervision.settings import Drops
 from tremorscope.runtime.frames.rates import MeasuredRate
@@ -120,7 +120,7 @@ class BenchResult:
     elapsed_s: float
     nominal_rate_hz: float
     stages: dict[str, LatencySummary]
-    """By stage; see `runtime.frames.meter.STAGES`, and ``copy``."""
+    """By stage; see `runtime.frames.stage_times.STAGES`, and ``copy``."""
     curves_ms: dict[str, list[float]]
     """Times of each stage that the parts `curve_parts` of its frames did not exceed."""
     overhead: Overhead

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEngine
 from tremorscope.runtime.engines.selection import Runtime
-from tremorscope.runtime.frames.copies import CopyAccount
-from tremorscope.runtime.frames.info import Camera, FrameInfo
+from tremorscope.runtime.frames.buffers import CopyAccount
+from tremorscope.runtime.frames.frame import Camera, FrameInfo
 from tremorscope.runtime.frames.stage_times import LatencyHistogram
 from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.outputs.settings import HttpSettings

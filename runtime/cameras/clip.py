@@ -26,9 +26,8 @@ from tremorscope.runtime.cameras.clip_stream import (
 )
 from tremorscope.runtime.cameras.intactness import inspect_clip
 from tremorscope.runtime.errors import ClipFault
-from tremorscope.runtime.frames.colour import Colour
-from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.buffers import CopyAccount, copy_pixels
+from tremorscope.runtime.frames.frame import Colour, FrameInfo
 
 _PEEKED = 12
 """Packets from whose times is judged which times a clip has."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.intactness import ContainerStructure
 from tremorscope.runtime.errors import ClipFault
-from tremorscope.runtime.frames.colour import Colour, describe
+from tremorscope.runtime.frames.frame import Colour, describe_colour
 from tremorscope.runtime.host.files import file_address
 
 Number = TypeVar("Number", bound=np.generic)
@@ -132,7 +132,7 @@ def layout_of(path: Path, frame: Any, stream: Any) -> StreamLayout:
             remedy=f"use a clip of at least {MINIMUM_SIDE_PX}x{MINIMUM_SIDE_PX} px",
         )
     context = stream.codec_context
-    colour = describe(
+    colour = describe_colour(
         int(frame.colorspace), int(context.color_primaries), int(context.color_trc), height_px=side_px
     )
     return StreamLayout(storage_of(frame), width_px, height_px, matrix, aspect, colour)

@@ -18,15 +18,20 @@ from tremorscope.runtime.cameras.gstreamer.camera import (
 )
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureHold
 from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause, DriverMessage, GStreamerFault
-from tremorscope.runtime.cameras.gstreamer.load import PipelineFault, properties_of
-from tremorscope.runtime.cameras.gstreamer.nvbufsurface import NvmmFault, SurfaceLibrary
-from tremorscope.runtime.cameras.gstreamer.nvmm import DevicePictures, NvmmWriter
+from tremorscope.runtime.cameras.gstreamer.load import (
+    NV_FLIPS,
+    NVMM_SINK_TEXT,
+    SINK_TEXT,
+    PipelineFault,
+    properties_of,
+    rate_text,
+)
+from tremorscope.runtime.cameras.gstreamer.memory import MakeWriter, cpu_writer
+from tremorscope.runtime.cameras.gstreamer.nvmm import DevicePictures, NvmmFault, NvmmWriter, SurfaceLibrary
 from tremorscope.runtime.cameras.gstreamer.pipeline import GStreamerPipeline, PipelinePlan
-from tremorscope.runtime.cameras.gstreamer.text import NV_FLIPS, NVMM_SINK_TEXT, SINK_TEXT, rate_text
-from tremorscope.runtime.cameras.gstreamer.writers import MakeWriter, cpu_writer
 from tremorscope.runtime.cameras.settings import CsiSettings
 from tremorscope.runtime.errors import CameraFault, EngineFault
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.gpu.egl import EglPictures
 from tremorscope.runtime.gpu.protocol import Gpu
 

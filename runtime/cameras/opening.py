@@ -13,8 +13,8 @@ from tremorscope.runtime.cameras.settings import (
     V4l2Settings,
 )
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
-from tremorscope.runtime.frames.copies import CopyAccount
-from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.frames.buffers import CopyAccount
+from tremorscope.runtime.frames.frame import Camera
 from tremorscope.runtime.gpu.protocol import Gpu
 
 if TYPE_CHECKING:

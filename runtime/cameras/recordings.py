@@ -12,8 +12,8 @@ from tremorscope.runtime.cameras.intactness import inspect_clip
 from tremorscope.runtime.cameras.stack_camera import StackCamera, check_stack
 from tremorscope.runtime.cameras.stacks.stack import RawPicture, Stack
 from tremorscope.runtime.errors import ClipFault, Fault
-from tremorscope.runtime.frames.copies import CopyAccount
-from tremorscope.runtime.frames.info import Recording
+from tremorscope.runtime.frames.buffers import CopyAccount
+from tremorscope.runtime.frames.frame import Recording
 
 _Result = TypeVar("_Result")
 

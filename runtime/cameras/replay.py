@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import ClipFault
-from tremorscope.runtime.frames.info import Camera, FrameInfo
+from tremorscope.runtime.frames.frame import Camera, FrameInfo
 
 Pace = Literal["true", "fast"]
 """true: every frame when it is due by its timestamp; fast: as soon as it is asked for."""

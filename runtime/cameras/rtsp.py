@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from tremorscope.runtime.cameras.credentials import read_credential
 from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause
-from tremorscope.runtime.cameras.gstreamer.load import has_element
+from tremorscope.runtime.cameras.gstreamer.load import FLIPS, NV_FLIPS, SINK_TEXT, has_element
+from tremorscope.runtime.cameras.gstreamer.memory import cpu_writer
 from tremorscope.runtime.cameras.gstreamer.pipeline import PipelinePlan
-from tremorscope.runtime.cameras.gstreamer.text import FLIPS, NV_FLIPS, SINK_TEXT
-from tremorscope.runtime.cameras.gstreamer.writers import cpu_writer
 from tremorscope.runtime.cameras.settings import RtspCameraSettings
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
+from tremorscope.runtime.host.secrets import read_credential
 
 FIRST_FRAME_TIMEOUT_S = 15.0
 """Cameras that save bandwidth send a whole picture only every ten seconds or so; nothing can be seen before it."""

@@ -1,7 +1,7 @@
 """The ``camera`` section of a configuration, one class for each kind of camera.
 
 `CameraSettings` tells the kinds apart by ``kind``. Units stand in the names; a key that is not known is refused. A
-password never stands here: ``credential`` names where it is kept (`runtime.cameras.credentials`).
+password never stands here: ``credential`` names where it is kept (`runtime.host.secrets`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
-from tremorscope.runtime.cameras.gstreamer.settings import ExposureSettings, Flip
+from tremorscope.runtime.cameras.gstreamer.exposure import ExposureSettings, Flip
 from tremorscope.runtime.settings import Section
 
 Side = Annotated[int, Field(ge=16, le=8192, multiple_of=2)]

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from tremorscope.runtime.cameras.clip_stream import MINIMUM_SIDE_PX
 from tremorscope.runtime.cameras.stacks.stack import RawPicture, SizeCheck, Stack
 from tremorscope.runtime.errors import ClipFault
-from tremorscope.runtime.frames.colour import BT601_LUMA, Colour, describe
-from tremorscope.runtime.frames.copies import CopyAccount
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.buffers import CopyAccount
+from tremorscope.runtime.frames.frame import BT601_LUMA, Colour, FrameInfo, describe_colour
 
 _FASTEST_PLAYED_HZ = 60
 _SLOWED_DOWN_HZ = 25
@@ -68,7 +67,7 @@ class StackCamera:
         self._white = white
         self._beyond_white = 0
         self.picture_types = bytearray()
-        self.colour: Colour = describe(0, 0, 0, height_px=stack.height_px)
+        self.colour: Colour = describe_colour(0, 0, 0, height_px=stack.height_px)
         self.pixel_aspect = Fraction(1)
 
     @property

@@ -13,7 +13,7 @@ from scipy import fft, ndimage
 from tremorscope.runtime.cameras import footbridge
 from tremorscope.runtime.cameras.canvas import DESIGN_HEIGHT, DESIGN_WIDTH, OVERSAMPLING, Array
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 
 _BLUR_SIGMA_PX = 0.6
 """Blur of lens and pixel aperture together, as a Gaussian: detail finer than a pixel is gone before sampling."""

@@ -27,7 +27,7 @@ from tremorscope.runtime.clips.nvenc import (
     why_no_nvenc,
 )
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.frames.colour import Colour
+from tremorscope.runtime.frames.frame import Colour
 
 log = logging.getLogger("tremorscope.encoder")
 

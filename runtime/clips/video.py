@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tremorscope.runtime.clips.h264 import Encoder, EncodingSettings, open_encoder
 from tremorscope.runtime.clips.nvenc import EncoderChoice
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.frames.colour import Colour
+from tremorscope.runtime.frames.frame import Colour
 from tremorscope.runtime.host.files import check_place, file_address
 
 SUFFIX = ".mp4"

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from tremorscope.runtime.cameras.settings import ClipSettings
 from tremorscope.runtime.clips.pre_roll import slots_for
 from tremorscope.runtime.configuration.schema import Configuration
-from tremorscope.runtime.configuration.yaml_document import Path as KeyPath
+from tremorscope.runtime.configuration.yaml_document import KeyPath as KeyPath
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.frames.buffers import FrameFormat

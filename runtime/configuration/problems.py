@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from tremorscope.runtime.configuration.yaml_document import Path, YamlDocument, dotted
+from tremorscope.runtime.configuration.yaml_document import KeyPath, YamlDocument, dotted
 from tremorscope.runtime.errors import Fault
 
 _LONGEST_VALUE = 60
@@ -25,7 +25,7 @@ class Problem:
 
     what: str
     remedy: str
-    path: Path = ()
+    path: KeyPath = ()
     """Keys from the top of the file; empty for the file as a whole."""
     line: int | None = None
     """From 1; None where no line is to blame."""
@@ -60,7 +60,7 @@ def of_validation(
     errors: Sequence[ErrorDetails], document: YamlDocument, schema: dict[str, Any]
 ) -> list[Problem]:
     """Problems from what pydantic has found, in the order of the file, once for each place."""
-    found: dict[tuple[Path, str], Problem] = {}
+    found: dict[tuple[KeyPath, str], Problem] = {}
     for error in errors:
         path = _path_within(document.data, error["loc"])
         what, remedy = _explain(error, path, document, schema)
@@ -69,7 +69,7 @@ def of_validation(
     return sorted(found.values(), key=lambda each: each.line or 0)
 
 
-def at(document: YamlDocument, path: Path, what: str, remedy: str) -> Problem:
+def at(document: YamlDocument, path: KeyPath, what: str, remedy: str) -> Problem:
     """A problem with what stands at a path, or should stand there."""
     value = (
         _shortened(_value_at(document, path)) if path and _value_at(document, path) is not _NOTHING else ""
@@ -77,14 +77,14 @@ def at(document: YamlDocument, path: Path, what: str, remedy: str) -> Problem:
     return Problem(what, remedy, path, document.line_of(path), value)
 
 
-def _value_at(document: YamlDocument, path: Path) -> Any:
+def _value_at(document: YamlDocument, path: KeyPath) -> Any:
     try:
         return document.value_at(path)
     except KeyError:
         return _NOTHING
 
 
-def _path_within(data: Any, location: Sequence[int | str]) -> Path:
+def _path_within(data: Any, location: Sequence[int | str]) -> KeyPath:
     """The path without the names of alternatives that pydantic adds where a value may have several forms."""
     path: list[int | str] = []
     for number, part in enumerate(location):
@@ -109,7 +109,7 @@ def _tags(data: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _explain(
-    error: ErrorDetails, path: Path, document: YamlDocument, schema: dict[str, Any]
+    error: ErrorDetails, path: KeyPath, document: YamlDocument, schema: dict[str, Any]
 ) -> tuple[str, str]:
     """The problem and its remedy in plain words."""
     kind, context = error["type"], error.get("ctx", {})
@@ -184,7 +184,7 @@ _TYPES = {
 }
 
 
-def _unknown_key(path: Path, known: Sequence[str]) -> tuple[str, str]:
+def _unknown_key(path: KeyPath, known: Sequence[str]) -> tuple[str, str]:
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     if near:
         return "there is no such key", f"did you mean {near[0]}?"
@@ -192,7 +192,7 @@ def _unknown_key(path: Path, known: Sequence[str]) -> tuple[str, str]:
     return "there is no such key", f"take it out; here there are {listed}" if listed else "take it out"
 
 
-def keys_at(schema: dict[str, Any], path: Path, data: Any) -> list[str]:
+def keys_at(schema: dict[str, Any], path: KeyPath, data: Any) -> list[str]:
     """The keys that may stand in the section at a path, by the JSON schema."""
     node = schema
     for part in path:

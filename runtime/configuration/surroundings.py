@@ -16,9 +16,9 @@ from tremorscope.runtime.cameras.settings import ClipSettings
 from tremorscope.runtime.configuration.checking import Contradiction, rate_of
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.errors import Fault
-from tremorscope.runtime.outputs.certificates import client_context, server_context
+from tremorscope.runtime.host.secrets import client_context, server_context
 from tremorscope.runtime.outputs.settings import HttpSettings
-from tremorscope.runtime.store.placement import mount_trouble
+from tremorscope.runtime.store.disk import mount_trouble
 from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
 from tremorscope.runtime.vibration.monitoring.limits import coverage
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import yaml
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
-Path: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and positions from the top of the document."""
 
 _DEEPEST, _MOST_NODES = 32, 20_000
@@ -34,17 +34,17 @@ class YamlDocument:
     """The data of a document and where each part stands."""
 
     data: Any
-    lines: dict[Path, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
     """Path -> line from 1: of the key within a mapping, of the value within a list."""
 
-    def line_of(self, path: Path) -> int:
+    def line_of(self, path: KeyPath) -> int:
         """Line of a path, or of the nearest part above it that stands in the file."""
         for length in range(len(path), -1, -1):
             if (line := self.lines.get(path[:length])) is not None:
                 return line
         return 1
 
-    def value_at(self, path: Path) -> Any:
+    def value_at(self, path: KeyPath) -> Any:
         """The value that stands there.
 
         Raises:
@@ -120,7 +120,7 @@ class _Reader:
         self._document = document
         self._nodes = 0
 
-    def read(self, node: yaml.Node, path: Path) -> Any:
+    def read(self, node: yaml.Node, path: KeyPath) -> Any:
         self._nodes += 1
         line = node.start_mark.line + 1
         # Aliases can make a short text mean a huge or an endless one.
@@ -135,7 +135,7 @@ class _Reader:
             return [self.read(each, (*path, at)) for at, each in enumerate(node.value)]
         return _scalar(node, dotted(path))
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> Mapping[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> Mapping[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
@@ -197,7 +197,7 @@ def _real(text: str) -> float | str:
     return float(plain)
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Path as text: ``vibration.regions[0].width_px``."""
     text = ""
     for part in path:

@@ -1,33 +1,18 @@
-"""Examination of a machine by all probes, which run in parallel."""
+"""Examination of a machine by all probes, which run in parallel; and its report: all findings, then the faults with
+the commands that mend them.
+"""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tremorscope.runtime.doctor import (
-    argus,
-    board,
-    boot,
-    camera_seen,
-    cameras,
-    gpu_libraries,
-    gstreamer,
-    heat,
-    libraries,
-    memory,
-    permissions,
-    power,
-    precision,
-    storage,
-    system,
-)
-from tremorscope.runtime.doctor.finding import ProbeFinding
-from tremorscope.runtime.doctor.machine import Machine
-from tremorscope.runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor import board, cameras, gpu, libraries, memory_and_disks, system
+from tremorscope.runtime.doctor.probe import Machine, Needs, ProbeFinding
 
 Probe = Callable[[], ProbeFinding | list[ProbeFinding]]
 
@@ -95,22 +80,32 @@ def _probes(machine: Machine, needs: Needs) -> list[tuple[str, list[Probe]]]:
         return [partial(probe, machine, needs) for probe in probes]
 
     device = [
-        *alone(board.board, board.jetson_linux, boot.slots, power.power_mode, power.clocks),
-        *alone(heat.heat, heat.supply, memory.memory, memory.contiguous, memory.refused, memory.swap),
+        *alone(board.board, board.jetson_linux, memory_and_disks.slots, board.power_mode, board.clocks),
+        *alone(
+            board.heat,
+            board.supply,
+            memory_and_disks.memory,
+            memory_and_disks.contiguous,
+            memory_and_disks.refused,
+            memory_and_disks.swap,
+        ),
     ]
     software = [
         *alone(libraries.python),
-        *by_needs(libraries.environment, precision.network),
+        *by_needs(libraries.environment, gpu.network),
         *alone(libraries.onnx_runtime),
-        *by_needs(gpu_libraries.tensorrt, gpu_libraries.pycuda, gpu_libraries.cuda_bindings),
+        *by_needs(gpu.tensorrt, gpu.pycuda, gpu.cuda_bindings),
         *by_needs(libraries.publishing),
     ]
     for_cameras = [
-        *by_needs(cameras.cameras, argus.packages, argus.daemon, camera_seen.seen, gstreamer.gstreamer),
-        *by_needs(permissions.groups, permissions.devices),
-        *alone(permissions.jtop),
+        *by_needs(cameras.cameras, cameras.packages, cameras.daemon, cameras.seen, libraries.gstreamer),
+        *by_needs(system.groups, system.devices),
+        *alone(system.jtop),
     ]
-    keeping = [*by_needs(storage.disk, storage.file_system), *alone(system.clock, system.journal)]
+    keeping = [
+        *by_needs(memory_and_disks.disk, memory_and_disks.file_system),
+        *alone(system.clock, system.journal),
+    ]
     return [("device", device), ("software", software), ("cameras", for_cameras), ("keeping", keeping)]
 
 
@@ -122,3 +117,50 @@ def _device(machine: Machine) -> str:
     model = machine.text("/proc/device-tree/model") or f"a computer of type {machine.architecture}"
     release = board.l4t_release(machine)
     return f"{model}, JetPack {board.jetpack(machine, release)}" if release else model
+
+
+_WIDTH = 110
+_MARKS = {"ok": "ok", "missing": "missing", "wrong": "wrong", "not needed": "-"}
+
+
+def lines(examined: Examination) -> list[str]:
+    """The report as lines of text."""
+    widest = max(len(finding.name) for finding in examined.findings)
+    found = [examined.device, ""]
+    for _, findings in examined.groups:
+        found += [_line(finding, widest) for finding in findings]
+        found.append("")
+    amiss = sorted((each for each in examined.findings if each.is_amiss), key=lambda each: not each.prevents)
+    for finding in amiss:
+        found += _advice(finding)
+    if amiss:
+        found.append("")
+    return [*found, _verdict(examined)]
+
+
+def _line(finding: ProbeFinding, widest: int) -> str:
+    mark = _MARKS[finding.state].upper() if finding.prevents else _MARKS[finding.state]
+    head = f"  {mark:<8}{finding.name:<{widest}}  "
+    found = finding.found + (f" ({finding.means})" if finding.state == "not needed" and finding.means else "")
+    return head + found
+
+
+def _advice(finding: ProbeFinding) -> list[str]:
+    urgency = "needed" if finding.prevents else "advised"
+    text = f"{finding.name}: {finding.found}. {finding.means[:1].upper()}{finding.means[1:]}."
+    wrapped = textwrap.wrap(
+        text, _WIDTH, initial_indent=f"  {urgency:<8}", subsequent_indent=" " * 10, break_long_words=False
+    )
+    return [*wrapped, f"          $ {finding.command}"]
+
+
+def _verdict(examined: Examination) -> str:
+    needed = sum(finding.prevents for finding in examined.findings)
+    advised = sum(finding.is_amiss for finding in examined.findings) - needed
+    if needed:
+        more = f"; {advised} more should be mended" if advised else ""
+        what = "1 thing that it needs is" if needed == 1 else f"{needed} things that it needs are"
+        return f"This device cannot run yet: {what} amiss{more}."
+    if advised:
+        return f"This device can run; {advised} {'thing' if advised == 1 else 'things'} should be mended."
+    return "This device can run, and nothing is amiss."

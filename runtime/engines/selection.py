@@ -14,8 +14,7 @@ from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEng
 from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
 from tremorscope.runtime.engines.tensorrt.plan import Target
 from tremorscope.runtime.errors import EngineFault, Fault
-from tremorscope.runtime.frames.buffers import Allocator, allocate_host
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import Allocator, CopyAccount, allocate_host
 from tremorscope.runtime.frames.ring import LeaseError
 from tremorscope.runtime.gpu.protocol import Gpu
 

@@ -1,12 +1,19 @@
-"""Frame memory: allocated once at the start, page-aligned, reused until the end.
+"""Frame memory: allocated once at the start, page-aligned, reused until the end; and the account of the pixels that
+the CPU copies.
 
 Every frame is stored once. The camera writes it into a slot, the engine reads it there through a pointer,
 and a sink reads it there as well; nothing is allocated while frames flow.
+
+Views that are composed of frames, and pictures that are encoded, are new pictures and no copies. Clips and viewers
+hold leases of the camera's ring; on the mapped path nothing is copied between camera and viewer. What the device moves
+by itself (a GPU that reads mapped memory, a camera that writes by DMA) is no copy by the CPU.
 """
 
 from __future__ import annotations
 
 import mmap
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -102,3 +109,42 @@ class FrameRing:
     def frame(self, number: int) -> NDArray[np.uint8]:
         """The slot of frame ``number``: u8[H, W, C], contiguous, a view that lives as long as the ring."""
         return self._frames[number % len(self._frames)]
+
+
+class CopyAccount:
+    """Bytes of pixels that the CPU has copied, by place, in constant memory; any thread may add.
+
+    A place is a short name that is the same each time, e.g. ``camera: decoded picture``.
+    """
+
+    def __init__(self) -> None:
+        self._by_place: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, place: str, nbytes: int, elapsed_s: float | None = None) -> None:  # noqa: ARG002
+        """Count ``nbytes`` of pixels copied at ``place``, in ``elapsed_s`` seconds if that is known.
+
+        The time is for accounts that keep it, as that of `tremorscope bench` does.
+        """
+        with self._lock:
+            self._by_place[place] = self._by_place.get(place, 0) + nbytes
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes copied since the start."""
+        return sum(self.by_place().values())
+
+    def by_place(self) -> dict[str, int]:
+        """Bytes copied since the start, by place."""
+        with self._lock:
+            return dict(self._by_place)
+
+
+def copy_pixels(
+    source: NDArray[np.uint8], target: NDArray[np.uint8], account: CopyAccount | None, place: str
+) -> None:
+    """Copy a picture into another of the same shape, and count it in ``account`` unless that is None."""
+    begun_s = time.perf_counter()
+    np.copyto(target, source)
+    if account is not None:
+        account.add(place, target.nbytes, time.perf_counter() - begun_s)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.frames.buffers import CHANNELS, PAGE_BYTES, Allocator, allocate_host
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 
 
 class LeaseError(RuntimeError):

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tremorscope.runtime.host.kernel_files import l4t_release, meminfo, power_mode_number, text
+from tremorscope.runtime.host.files import kernel_text, l4t_release, meminfo, power_mode_number
 
 CUDA_DRIVER = "libcuda.so.1"
 
@@ -70,7 +70,7 @@ def read_device(root: Path = Path("/"), cuda_driver: str = CUDA_DRIVER) -> tuple
         l4t=l4t_release(root),
         power_mode=None if mode is None else str(mode),
         sm_count=gpu.sm_count if gpu else None,
-        cuda_toolkit=_toolkit(text(root / _TOOLKIT)),
+        cuda_toolkit=_toolkit(kernel_text(root / _TOOLKIT)),
     )
     if gpu is not None and gpu.free_bytes is not None:
         return device, gpu.free_bytes

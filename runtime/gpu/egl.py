@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import EngineFault
+from tremorscope.runtime.gpu.cuda_bindings import UrgentStream
 from tremorscope.runtime.gpu.protocol import CudaEvent, Gpu, Stream, Waited, wait_for
-from tremorscope.runtime.gpu.urgent import UrgentStream
 
 _BLOCK = 256
 _LONGEST_S = 2.0

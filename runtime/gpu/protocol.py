@@ -1,7 +1,7 @@
 """GPU protocol of the runtime, implemented by CUDA, and a bounded wait.
 
-`runtime.gpu.pycuda_gpu` is it on a machine with a GPU, and the one module that imports PyCUDA; `runtime.gpu.graphs`
-adds graphs where cuda-bindings are installed, which it and `runtime.gpu.egl` alone import.
+`runtime.gpu.pycuda_gpu` is it on a machine with a GPU, and the one module that imports PyCUDA;
+`runtime.gpu.cuda_bindings` adds graphs where cuda-bindings are installed, which it and `runtime.gpu.egl` alone import.
 
 Every call but ``allocate_mapped``, ``find`` and ``device_address`` is made within ``Gpu.current``, in any thread, each
 stream in one thread at a time; failures of the driver come out of it as an EngineFault.

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.frames.buffers import Allocator
 from tremorscope.runtime.frames.ring import LeaseError
+from tremorscope.runtime.gpu.cuda_bindings import load_capture
 from tremorscope.runtime.gpu.device import CUDA_DRIVER
-from tremorscope.runtime.gpu.graphs import load_capture
 from tremorscope.runtime.gpu.mapped import MappedBlocks, Mapping
 from tremorscope.runtime.gpu.protocol import CudaEvent, CudaGraph, DeviceMemory, GpuInfo, Stream
 

@@ -1,4 +1,6 @@
-"""Atomic result files, and the faults of those that cannot be written."""
+"""Atomic result files and directories, filled under a temporary name beside their place, and the faults of those
+that cannot be written; and small files of the kernel, any of which may be missing, empty or unreadable.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,13 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tremorscope.files import replacement
+from tremorscope.files import flush_entry, replacement
 from tremorscope.runtime.errors import OutputFault
 
 
@@ -78,3 +82,145 @@ def plain_json(content: str | bytes) -> Any:
         return json.loads(content)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+@contextlib.contextmanager
+def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> Iterator[Path]:
+    """A new directory to be filled, which becomes ``path`` at the end; after any exception nothing is left of it.
+
+    Args:
+        path: place of the results; it may exist if it is empty.
+        overwrite: replace results of an earlier run.
+        names: the files that a run leaves. A directory that holds any other is never replaced.
+
+    Raises:
+        OutputFault: there is something in the way, or it cannot be written.
+    """
+    place = Path(os.path.abspath(path)) if not path.is_symlink() else path.resolve()
+    scratch = place.parent / f".{place.name}.partial-{os.getpid()}"
+    made = _make(path, place, scratch, overwrite=overwrite, names=names)
+    try:
+        yield scratch
+        _flush(scratch)
+        _check_free(path, place, overwrite=overwrite, names=names)
+        _move(path, place, scratch)
+        flush_entry(place.parent)
+        made = []
+    except OSError as error:
+        raise cannot_be_written(path, error) from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        for parent in made:
+            with contextlib.suppress(OSError):  # another process may use it by now
+                parent.rmdir()
+
+
+def _make(path: Path, place: Path, scratch: Path, *, overwrite: bool, names: Collection[str]) -> list[Path]:
+    """Make the scratch directory; returns the parents that had to be made for it, innermost first."""
+    try:
+        _check_free(path, place, overwrite=overwrite, names=names)
+        missing = [parent for parent in place.parents if not parent.exists()]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir()
+    except OSError as error:
+        raise cannot_be_written(path, error) from None
+    return missing
+
+
+def _check_free(path: Path, place: Path, *, overwrite: bool, names: Collection[str]) -> None:
+    if not place.name:
+        raise OutputFault(f"{path}: the root directory cannot be replaced", remedy="name a new directory")
+    if not place.exists():
+        return
+    if not place.is_dir():
+        raise OutputFault(f"{path}: is a file", remedy="name a directory")
+    present = sorted(each.name for each in place.iterdir())
+    foreign = [name for name in present if name not in names]
+    if foreign:
+        raise OutputFault(
+            f"{path}: holds other files, such as {foreign[0]}", remedy="name a new or an empty directory"
+        )
+    if present and not overwrite:
+        raise OutputFault(
+            f"{path}: holds earlier results",
+            remedy="name another directory, or replace them with --overwrite",
+        )
+
+
+def _flush(directory: Path) -> None:
+    """Flush all of a directory: after a power cut a new name must not lead to old or empty files."""
+    for each in sorted(directory.rglob("*"), reverse=True):
+        flush_entry(each)
+    flush_entry(directory)
+
+
+def _move(path: Path, place: Path, scratch: Path) -> None:
+    if not place.exists():
+        scratch.replace(place)
+        return
+    old = place.with_name(f".{place.name}.replaced-{os.getpid()}")
+    place.replace(old)
+    try:
+        scratch.replace(place)
+    except OSError as error:
+        old.replace(place)
+        raise cannot_be_written(path, error) from None
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def kernel_text(path: Path) -> str:
+    """Text of a file, without blanks around it; empty where it cannot be read."""
+    try:
+        # Device-tree files end with a zero byte.
+        return path.read_text(encoding="utf-8", errors="replace").strip("\0 \t\n")
+    except OSError:  # e.g. EAGAIN of a thermal zone whose part of the chip is switched off
+        return ""
+
+
+def kernel_number(path: Path) -> int | None:
+    """Integer in a file; None where there is none, e.g. ``<not supported>``."""
+    try:
+        value = int(kernel_text(path))
+    except ValueError:
+        return None
+    return value if abs(value) < 2**64 else None
+
+
+def kernel_entries(directory: Path, pattern: str) -> list[Path]:
+    """Entries of a directory, sorted; none where it is missing, or disappears meanwhile."""
+    try:
+        return sorted(directory.glob(pattern))
+    except OSError:
+        return []
+
+
+def meminfo(root: Path = Path("/")) -> dict[str, int]:
+    """Sizes of memory, swap and contiguous memory in bytes, by the kernel's names, e.g. ``MemAvailable``."""
+    stated = re.findall(r"^(\w+):\s+(\d+) kB", kernel_text(root / "proc/meminfo"), re.MULTILINE)
+    return {name: 1024 * int(kilobytes) for name, kilobytes in stated}
+
+
+def l4t_release(root: Path) -> str | None:
+    """Release of Jetson Linux, e.g. 36.4.3, from ``# R36 (release), REVISION: 4.3, GCID: ...``."""
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", kernel_text(root / "etc/nv_tegra_release"))
+    return f"{found[1]}.{found[2]}" if found else None
+
+
+def power_mode_number(root: Path) -> int | None:
+    """Number of the power mode that was set last, from ``pmode:0002 ...``."""
+    found = re.search(r"pmode:(\d+)", kernel_text(root / "var/lib/nvpmodel/status"))
+    return int(found[1]) if found else None
+
+
+def default_power_mode(root: Path) -> int | None:
+    """Number of the power mode that holds before any is set."""
+    found = re.search(r"PM_CONFIG\s+DEFAULT=(\d+)", kernel_text(root / "etc/nvpmodel.conf"))
+    return int(found[1]) if found else None
+
+
+def power_modes(root: Path) -> dict[int, str]:
+    """Number and name of each power mode of this board, e.g. 2 and ``MAXN_SUPER``."""
+    stated = re.findall(
+        r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", kernel_text(root / "etc/nvpmodel.conf")
+    )
+    return {int(number): name for number, name in stated}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from tremorscope.runtime.host.kernel_files import entries, number, text
+from tremorscope.runtime.host.files import kernel_entries, kernel_number, kernel_text
 
 _BELIEVABLE_C = (-40.0, 150.0)
 """Plausible range; a zone that is switched off reads nothing, or a value outside."""
@@ -91,18 +91,18 @@ class SysfsThermometer:
     def _zones_c(self) -> dict[str, float]:
         """Temperature of every zone that can be read; one whose part of the chip is switched off answers EAGAIN."""
         temperatures_c = {}
-        for zone in entries(self._thermal, "thermal_zone*"):
-            millidegrees = number(zone / "temp")
+        for zone in kernel_entries(self._thermal, "thermal_zone*"):
+            millidegrees = kernel_number(zone / "temp")
             if millidegrees is not None:
-                temperatures_c[text(zone / "type") or zone.name] = millidegrees / 1000
+                temperatures_c[kernel_text(zone / "type") or zone.name] = millidegrees / 1000
         return temperatures_c
 
     def _cooling(self) -> list[str]:
         """Cooling devices that slow the device down now."""
         names = []
-        for device in entries(self._thermal, "cooling_device*"):
-            kind = text(device / "type")
-            if kind and _HOLDS_BACK.search(kind) and (number(device / "cur_state") or 0) > 0:
+        for device in kernel_entries(self._thermal, "cooling_device*"):
+            kind = kernel_text(device / "type")
+            if kind and _HOLDS_BACK.search(kind) and (kernel_number(device / "cur_state") or 0) > 0:
                 names.append(kind)
         return names
 
@@ -111,10 +111,12 @@ class SysfsThermometer:
         events: dict[str, int] = {}
         met: list[str] = []
         counters = (
-            path for each in entries(self._hwmon, "hwmon*") for path in entries(each, "oc*_event_cnt")
+            path
+            for each in kernel_entries(self._hwmon, "hwmon*")
+            for path in kernel_entries(each, "oc*_event_cnt")
         )
         for path in counters:
-            name, count = _COUNTER.fullmatch(path.name), number(path)
+            name, count = _COUNTER.fullmatch(path.name), kernel_number(path)
             if name is None or count is None:
                 continue
             first = self._counts_first.setdefault(path, count)

@@ -18,7 +18,7 @@ from tremorscope.runtime.engines.interface.engine import PairwiseEngine
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 from tremorscope.runtime.errors import BundleFault, OptionFault, OutputFault
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.views import ViewComposer
+from tremorscope.runtime.frames.frame import ViewComposer
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.demo_measurements import ModeResult, Place, Recording, compare, rms
 from tremorscope.runtime.magnification.magnifier import Magnifier, check_amplification

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.synthetic import SyntheticMode, SyntheticSettings
-from tremorscope.runtime.reports.slices import TimeSlice, VerticalLine
+from tremorscope.runtime.reports.demo_picture import TimeSlice, VerticalLine
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.tones import amplitudes_at, find_tones

@@ -18,8 +18,7 @@ from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, open_r
 from tremorscope.runtime.errors import BundleFault, ClipFault
 from tremorscope.runtime.frames.buffers import Allocator, FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
-from tremorscope.runtime.frames.info import FrameInfo, Recording
-from tremorscope.runtime.frames.views import View, ViewComposer
+from tremorscope.runtime.frames.frame import FrameInfo, Recording, View, ViewComposer
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.stabilise import SteadyClip, steady_clip
 from tremorscope.runtime.magnification.factory import Engines

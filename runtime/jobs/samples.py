@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.displacement.noise import as_luma
 from tremorscope.runtime.vibration.displacement.reasons import sharpness
 from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.windows import as_luma
 
 Picture = NDArray[Any]
 Reference = Literal["auto", "first"] | float

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.info import FrameInfo, Recording
+from tremorscope.runtime.frames.frame import FrameInfo, Recording
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.samples import Samples, Span
 from tremorscope.runtime.magnification.settings import Magnification
-from tremorscope.runtime.vibration.displacement.noise import as_luma
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.steady import find_camera
 from tremorscope.runtime.vibration.displacement.warping import CameraModel, Matrix, moved, warped
+from tremorscope.runtime.vibration.displacement.windows import as_luma
 
 Picture = NDArray[np.uint8]
 

@@ -17,7 +17,7 @@ from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, without_rounding
-from tremorscope.runtime.frames.info import FrameInfo, Recording
+from tremorscope.runtime.frames.frame import FrameInfo, Recording
 from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.samples import Picture, Samples, Span

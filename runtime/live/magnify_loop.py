@@ -1,4 +1,5 @@
-"""Magnifying half of the live loop: takes the newest frame, magnifies it, and shows both.
+"""Magnifying half of the live loop: takes the newest frame, magnifies it, and shows both; with the engines for it,
+opened once for each load level.
 
 One thread calls ``advance`` again and again, which waits for the next frame alone, for a stated time.
 Faults of the camera do not reach the loop: the supervisor recovers, and the loop sees a gap and a new segment.
@@ -6,14 +7,20 @@ Faults of the camera do not reach the loop: the supervisor recovers, and the loo
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-from tremorscope.runtime.frames.info import FrameInfo
-from tremorscope.runtime.frames.meter import FrameMeter
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
+from tremorscope.runtime.frames.stage_times import FrameMeter
+from tremorscope.runtime.magnification.factory import EngineFactory, Engines
+from tremorscope.runtime.magnification.load import LoadLevel
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier
+from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.vibration.displacement.regions import Region
 
 HELD = 2
 """Frames that the loop holds at most: that in the engine and the one before, which may be its reference."""
@@ -138,3 +145,78 @@ class MagnifyLoop:
         if self._reference is not None:
             self._reference.release()
             self._reference = None
+
+
+log = logging.getLogger("tremorscope.magnification")
+
+_Load = tuple[str, float, tuple[Region, ...]]
+"""Precision, share of the region, and the regions where that share is below 1."""
+_FULL_LOAD: _Load = ("configured", 1.0, ())
+
+
+class EnginePool:
+    """Engines of the live magnification by load level, opened once each; used by one thread.
+
+    Engines for a lighter load are kept, for heat comes and goes every day, but not those for regions that are no longer
+    magnified.
+    """
+
+    def __init__(self, factory: EngineFactory) -> None:
+        self._factory = factory
+        self._by_load: dict[_Load, Engines] = {}
+        self._retired: list[Engines] = []
+        self._load = _FULL_LOAD
+        self.present: Engines | None = None
+        """Engines for the present load; None before `open` and after `close`."""
+
+    @property
+    def is_int8(self) -> bool:
+        """True while engines in INT8 stand in for the configured ones."""
+        return self._load[0] == "int8" and self._load in self._by_load
+
+    def open(self, wanted: Magnification) -> Engines:
+        """Return the present engines, or open those for the full load.
+
+        Raises:
+            Fault: they cannot be opened.
+        """
+        if self.present is None:
+            self.present = self._factory.open(wanted)
+            self._load = _FULL_LOAD
+            self._by_load[_FULL_LOAD] = self.present
+        return self.present
+
+    def follow(self, wanted: Magnification, level: LoadLevel) -> bool:
+        """Take the engines for a load level; returns True if they are other ones than before.
+
+        Engines that cannot be opened are logged once, and the present ones stay in use.
+        """
+        load = (level.precision, level.region_fraction, wanted.regions if level.region_fraction < 1 else ())
+        if load == self._load:
+            return False
+        self._load = load
+        engines = self._by_load.get(load)
+        try:
+            engines = engines or self._factory.open(wanted, level)
+            engines.prepare(wanted)
+        except Fault as fault:
+            log.warning("%s cannot be had, magnification stays as it is: %s", level, fault)
+            if engines is not None and load not in self._by_load:
+                engines.close()
+            return False
+        for other in [other for other in self._by_load if other[2] and load[2] and other[2] != load[2]]:
+            self._retired.append(self._by_load.pop(other))
+        self._by_load[load] = self.present = engines
+        return True
+
+    def close_retired(self) -> None:
+        """Close engines that are not wanted any more, once the latest magnifier on them has faded out."""
+        while self._retired:
+            self._retired.pop().close()
+
+    def close(self) -> None:
+        """Close all engines; the pool can be opened again."""
+        self.present = None
+        self._retired += self._by_load.values()
+        self._by_load.clear()
+        self.close_retired()

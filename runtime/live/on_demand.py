@@ -8,20 +8,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tremorscope.runtime.errors import Fault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.latest import Latest
-from tremorscope.runtime.frames.meter import FrameMeter
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
+from tremorscope.runtime.frames.stage_times import FrameMeter
 from tremorscope.runtime.health import MagnificationHealth
 from tremorscope.runtime.live import feed as live_feed
 from tremorscope.runtime.live import magnify_loop
 from tremorscope.runtime.live.feed import LiveFeed
-from tremorscope.runtime.live.magnify_loop import MagnifyLoop
+from tremorscope.runtime.live.magnify_loop import EnginePool, MagnifyLoop
 from tremorscope.runtime.live.picture import LiveInfo
 from tremorscope.runtime.magnification.factory import EngineFactory, memory_as_fault
-from tremorscope.runtime.magnification.fading import FadingMagnifier
 from tremorscope.runtime.magnification.load import LoadLevel
-from tremorscope.runtime.magnification.pool import EnginePool
+from tremorscope.runtime.magnification.magnifier import FadingMagnifier
 from tremorscope.runtime.magnification.settings import MagnificationSettings
 
 log = logging.getLogger("tremorscope.magnification")

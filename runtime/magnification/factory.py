@@ -12,13 +12,12 @@ from tremorscope.runtime.engines.selection import Runtime, open_runtime
 from tremorscope.runtime.engines.tensorrt.upgrading import find_stale
 from tremorscope.runtime.engines.upkeep import EngineUpkeep, WaitingRuntime
 from tremorscope.runtime.errors import BundleFault, EngineFault
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.frames.ring import LeaseError
 from tremorscope.runtime.magnification.band_magnifier import BandMagnifier
-from tremorscope.runtime.magnification.cropped import PartMagnifier, middle_part, within_part
+from tremorscope.runtime.magnification.cropped import PartMagnifier, cell_mask, middle_part, within_part
 from tremorscope.runtime.magnification.load import LoadLevel
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Magnifier, check_amplification
-from tremorscope.runtime.magnification.mask import cell_mask
 from tremorscope.runtime.magnification.settings import Magnification, MagnificationSettings
 from tremorscope.runtime.vibration.displacement.regions import Region
 

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tremorscope.runtime.health import Health, RegionHealth
-from tremorscope.runtime.outputs.liveness import judge
+from tremorscope.runtime.outputs.state import judge
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CAMERA_FAULTS = ("missing", "lost", "refused", "frozen", "resized", "corrupt", "time", "stuck")

@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.clips.h264 import Encoder, EncodingSettings, open_encoder
 from tremorscope.runtime.errors import Fault
-from tremorscope.runtime.frames.colour import Colour
-from tremorscope.runtime.frames.views import ViewComposer
+from tremorscope.runtime.frames.frame import Colour, ViewComposer
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.host.secrets import check_login
 from tremorscope.runtime.host.threads import Threads

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tremorscope.runtime.clips.nvenc import EncoderChoice
-from tremorscope.runtime.frames.views import View
+from tremorscope.runtime.frames.frame import View
 from tremorscope.runtime.settings import Section
 
 

@@ -1,21 +1,28 @@
-"""Execution of one step in a process of its own, with a time limit; every end of the process is an outcome."""
+"""Execution of one step in a process of its own, with a time limit; every end of the process is an outcome. The
+process is ``python -m tremorscope.runtime.prove.apart OUTCOME MODULE [CAMERA]``, its plan on stdin.
+
+It is killed when the command ends in any way, and writes the stacks of all threads if it is aborted.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import faulthandler
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tremorscope.runtime.prove.catalogue import ProveStep
-from tremorscope.runtime.prove.outcome import Outcome, read_outcome
-from tremorscope.runtime.prove.plan import ProvePlan
+from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.prove.outcome import Outcome, Skip, StepFindings, read_outcome, write_outcome
+from tremorscope.runtime.prove.plan import ProvePlan, ProveStep, load_step
 
 _LOOK_S = 0.1
 _STACKS_S = 3.0
@@ -51,7 +58,7 @@ def _run_apart(step: ProveStep, plan: ProvePlan, tick: Callable[[float], None]) 
         file, log = Path(directory) / "outcome.json", Path(directory) / "output"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                module_command("tremorscope.runtime.prove.child", str(file), *step.arguments),
+                module_command("tremorscope.runtime.prove.apart", str(file), *step.arguments),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -120,3 +127,41 @@ def _tail(log: Path) -> str:
         return ""
     # Whole lines only: half of a secret would not be redacted.
     return (text.partition("\n")[2] if at else text).strip()
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Run the step and write its outcome."""
+    faulthandler.enable()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    file, module, *camera = sys.argv[1:]
+    plan = ProvePlan.from_text(sys.stdin.read())
+    findings = StepFindings(Path(file))
+    write_outcome(Path(file), run_step(plan, findings, module, *(int(each) for each in camera)))
+
+
+def run_step(plan: ProvePlan, findings: StepFindings, module: str, camera: int | None = None) -> Outcome:
+    """Run a step and return its outcome; a fault, or an error in the program, is an outcome as well."""
+    try:
+        return load_step(module, camera)(plan, findings)
+    except Skip as skip:
+        return findings.skipped(skip)
+    except Fault as fault:
+        return findings.failed(fault.what, fault.remedy)
+    except OSError as error:  # e.g. a disk that is full or may not be written to, a program that is missing
+        what = f"{error.filename}: " if error.filename else ""
+        return findings.failed(
+            f"{what}{(error.strerror or str(error)).lower()}",
+            "free some space, and check who may write there",
+        )
+    except MemoryError as error:
+        return findings.failed(f"out of memory ({error})", "stop other programs, or use a smaller picture")
+    except Exception as error:  # this is the supervisor of a step: every exception there is an outcome
+        traceback.print_exc()
+        return findings.failed(f"{type(error).__name__}: {error}", "report this as a mistake in the program")
+
+
+if __name__ == "__main__":
+    main()

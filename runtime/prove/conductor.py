@@ -1,4 +1,6 @@
-"""Execution of all steps one after the other, with the report written after each."""
+"""Execution of all steps one after the other, with the report written after each, and the terminal's output: a
+progress bar, a line for each step, and the verdict.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 from tremorscope.runtime.errors import Fault, OutputFault
 from tremorscope.runtime.host.files import cannot_be_written
+from tremorscope.runtime.host.progress import ProgressBar
 from tremorscope.runtime.prove.apart import run_apart
-from tremorscope.runtime.prove.catalogue import ProveStep, steps_of
 from tremorscope.runtime.prove.outcome import Outcome
-from tremorscope.runtime.prove.plan import ProvePlan
-from tremorscope.runtime.prove.record import ProveReport
-from tremorscope.runtime.prove.redaction import known_secrets
+from tremorscope.runtime.prove.plan import ProvePlan, ProveStep, steps_of
+from tremorscope.runtime.prove.record import JSON_NAME, PAGE_NAME, ProveReport, known_secrets
 
 Tell = Callable[[ProveStep, Outcome, float], None]
 Tick = Callable[[int, int, ProveStep, float], None]
@@ -93,3 +94,38 @@ def _version() -> str:
         return version("tremorscope")
     except PackageNotFoundError:
         return "unknown"
+
+
+_WIDTH = 12
+
+
+def progress_on(bar: ProgressBar) -> ProveProgress:
+    """Callbacks that show the progress on a bar."""
+
+    def tick(done: int, total: int, step: ProveStep, elapsed_s: float) -> None:
+        bar.note(f"{step.name} {elapsed_s:.0f} s of at most {step.limit_s:.0f} s")
+        bar(done, total)
+
+    def ended(step: ProveStep, outcome: Outcome, seconds: float) -> None:
+        for line in step_lines(step, outcome, seconds):
+            bar.line(line)
+
+    return ProveProgress(ended, tick)
+
+
+def step_lines(step: ProveStep, outcome: Outcome, seconds: float) -> list[str]:
+    """Line of a step, and one with the remedy if it failed."""
+    state = outcome.state.upper() if outcome.state == "fails" else outcome.state
+    lines = [f"{state:<8} {step.name:<{_WIDTH}} {seconds:>6.1f} s  {outcome.said}"]
+    if outcome.state == "fails" and outcome.remedy:
+        lines.append(f"{'':<{_WIDTH + 20}}{outcome.remedy}")
+    return lines
+
+
+def verdict(record: ProveReport) -> list[str]:
+    """Last lines: the counts of outcomes, and the names of the report's files."""
+    states = [outcome.state for outcome in record.outcomes.values()]
+    failed = [name for name, outcome in record.outcomes.items() if outcome.state not in ("holds", "skipped")]
+    counts = f"{states.count('holds')} hold, {states.count('skipped')} skipped"
+    said = f"All that exists holds: {counts}." if not failed else f"{', '.join(failed)} failed; {counts}."
+    return ["", said, f"report   {record.output / PAGE_NAME}, {JSON_NAME} beside it"]

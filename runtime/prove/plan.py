@@ -1,8 +1,12 @@
-"""Plan of a run: configurations, bundles, duration and output."""
+"""Plan of a run: configurations, bundles, duration and output, and the steps in the order in which they run, with
+their time limits.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, Bundle, open_bundle
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.gpu.device import read_device
+from tremorscope.runtime.prove.outcome import Outcome, StepFindings
 
 if TYPE_CHECKING:
     from tremorscope.runtime.cameras.settings import CameraSettings
@@ -155,3 +160,77 @@ class ProvePlan:
             whole.configuration(number)
         whole.all_bundles()
         return whole
+
+
+_MINUTE_S = 60.0
+_BUILD_S = 45 * _MINUTE_S
+"""Limit for builds: an engine of full HD takes minutes on a device, and twice as long if its memory is short."""
+_STEPS = "tremorscope.runtime.prove.steps"
+_CAMERA_S = 12 * _MINUTE_S
+"""Limit for a camera, which is opened seven times, twice after a pause; drawing the synthetic one at full HD takes a
+device half a minute each time."""
+RunStep = Callable[[ProvePlan, StepFindings], Outcome]
+
+
+@dataclass(frozen=True)
+class ProveStep:
+    """One step: a module that is run in a process of its own."""
+
+    name: str
+    """Stable identifier in reports and open points."""
+    title: str
+    module: str
+    """Module, and after a colon the function in it that is called; ``run`` without one."""
+    limit_s: float
+    """Time after which it is aborted."""
+    camera: int | None = None
+    """Index of the configuration with the camera, for a step that is run for each."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """Arguments of the step on the command line of `runtime.prove.apart`."""
+        return [self.module, *([] if self.camera is None else [str(self.camera)])]
+
+
+def load_step(module: str, camera: int | None = None) -> RunStep:
+    """Function that runs a step."""
+    name, _, function = module.partition(":")
+    run = getattr(importlib.import_module(name), function or "run")
+    if camera is None:
+        plain: RunStep = run
+        return plain
+    return lambda plan, findings: run(plan, findings, camera)
+
+
+def steps_of(plan: ProvePlan) -> list[ProveStep]:
+    """All steps of a plan; those of a camera once for each configuration."""
+    brief_s = 2 * _MINUTE_S
+    load_s = plan.seconds_of_load
+    return [
+        _step("machine", "Versions and board", brief_s, "device:run_machine"),
+        _step("clock", "Clock", brief_s, "device:run_clock"),
+        _step("storage", "Storage: fsync", brief_s, "device:run_storage"),
+        _step("pixels", "Camera's pixels against NumPy", brief_s),
+        _step("engine-small", "A small engine: parsed, built, run", _BUILD_S / 3, "engines:run_small"),
+        _step("engine-site", "The site's engine: parsed, built, run", _BUILD_S, "engines:run_site"),
+        _step("accuracy", "Engines against ONNX Runtime", _BUILD_S),
+        _step("layers", "Time by layer", 5 * _MINUTE_S, "engines:run_layers"),
+        _step("graphs", "CUDA graphs", 5 * _MINUTE_S, "engines:run_graphs"),
+        _step("memory", "Mapped against device memory", 5 * _MINUTE_S, "engines:run_memory"),
+        *(_camera_step(plan, number) for number in range(plan.cameras)),
+        _step("argus", "Camera daemon: restart and recovery", 3 * _MINUTE_S, "recovery:run_argus"),
+        _step("encoding", "Ten seconds of video", 3 * _MINUTE_S, "load:run_encoding"),
+        _step("load", "At load", load_s + 5 * _MINUTE_S, "load:run_load"),
+        _step("watchdog", "The service and its watchdog", 4 * _MINUTE_S, "recovery:run_watchdog"),
+    ]
+
+
+def _step(name: str, title: str, limit_s: float, where: str = "") -> ProveStep:
+    return ProveStep(name, title, f"{_STEPS}.{where or name}", limit_s)
+
+
+def _camera_step(plan: ProvePlan, number: int) -> ProveStep:
+    only = plan.cameras == 1
+    name = "camera" if only else f"camera-{number + 1}"
+    title = "Camera" if only else f"Camera of {plan.configurations[number].name}"
+    return ProveStep(name, title, f"{_STEPS}.camera", _CAMERA_S, number)

@@ -21,8 +21,7 @@ from tremorscope.runtime.reports.motion import (
     rate_entries,
     recorded_motion,
 )
-from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 from tremorscope.runtime.vibration.monitoring.limits import Criterion
 from tremorscope.runtime.vibration.monitoring.modal_baseline import ModeChange, stored_mode
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, FrequencyFinding, RegionResult

@@ -18,7 +18,7 @@ from tremorscope.runtime.vibration.monitoring.alarms import (
     AlarmStatus,
     OpenAlarm,
 )
-from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
+from tremorscope.runtime.vibration.monitoring.levels import Baseline, Learning
 from tremorscope.runtime.vibration.monitoring.limits import Judgement
 from tremorscope.runtime.vibration.settings import CAMERA, VibrationSettings
 

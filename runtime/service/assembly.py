@@ -18,7 +18,7 @@ from tremorscope.runtime.clips.pre_roll import slots_for
 from tremorscope.runtime.configuration.checking import open_configured_bundle
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.engines.upkeep import EngineUpkeep
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.frames.ring import LeaseError, LeasingRing
 from tremorscope.runtime.health import CameraHealth, HealthBoard
 from tremorscope.runtime.host.threads import Threads
@@ -30,10 +30,9 @@ from tremorscope.runtime.service.analysing import AnalysisOutputs, Analyst
 from tremorscope.runtime.service.clock import UnixClock
 from tremorscope.runtime.service.events import EventMagnifier
 from tremorscope.runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
-from tremorscope.runtime.service.history import MotionHistory
+from tremorscope.runtime.service.history import MotionHistory, followed_before, points_of
 from tremorscope.runtime.service.measuring import Measuring
 from tremorscope.runtime.service.opening import CAMERA_FILE, CameraOpener, survey_source
-from tremorscope.runtime.service.resuming import followed_before, points_of
 from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge

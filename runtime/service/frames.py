@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.clips.recorder import EventRecorder
-from tremorscope.runtime.frames.meter import FrameMeter
 from tremorscope.runtime.frames.ring import Lease
-from tremorscope.runtime.frames.stage_times import LatencySummary
+from tremorscope.runtime.frames.stage_times import FrameMeter, LatencySummary
 from tremorscope.runtime.health import CameraHealth, HealthBoard
 from tremorscope.runtime.live.on_demand import FRAMES_HELD, Magnifying
 from tremorscope.runtime.service.alarming import AlarmService

@@ -1,15 +1,21 @@
-"""History of displacement over the latest minutes, from which spectra are computed."""
+"""History of displacement: of the latest minutes, from which spectra are computed; of blocks for the store,
+collected frame by frame; and of the modes that the process before has followed.
+"""
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tremorscope.runtime.health import NaturalFrequency
+from tremorscope.runtime.store.records import Channel, ModeRecord, SeriesBlock
 from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries
 
 Values = NDArray[np.float64]
@@ -84,3 +90,87 @@ class MotionHistory:
             if np.isfinite(floors[at]).any()
         )
         return Recorded(times_s, unix_s, series)
+
+
+_UNKNOWN_DEVIATION = 0.01
+"""Relative standard deviation of a frequency that was stored without one."""
+
+
+def followed_before(modes: Iterable[ModeRecord]) -> FrequencyTracker:
+    """A tracker that follows the modes of a store, each from where it was seen last, under its number."""
+    tracker, latest = FrequencyTracker(), {}
+    for mode in modes:
+        if (number := _number(mode)) is not None:
+            latest[number] = mode
+    for number, mode in latest.items():
+        deviation_hz = mode.frequency_deviation_hz or _UNKNOWN_DEVIATION * mode.frequency_hz
+        shape = np.array([complex(point.real, point.imaginary) for point in mode.shape])
+        sighting = Sighting(mode.frequency_hz, deviation_hz, shape if shape.size else None)
+        tracker.resume(number, mode.time_s, sighting)
+    return tracker
+
+
+def points_of(modes: Iterable[ModeRecord]) -> list[NaturalFrequency]:
+    """The same modes as points of natural frequencies over time."""
+    return [
+        NaturalFrequency(
+            number, mode.frequency_hz, mode.frequency_deviation_hz, mode.damping_ratio, mode.time_s
+        )
+        for mode in modes
+        if (number := _number(mode)) is not None
+    ]
+
+
+def _number(mode: ModeRecord) -> int | None:
+    return int(mode.label) if mode.label.isdecimal() else None
+
+
+class SeriesCollector:
+    """Collects samples of some channels; never waits and never touches the disk."""
+
+    def __init__(
+        self, channels: Sequence[Channel], *, block_s: float = 5.0, most_samples: int = 2048
+    ) -> None:
+        """Make room for a block.
+
+        Args:
+            channels: in the order in which their values will come.
+            block_s: a block spans at most so long; a power cut costs one block and what is not yet written.
+            most_samples: a block holds at most so many samples of each channel.
+        """
+        self._channels = tuple(channels)
+        self._block_s = block_s
+        self._times: NDArray[np.float64] = np.empty(most_samples, np.float64)
+        self._values: NDArray[np.float32] = np.empty((len(self._channels), most_samples), np.float32)
+        self._count = 0
+        self.backward_steps = 0
+        """Number of samples whose time did not advance; each begins a block of its own."""
+        self.undated = 0
+        """Samples that were left out because their time is not a finite number."""
+
+    def add(self, time_s: float, values: ArrayLike) -> SeriesBlock | None:
+        """Take one sample of each channel, NaN where unknown; returns the block before when it is complete."""
+        if not math.isfinite(time_s):
+            self.undated += 1
+            return None
+        finished = None
+        if self._count:
+            backward = time_s <= self._times[self._count - 1]
+            self.backward_steps += bool(backward)
+            full = self._count == len(self._times) or time_s - self._times[0] >= self._block_s
+            if backward or full:
+                finished = self.flush()
+        self._times[self._count] = time_s
+        self._values[:, self._count] = values
+        self._count += 1
+        return finished
+
+    def flush(self) -> SeriesBlock | None:
+        """The block so far, or None if it is empty."""
+        if self._count == 0:
+            return None
+        block = SeriesBlock(
+            self._channels, self._times[: self._count].copy(), self._values[:, : self._count].copy()
+        )
+        self._count = 0
+        return block

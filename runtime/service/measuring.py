@@ -9,16 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
+from tremorscope.runtime.frames.buffers import CopyAccount, copy_pixels
 from tremorscope.runtime.health import RegionHealth
 from tremorscope.runtime.live.feed import LiveMotion
-from tremorscope.runtime.service.history import MotionHistory
-from tremorscope.runtime.store.collector import SeriesCollector
+from tremorscope.runtime.service.history import MotionHistory, SeriesCollector
 from tremorscope.runtime.store.records import Channel, SeriesBlock
 from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
-from tremorscope.runtime.vibration.displacement.noise import estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.windows import estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
 from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
 from tremorscope.runtime.vibration.monitoring.limits import Judgement

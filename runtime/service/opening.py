@@ -10,14 +10,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tremorscope.runtime.cameras.gstreamer.camera import CameraReport, GStreamerCamera
-from tremorscope.runtime.cameras.gstreamer.text import WHOSE_TIMES
+from tremorscope.runtime.cameras.gstreamer.load import WHOSE_TIMES
 from tremorscope.runtime.cameras.opening import open_camera
 from tremorscope.runtime.cameras.settings import CameraSettings, CsiSettings, V4l2Settings
 from tremorscope.runtime.configuration.checking import rate_of
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat
-from tremorscope.runtime.frames.info import Camera
+from tremorscope.runtime.frames.frame import Camera
 from tremorscope.runtime.health import CameraHealth
 from tremorscope.runtime.host.files import whole_file
 

@@ -11,17 +11,16 @@ from tremorscope.runtime.configuration.reading import LoadedConfiguration
 from tremorscope.runtime.engines.upkeep import LOWEST_PRIORITY
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.health import ReloadHealth
+from tremorscope.runtime.host.privileged import is_updating
 from tremorscope.runtime.host.signals import RECORD, RELOAD, STOPPING, SignalQueue
 from tremorscope.runtime.host.systemd import FrameWatchdog, Notifier
 from tremorscope.runtime.host.threads import BACKGROUND, SECOND, Threads
-from tremorscope.runtime.host.updating import is_updating
 from tremorscope.runtime.magnification.load import LoadStep, ThermalGovernor
-from tremorscope.runtime.outputs.controls import ServiceView
+from tremorscope.runtime.outputs.state import ServiceView
 from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.device import DeviceWatch
 from tremorscope.runtime.service.publishing import Publishing
-from tremorscope.runtime.service.recovering import CameraRecovery
-from tremorscope.runtime.service.recovery import EXIT_RECOVERY
+from tremorscope.runtime.service.recovery import EXIT_RECOVERY, CameraRecovery
 from tremorscope.runtime.service.reloading import Reloader
 from tremorscope.runtime.service.reporting import Reporter, status_line
 from tremorscope.runtime.service.store_keeper import state_directory
@@ -73,7 +72,7 @@ class Service:
         self._second_s = self._status_s = self._file_s = 0.0
         self._reloader = Reloader(loaded, parts, self._notifier)
 
-    # Controls for people; see `runtime.outputs.controls.Controls`.
+    # Controls for people; see `runtime.outputs.state.Controls`.
 
     def acknowledge(self, alarm: str, by: str) -> bool:
         """Acknowledge the latest raise of an alarm; False if there is none to acknowledge."""

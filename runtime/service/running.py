@@ -9,13 +9,13 @@ from pathlib import Path
 from tremorscope.runtime.configuration.problems import ConfigurationFault
 from tremorscope.runtime.configuration.reading import load_configuration
 from tremorscope.runtime.errors import CameraFault, ClipFault, EngineFault, Fault, OutputFault
-from tremorscope.runtime.host import journal as logs
-from tremorscope.runtime.host.memory import share_arenas
+from tremorscope.runtime.host import systemd as logs
 from tremorscope.runtime.host.signals import STOPPING, SignalQueue
 from tremorscope.runtime.host.systemd import Notifier
+from tremorscope.runtime.host.threads import share_arenas
 from tremorscope.runtime.service.process import Service
 from tremorscope.runtime.service.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, LEAST_LIFE_S
-from tremorscope.runtime.store.faults import StoreFault
+from tremorscope.runtime.store.sqlite_file import StoreFault
 
 log = logging.getLogger("tremorscope.service")
 

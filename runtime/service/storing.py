@@ -19,19 +19,18 @@ from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.health import StorageHealth
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.service.clock_trust import ClockTrust
-from tremorscope.runtime.service.housekeeping import Housekeeper
-from tremorscope.runtime.service.store_keeper import StoreKeeper, state_directory
+from tremorscope.runtime.service.clock import ClockTrust
+from tremorscope.runtime.service.store_keeper import Housekeeper, StoreKeeper, state_directory
 from tremorscope.runtime.store.background import BackgroundStore, StoreState, StoreUpkeep
-from tremorscope.runtime.store.disk_guard import DiskGuard
-from tremorscope.runtime.store.faults import StoreBusyFault, StoreDamagedFault, StoreFault, gone
+from tremorscope.runtime.store.disk import DiskGuard
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import ModeRecord, Notice, Record
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.soundness import SoundnessWatch
+from tremorscope.runtime.store.sqlite_file import StoreBusyFault, StoreDamagedFault, StoreFault, gone
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import OpenAlarm
-from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
+from tremorscope.runtime.vibration.monitoring.levels import Baseline, Learning
 
 log = logging.getLogger("tremorscope.store")
 

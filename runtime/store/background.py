@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tremorscope.runtime.host.threads import BACKGROUND, Threads
-from tremorscope.runtime.store.faults import (
+from tremorscope.runtime.store.disk import Reserve
+from tremorscope.runtime.store.records import ModeRecord, PeakRecord, Record, SeriesBlock
+from tremorscope.runtime.store.sqlite_file import (
     StoreBusyFault,
     StoreDamagedFault,
     StoreFault,
     StoreFullFault,
     StoreGoneFault,
 )
-from tremorscope.runtime.store.records import ModeRecord, PeakRecord, Record, SeriesBlock
-from tremorscope.runtime.store.reserve import Reserve
 from tremorscope.runtime.store.store import Store
 
 _BATCH = 64

@@ -16,13 +16,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tremorscope.runtime.store.faults import (
-    StoreBusyFault,
-    StoreFault,
-    StoreFullFault,
-    damaged,
-    errors_as_faults,
-)
 from tremorscope.runtime.store.schema import (
     BULK_TABLES,
     MIGRATIONS,
@@ -30,7 +23,14 @@ from tremorscope.runtime.store.schema import (
     fill_later_columns,
     migrate,
 )
-from tremorscope.runtime.store.sqlite_file import write_ahead
+from tremorscope.runtime.store.sqlite_file import (
+    StoreBusyFault,
+    StoreFault,
+    StoreFullFault,
+    damaged,
+    errors_as_faults,
+    write_ahead,
+)
 
 _BUSY_TIMEOUT_S = 5.0
 _CACHE_KIB = 4096

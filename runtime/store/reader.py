@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.store.database import connect_reader
-from tremorscope.runtime.store.faults import errors_as_faults
 from tremorscope.runtime.store.records import (
     Alarm,
     Channel,
@@ -27,8 +26,9 @@ from tremorscope.runtime.store.records import (
     SeriesBlock,
     Summary,
 )
+from tremorscope.runtime.store.sqlite_file import errors_as_faults
 from tremorscope.runtime.vibration.monitoring.alarms import OpenAlarm
-from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
+from tremorscope.runtime.vibration.monitoring.levels import Baseline, Learning
 
 Samples = tuple[NDArray[np.float64], NDArray[np.float32]]
 """Times in Unix seconds and values, both (samples,)."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, Quantity
-from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
+from tremorscope.runtime.vibration.monitoring.levels import Baseline, Learning
 
 ClipKind = Literal["raw", "magnified"]
 ClipState = Literal["recording", "saved", "failed", "removed"]

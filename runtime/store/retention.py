@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tremorscope.runtime.store.room import RoomKeeper
+from tremorscope.runtime.store.room import OLD, RoomKeeper, Thinner
+from tremorscope.runtime.store.rows import HOUR_S, MINUTE_S
 from tremorscope.runtime.store.settings import RetentionSettings
 from tremorscope.runtime.store.store import Store
-from tremorscope.runtime.store.summaries import HOUR_S, MINUTE_S
-from tremorscope.runtime.store.thinning import OLD, Thinner
 
 DAY_S = 86_400.0
 _ROWS = 256

@@ -6,8 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from tremorscope.runtime.store.faults import StoreFault, damaged
-from tremorscope.runtime.store.sqlite_file import check_owner
+from tremorscope.runtime.store.sqlite_file import StoreFault, check_owner, damaged
 
 APPLICATION_ID = 0x54524D53
 """Marks the file as a store of ours ("TRMS" in ASCII), in SQLite's header."""

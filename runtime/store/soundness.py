@@ -15,7 +15,7 @@ from tremorscope.runtime.store.database import (
     connect_reader,
     file_bytes,
 )
-from tremorscope.runtime.store.faults import StoreDamagedFault, StoreFault
+from tremorscope.runtime.store.sqlite_file import StoreDamagedFault, StoreFault
 
 _EVERY_S = 60.0
 """Shortest interval."""

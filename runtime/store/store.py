@@ -20,19 +20,17 @@ from tremorscope.runtime.store.database import (
     set_aside,
     transaction,
 )
-from tremorscope.runtime.store.faults import (
+from tremorscope.runtime.store.disk import Reserve, identity_of
+from tremorscope.runtime.store.records import Channel, PeakRecord, Record, SeriesBlock
+from tremorscope.runtime.store.rows import MERGE_SUMMARY, WRITERS, insert, known, summary_rows
+from tremorscope.runtime.store.schema import MIGRATIONS
+from tremorscope.runtime.store.sqlite_file import (
     StoreDamagedFault,
     StoreFault,
     StoreFullFault,
     errors_as_faults,
     gone,
 )
-from tremorscope.runtime.store.placement import identity_of
-from tremorscope.runtime.store.records import Channel, PeakRecord, Record, SeriesBlock
-from tremorscope.runtime.store.reserve import Reserve
-from tremorscope.runtime.store.rows import WRITERS, insert, known
-from tremorscope.runtime.store.schema import MIGRATIONS
-from tremorscope.runtime.store.summaries import MERGE_SUMMARY, summary_rows
 
 
 class Store:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tremorscope.runtime.host.kernel_files import entries, meminfo, number, text
+from tremorscope.runtime.host.files import kernel_entries, kernel_number, kernel_text, meminfo
 
 _FULL_PWM = 255
 _IDLE = slice(3, 5)
@@ -28,9 +28,9 @@ class ProcessorClock:
 
     def read(self) -> dict[str, Any]:
         """Load, clock and cores, as fields of `Reading`; the load is not known at the first reading."""
-        lines = text(self._root / "proc/stat").splitlines()
-        policies = entries(self._root / "sys/devices/system/cpu/cpufreq", "policy*")
-        clocks_khz = [khz for each in policies if (khz := number(each / "scaling_cur_freq"))]
+        lines = kernel_text(self._root / "proc/stat").splitlines()
+        policies = kernel_entries(self._root / "sys/devices/system/cpu/cpufreq", "policy*")
+        clocks_khz = [khz for each in policies if (khz := kernel_number(each / "scaling_cur_freq"))]
         return {
             "cpu_load_ratio": self._load(lines),
             "cpu_frequency_hz": max(clocks_khz) * 1000.0 if clocks_khz else None,
@@ -51,7 +51,7 @@ class ProcessorClock:
 
 def resident_bytes() -> int:
     """Resident memory of this process; 0 where the system does not state it."""
-    pages = re.match(r"\d+ (\d+)", text(Path("/proc/self/statm")))
+    pages = re.match(r"\d+ (\d+)", kernel_text(Path("/proc/self/statm")))
     return int(pages[1]) * mmap.PAGESIZE if pages else 0
 
 
@@ -74,8 +74,8 @@ def fans(root: Path) -> dict[str, Any]:
     """
     duties: dict[str, float] = {}
     speeds: dict[str, float] = {}
-    for device in entries(root / "sys/class/hwmon", "hwmon*"):
-        name = text(device / "name") or device.name
+    for device in kernel_entries(root / "sys/class/hwmon", "hwmon*"):
+        name = kernel_text(device / "name") or device.name
         duties.update(_numbered(device, name, ["pwm[1-9]"], 1 / _FULL_PWM))
         speeds.update(_numbered(device, name, _SPEEDS, 1))
     if len(duties) == len(speeds) == 1:
@@ -87,8 +87,8 @@ def _numbered(
     device: Path, name: str, patterns: list[str] | tuple[str, ...], scale: float
 ) -> dict[str, float]:
     """Readings of a device that has one or several fans, by its name, and a number where there are several."""
-    files = [file for pattern in patterns for file in entries(device, pattern)]
-    values = [value for file in files if (value := number(file)) is not None]
+    files = [file for pattern in patterns for file in kernel_entries(device, pattern)]
+    values = [value for file in files if (value := kernel_number(file)) is not None]
     return {f"{name} {n}" if len(values) > 1 else name: scale * value for n, value in enumerate(values, 1)}
 
 

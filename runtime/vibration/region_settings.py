@@ -8,8 +8,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from tremorscope.runtime.settings import Frequency, Name, Section
-from tremorscope.runtime.vibration.displacement.regions import SMALLEST_SIDE_PX, Region
-from tremorscope.runtime.vibration.displacement.scale import Scale, scale_of
+from tremorscope.runtime.vibration.displacement.regions import SMALLEST_SIDE_PX, Region, Scale, scale_of
 
 Pixel = Annotated[int, Field(ge=0, le=16_384)]
 Side = Annotated[int, Field(ge=SMALLEST_SIDE_PX, le=16_384)]

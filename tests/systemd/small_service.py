@@ -19,10 +19,9 @@ from typing import Any
 sys.path.insert(0, "/srv/source")
 sys.path.append("/srv/libraries")
 
-from tremorscope.runtime.host.argus_daemon import ArgusDaemon
-from tremorscope.runtime.host.journal import set_up
+from tremorscope.runtime.host.privileged import ArgusDaemon
 from tremorscope.runtime.host.settings import RecoverySettings
-from tremorscope.runtime.host.systemd import FrameWatchdog, Notifier
+from tremorscope.runtime.host.systemd import FrameWatchdog, Notifier, set_up
 from tremorscope.runtime.service.recovery import EXIT_CONFIGURATION, EXIT_RECOVERY, RecoveryLadder
 from tremorscope.runtime.telemetry import open_telemetry
 

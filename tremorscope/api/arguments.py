@@ -16,7 +16,7 @@ from typing_extensions import ParamSpec, TypedDict
 
 from tremorscope.runtime.engines.selection import RuntimeChoice
 from tremorscope.runtime.errors import Fault, OptionFault
-from tremorscope.runtime.frames.views import View
+from tremorscope.runtime.frames.frame import View
 from tremorscope.runtime.jobs.samples import Reference
 from tremorscope.runtime.magnification.filters import FilterKind
 from tremorscope.runtime.magnification.magnifier import Mode

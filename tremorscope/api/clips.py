@@ -35,8 +35,7 @@ from tremorscope.runtime.host.progress import ProgressBar, progress_bar
 from tremorscope.runtime.jobs.magnify import MagnifyJob, MagnifyReport, magnify_clip
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 from tremorscope.runtime.magnification.filters import BandSettings
-from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.displacement.scale import scale_of
+from tremorscope.runtime.vibration.displacement.regions import Region, scale_of
 from tremorscope.runtime.vibration.monitoring.standards import stated_criteria
 
 _LARGEST_SHOWN_BYTES = 24 * 2**20

@@ -91,11 +91,11 @@ def bench(json_file: Path | None, picture: Path | None, **options: Any) -> None:
     import json
 
     from tremorscope.runtime.bench.job import run_bench
-    from tremorscope.runtime.bench.options import BenchOptions, bench_job
     from tremorscope.runtime.bench.report import lines
+    from tremorscope.runtime.bench.settings import BenchOptions, bench_job
     from tremorscope.runtime.host.files import check_place, whole_file
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
 
     job = bench_job(BenchOptions(**options))
     for wanted in (json_file, picture):

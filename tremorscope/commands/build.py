@@ -63,8 +63,8 @@ from tremorscope.commands.options import frame_size
 def build(**options: Any) -> None:
     """Build TensorRT engines from BUNDLE, a directory or the name of a shipped one, on the device that runs them."""
     from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
 
     options["graphs"] = options["graphs"] or None
     with orderly_stop(), progress_bar("build", "%") as progress:

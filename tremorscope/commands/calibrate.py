@@ -79,8 +79,8 @@ def capture(reserve_gb: float, **options: Any) -> None:
     """Gather frame pairs from a camera or a clip into a set; resumes after any interruption."""
     from tremorscope.calibration.capture.job import CaptureJob
     from tremorscope.calibration.capture.job import capture as run
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
 
     job = CaptureJob(reserve_bytes=round(reserve_gb * 1e9), **options)
     with orderly_stop(), progress_bar("capture", "visits") as bar:
@@ -101,8 +101,8 @@ def capture(reserve_gb: float, **options: Any) -> None:
 def draw(size: FrameSize, count: int, seed: int, directory: Path) -> None:
     """Draw a set of frame pairs, where there is no camera yet."""
     from tremorscope.calibration.pairs.draw_set import draw_set
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
 
     with orderly_stop(), progress_bar("draw", "pairs") as bar:
         manifest = draw_set(directory, size, count, seed, bar)
@@ -185,8 +185,8 @@ def quantise(amplification: tuple[float, float] | None, keep: tuple[str, ...], *
     """Measure the ranges of BUNDLE, which is in FP32, and write it in INT8."""
     from tremorscope.calibration.quantise.quantise import QuantiseJob, deployed_range
     from tremorscope.calibration.quantise.quantise import quantise as run
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
 
     job = QuantiseJob(**options, keep=keep, amplification=deployed_range(amplification))
     with orderly_stop(), progress_bar("calibrate", "pairs") as bar:

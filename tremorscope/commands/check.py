@@ -25,8 +25,8 @@ def check(file: Path, output: Path | None) -> None:
     """
     from tremorscope.runtime.configuration.problems import ConfigurationFault
     from tremorscope.runtime.configuration.reading import lines_at, load_configuration, require
+    from tremorscope.runtime.configuration.schema import write_configuration
     from tremorscope.runtime.configuration.surroundings import missing, remarks
-    from tremorscope.runtime.configuration.writing import write_configuration
     from tremorscope.runtime.service.recovery import EXIT_CONFIGURATION
     from tremorscope.runtime.service.store_keeper import state_directory
 

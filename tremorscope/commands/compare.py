@@ -91,8 +91,8 @@ def compare(
     from tremorscope.calibration.comparison.comparison import left_unmarked
     from tremorscope.calibration.comparison.job import CompareJob, run_comparison, summary_lines
     from tremorscope.calibration.comparison.verdict import LimitChanges
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
 
     displacement_error = None if displacement_percent is None else displacement_percent / 100
     limits = LimitChanges(ssim_loss, displacement_error, noise_ratio, grey_levels)

@@ -33,8 +33,8 @@ from tremorscope.commands.options import bundle_option, threads_option
 @threads_option
 def demo(**options: Any) -> None:
     """Draw a footbridge that vibrates by less than 0.2 px, magnify it, and measure both against the truth."""
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
     from tremorscope.runtime.jobs.demo import DemoJob, run_demo
 
     with orderly_stop(), progress_bar("demo") as progress:

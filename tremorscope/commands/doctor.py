@@ -25,10 +25,8 @@ def doctor(configuration: Path | None, as_json: bool) -> None:
     import json
 
     from tremorscope.runtime.configuration.reading import load_configuration
-    from tremorscope.runtime.doctor.examination import examine
-    from tremorscope.runtime.doctor.machine import Machine
-    from tremorscope.runtime.doctor.needs import Needs, needs_of
-    from tremorscope.runtime.doctor.report import lines
+    from tremorscope.runtime.doctor.examination import examine, lines
+    from tremorscope.runtime.doctor.probe import Machine, Needs, needs_of
     from tremorscope.runtime.host.progress import progress_bar
 
     needs = needs_of(load_configuration(configuration).configuration) if configuration else Needs()

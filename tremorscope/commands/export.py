@@ -83,8 +83,8 @@ def _export_int8(
     """Quantise a temporary FP32 bundle; returns the lines of the report."""
     from tremorscope.calibration.quantise.quantise import QuantiseJob, quantise
     from tremorscope.export.bundle import write_bundle
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
 
     with tempfile.TemporaryDirectory() as place, orderly_stop(), progress_bar("calibrate", "pairs") as bar:
         fp32 = Path(place) / "fp32"

@@ -31,7 +31,7 @@ def export_store(
     series.csv as measured, series.uff for modal software, and peaks, modes, alarms, events, clips and notices as CSV.
     A running service is not disturbed. Times without an offset are UTC.
     """
-    from tremorscope.runtime.host.directories import whole_directory
+    from tremorscope.runtime.host.files import whole_directory
     from tremorscope.runtime.service.store_keeper import STORE_NAME
     from tremorscope.runtime.store.export import FILES, export
     from tremorscope.runtime.store.reader import StoreReader

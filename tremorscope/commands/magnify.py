@@ -139,8 +139,8 @@ def magnify(
     **options: Any,
 ) -> None:
     """Magnify the motion in CLIP, any video that FFmpeg reads, into an MP4 that browsers play."""
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
     from tremorscope.runtime.jobs.magnify import MagnifyJob, magnify_clip
     from tremorscope.runtime.magnification.filters import BandSettings
     from tremorscope.runtime.vibration.displacement.regions import Region

@@ -144,12 +144,11 @@ def measure(workers: int | None, **options: Any) -> None:
     """
     from tremorscope.runtime.cameras.recordings import clips_in
     from tremorscope.runtime.errors import ClipFault
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
     from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
     from tremorscope.runtime.jobs.measure_folder import TABLE, measure_folder, over_cores
-    from tremorscope.runtime.vibration.displacement.regions import Region
-    from tremorscope.runtime.vibration.displacement.scale import scale_of
+    from tremorscope.runtime.vibration.displacement.regions import Region, scale_of
     from tremorscope.runtime.vibration.monitoring.standards import stated_criteria
 
     scale = scale_of(options.pop("scale"), options.pop("scale_length"), options.pop("scale_optics"))

@@ -57,12 +57,12 @@ def prove(configurations: tuple[Path, ...], output: Path, bundles: tuple[Path, .
     The service must not hold the camera meanwhile. What is there must hold, what is not is skipped with the reason;
     the exit status is 0 only if all holds. An interrupted run leaves a valid report of what was found until then.
     """
-    from tremorscope.runtime.host.interruption import orderly_stop
     from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
+    from tremorscope.runtime.prove.conductor import progress_on, verdict
     from tremorscope.runtime.prove.conductor import prove as prove_all
     from tremorscope.runtime.prove.plan import ProvePlan
     from tremorscope.runtime.prove.record import PAGE_NAME
-    from tremorscope.runtime.prove.telling import progress_on, verdict
 
     plan = ProvePlan(output, output / "work", configurations, bundles, **options).checked()
     try:

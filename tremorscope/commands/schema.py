@@ -13,7 +13,7 @@ import click
 )
 def schema(output: Path | None) -> None:
     """Print the JSON schema of the configuration, by which editors complete and check it."""
-    from tremorscope.runtime.configuration.writing import schema_text, write_schema
+    from tremorscope.runtime.configuration.schema import schema_text, write_schema
 
     if output is None:
         click.echo(schema_text(), nl=False)

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureHold
 from tremorscope.runtime.cameras.gstreamer.faults import fault
-from tremorscope.runtime.cameras.gstreamer.memory import pointer_to
+from tremorscope.runtime.cameras.gstreamer.load import TimesFrom
+from tremorscope.runtime.cameras.gstreamer.memory import MakeWriter, PictureWriter, pointer_to
 from tremorscope.runtime.cameras.gstreamer.pipeline import Arrival, GStreamerPipeline, PipelinePlan
-from tremorscope.runtime.cameras.gstreamer.text import TimesFrom
-from tremorscope.runtime.cameras.gstreamer.writers import MakeWriter, PictureWriter
 from tremorscope.runtime.errors import CameraFault, CorruptFrameFault, FrozenCameraFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.gpu.egl import DevicePicture
 
 START_TIMEOUT_S = 4.0

@@ -13,15 +13,16 @@ from typing import Any, Literal
 from tremorscope.runtime.cameras.gstreamer.faults import Advice, GStreamerError, fault, fault_of
 from tremorscope.runtime.cameras.gstreamer.load import (
     LinkFault,
+    TimesFrom,
     call_bounded,
     hanging_calls,
     load_gstreamer,
+    modes_text,
     parse_pipeline,
     require_elements,
 )
 from tremorscope.runtime.cameras.gstreamer.memory import argus_frame
-from tremorscope.runtime.cameras.gstreamer.numbering import FrameNumbers
-from tremorscope.runtime.cameras.gstreamer.text import TimesFrom, modes_text
+from tremorscope.runtime.cameras.supervision.timeline import FrameNumbers
 from tremorscope.runtime.errors import CameraFault
 
 SINK = "sink"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.supervision.faults import FaultKind
 from tremorscope.runtime.errors import CameraFault, CorruptFrameFault, Fault, FrozenCameraFault
-from tremorscope.runtime.frames.info import Camera, FrameInfo
+from tremorscope.runtime.frames.frame import Camera, FrameInfo
 from tremorscope.runtime.frames.ring import Lease
 from tremorscope.runtime.host.threads import Threads
 

@@ -17,7 +17,7 @@ from tremorscope.runtime.cameras.supervision.reader import Reader
 from tremorscope.runtime.cameras.supervision.settings import Status, SupervisorSettings, SupervisorState
 from tremorscope.runtime.cameras.supervision.watching import ReaderWatch
 from tremorscope.runtime.errors import CameraFault
-from tremorscope.runtime.frames.info import Camera, FrameInfo
+from tremorscope.runtime.frames.frame import Camera, FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeaseError, LeasingRing
 from tremorscope.runtime.host.threads import Threads
 

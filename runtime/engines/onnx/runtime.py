@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.engines.interface.arrays import FixedFrames
+from tremorscope.runtime.engines.interface.engine import FixedFrames
 from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
 from tremorscope.runtime.engines.onnx.graph import F32, U8, BoundGraph, Shapes
 from tremorscope.runtime.frames.buffers import Allocator, allocate_host

@@ -13,10 +13,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.engines.interface.arrays import FixedFrames
-from tremorscope.runtime.engines.tensorrt.load import LoadedEngine
+from tremorscope.runtime.engines.interface.engine import FixedFrames
+from tremorscope.runtime.engines.tensorrt.library import LoadedEngine
 from tremorscope.runtime.engines.tensorrt.step import GraphUse, StepContext
-from tremorscope.runtime.frames.copies import CopyAccount, copy_pixels
+from tremorscope.runtime.frames.buffers import CopyAccount, copy_pixels
 from tremorscope.runtime.gpu.protocol import DeviceMemory, Gpu
 
 _WARM_UP_STEPS = 3

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tremorscope.runtime.engines.tensorrt.load import LoadedEngine, Tensor
+from tremorscope.runtime.engines.tensorrt.library import LoadedEngine, Tensor
 from tremorscope.runtime.engines.tensorrt.step import LONGEST_STEP_S
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.gpu.protocol import Gpu, wait_for

@@ -12,7 +12,6 @@ from typing import Literal, TypeVar
 from tremorscope.runtime.engines.interface.bundle import Bundle
 from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEngine
 from tremorscope.runtime.engines.interface.manifest import FrameSize, GraphName
-from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
 from tremorscope.runtime.engines.tensorrt.engine_file import (
     EnginePaths,
     EngineSource,
@@ -21,13 +20,11 @@ from tremorscope.runtime.engines.tensorrt.engine_file import (
     engine_paths,
     read_sidecar,
 )
-from tremorscope.runtime.engines.tensorrt.library import Library, load_library
-from tremorscope.runtime.engines.tensorrt.load import load_engine
-from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+from tremorscope.runtime.engines.tensorrt.library import Library, load_engine, load_library
 from tremorscope.runtime.engines.tensorrt.plan import Target
+from tremorscope.runtime.engines.tensorrt.runners import TensorrtBandEngine, TensorrtEngine
 from tremorscope.runtime.errors import EngineFault, Fault
-from tremorscope.runtime.frames.buffers import Allocator
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import Allocator, CopyAccount
 from tremorscope.runtime.frames.ring import LeaseError
 from tremorscope.runtime.gpu.device import Device, read_device
 from tremorscope.runtime.gpu.protocol import Gpu

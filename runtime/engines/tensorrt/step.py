@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from tremorscope.runtime.engines.tensorrt.load import LoadedEngine, Shape
+from tremorscope.runtime.engines.tensorrt.library import LoadedEngine, Shape
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.gpu.protocol import CudaGraph, Gpu, Stream, wait_for
 

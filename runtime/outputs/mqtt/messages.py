@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from tremorscope.runtime.health import Health, RegionHealth
-from tremorscope.runtime.outputs.liveness import judge
+from tremorscope.runtime.outputs.state import judge
 from tremorscope.runtime.telemetry import Reading
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmStatus
 

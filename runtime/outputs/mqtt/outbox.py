@@ -15,8 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 from tremorscope.runtime.store.database import check_soundness, closed_on_failure, set_aside, transaction
-from tremorscope.runtime.store.faults import StoreDamagedFault, StoreFault, errors_as_faults
-from tremorscope.runtime.store.sqlite_file import check_owner, write_ahead
+from tremorscope.runtime.store.sqlite_file import (
+    StoreDamagedFault,
+    StoreFault,
+    check_owner,
+    errors_as_faults,
+    write_ahead,
+)
 
 MessageKind = Literal["edge", "summary"]
 _APPLICATION_ID = 0x54524D51

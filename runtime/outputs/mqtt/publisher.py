@@ -19,14 +19,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from tremorscope.runtime.health import Health, HealthBoard
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.outputs.liveness import judge
 from tremorscope.runtime.outputs.metrics import Counts
 from tremorscope.runtime.outputs.mqtt import messages as messages
-from tremorscope.runtime.outputs.mqtt.connection import AT_LEAST_ONCE, make_client
 from tremorscope.runtime.outputs.mqtt.outbox import Message, MessageKind, MqttBuffer
-from tremorscope.runtime.outputs.mqtt.retained import RetainedTopics
+from tremorscope.runtime.outputs.mqtt.retained import AT_LEAST_ONCE, RetainedTopics, make_client
 from tremorscope.runtime.outputs.settings import MqttSettings
-from tremorscope.runtime.store.faults import StoreFault
+from tremorscope.runtime.outputs.state import judge
+from tremorscope.runtime.store.sqlite_file import StoreFault
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 _UPDATE_EVERY_S = 1.0

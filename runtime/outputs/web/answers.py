@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.health import Health, NaturalFrequency
 from tremorscope.runtime.live.feed import LiveFeed, LiveSeries, LiveSpectrum
-from tremorscope.runtime.outputs.liveness import judge
+from tremorscope.runtime.outputs.state import judge
 from tremorscope.runtime.store.pages import EventPage
 from tremorscope.runtime.store.records import Alarm, Notice
 from tremorscope.runtime.vibration.spectra.peaks import Peak

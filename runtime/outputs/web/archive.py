@@ -19,11 +19,11 @@ from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.host.threads import step_back
 from tremorscope.runtime.outputs.web import answers
 from tremorscope.runtime.outputs.web.listener import answering
+from tremorscope.runtime.store.disk import FileIdentity, identity_of
 from tremorscope.runtime.store.export import series_csv
-from tremorscope.runtime.store.faults import StoreFault
 from tremorscope.runtime.store.pages import Cursor, HistoryKind, read_page
-from tremorscope.runtime.store.placement import FileIdentity, identity_of
 from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.sqlite_file import StoreFault
 
 _KINDS: tuple[HistoryKind, ...] = get_args(HistoryKind)
 _FIRST = 200

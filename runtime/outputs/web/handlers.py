@@ -12,17 +12,16 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tremorscope.runtime.frames.views import VIEWS, View
+from tremorscope.runtime.frames.frame import VIEWS, View
 from tremorscope.runtime.outputs import metrics
-from tremorscope.runtime.outputs.controls import Controls, ServiceView
-from tremorscope.runtime.outputs.liveness import LivenessVerdict, judge, judge_readiness
 from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.outputs.state import Controls, LivenessVerdict, ServiceView, judge, judge_readiness
 from tremorscope.runtime.outputs.web import answers
 from tremorscope.runtime.outputs.web.access import COOKIE, AccessLevel
 from tremorscope.runtime.outputs.web.archive import Archive, ClipResponse, page_of, send_parts
 from tremorscope.runtime.outputs.web.limits import HttpLimits
 from tremorscope.runtime.outputs.web.pictures import BOUNDARY, LivePictures
-from tremorscope.runtime.store.faults import StoreFault
+from tremorscope.runtime.store.sqlite_file import StoreFault
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _FRESH_S = 0.25

@@ -13,11 +13,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.host.secrets import server_context
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.outputs.certificates import server_context
-from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.outputs.metrics import Counts
 from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.outputs.state import ServiceView
 from tremorscope.runtime.outputs.web.access import Access, AccessLevel, Tokens, check_exposure
 from tremorscope.runtime.outputs.web.application import Application
 from tremorscope.runtime.outputs.web.archive import Archive

@@ -20,13 +20,12 @@ from tremorscope.runtime.cameras.settings import (
     V4l2Settings,
 )
 from tremorscope.runtime.errors import CameraFault, EngineFault
-from tremorscope.runtime.frames.buffers import Allocator, allocate_host
-from tremorscope.runtime.frames.copies import CopyAccount
-from tremorscope.runtime.frames.info import Camera, FrameInfo
+from tremorscope.runtime.frames.buffers import Allocator, CopyAccount, allocate_host
+from tremorscope.runtime.frames.frame import Camera, FrameInfo
 from tremorscope.runtime.gpu.protocol import Gpu
-from tremorscope.runtime.prove.likeness import Repetitions, agree, off_by, wanted
 from tremorscope.runtime.prove.outcome import Outcome, Row, StepFindings
 from tremorscope.runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.steps.pixels import Repetitions, agree, off_by, wanted
 from tremorscope.runtime.prove.tensorrt import has_tensorrt, opened_gpu
 
 _FRAMES, _OPENINGS = 300, 5

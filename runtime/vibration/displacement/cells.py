@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
-from tremorscope.runtime.vibration.displacement.noise import as_luma, estimate_noise_sigma
 from tremorscope.runtime.vibration.displacement.overlays import Mask
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.windows import as_luma, estimate_noise_sigma
 
 Picture = NDArray[Any]
 Values = NDArray[np.float64]

@@ -17,10 +17,10 @@ from tremorscope.runtime.vibration.displacement.coherence import (
     homogeneous,
     segment,
 )
-from tremorscope.runtime.vibration.displacement.noise import as_luma, estimate_noise_sigma
 from tremorscope.runtime.vibration.displacement.proposal import propose_regions, usual_side_px
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.windows import as_luma, estimate_noise_sigma
 
 Picture = NDArray[Any]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.clip_coding import BLOCK_PX, ClipCoding
-from tremorscope.runtime.vibration.displacement.noise import Luma
 from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.windows import Luma
 
 Values = NDArray[np.float64]
 

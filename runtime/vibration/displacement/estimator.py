@@ -16,9 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage, signal
 
-from tremorscope.runtime.vibration.displacement.noise import Luma, as_luma, estimate_noise_sigma
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
-from tremorscope.runtime.vibration.displacement.resampling import LARGEST_SHIFT_PX, MARGIN_PX, Resampler
+from tremorscope.runtime.vibration.displacement.windows import (
+    LARGEST_SHIFT_PX,
+    MARGIN_PX,
+    Luma,
+    Resampler,
+    as_luma,
+    estimate_noise_sigma,
+)
 
 _CENTRAL_DIFFERENCE = np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12
 _SMOOTHING = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16

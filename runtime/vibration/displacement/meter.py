@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tremorscope.runtime.vibration.displacement.estimator import Displacement
-from tremorscope.runtime.vibration.displacement.noise import as_luma, estimate_noise_sigma, rounding_sigma
 from tremorscope.runtime.vibration.displacement.region_follower import RefreshPolicy, RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.windows import as_luma, estimate_noise_sigma, rounding_sigma
 
 Values = NDArray[np.float64]
 

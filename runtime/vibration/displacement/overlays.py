@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tremorscope.runtime.vibration.displacement.noise import as_luma
+from tremorscope.runtime.vibration.displacement.windows import as_luma
 
 Picture = NDArray[Any]
 Mask = NDArray[np.bool_]

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
-from tremorscope.runtime.vibration.displacement.noise import Luma, estimate_noise_sigma
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.windows import Luma, estimate_noise_sigma
 
 Values = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from tremorscope.runtime.vibration.displacement.noise import as_luma
 from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.windows import as_luma
 
 Values = NDArray[np.float64]
 

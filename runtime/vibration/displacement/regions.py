@@ -1,7 +1,10 @@
-"""Regions of interest: rectangles of the picture in which displacement is measured."""
+"""Regions of interest: rectangles of the picture in which displacement is measured; and the picture's scale, in
+millimetres per pixel, with its provenance.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tremorscope.runtime.errors import OptionFault
@@ -48,3 +51,87 @@ class Region:
 
     def __str__(self) -> str:
         return f"region {self.width_px}x{self.height_px} at x {self.x_px}, y {self.y_px}"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Millimetres on the structure for a pixel in the picture, valid in the plane that was stated."""
+
+    mm_per_px: float
+    provenance: str
+    """Human-readable origin of the scale."""
+
+    def __post_init__(self) -> None:
+        _check_positive("scale", self.mm_per_px, "mm/px", remedy="state millimetres per pixel, e.g. 0.5")
+
+    @classmethod
+    def stated(cls, mm_per_px: float) -> Scale:
+        """A scale that the user states.
+
+        Raises:
+            OptionFault: it is not a number above 0.
+        """
+        return cls(mm_per_px, "stated")
+
+    @classmethod
+    def from_length(cls, length_mm: float, length_px: float) -> Scale:
+        """A scale from something of known length in the plane of the motion, and its length in the picture.
+
+        Raises:
+            OptionFault: a length is not a number above 0.
+        """
+        _check_positive("known length", length_mm, "mm", remedy="state a length above 0")
+        _check_positive("known length", length_px, "px", remedy="state its length in the picture, above 0")
+        return cls(length_mm / length_px, f"from a length of {length_mm:g} mm that spans {length_px:g} px")
+
+    @classmethod
+    def from_optics(cls, distance_m: float, focal_length_mm: float, pixel_pitch_um: float) -> Scale:
+        """A scale from the distance to the structure, the focal length and the pitch of the sensor's pixels.
+
+        Thin lens, focused on the structure, axis square to the motion: a pixel is pitch * (distance - focal
+        length) / focal length.
+
+        Raises:
+            OptionFault: a number is not above 0, or the structure is nearer than the focal length.
+        """
+        _check_positive("distance", distance_m, "m", remedy="state the distance to the structure")
+        _check_positive("focal length", focal_length_mm, "mm", remedy="state the lens's own focal length")
+        _check_positive("pixel pitch", pixel_pitch_um, "um", remedy="see the sensor's data sheet, e.g. 1.55")
+        distance_mm = 1000 * distance_m
+        if distance_mm <= focal_length_mm:
+            raise OptionFault(
+                f"a distance of {distance_m:g} m within a focal length of {focal_length_mm:g} mm gives no picture",
+                remedy="state the distance in metres and the focal length in millimetres",
+            )
+        return cls(
+            pixel_pitch_um / 1000 * (distance_mm - focal_length_mm) / focal_length_mm,
+            f"from {distance_m:g} m distance, {focal_length_mm:g} mm focal length "
+            f"and pixels of {pixel_pitch_um:g} um",
+        )
+
+    def __str__(self) -> str:
+        return f"{self.mm_per_px:.6g} mm/px ({self.provenance})"
+
+
+def scale_of(
+    mm_per_px: float | None,
+    length: tuple[float, float] | None,
+    optics: tuple[float, float, float] | None,
+) -> Scale | None:
+    """The scale from the one way in which it was given; None where it was given in none.
+
+    Raises:
+        OptionFault: it was given in more than one way, or a number is out of range.
+    """
+    if sum(way is not None for way in (mm_per_px, length, optics)) > 1:
+        raise OptionFault("the scale was given in more than one way", remedy="give it in one way")
+    if mm_per_px is not None:
+        return Scale.stated(mm_per_px)
+    if length is not None:
+        return Scale.from_length(*length)
+    return Scale.from_optics(*optics) if optics is not None else None
+
+
+def _check_positive(what: str, value: float, unit: str, *, remedy: str) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise OptionFault(f"{what} of {value:g} {unit} is not a number above 0", remedy=remedy)

@@ -14,7 +14,6 @@ from tremorscope.runtime.vibration.displacement.choosing import still_regions
 from tremorscope.runtime.vibration.displacement.coherence import BACKGROUND, SegmentedScene, segment
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.meter import Motion, free_of
-from tremorscope.runtime.vibration.displacement.noise import as_luma, estimate_noise_sigma
 from tremorscope.runtime.vibration.displacement.overlays import Mask
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region
@@ -26,6 +25,7 @@ from tremorscope.runtime.vibration.displacement.warping import (
     shift_by,
     warped,
 )
+from tremorscope.runtime.vibration.displacement.windows import as_luma, estimate_noise_sigma
 
 Picture = NDArray[Any]
 Values = NDArray[np.float64]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.displacement.noise import as_luma
 from tremorscope.runtime.vibration.displacement.overlays import Mask
 from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.windows import as_luma
 
 CameraModel = Literal["translation", "similarity", "homography"]
 CAMERA_MODELS: tuple[CameraModel, ...] = get_args(CameraModel)

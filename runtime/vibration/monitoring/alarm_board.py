@@ -15,11 +15,12 @@ from tremorscope.runtime.vibration.monitoring.alarms import (
     AlarmReading,
     AlarmRule,
     AlarmStatus,
+    Latch,
     OpenAlarm,
     Phase,
+    Verdict,
 )
-from tremorscope.runtime.vibration.monitoring.baseline import Baseline, BaselineLearner, Learning
-from tremorscope.runtime.vibration.monitoring.latch import Latch, Verdict
+from tremorscope.runtime.vibration.monitoring.levels import Baseline, BaselineLearner, Learning
 
 
 class _FrequencyShift:

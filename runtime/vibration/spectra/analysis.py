@@ -14,7 +14,6 @@ from scipy import signal
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.artefacts import ArtefactTable, Origin, Suspect, light_cause
-from tremorscope.runtime.vibration.spectra.detection import chance_over_floor
 from tremorscope.runtime.vibration.spectra.findings import AXES as AXES
 from tremorscope.runtime.vibration.spectra.findings import Axis as Axis
 from tremorscope.runtime.vibration.spectra.findings import FrequencyFinding as FrequencyFinding
@@ -22,7 +21,7 @@ from tremorscope.runtime.vibration.spectra.findings import Judged, judge, parted
 from tremorscope.runtime.vibration.spectra.modes import Mode, find_modes
 from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak, analyse
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, check_times, resample_evenly
-from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS
+from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS, chance_over_floor
 from tremorscope.runtime.vibration.spectra.tones import amplitudes_at
 
 Values = NDArray[np.float64]

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tremorscope.runtime.vibration.spectra.detection import find_bumps
 from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak, analyse
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries
 from tremorscope.runtime.vibration.spectra.spectra import (
     RESOLUTION_BINS,
     Spectrum,
+    find_bumps,
     noise_floor,
     usual_window_s,
     welch,

@@ -9,13 +9,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.vibration.spectra.detection import Bump, chance_over_floor, find_bumps, grouped
 from tremorscope.runtime.vibration.spectra.lines import LineFit, SpectralLine, fit_lines
 from tremorscope.runtime.vibration.spectra.resonance import Resonance, fit_resonance
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries
 from tremorscope.runtime.vibration.spectra.spectra import (
     RESOLUTION_BINS,
+    Bump,
     Spectrum,
+    chance_over_floor,
+    find_bumps,
+    grouped,
     noise_floor,
     usual_window_s,
     welch,

@@ -30,7 +30,7 @@ from tremorscope.calibration.pairs.set_writer import SetWriter, held
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.errors import CameraFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 
 Capture = Callable[..., CaptureReport]

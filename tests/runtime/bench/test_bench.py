@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from support import linear_graph, run_command, textured_frames, write_clip
 
 from tremorscope import cli
-from tremorscope.runtime.bench import compare as compare_module
+from tremorscope.runtime.bench import job as compare_module
 from tremorscope.runtime.bench.job import run_bench
-from tremorscope.runtime.bench.memory import MemoryTrace, peak_bytes
-from tremorscope.runtime.bench.options import BenchOptions, bench_job, read_camera
 from tremorscope.runtime.bench.picture import save_bench_picture
+from tremorscope.runtime.bench.power_and_memory import MemoryTrace, peak_bytes
 from tremorscope.runtime.bench.report import lines
 from tremorscope.runtime.bench.result import BenchResult, curve_parts
 from tremorscope.runtime.bench.rig import EngineWatch, TimedEngine
-from tremorscope.runtime.bench.settings import BenchJob
+from tremorscope.runtime.bench.settings import BenchJob, BenchOptions, bench_job, read_camera
 from tremorscope.runtime.cameras.settings import ClipSettings, V4l2Settings
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tremorscope.runtime.bench.job import run_bench
-from tremorscope.runtime.bench.power import DeviceTrace, traced_device
+from tremorscope.runtime.bench.power_and_memory import DeviceTrace, traced_device
 from tremorscope.runtime.bench.report import lines
 from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.engines.interface.manifest import FrameSize
@@ -82,7 +82,7 @@ def test_readings_that_fail_are_told_and_do_not_end_the_run() -> None:
 def test_a_bench_tells_power_where_it_is_measured(
     linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tremorscope.runtime.bench.power.open_telemetry", Device)
+    monkeypatch.setattr("tremorscope.runtime.bench.power_and_memory.open_telemetry", Device)
     size = FrameSize(width_px=64, height_px=48)
     found = run_bench(BenchJob(bundle=linear_bundle, size=size, frames=12, warm_up=2, rate_hz=200.0))
     assert found.power is not None

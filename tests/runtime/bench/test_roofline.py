@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from tremorscope.runtime.bench import peaks as tables
-from tremorscope.runtime.bench.graph_cost import StageCost, cost_of, graph_cost
 from tremorscope.runtime.bench.job import run_bench
-from tremorscope.runtime.bench.peaks import Board, Peaks, gpu_peaks
-from tremorscope.runtime.bench.processor import processor_peaks
+from tremorscope.runtime.bench.peaks import Board, Peaks, gpu_peaks, processor_peaks
 from tremorscope.runtime.bench.report import lines
-from tremorscope.runtime.bench.roofline import Roofline, bound, bound_ms
+from tremorscope.runtime.bench.roofline import Roofline, StageCost, bound, bound_ms, cost_of, graph_cost
 from tremorscope.runtime.bench.settings import BenchJob
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
 from tremorscope.runtime.engines.interface.manifest import FrameSize, Precision

@@ -17,9 +17,9 @@ from surfaces import FakeSurfaces, compile_library
 
 from tremorscope.runtime.cameras.csi import open_csi
 from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera
-from tremorscope.runtime.cameras.gstreamer.nvbufsurface import SurfaceLibrary
+from tremorscope.runtime.cameras.gstreamer.nvmm import SurfaceLibrary
 from tremorscope.runtime.cameras.settings import CsiSettings
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.gpu.pycuda_gpu import PycudaGpu, open_gpu
 

@@ -19,7 +19,7 @@ from tremorscope.runtime.cameras.gstreamer.pipeline import GStreamerPipeline
 from tremorscope.runtime.cameras.opening import supervisor_settings
 from tremorscope.runtime.cameras.settings import CsiSettings
 from tremorscope.runtime.errors import CameraFault, FrozenCameraFault
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 
 open_csi_patiently = partial(open_csi, silence_s=20)  # a busy machine may keep a thread waiting
 SIZE = {"width_px": 64, "height_px": 48, "exposure": {"settle_s": 0}}

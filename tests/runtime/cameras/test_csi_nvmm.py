@@ -17,18 +17,13 @@ from surfaces import CUDA_DEVICE, L4T, FakeSurfaces, HostPictures, compile_libra
 from tremorscope.runtime.cameras.csi import open_csi
 from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera
 from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
-from tremorscope.runtime.cameras.gstreamer.nvbufsurface import (
-    NvmmFault,
-    SurfaceLibrary,
-    _Parameters,
-    _Surface,
-)
+from tremorscope.runtime.cameras.gstreamer.nvmm import NvmmFault, SurfaceLibrary, _Parameters, _Surface
 from tremorscope.runtime.cameras.settings import CsiSettings
 from tremorscope.runtime.cameras.supervision.faults import BackoffSettings
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.errors import CameraFault
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.frames.ring import LeasingRing
 
 SIZE = {"width_px": 64, "height_px": 48, "exposure": {"settle_s": 0}}

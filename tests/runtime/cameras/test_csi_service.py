@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tremorscope.runtime.configuration.reading import load_configuration
-from tremorscope.runtime.host import argus_daemon
+from tremorscope.runtime.host import privileged
 from tremorscope.runtime.host.signals import SignalQueue
 from tremorscope.runtime.service.process import Service
 from tremorscope.runtime.service.recovery import EXIT_RECOVERY
@@ -38,10 +38,10 @@ def restarts(scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
 
     shared = tmp_path / "requests"
     shared.mkdir()
-    defaults = argus_daemon.ArgusDaemon.__init__.__kwdefaults__
+    defaults = privileged.ArgusDaemon.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "directory", shared)
     monkeypatch.setitem(defaults, "socket", tmp_path / "argus_socket")
-    monkeypatch.setattr(argus_daemon, "ask", ask)
+    monkeypatch.setattr(privileged, "ask", ask)
     scene.period_s, scene.event_wait_s = 1 / 30, 0.2
     return made
 

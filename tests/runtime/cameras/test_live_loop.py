@@ -15,7 +15,7 @@ from tremorscope.runtime.cameras.supervision.faults import BackoffSettings
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.errors import CameraFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.latest import Latest
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 from tremorscope.runtime.live.feed import LiveFeed

@@ -14,12 +14,12 @@ from host_gpu import HostGpu
 from surfaces import FakeSurfaces, HostPictures, compile_library
 
 from tremorscope.runtime.cameras.csi import open_csi
-from tremorscope.runtime.cameras.gstreamer.nvbufsurface import SurfaceLibrary
+from tremorscope.runtime.cameras.gstreamer.nvmm import SurfaceLibrary
 from tremorscope.runtime.errors import CameraFault
-from tremorscope.runtime.prove.likeness import agree, off_by
 from tremorscope.runtime.prove.outcome import Outcome, StepFindings
 from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.steps import camera
+from tremorscope.runtime.prove.steps.pixels import agree, off_by
 
 CODE = struct.Struct("<qii")
 """Of what the stand-in's sensor gives: which picture, and its size."""

@@ -7,7 +7,7 @@ import pytest
 from tremorscope.runtime.cameras.supervision.faults import FaultLog
 from tremorscope.runtime.cameras.supervision.intake import Intake
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import LeasingRing
 
 PERIOD_S = 1 / 30

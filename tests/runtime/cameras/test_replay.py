@@ -15,7 +15,7 @@ from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.replay import ReplayCamera
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from tremorscope.runtime.errors import ClipFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 
 
 def replay(clip: Path, clock: HandClock, **options: object) -> ReplayCamera:

@@ -25,7 +25,7 @@ from tremorscope.runtime.cameras.settings import RtspCameraSettings
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.errors import CameraFault, FrozenCameraFault, OptionFault
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.frames.ring import LeasingRing
 
 SHAPE = (96, 128, 3)

@@ -26,7 +26,7 @@ from tremorscope.runtime.cameras.settings import (
     camera_settings,
 )
 from tremorscope.runtime.errors import CameraFault
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 
 
 def read(**keys: object) -> object:

@@ -20,7 +20,7 @@ from tremorscope.runtime.cameras.synthetic import (
     SyntheticSettings,
 )
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.regions import Region
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from standins import number_in, picture
 
-from tremorscope.runtime.cameras.gstreamer.settings import ExposureSettings
-from tremorscope.runtime.cameras.gstreamer.v4l2_controls import (
+from tremorscope.runtime.cameras.gstreamer.exposure import ExposureSettings
+from tremorscope.runtime.cameras.settings import V4l2Settings
+from tremorscope.runtime.cameras.v4l2 import (
     AUTO_EXPOSURE,
     AUTO_GAIN,
     AUTO_WHITE_BALANCE,
@@ -23,11 +24,10 @@ from tremorscope.runtime.cameras.gstreamer.v4l2_controls import (
     GET_CONTROL,
     WHITE_BALANCE_K,
     V4l2Controls,
+    open_v4l2,
 )
-from tremorscope.runtime.cameras.settings import V4l2Settings
-from tremorscope.runtime.cameras.v4l2 import open_v4l2
 from tremorscope.runtime.errors import CameraFault
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 
 open_v4l2_patiently = partial(open_v4l2, silence_s=20)  # a busy machine may keep a thread waiting
 

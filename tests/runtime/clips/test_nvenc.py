@@ -20,7 +20,7 @@ from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.video import VideoWriter
 from tremorscope.runtime.clips.writer import EventClipWriter
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.frames.colour import Colour
+from tremorscope.runtime.frames.frame import Colour
 from tremorscope.runtime.outputs.settings import RtspSettings
 
 pytest.importorskip("gi", reason="needs gstreamer")

@@ -16,7 +16,7 @@ from support import mount_small_disk, read_video, textured_frames, unmount
 from tremorscope.runtime.clips.h264 import EncodingSettings
 from tremorscope.runtime.clips.video import VideoWriter, check_output
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.frames.colour import Colour
+from tremorscope.runtime.frames.frame import Colour
 
 
 def writer(path: Path, *, comment: str = "", overwrite: bool = False, **changes: Any) -> VideoWriter:

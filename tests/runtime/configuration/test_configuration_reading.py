@@ -14,15 +14,14 @@ import yaml
 from support import ROOT, run_command
 
 from tremorscope.runtime.configuration.checking import contradictions
-from tremorscope.runtime.configuration.migration import migrate
 from tremorscope.runtime.configuration.problems import ConfigurationFault
 from tremorscope.runtime.configuration.reading import (
     LoadedConfiguration,
     load_configuration,
+    migrate,
     parse_configuration,
 )
-from tremorscope.runtime.configuration.schema import VERSION, json_schema
-from tremorscope.runtime.configuration.writing import schema_text, write_configuration
+from tremorscope.runtime.configuration.schema import VERSION, json_schema, schema_text, write_configuration
 from tremorscope.runtime.configuration.yaml_document import parse_yaml
 from tremorscope.runtime.vibration.settings import SignalAlarmSettings, VibrationSettings
 

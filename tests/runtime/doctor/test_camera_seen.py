@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tremorscope.runtime.doctor.camera_seen import seen
-from tremorscope.runtime.doctor.machine import Machine
-from tremorscope.runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.cameras import seen
+from tremorscope.runtime.doctor.probe import Machine, Needs
 
 
 def test_what_the_camera_said_when_it_was_last_opened_is_told(tmp_path: Path) -> None:

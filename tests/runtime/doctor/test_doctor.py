@@ -31,11 +31,8 @@ from tremorscope import cli
 from tremorscope.runtime.cameras import csi, rtsp, v4l2
 from tremorscope.runtime.cameras.gstreamer.load import PACKAGES
 from tremorscope.runtime.cameras.settings import CsiSettings, RtspCameraSettings, V4l2Settings
-from tremorscope.runtime.doctor.examination import Examination, examine
-from tremorscope.runtime.doctor.finding import ProbeFinding
-from tremorscope.runtime.doctor.machine import Answer, Machine, run_command
-from tremorscope.runtime.doctor.needs import Needs
-from tremorscope.runtime.doctor.report import lines
+from tremorscope.runtime.doctor.examination import Examination, examine, lines
+from tremorscope.runtime.doctor.probe import Answer, Machine, Needs, ProbeFinding, run_command
 
 CSI = Needs(camera="csi", configured=True)
 USB = Needs(camera="v4l2", device=Path("/dev/video2"), configured=True)

@@ -28,11 +28,9 @@ from trees import (
     told,
 )
 
-from tremorscope.runtime.doctor.argus import CAMERA_PACKAGES
+from tremorscope.runtime.doctor.cameras import CAMERA_PACKAGES
 from tremorscope.runtime.doctor.examination import Examination, examine
-from tremorscope.runtime.doctor.finding import ProbeFinding
-from tremorscope.runtime.doctor.machine import Answer, Machine
-from tremorscope.runtime.doctor.needs import Needs
+from tremorscope.runtime.doctor.probe import Answer, Machine, Needs, ProbeFinding
 
 REDUNDANCY = "/sys/firmware/efi/efivars/RootfsRedundancyLevel-781e084c-a330-417c-b678-38e696380cb9"
 STATUS_B = REDUNDANCY.replace("RedundancyLevel", "StatusSlotB")

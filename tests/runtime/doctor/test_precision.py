@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from trees import Invented, desktop, orin
 
-from tremorscope.runtime.doctor.needs import Needs
-from tremorscope.runtime.doctor.precision import network
+from tremorscope.runtime.doctor.gpu import network
+from tremorscope.runtime.doctor.probe import Needs
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES
 
 

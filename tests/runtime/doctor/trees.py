@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tremorscope.runtime.doctor.argus import CAMERA_PACKAGES
-from tremorscope.runtime.doctor.gstreamer import COMMON, DECODERS, ELEMENTS
-from tremorscope.runtime.doctor.machine import TELLS, Answer, Machine
+from tremorscope.runtime.doctor.cameras import CAMERA_PACKAGES
+from tremorscope.runtime.doctor.libraries import COMMON, DECODERS, ELEMENTS
+from tremorscope.runtime.doctor.probe import TELLS, Answer, Machine
 
 ALL_ELEMENTS = frozenset(
     (*COMMON, *(name for table in (ELEMENTS, DECODERS) for names in table.values() for name in names))

@@ -25,10 +25,9 @@ from tremorscope.runtime.engines.interface.manifest import FrameSize, Manifest, 
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 from tremorscope.runtime.engines.selection import Runtime, closing_runtime, open_runtime
 from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime
-from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
 from tremorscope.runtime.engines.tensorrt.engine_file import describe_builder, engine_paths
 from tremorscope.runtime.engines.tensorrt.library import Library
-from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+from tremorscope.runtime.engines.tensorrt.runners import TensorrtBandEngine, TensorrtEngine
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.frames.buffers import PAGE_BYTES, FrameRing
 from tremorscope.runtime.gpu.device import Device

@@ -14,7 +14,7 @@ import pytest
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
 from tremorscope.runtime.engines.onnx.graph import BoundGraph
 from tremorscope.runtime.engines.selection import Runtime, open_runtime
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.telemetry.load import resident_bytes
 

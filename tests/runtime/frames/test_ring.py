@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tremorscope.runtime.frames.buffers import PAGE_BYTES, allocate_host
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeaseError, LeasingRing
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tremorscope.runtime.frames.views import VIEWS, View, ViewComposer
+from tremorscope.runtime.frames.frame import VIEWS, View, ViewComposer
 
 
 def compose(view: View, frame: np.ndarray, magnified: np.ndarray) -> np.ndarray:

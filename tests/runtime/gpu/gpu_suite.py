@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tremorscope.runtime.frames.buffers import PAGE_BYTES, FrameRing
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import LeaseError, LeasingRing
 from tremorscope.runtime.gpu.protocol import wait_for
 

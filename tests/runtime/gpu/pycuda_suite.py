@@ -20,9 +20,9 @@ from gpu_suite import *  # noqa: F403
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.frames.buffers import PAGE_BYTES
 from tremorscope.runtime.frames.ring import LeaseError
+from tremorscope.runtime.gpu.cuda_bindings import UrgentStream
 from tremorscope.runtime.gpu.protocol import wait_for
 from tremorscope.runtime.gpu.pycuda_gpu import PycudaGpu, open_gpu
-from tremorscope.runtime.gpu.urgent import UrgentStream
 from tremorscope.runtime.telemetry.load import resident_bytes
 
 FAKE = os.environ.get("TREMORSCOPE_GPU") != "real"

@@ -9,7 +9,7 @@ import pytest
 from pycuda_build import over_fake_driver
 
 from tremorscope.runtime.errors import EngineFault
-from tremorscope.runtime.gpu.graphs import load_capture
+from tremorscope.runtime.gpu.cuda_bindings import load_capture
 from tremorscope.runtime.gpu.pycuda_gpu import open_gpu
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.host.directories import whole_directory
+from tremorscope.runtime.host.files import whole_directory
 
 NAMES = ("a.txt", "b.txt")
 

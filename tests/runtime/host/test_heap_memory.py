@@ -9,7 +9,7 @@ import sys
 import pytest
 
 FRAGMENTS = """
-from tremorscope.runtime.host.memory import release_freed_memory
+from tremorscope.runtime.host.threads import release_freed_memory
 from tremorscope.runtime.telemetry.load import resident_bytes
 
 blocks = [b"x" * 100_000 for _ in range(1000)]

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from tremorscope.runtime.host.interruption import orderly_stop, stop_put_off
+from tremorscope.runtime.host.signals import orderly_stop, stop_put_off
 
 
 def stopped_in_the_middle(reached: list[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from tremorscope.runtime.host.journal import JournalHandler, LineFormatter, stderr_is_journal
+from tremorscope.runtime.host.systemd import JournalHandler, LineFormatter, stderr_is_journal
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_journal_is_recognised_by_its_stream() -> None:
 
 def test_without_a_journal_logs_go_to_stderr_once_however_often_they_are_set_up() -> None:
     program = (
-        "from tremorscope.runtime.host.journal import set_up\n"
+        "from tremorscope.runtime.host.systemd import set_up\n"
         "set_up()\n"
         "set_up('WARNING').warning('here', extra={'fields': {'a': 1}})\n"
         "set_up('WARNING').info('hidden')\n"

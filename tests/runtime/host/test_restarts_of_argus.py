@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tremorscope.runtime.host.argus_daemon import ArgusDaemon
+from tremorscope.runtime.host.privileged import ArgusDaemon
 from tremorscope.runtime.host.settings import RecoverySettings
 from tremorscope.runtime.service.recovery import LEAST_LIFE_S, Outlook, RecoveryLadder
 

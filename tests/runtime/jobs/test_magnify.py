@@ -16,7 +16,7 @@ from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.clips.video import VideoWriter
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 from tremorscope.runtime.errors import BundleFault, ClipFault, OptionFault
-from tremorscope.runtime.frames.views import ViewComposer
+from tremorscope.runtime.frames.frame import ViewComposer
 from tremorscope.runtime.jobs.magnify import MagnifyJob, MagnifyReport, magnify_clip
 
 

@@ -20,8 +20,7 @@ from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode
 from tremorscope.runtime.jobs.measure import RESULT_NAMES, MeasureJob, measure_clip
 from tremorscope.runtime.reports import measurement_pictures
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.displacement.scale import Scale
+from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 from tremorscope.runtime.vibration.spectra.modes import mac
 
 SETTINGS = SyntheticSettings(

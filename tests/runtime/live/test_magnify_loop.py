@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import EngineFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 from tremorscope.runtime.live.magnify_loop import HELD, MagnifyLoop
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier, Magnifier

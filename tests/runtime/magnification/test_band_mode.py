@@ -10,8 +10,8 @@ import pytest
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine
 from tremorscope.runtime.magnification.band_magnifier import BandMagnifier
+from tremorscope.runtime.magnification.cropped import cell_mask
 from tremorscope.runtime.magnification.filters import BandSettings, design
-from tremorscope.runtime.magnification.mask import cell_mask
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.regions import Region
 

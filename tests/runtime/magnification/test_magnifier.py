@@ -10,7 +10,7 @@ import pytest
 
 from tremorscope.runtime.engines.interface.manifest import AmplificationRange
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.magnification.magnifier import Magnifier, Mode, check_amplification
 
 

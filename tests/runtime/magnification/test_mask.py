@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.magnification.mask import cell_mask
+from tremorscope.runtime.magnification.cropped import cell_mask
 from tremorscope.runtime.vibration.displacement.regions import Region
 
 SIZE = {"width_px": 101, "height_px": 62, "cell_px": 4}

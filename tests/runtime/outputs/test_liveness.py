@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tremorscope.runtime.health import CameraHealth, Health
-from tremorscope.runtime.outputs.liveness import judge, judge_readiness
+from tremorscope.runtime.outputs.state import judge, judge_readiness
 
 RUNNING = Health(ready=True, last_frame_age_s=0.03, camera=CameraHealth(status="running", rate_hz=30.0))
 

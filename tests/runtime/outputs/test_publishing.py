@@ -20,10 +20,10 @@ from web_rig import TOKENS
 
 from tremorscope.runtime.errors import OptionFault, OutputFault
 from tremorscope.runtime.host.threads import Threads
-from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.outputs.mqtt.publisher import MqttPublisher
 from tremorscope.runtime.outputs.rtsp import RtspPublisher
 from tremorscope.runtime.outputs.settings import HttpSettings, OutputSettings
+from tremorscope.runtime.outputs.state import ServiceView
 from tremorscope.runtime.outputs.web.access import Tokens
 from tremorscope.runtime.outputs.web.listener import Listener as Accepting
 from tremorscope.runtime.outputs.web.pictures import _Renderer
@@ -190,7 +190,7 @@ from tremorscope import cli
 from tremorscope.runtime.outputs.settings import OutputSettings
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.live.feed import LiveFeed
-from tremorscope.runtime.outputs.controls import ServiceView
+from tremorscope.runtime.outputs.state import ServiceView
 from tremorscope.runtime.service.publishing import Publishing
 view = ServiceView(HealthBoard(), LiveFeed(width_px=64, height_px=48))
 outputs = Publishing(OutputSettings(), view, state_directory=Path({str(tmp_path)!r}))

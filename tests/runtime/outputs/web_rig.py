@@ -5,8 +5,8 @@ from __future__ import annotations
 from service_rig import ServiceRig
 
 from tremorscope.runtime.health import HealthBoard
-from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.outputs.state import ServiceView
 from tremorscope.runtime.outputs.web.access import Tokens
 from tremorscope.runtime.outputs.web.limits import HttpLimits
 from tremorscope.runtime.outputs.web.server import WebServer

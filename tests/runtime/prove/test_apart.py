@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tremorscope.runtime.prove.apart import run_apart
-from tremorscope.runtime.prove.catalogue import ProveStep
 from tremorscope.runtime.prove.outcome import Check, Outcome, Skip, StepFindings, read_outcome, write_outcome
-from tremorscope.runtime.prove.plan import ProvePlan
+from tremorscope.runtime.prove.plan import ProvePlan, ProveStep
 
 HEAD = """\
 import ctypes, os, subprocess, time

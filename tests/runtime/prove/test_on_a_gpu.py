@@ -21,14 +21,13 @@ from tremorscope.runtime.engines.interface.manifest import (
 )
 from tremorscope.runtime.engines.tensorrt import build_job
 from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime
-from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+from tremorscope.runtime.engines.tensorrt.runners import TensorrtEngine
 from tremorscope.runtime.engines.tensorrt.step import GraphUse
 from tremorscope.runtime.errors import EngineFault
 from tremorscope.runtime.gpu.device import Device
-from tremorscope.runtime.prove import pictures
 from tremorscope.runtime.prove import plan as plan_module
 from tremorscope.runtime.prove import tensorrt as prove_tensorrt
-from tremorscope.runtime.prove.child import run_step
+from tremorscope.runtime.prove.apart import run_step
 from tremorscope.runtime.prove.outcome import Outcome, StepFindings
 from tremorscope.runtime.prove.plan import ProvePlan
 from tremorscope.runtime.prove.steps import accuracy
@@ -58,9 +57,16 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProvePlan:
     return ProvePlan(tmp_path / "out", tmp_path / "work", (site,), quick=True, load_s=1.0).checked()
 
 
+STEPS = {
+    "engine_small": "engines:run_small", "engine_site": "engines:run_site",
+    "layers": "engines:run_layers", "graphs": "engines:run_graphs", "memory": "engines:run_memory",
+    "load": "load:run_load",
+}  # fmt: skip
+
+
 def step(plan: ProvePlan, name: str, camera: int | None = None) -> Outcome:
     plan.work.mkdir(exist_ok=True)
-    found = run_step(plan, StepFindings(), f"tremorscope.runtime.prove.steps.{name}", camera)
+    found = run_step(plan, StepFindings(), f"tremorscope.runtime.prove.steps.{STEPS.get(name, name)}", camera)
     assert "Error" not in found.said, found
     return found
 
@@ -142,10 +148,10 @@ def test_graphs_pay_or_are_not_captured(
 def test_pictures_of_both_runners_are_compared(plan: ProvePlan, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[set[str]] = []
 
-    def in_this_process(jobs: list[pictures.PictureJob]) -> None:
+    def in_this_process(jobs: list[accuracy.PictureJob]) -> None:
         asked.append({job.runtime for job in jobs})
         for job in jobs:
-            np.save(job.result, pictures._magnify(job))
+            np.save(job.result, accuracy._magnify(job))
 
     monkeypatch.setattr(accuracy, "magnify_apart", in_this_process)
     found = step(plan, "accuracy")

@@ -17,15 +17,12 @@ from tremorscope.runtime.cameras.settings import RtspCameraSettings
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.prove import conductor
-from tremorscope.runtime.prove.catalogue import ProveStep, steps_of
-from tremorscope.runtime.prove.conductor import ProveProgress, prove
+from tremorscope.runtime.prove.conductor import ProveProgress, prove, step_lines, verdict
 from tremorscope.runtime.prove.open_points import OPEN_POINTS, answer_points
 from tremorscope.runtime.prove.outcome import Check, Outcome, Table
 from tremorscope.runtime.prove.page import page
-from tremorscope.runtime.prove.plan import ProvePlan
-from tremorscope.runtime.prove.record import ProveReport
-from tremorscope.runtime.prove.redaction import HIDDEN, known_secrets, redacted
-from tremorscope.runtime.prove.telling import step_lines, verdict
+from tremorscope.runtime.prove.plan import ProvePlan, ProveStep, steps_of
+from tremorscope.runtime.prove.record import HIDDEN, ProveReport, known_secrets, redacted
 
 STEPS = [ProveStep(name, f"Step {name}", f"none.{name}", 10.0) for name in ("machine", "clock", "load")]
 HELD = Outcome("holds", "it is <so>", facts={"board": "A board & co", "rate_hz": 29.97})

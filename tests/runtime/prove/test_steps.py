@@ -17,13 +17,13 @@ from tremorscope.runtime.clips.video import VideoWriter
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 from tremorscope.runtime.errors import CameraFault, EngineFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.gpu.egl import DevicePicture
 from tremorscope.runtime.prove.outcome import Skip, StepFindings
-from tremorscope.runtime.prove.pictures import PictureJob, draw, magnify_apart, pictures_of
 from tremorscope.runtime.prove.plan import ProvePlan
-from tremorscope.runtime.prove.probe import first_frame_s
-from tremorscope.runtime.prove.steps import accuracy, argus, camera, clock, encoding, layers, pixels
+from tremorscope.runtime.prove.steps import accuracy, camera, device, engines, load, pixels, recovery
+from tremorscope.runtime.prove.steps.accuracy import PictureJob, draw, magnify_apart, pictures_of
+from tremorscope.runtime.prove.steps.recovery import first_frame_s
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_one_wrong_byte_of_the_kernel_fails(monkeypatch: pytest.MonkeyPatch, wro
     ],
 )
 def test_the_warp_is_known_by_the_name_that_tensorrt_gives_it(name: str, warp: bool) -> None:
-    assert layers.is_warp(name) is warp
+    assert engines.is_warp(name) is warp
 
 
 # Accuracy.
@@ -149,14 +149,16 @@ def csi(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             assert command[-1] == "nvargus-daemon.service"
             return str(given["state"])
 
-    monkeypatch.setattr(argus, "Machine", Machine)
-    monkeypatch.setattr(argus, "ask", lambda what: asked.append(what) or given["refused"])
-    monkeypatch.setattr(argus, "first_frame_s", lambda *_: given["frames"].pop(0))
+    monkeypatch.setattr(recovery, "Machine", Machine)
+    monkeypatch.setattr(recovery, "ask", lambda what: asked.append(what) or given["refused"])
+    monkeypatch.setattr(recovery, "first_frame_s", lambda *_: given["frames"].pop(0))
     return given | {"asked": asked, "given": given}
 
 
 def test_a_new_process_sees_frames_after_the_restart(csi: dict[str, Any], tmp_path: Path) -> None:
-    found = argus.run(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), StepFindings())
+    found = recovery.run_argus(
+        configured(tmp_path, "camera: {kind: csi}", restart_argus=True), StepFindings()
+    )
     assert found.state == "holds"
     assert found.facts["tries"] == 2
     assert csi["asked"] == ["restart-argus"]
@@ -165,21 +167,23 @@ def test_a_new_process_sees_frames_after_the_restart(csi: dict[str, Any], tmp_pa
 def test_a_daemon_that_stays_away_fails_within_its_bound(
     csi: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(argus, "_BACK_S", 0.2)
+    monkeypatch.setattr(recovery, "_BACK_S", 0.2)
     csi["given"]["frames"] = [(0.5, "")] + [(None, "no camera")] * 100_000
-    found = argus.run(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), StepFindings())
+    found = recovery.run_argus(
+        configured(tmp_path, "camera: {kind: csi}", restart_argus=True), StepFindings()
+    )
     assert found.state == "fails"
     assert found.said == "a frame after the restart: none (no camera), not within 0.2 s"
 
 
 def test_the_daemon_is_left_alone_unless_that_is_allowed(csi: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Skip, match="not allowed"):
-        argus.run(configured(tmp_path, "camera: {kind: csi}"), StepFindings())
+        recovery.run_argus(configured(tmp_path, "camera: {kind: csi}"), StepFindings())
     csi["given"]["state"] = "not-found"
     with pytest.raises(Skip, match="no nvargus-daemon"):
-        argus.run(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), StepFindings())
+        recovery.run_argus(configured(tmp_path, "camera: {kind: csi}", restart_argus=True), StepFindings())
     with pytest.raises(Skip, match="no camera of Argus"):
-        argus.run(ProvePlan(tmp_path, tmp_path, quick=True), StepFindings())
+        recovery.run_argus(ProvePlan(tmp_path, tmp_path, quick=True), StepFindings())
     assert csi["asked"] == []
 
 
@@ -235,8 +239,8 @@ def test_a_clock_that_drifts_as_no_time_server_would_bend_it_fails(
         time=lambda: 1.8e9 + now["s"] * (1 + ppm / 1e6),
         sleep=lambda seconds: now.update(s=now["s"] + seconds),
     )
-    monkeypatch.setattr(clock, "time", fake)
-    found = clock.run(plan, StepFindings())
+    monkeypatch.setattr(device, "time", fake)
+    found = device.run_clock(plan, StepFindings())
     assert found.state == state, found.said
     assert f"{ppm:+.0f} ppm" in {check.what: check.found for check in found.checks}["Unix time against it"]
 
@@ -254,7 +258,7 @@ def test_no_picture_is_drawn_while_the_encoder_is_timed(
         "write",
         lambda self, picture, at_s: (written.append(picture), write(self, picture, at_s)),
     )
-    found = encoding.run(plan, StepFindings())
+    found = load.run_encoding(plan, StepFindings())
     assert found.state == "holds", found.said
     assert len(written) == 30
     assert len({id(picture) for picture in written}) == 16

@@ -12,8 +12,14 @@ import pytest
 from matplotlib.image import imread
 
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.reports.demo_picture import Box, Effect, Trace, save_effect_picture
-from tremorscope.runtime.reports.slices import TimeSlice, VerticalLine
+from tremorscope.runtime.reports.demo_picture import (
+    Box,
+    Effect,
+    TimeSlice,
+    Trace,
+    VerticalLine,
+    save_effect_picture,
+)
 
 
 @pytest.fixture

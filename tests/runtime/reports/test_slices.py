@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.reports.slices import TimeSlice, VerticalLine
+from tremorscope.runtime.reports.demo_picture import TimeSlice, VerticalLine
 
 
 def frame(number: int) -> np.ndarray:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tremorscope.runtime.host.privileged import is_updating
 from tremorscope.runtime.host.settings import RebootSettings, RecoverySettings
-from tremorscope.runtime.host.updating import is_updating
 from tremorscope.runtime.service.reboots import RebootMemory, memory_file
 from tremorscope.runtime.service.recovery import LEAST_LIFE_S, RUNGS, Action, Outlook, RecoveryLadder
 

@@ -16,8 +16,7 @@ from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmReading, OpenAlarm
-from tremorscope.runtime.vibration.monitoring.baseline import Baseline
-from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
+from tremorscope.runtime.vibration.monitoring.levels import Baseline, Levels, LevelWindow
 from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, MotionWindows
 from tremorscope.runtime.vibration.settings import AlarmSettings, VibrationSettings
 

@@ -9,7 +9,7 @@ from support import ROOT
 
 from tremorscope.runtime.configuration.reading import load_configuration
 from tremorscope.runtime.configuration.schema import Configuration
-from tremorscope.runtime.service.changes import changes_between
+from tremorscope.runtime.service.reloading import changes_between
 
 PRESENT = load_configuration(ROOT / "configs" / "bridge.yaml").configuration
 

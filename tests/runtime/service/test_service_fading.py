@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tremorscope.runtime.engines.interface.bundle import open_bundle
 from tremorscope.runtime.engines.selection import open_runtime
 from tremorscope.runtime.magnification.factory import Engines
-from tremorscope.runtime.magnification.fading import FADE_S, FadingMagnifier
 from tremorscope.runtime.magnification.filters import BandSettings
+from tremorscope.runtime.magnification.magnifier import FADE_S, FadingMagnifier
 from tremorscope.runtime.magnification.settings import Magnification
 
 RATE_HZ = 30.0

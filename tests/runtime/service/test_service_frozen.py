@@ -9,7 +9,7 @@ import pytest
 from running_service import Camera, frames, running, until
 from service_parts import configured
 
-from tremorscope.runtime.outputs.liveness import judge
+from tremorscope.runtime.outputs.state import judge
 from tremorscope.runtime.service import assembly
 from tremorscope.runtime.service.process import Service
 

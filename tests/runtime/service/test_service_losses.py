@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tremorscope.runtime.service.losses import LossWatch
+from tremorscope.runtime.service.reporting import LossWatch
 
 
 def test_what_is_lost_now_is_told_with_its_share_and_cause() -> None:

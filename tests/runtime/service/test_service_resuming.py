@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tremorscope.runtime.service.resuming import followed_before, points_of
+from tremorscope.runtime.service.history import followed_before, points_of
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.store.records import ModePoint, ModeRecord
 from tremorscope.runtime.store.settings import StoreSettings

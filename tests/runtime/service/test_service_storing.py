@@ -16,10 +16,10 @@ from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.service.storing import Storage
-from tremorscope.runtime.store.faults import StoreBusyFault
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Notice
 from tremorscope.runtime.store.settings import StoreSettings
+from tremorscope.runtime.store.sqlite_file import StoreBusyFault
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 FRAMES = FrameFormat(64, 48, 25.0)

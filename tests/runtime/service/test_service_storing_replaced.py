@@ -19,12 +19,12 @@ from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.store.background import BackgroundStore, StoreUpkeep
-from tremorscope.runtime.store.faults import StoreFault
-from tremorscope.runtime.store.placement import mount_trouble
+from tremorscope.runtime.store.disk import mount_trouble
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Channel, Notice, SeriesBlock
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.soundness import SoundnessWatch
+from tremorscope.runtime.store.sqlite_file import StoreFault
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 

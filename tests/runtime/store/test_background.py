@@ -14,10 +14,10 @@ import pytest
 from support import mount_small_disk, unmount
 
 from tremorscope.runtime.store.background import BackgroundStore, StoreUpkeep
-from tremorscope.runtime.store.faults import StoreFault
+from tremorscope.runtime.store.disk import Reserve
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Channel, Notice, PeakRecord, SeriesBlock
-from tremorscope.runtime.store.reserve import Reserve
+from tremorscope.runtime.store.sqlite_file import StoreFault
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 

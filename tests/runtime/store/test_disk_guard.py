@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from support import mount_small_disk, unmount
 
-from tremorscope.runtime.store.disk_guard import ORDER, DiskGuard
+from tremorscope.runtime.store.disk import ORDER, DiskGuard
 from tremorscope.runtime.store.settings import DiskSettings
 
 LEVELS = DiskSettings(previews_below_gb=2e-6, clips_below_gb=1e-6, series_below_gb=2e-7)

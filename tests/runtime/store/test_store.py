@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support import ROOT, mount_small_disk, unmount
 
-from tremorscope.runtime.store.collector import SeriesCollector
+from tremorscope.runtime.service.history import SeriesCollector
 from tremorscope.runtime.store.database import file_bytes
-from tremorscope.runtime.store.faults import StoreBusyFault, StoreDamagedFault, StoreFault, StoreFullFault
+from tremorscope.runtime.store.disk import Reserve
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import (
     Acknowledgement,
@@ -37,11 +37,16 @@ from tremorscope.runtime.store.records import (
     PeakRecord,
     SeriesBlock,
 )
-from tremorscope.runtime.store.reserve import Reserve
 from tremorscope.runtime.store.schema import APPLICATION_ID, MIGRATIONS
+from tremorscope.runtime.store.sqlite_file import (
+    StoreBusyFault,
+    StoreDamagedFault,
+    StoreFault,
+    StoreFullFault,
+)
 from tremorscope.runtime.store.store import Store, open_or_set_aside
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, OpenAlarm
-from tremorscope.runtime.vibration.monitoring.baseline import Baseline, Learning
+from tremorscope.runtime.vibration.monitoring.levels import Baseline, Learning
 
 T0 = 1_793_000_000.0
 X = Channel("midspan", "x", mm_per_px=0.5)

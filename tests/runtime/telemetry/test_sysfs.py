@@ -13,8 +13,7 @@ from boards import BY_FILES, MHZ
 from device_trees import CORES, Tree, build, put_emc, put_processor
 
 from tremorscope.runtime.telemetry import Reading, open_telemetry
-from tremorscope.runtime.telemetry.power import EnergyCounters
-from tremorscope.runtime.telemetry.sysfs import SysfsTelemetry
+from tremorscope.runtime.telemetry.sysfs import EnergyCounters, SysfsTelemetry
 
 
 def same(found: Reading, wanted: Reading) -> bool:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tremorscope.runtime.cameras.gstreamer.exposure import ExposureHold
-from tremorscope.runtime.cameras.gstreamer.settings import ExposureSettings
+from tremorscope.runtime.cameras.gstreamer.exposure import ExposureHold, ExposureSettings
 
 
 class Lamp:

@@ -18,15 +18,15 @@ from support import frames_of
 from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureControl
 from tremorscope.runtime.cameras.gstreamer.faults import Advice
+from tremorscope.runtime.cameras.gstreamer.load import SINK_TEXT
+from tremorscope.runtime.cameras.gstreamer.memory import cpu_writer
 from tremorscope.runtime.cameras.gstreamer.pipeline import PipelinePlan
-from tremorscope.runtime.cameras.gstreamer.text import SINK_TEXT
-from tremorscope.runtime.cameras.gstreamer.writers import cpu_writer
 from tremorscope.runtime.cameras.settings import V4l2Settings
 from tremorscope.runtime.cameras.supervision.faults import BackoffSettings, CameraEvent
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.cameras.v4l2 import open_v4l2
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.telemetry.load import resident_bytes
 

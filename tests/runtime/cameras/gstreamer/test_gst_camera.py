@@ -20,13 +20,11 @@ from tremorscope.runtime.cameras.gstreamer.faults import (
     cause_of,
     fault_of,
 )
-from tremorscope.runtime.cameras.gstreamer.load import require_elements
-from tremorscope.runtime.cameras.gstreamer.memory import RgbConverter
+from tremorscope.runtime.cameras.gstreamer.load import SINK_TEXT, modes_text, rate_text, require_elements
+from tremorscope.runtime.cameras.gstreamer.memory import RgbConverter, cpu_writer
 from tremorscope.runtime.cameras.gstreamer.pipeline import GStreamerPipeline, PipelinePlan
-from tremorscope.runtime.cameras.gstreamer.text import SINK_TEXT, modes_text, rate_text
-from tremorscope.runtime.cameras.gstreamer.writers import cpu_writer
 from tremorscope.runtime.errors import CameraFault, CorruptFrameFault
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 
 pytestmark = pytest.mark.usefixtures("gstreamer")
 
@@ -172,9 +170,9 @@ import numpy as np
 from tremorscope.runtime.cameras.gstreamer.camera import GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.faults import Advice
 from tremorscope.runtime.cameras.gstreamer.pipeline import PipelinePlan
-from tremorscope.runtime.cameras.gstreamer.text import SINK_TEXT
+from tremorscope.runtime.cameras.gstreamer.load import SINK_TEXT
 from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
-from tremorscope.runtime.cameras.gstreamer.writers import cpu_writer
+from tremorscope.runtime.cameras.gstreamer.memory import cpu_writer
 from tremorscope.runtime.errors import CameraFault
 
 def plan(text):

@@ -21,7 +21,7 @@ from raw_recordings import (
 )
 
 from tremorscope.runtime.cameras.recordings import open_recording
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 from tremorscope.runtime.vibration.displacement.regions import Region
 

@@ -9,10 +9,10 @@ import pytest
 from failing import RATE_HZ, FakeCamera, Stage, World
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.supervision.frozen import StuckPictureDetector
+from tremorscope.runtime.cameras.supervision.intake import StuckPictureDetector
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 
 STILL_S = 5.0
 Picture = Callable[[int], NDArray[np.uint8]]

@@ -16,7 +16,7 @@ from support import frames_of
 from tremorscope.runtime.cameras.supervision.faults import BackoffSettings
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.errors import CameraFault, CorruptFrameFault
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import LeaseError
 
 Act = Callable[[FakeCamera, NDArray[np.uint8]], FrameInfo | None]

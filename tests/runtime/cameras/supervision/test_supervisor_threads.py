@@ -20,7 +20,7 @@ from tremorscope.runtime.cameras.supervision.faults import BackoffSettings, Came
 from tremorscope.runtime.cameras.supervision.settings import SupervisorSettings
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.errors import CameraFault, CorruptFrameFault
-from tremorscope.runtime.frames.info import Camera, FrameInfo
+from tremorscope.runtime.frames.frame import Camera, FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 from tremorscope.runtime.host.threads import Threads
 

@@ -24,15 +24,13 @@ from tremorscope.runtime.engines.interface.manifest import FrameSize, Representa
 from tremorscope.runtime.engines.selection import closing_runtime, open_runtime
 from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime
 from tremorscope.runtime.engines.tensorrt import step as tensorrt_step
-from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
 from tremorscope.runtime.engines.tensorrt.engine_file import describe_builder
-from tremorscope.runtime.engines.tensorrt.library import Library
-from tremorscope.runtime.engines.tensorrt.load import load_engine
-from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+from tremorscope.runtime.engines.tensorrt.library import Library, load_engine
+from tremorscope.runtime.engines.tensorrt.runners import TensorrtBandEngine, TensorrtEngine
 from tremorscope.runtime.engines.tensorrt.step import MOST_GRAPHS
 from tremorscope.runtime.errors import EngineFault
-from tremorscope.runtime.frames.copies import CopyAccount
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.buffers import CopyAccount
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.gpu.device import read_device
 from tremorscope.runtime.gpu.pycuda_gpu import PycudaGpu, open_gpu

@@ -17,12 +17,11 @@ from host_gpu import HostGpu
 from tensorrt_fake import engine_content, fake_library
 
 from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
-from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
-from tremorscope.runtime.engines.tensorrt.load import load_engine
-from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+from tremorscope.runtime.engines.tensorrt.library import load_engine
+from tremorscope.runtime.engines.tensorrt.runners import TensorrtBandEngine, TensorrtEngine
 from tremorscope.runtime.engines.tensorrt.step import MOST_GRAPHS
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.info import FrameInfo
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import Lease, LeasingRing
 from tremorscope.runtime.gpu.protocol import CudaGraph, Stream
 from tremorscope.runtime.live.feed import HELD

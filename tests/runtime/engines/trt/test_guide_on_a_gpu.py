@@ -26,7 +26,7 @@ from tremorscope.runtime.engines.tensorrt import runtime as tensorrt_runtime
 from tremorscope.runtime.engines.tensorrt.engine_file import Sidecar
 from tremorscope.runtime.engines.tensorrt.plan import EXACT
 from tremorscope.runtime.engines.upkeep import EngineUpkeep
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.gpu.device import Device
 from tremorscope.runtime.magnification.factory import open_configured_runtime
 

@@ -19,13 +19,10 @@ from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_b
 from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine, OnnxRuntimeEngine
 from tremorscope.runtime.engines.tensorrt import step as tensorrt_step
-from tremorscope.runtime.engines.tensorrt.band import TensorrtBandEngine
-from tremorscope.runtime.engines.tensorrt.library import Library
-from tremorscope.runtime.engines.tensorrt.load import LoadedEngine, load_engine
-from tremorscope.runtime.engines.tensorrt.pairwise import TensorrtEngine
+from tremorscope.runtime.engines.tensorrt.library import Library, LoadedEngine, load_engine
+from tremorscope.runtime.engines.tensorrt.runners import TensorrtBandEngine, TensorrtEngine
 from tremorscope.runtime.errors import EngineFault
-from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.copies import CopyAccount
+from tremorscope.runtime.frames.buffers import CopyAccount, FrameRing
 from tremorscope.runtime.magnification.filters import BandSettings, design
 
 PIXELWISE = RepresentationLayout(channels=3, cell_px=1)

@@ -8,7 +8,7 @@ import pytest
 from host_gpu import HostGpu
 from tensorrt_fake import FakeContext, FakeEngine, engine_content, fake_library
 
-from tremorscope.runtime.engines.tensorrt.load import LoadedEngine, load_engine
+from tremorscope.runtime.engines.tensorrt.library import LoadedEngine, load_engine
 from tremorscope.runtime.engines.tensorrt.profile import layer_times_ms, step_times_ms
 from tremorscope.runtime.errors import EngineFault
 

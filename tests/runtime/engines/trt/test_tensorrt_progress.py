@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Thread
 
-from tremorscope.runtime.engines.tensorrt.progress import PhaseProgress
+from tremorscope.runtime.engines.tensorrt.build import PhaseProgress
 
 
 def test_a_phase_below_counts_within_one_step_of_the_phase_above() -> None:

@@ -201,7 +201,7 @@ import json, os, signal, sys
 from pathlib import Path
 from tremorscope.runtime.engines.tensorrt.build_job import BuildJob, build_bundle
 from tremorscope.runtime.engines.interface.manifest import FrameSize
-from tremorscope.runtime.host.interruption import orderly_stop
+from tremorscope.runtime.host.signals import orderly_stop
 
 told = []
 def progress(done, total):

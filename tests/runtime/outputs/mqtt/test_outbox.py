@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tremorscope.runtime.outputs.mqtt.outbox import MessageKind, MqttBuffer
-from tremorscope.runtime.store.faults import StoreFault
+from tremorscope.runtime.store.sqlite_file import StoreFault
 
 
 def open_buffer(directory: Path, summaries: int = 5, edges: int = 100) -> MqttBuffer:

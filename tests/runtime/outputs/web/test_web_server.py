@@ -25,8 +25,8 @@ from web_rig import TOKENS, make_server
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.health import HealthBoard
 from tremorscope.runtime.live.feed import LiveFeed
-from tremorscope.runtime.outputs.controls import ServiceView
 from tremorscope.runtime.outputs.settings import HttpSettings
+from tremorscope.runtime.outputs.state import ServiceView
 from tremorscope.runtime.outputs.web.access import Tokens
 from tremorscope.runtime.outputs.web.archive import Archive
 from tremorscope.runtime.outputs.web.limits import HttpLimits

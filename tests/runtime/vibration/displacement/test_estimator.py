@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scenes import SIDE, filmed, shifted, textured
 
 from tremorscope.runtime.vibration.displacement.estimator import Displacement, RegionTracker
-from tremorscope.runtime.vibration.displacement.noise import estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.windows import estimate_noise_sigma, luma
 
 REGION = Region(48, 48, 64, 64)
 

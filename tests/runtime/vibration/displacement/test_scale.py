@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.displacement.scale import Scale, scale_of
+from tremorscope.runtime.vibration.displacement.regions import Scale, scale_of
 
 
 def test_from_a_known_length() -> None:

@@ -21,7 +21,7 @@ from tremorscope.runtime.vibration.monitoring.alarms import (
     OpenAlarm,
     Quantity,
 )
-from tremorscope.runtime.vibration.monitoring.baseline import Baseline, BaselineLearner
+from tremorscope.runtime.vibration.monitoring.levels import Baseline, BaselineLearner
 
 
 def rule(quantity: Quantity = "rms", **changes: Any) -> AlarmRule:

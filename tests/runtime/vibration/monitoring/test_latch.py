@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tremorscope.runtime.vibration.monitoring.latch import Latch, Verdict
+from tremorscope.runtime.vibration.monitoring.alarms import Latch, Verdict
 
 Stream = list[tuple[float, Verdict]]
 
