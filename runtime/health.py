@@ -110,9 +110,6 @@ class RegionHealth:
     """Vibration about the window's own mean, over the latest window; None where too little is known."""
     displacement_peak_px: float | None = None
     """Largest distance from the reference position, likewise."""
-    velocity_px_s: RateLevels | None = None
-    acceleration_px_s2: RateLevels | None = None
-    """Levels of both over the latest window that is settled; None before the first."""
     noise_floor_px: float | None = None
     """Standard deviation of one frame that noise causes, on the worse axis that shows motion."""
     quality: float | None = None
@@ -127,6 +124,9 @@ class RegionHealth:
     """Natural frequencies that the region's latest spectrum shows, lowest first."""
     trouble: str = ""
     """Reason why nothing is measured here; empty if all is well."""
+    velocity_px_s: RateLevels | None = None
+    acceleration_px_s2: RateLevels | None = None
+    """Levels of both over the latest window that is settled; None before the first."""
 
 
 @dataclass(frozen=True)

@@ -24,4 +24,5 @@ class Section(BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
+        serialize_by_alias=True,
     )

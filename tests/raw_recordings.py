@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scenes import shifted, textured
 from scipy import ndimage
 
+from tremorscope.runtime.cameras.recordings import PLUGINS
 from tremorscope.runtime.vibration.displacement.regions import Region
 
 Raw = NDArray[Any]
@@ -153,3 +154,67 @@ def _cine_pixels(picture: Raw, bits: int, packing: int) -> bytes:
 def names(folder: Path, suffix: str, numbers: Iterable[int]) -> list[Path]:
     """Names of a sequence whose alphabetical order is not that of its numbers."""
     return [folder / f"shot_{number}{suffix}" for number in numbers]
+
+
+READER = """
+import os
+import time
+import numpy as np
+
+class Reader:
+    width_px, height_px, bit_depth, rate_hz = 96, 64, 12, 500.0
+
+    def __init__(self, path):
+        self._pictures = np.fromfile(path, "<u2").reshape(-1, 64, 96)
+        self.frames = len(self._pictures)
+
+    def picture(self, number):
+        return self._pictures[number]
+
+    def close(self):
+        pass
+
+class Late(Reader):
+    def picture(self, number):
+        if number == 3:
+            raise IndexError("three\\nis too many")
+        return super().picture(number)
+
+class Deadly(Reader):
+    def picture(self, number):
+        os.kill(os.getpid(), 9)
+
+class Endless(Reader):
+    def __init__(self, path):
+        super().__init__(path)
+        path.with_suffix(f".{os.getpid()}.begun").touch()
+
+    def picture(self, number):
+        time.sleep(600)
+
+class Once(Reader):
+    def __init__(self, path):
+        super().__init__(path)
+        if not list(path.parent.glob("*.begun")):
+            path.with_suffix(f".{os.getpid()}.begun").touch()
+            time.sleep(600)
+
+class Wide(Reader):
+    width_px = "wide"
+
+class Other(Reader):
+    def picture(self, number):
+        return self._pictures[number][:5]
+"""
+"""Readers of a laboratory's own format: one that works, and others."""
+
+
+def write_plugins(site: Path, named: dict[str, str]) -> None:
+    """A package whose entry points name readers by suffix, as pip leaves it on the disk."""
+    information = site / "lab_readers-1.dist-info"
+    information.mkdir(parents=True, exist_ok=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-readers\nVersion: 1\n")
+    (site / "lab_readers.py").write_text(READER)
+    (site / "lab_broken.py").write_text("import a_library_that_is_not_there\n")
+    lines = [f"[{PLUGINS}]", *(f"{name} = {value}" for name, value in named.items())]
+    (information / "entry_points.txt").write_text("\n".join(lines))

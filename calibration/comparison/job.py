@@ -19,8 +19,7 @@ from tremorscope.calibration.comparison.comparison import (
     sensitivity_of,
 )
 from tremorscope.calibration.comparison.contestants import features_subtracted, open_contestants
-from tremorscope.calibration.comparison.pictures import draw_pictures
-from tremorscope.calibration.comparison.report import report_page
+from tremorscope.calibration.comparison.report import draw_pictures, report_page
 from tremorscope.calibration.comparison.verdict import LimitChanges
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import CalibrationSet

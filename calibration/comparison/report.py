@@ -1,13 +1,62 @@
-"""Report of a comparison: one self-contained HTML page."""
+"""Report of a comparison: one self-contained HTML page, and its picture of what each precision makes of a motion."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
+import numpy as np
+
 from tremorscope.calibration.comparison.comparison import PrecisionComparison, Verdict
-from tremorscope.calibration.judging.judging import Agreement, ConditionScore
+from tremorscope.calibration.comparison.contestants import Contestant
+from tremorscope.calibration.judging.judging import Agreement, Condition, ConditionScore, Material
+from tremorscope.calibration.pairs.calibration_set import Picture
 from tremorscope.calibration.quantise.sensitivity import Sensitivity
+from tremorscope.model.evaluation.scenes import WholeFrame
+from tremorscope.model.pairs.drawing import to_8_bit
+from tremorscope.runtime.reports.figures import figure, png
 from tremorscope.runtime.reports.html_style import facts, html_page, picture, table_section
+
+_CROP_PX = 144
+_ERROR_GAIN = 8
+
+
+def draw_pictures(contestants: Sequence[Contestant], material: Material) -> bytes:
+    """A row a condition: truth and magnified pictures, and below each its difference from the first, times 8."""
+    rows, columns = len(material.conditions), 1 + len(contestants)
+    with figure(2.3 * columns, 4.9 * rows, dpi=120) as drawn:
+        grid = drawn.add_gridspec(2 * rows, columns)
+        for row, condition in enumerate(material.conditions):
+            shown = _shown(contestants, material.photographs[0], condition)
+            for column, (title, picture) in enumerate(shown):
+                upper = drawn.add_subplot(grid[2 * row, column])
+                upper.imshow(picture, interpolation="nearest")
+                upper.set_title(title, fontsize=9.5)
+                lower = drawn.add_subplot(grid[2 * row + 1, column])
+                lower.imshow(_difference(picture, shown[1][1]), interpolation="nearest")
+                lower.set_title("" if column == 1 else f"minus {shown[1][0]}, x{_ERROR_GAIN}", fontsize=8.5)
+                for axes in (upper, lower):
+                    axes.set_axis_off()
+        return png(drawn)
+
+
+def _shown(
+    contestants: Sequence[Contestant], photograph: Picture, condition: Condition
+) -> list[tuple[str, Picture]]:
+    scene = WholeFrame(photograph, angle=0.6)
+    truth, frame, reference = (
+        to_8_bit(scene.picture(each)) for each in (condition.target_px, condition.displacement_px, 0.0)
+    )
+    results = [(each.name, each.magnify(frame, reference, condition.amplification)) for each in contestants]
+    middle = slice((truth.shape[0] - _CROP_PX) // 2, (truth.shape[0] + _CROP_PX) // 2)
+    return [(name, picture[middle, middle]) for name, picture in [(f"truth, {condition}", truth), *results]]
+
+
+def _difference(picture: Picture, first: Picture) -> Picture:
+    difference = 128 + _ERROR_GAIN * (picture.astype(np.int16) - first)
+    shown: Picture = np.clip(difference, 0, 255).astype(np.uint8)
+    return shown
+
 
 _MORE_STYLE = (
     ".bad { color: #b3261e; font-weight: 600; } .good { color: #1a7f37; } "

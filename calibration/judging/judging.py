@@ -10,15 +10,13 @@ import numpy as np
 
 from tremorscope.calibration.judging.noise_floor import noise_floor_px
 from tremorscope.calibration.pairs.calibration_set import CalibrationPair, Picture
-from tremorscope.calibration.scales.tiles import largest_displacement_px
+from tremorscope.calibration.scales.tiles import FARTHEST_PX, largest_displacement_px
 from tremorscope.model.evaluation.evaluate import Magnifier, still_frame_ssim, subpixel_test
 from tremorscope.model.training.validation import ssim
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 
 VIEW_PX = 256
 _SET_VIEW_PX = 384
-_FARTHEST_PX = 30.0
-"""The largest magnified motion of the training."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ class Judge:
         for pair in self.material.pairs:
             frame, reference = centre(pair.frame, _SET_VIEW_PX), centre(pair.reference, _SET_VIEW_PX)
             moved_px = largest_displacement_px(frame, reference)
-            views.append((frame, reference, max(1.0, _FARTHEST_PX / max(moved_px, 1e-6))))
+            views.append((frame, reference, max(1.0, FARTHEST_PX / max(moved_px, 1e-6))))
         return views
 
     def _agreement(self, name: str, outputs: list[Picture]) -> Agreement | None:

@@ -42,7 +42,6 @@ from tremorscope.runtime.host.progress import Progress
 CHECKPOINT = "ranges.npz"
 _CORRECTED_ON_PAIRS = 32
 _CORRECTED_ON = Sampling(tile_px=192, tiles_a_pair=1, seed=1)
-_CHECKED_ON_SAMPLES = 3
 
 
 @dataclass(frozen=True)

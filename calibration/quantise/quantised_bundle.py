@@ -11,12 +11,11 @@ import numpy as np
 import onnx
 
 from tremorscope.calibration.pairs.calibration_set import Picture
-from tremorscope.calibration.scales.correction import corrected, outputs_of
+from tremorscope.calibration.scales.correction import corrected, outputs_of, shifted_bias
 from tremorscope.calibration.scales.tiles import Sample
 from tremorscope.export.bundle import facts_of, versions, write_graph
 from tremorscope.export.check import difference
 from tremorscope.export.errors import ExportFault
-from tremorscope.export.graphs.bias_shift import shifted_bias
 from tremorscope.export.graphs.layers import decoder_layers
 from tremorscope.export.graphs.quantisation_rules import check_rules
 from tremorscope.export.graphs.quantised_graph import (

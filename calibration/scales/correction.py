@@ -1,4 +1,4 @@
-"""Correction of the constant part of rounding errors in the decoder's output.
+"""Correction of the constant part of rounding errors in the decoder's output, in the bias of a convolution.
 
 Rounding errors of many layers add up to noise and to a constant: a displacement that a still scene would show, 0.1 px
 in a trial. It is the median, over many tiles, of the difference to FP32, and is subtracted in the bias of the last
@@ -13,10 +13,28 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from tremorscope.calibration.scales.observation import LastConvolution
 from tremorscope.calibration.scales.tiles import Sample
-from tremorscope.export.graphs.bias_shift import shifted_bias
+
+
+def shifted_bias(graph: onnx.ModelProto, layer: str, shift: NDArray[np.floating]) -> onnx.ModelProto:
+    """The same graph with a number added to each output channel of a convolution.
+
+    Args:
+        graph: FP32, FP16 or quantised.
+        layer: the convolution's name; it must have a bias, which nothing else reads.
+        shift: one number a channel.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(graph)
+    node = next(each for each in result.graph.node if each.op_type == "Conv" and each.name == layer)
+    bias = next(each for each in result.graph.initializer if each.name == node.input[2])
+    numbers = numpy_helper.to_array(bias)
+    bias.CopyFrom(numpy_helper.from_array((numbers + shift).astype(numbers.dtype), bias.name))
+    return result
+
 
 _CELLS_A_SAMPLE = 512
 

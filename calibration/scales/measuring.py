@@ -17,8 +17,8 @@ import onnx
 
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.calibration_set import CalibrationPair, CalibrationSet
-from tremorscope.calibration.scales.histograms import BINS, Histogram
 from tremorscope.calibration.scales.observation import Observer
+from tremorscope.calibration.scales.scales import BINS, Histogram
 from tremorscope.calibration.scales.tiles import Sampling, samples_of
 from tremorscope.runtime.engines.interface.manifest import AmplificationRange, Calibration, FrameSize
 from tremorscope.runtime.host.files import whole_file

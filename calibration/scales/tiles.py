@@ -21,7 +21,7 @@ from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 
 _CANDIDATES = 8
-_FARTHEST_PX = 30.0
+FARTHEST_PX = 30.0
 """Largest magnified motion of the training."""
 _REGION_PX = 64
 _TRUSTED_QUALITY = 0.8
@@ -75,7 +75,7 @@ def samples_of(
             if pair.displacement_px is None
             else pair.displacement_px
         )
-        bearable = _FARTHEST_PX / moved_px if moved_px > 0 else math.inf
+        bearable = FARTHEST_PX / moved_px if moved_px > 0 else math.inf
         margins = _margins(pair.frame.shape, frame.shape, top, left, sampling.margin_px)
         yield Sample(frame, reference, max(amplification.minimum, min(wanted, bearable)), margins)
 

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from tremorscope.runtime.cameras.clip_coding import EXPORT_QUANTISERS, ClipCoding, CodingAccount
 from tremorscope.runtime.cameras.clip_stream import (
     FORMATS,
+    FrameConverter,
     choose_stream,
-    converter_of,
     layout_of,
     open_clip,
     storage_of,
 )
 from tremorscope.runtime.cameras.intactness import inspect_clip
 from tremorscope.runtime.errors import ClipFault
-from tremorscope.runtime.frames.buffers import CopyAccount, copy_pixels
+from tremorscope.runtime.frames.buffers import CopyAccount
 from tremorscope.runtime.frames.frame import Colour, FrameInfo
 
 _PEEKED = 12
@@ -65,7 +65,6 @@ class ClipCamera:
         """
         self.path, self.capture_rate_hz = path, capture_rate_hz
         self._quoted = shlex.quote(str(path))
-        self._account = account
         self._structure = inspect_clip(path)
         self._container = open_clip(path, self._structure)
         self.picture_types = bytearray()
@@ -77,29 +76,17 @@ class ClipCamera:
             self._stream, self._stream_note = choose_stream(path, self._container)
             if quantisers:
                 self._stream.codec_context.options = EXPORT_QUANTISERS
-            if self._structure.missing_bytes:
-                raise self._cut_short()
-            packets = self._container.demux(self._stream)
-            peeked = list(islice(packets, _PEEKED))
-            self._by_decode_times = self._lacks_presentation_times(peeked)
-            decoded = self._decode(chain(peeked, packets))
-            first = next(decoded, None)
-            if first is None:
-                raise ClipFault(f"{path}: holds no frame", remedy=f"name a video clip: {FORMATS}")
+            first, decoded = self._begin()
             self._layout = layout_of(path, first, self._stream)
             self.time_base = Fraction(self._stream.time_base)
-            """Seconds a tick: every ``timestamp_s`` is a whole number of these."""
-            self.bit_depth = int(first.format.components[0].bits)
-            """Bits of a pixel's first component, which is luma, or red."""
-            self._to_rgb = converter_of(path, first, self.time_base, self._layout.colour, "rgb24")
-            self._to_luma: Any = None
+            self.bit_depth = max(8, int(first.format.components[0].bits))  # of luma, or red
+            self._converter = FrameConverter(path, first, self.time_base, self._layout, account)
         except ClipFault:
             self._container.close()
             raise
         self._frames = chain([first], decoded)
         self._rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.has_timestamps = self._ticks_of(first, peek=True) is not None
-        """False where the file has none (a raw stream): frames are then taken as evenly spaced."""
         self._sequence = 0
         self._previous_ticks: int | None = None
         self._even_from: int | None = None
@@ -151,7 +138,7 @@ class ClipCamera:
         Raises:
             ClipFault: a frame is damaged or lost, changes its size, or its time runs backwards.
         """
-        return self._read(lambda frame: self._convert(frame, pixels))
+        return self._read(lambda frame: self._converter.to_rgb(frame, pixels))
 
     def read_luma_into(self, luma: NDArray[np.float32]) -> FrameInfo | None:
         """Write the next frame's luma into ``luma``, f32[H, W], in grey levels of 0 to 255 with their fractions.
@@ -159,7 +146,7 @@ class ClipCamera:
         Raises:
             ClipFault: as `read_into`.
         """
-        return self._read(lambda frame: self._convert_to_luma(frame, luma))
+        return self._read(lambda frame: self._converter.to_luma(frame, luma))
 
     def _read(self, convert: Callable[[Any], None]) -> FrameInfo | None:
         frame = next(self._frames, None)
@@ -203,14 +190,33 @@ class ClipCamera:
     def coding(self) -> ClipCoding:
         """Account of how the clip was compressed, as far as it was read."""
         pixels = self._layout.width_px * self._layout.height_px
-        found = self._coding.coding(self._stream.codec_context.name, bytes(self.picture_types), pixels)
+        codec = self._stream.codec_context.codec
+        types = bytes(self.picture_types)
+        if (
+            codec.lossless and not codec.lossy
+        ):  # FFV1's pictures refer to others, but for their statistics alone
+            types = b"K" * len(types)
+        found = self._coding.coding(codec.name, types, pixels)
         if found.quantiser is None:
             return found
-        return replace(found, quantiser=self._layout.upright(found.quantiser[..., None])[..., 0])
+        return replace(found, quantiser=self._layout.upright(found.quantiser))
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         self._container.close()
+
+    def _begin(self) -> tuple[Any, Iterator[Any]]:
+        """The first frame, and those after it."""
+        if self._structure.missing_bytes:
+            raise self._cut_short()
+        packets = self._container.demux(self._stream)
+        peeked = list(islice(packets, _PEEKED))
+        self._by_decode_times = self._lacks_presentation_times(peeked)
+        decoded = self._decode(chain(peeked, packets))
+        first = next(decoded, None)
+        if first is None:
+            raise ClipFault(f"{self.path}: holds no frame", remedy=f"name a video clip: {FORMATS}")
+        return first, decoded
 
     def _lacks_presentation_times(self, packets: list[Any]) -> bool:
         """True where frames must take the decode times: AVI has no others, and FFmpeg makes them up."""
@@ -243,19 +249,6 @@ class ClipCamera:
         self._interlaced += bool(frame.interlaced_frame)
         self._coding.add_picture(frame)
         self.picture_types += b"K" if frame.key_frame else _PICTURES.get(int(frame.pict_type), "?").encode()
-
-    def _convert(self, frame: Any, pixels: NDArray[np.uint8]) -> None:
-        plane = _converted(self._to_rgb, frame)
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        stored = rows[: frame.height, : 3 * frame.width].reshape(frame.height, frame.width, 3)
-        copy_pixels(self._layout.upright(stored), pixels, self._account, "camera: decoded picture")
-
-    def _convert_to_luma(self, frame: Any, luma: NDArray[np.float32]) -> None:
-        if self._to_luma is None:
-            self._to_luma = converter_of(self.path, frame, self.time_base, self._layout.colour, "gray16le")
-        plane = _converted(self._to_luma, frame)
-        stored = np.frombuffer(plane, "<u2").reshape(-1, plane.line_size // 2)[: frame.height, : frame.width]
-        np.multiply(self._layout.upright(stored), np.float32(255 / 65535), out=luma)
 
     def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Every frame in order of presentation; raises ClipFault where one is damaged."""
@@ -301,9 +294,3 @@ class ClipCamera:
             remedy=f"copy it again from the camera, or keep what can be read: "
             f"ffmpeg -i {self._quoted} -c copy repaired.mp4",
         )
-
-
-def _converted(converter: Any, frame: Any) -> Any:
-    """The first plane of a frame behind a filter graph."""
-    converter.push(frame)
-    return converter.pull().planes[0]

@@ -30,7 +30,7 @@ class ClipCoding:
     codec: str
     pictures: int
     bits_per_pixel: float
-    """Of the pictures that are coded by their difference from others; of all, where there are no such pictures."""
+    """Bits of the pictures that are coded by their difference from others; of all, where there are none such."""
     is_predicted: bool
     """True where pictures are coded by their difference from others."""
     key_interval: int | None
@@ -76,7 +76,7 @@ class CodingAccount:
         keys = np.flatnonzero(types == ord("K"))
         anchors = np.flatnonzero(types != ord("B"))
         predicted = types.size - keys.size
-        coded = self._predicted_bytes if predicted else self._key_bytes
+        coded = self._predicted_bytes + (0 if predicted else self._key_bytes)
         return ClipCoding(
             codec,
             types.size,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.intactness import ContainerStructure
 from tremorscope.runtime.errors import ClipFault
+from tremorscope.runtime.frames.buffers import CopyAccount, copy_pixels
 from tremorscope.runtime.frames.frame import Colour, describe_colour
 from tremorscope.runtime.host.files import file_address
 
@@ -156,40 +157,73 @@ def _display_matrix(path: Path, frame: Any) -> tuple[int, int, int, int]:
     return signs[0], signs[1], signs[2], signs[3]
 
 
-def converter_of(path: Path, frame: Any, time_base: Fraction, colour: Colour, pixel_format: str) -> Graph:
-    """A filter graph from the clip's pixels to others of full range, with exact rounding and full chroma.
+class FrameConverter:
+    """Decoded pictures of a clip as upright RGB or luma, of full range, with exact rounding and full chroma."""
 
-    Args:
-        path: the clip, for messages.
-        frame: its first frame.
-        time_base: of the frames.
-        colour: of the clip.
-        pixel_format: ``rgb24``, or ``gray16le`` for luma.
+    def __init__(
+        self, path: Path, first: Any, time_base: Fraction, layout: StreamLayout, account: CopyAccount | None
+    ) -> None:
+        """Prepare.
 
-    Raises:
-        ClipFault: pixels of that format cannot be converted.
-    """
-    graph = Graph()
-    source = graph.add(
-        "buffer",
-        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
-        f":time_base={time_base.numerator}/{time_base.denominator}:pixel_aspect=1/1",
-    )
-    stated_range = _RANGES.get(int(frame.color_range))
-    scale = graph.add(
-        "scale",
-        "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp:out_range=pc"
-        f":in_color_matrix={colour.scaler_name}" + (f":in_range={stated_range}" if stated_range else ""),
-    )
-    chosen, sink = graph.add("format", f"pix_fmts={pixel_format}"), graph.add("buffersink")
-    source.link_to(scale)
-    scale.link_to(chosen)
-    chosen.link_to(sink)
-    try:
-        graph.configure()
-    except av.FFmpegError:
-        raise ClipFault(
-            f"{path}: pictures of format {frame.format.name} cannot be read",
-            remedy=f"convert it: ffmpeg -i {shlex.quote(str(path))} -pix_fmt yuv420p converted.mp4",
-        ) from None
-    return graph
+        Args:
+            path: the clip, for messages.
+            first: its first frame.
+            time_base: of the frames.
+            layout: of the frames.
+            account: takes note of the copy to RGB.
+
+        Raises:
+            ClipFault: pixels of that format cannot be converted.
+        """
+        self._path, self._first, self._time_base = path, first, time_base
+        self._layout, self._account = layout, account
+        self._to_rgb = self._graph("rgb24")
+        self._to_luma: Graph | None = None
+
+    def to_rgb(self, frame: Any, pixels: NDArray[np.uint8]) -> None:
+        """Write a decoded picture into ``pixels``, (H, W, 3)."""
+        plane = _first_plane(self._to_rgb, frame)
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        stored = rows[: frame.height, : 3 * frame.width].reshape(frame.height, frame.width, 3)
+        copy_pixels(self._layout.upright(stored), pixels, self._account, "camera: decoded picture")
+
+    def to_luma(self, frame: Any, luma: NDArray[np.float32]) -> None:
+        """Write a decoded picture's luma into ``luma``, (H, W), in grey levels of 0 to 255 with their fractions."""
+        self._to_luma = self._to_luma or self._graph("gray16le")
+        plane = _first_plane(self._to_luma, frame)
+        stored = np.frombuffer(plane, "<u2").reshape(-1, plane.line_size // 2)[: frame.height, : frame.width]
+        np.multiply(self._layout.upright(stored), np.float32(255 / 65535), out=luma)
+
+    def _graph(self, pixel_format: str) -> Graph:
+        """A filter graph from the clip's pixels to others."""
+        graph = Graph()
+        source = graph.add(
+            "buffer",
+            f"video_size={self._first.width}x{self._first.height}:pix_fmt={self._first.format.name}"
+            f":time_base={self._time_base.numerator}/{self._time_base.denominator}:pixel_aspect=1/1",
+        )
+        stated_range = _RANGES.get(int(self._first.color_range))
+        scale = graph.add(
+            "scale",
+            "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp:out_range=pc"
+            f":in_color_matrix={self._layout.colour.scaler_name}"
+            + (f":in_range={stated_range}" if stated_range else ""),
+        )
+        chosen, sink = graph.add("format", f"pix_fmts={pixel_format}"), graph.add("buffersink")
+        source.link_to(scale)
+        scale.link_to(chosen)
+        chosen.link_to(sink)
+        try:
+            graph.configure()
+        except av.FFmpegError:
+            raise ClipFault(
+                f"{self._path}: pictures of format {self._first.format.name} cannot be read",
+                remedy=f"convert it: ffmpeg -i {shlex.quote(str(self._path))} -pix_fmt yuv420p converted.mp4",
+            ) from None
+        return graph
+
+
+def _first_plane(graph: Graph, frame: Any) -> Any:
+    """The first plane of a frame behind a filter graph."""
+    graph.push(frame)
+    return graph.pull().planes[0]

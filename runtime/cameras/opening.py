@@ -133,7 +133,8 @@ def _open_synthetic(settings: SyntheticCameraSettings) -> Camera:
     from tremorscope.runtime.cameras.replay import ReplayCamera
     from tremorscope.runtime.cameras.synthetic import SyntheticCamera
 
-    return ReplayCamera(lambda: SyntheticCamera(drawn_settings(settings)), pace=settings.speed)
+    drawn = drawn_settings(settings)
+    return ReplayCamera(lambda: SyntheticCamera(drawn), pace=settings.speed)
 
 
 def _open_clip(settings: ClipSettings, account: CopyAccount | None) -> Camera:

@@ -7,14 +7,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.intactness import inspect_clip
 from tremorscope.runtime.cameras.stack_camera import StackCamera, check_stack
 from tremorscope.runtime.cameras.stacks.stack import RawPicture, Stack
 from tremorscope.runtime.errors import ClipFault, Fault
-from tremorscope.runtime.frames.buffers import CopyAccount
-from tremorscope.runtime.frames.frame import Recording
+from tremorscope.runtime.frames.buffers import CopyAccount, FrameRing
+from tremorscope.runtime.frames.frame import FrameInfo, RecordedClip
 
+MeasuredFrame = NDArray[np.uint8] | NDArray[np.float32]
+"""A frame as it is measured: (H, W, 3; RGB), or of more than 8 bits luma (H, W) in grey levels with fractions."""
 _Result = TypeVar("_Result")
 
 PLUGINS = "tremorscope.readers"
@@ -30,7 +35,7 @@ def open_recording(
     assumed_rate_hz: float | None = None,
     account: CopyAccount | None = None,
     quantisers: bool = False,
-) -> Recording:
+) -> RecordedClip:
     """Open a recorded clip: a folder or pattern of pictures, a file of raw frames, or any video that FFmpeg reads.
 
     Args:
@@ -54,18 +59,23 @@ def open_recording(
         raise
 
 
+def frame_of(camera: RecordedClip) -> tuple[MeasuredFrame, Callable[[], FrameInfo | None]]:
+    """Memory for a frame as it is measured, and what reads the next one into it."""
+    if camera.bit_depth > 8:
+        luma = np.empty((camera.height_px, camera.width_px), np.float32)
+        return luma, lambda: camera.read_luma_into(luma)
+    frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+    return frame, lambda: camera.read_into(frame)
+
+
 def clips_in(folder: Path) -> tuple[Path, ...]:
     """Clips of a folder in natural order; none where its pictures are one sequence.
 
     A clip is a file with the suffix of a video, of raw frames, or of a plug-in, or a folder of pictures within. TIFF
     files are clips where the first has several pages. Pictures beside clips, such as previews, are none.
     """
-    from tremorscope.runtime.cameras.stacks.pictures import (
-        TIFF_SUFFIXES,
-        holds_pictures,
-        is_stack,
-        natural_order,
-    )
+    from tremorscope.runtime.cameras.stacks import tiff
+    from tremorscope.runtime.cameras.stacks.pictures import holds_pictures, natural_order
 
     try:
         found = sorted(
@@ -77,8 +87,8 @@ def clips_in(folder: Path) -> tuple[Path, ...]:
         ) from None
     files = [each for each in found if each.is_file()]
     names = {each.name.lower() for each in files}
-    pages = [each for each in files if each.suffix.lower() in TIFF_SUFFIXES]
-    stacks = set(pages) if pages and is_stack(pages[0]) else set()
+    pages = [each for each in files if each.suffix.lower() in tiff.SUFFIXES]
+    stacks = set(pages) if pages and tiff.is_stack(pages[0]) else set()
     clips = [each for each in files if each in stacks or (each not in pages and _is_clip(each, names))]
     if not clips and holds_pictures(folder):
         return ()
@@ -95,13 +105,13 @@ def _is_clip(path: Path, beside: set[str]) -> bool:
 
 def _stacks() -> dict[str, Callable[[Path], Stack]]:
     """The project's own formats, by suffix."""
-    from tremorscope.runtime.cameras.stacks import arrays, phantom, photron, pictures
+    from tremorscope.runtime.cameras.stacks import arrays, phantom, photron, tiff
 
     return {
         **dict.fromkeys(arrays.SUFFIXES, arrays.ArrayStack),
         **dict.fromkeys(phantom.SUFFIXES, phantom.PhantomStack),
         **dict.fromkeys(photron.SUFFIXES, photron.PhotronStack),
-        **dict.fromkeys(pictures.TIFF_SUFFIXES, pictures.TiffStack),
+        **dict.fromkeys(tiff.SUFFIXES, tiff.TiffStack),
     }
 
 

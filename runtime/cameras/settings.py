@@ -149,7 +149,7 @@ class ClipSettings(_CameraBase):
 
     kind: Literal["clip"] = "clip"
     path: Path
-    """The clip: any video that FFmpeg reads."""
+    """The clip: a video, a file of raw frames, or pictures."""
     speed: Literal["true", "fast"] = "true"
     """true: every frame when it is due; fast: as soon as it is asked for."""
     loop: bool = False

@@ -87,8 +87,12 @@ def _value_at(document: YamlDocument, path: KeyPath) -> Any:
 def _path_within(data: Any, location: Sequence[int | str]) -> KeyPath:
     """The path without the names of alternatives that pydantic adds where a value may have several forms."""
     path: list[int | str] = []
+    chosen: Any = None  # the section whose alternative was named already
     for number, part in enumerate(location):
         is_last = number == len(location) - 1
+        if isinstance(data, dict) and data is not chosen and part in _tags(data):
+            chosen = data  # its name may be that of a key as well
+            continue
         if _contains(data, part):
             data = data[part]
         elif not is_last or not isinstance(data, dict) or part in _tags(data):

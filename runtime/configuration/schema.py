@@ -84,7 +84,7 @@ def write_configuration(configuration: Configuration, file: Path) -> None:
     Raises:
         OutputFault: it cannot be written.
     """
-    data = configuration.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    data = configuration.model_dump(mode="json", exclude_unset=True)
     _write(file, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100))
 
 

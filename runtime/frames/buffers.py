@@ -55,6 +55,27 @@ def allocate_host(nbytes: int) -> NDArray[np.uint8]:
     return np.frombuffer(pages, dtype=np.uint8)  # the array keeps the mapping alive
 
 
+def allocate_frames(
+    slots: int, *, width_px: int, height_px: int, channels: int, allocate: Allocator
+) -> tuple[NDArray[np.uint8], ...]:
+    """Equal frames in one block of memory, each u8[H, W, C], on pages of its own as memory that a device maps must be.
+
+    Raises:
+        MemoryError: there is no room for them.
+    """
+    if slots < 1 or width_px < 1 or height_px < 1 or channels < 1:
+        raise ValueError(
+            f"ring of {slots} frames of {width_px}x{height_px}x{channels}: every number must be 1 or more"
+        )
+    frame_bytes = height_px * width_px * channels
+    stride_bytes = -(-frame_bytes // PAGE_BYTES) * PAGE_BYTES
+    memory = allocate(slots * stride_bytes)
+    return tuple(
+        memory[start : start + frame_bytes].reshape(height_px, width_px, channels)
+        for start in range(0, slots * stride_bytes, stride_bytes)
+    )
+
+
 class FrameRing:
     """A fixed number of equal frames in one block of memory, addressed by a running number.
 
@@ -83,28 +104,9 @@ class FrameRing:
         Raises:
             MemoryError: there is no room for it.
         """
-        if slots < 1 or width_px < 1 or height_px < 1 or channels < 1:
-            raise ValueError(
-                f"ring of {slots} frames of {width_px}x{height_px}x{channels}: every number must be 1 or more"
-            )
-        frame_bytes = height_px * width_px * channels
-        # Each slot starts on a page of its own, as memory that a device maps must.
-        self._stride_bytes = -(-frame_bytes // PAGE_BYTES) * PAGE_BYTES
-        memory = allocate(slots * self._stride_bytes)
-        self._frames = tuple(
-            memory[start : start + frame_bytes].reshape(height_px, width_px, channels)
-            for start in range(0, slots * self._stride_bytes, self._stride_bytes)
+        self._frames = allocate_frames(
+            slots, width_px=width_px, height_px=height_px, channels=channels, allocate=allocate
         )
-
-    @property
-    def slots(self) -> int:
-        """Number of frames that the ring holds."""
-        return len(self._frames)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory that the ring occupies."""
-        return self.slots * self._stride_bytes
 
     def frame(self, number: int) -> NDArray[np.uint8]:
         """The slot of frame ``number``: u8[H, W, C], contiguous, a view that lives as long as the ring."""

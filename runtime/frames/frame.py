@@ -87,7 +87,7 @@ class Camera(Protocol):
         """Give the source back; closing twice is harmless."""
 
 
-class Recording(Camera, Protocol):
+class RecordedClip(Camera, Protocol):
     """A recorded clip, whatever its format: a camera that ends, and of which more is known."""
 
     path: Path

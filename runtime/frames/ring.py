@@ -15,7 +15,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.frames.buffers import CHANNELS, PAGE_BYTES, Allocator, allocate_host
+from tremorscope.runtime.frames.buffers import CHANNELS, Allocator, allocate_frames, allocate_host
 from tremorscope.runtime.frames.frame import FrameInfo
 
 
@@ -113,7 +113,7 @@ class Lease:
 class LeasingRing:
     """A fixed number of equal slots in one block of memory, each free or held by one or more leases.
 
-    Every slot begins on a page of its own (``PAGE_BYTES``), as memory that a device maps must. Any thread may
+    Every slot begins on a page of its own, as memory that a device maps must (`allocate_frames`). Any thread may
     acquire, share and release; none of them waits for a frame.
     """
 
@@ -131,19 +131,10 @@ class LeasingRing:
         Raises:
             MemoryError: there is no room for it.
         """
-        if slots < 1 or width_px < 1 or height_px < 1 or channels < 1:
-            raise ValueError(
-                f"ring of {slots} frames of {width_px}x{height_px}x{channels}: every number must be 1 or more"
-            )
-        self.width_px, self.height_px, self.channels, self.slots = width_px, height_px, channels, slots
-        frame_bytes = height_px * width_px * channels
-        self.stride_bytes = -(-frame_bytes // PAGE_BYTES) * PAGE_BYTES
-        self.memory = allocate(slots * self.stride_bytes)
-        """Memory of all slots, u8[slots * stride_bytes], which a device maps once."""
-        self._writable = tuple(
-            self.memory[start : start + frame_bytes].reshape(height_px, width_px, channels)
-            for start in range(0, slots * self.stride_bytes, self.stride_bytes)
+        self._writable = allocate_frames(
+            slots, width_px=width_px, height_px=height_px, channels=channels, allocate=allocate
         )
+        self.width_px, self.height_px, self.channels, self.slots = width_px, height_px, channels, slots
         self._readable = tuple(_read_only(frame) for frame in self._writable)
         self._lock = threading.Lock()
         self._holders: tuple[list[str], ...] = tuple([] for _ in range(slots))
@@ -193,7 +184,6 @@ class LeasingRing:
         if holders := self.holders:
             raise LeaseError(f"frames are held still by {', '.join(sorted(set(holders)))}")
         self._writable = self._readable = ()
-        self.memory = self.memory[:0].copy()
 
     def _refuse_leaks(self) -> None:
         if self._leaks:

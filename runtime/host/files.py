@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import re
@@ -42,7 +43,7 @@ def check_place(path: Path, *, overwrite: bool = True) -> None:
         raise OutputFault(f"{path}: is a directory", remedy="name a file in it")
     if not path.parent.is_dir():
         raise OutputFault(
-            f"{path}: there is no directory {path.parent}", remedy="make it first, or name another"
+            f"{path}: there is no directory {path.parent}", remedy="make the directory first, or name another"
         )
     if not os.access(path.parent, os.W_OK):
         raise OutputFault(
@@ -113,6 +114,12 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
         for parent in made:
             with contextlib.suppress(OSError):  # another process may use it by now
                 parent.rmdir()
+
+
+def remove_scratch(place: Path) -> None:
+    """Remove the scratch directories of ``place`` that processes have left when they were killed."""
+    for scratch in place.parent.glob(f".{glob.escape(place.name)}.partial-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _make(path: Path, place: Path, scratch: Path, *, overwrite: bool, names: Collection[str]) -> list[Path]:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.synthetic import SyntheticMode, SyntheticSettings
+from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.reports.demo_picture import TimeSlice, VerticalLine
+from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.displacement.windows import luma
 from tremorscope.runtime.vibration.spectra.tones import amplitudes_at, find_tones
 
 _LEAST_WAVE = 0.05
@@ -28,12 +34,14 @@ class ModeResult:
     """Frequency found in the displacement as filmed."""
     true_px: float
     filmed_px: float
+    filmed_sigma_px: float
+    """Standard error that the video's compression leaves."""
     magnified_px: float
 
     @property
     def reached(self) -> float:
-        """Amplification that was reached: magnified over filmed."""
-        return self.magnified_px / self.filmed_px
+        """Amplification that was reached: magnified over true displacement."""
+        return self.magnified_px / self.true_px
 
 
 @dataclass
@@ -44,6 +52,8 @@ class Place:
     region: Region
     filmed_px: list[float] = field(default_factory=list)
     magnified_px: list[float] = field(default_factory=list)
+    coding_error_px: float = 0.0
+    """Standard error of an amplitude in the video as filmed."""
     _trackers: tuple[RegionTracker, RegionTracker] | None = None
 
     def measure(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8]) -> None:
@@ -86,14 +96,31 @@ class Recording:
         )
 
     def add(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8], time_s: float) -> None:
-        """Measure a frame and its magnified twin, both (H, W, 3; RGB)."""
+        """Take note of a frame and its magnified twin, both (H, W, 3; RGB)."""
         if self.first_frame is None:
             self.first_frame = frame.copy()
         self.times_s.append(time_s)
-        for place in (self.middle, self.quarter, self.abutment):
-            place.measure(frame, magnified)
         self.filmed.add(frame, time_s)
         self.magnified.add(magnified, time_s)
+
+    def measure(self, filmed: Path, magnified: Path) -> None:
+        """Measure the two videos as they were written, which is what a user has.
+
+        Raises:
+            ClipFault: one of them cannot be read.
+        """
+        places = (self.middle, self.quarter, self.abutment)
+        with closing(ClipCamera(filmed, quantisers=True)) as before, closing(ClipCamera(magnified)) as after:
+            frame, twin = (
+                FrameRing(1, width_px=each.width_px, height_px=each.height_px).frame(0)
+                for each in (before, after)
+            )
+            while before.read_into(frame) and after.read_into(twin):
+                for place in places:
+                    place.measure(frame, twin)
+            errors_px = coding_errors_px(luma(frame), [each.region for each in places], before.coding())
+        for place, (_, along_y_px) in zip(places, errors_px, strict=True):
+            place.coding_error_px = along_y_px
 
     def true_px(self, place: Place) -> NDArray[np.float64]:
         """True displacement since the first frame, (frames,), averaged over the region's columns."""
@@ -119,6 +146,7 @@ def compare(recording: Recording) -> tuple[ModeResult, ...]:
                 tone.frequency_hz,
                 _true_px(recording, place, mode),
                 tone.amplitude,
+                place.coding_error_px,
                 after,
             )
             for mode, tone, after in zip(seen, tones, magnified, strict=True)

@@ -18,7 +18,7 @@ from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, open_r
 from tremorscope.runtime.errors import BundleFault, ClipFault
 from tremorscope.runtime.frames.buffers import Allocator, FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
-from tremorscope.runtime.frames.frame import FrameInfo, Recording, View, ViewComposer
+from tremorscope.runtime.frames.frame import FrameInfo, RecordedClip, View, ViewComposer
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.stabilise import SteadyClip, steady_clip
 from tremorscope.runtime.magnification.factory import Engines
@@ -128,13 +128,13 @@ def magnify_clip(
     )
 
 
-def _open_clip(job: MagnifyJob, progress: Progress | None) -> tuple[Recording, str]:
+def _open_clip(job: MagnifyJob, progress: Progress | None) -> tuple[RecordedClip, str]:
     """The clip, without its camera's motion where that is wanted, and a line on that motion."""
     open_clip = partial(open_recording, job.clip, capture_rate_hz=job.capture_rate_hz)
     return (open_clip(), "") if job.stabilise is None else steady_clip(open_clip, job.stabilise, progress)
 
 
-def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: Recording) -> Runtime:
+def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: RecordedClip) -> Runtime:
     return open_runtime(
         job.runtime,
         bundle,
@@ -145,7 +145,7 @@ def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: Recording) -> Runtime
     )
 
 
-def _video_writer(job: MagnifyJob, camera: Recording) -> VideoWriter:
+def _video_writer(job: MagnifyJob, camera: RecordedClip) -> VideoWriter:
     """Writer of the job's video, with the clip's size, timing, colour and pixel aspect."""
     return VideoWriter(
         job.output,
@@ -163,7 +163,7 @@ def _video_writer(job: MagnifyJob, camera: Recording) -> VideoWriter:
 
 
 def _run(
-    camera: Recording,
+    camera: RecordedClip,
     magnifier: FrameMagnifier,
     allocate: Allocator,
     job: MagnifyJob,

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tremorscope.runtime.cameras.recordings import open_recording
+from tremorscope.runtime.cameras.recordings import frame_of, open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.clip_times import check_capture_rate
 from tremorscope.runtime.host.files import printable, whole_directory
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.regions import Plan, plan_regions
 from tremorscope.runtime.jobs.samples import Reference, Span
-from tremorscope.runtime.jobs.survey import Survey, frame_of, look_through
+from tremorscope.runtime.jobs.survey import Survey, look_through
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale

@@ -20,7 +20,7 @@ from typing import Any
 
 from tremorscope.runtime.cameras.recordings import clips_in
 from tremorscope.runtime.errors import ClipFault, Fault, OptionFault, OutputFault
-from tremorscope.runtime.host.files import printable, whole_file
+from tremorscope.runtime.host.files import printable, remove_scratch, whole_file
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 
@@ -39,7 +39,7 @@ Spread = Callable[[list[MeasureJob]], Iterator["ClipResult"]]
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What was found in one clip of a folder, or why nothing was."""
+    """The findings in one clip of a folder, or the reason why there are none."""
 
     clip: str
     fault: str = ""
@@ -94,7 +94,7 @@ def measure_folder(
     Args:
         folder: the clips.
         template: settings for all of them; its ``directory`` takes the results and the table.
-        spread: carries the jobs out, see `over_cores`.
+        spread: carries the jobs out, `over_cores` or `runtime.jobs.over_dask`.
         progress: told how many clips are done.
 
     Raises:
@@ -118,10 +118,15 @@ def measure_folder(
         replace(template, clip=each.resolve(), directory=(directory / each.name).resolve()) for each in clips
     ]
     found: dict[str, ClipResult] = {}
-    for result in spread(jobs):
-        found[result.clip] = result
-        if progress is not None:
-            progress(len(found), len(jobs))
+    try:
+        for result in spread(jobs):
+            found[result.clip] = result
+            if progress is not None:
+                progress(len(found), len(jobs))
+    finally:
+        for job in jobs:
+            assert job.directory is not None
+            remove_scratch(job.directory)
     measured = FolderMeasurement(directory, tuple(found[printable(each.name)] for each in clips))
     directory.mkdir(parents=True, exist_ok=True)
     _write_table(measured)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.frame import FrameInfo, Recording
+from tremorscope.runtime.frames.frame import FrameInfo, RecordedClip
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.samples import Samples, Span
 from tremorscope.runtime.magnification.settings import Magnification
@@ -36,7 +36,7 @@ class SteadyClip:
         crop: what all frames show, in the reference.
     """
 
-    def __init__(self, clip: Recording, matrices: list[Matrix], crop: Region) -> None:
+    def __init__(self, clip: RecordedClip, matrices: list[Matrix], crop: Region) -> None:
         self.path, self.time_base, self.picture_types = clip.path, clip.time_base, clip.picture_types
         self.has_timestamps, self.capture_rate_hz = clip.has_timestamps, clip.capture_rate_hz
         self.bit_depth = 8
@@ -89,7 +89,7 @@ class SteadyClip:
 
 
 def steady_clip(
-    open_clip: Callable[[], Recording], model: CameraModel, progress: Progress | None = None
+    open_clip: Callable[[], RecordedClip], model: CameraModel, progress: Progress | None = None
 ) -> tuple[SteadyClip, str]:
     """Find the camera's motion through a clip, and open the clip without it.
 

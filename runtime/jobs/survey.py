@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.clip_coding import ClipCoding
-from tremorscope.runtime.cameras.recordings import open_recording
+from tremorscope.runtime.cameras.recordings import frame_of, open_recording
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, without_rounding
-from tremorscope.runtime.frames.frame import FrameInfo, Recording
+from tremorscope.runtime.frames.frame import RecordedClip
 from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.samples import Picture, Samples, Span
@@ -56,7 +55,6 @@ class Survey:
         rate_hz = count / float(self.repeats.times_s[-1] - self.repeats.times_s[0]) / self.pace
         key, pattern = self.coding.key_interval, self.coding.pattern
         return Origin(
-            self.coding.is_predicted,
             rate_hz / key if key else None,
             rate_hz / pattern if pattern > 1 else None,
         )
@@ -106,25 +104,8 @@ def look_through(
     """
     open_clip = partial(open_recording, clip, capture_rate_hz=capture_rate_hz)
     with closing(open_clip(quantisers=True)) as camera:
-        frame, read = frame_of(camera)
-        total = camera.frame_count_estimate
-        times: list[float] = []
-        skipped, zero_s = 0, None
         repeats, samples = RepeatFinder(camera.bit_depth), Samples(span, regions)
-        while (info := read()) is not None:
-            zero_s = info.timestamp_s if zero_s is None else zero_s
-            place = span.place(info.timestamp_s - zero_s)
-            if place > 0:
-                break
-            if place < 0:
-                skipped += 1
-                continue
-            repeats.add(frame)
-            samples.add(frame, info.timestamp_s - zero_s)
-            times.append(info.timestamp_s)
-            if progress is not None:
-                progress(len(times), None if total is None else 2 * max(total, len(times)))
-        _check_number(clip, len(times), span)
+        times, skipped = _read(camera, span, repeats, samples, progress)
         key_frames = np.frombuffer(bytes(camera.picture_types), np.uint8)[skipped:][: len(times)] == ord("K")
         tick_s = float(camera.time_base)
         found = repeats.find(without_rounding(np.array(times), tick_s, camera.nominal_rate_hz), key_frames)
@@ -143,35 +124,47 @@ def look_through(
         )
 
 
-def _check_number(clip: Path, frames: int, span: Span) -> None:
-    if frames < _FEWEST_FRAMES:
+def _read(
+    camera: RecordedClip, span: Span, repeats: RepeatFinder, samples: Samples, progress: Progress | None
+) -> tuple[list[float], int]:
+    """Show the frames of a span to both; their times, and the number of those before them."""
+    frame, read = frame_of(camera)
+    total = camera.frame_count_estimate
+    times: list[float] = []
+    skipped, zero_s = 0, None
+    while (info := read()) is not None:
+        zero_s = info.timestamp_s if zero_s is None else zero_s
+        place = span.place(info.timestamp_s - zero_s)
+        if place > 0:
+            break
+        if place < 0:
+            skipped += 1
+            continue
+        repeats.add(frame)
+        samples.add(frame, info.timestamp_s - zero_s)
+        times.append(info.timestamp_s)
+        if progress is not None:
+            progress(len(times), None if total is None else 2 * max(total, len(times)))
+    if len(times) < _FEWEST_FRAMES:
         raise ClipFault(
-            f"{clip}: {frames} frames{span.text()} are too few to measure vibration in",
+            f"{camera.path}: {len(times)} frames{span.text()} are too few to measure vibration in",
             remedy=f"name a clip, or a part of it, of {_FEWEST_FRAMES} frames or more",
         )
+    return times, skipped
 
 
-def _compression(camera: Recording, finder: RepeatFinder, found: Repeats) -> list[str]:
+def _compression(camera: RecordedClip, finder: RepeatFinder, found: Repeats) -> list[str]:
     """A note where a codec that predicts frames from each other has carried much of the picture over."""
     predicted = not set(camera.picture_types) <= {ord("K"), ord("I")}
     if not predicted or found.all_one or finder.unchanged < _CARRIED_OVER:
         return []
     return [
         f"compression carried {finder.unchanged:.0%} of the picture over from frame to frame: motion of less than a "
-        "pixel may come out smaller than it was, by up to a quarter; film with a higher bit rate"
+        "pixel may come out smaller than it was, by a quarter in places; film with a higher bit rate"
     ]
 
 
-def frame_of(camera: Recording) -> tuple[Picture, Callable[[], FrameInfo | None]]:
-    """Memory for a frame as it is measured, and what reads the next one into it."""
-    if camera.bit_depth > 8:
-        luma = np.empty((camera.height_px, camera.width_px), np.float32)
-        return luma, lambda: camera.read_luma_into(luma)
-    frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
-    return frame, lambda: camera.read_into(frame)
-
-
-def _picture_at(recording: Recording, time_s: float) -> NDArray[np.uint8]:
+def _picture_at(recording: RecordedClip, time_s: float) -> NDArray[np.uint8]:
     """The picture (H, W, 3; RGB) at a time since the first; the recording, fresh, is closed."""
     with closing(recording) as camera:
         picture = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
@@ -183,7 +176,7 @@ def _picture_at(recording: Recording, time_s: float) -> NDArray[np.uint8]:
         return picture
 
 
-def _axis(camera: Recording, repeats: Repeats) -> TimeAxis:
+def _axis(camera: RecordedClip, repeats: Repeats) -> TimeAxis:
     """The time axis of what is measured; a conversion's repeats have neither part in it nor in the rate of capture."""
     times_s, capture_hz = repeats.times_s, camera.capture_rate_hz
     if repeats.cycle is not None:

@@ -57,6 +57,8 @@ class LiveSpectrum:
     floor_px: NDArray[np.float64] | None
     """(bins,): amplitude that noise alone shows; None where it is unknown."""
     peaks: tuple[Peak, ...] = ()
+    artefacts: tuple[tuple[Peak, str], ...] = ()
+    """Peaks that are no motion, each with its cause."""
 
 
 class LiveMotion:

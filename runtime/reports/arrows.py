@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
+from tremorscope.runtime.reports.figures import ORANGE
 from tremorscope.runtime.vibration.displacement.regions import Region
 
 Values = NDArray[np.float64]
@@ -54,3 +58,23 @@ def _cross(start: Values, end: Values, other_start: Values, other_end: Values) -
     apart = side(start, end, other_start) * side(start, end, other_end)
     back = side(other_start, other_end, start) * side(other_start, other_end, end)
     return apart < 0 and back < 0
+
+
+def draw_arrow(axes: Axes, middle: list[float], arrow: list[float]) -> None:
+    """Draw an arrow from a place, by what it moves."""
+    tip = (middle[0] + arrow[0], middle[1] + arrow[1])
+    outlined = [patheffects.Stroke(linewidth=4.6, foreground="white"), patheffects.Normal()]
+    axes.add_patch(
+        FancyArrowPatch(
+            (middle[0], middle[1]),
+            tip,
+            arrowstyle="-|>,head_width=0.26,head_length=0.5",
+            mutation_scale=13,
+            color=ORANGE,
+            linewidth=2.2,
+            shrinkA=0,
+            shrinkB=0,
+            zorder=5,
+            path_effects=outlined,
+        )
+    )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from html import escape
 
-from tremorscope.runtime.reports.html_motion import limits_section, motion_sections
-from tremorscope.runtime.reports.html_style import Column, column_section, facts, html_page, picture
-from tremorscope.runtime.reports.measurement import (
-    Measurement,
+from tremorscope.runtime.reports.digits import (
     damping_text,
     decimals,
     frequency_text,
     short_frequency,
     with_uncertainty,
 )
+from tremorscope.runtime.reports.html_artefacts import artefact_section
+from tremorscope.runtime.reports.html_motion import limits_section, motion_sections
+from tremorscope.runtime.reports.html_style import Column, column_section, facts, html_page, picture
+from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.spectra.analysis import AXES, FrequencyFinding, RegionResult
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
@@ -43,14 +44,13 @@ def report_page(
         _headline(measurement),
         limits_section(measurement),
         _notes(measurement),
-        picture(
-            "Where it moves", overlay, "Regions and the shapes of the strongest modes on the first frame."
-        ),
+        picture("Where it moves", overlay, "Regions and the shapes of the strongest modes."),
         _peaks(measurement),
         picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions."),
         picture("Displacement", history, "Displacement of the liveliest regions over time."),
         *motion_sections(measurement, orbits),
         _modes(measurement),
+        artefact_section(measurement),
         _baseline(measurement),
         _regions(measurement),
         _recording(measurement),
@@ -140,7 +140,7 @@ def _peaks(measurement: Measurement) -> str:
         *(Column(heading, minor=True) for heading in minor),
     ]
     return column_section(
-        "Peaks, strongest first",
+        "Peaks, the surest first",
         columns,
         rows,
         _remark(len(rows), len(findings), "peaks")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.frames.clip_times import TimeAxis
+from tremorscope.runtime.reports.digits import damping_text, frequency_text, short_frequency, with_uncertainty
 from tremorscope.runtime.reports.motion import (
     RecordedMotion,
     judgement_lines,
@@ -28,8 +29,7 @@ from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, Frequ
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
-_MOST_LINES = 12
-_FREQUENCY_DIGITS, _VALUE_DIGITS = 5, 4
+_MOST_LINES, _MOST_ARTEFACTS = 12, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Measurement:
         return None if self.scale is None else self.scale.mm_per_px
 
     def lines(self) -> list[str]:
-        """Human-readable report: the recording, then the peaks, strongest first, a line each."""
+        """Human-readable report: the recording, the peaks, the surest first, and what is no motion, a line each."""
         analysis = self.analysis
         axis = self.time_axis
         strongest = analysis.findings[:_MOST_LINES]
@@ -99,6 +99,7 @@ class Measurement:
             *(f"note        {note}" for note in self.notes()),
             "",
             *(shown or [self._nothing()]),
+            *self._artefact_lines(),
             *(["", *map(_comparison_line, self.comparisons)] if self.comparisons else []),
             *(["", *judgement_lines(self.motion, self._names())] if self.criteria else []),
         ]
@@ -110,6 +111,17 @@ class Measurement:
         size, exactly = self.amplitude_text(peak), f"({frequency_text(peak)})"
         told = peak_text(peak, self.mm_per_px, self.speed_rpm, 1 / self.analysis.duration_s)
         return f"{short_frequency(peak):<10} {size:<{width}}  {place:<6} {exactly}{damping}  {told}"
+
+    def _artefact_lines(self) -> list[str]:
+        """Peaks that are no motion, each with its cause."""
+        found = self.analysis.artefacts
+        shown = [
+            f"{short_frequency(each.peak):<10} {each.peak.amplitude:.2g} px: {each.cause}"
+            for each in found[:_MOST_ARTEFACTS]
+        ]
+        if len(found) > _MOST_ARTEFACTS:
+            shown.append(f"and {len(found) - _MOST_ARTEFACTS} weaker ones, in the report")
+        return ["", "not motion", *shown] if shown else []
 
     def _nothing(self) -> str:
         verdicts = {region.verdict for region in self.analysis.regions}
@@ -175,6 +187,7 @@ class Measurement:
             "bridged_frames": analysis.bridged,
             "reference_refreshes": self.refreshes,
             "peaks": [self._finding(each) for each in analysis.findings],
+            "artefacts": [{**self._finding(each), "cause": each.cause} for each in analysis.artefacts],
             "modes": [self._mode(each) for each in analysis.modes],
             "baseline": [_comparison(each) for each in self.comparisons],
             "limits": [
@@ -193,6 +206,7 @@ class Measurement:
             entry[axis] = {
                 "rms_px": _number(result.rms_px[number]),
                 "noise_floor_px": _number(series.noise_floor_px[number]),
+                "coding_error_px": _number(series.coding_error_px[number]),
                 "measured_noise_px": None if spectrum is None else spectrum.noise_sigma,
                 "smallest_visible_px": _number(result.smallest_visible_px(axis)),
                 **rate_entries(self.motion, at, axis, self.mm_per_px),
@@ -238,43 +252,6 @@ class Measurement:
             "collinearity": mode.collinearity,
             "shape": stored_mode(mode).model_dump()["shape"],
         }
-
-
-def short_frequency(peak: Peak) -> str:
-    """Frequency for a headline, e.g. ``64.0 Hz`` or ``0.249 Hz``: a decimal and three digits at least."""
-    digits = max(1, 2 - math.floor(math.log10(peak.frequency_hz)))
-    return f"{peak.frequency_hz:.{digits}f} Hz"
-
-
-def frequency_text(peak: Peak) -> str:
-    """Frequency with its uncertainty, e.g. ``64.041 ± 0.003 Hz``; no finer than a camera's clock, five digits."""
-    most = _FREQUENCY_DIGITS - 1 - math.floor(math.log10(peak.frequency_hz))
-    digits = min(max(1, most), max(1, decimals(peak.frequency_sigma_hz)))
-    return f"{peak.frequency_hz:.{digits}f} ± {max(peak.frequency_sigma_hz, 10**-digits):.{digits}f} Hz"
-
-
-def damping_text(peak: Peak) -> str:
-    """Damping in per cent with its uncertainty, or the bound that the recording sets."""
-    if peak.damping is None:
-        return "unknown" if peak.damping_below is None else f"< {100 * peak.damping_below:.2g} %"
-    return f"{with_uncertainty(100 * peak.damping, 100 * (peak.damping_sigma or 0))} %"
-
-
-def with_uncertainty(value: float, sigma: float) -> str:
-    """A value and its standard uncertainty, rounded to the digits that mean something: four at most."""
-    if not math.isfinite(sigma):
-        return f"{value:.3g} ± unknown"
-    most = _VALUE_DIGITS - 1 - math.floor(math.log10(abs(value))) if value else _VALUE_DIGITS
-    digits = min(decimals(sigma), max(0, most))
-    return f"{value:.{digits}f} ± {max(sigma, 10**-digits if sigma else 0.0):.{digits}f}"
-
-
-def decimals(sigma: float) -> int:
-    """Decimals that show an uncertainty with one digit, or two where the first is a 1."""
-    if not (math.isfinite(sigma) and sigma > 0):
-        return 4
-    exponent = math.floor(math.log10(sigma))
-    return min(9, max(0, -exponent + (1 if sigma / 10**exponent < 2 else 0)))
 
 
 def _comparison_line(each: ModeChange) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from tremorscope.runtime.reports.arrows import untangled
+from tremorscope.runtime.reports.arrows import draw_arrow, untangled
+from tremorscope.runtime.reports.digits import short_frequency
 from tremorscope.runtime.reports.figures import COLOURS, GREEN, GRID, INK, ORANGE, figure, png
-from tremorscope.runtime.reports.measurement import Measurement, short_frequency
+from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, FrequencyFinding
 from tremorscope.runtime.vibration.spectra.modes import Mode
@@ -205,7 +205,7 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
             *middle, "o", color=INK, markersize=5, markeredgecolor="white", markeredgewidth=1.2, zorder=4
         )
         if math.hypot(*arrow) > _SHORTEST_SHARE * diagonal:
-            _draw_arrow(axes, middle, arrow)
+            draw_arrow(axes, middle, arrow)
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
     amplitude = measurement.amplitude_text(mode.peak).partition(" ±")[0]
@@ -216,25 +216,6 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
 
 def _inside(tips: Values, width: int, height: int) -> int:
     return int(((tips >= 0) & (tips <= (width, height))).all(axis=1).sum())
-
-
-def _draw_arrow(axes: Axes, middle: list[float], arrow: list[float]) -> None:
-    tip = (middle[0] + arrow[0], middle[1] + arrow[1])
-    outlined = [patheffects.Stroke(linewidth=4.6, foreground="white"), patheffects.Normal()]
-    axes.add_patch(
-        FancyArrowPatch(
-            (middle[0], middle[1]),
-            tip,
-            arrowstyle="-|>,head_width=0.26,head_length=0.5",
-            mutation_scale=13,
-            color=ORANGE,
-            linewidth=2.2,
-            shrinkA=0,
-            shrinkB=0,
-            zorder=5,
-            path_effects=outlined,
-        )
-    )
 
 
 def history_picture(measurement: Measurement) -> bytes:

@@ -33,7 +33,6 @@ _FIRST_AFTER_S = 20.0
 _SHORTEST_S = 5.0
 _MOST_PEAKS = 24
 """Peaks stored of one channel and analysis, strongest first."""
-_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -187,6 +186,7 @@ def _live_spectrum(
         np.sqrt(per_bin * spectrum.density),
         np.sqrt(per_bin * spectrum.floor),
         spectrum.peaks[:_MOST_PEAKS],
+        spectrum.artefacts[:_MOST_PEAKS],
     )
 
 
@@ -195,8 +195,11 @@ def _records(unix_s: float, analysis: Analysis, tracks: Sequence[Track | None]) 
     for region in analysis.regions:
         for axis in AXES:
             spectrum = region.along(axis)
-            peaks = spectrum.peaks[:_MOST_PEAKS] if spectrum else ()
-            found += [_stored_peak(unix_s, region.series.name, axis, peak) for peak in peaks]
+            if spectrum is None:
+                continue
+            told = [*((peak, "") for peak in spectrum.peaks), *spectrum.artefacts][:_MOST_PEAKS]
+            channel = records.Channel(region.series.name, axis)
+            found += [_stored_peak(unix_s, channel, peak, cause) for peak, cause in told]
     names = [each.series.name for each in analysis.regions]
     for mode, track in zip(analysis.modes, tracks, strict=True):
         if track is not None:
@@ -204,14 +207,15 @@ def _records(unix_s: float, analysis: Analysis, tracks: Sequence[Track | None]) 
     return found
 
 
-def _stored_peak(unix_s: float, name: str, axis: str, peak: Peak) -> records.PeakRecord:
+def _stored_peak(unix_s: float, channel: records.Channel, peak: Peak, cause: str) -> records.PeakRecord:
     return records.PeakRecord(
         unix_s,
-        records.Channel(name, axis),
+        channel,
         peak.frequency_hz,
         _finite(peak.frequency_sigma_hz),
         peak.amplitude,
         peak.damping,
+        cause,
     )
 
 

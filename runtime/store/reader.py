@@ -143,8 +143,8 @@ class StoreReader:
     def peaks(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[PeakRecord, ...]:
         """Peaks found at ``from_s`` <= time < ``to_s``."""
         rows = self.rows(
-            f"SELECT time_s, {_CHANNEL_COLUMNS}, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio "
-            "FROM peak JOIN channel ON channel.id = channel WHERE time_s >= ? AND time_s < ? "
+            f"SELECT time_s, {_CHANNEL_COLUMNS}, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio, "
+            "cause FROM peak JOIN channel ON channel.id = channel WHERE time_s >= ? AND time_s < ? "
             "ORDER BY time_s, peak.id",
             from_s,
             to_s,

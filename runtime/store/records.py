@@ -88,6 +88,8 @@ class PeakRecord:
     amplitude: float
     """In the channel's unit."""
     damping_ratio: float | None = None
+    cause: str = ""
+    """Cause in words of a peak that is no motion; empty for motion."""
 
     def __post_init__(self) -> None:
         _check_finite(self.time_s, self.frequency_hz, self.amplitude)

@@ -195,13 +195,14 @@ class Store:
     def _write_peak(self, connection: sqlite3.Connection, peak: PeakRecord) -> None:
         insert(
             connection,
-            "peak (time_s, channel, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio)",
+            "peak (time_s, channel, frequency_hz, frequency_deviation_hz, amplitude, damping_ratio, cause)",
             peak.time_s,
             self._channel(connection, peak.channel),
             peak.frequency_hz,
             known(peak.frequency_deviation_hz),
             peak.amplitude,
             known(peak.damping_ratio),
+            peak.cause,
         )
 
     def _channel(self, connection: sqlite3.Connection, channel: Channel) -> int:

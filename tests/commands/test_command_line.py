@@ -14,7 +14,7 @@ from support import ROOT
 
 from tremorscope import cli
 from tremorscope.commands.options import PROTOCOLS, PROTOCOLS_ALONE
-from tremorscope.export.studies.evaluation_tables import JUDGES
+from tremorscope.export.studies.evaluation_job import JUDGES
 from tremorscope.model.evaluation.evaluate import standard_protocols
 
 

@@ -7,9 +7,8 @@ from functools import cache
 import numpy as np
 import onnx
 
-from tremorscope.calibration.scales.histograms import Histogram
 from tremorscope.calibration.scales.observation import Observer
-from tremorscope.calibration.scales.scales import scale_of
+from tremorscope.calibration.scales.scales import Histogram, scale_of
 from tremorscope.export.check import _film
 from tremorscope.model.networks.families import Network
 from tremorscope.model.networks.weights import find_weights, load_weights

@@ -26,7 +26,7 @@ from pathlib import Path
 WIDTH_PX, HEIGHT_PX, FRAMES, AMPLIFICATION = 96, 64, 4, 20.0
 LIBRARIES = (
     "numpy", "scipy.fft", "scipy.signal", "scipy.linalg", "onnxruntime", "av", "matplotlib.pyplot", "pydantic", "yaml",
-    "pyuff", "click", "tqdm", "aiohttp", "paho.mqtt.client", "prometheus_client",
+    "pyuff", "tifffile", "click", "tqdm", "aiohttp", "paho.mqtt.client", "prometheus_client",
 )  # fmt: skip
 HANDLERS = Path("/proc/sys/fs/binfmt_misc")
 HANDLER = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")

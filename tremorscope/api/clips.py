@@ -79,7 +79,7 @@ def magnify(
     """Magnify the motion in a clip into an MP4, as ``tremorscope magnify`` does and with its defaults.
 
     Args:
-        clip: any video that FFmpeg reads.
+        clip: a video, a file of raw frames, or pictures (docs/clips.md).
         output: the video to write; on any failure nothing is left of it.
         amplification: magnified over true displacement.
         band_hz: edges of the band to magnify, or of two; None magnifies all motion since the first frame.
@@ -126,7 +126,7 @@ def measure(
     2.1
 
     Args:
-        clip: any video that FFmpeg reads.
+        clip: a video, a file of raw frames, or pictures (docs/clips.md).
         output: directory for report, tables and pictures; None leaves no files.
         regions: left, top, width and height in px of each region; none has some proposed.
         **options: ``still`` (regions of what cannot move), ``proposals``, ``capture_rate_hz``, the scale as

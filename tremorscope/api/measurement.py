@@ -17,7 +17,7 @@ from tremorscope.runtime.host.files import check_place, whole_file
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.reports.motion import peak_rate
 from tremorscope.runtime.vibration.monitoring.limits import Judgement
-from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis
+from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, FrequencyFinding
 from tremorscope.runtime.vibration.spectra.derivatives import ORDERS, MotionQuantity, usual_unit
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 from tremorscope.runtime.vibration.spectra.phases import PhaseFinding
@@ -50,6 +50,14 @@ class FoundPeak:
     region: str
     axis: Axis
     """x (to the right) or y (downwards)."""
+
+
+@dataclass(frozen=True)
+class FoundArtefact(FoundPeak):
+    """A peak that is no motion."""
+
+    cause: str
+    """Cause in words, such as a rhythm of the compression or lamps on the mains."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,26 +127,32 @@ class ClipMeasurement:
 
     @property
     def peaks(self) -> tuple[FoundPeak, ...]:
-        """Frequencies at which something moves, strongest first."""
+        """Frequencies at which something moves, the surest first."""
+        return tuple(FoundPeak(**self._told(found)) for found in self.result.analysis.findings)
+
+    @property
+    def artefacts(self) -> tuple[FoundArtefact, ...]:
+        """Peaks that filming, light or compression made, strongest first, each with its cause."""
+        found = self.result.analysis.artefacts
+        return tuple(FoundArtefact(**self._told(each), cause=each.cause) for each in found)
+
+    def _told(self, found: FrequencyFinding) -> dict[str, Any]:
         analysis, scale, speed_rpm = self.result.analysis, self.result.scale, self.result.speed_rpm
-        return tuple(
-            FoundPeak(
-                **_certainty(found.peak),
-                amplitude_px=found.peak.amplitude,
-                amplitude_sigma_px=found.peak.amplitude_sigma,
-                amplitude_mm=None if scale is None else scale.mm_per_px * found.peak.amplitude,
-                velocity=peak_rate(found.peak, "velocity", self.result.mm_per_px)[0],
-                acceleration=peak_rate(found.peak, "acceleration", self.result.mm_per_px)[0],
-                orders=speed_rpm and found.peak.frequency_hz / (speed_rpm / 60),
-                region=analysis.regions[found.region].series.name,
-                axis=found.axis,
-            )
-            for found in analysis.findings
-        )
+        return {
+            **_certainty(found.peak),
+            "amplitude_px": found.peak.amplitude,
+            "amplitude_sigma_px": found.peak.amplitude_sigma,
+            "amplitude_mm": None if scale is None else scale.mm_per_px * found.peak.amplitude,
+            "velocity": peak_rate(found.peak, "velocity", self.result.mm_per_px)[0],
+            "acceleration": peak_rate(found.peak, "acceleration", self.result.mm_per_px)[0],
+            "orders": speed_rpm and found.peak.frequency_hz / (speed_rpm / 60),
+            "region": analysis.regions[found.region].series.name,
+            "axis": found.axis,
+        }
 
     @property
     def modes(self) -> tuple[FoundMode, ...]:
-        """Modes of all regions together, strongest first."""
+        """Modes of all regions together, the surest first."""
         return tuple(
             FoundMode(
                 **_certainty(mode.peak),
@@ -188,15 +202,11 @@ class ClipMeasurement:
             factor * np.stack([motion.series.get((quantity, at, axis), blank) for at in range(len(results))])
             for axis in AXES
         )
-        noise: list[Values | None] = [None, None]
-        if quantity != "displacement":
-            known = [[motion.levels.get((quantity, at, axis)) for at in range(len(results))] for axis in AXES]
-            noise = [
-                np.array(
-                    [np.nan if each is None or each.noise is None else factor * each.noise for each in row]
-                )
-                for row in known
-            ]
+        known = [[motion.levels.get((quantity, at, axis)) for at in range(len(results))] for axis in AXES]
+        noise = [
+            np.array([np.nan if each is None or each.noise is None else factor * each.noise for each in row])
+            for row in known
+        ]
         return DisplacementArrays(
             time_s=self.result.times_s,
             x=x,
@@ -205,8 +215,8 @@ class ClipMeasurement:
             unit=unit,
             regions=tuple(each.series.name for each in results),
             band_hz=None if quantity == "displacement" else motion.band_hz,
-            noise_x=noise[0],
-            noise_y=noise[1],
+            noise_x=None if quantity == "displacement" else noise[0],
+            noise_y=None if quantity == "displacement" else noise[1],
         )
 
     @tell_in_python

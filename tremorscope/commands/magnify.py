@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tremorscope.commands.options import bundle_option, engines_option, stabilise_option, threads_option
+from tremorscope.commands.options import (
+    bundle_option,
+    clip_argument,
+    engines_option,
+    stabilise_option,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from tremorscope.runtime.magnification.filters import FilterKind
 
 
 @click.command()
-@click.argument("clip", type=click.Path(path_type=Path))
+@clip_argument
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Video to write, in MP4."
 )
@@ -138,7 +144,10 @@ def magnify(
     regions_px: tuple[tuple[int, int, int, int], ...],
     **options: Any,
 ) -> None:
-    """Magnify the motion in CLIP, any video that FFmpeg reads, into an MP4 that browsers play."""
+    """Magnify the motion in CLIP into an MP4 that browsers play.
+
+    CLIP is a video, a file of raw frames (.cine, .cihx, .tif, .npy ...), or pictures (a folder, or 'frames/*.png').
+    """
     from tremorscope.runtime.host.progress import progress_bar
     from tremorscope.runtime.host.signals import orderly_stop
     from tremorscope.runtime.jobs.magnify import MagnifyJob, magnify_clip

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from tremorscope.commands.options import reference_time, stabilise_option
+from tremorscope.commands.options import clip_argument, reference_time, stabilise_option
 
 
 @click.command()
-@click.argument("clip", type=click.Path(path_type=Path))
+@clip_argument
 @click.option(
     "-o",
     "--output",
@@ -136,7 +136,10 @@ from tremorscope.commands.options import reference_time, stabilise_option
     metavar="N",
     help="Clips of a folder that are measured at once.  [default: one a core]",
 )
-def measure(workers: int | None, **options: Any) -> None:
+@click.option(
+    "--dask", metavar="ADDRESS", help="Spread the clips of a folder over the cluster of this Dask scheduler."
+)
+def measure(workers: int | None, dask: str | None, **options: Any) -> None:
     """Measure displacement, natural frequencies and mode shapes in CLIP.
 
     CLIP is a video, a file of raw frames (.cine, .cihx, .tif, .npy ...), pictures (a folder, or 'frames/*.png'), or a
@@ -148,6 +151,7 @@ def measure(workers: int | None, **options: Any) -> None:
     from tremorscope.runtime.host.signals import orderly_stop
     from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
     from tremorscope.runtime.jobs.measure_folder import TABLE, measure_folder, over_cores
+    from tremorscope.runtime.jobs.over_dask import over_dask
     from tremorscope.runtime.vibration.displacement.regions import Region, scale_of
     from tremorscope.runtime.vibration.monitoring.standards import stated_criteria
 
@@ -158,7 +162,8 @@ def measure(workers: int | None, **options: Any) -> None:
     job = MeasureJob(criteria=criteria, regions=regions, still=still, scale=scale, **options)
     if job.clip.is_dir() and clips_in(job.clip):
         with orderly_stop(), progress_bar("measure", "clips") as progress:
-            table = measure_folder(job.clip, job, over_cores(workers), progress)
+            spread = over_dask(dask) if dask else over_cores(workers)
+            table = measure_folder(job.clip, job, spread, progress)
         for line in [*table.lines(), "", f"written     {TABLE} and a directory a clip in {job.directory}"]:
             click.echo(line)
         if table.failed:

@@ -18,7 +18,7 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 PROTOCOLS = ("subpixel", "subpixel-4px", "noise", "blob", "texture")
 """Names in `model.evaluation.evaluate.standard_protocols`, which the help shows without importing it."""
 PROTOCOLS_ALONE = ("structures", "small-motion", "axial", "fd4mm", "geomag")
-"""Names in `export.studies.evaluation_tables.JUDGES`: protocols whose trials have figures of their own."""
+"""Names in `export.studies.evaluation_job.JUDGES`: protocols whose trials have figures of their own."""
 
 
 CAMERA_MODELS = ("translation", "similarity", "homography")
@@ -90,6 +90,21 @@ def frame_size(text: str) -> FrameSize:
     if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
         raise click.BadParameter(f"{text} is no size of at least 16x16, such as 1920x1080")
     return FrameSize(width_px=int(width), height_px=int(height))
+
+
+def clip_argument(command: _Command) -> _Command:
+    """Add ``CLIP``, one name; several are what a shell makes of a pattern of pictures."""
+
+    def one(_ctx: click.Context, _param: click.Parameter, given: tuple[Path, ...]) -> Path:
+        if len(given) > 1:
+            raise click.UsageError(
+                f"{len(given)} names for one CLIP: quote a pattern, as 'frames/*.png', against the shell"
+            )
+        return given[0]
+
+    return click.argument(
+        "clip", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="CLIP", callback=one
+    )(command)
 
 
 def bundle_option(command: _Command) -> _Command:

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tremorscope.runtime.engines.interface.bundle import sha256_of
-from tremorscope.runtime.engines.interface.manifest import FrameSize
-from tremorscope.runtime.engines.tensorrt.plan import Precision, Target
+from tremorscope.runtime.engines.interface.manifest import FrameSize, Precision
+from tremorscope.runtime.engines.tensorrt.plan import Target
 from tremorscope.runtime.errors import EngineFault, OutputFault
 from tremorscope.runtime.gpu.device import Device
 from tremorscope.runtime.host.files import whole_file

@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from tremorscope.runtime.engines.interface.manifest import Precision
 from tremorscope.runtime.errors import BundleFault, EngineFault, OptionFault
 
 Target = Literal["tensorrt", "tensorrt-rtx"]
-Precision = Literal["fp32", "fp16", "int8"]
 Typing = Literal["weak", "by flag", "always"]
 """Authority over precision: the builder (weak), or the graph, if asked to (by flag) or in any case (always)."""
 

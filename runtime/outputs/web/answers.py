@@ -92,6 +92,7 @@ def _spectrum(spectrum: LiveSpectrum) -> dict[str, Any]:
         "amplitude_px": _numbers(_largest(spectrum.amplitude_px, together)),
         "floor_px": None if spectrum.floor_px is None else _numbers(_largest(spectrum.floor_px, together)),
         "peaks": [_peak(each) for each in spectrum.peaks],
+        "artefacts": [_peak(peak) | {"cause": cause} for peak, cause in spectrum.artefacts],
     }
 
 

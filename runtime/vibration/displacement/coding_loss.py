@@ -22,6 +22,7 @@ _BY_QUANTISER = 0.05
 """Standard error of an amplitude, in px, for a quantiser step of one grey level a pixel of slope."""
 _STEP_OF_ONE, _PER_DOUBLING = 4.0, 6.0
 """H.264's quantiser of step 1, and the quantisers by which the step doubles (ITU-T H.264, 8.5.9)."""
+_LOSSLESS_BELOW = 0.5
 _BY_BITS = 1e-3
 """The same, in px, for one bit a pixel, where only the bits are known."""
 _FEWEST_BITS = 1e-4
@@ -59,10 +60,9 @@ def coding_note(coding: ClipCoding, errors_px: Sequence[float]) -> str:
     how = f"{coding.bits_per_pixel:.2g} bits a pixel between key frames"
     if coding.quantiser is not None:
         how += f", quantiser {float(coding.quantiser.mean()):.0f}"
-    return (
-        f"compressed ({how}): amplitudes are uncertain by {min(errors_px):.2g} to {worst_px:.2g} px, "
-        "and tones below that do not show"
-    )
+    least, most = f"{min(errors_px):.2g}", f"{worst_px:.2g}"
+    span = most if least == most else f"{least} to {most}"
+    return f"compressed ({how}): amplitudes are uncertain by {span} px, and tones below that do not show"
 
 
 def _error_px(picture: Luma, region: Region, quantiser: Values) -> tuple[float, float]:
@@ -70,6 +70,8 @@ def _error_px(picture: Luma, region: Region, quantiser: Values) -> tuple[float, 
         region.y_px // BLOCK_PX : -(-(region.y_px + region.height_px) // BLOCK_PX),
         region.x_px // BLOCK_PX : -(-(region.x_px + region.width_px) // BLOCK_PX),
     ]
+    if inside.mean() < _LOSSLESS_BELOW:
+        return 0.0, 0.0
     step = 2 ** ((float(inside.mean()) - _STEP_OF_ONE) / _PER_DOUBLING)
     patch = picture[region.y_px : region.y_px + region.height_px, region.x_px : region.x_px + region.width_px]
     down, right = (max(float(np.sqrt(np.mean(each**2))), 1e-6) for each in np.gradient(patch))

@@ -28,6 +28,8 @@ _NOISE_PEAK = 4.0
 """Peak of noise over its RMS, in a window of some hundred frames."""
 NOISE_TOLD = 1 / 3
 """Share of the lowest limit from which noise is told beside a judgement."""
+_LEAST_BAND = 1.25
+"""Upper over lower edge of the narrowest band that says anything."""
 _AROUND_S = 1.0
 """Time on either side of a peak in which its frequency is looked for."""
 
@@ -150,7 +152,7 @@ def coverage(criterion: Criterion, rate_hz: float) -> Coverage:
     """Part of a criterion's band that is judged at a frame rate: up to 0.8 of half of it."""
     low, high = criterion.band_hz
     seen_hz = trusted_band_hz(rate_hz, math.inf)[1]
-    if seen_hz <= low:
+    if seen_hz < _LEAST_BAND * low:
         text = f"{rate_hz:g} frames/s show up to {seen_hz:.4g} Hz, and its band begins at {low:g} Hz"
         return Coverage((low, high), refusal=text)
     if seen_hz < high:

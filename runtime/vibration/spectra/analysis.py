@@ -20,7 +20,7 @@ from tremorscope.runtime.vibration.spectra.findings import FrequencyFinding as F
 from tremorscope.runtime.vibration.spectra.findings import Judged, judge, parted
 from tremorscope.runtime.vibration.spectra.modes import Mode, find_modes
 from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak, analyse
-from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, check_times, resample_evenly
+from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, resample_evenly
 from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS, chance_over_floor
 from tremorscope.runtime.vibration.spectra.tones import amplitudes_at
 
@@ -134,33 +134,20 @@ def analyse_recording(
         OptionFault: time does not run forwards; the recording is too short for the window or for any spectrum;
         the band holds no frequency that this rate can show; every region is lost.
     """
-    check_times(time_s)
     known = _usable_channels(regions)
     channels = np.stack([regions[number].along(axis) for number, axis in known])  # (channels, N)
     together = resample_evenly(time_s, channels, tick_s=tick_s)
     _check_band(band_hz, together)
     each = [resample_evenly(time_s, channel, tick_s=tick_s) for channel in channels]
-    by_channel = {
-        (number, axis): _with_causes(
-            analyse(series, window_s=window_s, band_hz=band_hz, channels=len(known)),
-            time_s,
-            regions[number],
-            axis,
-            together.rate_hz,
-        )
-        for series, (number, axis) in zip(each, known, strict=True)
-    }
     bin_hz = together.rate_hz / together.longest_samples
     table = ArtefactTable(origin or Origin(), together.rate_hz, 1 / bin_hz)
-    errors_px = {key: regions[key[0]].coding_error_px[AXES.index(key[1])] for key in known}
-    judged = judge(by_channel, errors_px, table, bin_hz)
-    by_channel = {key: parted(spectrum, key, judged, bin_hz) for key, spectrum in by_channel.items()}
-    spectra = list(by_channel.values())
+    analysed = [analyse(series, window_s=window_s, band_hz=band_hz, channels=len(known)) for series in each]
+    by_channel, judged = _judged(dict(zip(known, analysed, strict=True)), regions, time_s, table)
     results = tuple(_result(number, series, by_channel) for number, series in enumerate(regions))
     modes = [
         mode
-        for found in find_modes(together, spectra, window_s=window_s, band_hz=band_hz)
-        if (mode := _judged_mode(found, known, regions, time_s, (judged, table, bin_hz))) is not None
+        for found in find_modes(together, list(by_channel.values()), window_s=window_s, band_hz=band_hz)
+        if (mode := _judged_mode(found, known, regions, time_s, (judged, table))) is not None
     ]
     return Analysis(
         regions=results,
@@ -169,7 +156,7 @@ def analyse_recording(
         modes=tuple(_over_all_regions(mode, known, len(regions)) for mode in modes),
         rate_hz=together.rate_hz,
         duration_s=float(time_s[-1] - time_s[0]) + 1 / together.rate_hz,
-        window_s=spectra[0].window_s,
+        window_s=analysed[0].window_s,
         gaps=tuple(sorted({(gap.start_s, gap.end_s, gap.missing) for series in each for gap in series.gaps})),
         bridged=max(series.bridged for series in each),
         interpolated=any(series.interpolated for series in each),
@@ -190,6 +177,23 @@ def _usable_channels(regions: Sequence[RegionSeries]) -> list[tuple[int, Axis]]:
         for axis, floor in zip(AXES, regions[number].noise_floor_px, strict=True)
         if math.isfinite(floor)
     ]
+
+
+def _judged(
+    analysed: dict[tuple[int, Axis], ChannelSpectrum],
+    regions: Sequence[RegionSeries],
+    time_s: Values,
+    table: ArtefactTable,
+) -> tuple[dict[tuple[int, Axis], ChannelSpectrum], Judged]:
+    """Spectra with artefacts apart from motion, and the findings of all of them."""
+    told = {
+        (number, axis): _with_causes(spectrum, time_s, regions[number], axis, table.rate_hz)
+        for (number, axis), spectrum in analysed.items()
+    }
+    errors_px = {key: regions[key[0]].coding_error_px[AXES.index(key[1])] for key in told}
+    bin_hz = 1 / table.duration_s
+    judged = judge(told, errors_px, table, bin_hz)
+    return {key: parted(spectrum, key, judged, bin_hz) for key, spectrum in told.items()}, judged
 
 
 def _with_causes(
@@ -226,13 +230,13 @@ def _judged_mode(
     known: list[tuple[int, Axis]],
     regions: Sequence[RegionSeries],
     time_s: Values,
-    by: tuple[Judged, ArtefactTable, float],
+    by: tuple[Judged, ArtefactTable],
 ) -> Mode | None:
     """The mode, its amplitude as sure as coding leaves it; None where it is an artefact."""
-    judged, table, bin_hz = by
+    judged, table = by
     number, axis = known[int(np.argmax(np.abs(mode.shape)))]
     light = _light_or_rounding(mode.peak, time_s, regions[number], axis, table.rate_hz)
-    if light or judged.cause(mode.peak, bin_hz):
+    if light or judged.cause(mode.peak, 1 / table.duration_s):
         return None
     suspect = Suspect(mode.peak, regions[number].coding_error_px[AXES.index(axis)])
     if table.cause(suspect, [each.peak for each in judged.motion]):

@@ -32,10 +32,6 @@ _STEADY, _JOINTLY_STEADY, _DECAYING = 0.9, 0.95, 0.9
 """Share of the power that sinusoids must explain for a peak to be of that kind."""
 _NOISE_ALONE = 2.0
 """Residual of a fit, as a multiple of the noise expected in its bins, up to which it is likely noise alone."""
-_LEAST_DECAY = 0.05
-"""Decay over the recording, as a logarithm, that counts; a camera's light and focus drift by less."""
-_SURE_DECAY = 5.0
-"""Decay over its standard deviation from which on it is one."""
 _CLEARLY_DECAYING = 2.5
 _SLOW_BINS = 6.0
 _MOST_LINES = 4
@@ -193,7 +189,7 @@ class _Study:
         decaying = self._fit(places, decaying=True)
         if steady.left > _CLEARLY_DECAYING * decaying.left:
             return [
-                self._decaying(after, over) if _decays(after) else self._steady(before, over)
+                self._decaying(after, over) if after.surely_decays else self._steady(before, over)
                 for before, after in zip(steady.lines, decaying.lines, strict=True)
             ]
         return [self._steady(line, over) for line in steady.lines]
@@ -202,7 +198,7 @@ class _Study:
         steady, decaying = self._fit([place], decaying=False), self._fit([place], decaying=True)
         line = decaying.lines[0]
         better = steady.left > _CLEARLY_DECAYING * decaying.left
-        if _decays(line) and better and decaying.explained >= _DECAYING:
+        if line.surely_decays and better and decaying.explained >= _DECAYING:
             return self._decaying(line, over)
         if steady.explained >= _STEADY:
             return self._steady(steady.lines[0], over)
@@ -292,10 +288,6 @@ class _Study:
 
     def _narrowest_damping(self, place_bins: float) -> float:
         return RESOLUTION_BINS / (2 * place_bins)
-
-
-def _decays(line: SpectralLine) -> bool:
-    return line.decay > max(_LEAST_DECAY, _SURE_DECAY * line.decay_sigma)
 
 
 def _apart(fit: LineFit) -> bool:

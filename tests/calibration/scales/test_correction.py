@@ -7,9 +7,8 @@ import onnx
 import pytest
 
 from tremorscope.calibration.pairs.drawn import draw
-from tremorscope.calibration.scales.correction import corrected, outputs_of
+from tremorscope.calibration.scales.correction import corrected, outputs_of, shifted_bias
 from tremorscope.calibration.scales.tiles import Sample, Sampling, samples_of
-from tremorscope.export.graphs.bias_shift import shifted_bias
 from tremorscope.export.graphs.layers import decoder_layers
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES
 from tremorscope.runtime.engines.interface.manifest import AmplificationRange, FrameSize

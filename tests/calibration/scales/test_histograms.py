@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tremorscope.calibration.scales.histograms import BINS, Histogram
+from tremorscope.calibration.scales.scales import BINS, Histogram
 
 VALUES = arrays.arrays(
     np.float32, st.integers(1, 40), elements=st.floats(-(2.0**20), 2.0**20, width=32, allow_subnormal=False)

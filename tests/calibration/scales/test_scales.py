@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tremorscope.calibration.scales.histograms import Histogram
-from tremorscope.calibration.scales.scales import RANGE_OF_THE_SILENT, scale_of
+from tremorscope.calibration.scales.scales import RANGE_OF_THE_SILENT, Histogram, scale_of
 from tremorscope.export.graphs.qdq import LEVELS
 from tremorscope.runtime.engines.interface.manifest import ScaleMethod
 

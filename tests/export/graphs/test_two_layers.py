@@ -12,9 +12,8 @@ import pytest
 from precisions import GRAPHS, inferred_types
 from safetensors import safe_open
 
-from tremorscope.calibration.scales.histograms import Histogram
 from tremorscope.calibration.scales.observation import Observer
-from tremorscope.calibration.scales.scales import scale_of
+from tremorscope.calibration.scales.scales import Histogram, scale_of
 from tremorscope.export.check import _film, compare, compare_band
 from tremorscope.export.graphs.band_graph import band_graph
 from tremorscope.export.graphs.half_graph import half_graph

@@ -9,58 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_recordings import REGION, Raw, drawn, frequency_hz
+from raw_recordings import REGION, Raw, drawn, frequency_hz, write_plugins
 
-from tremorscope.runtime.cameras import recordings
 from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 
-READER = """
-import numpy as np
-
-class Reader:
-    width_px, height_px, bit_depth, rate_hz = 96, 64, 12, 500.0
-
-    def __init__(self, path):
-        self._pictures = np.fromfile(path, "<u2").reshape(-1, 64, 96)
-        self.frames = len(self._pictures)
-
-    def picture(self, number):
-        return self._pictures[number]
-
-    def close(self):
-        pass
-
-class Late(Reader):
-    def picture(self, number):
-        if number == 3:
-            raise IndexError("three\\nis too many")
-        return super().picture(number)
-
-class Wide(Reader):
-    width_px = "wide"
-
-class Other(Reader):
-    def picture(self, number):
-        return self._pictures[number][:5]
-"""
-
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Install a package whose entry points name readers by suffix, as pip leaves it on the disk."""
-    site = tmp_path / "site"
-    information = site / "lab_readers-1.dist-info"
-    information.mkdir(parents=True)
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-readers\nVersion: 1\n")
-    (site / "lab_readers.py").write_text(READER)
-    (site / "lab_broken.py").write_text("import a_library_that_is_not_there\n")
-    monkeypatch.syspath_prepend(str(site))
+    """Install readers by suffix, as pip leaves them on the disk."""
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
 
     def with_readers(named: dict[str, str]) -> None:
-        lines = [f"[{recordings.PLUGINS}]", *(f"{name} = {value}" for name, value in named.items())]
-        (information / "entry_points.txt").write_text("\n".join(lines))
+        write_plugins(tmp_path / "site", named)
         importlib.invalidate_caches()
 
     return with_readers

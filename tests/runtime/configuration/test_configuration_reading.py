@@ -22,6 +22,7 @@ from tremorscope.runtime.configuration.reading import (
     parse_configuration,
 )
 from tremorscope.runtime.configuration.schema import VERSION, json_schema, schema_text, write_configuration
+from tremorscope.runtime.configuration.surroundings import remarks
 from tremorscope.runtime.configuration.yaml_document import parse_yaml
 from tremorscope.runtime.vibration.settings import SignalAlarmSettings, VibrationSettings
 
@@ -120,8 +121,8 @@ class TestErrors:
             ),
             (
                 changed("amplification: 20", "mode: bond"),
-                "a.yaml:4: magnification.mode = \"bond\": is none of the choices: choose 'static', 'dynamic' or "
-                "'band'",
+                'a.yaml:4: magnification.mode = "bond": is none of the choices: did you mean band? '
+                "Else choose 'static', 'dynamic' or 'band'",
             ),
             (
                 changed("kind: synthetic", "kind: film"),
@@ -185,6 +186,97 @@ class TestErrors:
     )
     def test_name_file_line_key_value_and_remedy(self, text: str, expected: str) -> None:
         assert lines(text) == (expected,)
+
+    @pytest.mark.parametrize(
+        ("alarm", "expected"),
+        [
+            (
+                {"standard": "din4150", "class": "residential"},
+                "there is no standard din4150: did you mean din-4150-3?",
+            ),
+            (
+                {"standard": "din-4150-3", "class": "residental"},
+                "there is no class of din-4150-3 residental: did you mean residential?",
+            ),
+            (
+                {"standard": "iso-20816-3", "class": "group-1-rigid"},
+                "nothing of it can be judged: 30 frames/s show up to 12 Hz, and its band begins at 10 Hz: film faster",
+            ),
+            (
+                {"standard": "iso-20816-3", "class": "group-1-rigid", "speed": 300},
+                "there is no such key: did you mean speed_rpm?",
+            ),
+            (
+                {"quantity": "velocity", "unit": "furlongs", "limits": [[1, 5], [9, 5]]},
+                "furlongs is no unit that exists here, the limit is one of velocity: choose px/s or mm/s",
+            ),
+            (
+                {"quantity": "velocity", "unit": "m/s2", "limits": [[1, 5], [9, 5]]},
+                "m/s2 is a unit of acceleration, the limit is one of velocity",
+            ),
+            (
+                {"quantity": "velocity", "unit": "mm/s", "limits": [[4, 5], [2, 5]]},
+                "the curve runs backwards from 4 to 2 Hz: give rising frequencies, each once",
+            ),
+            (
+                {"quantity": "velocity", "unit": "mm/s", "limits": [[1, 5], [2, None]]},
+                "limits[1][1] = null: a number is wanted",
+            ),
+            (
+                {"quantity": "velocity", "unit": "mm/s", "limits": [[1, 5], [2, 0]]},
+                "the curve has a gap at 2 Hz: its limit is 0",
+            ),
+            (
+                {"quantity": "velocity", "unit": "mm/s", "limits": [[1, 5]]},
+                "a curve of one point bounds no band",
+            ),
+            (
+                {"quantity": "velocity", "unit": "mm/s", "limits": [[1, 5], [2, 5]], "statistic": "rmz"},
+                "is none of the choices: did you mean rms? Else choose 'peak' or 'rms'",
+            ),
+        ],
+    )
+    def test_of_limits_name_the_nearest_and_the_gap(self, alarm: dict[str, object], expected: str) -> None:
+        statistic = {} if alarm.get("quantity") is None else {"statistic": "rms"}
+        whole = {"name": "limit", "quantity": "standard", "region": "mid-span"} | statistic | alarm
+        text = changed("{name: sway, quantity: rms, region: mid-span, above_px: 2}", json.dumps(whole))
+        (line,) = lines(text.replace("vibration:", "vibration:\n  scale: {mm_per_px: 2}"))
+        assert expected in line
+        assert line.startswith("a.yaml:12: vibration.alarms[0]")
+
+    def test_of_a_scale_that_limits_need_and_that_px_do_not(self) -> None:
+        standard = {
+            "name": "a",
+            "quantity": "standard",
+            "standard": "en-1990-footbridge",
+            "class": "vertical",
+        }
+        before = "{name: sway, quantity: rms, region: mid-span, above_px: 2}"
+        (line,) = lines(changed(before, json.dumps(standard | {"region": "mid-span"})))
+        assert "needs a scale, and region mid-span has none: add vibration.scale" in line
+        curve = {
+            "name": "a",
+            "quantity": "velocity",
+            "statistic": "rms",
+            "region": "mid-span",
+            "limits": [[1, 5], [9, 5]],
+        }
+        read(changed(before, json.dumps(curve | {"unit": "px/s"})))
+        (line,) = lines(changed(before, json.dumps(curve | {"unit": "mm/s"})))
+        assert 'alarms[0].unit = "mm/s": needs a scale' in line
+
+    def test_a_limit_that_is_judged_in_part_is_remarked(self, tmp_path: Path) -> None:
+        alarm = {
+            "name": "a",
+            "quantity": "standard",
+            "standard": "din-4150-3",
+            "class": "sensitive",
+            "region": "mid-span",
+        }
+        text = changed("{name: sway, quantity: rms, region: mid-span, above_px: 2}", json.dumps(alarm))
+        loaded = read(text.replace("vibration:", "vibration:\n  scale: {mm_per_px: 2}"))
+        found = [what for path, what, _ in remarks(loaded.configuration, tmp_path) if path[0] == "vibration"]
+        assert found == ["is judged only up to 12 of 100 Hz at 30 frames a second"]
 
     def test_are_told_all_at_once_in_the_order_of_the_file(self) -> None:
         text = changed("amplification: 20", "amplification: 0").replace("high_hz: 2.4", "high: 2.4")

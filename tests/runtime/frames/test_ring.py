@@ -27,12 +27,11 @@ def acquired(ring: LeasingRing, holder: str = "camera") -> Lease:
 
 def test_every_slot_begins_on_a_page_and_lies_where_it_says(ring: LeasingRing) -> None:
     leases = [acquired(ring) for _ in range(3)]
-    assert ring.stride_bytes == PAGE_BYTES
-    assert ring.memory.nbytes == 3 * PAGE_BYTES
+    first = leases[0].pixels.ctypes.data
     for number, lease in enumerate(leases):
         assert lease.pixels.shape == (30, 40, 3)
         assert lease.pixels.ctypes.data % PAGE_BYTES == 0
-        assert lease.pixels.ctypes.data == ring.memory.ctypes.data + number * PAGE_BYTES
+        assert lease.pixels.ctypes.data == first + number * PAGE_BYTES
         lease.release()
     ring.close()
 
@@ -80,9 +79,10 @@ def test_the_frame_before_is_the_reference_without_a_copy(ring: LeasingRing) -> 
 def test_a_ring_that_is_full_gives_nothing_and_does_not_wait(ring: LeasingRing) -> None:
     leases = [acquired(ring) for _ in range(3)]
     assert ring.acquire("camera") is None
+    address = leases[1].pixels.ctypes.data
     leases[1].release()
     again = acquired(ring)
-    assert again.pixels.ctypes.data == ring.memory.ctypes.data + PAGE_BYTES
+    assert again.pixels.ctypes.data == address
     for lease in (leases[0], leases[2], again):
         lease.release()
 

@@ -31,14 +31,16 @@ def test_finds_each_mode_where_it_moves(finished: DemoReport) -> None:
 def test_measures_the_displacement_as_filmed(finished: DemoReport) -> None:
     assert all(0.04 < mode.true_px < 0.2 for mode in finished.modes)
     for mode in finished.modes:
-        # Patches of nine rows at this size; at the full size they are true within a hundredth.
-        assert mode.filmed_px == pytest.approx(mode.true_px, rel=0.1)
+        # Measured in the file that is handed over, and true within the error that its compression is said to leave.
+        assert abs(mode.filmed_px - mode.true_px) < 2 * mode.filmed_sigma_px
+        assert mode.filmed_sigma_px < 0.01
 
 
 def test_measures_what_the_magnification_has_reached(finished: DemoReport) -> None:
-    # The linear stand-in falls short by a little even where the motion stays below a pixel.
+    # The linear stand-in falls short by a little even where the motion stays below a pixel, and patches of nine rows at
+    # this size are true within a tenth.
     for mode in finished.modes:
-        assert 0.9 * AMPLIFICATION < mode.reached < 1.05 * AMPLIFICATION
+        assert 0.9 * AMPLIFICATION < mode.reached < 1.1 * AMPLIFICATION
 
 
 def test_what_stands_still_remains_still(finished: DemoReport) -> None:
@@ -64,7 +66,8 @@ def test_reports_in_a_table_that_fits_a_terminal(finished: DemoReport) -> None:
     (row,) = (line for line in lines if line.startswith("mid-span"))
     numbers = [float(word) for word in row.replace("(", " ").replace(")", " ").split() if word[0].isdigit()]
     mode = finished.modes[0]
-    expected = [mode.found_hz, 2.1, mode.true_px, mode.filmed_px, mode.magnified_px, mode.reached]
+    expected = [mode.found_hz, 2.1, mode.true_px, mode.filmed_px, mode.filmed_sigma_px]
+    expected += [mode.magnified_px, mode.reached]
     assert numbers == pytest.approx(expected, abs=0.06)
 
 

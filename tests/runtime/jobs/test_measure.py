@@ -200,7 +200,7 @@ class TestFiles:
     def test_the_report_needs_nothing_else(self, measured: tuple[Measurement, Path]) -> None:
         page = (measured[1] / "report.html").read_text()
         assert page.startswith("<!doctype html>")
-        assert page.count("data:image/png;base64,") == 3
+        assert page.count("data:image/png;base64,") == 4
         assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
         assert "2.13 Hz" in page
         assert "bridge.mp4" in page

@@ -109,10 +109,10 @@ def test_none_between_camera_clips_and_viewer(
     assert service.parts.storage.health().clips["saved"] == 2
     assert viewer.encoded > 5
     # The camera's own writing is the picture's first place; what a viewer sees is composed of what the rings hold.
-    assert set(told) == {"running_service.read_into", "views.compose", "copies.copy_pixels"}
+    assert set(told) == {"running_service.read_into", "frame.compose", "buffers.copy_pixels"}
     assert told["running_service.read_into"] >= read * FRAME_BYTES
-    assert account == {"measuring: frame to learn from": told["copies.copy_pixels"]}
-    assert told["copies.copy_pixels"] % (_LEARNING_FRAMES * FRAME_BYTES) == 0  # once an attempt to learn
+    assert account == {"measuring: frame to learn from": told["buffers.copy_pixels"]}
+    assert told["buffers.copy_pixels"] % (_LEARNING_FRAMES * FRAME_BYTES) == 0  # once an attempt to learn
     assert "the pre-roll" in holders
     service.parts.ring.close()  # every frame was given back
     with StoreReader(service.parts.storage.path) as reader:

@@ -115,7 +115,7 @@ export class Charts {
   showSpectrum() {
     const [unit, scale] = this.shownUnit();
     const axes = Object.entries(this.found?.axes ?? {});
-    const series = [], marks = [], peaks = [];
+    const series = [], marks = [], peaks = [], artefacts = [];
     const [at, ...columns] = axes.length ? uPlot.join(axes.map(([, each]) => [
       each.frequency_hz, each.floor_px ?? each.frequency_hz.map(() => null), each.amplitude_px,
     ])) : [[]];
@@ -129,6 +129,7 @@ export class Charts {
         marks.push({ x: peak.frequency_hz, y: peak.amplitude_px * scale, colour, text: withUnit(peak.frequency_hz, "Hz", 4) });
         peaks.push(describe(peak, name, scale, unit));
       }
+      for (const peak of each.artefacts.slice(0, 3)) artefacts.push(`${describe(peak, name, scale, unit)} (${peak.cause})`);
     });
     const empty = !axes.some(([, each]) => each.amplitude_px.some((value) => value > 0));
     this.spectrumChart.draw({
@@ -136,6 +137,7 @@ export class Charts {
       empty: empty ? "no spectrum yet" : "",
     });
     show($("peaks"), peaks, peaks.join("; ") || (empty ? "" : "no peak stands out of the noise"));
+    show($("artefacts"), artefacts, artefacts.length ? `Not motion: ${artefacts.join("; ")}` : "");
   }
 
   frequencies(points) {

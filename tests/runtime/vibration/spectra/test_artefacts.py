@@ -1,0 +1,135 @@
+"""Artefacts told from motion by their frequencies and strengths, each with its cause."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tremorscope.runtime.vibration.displacement.regions import Region
+from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
+from tremorscope.runtime.vibration.spectra.artefacts import ArtefactTable, Origin, Suspect
+from tremorscope.runtime.vibration.spectra.peaks import Peak
+
+RATE_HZ, DURATION_S = 30.0, 20.0
+TIMES = np.arange(round(RATE_HZ * DURATION_S)) / RATE_HZ
+CODED = Origin(key_rate_hz=RATE_HZ / 12, pattern_rate_hz=RATE_HZ / 4)
+LIVE = Origin()
+
+
+def suspect(frequency_hz: float, amplitude_px: float, error_px: float = 0.0) -> Suspect:
+    return Suspect(
+        Peak(frequency_hz, 0.001, amplitude_px, 0.001, "steady", None, None, None, 100.0), error_px
+    )
+
+
+def causes(origin: Origin, *suspects: Suspect) -> list[str]:
+    return ArtefactTable(origin, RATE_HZ, DURATION_S).causes(suspects)
+
+
+def series(
+    *tones: tuple[float, float], noise_px: float = 0.002, brightness: tuple[float, float] = (1.0, 0.0)
+) -> RegionSeries:
+    """A region that moves along x by tones of frequency and amplitude, under light that swings at a frequency."""
+    rng = np.random.default_rng(3)
+    x_px = sum((a * np.sin(2 * np.pi * f * TIMES + 0.4) for f, a in tones), np.zeros(TIMES.size))
+    swing = 1 + brightness[1] * np.sin(2 * np.pi * brightness[0] * TIMES)
+    still_px = noise_px * rng.standard_normal((2, TIMES.size))
+    region = Region(0, 0, 64, 64)
+    return RegionSeries(
+        "R1",
+        region,
+        x_px + still_px[0],
+        still_px[1],
+        np.ones(TIMES.size),
+        np.stack([np.ones(TIMES.size), swing]),
+        (noise_px,) * 2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("frequency_hz", "words"),
+    [
+        (7.5 - 3.37, "3.37 Hz, mirrored at 7.5 Hz by the pattern of B pictures"),
+        (15 - 3.37, "3.37 Hz, mirrored at 15 Hz by the pattern of B pictures"),
+        (2.5 + 3.37, "3.37 Hz, mirrored at 2.5 Hz by the key frames"),
+        (30 - 9 * 3.37 + 1e-9, "9 x 3.37 Hz, folded at half the frame rate"),
+    ],
+)
+def test_lines_of_coding_are_named(frequency_hz: float, words: str) -> None:
+    found = causes(CODED, suspect(3.37, 0.3, 0.1), suspect(abs(frequency_hz), 0.05, 0.1))
+    assert found == ["", words]
+
+
+def test_jolts_of_key_frames_are_named_in_a_still_scene() -> None:
+    (found,) = causes(CODED, suspect(7.5, 0.01, 0.1))
+    assert found.startswith("jolts at the key frames, 2.5 a second")
+
+
+def test_what_is_stronger_than_compression_makes_stays() -> None:
+    assert causes(CODED, suspect(3.37, 0.3, 0.01), suspect(7.5 - 3.37, 0.05, 0.01)) == ["", ""]
+
+
+def test_what_is_weaker_than_compression_takes_is_no_finding() -> None:
+    assert causes(CODED, suspect(3.37, 0.3, 0.1), suspect(8.88, 0.05, 0.1))[1].startswith(
+        "weaker than the 0.1 px"
+    )
+    assert causes(LIVE, suspect(3.37, 0.3), suspect(8.88, 0.0005)) == ["", ""]
+
+
+@given(st.floats(0.5, 14.5), st.floats(0.5, 14.5), st.floats(0.05, 0.7))
+def test_a_second_tone_is_lost_only_on_a_folded_multiple(
+    one_hz: float, other_hz: float, share: float
+) -> None:
+    """Of a live camera, where nothing but folding and regular drops makes tones."""
+    found = causes(LIVE, suspect(one_hz, 0.3), suspect(other_hz, 0.3 * share))
+    assert found[0] == ""
+    if found[1]:
+        folded = [abs(math.remainder(n * one_hz, RATE_HZ)) for n in (2, 3, 4, 5, 6)]
+        held = [abs(RATE_HZ / 2 - one_hz), abs(RATE_HZ / 2 - 3 * one_hz), abs(3 * one_hz - RATE_HZ)]
+        assert min(abs(other_hz - hz) for hz in (*folded, *held)) < 1 / DURATION_S + 0.1
+
+
+def test_a_tone_on_a_rhythm_of_a_live_camera_is_motion() -> None:
+    assert causes(LIVE, suspect(7.5, 0.3), suspect(5.0, 0.1)) == ["", ""]
+
+
+def test_pictures_held_in_a_cycle_mirror_a_tone() -> None:
+    """24 pictures a second shown as 30, and 15 as 30, in a recording that hides the repeats."""
+    for filmed_hz in (24, 15):
+        held = np.floor(np.arange(TIMES.size) * filmed_hz / RATE_HZ + 1e-9) / filmed_hz
+        moved = series()
+        moved.x_px[:] += 0.3 * np.sin(2 * np.pi * 3.37 * held)
+        found = analyse_recording(TIMES, [moved])
+        assert [round(each.peak.frequency_hz, 1) for each in found.findings] == [3.4]
+        assert found.artefacts
+        assert all("repeat or are missing" in each.cause for each in found.artefacts[:1])
+        assert [round(mode.frequency_hz, 1) for mode in found.modes] == [3.4]
+
+
+def test_lamps_behind_a_rolling_shutter_are_named() -> None:
+    """Bands of light leave more motion than an even change of it: 0.05 px for a swing of a tenth."""
+    found = analyse_recording(TIMES, [series((2.1, 0.1), (10.3, 0.03), brightness=(10.3, 0.1))])
+    assert [round(each.peak.frequency_hz, 1) for each in found.findings] == [2.1]
+    (lamp,) = found.artefacts
+    assert lamp.cause == "lamps that flicker at 100 Hz, folded by the frame rate"
+    assert found.regions[0].x is not None
+    assert [cause for _, cause in found.regions[0].x.artefacts] == [lamp.cause]
+
+
+def test_a_tone_at_the_mains_without_a_swing_of_light_is_motion() -> None:
+    found = analyse_recording(TIMES, [series((10.0, 0.03))])
+    assert [round(each.peak.frequency_hz, 2) for each in found.findings] == [10.0]
+    assert found.artefacts == ()
+
+
+def test_few_cycles_never_rank_above_a_tone_that_is_well_determined() -> None:
+    found = analyse_recording(TIMES, [series((0.17, 0.8), (12.8, 0.02))])
+    assert [round(each.peak.frequency_hz, 1) for each in found.findings] == [12.8, 0.2]
+    assert found.findings[1].peak.amplitude > 10 * found.findings[0].peak.amplitude
+    assert found.regions[0].x is not None
+    assert round(found.regions[0].x.peaks[0].frequency_hz, 1) == 12.8
+    assert round(found.modes[0].frequency_hz, 1) == 12.8
