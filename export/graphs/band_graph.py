@@ -130,7 +130,8 @@ class BandStep(nn.Module):
         if flow is None:
             return motion
         kernels = self.network.shape_encoder.weight[: flow.probes]
-        return torch.cat((motion, *slopes_of_difference(difference, kernels, self.cell_px)), dim=1)
+        of_difference = slopes_of_difference(difference, kernels, self.cell_px, flow.slope_reach_px)
+        return torch.cat((motion, *of_difference), dim=1)
 
     def _halfway(self, frame: Tensor, filtered: Tensor) -> tuple[Tensor, Tensor] | None:
         """Slopes halfway between the frame and the frame without its motion in the band, two of 1 x P x h x w."""
@@ -138,7 +139,7 @@ class BandStep(nn.Module):
         if flow is None:
             return None
         kernels = self.network.shape_encoder.weight[: flow.probes]
-        x, y = slopes(frame, kernels, self.cell_px)
+        x, y = slopes(frame, kernels, self.cell_px, flow.slope_reach_px)
         behind_x = self.channels + flow.probes
         of_x, of_y = filtered[:, self.channels : behind_x], filtered[:, behind_x:]
         return x + (-0.5) * of_x, y + (-0.5) * of_y

@@ -132,6 +132,10 @@ class Quantiser:
             self._pairs[value, coding] = self._pair(value, scale, coding)
         node.replace_input_with(index, self._pairs[value, coding])
 
+    def reads_a_pair(self, node: ir.Node) -> bool:
+        """True where the first input of a node comes from a Q/DQ pair already: a second one would round it again."""
+        return node.inputs[0] in self._pairs.values()
+
     def quantise_readers(self, value: ir.Value, scale: str, coding: EightBitCoding = SYMMETRIC) -> None:
         """Let everybody read a tensor through a Q/DQ pair.
 

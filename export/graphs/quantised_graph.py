@@ -101,9 +101,10 @@ def quantised_graph_for_cpu(
     chosen = [name for name in chosen_layers(convolutions, layers) if name != last]
     quantiser = Quantiser(model.graph, scales)
     known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
+    # Before any pair is put in, behind which nobody would see the ReLU.
+    codings = {name: POSITIVE if _is_behind_relu(convolutions[name]) else OFFSET for name in chosen}
     for name in chosen:
         node = convolutions[name]
-        coding = POSITIVE if _is_behind_relu(node) else OFFSET
         if _sums_with(node):
             channels = range(_channels(node))
             quantiser.quantise_convolution(
@@ -114,7 +115,8 @@ def quantised_graph_for_cpu(
             quantiser.quantise_weights(node)
             rectified = next(use.node for use in node.outputs[0].uses()).outputs[0]
             quantiser.quantise_readers(rectified, known[rectified], POSITIVE)
-        quantiser.quantise_input(node, 0, input_of(name), coding)
+        if not quantiser.reads_a_pair(node):
+            quantiser.quantise_input(node, 0, input_of(name), codings[name])
     return close_graph(model)
 
 

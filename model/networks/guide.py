@@ -9,27 +9,33 @@ from torch.nn import functional as F
 _WINDOW_CELLS = 9
 _NOISE_VARIANCE = (3 / 255) ** 2
 """Colours that differ by less tell nothing apart."""
+_LEAST_SURE = 0.01
+"""Weight of a cell that is not sure at all, so that a window of such cells has a mean."""
 _GUESS = 0.05
 """Weight of the guess, against 1 of a cell that is all uncovered."""
 
 
-def follow_colours(mask: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
-    """The linear function of the colours that fits a coarse mask best, in a window around each cell.
+def follow_colours(mask: Tensor, sure: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+    """The linear function of the colours that fits the sure cells of a coarse mask best, in a window around each cell.
 
     A cell's colour is a mean over what the mask covers of it and what not. So a function that fits cells fits pixels,
-    and a mask that knows each cell roughly gets the picture's edges.
+    and a mask that knows each cell roughly gets the picture's edges. Cells that are not sure, as those without texture,
+    take what the sure ones around have: by colour where colours tell, by their mean where not.
 
     Args:
         mask: B x 1 x h x w.
+        sure: weight of each cell, from 0 to 1, B x 1 x h x w.
         colours: mean of each cell, B x 3 x h x w.
 
     Returns:
         Slope B x 3 x h x w and level B x 1 x h x w: the mask is slope times colour, summed, plus level.
     """
-    means = F.avg_pool2d(
-        torch.cat((colours, mask, colours * mask, _products(colours)), dim=1),
-        _WINDOW_CELLS, 1, _WINDOW_CELLS // 2, count_include_pad=False,
+    weight = sure + _LEAST_SURE  # (B, 1, h, w)
+    summed = F.avg_pool2d(
+        torch.cat((weight * torch.cat((colours, mask, colours * mask, _products(colours)), dim=1), weight), dim=1),
+        _WINDOW_CELLS, 1, _WINDOW_CELLS // 2,
     )  # fmt: skip
+    means = summed[:, :13] / summed[:, 13:]
     colour, covered, together, squares = torch.split(means, [3, 1, 3, 6], dim=1)
     rr, rg, rb, gg, gb, bb = (squares - _products(colour)).unbind(1)  # B x h x w each
     rr, gg, bb = rr + _NOISE_VARIANCE, gg + _NOISE_VARIANCE, bb + _NOISE_VARIANCE

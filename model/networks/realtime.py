@@ -17,10 +17,9 @@ from tremorscope.model.networks.blocks import (
     FrameRepresentation,
     ResidualBlock,
     UpsampleHead,
-    convolution,
 )
 from tremorscope.model.networks.flow import LeastSquaresFlow, smooth_kernels, warp
-from tremorscope.model.networks.guide import beside, follow_colours
+from tremorscope.model.networks.layered import LayersHead, draw_layers
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,10 @@ class RealtimeConfig:
     Empty: no such features."""
     flow_moving_windows_cells: tuple[int, ...] = ()
     """The same, with every cell weighted by its motion, so that a still background does not dilute a thin part's."""
+    flow_slope_reach_px: int = 4
+    """Reach of the central differences behind the slopes: 4, or 6 for texture down to a period of 3 px."""
+    flow_third_order: bool = False
+    """Free the least-squares displacement of what it is too long by from about half a pixel on."""
     flow_probes: int = 8
     """Kernels of the shape encoder that the least-squares fit uses, from the first on."""
 
@@ -84,7 +87,10 @@ class RealtimeNetwork(nn.Module):
             self.shape_encoder.weight[: len(smooth)] = smooth
         channels = config.decoder_channels
         windows, moving = config.flow_windows_cells, config.flow_moving_windows_cells
-        self.flow = LeastSquaresFlow(windows, config.flow_probes, stride, moving) if windows else None
+        accuracy = config.flow_slope_reach_px, config.flow_third_order
+        self.flow = (
+            LeastSquaresFlow(windows, config.flow_probes, stride, moving, *accuracy) if windows else None
+        )
         features = config.texture_channels + config.shape_channels + 3 * (len(windows) + len(moving))
         ratio = config.decoder_scale // stride
         self.merge = nn.Conv2d(features, channels, kernel_size=3, stride=ratio, padding=1)
@@ -95,7 +101,7 @@ class RealtimeNetwork(nn.Module):
             else None
         )
         if config.skip == "layers":
-            self.head: nn.Module = _LayersHead(
+            self.head: nn.Module = LayersHead(
                 config.fine_channels or channels, stride, len(windows) + len(moving)
             )
         else:
@@ -142,7 +148,9 @@ class RealtimeNetwork(nn.Module):
         features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
         if self.flow is not None:
             picture = frame if halfway is None else halfway  # (B, 3, H, W)
-            features.append(self.flow(picture, motion, gain, self.shape_encoder.weight))  # (B, 3 W, h, w)
+            features.append(
+                self.flow(picture, motion, gain, self.shape_encoder.weight, frame)
+            )  # (B, 3 W, h, w)
         return self.decode_features(torch.cat(features, dim=1), frame)  # (B, N, H, W)
 
     def decode_features(self, features: Tensor, frame: Tensor) -> Tensor:
@@ -220,74 +228,3 @@ class RealtimeNetwork(nn.Module):
         before = (self.config.encoder_kernel - self.config.encoder_stride) // 2
         after = before + self.config.encoder_stride - 1
         return F.pad(x, (before, after, before, after))
-
-
-def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
-    """Composite two layers of a frame, each warped by its own displacement.
-
-    The mask of the upper layer and the fill of the lower one are drawn on the unmoved frame, where the edges are
-    seen, and are warped with their layers.
-
-    Args:
-        frame: B x 3 x H x W in [0, 1].
-        decoded: B x 8 x H x W, as `RealtimeNetwork.decode` gives it.
-
-    Returns:
-        The picture, B x 3 x H x W, and the displacement of its content in px, B x 2 x H x W.
-    """
-    upper_px, lower_px, mask, filled = torch.split(decoded, [2, 2, 1, 3], dim=1)  # (B, each, H, W)
-    upper = warp(torch.cat((frame, mask), dim=1), upper_px)  # (B, 4, H, W)
-    lower = warp(frame + filled, lower_px)  # (B, 3, H, W)
-    shown = upper[:, 3:]  # (B, 1, H, W), coverage by the upper layer
-    hidden = 1.0 - shown
-    return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
-
-
-class _LayersHead(nn.Module):
-    """Cells to two smooth displacements, a mask, and what is behind it: B x C x h x w -> B x 8 x H x W.
-
-    Each displacement is a decoded residual plus the softmax-weighted mean of the least-squares displacements and of
-    zero, so that a measured displacement passes through at any length. The mask's logit is a linear function of the
-    frame's colours, fitted to a decoded coarse mask, plus a decoded logit of each pixel. Behind the mask the lower
-    layer shows the colours beside it.
-    """
-
-    def __init__(self, channels: int, scale: int, windows: int) -> None:
-        super().__init__()
-        self.scale, self.windows = scale, windows
-        self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 1 + scale * scale, 3)
-
-    def forward(self, cells: Tensor, flow: Tensor, centred: Tensor) -> Tensor:
-        """The output of `RealtimeNetwork.decode`.
-
-        Args:
-            cells: B x C x h x w.
-            flow: B x 3 W x h x w, as `LeastSquaresFlow` gives it.
-            centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
-        """
-        each = 2 + self.windows + 1
-        parts = [each, each, 3, 1, self.scale**2]
-        upper, lower, background, likely, sharp = torch.split(
-            self.conv(cells), parts, dim=1
-        )  # (B, part, h, w)
-        x, y = flow[:, 0::3], flow[:, 1::3]  # (B, W, h, w) each
-        displacements = [self._displacement(decoded, x, y) for decoded in (upper, lower)]  # (B, 2, h, w) each
-        slope, level = follow_colours(likely.sigmoid(), F.avg_pool2d(centred, self.scale))
-        # Decoded in cells, so that all outputs of the convolution are of the order of one.
-        both = self.scale * torch.cat(displacements, dim=1)  # (B, 4, h, w)
-        smooth = self._between(torch.cat((both, slope, level), dim=1))  # (B, 8, H, W)
-        moved, slope, level = torch.split(smooth, [4, 3, 1], dim=1)
-        by_colour = (slope * centred).sum(dim=1, keepdim=True) + level  # (B, 1, H, W)
-        mask = (8.0 * (by_colour - 0.5) + 4.0 * F.pixel_shuffle(sharp, self.scale)).sigmoid()
-        behind = self._between(beside(centred, mask, background))  # (B, 3, H, W)
-        return torch.cat((moved, mask, mask * (behind - centred)), dim=1)
-
-    def _between(self, cells: Tensor) -> Tensor:
-        """Cells to pixels, bilinear: straight lines stay straight."""
-        return F.interpolate(cells, scale_factor=float(self.scale), mode="bilinear")
-
-    def _displacement(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Residual and weights B x (2 + W + 1) x h x w, measured x and y B x W x h x w -> B x 2 x h x w, in cells."""
-        weights = decoded[:, 2:].softmax(dim=1)[:, : self.windows]  # (B, W, h, w); the last is that of zero
-        mean = [(weights * each).sum(dim=1, keepdim=True) for each in (x, y)]  # (B, 1, h, w) each
-        return decoded[:, :2] + torch.cat(mean, dim=1)

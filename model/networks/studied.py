@@ -71,7 +71,8 @@ class StudiedNetwork(RealtimeNetwork):
         features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
         if self.flow is not None:
             halfway = frame - 0.5 * difference
-            features.append(self.flow(halfway, linear, gain, self.shape_encoder.weight))  # (B, 3 W, h, w)
+            flow = self.flow(halfway, linear, gain, self.shape_encoder.weight, frame)  # (B, 3 W, h, w)
+            features.append(flow)
         return self.decode_features(torch.cat(features, dim=1), frame)
 
 

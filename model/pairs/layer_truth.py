@@ -19,7 +19,7 @@ _EDGE_GAIN = 2.5
 
 @dataclass(frozen=True)
 class LayerTruth:
-    """Exact inputs of `model.networks.realtime.draw_layers`, for a frame without noise and rounding."""
+    """Exact inputs of `model.networks.layered.draw_layers`, for a frame without noise and rounding."""
 
     upper_px: Tensor
     """B x 2 x P x P: displacement (x, y) of the upper layer, magnified, and around it; else the background's."""

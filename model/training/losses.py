@@ -12,6 +12,10 @@ from tremorscope.model.pairs.pairs import Pairs
 
 _EDGE_AROUND_PX = 6
 _EDGE_PX = 0.5
+_INSIDE_FROM_PX = 6
+_INSIDE_MORE = 3.0
+"""Additional weight of the mask inside large parts. Where these have little texture nothing tells that they move, and a
+mask of a half shows both layers; a mask that is too large there does less harm than one that is too small."""
 
 
 def magnification_loss(
@@ -51,7 +55,8 @@ def layer_losses(decoded: Tensor, truth: LayerTruth, border_px: int) -> tuple[Te
     counts, covered = truth.upper_counts[inner], truth.mask[inner]  # (B, 1, p, p) each
     upper = _weighted((upper_px - truth.upper_px[inner]).abs(), counts)
     lower = F.l1_loss(lower_px, truth.lower_px[inner])
-    masked = F.binary_cross_entropy(mask, covered)
+    inside = 1.0 - around(1.0 - covered, _INSIDE_FROM_PX)  # (B, 1, p, p)
+    masked = F.binary_cross_entropy(mask, covered, weight=1.0 + _INSIDE_MORE * inside)
     hidden = (filled - truth.filled[inner]).abs()  # (B, 3, p, p)
     # Pixels that nothing hides must not change: the rest of the picture counts as much as the hidden area.
     return upper + lower, masked + _weighted(hidden, covered) + hidden.mean()

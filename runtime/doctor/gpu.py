@@ -145,6 +145,6 @@ def network(machine: Machine, needs: Needs) -> ProbeFinding:
             "network",
             f"{bundle.named}, {precision} on a GPU, too",
             "FP32 uses no tensor cores, and takes about eight times as long as FP16",
-            "name realtime or lite, or export with --precision fp16",
+            "name realtime, lite or nano, or export with --precision fp16",
         )
     return ok("network", f"{bundle.named}, {precision}")

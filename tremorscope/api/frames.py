@@ -37,7 +37,7 @@ class FramePairMagnifier:
         """Open a bundle; its engine is loaded with the first frame, for the size of that.
 
         Args:
-            bundle: name of a shipped bundle ("realtime", "lite"), or a directory; None is the usual one.
+            bundle: name of a shipped bundle ("realtime", "lite", "nano"), or a directory; None is the usual one.
             **options: ``runtime``, ``engines``, ``threads`` and ``allow_inaccurate``, as in `magnify`.
 
         Raises:
@@ -141,7 +141,7 @@ def load_bundle(bundle: str | Path | None = None) -> Bundle:
     """Read a bundle and check it against its seal.
 
     Args:
-        bundle: name of a shipped bundle ("realtime", "lite"), or a directory; None is the usual one.
+        bundle: name of a shipped bundle ("realtime", "lite", "nano"), or a directory; None is the usual one.
 
     Raises:
         BundleFault: it is none, was edited, or is damaged.

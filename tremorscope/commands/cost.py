@@ -41,12 +41,12 @@ def cost(
 
     MODEL is the name of shipped weights, a weights file, or a family (baseline, realtime), whose weights are then
     random: they do not change the cost. The first is what the others are compared with.
-    [default: baseline realtime lite]
+    [default: baseline realtime lite nano]
     """
     from tremorscope.export.timing.cost import cost_table, measure_costs, write_costs
 
     costs = measure_costs(
-        models or ("baseline", "realtime", "lite"),
+        models or ("baseline", "realtime", "lite", "nano"),
         sizes,
         rounds,
         steps,

@@ -35,8 +35,8 @@ _USUAL = (*PROTOCOLS, "structures")
 def evaluate(chosen: tuple[str, ...], **options: Any) -> None:
     """Judge magnifiers on the field's protocols, all on the same frames.
 
-    MODEL is the name of shipped weights (realtime, lite, baseline), a weights file, a bundle's directory, or one of the
-    methods to compare with: unmagnified, linear-eulerian, phase-based.
+    MODEL is the name of shipped weights (realtime, lite, nano, baseline), a weights file, a bundle's directory, or
+    one of the methods to compare with: unmagnified, linear-eulerian, phase-based.
 
     \b
     subpixel      whole photographs shifted by 0.01 to 1 px, magnified to 10 px

@@ -20,7 +20,7 @@ def _size_or_any(text: str) -> FrameSize | None:
 
 
 @click.command()
-@click.option("--model", required=True, help="realtime, lite or baseline (shipped weights), or a file.")
+@click.option("--model", required=True, help="realtime, lite, nano or baseline (shipped weights), or a file.")
 @click.option(
     "--size",
     type=_size_or_any,

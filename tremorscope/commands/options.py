@@ -113,8 +113,8 @@ def bundle_option(command: _Command) -> _Command:
         "--bundle",
         type=click.Path(path_type=Path),
         metavar="NAME|DIR",
-        help="Network to run: realtime, lite (for the smallest devices), each in FP16 on a GPU and in FP32 on the CPU; "
-        "realtime-fp32 and -fp16 insist; or a directory that was exported.  [default: realtime]",
+        help="Network to run: realtime, lite, nano (for the smallest devices), each in FP16 on a GPU and in FP32 on "
+        "the CPU; realtime-fp32 and -fp16 insist; or a directory that was exported.  [default: realtime]",
     )(command)
 
 

@@ -25,7 +25,7 @@ import click
 @click.option(
     "--go-on-from",
     type=click.Path(path_type=Path),
-    help="A carried run (run.safetensors) that a new run goes on from, such as model/training/nano.safetensors.",
+    help="A carried run (run.safetensors, which a training leaves) that a new run goes on from.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option(

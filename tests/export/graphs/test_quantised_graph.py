@@ -168,6 +168,16 @@ def test_on_a_cpu_all_but_the_last_convolution_is_in_int8() -> None:
     assert quantised_layers(alone) == ("blocks.1.conv1",)
 
 
+def test_on_a_cpu_nothing_is_rounded_to_8_bits_twice() -> None:
+    """One pair for each tensor: input of the first, behind each ReLU, and both sides of each sum."""
+    graph = quantised_graph_for_cpu(shipped_graph("pairwise"), scales())
+    decoded = {node.output[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
+    pairs = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
+    assert not [node.name for node in pairs if node.input[0] in decoded]
+    blocks = sum(layer.endswith("conv2") for layer in LAYERS)
+    assert len(pairs) == 2 + 3 * blocks
+
+
 def test_on_a_cpu_each_channel_that_joins_the_residual_stream_has_steps_of_its_own() -> None:
     """What is quantised has one scale, 1, as kernels want it; weights and bias are divided by the channel's step."""
     graph = quantised_graph_for_cpu(shipped_graph("pairwise"), scales())

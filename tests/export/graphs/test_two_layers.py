@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 
@@ -10,12 +9,10 @@ import numpy as np
 import onnx
 import pytest
 from precisions import GRAPHS, inferred_types
-from safetensors import safe_open
 
 from tremorscope.calibration.scales.observation import Observer
 from tremorscope.calibration.scales.scales import Histogram, scale_of
 from tremorscope.export.check import _film, compare, compare_band
-from tremorscope.export.graphs.band_graph import band_graph
 from tremorscope.export.graphs.half_graph import half_graph
 from tremorscope.export.graphs.layers import decoder_layers
 from tremorscope.export.graphs.quantisation_rules import offences
@@ -24,33 +21,23 @@ from tremorscope.export.graphs.quantised_graph import (
     quantised_graph_for_cpu,
     quantised_layers,
 )
-from tremorscope.export.graphs.step_graph import pairwise_graph
-from tremorscope.export.graphs.tidy import tidy
-from tremorscope.model.networks.families import build_network, configure
 from tremorscope.model.networks.realtime import RealtimeNetwork
+from tremorscope.model.networks.weights import find_weights, load_weights
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
 from tremorscope.runtime.engines.interface.manifest import GraphName
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
-
-RUN = Path(__file__).parents[3] / "model" / "training" / "nano.safetensors"
 
 
 @cache
 def network() -> RealtimeNetwork:
-    """The nano network as far as it is trained, with the averaged weights."""
-    with safe_open(RUN, framework="pt") as run:
-        nano = build_network(configure(json.loads(run.metadata()["recipe"])["network"]))
-        weights = {
-            name: run.get_tensor(f"network.{name}") + run.get_tensor(f"average.{name}").float()
-            for name in nano.state_dict()
-        }
-    nano.load_state_dict(weights)
+    nano = load_weights(find_weights("nano")).network
     assert isinstance(nano, RealtimeNetwork)
-    return nano.eval()
+    return nano
 
 
 @cache
 def graph(name: GraphName) -> onnx.ModelProto:
-    return tidy(pairwise_graph(network(), None) if name == "pairwise" else band_graph(network(), None))
+    return onnx.load(open_bundle(SHIPPED_BUNDLES / "nano").graph_path(name))
 
 
 @cache
@@ -107,11 +94,10 @@ def test_in_int8_on_a_cpu_it_stays_near_pytorch(name: GraphName, tmp_path: Path)
         assert found.rms_grey_levels < 5
 
 
-def test_a_still_film_stays_nearly_as_it_is(tmp_path: Path) -> None:
+def test_a_still_film_stays_as_it_is() -> None:
     frame = _film(97, 64, 0.0, 0)
     magnified = np.empty_like(frame)
-    onnx.save(graph("pairwise"), tmp_path / "pairwise.onnx")
-    OnnxRuntimeEngine(tmp_path / "pairwise.onnx", width_px=97, height_px=64).step(
-        frame, frame, 200.0, magnified
-    )
-    assert np.abs(magnified.astype(int) - frame).mean() < 0.5
+    OnnxRuntimeEngine(
+        open_bundle(SHIPPED_BUNDLES / "nano").graph_path("pairwise"), width_px=97, height_px=64
+    ).step(frame, frame, 200.0, magnified)
+    assert np.abs(magnified.astype(int) - frame).max() <= 1

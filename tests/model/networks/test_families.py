@@ -54,12 +54,12 @@ def test_the_realtime_network_costs_a_fraction_of_it() -> None:
             RealtimeConfig(decoder_scale=8, decoder_blocks=5),
             3 * (64 * 80 + 128 * 16) / 16 + (9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * 320) / 64,
         ),
-        # A fine stage of two, and a head to two displacements with weights of four, a mask and a background.
+        # A fine stage of two, and a head to two displacements with weights of four, a mask of three and a background.
         (
             RealtimeConfig(decoder_scale=8, skip="layers", fine_channels=56, fine_convolutions=2),
             3 * (64 * 80 + 128 * 16) / 16
             + (9 * 89 * 64 + 9 * 18 * 64 * 64) / 64
-            + 9 * 56 * ((16 + 89) + 56 + (2 * 6 + 3 + 1 + 16)) / 16,
+            + 9 * 56 * ((16 + 89) + 56 + (2 * 6 + 3 + 3 + 16)) / 16,
         ),
     ],
 )

@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from tremorscope.model.networks.guide import beside, follow_colours
 
 
-def test_a_mask_known_roughly_gets_the_pictures_edges() -> None:
-    """Bars of 3 px, half of them known from cells alone: every pixel of the bars is told from the background."""
-    bars = (torch.arange(96) % 14 < 3).float().expand(1, 1, 96, 96)
-    dark, light = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.6, 0.3, 0.2])
-    picture = dark[None, :, None, None] * (1 - bars) + light[None, :, None, None] * bars - 0.5
-    coarse = F.avg_pool2d(bars, 4)
+def follow(mask: Tensor, sure: Tensor, picture: Tensor) -> Tensor:
+    """The mask of each pixel of a picture of as many pixels, or of four a cell."""
+    side = picture.shape[3] // mask.shape[3]
     slope, level = (
-        F.interpolate(each, scale_factor=4.0) for each in follow_colours(coarse, F.avg_pool2d(picture, 4))
+        F.interpolate(each, scale_factor=float(side))
+        for each in follow_colours(mask, sure, F.avg_pool2d(picture, side))
     )
-    found = (slope * picture).sum(dim=1, keepdim=True) + level
-    torch.testing.assert_close(found, bars, atol=0.05, rtol=0)
+    return (slope * picture).sum(dim=1, keepdim=True) + level
 
 
-def test_without_colours_to_tell_apart_the_mask_is_its_mean() -> None:
+def bars(width_px: int, pitch_px: int) -> tuple[Tensor, Tensor]:
+    """Dark bars before a light background: where they are, B x 1 x 96 x 96, and the picture, less 0.5."""
+    where = (torch.arange(96) % pitch_px < width_px).float().expand(1, 1, 96, 96)
+    dark, light = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.6, 0.3, 0.2])
+    return where, dark[None, :, None, None] * where + light[None, :, None, None] * (1 - where) - 0.5
+
+
+def test_a_mask_known_roughly_gets_the_pictures_edges() -> None:
+    """Bars of 3 px, known from cells alone: every pixel of the bars is told from the background."""
+    where, picture = bars(3, 14)
+    coarse = F.avg_pool2d(where, 4)
+    torch.testing.assert_close(follow(coarse, torch.ones_like(coarse), picture), where, atol=0.05, rtol=0)
+
+
+def test_cells_that_are_not_sure_take_what_those_of_their_colour_have() -> None:
+    """Two in three cells know nothing, and say a half."""
+    where, picture = bars(12, 24)
+    known = (torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0)) < 0.33).float()
+    coarse = known * F.avg_pool2d(where, 4) + (1 - known) * 0.5
+    torch.testing.assert_close(follow(coarse, known, picture), where, atol=0.08, rtol=0)
+
+
+def test_without_colours_to_tell_apart_the_mask_is_the_mean_of_the_sure_cells() -> None:
     """Also of a grey picture, whose three colours are one."""
-    mask = torch.rand(1, 1, 24, 24)
-    slope, level = follow_colours(mask, torch.full((1, 3, 24, 24), 0.2))
+    mask, sure = torch.rand(2, 1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    slope, level = follow_colours(mask, sure, torch.full((1, 3, 24, 24), 0.2))
     torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-3, rtol=0)
-    assert 0.4 < level[..., 12, 12] < 0.6
+    around = (..., slice(8, 17), slice(8, 17))
+    expected = (mask * (sure + 0.01))[around].sum() / (sure + 0.01)[around].sum()
+    torch.testing.assert_close(level[0, 0, 12, 12], expected, atol=1e-3, rtol=0)
     grey = (mask - 0.5).expand(1, 3, 24, 24)
-    slope, level = follow_colours(mask, grey)
-    torch.testing.assert_close((slope * grey).sum(dim=1, keepdim=True) + level, mask, atol=0.05, rtol=0)
+    torch.testing.assert_close(follow(mask, sure, grey), mask, atol=0.05, rtol=0)
 
 
 def test_what_lies_beside_a_bar_is_the_background_and_inside_a_wide_part_it_is_the_guess() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tremorscope.model.networks.realtime import draw_layers
+from tremorscope.model.networks.layered import draw_layers
 from tremorscope.model.pairs.drawing import draw_picture
 from tremorscope.model.pairs.lattices import Lattices
 from tremorscope.model.pairs.layer_truth import overlay

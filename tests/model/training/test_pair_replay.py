@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tremorscope.model.networks.realtime import draw_layers
+from tremorscope.model.networks.layered import draw_layers
 from tremorscope.model.pairs.layer_truth import LayerTruth
 from tremorscope.model.pairs.pairs import Pairs, draw_pairs
 from tremorscope.model.pairs.settings import PairSettings

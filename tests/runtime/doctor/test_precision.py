@@ -30,7 +30,7 @@ def test_fp32_on_a_jetsons_gpu_is_told(tmp_path: Path, bundle: Path) -> None:
     finding = network(orin(tmp_path).machine(), Needs(bundle=bundle))
     assert (finding.state, finding.found) == ("wrong", "realtime-fp32, FP32 on a GPU, too")
     assert not finding.prevents
-    assert finding.command.startswith("name realtime or lite")
+    assert finding.command.startswith("name realtime, lite or nano")
 
 
 def fine_with_fp32(machine: Invented, **needs: str) -> bool:

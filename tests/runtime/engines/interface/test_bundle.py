@@ -64,7 +64,7 @@ def test_a_shipped_bundle_is_found_by_its_name(
     assert open_bundle(Path("lite")).directory == SHIPPED_BUNDLES / "lite"
     make_bundle().rename(tmp_path / "lite")
     assert open_bundle(Path("lite")).directory == Path("lite"), "what is here comes first"
-    with pytest.raises(BundleFault, match="or a shipped bundle: lite, lite-fp16, realtime, realtime-fp16"):
+    with pytest.raises(BundleFault, match="or a shipped bundle: lite, lite-fp16, nano, nano-fp16, realtime"):
         open_bundle(Path("heavy"))
 
 

@@ -71,7 +71,7 @@ def test_every_shipped_graph_is_parsed_and_built(engines: Path) -> None:
         assert (engines / f"{name(graph)}.engine").stat().st_size > (SHIPPED / f"{graph}.onnx").stat().st_size
 
 
-@pytest.mark.parametrize("name", ["realtime-fp16", "lite-fp32", "lite-fp16"])
+@pytest.mark.parametrize("name", ["realtime-fp16", "lite-fp32", "lite-fp16", "nano-fp16"])
 def test_every_other_shipped_bundle_is_too(name: str, tmp_path: Path) -> None:
     done = build(tmp_path, "--size", "161x119", bundle=name)
     assert (done.returncode, done.stderr) == (0, "")
