@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, signal
+from scipy import fft, ndimage, signal
 
 from tremorscope.runtime.vibration.displacement.regions import Region
 
@@ -55,3 +55,64 @@ def shaken(
     )
     kept: Values = response[settle:]
     return kept / kept.std()
+
+
+def rgb(grey: Picture) -> NDArray[np.uint8]:
+    """A grey picture as a camera's (H, W, 3)."""
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+
+
+class PoleBehindMovingCamera:
+    """A pole that sways by a known amount before a still wall, filmed by a camera that stands, is held, or flies."""
+
+    width_px, height_px, rate_hz = 320, 240, 30.0
+    sway_px, sway_hz = 0.5, 2.0
+    """Amplitude at the pole's top; it falls to none at the picture's lower edge."""
+
+    def __init__(self, kind: str, frames: int) -> None:
+        self.times_s = np.arange(frames) / self.rate_hz
+        self._rng = np.random.default_rng(0)
+        zero, share = np.zeros(frames), self.times_s / self.times_s[-1]
+        paths = {
+            "standing": (zero, zero, zero, zero),
+            "handheld": (self._wander(5, 0.7), self._wander(4, 0.9), self._wander(3e-3, 0.8), self._wander(2e-3, 0.5)),
+            "drone": (self._wander(3, 0.3) + 9 * share, self._wander(3, 0.25), self._wander(0.004, 0.3), 0.015 * share),
+        }  # fmt: skip
+        self._path = [each - each[0] for each in paths[kind]]
+        wall, pole = textured(3, 1.2, 512), textured(4, 1.0, 512)
+        self._wall, self._pole = ndimage.spline_filter(wall), ndimage.spline_filter(0.8 * pole + 40)
+
+    def _wander(self, size: float, slowest_hz: float) -> Values:
+        angles = 2 * np.pi * slowest_hz * np.outer((1, 1.7, 2.9), self.times_s)
+        waves = np.sin(angles + self._rng.uniform(0, 6.3, (3, 1))) / np.array([[1], [1.7], [2.9]])
+        return size * waves.sum(axis=0)
+
+    def true_px(self, region: Region) -> float:
+        """Amplitude of the pole's sway, averaged over a region's rows."""
+        rows = np.arange(region.y_px, region.y_px + region.height_px)
+        return float(self.sway_px * (1 - rows / self.height_px).mean())
+
+    def frame(self, number: int) -> NDArray[np.uint8]:
+        """The picture of one moment, with noise."""
+        x_px, y_px, roll, zoom = (each[number] for each in self._path)
+        y, x = np.mgrid[: self.height_px, : self.width_px] - np.array(
+            [[[self.height_px / 2]], [[self.width_px / 2]]]
+        )
+        turned = (
+            (np.cos(roll) * x + np.sin(roll) * y) / (1 + zoom),
+            (np.cos(roll) * y - np.sin(roll) * x) / (1 + zoom),
+        )
+        across, down = turned[0] + self.width_px / 2 - x_px, turned[1] + self.height_px / 2 - y_px
+        sway = (
+            self.sway_px
+            * np.sin(2 * np.pi * self.sway_hz * self.times_s[number])
+            * (1 - down / self.height_px)
+        )
+        before = 1 / (1 + np.exp((np.abs(across - sway - self.width_px / 2) - 20) / 0.7))
+        wall = ndimage.map_coordinates(
+            self._wall, [down + 100, across + 100], prefilter=False, mode="grid-wrap"
+        )
+        pole = ndimage.map_coordinates(
+            self._pole, [down + 100, across - sway + 100], prefilter=False, mode="grid-wrap"
+        )
+        return rgb(filmed(before * pole + (1 - before) * wall, self._rng))

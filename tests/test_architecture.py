@@ -64,7 +64,7 @@ LOOSE = 4
 RUNTIME_DEPENDENCIES = {
     "aiohttp", "av", "click", "matplotlib", "numpy", "onnxruntime", "prometheus_client", "pydantic", "pyuff",
     "scipy", "tifffile", "tqdm", "typing_extensions", "pydantic_core", "yaml",
-    "cuda", "distributed", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
+    "cuda", "cv2", "distributed", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
 }  # fmt: skip
 """Third-party packages that the runtime may import at all (typing_extensions and pydantic_core are of pydantic);
 the last line only where they are at hand."""
@@ -86,6 +86,7 @@ DOORS = {
 """Where the runtime may import a library; one not named here has one door wherever that is."""
 HARDWARE = [
     "av",
+    "cv2",
     "cuda",
     "gi",
     "jtop",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tremorscope.runtime.cameras.recordings import open_recording
@@ -19,9 +20,11 @@ from tremorscope.runtime.frames.buffers import Allocator, FrameRing
 from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
 from tremorscope.runtime.frames.frame import FrameInfo, RecordedClip, View, ViewComposer
 from tremorscope.runtime.host.progress import Progress
+from tremorscope.runtime.jobs.stabilise import SteadyClip, steady_clip
 from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier
 from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.vibration.displacement.warping import CameraModel
 
 Note = Callable[[str], None]
 """Called with a remark on the present frames; with an empty text when it no longer holds."""
@@ -44,6 +47,8 @@ class MagnifyJob(Magnification):
     """Directory of built TensorRT engines; None takes ``engines`` within the bundle."""
     threads: int | None = None
     """Threads of the engine on the CPU; None takes one a core."""
+    stabilise: CameraModel | None = None
+    """Motion that the camera may have, to take its motion out first; None leaves it in."""
     overwrite: bool = False
     allow_inaccurate: bool = False
     """Run a bundle that `tremorscope compare` found inaccurate."""
@@ -62,6 +67,8 @@ class MagnifyReport:
     time_axis: TimeAxis
     runtime: str = ""
     """Inference runtime and precision that were used."""
+    steady_line: str = ""
+    """Human-readable line on the camera's motion that was taken out; empty where none was."""
     filter_lines: tuple[str, ...] = ()
     """Human-readable description of the filter; empty without a filter."""
 
@@ -71,6 +78,7 @@ class MagnifyReport:
         return [
             f"frames         {self.frames} of {self.width_px}x{self.height_px} px, {job.clip.name}",
             f"magnified      {job.amplification:g} times, {job.mode} mode, network {self.network}",
+            *([f"stabilised     {self.steady_line}"] if self.steady_line else []),
             *self.filter_lines,
             f"view           {job.view}",
             *self.time_axis.lines(),
@@ -97,11 +105,13 @@ def magnify_clip(
     bundle = open_for_use(job.bundle, allow_inaccurate=job.allow_inaccurate)
     start_s = time.monotonic()
     with ExitStack() as opened:
-        camera = opened.enter_context(closing(open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)))
+        camera, steady_line = _open_clip(job, progress)
+        opened.enter_context(closing(camera))
+        wanted = camera.seen_from(job) if isinstance(camera, SteadyClip) else job
         check_size(bundle, camera.width_px, camera.height_px, "the clip has")
         runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
         engines = Engines(bundle, runtime, (camera.width_px, camera.height_px))
-        magnifier = engines.make(job, camera.capture_rate_hz or camera.nominal_rate_hz)
+        magnifier = engines.make(wanted, camera.capture_rate_hz or camera.nominal_rate_hz)
         with _video_writer(job, camera) as writer:
             times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
     return MagnifyReport(
@@ -113,8 +123,15 @@ def magnify_clip(
         elapsed_s=time.monotonic() - start_s,
         runtime=f"{runtime.description}, {runtime.bundle.manifest.precision.upper()}",
         time_axis=times.axis(camera.time_base, camera.capture_rate_hz, measured=camera.has_timestamps),
+        steady_line=steady_line,
         filter_lines=(*(job.band.lines() if job.band else ()), *magnifier.lines()),
     )
+
+
+def _open_clip(job: MagnifyJob, progress: Progress | None) -> tuple[RecordedClip, str]:
+    """The clip, without its camera's motion where that is wanted, and a line on that motion."""
+    open_clip = partial(open_recording, job.clip, capture_rate_hz=job.capture_rate_hz)
+    return (open_clip(), "") if job.stabilise is None else steady_clip(open_clip, job.stabilise, progress)
 
 
 def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: RecordedClip) -> Runtime:

@@ -11,34 +11,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.clip import ClipCamera
-from tremorscope.runtime.cameras.clip_coding import ClipCoding
-from tremorscope.runtime.cameras.recordings import MeasuredFrame, frame_of, open_recording
+from tremorscope.runtime.cameras.recordings import frame_of, open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
-from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate, without_rounding
-from tremorscope.runtime.frames.frame import RecordedClip
-from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
+from tremorscope.runtime.frames.clip_times import check_capture_rate
 from tremorscope.runtime.host.files import printable, whole_directory
 from tremorscope.runtime.host.progress import Progress
+from tremorscope.runtime.jobs.regions import Plan, plan_regions
+from tremorscope.runtime.jobs.samples import Reference, Span
+from tremorscope.runtime.jobs.survey import Survey, look_through
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.vibration.displacement.choosing import choose_regions
 from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
 from tremorscope.runtime.vibration.displacement.geometry import Lens, PlaneScale, check_same_lens
-from tremorscope.runtime.vibration.displacement.meter import MotionMeter
 from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
+from tremorscope.runtime.vibration.displacement.warping import CameraModel
 from tremorscope.runtime.vibration.displacement.windows import luma
 from tremorscope.runtime.vibration.monitoring.limits import Criterion
 from tremorscope.runtime.vibration.monitoring.modal_baseline import (
-    ModalBaseline,
     compare_with_baseline,
     read_baseline,
 )
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
-from tremorscope.runtime.vibration.spectra.artefacts import Origin
-
-Picture = NDArray[np.uint8]
 
 RESULT_NAMES = (
     "displacement.csv",
@@ -53,11 +46,6 @@ RESULT_NAMES = (
     "report.html",
     "summary.json",
 )
-_MOST_SAMPLES, _FEWEST_SAMPLES = 16, 4
-_SAMPLE_BYTES = 128 * 2**20
-_FEWEST_FRAMES = 16
-_CARRIED_OVER = 0.12
-"""Share of the picture that compression leaves unchanged from which on it was seen to weaken small motion."""
 
 
 @dataclass(frozen=True)
@@ -90,58 +78,18 @@ class MeasureJob:
     speed_rpm: float | None = None
     """Speed of the machine, by whose orders peaks are named."""
     overwrite: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class _Survey:
-    """Result of a first pass over a clip: its times, and some frames spread over it."""
-
-    repeats: Repeats
-    """Pictures that show nothing new, and the times of the others in playback."""
-    axis: TimeAxis
-    tick_s: float
-    first: Picture
-    """The first frame as it is shown, (H, W, 3; RGB)."""
-    samples: tuple[MeasuredFrame, ...]
-    """Frames as they are measured, the first among them."""
-    bit_depth: int
-    notes: tuple[str, ...]
-    """Peculiarities of the clip that bear on the results."""
-    coding: ClipCoding
-    """Account of its compression."""
+    start_s: float = 0.0
+    """Beginning of what is measured, in seconds of the clip's own time."""
+    end_s: float = math.inf
+    reference: Reference = "auto"
+    """Frame that displacement is measured against; see `Span`."""
+    stabilise: CameraModel | None = None
+    """Motion that the camera may have, to take its motion out by what stands still; None leaves it in."""
 
     @property
-    def origin(self) -> Origin:
-        """Rhythms of its compression, in reality rather than in playback."""
-        count = self.repeats.times_s.size - 1
-        rate_hz = count / float(self.repeats.times_s[-1] - self.repeats.times_s[0]) / self.pace
-        key, pattern = self.coding.key_interval, self.coding.pattern
-        return Origin(
-            rate_hz / key if key else None,
-            rate_hz / pattern if pattern > 1 else None,
-        )
-
-    @property
-    def kept(self) -> NDArray[np.bool_]:
-        """(N,), True for a picture that is measured."""
-        return ~self.repeats.repeated
-
-    @property
-    def real_times_s(self) -> NDArray[np.float64]:
-        """Times of the measured pictures since the first, in reality rather than in playback."""
-        times_s = self.repeats.times_s[self.kept]
-        since: NDArray[np.float64] = (times_s - times_s[0]) * self.pace
-        return since
-
-    @property
-    def pace(self) -> float:
-        """Seconds in reality for a second of playback."""
-        if self.axis.capture_rate_hz is None:
-            return 1.0
-        # Counted from frame to frame: lost frames are no part of the rate of playback.
-        steps_s = np.diff(self.repeats.times_s[self.kept])
-        interval_s = float(steps_s[steps_s < 1.5 * np.median(steps_s)].mean())
-        return 1 / interval_s / self.axis.capture_rate_hz
+    def span(self) -> Span:
+        """The part of the clip that is measured, and its reference."""
+        return Span(self.start_s, self.end_s, self.reference)
 
 
 def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measurement:
@@ -172,17 +120,16 @@ def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measureme
 def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     start_s = time.monotonic()
     baseline = read_baseline(job.baseline) if job.baseline else None
-    survey = _look_through(job, progress)
+    survey = look_through(
+        job.clip, job.span, job.regions, capture_rate_hz=job.capture_rate_hz, progress=progress
+    )
     _check_rate(job, survey)
-    regions, proposed = _choose_regions(job, survey, baseline)
-    meter = MotionMeter(survey.samples[0], regions, job.still, bit_depth=survey.bit_depth)
-    meter.learn_noise(survey.samples)
-    maps = _maps(job, survey.first, regions)
-    series = _measure_all(job, survey, meter, progress)
-    scale = None if isinstance(job.scale, PlaneScale) else job.scale
-    if maps is not None:
-        series = tuple(_carried(each, maps, at) for at, each in enumerate(series))
-        scale = maps.scales[0] if maps.scales else scale
+    named = job.regions or tuple(each.region() for each in baseline.regions) if baseline else job.regions
+    plan = plan_regions(
+        survey.samples, named, job.still, job.proposals, job.stabilise, bit_depth=survey.bit_depth
+    )
+    measured = _measure_all(job, survey, plan, progress)
+    series, scale, undistorted = _carried_to_plane(job, survey.shown, plan.regions, measured)
     analysis = analyse_recording(
         survey.real_times_s,
         series,
@@ -193,18 +140,22 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     )
     return Measurement(
         clip=printable(job.clip.name),
-        frame=survey.first,
+        frame=survey.shown,
         time_axis=survey.axis,
         times_s=survey.real_times_s,
-        clip_notes=(*survey.notes, *filter(None, [coding_note(survey.coding, _coding_errors_px(series))])),
+        clip_notes=(
+            *survey.notes,
+            *plan.notes(series, survey.shown.shape[1::-1]),
+            *filter(None, [coding_note(survey.coding, _coding_errors_px(series))]),
+        ),
         analysis=analysis,
-        still=job.still,
-        proposed=proposed,
+        still=plan.still,
+        proposed=plan.proposed,
         scale=scale,
         plane=job.scale if isinstance(job.scale, PlaneScale) else None,
-        undistorted=maps is not None and (job.lens is not None or maps.has_lens),
-        comparisons=compare_with_baseline(baseline, regions, analysis.modes) if baseline else (),
-        refreshes=sum(follower.refreshes for follower in meter.followers),
+        undistorted=undistorted,
+        comparisons=compare_with_baseline(baseline, plan.regions, analysis.modes) if baseline else (),
+        refreshes=sum(follower.refreshes for follower in plan.meter.followers),
         elapsed_s=time.monotonic() - start_s,
         files=RESULT_NAMES if job.directory else (),
         tick_s=survey.tick_s * survey.pace,
@@ -213,7 +164,19 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     )
 
 
-def _maps(job: MeasureJob, frame: Picture, regions: tuple[Region, ...]) -> RegionMaps | None:
+def _carried_to_plane(
+    job: MeasureJob, shown: NDArray[np.uint8], regions: tuple[Region, ...], series: tuple[RegionSeries, ...]
+) -> tuple[tuple[RegionSeries, ...], Scale | None, bool]:
+    """Displacements by lens and plane, where they are stated; the scale; and True if distortion was taken out."""
+    maps = _maps(job, shown, regions)
+    scale = None if isinstance(job.scale, PlaneScale) else job.scale
+    if maps is None:
+        return series, scale, False
+    carried = tuple(_carried(each, maps, at) for at, each in enumerate(series))
+    return carried, maps.scales[0] if maps.scales else scale, job.lens is not None or maps.has_lens
+
+
+def _maps(job: MeasureJob, frame: NDArray[np.uint8], regions: tuple[Region, ...]) -> RegionMaps | None:
     """Maps by lens and plane; None where neither was stated."""
     plane = job.scale if isinstance(job.scale, PlaneScale) else None
     calibrated = plane or job.lens
@@ -245,6 +208,7 @@ def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
 
 def _check(job: MeasureJob) -> None:
     check_capture_rate(job.capture_rate_hz)
+    job.span.check()
     if job.window_s is not None and not (math.isfinite(job.window_s) and job.window_s > 0):
         raise OptionFault(f"--window {job.window_s:g}: not a number above 0", remedy="give seconds, e.g. 20")
     if job.band_hz is not None and not all(math.isfinite(edge) for edge in job.band_hz):
@@ -261,7 +225,7 @@ def _check(job: MeasureJob) -> None:
             criterion.factor(None if job.scale is None else job.scale.mm_per_px)
 
 
-def _check_rate(job: MeasureJob, survey: _Survey) -> None:
+def _check_rate(job: MeasureJob, survey: Survey) -> None:
     """Refuse to judge by limits what has no times of its own: nobody knows how fast it moved."""
     if job.criteria and not survey.axis.measured and job.capture_rate_hz is None:
         raise OptionFault(
@@ -270,95 +234,16 @@ def _check_rate(job: MeasureJob, survey: _Survey) -> None:
         )
 
 
-def _look_through(job: MeasureJob, progress: Progress | None) -> _Survey:
-    with closing(_open(job, quantisers=True)) as camera:
-        frame, read = frame_of(camera)
-        most = max(_FEWEST_SAMPLES, min(_MOST_SAMPLES, _SAMPLE_BYTES // frame.nbytes))
-        total = camera.frame_count_estimate
-        times: list[float] = []
-        repeats, samples, stride = RepeatFinder(camera.bit_depth), [], 1
-        while (info := read()) is not None:
-            repeats.add(frame)
-            if len(times) % stride == 0:
-                samples.append(frame.copy())
-                if len(samples) > 2 * most:
-                    samples, stride = samples[::2], 2 * stride
-            times.append(info.timestamp_s)
-            if progress is not None:
-                progress(len(times), None if total is None else 2 * max(total, len(times)))
-        if len(times) < _FEWEST_FRAMES:
-            raise ClipFault(
-                f"{job.clip}: {len(times)} frames are too few to measure vibration in",
-                remedy=f"name a clip of {_FEWEST_FRAMES} frames or more",
-            )
-        key_frames = np.frombuffer(bytes(camera.picture_types), np.uint8) == ord("K")
-        tick_s = float(camera.time_base)
-        found = repeats.find(without_rounding(np.array(times), tick_s, camera.nominal_rate_hz), key_frames)
-        return _Survey(
-            found,
-            _axis(camera, found),
-            tick_s,
-            _first_picture(job) if camera.bit_depth > 8 else samples[0],
-            tuple(samples),
-            camera.bit_depth,
-            (*camera.notes(), *found.notes(), *_compression(camera, repeats, found)),
-            camera.coding() if isinstance(camera, ClipCamera) else ClipCoding.none(len(times)),
-        )
-
-
-def _compression(camera: RecordedClip, finder: RepeatFinder, found: Repeats) -> list[str]:
-    """A note where a codec that predicts frames from each other has carried much of the picture over."""
-    predicted = not set(camera.picture_types) <= {ord("K"), ord("I")}
-    if not predicted or found.all_one or finder.unchanged < _CARRIED_OVER:
-        return []
-    return [
-        f"compression carried {finder.unchanged:.0%} of the picture over from frame to frame: motion of less than a "
-        "pixel may come out smaller than it was, by a quarter in places; film with a higher bit rate"
-    ]
-
-
-def _open(job: MeasureJob, *, quantisers: bool = False) -> RecordedClip:
-    return open_recording(job.clip, capture_rate_hz=job.capture_rate_hz, quantisers=quantisers)
-
-
-def _first_picture(job: MeasureJob) -> Picture:
-    with closing(_open(job)) as camera:
-        picture = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
-        camera.read_into(picture)
-        return picture
-
-
-def _axis(camera: RecordedClip, repeats: Repeats) -> TimeAxis:
-    """The time axis of what is measured; a conversion's repeats have neither part in it nor in the rate of capture."""
-    times_s, capture_hz = repeats.times_s, camera.capture_rate_hz
-    if repeats.cycle is not None:
-        times_s = times_s[~repeats.repeated]
-        capture_hz = capture_hz and capture_hz * repeats.cycle[1] / repeats.cycle[0]
-    gathered = FrameTimes()
-    for time_s in times_s.tolist():
-        gathered.add(time_s)
-    return gathered.axis(camera.time_base, capture_hz, measured=camera.has_timestamps)
-
-
-def _choose_regions(
-    job: MeasureJob, survey: _Survey, baseline: ModalBaseline | None
-) -> tuple[tuple[Region, ...], bool]:
-    """The regions to measure, and whether they were proposed."""
-    if job.regions:
-        return job.regions, False
-    if baseline is not None:
-        return tuple(each.region() for each in baseline.regions), False
-    return choose_regions(survey.samples, job.proposals, still=job.still, bit_depth=survey.bit_depth), True
-
-
 def _measure_all(
-    job: MeasureJob, survey: _Survey, meter: MotionMeter, progress: Progress | None
+    job: MeasureJob, survey: Survey, plan: Plan, progress: Progress | None
 ) -> tuple[RegionSeries, ...]:
-    kept, regions = survey.kept, len(meter.followers)
+    kept, meter = survey.kept, plan.meter
     count, places = kept.size, np.cumsum(kept) - 1
-    table = np.full((regions, 5, int(kept.sum())), np.nan)
-    with closing(_open(job)) as camera:
+    table = np.full((len(plan.regions), 5, int(kept.sum())), np.nan)
+    with closing(open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)) as camera:
         frame, read = frame_of(camera)
+        for _ in range(survey.skipped):
+            read()
         for number in range(count):
             if read() is None:
                 raise ClipFault(
@@ -373,11 +258,11 @@ def _measure_all(
             if progress is not None:
                 progress(count + number + 1, 2 * count)
     floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
-    errors = coding_errors_px(luma(survey.first), [each.region for each in meter.followers], survey.coding)
+    errors = coding_errors_px(luma(survey.shown), plan.regions, survey.coding)
     return tuple(
         RegionSeries(
             f"R{number + 1}",
-            follower.region,
+            region,
             x_px=table[number, 0],
             y_px=table[number, 1],
             quality=table[number, 2],
@@ -386,5 +271,5 @@ def _measure_all(
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
             coding_error_px=errors[number],
         )
-        for number, follower in enumerate(meter.followers)
+        for number, region in enumerate(plan.regions)
     )

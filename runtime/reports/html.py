@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from html import escape
 
-from tremorscope.runtime.reports.html_artefacts import artefact_section
-from tremorscope.runtime.reports.html_motion import limits_section, motion_sections
-from tremorscope.runtime.reports.html_style import Column, column_section, facts, html_page, picture
-from tremorscope.runtime.reports.measurement import (
-    Measurement,
+from tremorscope.runtime.reports.digits import (
     damping_text,
     decimals,
     frequency_text,
     short_frequency,
     with_uncertainty,
 )
+from tremorscope.runtime.reports.html_artefacts import artefact_section
+from tremorscope.runtime.reports.html_motion import limits_section, motion_sections
+from tremorscope.runtime.reports.html_style import Column, column_section, facts, html_page, picture
+from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.spectra.analysis import AXES, FrequencyFinding, RegionResult
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from tremorscope.runtime.reports.digits import frequency_text
 from tremorscope.runtime.reports.html_style import table_section
-from tremorscope.runtime.reports.measurement import Measurement, frequency_text
+from tremorscope.runtime.reports.measurement import Measurement
 
 _MOST_ROWS = 20
 

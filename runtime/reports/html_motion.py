@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from tremorscope.runtime.reports.digits import short_frequency
 from tremorscope.runtime.reports.html_style import Column, column_section, picture
-from tremorscope.runtime.reports.measurement import Measurement, short_frequency
+from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.reports.motion import RATES, order_text, peak_rate
 from tremorscope.runtime.vibration.spectra.analysis import AXES
 from tremorscope.runtime.vibration.spectra.derivatives import usual_unit

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.frames.clip_times import TimeAxis
+from tremorscope.runtime.reports.digits import damping_text, frequency_text, short_frequency, with_uncertainty
 from tremorscope.runtime.reports.motion import (
     RecordedMotion,
     judgement_lines,
@@ -269,41 +270,6 @@ class Measurement:
             "collinearity": mode.collinearity,
             "shape": stored_mode(mode).model_dump()["shape"],
         }
-
-
-def short_frequency(peak: Peak) -> str:
-    """Frequency for a headline, e.g. ``64.0 Hz`` or ``0.249 Hz``: a decimal and three digits at least."""
-    digits = max(1, 2 - math.floor(math.log10(peak.frequency_hz)))
-    return f"{peak.frequency_hz:.{digits}f} Hz"
-
-
-def frequency_text(peak: Peak) -> str:
-    """Frequency with its uncertainty, e.g. ``64.041 ± 0.003 Hz``."""
-    digits = min(6, max(1, decimals(peak.frequency_sigma_hz)))
-    return f"{peak.frequency_hz:.{digits}f} ± {peak.frequency_sigma_hz:.{digits}f} Hz"
-
-
-def damping_text(peak: Peak) -> str:
-    """Damping in per cent with its uncertainty, or the bound that the recording sets."""
-    if peak.damping is None:
-        return "unknown" if peak.damping_below is None else f"< {100 * peak.damping_below:.2g} %"
-    return f"{with_uncertainty(100 * peak.damping, 100 * (peak.damping_sigma or 0))} %"
-
-
-def with_uncertainty(value: float, sigma: float) -> str:
-    """A value and its standard uncertainty, rounded to the digits that mean something."""
-    if not math.isfinite(sigma):
-        return f"{value:.3g} ± unknown"
-    digits = decimals(sigma)
-    return f"{value:.{digits}f} ± {sigma:.{digits}f}"
-
-
-def decimals(sigma: float) -> int:
-    """Decimals that show an uncertainty with one digit, or two where the first is a 1."""
-    if not (math.isfinite(sigma) and sigma > 0):
-        return 4
-    exponent = math.floor(math.log10(sigma))
-    return min(9, max(0, -exponent + (1 if sigma / 10**exponent < 2 else 0)))
 
 
 def _comparison_line(each: ModeChange) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from tremorscope.runtime.reports.arrows import draw_arrow, untangled
+from tremorscope.runtime.reports.digits import short_frequency
 from tremorscope.runtime.reports.figures import COLOURS, GREEN, GRID, INK, ORANGE, figure, png
-from tremorscope.runtime.reports.measurement import Measurement, short_frequency
+from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, FrequencyFinding
 from tremorscope.runtime.vibration.spectra.modes import Mode
+from tremorscope.runtime.vibration.spectra.peaks import Peak
 from tremorscope.runtime.vibration.spectra.phases import path
 
 Values = NDArray[np.float64]
@@ -25,6 +27,8 @@ _ARROW_SHARE = 0.13
 _SHORTEST_SHARE = 0.012
 _WIDTH_IN = 9.0
 _ZOOMED_CYCLES, _MANY_CYCLES = 12, 60
+_NAMED_SHARE = 0.09
+_SURE_SIGMAS, _SURE_CYCLES = 4.0, 5.0
 
 
 def spectrum_picture(measurement: Measurement) -> bytes:
@@ -32,7 +36,8 @@ def spectrum_picture(measurement: Measurement) -> bytes:
     with figure(_WIDTH_IN, 5.2) as drawn:
         axes = drawn.add_subplot()
         lowest, highest = math.inf, 0.0
-        for number, axis in _liveliest(measurement)[:_MOST_CURVES]:
+        plotted = _plotted(measurement)
+        for number, axis in plotted:
             spectrum = measurement.analysis.regions[number].along(axis)
             assert spectrum is not None
             name = f"{measurement.analysis.regions[number].series.name} {axis}"
@@ -45,7 +50,11 @@ def spectrum_picture(measurement: Measurement) -> bytes:
                 min(lowest, float(np.quantile(density, 0.01))),
                 max(highest, float(density.max())),
             )
-        shown = [f for f in measurement.analysis.findings[:_MOST_LABELS] if f.peak.frequency_hz > 0]
+        shown = [
+            each
+            for each in measurement.analysis.findings[:_MOST_LABELS]
+            if set(plotted) & {seen[:2] for seen in each.seen_in}
+        ]
         axes.set_ylim(lowest / 2, highest * (12 if shown else 3))
         axes.set_xlim(0, measurement.analysis.rate_hz / 2)
         _mark_peaks(axes, shown, highest)
@@ -82,14 +91,27 @@ def _mark_peaks(axes: Axes, findings: list[FrequencyFinding], highest: float) ->
         )
 
 
+def is_sure(measurement: Measurement, peak: Peak) -> bool:
+    """True if a peak is well determined: seen for five cycles at least, with an amplitude of four deviations."""
+    cycles = peak.frequency_hz * measurement.analysis.duration_s
+    return cycles >= _SURE_CYCLES and peak.amplitude > _SURE_SIGMAS * peak.amplitude_sigma
+
+
+def _plotted(measurement: Measurement) -> list[tuple[int, Axis]]:
+    """Channels whose spectra are drawn: those that show the strongest findings, then the liveliest."""
+    showing = [(each.region, each.axis) for each in measurement.analysis.findings[:_MOST_LABELS]]
+    return list(dict.fromkeys([*showing, *_liveliest(measurement)]))[:_MOST_CURVES]
+
+
 def _liveliest(measurement: Measurement) -> list[tuple[int, Axis]]:
-    """Channels, sorted by the amplitude of their strongest peak, then by their RMS displacement."""
+    """Channels, sorted by the amplitude of their strongest sure peak, then by their RMS displacement."""
     channels: list[tuple[float, float, int, Axis]] = []
     for number, region in enumerate(measurement.analysis.regions):
         for at, axis in enumerate(AXES):
             spectrum = region.along(axis)
             if spectrum is not None:
-                peak = spectrum.peaks[0].amplitude if spectrum.peaks else 0.0
+                sure = (each.amplitude for each in spectrum.peaks if is_sure(measurement, each))
+                peak = max(sure, default=0.0)
                 channels.append((peak, region.rms_px[at], number, axis))
     channels.sort(key=lambda each: (-each[0], -each[1]))
     return [(number, axis) for _, _, number, axis in channels]
@@ -97,7 +119,10 @@ def _liveliest(measurement: Measurement) -> list[tuple[int, Axis]]:
 
 def overlay_picture(measurement: Measurement) -> bytes:
     """The regions, and the shapes of the strongest modes, drawn on the first frame, as PNG."""
-    modes = measurement.analysis.modes[:_MOST_MODES]
+    # What was seen for few cycles, or barely, comes after what is well determined.
+    modes = sorted(measurement.analysis.modes, key=lambda each: not is_sure(measurement, each.peak))[
+        :_MOST_MODES
+    ]
     height, width = measurement.frame.shape[:2]
     columns = 1 if not modes or width > 2.2 * height else 2
     rows = math.ceil((1 + len(modes)) / columns)
@@ -126,6 +151,8 @@ def _draw_regions(axes: Axes, measurement: Measurement) -> None:
 
 def _draw_box(axes: Axes, region: Region, name: str, colour: str) -> None:
     corner = (region.x_px - 0.5, region.y_px - 0.5)
+    # A name within would hide what a small region is on.
+    small = region.width_px < _NAMED_SHARE * abs(np.subtract(*axes.get_xlim()))
     for edge, thickness in (("white", 3.4), (colour, 1.9)):
         axes.add_patch(
             Rectangle(
@@ -135,15 +162,29 @@ def _draw_box(axes: Axes, region: Region, name: str, colour: str) -> None:
     axes.annotate(
         name,
         corner,
-        xytext=(3, -3),
+        xytext=(0, 3) if small else (3, -3),
         textcoords="offset points",
         ha="left",
-        va="top",
+        va="bottom" if small else "top",
         fontsize=9.5,
         color="white",
         weight="bold",
         bbox={"boxstyle": "round,pad=0.2", "facecolor": colour, "edgecolor": "none"},
     )
+
+
+def _sure_parts(measurement: Measurement, mode: Mode) -> Values:
+    """Parts of a shape (regions, 2) at one moment, 0 where they do not stand out from the noise."""
+    parts: Values = mode.shape.real.reshape(-1, 2).astype(np.float64)
+    for number, result in enumerate(measurement.analysis.regions):
+        for at, axis in enumerate(AXES):
+            spectrum = result.along(axis)
+            if spectrum is None:
+                continue
+            floor = float(np.interp(mode.frequency_hz, spectrum.frequency_hz, spectrum.floor))
+            least = _SURE_SIGMAS * math.sqrt(floor / measurement.analysis.duration_s)
+            parts[number, at] *= abs(parts[number, at]) * mode.peak.amplitude > least
+    return parts
 
 
 def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
@@ -154,44 +195,27 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
     diagonal = math.hypot(width, height)
     regions = [result.series.region for result in measurement.analysis.regions]
     middles = np.array([region.centre_px for region in regions])
-    moving = mode.shape.real.reshape(-1, 2)
+    moving = _sure_parts(measurement, mode)
     moving = moving * (_ARROW_SHARE * diagonal / max(float(np.hypot(*moving.T).max()), 1e-12))
     # Half a period later all arrows are reversed: show the half in which more of them end in the picture.
     moving = moving * max((1, -1), key=lambda sign: _inside(middles + sign * moving, width, height))
+    moving = moving * untangled(middles, moving, regions)
     for middle, arrow in zip(middles.tolist(), moving.tolist(), strict=True):
         axes.plot(
             *middle, "o", color=INK, markersize=5, markeredgecolor="white", markeredgewidth=1.2, zorder=4
         )
         if math.hypot(*arrow) > _SHORTEST_SHARE * diagonal:
-            _draw_arrow(axes, middle, arrow)
+            draw_arrow(axes, middle, arrow)
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
     amplitude = measurement.amplitude_text(mode.peak).partition(" ±")[0]
+    # Arrows have their own scale: a structure's motion would be too small to see.
     axes.set_title(f"Mode at {short_frequency(mode.peak)}, up to {amplitude} px")
     axes.set_axis_off()
 
 
 def _inside(tips: Values, width: int, height: int) -> int:
     return int(((tips >= 0) & (tips <= (width, height))).all(axis=1).sum())
-
-
-def _draw_arrow(axes: Axes, middle: list[float], arrow: list[float]) -> None:
-    tip = (middle[0] + arrow[0], middle[1] + arrow[1])
-    outlined = [patheffects.Stroke(linewidth=4.6, foreground="white"), patheffects.Normal()]
-    axes.add_patch(
-        FancyArrowPatch(
-            (middle[0], middle[1]),
-            tip,
-            arrowstyle="-|>,head_width=0.26,head_length=0.5",
-            mutation_scale=13,
-            color=ORANGE,
-            linewidth=2.2,
-            shrinkA=0,
-            shrinkB=0,
-            zorder=5,
-            path_effects=outlined,
-        )
-    )
 
 
 def history_picture(measurement: Measurement) -> bytes:
@@ -205,19 +229,25 @@ def history_picture(measurement: Measurement) -> bytes:
             whole.append(drawn.add_subplot(grid[row, 0], sharex=whole[0] if whole else None))
             series = measurement.analysis.regions[number].series
             values = series.along(axis) - np.nanmedian(series.along(axis))
-            # Pictures count y downwards; in a chart a rise should go up.
-            values = values if axis == "x" else -values
             is_last = row == len(channels) - 1
             _draw_trace(whole[-1], measurement.times_s, values, COLOURS[row], is_last=is_last)
-            whole[-1].set_ylabel(f"{series.name} {'right' if axis == 'x' else 'up'} (px)")
+            whole[-1].set_ylabel(f"{series.name} {axis}, {'right' if axis == 'x' else 'down'} (px)")
+            _turn(whole[-1], axis)
             if zoom_s:
                 part = measurement.times_s <= measurement.times_s[0] + zoom_s
                 axes = drawn.add_subplot(grid[row, 1])
                 _draw_trace(axes, measurement.times_s[part], values[part], COLOURS[row], is_last=is_last)
                 axes.set_title("Its beginning" if row == 0 else "")
+                _turn(axes, axis)
         whole[0].set_title("Displacement over time")
         drawn.align_ylabels(whole)
         return png(drawn)
+
+
+def _turn(axes: Axes, axis: Axis) -> None:
+    """Let y count downwards, as pictures do: its numbers are those of all other results, and a rise goes up."""
+    if axis == "y":
+        axes.invert_yaxis()
 
 
 def _zoom_s(measurement: Measurement) -> float | None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.frames.buffers import CopyAccount, copy_pixels
 from tremorscope.runtime.health import RegionHealth
 from tremorscope.runtime.live.feed import LiveMotion
@@ -18,7 +17,6 @@ from tremorscope.runtime.service.history import MotionHistory, SeriesCollector
 from tremorscope.runtime.store.records import Channel, SeriesBlock
 from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
-from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 from tremorscope.runtime.vibration.displacement.windows import estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
@@ -228,9 +226,9 @@ class Measuring:
         places = list(range(len(self._regions)))
         sigma = estimate_noise_sigma(luma(samples[0]))
         for at, region in enumerate(self._regions):
-            troubles[at] = _other_size(self._maps[at], samples[0]) or _trouble_with(
-                samples, region.region(), sigma
-            )
+            maps = self._maps[at]
+            of_other_size = maps.size_trouble(*samples[0].shape[1::-1]) if maps else ""
+            troubles[at] = of_other_size or _trouble_with(samples, region.region(), sigma)
             if troubles[at]:
                 places.remove(at)
         meter = None
@@ -276,17 +274,6 @@ class Measuring:
             elif before and not now:
                 self._tell(f"region {region.name}: is measured")
         self._troubles = troubles
-
-
-def _other_size(maps: RegionMaps | None, frame: Picture) -> str:
-    """Complaint that lens or scale were calibrated on pictures of another size; empty if not."""
-    if maps is None:
-        return ""
-    try:
-        maps.calibrated.check_size(frame.shape[1], frame.shape[0], "the calibrated picture")
-    except OptionFault as fault:
-        return str(fault)
-    return ""
 
 
 def _trouble_with(samples: Sequence[Picture], region: Region, sigma: float) -> str:

@@ -17,8 +17,10 @@ from typing_extensions import ParamSpec, TypedDict
 from tremorscope.runtime.engines.selection import RuntimeChoice
 from tremorscope.runtime.errors import Fault, OptionFault
 from tremorscope.runtime.frames.frame import View
+from tremorscope.runtime.jobs.samples import Reference
 from tremorscope.runtime.magnification.filters import FilterKind
 from tremorscope.runtime.magnification.magnifier import Mode
+from tremorscope.runtime.vibration.displacement.warping import CameraModel
 
 Rectangle = tuple[int, int, int, int]
 """A region of the picture: left column, top row, width and height, in pixels."""
@@ -37,6 +39,12 @@ _PYTHON_NAMES = {
     "band": "band_hz",
     "window": "window_s",
     "refresh": "refresh_s",
+    "start": "start_s",
+    "end": "end_s",
+    "stabilise": "stabilise",
+    "reference": "reference",
+    "still": "still",
+    "roi": "regions",
     "standard": "standard",
     "class": "standard_class",
     "boundary": "boundary",
@@ -59,6 +67,7 @@ class MagnifyOptions(TypedDict, total=False):
     max_displacement_px: float | None
     refresh_s: float | None
     view: View
+    stabilise: CameraModel | None
     capture_rate_hz: float | None
     bundle: Place | None
     runtime: RuntimeChoice
@@ -100,6 +109,10 @@ class MeasureOptions(TypedDict, total=False):
     window_s: float | None
     band_hz: Band | None
     baseline: Place | None
+    start_s: Annotated[float, Field(ge=0)]
+    end_s: float
+    reference: Reference
+    stabilise: CameraModel | None
     standard: str | None
     standard_class: str | None
     boundary: str | None

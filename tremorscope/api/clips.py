@@ -86,7 +86,8 @@ def magnify(
         band_hz: edges of the band to magnify, or of two; None magnifies all motion since the first frame.
         **options: ``mode`` ("static", "dynamic" or "band"), ``filter_kind``, ``order`` and ``notches_hz`` of the
             band, ``regions`` (left, top, width and height in px of each), ``feather_px``, ``max_displacement_px``,
-            ``refresh_s``, ``view`` ("magnified", "split" or "difference"), ``capture_rate_hz``, ``bundle``,
+            ``refresh_s``, ``view`` ("magnified", "split" or "difference"), ``stabilise`` ("translation",
+            "similarity" or "homography": takes the camera's motion out first), ``capture_rate_hz``, ``bundle``,
             ``runtime``, ``engines``, ``threads``, ``overwrite``, ``allow_inaccurate``; ``progress=True`` shows a bar.
 
     Raises:
@@ -132,7 +133,9 @@ def measure(
         **options: ``still`` (regions of what cannot move), ``proposals``, ``capture_rate_hz``, the scale as
             ``mm_per_px`` (a number, or a file of ``calibrate scale``), ``scale_length`` (mm, px) or ``scale_optics``
             (m, mm, um), ``lens`` (a file of ``calibrate lens``), ``window_s``, ``band_hz``, ``baseline``
-            (summary.json of an earlier measurement), ``standard`` and ``standard_class`` (and ``boundary``) or
+            (summary.json of an earlier measurement), ``start_s`` and ``end_s`` (the part that is measured),
+            ``reference`` ("auto", "first" or the time of a frame), ``stabilise`` ("translation", "similarity" or
+            "homography": takes the camera's motion out), ``standard`` and ``standard_class`` (and ``boundary``) or
             ``limits`` (quantity, statistic, unit, pairs of Hz and limit) to judge by, ``speed_rpm``, ``overwrite``;
             ``progress=True`` shows a bar.
 

@@ -202,15 +202,11 @@ class ClipMeasurement:
             factor * np.stack([motion.series.get((quantity, at, axis), blank) for at in range(len(results))])
             for axis in AXES
         )
-        noise: list[Values | None] = [None, None]
-        if quantity != "displacement":
-            known = [[motion.levels.get((quantity, at, axis)) for at in range(len(results))] for axis in AXES]
-            noise = [
-                np.array(
-                    [np.nan if each is None or each.noise is None else factor * each.noise for each in row]
-                )
-                for row in known
-            ]
+        known = [[motion.levels.get((quantity, at, axis)) for at in range(len(results))] for axis in AXES]
+        noise = [
+            np.array([np.nan if each is None or each.noise is None else factor * each.noise for each in row])
+            for row in known
+        ]
         return DisplacementArrays(
             time_s=self.result.times_s,
             x=x,
@@ -219,8 +215,8 @@ class ClipMeasurement:
             unit=unit,
             regions=tuple(each.series.name for each in results),
             band_hz=None if quantity == "displacement" else motion.band_hz,
-            noise_x=noise[0],
-            noise_y=noise[1],
+            noise_x=None if quantity == "displacement" else noise[0],
+            noise_y=None if quantity == "displacement" else noise[1],
         )
 
     @tell_in_python

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tremorscope.commands.options import bundle_option, clip_argument, engines_option, threads_option
+from tremorscope.commands.options import (
+    bundle_option,
+    clip_argument,
+    engines_option,
+    stabilise_option,
+    threads_option,
+)
 
 if TYPE_CHECKING:
     from tremorscope.runtime.magnification.filters import FilterKind
@@ -113,6 +119,7 @@ if TYPE_CHECKING:
     help="True rate of a high-speed clip, where the file states only that of playback. The video keeps the "
     "playback timing; duration and frequencies are reported for the true rate.",
 )
+@stabilise_option
 @bundle_option
 @click.option(
     "--runtime",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tremorscope.commands.options import clip_argument
+from tremorscope.commands.options import clip_argument, reference_time, stabilise_option
 
 
 @click.command()
@@ -94,6 +95,24 @@ from tremorscope.commands.options import clip_argument
     metavar="SUMMARY",
     help="summary.json of an earlier measurement: its regions are measured and its modes compared.",
 )
+@click.option(
+    "--start",
+    "start_s",
+    type=float,
+    default=0.0,
+    metavar="SECONDS",
+    help="Measure from here on, in the clip's time.",
+)
+@click.option("--end", "end_s", type=float, default=math.inf, metavar="SECONDS", help="Measure up to here.")
+@click.option(
+    "--reference",
+    callback=reference_time,
+    default="auto",
+    show_default=True,
+    metavar="auto|first|SECONDS",
+    help="Frame that displacement is measured against; auto takes the first, or a sharp one where that is blurred.",
+)
+@stabilise_option
 @click.option(
     "--standard",
     metavar="NAME",

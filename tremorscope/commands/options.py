@@ -21,6 +21,10 @@ PROTOCOLS_ALONE = ("structures", "small-motion", "axial", "fd4mm", "geomag")
 """Names in `export.studies.evaluation_job.JUDGES`: protocols whose trials have figures of their own."""
 
 
+CAMERA_MODELS = ("translation", "similarity", "homography")
+"""Names of `runtime.vibration.displacement.warping.CameraModel`."""
+
+
 class FiniteRange(click.FloatRange):
     """A number within bounds; click's own lets ``nan`` pass, which is on neither side of any bound."""
 
@@ -34,6 +38,28 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!s} is no finite number.", param, ctx)
         return number
+
+
+def reference_time(_: click.Context, param: click.Parameter, text: str) -> str | float:
+    """The word ``auto`` or ``first``, or a time in seconds.
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    return text if text in ("auto", "first") else FiniteRange(min=0).convert(text, param, None)
+
+
+def stabilise_option(command: _Command) -> _Command:
+    """Add ``--stabilise``, which takes the camera's motion out."""
+    return click.option(
+        "--stabilise",
+        type=click.Choice(CAMERA_MODELS),
+        is_flag=False,
+        flag_value="similarity",
+        help="Take the motion of a camera that does not stand still out, by what stands still in the picture; how the "
+        "camera may move: translation; similarity, with roll and zoom too, which the option alone means; homography, "
+        "with tilt and pan of a near camera too. Needs OpenCV.",
+    )(command)
 
 
 def unix_time(option: str, text: str | None, default_s: float) -> float:

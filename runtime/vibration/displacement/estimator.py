@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft, ndimage
+from scipy import fft, ndimage, signal
 
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 from tremorscope.runtime.vibration.displacement.windows import (
@@ -23,8 +22,8 @@ from tremorscope.runtime.vibration.displacement.windows import (
     MARGIN_PX,
     Luma,
     Resampler,
+    as_luma,
     estimate_noise_sigma,
-    luma,
 )
 
 _CENTRAL_DIFFERENCE = np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12
@@ -73,8 +72,8 @@ class RegionTracker:
     """Measures the displacement of one region of interest, frame after frame, against a reference.
 
     Every measurement stands alone: it depends on the reference and on the frame, not on what came before.
-    Displacements up to 16 px along each axis are found. One region of 64x64 px takes about 0.2 ms on one
-    core.
+    Displacements up to 16 px along each axis are found, from the reference or from where the caller says the content
+    may be. One region of 64x64 px takes about 0.2 ms on one core.
 
     Args:
         reference: the reference picture, (H, W) luma or (H, W, 3) uint8 RGB.
@@ -91,7 +90,7 @@ class RegionTracker:
         self.region = region
         self._picture_shape = picture.shape[:2]
         region.check_inside(picture.shape[1], picture.shape[0])
-        self.noise_sigma = estimate_noise_sigma(_as_luma(picture)) if noise_sigma is None else noise_sigma
+        self.noise_sigma = estimate_noise_sigma(as_luma(picture)) if noise_sigma is None else noise_sigma
         surroundings = self._crop(picture, 0, 0, _GRADIENT_MARGIN)
         self._template = _without_margin(surroundings)
         self._mean = float(self._template.mean())
@@ -139,6 +138,10 @@ class RegionTracker:
             float(floor) for floor in np.where(dropped > 0.1, np.inf, deviations)
         )
         """Standard deviation of a measurement that one frame's noise causes; infinite where texture lacks."""
+        self.directions: Luma = kept
+        """Unit vectors (x, y) along which motion is measured, (2, 1 or 2); across them it shows as none."""
+        self.coarsest_floor_px = float(floors[usable].max())
+        """Standard deviation that noise causes along the worse of them."""
         return solver
 
     def _changes_of_light(self) -> Luma:
@@ -170,8 +173,12 @@ class RegionTracker:
         """Mean luma of the reference's region, in grey levels."""
         return self._mean
 
-    def measure(self, picture: ArrayLike) -> Displacement:
+    def measure(self, picture: ArrayLike, near_px: tuple[float, float] | None = None) -> Displacement:
         """Displacement in a picture of the reference's size: (H, W) luma or (H, W, 3) uint8 RGB.
+
+        Args:
+            picture: where the content is looked for.
+            near_px: displacement (x, y) around which it is looked for where it is not near the reference's place.
 
         Raises:
             RegionFault: the picture has another size than the reference.
@@ -184,13 +191,29 @@ class RegionTracker:
                 remedy="take the reference from the same camera at the same size",
             )
         found = self._refine(frame, 0.0, 0.0)
+        if self._is_trusted(found):
+            return found
+        tried = [found, self._refine(frame, *self._search(frame))]
+        if near_px is not None and max(map(abs, near_px)) > 1 and not self._is_trusted(tried[-1]):
+            tried.append(self._refine(frame, *near_px))
+            if not self._is_trusted(tried[-1]):
+                tried.append(self._refine(frame, *self._search(frame, round(near_px[0]), round(near_px[1]))))
+        return min(tried, key=lambda result: (not result.converged, -result.quality))
+
+    def _is_trusted(self, found: Displacement) -> bool:
         # Both frames carry noise; the gain scales the reference's.
         explained = self.noise_sigma * math.hypot(1, found.gain)
-        trusted = found.residual <= _POOR_MATCH * explained and found.quality >= _GOOD_QUALITY
-        if found.converged and trusted:
-            return found
-        searched = self._refine(frame, *self._search(frame))
-        return min(found, searched, key=lambda result: (not result.converged, -result.quality))
+        good = found.residual <= _POOR_MATCH * explained and found.quality >= _GOOD_QUALITY
+        return found.converged and good
+
+    def locate(self, picture: ArrayLike) -> tuple[float, float]:
+        """Whole-pixel displacement of what looks most like the region anywhere in a picture of the reference's size."""
+        grey = as_luma(np.asarray(picture))
+        window = grey - grey.mean()
+        template = self._centred.reshape(self._template.shape)
+        score = signal.fftconvolve(window, template[::-1, ::-1], mode="valid")
+        row, column = self._best(window, score)
+        return float(column - self.region.x_px), float(row - self.region.y_px)
 
     def _refine(self, frame: NDArray[np.generic], x_px: float, y_px: float) -> Displacement:
         """Result of Gauss-Newton iterations from a start; whole pixels of motion only move the window."""
@@ -224,19 +247,24 @@ class RegionTracker:
         residual = math.sqrt(unexplained / current.size)
         return Displacement(x_px, y_px, gain, mean - gain * self._mean, residual, quality, converged)
 
-    def _search(self, frame: NDArray[np.generic]) -> tuple[float, float]:
+    def _search(self, frame: NDArray[np.generic], from_x: int = 0, from_y: int = 0) -> tuple[float, float]:
         """Whole-pixel displacement of highest normalised cross-correlation: gain and offset do not matter."""
-        window = self._crop(frame, 0, 0, _SEARCH_PX)
+        window = self._crop(frame, from_x, from_y, _SEARCH_PX)
         window = window - window.mean()
         spectrum = fft.rfft2(window, self._search_shape)
         side = 2 * _SEARCH_PX + 1
         correlation = fft.irfft2(spectrum * self._template_spectrum, self._search_shape)[:side, :side]
+        row, column = self._best(window, correlation)
+        return float(from_x + column - _SEARCH_PX), float(from_y + row - _SEARCH_PX)
+
+    def _best(self, window: Luma, correlation: Luma) -> tuple[int, int]:
+        """Row and column at which the correlation of a window is highest, once it is normalised."""
         count = self._template.size
         sums, squares = (_box_sums(values, self._template.shape) for values in (window, window**2))
         variance = squares - sums**2 / count
         score = correlation / np.sqrt(np.maximum(variance, count * self.noise_sigma**2))
         row, column = np.unravel_index(int(np.argmax(score)), score.shape)
-        return float(column - _SEARCH_PX), float(row - _SEARCH_PX)
+        return int(row), int(column)
 
     def _crop(self, picture: NDArray[np.generic], shift_x: int, shift_y: int, margin: int) -> Luma:
         """Luma of the region, shifted and with a margin; beyond the picture its edge is repeated."""
@@ -245,17 +273,10 @@ class RegionTracker:
         bottom = top + self.region.height_px + 2 * margin
         height, width = self._picture_shape
         if left >= 0 and top >= 0 and right <= width and bottom <= height:
-            return _as_luma(picture[top:bottom, left:right])
+            return as_luma(picture[top:bottom, left:right])
         rows = np.clip(np.arange(top, bottom), 0, height - 1)
         columns = np.clip(np.arange(left, right), 0, width - 1)
-        return _as_luma(picture[rows[:, None], columns])
-
-
-def _as_luma(picture: NDArray[np.generic]) -> Luma:
-    if picture.ndim == 3:
-        return luma(cast(NDArray[np.uint8], picture))
-    as_float: Luma = picture.astype(np.float64, copy=False)
-    return as_float
+        return as_luma(picture[rows[:, None], columns])
 
 
 def _without_margin(surroundings: Luma) -> Luma:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tremorscope.runtime.vibration.displacement.estimator import Displacement
 from tremorscope.runtime.vibration.displacement.region_follower import RefreshPolicy, RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
-from tremorscope.runtime.vibration.displacement.windows import estimate_noise_sigma, luma, rounding_sigma
+from tremorscope.runtime.vibration.displacement.windows import as_luma, estimate_noise_sigma, rounding_sigma
 
 Values = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ class MotionMeter:
     ) -> None:
         picture = np.asarray(reference)
         self._rounding_sigma = rounding_sigma(bit_depth)
-        sigma = estimate_noise_sigma(luma(picture) if picture.ndim == 3 else picture, bit_depth)
+        sigma = estimate_noise_sigma(as_luma(picture), bit_depth)
         self.followers = tuple(RegionFollower(reference, each, sigma, policy) for each in regions)
         self._still = tuple(RegionFollower(reference, each, sigma, policy) for each in still)
         self._prepare_shake()
@@ -114,7 +114,7 @@ class MotionMeter:
         """The motion of every region in a frame of the reference's size."""
         shake = self._shake(frame)
         return tuple(
-            _free_of(shake[number], follower.measure(frame), follower.tracker.mean_luma)
+            free_of(shake[number], follower.measure(frame), follower.tracker.mean_luma)
             for number, follower in enumerate(self.followers)
         )
 
@@ -171,7 +171,8 @@ def _rows_at(places: Values, *, full: bool) -> Values:
     return rows
 
 
-def _free_of(shake: Values, found: Displacement, mean_luma: float) -> Motion:
+def free_of(shake: Values, found: Displacement, mean_luma: float) -> Motion:
+    """A region's motion less the camera's at its place, (2,)."""
     x_px, y_px = found.x_px - float(shake[0]), found.y_px - float(shake[1])
     if is_lost(found):
         x_px = y_px = math.nan

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tremorscope.runtime.vibration.displacement.estimator import Displacement, RegionTracker
+from tremorscope.runtime.vibration.displacement.reasons import why_not_followed
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 
 LEAST_QUALITY = 0.25
 """Share of the region's variance that a match must explain; below it the region counts as lost."""
 _NOISIER = 1.3
 _UNSETTLED = 0.1
+_MOST_GONE = 0.5
+"""Share of the frames in which the content must be seen for its noise to be learned."""
 _MEMORY_FRAMES = 50
 _PAUSE_FRAMES = 200
 """Frames before the next attempt after a refresh that could not be made."""
@@ -38,6 +41,11 @@ class RefreshPolicy:
 def is_lost(found: Displacement) -> bool:
     """True if a measurement must be discarded: the content is covered, gone, or out of range."""
     return not found.converged or found.quality < LEAST_QUALITY
+
+
+def _is_gone(found: Displacement) -> bool:
+    """True where a frame does not show a region's content at all, rather than not settling along an edge."""
+    return found.quality < LEAST_QUALITY
 
 
 class RegionFollower:
@@ -71,6 +79,9 @@ class RegionFollower:
         """Number of references since the first."""
         self._place = (0.0, 0.0)
         self._next: RegionTracker | None = None
+        self._near: tuple[float, float] | None = None
+        """Place of the content in the frame before, against the present reference, and against the next one."""
+        self._next_near: tuple[float, float] | None = None
         self._differences: list[tuple[float, float]] = []
         self._age = self._pause = 0
         self._quality = self._best_quality = math.nan
@@ -90,30 +101,41 @@ class RegionFollower:
 
         Compression and changing surroundings add residual that a still picture does not show. A direction along
         which the measurement does not settle, such as along a mast, is given up: displacement there is then 0
-        and its noise floor infinite.
+        and its noise floor infinite. Frames in which the content is gone or covered tell nothing of the noise.
 
         Raises:
-            RegionFault: nothing can be measured under that noise.
+            RegionFault: its content is not found in most of the frames; the fault says why, as far as that is seen.
         """
         assert self._reference is not None, "noise is learned before the first measurement"
-        for _ in range(8):
-            found = [self.tracker.measure(frame) for frame in frames]
-            unsettled = sum(is_lost(each) for each in found) > _UNSETTLED * len(found)
-            residual = float(np.median([each.residual / math.hypot(1, each.gain) for each in found]))
+        places: list[tuple[float, float] | None] = [None] * len(frames)
+        for attempt in range(8):
+            found = [self.tracker.measure(*each) for each in zip(frames, places, strict=True)]
+            if attempt == 0 and sum(map(_is_gone, found)) > _UNSETTLED * len(found):
+                # Large motion: the content may be anywhere.
+                for at in (at for at, each in enumerate(found) if _is_gone(each)):
+                    places[at] = self.tracker.locate(frames[at])
+                    found[at] = self.tracker.measure(frames[at], places[at])
+            seen = [each for each in found if not _is_gone(each)]
+            if len(seen) <= _MOST_GONE * len(found):
+                break
+            unsettled = sum(not each.converged for each in seen) > _UNSETTLED * len(found)
+            residual = float(np.median([each.residual / math.hypot(1, each.gain) for each in seen]))
             assumed = self.tracker.noise_sigma
             sigma = max(residual, 2 * assumed if unsettled else 0.0)
             if sigma < _NOISIER * assumed:
                 return
-            self.tracker = RegionTracker(self._reference, self.region, sigma)
-        raise RegionFault(
-            f"{self.region}: its content does not hold still enough to be followed",
-            remedy="choose a region that one rigid part of the structure fills",
-        )
+            try:
+                self.tracker = RegionTracker(self._reference, self.region, sigma)
+            except RegionFault:
+                break  # there was texture under the noise that was assumed
+        what, remedy = why_not_followed(self._reference, self.region, frames)
+        raise RegionFault(f"{self.region}: {what}", remedy=remedy)
 
     def measure(self, frame: ArrayLike) -> Displacement:
         """Displacement since the first reference; not valid where ``is_lost`` is true of it."""
         self._reference = None
-        found = self.tracker.measure(frame)
+        found = self.tracker.measure(frame, self._near)
+        self._near = None if is_lost(found) else (found.x_px, found.y_px)
         whole = replace(found, x_px=found.x_px + self._place[0], y_px=found.y_px + self._place[1])
         self._age += 1
         self._pause = max(0, self._pause - 1)
@@ -141,7 +163,7 @@ class RegionFollower:
 
     def _begin(self, frame: ArrayLike) -> None:
         try:
-            self._next = RegionTracker(frame, self.region, self.tracker.noise_sigma)
+            self._next, self._next_near = RegionTracker(frame, self.region, self.tracker.noise_sigma), None
         except RegionFault:
             self._pause = _PAUSE_FRAMES  # the present content has no texture: keep the old reference
             return
@@ -152,7 +174,8 @@ class RegionFollower:
 
     def _compare(self, frame: ArrayLike, whole: Displacement) -> None:
         assert self._next is not None
-        new = self._next.measure(frame)
+        new = self._next.measure(frame, self._next_near)
+        self._next_near = (new.x_px, new.y_px)
         if is_lost(new):
             self._next, self._pause, self._differences = None, _PAUSE_FRAMES, []
             return
@@ -162,5 +185,6 @@ class RegionFollower:
         x_px, y_px = np.mean(self._differences, axis=0)
         self._place = float(x_px), float(y_px)
         self.tracker, self._next, self._differences = self._next, None, []
+        self._near = (new.x_px, new.y_px)
         self.refreshes += 1
         self._age, self._quality, self._best_quality = 0, math.nan, math.nan

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.geometry import Lens, PlaneScale
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 
@@ -45,6 +46,14 @@ class RegionMaps:
         self.scales = tuple(
             Scale(float(each), text, float(sigma)) for each, sigma in zip(mm_per_px, sigmas, strict=True)
         )
+
+    def size_trouble(self, width_px: int, height_px: int) -> str:
+        """Complaint that lens or scale were calibrated on pictures of another size; empty if not."""
+        try:
+            self.calibrated.check_size(width_px, height_px, "the calibrated picture")
+        except OptionFault as fault:
+            return str(fault)
+        return ""
 
     def carry(self, at: int, moved_px: ArrayLike) -> Values:
         """Displacement of a region, (2,) or (2, N) px, on the plane in px of its scale."""

@@ -5,6 +5,7 @@ displacement unbiased.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -71,6 +72,14 @@ def luma(rgb: NDArray[np.uint8]) -> Luma:
     """Luma after ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, of (H, W, 3; RGB): (H, W) float64, 0 to 255."""
     weighted: Luma = rgb @ _BT601
     return weighted
+
+
+def as_luma(picture: NDArray[Any]) -> Luma:
+    """Luma of (H, W, 3; RGB), or luma (H, W) as it is: (H, W) float64, 0 to 255."""
+    if picture.ndim == 3:
+        return luma(picture)
+    as_float: Luma = picture.astype(np.float64, copy=False)
+    return as_float
 
 
 def rounding_sigma(bit_depth: int = 8) -> float:

@@ -17,6 +17,10 @@ _REACH_BINS = 6
 _HANN_CORRELATION = (1.0, -2 / 3, 1 / 6)
 """Correlation of white noise between bins 0, 1 and 2 apart, behind a Hann window."""
 _LARGEST_DECAY = 40.0
+_LEAST_DECAY = 0.05
+"""Decay over the recording, as a logarithm, that counts; a camera's light and focus drift by less."""
+_SURE_DECAY = 5.0
+"""Decay over its standard deviation from which on it is one."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class SpectralLine:
     amplitude: float
     """Root of twice the mean square over the segment: of a steady sinusoid, its amplitude."""
     amplitude_sigma: float
+
+    @property
+    def surely_decays(self) -> bool:
+        """True if the decay is neither noise nor a drift of the light."""
+        return self.decay > max(_LEAST_DECAY, _SURE_DECAY * self.decay_sigma)
 
 
 @dataclass(frozen=True)

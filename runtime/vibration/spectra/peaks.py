@@ -32,8 +32,7 @@ _STEADY, _JOINTLY_STEADY, _DECAYING = 0.9, 0.95, 0.9
 """Share of the power that sinusoids must explain for a peak to be of that kind."""
 _NOISE_ALONE = 2.0
 """Residual of a fit, as a multiple of the noise expected in its bins, up to which it is likely noise alone."""
-_LEAST_DECAY = 0.3
-_CLEARLY_DECAYING = 4.0
+_CLEARLY_DECAYING = 2.5
 _SLOW_BINS = 6.0
 _MOST_LINES = 4
 _TOGETHER_BINS = 8
@@ -172,7 +171,7 @@ class _Study:
         if 1 < len(places) <= _MOST_LINES:
             fit = self._fit(places, decaying=False)
             if fit.explained >= _JOINTLY_STEADY and _apart(fit):
-                return [self._steady(line, over) for line in fit.lines]
+                return self._several(places, fit, over)
         if places:
             single = self._one_line(places[0], over)
             if single is not None:
@@ -185,21 +184,33 @@ class _Study:
             self._fine.factors[0, :, 0], self._explained, places, self._rate_hz, decaying=decaying
         )
 
+    def _several(self, places: list[float], steady: LineFit, over: float) -> list[Peak]:
+        """Lines that are fitted together, each steady unless it surely decays."""
+        decaying = self._fit(places, decaying=True)
+        if steady.left > _CLEARLY_DECAYING * decaying.left:
+            return [
+                self._decaying(after, over) if after.surely_decays else self._steady(before, over)
+                for before, after in zip(steady.lines, decaying.lines, strict=True)
+            ]
+        return [self._steady(line, over) for line in steady.lines]
+
     def _one_line(self, place: float, over: float) -> Peak | None:
         steady, decaying = self._fit([place], decaying=False), self._fit([place], decaying=True)
         line = decaying.lines[0]
-        decays = line.decay > max(_LEAST_DECAY, 3 * line.decay_sigma)
         better = steady.left > _CLEARLY_DECAYING * decaying.left
-        if decays and better and decaying.explained >= _DECAYING:
-            per_damping = 2 * math.pi * line.place_bins
-            damping = (line.decay / per_damping, line.decay_sigma / per_damping, None)
-            return self._peak(line, "decaying", damping, over)
+        if line.surely_decays and better and decaying.explained >= _DECAYING:
+            return self._decaying(line, over)
         if steady.explained >= _STEADY:
             return self._steady(steady.lines[0], over)
         if steady.left < _NOISE_ALONE:
             # Too weak to tell a tone from a narrow resonance: the tone's frequency is the better one.
             return self._peak(steady.lines[0], "steady", (None, None, None), over)
         return None
+
+    def _decaying(self, line: SpectralLine, over: float) -> Peak:
+        per_damping = 2 * math.pi * line.place_bins
+        damping = (line.decay / per_damping, line.decay_sigma / per_damping, None)
+        return self._peak(line, "decaying", damping, over)
 
     def _steady(self, line: SpectralLine, over: float) -> Peak:
         return self._peak(line, "steady", (None, None, self._narrowest_damping(line.place_bins)), over)

@@ -8,14 +8,17 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import pyuff
 from support import ROOT, Picture, write_clip
 
+from tremorscope.api.measurement import ClipMeasurement
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode, SyntheticSettings
 from tremorscope.runtime.jobs.measure import RESULT_NAMES, MeasureJob, measure_clip
+from tremorscope.runtime.reports import measurement_pictures
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 from tremorscope.runtime.vibration.spectra.modes import mac
@@ -48,6 +51,25 @@ def true_px(region: Region, mode: SyntheticMode) -> float:
     alone = SyntheticSettings(SETTINGS.width_px, SETTINGS.height_px, rate_hz=25.0, modes=(mode,))
     columns = np.arange(region.x_px, region.x_px + region.width_px)
     return abs(float(alone.displacement_px(columns, 0.25 / mode.frequency_hz).mean()))
+
+
+def drawn_history(measurement: Measurement) -> Any:
+    """The figure of displacement over time, before it becomes a PNG."""
+    kept: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measurement_pictures, "png", lambda drawn: kept.append(drawn) or b"")
+        measurement_pictures.history_picture(measurement)
+    return kept[0]
+
+
+def plotted_channels(measurement: Measurement) -> list[tuple[int, str]]:
+    """Channels whose spectra are drawn, from the legend."""
+    kept: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measurement_pictures, "png", lambda drawn: kept.append(drawn) or b"")
+        measurement_pictures.spectrum_picture(measurement)
+    names = [text.get_text() for text in kept[0].axes[0].get_legend().get_texts()]
+    return [(int(name[1 : name.index(" ")]) - 1, name[-1]) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +147,35 @@ class TestFiles:
         assert all(each["type"] == 58 and len(each["data"]) == 300 for each in sets)
         assert sets[0]["abscissa_inc"] == pytest.approx(0.04)
         assert "in mm" in sets[3]["id1"]
+
+    def test_y_counts_downwards_in_every_one(self, measured: tuple[Measurement, Path]) -> None:
+        """The truth is drawn, downwards positive; CSV, API, UFF (its -Y), the report's chart and the page agree."""
+        found, directory = measured
+        columns = np.arange(GIRDER[1].x_px, GIRDER[1].x_px + GIRDER[1].width_px)
+        true = np.array([SETTINGS.displacement_px(columns, t).mean() for t in found.times_s])
+        with (directory / "displacement.csv").open(newline="") as file:
+            told = np.array([float(row["R2_y_px"]) for row in csv.DictReader(file)])
+        given = ClipMeasurement(found, directory).displacement
+        (uff,) = [
+            each
+            for each in pyuff.UFF(str(directory / "displacement.uff")).read_sets()
+            if "R2 y" in each["id1"]
+        ]
+        assert uff["rsp_dir"] == -2
+        for values in (told, given.y[1] / 2, np.asarray(uff["data"]).real / 2):
+            assert np.polyfit(true, values, 1)[0] == pytest.approx(1, abs=0.03)
+        figure = drawn_history(found)
+        chart = next(axes for axes in figure.axes if axes.get_ylabel() == "R2 y, down (px)")
+        assert chart.yaxis_inverted()
+        drawn = np.asarray(chart.get_lines()[0].get_ydata())
+        assert np.polyfit(true, drawn, 1)[0] == pytest.approx(1, abs=0.03)
+        page = (ROOT / "runtime/outputs/web/page/charts.js").read_text()
+        assert '"vertical (down)", Y_COLOUR, view.y' in page
+
+    def test_labels_of_the_spectrum_have_their_lines(self, measured: tuple[Measurement, Path]) -> None:
+        strongest = measured[0].analysis.findings[:6]
+        drawn = plotted_channels(measured[0])
+        assert all(set(drawn) & {seen[:2] for seen in finding.seen_in} for finding in strongest)
 
     def test_pictures_are_pictures(self, measured: tuple[Measurement, Path]) -> None:
         for name in ("spectrum.png", "overlay.png"):

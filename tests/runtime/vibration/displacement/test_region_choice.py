@@ -25,7 +25,7 @@ def frames(count: int = 10) -> list[np.ndarray]:
 
 
 def test_what_moves_is_among_them() -> None:
-    chosen = choose_regions(frames(), 4)
+    chosen = choose_regions(frames(), 4)[0]
     assert len(chosen) == 4
     centres = [region.centre_px for region in chosen]
     assert any(320 < x < 480 and 160 < y < 320 for x, y in centres)
@@ -34,7 +34,7 @@ def test_what_moves_is_among_them() -> None:
 
 def test_still_regions_are_not_chosen_again() -> None:
     still = Region(0, 0, 320, 320)
-    assert not any(overlap(region, still) for region in choose_regions(frames(), 3, still=[still]))
+    assert not any(overlap(region, still) for region in choose_regions(frames(), 3, still=[still])[0])
 
 
 def test_a_scene_that_is_another_in_every_frame_has_none() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scenes import SIDE, Picture, filmed, shifted, textured
+from scipy import ndimage
 
 from tremorscope.runtime.vibration.displacement.region_follower import RefreshPolicy, RegionFollower, is_lost
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
@@ -90,3 +91,36 @@ class TestNoise:
         follower = RegionFollower(textured(0), REGION, 1.0)
         with pytest.raises(RegionFault, match="region 64x64"):
             follower.learn_noise([textured(seed) for seed in range(1, 9)])
+
+    def test_far_motion_is_not_taken_for_noise(self) -> None:
+        rng = np.random.default_rng(6)
+        scene = textured()
+        follower = RegionFollower(filmed(scene, rng), REGION, 1.0)
+        places = 20 * np.sin(np.arange(12))
+        follower.learn_noise([filmed(shifted(scene, place, 0), rng) for place in places])
+        assert follower.tracker.noise_sigma == pytest.approx(1.0, rel=0.3)
+
+    def test_the_reason_is_a_blurred_reference_where_it_is_one(self) -> None:
+        rng = np.random.default_rng(7)
+        blurred = ndimage.gaussian_filter(textured(exponent=0.6), 6, mode="wrap")
+        follower = RegionFollower(filmed(blurred, rng, 0.5), REGION, 0.3)
+        with pytest.raises(RegionFault, match=r"reference frame is blurred.*--reference auto"):
+            follower.learn_noise([filmed(textured(exponent=0.6), rng, 0.5) for _ in range(6)])
+
+    def test_the_reason_is_uneven_light_where_it_is_that(self) -> None:
+        rng = np.random.default_rng(8)
+        scene, rows = 128 + 0.15 * (textured(exponent=1.5) - 128), np.arange(SIDE)[:, None]
+        follower = RegionFollower(filmed(scene, rng), REGION, 1.0)
+        bands = [scene * (1 + 0.3 * np.sin(rows / 6 + 1.7 * number)) for number in range(8)]
+        with pytest.raises(RegionFault, match="light across it changes"):
+            follower.learn_noise([filmed(band, rng) for band in bands])
+
+
+def test_motion_beyond_the_search_is_followed() -> None:
+    rng = np.random.default_rng(9)
+    scene = textured()
+    follower = RegionFollower(filmed(scene, rng), REGION, 1.0, RefreshPolicy(beyond_px=1000))
+    for number in range(30):
+        place = 1.3 * number
+        found = follower.measure(filmed(shifted(scene, place, 0), rng))
+        assert found.x_px == pytest.approx(place, abs=0.05)

@@ -157,3 +157,36 @@ def test_peaks_are_found_on_both_sides_of_a_gap() -> None:
         pytest.approx(3.3, abs=0.002),
         pytest.approx(0.1, rel=0.05),
     )
+
+
+class TestSlowRingDown:
+    """A fork that rings for minutes, filmed for seconds: its decay is measured, not bounded by the recording."""
+
+    TIMES_S = np.arange(1728) / 500
+
+    def ringing(self, frequency_hz: float, damping: float, amplitude: float = 1.0) -> Values:
+        decay = np.exp(-2 * np.pi * frequency_hz * damping * self.TIMES_S)
+        return amplitude * decay * np.sin(2 * np.pi * frequency_hz * self.TIMES_S + 0.4)
+
+    @pytest.mark.parametrize("damping", [0.0001, 0.0002, 0.0004])
+    def test_gives_its_damping(self, damping: float) -> None:
+        noise = 0.01 * np.random.default_rng(0).standard_normal(self.TIMES_S.size)
+        (peak,) = analysed(self.ringing(64.04, damping) + noise, self.TIMES_S).peaks
+        assert peak.kind == "decaying"
+        assert peak.damping == pytest.approx(damping, abs=4e-6 + 3 * (peak.damping_sigma or 0))
+        assert peak.damping_sigma is not None
+        assert peak.damping_sigma < 0.1 * damping
+
+    def test_beside_a_steady_neighbour_too(self) -> None:
+        noise = 0.005 * np.random.default_rng(1).standard_normal(self.TIMES_S.size)
+        steady = 0.3 * np.sin(2 * np.pi * 65.9 * self.TIMES_S)
+        first, second = analysed(self.ringing(64.04, 0.0004) + steady + noise, self.TIMES_S).peaks
+        assert first.damping == pytest.approx(0.0004, rel=0.05)
+        assert (second.kind, second.damping) == ("steady", None)
+
+    def test_a_tone_that_does_not_decay_is_given_none(self) -> None:
+        rng = np.random.default_rng(2)
+        for _ in range(40):
+            noise = rng.uniform(0.005, 0.3) * rng.standard_normal(self.TIMES_S.size)
+            (peak, *_) = analysed(self.ringing(rng.uniform(20, 200), 0.0) + noise, self.TIMES_S).peaks
+            assert peak.damping is None
