@@ -48,8 +48,8 @@ def parse(line: str) -> None:
     values, _, _ = command.make_parser(context).parse_args(list(words))
     for parameter in command.params:
         value = values.get(parameter.name or "")
-        is_named_in_text = value is None or isinstance(parameter.type, click.Path)
-        if isinstance(parameter, click.Option) and not is_named_in_text and not str(value).isupper():
+        is_checked = isinstance(value, (str, tuple, list)) and not isinstance(parameter.type, click.Path)
+        if isinstance(parameter, click.Option) and is_checked and not str(value).isupper():
             parameter.type_cast_value(context, value)
 
 

@@ -43,7 +43,7 @@ def opencv() -> Any:
     except ImportError:
         raise OptionFault(
             "--stabilise needs OpenCV, which is not installed",
-            remedy='pip install "tremorscope[stabilise]", or apt install python3-opencv',
+            remedy="pip install opencv-python-headless, or apt install python3-opencv",
         ) from None
     return cv2
 

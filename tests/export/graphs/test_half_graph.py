@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from precisions import GRAPHS, constants, inferred_types, shipped_graph, shipped_network
 
 from tremorscope.export.check import compare, compare_band
 from tremorscope.export.errors import ExportFault
 from tremorscope.export.graphs.half_graph import half_graph, to_half
-from tremorscope.export.graphs.layers import _downstream, _upstream, close_graph, decoder_layers, open_graph
+from tremorscope.export.graphs.layers import _reached, close_graph, decoder_layers, open_graph
 from tremorscope.model.networks.realtime import RealtimeNetwork
 from tremorscope.runtime.engines.interface.manifest import GraphName
 
@@ -71,7 +72,10 @@ def test_coordinates_in_fp16_would_be_noticed_at_that_width(tmp_path: Path) -> N
     model = open_graph(shipped_graph("pairwise"))
     positions = [node for node in model.graph if node.op_type == "Range"]
     samples = [node for node in model.graph if node.op_type == "GridSample"]
-    between = _downstream(positions) & _upstream(samples) - {*positions, *samples}
+    between = _reached(positions, ir.Node.successors) & _reached(samples, ir.Node.predecessors) - {
+        *positions,
+        *samples,
+    }
     to_half(model.graph, {node for node in between if node.op_type != "Cast"})
     onnx.save(close_graph(model), tmp_path / "pairwise.onnx")
     with pytest.raises(ExportFault, match="grey levels from PyTorch"):

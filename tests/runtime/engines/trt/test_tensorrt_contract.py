@@ -20,10 +20,8 @@ from tensorrt_wheels import BINDINGS, RTX_VERSION, bindings, rtx_path, stub_libr
 from tremorscope.runtime.engines.tensorrt.plan import BuildRequest, parse_version, plan_build
 
 VERSIONS = list(BINDINGS)
-BUILDING = ["build", "library", "progress"]
-RUNNING = [
-    "load", "step", "pairwise", "band", "memory", "profile",
-]  # fmt: skip
+BUILDING = ["build"]
+RUNNING = ["library", "step", "runners", "memory", "profile"]
 MODULES = [*BUILDING, *RUNNING]
 CLASS_OF = {
     "builder": "Builder",
@@ -277,6 +275,9 @@ def test_every_name_of_the_library_that_is_used_to_run_exists(running: Any) -> N
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("trt."):
                 found.add(ast.unparse(node).removeprefix("trt."))
+    found = {
+        name for name in found if not name.startswith("ILogger")
+    }  # of building, which has tests of its own
     assert found == {
         "Runtime", "DataType", "DataType.UINT8", "DataType.FLOAT", "TensorIOMode", "TensorIOMode.INPUT",
         "IProfiler", "IProfiler.__init__",
