@@ -58,7 +58,8 @@ class Span:
         """The span for a message; empty for the whole clip."""
         if self.start_s == 0 and math.isinf(self.end_s):
             return ""
-        return f" from {self.start_s:g} to {self.end_s:g} s"
+        until = " s on" if math.isinf(self.end_s) else f" to {self.end_s:g} s"
+        return f" from {self.start_s:g}{until}"
 
 
 class Samples:

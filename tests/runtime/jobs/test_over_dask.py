@@ -78,5 +78,6 @@ def test_several_names_for_one_clip_are_told() -> None:
     done = run_command("measure", "a.png", "b.png", "-o", "out")
     assert done.returncode == 2
     assert done.stderr == (
-        "tremorscope: 2 names for one CLIP: quote a pattern, as 'frames/*.png', against the shell\n"
+        "tremorscope: 2 names for one CLIP: quote a pattern, as 'frames/*.png', against the shell: "
+        "see tremorscope measure --help\n"
     )

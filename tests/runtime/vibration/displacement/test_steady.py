@@ -11,7 +11,7 @@ from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.steady import CameraMotion, SteadyMeter, find_camera
 from tremorscope.runtime.vibration.displacement.warping import FeatureAligner, moved, shift_by, warped
 
-pytest.importorskip("cv2", reason="needs OpenCV, of the extra stabilise")
+pytest.importorskip("cv2", reason="needs OpenCV")
 
 POLE = Region(146, 24, 28, 40), Region(146, 90, 28, 40)
 WALL = Region(50, 40, 48, 48), Region(230, 150, 48, 48)
@@ -24,7 +24,8 @@ def test_what_is_left_and_what_is_kept(kind: str) -> None:
     frames = [scene.frame(number) for number in range(FRAMES)]
     samples = [frames[number] for number in (0, 3, 7, 10, 13, 18, 22, 25, 29)]
     camera, _, _ = find_camera(samples, "similarity")
-    assert not any(abs(region.centre_px[0] - 160) < 20 + region.width_px / 4 for region in camera.still)
+    on_pole = [each for each in camera.still if abs(each.centre_px[0] - 160) < 20 + each.width_px / 4]
+    assert all(scene.true_px(each) < 0.1 for each in on_pole)  # its foot may be among them
     meter = SteadyMeter(frames[0], (*POLE, *WALL), camera)
     meter.learn_noise(samples)
     found = [meter.measure(frame) for frame in frames]
