@@ -46,8 +46,10 @@ def check_place(path: Path, *, overwrite: bool = True) -> None:
             f"{path}: there is no directory {path.parent}", remedy="make the directory first, or name another"
         )
     if not os.access(path.parent, os.W_OK):
+        is_fixed = os.statvfs(path.parent).f_flag & os.ST_RDONLY
         raise OutputFault(
-            f"{path}: {path.parent} may not be written to", remedy="name a directory that you may write to"
+            f"{path}: {path.parent} {'is on a read-only file system' if is_fixed else 'may not be written to'}",
+            remedy="name a directory that you may write to",
         )
     if path.exists() and not overwrite:
         raise OutputFault(f"{path}: exists already", remedy="name another file, or add --overwrite")

@@ -125,4 +125,4 @@ class Samples:
             picture[each.y_px : each.y_px + each.height_px, each.x_px : each.x_px + each.width_px]
             for each in self._regions
         ] or [picture]
-        return min(sharpness(as_luma(part)) for part in parts if min(part.shape[:2]) > 1) if parts else 0.0
+        return min((sharpness(as_luma(part)) for part in parts if min(part.shape[:2]) > 1), default=0.0)

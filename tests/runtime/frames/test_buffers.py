@@ -111,11 +111,17 @@ NO_PIXELS = {
     ("stage_times.py", "clear"): "times",
     ("feed.py", "later_than"): "displacements",
     ("intake.py", "look"): "a sample of some 1,500 pixels",
-    ("ring.py", "close"): "a part without length, in place of the memory",
     ("runtime.py", "step"): "coefficients of a filter",
     ("runners.py", "set_mask"): "a mask",
     ("memory.py", "send"): "coefficients of a filter",
     ("profile.py", "_alone"): "noise, on which an engine is timed alone",
+    ("stack_camera.py", "read_into"): "told to the account",
+    ("stack_camera.py", "read_luma_into"): "a recorded file's pixels, made from raw ones",
+    ("stack_camera.py", "_axis"): "times",
+    ("stack.py", "unpack_msb_first"): "a recorded file's pixels, made from packed ones",
+    ("pictures.py", "read_picture"): "a recorded file's pixels, as the library decodes them",
+    ("pictures.py", "_places"): "numbers of pictures",
+    ("phantom.py", "_take_times"): "times",
 }
 
 
