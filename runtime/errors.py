@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class Fault(Exception):
     """Fault in the input or the surroundings, not in the program, with a ``remedy``."""
@@ -49,3 +52,15 @@ class EngineFault(Fault):
 
 class OptionFault(Fault):
     """An option has a value that cannot be used."""
+
+
+def did_you_mean(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Question for the known name that is nearest to a misspelt one; empty where none is near.
+
+    Args:
+        given: the name.
+        known: the names that there are.
+        cutoff: least likeness, from 0 to 1; see `difflib.get_close_matches`.
+    """
+    near = difflib.get_close_matches(given, list(known), 1, cutoff)
+    return f"did you mean {near[0]}?" if near else ""

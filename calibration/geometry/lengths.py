@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 
-from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.errors import OptionFault, did_you_mean
 
 MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4, "ft": 304.8}
 _LENGTH = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s]*)\s*")
@@ -26,9 +25,8 @@ def millimetres(text: str, *, least: float = -math.inf) -> float:
     if not unit:
         raise OptionFault(f"{text!r} has no unit", remedy=_UNITS)
     if unit not in MM:
-        like = difflib.get_close_matches(unit.lower(), MM, 1, 0.5)
-        nearest = f"did you mean {like[0]}? " if like else ""
-        raise OptionFault(f"{text!r}: there is no unit {unit!r} here", remedy=nearest + _UNITS)
+        remedy = f"{did_you_mean(unit.lower(), MM, 0.5)} {_UNITS}".lstrip()
+        raise OptionFault(f"{text!r}: there is no unit {unit!r} here", remedy=remedy)
     value = float(number) * MM[unit]
     if not (math.isfinite(value) and value > least):
         raise OptionFault(f"{text!r} is not above {least:g} mm", remedy=_UNITS)

@@ -17,6 +17,7 @@ from tremorscope.runtime.cameras.stacks.stack import RawPicture, Stack
 from tremorscope.runtime.errors import ClipFault, Fault
 from tremorscope.runtime.frames.buffers import CopyAccount, FrameRing
 from tremorscope.runtime.frames.frame import FrameInfo, RecordedClip
+from tremorscope.runtime.host.files import natural_order
 
 MeasuredFrame = NDArray[np.uint8] | NDArray[np.float32]
 """A frame as it is measured: (H, W, 3; RGB), or of more than 8 bits luma (H, W) in grey levels with fractions."""
@@ -75,7 +76,7 @@ def clips_in(folder: Path) -> tuple[Path, ...]:
     files are clips where the first has several pages. Pictures beside clips, such as previews, are none.
     """
     from tremorscope.runtime.cameras.stacks import tiff
-    from tremorscope.runtime.cameras.stacks.pictures import holds_pictures, natural_order
+    from tremorscope.runtime.cameras.stacks.pictures import holds_pictures
 
     try:
         found = sorted(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from tremorscope.runtime.configuration.yaml_document import KeyPath, YamlDocument, dotted
-from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.errors import Fault, did_you_mean
 
 _LONGEST_VALUE = 60
 _NOTHING = object()
@@ -140,8 +139,8 @@ def _explain(
 def _choices(context: dict[str, Any], given: object) -> tuple[str, str]:
     if "expected" in context:
         remedy = f"choose {context['expected']}"
-        near = difflib.get_close_matches(str(given), re.findall("'([^']*)'", context["expected"]), n=1)
-        return "is none of the choices", f"did you mean {near[0]}? Else {remedy}" if near else remedy
+        near = did_you_mean(str(given), re.findall("'([^']*)'", context["expected"]))
+        return "is none of the choices", f"{near} Else {remedy}" if near else remedy
     key = str(context.get("discriminator", "")).strip("'")
     if "expected_tags" in context:
         return f"{key} {context.get('tag')!r} is none of the choices", f"choose {context['expected_tags']}"
@@ -189,9 +188,8 @@ _TYPES = {
 
 
 def _unknown_key(path: KeyPath, known: Sequence[str]) -> tuple[str, str]:
-    near = difflib.get_close_matches(str(path[-1]), known, n=1)
-    if near:
-        return "there is no such key", f"did you mean {near[0]}?"
+    if near := did_you_mean(str(path[-1]), known):
+        return "there is no such key", near
     listed = ", ".join(known)
     return "there is no such key", f"take it out; here there are {listed}" if listed else "take it out"
 

@@ -119,7 +119,7 @@ class Machine:
     def glob(self, pattern: str) -> list[str]:
         """Files that match, named from the machine's root, in order of their names with numbers as numbers."""
         found = self.root.glob(pattern.lstrip("/"))
-        return sorted((f"/{path.relative_to(self.root)}" for path in found), key=_natural)
+        return sorted((f"/{path.relative_to(self.root)}" for path in found), key=files.natural_order)
 
     def says(self, *command: str) -> str | None:
         """Output of a command if it succeeds; else None."""
@@ -165,10 +165,6 @@ class Machine:
     def number(self, path: str | PurePath) -> int | None:
         """The integer in a file; None if there is none."""
         return files.kernel_number(self.path(path))
-
-
-def _natural(path: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path)]
 
 
 CameraKind = Literal["csi", "v4l2", "rtsp", "clip", "synthetic"]

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from tremorscope.files import flush_entry, replacement
@@ -233,3 +233,11 @@ def power_modes(root: Path) -> dict[int, str]:
         r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", kernel_text(root / "etc/nvpmodel.conf")
     )
     return {int(number): name for number, name in stated}
+
+
+def natural_order(path: str | PurePath) -> tuple[tuple[int, int, str], ...]:
+    """Key to sort paths by, in which ``shot10`` comes after ``shot9``."""
+    parts = re.split(r"(\d+)", str(path))
+    return tuple(
+        (0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts if part
+    )

@@ -209,20 +209,20 @@ def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
 def _check(job: MeasureJob) -> None:
     check_capture_rate(job.capture_rate_hz)
     job.span.check()
-    if job.window_s is not None and not (math.isfinite(job.window_s) and job.window_s > 0):
-        raise OptionFault(f"--window {job.window_s:g}: not a number above 0", remedy="give seconds, e.g. 20")
+    _check_above_zero("--window", job.window_s, "give seconds, e.g. 20")
+    _check_above_zero("--speed-rpm", job.speed_rpm, "give turns a minute, e.g. 1480")
     if job.band_hz is not None and not all(math.isfinite(edge) for edge in job.band_hz):
         raise OptionFault(
             "--band: an edge is not a finite number", remedy="give two frequencies in Hz, e.g. 0.5 20"
         )
-
-    if job.speed_rpm is not None and not (math.isfinite(job.speed_rpm) and job.speed_rpm > 0):
-        raise OptionFault(
-            f"--speed-rpm {job.speed_rpm:g}: not a number above 0", remedy="give turns a minute, e.g. 1480"
-        )
     for criterion in job.criteria:
         if not isinstance(job.scale, PlaneScale):  # a plane has a scale in every region
             criterion.factor(None if job.scale is None else job.scale.mm_per_px)
+
+
+def _check_above_zero(option: str, value: float | None, remedy: str) -> None:
+    if value is not None and not 0 < value < math.inf:
+        raise OptionFault(f"{option} {value:g}: not a number above 0", remedy=remedy)
 
 
 def _check_rate(job: MeasureJob, survey: Survey) -> None:

@@ -121,8 +121,5 @@ class Samples:
         return (f"displacement is measured against the frame at {self._reference[0]:.3f} s{why}",)
 
     def _sharpness(self, picture: Picture) -> float:
-        parts = [
-            picture[each.y_px : each.y_px + each.height_px, each.x_px : each.x_px + each.width_px]
-            for each in self._regions
-        ] or [picture]
+        parts = [picture[each.slices] for each in self._regions] or [picture]
         return min((sharpness(as_luma(part)) for part in parts if min(part.shape[:2]) > 1), default=0.0)

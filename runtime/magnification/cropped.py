@@ -86,11 +86,7 @@ class PartMagnifier:
 
     def step(self, frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
         """Magnify ``frame`` into ``magnified``; see `FrameMagnifier.step`."""
-        part = self._part
-        window = (
-            slice(part.y_px, part.y_px + part.height_px),
-            slice(part.x_px, part.x_px + part.width_px),
-        )
+        window = self._part.slices
         cut, out = self._cut.frame(self._count), self._magnified.frame(0)
         self._count += 1
         copy_pixels(frame[window], cut, self._account, self.PLACE)

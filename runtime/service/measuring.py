@@ -92,8 +92,8 @@ class Measuring:
         self._account, self._rate_hz = account, rate_hz
         self._regions = settings.regions
         names = [each.name for each in self._regions]
-        scales = [settings.scale_of(each) for each in self._regions]
         self._maps = [settings.map_of(each, lens) for each in self._regions]
+        scales = [settings.scale_of(each, maps) for each, maps in zip(self._regions, self._maps, strict=True)]
         self._mm_per_px = [scale.mm_per_px if scale else None for scale in scales]
         channels = [
             Channel(name, axis, mm_per_px=mm_per_px)

@@ -82,7 +82,7 @@ class RegionAlarmSettings(AlarmSettingsBase):
         if region is None:
             remedy = choose(regions, "add it to vibration.regions")
             yield "region", "is none of vibration.regions", remedy
-        elif in_scale and vibration.scale_of(region) is None:
+        elif in_scale and not vibration.is_scaled(region):
             what = f"needs a scale, and region {region.name} has none"
             yield in_scale, what, f"add vibration.scale, or give {otherwise}"
 

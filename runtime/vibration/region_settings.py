@@ -126,13 +126,16 @@ class MeasuredSettings(Section):
     modes: Annotated[tuple[ModeSettings, ...], Field(max_length=32)] = ()
     """Natural frequencies that alarms watch."""
 
-    def scale_of(self, region: RegionSettings) -> Scale | None:
-        """The scale of a region; None where none is stated."""
+    def is_scaled(self, region: RegionSettings) -> bool:
+        """True if a scale is stated for a region."""
+        return (region.scale or self.scale) is not None
+
+    def scale_of(self, region: RegionSettings, maps: RegionMaps | None) -> Scale | None:
+        """The scale of a region; None where none is stated. The region's ``maps`` have it where a file states it."""
+        if maps is not None and maps.scales:
+            return maps.scales[0]
         stated = region.scale or self.scale
-        if stated is None or stated.file is None:
-            return stated.scale() if stated else None
-        scales = RegionMaps(read_scale(stated.file), [region.region()]).scales
-        return scales[0] if scales else None
+        return stated.scale() if stated else None
 
     def map_of(self, region: RegionSettings, lens: Path | None) -> RegionMaps | None:
         """The map of a region by the file of its scale, or else of the lens; None where neither is stated.

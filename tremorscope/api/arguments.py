@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 from typing_extensions import ParamSpec, TypedDict
 
 from tremorscope.runtime.engines.selection import RuntimeChoice
-from tremorscope.runtime.errors import Fault, OptionFault
+from tremorscope.runtime.errors import Fault, OptionFault, did_you_mean
 from tremorscope.runtime.frames.frame import View
 from tremorscope.runtime.jobs.samples import Reference
 from tremorscope.runtime.magnification.filters import FilterKind
@@ -206,10 +205,9 @@ def checked(function: str, kind: Any, arguments: dict[str, Any]) -> dict[str, An
 
 def _unknown(function: str, kind: Any, name: str) -> OptionFault:
     known = list(kind.__annotations__)
-    like = difflib.get_close_matches(name, known, 1)
     return OptionFault(
         f"{function} has no argument {name}",
-        remedy=f"did you mean {like[0]}?" if like else f"choose from {', '.join(known)}",
+        remedy=did_you_mean(name, known) or f"choose from {', '.join(known)}",
     )
 
 

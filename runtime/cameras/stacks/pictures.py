@@ -17,20 +17,12 @@ from tremorscope.runtime.cameras.stacks import tiff
 from tremorscope.runtime.cameras.stacks.stack import MOST_PIXELS, RawPicture, depth_of, spread
 from tremorscope.runtime.cameras.stacks.tiff import MissingCodecFault, TiffStack
 from tremorscope.runtime.errors import ClipFault
-from tremorscope.runtime.host.files import file_address
+from tremorscope.runtime.host.files import file_address, natural_order
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", *tiff.SUFFIXES)
 _NUMBERS = re.compile(r"(\d+)")
 _NUMBERED = re.compile(r"%(0\d+)?d")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-
-
-def natural_order(path: Path) -> tuple[tuple[int, int, str], ...]:
-    """Key to sort names by, in which ``shot10`` comes after ``shot9``."""
-    parts = _NUMBERS.split(path.name)
-    return tuple(
-        (0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts if part
-    )
 
 
 def is_pattern(path: Path) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from tremorscope.runtime.cameras.stacks.stack import MOST_PIXELS, RawPicture, depth_of, spread
 from tremorscope.runtime.errors import ClipFault
@@ -33,6 +32,8 @@ class TiffStack:
     notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
+        import tifffile  # takes longer to import than a video to open
+
         self._path = path
         try:
             self._file = tifffile.TiffFile(path)

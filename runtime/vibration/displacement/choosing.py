@@ -196,11 +196,9 @@ def _still(scene: SegmentedScene, seen: _Seen, count: int, taken: tuple[Region, 
 
 def _stands_still(scene: SegmentedScene, region: Region) -> bool:
     """True if a region is free of overlays and of anything that moves by itself."""
-    rows = slice(region.y_px, region.y_px + region.height_px)
-    columns = slice(region.x_px, region.x_px + region.width_px)
     labels = scene.label[scene.cells.touching(region)]
     unsure = (labels < BACKGROUND).mean() if labels.size else 0.0
-    return not (scene.masked[rows, columns].any() or (labels > BACKGROUND).any() or unsure > _MOST_UNSURE)
+    return not (scene.masked[region.slices].any() or (labels > BACKGROUND).any() or unsure > _MOST_UNSURE)
 
 
 def _overlap(one: Region, other: Region) -> bool:

@@ -73,6 +73,6 @@ def _error_px(picture: Luma, region: Region, quantiser: Values) -> tuple[float, 
     if inside.mean() < _LOSSLESS_BELOW:
         return 0.0, 0.0
     step = 2 ** ((float(inside.mean()) - _STEP_OF_ONE) / _PER_DOUBLING)
-    patch = picture[region.y_px : region.y_px + region.height_px, region.x_px : region.x_px + region.width_px]
-    down, right = (max(float(np.sqrt(np.mean(each**2))), 1e-6) for each in np.gradient(patch))
+    gradients = np.gradient(picture[region.slices])
+    down, right = (max(float(np.sqrt(np.mean(each**2))), 1e-6) for each in gradients)
     return _BY_QUANTISER * step / right, _BY_QUANTISER * step / down

@@ -6,7 +6,6 @@ radial and tangential distortion of Brown (1966), as in OpenCV: fx, fy, cx, cy, 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -131,11 +130,6 @@ class PlaneScale(_GeometryFile):
 File = TypeVar("File", Lens, PlaneScale)
 
 
-@functools.cache
-def _kind_of(kind: type[_GeometryFile]) -> str:
-    return "lens" if kind is Lens else "scale"
-
-
 def read_lens(path: Path) -> Lens:
     """The lens in a file of `calibrate lens`.
 
@@ -184,7 +178,7 @@ def check_same_lens(scale: PlaneScale, lens: Lens | None) -> None:
 
 
 def _read(path: Path, kind: type[File]) -> File:
-    name = _kind_of(kind)
+    name = "lens" if kind is Lens else "scale"
     again = f"name a file that `tremorscope calibrate {name}` wrote"
     try:
         content = path.read_bytes()

@@ -51,10 +51,7 @@ def sharpness(grey: Values) -> float:
 
 
 def _crop(picture: ArrayLike, region: Region) -> Values:
-    part = np.asarray(picture)[
-        region.y_px : region.y_px + region.height_px, region.x_px : region.x_px + region.width_px
-    ]
-    return as_luma(part)
+    return as_luma(np.asarray(picture)[region.slices])
 
 
 def _unevenness(first: Values, other: Values) -> float:

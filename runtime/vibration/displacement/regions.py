@@ -30,6 +30,11 @@ class Region:
         """x and y of the middle, where the centre of the picture's first pixel is (0, 0)."""
         return self.x_px + (self.width_px - 1) / 2, self.y_px + (self.height_px - 1) / 2
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the region in a picture (H, W) or (H, W, C)."""
+        return slice(self.y_px, self.y_px + self.height_px), slice(self.x_px, self.x_px + self.width_px)
+
     def check_inside(self, picture_width_px: int, picture_height_px: int) -> None:
         """Check that the region has a usable size and lies in a picture.
 

@@ -54,7 +54,7 @@ def warped(picture: NDArray[Any], matrix: Matrix, part: Region) -> Grey:
     Interpolated by Lanczos over 8 pixels; beyond the frame its edge is repeated.
     """
     cv2 = opencv()
-    y, x = np.mgrid[part.y_px : part.y_px + part.height_px, part.x_px : part.x_px + part.width_px]
+    y, x = np.mgrid[part.slices]
     u, v, scale = (row[0] * x + row[1] * y + row[2] for row in matrix)
     at = np.stack([u / scale, v / scale])
     stepped = np.rint(at * _SUBPIXELS) / _SUBPIXELS

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.errors import OptionFault, did_you_mean
 from tremorscope.runtime.vibration.monitoring.limits import Axes, Criterion, Statistic
 from tremorscope.runtime.vibration.spectra.derivatives import ORDERS
 
@@ -161,10 +160,8 @@ def _known(what: str, name: str, names: Iterable[str]) -> None:
     known = list(names)
     if name in known:
         return
-    near = difflib.get_close_matches(name.lower().replace(" ", "-").replace("_", "-"), known, 1, cutoff=0.4)
+    near = did_you_mean(name.lower().replace(" ", "-").replace("_", "-"), known, 0.4)
+    listed = ", ".join(known)
     raise OptionFault(
-        f"there is no {what} {name}",
-        remedy=f"did you mean {near[0]}? There are {', '.join(known)}"
-        if near
-        else f"choose {', '.join(known)}",
+        f"there is no {what} {name}", remedy=f"{near} There are {listed}" if near else f"choose {listed}"
     )

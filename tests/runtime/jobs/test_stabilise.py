@@ -15,8 +15,6 @@ from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.regions import Region
 
-pytest.importorskip("cv2", reason="needs OpenCV, of the extra stabilise")
-
 SCENE = PoleBehindMovingCamera("handheld", 60)
 POLE = Region(146, 24, 28, 40)
 

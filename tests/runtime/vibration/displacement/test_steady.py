@@ -11,8 +11,6 @@ from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.steady import CameraMotion, SteadyMeter, find_camera
 from tremorscope.runtime.vibration.displacement.warping import FeatureAligner, moved, shift_by, warped
 
-pytest.importorskip("cv2", reason="needs OpenCV")
-
 POLE = Region(146, 24, 28, 40), Region(146, 90, 28, 40)
 WALL = Region(50, 40, 48, 48), Region(230, 150, 48, 48)
 FRAMES = 30
