@@ -18,17 +18,14 @@ _NEGLIGIBLE = 0.02
 
 
 class RegionMaps:
-    """Maps that carry displacements of regions to a common plane, and the scale that they then have.
+    """Maps that carry displacements of regions to a common plane, and the scale that they then have: one, the mean.
 
     Args:
         calibrated: the lens or the plane.
         regions: regions whose displacement is measured.
-        shared: True gives all regions one scale, the mean; else each has its own.
     """
 
-    def __init__(
-        self, calibrated: Lens | PlaneScale, regions: Sequence[Region], *, shared: bool = True
-    ) -> None:
+    def __init__(self, calibrated: Lens | PlaneScale, regions: Sequence[Region]) -> None:
         places = [each.centre_px for each in regions]
         self.calibrated = calibrated
         self.has_lens = isinstance(calibrated, Lens) or calibrated.lens is not None
@@ -39,8 +36,7 @@ class RegionMaps:
         stretches = np.array([calibrated.stretch_at(place) for place in places])  # (regions, 2, 2)
         mm_per_px = np.sqrt(np.linalg.det(stretches))
         sigmas = np.array([calibrated.relative_sigma_at(place) for place in places])
-        if shared:
-            mm_per_px[:], sigmas[:] = mm_per_px.mean(), sigmas.max()
+        mm_per_px[:], sigmas[:] = mm_per_px.mean(), sigmas.max()
         self.matrices = stretches / mm_per_px[:, None, None]
         text = f"by {calibrated.method}"
         self.scales = tuple(
