@@ -184,6 +184,7 @@ def changed_wheel(wheel: Path, directory: Path, beginnings: dict[str, bytes]) ->
     """The same wheel in another directory, in which files begin with something more."""
     directory.mkdir()
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(directory / wheel.name, "w") as new:
+        assert set(beginnings) <= set(old.namelist())
         for entry in old.namelist():
             new.writestr(entry, beginnings.get(entry, b"") + old.read(entry))
     return directory / wheel.name

@@ -29,7 +29,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> dict[str, P
     directory = tmp_path_factory.mktemp("wheels")
     return {
         name: changed_wheel(
-            wheel, directory / name, {"tremorscope/runtime/host/updating.py": f"# {name}\n".encode()}
+            wheel, directory / name, {"tremorscope/runtime/service/process.py": f"# {name}\n".encode()}
         )
         for name in ("first", "second")
     }

@@ -297,7 +297,11 @@ class TestRealClips:
         )
         frequencies = [finding.peak.frequency_hz for finding in found.analysis.findings]
         assert frequencies[0] == pytest.approx(32.1, rel=0.01)
-        assert min(abs(f - 63.9) for f in frequencies) < 0.3
+        # At quantiser 32 amplitudes are uncertain by .05 px; the .03 px at twice the tone are told apart from motion.
+        doubtful = {each.peak.frequency_hz: each.cause for each in found.analysis.artefacts}
+        second = min(doubtful, key=lambda frequency_hz: abs(frequency_hz - 63.9))
+        assert second == pytest.approx(63.9, abs=0.3)
+        assert doubtful[second].startswith("31.95 Hz, mirrored")
 
     def test_a_crane_sways(self, tmp_path: Path) -> None:
         clip = CLIPS / "crane_crop.mp4"

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import yaml
 from bridge_publisher import board_of_bridge, edge, make_certificates, settings
 from http_rig import ask
-from mosquitto_rig import MOSQUITTO, free_port, needs_mosquitto, wait_until
+from mosquitto_rig import MOSQUITTO, PATIENCE_S, free_port, needs_mosquitto, wait_until
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from prometheus_client.parser import text_string_to_metric_families
@@ -209,10 +210,13 @@ def test_the_broker_lets_a_device_write_under_its_own_name_alone(tmp_path: Path)
     assert MOSQUITTO is not None
     broker = subprocess.Popen([MOSQUITTO, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
     heard: list[tuple[str, str]] = []
+    listens = threading.Event()
     looker = Client(CallbackAPIVersion.VERSION2)
     looker.username_pw_set("fleet", "fleet secret")
     looker.tls_set(str(tmp_path / "ca.pem"))
     looker.on_connect = lambda *_: looker.subscribe("tremorscope/#", 1)
+    looker.on_subscribe = lambda *_: listens.set()
+    looker.reconnect_delay_set(1, 1)
     looker.on_message = lambda _, __, message: heard.append((message.topic, message.payload.decode()))
     intruder = Client(CallbackAPIVersion.VERSION2)
     intruder.username_pw_set("mast-2", "mast-2 secret")
@@ -225,6 +229,7 @@ def test_the_broker_lets_a_device_write_under_its_own_name_alone(tmp_path: Path)
     try:
         looker.connect_async("127.0.0.1", port)
         looker.loop_start()
+        assert listens.wait(PATIENCE_S)  # edges are not retained: who comes later does not hear them
         publisher.start()
         publisher.edge(edge(1))
         wait_until(lambda: any(topic == "tremorscope/bridge-7/edge" for topic, _ in heard))
