@@ -4,10 +4,11 @@
 import { choice } from "./format.js";
 import { Charts } from "./charts.js";
 import { HistoryLists } from "./history.js";
+import { Overview } from "./overview.js";
 import { Panels } from "./panels.js";
 import { LivePicture } from "./picture.js";
 
-const LIVE_MS = 250, STATE_MS = 1000, HISTORY_MS = 5000, FREQUENCIES_MS = 15000, HIDDEN_MS = 15000;
+const LIVE_MS = 250, STATE_MS = 1000, HISTORY_MS = 5000, FREQUENCIES_MS = 15000, OVERVIEW_MS = 60000, HIDDEN_MS = 15000;
 const TIMEOUT_MS = 10000, LONGEST_PAUSE_MS = 10000;
 const FREEZE_MS = 3000;
 
@@ -22,6 +23,7 @@ class Page {
       send: (path, body) => this.send(path, body),
       refresh: () => this.wake("history"),
     });
+    this.overview = new Overview((path) => this.ask(path), () => this.charts.shownUnit());
     this.history = new HistoryLists((path) => this.ask(path));
     this.wakers = {};
     this.paused = false;
@@ -38,6 +40,7 @@ class Page {
     this.loop("live", LIVE_MS, () => this.askLive());
     this.loop("history", HISTORY_MS, () => this.askHistory());
     this.loop("frequencies", FREQUENCIES_MS, () => this.askFrequencies());
+    this.loop("overview", OVERVIEW_MS, () => this.overview.refresh());
   }
 
   // Polls with pauses that grow while the device does not answer.
@@ -89,6 +92,7 @@ class Page {
     const state = await this.ask("api/state");
     this.panels.state(state, this.region, this.picture.rate());
     this.charts.state(state, this.region);
+    this.overview.state(this.region);
   }
 
   async askLive() {
@@ -125,7 +129,7 @@ class Page {
     if (document.hidden || this.paused) this.picture.stop();
     else {
       this.picture.start(this.view());
-      this.wake("state", "live", "history", "frequencies");
+      this.wake("state", "live", "history", "frequencies", "overview");
     }
   }
 
