@@ -20,7 +20,7 @@ class AxisOverview:
 
     start_s: list[int]
     rms: list[float | None]
-    """Of the motion about its mean in each minute or hour; None where every sample is lost."""
+    """RMS of the motion about its mean in each minute or hour; None where every sample is lost."""
     low: list[float | None]
     high: list[float | None]
 

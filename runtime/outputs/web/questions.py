@@ -1,4 +1,4 @@
-"""Questions of requests: numbers, spans, views, pages and bodies, checked before anything is done."""
+"""Requests as they are asked: numbers, spans, views, pages and bodies, checked before anything is done."""
 
 from __future__ import annotations
 
