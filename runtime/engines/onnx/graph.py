@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from tremorscope.runtime.errors import BundleFault, EngineFault
+from tremorscope.runtime.host.threads import release_freed_memory
 
 # ONNX Runtime's exceptions have no common base but Exception.
 _ONNX_RUNTIME_ERRORS = (
@@ -75,7 +76,7 @@ class BoundGraph:
         try:
             self._content = graph.read_bytes()  # the file may be another one when the session is opened again
         except OSError as error:
-            raise BundleFault(f"{graph}: cannot be read ({error.strerror})", remedy=_REMEDY) from None
+            raise BundleFault(f"{graph}: cannot be loaded ({error.strerror})", remedy=_REMEDY) from None
         self._places: dict[tuple[str, str], _Place] = {}
         session = self._open()
         _check_types(graph, session, inputs, outputs)
@@ -93,7 +94,9 @@ class BoundGraph:
 
     def rest(self) -> None:
         """Give the session's memory back until the next run, which opens it again in a fraction of a step's time."""
-        self._session = self._binding = None
+        if self._session is not None:
+            self._session = self._binding = None
+            release_freed_memory()
 
     def run(self) -> None:
         """Compute the outputs from the inputs.
