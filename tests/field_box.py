@@ -68,9 +68,7 @@ class Box:
             clock=clock.monotonic,
             unix_clock=clock.time,
             threads=self.threads,
-            trust=ClockTrust(
-                unix_clock=clock.time, clock=clock.monotonic, synchronised=is_synchronised
-            ),
+            trust=ClockTrust(unix_clock=clock.time, clock=clock.monotonic, synchronised=is_synchronised),
         )
         self.clock = UnixClock(unix_clock=clock.time, clock=clock.monotonic)
         self.alarms = AlarmService(settings[1], on_edge=self._on_edge, store=self.storage.offer)
@@ -80,7 +78,9 @@ class Box:
         mqtt.make_client = lambda *_: self.client  # type: ignore[assignment]
         self._publisher: mqtt.MqttPublisher | None = None
         self._publisher = mqtt.MqttPublisher(
-            MqttSettings.model_validate({"host": "broker", "discovery_prefix": None, "summary_every_s": 3600}),
+            MqttSettings.model_validate(
+                {"host": "broker", "discovery_prefix": None, "summary_every_s": 3600}
+            ),
             board=self.board,
             state_directory=state,
             threads=self.threads,
@@ -145,7 +145,9 @@ class Box:
         self.alarms.levels(
             unix_s,
             [
-                RegionLevels(each.name, Levels(unix_s - step_s, unix_s, PEAK_OVER_RMS * rms, rms, 100, 0), 0.5)
+                RegionLevels(
+                    each.name, Levels(unix_s - step_s, unix_s, PEAK_OVER_RMS * rms, rms, 100, 0), 0.5
+                )
                 for each, rms in zip(self._vibration.regions, rms_px.tolist(), strict=True)
             ],
             self.clock.steady_s,
@@ -239,6 +241,7 @@ class Box:
     def _resume(self) -> None:
         left = self.storage
         self.alarms.resume(left.opened_alarms, left.baselines, left.learnings, self._clock.time())
+        self.alarms.store_again()  # it may have been begun in place of a damaged one, or opened late
 
 
 def analysis_of(frequencies_hz: list[float], names: list[str]) -> Analysis:

@@ -93,7 +93,9 @@ class Disk:
         self.root, self.spare = root / "disk", root / "spare"
         self.root.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", "size=192m", "tmpfs", str(self.root)]
-        self.is_bounded = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        self.is_bounded = (
+            os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        )
         self.state = self.root / "state"
         self.file = self.state / "tremorscope.db"
         self._reader: sqlite3.Connection | None = None
@@ -161,9 +163,7 @@ class Month:
             {"directory": self.disk.state, "reserve_mb": 4, "retention": {"store_gb": 0.05},
              "disk": {"previews_below_gb": 0.003, "clips_below_gb": 0.002, "series_below_gb": 0.001}}
         )  # fmt: skip
-        self.truth = {
-            rule.name: TrueAlarm(rule) for rule in alarming.alarm_rules(self.vibration)
-        }
+        self.truth = {rule.name: TrueAlarm(rule) for rule in alarming.alarm_rules(self.vibration)}
         self.baselines: dict[str, float] = {}
         self.analysed_s = -math.inf
         self.errors: deque[tuple[float, float]] = deque([(0.0, 0.0)], maxlen=64)
@@ -213,7 +213,9 @@ class Month:
         self.box.threads.kill()
 
     def _begin_box(self) -> None:
-        self.box = Box(self.clock, self.disk.state, (self.store, self.vibration), self.broker, self._is_synchronised)
+        self.box = Box(
+            self.clock, self.disk.state, (self.store, self.vibration), self.broker, self._is_synchronised
+        )
         self.changed_s, self.check_due_s = self.at_s, self.at_s + 6 * HOUR_S
         self.since_s, self.begun_edges = self.at_s, len(self.told)
         self.box.threads.settle()
@@ -246,7 +248,9 @@ class Month:
         rms_px = None if "camera" in self.lasting else self._levels_px()
         self.has_frames = self.has_frames or rms_px is not None
         hz = [
-            (5.0 + mode) * (1 + 0.002 * math.sin(self.at_s / 13751)) * (0.968 if self._is_softer(mode) else 1.0)
+            (5.0 + mode)
+            * (1 + 0.002 * math.sin(self.at_s / 13751))
+            * (0.968 if self._is_softer(mode) else 1.0)
             for mode in range(MODES)
         ]
         self.box.step(rms_px, hz, self.step_s)
@@ -264,7 +268,9 @@ class Month:
             self._acknowledge()
         if self.random.random() < self.step_s / 86400:
             self.counts["reload"] += 1
-            self.vibration = self.vibration.model_copy(update={"analyse_over_s": 300 + self.random.randint(0, 9)})
+            self.vibration = self.vibration.model_copy(
+                update={"analyse_over_s": 300 + self.random.randint(0, 9)}
+            )
             self.box.alarms.use(self.vibration, self.clock.time())
 
     def _levels_px(self) -> np.ndarray:
@@ -283,7 +289,9 @@ class Month:
         now_s, found = self.clock.true_s, Counter[tuple[str, str]]()
         baselines = {}
         if self.box.has_analysed:
-            baselines = {each.rule.name: each.baseline for each in self.box.alarms.statuses() if each.baseline}
+            baselines = {
+                each.rule.name: each.baseline for each in self.box.alarms.statuses() if each.baseline
+            }
         for name, alarm in self.truth.items():
             edges: list[str | None] = []
             rule = alarm.rule
@@ -314,8 +322,14 @@ class Month:
             learned.readings += 1
             if baseline is not None:
                 self.baselines[name] = baseline.value
-                if learned.seconds < self.learning_s - 1 or learned.seconds > self.learning_s + self.forgiven_s:
-                    self.fault("learned too early or late", f"{name} after {learned.seconds:.0f} s of {self.learning_s}")
+                if (
+                    learned.seconds < self.learning_s - 1
+                    or learned.seconds > self.learning_s + self.forgiven_s
+                ):
+                    self.fault(
+                        "learned too early or late",
+                        f"{name} after {learned.seconds:.0f} s of {self.learning_s}",
+                    )
                 if abs(baseline.value / (5.0 + int(alarm.rule.source[1:])) - 1) > 0.003:
                     self.fault("baseline is wrong", f"{name}: {baseline.value}")
                 alarm.heard_s = None
@@ -339,9 +353,7 @@ class Month:
             self.clock.true_s += self.step_s
             self._change()
             self.has_frames |= "camera" not in self.lasting
-            self.box.step(
-                None if "camera" in self.lasting else self._levels_px(), [1.0] * 0, self.step_s
-            )
+            self.box.step(None if "camera" in self.lasting else self._levels_px(), [1.0] * 0, self.step_s)
             lost = self.box.take_edges()
             self.told += [(edge.name, edge.edge, edge.time_s) for edge in lost]
             is_sure = is_sure and not lost
@@ -358,7 +370,9 @@ class Month:
         self.clock.true_s += self.random.randint(1, 4) * self.step_s
         self.forgiven_s += 800.0
         self._begin_box()
-        raised = {each.rule.name for each in self.box.alarms.statuses() if each.phase in ("raised", "clearing")}
+        raised = {
+            each.rule.name for each in self.box.alarms.statuses() if each.phase in ("raised", "clearing")
+        }
         if is_sure and raised != was:
             self.fault("a kill changed what is raised", f"lost {was - raised}, new {raised - was}")
         for name, alarm in self.truth.items():
@@ -416,7 +430,10 @@ class Month:
         if box.is_settled and self._is_calm(3 * self.step_s):
             self._check_journal(raised)
         elif self.at_s - self.changed_s > 300 and self._is_calm(300):
-            self.fault("store does not recover", box.storage.health().trouble or f"{box.storage.health().pending} wait")
+            self.fault(
+                "store does not recover",
+                box.storage.health().trouble or f"{box.storage.health().pending} wait",
+            )
 
     def _check_outputs(self, raised: set[str]) -> None:
         box, for_s = self.box, self.at_s - max(self.changed_s, self.since_s)
@@ -469,7 +486,9 @@ class Month:
             row = rows.get((status.rule.name, status.raised_s))
             if status.phase in ("raised", "clearing") and row is not None:
                 if (row["acknowledged_s"] is None) != (status.acknowledged_s is None):
-                    self.fault("acknowledgement differs", f"{status.rule.name}: {row} {status.acknowledged_s}")
+                    self.fault(
+                        "acknowledgement differs", f"{status.rule.name}: {row} {status.acknowledged_s}"
+                    )
         self._check_series(tag)
 
     def _check_series(self, tag: int) -> None:
@@ -488,7 +507,11 @@ class Month:
         now = int(self.box.unix_s // 3600)
         quiet_s = self.at_s - max(self.changed_s, self.since_s)
         waiting = math.ceil(BLOCK_S / self.step_s) + 1
-        if quiet_s > 2.2 * HOUR_S and not self.lasting and abs(found.get(now - 1, 0) - self.fed[now - 1]) > waiting:
+        if (
+            quiet_s > 2.2 * HOUR_S
+            and not self.lasting
+            and abs(found.get(now - 1, 0) - self.fed[now - 1]) > waiting
+        ):
             self.fault("an hour is incomplete", f"{found.get(now - 1, 0)} of {self.fed[now - 1]}")
 
     def _same(self, where: str, found: set[str], raised: set[str]) -> None:

@@ -53,7 +53,9 @@ class Weather:
     """By mode: times for which its frequency is lower."""
 
     @classmethod
-    def draw(cls, seed: int, days: float, regions: int, modes: int, step_s: float, steady_s: float) -> Weather:
+    def draw(
+        cls, seed: int, days: float, regions: int, modes: int, step_s: float, steady_s: float
+    ) -> Weather:
         """Draw a month's weather, or its share of some days.
 
         Args:
@@ -79,7 +81,9 @@ class Weather:
 
 def _place(random: Random, kind: Kind, span_s: float, step_s: float, before: list[Outage]) -> Outage:
     """An outage that touches no other of the same thing: one disk fails in one way at a time."""
-    same = DISK if kind in DISK else ("broker", "unconfirmed") if kind in ("broker", "unconfirmed") else (kind,)
+    same = (
+        DISK if kind in DISK else ("broker", "unconfirmed") if kind in ("broker", "unconfirmed") else (kind,)
+    )
     for _ in range(1000):
         begin_s = random.uniform(0.02, 0.93) * span_s
         least_s = max(3 * step_s, 300.0)
@@ -99,7 +103,9 @@ def _gusts(random: Random, span_s: float, step_s: float, count: int) -> list[Gus
     found = []
     for _ in range(count):
         begin_s, steps = random.uniform(0, span_s), random.choice((1, 2, 4, 10, 30, 120))
-        found.append(Gust(begin_s, begin_s + steps * step_s, math.exp(random.uniform(math.log(0.05), math.log(1.6)))))
+        found.append(
+            Gust(begin_s, begin_s + steps * step_s, math.exp(random.uniform(math.log(0.05), math.log(1.6))))
+        )
     return found
 
 
