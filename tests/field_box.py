@@ -219,6 +219,11 @@ class Box:
         """True if every edge is in the buffer for the broker."""
         return self._publisher is not None and not self._publisher._unwritten
 
+    @property
+    def waits_for_broker(self) -> bool:
+        """True while messages were sent that the broker has not confirmed."""
+        return self._publisher is not None and bool(self._publisher._in_flight)
+
     def kill(self, state: Path, spare: Path) -> None:
         """End as by SIGKILL: what is on the disk stays as it is, and nothing is written any more."""
         shutil.rmtree(spare, ignore_errors=True)

@@ -48,6 +48,11 @@ _LATE_S = 40.0
 """Time for which stamps may still follow the clock before a step; see `UnixClock`."""
 
 
+def natural_hz(mode: int) -> float:
+    """Natural frequency of a mode in fair weather."""
+    return float(3 * 1.12**mode)
+
+
 def vibration(step_s: float, learning_s: float) -> VibrationSettings:
     """Twenty regions and two hundred alarms."""
     regions = [
@@ -55,7 +60,7 @@ def vibration(step_s: float, learning_s: float) -> VibrationSettings:
         for number in range(REGIONS)
     ]
     modes = [
-        {"name": f"m{number}", "low_hz": 5.0 + number - 0.45, "high_hz": 5.0 + number + 0.45}
+        {"name": f"m{number}", "low_hz": 0.95 * natural_hz(number), "high_hz": 1.05 * natural_hz(number)}
         for number in range(MODES)
     ]
     dwell = {"dwell_s": 2 * step_s, "clear_dwell_s": 4 * step_s}
@@ -176,7 +181,7 @@ class Month:
         """Every edge, in order; the first ``sure`` of them are on the disk."""
         self.owed: set[tuple[str, str, float]] = set()
         self.arrived: set[tuple[str, str, float]] = set()
-        self.sure = self.journal_from = self.begun_edges = self.tag = 0
+        self.sure = self.journal_from = self.tag = 0
         self.kept: dict[int, dict[tuple[str, float], dict[str, Any]]] = {}
         self.hours: dict[int, dict[int, int]] = {}
         self.learned = {name: Learned() for name in self.truth}
@@ -217,7 +222,7 @@ class Month:
             self.clock, self.disk.state, (self.store, self.vibration), self.broker, self._is_synchronised
         )
         self.changed_s, self.check_due_s = self.at_s, self.at_s + 6 * HOUR_S
-        self.since_s, self.begun_edges = self.at_s, len(self.told)
+        self.since_s = self.at_s
         self.box.threads.settle()
 
     def _is_synchronised(self) -> bool:
@@ -248,7 +253,7 @@ class Month:
         rms_px = None if "camera" in self.lasting else self._levels_px()
         self.has_frames = self.has_frames or rms_px is not None
         hz = [
-            (5.0 + mode)
+            natural_hz(mode)
             * (1 + 0.002 * math.sin(self.at_s / 13751))
             * (0.968 if self._is_softer(mode) else 1.0)
             for mode in range(MODES)
@@ -330,7 +335,7 @@ class Month:
                         "learned too early or late",
                         f"{name} after {learned.seconds:.0f} s of {self.learning_s}",
                     )
-                if abs(baseline.value / (5.0 + int(alarm.rule.source[1:])) - 1) > 0.003:
+                if abs(baseline.value / natural_hz(int(alarm.rule.source[1:])) - 1) > 0.003:
                     self.fault("baseline is wrong", f"{name}: {baseline.value}")
                 alarm.heard_s = None
             elif learned.seconds > self.learning_s + self.forgiven_s:
@@ -429,7 +434,7 @@ class Month:
         self._check_outputs(raised)
         if box.is_settled and self._is_calm(3 * self.step_s):
             self._check_journal(raised)
-        elif self.at_s - self.changed_s > 300 and self._is_calm(300):
+        elif self._is_calm(max(300.0, 5 * self.step_s)):
             self.fault(
                 "store does not recover",
                 box.storage.health().trouble or f"{box.storage.health().pending} wait",
@@ -441,7 +446,7 @@ class Month:
         if for_s < 120 + 2 * self.step_s:
             return
         if not self.broker.is_up or not self.broker.confirms:
-            if not text and (not self.broker.is_up or self.sure > self.begun_edges):
+            if not text and (not self.broker.is_up or box.waits_for_broker):
                 self.fault("outage of the broker is not told", str(text))
             return
         if text and not {"full", "away"} & {*self.lasting}:

@@ -275,10 +275,8 @@ class Storage:
         with suppress(OutputFault):
             recovery = recover_clips(self.clips, listed, self._background.offer)
             if recovery.completed or recovery.lost:
-                whole, lost = len(recovery.completed), len(recovery.lost)
-                self.notice(
-                    "clips", f"after an interruption {whole} clips were found whole and {lost} were lost"
-                )
+                counts = f"{len(recovery.completed)} clips were found whole, {len(recovery.lost)} were lost"
+                self.notice("clips", f"after an interruption {counts}")
 
     def _try_to_record(self) -> None:
         if self._make_recorder is None or self._recorder is not None:
