@@ -63,9 +63,9 @@ def vibration(step_s: float, learning_s: float) -> VibrationSettings:
         {"name": f"m{number}", "low_hz": 0.95 * natural_hz(number), "high_hz": 1.05 * natural_hz(number)}
         for number in range(MODES)
     ]
-    dwell = {"dwell_s": 2 * step_s, "clear_dwell_s": 4 * step_s}
+    dwell = {"dwell_s": 1.5 * step_s, "clear_dwell_s": 3.5 * step_s}
     alarms: list[dict[str, object]] = [
-        {"name": "camera silent", "quantity": "signal", "source": "camera", "silence_s": 4 * step_s}
+        {"name": "camera silent", "quantity": "signal", "source": "camera", "silence_s": 3.5 * step_s}
     ]
     for number in range(REGIONS):
         of = {"region": f"r{number}"} | dwell
@@ -78,11 +78,11 @@ def vibration(step_s: float, learning_s: float) -> VibrationSettings:
                 {"name": f"r{number} {kind} {key} {limit:g}", "quantity": kind, key: limit} | of
                 for limit in limits
             ]
-        silent = {"quantity": "signal", "source": f"r{number}", "silence_s": 5 * step_s}
+        silent = {"quantity": "signal", "source": f"r{number}", "silence_s": 4.5 * step_s}
         alarms.append({"name": f"r{number} silent"} | silent)
     alarms += [
         {"name": f"m{number} shift", "quantity": "frequency", "mode": f"m{number}", "above_percent": 2.5,
-         "dwell_s": 1800, "clear_dwell_s": 1800, "learning_s": learning_s}
+         "dwell_s": 1700, "clear_dwell_s": 1700, "learning_s": learning_s}
         for number in range(MODES)
     ]  # fmt: skip
     return VibrationSettings.model_validate(
