@@ -108,9 +108,19 @@ class AlarmService:
         with self._lock:
             self._keep_learning(0.0)
 
-    def store_again(self) -> None:
-        """Store raised alarms, baselines and learning, into a store that was begun anew while the service runs."""
+    def store_again(self, opened: Iterable[OpenAlarm] = (), now_s: float = 0.0) -> None:
+        """Store raised alarms, baselines and learning, into another store that is used from now on.
+
+        Args:
+            opened: alarms that are raised in that store, as in one that was away for a while.
+            now_s: Unix time, at which those of them that are not raised any more are cleared.
+        """
         with self._lock:
+            raised = {alarm.name for alarm in self._board.opened()}
+            rules = {rule.name: rule for rule in alarm_rules(self._settings)}
+            for alarm in opened:
+                if alarm.name not in raised:
+                    self._store(_ended(alarm, rules.get(alarm.name), now_s))
             for status in self._board.statuses():
                 if status.phase in ("raised", "clearing") and status.raised_s is not None:
                     value = status.rule.threshold if status.value is None else status.value

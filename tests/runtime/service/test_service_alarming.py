@@ -218,6 +218,22 @@ class TestRestart:
         (edge,) = rig.stored.of(AlarmEdge)
         assert (edge.name, edge.edge, edge.time_s) == ("gone", "cleared", 200.0)
 
+    def test_a_store_that_was_away_learns_what_was_cleared_meanwhile(self, tmp_path: Path) -> None:
+        rig = Desk(SWAY, SILENT)
+        with Store(tmp_path / "s.db") as store:
+            store.write(
+                [AlarmEdge(name, "", "rms", "raised", 1.0, 1.0, 3.0, 2.0, "mm") for name in ("sway", "old")]
+            )
+            for second in range(4):
+                rig.level(10.0 + second, 1.0)
+            with StoreReader(store.path) as reader:
+                rig.desk.store_again([*reader.open_alarms(), OpenAlarm("silent", 2.0)], 50.0)
+            store.write(rig.stored.all)
+            with StoreReader(store.path) as reader:
+                rows = [(each.name, each.raised_s, each.cleared_s) for each in reader.alarms()]
+        # What is raised still keeps its later raise; what nobody raises any more ends when the store is back.
+        assert rows == [("sway", 1.0, 12.0), ("old", 1.0, 50.0), ("sway", 12.0, None)]
+
 
 TWO_WEEKS = SHIFT | {"learning_s": 1_209_600}
 

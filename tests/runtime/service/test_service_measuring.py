@@ -208,6 +208,32 @@ class TestAnalysis:
         assert {record.label for record in stored.of(ModeRecord)} == {str(mode.number) for mode in modes}
         assert all(record.unit == "px" for record in (peak.channel for peak in stored.of(PeakRecord)))
 
+    def test_what_was_analysed_once_is_no_new_reading_while_the_camera_is_silent(self) -> None:
+        rig = Rig(
+            regions=[MID_SPAN, QUARTER], still=[STILL], analyse_every_s=10, analyse_over_s=40,
+            modes=[{"name": "first", "low_hz": 1.8, "high_hz": 2.4}],
+        )  # fmt: skip
+        stored, readings, now = Told(), Told(), [0.0]
+        outputs = AnalysisOutputs(rig.live, rig.feed, store=stored, read=readings)
+        analyst = Analyst(
+            rig.settings, rig.history, outputs, tracker=FrequencyTracker(), clock=lambda: now[0]
+        )
+        for _ in range(3):
+            rig.run(10.0)
+            now[0] += 10.0
+            analyst.look()
+        modes, tracker = analyst.findings.modes, analyst.tracker
+        told = len(readings.all), len(stored.all)
+        now[0] += 3600.0
+        assert analyst.look()
+        assert (len(readings.all), len(stored.all)) == told == (3, told[1])
+        assert analyst.findings.trouble == "no frame has come since the last analysis"
+        assert (analyst.findings.modes, analyst.tracker) == (modes, tracker)
+        rig.run(10.0)
+        now[0] += 10.0
+        analyst.look()
+        assert (len(readings.all), analyst.findings.trouble) == (4, "")
+
     def test_says_why_there_is_nothing(self) -> None:
         rig = Rig(analyse_every_s=10, frequencies_hz=[0.001, 0.002])
         now = [0.0]
