@@ -90,6 +90,7 @@ class MotionMeter:
                     f"{follower.region}: shows motion neither along x nor along y, only across a slanted edge",
                     remedy="choose a region with a corner or with texture in both directions",
                 )
+            follower.average_reference(frames)
         self._prepare_shake()
 
     @property
