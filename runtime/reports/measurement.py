@@ -224,6 +224,7 @@ class Measurement:
             entry[axis] = {
                 "rms_px": _number(result.rms_px[number]),
                 "noise_floor_px": _number(series.noise_floor_px[number]),
+                "noise_bound_px": _number(series.bound_px[number]),
                 "coding_error_px": _number(series.coding_error_px[number]),
                 "measured_noise_px": None if spectrum is None else spectrum.noise_sigma,
                 "smallest_visible_px": _number(result.smallest_visible_px(axis)),

@@ -101,6 +101,11 @@ class MotionMeter:
         return floors
 
     @property
+    def bounds_px(self) -> Values:
+        """Cramer-Rao bounds of the noise floors, (regions, 2): no meter has less; of the region's noise alone."""
+        return np.array([each.tracker.bound_px for each in self.followers]).reshape(-1, 2)
+
+    @property
     def rounding_floors_px(self) -> Values:
         """Amplitudes along x and y, (regions, 2), up to which rounding to whole steps may pass for a steady tone.
 

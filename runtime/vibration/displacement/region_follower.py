@@ -53,9 +53,10 @@ def _is_gone(found: Displacement) -> bool:
 class RegionFollower:
     """Displacement of one region since the first reference, through any number of later references.
 
-    A new reference is the mean of a few frames, laid onto the first of them. Its position is the mean difference between the displacements that the old and the new one
-    measure in the same frames. The noise of those frames is in both, so it cancels; each refresh adds about a
-    tenth of the noise floor to a random walk, the price of following a scene that changes.
+    A new reference is the mean of a few frames, laid onto the first of them. Its position is the mean difference
+    between the displacements that the old and the new one measure in the same frames. The noise of those frames is in
+    both, so it cancels; each refresh adds about a tenth of the noise floor to a random walk, the price of following a
+    scene that changes.
 
     Args:
         reference: the first reference, (H, W) luma or (H, W, 3) uint8 RGB.
