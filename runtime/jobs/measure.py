@@ -266,7 +266,6 @@ def _measure_all(
             if progress is not None:
                 progress(count + number + 1, 2 * count)
     floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
-    bounds = meter.bounds_px.tolist()
     errors = coding_errors_px(luma(survey.shown), plan.regions, survey.coding)
     return tuple(
         RegionSeries(
@@ -279,7 +278,7 @@ def _measure_all(
             noise_floor_px=(floors[number][0], floors[number][1]),
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
             coding_error_px=errors[number],
-            bound_px=(bounds[number][0], bounds[number][1]),
+            bound_px=meter.followers[number].tracker.bound_px,
         )
         for number, region in enumerate(plan.regions)
     )

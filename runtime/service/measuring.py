@@ -17,11 +17,11 @@ from tremorscope.runtime.service.history import MotionHistory, SeriesCollector
 from tremorscope.runtime.store.records import Channel, SeriesBlock
 from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
 from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
-from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault, Scale
 from tremorscope.runtime.vibration.displacement.windows import estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
 from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
-from tremorscope.runtime.vibration.monitoring.limits import Judgement
+from tremorscope.runtime.vibration.monitoring.limits import Criterion, Judgement
 from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, MotionLevels, MotionWindows
 from tremorscope.runtime.vibration.settings import VibrationSettings
 
@@ -44,7 +44,7 @@ class RegionLevels:
 
     name: str
     levels: Levels
-    mm_per_px: float | None
+    scale: Scale | None
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,12 @@ class Measuring:
         self._regions = settings.regions
         names = [each.name for each in self._regions]
         self._maps = [settings.map_of(each, lens) for each in self._regions]
-        scales = [settings.scale_of(each, maps) for each, maps in zip(self._regions, self._maps, strict=True)]
-        self._mm_per_px = [scale.mm_per_px if scale else None for scale in scales]
+        self._scales = [
+            settings.scale_of(each, maps) for each, maps in zip(self._regions, self._maps, strict=True)
+        ]
         channels = [
-            Channel(name, axis, mm_per_px=mm_per_px)
-            for name, mm_per_px in zip(names, self._mm_per_px, strict=True)
+            Channel(name, axis, mm_per_px=scale.mm_per_px if scale else None)
+            for name, scale in zip(names, self._scales, strict=True)
             for axis in ("x", "y")
         ]
         self._collector = SeriesCollector(channels)
@@ -141,7 +142,7 @@ class Measuring:
         """Judge by the limits of other alarms from the next frame on; may be called from any thread."""
         places = {each.name: at for at, each in enumerate(self._regions)}
         watches = [
-            LimitWatch(places[alarm.region], alarm.criterion(), self._mm_per_px[places[alarm.region]])
+            _watch(places[alarm.region], alarm.criterion(), self._scales[places[alarm.region]])
             for alarm in settings.alarms
             if isinstance(alarm, (CurveAlarmSettings, StandardAlarmSettings))
         ]
@@ -155,7 +156,7 @@ class Measuring:
         """Status of every region; may be called from any thread."""
         found, motion = [], self._latest_motion
         for at, region in enumerate(self._regions):
-            levels, floors = self._latest[at], self._floors_px[at]
+            levels, floors, scale = self._latest[at], self._floors_px[at], self._scales[at]
             known = floors[np.isfinite(floors)]
             frames = levels.samples + levels.lost if levels else 0
             found.append(
@@ -166,7 +167,8 @@ class Measuring:
                     noise_floor_px=float(known.max()) if known.size else None,
                     quality=_known(self._motions[at].quality),
                     lost_ratio=levels.lost / frames if levels and frames else 0.0,
-                    mm_per_px=self._mm_per_px[at],
+                    mm_per_px=scale.mm_per_px if scale else None,
+                    scale_relative_sigma=scale.relative_sigma if scale else 0.0,
                     rectangle_px=(region.x_px, region.y_px, region.width_px, region.height_px),
                     trouble=self._troubles[at],
                     velocity_px_s=motion.of(at, 1) if motion else None,
@@ -205,7 +207,7 @@ class Measuring:
             levels = window.add(unix_s, motion.x_px, motion.y_px)
             if levels is not None:
                 self._latest[at] = levels
-                finished.append(RegionLevels(self._regions[at].name, levels, self._mm_per_px[at]))
+                finished.append(RegionLevels(self._regions[at].name, levels, self._scales[at]))
         return tuple(finished)
 
     def _learn(self, frame: Picture, timestamp_s: float) -> None:
@@ -274,6 +276,13 @@ class Measuring:
             elif before and not now:
                 self._tell(f"region {region.name}: is measured")
         self._troubles = troubles
+
+
+def _watch(region: int, criterion: Criterion, scale: Scale | None) -> LimitWatch:
+    """A limit that a region of a scale is judged by."""
+    return LimitWatch(
+        region, criterion, scale.mm_per_px if scale else None, scale.relative_sigma if scale else 0.0
+    )
 
 
 def _trouble_with(samples: Sequence[Picture], region: Region, sigma: float) -> str:

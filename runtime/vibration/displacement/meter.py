@@ -76,6 +76,8 @@ class MotionMeter:
         self.followers = tuple(RegionFollower(reference, each, sigma, policy) for each in regions)
         self._still = tuple(RegionFollower(reference, each, sigma, policy) for each in still)
         self._prepare_shake()
+        self.seen_px: Values = np.zeros((len(self.followers) + len(self._still), 2))
+        """Motion of all regions, the still ones last, in the latest frame, the camera's included; NaN where lost."""
 
     def learn_noise(self, frames: Sequence[ArrayLike]) -> None:
         """Estimate every region's noise from the first frames; see `RegionFollower.learn_noise`.
@@ -101,11 +103,6 @@ class MotionMeter:
         return floors
 
     @property
-    def bounds_px(self) -> Values:
-        """Cramer-Rao bounds of the noise floors, (regions, 2): no meter has less; of the region's noise alone."""
-        return np.array([each.tracker.bound_px for each in self.followers]).reshape(-1, 2)
-
-    @property
     def rounding_floors_px(self) -> Values:
         """Amplitudes along x and y, (regions, 2), up to which rounding to whole steps may pass for a steady tone.
 
@@ -118,9 +115,13 @@ class MotionMeter:
 
     def measure(self, frame: ArrayLike) -> tuple[Motion, ...]:
         """The motion of every region in a frame of the reference's size."""
-        shake = self._shake(frame)
+        found = [each.measure(frame) for each in (*self.followers, *self._still)]
+        self.seen_px = np.array(
+            [(math.nan,) * 2 if is_lost(each) else (each.x_px, each.y_px) for each in found]
+        )
+        shake = self._shake(found[len(self.followers) :])
         return tuple(
-            free_of(shake[number], follower.measure(frame), follower.tracker.mean_luma)
+            free_of(shake[number], found[number], follower.tracker.mean_luma)
             for number, follower in enumerate(self.followers)
         )
 
@@ -152,11 +153,10 @@ class MotionMeter:
         deviations = self._targets @ (solver * floors.ravel()[known])
         self._shake_floors = np.sqrt((deviations**2).sum(axis=1)).reshape(count, 2)
 
-    def _shake(self, frame: ArrayLike) -> Values:
+    def _shake(self, found: Sequence[Displacement]) -> Values:
         """Apparent motion (x, y) of each region due to the camera's, (regions, 2); NaN where it is not known."""
         if not self._still:
             return np.zeros((len(self.followers), 2))
-        found = [each.measure(frame) for each in self._still]
         known = self._seen & ~np.array([[is_lost(each)] for each in found])
         rows = known.ravel()
         if not known.any(axis=0).all() or np.linalg.matrix_rank(self._design[rows]) < self._design.shape[1]:

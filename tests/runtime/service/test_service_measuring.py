@@ -89,7 +89,7 @@ class TestMeasuring:
         assert len(levels) == 7
         # 0.12 px at 2.1 Hz, hardly anything of the second mode at mid-span.
         for each in levels:
-            assert (each.name, each.mm_per_px) == ("mid-span", 5)
+            assert (each.name, each.scale and each.scale.mm_per_px) == ("mid-span", 5)
             assert each.levels.rms == pytest.approx(0.12 / np.sqrt(2), rel=0.2)
             assert each.levels.samples == pytest.approx(RATE_HZ, abs=1)
         (region,) = rig.measuring.regions()
