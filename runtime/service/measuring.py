@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,11 @@ from tremorscope.runtime.frames.buffers import CopyAccount, copy_pixels
 from tremorscope.runtime.health import RegionHealth
 from tremorscope.runtime.live.feed import LiveMotion
 from tremorscope.runtime.service.history import MotionHistory, SeriesCollector
+from tremorscope.runtime.service.meters import knock_text, open_meter, watch_for_knocks
 from tremorscope.runtime.store.records import Channel, SeriesBlock
+from tremorscope.runtime.vibration.displacement.knock import Knock, KnockWatch
 from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
-from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
-from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault, Scale
-from tremorscope.runtime.vibration.displacement.windows import estimate_noise_sigma, luma
+from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
 from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
 from tremorscope.runtime.vibration.monitoring.limits import Criterion, Judgement
@@ -76,6 +76,7 @@ class Measuring:
         rate_hz: float,
         account: CopyAccount | None = None,
         lens: Path | None = None,
+        bit_depth: int = 8,
     ) -> None:
         """Prepare.
 
@@ -87,10 +88,16 @@ class Measuring:
             rate_hz: frames a second, as the source states it.
             account: counts the few frames that are copied at the start.
             lens: file of the camera's lens.
+            bit_depth: of the camera's brightness.
         """
         self._settings, self._history, self._live, self._tell = settings, history, live, tell
-        self._account, self._rate_hz = account, rate_hz
+        self._account, self._rate_hz, self._bit_depth = account, rate_hz, bit_depth
         self._regions = settings.regions
+        self._rectangles = [each.region() for each in settings.regions]
+        self._still = [each.region() for each in settings.still]
+        self.moved = ""
+        """Account of the latest knock of the camera; empty where there was none."""
+        self._knocks: KnockWatch | None = None
         names = [each.name for each in self._regions]
         self._maps = [settings.map_of(each, lens) for each in self._regions]
         self._scales = [
@@ -169,7 +176,7 @@ class Measuring:
                     lost_ratio=levels.lost / frames if levels and frames else 0.0,
                     mm_per_px=scale.mm_per_px if scale else None,
                     scale_relative_sigma=scale.relative_sigma if scale else 0.0,
-                    rectangle_px=(region.x_px, region.y_px, region.width_px, region.height_px),
+                    rectangle_px=astuple(self._rectangles[at]),
                     trouble=self._troubles[at],
                     velocity_px_s=motion.of(at, 1) if motion else None,
                     acceleration_px_s2=motion.of(at, 2) if motion else None,
@@ -180,7 +187,15 @@ class Measuring:
     def _measure(self, frame: Picture, timestamp_s: float) -> tuple[Motion, ...]:
         assert self._meter is not None
         motions = [_NOT_MEASURED] * len(self._regions)
-        for at, motion in zip(self._places, self._meter.measure(frame), strict=True):
+        found = self._meter.measure(frame)
+        if self._knocks is not None:
+            knock = self._knocks.look(frame, self._meter.seen_px, timestamp_s)
+            if knock is not None:
+                self._follow(knock, frame, timestamp_s)
+                return tuple(motions)
+            if self._knocks.is_holding:
+                found = (_NOT_MEASURED,) * len(found)
+        for at, motion in zip(self._places, found, strict=True):
             motions[at] = self._carried(at, motion)
             if not motion.lost:
                 self._known_s[at] = timestamp_s
@@ -224,27 +239,25 @@ class Measuring:
         self._begin(samples, timestamp_s)
 
     def _begin(self, samples: Sequence[Picture], timestamp_s: float) -> None:
-        troubles = ["" for _ in self._regions]
-        places = list(range(len(self._regions)))
-        sigma = estimate_noise_sigma(luma(samples[0]))
-        for at, region in enumerate(self._regions):
-            maps = self._maps[at]
-            of_other_size = maps.size_trouble(*samples[0].shape[1::-1]) if maps else ""
-            troubles[at] = of_other_size or _trouble_with(samples, region.region(), sigma)
-            if troubles[at]:
-                places.remove(at)
-        meter = None
-        if places:
-            meter, trouble = self._open_meter(samples, places)
-            if meter is None:
-                troubles = [each or trouble for each in troubles]
-                places = []
+        opened = open_meter(samples, self._rectangles, self._still, self._maps, self._bit_depth)
+        meter, places, troubles = opened.meter, opened.places, opened.troubles
         self._note(troubles)
         # Regions that are being measured go on undisturbed while others are still in trouble.
         unchanged = self._meter is not None and places == self._places and any(troubles)
         self._retry_s = timestamp_s + _RETRY_S if any(troubles) else math.inf
         if not unchanged:
             self._adopt(meter, places, timestamp_s)
+            self._knocks = watch_for_knocks(samples[0], self._still, self._tell) if meter else None
+
+    def _follow(self, knock: Knock, frame: Picture, timestamp_s: float) -> None:
+        """Begin anew where the view now shows the regions."""
+        self._rectangles = [knock.region(each) for each in self._rectangles]
+        self._still = [knock.region(each) for each in self._still]
+        names = [each.name for each in self._regions]
+        self.moved = knock_text(knock, frame.shape[1::-1], dict(zip(names, self._rectangles, strict=True)))
+        self._tell(self.moved)
+        self._meter, self._knocks, self._samples = None, None, []
+        self._retry_s = self._sample_due_s = timestamp_s
 
     def _adopt(self, meter: MotionMeter | None, places: list[int], timestamp_s: float) -> None:
         self._meter, self._places = meter, places
@@ -260,15 +273,6 @@ class Measuring:
         self._motions = (_NOT_MEASURED,) * len(self._regions)
         self._history.begin(floors, rounding)
 
-    def _open_meter(self, samples: Sequence[Picture], places: list[int]) -> tuple[MotionMeter | None, str]:
-        still = [each.region() for each in self._settings.still]
-        try:
-            meter = MotionMeter(samples[0], [self._regions[at].region() for at in places], still)
-            meter.learn_noise(samples)
-        except RegionFault as fault:
-            return None, str(fault)
-        return meter, ""
-
     def _note(self, troubles: list[str]) -> None:
         for region, before, now in zip(self._regions, self._troubles, troubles, strict=True):
             if now and now != before:
@@ -283,20 +287,6 @@ def _watch(region: int, criterion: Criterion, scale: Scale | None) -> LimitWatch
     return LimitWatch(
         region, criterion, scale.mm_per_px if scale else None, scale.relative_sigma if scale else 0.0
     )
-
-
-def _trouble_with(samples: Sequence[Picture], region: Region, sigma: float) -> str:
-    """Reason why a region cannot be measured; empty if it can."""
-    try:
-        follower = RegionFollower(samples[0], region, sigma)
-        follower.learn_noise(samples)
-    except RegionFault as fault:
-        return str(fault)
-    if not np.isfinite(follower.noise_floor_px).any():
-        return (
-            f"{region}: shows motion neither along x nor along y: choose one with texture in both directions"
-        )
-    return ""
 
 
 def _known(value: float) -> float | None:

@@ -126,12 +126,12 @@ class KnockWatch:
         """True where at least half of the regions are lost, or moved at once farther than they had in a second."""
         while self._recent and time_s - self._recent[0][0] > _SECOND_S:
             self._recent.popleft()
-        gone = np.isnan(seen_px).any(axis=1)
+        gone = np.asarray(np.isnan(seen_px).any(axis=1))
         if len(self._recent) >= _FEWEST:
             places = np.array([place for _, place in self._recent])  # (frames, regions, 2)
             least_px = np.maximum(_LEAST_PX, _OVER_SPREAD * places.std(axis=0).max(axis=1))
-            gone |= np.hypot(*(seen_px - np.median(places, axis=0)).T) > least_px
-        if 2 * gone.sum() >= len(gone):
+            gone = gone | (np.hypot(*(seen_px - np.median(places, axis=0)).T) > least_px)
+        if 2 * gone.sum() >= gone.size:
             return True
         self._recent.append((time_s, seen_px))
         return False

@@ -69,7 +69,7 @@ def test_a_knock_is_found_with_its_blur_and_regions_follow_to_a_pixel(
     x_px: float, y_px: float, roll_deg: float
 ) -> None:
     after = view(x_px, y_px, roll_deg)
-    rest, jolt = drawn(view(0, 0, 0)), drawn(view(0.5 * x_px, 0.5 * y_px, 0.5 * roll_deg))
+    rest, jolt = drawn(view(0, 0, 0)), drawn(view(0.5 * x_px, 0.5 * y_px, roll_deg))
     blurred, ended = cv2.blur(jolt, (max(1, int(abs(x_px))), max(1, int(abs(y_px))))), drawn(after)
 
     def knocked(time_s: float) -> NDArray[np.float64]:
