@@ -189,11 +189,19 @@ def _maps(job: MeasureJob, frame: NDArray[np.uint8], regions: tuple[Region, ...]
 
 
 def _carried(series: RegionSeries, maps: RegionMaps, at: int) -> RegionSeries:
-    """Displacement and floors of a region, carried by its map."""
+    """Displacement, and all that is said of its errors, carried by the map of a region."""
     x_px, y_px = maps.carry(at, np.stack([series.x_px, series.y_px]))
-    floors = maps.floors(at, series.noise_floor_px)
-    rounding = maps.floors(at, series.rounding_floor_px)
-    return replace(series, x_px=x_px, y_px=y_px, noise_floor_px=floors, rounding_floor_px=rounding)
+    errors = (series.noise_floor_px, series.rounding_floor_px, series.coding_error_px, series.bound_px)
+    floors, rounding, coding, bound = (maps.floors(at, each) for each in errors)
+    return replace(
+        series,
+        x_px=x_px,
+        y_px=y_px,
+        noise_floor_px=floors,
+        rounding_floor_px=rounding,
+        coding_error_px=coding,
+        bound_px=bound,
+    )
 
 
 def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
@@ -270,6 +278,7 @@ def _measure_all(
             noise_floor_px=(floors[number][0], floors[number][1]),
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
             coding_error_px=errors[number],
+            bound_px=meter.followers[number].tracker.bound_px,
         )
         for number, region in enumerate(plan.regions)
     )

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from tremorscope.runtime.service.measuring import RegionLevels
 from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline, Record
+from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.monitoring.alarm_board import AlarmBoard
 from tremorscope.runtime.vibration.monitoring.alarms import (
     AlarmEdge,
@@ -139,8 +140,8 @@ class AlarmService:
             for quantity, value in (("peak", found.peak), ("rms", found.rms)):
                 reading = AlarmReading(each.name, quantity, unix_s, value, unit="px", steady_s=steady_s)  # type: ignore[arg-type]
                 self.read(reading)
-                if each.mm_per_px is not None:
-                    self.read(replace(reading, value=each.mm_per_px * value, unit="mm"))
+                if each.scale is not None:
+                    self.read(_in_mm(reading, each.scale, value))
 
     def limits(
         self, unix_s: float, judged: Iterable[tuple[str, Judgement]], steady_s: float | None = None
@@ -225,6 +226,13 @@ class AlarmService:
             fields = {"alarm": edge.name, "edge": edge.edge, "value": edge.value, "unit": edge.unit}
             log.warning("%s", edge, extra={"fields": fields})
             self._on_edge(edge, any(each.name == edge.name and each.record for each in self._settings.alarms))
+
+
+def _in_mm(reading: AlarmReading, scale: Scale, value_px: float) -> AlarmReading:
+    """A reading in px in mm, with the uncertainty that the scale brings."""
+    value, sigma = scale.mm_per_px * value_px, scale.sigma_mm(value_px, 0.0)
+    told = f"{reading.quantity} {value:.3g} ± {sigma:.2g} mm" if sigma > 0 else ""
+    return replace(reading, value=value, deviation=sigma, unit="mm", detail=told)
 
 
 def _ended(alarm: OpenAlarm, rule: AlarmRule | None, now_s: float) -> AlarmEdge:

@@ -100,6 +100,8 @@ class _RuleMonitor:
         same = (reading.quantity, reading.criterion) == (self.rule.quantity, self.rule.criterion)
         if not same or reading.unit not in (None, self.rule.unit):
             return None
+        if reading.criterion is None:
+            self._detail = reading.detail
         value = reading.value if self.shift is None else self.shift.percent(reading)
         if value is None:
             return None

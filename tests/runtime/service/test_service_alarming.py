@@ -15,6 +15,7 @@ from tremorscope.runtime.service.measuring import RegionLevels
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline
 from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmReading, OpenAlarm
 from tremorscope.runtime.vibration.monitoring.levels import Baseline, Levels, LevelWindow
 from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, MotionWindows
@@ -54,7 +55,7 @@ class Desk:
 
     def level(self, time_s: float, rms_px: float, name: str = "mid-span") -> None:
         found = Levels(time_s - 1, time_s, 2 * rms_px, rms_px, 30, 0)
-        self.desk.levels(time_s, [RegionLevels(name, found, 5.0)])
+        self.desk.levels(time_s, [RegionLevels(name, found, Scale.stated(5.0))])
 
     def told(self) -> list[tuple[str, str, bool]]:
         return [(edge.name, edge.edge, record) for edge, record in self.edges.all]
@@ -116,7 +117,7 @@ def test_every_quantity_that_can_be_configured_gets_readings(quantity: str) -> N
                 rig.desk.limits(time_s, [("mid-span", judged) for _, judged in found.judgements])
             levels = window.add(time_s, 0.1 * (frame % 2), 0.0)
             if levels is not None:
-                rig.desk.levels(time_s, [RegionLevels("mid-span", levels, 5.0)])
+                rig.desk.levels(time_s, [RegionLevels("mid-span", levels, Scale.stated(5.0))])
         rig.desk.frame(second)
         rig.desk.read(AlarmReading("first", "frequency", 60.0 * second, 2.1, 0.001))
     (status,) = rig.desk.statuses()
