@@ -48,6 +48,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .chart { margin: 0 -6px; }
 .chart .u-over { touch-action: pan-y; }
 .chart .u-legend { font-size: .84rem; text-align: left; }
+.chart .u-legend :is(th, td) { border: 0; padding: 2px 4px; }
+.chart .aside { display: none; }
 button { font: inherit; font-size: .88rem; padding: 3px 12px; border: 1px solid var(--line); border-radius: 6px;
   background: var(--wash); color: var(--ink); cursor: pointer; }
 button[aria-pressed=true] { border-color: var(--accent); color: var(--accent); font-weight: 600; }
@@ -55,7 +57,7 @@ canvas, video { max-width: 100%; }
 #moving canvas, #moving video { display: block; width: 100%; height: auto; border-radius: 4px; }
 .choice, .controls { display: flex; flex-wrap: wrap; gap: 8px 14px; align-items: center; }
 .controls label { display: flex; gap: 8px; align-items: center; }
-#moving .controls { margin-top: 10px; }
+#moving .controls { margin: 10px 0; }
 code { font-size: .86em; overflow-wrap: anywhere; }
 [hidden] { display: none !important; }
 @media screen { .live > img { display: none !important; } }

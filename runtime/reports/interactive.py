@@ -200,7 +200,7 @@ def bend_weights(anchors: Values, parts: NDArray[np.complex128], reach_px: float
     """
     weights = np.exp(-(cdist(anchors, anchors) ** 2) / (2 * reach_px**2))
     shares = weights / (weights.sum(axis=1, keepdims=True) + _REST)
-    found: NDArray[np.complex128] = np.linalg.lstsq(shares, parts, rcond=1e-3)[0]
+    found = np.linalg.lstsq(shares, parts, rcond=1e-3)[0].astype(np.complex128)
     return found if np.abs(found).max() < 3 * np.abs(parts).max(initial=1e-12) else parts
 
 

@@ -25,11 +25,14 @@ function chart(holder, kind, { x, y, series, log, down, marks = [] }) {
   const plot = new uPlot({
     width: holder.clientWidth, height: HEIGHT_PX[kind], padding: [18, 14, 0, 0],
     scales: { x: { time: false }, y: { distr: log ? 3 : 1, dir: down ? -1 : 1 } },
-    axes: [{ label: x, size: 34, labelSize: 22 }, { label: y, size: 66, labelSize: 22 }],
+    axes: [
+      { label: x, size: 34, labelSize: 22 },
+      { label: y, size: 66, labelSize: 22, values: (u, splits) => splits.map((each) => (each === null ? "" : digits(each))) },
+    ],
     series: [
       { label: kind === "spectrum" ? "Hz" : "s", value: readout },
       ...series.map(({ name, colour, dash }) => ({
-        label: name, stroke: colour, width: 1.2, dash: dash ? [3, 4] : undefined, points: { show: false }, value: (u, v) => digits(v),
+        label: name, class: dash ? "aside" : "", stroke: colour, width: 1.2, dash: dash ? [3, 4] : undefined, points: { show: false }, value: (u, v) => digits(v),
       })),
     ],
     cursor: { y: false, drag: { x: true, y: false, dist: 8 }, sync: { key: kind } },
