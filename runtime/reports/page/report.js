@@ -32,7 +32,7 @@ function chart(holder, kind, { x, y, series, log, down, marks = [] }) {
     series: [
       { label: kind === "spectrum" ? "Hz" : "s", value: readout },
       ...series.map(({ name, colour, dash }) => ({
-        label: name, class: dash ? "aside" : "", stroke: colour, width: 1.2, dash: dash ? [3, 4] : undefined, points: { show: false }, value: (u, v) => digits(v),
+        label: name, stroke: colour, width: 1.2, ...(dash ? { class: "aside", dash: [3, 4] } : {}), points: { show: false }, value: (u, v) => digits(v),
       })),
     ],
     cursor: { y: false, drag: { x: true, y: false, dist: 8 }, sync: { key: kind } },

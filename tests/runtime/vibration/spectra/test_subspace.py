@@ -71,7 +71,9 @@ def test_frequencies_agree_within_a_hundredth_and_shapes_within_a_mac_of_95() ->
 
 def test_too_few_frames_are_told() -> None:
     time_s, analysis = record(100)
-    with pytest.raises(OptionFault, match="100 frames in a row are too few to identify modes: record 200 or more"):
+    with pytest.raises(
+        OptionFault, match="100 frames in a row are too few to identify modes: record 200 or more"
+    ):
         find_poles(time_s, analysis)
 
 
@@ -79,5 +81,7 @@ def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [each for each in sys.modules if each.split(".")[0] == "pyoma2"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pyoma2", None)
-    with pytest.raises(OptionFault, match=r"--ssi: pyOMA2 is not installed: pip install 'tremorscope\[ssi\]'"):
+    with pytest.raises(
+        OptionFault, match=r"--ssi: pyOMA2 is not installed: pip install 'tremorscope\[ssi\]'"
+    ):
         check_ssi()
