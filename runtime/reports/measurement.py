@@ -188,13 +188,7 @@ class Measurement:
             "rate_stated": axis.capture_rate_hz is not None,
             "resolution_hz": 1 / analysis.duration_s,
             "window_s": analysis.window_s,
-            "scale": None
-            if self.scale is None
-            else {
-                "mm_per_px": self.scale.mm_per_px,
-                "provenance": self.scale.provenance,
-                "relative_sigma": self.scale.relative_sigma,
-            },
+            "scale": None if self.scale is None else asdict(self.scale),
             "undistorted": self.undistorted,
             "rates_true_hz": list(self.motion.band_hz),
             "speed_rpm": self.speed_rpm,

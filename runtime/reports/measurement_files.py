@@ -22,7 +22,7 @@ from tremorscope.runtime.reports.measurement_pictures import (
     overlay_picture,
     spectrum_picture,
 )
-from tremorscope.runtime.reports.modal_sets import Geometry, geometry_sets, mode_sets
+from tremorscope.runtime.reports.modal_sets import Geometry, UffSet, geometry_sets, mode_sets
 from tremorscope.runtime.reports.scale_picture import scale_picture
 from tremorscope.runtime.reports.signals import PROGRAM, Signal, even_interval, even_segments, write_uff
 from tremorscope.runtime.reports.stabilisation import stabilisation_picture
@@ -36,19 +36,15 @@ def write_results(measurement: Measurement, directory: Path) -> None:
     Raises:
         OutputFault: a file cannot be written.
     """
-    heads = {
-        quantity: geometry_sets(measurement.provenance, geometry(measurement, quantity))
-        for quantity in ORDERS
-    }
     for quantity in ORDERS:
         write_motion_csv(measurement, directory / f"{quantity}.csv", quantity)
-        write_uff(directory / f"{quantity}.uff", signals(measurement, quantity), heads[quantity])
+        write_motion_uff(measurement, directory / f"{quantity}.uff", quantity)
         if f"{quantity}.mseed" in measurement.files:
             write_mseed(directory / f"{quantity}.mseed", signals(measurement, quantity))
     if "measurement.mat" in measurement.files:
         write_mat(measurement, directory / "measurement.mat")
     modes = mode_sets(measurement.analysis.modes, measurement.provenance)
-    write_uff(directory / "modes.uff", (), [*heads["displacement"], *modes])
+    write_uff(directory / "modes.uff", (), [*_head(measurement, "displacement"), *modes])
     _write(directory / "csv-metadata.json", json.dumps(_csv_metadata(measurement), indent=1).encode())
     spectrum, overlay = spectrum_picture(measurement), overlay_picture(measurement)
     orbits = orbit_picture(measurement)
@@ -143,6 +139,19 @@ def _csv_metadata(measurement: Measurement) -> dict[str, Any]:
             for quantity in ORDERS
         ],
     }
+
+
+def write_motion_uff(measurement: Measurement, path: Path, quantity: MotionQuantity = "displacement") -> None:
+    """Write geometry, units and every channel of a quantity as UFF.
+
+    Raises:
+        OutputFault: it cannot be written.
+    """
+    write_uff(path, signals(measurement, quantity), _head(measurement, quantity))
+
+
+def _head(measurement: Measurement, quantity: MotionQuantity) -> list[UffSet]:
+    return geometry_sets(measurement.provenance, geometry(measurement, quantity))
 
 
 def geometry(measurement: Measurement, quantity: MotionQuantity = "displacement") -> Geometry:

@@ -65,7 +65,7 @@ class SubspaceFinding:
     """Poles of all model orders, and the modes among them."""
 
     frequency_hz: Values
-    """Of every pole, (poles,)."""
+    """Frequency of every pole, (poles,)."""
     order: Values
     """Model order of every pole."""
     stable: NDArray[np.bool_]
