@@ -19,6 +19,7 @@ from tremorscope.runtime.frames.frame import View
 from tremorscope.runtime.jobs.samples import Reference
 from tremorscope.runtime.magnification.filters import FilterKind
 from tremorscope.runtime.magnification.magnifier import Mode
+from tremorscope.runtime.reports.exports import ExportFormat
 from tremorscope.runtime.vibration.displacement.warping import CameraModel
 
 Rectangle = tuple[int, int, int, int]
@@ -117,6 +118,8 @@ class MeasureOptions(TypedDict, total=False):
     boundary: str | None
     limits: tuple[str, str, str, Sequence[tuple[float, float]]] | None
     speed_rpm: float | None
+    export: Sequence[ExportFormat]
+    ssi: bool
     overwrite: bool
     progress: bool
 
