@@ -55,6 +55,7 @@ class NetworkSource:
     trained: bool
     weights_sha256: str
     amplification: AmplificationRange
+    magnified_motion_max_px: float | None = None
 
 
 def trained_source(name_or_path: str) -> NetworkSource:
@@ -71,7 +72,15 @@ def trained_source(name_or_path: str) -> NetworkSource:
             remedy=f"export weights of another family: {' or '.join(CONFIGS)}",
         )
     allowed = AmplificationRange(minimum=weights.amplification_min, maximum=weights.amplification_max)
-    return NetworkSource(weights.name, weights.network, True, weights.sha256, allowed)
+    drawn = weights.training.get("recipe", {}).get("pairs", {})
+    return NetworkSource(
+        weights.name,
+        weights.network,
+        True,
+        weights.sha256,
+        allowed,
+        drawn.get("magnified_motion_max_px"),
+    )
 
 
 def untrained_source(family: str) -> NetworkSource:
@@ -214,6 +223,7 @@ def _fill(
         precision=precision,
         frame_size=size,
         amplification=source.amplification,
+        magnified_motion_max_px=source.magnified_motion_max_px,
         graphs=graphs,
         representation=_representation(source.network),
         checks={"onnxruntime_against_pytorch": [comparison.as_json() for comparison in comparisons]},
