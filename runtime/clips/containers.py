@@ -26,6 +26,8 @@ class Container:
     """Codecs of sound that it holds as they are; None for all, empty for none."""
     sound_codec: str = ""
     """Encoder for sound of another codec; empty where it holds no sound."""
+    holds_aspect: bool = True
+    """False where pixels are shown as squares."""
     tick: Fraction | None = None
     """Resolution of its times in seconds; None where it holds any."""
     fewest_ticks: int = 1
@@ -36,9 +38,9 @@ _MS = Fraction(1, 1000)
 CONTAINERS = {
     ".mp4": Container("mp4", sounds=("aac", "mp3", "ac3", "eac3", "alac", "opus"), sound_codec="aac"),
     ".mkv": Container("matroska", sounds=None, sound_codec="libopus", tick=_MS),
-    ".webm": Container("webm", "libvpx-vp9", ("opus", "vorbis"), "libopus", _MS),
+    ".webm": Container("webm", "libvpx-vp9", ("opus", "vorbis"), "libopus", holds_aspect=False, tick=_MS),
     # Browsers show what is to be shown for less than 20 ms for 100 ms.
-    ".gif": Container("gif", "gif", tick=Fraction(1, 100), fewest_ticks=2),
+    ".gif": Container("gif", "gif", holds_aspect=False, tick=Fraction(1, 100), fewest_ticks=2),
 }
 NAMES = ".mp4, .mkv, .webm, .gif, or a folder for PNG pictures"
 _NUMBER = re.compile(r"%0?(\d*)d")

@@ -168,8 +168,12 @@ class FfmpegEncoder:
 
 
 def _options(codec: str, coding: EncodingSettings) -> dict[str, str]:
+    if (
+        codec == "gif"
+    ):  # what has not changed is found by places in the palette, which is another in each picture
+        return {"gifflags": "0"}
     if codec != _X264:
-        return _VP9_OPTIONS | {"g": str(coding.key_every)} if codec == "libvpx-vp9" else {}
+        return _VP9_OPTIONS | {"g": str(coding.key_every)}
     live = coding.bitrate_kbps is not None
     quality = {} if live else {"crf": str(coding.constant_rate_factor)}
     return (_LIVE_OPTIONS if live else _CLIP_OPTIONS) | quality | {"g": str(coding.key_every)}

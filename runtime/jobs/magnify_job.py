@@ -118,10 +118,9 @@ def colour_remarks(job: MagnifyJob, camera: RecordedClip) -> list[str]:
         remarks.append(f"colour         HDR ({name}), kept as it came; in 8 bits smooth areas may show steps")
     elif camera.bit_depth > 8:
         remarks.append(f"colour         8 bits, from {camera.bit_depth}")
-    if camera.pixel_aspect != 1 and not tagged:
-        remarks.append(
-            f"pixels         {float(camera.pixel_aspect):.4g} times as wide as high: shown as squares"
-        )
+    if camera.pixel_aspect != 1 and (kind is None or not kind.holds_aspect):
+        aspect = f"{float(camera.pixel_aspect):.4g} times as wide as high"
+        remarks.append(f"pixels         {aspect}: shown as squares; a .mp4 or .mkv keeps them")
     return remarks
 
 

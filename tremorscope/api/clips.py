@@ -115,7 +115,10 @@ def magnify(
     wanted = given.pop("progress", False)
     automatic = given["amplification"] == "auto"
     job = MagnifyJob(
-        band=band, regions=regions, automatic=automatic, **given | ({"amplification": 1.0} if automatic else {})
+        band=band,
+        regions=regions,
+        automatic=automatic,
+        **given | ({"amplification": 1.0} if automatic else {}),
     )
     with _progress("magnify", wanted=wanted) as bar:
         report = magnify_clip(job, bar, None if bar is None else bar.note, None if bar is None else bar.line)
