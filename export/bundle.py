@@ -71,7 +71,12 @@ def trained_source(name_or_path: str) -> NetworkSource:
             f"{name_or_path}: its encoder was made for a study, not for a device",
             remedy=f"export weights of another family: {' or '.join(CONFIGS)}",
         )
-    allowed = AmplificationRange(minimum=weights.amplification_min, maximum=weights.amplification_max)
+    allowed = AmplificationRange(
+        minimum=weights.amplification_min,
+        maximum=weights.amplification_max,
+        # What a displacement adds, its opposite takes away; without one nothing was taught that.
+        attenuates=isinstance(weights.network, RealtimeNetwork) and weights.network.flow is not None,
+    )
     drawn = weights.training.get("recipe", {}).get("pairs", {})
     return NetworkSource(
         weights.name,

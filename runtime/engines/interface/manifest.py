@@ -42,6 +42,8 @@ class AmplificationRange(_ManifestPart):
 
     minimum: float = Field(ge=1.0)
     maximum: float
+    attenuates: bool = False
+    """True where the network gives those from 0 to 1, too, which take motion away."""
 
 
 class RepresentationLayout(_ManifestPart):
