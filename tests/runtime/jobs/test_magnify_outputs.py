@@ -1,4 +1,4 @@
-"""Outputs of all kinds from clips that the tests write: pictures, times, sound, colours, and a clip on standard input."""
+"""Outputs of all kinds from clips that the tests write: pictures, times, sound, colours; and standard input."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_pictures_are_exact_and_numbered(tmp_path: Path, linear_bundle: Path, na
     magnify(write_clip(tmp_path / "c.mp4", frames), tmp_path / name, linear_bundle)
     folder = tmp_path / name.partition("/")[0]
     written = sorted(folder.iterdir())
-    assert [each.name for each in written][0] == first
+    assert written[0].name == first
     assert len(written) == 5
     for frame, path in zip(frames, written, strict=True):
         found: Picture = np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1]
