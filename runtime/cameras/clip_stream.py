@@ -142,8 +142,14 @@ def layout_of(path: Path, frame: Any, stream: Any) -> StreamLayout:
             remedy=f"use a clip of at least {MINIMUM_SIDE_PX}x{MINIMUM_SIDE_PX} px",
         )
     context = stream.codec_context
+    # Pixels in RGB or grey are of full range by their nature, and are written as most videos are.
+    coded = not frame.format.is_rgb and len(frame.format.components) > 2
     colour = describe_colour(
-        int(frame.colorspace), int(context.color_primaries), int(context.color_trc), height_px=side_px
+        int(frame.colorspace),
+        int(context.color_primaries),
+        int(context.color_trc),
+        height_px=side_px,
+        full_range=coded and _RANGES.get(int(frame.color_range)) == "pc",
     )
     return StreamLayout(storage_of(frame), width_px, height_px, matrix, aspect, colour)
 
