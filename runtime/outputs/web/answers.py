@@ -1,15 +1,18 @@
-"""Content of the JSON answers to the page. Times are Unix seconds; a number that is not known is null."""
+"""JSON from the page, and the answers to it. Times are Unix seconds; a number that is not known is null."""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from aiohttp import web
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tremorscope.runtime.health import Health, NaturalFrequency
 from tremorscope.runtime.live.feed import LiveFeed, LiveSeries, LiveSpectrum
@@ -20,12 +23,41 @@ from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 _TIME_DIGITS = 4
 _ROUNDED_S = 0.6 * 10.0**-_TIME_DIGITS
+_BODY_S = 5.0
+"""Most time for the body of a request."""
 MOST_SAMPLES = 2400
 """Displacement samples in one answer: the latest."""
 MOST_BINS = 2048
 """Bins of a spectrum; of more, groups of neighbours are replaced by their largest."""
 MOST_POINTS = 3000
 """Points of natural frequencies over time; of more, some are left out, evenly."""
+
+
+class RequestBody(BaseModel):
+    """Body of a request: nothing is taken that is not known, and nothing is guessed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+_Asked = TypeVar("_Asked", bound=BaseModel)
+
+
+async def read_body(request: web.Request, kind: type[_Asked]) -> _Asked:
+    """Body of a request as JSON, or an answer that says in a line what is wrong with it."""
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="send application/json\n")
+    text = await asyncio.wait_for(request.read(), _BODY_S)
+    try:
+        return kind.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise web.HTTPBadRequest(text=f"{where or 'body'}: {first['msg']}\n") from None
+
+
+def json_answer(answer: object) -> web.Response:
+    """Response with anything that JSON can hold."""
+    return web.Response(body=encode(answer), content_type="application/json")
 
 
 def encode(answer: object) -> bytes:

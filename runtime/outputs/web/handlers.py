@@ -7,10 +7,10 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from tremorscope.runtime.frames.frame import VIEWS, View
 from tremorscope.runtime.outputs import metrics
@@ -28,7 +28,6 @@ _FRESH_S = 0.25
 """Time for which an answer with state or metrics serves all requests."""
 LEVEL = web.RequestKey("level", AccessLevel)
 """Rights of the request; set before a handler is called."""
-_BODY_S = 5.0
 _NO_PICTURE_S = 3.0
 _DAY_S = 86_400.0
 
@@ -45,25 +44,18 @@ class Route:
     """True lets players show their token in the address or as a password, if so configured."""
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _AcknowledgeRequest(_Body):
+class _AcknowledgeRequest(answers.RequestBody):
     alarm: str = Field(min_length=1, max_length=200)
     by: str = Field(default="web page", min_length=1, max_length=80)
 
 
-class _AdjustRequest(_Body):
+class _AdjustRequest(answers.RequestBody):
     amplification: float | None = Field(default=None, ge=1, le=1000, allow_inf_nan=False)
     bands_hz: list[tuple[float, float]] | None = Field(default=None, min_length=1, max_length=2)
 
 
-class _RecordRequest(_Body):
+class _RecordRequest(answers.RequestBody):
     reason: str = Field(default="by hand", min_length=1, max_length=200)
-
-
-_Asked = TypeVar("_Asked", bound=_Body)
 
 
 class Handlers:
@@ -140,25 +132,27 @@ class Handlers:
             "may_adjust": may_control and self._adjustable,
             "logged_in": COOKIE in request.cookies,
         }
-        return _json(self._state[1] | rights)
+        return answers.json_answer(self._state[1] | rights)
 
     async def live(self, request: web.Request) -> web.Response:
         """Displacement of a region since a time, and its spectrum if there is a new one."""
         query, region = request.query, request.query.get("region", "")
         after_s, spectrum_after_s = _number(query, "after"), _number(query, "spectrum_after")
-        return _json(
+        return answers.json_answer(
             answers.live(self._feed, region=region, after_s=after_s, spectrum_after_s=spectrum_after_s)
         )
 
     async def frequencies(self, request: web.Request) -> web.Response:
         """Natural frequencies since a time."""
-        return _json(answers.frequencies(self._feed.frequency_history(_number(request.query, "after"))))
+        return answers.json_answer(
+            answers.frequencies(self._feed.frequency_history(_number(request.query, "after")))
+        )
 
     async def history(self, request: web.Request) -> web.Response:
         """The latest alarms, events and notices; or, with ``kind``, a page of one kind ``before`` a cursor."""
         asked = page_of(request.query)
         answer = self._archive.page(*asked) if asked else self._archive.history()
-        return _json(await asyncio.wait_for(answer, self._limits.answer_s))
+        return answers.json_answer(await asyncio.wait_for(answer, self._limits.answer_s))
 
     async def series(self, request: web.Request) -> web.StreamResponse:
         """Stored displacements as CSV, ``from`` a Unix time ``to`` another; the latest day by default."""
@@ -224,22 +218,22 @@ class Handlers:
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         """Acknowledge an alarm."""
-        asked, controls = await _body(request, _AcknowledgeRequest), self._need_controls()
-        return _json({"done": controls.acknowledge(asked.alarm, asked.by)})
+        asked, controls = await answers.read_body(request, _AcknowledgeRequest), self._need_controls()
+        return answers.json_answer({"done": controls.acknowledge(asked.alarm, asked.by)})
 
     async def adjust(self, request: web.Request) -> web.Response:
         """Change the amplification or the bands."""
-        asked, controls = await _body(request, _AdjustRequest), self._need_controls()
+        asked, controls = await answers.read_body(request, _AdjustRequest), self._need_controls()
         if not self._adjustable:
             raise web.HTTPForbidden(text="outputs.http.adjustable is off\n")
         bands_hz = None if asked.bands_hz is None else tuple(asked.bands_hz)
         controls.adjust(amplification=asked.amplification, bands_hz=bands_hz)
-        return _json({"done": True})
+        return answers.json_answer({"done": True})
 
     async def record(self, request: web.Request) -> web.Response:
         """Record a clip around the present."""
-        asked, controls = await _body(request, _RecordRequest), self._need_controls()
-        return _json({"event": controls.record_event(asked.reason)})
+        asked, controls = await answers.read_body(request, _RecordRequest), self._need_controls()
+        return answers.json_answer({"event": controls.record_event(asked.reason)})
 
     def _need_controls(self) -> Controls:
         if self._controls is None:
@@ -266,10 +260,6 @@ def _verdict(verdict: LivenessVerdict) -> web.Response:
     return web.Response(status=200 if verdict.ok else 503, text=f"{verdict.text}\n")
 
 
-def _json(answer: object) -> web.Response:
-    return web.Response(body=answers.encode(answer), content_type="application/json")
-
-
 def _number(query: Mapping[str, str], name: str) -> float:
     try:
         number = float(query.get(name, "0"))
@@ -285,15 +275,3 @@ def _view(request: web.Request) -> View:
     if view not in VIEWS:
         raise web.HTTPBadRequest(text=f"view is one of {', '.join(VIEWS)}\n")
     return view
-
-
-async def _body(request: web.Request, kind: type[_Asked]) -> _Asked:
-    if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType(text="send application/json\n")
-    text = await asyncio.wait_for(request.read(), _BODY_S)
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise web.HTTPBadRequest(text=f"{where or 'body'}: {first['msg']}\n") from None

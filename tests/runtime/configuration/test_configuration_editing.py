@@ -99,7 +99,9 @@ def test_the_last_region_leaves_an_empty_list() -> None:
     assert with_regions(text.encode(), []).decode() == bare
 
 
-@pytest.mark.parametrize("name", ["on", "1.5", "null", "7", "deck ", "a: b", "é", "x]", "1e3", "a  b", "0x10"])
+@pytest.mark.parametrize(
+    "name", ["on", "1.5", "null", "7", "deck ", "a: b", "é", "x]", "1e3", "a  b", "0x10"]
+)
 def test_a_name_is_read_back_as_it_was_given(name: str) -> None:
     assert regions_of(with_regions(HEAD.encode(), [edit(name)]))[0]["name"] == name
 
@@ -136,7 +138,9 @@ def documents(draw: st.DrawFn) -> tuple[str, list[str], list[int]]:
             ]
         else:
             lines += [f"{indent}# above {number}", f"{indent}-   name: {quoted}"]
-            lines += [f"{indent}    {side}: {value}" for side, value in zip(SIDES, (1, 2, 30, 40), strict=True)]
+            lines += [
+                f"{indent}    {side}: {value}" for side, value in zip(SIDES, (1, 2, 30, 40), strict=True)
+            ]
             lines[-1] += note
     opening, closing = (" [", [f"{indent}]"]) if form == "flow" else ("", [])
     last = draw(st.sampled_from([[], ["  # behind"], ["  window_s: 3  # long"], ["", "name: x  # end"]]))
