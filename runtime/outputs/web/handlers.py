@@ -127,25 +127,27 @@ class Handlers:
             "may_adjust": may_control and self._adjustable,
             "logged_in": COOKIE in request.cookies,
         }
-        return _json(self._state[1] | rights)
+        return answers.json_answer(self._state[1] | rights)
 
     async def live(self, request: web.Request) -> web.Response:
         """Displacement of a region since a time, and its spectrum if there is a new one."""
         query, region = request.query, request.query.get("region", "")
         after_s, spectrum_after_s = number_of(query, "after"), number_of(query, "spectrum_after")
-        return _json(
+        return answers.json_answer(
             answers.live(self._feed, region=region, after_s=after_s, spectrum_after_s=spectrum_after_s)
         )
 
     async def frequencies(self, request: web.Request) -> web.Response:
         """Natural frequencies since a time."""
-        return _json(answers.frequencies(self._feed.frequency_history(number_of(request.query, "after"))))
+        return answers.json_answer(
+            answers.frequencies(self._feed.frequency_history(number_of(request.query, "after")))
+        )
 
     async def history(self, request: web.Request) -> web.Response:
         """The latest alarms, events and notices; or, with ``kind``, a page of one kind ``before`` a cursor."""
         asked = page_of(request.query)
         answer = self._archive.page(*asked) if asked else self._archive.history()
-        return _json(await asyncio.wait_for(answer, self._limits.answer_s))
+        return answers.json_answer(await asyncio.wait_for(answer, self._limits.answer_s))
 
     async def overview(self, request: web.Request) -> web.Response:
         """A region over days or months, ``from`` a Unix time ``to`` another; the latest 30 days by default."""
@@ -154,7 +156,7 @@ class Handlers:
         if not from_s < to_s:
             raise web.HTTPBadRequest(text="from must be before to\n")
         answer = self._archive.overview(request.query.get("region", ""), from_s, to_s)
-        return _json(await asyncio.wait_for(answer, self._limits.answer_s))
+        return answers.json_answer(await asyncio.wait_for(answer, self._limits.answer_s))
 
     async def series(self, request: web.Request) -> web.StreamResponse:
         """Stored displacements as CSV, ``from`` a Unix time ``to`` another; the latest day by default."""
@@ -221,7 +223,7 @@ class Handlers:
     async def acknowledge(self, request: web.Request) -> web.Response:
         """Acknowledge an alarm."""
         asked, controls = await body_of(request, AcknowledgeRequest), self._need_controls()
-        return _json({"done": controls.acknowledge(asked.alarm, asked.by)})
+        return answers.json_answer({"done": controls.acknowledge(asked.alarm, asked.by)})
 
     async def adjust(self, request: web.Request) -> web.Response:
         """Change the amplification or the bands."""
@@ -230,12 +232,12 @@ class Handlers:
             raise web.HTTPForbidden(text="outputs.http.adjustable is off\n")
         bands_hz = None if asked.bands_hz is None else tuple(asked.bands_hz)
         controls.adjust(amplification=asked.amplification, bands_hz=bands_hz)
-        return _json({"done": True})
+        return answers.json_answer({"done": True})
 
     async def record(self, request: web.Request) -> web.Response:
         """Record a clip around the present."""
         asked, controls = await body_of(request, RecordRequest), self._need_controls()
-        return _json({"event": controls.record_event(asked.reason)})
+        return answers.json_answer({"event": controls.record_event(asked.reason)})
 
     def _need_controls(self) -> Controls:
         if self._controls is None:
@@ -260,7 +262,3 @@ class Handlers:
 
 def _verdict(verdict: LivenessVerdict) -> web.Response:
     return web.Response(status=200 if verdict.ok else 503, text=f"{verdict.text}\n")
-
-
-def _json(answer: object) -> web.Response:
-    return web.Response(body=answers.encode(answer), content_type="application/json")

@@ -16,33 +16,36 @@ KINDS: tuple[HistoryKind, ...] = get_args(HistoryKind)
 MOST_ON_PAGE = 200
 """Records on any page at most."""
 _BODY_S = 5.0
+"""Most time for the body of a request."""
 
 
-class _Body(BaseModel):
+class RequestBody(BaseModel):
+    """Body of a request: nothing is taken that is not known, and nothing is guessed."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class AcknowledgeRequest(_Body):
+class AcknowledgeRequest(RequestBody):
     """Acknowledge an alarm."""
 
     alarm: str = Field(min_length=1, max_length=200)
     by: str = Field(default="web page", min_length=1, max_length=80)
 
 
-class AdjustRequest(_Body):
+class AdjustRequest(RequestBody):
     """Change the magnification; what is not named stays."""
 
     amplification: float | None = Field(default=None, ge=1, le=1000, allow_inf_nan=False)
     bands_hz: list[tuple[float, float]] | None = Field(default=None, min_length=1, max_length=2)
 
 
-class RecordRequest(_Body):
+class RecordRequest(RequestBody):
     """Record a clip."""
 
     reason: str = Field(default="by hand", min_length=1, max_length=200)
 
 
-_Asked = TypeVar("_Asked", bound=_Body)
+_Asked = TypeVar("_Asked", bound=BaseModel)
 
 
 def page_of(query: Mapping[str, str]) -> tuple[HistoryKind, Cursor | None, int] | None:
@@ -111,7 +114,7 @@ async def body_of(request: web.Request, kind: type[_Asked]) -> _Asked:
         raise web.HTTPUnsupportedMediaType(text="send application/json\n")
     text = await asyncio.wait_for(request.read(), _BODY_S)
     try:
-        return kind.model_validate_json(text)
+        return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -7,6 +7,7 @@ import { HistoryLists } from "./history.js";
 import { Overview } from "./overview.js";
 import { Panels } from "./panels.js";
 import { LivePicture } from "./picture.js";
+import { Regions } from "./regions.js";
 
 const LIVE_MS = 250, STATE_MS = 1000, HISTORY_MS = 5000, FREQUENCIES_MS = 15000, OVERVIEW_MS = 60000, HIDDEN_MS = 15000;
 const TIMEOUT_MS = 10000, LONGEST_PAUSE_MS = 10000;
@@ -24,6 +25,7 @@ class Page {
       refresh: () => this.wake("history"),
     });
     this.overview = new Overview((path) => this.ask(path), () => this.charts.shownUnit());
+    this.regions = new Regions((path, body, isChange) => this.send(path, body, isChange));
     this.history = new HistoryLists((path) => this.ask(path));
     this.wakers = {};
     this.paused = false;
@@ -77,20 +79,21 @@ class Page {
     return response.json();
   }
 
-  async send(path, body) {
+  async send(path, body, isChange = true) {
     const response = await fetch(path, {
       method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     if (!response.ok) throw new Error((await response.text()).trim() || `answer ${response.status}`);
     const answer = await response.json();
-    this.wake("state", "history");
+    if (isChange) this.wake("state", "history");
     return answer;
   }
 
   async askState() {
     const state = await this.ask("api/state");
     this.panels.state(state, this.region, this.picture.rate());
+    this.regions.state(state, this.region);
     this.charts.state(state, this.region);
     this.overview.state(this.region);
   }
