@@ -40,7 +40,7 @@ PROGRAMS = (
     " sqlite3 curl mosquitto_sub ansible ansible-playbook pytest ls cp scp for eval dd sudo"
 ).split()
 COMMAND = re.compile(
-    rf"^(?:sudo |V=|{{ |(?:[A-Z_]+=\S+ )*(?:\S+/bin/)?(?:{'|'.join(map(re.escape, PROGRAMS))}) (?=[\w./'\"~-])|\S+\.sh )"
+    rf"^(?:sudo |V=|{{ |(?:[A-Z_]+=\S+ )*(?:\S+/bin/)?(?:{'|'.join(map(re.escape, PROGRAMS))})(?= +[\w./'\"~#-]|$)|\S+\.sh )"
 )
 """A line that starts with a program."""
 MARK = re.compile(r"<!-- (?:not run: (?P<reason>[^>]{8,})|run by (?P<test>tests/[\w/]+\.py)) -->\n*\Z")
@@ -73,7 +73,9 @@ def blocks(document: Path) -> Iterator[Block]:
             yield Block(number, tuple(filter(None, commands)), MARK.search(text[: found.start()]))
 
 
-def film(path: Path, rate_hz: float = 25.0, frames: int = 75, tone_hz: float = 2.1, width_px: int = 400) -> None:
+def film(
+    path: Path, rate_hz: float = 25.0, frames: int = 75, tone_hz: float = 2.1, width_px: int = 400
+) -> None:
     """Film the drawn footbridge, by default in the example's size, without loss."""
     height_px = width_px * 56 // 100
     modes = (SyntheticMode(tone_hz, 0.12, 1), SyntheticMode(2.2 * tone_hz, 0.05, 2))
@@ -128,12 +130,16 @@ def draw(name: str, place: Path) -> None:
 
 def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     """Exit status of a command: ours in this process, any other in a shell."""
-    if not command.startswith("tremorscope ") or re.search(r"[|><;&$]", re.sub(r"'[^']*'|\"[^\"]*\"", "", command)):
+    if not command.startswith("tremorscope ") or re.search(
+        r"[|><;&$]", re.sub(r"'[^']*'|\"[^\"]*\"", "", command)
+    ):
         paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = {**os.environ, "PATH": paths, "PYTHONPATH": str(ROOT)}
         return subprocess.run(["bash", "-ec", command], cwd=folder, env=environment, check=False).returncode
     words = [
-        each for word in shlex.split(command) for each in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+        each
+        for word in shlex.split(command)
+        for each in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
     ]
     monkeypatch.setattr("sys.argv", words)
     try:

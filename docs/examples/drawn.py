@@ -1,4 +1,4 @@
-"""Clips that the examples draw: parts that move by known fractions of a pixel, a still background, a camera's noise."""
+"""Clips that the examples draw (parts that move by known fractions of a pixel, a still background, noise), and their plots."""
 
 from __future__ import annotations
 
@@ -6,12 +6,34 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+import av
+import matplotlib
 import numpy as np
+from matplotlib import pyplot as plt
 from PIL import Image, ImageDraw, ImageFilter
 from scipy import fft
 
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 
+matplotlib.use("agg")
+plt.rcParams.update(
+    {
+        "font.size": 10.5,
+        "axes.titlesize": 11.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": "#e2e2e2",
+        "axes.axisbelow": True,
+        "legend.frameon": False,
+        "figure.dpi": 100,
+        "figure.constrained_layout.use": True,
+        "lines.linewidth": 1.6,
+    }
+)
+BLUE, ORANGE, GREEN, INK = "#0072B2", "#D55E00", "#009E73", "#333333"
 FINE = 4
 """Drawn that many times finer, then reduced: edges get their true share of each pixel."""
 _ORDERS = 4
@@ -32,6 +54,24 @@ def sky(width: int, height: int, top: tuple[int, int, int], bottom: tuple[int, i
     return (1 - down) * np.array(top) + down * np.array(bottom) + texture(width, height, 7, 3.0)[..., None]
 
 
+def town(width: int, height: int, horizon: int) -> np.ndarray:
+    """Houses with windows before the sky, (H, W, 3): a background with corners everywhere."""
+    canvas, rng, x = Canvas(width, height), np.random.default_rng(5), -6.0
+    walls, glass = ("#b9a48c", "#a3867a", "#c9bda8", "#8f9aa3", "#b7aeb0"), ("#4d5a66", "#6d7b86", "#e3d6a0")
+    while x < width:
+        wide, top = rng.uniform(26, 46), horizon - rng.uniform(30, 95)
+        canvas.box(x, top, x + wide, height, walls[rng.integers(len(walls))])
+        canvas.polygon(
+            [(x - 2, top), (x + wide + 2, top), (x + wide / 2, top - rng.uniform(4, 14))], "#7c4a3d"
+        )
+        for left in np.arange(x + 4, x + wide - 6, 9):
+            for above in np.arange(top + 5, height - 8, 12):
+                canvas.box(left, above, left + 4.5, above + 6.5, glass[rng.integers(len(glass))])
+        x += wide
+    houses = canvas.layer(17)
+    return houses[..., :3] + (1 - houses[..., 3:]) * sky(width, height, (126, 164, 206), (222, 226, 224))
+
+
 class Canvas:
     """A drawing board in pixels of the clip; what is drawn on it becomes a part that moves."""
 
@@ -44,14 +84,18 @@ class Canvas:
         """Fill a polygon of (x, y)."""
         self._draw.polygon([(FINE * x, FINE * y) for x, y in points], fill=colour)
 
-    def box(self, left: float, top: float, right: float, bottom: float, colour: str, radius: float = 0) -> None:
+    def box(
+        self, left: float, top: float, right: float, bottom: float, colour: str, radius: float = 0
+    ) -> None:
         """Fill a rectangle, with round corners if it likes."""
         corners = [FINE * each for each in (left, top, right, bottom)]
         self._draw.rounded_rectangle(corners, radius * FINE, fill=colour)
 
     def disc(self, x: float, y: float, radius: float, colour: str) -> None:
         """Fill a circle."""
-        self._draw.ellipse([FINE * each for each in (x - radius, y - radius, x + radius, y + radius)], fill=colour)
+        self._draw.ellipse(
+            [FINE * each for each in (x - radius, y - radius, x + radius, y + radius)], fill=colour
+        )
 
     def line(self, points: Iterable[tuple[float, float]], width: float, colour: str) -> None:
         """Draw a line through points (x, y)."""
@@ -70,32 +114,47 @@ class Part:
     """A layer that moves by sub-pixel displacements, exactly: a power series with derivatives by Fourier transform."""
 
     def __init__(self, layer: np.ndarray) -> None:
-        height, width = layer.shape[:2]
-        pad = ((8, 8), (8, 8), (0, 0))
-        spectrum = fft.rfft2(np.pad(layer, pad), axes=(0, 1))
-        along_y = 2j * math.pi * fft.fftfreq(height + 16)[:, None, None]
-        along_x = 2j * math.pi * fft.rfftfreq(width + 16)[None, :, None]
+        rows, columns = (np.flatnonzero(layer[..., 3].any(axis=axis)) for axis in (1, 0))
+        self.rows = slice(max(rows[0] - 3, 0), rows[-1] + 4)
+        self.columns = slice(max(columns[0] - 3, 0), columns[-1] + 4)
+        layer = np.pad(layer[self.rows, self.columns], ((8, 8), (8, 8), (0, 0)))
+        spectrum, shape = fft.rfft2(layer, axes=(0, 1)), layer.shape[:2]
+        along_y = 2j * math.pi * fft.fftfreq(shape[0])[:, None, None]
+        along_x = 2j * math.pi * fft.rfftfreq(shape[1])[None, :, None]
         self._terms = {
-            (i, j): fft.irfft2(spectrum * along_x**i * along_y**j, (height + 16, width + 16), axes=(0, 1))[8:-8, 8:-8]
-            / (math.factorial(i) * math.factorial(j))
+            (i, j): (
+                fft.irfft2(spectrum * along_x**i * along_y**j, shape, axes=(0, 1))[8:-8, 8:-8]
+                / (math.factorial(i) * math.factorial(j))
+            ).astype(np.float32)
             for i in range(_ORDERS + 1)
             for j in range(_ORDERS + 1 - i)
         }
 
     def over(self, background: np.ndarray, x_px: np.ndarray | float, y_px: np.ndarray | float) -> np.ndarray:
-        """The picture (H, W, 3) with the part displaced to the right and downwards, by one amount or one a pixel."""
+        """The picture (H, W, 3) with the part displaced to the right and downwards, by one amount or by (H, W) of them."""
+        x, y = (
+            each[self.rows, self.columns, None] if np.ndim(each) else np.full((1, 1, 1), each, np.float32)
+            for each in (np.asarray(x_px, np.float32), np.asarray(y_px, np.float32))
+        )
+        most_x, most_y = float(np.abs(x).max()), float(np.abs(y).max())
         layer = np.zeros_like(self._terms[0, 0])
         for (i, j), term in self._terms.items():
-            if (i == 0 or np.any(x_px)) and (j == 0 or np.any(y_px)):
-                layer += (np.asarray((-x_px) ** i) * np.asarray((-y_px) ** j))[..., None] * term
-        return layer[..., :3] + (1 - layer[..., 3:]) * background
+            if most_x**i * most_y**j > 1e-4:
+                layer += (-x) ** i * (-y) ** j * term
+        picture = background.astype(np.float32)
+        picture[self.rows, self.columns] *= 1 - layer[..., 3:]
+        picture[self.rows, self.columns] += layer[..., :3]
+        return picture
 
 
 def write(path: str, frames: Iterable[np.ndarray], rate_hz: float, noise: float = 1.0) -> Path:
     """Film the pictures with noise, in grey levels, into a .npz that every command of tremorscope reads as a clip."""
     rng = np.random.default_rng(1)
-    filmed = [np.clip(np.rint(each + noise * rng.standard_normal(each.shape)), 0, 255) for each in frames]
-    np.savez(path, frames=np.array(filmed, dtype=np.uint8), rate_hz=rate_hz)
+    filmed = [
+        np.clip(np.rint(each + noise * rng.standard_normal(each.shape, np.float32)), 0, 255).astype(np.uint8)
+        for each in frames
+    ]
+    np.savez(path, frames=np.array(filmed), rate_hz=rate_hz)
     return Path(path)
 
 
@@ -146,17 +205,42 @@ def pump() -> tuple[Part, np.ndarray]:
 
 
 def chimney() -> tuple[Part, np.ndarray]:
-    """A banded chimney before the sky."""
-    canvas = Canvas(200, 320)
-    for number in range(14):
+    """A banded chimney above a town: its part, and what stands still behind it."""
+    canvas = Canvas(240, 320)
+    for number in range(15):
         top, bottom = 20 + 20 * number, 40 + 20 * number
-        half_top, half_bottom = 11 + 0.055 * top, 11 + 0.055 * bottom
-        colour = "#c64f3d" if number % 2 else "#e8e2d6"
-        canvas.polygon(
-            [(100 - half_top, top), (100 + half_top, top), (100 + half_bottom, bottom), (100 - half_bottom, bottom)], colour
-        )
-        canvas.line([(100 - half_bottom, bottom), (100 + half_bottom, bottom)], 1.5, "#6b5e55")
-    canvas.box(84, 16, 116, 22, "#7a6f66", 1)
-    behind = sky(200, 320, (126, 164, 206), (214, 222, 224))
-    behind[300:] = (96, 116, 78) + texture(200, 20, 13, 10.0)[..., None]
-    return Part(canvas.layer(9)), behind
+        above, below = 10 + 0.05 * top, 10 + 0.05 * bottom
+        corners = [(120 - above, top), (120 + above, top), (120 + below, bottom), (120 - below, bottom)]
+        canvas.polygon(corners, "#c64f3d" if number % 2 else "#e8e2d6")
+        canvas.line([(120 - below, bottom), (120 + below, bottom)], 1.5, "#6b5e55")
+    canvas.box(105, 16, 135, 22, "#7a6f66", 1)
+    return Part(canvas.layer(9)), town(240, 320, 290)
+
+
+def frames(path: str | Path) -> np.ndarray:
+    """All pictures of a clip that an example wrote, (T, H, W, 3)."""
+    if Path(path).suffix == ".npz":
+        return np.load(path)["frames"]
+    with av.open(str(path)) as film:
+        return np.stack([each.to_ndarray(format="rgb24") for each in film.decode(video=0)])
+
+
+def show(
+    axes: plt.Axes, picture: np.ndarray, title: str = "", regions: Iterable[tuple[int, ...]] = ()
+) -> None:
+    """Show a frame without axes, with rectangles and their numbers on it."""
+    axes.imshow(picture)
+    axes.set_axis_off()
+    axes.set_title(title)
+    for number, (left, top, width, height) in enumerate(regions, 1):
+        axes.add_patch(plt.Rectangle((left, top), width, height, fill=False, color="white", lw=2.4))
+        axes.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=ORANGE, lw=1.4))
+        label = axes.annotate(f"R{number}", (left + width, top), color="white", fontsize=8, weight="bold")
+        label.set_bbox({"facecolor": ORANGE, "edgecolor": "none", "pad": 1})
+
+
+def save(figure: plt.Figure, name: str) -> None:
+    """Write a figure as a small PNG, in 128 colours."""
+    figure.savefig("whole.png")
+    Image.open("whole.png").convert("RGB").quantize(128, dither=Image.Dither.NONE).save(name, optimize=True)
+    Path("whole.png").unlink()

@@ -11,7 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 import tremorscope as ts
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode, SyntheticSettings
 
-camera = SyntheticCamera(SyntheticSettings(560, 316, rate_hz=25.2, noise_sigma=0, modes=(SyntheticMode(2.1, 0.12),)))
+camera = SyntheticCamera(
+    SyntheticSettings(560, 316, rate_hz=25.2, noise_sigma=0, modes=(SyntheticMode(2.1, 0.12),))
+)
 frames = np.empty((12, 316, 560, 3), np.uint8)
 for frame in frames:
     camera.read_into(frame)
@@ -33,4 +35,6 @@ for pair in zip(frames, magnified):
 # One palette for all frames, without dithering: what stands still stays the same, and is stored once.
 palette = Image.fromarray(np.concatenate([np.asarray(page) for page in pages[::3]])).quantize(128)
 still = [page.quantize(palette=palette, dither=Image.Dither.NONE) for page in pages]
-still[0].save("moving_picture.gif", save_all=True, append_images=still[1:], duration=40, loop=0, optimize=False)
+still[0].save(
+    "moving_picture.gif", save_all=True, append_images=still[1:], duration=40, loop=0, optimize=False
+)
