@@ -1,4 +1,4 @@
-"""Clips that the examples draw (parts that move by known fractions of a pixel, a still background, noise), and their plots."""
+"""Clips that the examples draw, of parts that move by known fractions of a pixel, and the style of their plots."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Part:
         }
 
     def over(self, background: np.ndarray, x_px: np.ndarray | float, y_px: np.ndarray | float) -> np.ndarray:
-        """The picture (H, W, 3) with the part displaced to the right and downwards, by one amount or by (H, W) of them."""
+        """The picture (H, W, 3) with the part displaced to the right and downwards, by a number or by (H, W)."""
         x, y = (
             each[self.rows, self.columns, None] if np.ndim(each) else np.full((1, 1, 1), each, np.float32)
             for each in (np.asarray(x_px, np.float32), np.asarray(y_px, np.float32))

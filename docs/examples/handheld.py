@@ -1,7 +1,7 @@
 """# A camera in the hand
 
-A chimney sways by 0.4 px while the hand moves the whole picture by many pixels. `stabilise` follows the still town behind
-it and takes the hand's motion out; the chimney's stays.
+A chimney sways by 0.4 px while the hand moves the whole picture by many pixels. `stabilise` follows the still town
+behind it and takes the hand's motion out; the chimney's stays.
 """
 
 import numpy as np
@@ -32,19 +32,17 @@ clip = write("handheld.npz", map(filmed, range(150)), rate_hz=30)
 top = [(80, 12, 48, 40)]
 raw = ts.measure(clip, regions=top)
 steady = ts.measure(clip, regions=top, stabilise="translation")
-peak = steady.peaks[0]
+peak, moved = steady.peaks[0], steady.displacement
 print(
     f"{peak.amplitude_px:.3f} px at {peak.frequency_hz:.2f} Hz; drawn {0.4 * up[28:68].mean():.3f} px at 2.2 Hz"
 )
 
 figure, (left, upper, lower) = plt.subplots(1, 3, figsize=(9.6, 3.4), width_ratios=[0.8, 1.2, 1.2])
 show(left, np.load(clip)["frames"][0], "", top)
-upper.plot(time_s, raw.displacement.x[0], color=BLUE)
+upper.plot(raw.displacement.time_s, raw.displacement.x[0], color=BLUE)
 upper.set(title="as filmed: the hand", xlabel="s", ylabel="px to the right")
 lower.plot(time_s, sway_px * up[28:68].mean(), color=INK, lw=0.9, label="as drawn")
-lower.plot(
-    time_s, steady.displacement.x[0] - steady.displacement.x[0].mean(), ".", color=ORANGE, label="measured"
-)
+lower.plot(moved.time_s, moved.x[0] - moved.x[0].mean(), ".", color=ORANGE, label="measured")
 lower.set(title="stabilised: the chimney", xlabel="s", xlim=(0, 3), ylim=(-0.5, 0.65))
 lower.legend(loc="upper right", ncols=2)
 save(figure, "handheld.png")

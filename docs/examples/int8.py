@@ -1,7 +1,7 @@
 """# INT8 against FP32
 
-The nano network is quantised on 32 pairs of the bridge itself, and the same frames are magnified in both precisions. The
-verdict that a device asks for is `tremorscope compare`; this is what it looks like.
+The nano network is quantised on 32 pairs of the bridge itself, and the same frames are magnified in both precisions.
+The verdict that a device asks for is `tremorscope compare`; this is what it looks like.
 """
 
 import numpy as np

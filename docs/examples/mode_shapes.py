@@ -10,20 +10,26 @@ from drawn import BLUE, INK, ORANGE, chimney, plt, save, show, write
 import tremorscope as ts
 
 part, town = chimney()
-up = np.clip((290 - np.arange(320.0)) / 270, 0, 1)[:, None]  # 0 at the foot, 1 at the top
-shapes = {1.3: up**2, 5.6: up**2 * (1 - 1.45 * (1 - up) ** 0.5 * 1.6)}
-time_s = np.arange(180) / 30
-sizes_px = {1.3: 0.30, 5.6: 0.10}
+up = np.clip((290 - np.arange(320.0)) / 270, 0, 1)  # 0 at the foot, 1 at the top
+sizes_px, shapes = {1.3: 0.30, 5.6: 0.12}, {}
+for frequency_hz, wave, rest in (
+    (1.3, 1.8751, 0.7341),
+    (5.6, 4.6941, 1.0185),
+):  # a clamped beam's first two modes
+    shape = np.cosh(wave * up) - np.cos(wave * up) - rest * (np.sinh(wave * up) - np.sin(wave * up))
+    shapes[frequency_hz] = shape / 2
 
 
 def displacement_px(now_s):
-    """Displacement to the right of each row, (H, 1)."""
-    return sum(sizes_px[f] * np.sin(2 * np.pi * f * now_s + f) * shape for f, shape in shapes.items())
+    """Displacement to the right of each pixel, (H, W)."""
+    moved = sum(sizes_px[f] * np.sin(2 * np.pi * f * now_s + f) * shape for f, shape in shapes.items())
+    return np.broadcast_to(moved[:, None], (320, 240))
 
 
+time_s = np.arange(180) / 30
 clip = write(
     "chimney.npz",
-    (part.over(town, np.broadcast_to(displacement_px(t), (320, 240)), 0.0) for t in time_s),
+    (part.over(town, displacement_px(now), 0.0) for now in time_s),
     rate_hz=30,
 )
 regions = [(96, top, 48, 32) for top in range(22, 278, 32)]
@@ -35,7 +41,9 @@ rows = np.array([top + 16 for _, top, _, _ in regions])
 for axes, mode in zip(right, sorted(found.modes, key=lambda each: each.frequency_hz)):
     shape = mode.shape[:, 0].real
     true = shapes[min(shapes, key=lambda f: abs(f - mode.frequency_hz))]
-    true = true / np.abs([true[row] for row in rows]).max() * np.sign(shape[0] * true[rows[0], 0])
+    over_regions = np.array([true[row - 16 : row + 16].mean() for row in rows])
+    true = true / over_regions[np.abs(over_regions).argmax()]
+    shape = shape / shape[np.abs(shape).argmax()]
     axes.plot(true, range(320), color=INK, lw=1, label="as drawn")
     axes.plot(shape, rows, "o", color=BLUE if axes is right[0] else ORANGE, label="measured")
     axes.axvline(0, color="#bbbbbb", lw=0.8)

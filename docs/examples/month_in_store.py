@@ -4,6 +4,8 @@ A device keeps its modes for years. Here a month of them is written as the servi
 falls when it is warm, and for good by 1.5 % in the third week. With the temperature taken out the loss stands alone.
 """
 
+from pathlib import Path
+
 import numpy as np
 from drawn import BLUE, GREEN, ORANGE, plt, save
 
@@ -20,7 +22,7 @@ weather = (
     + rng.normal(0, 0.5, days.size)
 )
 true_hz = 2.1 * (1 - 0.0016 * (weather - 8)) * np.where(days > 17, 0.985, 1.0)
-with Store("month.db") as store:
+with Store(Path("month.db")) as store:
     store.write(
         ModeRecord(begin_s + 86400 * day, "first bending", hz, 0.004, 0.012, temperature_c=warm)
         for day, hz, warm in zip(days, true_hz + rng.normal(0, 0.004, days.size), weather)

@@ -36,5 +36,5 @@ for pair in zip(frames, magnified):
 palette = Image.fromarray(np.concatenate([np.asarray(page) for page in pages[::3]])).quantize(128)
 still = [page.quantize(palette=palette, dither=Image.Dither.NONE) for page in pages]
 still[0].save(
-    "moving_picture.gif", save_all=True, append_images=still[1:], duration=40, loop=0, optimize=False
+    "bridge.gif", save_all=True, append_images=still[1:], duration=40, loop=0, optimize=False
 )

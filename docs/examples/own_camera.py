@@ -1,7 +1,7 @@
 """# A camera of one's own
 
-A camera is a class with two sizes, a rate, `read_into` and `close`. The supervisor of the service reads it in a thread of its
-own and opens it again when it fails: this one breaks once. Each frame is measured as it comes.
+A camera is a class with two sizes, a rate, `read_into` and `close`. The supervisor of the service reads it in a thread
+of its own and opens it again when it fails: this one breaks once. Each frame is measured as it comes.
 """
 
 import time
@@ -56,7 +56,7 @@ while len(times_s) < 110:
     lease = supervisor.take(timeout_s=1.0)
     if lease is None:
         continue
-    tracker = tracker or RegionTracker(lease.pixels, Region(*SCENE.girder_px(0.5)))
+    tracker = tracker or RegionTracker(lease.pixels, Region(138, 91, 44, 16))
     times_s.append(lease.info.timestamp_s)
     moved_px.append(tracker.measure(lease.pixels).y_px)
     lease.release()

@@ -1,7 +1,7 @@
 """# Retraining on one's own photographs, in miniature
 
-The way of a real training with small numbers: a folder of photographs (drawn here), a recipe, `train`, `export`, and the new
-network beside the shipped one. Sixty steps teach little; the shipped networks took 16,000 and more.
+The way of a real training with small numbers: a folder of photographs (drawn here), a recipe, `train`, `export`, and
+the new network beside the shipped one. Sixty steps teach little; the shipped networks took 16,000 and more.
 """
 
 import json

@@ -1,7 +1,7 @@
 """# Millimetres by a board in the picture
 
-A printed board is photographed where the structure lies, at an angle. `calibrate scale` finds how many millimetres a pixel is
-there, and how well that is known. Then the board is taken away, and a plate in its plane swings by 0.2 mm.
+A printed board is photographed where the structure lies, at an angle. `calibrate scale` finds how many millimetres a
+pixel is there, and how well that is known. Then the board is taken away, and a plate in its plane swings by 0.2 mm.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """# A tuning fork, filmed at 500 frames a second
 
-A high-speed clip: its rate is that of the capture, not of the playback. Both tines swing by a quarter of a pixel, against
-each other, and die away; the damping comes from that.
+A high-speed clip: its rate is that of the capture, not of the playback. Both tines swing by a quarter of a pixel,
+against each other, and die away; the damping comes from that.
 """
 
 import numpy as np
