@@ -6,6 +6,7 @@ OUT ?= out/demo
 EXTRAS ?=
 RUNTIME := .venv/runtime
 DEV := .venv/dev
+GALLERY := $(filter-out %/drawn.py,$(wildcard docs/examples/*.py))
 
 # Real services with real deadlines are among the tests. One that fails while all cores are taken, by other tests or by
 # whatever else the machine does, is run once more with nothing beside it, and must pass then; the log shows both.
@@ -14,7 +15,7 @@ AGAIN = { echo "make: once more, alone, what failed:"; $(DEV)/bin/python -m pyte
 SOAK := tests/runtime/service/test_service_soak.py::test_stays_as_it_is
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint house deb container-lint clean python
+.PHONY: help demo test lint docs house deb container-lint clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,12 @@ lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
+
+docs: $(DEV)/installed ## Run the gallery's scripts in out/gallery, and keep their pictures
+	@rm -rf out/gallery && mkdir -p out/gallery
+	@cd out/gallery && set -e && for script in $(GALLERY); do echo $$script; ../../$(DEV)/bin/python ../../$$script; done
+	@cd out/gallery && cp $(patsubst docs/examples/%.py,%.png,$(filter-out %/moving_picture.py,$(GALLERY))) ../../docs/examples/
+	@cp out/gallery/bridge.gif docs/images/
 
 house: $(DEV)/installed ## Print how large the parts of the code are, beside their limits
 	$(DEV)/bin/python tests/house.py

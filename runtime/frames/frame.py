@@ -53,6 +53,9 @@ def describe_colour(
 
     Players take BT.601 for standard definition and BT.709 from 720 lines on. RGB sources (matrix 0) are
     written with the same rule.
+
+    >>> [describe_colour(2, 2, 2, height_px=height).scaler_name for height in (1080, 480)]
+    ['bt709', 'smpte170m']
     """
     if matrix not in _SCALER_NAMES:
         matrix = BT709 if height_px >= 720 else SMPTE170M

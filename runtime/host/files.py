@@ -241,7 +241,11 @@ def power_modes(root: Path) -> dict[int, str]:
 
 
 def natural_order(path: str | PurePath) -> tuple[tuple[int, int, str], ...]:
-    """Key to sort paths by, in which ``shot10`` comes after ``shot9``."""
+    """Key to sort paths by, in which ``shot10`` comes after ``shot9``.
+
+    >>> sorted(['shot10.png', 'shot9.png', 'Shot1.png'], key=natural_order)
+    ['Shot1.png', 'shot9.png', 'shot10.png']
+    """
     parts = re.split(r"(\d+)", str(path))
     return tuple(
         (0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts if part

@@ -79,7 +79,13 @@ _BT601 = np.array(BT601_LUMA)
 
 
 def luma(rgb: NDArray[np.uint8]) -> Luma:
-    """Luma after ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, of (H, W, 3; RGB): (H, W) float64, 0 to 255."""
+    """Luma after ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, of (H, W, 3; RGB): (H, W) float64, 0 to 255.
+
+    >>> luma(np.array([[[255, 255, 255], [255, 0, 0]]], dtype=np.uint8)).round(1)
+    array([[255. ,  76.2]])
+    >>> luma(np.zeros((48, 64, 3), np.uint8)).shape
+    (48, 64)
+    """
     weighted: Luma = rgb @ _BT601
     return weighted
 
@@ -93,7 +99,11 @@ def as_luma(picture: NDArray[Any]) -> Luma:
 
 
 def rounding_sigma(bit_depth: int = 8) -> float:
-    """Standard deviation, in grey levels of 0 to 255, of the error of rounding to so many bits."""
+    """Standard deviation, in grey levels of 0 to 255, of the error of rounding to so many bits.
+
+    >>> round(rounding_sigma(), 2), round(rounding_sigma(12), 3)
+    (0.29, 0.018)
+    """
     return ROUNDING_SIGMA * 2.0 ** (8 - bit_depth)
 
 
