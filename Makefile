@@ -25,7 +25,7 @@ demo: $(RUNTIME)/installed ## Install the runtime alone, magnify a vibrating foo
 test: $(DEV)/installed ## Install everything for development and run the tests
 	$(DEV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5 \
 	  -m "not alone" || $(AGAIN)
-	$(DEV)/bin/python -m pytest -m alone $$(grep -rl 'mark\.alone' tests) || $(AGAIN)
+	$(DEV)/bin/python -m pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests) || $(AGAIN)
 
 lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff check .
