@@ -12,8 +12,6 @@ GALLERY := $(filter-out %/drawn.py,$(wildcard docs/examples/*.py))
 # whatever else the machine does, is run once more with nothing beside it, and must pass then; the log shows both.
 AGAIN = { echo "make: once more, alone, what failed:"; $(DEV)/bin/python -m pytest --last-failed --last-failed-no-failures none; }
 
-SOAK := tests/runtime/service/test_service_soak.py::test_stays_as_it_is
-
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs house deb container-lint clean python
 
@@ -24,14 +22,11 @@ help: ## Show this list
 demo: $(RUNTIME)/installed ## Install the runtime alone, magnify a vibrating footbridge into out/demo
 	$(RUNTIME)/bin/tremorscope demo -o $(OUT)
 
-# The soak waits for most of its minutes, and would keep a worker from the others.
+# The order of modules is that of tests/conftest.py, which also says how many run at once.
 test: $(DEV)/installed ## Install everything for development and run the tests
-	@mkdir -p out
-	@$(DEV)/bin/python -m pytest -p no:cacheprovider -s $(SOAK) >out/soak.log 2>&1 & soak=$$!; \
-	  $(DEV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5 \
-	    -m "not alone" --deselect $(SOAK) || $(AGAIN); tests=$$?; \
-	  wait $$soak; soak=$$?; tail -n 5 out/soak.log; [ $$tests = 0 ] && [ $$soak = 0 ]
-	$(DEV)/bin/python -m pytest -m alone $$(grep -rl 'mark\.alone' tests) || $(AGAIN)
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5 \
+	  -m "not alone" || $(AGAIN)
+	$(DEV)/bin/python -m pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests) || $(AGAIN)
 
 lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff check .

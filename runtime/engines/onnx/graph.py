@@ -78,6 +78,8 @@ class BoundGraph:
         except OSError as error:
             raise BundleFault(f"{graph}: cannot be loaded ({error.strerror})", remedy=_REMEDY) from None
         self._places: dict[tuple[str, str], _Place] = {}
+        self._session: onnxruntime.InferenceSession | None = None
+        self._binding: onnxruntime.IOBinding | None = None
         session = self._open()
         _check_types(graph, session, inputs, outputs)
         _check_shapes(graph, session, shapes)
@@ -123,9 +125,10 @@ class BoundGraph:
             raise BundleFault(
                 f"{self._graph}: cannot be loaded ({_first_line(error)})", remedy=_REMEDY
             ) from None
-        self._session, self._binding = session, session.io_binding()
+        binding = session.io_binding()
         for (bind, _), place in self._places.items():
-            getattr(self._binding, bind)(*place)
+            getattr(binding, bind)(*place)
+        self._session, self._binding = session, binding
         return session
 
     def _bind(self, bind: str, name: str, array: NDArray[np.generic]) -> None:

@@ -75,7 +75,7 @@ def test_it_goes_on_after_a_rest_though_its_file_is_gone(graph: Path, tmp_path: 
 
 
 def test_a_rest_gives_the_memory_of_its_steps_back() -> None:
-    bundle = open_bundle(SHIPPED_BUNDLES / "lite")
+    bundle = open_bundle(SHIPPED_BUNDLES / "realtime")
     with closing(open_runtime("onnxruntime", bundle, (640, 368), threads=1)) as runtime:
         engine = runtime.open_band()
         engine.start(1)
@@ -83,7 +83,9 @@ def test_a_rest_gives_the_memory_of_its_steps_back() -> None:
         play(engine, frames)
         held = resident_bytes()
         engine.rest()
-        assert held - resident_bytes() > 32 << 20
+        given_back = held - resident_bytes()
+        print(f"given back at 640x368: {given_back / 1e6:.0f} MB")
+        assert given_back > 32 << 20
         play(engine, frames)
 
 
