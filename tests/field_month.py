@@ -301,9 +301,9 @@ class Month:
             edges: list[str | None] = []
             rule = alarm.rule
             if rule.quantity == "signal":
+                edges.append(alarm.listen(now_s - 1.0))
                 if rms_px is not None:
                     edges.append(alarm.hear(now_s))
-                edges.append(alarm.listen(now_s))
             elif rule.quantity == "frequency":
                 if self.box.has_analysed and self.has_frames:
                     edges.append(self._judge_shift(alarm, hz[int(rule.source[1:])], baselines.get(name)))

@@ -98,6 +98,8 @@ class EventRecorder:
         self._log, self._magnifier, self._to_unix_s = log, magnifier, to_unix_s
         self.stall_s = 5.0
         """Time without a frame after which a clip is completed with the frames that it has."""
+        self.saves_room = False
+        """True where raw clips are coded as coarsely as magnified ones, for the disk runs low; any thread may set it."""
         self._changed = threading.Condition()
         self._latest_s: float | None = None
         self._first_free = 0
@@ -257,6 +259,7 @@ class EventRecorder:
                 rate_hz=format_.rate_hz,
                 comment=f"{kind}, event {name}: {recording.event.reason}",
                 encoder=self._settings.encoder,
+                near_lossless=kind == "raw" and self._settings.near_lossless and not self.saves_room,
             )
             number = recording.first
             while (upto := self._next_end(recording, number)) > number:
@@ -265,7 +268,7 @@ class EventRecorder:
                 raise OutputFault(
                     f"{file}: no frame was left to record", remedy="lengthen the pre- or post-roll"
                 )
-            nbytes = writer.publish()
+            found = writer.publish()
         except BaseException as error:
             if writer is not None:
                 writer.discard()
@@ -276,7 +279,9 @@ class EventRecorder:
         finally:
             frames.end()
         start_s, end_s = self._to_unix_s(frames.first_s), self._to_unix_s(frames.last_s)
-        return Clip(name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, nbytes)
+        return Clip(
+            name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, found.nbytes, found.loss
+        )
 
     def _next_end(self, recording: _Recording, number: int) -> int:
         """Wait for frames from ``number`` on; returns the number after the last, or ``number`` if the clip ends."""
