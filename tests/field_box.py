@@ -126,10 +126,10 @@ class Box:
 
     def step(self, rms_px: np.ndarray | None, frequencies_hz: list[float], step_s: float) -> None:
         """One window has ended: of all regions, or of none while the camera gives nothing."""
+        now_s = self._clock.monotonic()
+        self.alarms.advance(now_s - 1.0, self.clock.now_s() - 1.0)  # as it is called every second
         if rms_px is not None:
             self._measure(rms_px, step_s)
-        now_s = self._clock.monotonic()
-        self.alarms.advance(now_s, self.clock.now_s())
         self.has_analysed = False
         analysing.analyse_recording = lambda *_, **__: self._analyse(frequencies_hz)  # type: ignore[assignment]
         self.analyst.look()

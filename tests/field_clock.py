@@ -50,7 +50,9 @@ class Worker(threading.Thread):
     def __init__(self, clock: Clock, name: str, work: Callable[[], None]) -> None:
         super().__init__(name=name, daemon=True)
         self._clock, self._work = clock, work
-        self._turn, self._parked = threading.Semaphore(0), threading.Semaphore(0)
+        self._turn, self._parked = threading.Lock(), threading.Lock()
+        self._turn.acquire()
+        self._parked.acquire()
         self.is_ready: Callable[[], object] = lambda: True
         self.until_s = 0.0
         self.is_killed = self.has_ended = False

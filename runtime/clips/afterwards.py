@@ -85,7 +85,7 @@ def magnified_of(
                 np.copyto(frame, whole[:height_px, :width_px])
                 magnify(frame, picture, info.timestamp_s)
                 writer.write(picture, info.timestamp_s)
-        nbytes = writer.publish()
+        nbytes = writer.publish().nbytes
     finally:
         writer.discard()
     return replace(

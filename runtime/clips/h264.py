@@ -33,6 +33,10 @@ log = logging.getLogger("tremorscope.encoder")
 
 _X264 = "libx264"
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
+NEAR_LOSSLESS = 2
+"""CRF of what is kept as evidence: what is measured in it is what was filmed, to some thousandths of a pixel."""
+_NVENC_ABOVE_X264 = 2
+"""Quantizer of the device's encoder above the CRF of x264 that looks alike."""
 _CLIP_OPTIONS = {
     "preset": "veryfast",
     "bf": "0",  # without B-frames the first picture is at time zero in every player, edit lists or not
@@ -187,7 +191,12 @@ class _Nvenc:
     def __init__(self, container: Any, coding: EncodingSettings) -> None:
         self._pipeline = NvencPipeline(
             NvencSettings(
-                coding.width_px, coding.height_px, coding.rate, coding.bitrate_kbps, coding.key_every
+                coding.width_px,
+                coding.height_px,
+                coding.rate,
+                coding.bitrate_kbps,
+                coding.key_every,
+                quantizer=coding.constant_rate_factor + _NVENC_ABOVE_X264,
             )
         )
         try:

@@ -70,6 +70,8 @@ class EventRecorder:
         self._log, self._magnifier, self._to_unix_s = log, magnifier, to_unix_s
         self.stall_s = 5.0
         """Time without a frame after which a clip is completed with the frames that it has."""
+        self.saves_room = False
+        """True where raw clips are coded as coarsely as magnified ones, for the disk runs low; any thread may set it."""
         self._changed = threading.Condition()
         self._latest_s: float | None = None
         self._first_free = 0
@@ -240,7 +242,7 @@ class EventRecorder:
                 raise OutputFault(
                     f"{file}: no frame was left to record", remedy="lengthen the pre- or post-roll"
                 )
-            nbytes = writer.publish()
+            found = writer.publish()
         except Fault as fault:
             return Clip(name, kind, file, "failed", self._to_unix_s(recording.start_s), detail=str(fault))
         finally:
@@ -248,7 +250,9 @@ class EventRecorder:
                 writer.discard()
             frames.end()
         start_s, end_s = self._to_unix_s(frames.first_s), self._to_unix_s(frames.last_s)
-        return Clip(name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, nbytes)
+        return Clip(
+            name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, found.nbytes, found.loss
+        )
 
     def _record_afterwards(self, recording: Recording, frames: ClipFrames) -> Clip:
         """The magnified clip of an event, made of all of its raw clip once that is there.
@@ -278,6 +282,7 @@ class EventRecorder:
             rate_hz=format_.rate_hz,
             comment=f"{kind}, event {name}: {recording.event.reason}",
             encoder=self._settings.encoder,
+            near_lossless=kind == "raw" and self._settings.near_lossless and not self.saves_room,
         )
 
     def _next_end(self, recording: Recording, number: int) -> int:

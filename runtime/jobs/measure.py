@@ -134,7 +134,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         survey.samples, named, job.still, job.proposals, job.stabilise, bit_depth=survey.bit_depth
     )
     measured = _measure_all(job, survey, plan, progress)
-    series, scale, undistorted = _carried_to_plane(job, survey.shown, plan.regions, measured)
+    series, scale, undistorted = _carried_to_plane(job, survey, plan.regions, measured)
     analysis = analyse_recording(
         survey.real_times_s,
         series,
@@ -150,6 +150,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         times_s=survey.real_times_s,
         clip_notes=(
             *survey.notes,
+            *survey.aspect_notes(isinstance(job.scale, Scale)),
             *plan.notes(series, survey.shown.shape[1::-1]),
             *filter(None, [coding_note(survey.coding, _coding_errors_px(series))]),
         ),
@@ -180,15 +181,31 @@ def _stated(job: MeasureJob) -> dict[str, str]:
 
 
 def _carried_to_plane(
-    job: MeasureJob, shown: NDArray[np.uint8], regions: tuple[Region, ...], series: tuple[RegionSeries, ...]
+    job: MeasureJob, survey: Survey, regions: tuple[Region, ...], series: tuple[RegionSeries, ...]
 ) -> tuple[tuple[RegionSeries, ...], Scale | None, bool]:
     """Displacements by lens and plane, where they are stated; the scale; and True if distortion was taken out."""
-    maps = _maps(job, shown, regions)
+    maps = _maps(job, survey.shown, regions)
     scale = None if isinstance(job.scale, PlaneScale) else job.scale
     if maps is None:
+        if scale is not None and survey.pixel_aspect != 1:  # the scale is that of a pixel's height
+            series = tuple(_widened(each, survey.pixel_aspect) for each in series)
         return series, scale, False
     carried = tuple(_carried(each, maps, at) for at, each in enumerate(series))
     return carried, maps.scales[0] if maps.scales else scale, job.lens is not None or maps.has_lens
+
+
+def _widened(series: RegionSeries, aspect: float) -> RegionSeries:
+    """Displacement and floors of a region along x in heights of a pixel."""
+
+    def along_x(floors: tuple[float, float]) -> tuple[float, float]:
+        return aspect * floors[0], floors[1]
+
+    return replace(
+        series,
+        x_px=aspect * series.x_px,
+        noise_floor_px=along_x(series.noise_floor_px),
+        rounding_floor_px=along_x(series.rounding_floor_px),
+    )
 
 
 def _maps(job: MeasureJob, frame: NDArray[np.uint8], regions: tuple[Region, ...]) -> RegionMaps | None:

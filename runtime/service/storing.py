@@ -37,7 +37,6 @@ log = logging.getLogger("tremorscope.store")
 _RETRY_S = 30.0
 _LOW = "the disk is low"
 _RECENT_S = 86_400.0
-_CLOSED = StoreState("", False, 0, 0, 0, 0, 0)
 
 
 class Storage:
@@ -159,6 +158,7 @@ class Storage:
             self._background.accept_bulk(state.allows("series") and not self._housekeeper.log_is_too_long)
             self._check_place(self._background)
         if self._recorder is not None:
+            self._recorder.saves_room = not state.allows("previews")
             self._recorder.decline(self._keeper.mount_trouble() or ("" if state.allows("clips") else _LOW))
         if self._clock() >= self._retry_s and (
             self._background is None or (self._recorder is None and self._make_recorder)
@@ -177,7 +177,7 @@ class Storage:
 
     def health(self) -> StorageHealth:
         """Status of store, clips and disk."""
-        store = self._background.state() if self._background else _CLOSED
+        store = self._background.state() if self._background else StoreState("", False, 0, 0, 0, 0, 0)
         disk = self._guard.state
         clips = self._recorder.state() if self._recorder else None
         present = store.trouble if self._background else self._trouble

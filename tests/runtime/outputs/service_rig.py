@@ -256,7 +256,7 @@ class ServiceRig:
             )  # fmt: skip
             for number, picture in enumerate(self._raw if kind == "raw" else self._large):
                 writer.write(picture, number / RATE_HZ)
-            nbytes = writer.publish()
+            nbytes = writer.publish().nbytes
             clip = Clip(name, kind, file, "saved", unix_s, unix_s + _FRAMES / RATE_HZ, _FRAMES, 0, nbytes)
             self._opened.write([EventRecord(name, unix_s, "midspan rms raised", RULE.name, unix_s), clip])
 
