@@ -1,7 +1,7 @@
 """A day of a scene that stands still: `PYTHONPATH=. python tests/bridge_still.py [FRAMES]`.
 
 The sun goes over a relief, so that its shading changes sides; exposure follows in steps; the camera warms and cools by
-15 K, which shifts the view by 0.5 px and zooms it by 2e-4. A frame stands for a few minutes; nothing in the scene moves.
+15 K, which shifts the view by 0.5 px and zooms it by 2e-4. A frame stands for some minutes; nothing in it moves.
 """
 
 from __future__ import annotations

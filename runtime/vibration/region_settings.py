@@ -127,7 +127,7 @@ class MeasuredSettings(Section):
     """Natural frequencies that alarms watch."""
     temperature_file: Path | None = None
     """Reading of a temperature sensor at the structure: one number, in degrees Celsius with a decimal point, or whole
-    in thousandths as Linux gives it. What follows it is taken out of the frequencies that alarms watch; null: nothing."""
+    in thousandths as Linux gives it. What follows it is taken out of the frequencies that alarms watch."""
 
     def is_scaled(self, region: RegionSettings) -> bool:
         """True if a scale is stated for a region."""

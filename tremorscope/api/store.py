@@ -65,7 +65,7 @@ class StoredSeries:
             time_s: Unix times of the readings, rising, (M,).
             temperature_c: readings of a sensor, (M,).
         """
-        at_times = np.interp(self.time_s, time_s, temperature_c)
+        at_times = np.interp(self.time_s, np.asarray(time_s, float), np.asarray(temperature_c, float))
         values = fit_temperature(self.values, at_times).out_of(self.values, at_times)
         return replace(self, values=values)
 
