@@ -4,7 +4,8 @@ Pairs of pictures of drawn textures, each with noise of one grey level and round
 the standard deviation of either axis is sqrt(2) s sqrt(inv(sum g g^T)): s is the noise of one picture, rounding
 included, g the exact slopes of the noise-free window, and 2 s^2 the noise of the difference of two noisy pictures. No
 unbiased estimate is better, and the bound does not count that the meter solves for a change of light as well. The
-second table holds the bias: the mean error, with its own standard error, over the same pairs. The third holds the
+second table holds the bias, the mean error: that of motion, against what is found of a picture that did not move, and
+that offset itself, which is the same at every place. The third holds the
 spread of many frames against one reference, whose own noise is then a constant, over the bound of one frame's noise
 alone, sigma sqrt(inv(sum g g^T)): where the reference is one frame, and where it is the mean of nine.
 """
@@ -70,35 +71,35 @@ def spread_over_bound(
     return float(np.sqrt(np.mean(np.square(spreads / bound_px(scene, REGION, sigma)))))
 
 
-def judged(texture: str, place_px: float, pairs: int, seeds: int = 3) -> tuple[float, float, float]:
-    """Error over bound (RMS of the spread over axes and scenes), largest bias of an axis and its standard error, px."""
+def judged(texture: str, place_px: float, pairs: int, seeds: int = 3) -> tuple[float, Picture, float]:
+    """Error over bound (RMS of the spread), bias of each scene and axis (seeds, 2), and its standard error, in px."""
     sigma = math.sqrt(1 + 1 / 12)
     shares, biases, unsure = [], [], []
     for seed in range(seeds):
-        rng = np.random.default_rng(100 + seed)
+        rng = np.random.default_rng(100 + seed)  # the same noise at every place
         scene = textured(seed, TEXTURES[texture])
         errors = errors_px(scene, place_px, pairs, lambda picture, rng=rng: filmed(picture, rng), sigma)
         shares.append(errors.std(axis=0, ddof=1) / bound_px(scene, REGION, math.sqrt(2) * sigma))
         biases.append(errors.mean(axis=0))
         unsure.append(errors.std(axis=0) / math.sqrt(pairs))
-    worst = int(np.argmax(np.abs(biases)))
-    return (
-        float(np.sqrt(np.mean(np.square(shares)))),
-        float(np.ravel(biases)[worst]),
-        float(np.ravel(unsure)[worst]),
-    )
+    return float(np.sqrt(np.mean(np.square(shares)))), np.array(biases), float(np.max(unsure))
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     found = {texture: [judged(texture, place, pairs) for place in PLACES_PX] for texture in TEXTURES}
-    print("error over bound   " + "".join(f"{place:>16g} px" for place in PLACES_PX))
+    print("error over bound".ljust(24) + "".join(f"{place:>9g} px" for place in PLACES_PX))
     for texture, row in found.items():
-        print(f"{texture:19}" + "".join(f"{share:>19.2f}" for share, _, _ in row))
-    print("largest bias, px")
+        print(texture.ljust(24) + "".join(f"{share:>12.2f}" for share, _, _ in row))
+    print("largest bias against the offset at 0 px; that offset, and its standard error, px")
     for texture, row in found.items():
-        print(f"{texture:19}" + "".join(f"{bias:>10.5f} ± {own:.5f}" for _, bias, own in row))
+        zero, unsure = row[0][1:]
+        off = [float(np.abs(bias - zero).max()) for _, bias, _ in row]
+        offset = float(np.abs(zero).max())
+        print(
+            texture.ljust(24) + "".join(f"{each:>12.5f}" for each in off) + f"{offset:>12.5f} ± {unsure:.5f}"
+        )
     print("spread over bound, reference of one frame, and of nine")
     for texture in TEXTURES:
         for noise in (1.0, 6.0):

@@ -133,7 +133,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     plan = plan_regions(
         survey.samples, named, job.still, job.proposals, job.stabilise, bit_depth=survey.bit_depth
     )
-    measured = _measure_all(job, survey, plan, progress)
+    measured, knocks = _measure_all(job, survey, plan, progress)
     series, scale, undistorted = _carried_to_plane(job, survey, plan.regions, measured)
     analysis = analyse_recording(
         survey.real_times_s,
@@ -151,6 +151,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         clip_notes=(
             *survey.notes,
             *survey.aspect_notes(isinstance(job.scale, Scale)),
+            *knocks,
             *plan.notes(series, survey.shown.shape[1::-1]),
             *filter(None, [coding_note(survey.coding, _coding_errors_px(series))]),
         ),
@@ -279,10 +280,11 @@ def _check_rate(job: MeasureJob, survey: Survey) -> None:
 
 def _measure_all(
     job: MeasureJob, survey: Survey, plan: Plan, progress: Progress | None
-) -> tuple[RegionSeries, ...]:
+) -> tuple[tuple[RegionSeries, ...], list[str]]:
     kept, meter = survey.kept, plan.meter
     count, places = kept.size, np.cumsum(kept) - 1
     table = np.full((len(plan.regions), 5, int(kept.sum())), np.nan)
+    measure, knocked = plan.knocked(survey.samples[0], survey.bit_depth)
     with closing(open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)) as camera:
         frame, read = frame_of(camera)
         for _ in range(survey.skipped):
@@ -293,16 +295,21 @@ def _measure_all(
                     f"{job.clip}: has changed while it was read", remedy="measure a clip that is finished"
                 )
             if kept[number]:
-                for row, motion in zip(table, meter.measure(frame), strict=True):
+                time_s = float(survey.real_times_s[places[number]])
+                for row, motion in zip(table, measure(frame, time_s), strict=True):
                     row[:, places[number]] = (
                         *(motion.x_px, motion.y_px, motion.quality),
                         *(motion.gain, motion.brightness),
                     )
             if progress is not None:
                 progress(count + number + 1, 2 * count)
+    for since_s, until_s in (
+        knocked.gaps_s if knocked else ()
+    ):  # what is measured before it is found is no motion
+        table[..., (survey.real_times_s >= since_s) & (survey.real_times_s <= until_s)] = np.nan
     floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
     errors = coding_errors_px(luma(survey.shown), plan.regions, survey.coding)
-    return tuple(
+    series = tuple(
         RegionSeries(
             f"R{number + 1}",
             region,
@@ -317,3 +324,4 @@ def _measure_all(
         )
         for number, region in enumerate(plan.regions)
     )
+    return series, knocked.notes if knocked else []

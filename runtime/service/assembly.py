@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
-from tremorscope.runtime.cameras.opening import describe, open_camera, supervisor_settings
+from tremorscope.runtime.cameras.opening import describe, measured_bits, open_camera, supervisor_settings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.clips.pre_roll import slots_for
@@ -96,7 +96,7 @@ class Components:
             MemoryError: the system has no room for the frames.
         """
         self.source = survey_source(configuration)
-        self.lens = configuration.camera.lens
+        self.lens, self.bit_depth = configuration.camera.lens, measured_bits(configuration.camera)
         self._size = {"width_px": self.source.width_px, "height_px": self.source.height_px}
         self.bundle = open_configured_bundle(configuration)
         self.account = CopyAccount()
@@ -162,6 +162,7 @@ class Components:
             rate_hz=self.source.rate_hz,
             account=self.account,
             lens=self.lens,
+            bit_depth=self.bit_depth,
         )
         return measuring, self.build_analyst(settings)
 

@@ -14,10 +14,15 @@ from tremorscope.runtime.frames.buffers import CopyAccount, copy_pixels
 from tremorscope.runtime.health import RegionHealth
 from tremorscope.runtime.live.feed import LiveMotion
 from tremorscope.runtime.service.history import MotionHistory, SeriesCollector
-from tremorscope.runtime.service.meters import knock_text, open_meter, watch_for_knocks
 from tremorscope.runtime.store.records import Channel, SeriesBlock
 from tremorscope.runtime.vibration.displacement.knock import Knock, KnockWatch
 from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
+from tremorscope.runtime.vibration.displacement.meters import (
+    NOT_MEASURED,
+    knock_text,
+    open_meter,
+    watch_for_knocks,
+)
 from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
 from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
@@ -35,7 +40,6 @@ _RETRY_S = 60.0
 """Time after which a region that could not be measured, as in fog, is tried again."""
 _GIVE_UP_S = 300.0
 """Time after which a lost region is begun anew, where it now is."""
-_NOT_MEASURED = Motion(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class Measuring:
         self._latest: list[Levels | None] = [None] * len(names)
         self._latest_motion: MotionLevels | None = None
         self.judge_by(settings)
-        self._motions: tuple[Motion, ...] = (_NOT_MEASURED,) * len(names)
+        self._motions: tuple[Motion, ...] = (NOT_MEASURED,) * len(names)
         self._troubles = ["learning what noise there is"] * len(names)
         self._floors_px: Values = np.full((len(names), 2), np.inf)
         self._row = np.full((len(names), 5), np.nan)
@@ -186,7 +190,7 @@ class Measuring:
 
     def _measure(self, frame: Picture, timestamp_s: float) -> tuple[Motion, ...]:
         assert self._meter is not None
-        motions = [_NOT_MEASURED] * len(self._regions)
+        motions = [NOT_MEASURED] * len(self._regions)
         found = self._meter.measure(frame)
         if self._knocks is not None:
             knock = self._knocks.look(frame, self._meter.seen_px, timestamp_s)
@@ -194,7 +198,7 @@ class Measuring:
                 self._follow(knock, frame, timestamp_s)
                 return tuple(motions)
             if self._knocks.is_holding:
-                found = (_NOT_MEASURED,) * len(found)
+                found = (NOT_MEASURED,) * len(found)
         for at, motion in zip(self._places, found, strict=True):
             motions[at] = self._carried(at, motion)
             if not motion.lost:
@@ -270,7 +274,7 @@ class Measuring:
                 floors[at] = own if maps is None else maps.floors(0, own)
                 rounding[at] = steps if maps is None else maps.floors(0, steps)
         self._floors_px = floors
-        self._motions = (_NOT_MEASURED,) * len(self._regions)
+        self._motions = (NOT_MEASURED,) * len(self._regions)
         self._history.begin(floors, rounding)
 
     def _note(self, troubles: list[str]) -> None:

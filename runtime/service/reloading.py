@@ -63,7 +63,8 @@ def changes_between(present: Configuration, new: Configuration) -> Changes:
     keys = {path[:2] for path, _, _ in live}
     measured = {("vibration", key) for key in ("regions", "still", "scale", "window_s")}
     analysed = {
-        ("vibration", key) for key in ("analyse_every_s", "analyse_over_s", "frequencies_hz", "modes")
+        ("vibration", key)
+        for key in ("analyse_every_s", "analyse_over_s", "frequencies_hz", "modes", "temperature_file")
     }
     return Changes(
         present.model_copy(

@@ -126,6 +126,14 @@ def test_every_quantity_that_can_be_configured_gets_readings(quantity: str) -> N
 
 
 class TestDesk:
+    def test_tells_the_uncertainty_of_a_calibrated_scale(self) -> None:
+        rig = Desk(SWAY | {"dwell_s": 0})
+        levels = RegionLevels("mid-span", Levels(0, 1, 1.2, 0.6, 30, 0), Scale(5.0, "by board", 0.04))
+        rig.desk.levels(1.0, [levels])
+        ((edge, _),) = rig.edges.all
+        assert str(edge) == "alarm sway raised: mid-span: rms 3 ± 0.12 mm, threshold 2 mm"
+        assert rig.stored.all[0].detail == "rms 3 ± 0.12 mm"
+
     def test_judges_millimetres_by_millimetres_and_pixels_by_pixels(self) -> None:
         in_px = SWAY | {"name": "px", "above_mm": None, "above_px": 2.0}
         rig = Desk(SWAY, in_px)

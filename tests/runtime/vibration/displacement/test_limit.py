@@ -9,6 +9,7 @@ import pytest
 from limit import PLACES_PX, REGION, TEXTURES, bound_px, errors_px, spread_over_bound
 from scenes import filmed, shifted, textured
 
+from tremorscope.runtime.cameras.deep_v4l2 import grey_table
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.region_follower import RefreshPolicy, RegionFollower
 
@@ -52,11 +53,14 @@ def test_twelve_bits_are_worth_a_third_where_noise_is_below_rounding() -> None:
     """At noise of 0.25 grey levels rounding to 8 bit adds 0.29: sqrt(0.25^2 + 0.29^2) / 0.25 is 1.53."""
     rng, scene = np.random.default_rng(3), textured(4)
     moved = shifted(scene, 0.5, -0.5)
+    table = grey_table(12)
     spreads = []
-    for levels in (1, 16):
+    for deep in (False, True):
         tracker = RegionTracker(scene, REGION, 0.25)
-        noisy = (moved + 0.25 * rng.standard_normal(moved.shape) for _ in range(100))
-        found = [tracker.measure(np.rint(levels * each) / levels) for each in noisy]
+        noisy = [moved + 0.25 * rng.standard_normal(moved.shape) for _ in range(100)]
+        # As a live camera of 12 bits hands frames over, and as one of 8 does.
+        seen = [table[np.rint(each * 4095 / 255).astype(int)] if deep else np.rint(each) for each in noisy]
+        found = [tracker.measure(each) for each in seen]
         spreads.append(np.std([(each.x_px, each.y_px) for each in found], axis=0).mean())
     assert spreads[1] < 0.72 * spreads[0]
 
