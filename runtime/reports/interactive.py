@@ -26,6 +26,7 @@ from tremorscope.runtime.reports.measurement_pictures import (
     sure_modes,
     sure_share,
 )
+from tremorscope.runtime.vibration.displacement.warping import opencv
 from tremorscope.runtime.vibration.spectra.modes import Mode
 
 Values = NDArray[np.float64]
@@ -143,8 +144,7 @@ def moving_section(measurement: Measurement) -> str:
 
 def _photo(measurement: Measurement) -> tuple[str, float]:
     """The first frame as a small JPEG in base64, and the size of its pixels in pixels of the frame."""
-    import cv2  # not needed by those who only read a report's numbers
-
+    cv2 = opencv()
     height, width = measurement.frame.shape[:2]
     size = max(1.0, width / _PHOTO_PX)
     small = cv2.resize(
