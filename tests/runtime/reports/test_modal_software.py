@@ -76,6 +76,22 @@ class TestUniversalFile:
         assert lines["nodes"].tolist() == [1, 2, 0, 2, 3]
         assert file.read_sets([4])["id5"] == f"clip sha256 {digest}"
 
+    def test_openmodal_finds_the_fields_that_it_takes(self, results: tuple[Measurement, Path, Path]) -> None:
+        """As its importer asks pyuff for them (OpenModal/modaldata.py); it itself needs a Python of its own."""
+        for name in ("displacement.uff", "modes.uff"):
+            sets = pyuff.UFF(str(results[1] / name)).read_sets()
+            assert [each["type"] for each in sets].index(151) == 0  # begins a model
+            for each in sets:
+                wanted = {
+                    151: "model_name description",
+                    164: "units_code length force temp temp_offset",
+                    15: "x y z node_nums disp_cs def_cs color",
+                    82: "id trace_num color n_nodes",
+                    58: "func_type rsp_node rsp_dir ref_node ref_dir ordinate_spec_data_type x data",
+                    55: "analysis_type data_ch spec_data_type load_case mode_n freq node_nums r1 r2 r3",
+                }[each["type"]]
+                assert set(wanted.split()) <= each.keys()
+
     def test_acceleration_and_its_geometry_are_in_metres(
         self, results: tuple[Measurement, Path, Path]
     ) -> None:
