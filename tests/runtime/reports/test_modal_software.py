@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,11 @@ import numpy as np
 import pytest
 import pyuff
 from browser_rig import DESK, changes, eventually, open_chromium, run, show
+from click.testing import CliRunner
 from scipy.io import loadmat
 from support import Picture, write_clip
 
+from tremorscope.commands.measure import measure
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode, SyntheticSettings
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
@@ -154,12 +157,15 @@ class TestFurtherFormats:
         rates = obspy.read(str(results[1] / "velocity.mseed"))
         assert {each.stats.channel for each in rates} == {"SL1", "SL2"}
 
-    @pytest.mark.parametrize(
-        ("name", "told"), [("matt", "did you mean mat"), ("uff58", "choose from mat, mseed")]
-    )
-    def test_an_unknown_format_is_told_before_any_work(self, tmp_path: Path, name: str, told: str) -> None:
-        with pytest.raises(OptionFault, match=told):
-            measure_clip(MeasureJob(tmp_path / "none.mp4", tmp_path / "out", export=(name,)))  # type: ignore[arg-type]
+    def test_an_unknown_format_is_told_before_any_work(self, results: tuple[Measurement, Path, Path]) -> None:
+        done = CliRunner().invoke(measure, [str(results[2]), "--export", "matt", "-o", "out"])
+        assert done.exit_code == 2
+        assert "'matt' is not one of 'mat', 'mseed'" in done.output
+
+    def test_a_missing_library_is_told_before_any_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "obspy", None)
+        with pytest.raises(OptionFault, match=r"ObsPy is not installed: pip install 'tremorscope\[mseed\]'"):
+            measure_clip(MeasureJob(Path("none.mp4"), Path("out"), export=("mseed",)))
 
 
 class TestProvenance:
