@@ -100,7 +100,7 @@ def _spectrum(measurement: Measurement) -> list[dict[str, Any]]:
                 {
                     "name": name,
                     "at": at,
-                    "values": _packed(np.sqrt(density[1:])),
+                    "values": _packed(np.sqrt(np.where(density > 0, density, np.nan)[1:])),
                     "colour": colour,
                     "dash": dash,
                 }
