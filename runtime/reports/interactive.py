@@ -86,31 +86,32 @@ def thinned(times: Values, values: Values, most: int = _MOST_SAMPLES) -> tuple[V
 
 
 def _spectrum(measurement: Measurement) -> list[dict[str, Any]]:
+    """One chart of all channels that are drawn, at the frequencies of the one with most: gaps may shorten another's."""
+    channels = plotted(measurement)
+    spectra = [measurement.analysis.regions[number].along(axis) for number, axis in channels]
+    known = [each for each in spectra if each is not None]
+    if not known:
+        return []
+    at = max((each.frequency_hz for each in known), key=len)[1:]
     series = []
-    for place, (number, axis) in enumerate(plotted(measurement)):
-        region = measurement.analysis.regions[number]
-        spectrum = region.along(axis)
-        assert spectrum is not None
-        colour, at = COLOURS[place % len(COLOURS)], _packed(spectrum.frequency_hz[1:])
-        for name, density, dash in (
-            (f"{region.series.name} {axis}", spectrum.density, False),
-            ("noise floor", spectrum.floor, True),
-        ):
+    for place, ((number, axis), spectrum) in enumerate(zip(channels, known, strict=True)):
+        name = f"{measurement.analysis.regions[number].series.name} {axis}"
+        for title, density in ((name, spectrum.density), ("noise floor", spectrum.floor)):
+            drawn = np.interp(at, spectrum.frequency_hz, np.sqrt(np.where(density > 0, density, np.nan)))
             series.append(
                 {
-                    "name": name,
-                    "at": at,
-                    "values": _packed(np.sqrt(np.where(density > 0, density, np.nan)[1:])),
-                    "colour": colour,
-                    "dash": dash,
+                    "name": title,
+                    "values": _packed(drawn),
+                    "colour": COLOURS[place % len(COLOURS)],
+                    "dash": title != name,
                 }
             )
     marks = [
         [each.peak.frequency_hz, short_frequency(each.peak)]
         for each in measurement.analysis.findings[:MOST_LABELS]
     ]
-    chart = {"x": "frequency (Hz)", "y": "px/√Hz", "log": True, "series": series, "marks": sorted(marks)}
-    return [chart] if series else []
+    chart = {"x": "frequency (Hz)", "y": "px/√Hz", "log": True, "marks": sorted(marks)}
+    return [{**chart, "at": _packed(at), "series": series}]
 
 
 def _displacement(measurement: Measurement) -> list[dict[str, Any]]:
@@ -121,9 +122,9 @@ def _displacement(measurement: Measurement) -> list[dict[str, Any]]:
         moved = series.along(axis)
         at, values = thinned(measurement.times_s, moved - np.nanmedian(moved))
         name = f"{series.name} {axis}"
-        trace = {"name": name, "at": _packed(at), "values": _packed(values), "colour": COLOURS[place]}
+        trace = {"name": name, "values": _packed(values), "colour": COLOURS[place]}
         title = f"{name}, {'right' if axis == 'x' else 'down'} (px)"
-        found.append({"x": "time (s)", "y": title, "down": axis == "y", "series": [trace]})
+        found.append({"x": "time (s)", "y": title, "down": axis == "y", "at": _packed(at), "series": [trace]})
     return found
 
 
