@@ -64,10 +64,11 @@ LOOSE = 4
 RUNTIME_DEPENDENCIES = {
     "aiohttp", "av", "click", "matplotlib", "numpy", "onnxruntime", "prometheus_client", "pydantic", "pyuff",
     "scipy", "tifffile", "tqdm", "typing_extensions", "pydantic_core", "yaml",
-    "cuda", "cv2", "distributed", "gi", "jtop", "paho", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings",
+    "cuda", "cv2", "distributed", "gi", "jtop", "obspy", "paho", "pycuda", "pyoma2", "tensorrt", "tensorrt_rtx",
+    "tensorrt_rtx_bindings",
 }  # fmt: skip
 """Third-party packages that the runtime may import at all (typing_extensions and pydantic_core are of pydantic);
-the last line only where they are at hand."""
+the last lines only where they are at hand."""
 
 DOORS = {
     "av": {

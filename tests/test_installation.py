@@ -74,6 +74,7 @@ def test_a_wheel_holds_every_module_once_under_one_name(source: Path, tmp_path: 
         "api/clips.py",
         "runtime/bundles/realtime/pairwise.onnx",
         "runtime/outputs/web/page/app.js",
+        "runtime/reports/page/report.js",
         "model/weights/lite.md",
     ):
         assert f"tremorscope/{shipped}" in names

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
 
-from tremorscope.runtime.errors import OptionFault, did_you_mean
+from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import whole_file
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.reports.signals import Signal
@@ -51,18 +51,12 @@ def result_names(formats: Iterable[ExportFormat], *, ssi: bool) -> tuple[str, ..
     return (*RESULT_NAMES, *more, *((STABILISATION_NAME,) if ssi else ()))
 
 
-def check_formats(formats: Iterable[str]) -> None:
-    """Check, before long work, that formats are known and their libraries are there.
+def check_formats(formats: Iterable[ExportFormat]) -> None:
+    """Check, before long work, that the libraries of formats are there.
 
     Raises:
         OptionFault: they are not.
     """
-    for name in formats:
-        if name not in FORMATS:
-            hint = did_you_mean(name, FORMATS)
-            raise OptionFault(
-                f"--export {name}: no such format{hint}", remedy=f"choose from {', '.join(FORMATS)}"
-            )
     if "mseed" in formats:
         _obspy()
 

@@ -26,6 +26,7 @@ from tremorscope.runtime.reports.measurement_pictures import (
     sure_modes,
     sure_share,
 )
+from tremorscope.runtime.vibration.displacement.warping import opencv
 from tremorscope.runtime.vibration.spectra.modes import Mode
 
 Values = NDArray[np.float64]
@@ -85,31 +86,32 @@ def thinned(times: Values, values: Values, most: int = _MOST_SAMPLES) -> tuple[V
 
 
 def _spectrum(measurement: Measurement) -> list[dict[str, Any]]:
+    """One chart of all channels that are drawn, at the frequencies of the one with most: gaps may shorten another's."""
+    channels = plotted(measurement)
+    spectra = [measurement.analysis.regions[number].along(axis) for number, axis in channels]
+    known = [each for each in spectra if each is not None]
+    if not known:
+        return []
+    at = max((each.frequency_hz for each in known), key=len)[1:]
     series = []
-    for place, (number, axis) in enumerate(plotted(measurement)):
-        region = measurement.analysis.regions[number]
-        spectrum = region.along(axis)
-        assert spectrum is not None
-        colour, at = COLOURS[place % len(COLOURS)], _packed(spectrum.frequency_hz[1:])
-        for name, density, dash in (
-            (f"{region.series.name} {axis}", spectrum.density, False),
-            ("noise floor", spectrum.floor, True),
-        ):
+    for place, ((number, axis), spectrum) in enumerate(zip(channels, known, strict=True)):
+        name = f"{measurement.analysis.regions[number].series.name} {axis}"
+        for title, density in ((name, spectrum.density), ("noise floor", spectrum.floor)):
+            drawn = np.interp(at, spectrum.frequency_hz, np.sqrt(np.where(density > 0, density, np.nan)))
             series.append(
                 {
-                    "name": name,
-                    "at": at,
-                    "values": _packed(np.sqrt(density[1:])),
-                    "colour": colour,
-                    "dash": dash,
+                    "name": title,
+                    "values": _packed(drawn),
+                    "colour": COLOURS[place % len(COLOURS)],
+                    "dash": title != name,
                 }
             )
     marks = [
         [each.peak.frequency_hz, short_frequency(each.peak)]
         for each in measurement.analysis.findings[:MOST_LABELS]
     ]
-    chart = {"x": "frequency (Hz)", "y": "px/√Hz", "log": True, "series": series, "marks": sorted(marks)}
-    return [chart] if series else []
+    chart = {"x": "frequency (Hz)", "y": "px/√Hz", "log": True, "marks": sorted(marks)}
+    return [{**chart, "at": _packed(at), "series": series}]
 
 
 def _displacement(measurement: Measurement) -> list[dict[str, Any]]:
@@ -120,9 +122,9 @@ def _displacement(measurement: Measurement) -> list[dict[str, Any]]:
         moved = series.along(axis)
         at, values = thinned(measurement.times_s, moved - np.nanmedian(moved))
         name = f"{series.name} {axis}"
-        trace = {"name": name, "at": _packed(at), "values": _packed(values), "colour": COLOURS[place]}
+        trace = {"name": name, "values": _packed(values), "colour": COLOURS[place]}
         title = f"{name}, {'right' if axis == 'x' else 'down'} (px)"
-        found.append({"x": "time (s)", "y": title, "down": axis == "y", "series": [trace]})
+        found.append({"x": "time (s)", "y": title, "down": axis == "y", "at": _packed(at), "series": [trace]})
     return found
 
 
@@ -143,8 +145,7 @@ def moving_section(measurement: Measurement) -> str:
 
 def _photo(measurement: Measurement) -> tuple[str, float]:
     """The first frame as a small JPEG in base64, and the size of its pixels in pixels of the frame."""
-    import cv2  # not needed by those who only read a report's numbers
-
+    cv2 = opencv()
     height, width = measurement.frame.shape[:2]
     size = max(1.0, width / _PHOTO_PX)
     small = cv2.resize(

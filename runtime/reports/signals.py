@@ -129,6 +129,8 @@ def _as_sep005(signal: Signal) -> dict[str, Any]:
     }
     if signal.quantity in _SEP005:
         channel["quantity"] = _SEP005[signal.quantity]
+    if signal.source != "NONE":
+        channel["source"] = signal.source
     if signal.start_unix_s is not None:
         channel["start_timestamp"] = _utc(signal.start_unix_s).isoformat()
     return channel

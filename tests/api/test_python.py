@@ -154,6 +154,7 @@ class TestMeasurement:
         assert_sep005(channels)
         assert channels[1]["data"] == pytest.approx(found.displacement.y[0])
         assert channels[1]["unit_str"] == "mm"
+        assert channels[1]["source"] == f"clip sha256 {found.result.provenance.sha256}"
         path = found.to_uff(tmp_path / "d.uff")
         with pytest.raises(ts.Fault, match="exists already: name another file, or add overwrite=True"):
             found.to_uff(path)

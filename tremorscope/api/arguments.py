@@ -119,7 +119,7 @@ class MeasureOptions(TypedDict, total=False):
     boundary: str | None
     limits: tuple[str, str, str, Sequence[tuple[float, float]]] | None
     speed_rpm: float | None
-    export: Sequence[ExportFormat]
+    export: tuple[ExportFormat, ...]
     ssi: bool
     overwrite: bool
     progress: bool

@@ -149,8 +149,8 @@ def measure(
             (summary.json of an earlier measurement), ``start_s`` and ``end_s`` (the part that is measured),
             ``reference`` ("auto", "first" or the time of a frame), ``stabilise`` ("translation", "similarity" or
             "homography": takes the camera's motion out), ``standard`` and ``standard_class`` (and ``boundary``) or
-            ``limits`` (quantity, statistic, unit, pairs of Hz and limit) to judge by, ``speed_rpm``, ``export`` ("mat",
-            "mseed": further formats), ``ssi`` (modes by stochastic subspaces too), ``overwrite``; ``progress=True`` shows a bar.
+            ``limits`` (quantity, statistic, unit, pairs of Hz and limit) to judge by, ``speed_rpm``, ``export`` (of
+            "mat", "mseed"), ``ssi`` (also by stochastic subspaces), ``overwrite``; ``progress=True`` shows a bar.
 
     Raises:
         Fault: an argument cannot be used, the clip cannot be read, or the results cannot be written.
@@ -172,7 +172,6 @@ def measure(
     )
     for name in ("regions", "still"):
         given[name] = tuple(Region(*each) for each in given.get(name, ()))
-    given["export"] = tuple(given.get("export", ()))
     wanted = given.pop("progress", False)
     with _progress("measure", wanted=wanted) as bar:
         job = MeasureJob(scale=scale, lens=lens, criteria=criteria, **given)

@@ -138,8 +138,8 @@ from tremorscope.commands.options import clip_argument, reference_time, stabilis
 )
 @click.option(
     "--export",
+    type=click.Choice(["mat", "mseed"]),
     multiple=True,
-    metavar="mat|mseed",
     help="Also leave the results as MATLAB's measurement.mat, or as MiniSEED by ObsPy; may be repeated.",
 )
 @click.option(

@@ -18,7 +18,7 @@ function element(tag, settings, ...children) {
   return made;
 }
 
-function chart(holder, kind, { x, y, series, log, down, marks = [] }) {
+function chart(holder, kind, { x, y, at: places, series, log, down, marks = [] }) {
   let pinned = null;
   const away = (at) => (kind === "spectrum" ? `${digits(at)} Hz` : `${digits(at)} s, ${digits(1 / at)} Hz`);
   const readout = (u, at) => (at === null ? "" : digits(at) + (pinned === null || at === pinned ? "" : `  (${away(Math.abs(at - pinned))} from the mark)`));
@@ -37,7 +37,7 @@ function chart(holder, kind, { x, y, series, log, down, marks = [] }) {
     ],
     cursor: { y: false, drag: { x: true, y: false, dist: 8 }, sync: { key: kind } },
     hooks: { draw: [(u) => lines(u, marks, pinned)], ready: [(u) => pin(u, (at) => { pinned = at; })] },
-  }, [numbers(series[0].at), ...series.map((each) => numbers(each.values))], holder);
+  }, [numbers(places), ...series.map((each) => numbers(each.values))], holder);
   for (const [touched, as] of Object.entries(TOUCHES)) plot.over.addEventListener(touched, (event) => touch(event, as));
   made.push({ plot, holder, kind });
 }

@@ -50,6 +50,10 @@ def film(settings: SyntheticSettings) -> Iterator[Picture]:
         yield frame.copy()
 
 
+def signals_in(path: Path) -> list[dict[str, Any]]:
+    return [each for each in pyuff.UFF(str(path)).read_sets() if each["type"] == 58]
+
+
 def true_px(region: Region, mode: SyntheticMode) -> float:
     """Amplitude of a mode, averaged over a region's columns."""
     alone = SyntheticSettings(SETTINGS.width_px, SETTINGS.height_px, rate_hz=25.0, modes=(mode,))
@@ -146,9 +150,9 @@ class TestFiles:
         assert float(rows[7]["R2_y_mm"]) == pytest.approx(2 * float(rows[7]["R2_y_px"]), rel=1e-4)
 
     def test_displacement_is_read_by_modal_software(self, measured: tuple[Measurement, Path]) -> None:
-        sets = pyuff.UFF(str(measured[1] / "displacement.uff")).read_sets()
+        sets = signals_in(measured[1] / "displacement.uff")
         assert len(sets) == 6
-        assert all(each["type"] == 58 and len(each["data"]) == 300 for each in sets)
+        assert all(len(each["data"]) == 300 for each in sets)
         assert sets[0]["abscissa_inc"] == pytest.approx(0.04)
         assert "in mm" in sets[3]["id1"]
 
@@ -160,11 +164,7 @@ class TestFiles:
         with (directory / "displacement.csv").open(newline="") as file:
             told = np.array([float(row["R2_y_px"]) for row in csv.DictReader(file)])
         given = ClipMeasurement(found, directory).displacement
-        (uff,) = [
-            each
-            for each in pyuff.UFF(str(directory / "displacement.uff")).read_sets()
-            if "R2 y" in each["id1"]
-        ]
+        (uff,) = [each for each in signals_in(directory / "displacement.uff") if "R2 y" in each["id1"]]
         assert uff["rsp_dir"] == -2
         for values in (told, given.y[1] / 2, np.asarray(uff["data"]).real / 2):
             assert np.polyfit(true, values, 1)[0] == pytest.approx(1, abs=0.03)
@@ -274,8 +274,9 @@ class TestTime:
         assert found.analysis.bridged == 1
         assert any("1 gaps of 20 frames" in note for note in found.notes())
         assert found.analysis.findings[0].peak.frequency_hz == pytest.approx(2.1, abs=0.02)
-        uff = pyuff.UFF(str(tmp_path / "out" / "displacement.uff")).read_sets()
-        assert sum(len(each["data"]) for each in uff if each["rsp_dir"] == -2) == 379
+        pieces = [each for each in signals_in(tmp_path / "out" / "displacement.uff") if each["rsp_dir"] == -2]
+        assert sum(len(each["data"]) for each in pieces) == 379
+        assert [each["x"][0] for each in pieces] == pytest.approx([0, 51 / 25, 200 / 25])
 
 
 @needs_clips
