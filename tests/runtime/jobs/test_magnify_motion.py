@@ -119,7 +119,9 @@ def test_motion_beyond_the_training_is_told_before_the_work(tmp_path: Path, bund
     told = next(line for line in done.stderr.splitlines() if line.startswith("warning        "))
     assert told in done.stdout
     # At ten frames a period the furthest frame is at 0.95 of the amplitude.
-    assert "of 60 frames looked at (1.04 to 1.56 s) move by up to 6.7 px, to be shown as 6" in told  # 66.6, and noise
+    assert (
+        "of 60 frames looked at (1.04 to 1.56 s) move by up to 6.7 px, to be shown as 6" in told
+    )  # 66.6, and noise
     assert "the network was trained up to 24 px" in told
     assert "--amplification 3.6 fits" in told
     for fits in ({"amplification": 3.6}, {"amplification": 10.0, "max_displacement_px": 16.0}):
