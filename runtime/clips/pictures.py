@@ -17,7 +17,7 @@ _QUICK = 3
 """Compression of zlib: a third of the time of the usual one, for files a tenth larger."""
 
 
-class PictureWriter:
+class PngWriter:
     """Writer of pictures as a `VideoWriter` is one of videos; their times are not kept.
 
     Args:
@@ -35,7 +35,7 @@ class PictureWriter:
             directory, overwrite=overwrite, names=_present(directory, name)
         )
 
-    def __enter__(self) -> PictureWriter:
+    def __enter__(self) -> PngWriter:
         """Return itself."""
         self._scratch = self._directory.__enter__()
         return self
@@ -68,7 +68,7 @@ class PictureWriter:
 
 
 def check_pictures(directory: Path, name: str, *, overwrite: bool) -> None:
-    """Check, before any work is done, that pictures can and may be written; see `PictureWriter`.
+    """Check, before any work is done, that pictures can and may be written; see `PngWriter`.
 
     Raises:
         OutputFault: they cannot, or must not.

@@ -174,8 +174,7 @@ def _run(
     magnifieds = FrameRing(2, width_px=width_px, height_px=height_px, allocate=allocate)
     picture = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
     composer = ViewComposer(job.view, width_px=width_px, height_px=height_px)
-    total, times = camera.frame_count_estimate, FrameTimes()
-    write, watch = outputs
+    total, times, (write, watch) = camera.frame_count_estimate, FrameTimes(), outputs
 
     def show(number: int, info: FrameInfo) -> None:
         composer.compose(frames.frame(number), magnifieds.frame(number), picture)

@@ -203,25 +203,24 @@ def _measure(job: SweepJob, bands: Sequence[Band], rate_hz: float, progress: Pro
 
 
 class _CellFit:
-    """Least squares of a displacement on the slopes of a picture, in overlapping windows of a few cells.
-
-    What changes without regard to the slopes, as light does, is no motion.
-    """
+    """Least squares of a displacement on the slopes of a picture, in overlapping windows of a few cells."""
 
     def __init__(self, picture: Values, noise: float) -> None:
         self._shape = picture.shape
-        smooth = ndimage.gaussian_filter(picture, 0.7)
-        self._y, self._x = (ndimage.sobel(smooth, axis) / 8 for axis in (0, 1))
+        self._light: Values = picture - picture.mean()
+        self._light /= np.sqrt(np.square(self._light).sum()) + 1e-6
+        slopes: list[Values] = list(np.gradient(picture))
+        self._y, self._x = slopes
         xx, xy, yy = (
             self.cells(one * other)
             for one, other in ((self._x, self._x), (self._x, self._y), (self._y, self._y))
         )
         # Along a direction without slopes the fit gives nothing rather than noise.
-        least = _WINDOW_CELLS**2 * _CELL_PX**2 * (2 * noise**2 + 0.02)
+        least = _WINDOW_CELLS**2 * _CELL_PX**2 * (0.3 * noise**2 + 0.02)
         xx, yy = xx + least, yy + least
         determinant = xx * yy - xy * xy
         self._inverse = yy / determinant, -xy / determinant, xx / determinant
-        self.noise_px2: Values = noise**2 * (self._inverse[0] + self._inverse[2])
+        self.noise_px2: Values = (noise**2 * (self._inverse[0] + self._inverse[2])).astype(np.float32)
         """Variance of a fitted displacement by white noise of every frame, in px of the picture."""
 
     def cells(self, picture: Values) -> Values:
@@ -232,7 +231,9 @@ class _CellFit:
         return sums
 
     def squared_px2(self, change: Values) -> Values:
-        """Squared displacement of each cell that a change of the picture shows."""
+        """Squared displacement of each cell that a change of the picture shows; the light's changes are taken out."""
+        change = change - change.mean()
+        change -= np.vdot(self._light, change) * self._light
         x, y = self.cells(self._x * change), self.cells(self._y * change)
         xx, xy, yy = self._inverse
         squared: Values = np.square(xx * x + xy * y) + np.square(xy * x + yy * y)
@@ -270,13 +271,11 @@ class _BandFilter:
 
 
 def _reduced(luma: Values, step: int) -> Values:
-    """Means of squares of ``step`` pixels."""
-    if step == 1:
-        return luma
+    """Means of squares of ``step`` pixels, smoothed so that differences of neighbours are slopes."""
     rows, columns = (side // step for side in luma.shape)
     squares = luma[: rows * step, : columns * step].reshape(rows, step, columns, step)
-    means: Values = squares.mean(axis=(1, 3))
-    return means
+    smooth: Values = ndimage.gaussian_filter(squares.mean(axis=(1, 3)), 1.0)
+    return smooth
 
 
 def _filtered(sos: NDArray[np.float64], state: Values, picture: Values) -> Values:

@@ -19,7 +19,7 @@ INSIDE = slice(3, 9), slice(5, 27)
 """Cells of a body, from its first row of cells on, that its edges have no part in."""
 
 
-def film(path: Path, slow_px: float, fast_px: float, *, count: int = 150, flicker: float = 0.0) -> Path:
+def film(path: Path, slow_px: float, fast_px: float, *, count: int = 120, flicker: float = 0.0) -> Path:
     """Upper half moves along y at 2 Hz, lower half along x at 6 Hz, before ground; noise of one grey level."""
     rng = np.random.default_rng(0)
     bodies, ground = (textured(1, side=SIDE_PX), textured(2, side=SIDE_PX)), textured(3, side=SIDE_PX)
@@ -50,10 +50,10 @@ def test_each_band_shows_what_moves_in_it_where_it_moves_and_how_far(tmp_path: P
 
 
 def test_light_that_flickers_is_no_motion(tmp_path: Path) -> None:
-    clip = film(tmp_path / "c.mp4", 0.0, 0.0, flicker=0.02)
+    clip = film(tmp_path / "c.mp4", 0.0, 0.0, flicker=0.02, count=80)
     swept = sweep_clip(SweepJob(clip, tmp_path / "sheet.png", "log"))
     assert len(swept.maps) == 8
-    assert max(float(np.median(each.rms_px)) for each in swept.maps) < 0.02
+    assert max(float(np.mean(each.rms_px)) for each in swept.maps) < 0.02
 
 
 def test_what_cannot_be_swept_is_one_line(tmp_path: Path) -> None:
