@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.clips.containers import name_pattern, numbered
+from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.host.files import cannot_be_written, check_free, whole_directory
 
 _QUICK = 3
@@ -67,12 +68,17 @@ class PngWriter:
             raise cannot_be_written(path, error) from None
 
 
-def check_pictures(directory: Path, name: str, *, overwrite: bool) -> None:
+def check_pictures(directory: Path, name: str, *, overwrite: bool, source: Path | None = None) -> None:
     """Check, before any work is done, that pictures can and may be written; see `PngWriter`.
+
+    The ``source`` is a clip that is read meanwhile, maybe of such pictures, which must never be replaced.
 
     Raises:
         OutputFault: they cannot, or must not.
     """
+    folders = () if source is None else (source, source.parent)
+    if directory.exists() and any(each.is_dir() and each.samefile(directory) for each in folders):
+        raise OutputFault(f"{directory}: holds the clip itself", remedy="name another folder")
     check_free(directory, directory.absolute(), overwrite=overwrite, names=_present(directory, name))
 
 

@@ -38,7 +38,7 @@ def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> 
     """
     try:
         if (numbered := pictures_of(path)) is not None:
-            check_pictures(*numbered, overwrite=overwrite)
+            check_pictures(*numbered, overwrite=overwrite, source=source)
             return
         if container_of(path) is None:
             raise OutputFault(
@@ -119,13 +119,15 @@ class VideoWriter:
         self._count = 0
         self._done = False
         self._encoder: Encoder | None = None
+        self._sound: SoundTrack | None = None
         self._height_px, self._width_px = height_px, width_px = settings.height_px, settings.width_px
         self._padded = np.empty((height_px + height_px % 2, width_px + width_px % 2, 3), np.uint8)
         self._converter, pixels = converter(self._padded, settings.time_base, settings.colour, kind)
         self._container: Any = self._open(kind.format)
         self._container.metadata["comment"] = comment
         self._encoder = self._open_encoder(settings, encoder, pixels)
-        self._sound = SoundTrack(sound, self._container, kind) if sound is not None else None
+        if sound is not None:
+            self._sound = SoundTrack(sound, self._container, kind)
 
     @property
     def count(self) -> int:

@@ -85,7 +85,7 @@ def _magnify(
         with open_output(job, camera) as writer:
             times = _run(camera, magnifier, runtime.allocate, job, (writer.write, watch), progress, note)
         warning = _warning(watch, wanted, bundle)
-        if warning and tell is not None:
+        if watch is not None and warning not in ("", watch.told) and tell is not None:
             tell(warning)
     return MagnifyReport(
         job=job,
@@ -131,8 +131,9 @@ def _look_first(
         wanted, chosen = replace(wanted, amplification=amplification), f"amplification  {line}"
         if tell is not None:
             tell(chosen)
-    if (warning := _warning(watch, wanted, bundle)) and tell is not None:
-        tell(warning)
+    watch.told = _warning(watch, wanted, bundle)
+    if watch.told and tell is not None:
+        tell(watch.told)
     return watch, wanted, chosen
 
 

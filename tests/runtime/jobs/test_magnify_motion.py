@@ -118,6 +118,7 @@ def test_motion_beyond_the_training_is_told_before_the_work(tmp_path: Path, bund
     assert done.returncode == 0
     told = next(line for line in done.stderr.splitlines() if line.startswith("warning        "))
     assert told in done.stdout
+    assert done.stderr.count("warning") == 1, "once is enough"
     # At ten frames a period the furthest frame is at 0.95 of the amplitude.
     assert (
         "of 60 frames looked at (1.04 to 1.56 s) move by up to 6.7 px, to be shown as 6" in told
