@@ -124,8 +124,8 @@ def test_motion_beyond_the_training_is_told_before_the_work(tmp_path: Path, bund
         "of 60 frames looked at (1.04 to 1.56 s) move by up to 6.7 px, to be shown as 6" in told
     )  # 66.6, and noise
     assert "the network was trained up to 24 px" in told
-    assert "--amplification 3.6 fits" in told
-    for fits in ({"amplification": 3.6}, {"amplification": 10.0, "max_displacement_px": 16.0}):
+    assert "--amplification 3.5 fits" in told
+    for fits in ({"amplification": 3.5}, {"amplification": 10.0, "max_displacement_px": 16.0}):
         assert magnify(clip, bundle, **fits)[1] == []
 
 
