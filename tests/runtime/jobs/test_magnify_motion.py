@@ -62,7 +62,7 @@ def shown_px(video: Path, from_frame: int = 20) -> float:
 BAND = BandSettings(((1.9, 3.1),))
 
 
-@pytest.mark.parametrize(("amplification", "band"), [(0.0, None), (0.5, None), (0.0, BAND), (0.5, BAND)])
+@pytest.mark.parametrize(("amplification", "band"), [(0.0, None), (0.5, None), (0.0, BAND)])
 def test_below_one_motion_is_attenuated(
     tmp_path: Path, amplification: float, band: BandSettings | None
 ) -> None:
