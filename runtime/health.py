@@ -68,7 +68,7 @@ class MagnificationHealth:
     reasons: tuple[str, ...] = ()
     """Reasons to magnify, of "viewer", "event" and "always"; empty while it idles."""
     why_not: str = ""
-    """Reason why nothing is magnified though it is wanted, e.g. heat; empty if all is well."""
+    """Reason why nothing is magnified though it is wanted, e.g. heat, or why what is shown misleads; else empty."""
     engine: str = ""
     """Runner, e.g. ``onnxruntime``; empty before there is one."""
     precision: str = ""

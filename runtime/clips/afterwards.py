@@ -33,7 +33,7 @@ class RecorderState:
     """Number of times that the camera's time ran backwards; a clip ends there."""
 
 
-class Recording:
+class EventRecording:
     """One event while its frames come in; guarded by the recorder's lock."""
 
     def __init__(self, event: EventRecord, first: int, start_s: float, end_s: float, limit_s: float) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
@@ -111,3 +114,21 @@ def converter(
     to_yuv.link_to(sink)
     graph.configure()
     return graph, "yuv420p"
+
+
+def png_coder(width_px: int, height_px: int) -> Callable[[NDArray[np.uint8]], bytes]:
+    """Coder of pictures, u8[H, W, 3] RGB, of one size as PNG files."""
+    context: Any = av.CodecContext.create("png", "w")
+    context.width, context.height, context.pix_fmt = width_px, height_px, "rgb24"
+    context.time_base, context.thread_count = Fraction(1), 1  # one comes out for one that goes in
+    context.options = {"compression_level": "3"}
+    count = 0
+
+    def code(picture: NDArray[np.uint8]) -> bytes:
+        nonlocal count
+        frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+        frame.pts = count
+        count += 1
+        return b"".join(bytes(packet) for packet in context.encode(frame))
+
+    return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -10,14 +11,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.clips.containers import name_pattern, numbered
+from tremorscope.runtime.clips.containers import name_pattern, numbered, png_coder
+from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.host.files import cannot_be_written, check_free, whole_directory
 
-_QUICK = 3
-"""Compression of zlib: a third of the time of the usual one, for files a tenth larger."""
 
-
-class PictureWriter:
+class PngWriter:
     """Writer of pictures as a `VideoWriter` is one of videos; their times are not kept.
 
     Args:
@@ -31,11 +30,12 @@ class PictureWriter:
 
     def __init__(self, directory: Path, name: str, *, overwrite: bool = False) -> None:
         self._name, self._count = name, 0
+        self._code: Callable[[NDArray[np.uint8]], bytes] | None = None
         self._directory: AbstractContextManager[Path] = whole_directory(
             directory, overwrite=overwrite, names=_present(directory, name)
         )
 
-    def __enter__(self) -> PictureWriter:
+    def __enter__(self) -> PngWriter:
         """Return itself."""
         self._scratch = self._directory.__enter__()
         return self
@@ -56,23 +56,26 @@ class PictureWriter:
         Raises:
             OutputFault: it cannot be written.
         """
-        import cv2
-
         self._count += 1
+        self._code = self._code or png_coder(*picture.shape[1::-1])
         path = self._scratch / numbered(self._name, self._count)
-        _, coded = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, _QUICK])
         try:
-            path.write_bytes(coded.tobytes())
+            path.write_bytes(self._code(picture))
         except OSError as error:
             raise cannot_be_written(path, error) from None
 
 
-def check_pictures(directory: Path, name: str, *, overwrite: bool) -> None:
-    """Check, before any work is done, that pictures can and may be written; see `PictureWriter`.
+def check_pictures(directory: Path, name: str, *, overwrite: bool, source: Path | None = None) -> None:
+    """Check, before any work is done, that pictures can and may be written; see `PngWriter`.
+
+    The ``source`` is a clip that is read meanwhile, maybe of such pictures, which must never be replaced.
 
     Raises:
         OutputFault: they cannot, or must not.
     """
+    folders = () if source is None else (source, source.parent)
+    if directory.exists() and any(each.is_dir() and each.samefile(directory) for each in folders):
+        raise OutputFault(f"{directory}: holds the clip itself", remedy="name another folder")
     check_free(directory, directory.absolute(), overwrite=overwrite, names=_present(directory, name))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tremorscope.runtime.clips.afterwards import RecorderState, Recording, magnified_of
+from tremorscope.runtime.clips.afterwards import EventRecording, RecorderState, magnified_of
 from tremorscope.runtime.clips.pre_roll import ClipFrames, ClipMagnifier, FrameHistory, time_of
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import TIME_BASE, EventClipWriter, clip_name, event_name
@@ -76,13 +76,13 @@ class EventRecorder:
         self._latest_s: float | None = None
         self._first_free = 0
         """First frame that may open a clip: earlier ones are in another clip, or before a step back of time."""
-        self._active: Recording | None = None
+        self._active: EventRecording | None = None
         self._covered_s = -math.inf
         self._declining = ""
         self._stopping = self._hurrying = False
         self._saved = self._failed = self._declined = self._dropped = self._backward = 0
         kinds: tuple[ClipKind, ...] = ("raw", "magnified") if magnifier else ("raw",)
-        self._waiting: dict[ClipKind, queue.Queue[Recording]] = {
+        self._waiting: dict[ClipKind, queue.Queue[EventRecording]] = {
             kind: queue.Queue(_MOST_WAITING[kind]) for kind in kinds
         }
         start = (threads or Threads()).start
@@ -141,7 +141,7 @@ class EventRecorder:
             start_s = max(time_s - settings.pre_roll_s, self._covered_s)
             limit_s = start_s + settings.longest_s
             first = self._history.first_from(start_s, self._first_free)
-            self._active = Recording(event, first, start_s, min(until_s, limit_s), limit_s)
+            self._active = EventRecording(event, first, start_s, min(until_s, limit_s), limit_s)
             for kind, waiting in self._waiting.items():
                 if waiting.full():
                     self._decline(event, kind)
@@ -224,7 +224,7 @@ class EventRecorder:
                     self._failed += clip.state == "failed"
                     self._dropped += clip.dropped
 
-    def _record(self, kind: ClipKind, recording: Recording, frames: ClipFrames) -> Clip:
+    def _record(self, kind: ClipKind, recording: EventRecording, frames: ClipFrames) -> Clip:
         name = recording.event.name
         file = clip_name(name, kind)
         writer: EventClipWriter | None = None
@@ -254,7 +254,7 @@ class EventRecorder:
             name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, found.nbytes, found.loss
         )
 
-    def _record_afterwards(self, recording: Recording, frames: ClipFrames) -> Clip:
+    def _record_afterwards(self, recording: EventRecording, frames: ClipFrames) -> Clip:
         """The magnified clip of an event, made of all of its raw clip once that is there.
 
         Raises:
@@ -273,7 +273,7 @@ class EventRecorder:
         writer, hurried = self._writer("magnified", recording), lambda: self._hurrying
         return magnified_of(raw, self._directory, self._history.frames, frames.magnify, writer, hurried)
 
-    def _writer(self, kind: ClipKind, recording: Recording) -> EventClipWriter:
+    def _writer(self, kind: ClipKind, recording: EventRecording) -> EventClipWriter:
         name, format_ = recording.event.name, self._history.frames
         return EventClipWriter(
             self._directory / clip_name(name, kind),
@@ -285,7 +285,7 @@ class EventRecorder:
             near_lossless=kind == "raw" and self._settings.near_lossless and not self.saves_room,
         )
 
-    def _next_end(self, recording: Recording, number: int) -> int:
+    def _next_end(self, recording: EventRecording, number: int) -> int:
         """Wait for frames from ``number`` on; returns the number after the last, or ``number`` if the clip ends."""
         with self._changed:
             ready = self._changed.wait_for(

@@ -38,7 +38,7 @@ class SoundTrack:
 
     def __init__(self, clip: Path, target: Any, container: Container) -> None:
         self.note = ""
-        """What became of the sound, for a report; empty where the clip has none."""
+        """Human-readable fate of the sound; empty where the clip has none."""
         self._target, self._packets = target, None
         found = sound_of(clip)
         if found is None:

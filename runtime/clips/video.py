@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tremorscope.runtime.clips.containers import NAMES, container_of, converter, pictures_of
 from tremorscope.runtime.clips.h264 import Encoder, EncodingSettings, FfmpegEncoder, open_encoder
 from tremorscope.runtime.clips.nvenc import EncoderChoice
-from tremorscope.runtime.clips.pictures import PictureWriter, check_pictures
+from tremorscope.runtime.clips.pictures import PngWriter, check_pictures
 from tremorscope.runtime.clips.sound import SoundTrack
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.host.files import cannot_be_written, check_place, file_address
@@ -38,7 +38,7 @@ def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> 
     """
     try:
         if (numbered := pictures_of(path)) is not None:
-            check_pictures(*numbered, overwrite=overwrite)
+            check_pictures(*numbered, overwrite=overwrite, source=source)
             return
         if container_of(path) is None:
             raise OutputFault(
@@ -59,14 +59,14 @@ def open_writer(
     comment: str = "",
     overwrite: bool = False,
     sound: Path | None = None,
-) -> VideoWriter | PictureWriter:
+) -> VideoWriter | PngWriter:
     """Writer of a video, or of numbered pictures, by the name of the output; see `VideoWriter`.
 
     Raises:
         OutputFault: it cannot be written.
     """
     if (numbered := pictures_of(path)) is not None:
-        return PictureWriter(*numbered, overwrite=overwrite)
+        return PngWriter(*numbered, overwrite=overwrite)
     return VideoWriter(path, settings, comment=comment, overwrite=overwrite, sound=sound)
 
 
@@ -119,25 +119,15 @@ class VideoWriter:
         self._count = 0
         self._done = False
         self._encoder: Encoder | None = None
+        self._sound: SoundTrack | None = None
         self._height_px, self._width_px = height_px, width_px = settings.height_px, settings.width_px
         self._padded = np.empty((height_px + height_px % 2, width_px + width_px % 2, 3), np.uint8)
         self._converter, pixels = converter(self._padded, settings.time_base, settings.colour, kind)
-        self._partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
-        try:
-            # Made here, so that a directory that cannot be written shows now and not at the first frame.
-            self._partial.touch(exist_ok=True)
-            self._container: Any = av.open(
-                file_address(self._partial),
-                mode="w",
-                format=kind.format,
-                options={"movflags": "+faststart"} if kind.format == "mp4" else {},
-            )
-        except (av.FFmpegError, OSError) as error:
-            self._remove_partial()
-            raise cannot_be_written(self.path, error) from None
+        self._container: Any = self._open(kind.format)
         self._container.metadata["comment"] = comment
         self._encoder = self._open_encoder(settings, encoder, pixels)
-        self._sound = SoundTrack(sound, self._container, kind) if sound is not None else None
+        if sound is not None:
+            self._sound = SoundTrack(sound, self._container, kind)
 
     @property
     def count(self) -> int:
@@ -237,6 +227,17 @@ class VideoWriter:
         self._padded[height_px:, :width_px] = picture[height_px - 1 :]
         self._padded[:, width_px:] = self._padded[:, width_px - 1 : width_px]
         return self._padded
+
+    def _open(self, muxer: str) -> Any:
+        self._partial = self.path.with_name(f".{self.path.stem}.partial-{os.getpid()}{self.path.suffix}")
+        options = {"movflags": "+faststart"} if muxer == "mp4" else {}
+        try:
+            # Made here, so that a directory that cannot be written shows now and not at the first frame.
+            self._partial.touch(exist_ok=True)
+            return av.open(file_address(self._partial), mode="w", format=muxer, options=options)
+        except (av.FFmpegError, OSError) as error:
+            self._remove_partial()
+            raise cannot_be_written(self.path, error) from None
 
     def _open_encoder(self, settings: EncodingSettings, choice: EncoderChoice, pixels: str) -> Encoder:
         height_px, width_px = self._padded.shape[:2]

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.frame import RecordedClip
 from tremorscope.runtime.jobs.regions import plan_regions
@@ -51,6 +51,8 @@ class MotionWatch:
         self._rows: list[NDArray[np.float32]] = []
         self.times_s: list[float] = []
         """Times of the frames in the clip."""
+        self.told = ""
+        """Warning that was told before the work."""
 
     def see(self, frame: NDArray[np.uint8], time_s: float) -> None:
         """Measure the next frame, (H, W, 3; RGB), at a time of the clip."""
@@ -145,6 +147,10 @@ def look_first(open_clip: Callable[[], RecordedClip], wanted: Magnification, rat
         while count < _FRAMES and (info := clip.read_into(frame)) is not None:
             samples.add(frame, info.timestamp_s)
             count += 1
+    if count < 2:
+        raise ClipFault(
+            f"{clip.path}: holds one frame only, so no motion", remedy="name a clip of two frames or more"
+        )
     watch = MotionWatch(_meter(samples.pictures(), wanted.regions), rate_hz)
     with closing(open_clip()) as clip:
         for _ in range(count):

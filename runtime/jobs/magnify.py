@@ -85,7 +85,7 @@ def _magnify(
         with open_output(job, camera) as writer:
             times = _run(camera, magnifier, runtime.allocate, job, (writer.write, watch), progress, note)
         warning = _warning(watch, wanted, bundle)
-        if warning and tell is not None:
+        if watch is not None and warning not in ("", watch.told) and tell is not None:
             tell(warning)
     return MagnifyReport(
         job=job,
@@ -131,8 +131,9 @@ def _look_first(
         wanted, chosen = replace(wanted, amplification=amplification), f"amplification  {line}"
         if tell is not None:
             tell(chosen)
-    if (warning := _warning(watch, wanted, bundle)) and tell is not None:
-        tell(warning)
+    watch.told = _warning(watch, wanted, bundle)
+    if watch.told and tell is not None:
+        tell(watch.told)
     return watch, wanted, chosen
 
 
@@ -174,8 +175,7 @@ def _run(
     magnifieds = FrameRing(2, width_px=width_px, height_px=height_px, allocate=allocate)
     picture = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
     composer = ViewComposer(job.view, width_px=width_px, height_px=height_px)
-    total, times = camera.frame_count_estimate, FrameTimes()
-    write, watch = outputs
+    total, times, (write, watch) = camera.frame_count_estimate, FrameTimes(), outputs
 
     def show(number: int, info: FrameInfo) -> None:
         composer.compose(frames.frame(number), magnifieds.frame(number), picture)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tremorscope.runtime.clips.containers import container_of
 from tremorscope.runtime.clips.h264 import EncodingSettings
-from tremorscope.runtime.clips.pictures import PictureWriter
+from tremorscope.runtime.clips.pictures import PngWriter
 from tremorscope.runtime.clips.sound import sound_of
 from tremorscope.runtime.clips.video import VideoWriter, open_writer
 from tremorscope.runtime.engines.selection import RuntimeChoice
@@ -81,7 +81,7 @@ class MagnifyReport:
         ]
 
 
-def open_output(job: MagnifyJob, camera: RecordedClip) -> VideoWriter | PictureWriter:
+def open_output(job: MagnifyJob, camera: RecordedClip) -> VideoWriter | PngWriter:
     """Writer of the job's output, with the clip's size, timing, colour, pixel aspect and sound."""
     return open_writer(
         job.output,

@@ -129,6 +129,8 @@ class Components:
         self.runtime = open_configured_runtime(
             settings, self.bundle, size, self.account, self.upkeep, is_first=True
         )
+        if self.bundle.stands_in and self.runtime.name == "onnxruntime":
+            self.bundle = self.runtime.bundle
         return EngineFactory(
             self.bundle, self.runtime, size, self.account, settings=settings, upkeep=self.upkeep
         )

@@ -62,7 +62,7 @@ def shown_px(video: Path, from_frame: int = 20) -> float:
 BAND = BandSettings(((1.9, 3.1),))
 
 
-@pytest.mark.parametrize(("amplification", "band"), [(0.0, None), (0.5, None), (0.0, BAND), (0.5, BAND)])
+@pytest.mark.parametrize(("amplification", "band"), [(0.0, None), (0.5, None), (0.0, BAND)])
 def test_below_one_motion_is_attenuated(
     tmp_path: Path, amplification: float, band: BandSettings | None
 ) -> None:
@@ -118,13 +118,14 @@ def test_motion_beyond_the_training_is_told_before_the_work(tmp_path: Path, bund
     assert done.returncode == 0
     told = next(line for line in done.stderr.splitlines() if line.startswith("warning        "))
     assert told in done.stdout
+    assert done.stderr.count("warning") == 1, "once is enough"
     # At ten frames a period the furthest frame is at 0.95 of the amplitude.
     assert (
         "of 60 frames looked at (1.04 to 1.56 s) move by up to 6.7 px, to be shown as 6" in told
     )  # 66.6, and noise
     assert "the network was trained up to 24 px" in told
-    assert "--amplification 3.6 fits" in told
-    for fits in ({"amplification": 3.6}, {"amplification": 10.0, "max_displacement_px": 16.0}):
+    assert "--amplification 3.5 fits" in told
+    for fits in ({"amplification": 3.5}, {"amplification": 10.0, "max_displacement_px": 16.0}):
         assert magnify(clip, bundle, **fits)[1] == []
 
 

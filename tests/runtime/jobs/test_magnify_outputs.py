@@ -150,6 +150,9 @@ def test_pictures_are_exact_and_numbered(tmp_path: Path, linear_bundle: Path, na
     with pytest.raises(OutputFault, match="holds earlier results"):
         magnify(tmp_path / "c.mp4", tmp_path / name, linear_bundle)
     magnify(tmp_path / "c.mp4", tmp_path / name, linear_bundle, overwrite=True)
+    for clip in (folder, folder / "*.png"):
+        with pytest.raises(OutputFault, match="holds the clip itself: name another folder"):
+            magnify(clip, tmp_path / name, linear_bundle, overwrite=True, capture_rate_hz=25.0)
 
 
 # Colours

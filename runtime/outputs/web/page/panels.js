@@ -95,7 +95,7 @@ export class Panels {
     const mode = magnification.mode === "band" && bands ? bands : magnification.mode;
     const parts = magnification.active
       ? [`\u00d7 ${setting(magnification.amplification)}`, mode, ...(magnification.settling_left_s > 0.05
-        ? [`settling, ${number(magnification.settling_left_s, 2)} s left`] : [])]
+        ? [`settling, ${number(magnification.settling_left_s, 2)} s left`] : []), magnification.why_not]
       : ["as filmed", ...(magnification.why_not ? [magnification.why_not] : [])];
     $("magnification").textContent = parts.filter(Boolean).join(" \u00b7 ");
     $("adjust").hidden = !may_adjust;
