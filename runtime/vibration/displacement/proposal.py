@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 Picture = NDArray[np.floating]
 
 _LARGEST_SIDE_PX, _SMALLEST_SIDE_PX = 64, 24
-_LARGEST_JUDGED_PX = 512
+_LARGEST_JUDGED_PX = 256
 """Side up to which the whole of a region is judged."""
 _STEPS_A_SIDE = 4
 _BLUR_SIGMA_PX = 1.0
