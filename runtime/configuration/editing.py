@@ -72,6 +72,8 @@ def _as_data(present: list[dict[str, object]], wanted: Sequence[RegionEdit]) -> 
         raise OptionFault(
             f"the file has no region {min(unknown)}", remedy="reload the configuration, and look again"
         )
+    if len(edits) + sum(each.was is None for each in wanted) < len(wanted):
+        raise OptionFault("two regions are said to be the same one", remedy="give each a `was` of its own")
     kept = [each | _values(edits[str(each["name"])]) for each in present if each["name"] in edits]
     return kept + [_values(each) for each in wanted if each.was is None]
 
@@ -129,8 +131,9 @@ class _Editor:
 
     def _in_place_of(self, nothing: yaml.Node, section: yaml.Node | None) -> Iterator[_Edit]:
         """Change of ``regions:`` with nothing behind it."""
-        is_flow = section is None or section.flow_style
-        written = f" {self._flow()}" if is_flow else self._block(_column_of(section) + 2)
+        assert isinstance(section, yaml.MappingNode)
+        column = section.value[0][0].start_mark.column + 2
+        written = f" {self._flow()}" if section.flow_style else self._block(column)
         yield nothing.start_mark.index, nothing.end_mark.index, written
 
     def _in_list(self, key: yaml.Node, regions: yaml.SequenceNode) -> Iterator[_Edit]:
@@ -190,11 +193,6 @@ def _entry(node: yaml.Node | None, key: str) -> tuple[yaml.Node | None, yaml.Nod
             if each.value == key:
                 return each, value
     return None, None
-
-
-def _column_of(mapping: yaml.Node | None) -> int:
-    assert isinstance(mapping, yaml.MappingNode)
-    return int(mapping.value[0][0].start_mark.column)
 
 
 def _end_of(text: str, node: yaml.Node) -> int:

@@ -29,11 +29,11 @@ from tremorscope.runtime.vibration.displacement.regions import Region, RegionEdi
 from tremorscope.runtime.vibration.displacement.windows import estimate_noise_sigma, luma
 from tremorscope.runtime.vibration.region_settings import RectangleSettings
 
-_FRESH_S = 2.0
-"""Time for which one reference serves all requests."""
-_APART = 3
-"""Frames between the reference and the frame that is compared with it: video repeats its noise from one to the next."""
-_NO_PICTURE_S = 3.0
+_FRESH_S = 20.0
+"""Time for which the same frames serve all requests."""
+_FRAMES, _APART_S = 6, 0.125
+"""Frames to judge by, and the least time between two of them, as where a measurement begins."""
+_NO_PICTURE_S = 2.5
 _MOST_WAITING = 4
 """Requests that may wait for a thread's time."""
 _Found = TypeVar("_Found")
@@ -51,12 +51,12 @@ class _RegionsRequest(RequestBody):
 
 
 class _Judge:
-    """Judges regions by the newest frames, for one thread at a time."""
+    """Judges regions by the latest frames, for one thread at a time."""
 
     def __init__(self, feed: LiveFeed) -> None:
         self._feed = feed
-        self._reference: NDArray[np.float32] | None = None
-        self._sigma, self._sequence, self._taken_s = 0.0, -1, -_FRESH_S
+        self._frames: list[NDArray[np.float16]] = []
+        self._sigma, self._taken_s = 0.0, -_FRESH_S
 
     def quality(self, region: Region) -> ExpectedQuality:
         """Expected quality of a region.
@@ -64,27 +64,33 @@ class _Judge:
         Raises:
             CameraFault: no frames come.
         """
-        with self._feed.watch():
-            if time.monotonic() - self._taken_s > _FRESH_S:
-                self._take_reference()
-            later = self._feed.latest(self._sequence + _APART, _NO_PICTURE_S)
-            if later is None or self._reference is None:
-                raise _nothing_comes()
-            with later:
-                return expected_quality(self._reference, region, later.frame, self._sigma)
+        if time.monotonic() - self._taken_s > _FRESH_S:
+            self._take()
+        return expected_quality(self._frames, region, self._sigma)
 
-    def _take_reference(self) -> None:
-        first = self._feed.latest(-1, _NO_PICTURE_S)
-        if first is None:
-            raise _nothing_comes()
-        with first:
-            self._sequence, grey = first.info.sequence, luma(first.frame)
-        self._sigma, self._reference = estimate_noise_sigma(grey), grey.astype(np.float32)
+    def _take(self) -> None:
+        self._frames, sequence, due_s = [], -1, 0.0
+        with self._feed.watch():
+            while len(self._frames) < _FRAMES:
+                lent = self._feed.latest(sequence, _NO_PICTURE_S)
+                if lent is None:
+                    raise CameraFault(
+                        "no picture", remedy="no frames come at present: see the camera's state"
+                    )
+                with lent:
+                    sequence = lent.info.sequence
+                    if lent.info.time_s < due_s:
+                        continue
+                    due_s, grey = lent.info.time_s + _APART_S, luma(lent.frame)
+                if not self._frames:
+                    self._sigma = estimate_noise_sigma(grey)
+                # An eighth of a grey level is far below the noise, and takes a quarter of the memory.
+                self._frames.append(grey.astype(np.float16))
         self._taken_s = time.monotonic()
 
     def forget(self) -> None:
-        """Free the reference's memory."""
-        self._reference, self._taken_s = None, -_FRESH_S
+        """Free the memory of the frames."""
+        self._frames, self._taken_s = [], -_FRESH_S
 
 
 class RegionHandlers:
@@ -121,7 +127,7 @@ class RegionHandlers:
             by=f"{asked.by} from {request.remote}",
         )
         taken = await self._beside(change)
-        self._judge.forget()
+        await self._beside(self._judge.forget)
         return answers.json_answer(answers.plain(taken))
 
     def close(self) -> None:
@@ -130,7 +136,7 @@ class RegionHandlers:
 
     def _need_controls(self) -> Controls:
         if self._controls is None:
-            raise web.HTTPForbidden(text="nothing can be adjusted here: see outputs.http.adjustable\n")
+            raise web.HTTPForbidden(text="outputs.http.adjustable is off\n")
         return self._controls
 
     async def _beside(self, work: Callable[[], _Found]) -> _Found:
@@ -142,7 +148,3 @@ class RegionHandlers:
             return await asyncio.wait_for(running, self._longest_s)
         finally:
             self._waiting -= 1
-
-
-def _nothing_comes() -> CameraFault:
-    return CameraFault("no picture", remedy="no frames come at present: see the camera's state")

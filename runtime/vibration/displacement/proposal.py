@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +17,10 @@ from tremorscope.runtime.vibration.displacement.regions import Region, RegionFau
 from tremorscope.runtime.vibration.displacement.windows import Luma, estimate_noise_sigma
 
 Values = NDArray[np.float64]
+Picture = NDArray[np.floating]
 
 _LARGEST_SIDE_PX, _SMALLEST_SIDE_PX = 64, 24
-_LARGEST_JUDGED_PX = 512
+_LARGEST_JUDGED_PX = 256
 """Side up to which the whole of a region is judged."""
 _STEPS_A_SIDE = 4
 _BLUR_SIGMA_PX = 1.0
@@ -54,15 +56,12 @@ class ExpectedQuality:
     remark: str = ""
 
 
-def expected_quality(
-    reference: Luma, region: Region, later: NDArray[np.generic], noise_sigma: float
-) -> ExpectedQuality:
-    """Judge a region by two frames of one camera, as a measurement that begins with them would.
+def expected_quality(frames: Sequence[Picture], region: Region, noise_sigma: float) -> ExpectedQuality:
+    """Judge a region by some frames of a camera, as a measurement that begins with them would.
 
     Args:
-        reference: luma (H, W) of the first frame.
+        frames: luma (H, W) of frames within a second or two; the first is the reference.
         region: where to measure; of a large one the middle is judged.
-        later: a frame soon after it, luma or (H, W, 3; RGB).
         noise_sigma: standard deviation of one frame's noise, in grey levels.
     """
     judged, remark = region, ""
@@ -74,9 +73,9 @@ def expected_quality(
             f"judged by its middle; a region of over {_LARGEST_JUDGED_PX} px costs much time in every frame"
         )
     try:
-        region.check_inside(reference.shape[1], reference.shape[0])
-        follower = RegionFollower(reference, judged, noise_sigma)
-        follower.learn_noise([later])
+        region.check_inside(*frames[0].shape[::-1])
+        follower = RegionFollower(frames[0], judged, noise_sigma)
+        follower.learn_noise(frames)
     except RegionFault as fault:
         return ExpectedQuality(trouble=str(fault))
     floors = follower.noise_floor_px

@@ -112,6 +112,8 @@ def test_what_cannot_be_sure_is_refused() -> None:
         with_regions(shared.encode(), [edit("other", was="deck")])
     with pytest.raises(OptionFault, match="the file has no region pier"):
         with_regions(HEAD.encode(), [edit("pier", was="pier")])
+    with pytest.raises(OptionFault, match="two regions are said to be the same one"):
+        with_regions(BRIDGE, [edit("a", was="mid-span"), edit("b", was="mid-span")])
     with pytest.raises(OptionFault, match="format of version 0"):
         with_regions(b"version: 0\nsource: synthetic\n", [edit("deck")])
 

@@ -205,8 +205,8 @@ function sidesOf(box) {
 function verdict({ noise_floor_x_px, noise_floor_y_px, trouble, remark }) {
   const axes = { x: noise_floor_x_px, y: noise_floor_y_px };
   const seen = Object.entries(axes).map(([axis, floor]) => (
-    floor === null ? `no motion shows along ${axis}` : `noise ${number(floor, 2)} px along ${axis}`));
-  return [trouble || [seen.join(", "), remark].filter(Boolean).join("; "), Boolean(trouble)];
+    floor === null ? `nothing seen along ${axis}` : `${number(floor, 2)} px along ${axis}`));
+  return [trouble || [`noise ${seen.join(", ")}`, remark].filter(Boolean).join("; "), Boolean(trouble)];
 }
 
 // A corner that is held, with the one that stays, or the inside of a region; null where the point is neither.

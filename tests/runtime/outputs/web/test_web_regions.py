@@ -1,4 +1,4 @@
-"""Regions edited on the page of a real service: what is dragged is judged, measured, and in the file with its comments."""
+"""Regions edited on the page of a real service: judged, measured, and in the file with its comments."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ import pytest
 from browser_rig import DESK, PHONE, eventually, run, show
 from http_rig import Answer, ask, post
 from mosquitto_rig import free_port, wait_until
-from service_rig import ServiceRig
-from web_rig import TOKENS, make_server
 
 from tremorscope.runtime.configuration.reading import load_configuration
-from tremorscope.runtime.outputs.web.server import WebServer
 from tremorscope.runtime.service.process import Service
 from tremorscope.runtime.store.reader import StoreReader
 
@@ -61,6 +58,10 @@ class Edited:
     file: Path
     port: int
 
+    def is_measuring(self) -> bool:
+        found = ask(self.port, "/api/state").json["regions"]
+        return [each["name"] for each in found] == BEFORE and all(each["noise_floor_px"] for each in found)
+
     def regions(self) -> list[tuple[Any, ...]]:
         """Those that are measured: name and rectangle."""
         return [
@@ -74,6 +75,7 @@ class Edited:
         """The file and the service as they were at first."""
         self.file.write_text(text)
         assert not self.service.reload().refused
+        wait_until(self.is_measuring)
 
 
 @pytest.fixture(scope="module", params=["bridge.yaml"])
@@ -93,9 +95,9 @@ def edited(
     thread = threading.Thread(target=look)
     thread.start()
     try:
-        state = "/api/state"
-        wait_until(lambda: all(each["noise_floor_px"] for each in ask(port, state).json["regions"]), 60)
-        yield Edited(service, file, port)
+        edited = Edited(service, file, port)
+        wait_until(edited.is_measuring, 60)
+        yield edited
     finally:
         ended.set()
         thread.join()
@@ -116,14 +118,14 @@ def test_the_quality_is_that_of_the_measurement(edited: Edited) -> None:
     found = post(edited.port, "/api/regions/quality", rectangle).json
     worse = max(found["noise_floor_x_px"], found["noise_floor_y_px"])
     assert (found["trouble"], found["remark"]) == ("", "")
-    assert worse == pytest.approx(measured, rel=0.25)
-    larger = post(edited.port, "/api/regions/quality", rectangle | {"x_px": 100, "width_px": 120}).json
-    assert larger["noise_floor_y_px"] < 0.85 * found["noise_floor_y_px"]
-    sky = post(edited.port, "/api/regions/quality", rectangle | {"x_px": 4, "y_px": 4}).json
+    assert 0.5 * measured < worse < 2 * measured  # the structure stands elsewhere when each begins
+    narrow = post(edited.port, "/api/regions/quality", rectangle | {"width_px": 10}).json
+    assert narrow["noise_floor_y_px"] > 1.2 * found["noise_floor_y_px"]
+    sky = post(
+        edited.port, "/api/regions/quality", {"x_px": 4, "y_px": 4, "width_px": 8, "height_px": 8}
+    ).json
     assert sky["noise_floor_x_px"] is None
-    assert sky["trouble"].startswith(
-        "region 60x24 at x 4, y 4: no texture to measure displacement by: choose"
-    )
+    assert sky["trouble"].startswith("region 8x8 at x 4, y 4: no texture to measure displacement by: choose")
     outside = post(edited.port, "/api/regions/quality", rectangle | {"x_px": 300}).json
     assert "reaches outside the picture of 320x180 px" in outside["trouble"]
     small = post(edited.port, "/api/regions/quality", rectangle | {"width_px": 3})
@@ -178,42 +180,6 @@ def test_what_is_not_valid_changes_nothing(
     assert (edited.file.read_bytes(), edited.regions()) == (content, measured)
 
 
-@pytest.mark.parametrize("edited", [LONG], indirect=True)
-def test_where_the_file_cannot_be_written_nothing_is_half_written(edited: Edited) -> None:
-    before = edited.file.read_bytes()
-    answer = edited.change([BOTH[0] | {"x_px": 140}, BOTH[1]]).json
-    assert not answer["written"]
-    assert answer["text"].startswith(
-        "in effect until the next reload or start, because the file was not written: "
-    )
-    assert answer["text"].endswith("cannot be written (file name too long)")
-    assert "- {name: mid-span, x_px: 140, y_px: 90, width_px: 60, height_px: 24}   # under" in answer["block"]
-    assert answer["block"].startswith("  regions:              # one rigid part each\n")
-    wait_until(lambda: edited.regions()[0] == ("mid-span", 140, 90, 60, 24))
-    # The next change goes on from there.
-    again = edited.change([BOTH[0] | {"x_px": 140}, BOTH[1] | {"name": "pier"}]).json
-    assert "x_px: 140" in again["block"]
-    assert "name: pier" in again["block"]
-    assert [each.name for each in edited.file.parent.iterdir() if each.is_file()] == [edited.file.name]
-    assert edited.file.read_bytes() == before
-    edited.service.reload()
-    wait_until(lambda: edited.regions()[0] == ("mid-span", 130, 90, 60, 24))
-
-
-def test_who_may_only_look_changes_nothing(guarded: WebServer, service: ServiceRig) -> None:
-    view = {"Authorization": f"Bearer {TOKENS.view}"}
-    for path, content in (("/api/regions", {"regions": [], "before": []}), ("/api/regions/quality", BOTH[0])):
-        assert post(guarded.port, path, content).status == 401
-        assert post(guarded.port, path, content, **view).status == 403
-    server = make_server(service, adjustable=False)
-    try:
-        answer = post(server.port, "/api/regions", {"regions": [], "before": []})
-        assert (answer.status, "outputs.http.adjustable" in answer.text) == (403, True)
-    finally:
-        server.close()
-    assert not service.feed.wanted
-
-
 # On the page.
 
 PLACE = "const r = document.getElementById('overlay').getBoundingClientRect(); return [r.left, r.top, r.width / 320]"
@@ -228,12 +194,12 @@ def open_editor(chromium: Any, port: int, size: tuple[int, int]) -> None:
 
 def drag(chromium: Any, start: tuple[int, int], end: tuple[int, int], kind: str = "mouse") -> None:
     """Press, move and release at points of the filmed picture, by mouse or finger."""
-    run(chromium, "scrollTo(0, document.getElementById('stage').offsetTop - 60)")
+    run(chromium, "scrollTo(0, document.getElementById('stage').offsetTop - 90)")
     left, top, scale = run(chromium, PLACE)
     points = [
-        (left + scale * (start[0] + share * (end[0] - start[0])), top + scale * (start[1] + share * (end[1] - start[1])))
+        [corner + scale * (a + share * (b - a)) for corner, a, b in zip((left, top), start, end, strict=True)]
         for share in (0, 0.3, 0.7, 1)
-    ]  # fmt: skip
+    ]
     for number, (x, y) in enumerate([*points, points[-1]]):
         is_last = number == len(points)
         if kind == "mouse":
@@ -267,7 +233,7 @@ def test_a_region_is_dragged_into_the_file(anew: Edited, chromium: Any) -> None:
     press(chromium, "ARROW_RIGHT", "ARROW_RIGHT")
     press(chromium, "SHIFT", "ARROW_UP")
     assert run(chromium, SIDES)[1] == ["quarter", 70, 82, 52, 24]
-    drag(chromium, (20, 10), (60, 40))  # on the empty sky
+    drag(chromium, (4, 4), (13, 13))  # on the empty sky
     eventually(chromium, "return page.regions.boxes[2].verdict.textContent.includes('no texture to measure')")
     press(chromium, "DELETE")
     drag(chromium, (210, 86), (250, 118))
@@ -299,3 +265,25 @@ def test_a_finger_moves_one_on_a_phone_and_a_refusal_is_shown(anew: Edited, chro
     assert run(chromium, said) == ""
     eventually(chromium, "return document.querySelectorAll('#overlay rect').length === 2")
     assert anew.file.read_bytes() == before
+
+
+@pytest.mark.parametrize("edited", [LONG], indirect=True)
+def test_where_the_file_cannot_be_written_nothing_is_half_written(edited: Edited) -> None:
+    before = edited.file.read_bytes()
+    answer = edited.change([BOTH[0] | {"x_px": 140}, BOTH[1]]).json
+    assert not answer["written"]
+    assert answer["text"].startswith(
+        "in effect until the next reload or start, because the file was not written: "
+    )
+    assert answer["text"].endswith("cannot be written (file name too long)")
+    assert "- {name: mid-span, x_px: 140, y_px: 90, width_px: 60, height_px: 24}   # under" in answer["block"]
+    assert answer["block"].startswith("  regions:              # one rigid part each\n")
+    wait_until(lambda: edited.regions()[0] == ("mid-span", 140, 90, 60, 24))
+    # The next change goes on from there.
+    again = edited.change([BOTH[0] | {"x_px": 140}, BOTH[1] | {"name": "pier"}]).json
+    assert "x_px: 140" in again["block"]
+    assert "name: pier" in again["block"]
+    assert [each.name for each in edited.file.parent.iterdir() if each.is_file()] == [edited.file.name]
+    assert edited.file.read_bytes() == before
+    edited.service.reload()
+    wait_until(lambda: edited.regions()[0] == ("mid-span", 130, 90, 60, 24))
