@@ -12,6 +12,8 @@ GALLERY := $(filter-out %/drawn.py,$(wildcard docs/examples/*.py))
 # whatever else the machine does, is run once more with nothing beside it, and must pass then; the log shows both.
 AGAIN = { echo "make: once more, alone, what failed:"; $(DEV)/bin/python -m pytest --last-failed --last-failed-no-failures none; }
 
+SOAK := tests/runtime/service/test_service_soak.py::test_stays_as_it_is
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs house deb container-lint clean python
 
@@ -22,9 +24,14 @@ help: ## Show this list
 demo: $(RUNTIME)/installed ## Install the runtime alone, magnify a vibrating footbridge into out/demo
 	$(RUNTIME)/bin/tremorscope demo -o $(OUT)
 
+# The soak waits for most of its minutes, and would keep a worker from the others.
 test: $(DEV)/installed ## Install everything for development and run the tests
-	$(DEV)/bin/python -m pytest -n auto --dist loadfile --durations=40 --durations-min=5 -m "not alone" || $(AGAIN)
-	$(DEV)/bin/python -m pytest -m alone || $(AGAIN)
+	@mkdir -p out
+	@$(DEV)/bin/python -m pytest -p no:cacheprovider -s $(SOAK) >out/soak.log 2>&1 & soak=$$!; \
+	  $(DEV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5 \
+	    -m "not alone" --deselect $(SOAK) || $(AGAIN); tests=$$?; \
+	  wait $$soak; soak=$$?; tail -n 5 out/soak.log; [ $$tests = 0 ] && [ $$soak = 0 ]
+	$(DEV)/bin/python -m pytest -m alone $$(grep -rl 'mark\.alone' tests) || $(AGAIN)
 
 lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff check .

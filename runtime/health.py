@@ -118,6 +118,8 @@ class RegionHealth:
     """Share of the latest window's frames in which nothing could be measured."""
     mm_per_px: float | None = None
     """The scale, where one is stated."""
+    scale_relative_sigma: float = 0.0
+    """Its relative standard uncertainty; that of every value in mm, mm/s and m/s2 made by it."""
     rectangle_px: tuple[int, int, int, int] | None = None
     """Rectangle in the frame: left column, top row, width, height."""
     frequencies: tuple[NaturalFrequency, ...] = ()

@@ -14,12 +14,14 @@ REQUIRED_PARTS = {part for part in os.environ.get("TREMORSCOPE_REQUIRE", "").spl
 """Parts of the machine that must be there, e.g. ``make,tmpfs``: a test that skips for want of one fails instead."""
 
 
+LONGEST = ("test_package.py", "test_train.py", "test_units_live.py", "test_quantise.py", "test_argus_live.py")
+"""Modules that take minutes, to be begun first: at the end of a parallel run all but one of its workers would wait."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that judge the memory of their own process: other threads of a parallel run would count in it."""
-    for item in items:
-        module = getattr(item, "module", None)
-        if hasattr(module, "tracemalloc") or hasattr(module, "MemoryTrace"):
-            item.add_marker("alone")
+    """Put the longest modules first."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,16 @@ from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.regions import Plan, plan_regions
 from tremorscope.runtime.jobs.samples import Reference, Span
 from tremorscope.runtime.jobs.survey import Survey, look_through
+from tremorscope.runtime.reports.exports import (
+    FORMATS,
+    MAGNIFIED_NAMES,
+    RESULT_NAMES,
+    ExportFormat,
+    check_formats,
+    result_names,
+)
 from tremorscope.runtime.reports.measurement import Measurement
+from tremorscope.runtime.reports.provenance import provenance_of, setting_text
 from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
 from tremorscope.runtime.vibration.displacement.geometry import Lens, PlaneScale, check_same_lens
 from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
@@ -32,20 +41,9 @@ from tremorscope.runtime.vibration.monitoring.modal_baseline import (
     read_baseline,
 )
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
+from tremorscope.runtime.vibration.spectra.subspace import check_ssi, find_poles
 
-RESULT_NAMES = (
-    "displacement.csv",
-    "displacement.uff",
-    "velocity.csv",
-    "velocity.uff",
-    "acceleration.csv",
-    "acceleration.uff",
-    "spectrum.png",
-    "orbits.png",
-    "overlay.png",
-    "report.html",
-    "summary.json",
-)
+__all__ = ["RESULT_NAMES", "MeasureJob", "measure_clip"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,12 @@ class MeasureJob:
     """Frame that displacement is measured against; see `Span`."""
     stabilise: CameraModel | None = None
     """Motion that the camera may have, to take its motion out by what stands still; None leaves it in."""
+    export: tuple[ExportFormat, ...] = ()
+    """Further formats to leave the results in."""
+    ssi: bool = False
+    """True also identifies modes by stochastic subspaces, with their stabilisation diagram."""
+    command: str = ""
+    """Command line, for the report."""
 
     @property
     def span(self) -> Span:
@@ -111,7 +115,8 @@ def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measureme
         write_results,  # drawing takes a second to import
     )
 
-    with whole_directory(job.directory, overwrite=job.overwrite, names=RESULT_NAMES) as scratch:
+    names = {*result_names(FORMATS, ssi=True), *MAGNIFIED_NAMES}
+    with whole_directory(job.directory, overwrite=job.overwrite, names=names) as scratch:
         measurement = _take(job, progress)
         write_results(measurement, scratch)
     return measurement
@@ -157,11 +162,21 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         comparisons=compare_with_baseline(baseline, plan.regions, analysis.modes) if baseline else (),
         refreshes=sum(follower.refreshes for follower in plan.meter.followers),
         elapsed_s=time.monotonic() - start_s,
-        files=RESULT_NAMES if job.directory else (),
+        files=result_names(job.export, ssi=job.ssi) if job.directory else (),
         tick_s=survey.tick_s * survey.pace,
         speed_rpm=job.speed_rpm,
         criteria=job.criteria,
+        provenance=provenance_of(job.clip, job.command, _stated(job)),
+        subspace=find_poles(survey.real_times_s, analysis, survey.tick_s * survey.pace) if job.ssi else None,
     )
+
+
+def _stated(job: MeasureJob) -> dict[str, str]:
+    """Settings of a job that are no defaults, as text."""
+    aside = {"clip", "directory", "overwrite", "command", "export"}
+    named = {each.name: getattr(job, each.name) for each in fields(job) if each.name not in aside}
+    defaults = MeasureJob(job.clip, None)
+    return {name: setting_text(value) for name, value in named.items() if value != getattr(defaults, name)}
 
 
 def _carried_to_plane(
@@ -189,11 +204,19 @@ def _maps(job: MeasureJob, frame: NDArray[np.uint8], regions: tuple[Region, ...]
 
 
 def _carried(series: RegionSeries, maps: RegionMaps, at: int) -> RegionSeries:
-    """Displacement and floors of a region, carried by its map."""
+    """Displacement, and all that is said of its errors, carried by the map of a region."""
     x_px, y_px = maps.carry(at, np.stack([series.x_px, series.y_px]))
-    floors = maps.floors(at, series.noise_floor_px)
-    rounding = maps.floors(at, series.rounding_floor_px)
-    return replace(series, x_px=x_px, y_px=y_px, noise_floor_px=floors, rounding_floor_px=rounding)
+    errors = (series.noise_floor_px, series.rounding_floor_px, series.coding_error_px, series.bound_px)
+    floors, rounding, coding, bound = (maps.floors(at, each) for each in errors)
+    return replace(
+        series,
+        x_px=x_px,
+        y_px=y_px,
+        noise_floor_px=floors,
+        rounding_floor_px=rounding,
+        coding_error_px=coding,
+        bound_px=bound,
+    )
 
 
 def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
@@ -208,6 +231,9 @@ def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
 
 def _check(job: MeasureJob) -> None:
     check_capture_rate(job.capture_rate_hz)
+    check_formats(job.export)
+    if job.ssi:
+        check_ssi()
     job.span.check()
     _check_above_zero("--window", job.window_s, "give seconds, e.g. 20")
     _check_above_zero("--speed-rpm", job.speed_rpm, "give turns a minute, e.g. 1480")
@@ -270,6 +296,7 @@ def _measure_all(
             noise_floor_px=(floors[number][0], floors[number][1]),
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
             coding_error_px=errors[number],
+            bound_px=meter.followers[number].tracker.bound_px,
         )
         for number, region in enumerate(plan.regions)
     )

@@ -167,7 +167,10 @@ class Magnifying:
             MemoryError: there is no room for it.
         """
         self._apply_changes()
-        return self._loop.advance(timeout_s)
+        info = self._loop.advance(timeout_s)
+        if info is None and not self._was_wanted:
+            self._engines.rest()
+        return info
 
     def close(self) -> None:
         """Release all frames and engines, once no thread calls it any more."""

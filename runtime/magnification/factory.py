@@ -121,6 +121,12 @@ class Engines:
         else:
             self._pairwise = self._pairwise or self._runtime.open_pairwise()
 
+    def rest(self) -> None:
+        """Give back memory that the next step can have again at once."""
+        for engine in (self._pairwise, self._band):
+            if engine is not None:
+                engine.rest()
+
     def close(self) -> None:
         """Give the engines back, and a runtime of its own; its magnifiers must not be used any more."""
         opened = [engine for engine in (self._pairwise, self._band) if engine is not None]

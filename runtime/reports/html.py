@@ -15,7 +15,11 @@ from tremorscope.runtime.reports.digits import (
 from tremorscope.runtime.reports.html_artefacts import artefact_section
 from tremorscope.runtime.reports.html_motion import limits_section, motion_sections
 from tremorscope.runtime.reports.html_style import Column, column_section, facts, html_page, picture
+from tremorscope.runtime.reports.interactive import interactive_part, moving_section
 from tremorscope.runtime.reports.measurement import Measurement
+from tremorscope.runtime.reports.provenance import setting_text
+from tremorscope.runtime.reports.signals import PROGRAM
+from tremorscope.runtime.reports.stabilisation import ssi_section
 from tremorscope.runtime.vibration.spectra.analysis import AXES, FrequencyFinding, RegionResult
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
@@ -44,6 +48,7 @@ def report_page(
     history: bytes,
     orbits: bytes,
     scale: bytes | None = None,
+    stabilisation: bytes | None = None,
 ) -> str:
     """The page as HTML; the pictures are PNGs, which are embedded."""
     title = f"Vibration in {measurement.clip}"
@@ -53,16 +58,21 @@ def report_page(
         _notes(measurement),
         picture("Where it moves", overlay, "Regions and the shapes of the strongest modes."),
         _peaks(measurement),
-        picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions."),
-        picture("Displacement", history, "Displacement of the liveliest regions over time."),
+        moving_section(measurement),
+        picture("Spectrum", spectrum, "Amplitude spectral density of the liveliest regions.", "spectrum"),
+        picture("Displacement", history, "Displacement of the liveliest regions over time.", "displacement"),
         *motion_sections(measurement, orbits),
         _modes(measurement),
+        ssi_section(measurement, measurement.subspace) if measurement.subspace else "",
+        picture("Stabilisation", stabilisation, "Poles over model order.") if stabilisation else "",
         artefact_section(measurement),
         _baseline(measurement),
         _regions(measurement),
         picture("Scale", scale, "Axes and grid of the calibrated plane on the first frame.") if scale else "",
         _recording(measurement),
         f"<section><h2>How this was measured</h2>{_METHOD}</section>",
+        _repeat(measurement),
+        interactive_part(measurement),
     ]
     return html_page(title, sections)
 
@@ -244,7 +254,8 @@ def _region_row(result: RegionResult) -> list[str]:
         f"{region.width_px} &times; {region.height_px} at {region.x_px}, {region.y_px}",
         escape(result.verdict),
         " / ".join(_px(value) for value in result.rms_px),
-        " / ".join(_px(value) for value in series.noise_floor_px),
+        " / ".join(_px(value) for value in series.noise_floor_px)
+        + f"<br>(bound {' / '.join(_px(value) for value in series.bound_px)})",
         " / ".join(_px(result.smallest_visible_px(axis)) for axis in AXES),
         f"{float(quality.mean()):.3f}" if quality.size else "&ndash;",
         f"{series.lost_share:.1%}",
@@ -272,3 +283,19 @@ def _recording(measurement: Measurement) -> str:
         ("References", f"renewed {measurement.refreshes} times"),
     ]  # fmt: skip
     return facts("Recording", entries)
+
+
+def _repeat(measurement: Measurement) -> str:
+    """All that is needed to measure the same again."""
+    source = measurement.provenance
+    settings = "; ".join(f"{name} {value}" for name, value in source.settings.items())
+    regions = [setting_text(each.series.region) for each in measurement.analysis.regions]
+    entries = [
+        ("Command", f"<code>{escape(source.command)}</code>" if source.command else "called from Python"),
+        ("Settings", escape(settings) or "all at their defaults"),
+        ("Regions", escape(", ".join(regions))),
+        ("Clip", f"{escape(source.clip)}, {source.bytes} bytes, SHA-256 <code>{source.sha256}</code>"),
+        ("Program", escape(PROGRAM)),
+        ("Libraries", escape(", ".join(f"{name} {version}" for name, version in source.libraries.items()))),
+    ]
+    return facts("To repeat it", entries)

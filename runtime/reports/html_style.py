@@ -45,6 +45,22 @@ td { border-bottom: 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 0; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
+.chart { margin: 0 -6px; }
+.chart .u-over { touch-action: pan-y; }
+.chart .u-legend { font-size: .84rem; text-align: left; }
+.chart .u-legend :is(th, td) { border: 0; padding: 2px 4px; }
+.chart .aside { display: none; }
+button { font: inherit; font-size: .88rem; padding: 3px 12px; border: 1px solid var(--line); border-radius: 6px;
+  background: var(--wash); color: var(--ink); cursor: pointer; }
+button[aria-pressed=true] { border-color: var(--accent); color: var(--accent); font-weight: 600; }
+canvas, video { max-width: 100%; }
+#moving canvas, #moving video { display: block; width: 100%; height: auto; border-radius: 4px; }
+.choice, .controls { display: flex; flex-wrap: wrap; gap: 8px 14px; align-items: center; }
+.controls label { display: flex; gap: 8px; align-items: center; }
+#moving .controls { margin: 10px 0; }
+code { font-size: .86em; overflow-wrap: anywhere; }
+[hidden] { display: none !important; }
+@media screen { .live > img { display: none !important; } }
 @media (max-width: 640px) {
   main { padding: 14px 12px 40px; }
   section { padding: 14px; }
@@ -64,6 +80,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
   .cards { grid-template-columns: repeat(4, 1fr); gap: 8pt; }
   .card .big { font-size: 15pt; }
   .notes { background: none; }
+  .noprint, .chart { display: none !important; }
   .picture, tr { break-inside: avoid; }
   h2 { break-after: avoid; }
   @page { margin: 14mm; }
@@ -83,11 +100,11 @@ def html_page(title: str, sections: Iterable[str], *, more_style: str = "", head
     )
 
 
-def picture(title: str, png: bytes, alternative: str) -> str:
-    """A section with an embedded PNG."""
-    data = base64.b64encode(png).decode("ascii")
+def picture(title: str, png: bytes, alternative: str, name: str = "") -> str:
+    """A section with an embedded PNG; a script finds it by its name."""
+    data, known = base64.b64encode(png).decode("ascii"), f' id="{name}"' if name else ""
     return (
-        f'<section class=picture><h2>{title}</h2><img alt="{escape(alternative)}" '
+        f'<section class=picture{known}><h2>{title}</h2><img alt="{escape(alternative)}" '
         f'src="data:image/png;base64,{data}"></section>'
     )
 

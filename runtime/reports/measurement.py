@@ -22,6 +22,7 @@ from tremorscope.runtime.reports.motion import (
     rate_entries,
     recorded_motion,
 )
+from tremorscope.runtime.reports.provenance import Provenance
 from tremorscope.runtime.vibration.displacement.geometry import PlaneScale
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 from tremorscope.runtime.vibration.monitoring.limits import Criterion
@@ -29,6 +30,7 @@ from tremorscope.runtime.vibration.monitoring.modal_baseline import ModeChange, 
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, FrequencyFinding, RegionResult
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
+from tremorscope.runtime.vibration.spectra.subspace import SubspaceFinding
 
 _MOST_LINES, _MOST_ARTEFACTS = 12, 5
 
@@ -60,12 +62,15 @@ class Measurement:
     elapsed_s: float
     files: tuple[str, ...]
     """Names of the files that it left."""
+    provenance: Provenance
     tick_s: float = 0.0
     """Resolution of the times."""
     speed_rpm: float | None = None
     """Speed of the machine, whose orders peaks are named by; None where none was stated."""
     criteria: tuple[Criterion, ...] = ()
     """Limits to judge by."""
+    subspace: SubspaceFinding | None = None
+    """Modes by stochastic subspaces; None where not asked for."""
 
     @cached_property
     def motion(self) -> RecordedMotion:
@@ -74,7 +79,7 @@ class Measurement:
             self.times_s,
             self.analysis,
             tick_s=self.tick_s,
-            mm_per_px=self.mm_per_px,
+            scale=self.scale,
             criteria=self.criteria,
         )
 
@@ -105,6 +110,7 @@ class Measurement:
             "",
             *(shown or [self._nothing()]),
             *self._artefact_lines(),
+            *(self.subspace.lines(analysis.modes) if self.subspace else []),
             *(["", *map(_comparison_line, self.comparisons)] if self.comparisons else []),
             *(["", *judgement_lines(self.motion, self._names())] if self.criteria else []),
         ]
@@ -114,7 +120,7 @@ class Measurement:
         place = f"{self.analysis.regions[finding.region].series.name} {finding.axis}"
         damping = "" if peak.damping is None else f"  damping {damping_text(peak)}"
         size, exactly = self.amplitude_text(peak), f"({frequency_text(peak)})"
-        told = peak_text(peak, self.mm_per_px, self.speed_rpm, 1 / self.analysis.duration_s)
+        told = peak_text(peak, self.scale, self.speed_rpm, 1 / self.analysis.duration_s)
         return f"{short_frequency(peak):<10} {size:<{width}}  {place:<6} {exactly}{damping}  {told}"
 
     def _artefact_lines(self) -> list[str]:
@@ -172,6 +178,7 @@ class Measurement:
         analysis, axis = self.analysis, self.time_axis
         return {
             "format": "tremorscope measurement 1",
+            "provenance": self.provenance.summary(),
             "clip": self.clip,
             "frames": int(self.times_s.size),
             "width_px": int(self.frame.shape[1]),
@@ -181,13 +188,7 @@ class Measurement:
             "rate_stated": axis.capture_rate_hz is not None,
             "resolution_hz": 1 / analysis.duration_s,
             "window_s": analysis.window_s,
-            "scale": None
-            if self.scale is None
-            else {
-                "mm_per_px": self.scale.mm_per_px,
-                "provenance": self.scale.provenance,
-                "relative_sigma": self.scale.relative_sigma,
-            },
+            "scale": None if self.scale is None else asdict(self.scale),
             "undistorted": self.undistorted,
             "rates_true_hz": list(self.motion.band_hz),
             "speed_rpm": self.speed_rpm,
@@ -203,6 +204,7 @@ class Measurement:
             "peaks": [self._finding(each) for each in analysis.findings],
             "artefacts": [{**self._finding(each), "cause": each.cause} for each in analysis.artefacts],
             "modes": [self._mode(each) for each in analysis.modes],
+            "ssi": None if self.subspace is None else self.subspace.summary(analysis.modes),
             "baseline": [_comparison(each) for each in self.comparisons],
             "limits": [
                 {"region": analysis.regions[number].series.name, **judged.detail()}
@@ -224,6 +226,7 @@ class Measurement:
             entry[axis] = {
                 "rms_px": _number(result.rms_px[number]),
                 "noise_floor_px": _number(series.noise_floor_px[number]),
+                "noise_bound_px": _number(series.bound_px[number]),
                 "coding_error_px": _number(series.coding_error_px[number]),
                 "measured_noise_px": None if spectrum is None else spectrum.noise_sigma,
                 "smallest_visible_px": _number(result.smallest_visible_px(axis)),
@@ -262,7 +265,7 @@ class Measurement:
         if self.scale is not None:
             entry["amplitude_mm"] = self.scale.mm_per_px * peak.amplitude
             entry["amplitude_sigma_mm"] = self.sigma_mm(peak)
-        return entry | peak_entries(peak, self.mm_per_px, self.speed_rpm, 1 / self.analysis.duration_s)
+        return entry | peak_entries(peak, self.scale, self.speed_rpm, 1 / self.analysis.duration_s)
 
     def _mode(self, mode: Mode) -> dict[str, Any]:
         return {

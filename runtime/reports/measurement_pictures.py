@@ -21,7 +21,8 @@ from tremorscope.runtime.vibration.spectra.phases import path
 
 Values = NDArray[np.float64]
 
-_MOST_CURVES, _MOST_LABELS, _MOST_MODES, _MOST_TRACES = 6, 6, 3, 3
+MOST_LABELS, MOST_TRACES = 6, 3
+_MOST_CURVES, _MOST_MODES = 6, 3
 _ARROW_SHARE = 0.13
 """Length of a mode's longest arrow, as a share of the picture's diagonal."""
 _SHORTEST_SHARE = 0.012
@@ -36,8 +37,8 @@ def spectrum_picture(measurement: Measurement) -> bytes:
     with figure(_WIDTH_IN, 5.2) as drawn:
         axes = drawn.add_subplot()
         lowest, highest = math.inf, 0.0
-        plotted = _plotted(measurement)
-        for number, axis in plotted:
+        channels = plotted(measurement)
+        for number, axis in channels:
             spectrum = measurement.analysis.regions[number].along(axis)
             assert spectrum is not None
             name = f"{measurement.analysis.regions[number].series.name} {axis}"
@@ -52,8 +53,8 @@ def spectrum_picture(measurement: Measurement) -> bytes:
             )
         shown = [
             each
-            for each in measurement.analysis.findings[:_MOST_LABELS]
-            if set(plotted) & {seen[:2] for seen in each.seen_in}
+            for each in measurement.analysis.findings[:MOST_LABELS]
+            if set(channels) & {seen[:2] for seen in each.seen_in}
         ]
         axes.set_ylim(lowest / 2, highest * (12 if shown else 3))
         axes.set_xlim(0, measurement.analysis.rate_hz / 2)
@@ -97,13 +98,13 @@ def is_sure(measurement: Measurement, peak: Peak) -> bool:
     return cycles >= _SURE_CYCLES and peak.amplitude > _SURE_SIGMAS * peak.amplitude_sigma
 
 
-def _plotted(measurement: Measurement) -> list[tuple[int, Axis]]:
+def plotted(measurement: Measurement) -> list[tuple[int, Axis]]:
     """Channels whose spectra are drawn: those that show the strongest findings, then the liveliest."""
-    showing = [(each.region, each.axis) for each in measurement.analysis.findings[:_MOST_LABELS]]
-    return list(dict.fromkeys([*showing, *_liveliest(measurement)]))[:_MOST_CURVES]
+    showing = [(each.region, each.axis) for each in measurement.analysis.findings[:MOST_LABELS]]
+    return list(dict.fromkeys([*showing, *liveliest(measurement)]))[:_MOST_CURVES]
 
 
-def _liveliest(measurement: Measurement) -> list[tuple[int, Axis]]:
+def liveliest(measurement: Measurement) -> list[tuple[int, Axis]]:
     """Channels, sorted by the amplitude of their strongest sure peak, then by their RMS displacement."""
     channels: list[tuple[float, float, int, Axis]] = []
     for number, region in enumerate(measurement.analysis.regions):
@@ -119,10 +120,7 @@ def _liveliest(measurement: Measurement) -> list[tuple[int, Axis]]:
 
 def overlay_picture(measurement: Measurement) -> bytes:
     """The regions, and the shapes of the strongest modes, drawn on the first frame, as PNG."""
-    # What was seen for few cycles, or barely, comes after what is well determined.
-    modes = sorted(measurement.analysis.modes, key=lambda each: not is_sure(measurement, each.peak))[
-        :_MOST_MODES
-    ]
+    modes = sure_modes(measurement)[:_MOST_MODES]
     height, width = measurement.frame.shape[:2]
     columns = 1 if not modes or width > 2.2 * height else 2
     rows = math.ceil((1 + len(modes)) / columns)
@@ -173,9 +171,15 @@ def _draw_box(axes: Axes, region: Region, name: str, colour: str) -> None:
     )
 
 
-def _sure_parts(measurement: Measurement, mode: Mode) -> Values:
-    """Parts of a shape (regions, 2) at one moment, 0 where they do not stand out from the noise."""
-    parts: Values = mode.shape.real.reshape(-1, 2).astype(np.float64)
+def sure_modes(measurement: Measurement) -> list[Mode]:
+    """Modes, those that were seen for few cycles, or barely, after what is well determined."""
+    return sorted(measurement.analysis.modes, key=lambda each: not is_sure(measurement, each.peak))
+
+
+def sure_share(measurement: Measurement, mode: Mode) -> Values:
+    """1 for each part of a shape, (regions, 2), that stands out from the noise, 0 for the others."""
+    parts: Values = np.abs(mode.shape.real.reshape(-1, 2))
+    sure = np.ones(parts.shape)
     for number, result in enumerate(measurement.analysis.regions):
         for at, axis in enumerate(AXES):
             spectrum = result.along(axis)
@@ -183,8 +187,8 @@ def _sure_parts(measurement: Measurement, mode: Mode) -> Values:
                 continue
             floor = float(np.interp(mode.frequency_hz, spectrum.frequency_hz, spectrum.floor))
             least = _SURE_SIGMAS * math.sqrt(floor / measurement.analysis.duration_s)
-            parts[number, at] *= abs(parts[number, at]) * mode.peak.amplitude > least
-    return parts
+            sure[number, at] = parts[number, at] * mode.peak.amplitude > least
+    return sure
 
 
 def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
@@ -195,7 +199,7 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
     diagonal = math.hypot(width, height)
     regions = [result.series.region for result in measurement.analysis.regions]
     middles = np.array([region.centre_px for region in regions])
-    moving = _sure_parts(measurement, mode)
+    moving = mode.shape.real.reshape(-1, 2) * sure_share(measurement, mode)
     moving = moving * (_ARROW_SHARE * diagonal / max(float(np.hypot(*moving.T).max()), 1e-12))
     # Half a period later all arrows are reversed: show the half in which more of them end in the picture.
     moving = moving * max((1, -1), key=lambda sign: _inside(middles + sign * moving, width, height))
@@ -220,7 +224,7 @@ def _inside(tips: Values, width: int, height: int) -> int:
 
 def history_picture(measurement: Measurement) -> bytes:
     """Displacement over time of the liveliest channels, and a few cycles of it where there are many, as PNG."""
-    channels = _liveliest(measurement)[:_MOST_TRACES]
+    channels = liveliest(measurement)[:MOST_TRACES]
     zoom_s = _zoom_s(measurement)
     with figure(_WIDTH_IN, 0.9 + 1.55 * len(channels)) as drawn:
         grid = drawn.add_gridspec(len(channels), 2 if zoom_s else 1, width_ratios=(2, 1) if zoom_s else None)

@@ -1,4 +1,4 @@
-"""Time series for modal software: evenly sampled signals without gaps, as UFF dataset 58 and as SEP-005.
+"""Time series for modal software: evenly sampled signals without gaps, as UFF, as SEP-005 and as MiniSEED.
 
 UFF dataset 58 is "Function at Nodal DOF" of the Universal File Format (SDRC/UC-SDRL); SEP-005 is the proposal of
 the SDyPy project for time series in Python: a list of dictionaries.
@@ -7,11 +7,13 @@ the SDyPy project for time series in Python: a list of dictionaries.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from scipy.interpolate import make_interp_spline
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.host.files import cannot_be_written, whole_file
 
+PROGRAM = f"tremorscope {importlib.metadata.version('tremorscope')}"
 LONGEST_STEP = 1.5
 """Step, in intervals, above which there is a gap between two samples."""
 _EVEN = 1e-3
@@ -31,7 +34,7 @@ _FEWEST = 4
 DIRECTIONS = {"x": 1, "y": -2}
 """Axis of the picture -> direction in UFF. Pictures count y downwards, UFF's +Y points up."""
 _TIME, _GENERAL = 17, 1
-_LENGTHS = {"displacement": 8, "velocity": 11, "acceleration": 12}
+LENGTHS = {"displacement": 8, "velocity": 11, "acceleration": 12}
 """Specific data types of dataset 58, records 8 and 9; those that are lengths, over time or not."""
 _SEP005 = {"displacement": "d", "velocity": "v", "acceleration": "a"}
 
@@ -53,6 +56,10 @@ class Signal:
     node: int = 1
     """Number of the place in UFF."""
     quantity: str = "displacement"
+    start_s: float = 0.0
+    """Time of the first sample since the recording's first, where ``start_unix_s`` is not known."""
+    source: str = "NONE"
+    """Origin, in 80 letters, such as the hash of the clip."""
 
     @property
     def name(self) -> str:
@@ -127,10 +134,11 @@ def _as_sep005(signal: Signal) -> dict[str, Any]:
     return channel
 
 
-def write_uff(path: Path, signals: Iterable[Signal]) -> int:
-    """Write signals as datasets 58 into one file, whole or not at all; returns how many there are.
+def write_uff(path: Path, signals: Iterable[Signal], sets: Iterable[dict[str, Any]] = ()) -> int:
+    """Write signals as datasets 58 into one file, whole or not at all, behind other sets; returns how many there are.
 
-    Abscissas begin at 0; the time of the first sample stands in ID lines 3 (DD-MMM-YY HH:MM:SS) and 4 (ISO 8601).
+    The time of the first sample stands in ID lines 3 (DD-MMM-YY HH:MM:SS) and 4 (ISO 8601), and abscissas begin at 0;
+    where it is not known they begin at ``start_s``.
 
     Raises:
         OutputFault: it cannot be written.
@@ -139,12 +147,12 @@ def write_uff(path: Path, signals: Iterable[Signal]) -> int:
     scratch = path.with_name(f".{path.name}.set-{os.getpid()}")
     try:
         with whole_file(path) as file:
-            for signal in signals:
+            for dataset in chain(sets, map(_as_uff, signals)):
                 # One file per dataset: pyuff reads the whole file again after each set that it adds.
-                _write_set(path, scratch, _as_uff(signal))
+                _write_set(path, scratch, dataset)
                 with scratch.open("rb") as written:
                     shutil.copyfileobj(written, file)
-                count += 1
+                count += dataset["type"] == 58
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
@@ -172,13 +180,13 @@ def _as_uff(signal: Signal) -> dict[str, Any]:
         "type": 58,
         "func_type": 1,  # time response
         "binary": 0,
-        "id1": _ascii(f"{signal.quantity} of {signal.name} in {signal.unit}", 80),
-        "id2": "tremorscope",
+        "id1": plain_ascii(f"{signal.quantity} of {signal.name} in {signal.unit}", 80),
+        "id2": PROGRAM,
         "id3": start.strftime("%d-%b-%y %H:%M:%S").upper() if start else "NONE",
         "id4": start.isoformat() if start else "NONE",
-        "id5": "NONE",
+        "id5": plain_ascii(signal.source, 80) or "NONE",
         "load_case_id": 0,
-        "rsp_ent_name": _ascii(signal.place, 10) or "NONE",
+        "rsp_ent_name": plain_ascii(signal.place, 10) or "NONE",
         "rsp_node": signal.node,
         "rsp_dir": DIRECTIONS.get(signal.axis, 0),
         "ref_ent_name": "NONE",
@@ -188,18 +196,18 @@ def _as_uff(signal: Signal) -> dict[str, Any]:
         "abscissa_spec_data_type": _TIME,
         "abscissa_axis_lab": "Time",
         "abscissa_axis_units_lab": "s",
-        "ordinate_spec_data_type": _LENGTHS.get(signal.quantity, _GENERAL),
-        "ordinate_len_unit_exp": int(signal.quantity in _LENGTHS),
-        "ordinate_axis_lab": _ascii(signal.quantity, 20),
-        "ordinate_axis_units_lab": _ascii(signal.unit, 20),
+        "ordinate_spec_data_type": LENGTHS.get(signal.quantity, _GENERAL),
+        "ordinate_len_unit_exp": int(signal.quantity in LENGTHS),
+        "ordinate_axis_lab": plain_ascii(signal.quantity, 20),
+        "ordinate_axis_units_lab": plain_ascii(signal.unit, 20),
         "orddenom_spec_data_type": 0,
         "z_axis_spec_data_type": 0,
         "data": signal.values,
-        "x": np.arange(len(signal.values)) / signal.rate_hz,
+        "x": (0.0 if start else signal.start_s) + np.arange(len(signal.values)) / signal.rate_hz,
     }
 
 
-def _ascii(text: str, width: int) -> str:
+def plain_ascii(text: str, width: int) -> str:
     """Text for a field of fixed width; the format knows ASCII only, and a line break would end the record."""
     return "".join(letter if " " <= letter <= "~" else "?" for letter in text).strip()[:width]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,6 +91,7 @@ class Analyst:
         self.tracker = tracker
         self._set_by_s, self._was_set_by_s = set_by_s, set_by_s()
         self._due_s = clock() + min(settings.analyse_every_s, settings.analyse_over_s, _FIRST_AFTER_S)
+        self._analysed_s = -math.inf
         self.findings = AnalysisFindings()
         """Latest results; replaced as a whole."""
 
@@ -106,6 +107,11 @@ class Analyst:
         if recorded.times_s[-1] - recorded.times_s[0] < _SHORTEST_S:
             self._due_s = self._clock() + _SHORTEST_S
             return True
+        if recorded.times_s[-1] == self._analysed_s:
+            # What is seen once must not be read again and again: it is no reading, and modes are silent.
+            self.findings = replace(self.findings, trouble="no frame has come since the last analysis")
+            return True
+        self._analysed_s = recorded.times_s[-1]
         started_s = self._clock()
         try:
             analysis = analyse_recording(

@@ -188,6 +188,7 @@ class Components:
     def _resume_alarms(self) -> None:
         left = self.storage
         self.alarms.resume(left.opened_alarms, left.baselines, left.learnings, self.clock.now_s())
+        self.alarms.store_again()  # it may have been begun in place of a damaged one, or opened late
 
     def _build_camera(self, configuration: Configuration, threads: Threads | None) -> CameraSupervisor:
         of_kind = supervisor_settings(configuration.camera)  # a camera on the network answers more slowly

@@ -210,7 +210,7 @@ class Clip:
     """Frames between start and end that are missing in it."""
     nbytes: int = 0
     detail: str = ""
-    """Reason why it failed or was removed."""
+    """Reason why it failed or was removed, or a remark on how it was made."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import ParamSpec, TypedDict
@@ -19,6 +19,7 @@ from tremorscope.runtime.frames.frame import View
 from tremorscope.runtime.jobs.samples import Reference
 from tremorscope.runtime.magnification.filters import FilterKind
 from tremorscope.runtime.magnification.magnifier import Mode
+from tremorscope.runtime.reports.exports import ExportFormat
 from tremorscope.runtime.vibration.displacement.warping import CameraModel
 
 Rectangle = tuple[int, int, int, int]
@@ -32,6 +33,7 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 _PYTHON_NAMES = {
     "overwrite": "overwrite=True",
+    "amplification": "amplification",
     "capture-fps": "capture_rate_hz",
     "mode band": "mode='band'",
     "band LOW HIGH": "band_hz=(low, high)",
@@ -82,7 +84,7 @@ class MagnifyArguments(MagnifyOptions):
 
     clip: Place
     output: Place
-    amplification: float
+    amplification: float | Literal["auto"]
     band_hz: Annotated[tuple[Band, ...], BeforeValidator(lambda given: _as_bands(given))]
 
 
@@ -117,6 +119,8 @@ class MeasureOptions(TypedDict, total=False):
     boundary: str | None
     limits: tuple[str, str, str, Sequence[tuple[float, float]]] | None
     speed_rpm: float | None
+    export: Sequence[ExportFormat]
+    ssi: bool
     overwrite: bool
     progress: bool
 

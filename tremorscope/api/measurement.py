@@ -256,18 +256,17 @@ class ClipMeasurement:
     def to_uff(
         self, path: str | Path, quantity: MotionQuantity = "displacement", *, overwrite: bool = False
     ) -> Path:
-        """Write displacement, velocity or acceleration as UFF dataset 58, which modal programs read.
+        """Write displacement, velocity or acceleration as UFF with its geometry, which modal programs read.
 
         Raises:
             OptionFault: there is no such quantity.
             OutputFault: the file exists already, or cannot be written.
         """
-        from tremorscope.runtime.reports.measurement_files import signals
-        from tremorscope.runtime.reports.signals import write_uff
+        from tremorscope.runtime.reports.measurement_files import write_motion_uff
 
         place: Path = checked("to_uff", FileArguments, {"path": path})["path"]
         check_place(place, overwrite=overwrite)
-        write_uff(place, signals(self.result, _quantity(quantity)))
+        write_motion_uff(self.result, place, _quantity(quantity))
         return place
 
     def summary(self) -> dict[str, Any]:

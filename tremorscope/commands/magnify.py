@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +20,35 @@ if TYPE_CHECKING:
     from tremorscope.runtime.magnification.filters import FilterKind
 
 
+def _amplification(_: click.Context, __: click.Parameter, text: str) -> float | None:
+    """The number, or None for ``auto``.
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    try:
+        return None if text == "auto" else float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no number and not auto, e.g. 20") from None
+
+
 @click.command()
 @clip_argument
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Video to write, in MP4."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What to write: .mp4, .mkv (both H.264), .webm (VP9) or .gif; a folder, or frames/%04d.png, for PNG pictures.",
 )
 @click.option(
     "-a",
     "--amplification",
-    type=float,
     required=True,
-    help="Magnified over true displacement, e.g. 20; the bundle states the range.",
+    metavar="NUMBER|auto",
+    callback=_amplification,
+    help="Magnified over true displacement, e.g. 20; the bundle states the most. Below 1 motion is attenuated, and 0 "
+    "freezes it. auto measures the clip first and shows its largest steady motion as about 8 px.",
 )
 @click.option(
     "--mode",
@@ -142,11 +161,13 @@ def magnify(
     order: int | None,
     notches_hz: tuple[float, ...],
     regions_px: tuple[tuple[int, int, int, int], ...],
+    amplification: float | None,
     **options: Any,
 ) -> None:
-    """Magnify the motion in CLIP into an MP4 that browsers play.
+    """Magnify the motion in CLIP into a video, or into pictures.
 
-    CLIP is a video, a file of raw frames (.cine, .cihx, .tif, .npy ...), or pictures (a folder, or 'frames/*.png').
+    CLIP is a video, a file of raw frames (.cine, .cihx, .tif, .npy ...), pictures (a folder, or 'frames/*.png'), or -
+    for a video on standard input.
     """
     from tremorscope.runtime.host.progress import progress_bar
     from tremorscope.runtime.host.signals import orderly_stop
@@ -157,8 +178,14 @@ def magnify(
     if (order is not None or notches_hz) and not bands_hz:
         raise click.UsageError("--order and --notch belong to --band")
     band = BandSettings(bands_hz, filter_kind, order, notches_hz) if bands_hz else None
-    job = MagnifyJob(band=band, regions=tuple(Region(*region) for region in regions_px), **options)
+    job = MagnifyJob(
+        1.0 if amplification is None else amplification,
+        automatic=amplification is None,
+        band=band,
+        regions=tuple(Region(*region) for region in regions_px),
+        **options,
+    )
     with orderly_stop(), progress_bar("magnify") as bar:
-        report = magnify_clip(job, bar, bar.note)
+        report = magnify_clip(job, bar, bar.note, partial(bar.line, to_stderr=True))
     for line in report.lines():
         click.echo(line)

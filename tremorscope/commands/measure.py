@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from tremorscope.commands.options import clip_argument, reference_time, stabilis
     required=True,
     metavar="DIR",
     help="Directory to leave displacement, velocity and acceleration (CSV and UFF), spectrum.png, orbits.png, "
-    "overlay.png, report.html and summary.json in.",
+    "overlay.png, modes.uff, report.html and summary.json in.",
 )
 @click.option(
     "--roi",
@@ -134,6 +136,17 @@ from tremorscope.commands.options import clip_argument, reference_time, stabilis
     metavar="RPM",
     help="Speed of the machine: peaks are named by its orders.",
 )
+@click.option(
+    "--export",
+    multiple=True,
+    metavar="mat|mseed",
+    help="Also leave the results as MATLAB's measurement.mat, or as MiniSEED by ObsPy; may be repeated.",
+)
+@click.option(
+    "--ssi",
+    is_flag=True,
+    help="Also identify modes by stochastic subspaces (pyOMA2), with stabilisation.png and in the report.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
 @click.option(
     "--workers",
@@ -152,6 +165,7 @@ def measure(workers: int | None, dask: str | None, **options: Any) -> None:
     """
     from tremorscope.runtime.cameras.recordings import clips_in
     from tremorscope.runtime.errors import ClipFault
+    from tremorscope.runtime.host.files import printable
     from tremorscope.runtime.host.progress import progress_bar
     from tremorscope.runtime.host.signals import orderly_stop
     from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
@@ -166,7 +180,10 @@ def measure(workers: int | None, dask: str | None, **options: Any) -> None:
     regions, still = (tuple(Region(*each) for each in options.pop(name)) for name in ("regions", "still"))
     stated = {name: options.pop(name) for name in ("standard", "of_class", "boundary", "limits")}
     criteria = stated_criteria(**stated, speed_rpm=options["speed_rpm"])
-    job = MeasureJob(criteria=criteria, regions=regions, still=still, scale=scale, lens=lens, **options)
+    command = printable(shlex.join(["tremorscope", *sys.argv[1:]]))
+    job = MeasureJob(
+        criteria=criteria, regions=regions, still=still, scale=scale, lens=lens, command=command, **options
+    )
     if job.clip.is_dir() and clips_in(job.clip):
         with orderly_stop(), progress_bar("measure", "clips") as progress:
             spread = over_dask(dask) if dask else over_cores(workers)

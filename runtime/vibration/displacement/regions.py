@@ -73,6 +73,16 @@ class Region:
 
 
 @dataclass(frozen=True)
+class RegionEdit:
+    """A region as somebody wants it."""
+
+    name: str
+    region: Region
+    was: str | None = None
+    """Its present name; None for a new one."""
+
+
+@dataclass(frozen=True)
 class Scale:
     """Millimetres on the structure for a pixel in the picture, valid in the plane that was stated."""
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from mosquitto_rig import wait_until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PHONE = (390, 844)
@@ -55,14 +54,11 @@ def run(chromium: Any, code: str) -> Any:
 
 def eventually(chromium: Any, code: str, timeout_s: float = 20.0) -> Any:
     """Wait until the page says so."""
-    found: list[Any] = []
-
-    def ask() -> bool:
-        found.append(run(chromium, code))
-        return bool(found[-1])
-
-    wait_until(ask, timeout_s, f"never: {code}")
-    return found[-1]
+    deadline_s = time.monotonic() + timeout_s
+    while not (found := run(chromium, code)):
+        assert time.monotonic() < deadline_s, f"never: {code}"
+        time.sleep(0.02)
+    return found
 
 
 # A number that changes with any pixel.
