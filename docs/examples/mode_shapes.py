@@ -42,17 +42,17 @@ for axes, mode in zip(right, sorted(found.modes, key=lambda each: each.frequency
     shape = mode.shape[:, 0].real
     true = shapes[min(shapes, key=lambda f: abs(f - mode.frequency_hz))]
     over_regions = np.array([true[row - 16 : row + 16].mean() for row in rows])
-    true = true / over_regions[np.abs(over_regions).argmax()]
-    shape = shape / shape[np.abs(shape).argmax()]
+    true = true / over_regions[0]
+    shape = shape / shape[0]
     axes.plot(true, range(320), color=INK, lw=1, label="as drawn")
     axes.plot(shape, rows, "o", color=BLUE if axes is right[0] else ORANGE, label="measured")
     axes.axvline(0, color="#bbbbbb", lw=0.8)
     axes.set(
-        title=f"{mode.frequency_hz:.2f} ± {mode.frequency_sigma_hz:.2f} Hz",
+        title=f"{mode.frequency_hz:.3f} ± {mode.frequency_sigma_hz:.3f} Hz",
         ylim=(300, 0),
         xlim=(-1.15, 1.15),
         yticks=[],
     )
-    axes.set_xlabel("displacement, the largest 1")
+    axes.set_xlabel("displacement, at the top 1")
     axes.legend(loc="lower right")
 save(figure, "mode_shapes.png")

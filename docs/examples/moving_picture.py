@@ -35,6 +35,4 @@ for pair in zip(frames, magnified):
 # One palette for all frames, without dithering: what stands still stays the same, and is stored once.
 palette = Image.fromarray(np.concatenate([np.asarray(page) for page in pages[::3]])).quantize(128)
 still = [page.quantize(palette=palette, dither=Image.Dither.NONE) for page in pages]
-still[0].save(
-    "bridge.gif", save_all=True, append_images=still[1:], duration=40, loop=0, optimize=False
-)
+still[0].save("bridge.gif", save_all=True, append_images=still[1:], duration=40, loop=0, optimize=False)

@@ -72,8 +72,6 @@ def criterion_of(
     >>> pump = criterion_of('iso-20816-3', 'group-2-rigid', boundary='C/D', speed_rpm=450)
     >>> pump.name(), pump.band_hz, pump.lowest
     ('RMS velocity', (2.0, 1000.0), 4.5)
-    >>> criterion_of('iso-20816-3', 'group-2-rigid').factor(mm_per_px=0.4)
-    0.4
     >>> criterion_of('din-4150-3', 'residental')
     Traceback (most recent call last):
         ...

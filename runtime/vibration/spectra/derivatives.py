@@ -139,14 +139,10 @@ def differentiate(
 
     Returns:
         (channels, N * finer).
-
-    >>> time_s = np.arange(500) / 50
-    >>> sway_px = 0.1 * np.sin(2 * np.pi * 2 * time_s)[None]  # 2 Hz
+    >>> sway_px = 0.1 * np.sin(2 * np.pi * 2 * np.arange(500) / 50)[None]  # 2 Hz
     >>> velocity = differentiate(sway_px, 50.0, 1, (0.0, 20.0))
-    >>> velocity.shape, bool(np.isnan(velocity[0, 0]))
-    ((1, 500), True)
-    >>> round(float(np.nanmax(velocity)), 2), round(0.1 * 2 * math.pi * 2, 2)
-    (1.26, 1.26)
+    >>> velocity.shape, round(float(np.nanmax(velocity)), 2)
+    ((1, 500), 1.26)
     """
     count = values.shape[1]
     settle = math.ceil(settling_s(band_hz) * rate_hz - 1e-6)

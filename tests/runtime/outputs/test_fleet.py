@@ -264,6 +264,8 @@ def test_the_play_calls_what_a_box_has() -> None:
     handlers = {handler["name"] for handler in play["handlers"]}
     assert {task["notify"] for task in play["tasks"] if "notify" in task} == handlers
     library = (ROOT / "systemd/lib.sh").read_text()
-    assert {found for found in re.findall(r"/usr/local/bin/\w+", text) if f"={found}\n" not in library} == set()
+    assert {
+        found for found in re.findall(r"/usr/local/bin/\w+", text) if f"={found}\n" not in library
+    } == set()
     assert (ROOT / "systemd/credential.sh").is_file()
     assert yaml.safe_load((FLEET / "ansible/inventory.yml").read_text())["boxes"]["hosts"]
