@@ -114,13 +114,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_evaluate_judges_bundle_and_weights_alike(
-    weights: Path, bundle: Path, tmp_path: Path, run_here: Callable[..., Done]
-) -> None:
+def test_evaluate_judges_bundle_and_weights_alike(weights: Path, bundle: Path, tmp_path: Path) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     Image.fromarray(draw_picture(0, 300)).save(photographs / "drawn.png")
-    done = run_here(
+    done = run_command(
         "evaluate", weights, bundle, "unmagnified", "--photographs", photographs,
         "--protocol", "blob", "-o", tmp_path / "found",
     )  # fmt: skip
