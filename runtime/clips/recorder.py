@@ -183,7 +183,9 @@ class EventRecorder:
         for share in (0.5, 1.0):
             for thread in self._threads:
                 thread.join(max(0.0, deadline_s - (1 - share) * timeout_s - time.monotonic()))
-            self._hurrying = True
+            with self._changed:
+                self._hurrying = True
+                self._changed.notify_all()
         self._history.clear()
         return not any(thread.is_alive() for thread in self._threads)
 

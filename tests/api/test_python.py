@@ -72,8 +72,8 @@ class TestSameAsTheCommand:
     def test_every_option_is_an_argument(
         self, command: click.Command, kind: Any, renamed: dict[str, str]
     ) -> None:
-        of_folders = {"workers", "dask"}
-        options = {renamed.get(str(each.name), each.name) for each in command.params} - of_folders
+        of_the_command_alone = {"workers", "dask", "sweep"}
+        options = {renamed.get(str(each.name), each.name) for each in command.params} - of_the_command_alone
         told = {"directory": "output"}
         assert {told.get(name, name) for name in kind.__annotations__} - {"progress"} == options
 
