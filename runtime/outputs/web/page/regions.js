@@ -44,7 +44,7 @@ export class Regions {
   open() {
     this.boxes = [];
     this.editing(true);
-    for (const { name, rectangle_px } of this.present) this.add(rectangle_px, name, name);
+    for (const { name, rectangle_px } of this.present) this.add(rectangle_px, name);
     this.before = this.present.map(({ name }) => name);
     this.say("");
     (this.boxes[0]?.rect ?? $("add-region")).focus({ preventScroll: true });
@@ -77,9 +77,11 @@ export class Regions {
     $("regions-block").hidden = !block;
   }
 
-  add(sides = null, name = this.freeName(), was = null) {
+  add(sides = null, present = null) {
+    const free = this.boxes.map((_, n) => `region ${n + 1}`).find((each) => this.boxes.every((box) => box.name.value !== each));
+    const name = present ?? free ?? `region ${this.boxes.length + 1}`;
     const field = (label, attributes) => element("input", { required: true, "aria-label": label, ...attributes });
-    const box = { was, sides: [0, 0, 0, 0], rect: rectangle({ tabindex: 0, role: "button" }), verdict: element("output") };
+    const box = { was: present, sides: [0, 0, 0, 0], rect: rectangle({ tabindex: 0, role: "button" }), verdict: element("output") };
     box.name = field("Name", { type: "text", maxlength: 64, value: name });
     box.fields = Object.values(SIDES).map((label) => field(`${label} of ${name}, px`, { type: "number", min: 0, step: 1 }));
     const remove = element("button", { type: "button", class: "quiet", "aria-label": `Delete ${name}`,
@@ -98,11 +100,6 @@ export class Regions {
     return box;
   }
 
-  freeName() {
-    const taken = new Set(this.boxes.map((box) => box.name.value));
-    for (let n = 1; ; n += 1) if (!taken.has(`region ${n}`)) return `region ${n}`;
-  }
-
   remove(box) {
     box.rect.remove();
     box.row.remove();
@@ -112,10 +109,9 @@ export class Regions {
   }
 
   choose(chosen) {
-    for (const box of this.boxes ?? []) {
-      box.rect.classList.toggle("chosen", box === chosen);
-      box.row.classList.toggle("chosen", box === chosen);
-    }
+    for (const box of this.boxes ?? []) mark(box, "chosen", box === chosen);
+    const list = $("boxes"), top = chosen.row.offsetTop - list.offsetTop; // the list alone scrolls, never the page
+    list.scrollTop = Math.min(Math.max(list.scrollTop, top + chosen.row.offsetHeight - list.clientHeight), top);
     this.chosen = chosen;
   }
 
@@ -179,7 +175,7 @@ export class Regions {
       this.unjudged.delete(box);
       const [text, isBad] = await this.send("api/regions/quality", sidesOf(box), false).then(verdict, (error) => [error.message, true]);
       box.verdict.textContent = text;
-      for (const each of [box.rect, box.row]) each.classList.toggle("bad", isBad);
+      mark(box, "bad", isBad);
       await new Promise((done) => setTimeout(done, JUDGE_MS));
     }
     this.judging = false;
@@ -196,6 +192,10 @@ export class Regions {
     }
     $("editor-apply").disabled = false;
   }
+}
+
+function mark(box, name, isOn) {
+  for (const each of [box.rect, box.row]) each.classList.toggle(name, isOn);
 }
 
 function sidesOf(box) {

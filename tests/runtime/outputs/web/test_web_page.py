@@ -272,7 +272,7 @@ def test_only_the_right_token_opens_the_page(chromium: Any, guarded: WebServer) 
     # Who may only look is offered nothing else.
     assert run(
         chromium,
-        "return document.getElementById('adjust').hidden && document.getElementById('record').hidden",
+        "return ['adjust', 'record', 'edit-regions'].every((id) => document.getElementById(id).hidden)",
     )
     assert chromium.get_cookies()[0]["httpOnly"]
     run(chromium, "document.querySelector('#leave button').click()")

@@ -234,6 +234,7 @@ def test_a_region_is_dragged_into_the_file(anew: Edited, chromium: Any) -> None:
     press(chromium, "SHIFT", "ARROW_UP")
     assert run(chromium, SIDES)[1] == ["quarter", 70, 82, 52, 24]
     drag(chromium, (4, 4), (13, 13))  # on the empty sky
+    assert run(chromium, "return page.regions.boxes.map((box) => box.name.value)[2]") == "region 1"
     eventually(chromium, "return page.regions.boxes[2].verdict.textContent.includes('no texture to measure')")
     press(chromium, "DELETE")
     drag(chromium, (210, 86), (250, 118))
