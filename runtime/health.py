@@ -117,9 +117,8 @@ class RegionHealth:
     lost_ratio: float = 0.0
     """Share of the latest window's frames in which nothing could be measured."""
     mm_per_px: float | None = None
-    """The scale, where one is stated."""
     scale_relative_sigma: float = 0.0
-    """Its relative standard uncertainty; that of every value in mm, mm/s and m/s2 made by it."""
+    """The scale, where one is stated, and its relative standard uncertainty."""
     rectangle_px: tuple[int, int, int, int] | None = None
     """Rectangle in the frame: left column, top row, width, height."""
     frequencies: tuple[NaturalFrequency, ...] = ()
@@ -285,8 +284,7 @@ class HealthBoard:
     def frame_processed(self, frames: int) -> None:
         """Note that frame number ``frames`` was processed just now; cheap, once a frame."""
         with self._lock:
-            self._frame_s = self._clock()
-            self._frames = frames
+            self._frame_s, self._frames = self._clock(), frames
 
     def snapshot(self) -> Health:
         """Status of the whole service now."""

@@ -35,6 +35,7 @@ from tremorscope.runtime.service.measuring import Measuring
 from tremorscope.runtime.service.opening import CAMERA_FILE, CameraOpener, survey_source
 from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.service.storing import Storage
+from tremorscope.runtime.vibration.displacement.meters import PictureFacts
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 from tremorscope.runtime.vibration.settings import VibrationSettings
 
@@ -96,7 +97,7 @@ class Components:
             MemoryError: the system has no room for the frames.
         """
         self.source = survey_source(configuration)
-        self.lens, self.bit_depth = configuration.camera.lens, measured_bits(configuration.camera)
+        self.picture = PictureFacts(configuration.camera.lens, measured_bits(configuration.camera))
         self._size = {"width_px": self.source.width_px, "height_px": self.source.height_px}
         self.bundle = open_configured_bundle(configuration)
         self.account = CopyAccount()
@@ -163,8 +164,7 @@ class Components:
             tell=lambda text: self.storage.notice("measurement", text),
             rate_hz=self.source.rate_hz,
             account=self.account,
-            lens=self.lens,
-            bit_depth=self.bit_depth,
+            picture=self.picture,
         )
         return measuring, self.build_analyst(settings)
 

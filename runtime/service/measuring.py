@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from tremorscope.runtime.vibration.displacement.knock import Knock, KnockWatch
 from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
 from tremorscope.runtime.vibration.displacement.meters import (
     NOT_MEASURED,
+    PictureFacts,
     knock_text,
     open_meter,
     watch_for_knocks,
@@ -79,8 +79,7 @@ class Measuring:
         tell: Callable[[str], None],
         rate_hz: float,
         account: CopyAccount | None = None,
-        lens: Path | None = None,
-        bit_depth: int = 8,
+        picture: PictureFacts | None = None,
     ) -> None:
         """Prepare.
 
@@ -91,11 +90,10 @@ class Measuring:
             tell: takes a human-readable line.
             rate_hz: frames a second, as the source states it.
             account: counts the few frames that are copied at the start.
-            lens: file of the camera's lens.
-            bit_depth: of the camera's brightness.
+            picture: facts of the camera's picture; None takes the usual ones.
         """
         self._settings, self._history, self._live, self._tell = settings, history, live, tell
-        self._account, self._rate_hz, self._bit_depth = account, rate_hz, bit_depth
+        self._account, self._rate_hz, self._picture = account, rate_hz, picture or PictureFacts()
         self._regions = settings.regions
         self._rectangles = [each.region() for each in settings.regions]
         self._still = [each.region() for each in settings.still]
@@ -103,16 +101,7 @@ class Measuring:
         """Account of the latest knock of the camera; empty where there was none."""
         self._knocks: KnockWatch | None = None
         names = [each.name for each in self._regions]
-        self._maps = [settings.map_of(each, lens) for each in self._regions]
-        self._scales = [
-            settings.scale_of(each, maps) for each, maps in zip(self._regions, self._maps, strict=True)
-        ]
-        channels = [
-            Channel(name, axis, mm_per_px=scale.mm_per_px if scale else None)
-            for name, scale in zip(names, self._scales, strict=True)
-            for axis in ("x", "y")
-        ]
-        self._collector = SeriesCollector(channels)
+        self._collector = SeriesCollector(self._prepare_scales(settings))
         self._windows = [LevelWindow(settings.window_s) for _ in names]
         self._latest: list[Levels | None] = [None] * len(names)
         self._latest_motion: MotionLevels | None = None
@@ -127,6 +116,17 @@ class Measuring:
         self._samples: list[Picture] = []
         self._sample_due_s = self._retry_s = -math.inf
         self._known_s = [-math.inf] * len(names)
+
+    def _prepare_scales(self, settings: VibrationSettings) -> list[Channel]:
+        """Maps and scales of all regions; returns the channels of the store."""
+        self._maps = [settings.map_of(each, self._picture.lens) for each in self._regions]
+        pairs = zip(self._regions, self._maps, strict=True)
+        self._scales = [settings.scale_of(each, maps) for each, maps in pairs]
+        return [
+            Channel(region.name, axis, mm_per_px=scale.mm_per_px if scale else None)
+            for region, scale in zip(self._regions, self._scales, strict=True)
+            for axis in ("x", "y")
+        ]
 
     def take(self, frame: Picture, timestamp_s: float, unix_s: float) -> CompletedResults:
         """Measure a frame, u8[H, W, 3], captured at a time of the camera and of Unix."""
@@ -243,7 +243,7 @@ class Measuring:
         self._begin(samples, timestamp_s)
 
     def _begin(self, samples: Sequence[Picture], timestamp_s: float) -> None:
-        opened = open_meter(samples, self._rectangles, self._still, self._maps, self._bit_depth)
+        opened = open_meter(samples, self._rectangles, self._still, self._maps, self._picture.bit_depth)
         meter, places, troubles = opened.meter, opened.places, opened.troubles
         self._note(troubles)
         # Regions that are being measured go on undisturbed while others are still in trouble.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,16 @@ _LEARNING_FRAMES = 8
 _ACCOUNT = "the camera was knocked: {}; regions are measured where they now are, and displacement begins anew"
 
 
+@dataclass(frozen=True)
+class PictureFacts:
+    """Facts of a camera's picture that measuring needs."""
+
+    lens: Path | None = None
+    """File of its lens."""
+    bit_depth: int = 8
+    """Bits that tell brightnesses apart."""
+
+
 @dataclass(frozen=True, eq=False)
 class OpenedMeter:
     """A meter, the regions that it measures, and what is wrong with the others."""
@@ -33,7 +44,7 @@ class OpenedMeter:
     places: list[int]
     """Number of the region that each of the meter's belongs to."""
     troubles: list[str]
-    """Of each region, why it cannot be measured; empty if it can."""
+    """Reason, for each region, why it cannot be measured; empty if it can."""
 
 
 def open_meter(
