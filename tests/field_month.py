@@ -4,8 +4,8 @@
 
 Twenty regions and two hundred alarms from displacement onward: levels, baselines, followed frequencies, alarm board,
 store, journal, MQTT, the page's answers and the metrics. From the seed come outages of disk, broker, camera and clock,
-and kills without warning. After every step the edges of the alarms are compared with those of an independent judge on true
-time; at every checked moment journal, page, metrics and broker with what the simulation knows.
+and kills without warning. After every step the edges of the alarms are compared with those of an independent judge on
+true time; at every checked moment journal, page, metrics and broker with what the simulation knows.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class EventRecorder:
         self.stall_s = 5.0
         """Time without a frame after which a clip is completed with the frames that it has."""
         self.saves_room = False
-        """True where raw clips are coded as coarsely as magnified ones, for the disk runs low; any thread may set it."""
+        """True where raw clips are coded like magnified ones, as the disk runs low; any thread may set it."""
         self._changed = threading.Condition()
         self._latest_s: float | None = None
         self._first_free = 0
