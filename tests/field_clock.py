@@ -1,8 +1,8 @@
 """A clock that a simulation turns, and threads that run one at a time under it.
 
-The product's own loops run unchanged in real threads: where they would wait or sleep, they park, and the simulation lets
-one of them at a time go on, when what it waits for is there or its time has come. So a month passes in minutes, and the
-same seed gives the same month.
+The product's own loops run unchanged in real threads: where they would wait or sleep, they park, and the simulation
+lets one of them at a time go on, when what it waits for is there or its time has come. So a month passes in minutes,
+and the same seed gives the same month.
 """
 
 from __future__ import annotations
@@ -149,10 +149,10 @@ class _Threading:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def Condition(self) -> _Condition:
+    def Condition(self) -> _Condition:  # noqa: N802
         return _Condition(self._clock)
 
-    def Event(self) -> _Event:
+    def Event(self) -> _Event:  # noqa: N802
         return _Event(self._clock)
 
     def __getattr__(self, name: str) -> Any:
@@ -174,7 +174,8 @@ class TurnedThreads(Threads):
     def settle(self) -> None:
         """Let all run until each of them waits."""
         for _ in range(_MOST_TURNS):
-            if not any([worker.take_turn() for worker in self.workers]):
+            turns = [worker.take_turn() for worker in self.workers]
+            if not any(turns):
                 return
         raise AssertionError("threads that never wait: " + ", ".join(each.name for each in self.workers))
 

@@ -4,8 +4,8 @@
 
 Twenty regions and two hundred alarms from displacement onward: levels, baselines, followed frequencies, alarm board,
 store, journal, MQTT, the page's answers and the metrics. From the seed come outages of disk, broker, camera and clock,
-and kills without warning. After every step the edges of the alarms are compared with those of an independent judge on true
-time; at every checked moment journal, page, metrics and broker with what the simulation knows.
+and kills without warning. After every step the edges of the alarms are compared with those of an independent judge on
+true time; at every checked moment journal, page, metrics and broker with what the simulation knows.
 """
 
 from __future__ import annotations
@@ -239,9 +239,12 @@ class Month:
                 continue
             if kind in ("full", "away", "reader"):
                 (self.disk.begin if kind in lasting else self.disk.end)(kind)
+                if kind == "away":  # what was told meanwhile is in the store that was there meanwhile
+                    self.journal_from = len(self.told)
             elif kind == "damage" and kind in lasting:
                 self.disk.begin(kind)
                 self.damaged_s = self.at_s
+                self.journal_from = len(self.told)
             elif kind == "clock":
                 self.clock.error_s = lasting["clock"].clock_error_s if kind in lasting else 0.0
                 self.errors.append((self.clock.true_s, self.clock.error_s))

@@ -70,8 +70,7 @@ class EventRecorder:
         self._log, self._magnifier, self._to_unix_s = log, magnifier, to_unix_s
         self.stall_s = 5.0
         """Time without a frame after which a clip is completed with the frames that it has."""
-        self.saves_room = False
-        """True where raw clips are coded as coarsely as magnified ones, for the disk runs low; any thread may set it."""
+        self.saves_room = False  # True: raw clips are coded like magnified ones, as the disk runs low
         self._changed = threading.Condition()
         self._latest_s: float | None = None
         self._first_free = 0

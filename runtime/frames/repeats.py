@@ -18,8 +18,8 @@ _LIVELIEST = 20
 _NO_CHANGE = 0.15
 """Change of a repeated picture against that of its liveliest neighbours: codecs touch it up."""
 _TOUCHED_UP = 0.1
-"""Grey levels by which most blocks of a repeated picture change at most. At the turning point of a fast motion the whole
-picture changes little too, but still by the camera's noise."""
+"""Grey levels by which most blocks of a repeated picture change at most. At the turning point of a fast motion the
+whole picture changes little too, but still by the camera's noise."""
 _NEIGHBOURS = 6
 _NOISY = 0.2
 """Grey levels by which every block of a new picture differs where the camera's noise is in the recording."""

@@ -85,7 +85,7 @@ class Storage:
         self.on_opened: Callable[[], None] = lambda: None
         """Called when a store that could not be opened at first is open."""
         self.on_begun_anew: Callable[[tuple[OpenAlarm, ...], float], None] = lambda _opened, _now_s: None
-        """Called when another store has taken the place of one: with the alarms that are raised in it, and Unix time."""
+        """Called when another store has taken the place of one: with the alarms raised in it, and Unix time."""
         self.modes: tuple[ModeRecord, ...] = ()
         """Modes that were found within the latest day before this process began."""
         self._try_to_open()
