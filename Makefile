@@ -6,13 +6,14 @@ OUT ?= out/demo
 EXTRAS ?=
 RUNTIME := .venv/runtime
 DEV := .venv/dev
+GALLERY := $(filter-out %/drawn.py,$(wildcard docs/examples/*.py))
 
 # Real services with real deadlines are among the tests. One that fails while all cores are taken, by other tests or by
 # whatever else the machine does, is run once more with nothing beside it, and must pass then; the log shows both.
 AGAIN = { echo "make: once more, alone, what failed:"; $(DEV)/bin/python -m pytest --last-failed --last-failed-no-failures none; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint house deb container-lint clean python
+.PHONY: help demo test lint docs house deb container-lint clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,14 +22,22 @@ help: ## Show this list
 demo: $(RUNTIME)/installed ## Install the runtime alone, magnify a vibrating footbridge into out/demo
 	$(RUNTIME)/bin/tremorscope demo -o $(OUT)
 
+# The order of modules is that of tests/conftest.py, which also says how many run at once.
 test: $(DEV)/installed ## Install everything for development and run the tests
-	$(DEV)/bin/python -m pytest -n auto --dist loadfile --durations=40 --durations-min=5 -m "not alone" || $(AGAIN)
-	$(DEV)/bin/python -m pytest -m alone || $(AGAIN)
+	$(DEV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5 \
+	  -m "not alone" || $(AGAIN)
+	$(DEV)/bin/python -m pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests) || $(AGAIN)
 
 lint: $(DEV)/installed ## Check style, format and types
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
+
+docs: $(DEV)/installed ## Run the gallery's scripts in out/gallery, and keep their pictures
+	@rm -rf out/gallery && mkdir -p out/gallery
+	@cd out/gallery && set -e && for script in $(GALLERY); do echo $$script; ../../$(DEV)/bin/python ../../$$script; done
+	@cd out/gallery && cp $(patsubst docs/examples/%.py,%.png,$(filter-out %/moving_picture.py,$(GALLERY))) ../../docs/examples/
+	@cp out/gallery/bridge.gif docs/images/
 
 house: $(DEV)/installed ## Print how large the parts of the code are, beside their limits
 	$(DEV)/bin/python tests/house.py

@@ -55,6 +55,7 @@ class NetworkSource:
     trained: bool
     weights_sha256: str
     amplification: AmplificationRange
+    magnified_motion_max_px: float | None = None
 
 
 def trained_source(name_or_path: str) -> NetworkSource:
@@ -70,8 +71,21 @@ def trained_source(name_or_path: str) -> NetworkSource:
             f"{name_or_path}: its encoder was made for a study, not for a device",
             remedy=f"export weights of another family: {' or '.join(CONFIGS)}",
         )
-    allowed = AmplificationRange(minimum=weights.amplification_min, maximum=weights.amplification_max)
-    return NetworkSource(weights.name, weights.network, True, weights.sha256, allowed)
+    allowed = AmplificationRange(
+        minimum=weights.amplification_min,
+        maximum=weights.amplification_max,
+        # What a displacement adds, its opposite takes away; without one nothing was taught that.
+        attenuates=isinstance(weights.network, RealtimeNetwork) and weights.network.flow is not None,
+    )
+    drawn = weights.training.get("recipe", {}).get("pairs", {})
+    return NetworkSource(
+        weights.name,
+        weights.network,
+        True,
+        weights.sha256,
+        allowed,
+        drawn.get("magnified_motion_max_px"),
+    )
 
 
 def untrained_source(family: str) -> NetworkSource:
@@ -214,6 +228,7 @@ def _fill(
         precision=precision,
         frame_size=size,
         amplification=source.amplification,
+        magnified_motion_max_px=source.magnified_motion_max_px,
         graphs=graphs,
         representation=_representation(source.network),
         checks={"onnxruntime_against_pytorch": [comparison.as_json() for comparison in comparisons]},

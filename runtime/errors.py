@@ -7,7 +7,14 @@ from collections.abc import Iterable
 
 
 class Fault(Exception):
-    """Fault in the input or the surroundings, not in the program, with a ``remedy``."""
+    """Fault in the input or the surroundings, not in the program, with a ``remedy``.
+
+    >>> fault = OptionFault('--band 14: above 12.5 Hz', remedy='film faster')
+    >>> print(fault)
+    --band 14: above 12.5 Hz: film faster
+    >>> fault.what, fault.remedy
+    ('--band 14: above 12.5 Hz', 'film faster')
+    """
 
     def __init__(self, what: str, *, remedy: str) -> None:
         self.what = what
@@ -61,6 +68,11 @@ def did_you_mean(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
         given: the name.
         known: the names that there are.
         cutoff: least likeness, from 0 to 1; see `difflib.get_close_matches`.
+
+    >>> did_you_mean('amplifcation', ['amplification', 'band'])
+    'did you mean amplification?'
+    >>> did_you_mean('colour', ['amplification', 'band'])
+    ''
     """
     near = difflib.get_close_matches(given, list(known), 1, cutoff)
     return f"did you mean {near[0]}?" if near else ""

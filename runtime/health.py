@@ -68,7 +68,7 @@ class MagnificationHealth:
     reasons: tuple[str, ...] = ()
     """Reasons to magnify, of "viewer", "event" and "always"; empty while it idles."""
     why_not: str = ""
-    """Reason why nothing is magnified though it is wanted, e.g. heat; empty if all is well."""
+    """Reason why nothing is magnified though it is wanted, e.g. heat, or why what is shown misleads; else empty."""
     engine: str = ""
     """Runner, e.g. ``onnxruntime``; empty before there is one."""
     precision: str = ""
@@ -118,6 +118,8 @@ class RegionHealth:
     """Share of the latest window's frames in which nothing could be measured."""
     mm_per_px: float | None = None
     """The scale, where one is stated."""
+    scale_relative_sigma: float = 0.0
+    """Its relative standard uncertainty; that of every value in mm, mm/s and m/s2 made by it."""
     rectangle_px: tuple[int, int, int, int] | None = None
     """Rectangle in the frame: left column, top row, width, height."""
     frequencies: tuple[NaturalFrequency, ...] = ()

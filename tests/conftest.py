@@ -8,18 +8,31 @@ from pathlib import Path
 
 import pytest
 from _pytest.reports import TestReport
-from support import textured_frames, write_bundle, write_clip
+from support import Done, textured_frames, write_bundle, write_clip
+
+from tremorscope import cli
 
 REQUIRED_PARTS = {part for part in os.environ.get("TREMORSCOPE_REQUIRE", "").split(",") if part}
 """Parts of the machine that must be there, e.g. ``make,tmpfs``: a test that skips for want of one fails instead."""
 
 
+LONGEST = (
+    "test_service_soak.py", "test_package.py", "test_train.py", "test_units_live.py", "test_quantise.py",
+    "test_argus_live.py",
+)  # fmt: skip
+"""Modules that take minutes, to be begun first: at the end of a parallel run all but one of its workers would wait."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests of services wait for a third of their time, and the soak for most of it."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that judge the memory of their own process: other threads of a parallel run would count in it."""
-    for item in items:
-        module = getattr(item, "module", None)
-        if hasattr(module, "tracemalloc") or hasattr(module, "MemoryTrace"):
-            item.add_marker("alone")
+    """Put the longest modules first."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,3 +63,21 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
 def clip(tmp_path: Path) -> Path:
     """Ten pictures of 64x48 px at 25 frames/s, encoded without loss: ``textured_frames(10)``."""
     return write_clip(tmp_path / "clip.mp4", textured_frames(10))
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """The command in this process, which has imported its libraries already; what is no fault comes out as it is."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr("sys.argv", ["tremorscope", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            cli.main()
+            status: object = 0
+        except SystemExit as ended:
+            status = ended.code
+        printed = capfd.readouterr()
+        return Done(status, printed.out, printed.err)
+
+    return run

@@ -41,8 +41,9 @@ SLACK_FRAMES = 40
 _EVERY_S = 5.0
 _WATCH_S, _WATCH_EVERY_S = 20.0, 60.0
 _RECORD_EVERY_S, _CHANGE_EVERY_S = 180.0, 240.0
-_TIMES = 6
-"""In a short run clips and changes come so often at least, so that the warm-up sees them, too."""
+_TIMES = 5
+"""In a short run clips and changes come so often at least, so that the warm-up sees them, too. In one of five minutes a
+clip is then written while somebody watches, and each minute has its rest, in which memory is at its least."""
 _ROUND_S = 75.0
 """In this time there is a clip at least, a viewer comes and goes, and freed memory is given back."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

@@ -157,7 +157,7 @@ def write_bundle(
         "trained": True,
         "weights_sha256": "0" * 64,
         "frame_size": None,
-        "amplification": {"minimum": 1, "maximum": 100},
+        "amplification": {"minimum": 1, "maximum": 100, "attenuates": True},
         "graphs": sealed,
         "representation": {"channels": 3, "cell_px": 1},
     }

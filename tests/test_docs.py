@@ -11,7 +11,7 @@ from support import ROOT
 DOCUMENTS = sorted(
     [
         ROOT / "README.md",
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         ROOT / "systemd/README.md",
         *(ROOT / "model").rglob("*.md"),
     ]

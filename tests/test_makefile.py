@@ -26,7 +26,7 @@ def test_help_lists_the_targets_and_is_the_default() -> None:
     listed = make()
     assert listed.returncode == 0
     assert [line.split()[1] for line in listed.stdout.splitlines() if line.startswith("  make")] == [
-        "help", "demo", "test", "lint", "house", "deb", "container-lint", "clean",
+        "help", "demo", "test", "lint", "docs", "house", "deb", "container-lint", "clean",
     ]  # fmt: skip
     assert make("help").stdout == listed.stdout
 

@@ -60,6 +60,13 @@ def parse_duration_s(text: str) -> float:
 
     Raises:
         CalibrationFault: the text is not a duration.
+
+    >>> parse_duration_s('7 days'), parse_duration_s('90 min'), parse_duration_s('36 h')
+    (604800.0, 5400.0, 129600.0)
+    >>> parse_duration_s('a week')
+    Traceback (most recent call last):
+        ...
+    tremorscope.calibration.errors.CalibrationFault: 'a week' is not a duration: give a number ...
     """
     found = _DURATION.fullmatch(text)
     unit = _UNITS_S.get(found[2].lower()) if found else None
@@ -76,6 +83,9 @@ def parse_hours(text: str) -> tuple[Hours, ...]:
 
     Raises:
         CalibrationFault: a part is not readable, or two overlap.
+
+    >>> [(each.start.hour, each.length_s() / 3600) for each in parse_hours('5-9, 17:30-21, 23-1')]
+    [(5, 4.0), (17, 3.5), (23, 2.0)]
     """
     if text.strip().lower() == "all":
         return ALL_DAY

@@ -17,6 +17,13 @@ def millimetres(text: str, *, least: float = -math.inf) -> float:
 
     Raises:
         OptionFault: it is no number, has no unit, or one that does not exist.
+
+    >>> millimetres('29.7mm'), millimetres('4 m'), millimetres('1in')
+    (29.7, 4000.0, 25.4)
+    >>> millimetres('4')
+    Traceback (most recent call last):
+        ...
+    tremorscope.runtime.errors.OptionFault: '4' has no unit: give it as 30mm, 3cm, 0.03m, 1.2in or 1ft
     """
     found = _LENGTH.fullmatch(text)
     if not found:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.host.files import printable
@@ -53,7 +53,7 @@ def read_shots(paths: Sequence[Path], most: int = MOST_OF_A_CLIP) -> list[Shot]:
 def _from_clip(path: Path, most: int) -> list[Shot]:
     kept: list[Shot] = []
     stride, number = 1, 0
-    with closing(ClipCamera(path)) as camera:
+    with closing(open_recording(path, assumed_rate_hz=1.0)) as camera:
         frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
         while camera.read_into(frame) is not None:
             if number % stride == 0:

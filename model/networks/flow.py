@@ -82,8 +82,8 @@ class LeastSquaresFlow(nn.Module):
         for energy in curved:
             excess = _excess((d_x * d_x + d_y * d_y) * energy / (xx + yy))  # (B, W, h, w)
             d_x, d_y = d_x / excess, d_y / excess
-        # At gain 0 the output must not depend on the motion.
-        unexplained = 1.0 - gain.clamp(max=1.0) * explained
+        # At gain 0 the output must not depend on the motion; below it, motion is taken away as surely as it is added.
+        unexplained = 1.0 - gain.abs().clamp(max=1.0) * explained
         x, y = (
             (each * (gain / self.stride)).clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
             for each in (d_x, d_y)

@@ -4,6 +4,7 @@ service that the loop does not have, timed by themselves.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -53,7 +54,7 @@ from tremorscope.runtime.service.clock import UnixClock
 from tremorscope.runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.regions import Region
-from tremorscope.runtime.vibration.displacement.windows import MARGIN_PX
+from tremorscope.runtime.vibration.displacement.windows import MARGIN_PX, ROUNDING_SIGMA
 
 _TAKE_S = 0.25
 
@@ -143,6 +144,8 @@ _TRIALS = 15
 _SIDE_PX = 64
 _TAPS = 2 * MARGIN_PX + 1
 _JPEG_QUALITY = 80
+_NOISY_FRAMES = 400
+_ROUNDED_SIGMA = math.hypot(1, ROUNDING_SIGMA)
 
 
 def stages_apart(
@@ -165,6 +168,16 @@ def _meter_ms() -> float:
     drawn = draw_frames(SyntheticSettings(width_px=160, height_px=90))
     tracker = RegionTracker(drawn[0], Region(48, 13, _SIDE_PX, _SIDE_PX))
     return _median_ms(lambda: tracker.measure(drawn[1]))
+
+
+def meter_noise_px() -> tuple[float, float]:
+    """Standard deviation along x that noise of a grey level leaves in the same region, and its Cramer-Rao bound."""
+    drawn = draw_frames(SyntheticSettings(width_px=160, height_px=90, noise_sigma=0))[0].astype(np.float64)
+    rng = np.random.default_rng(0)
+    noisy = [np.rint(drawn + rng.standard_normal(drawn.shape[:2])[..., None]) for _ in range(_NOISY_FRAMES)]
+    frames = [np.clip(each, 0, 255).astype(np.uint8) for each in noisy]
+    tracker = RegionTracker(frames[0], Region(48, 13, _SIDE_PX, _SIDE_PX), _ROUNDED_SIGMA)
+    return float(np.std([tracker.measure(each).x_px for each in frames[1:]])), tracker.bound_px[0]
 
 
 def _meter_cost() -> StageCost:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tremorscope.runtime.bench.live import LiveLoop, stages_apart
+from tremorscope.runtime.bench.live import LiveLoop, meter_noise_px, stages_apart
 from tremorscope.runtime.bench.peaks import gpu_peaks, processor_peaks
 from tremorscope.runtime.bench.power_and_memory import MemoryTrace, peak_bytes, reset_peak
 from tremorscope.runtime.bench.result import BenchResult, Copies, Memory, Overhead, Timeline, curve_parts
@@ -198,4 +198,4 @@ def find_roofline(found: BenchResult, runtime: Runtime, threads: int | None) -> 
     for stage, taken_ms, cost, on_gpu in stages_apart(size.width_px, size.height_px, runtime.gpu):
         if (peaks := gpu if on_gpu else processor) is not None:
             bounds.append(bound(stage, taken_ms, cost, peaks))
-    return Roofline(tuple(bounds), processor, gpu, missing)
+    return Roofline(tuple(bounds), processor, gpu, missing, meter_noise_px())

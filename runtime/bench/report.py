@@ -129,6 +129,12 @@ def _roofline(found: BenchResult) -> list[str]:
     ]
     for each in (roof.gpu, roof.processor):
         rows += _peaks(each) if each is not None else []
+    if roof.meter_noise_px is not None:
+        noise_px, least_px = roof.meter_noise_px
+        rows.append(
+            f"meter      {noise_px:.5f} px of noise a frame, {noise_px / least_px:.2f} times the Cramer-Rao bound of "
+            f"{least_px:.5f} px (64x64 px, noise of a grey level)"
+        )
     return [*rows, f"no bound   of the network's step: {roof.missing}"] if roof.missing else rows
 
 

@@ -153,6 +153,8 @@ class Roofline:
     """Peaks of the GPU from the table; None where no GPU computes, or the table does not have it."""
     missing: str = ""
     """Reason why the network's step has no bound; empty where it has one."""
+    meter_noise_px: tuple[float, float] | None = None
+    """Standard deviation that noise of a grey level leaves in a region measured, and its Cramer-Rao bound."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -161,4 +163,5 @@ class Roofline:
             "processor": asdict(self.processor) if self.processor else None,
             "gpu": asdict(self.gpu) if self.gpu else None,
             "missing": self.missing,
+            "meter_noise_px": self.meter_noise_px,
         }

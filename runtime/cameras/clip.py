@@ -75,7 +75,7 @@ class ClipCamera:
         try:
             self._stream, self._stream_note = choose_stream(path, self._container)
             if quantisers:
-                self._stream.codec_context.options = EXPORT_QUANTISERS
+                self._stream.codec_context.options |= EXPORT_QUANTISERS
             first, decoded = self._begin()
             self._layout = layout_of(path, first, self._stream)
             self.time_base = Fraction(self._stream.time_base)

@@ -23,6 +23,8 @@ from tremorscope.runtime.host.files import file_address
 Number = TypeVar("Number", bound=np.generic)
 
 MINIMUM_SIDE_PX = 16
+MOST_PIXELS = 2**26
+"""Pixels of a video's picture that are decoded: twice as many as 8K has."""
 FORMATS = "MP4, MOV, AVI, MKV or another video that FFmpeg reads"
 _RANGES = {1: "tv", 2: "pc"}
 _UPRIGHT = (1, 0, 0, 1)
@@ -66,7 +68,7 @@ def choose_stream(path: Path, container: Any) -> tuple[Any, str]:
     Attached pictures, such as an album's cover, do not count.
 
     Raises:
-        ClipFault: there is none.
+        ClipFault: there is none, or its pictures are too large.
     """
     flags = av.stream.Disposition
     streams = [
@@ -81,6 +83,13 @@ def choose_stream(path: Path, container: Any) -> tuple[Any, str]:
         return bool(stream.disposition & flags.default), stream.width * stream.height
 
     best = max(streams, key=rank)
+    if best.width * best.height > MOST_PIXELS:
+        raise ClipFault(
+            f"{path}: {best.width}x{best.height} px is too large: a decoder would take gigabytes",
+            remedy=f"cut out what moves: ffmpeg -i {shlex.quote(str(path))} -vf crop=4096:2160:X:Y -crf 10 cropped.mp4",
+        )
+    # The header may say less than the pictures do.
+    best.codec_context.options = {**best.codec_context.options, "max_pixels": str(MOST_PIXELS)}
     if len(streams) == 1:
         return best, ""
     why = "the default one" if rank(best)[0] and not all(rank(each)[0] for each in streams) else "the largest"
@@ -133,8 +142,14 @@ def layout_of(path: Path, frame: Any, stream: Any) -> StreamLayout:
             remedy=f"use a clip of at least {MINIMUM_SIDE_PX}x{MINIMUM_SIDE_PX} px",
         )
     context = stream.codec_context
+    # Pixels in RGB or grey are of full range by their nature, and are written as most videos are.
+    coded = not frame.format.is_rgb and len(frame.format.components) > 2
     colour = describe_colour(
-        int(frame.colorspace), int(context.color_primaries), int(context.color_trc), height_px=side_px
+        int(frame.colorspace),
+        int(context.color_primaries),
+        int(context.color_trc),
+        height_px=side_px,
+        full_range=coded and _RANGES.get(int(frame.color_range)) == "pc",
     )
     return StreamLayout(storage_of(frame), width_px, height_px, matrix, aspect, colour)
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tremorscope.runtime.cameras.synthetic import SyntheticSettings
 
 
+MOST_BITS = 11
+"""Bits of brightness that three channels of 8 bits carry of a grey picture."""
+
+
 def open_camera(
     settings: CameraSettings,
     *,
@@ -47,6 +51,10 @@ def open_camera(
         return _open_synthetic(settings)
     if isinstance(settings, ClipSettings):
         return _open_clip(settings, account)
+    if isinstance(settings, V4l2Settings) and settings.bit_depth > 8:
+        from tremorscope.runtime.cameras.deep_v4l2 import DeepV4l2Camera
+
+        return DeepV4l2Camera(settings, account=account, silence_s=0.9 * frozen_least_s)
     if isinstance(settings, V4l2Settings):
         from tremorscope.runtime.cameras.v4l2 import open_v4l2
 
@@ -70,6 +78,11 @@ def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
     if isinstance(settings, V4l2Settings):
         return SupervisorSettings(still_s=still_s, open_timeout_s=10 + settings.exposure.settle_s)
     return SupervisorSettings(still_s=still_s, end_is_fault=not ends_in_good_order(settings))
+
+
+def measured_bits(settings: CameraSettings) -> int:
+    """Bits of brightness that the meter sees of a camera's frames: of a deep grey camera, those that RGB carries."""
+    return min(settings.bit_depth, MOST_BITS) if isinstance(settings, V4l2Settings) else 8
 
 
 def ends_in_good_order(settings: CameraSettings) -> bool:

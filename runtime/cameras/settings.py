@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from typing_extensions import Self
 
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureSettings, Flip
 from tremorscope.runtime.settings import Section
@@ -78,10 +79,27 @@ class V4l2Settings(_SizedCamera):
     kind: Literal["v4l2"] = "v4l2"
     device: Path = Path("/dev/video0")
     """The device; a name under /dev/v4l/by-id stays the same wherever the camera is plugged in."""
-    format: Literal["auto", "raw", "mjpeg"] = "auto"
+    format: Literal["auto", "raw", "mjpeg", "y10", "y12", "y16"] = "auto"
     """Format that the camera sends. raw has no compression noise, but USB 2 carries little of it; auto: raw where the
-    camera offers it at this size and rate, else mjpeg."""
+    camera offers it at this size and rate, else mjpeg. y10, y12, y16: grey of so many bits, measured in full depth."""
+    bits: int | None = Field(default=None, ge=9, le=16)
+    """Bits of brightness in a y16 camera's words, counted from the lowest; empty: all 16."""
     exposure: ExposureSettings = ExposureSettings()
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits that tell brightnesses apart."""
+        return self.bits or {"y10": 10, "y12": 12, "y16": 16}.get(self.format, 8)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.bits is not None and self.format != "y16":
+            raise ValueError(
+                "bits: only words of 16 bits leave open how many are used: leave it out, or choose y16"
+            )
+        if self.bit_depth > 8 and self.flip != "none":
+            raise ValueError("flip: grey of more than 8 bits is taken as it comes: choose none")
+        return self
 
     @field_validator("device")
     @classmethod

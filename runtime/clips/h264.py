@@ -32,11 +32,16 @@ from tremorscope.runtime.frames.frame import Colour
 log = logging.getLogger("tremorscope.encoder")
 
 _X264 = "libx264"
-_LIMITED_RANGE = 1
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
+NEAR_LOSSLESS = 2
+"""CRF of what is kept as evidence: what is measured in it is what was filmed, to some thousandths of a pixel."""
+_NVENC_ABOVE_X264 = 2
+"""Quantizer of the device's encoder above the CRF of x264 that looks alike."""
 _CLIP_OPTIONS = {
     "preset": "veryfast",
     "bf": "0",  # without B-frames the first picture is at time zero in every player, edit lists or not
 }
+_VP9_OPTIONS = {"crf": "18", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
 _LIVE_OPTIONS = {
     "preset": "ultrafast",  # leaves the CPU to measurement and magnification
     "tune": "zerolatency",
@@ -127,40 +132,55 @@ def open_encoder(container: Any, coding: EncodingSettings, choice: EncoderChoice
                 raise
             name, why = _X264, fault.what
     if name == _X264:
-        encoder = _X264Encoder(container, coding)
+        encoder = FfmpegEncoder(container, coding)
     log.info("%s: encoded by %s (%s)", what, name, why)
     return encoder
 
 
-class _X264Encoder:
-    name = _X264
+class FfmpegEncoder:
+    """An encoder of FFmpeg's on the CPU, of H.264 unless another is named."""
 
-    def __init__(self, container: Any, coding: EncodingSettings) -> None:
-        live = coding.bitrate_kbps is not None
-        quality = {} if live else {"crf": str(coding.constant_rate_factor)}
-        options = (_LIVE_OPTIONS if live else _CLIP_OPTIONS) | quality | {"g": str(coding.key_every)}
+    def __init__(
+        self, container: Any, coding: EncodingSettings, codec: str = _X264, pixel_format: str = "yuv420p"
+    ) -> None:
+        self.name = codec
         try:
-            stream = container.add_stream(_X264, rate=coding.rate, options=options)
+            stream = container.add_stream(codec, rate=coding.rate, options=_options(codec, coding))
         except (av.FFmpegError, ValueError):
             raise OutputFault(
-                "this build of PyAV has no H.264 encoder", remedy="pip install --force-reinstall av"
+                f"this build of PyAV has no encoder {codec}", remedy="pip install --force-reinstall av"
             ) from None
         context = stream.codec_context
-        stream.width, stream.height, stream.pix_fmt = coding.width_px, coding.height_px, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = coding.width_px, coding.height_px, pixel_format
         context.time_base = coding.time_base
         context.sample_aspect_ratio = coding.pixel_aspect
-        context.color_range, context.colorspace = _LIMITED_RANGE, coding.colour.matrix
-        context.color_primaries, context.color_trc = coding.colour.primaries, coding.colour.transfer
+        if pixel_format == "yuv420p":
+            context.color_range = _FULL_RANGE if coding.colour.full_range else _LIMITED_RANGE
+            context.colorspace = coding.colour.matrix
+            context.color_primaries, context.color_trc = coding.colour.primaries, coding.colour.transfer
         if coding.bitrate_kbps is not None:
             stream.bit_rate = 1000 * coding.bitrate_kbps
             context.thread_count = 1
         self._stream = stream
 
     def encode(self, picture: Any) -> Iterable[Any]:
+        """Packets that are ready; see `Encoder.encode`."""
         return list(self._stream.encode(picture))
 
     def close(self) -> None:
         """Do nothing: the container owns the encoder."""
+
+
+def _options(codec: str, coding: EncodingSettings) -> dict[str, str]:
+    if (
+        codec == "gif"
+    ):  # what has not changed is found by places in the palette, which is another in each picture
+        return {"gifflags": "0"}
+    if codec != _X264:
+        return _VP9_OPTIONS | {"g": str(coding.key_every)}
+    live = coding.bitrate_kbps is not None
+    quality = {} if live else {"crf": str(coding.constant_rate_factor)}
+    return (_LIVE_OPTIONS if live else _CLIP_OPTIONS) | quality | {"g": str(coding.key_every)}
 
 
 class _Nvenc:
@@ -171,7 +191,12 @@ class _Nvenc:
     def __init__(self, container: Any, coding: EncodingSettings) -> None:
         self._pipeline = NvencPipeline(
             NvencSettings(
-                coding.width_px, coding.height_px, coding.rate, coding.bitrate_kbps, coding.key_every
+                coding.width_px,
+                coding.height_px,
+                coding.rate,
+                coding.bitrate_kbps,
+                coding.key_every,
+                quantizer=coding.constant_rate_factor + _NVENC_ABOVE_X264,
             )
         )
         try:
@@ -190,7 +215,7 @@ class _Nvenc:
         colour, aspect = coding.colour, coding.pixel_aspect
         headers = (
             f"h264_metadata=colour_primaries={colour.primaries}:transfer_characteristics={colour.transfer}"
-            f":matrix_coefficients={colour.matrix}:video_full_range_flag=0"
+            f":matrix_coefficients={colour.matrix}:video_full_range_flag={int(colour.full_range)}"
             f":sample_aspect_ratio={aspect.numerator}/{aspect.denominator}"
         )
         return stream, BitStreamFilterContext(headers, stream, stream)

@@ -34,10 +34,9 @@ _NAL_TYPE = re.compile(rb"\x00\x00\x01(.)", re.DOTALL)
 _KEY_PICTURE = 5
 _HIGH_PROFILE = 4
 _VARIABLE_BITRATE, _CONSTANT_BITRATE = 0, 1
-_QUANTIZER = 18
-"""Quantizer of clips, whose fine texture matters; about that of libx264 with a CRF of 16."""
-_BITS_A_PIXEL = 0.5
-"""Bit rate of clips if no quantizer can be fixed: 31 Mbit/s of full HD at 30 Hz, more than most scenes need."""
+_BITS_A_PIXEL, _PER_DOUBLING = 0.5, 5
+"""Bit rate of clips if no quantizer can be fixed, in place of one of 18: 31 Mbit/s of full HD at 30 Hz, more than most
+scenes need; and the quantizers by which it doubles."""
 _PARAMETER_SETS = re.compile(rb"\x00\x00\x01[\x27\x28\x47\x48\x67\x68].*?(?=\x00*\x00\x00\x01)", re.DOTALL)
 """Parameter sets of H.264 in Annex B: types 7 and 8 with any nal_ref_idc, each up to the next start code."""
 
@@ -55,6 +54,8 @@ class NvencSettings:
     """Constant bit rate; None keeps the quality constant."""
     key_every: int
     """Pictures from one key picture to the next."""
+    quantizer: int = 18
+    """Quantizer of a clip: 0 loses nothing, 51 is the coarsest; 18 is about libx264's CRF of 16."""
 
     def properties(self, known: Collection[str]) -> str:
         """The element's properties in the language of gst-launch, restricted to those ``known`` to it.
@@ -80,10 +81,11 @@ class NvencSettings:
         if "quant-p-frames" in known:
             # It counts only with rate control and presets off (gst-inspect-1.0 nvv4l2h264enc).
             fixed: list[tuple[str, object]] = [("ratecontrol-enable", "false")]
-            return [*fixed, ("quant-i-frames", _QUANTIZER), ("quant-p-frames", _QUANTIZER)]
+            return [*fixed, ("quant-i-frames", self.quantizer), ("quant-p-frames", self.quantizer)]
         if "constqp" in known:
-            return [("control-rate", "constantQP"), ("constqp", ":".join([str(_QUANTIZER)] * 3))]
-        bits = round(_BITS_A_PIXEL * self.width_px * self.height_px * self.rate)
+            return [("control-rate", "constantQP"), ("constqp", ":".join([str(self.quantizer)] * 3))]
+        bits_a_pixel = _BITS_A_PIXEL * 2 ** ((18 - self.quantizer) / _PER_DOUBLING)
+        bits = round(bits_a_pixel * self.width_px * self.height_px * self.rate)
         return [("control-rate", _VARIABLE_BITRATE), ("bitrate", bits)]
 
     def pipeline(self, known: Collection[str]) -> str:

@@ -129,7 +129,8 @@ class ClipFrames:
         if magnifier is not None:
             width_px, height_px = history.frames.size_px
             self._magnified = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
-        self._magnify: Magnify | None = None
+        self.magnify: Magnify | None = None
+        """Magnifier of the present clip; None of raw clips."""
         self._held: Lease | None = None
         self.dropped = 0
         """Frames of the clip that were gone before they were taken."""
@@ -142,7 +143,7 @@ class ClipFrames:
         self.dropped = 0
         self.last_s = None
         if self._magnifier is not None:
-            self._magnify = self._magnifier.make()
+            self.magnify = self._magnifier.make()
 
     def carry(self, number: int, upto: int, write: Callable[[NDArray[np.uint8], float], None]) -> int:
         """Write the frame of a number, magnified if wanted; returns the number to continue with.
@@ -158,8 +159,8 @@ class ClipFrames:
         before, self._held = self._held, frame
         picture, timestamp_s = frame.pixels, time_of(frame)
         try:
-            if self._magnify is not None and self._magnified is not None:
-                self._magnify(picture, self._magnified, timestamp_s)
+            if self.magnify is not None and self._magnified is not None:
+                self.magnify(picture, self._magnified, timestamp_s)
                 picture = self._magnified
             write(picture, timestamp_s)
         finally:

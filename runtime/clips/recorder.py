@@ -1,8 +1,9 @@
 """Recorder of events: clips of the camera's frames from before a trigger until after it, raw and magnified.
 
 The frame loop hands every frame to ``EventRecorder.offer``, which keeps a lease of it in the history and returns.
-Threads, one a kind of clip, lease the frames from the history at their own pace. A thread that falls behind
-by more than the history holds loses the oldest unread frames, and the clip's record says how many.
+Threads, one a kind of clip, lease the frames from the history at their own pace. The raw clip's thread loses the oldest
+unread frames where it falls behind by more than the history holds, and the clip's record says how many. Where that of
+magnified clips falls behind, as on a slow CPU, the clip is made after the event, of all frames of the raw one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tremorscope.runtime.clips.afterwards import EventRecording, RecorderState, magnified_of
 from tremorscope.runtime.clips.pre_roll import ClipFrames, ClipMagnifier, FrameHistory, time_of
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import TIME_BASE, EventClipWriter, clip_name, event_name
@@ -26,38 +27,9 @@ from tremorscope.runtime.store.records import Clip, ClipKind, EventRecord, Recor
 
 _CLOSEST_S = float(2 * TIME_BASE)
 """Shortest distance of two frames: closer ones would have the same time in a clip."""
-_MOST_WAITING = 4
-"""Events of which the frames may wait for a thread of clips."""
+_MOST_WAITING: dict[ClipKind, int] = {"raw": 4, "magnified": 64}
+"""Events that may wait for a thread of clips; those to be magnified wait as files."""
 _POLL_S = 0.25
-
-
-@dataclass(frozen=True)
-class RecorderState:
-    """Counts of a recorder since it was made."""
-
-    recording: str | None
-    """The event that is being recorded."""
-    saved: int
-    failed: int
-    declined: int
-    """Triggers without a clip: the disk is low, or too many clips wait to be written."""
-    dropped_frames: int
-    """Frames that are missing in clips because a thread fell behind."""
-    backward_steps: int
-    """Number of times that the camera's time ran backwards; a clip ends there."""
-
-
-class _Recording:
-    """One event while its frames come in; guarded by the recorder's lock."""
-
-    def __init__(self, event: EventRecord, first: int, start_s: float, end_s: float, limit_s: float) -> None:
-        self.event = event
-        self.first = first
-        self.start_s = start_s
-        self.end_s = end_s
-        self.limit_s = limit_s
-        self.end: int | None = None
-        """Number of the first frame that does not belong to it; None while it is not known."""
 
 
 class EventRecorder:
@@ -98,18 +70,20 @@ class EventRecorder:
         self._log, self._magnifier, self._to_unix_s = log, magnifier, to_unix_s
         self.stall_s = 5.0
         """Time without a frame after which a clip is completed with the frames that it has."""
+        self.saves_room = False
+        """True where raw clips are coded as coarsely as magnified ones, for the disk runs low; any thread may set it."""
         self._changed = threading.Condition()
         self._latest_s: float | None = None
         self._first_free = 0
         """First frame that may open a clip: earlier ones are in another clip, or before a step back of time."""
-        self._active: _Recording | None = None
+        self._active: EventRecording | None = None
         self._covered_s = -math.inf
         self._declining = ""
         self._stopping = self._hurrying = False
         self._saved = self._failed = self._declined = self._dropped = self._backward = 0
         kinds: tuple[ClipKind, ...] = ("raw", "magnified") if magnifier else ("raw",)
-        self._waiting: dict[ClipKind, queue.Queue[_Recording]] = {
-            kind: queue.Queue(_MOST_WAITING) for kind in kinds
+        self._waiting: dict[ClipKind, queue.Queue[EventRecording]] = {
+            kind: queue.Queue(_MOST_WAITING[kind]) for kind in kinds
         }
         start = (threads or Threads()).start
         self._threads = [
@@ -161,14 +135,17 @@ class EventRecorder:
                 return active.event.name
             event = EventRecord(event_name(unix_s), unix_s, reason, alarm, alarm_raised_s)
             self._log(event)
-            if self._stopping or self._declining or any(waiting.full() for waiting in self._waiting.values()):
-                self._decline(event)
+            if self._stopping or self._declining or self._waiting["raw"].full():
+                self._decline(event, *self._waiting)
                 return None
             start_s = max(time_s - settings.pre_roll_s, self._covered_s)
             limit_s = start_s + settings.longest_s
             first = self._history.first_from(start_s, self._first_free)
-            self._active = _Recording(event, first, start_s, min(until_s, limit_s), limit_s)
+            self._active = EventRecording(event, first, start_s, min(until_s, limit_s), limit_s)
             for kind, waiting in self._waiting.items():
+                if waiting.full():
+                    self._decline(event, kind)
+                    continue
                 self._log(
                     Clip(event.name, kind, clip_name(event.name, kind), "recording", self._to_unix_s(start_s))
                 )
@@ -210,10 +187,10 @@ class EventRecorder:
         self._history.clear()
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _decline(self, event: EventRecord) -> None:
+    def _decline(self, event: EventRecord, *kinds: ClipKind) -> None:
         self._declined += 1
         detail = self._declining or "too many clips wait to be written"
-        for kind in self._waiting:
+        for kind in kinds:
             self._log(Clip(event.name, kind, clip_name(event.name, kind), "failed", detail=detail))
 
     def _end_active(self, end: int) -> None:
@@ -240,45 +217,75 @@ class EventRecorder:
             finally:
                 self._log(clip)
                 with self._changed:
+                    if kind == "raw":
+                        recording.raw = clip
+                        self._changed.notify_all()
                     self._saved += clip.state == "saved"
                     self._failed += clip.state == "failed"
                     self._dropped += clip.dropped
 
-    def _record(self, kind: ClipKind, recording: _Recording, frames: ClipFrames) -> Clip:
-        name, format_ = recording.event.name, self._history.frames
+    def _record(self, kind: ClipKind, recording: EventRecording, frames: ClipFrames) -> Clip:
+        name = recording.event.name
         file = clip_name(name, kind)
         writer: EventClipWriter | None = None
         try:
             frames.begin()
-            writer = EventClipWriter(
-                self._directory / file,
-                width_px=format_.width_px,
-                height_px=format_.height_px,
-                rate_hz=format_.rate_hz,
-                comment=f"{kind}, event {name}: {recording.event.reason}",
-                encoder=self._settings.encoder,
-            )
+            writer = self._writer(kind, recording)
             number = recording.first
             while (upto := self._next_end(recording, number)) > number:
                 number = frames.carry(number, upto, writer.write)
+                if kind == "magnified" and frames.dropped > 0 and not self._hurrying:
+                    writer.discard()
+                    frames.end()
+                    return self._record_afterwards(recording, frames)
             if frames.last_s is None:
                 raise OutputFault(
                     f"{file}: no frame was left to record", remedy="lengthen the pre- or post-roll"
                 )
-            nbytes = writer.publish()
-        except BaseException as error:
-            if writer is not None:
-                writer.discard()
-            if not isinstance(error, Fault):
-                raise
-            fault = error
+            found = writer.publish()
+        except Fault as fault:
             return Clip(name, kind, file, "failed", self._to_unix_s(recording.start_s), detail=str(fault))
         finally:
+            if writer is not None:
+                writer.discard()
             frames.end()
         start_s, end_s = self._to_unix_s(frames.first_s), self._to_unix_s(frames.last_s)
-        return Clip(name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, nbytes)
+        return Clip(
+            name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, found.nbytes, found.loss
+        )
 
-    def _next_end(self, recording: _Recording, number: int) -> int:
+    def _record_afterwards(self, recording: EventRecording, frames: ClipFrames) -> Clip:
+        """The magnified clip of an event, made of all of its raw clip once that is there.
+
+        Raises:
+            Fault: there is none, or it cannot be read or magnified.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: recording.raw is not None or self._hurrying)
+            raw = recording.raw
+        if raw is None or raw.state != "saved":
+            raise OutputFault(
+                "its frames came faster than they could be magnified, and there is no raw clip",
+                remedy="take a smaller network (magnification.bundle: nano)",
+            )
+        frames.begin()
+        assert frames.magnify is not None
+        writer, hurried = self._writer("magnified", recording), lambda: self._hurrying
+        return magnified_of(raw, self._directory, self._history.frames, frames.magnify, writer, hurried)
+
+    def _writer(self, kind: ClipKind, recording: EventRecording) -> EventClipWriter:
+        name, format_ = recording.event.name, self._history.frames
+        return EventClipWriter(
+            self._directory / clip_name(name, kind),
+            width_px=format_.width_px,
+            height_px=format_.height_px,
+            rate_hz=format_.rate_hz,
+            comment=f"{kind}, event {name}: {recording.event.reason}",
+            encoder=self._settings.encoder,
+            near_lossless=kind == "raw" and self._settings.near_lossless and not self.saves_room,
+        )
+
+    def _next_end(self, recording: EventRecording, number: int) -> int:
         """Wait for frames from ``number`` on; returns the number after the last, or ``number`` if the clip ends."""
         with self._changed:
             ready = self._changed.wait_for(

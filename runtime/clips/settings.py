@@ -28,6 +28,9 @@ class RecordingSettings(Section):
     """Triggers that follow each other extend a clip up to this length."""
     memory_mb: Annotated[int, Field(ge=1, le=65_536)] = 1024
     """Most memory for the pre-roll."""
+    near_lossless: bool = True
+    """Keep the raw clip as evidence: what is measured in it is what was filmed. It takes five to twenty times the
+    room."""
     encoder: EncoderChoice = "auto"
     """Encoder: auto takes the device's own encoder if it has one, else the CPU; nvenc and x264 insist."""
 

@@ -1,26 +1,26 @@
-"""Video files: H.264 in MP4 that browsers play, at the frames' own times, complete or not there at all."""
+"""Video files, H.264 in MP4 that browsers play unless named otherwise, at the frames' own times, complete or not there
+at all."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import av
 import numpy as np
-from av.filter import Graph
 from numpy.typing import NDArray
 
-from tremorscope.runtime.clips.h264 import Encoder, EncodingSettings, open_encoder
+from tremorscope.runtime.clips.containers import NAMES, container_of, converter, pictures_of
+from tremorscope.runtime.clips.h264 import Encoder, EncodingSettings, FfmpegEncoder, open_encoder
 from tremorscope.runtime.clips.nvenc import EncoderChoice
+from tremorscope.runtime.clips.pictures import PngWriter, check_pictures
+from tremorscope.runtime.clips.sound import SoundTrack
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.frames.frame import Colour
-from tremorscope.runtime.host.files import check_place, file_address
+from tremorscope.runtime.host.files import cannot_be_written, check_place, file_address
 
 SUFFIX = ".mp4"
 
@@ -29,36 +29,58 @@ def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> 
     """Check, before any work is done, that an output can and may be written.
 
     Args:
-        path: the video to be written.
+        path: the video, or the pictures, to be written.
         overwrite: allow the replacement of an existing file.
         source: the clip that is read meanwhile, which must never be replaced.
 
     Raises:
         OutputFault: the video cannot or must not be written there.
     """
-    if path.suffix.lower() != SUFFIX:
-        raise OutputFault(
-            f"{path}: a video is written as MP4 only",
-            remedy=f"name it with {SUFFIX}, e.g. {path.stem}{SUFFIX}",
-        )
     try:
+        if (numbered := pictures_of(path)) is not None:
+            check_pictures(*numbered, overwrite=overwrite, source=source)
+            return
+        if container_of(path) is None:
+            raise OutputFault(
+                f"{path}: not written as {path.suffix}",
+                remedy=f"name it with {NAMES}, e.g. {path.stem}{SUFFIX}",
+            )
         if source is not None and path.exists() and source.exists() and path.samefile(source):
             raise OutputFault(f"{path}: is the clip itself", remedy="name another file")
         check_place(path, overwrite=overwrite)
     except OSError as error:  # a name that is too long, a directory that may not be entered
-        raise _fault(path, error) from None
+        raise cannot_be_written(path, error) from None
+
+
+def open_writer(
+    path: Path,
+    settings: EncodingSettings,
+    *,
+    comment: str = "",
+    overwrite: bool = False,
+    sound: Path | None = None,
+) -> VideoWriter | PngWriter:
+    """Writer of a video, or of numbered pictures, by the name of the output; see `VideoWriter`.
+
+    Raises:
+        OutputFault: it cannot be written.
+    """
+    if (numbered := pictures_of(path)) is not None:
+        return PngWriter(*numbered, overwrite=overwrite)
+    return VideoWriter(path, settings, comment=comment, overwrite=overwrite, sound=sound)
 
 
 class VideoWriter:
-    """Writer of an MP4 file (H.264, yuv420p, index first).
+    """Writer of a video: H.264 in MP4 with its index first, H.264 in Matroska, VP9 in WebM, or GIF.
 
     The file is written under a temporary name beside the target, read back, and only then renamed: after a
     failure or an interruption nothing is left. As a context manager it finishes on success and discards on
     any exception.
 
     Times count from the first picture and are whole ticks of the time base, so a variable rate is kept
-    exactly. A side of odd length gets one more row or column, a repetition of its edge, as yuv420p needs
-    even ones.
+    exactly; in Matroska, WebM and GIF they are rounded to ticks of the file's own, and pictures that come closer than
+    it can hold are left out. A side of odd length gets one more row or column, a repetition of its edge, as yuv420p
+    needs even ones.
     """
 
     def __init__(
@@ -69,47 +91,56 @@ class VideoWriter:
         comment: str = "",
         overwrite: bool = False,
         encoder: EncoderChoice = "x264",
+        sound: Path | None = None,
     ) -> None:
         """Start a video.
 
         Args:
-            path: name of the finished video; ends in .mp4.
+            path: name of the finished video, whose suffix says its kind.
             settings: size, rate, times and colours of the pictures.
             comment: text for the file's metadata.
             overwrite: allow the replacement of an existing file.
-            encoder: choice of the encoder.
+            encoder: choice of the encoder of H.264.
+            sound: clip whose sound is kept; None keeps none.
 
         Raises:
             OutputFault: the file cannot be written.
         """
         check_output(path, overwrite=overwrite)
-        self.path, self._overwrite = path, overwrite
+        if (kind := container_of(path)) is None:
+            raise OutputFault(f"{path}: names pictures, no video", remedy=f"name it {path.stem}{SUFFIX}")
+        self.path, self._overwrite, self._kind = path, overwrite, kind
+        if kind.tick is not None:
+            settings = replace(settings, time_base=kind.tick)
         self._time_base = settings.time_base
+        self._left_out = 0
         self._start_s: float | None = None
-        self._previous_ticks = -1
+        self._previous_ticks: int | None = None
         self._count = 0
         self._done = False
         self._encoder: Encoder | None = None
+        self._sound: SoundTrack | None = None
         self._height_px, self._width_px = height_px, width_px = settings.height_px, settings.width_px
         self._padded = np.empty((height_px + height_px % 2, width_px + width_px % 2, 3), np.uint8)
-        self._converter = _converter_to_yuv(self._padded, settings.time_base, settings.colour)
-        self._partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{SUFFIX}")
-        try:
-            # Made here, so that a directory that cannot be written shows now and not at the first frame.
-            self._partial.touch(exist_ok=True)
-            self._container: Any = av.open(
-                file_address(self._partial), mode="w", format="mp4", options={"movflags": "+faststart"}
-            )
-        except (av.FFmpegError, OSError) as error:
-            self._remove_partial()
-            raise _fault(self.path, error) from None
+        self._converter, pixels = converter(self._padded, settings.time_base, settings.colour, kind)
+        self._container: Any = self._open(kind.format)
         self._container.metadata["comment"] = comment
-        self._encoder = self._open_encoder(settings, encoder)
+        self._encoder = self._open_encoder(settings, encoder, pixels)
+        if sound is not None:
+            self._sound = SoundTrack(sound, self._container, kind)
 
     @property
     def count(self) -> int:
         """Number of pictures written."""
         return self._count
+
+    def notes(self) -> tuple[str, ...]:
+        """Human-readable remarks on what was written."""
+        left_out = (
+            f"{self._left_out} frames are left out: {self._kind.format} cannot show them so close together"
+        )
+        sound = self._sound.note if self._sound else ""
+        return (*([f"sound          {sound}"] if sound else []), *([left_out] if self._left_out else []))
 
     def write(self, picture: NDArray[np.uint8], timestamp_s: float) -> None:
         """Add a picture, u8[H, W, 3] RGB, that is shown from ``timestamp_s`` on.
@@ -120,8 +151,13 @@ class VideoWriter:
         """
         if self._start_s is None:
             self._start_s = timestamp_s
-        ticks = round((timestamp_s - self._start_s) / self._time_base)
-        if ticks <= self._previous_ticks:
+            if self._sound is not None:
+                self._sound.begin(timestamp_s)
+        ticks, before = round((timestamp_s - self._start_s) / self._time_base), self._previous_ticks
+        if before is not None and self._kind.tick is not None and ticks < before + self._kind.fewest_ticks:
+            self._left_out += 1
+            return
+        if before is not None and ticks <= before:
             raise ValueError(
                 f"picture {self._count + 1} at {timestamp_s} s is not later than the one before it"
             )
@@ -131,8 +167,9 @@ class VideoWriter:
         encoded = self._converter.pull()
         encoded.pts, encoded.time_base = ticks, self._time_base
         self._encode(encoded)
-        self._previous_ticks = ticks
+        self._step_s, self._previous_ticks = float((ticks - (before or 0)) * self._time_base), ticks
         self._count += 1
+        self._carry_sound(0.0)
 
     def finish(self) -> None:
         """Complete the video, read it back, and rename it to its final name.
@@ -145,6 +182,7 @@ class VideoWriter:
             if self._count == 0:
                 raise ValueError(f"{self.path}: no picture was written")
             self._encode(None)
+            self._carry_sound(self._step_s)
             assert self._encoder is not None
             self._encoder.close()
             self._close()
@@ -160,6 +198,8 @@ class VideoWriter:
             return
         self._done = True
         self._remove_partial()
+        if self._sound is not None:
+            self._sound.close()
         if self._encoder is not None:
             self._encoder.close()
         with contextlib.suppress(av.FFmpegError, OSError):  # the file is removed already
@@ -188,10 +228,23 @@ class VideoWriter:
         self._padded[:, width_px:] = self._padded[:, width_px - 1 : width_px]
         return self._padded
 
-    def _open_encoder(self, settings: EncodingSettings, choice: EncoderChoice) -> Encoder:
+    def _open(self, muxer: str) -> Any:
+        self._partial = self.path.with_name(f".{self.path.stem}.partial-{os.getpid()}{self.path.suffix}")
+        options = {"movflags": "+faststart"} if muxer == "mp4" else {}
+        try:
+            # Made here, so that a directory that cannot be written shows now and not at the first frame.
+            self._partial.touch(exist_ok=True)
+            return av.open(file_address(self._partial), mode="w", format=muxer, options=options)
+        except (av.FFmpegError, OSError) as error:
+            self._remove_partial()
+            raise cannot_be_written(self.path, error) from None
+
+    def _open_encoder(self, settings: EncodingSettings, choice: EncoderChoice, pixels: str) -> Encoder:
         height_px, width_px = self._padded.shape[:2]
         padded = replace(settings, width_px=width_px, height_px=height_px)
         try:
+            if self._kind.codec != "libx264":
+                return FfmpegEncoder(self._container, padded, self._kind.codec, pixels)
             return open_encoder(self._container, padded, choice, self.path.name)
         except OutputFault as fault:
             self.discard()
@@ -203,13 +256,22 @@ class VideoWriter:
             for packet in self._encoder.encode(frame):
                 self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
-            raise _fault(self.path, error) from None
+            raise cannot_be_written(self.path, error) from None
+
+    def _carry_sound(self, after_s: float) -> None:
+        """Write the sound up to some time after the latest picture."""
+        if self._sound is None or self._previous_ticks is None:
+            return
+        try:
+            self._sound.carry(float(self._previous_ticks * self._time_base) + after_s)
+        except (av.FFmpegError, OSError) as error:
+            raise cannot_be_written(self.path, error) from None
 
     def _close(self) -> None:
         try:
             self._container.close()
         except (av.FFmpegError, OSError) as error:
-            raise _fault(self.path, error) from None
+            raise cannot_be_written(self.path, error) from None
 
     def _verify(self) -> None:
         # The system may have accepted bytes that never reached the disk: only a file that reads back is a result.
@@ -219,7 +281,7 @@ class VideoWriter:
             with av.open(file_address(self._partial)) as written:
                 readable = sum(packet.size > 0 for packet in written.demux(video=0))
         except (av.FFmpegError, OSError) as error:
-            raise _fault(self.path, error) from None
+            raise cannot_be_written(self.path, error) from None
         if readable != self._count:
             raise OutputFault(
                 f"{self.path}: only {readable} of {self._count} pictures can be read back",
@@ -231,43 +293,8 @@ class VideoWriter:
         try:
             self._partial.replace(self.path)
         except OSError as error:
-            raise _fault(self.path, error) from None
+            raise cannot_be_written(self.path, error) from None
 
     def _remove_partial(self) -> None:
         with contextlib.suppress(OSError):  # a disk that went away takes the file with it
             self._partial.unlink(missing_ok=True)
-
-
-def _fault(path: Path, error: Exception) -> OutputFault:
-    number = getattr(error, "errno", None)
-    reason = getattr(error, "strerror", None) or str(error)
-    if number == errno.ENOSPC:
-        return OutputFault(f"{path}: the disk is full", remedy="free some space, or name another directory")
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputFault(
-            f"{path}: cannot be written ({reason.lower()})",
-            remedy="name a directory that you may write to",
-        )
-    return OutputFault(f"{path}: cannot be written ({reason})", remedy="name another directory")
-
-
-def _converter_to_yuv(picture: NDArray[np.uint8], time_base: Fraction, colour: Colour) -> Graph:
-    """A filter graph from packed RGB to limited-range yuv420p, with exact rounding and full chroma."""
-    height_px, width_px = picture.shape[:2]
-    graph = Graph()
-    source = graph.add(
-        "buffer",
-        f"video_size={width_px}x{height_px}:pix_fmt=rgb24"
-        f":time_base={time_base.numerator}/{time_base.denominator}:pixel_aspect=1/1",
-    )
-    scale = graph.add(
-        "scale",
-        "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp"
-        f":out_color_matrix={colour.scaler_name}:out_range=tv",
-    )
-    to_yuv, sink = graph.add("format", "pix_fmts=yuv420p"), graph.add("buffersink")
-    source.link_to(scale)
-    scale.link_to(to_yuv)
-    to_yuv.link_to(sink)
-    graph.configure()
-    return graph

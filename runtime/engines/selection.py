@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -134,6 +134,18 @@ def open_runtime(
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     why = f"TensorRT cannot be used here: {reasons[0]}{more}"
     return _OnnxRuntime(bundle, width_px, height_px, threads, why=why, passed_over=tuple(reasons))
+
+
+def for_live(runtime: Runtime) -> Runtime:
+    """The runtime of a live picture: on the CPU, where no network was named, that of the lightest.
+
+    Raises:
+        BundleFault: the lightest one is damaged.
+    """
+    if not isinstance(runtime, _OnnxRuntime):
+        return runtime
+    bundle = runtime.bundle.for_live_cpu()
+    return replace(runtime, bundle=bundle, why=f"{runtime.why}; {bundle.why}" if bundle.why else runtime.why)
 
 
 @contextmanager

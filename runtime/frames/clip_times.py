@@ -67,6 +67,12 @@ def check_capture_rate(rate_hz: float | None) -> None:
 
     Raises:
         OptionFault: it is not a finite number above 0.
+
+    >>> check_capture_rate(240.0)
+    >>> check_capture_rate(0.0)
+    Traceback (most recent call last):
+        ...
+    tremorscope.runtime.errors.OptionFault: --capture-fps 0: not a number above 0: ...
     """
     if rate_hz is not None and not 0 < rate_hz < math.inf:
         raise OptionFault(

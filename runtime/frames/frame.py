@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 BT601_LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G and B in luma after ITU-R BT.601."""
 BT709, UNSPECIFIED, SMPTE170M = 1, 2, 6
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _SCALER_NAMES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 """Matrix code -> the name by which FFmpeg's scaler knows it."""
 
@@ -31,6 +32,13 @@ class Colour:
     matrix: int = SMPTE170M
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
+    full_range: bool = False
+    """True where black and white are 0 and 255 rather than 16 and 235."""
+
+    @property
+    def is_hdr(self) -> bool:
+        """True for brightness of high dynamic range (PQ or HLG), which only shows right where a file says so."""
+        return self.transfer in HDR_TRANSFERS
 
     @property
     def scaler_name(self) -> str:
@@ -38,15 +46,20 @@ class Colour:
         return _SCALER_NAMES[self.matrix]
 
 
-def describe_colour(matrix: int, primaries: int, transfer: int, *, height_px: int) -> Colour:
+def describe_colour(
+    matrix: int, primaries: int, transfer: int, *, height_px: int, full_range: bool = False
+) -> Colour:
     """The colour of a video from its tags; an unknown matrix is the usual one for its height.
 
     Players take BT.601 for standard definition and BT.709 from 720 lines on. RGB sources (matrix 0) are
     written with the same rule.
+
+    >>> [describe_colour(2, 2, 2, height_px=height).scaler_name for height in (1080, 480)]
+    ['bt709', 'smpte170m']
     """
     if matrix not in _SCALER_NAMES:
         matrix = BT709 if height_px >= 720 else SMPTE170M
-    return Colour(matrix, primaries or UNSPECIFIED, transfer or UNSPECIFIED)
+    return Colour(matrix, primaries or UNSPECIFIED, transfer or UNSPECIFIED, full_range)
 
 
 @dataclass(frozen=True)

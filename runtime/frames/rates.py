@@ -145,13 +145,30 @@ def band_error(high_hz: float, measured: MeasuredRate) -> float:
     RMS ratio of ``2 pi f t_rms``, the classic bound of jitter on a sampler (Shinagawa, Akazawa and Wakimoto, Jitter
     analysis of high-speed sampling systems, IEEE J. Solid-State Circuits 25(1), 1990). A frame that is missing
     and for which the one before stands in is one period late, so a part p of drops adds ``p * period**2``.
+
+    >>> steady = MeasuredRate(25.0, 0.0, 0.0, 0.0, frames=256)
+    >>> band_error(10.0, steady)
+    0.0
+    >>> jittery = MeasuredRate(25.0, 0.001, 0.003, 0.0, frames=256)
+    >>> round(band_error(2.0, jittery), 4), round(band_error(10.0, jittery), 4)
+    (0.0126, 0.0628)
     """
     late_s = math.sqrt(measured.jitter_rms_s**2 + measured.drop_ratio / measured.rate_hz**2)
     return 2 * math.pi * high_hz * late_s
 
 
 def alias_hz(frequency_hz: float, rate_hz: float) -> float:
-    """The frequency, from 0 to half the rate, at which motion of ``frequency_hz`` shows."""
+    """The frequency, from 0 to half the rate, at which motion of ``frequency_hz`` shows.
+
+    >>> alias_hz(4.0, 25.0)
+    4.0
+    >>> alias_hz(24.0, 25.0)
+    1.0
+    >>> alias_hz(50.0, 25.0)
+    0.0
+    >>> alias_hz(12.5, 25.0)
+    12.5
+    """
     return abs(frequency_hz - rate_hz * round(frequency_hz / rate_hz))
 
 
@@ -161,6 +178,14 @@ def band_warnings(low_hz: float, high_hz: float, measured: MeasuredRate) -> list
     Above half the rate a band appears at wrong frequencies (the sampling theorem). Below it, uneven samples
     spread a part of each vibration over the whole spectrum: a warning is given above ``LARGEST_ERROR`` of its
     amplitude.
+
+    >>> steady = MeasuredRate(25.0, 0.0, 0.0, 0.0, frames=256)
+    >>> steady.nyquist_hz
+    12.5
+    >>> band_warnings(1.8, 2.4, steady)
+    []
+    >>> print(band_warnings(10.0, 14.0, steady)[0].partition(';')[0])
+    the band up to 14 Hz does not fit a camera of 25 frames/s: motion at 14 Hz shows at 11 Hz
     """
     if high_hz >= measured.nyquist_hz:
         seen_hz = alias_hz(high_hz, measured.rate_hz)

@@ -17,6 +17,9 @@ _LIVELIEST = 20
 """The share of blocks, one in so many, that changes most tells whether anything moved."""
 _NO_CHANGE = 0.15
 """Change of a repeated picture against that of its liveliest neighbours: codecs touch it up."""
+_TOUCHED_UP = 0.1
+"""Grey levels by which most blocks of a repeated picture change at most. At the turning point of a fast motion the whole
+picture changes little too, but still by the camera's noise."""
 _NEIGHBOURS = 6
 _NOISY = 0.2
 """Grey levels by which every block of a new picture differs where the camera's noise is in the recording."""
@@ -106,8 +109,9 @@ class RepeatFinder:
         if float(most[1:].max(initial=0.0)) < self._one_picture:
             return Repeats(np.zeros(most.size, bool), times_s, None, most.size > 1)
         unknown = key_frames & (most > self._one_picture) & ~key_frames.all()
-        same = _unchanged(most, unknown)
-        fresh = np.array([np.inf, *self._typical])[~same & ~unknown]
+        typical = np.array([np.inf, *self._typical])
+        same = _unchanged(most, unknown) & (typical < _TOUCHED_UP)
+        fresh = typical[~same & ~unknown]
         found = _cycle(same, unknown)
         if found is not None:
             cyclic = np.resize(found, most.size)

@@ -45,6 +45,16 @@ class LatencyHistogram:
     Every time in a bin is within 1 % of the value that stands for it, so percentiles are too; the maximum is exact.
     The bins are those of Masson, Rim and Lee, DDSketch: a fast and fully-mergeable quantile sketch with
     relative-error guarantees (VLDB 2019), section 2, at a fixed range. 7.4 kB.
+
+    >>> times = LatencyHistogram()
+    >>> times.quantile_s(0.5)
+    0.0
+    >>> for elapsed_s in (0.010, 0.011, 0.012, 0.050):
+    ...     times.add(elapsed_s)
+    >>> abs(times.quantile_s(0.5) / 0.011 - 1) < 0.01
+    True
+    >>> times.summary().max_ms
+    50.0
     """
 
     def __init__(self) -> None:

@@ -55,11 +55,11 @@ def check_place(path: Path, *, overwrite: bool = True) -> None:
         raise OutputFault(f"{path}: exists already", remedy="name another file, or add --overwrite")
 
 
-def cannot_be_written(path: Path, error: OSError) -> OutputFault:
-    """Fault for an error of the system while a result was written."""
-    if error.errno == errno.ENOSPC:
+def cannot_be_written(path: Path, error: Exception) -> OutputFault:
+    """Fault for an error of the system, or one that a library passes on, while a result was written."""
+    if getattr(error, "errno", None) == errno.ENOSPC:
         return OutputFault(f"{path}: the disk is full", remedy="free some space, or name another directory")
-    reason = (error.strerror or str(error)).lower()
+    reason = (getattr(error, "strerror", None) or str(error)).lower()
     return OutputFault(
         f"{path}: cannot be written ({reason})", remedy="name a directory that you may write to"
     )
@@ -105,7 +105,7 @@ def whole_directory(path: Path, *, overwrite: bool, names: Collection[str]) -> I
     try:
         yield scratch
         _flush(scratch)
-        _check_free(path, place, overwrite=overwrite, names=names)
+        check_free(path, place, overwrite=overwrite, names=names)
         _move(path, place, scratch)
         flush_entry(place.parent)
         made = []
@@ -127,7 +127,7 @@ def remove_scratch(place: Path) -> None:
 def _make(path: Path, place: Path, scratch: Path, *, overwrite: bool, names: Collection[str]) -> list[Path]:
     """Make the scratch directory; returns the parents that had to be made for it, innermost first."""
     try:
-        _check_free(path, place, overwrite=overwrite, names=names)
+        check_free(path, place, overwrite=overwrite, names=names)
         missing = [parent for parent in place.parents if not parent.exists()]
         place.parent.mkdir(parents=True, exist_ok=True)
         scratch.mkdir()
@@ -136,7 +136,12 @@ def _make(path: Path, place: Path, scratch: Path, *, overwrite: bool, names: Col
     return missing
 
 
-def _check_free(path: Path, place: Path, *, overwrite: bool, names: Collection[str]) -> None:
+def check_free(path: Path, place: Path, *, overwrite: bool, names: Collection[str]) -> None:
+    """Check that a directory of results can be made at a place: see `whole_directory`.
+
+    Raises:
+        OutputFault: there is something in the way.
+    """
     if not place.name:
         raise OutputFault(f"{path}: the root directory cannot be replaced", remedy="name a new directory")
     if not place.exists():
@@ -236,7 +241,11 @@ def power_modes(root: Path) -> dict[int, str]:
 
 
 def natural_order(path: str | PurePath) -> tuple[tuple[int, int, str], ...]:
-    """Key to sort paths by, in which ``shot10`` comes after ``shot9``."""
+    """Key to sort paths by, in which ``shot10`` comes after ``shot9``.
+
+    >>> sorted(['shot10.png', 'shot9.png', 'Shot1.png'], key=natural_order)
+    ['Shot1.png', 'shot9.png', 'shot10.png']
+    """
     parts = re.split(r"(\d+)", str(path))
     return tuple(
         (0, int(part), part) if part.isdecimal() else (1, 0, part.casefold()) for part in parts if part

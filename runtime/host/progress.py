@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -28,9 +29,9 @@ class ProgressBar:
         """Show a few words beside the bar from its next update on."""
         self._bar.set_postfix_str(text, refresh=False)
 
-    def line(self, text: str) -> None:
-        """Print a line to stdout, above the bar where there is one."""
-        self._bar.write(text)
+    def line(self, text: str, *, to_stderr: bool = False) -> None:
+        """Print a line to stdout, or to stderr, above the bar where there is one."""
+        self._bar.write(text, file=sys.stderr if to_stderr else None)
 
 
 @contextmanager

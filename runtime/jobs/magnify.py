@@ -6,92 +6,47 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tremorscope.runtime.cameras.recordings import open_recording
-from tremorscope.runtime.clips.h264 import EncodingSettings
-from tremorscope.runtime.clips.video import VideoWriter, check_output
+from tremorscope.runtime.clips.video import check_output
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
-from tremorscope.runtime.engines.selection import Runtime, RuntimeChoice, open_runtime
-from tremorscope.runtime.errors import BundleFault, ClipFault
+from tremorscope.runtime.engines.selection import Runtime, open_runtime
+from tremorscope.runtime.errors import BundleFault, ClipFault, Fault, OptionFault
 from tremorscope.runtime.frames.buffers import Allocator, FrameRing
-from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, check_capture_rate
-from tremorscope.runtime.frames.frame import FrameInfo, RecordedClip, View, ViewComposer
+from tremorscope.runtime.frames.clip_times import FrameTimes, check_capture_rate
+from tremorscope.runtime.frames.frame import FrameInfo, RecordedClip, ViewComposer
 from tremorscope.runtime.host.progress import Progress
+from tremorscope.runtime.jobs.first_look import MotionWatch, choose, look_first
+from tremorscope.runtime.jobs.magnify_job import MagnifyJob as MagnifyJob
+from tremorscope.runtime.jobs.magnify_job import MagnifyReport as MagnifyReport
+from tremorscope.runtime.jobs.magnify_job import colour_remarks, open_output, silence
+from tremorscope.runtime.jobs.piped import STDIN, piped_clip
 from tremorscope.runtime.jobs.stabilise import SteadyClip, steady_clip
 from tremorscope.runtime.magnification.factory import Engines
-from tremorscope.runtime.magnification.magnifier import FrameMagnifier
+from tremorscope.runtime.magnification.magnifier import FrameMagnifier, check_amplification
 from tremorscope.runtime.magnification.settings import Magnification
-from tremorscope.runtime.vibration.displacement.warping import CameraModel
 
+Picture = NDArray[np.uint8]
 Note = Callable[[str], None]
 """Called with a remark on the present frames; with an empty text when it no longer holds."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MagnifyJob(Magnification):
-    """Settings of an offline magnification, with its clip, video and runtime."""
-
-    clip: Path
-    output: Path
-    view: View = "magnified"
-    capture_rate_hz: float | None = None
-    """True capture rate of a high-speed clip, whose file states only the rate of playback."""
-    bundle: Path | None = None
-    """Directory of the bundle; None takes the one that is shipped."""
-    runtime: RuntimeChoice = "auto"
-    """Inference runtime."""
-    engines: Path | None = None
-    """Directory of built TensorRT engines; None takes ``engines`` within the bundle."""
-    threads: int | None = None
-    """Threads of the engine on the CPU; None takes one a core."""
-    stabilise: CameraModel | None = None
-    """Motion that the camera may have, to take its motion out first; None leaves it in."""
-    overwrite: bool = False
-    allow_inaccurate: bool = False
-    """Run a bundle that `tremorscope compare` found inaccurate."""
-
-
-@dataclass(frozen=True)
-class MagnifyReport:
-    """Results of a finished job."""
-
-    job: MagnifyJob
-    network: str
-    frames: int
-    width_px: int
-    height_px: int
-    elapsed_s: float
-    time_axis: TimeAxis
-    runtime: str = ""
-    """Inference runtime and precision that were used."""
-    steady_line: str = ""
-    """Human-readable line on the camera's motion that was taken out; empty where none was."""
-    filter_lines: tuple[str, ...] = ()
-    """Human-readable description of the filter; empty without a filter."""
-
-    def lines(self) -> list[str]:
-        """Human-readable report, a line each."""
-        job = self.job
-        return [
-            f"frames         {self.frames} of {self.width_px}x{self.height_px} px, {job.clip.name}",
-            f"magnified      {job.amplification:g} times, {job.mode} mode, network {self.network}",
-            *([f"stabilised     {self.steady_line}"] if self.steady_line else []),
-            *self.filter_lines,
-            f"view           {job.view}",
-            *self.time_axis.lines(),
-            f"speed          {self.frames / self.elapsed_s:.1f} frames/s, {self.elapsed_s:.1f} s in all",
-            f"runtime        {self.runtime}",
-            f"written        {job.output}",
-        ]
-
-
 def magnify_clip(
-    job: MagnifyJob, progress: Progress | None = None, note: Note | None = None
+    job: MagnifyJob, progress: Progress | None = None, note: Note | None = None, tell: Note | None = None
 ) -> MagnifyReport:
     """Magnify a clip into a video; on any failure, and on Ctrl-C, nothing is left behind.
+
+    Args:
+        job: what to do; the clip ``-`` is standard input.
+        progress: told of every frame.
+        note: told of passing conditions.
+        tell: told of what a person should know before the work is done.
 
     Raises:
         OptionFault: an amplification, a rate, a band or a region that cannot be used.
@@ -103,20 +58,38 @@ def magnify_clip(
     check_output(job.output, overwrite=job.overwrite, source=job.clip)
     check_capture_rate(job.capture_rate_hz)
     bundle = open_for_use(job.bundle, allow_inaccurate=job.allow_inaccurate)
+    if not job.automatic:
+        check_amplification(job.amplification, bundle.manifest.amplification)
+    if job.clip != STDIN:
+        return _magnify(job, bundle, progress, note, tell)
+    with piped_clip(job.output) as clip:
+        report = _magnify(replace(job, clip=clip), bundle, progress, note, tell)
+    return replace(report, job=replace(report.job, clip=Path("standard input")))
+
+
+def _magnify(
+    job: MagnifyJob, bundle: Bundle, progress: Progress | None, note: Note | None, tell: Note | None
+) -> MagnifyReport:
     start_s = time.monotonic()
     with ExitStack() as opened:
         camera, steady_line = _open_clip(job, progress)
         opened.enter_context(closing(camera))
+        remarks = colour_remarks(job, camera)
         wanted = camera.seen_from(job) if isinstance(camera, SteadyClip) else job
         check_size(bundle, camera.width_px, camera.height_px, "the clip has")
+        watch, wanted, chosen = _look_first(job, wanted, camera, bundle, tell)
+        job = replace(job, amplification=wanted.amplification)
         runtime = opened.enter_context(closing(_open_runtime(job, bundle, camera)))
         engines = Engines(bundle, runtime, (camera.width_px, camera.height_px))
         magnifier = engines.make(wanted, camera.capture_rate_hz or camera.nominal_rate_hz)
-        with _video_writer(job, camera) as writer:
-            times = _run(camera, magnifier, runtime.allocate, job, writer, progress, note)
+        with open_output(job, camera) as writer:
+            times = _run(camera, magnifier, runtime.allocate, job, (writer.write, watch), progress, note)
+        warning = _warning(watch, wanted, bundle)
+        if watch is not None and warning not in ("", watch.told) and tell is not None:
+            tell(warning)
     return MagnifyReport(
         job=job,
-        network=bundle.manifest.network,
+        network=runtime.bundle.manifest.network,
         frames=times.count,
         width_px=camera.width_px,
         height_px=camera.height_px,
@@ -125,7 +98,48 @@ def magnify_clip(
         time_axis=times.axis(camera.time_base, camera.capture_rate_hz, measured=camera.has_timestamps),
         steady_line=steady_line,
         filter_lines=(*(job.band.lines() if job.band else ()), *magnifier.lines()),
+        remarks=tuple(filter(None, (chosen, warning, *remarks, silence(job, camera), *writer.notes()))),
     )
+
+
+def _look_first(
+    job: MagnifyJob, wanted: Magnification, camera: RecordedClip, bundle: Bundle, tell: Note | None
+) -> tuple[MotionWatch | None, Magnification, str]:
+    """Measure the first frames, where that serves: the watch, the magnification, and a line on its choice."""
+    limit_px = bundle.manifest.magnified_motion_max_px
+    if not job.automatic and (limit_px is None or job.amplification <= 1):
+        return None, wanted, ""
+
+    def again() -> RecordedClip:
+        clip = open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)
+        return camera.of(clip) if isinstance(camera, SteadyClip) else clip
+
+    try:
+        watch = look_first(again, wanted, camera.capture_rate_hz or camera.nominal_rate_hz)
+    except ClipFault:
+        raise
+    except Fault as fault:
+        if job.automatic:
+            raise OptionFault(
+                f"--amplification auto: nothing in the clip can be measured ({fault.what})",
+                remedy="give a number, e.g. 20",
+            ) from None
+        return None, wanted, ""
+    chosen = ""
+    if job.automatic:
+        amplification, line = choose(watch, wanted, bundle.manifest.amplification.maximum, limit_px)
+        wanted, chosen = replace(wanted, amplification=amplification), f"amplification  {line}"
+        if tell is not None:
+            tell(chosen)
+    watch.told = _warning(watch, wanted, bundle)
+    if watch.told and tell is not None:
+        tell(watch.told)
+    return watch, wanted, chosen
+
+
+def _warning(watch: MotionWatch | None, wanted: Magnification, bundle: Bundle) -> str:
+    told = watch.warning(wanted, bundle.manifest.magnified_motion_max_px) if watch else ""
+    return f"warning        {told}" if told else ""
 
 
 def _open_clip(job: MagnifyJob, progress: Progress | None) -> tuple[RecordedClip, str]:
@@ -145,29 +159,12 @@ def _open_runtime(job: MagnifyJob, bundle: Bundle, camera: RecordedClip) -> Runt
     )
 
 
-def _video_writer(job: MagnifyJob, camera: RecordedClip) -> VideoWriter:
-    """Writer of the job's video, with the clip's size, timing, colour and pixel aspect."""
-    return VideoWriter(
-        job.output,
-        EncodingSettings(
-            camera.width_px,
-            camera.height_px,
-            camera.nominal_rate_hz,
-            camera.time_base,
-            colour=camera.colour,
-            pixel_aspect=camera.pixel_aspect,
-        ),
-        comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
-        overwrite=job.overwrite,
-    )
-
-
 def _run(
     camera: RecordedClip,
     magnifier: FrameMagnifier,
     allocate: Allocator,
     job: MagnifyJob,
-    writer: VideoWriter,
+    outputs: tuple[Callable[[Picture, float], None], MotionWatch | None],
     progress: Progress | None,
     note: Note | None,
 ) -> FrameTimes:
@@ -178,11 +175,13 @@ def _run(
     magnifieds = FrameRing(2, width_px=width_px, height_px=height_px, allocate=allocate)
     picture = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
     composer = ViewComposer(job.view, width_px=width_px, height_px=height_px)
-    total, times = camera.frame_count_estimate, FrameTimes()
+    total, times, (write, watch) = camera.frame_count_estimate, FrameTimes(), outputs
 
     def show(number: int, info: FrameInfo) -> None:
         composer.compose(frames.frame(number), magnifieds.frame(number), picture)
-        writer.write(picture, info.timestamp_s)
+        write(picture, info.timestamp_s)
+        if watch is not None and number >= len(watch.times_s):
+            watch.see(frames.frame(number), info.timestamp_s)
 
     with ThreadPoolExecutor(1, "decode") as decoder, ThreadPoolExecutor(1, "encode") as encoder:
         encoding: Future[None] | None = None

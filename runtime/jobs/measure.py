@@ -133,8 +133,8 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
     plan = plan_regions(
         survey.samples, named, job.still, job.proposals, job.stabilise, bit_depth=survey.bit_depth
     )
-    measured = _measure_all(job, survey, plan, progress)
-    series, scale, undistorted = _carried_to_plane(job, survey.shown, plan.regions, measured)
+    measured, knocks = _measure_all(job, survey, plan, progress)
+    series, scale, undistorted = _carried_to_plane(job, survey, plan.regions, measured)
     analysis = analyse_recording(
         survey.real_times_s,
         series,
@@ -150,6 +150,8 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         times_s=survey.real_times_s,
         clip_notes=(
             *survey.notes,
+            *survey.aspect_notes(isinstance(job.scale, Scale)),
+            *knocks,
             *plan.notes(series, survey.shown.shape[1::-1]),
             *filter(None, [coding_note(survey.coding, _coding_errors_px(series))]),
         ),
@@ -180,15 +182,31 @@ def _stated(job: MeasureJob) -> dict[str, str]:
 
 
 def _carried_to_plane(
-    job: MeasureJob, shown: NDArray[np.uint8], regions: tuple[Region, ...], series: tuple[RegionSeries, ...]
+    job: MeasureJob, survey: Survey, regions: tuple[Region, ...], series: tuple[RegionSeries, ...]
 ) -> tuple[tuple[RegionSeries, ...], Scale | None, bool]:
     """Displacements by lens and plane, where they are stated; the scale; and True if distortion was taken out."""
-    maps = _maps(job, shown, regions)
+    maps = _maps(job, survey.shown, regions)
     scale = None if isinstance(job.scale, PlaneScale) else job.scale
     if maps is None:
+        if scale is not None and survey.pixel_aspect != 1:  # the scale is that of a pixel's height
+            series = tuple(_widened(each, survey.pixel_aspect) for each in series)
         return series, scale, False
     carried = tuple(_carried(each, maps, at) for at, each in enumerate(series))
     return carried, maps.scales[0] if maps.scales else scale, job.lens is not None or maps.has_lens
+
+
+def _widened(series: RegionSeries, aspect: float) -> RegionSeries:
+    """Displacement and floors of a region along x in heights of a pixel."""
+
+    def along_x(floors: tuple[float, float]) -> tuple[float, float]:
+        return aspect * floors[0], floors[1]
+
+    return replace(
+        series,
+        x_px=aspect * series.x_px,
+        noise_floor_px=along_x(series.noise_floor_px),
+        rounding_floor_px=along_x(series.rounding_floor_px),
+    )
 
 
 def _maps(job: MeasureJob, frame: NDArray[np.uint8], regions: tuple[Region, ...]) -> RegionMaps | None:
@@ -204,11 +222,19 @@ def _maps(job: MeasureJob, frame: NDArray[np.uint8], regions: tuple[Region, ...]
 
 
 def _carried(series: RegionSeries, maps: RegionMaps, at: int) -> RegionSeries:
-    """Displacement and floors of a region, carried by its map."""
+    """Displacement, and all that is said of its errors, carried by the map of a region."""
     x_px, y_px = maps.carry(at, np.stack([series.x_px, series.y_px]))
-    floors = maps.floors(at, series.noise_floor_px)
-    rounding = maps.floors(at, series.rounding_floor_px)
-    return replace(series, x_px=x_px, y_px=y_px, noise_floor_px=floors, rounding_floor_px=rounding)
+    errors = (series.noise_floor_px, series.rounding_floor_px, series.coding_error_px, series.bound_px)
+    floors, rounding, coding, bound = (maps.floors(at, each) for each in errors)
+    return replace(
+        series,
+        x_px=x_px,
+        y_px=y_px,
+        noise_floor_px=floors,
+        rounding_floor_px=rounding,
+        coding_error_px=coding,
+        bound_px=bound,
+    )
 
 
 def _coding_errors_px(series: tuple[RegionSeries, ...]) -> list[float]:
@@ -254,10 +280,11 @@ def _check_rate(job: MeasureJob, survey: Survey) -> None:
 
 def _measure_all(
     job: MeasureJob, survey: Survey, plan: Plan, progress: Progress | None
-) -> tuple[RegionSeries, ...]:
+) -> tuple[tuple[RegionSeries, ...], list[str]]:
     kept, meter = survey.kept, plan.meter
     count, places = kept.size, np.cumsum(kept) - 1
     table = np.full((len(plan.regions), 5, int(kept.sum())), np.nan)
+    measure, knocked = plan.knocked(survey.samples[0], survey.bit_depth)
     with closing(open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)) as camera:
         frame, read = frame_of(camera)
         for _ in range(survey.skipped):
@@ -268,16 +295,21 @@ def _measure_all(
                     f"{job.clip}: has changed while it was read", remedy="measure a clip that is finished"
                 )
             if kept[number]:
-                for row, motion in zip(table, meter.measure(frame), strict=True):
+                time_s = float(survey.real_times_s[places[number]])
+                for row, motion in zip(table, measure(frame, time_s), strict=True):
                     row[:, places[number]] = (
                         *(motion.x_px, motion.y_px, motion.quality),
                         *(motion.gain, motion.brightness),
                     )
             if progress is not None:
                 progress(count + number + 1, 2 * count)
+    for since_s, until_s in (
+        knocked.gaps_s if knocked else ()
+    ):  # what is measured before it is found is no motion
+        table[..., (survey.real_times_s >= since_s) & (survey.real_times_s <= until_s)] = np.nan
     floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
     errors = coding_errors_px(luma(survey.shown), plan.regions, survey.coding)
-    return tuple(
+    series = tuple(
         RegionSeries(
             f"R{number + 1}",
             region,
@@ -288,6 +320,8 @@ def _measure_all(
             noise_floor_px=(floors[number][0], floors[number][1]),
             rounding_floor_px=(rounding[number][0], rounding[number][1]),
             coding_error_px=errors[number],
+            bound_px=meter.followers[number].tracker.bound_px,
         )
         for number, region in enumerate(plan.regions)
     )
+    return series, knocked.notes if knocked else []

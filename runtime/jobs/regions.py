@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.vibration.displacement.choosing import choose_regions
-from tremorscope.runtime.vibration.displacement.meter import MotionMeter
+from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
+from tremorscope.runtime.vibration.displacement.meters import KnockedMeter
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.steady import CameraMotion, SteadyMeter, find_camera
 from tremorscope.runtime.vibration.displacement.warping import CameraModel
@@ -36,6 +37,16 @@ class Plan:
     background: tuple[int, ...]
     """Places, from 0, of the regions that belong to the background as far as that is known."""
     camera: CameraMotion | None
+
+    def knocked(
+        self, reference: Picture, bit_depth: int
+    ) -> tuple[Callable[[Picture, float], tuple[Motion, ...]], KnockedMeter | None]:
+        """Measure of a frame at a time, and what watches for knocks of the camera meanwhile, if anything need."""
+        meter = self.meter
+        if not isinstance(meter, MotionMeter):  # the camera's motion is taken out already
+            return lambda frame, _: meter.measure(frame), None
+        knocked = KnockedMeter(meter, reference, self.regions, self.still, bit_depth=bit_depth)
+        return knocked.measure, knocked
 
     def notes(self, series: Sequence[RegionSeries], size_px: tuple[int, int]) -> tuple[str, ...]:
         """Human-readable remarks on the camera's motion, after the measurement; size is width and height."""

@@ -46,6 +46,10 @@ class SteadyClip:
         self._clip, self._matrices, self._crop = clip, matrices, crop
         self._whole: Picture = np.empty((clip.height_px, clip.width_px, 3), np.uint8)
 
+    def of(self, clip: RecordedClip) -> SteadyClip:
+        """The same recording, opened anew, from its first frame."""
+        return SteadyClip(clip, self._matrices, self._crop)
+
     def seen_from(self, wanted: Magnification) -> Magnification:
         """A magnification whose regions were named in the clip's own first frame, for the cropped one."""
         crop = self._crop

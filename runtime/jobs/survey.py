@@ -47,6 +47,8 @@ class Survey:
     """Peculiarities of the clip that bear on the results."""
     coding: ClipCoding
     """Account of its compression."""
+    pixel_aspect: float = 1.0
+    """Width over height of a pixel."""
 
     @property
     def origin(self) -> Origin:
@@ -58,6 +60,14 @@ class Survey:
             rate_hz / key if key else None,
             rate_hz / pattern if pattern > 1 else None,
         )
+
+    def aspect_notes(self, is_scaled: bool) -> tuple[str, ...]:
+        """Note on pixels that are not square; none where they are."""
+        if self.pixel_aspect == 1:
+            return ()
+        told = "the scale is that of its height, and all along x is told in such px" if is_scaled else ""
+        told = told or "a px along x is another length than one along y"
+        return (f"a pixel is {self.pixel_aspect:.4g} times as wide as high: {told}",)
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -121,6 +131,7 @@ def look_through(
             camera.bit_depth,
             (*camera.notes(), *found.notes(), *samples.notes(), *_compression(camera, repeats, found)),
             camera.coding() if isinstance(camera, ClipCamera) else ClipCoding.none(len(times)),
+            float(camera.pixel_aspect),
         )
 
 

@@ -209,6 +209,11 @@ class EnginePool:
         self._by_load[load] = self.present = engines
         return True
 
+    def rest(self) -> None:
+        """Let all engines give back memory that they can have again at once."""
+        for engines in self._by_load.values():
+            engines.rest()
+
     def close_retired(self) -> None:
         """Close engines that are not wanted any more, once the latest magnifier on them has faded out."""
         while self._retired:

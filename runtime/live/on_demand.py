@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.frames.frame import FrameInfo
@@ -73,6 +72,7 @@ class Magnifying:
         self._loop = MagnifyLoop(self.frames, pictures, self._show, clock=clock)
         self._fading: FadingMagnifier | None = None
         self._level = LoadLevel()
+        self._applied_level: LoadLevel | None = None
         self._rate_fraction = self._rate_fraction_asked = 1.0
         self._credit = 0.0
         self._was_wanted = False
@@ -95,14 +95,15 @@ class Magnifying:
 
     def consider(self, frame: Lease) -> None:
         """Take a share of a frame if it is to be magnified or shown; never waits."""
-        wanted = bool(self.reasons) or self._feed.wanted
+        reasons = self.reasons
+        wanted = bool(reasons) or self._feed.wanted
         if wanted and self._rate_fraction < 1 and self._was_wanted:
             self._credit += self._rate_fraction
             if self._credit < 1:
                 return
             self._credit -= 1
         if wanted or self._was_wanted:  # one frame more, so that the loop releases its reference
-            self._loop.magnifies = bool(self.reasons) and self._level.magnify
+            self._loop.magnifies = bool(reasons) and self._level.magnify
             self.frames.put(frame.share(_HOLDER))
         self._was_wanted = wanted
 
@@ -167,7 +168,10 @@ class Magnifying:
             MemoryError: there is no room for it.
         """
         self._apply_changes()
-        return self._loop.advance(timeout_s)
+        info = self._loop.advance(timeout_s)
+        if info is None and not self._was_wanted:
+            self._engines.rest()
+        return info
 
     def close(self) -> None:
         """Release all frames and engines, once no thread calls it any more."""
@@ -192,11 +196,14 @@ class Magnifying:
             return
         if not self._fading.is_changing:
             self._engines.close_retired()
-        before, self._applied = self._applied, self.settings
+        before, level = self._applied, self._level
+        if self.settings is before and level is self._applied_level:  # as at almost every frame
+            return
+        self._applied, self._applied_level = self.settings, level
         self._fading.amplification = self._applied.amplification
         same = {"amplification", "when"}
         # Both are compared: a changed region changes what a lighter load computes.
-        has_other_engines = self._engines.follow(self._applied.wanted(), self._level)
+        has_other_engines = self._engines.follow(self._applied.wanted(), level)
         if has_other_engines or before.model_dump(exclude=same) != self._applied.model_dump(exclude=same):
             engines = self._engines.present
             assert engines is not None
@@ -222,7 +229,7 @@ class Magnifying:
         self._rate_fraction = fraction
 
     def _open(self) -> None:
-        self._applied = self.settings
+        self._applied, self._applied_level = self.settings, None
         wanted = self._applied.wanted()
         self._fading = FadingMagnifier(self._engines.open(wanted).make(wanted, self.rate_hz))
         self._loop.use(self._fading)
@@ -243,9 +250,5 @@ class Magnifying:
     def _show(self, frame: Lease, magnified: Lease | None) -> None:
         info, fading = frame.info, self._fading if magnified is not None else None
         assert info is not None
-        told = LiveInfo(info.sequence, self._to_unix_s(info.timestamp_s))
-        if fading is not None:
-            told = replace(
-                told, amplification=fading.present_amplification, settling_left_s=fading.settling_left_s
-            )
-        self._feed.offer(frame, magnified, told)
+        told = (fading.present_amplification, fading.settling_left_s) if fading is not None else ()
+        self._feed.offer(frame, magnified, LiveInfo(info.sequence, self._to_unix_s(info.timestamp_s), *told))

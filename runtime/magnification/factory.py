@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEngine
 from tremorscope.runtime.engines.interface.manifest import FrameSize
-from tremorscope.runtime.engines.selection import Runtime, open_runtime
+from tremorscope.runtime.engines.selection import Runtime, for_live, open_runtime
 from tremorscope.runtime.engines.tensorrt.upgrading import find_stale
 from tremorscope.runtime.engines.upkeep import EngineUpkeep, WaitingRuntime
 from tremorscope.runtime.errors import BundleFault, EngineFault
@@ -42,7 +42,7 @@ def open_configured_runtime(
     *,
     is_first: bool = False,
 ) -> Runtime:
-    """Open the runtime that the settings ask for.
+    """Open the runtime that the settings ask for; on a CPU, where they name no network, that of the lightest.
 
     Engines that an upgrade has left behind are handed to ``upkeep``, which asks for a restart if it ``is_first`` that
     needs them. Meanwhile ``auto`` takes the CPU, and ``tensorrt`` magnifies nothing.
@@ -58,13 +58,15 @@ def open_configured_runtime(
             upkeep.add(stale, needs_restart=is_first)
             if settings.runtime == "tensorrt":
                 return WaitingRuntime(stale, on_gpu, upkeep)
-    return open_runtime(
-        settings.runtime,
-        bundle,
-        size,
-        threads=settings.threads,
-        engines=settings.engines,
-        account=account,
+    return for_live(
+        open_runtime(
+            settings.runtime,
+            bundle,
+            size,
+            threads=settings.threads,
+            engines=settings.engines,
+            account=account,
+        )
     )
 
 
@@ -120,6 +122,12 @@ class Engines:
             self._band = self._band or self._runtime.open_band()
         else:
             self._pairwise = self._pairwise or self._runtime.open_pairwise()
+
+    def rest(self) -> None:
+        """Give back memory that the next step can have again at once."""
+        for engine in (self._pairwise, self._band):
+            if engine is not None:
+                engine.rest()
 
     def close(self) -> None:
         """Give the engines back, and a runtime of its own; its magnifiers must not be used any more."""

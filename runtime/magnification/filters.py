@@ -62,6 +62,17 @@ def design(settings: BandSettings, rate_hz: float) -> Filter:
     Raises:
         OptionFault: a band or a notch that cannot be seen at this rate, bands that overlap, an order that
         there is not, or a filter too narrow to be stable.
+
+    >>> band = BandSettings(((1.8, 2.4),))
+    >>> print(band.lines()[0])
+    band           1.8 to 2.4 Hz, butterworth
+    >>> found = design(band, rate_hz=25.0)
+    >>> round(found.settling_s, 1), found.pole_radius < 1
+    (3.8, True)
+    >>> design(BandSettings(((10.0, 14.0),)), rate_hz=25.0)
+    Traceback (most recent call last):
+        ...
+    tremorscope.runtime.errors.OptionFault: band 10 to 14 Hz reaches 12.5 Hz, half of the 25 frames a second ...
     """
     _check(settings, rate_hz)
     if settings.kind == "fir":

@@ -53,13 +53,16 @@ class FrameMagnifier(Protocol):
 def check_amplification(amplification: float, allowed: AmplificationRange) -> float:
     """Return ``amplification`` (magnified over true displacement) if the bundle's weights can give it.
 
+    Below 1 motion is attenuated, to none at 0. Bundles of older releases cannot.
+
     Raises:
         OptionFault: it is not a finite number within the range of the bundle.
     """
-    if not (math.isfinite(amplification) and allowed.minimum <= amplification <= allowed.maximum):
+    least = 0.0 if allowed.attenuates else allowed.minimum
+    if not (math.isfinite(amplification) and least <= amplification <= allowed.maximum):
         raise OptionFault(
             f"amplification {amplification:g} cannot be used with this bundle",
-            remedy=f"choose a number from {allowed.minimum:g} to {allowed.maximum:g}",
+            remedy=f"choose a number from {least:g} to {allowed.maximum:g}",
         )
     return amplification
 

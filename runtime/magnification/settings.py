@@ -112,7 +112,8 @@ class MagnificationSettings(Section):
     """Runtime of the network: auto takes the fastest that this machine has."""
     bundle: Path | None = None
     """Network to run: realtime, lite, nano (for the smallest devices), each in FP16 on a GPU and in FP32 on the CPU;
-    with -fp16 or -fp32 behind it in that precision anywhere; or a directory that was exported. null: realtime."""
+    with -fp16 or -fp32 behind it in that precision anywhere; or a directory that was exported. null: realtime on a GPU,
+    nano on a CPU."""
     int8_bundle: Path | None = None
     """Directory of the same network in INT8 (`tremorscope calibrate quantise`), taken while heat asks for it
     (thermal.levels); null stays with the bundle."""

@@ -4,12 +4,26 @@ liveness, a recent frame, behind /healthz, /readyz, the metric and the MQTT stat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tremorscope.runtime.health import Health, HealthBoard
 from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.vibration.displacement.regions import RegionEdit
+
+
+@dataclass(frozen=True)
+class RegionsTaken:
+    """Outcome of a change of the regions, which are in effect."""
+
+    written: bool
+    """True where they stand in the configuration file; else they hold until the next reload or start."""
+    text: str
+    """The outcome in a sentence."""
+    block: str = ""
+    """Lines to put into the file by hand; empty where it was written."""
 
 
 class Controls(Protocol):
@@ -31,6 +45,18 @@ class Controls(Protocol):
 
         Raises:
             Fault: it cannot be done, e.g. a band above half the rate; nothing is changed then.
+        """
+
+    def change_regions(self, wanted: Sequence[RegionEdit], *, before: Sequence[str], by: str) -> RegionsTaken:
+        """Measure in other regions from now on, and write them into the configuration file; takes a second or more.
+
+        Args:
+            wanted: all regions.
+            before: names of the regions that were seen when they were chosen.
+            by: who asks, for the journal.
+
+        Raises:
+            Fault: the regions are not valid, or others than were seen; nothing is changed then.
         """
 
 

@@ -30,7 +30,13 @@ def damping_text(peak: Peak) -> str:
 
 
 def with_uncertainty(value: float, sigma: float) -> str:
-    """A value and its standard uncertainty, rounded to the digits that mean something: four at most."""
+    """A value and its standard uncertainty, rounded to the digits that mean something: four at most.
+
+    >>> with_uncertainty(0.11812, 0.0031), with_uncertainty(12.3456, 0.15)
+    ('0.118 ± 0.003', '12.35 ± 0.15')
+    >>> with_uncertainty(2.0, float('inf'))
+    '2 ± unknown'
+    """
     if not math.isfinite(sigma):
         return f"{value:.3g} ± unknown"
     most = _VALUE_DIGITS - 1 - math.floor(math.log10(abs(value))) if value else _VALUE_DIGITS
@@ -39,7 +45,11 @@ def with_uncertainty(value: float, sigma: float) -> str:
 
 
 def decimals(sigma: float) -> int:
-    """Decimals that show an uncertainty with one digit, or two where the first is a 1."""
+    """Decimals that show an uncertainty with one digit, or two where the first is a 1.
+
+    >>> decimals(0.003), decimals(0.013), decimals(40.0)
+    (3, 3, 0)
+    """
     if not (math.isfinite(sigma) and sigma > 0):
         return 4
     exponent = math.floor(math.log10(sigma))

@@ -254,7 +254,8 @@ def _region_row(result: RegionResult) -> list[str]:
         f"{region.width_px} &times; {region.height_px} at {region.x_px}, {region.y_px}",
         escape(result.verdict),
         " / ".join(_px(value) for value in result.rms_px),
-        " / ".join(_px(value) for value in series.noise_floor_px),
+        " / ".join(_px(value) for value in series.noise_floor_px)
+        + f"<br>(bound {' / '.join(_px(value) for value in series.bound_px)})",
         " / ".join(_px(result.smallest_visible_px(axis)) for axis in AXES),
         f"{float(quality.mean()):.3f}" if quality.size else "&ndash;",
         f"{series.lost_share:.1%}",

@@ -79,7 +79,7 @@ class Measurement:
             self.times_s,
             self.analysis,
             tick_s=self.tick_s,
-            mm_per_px=self.mm_per_px,
+            scale=self.scale,
             criteria=self.criteria,
         )
 
@@ -120,7 +120,7 @@ class Measurement:
         place = f"{self.analysis.regions[finding.region].series.name} {finding.axis}"
         damping = "" if peak.damping is None else f"  damping {damping_text(peak)}"
         size, exactly = self.amplitude_text(peak), f"({frequency_text(peak)})"
-        told = peak_text(peak, self.mm_per_px, self.speed_rpm, 1 / self.analysis.duration_s)
+        told = peak_text(peak, self.scale, self.speed_rpm, 1 / self.analysis.duration_s)
         return f"{short_frequency(peak):<10} {size:<{width}}  {place:<6} {exactly}{damping}  {told}"
 
     def _artefact_lines(self) -> list[str]:
@@ -226,6 +226,7 @@ class Measurement:
             entry[axis] = {
                 "rms_px": _number(result.rms_px[number]),
                 "noise_floor_px": _number(series.noise_floor_px[number]),
+                "noise_bound_px": _number(series.bound_px[number]),
                 "coding_error_px": _number(series.coding_error_px[number]),
                 "measured_noise_px": None if spectrum is None else spectrum.noise_sigma,
                 "smallest_visible_px": _number(result.smallest_visible_px(axis)),
@@ -264,7 +265,7 @@ class Measurement:
         if self.scale is not None:
             entry["amplitude_mm"] = self.scale.mm_per_px * peak.amplitude
             entry["amplitude_sigma_mm"] = self.sigma_mm(peak)
-        return entry | peak_entries(peak, self.mm_per_px, self.speed_rpm, 1 / self.analysis.duration_s)
+        return entry | peak_entries(peak, self.scale, self.speed_rpm, 1 / self.analysis.duration_s)
 
     def _mode(self, mode: Mode) -> dict[str, Any]:
         return {

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.runtime.reports.digits import with_uncertainty
+from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.monitoring.limits import Criterion, Judgement
 from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, RateLevels, judge_recording
 from tremorscope.runtime.vibration.spectra.analysis import AXES, Analysis, Axis
@@ -51,7 +53,7 @@ def recorded_motion(
     analysis: Analysis,
     *,
     tick_s: float,
-    mm_per_px: float | None,
+    scale: Scale | None,
     criteria: Sequence[Criterion],
 ) -> RecordedMotion:
     """Differentiate, compare and judge all that was measured.
@@ -61,6 +63,7 @@ def recorded_motion(
     """
     series: dict[tuple[MotionQuantity, int, Axis], Values] = {}
     levels: dict[tuple[MotionQuantity, int, Axis], RateLevels] = {}
+    by_scale = (scale.mm_per_px, scale.relative_sigma) if scale else (None, 0.0)
     for number, region in enumerate(analysis.regions):
         for axis in AXES:
             spectrum = region.along(axis)
@@ -82,7 +85,7 @@ def recorded_motion(
         levels,
         find_phases(time_s, analysis, tick_s=tick_s),
         tuple(
-            (number, judge_recording(LimitWatch(number, criterion, mm_per_px), time_s, region.series, tick_s))
+            (number, judge_recording(LimitWatch(number, criterion, *by_scale), time_s, region.series, tick_s))
             for criterion in criteria
             for number, region in enumerate(analysis.regions)
             if region.verdict != "lost"
@@ -102,6 +105,14 @@ def peak_rate(peak: Peak, quantity: MotionQuantity, mm_per_px: float | None) -> 
     return factor * (2 * math.pi * peak.frequency_hz) ** ORDERS[quantity] * peak.amplitude, unit
 
 
+def peak_rate_sigma(peak: Peak, quantity: MotionQuantity, scale: Scale | None) -> float:
+    """Standard uncertainty of that: of amplitude, frequency and scale, relative, in quadrature."""
+    value, _ = peak_rate(peak, quantity, scale.mm_per_px if scale else None)
+    of_frequency = ORDERS[quantity] * peak.frequency_sigma_hz / peak.frequency_hz
+    of_scale = scale.relative_sigma if scale else 0.0
+    return value * math.hypot(peak.amplitude_sigma / peak.amplitude, of_frequency, of_scale)
+
+
 def order_of(peak: Peak, speed_rpm: float, resolution_hz: float) -> tuple[float, int | None]:
     """Frequency of a peak in orders of a speed, and the whole order that it is, if it is one."""
     turning_hz = speed_rpm / 60
@@ -118,9 +129,12 @@ def order_text(peak: Peak, speed_rpm: float, resolution_hz: float) -> str:
     return f"{order:.2f} orders" if whole is None else f"order {whole}"
 
 
-def peak_text(peak: Peak, mm_per_px: float | None, speed_rpm: float | None, resolution_hz: float) -> str:
+def peak_text(peak: Peak, scale: Scale | None, speed_rpm: float | None, resolution_hz: float) -> str:
     """A peak as velocity and acceleration and, where a speed is stated, its order."""
-    told = [f"{value:.3g} {unit}" for value, unit in (peak_rate(peak, each, mm_per_px) for each in RATES)]
+    told = []
+    for each in RATES:
+        value, unit = peak_rate(peak, each, scale.mm_per_px if scale else None)
+        told.append(f"{with_uncertainty(value, peak_rate_sigma(peak, each, scale))} {unit}")
     return "  ".join(told + ([order_text(peak, speed_rpm, resolution_hz)] if speed_rpm else []))
 
 
@@ -158,14 +172,16 @@ def rate_entries(motion: RecordedMotion, number: int, axis: Axis, mm_per_px: flo
 
 
 def peak_entries(
-    peak: Peak, mm_per_px: float | None, speed_rpm: float | None, resolution_hz: float
+    peak: Peak, scale: Scale | None, speed_rpm: float | None, resolution_hz: float
 ) -> dict[str, float | int | None]:
     """A peak's amplitude as velocity and acceleration, and its order, for programs."""
     entry: dict[str, float | int | None] = {}
     for quantity in RATES:
-        for scale in dict.fromkeys((None, mm_per_px)):
-            value, unit = peak_rate(peak, quantity, scale)
-            entry[f"{quantity}_{unit.replace('/', '_')}"] = value
+        for each in dict.fromkeys((None, scale)):
+            value, unit = peak_rate(peak, quantity, each.mm_per_px if each else None)
+            sigma, named = peak_rate_sigma(peak, quantity, each), unit.replace("/", "_")
+            entry[f"{quantity}_{named}"] = value
+            entry[f"{quantity}_sigma_{named}"] = sigma if math.isfinite(sigma) else None
     if speed_rpm is not None:
         entry["orders"], entry["order"] = order_of(peak, speed_rpm, resolution_hz)
     return entry

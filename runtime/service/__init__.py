@@ -45,6 +45,7 @@ http *            WebServer, asyncio           connections, sessions           s
 live pictures *   LivePictures                 JPEG encoders                   wanted views: LivePictures._changed
 web archive       Archive                      queries of lists and clips      reader: Archive._mutex
 web series        Archive, one an export       StoreReader of its own          nothing
+web regions       RegionHandlers               frames to judge regions by      changes for main: RegionChanges' queue
 mqtt *            MqttPublisher, and paho's    buffer on the disk              unsent messages: MqttPublisher._changed
 rtsp *            RtspPublisher                encoder, connection             pictures: LiveFeed._changed
 ================  ===========================  ==============================  =========================================

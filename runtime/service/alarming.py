@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from tremorscope.runtime.service.measuring import RegionLevels
 from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline, Record
+from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.monitoring.alarm_board import AlarmBoard
 from tremorscope.runtime.vibration.monitoring.alarms import (
     AlarmEdge,
@@ -108,9 +109,19 @@ class AlarmService:
         with self._lock:
             self._keep_learning(0.0)
 
-    def store_again(self) -> None:
-        """Store raised alarms, baselines and learning, into a store that was begun anew while the service runs."""
+    def store_again(self, opened: Iterable[OpenAlarm] = (), now_s: float = 0.0) -> None:
+        """Store raised alarms, baselines and learning, into another store that is used from now on.
+
+        Args:
+            opened: alarms that are raised in that store, as in one that was away for a while.
+            now_s: Unix time, at which those of them that are not raised any more are cleared.
+        """
         with self._lock:
+            raised = {alarm.name for alarm in self._board.opened()}
+            rules = {rule.name: rule for rule in alarm_rules(self._settings)}
+            for alarm in opened:
+                if alarm.name not in raised:
+                    self._store(_ended(alarm, rules.get(alarm.name), now_s))
             for status in self._board.statuses():
                 if status.phase in ("raised", "clearing") and status.raised_s is not None:
                     value = status.rule.threshold if status.value is None else status.value
@@ -129,8 +140,8 @@ class AlarmService:
             for quantity, value in (("peak", found.peak), ("rms", found.rms)):
                 reading = AlarmReading(each.name, quantity, unix_s, value, unit="px", steady_s=steady_s)  # type: ignore[arg-type]
                 self.read(reading)
-                if each.mm_per_px is not None:
-                    self.read(replace(reading, value=each.mm_per_px * value, unit="mm"))
+                if each.scale is not None:
+                    self.read(_in_mm(reading, each.scale, value))
 
     def limits(
         self, unix_s: float, judged: Iterable[tuple[str, Judgement]], steady_s: float | None = None
@@ -215,6 +226,13 @@ class AlarmService:
             fields = {"alarm": edge.name, "edge": edge.edge, "value": edge.value, "unit": edge.unit}
             log.warning("%s", edge, extra={"fields": fields})
             self._on_edge(edge, any(each.name == edge.name and each.record for each in self._settings.alarms))
+
+
+def _in_mm(reading: AlarmReading, scale: Scale, value_px: float) -> AlarmReading:
+    """A reading in px in mm, with the uncertainty that the scale brings."""
+    value, sigma = scale.mm_per_px * value_px, scale.sigma_mm(value_px, 0.0)
+    told = f"{reading.quantity} {value:.3g} ± {sigma:.2g} mm" if sigma > 0 else ""
+    return replace(reading, value=value, deviation=sigma, unit="mm", detail=told)
 
 
 def _ended(alarm: OpenAlarm, rule: AlarmRule | None, now_s: float) -> AlarmEdge:

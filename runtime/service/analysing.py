@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tremorscope.runtime.live.feed import LiveFeed, LiveMotion, LiveSpectrum
 from tremorscope.runtime.service.history import MotionHistory, Recorded
 from tremorscope.runtime.store import records
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmReading
+from tremorscope.runtime.vibration.monitoring.temperature import TemperatureTrend, read_temperature
 from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting, Track
 from tremorscope.runtime.vibration.settings import VibrationSettings
 from tremorscope.runtime.vibration.spectra.analysis import (
@@ -91,6 +93,8 @@ class Analyst:
         self.tracker = tracker
         self._set_by_s, self._was_set_by_s = set_by_s, set_by_s()
         self._due_s = clock() + min(settings.analyse_every_s, settings.analyse_over_s, _FIRST_AFTER_S)
+        self._analysed_s = -math.inf
+        self._trends: defaultdict[str, TemperatureTrend] = defaultdict(TemperatureTrend)
         self.findings = AnalysisFindings()
         """Latest results; replaced as a whole."""
 
@@ -106,6 +110,11 @@ class Analyst:
         if recorded.times_s[-1] - recorded.times_s[0] < _SHORTEST_S:
             self._due_s = self._clock() + _SHORTEST_S
             return True
+        if recorded.times_s[-1] == self._analysed_s:
+            # What is seen once must not be read again and again: it is no reading, and modes are silent.
+            self.findings = replace(self.findings, trouble="no frame has come since the last analysis")
+            return True
+        self._analysed_s = recorded.times_s[-1]
         started_s = self._clock()
         try:
             analysis = analyse_recording(
@@ -135,9 +144,10 @@ class Analyst:
                 if track is not None
             ]
         )
-        for record in _records(unix_s, analysis, tracks):
+        temperature_c = read_temperature(self._settings.temperature_file)
+        for record in _records(unix_s, analysis, tracks, temperature_c):
             self._outputs.store(record)
-        for reading in self._readings(unix_s, started_s, analysis.modes):
+        for reading in self._readings(unix_s, started_s, analysis.modes, temperature_c):
             self._outputs.read(reading)
         self.findings = AnalysisFindings(
             unix_s,
@@ -159,14 +169,17 @@ class Analyst:
         latest = {track.latest.frequency_hz: track for track in seen}
         return [latest.get(mode.frequency_hz) for mode in modes]
 
-    def _readings(self, unix_s: float, steady_s: float, modes: Sequence[Mode]) -> list[AlarmReading]:
-        """The frequency of each mode that is named in the settings: the strongest within its range."""
+    def _readings(
+        self, unix_s: float, steady_s: float, modes: Sequence[Mode], temperature_c: float | None
+    ) -> list[AlarmReading]:
+        """The frequency of each mode named in the settings, the strongest within its range, free of temperature."""
         found = []
         for named in self._settings.modes:
             within = [mode for mode in modes if named.low_hz <= mode.frequency_hz <= named.high_hz]
             if within:
                 peak = max(within, key=lambda mode: mode.peak.amplitude).peak
-                hz, deviation_hz = peak.frequency_hz, peak.frequency_sigma_hz
+                hz = self._trends[named.name].take_out(peak.frequency_hz, temperature_c)
+                deviation_hz = peak.frequency_sigma_hz
                 found.append(
                     AlarmReading(named.name, "frequency", unix_s, hz, deviation_hz, steady_s=steady_s)
                 )
@@ -190,7 +203,9 @@ def _live_spectrum(
     )
 
 
-def _records(unix_s: float, analysis: Analysis, tracks: Sequence[Track | None]) -> list[records.Record]:
+def _records(
+    unix_s: float, analysis: Analysis, tracks: Sequence[Track | None], temperature_c: float | None
+) -> list[records.Record]:
     found: list[records.Record] = []
     for region in analysis.regions:
         for axis in AXES:
@@ -203,7 +218,7 @@ def _records(unix_s: float, analysis: Analysis, tracks: Sequence[Track | None]) 
     names = [each.series.name for each in analysis.regions]
     for mode, track in zip(analysis.modes, tracks, strict=True):
         if track is not None:
-            found.append(_stored_mode(unix_s, mode, track, names))
+            found.append(replace(_stored_mode(unix_s, mode, track, names), temperature_c=temperature_c))
     return found
 
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
-from tremorscope.runtime.cameras.opening import describe, open_camera, supervisor_settings
+from tremorscope.runtime.cameras.opening import describe, measured_bits, open_camera, supervisor_settings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
 from tremorscope.runtime.clips.pre_roll import slots_for
@@ -96,7 +96,7 @@ class Components:
             MemoryError: the system has no room for the frames.
         """
         self.source = survey_source(configuration)
-        self.lens = configuration.camera.lens
+        self.lens, self.bit_depth = configuration.camera.lens, measured_bits(configuration.camera)
         self._size = {"width_px": self.source.width_px, "height_px": self.source.height_px}
         self.bundle = open_configured_bundle(configuration)
         self.account = CopyAccount()
@@ -129,6 +129,8 @@ class Components:
         self.runtime = open_configured_runtime(
             settings, self.bundle, size, self.account, self.upkeep, is_first=True
         )
+        if self.bundle.stands_in and self.runtime.name == "onnxruntime":
+            self.bundle = self.runtime.bundle
         return EngineFactory(
             self.bundle, self.runtime, size, self.account, settings=settings, upkeep=self.upkeep
         )
@@ -162,6 +164,7 @@ class Components:
             rate_hz=self.source.rate_hz,
             account=self.account,
             lens=self.lens,
+            bit_depth=self.bit_depth,
         )
         return measuring, self.build_analyst(settings)
 
@@ -188,6 +191,7 @@ class Components:
     def _resume_alarms(self) -> None:
         left = self.storage
         self.alarms.resume(left.opened_alarms, left.baselines, left.learnings, self.clock.now_s())
+        self.alarms.store_again()  # it may have been begun in place of a damaged one, or opened late
 
     def _build_camera(self, configuration: Configuration, threads: Threads | None) -> CameraSupervisor:
         of_kind = supervisor_settings(configuration.camera)  # a camera on the network answers more slowly

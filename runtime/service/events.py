@@ -27,9 +27,14 @@ class EventMagnifier:
         self._prepared: Magnification | None = None
 
     def prepare(self) -> None:
-        """Open the engine for the next event, as opening takes longer than frames wait; a failure is logged."""
+        """Open the engine for the next event, as opening takes longer than frames wait, and let it rest meanwhile.
+
+        A failure is logged.
+        """
         wanted = self._settings().wanted()
         if wanted == self._prepared:
+            if self._engines is not None:
+                self._engines.rest()
             return
         self._prepared = wanted
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,18 @@ from tremorscope.runtime.health import RegionHealth
 from tremorscope.runtime.live.feed import LiveMotion
 from tremorscope.runtime.service.history import MotionHistory, SeriesCollector
 from tremorscope.runtime.store.records import Channel, SeriesBlock
+from tremorscope.runtime.vibration.displacement.knock import Knock, KnockWatch
 from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
-from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
-from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
-from tremorscope.runtime.vibration.displacement.windows import estimate_noise_sigma, luma
+from tremorscope.runtime.vibration.displacement.meters import (
+    NOT_MEASURED,
+    knock_text,
+    open_meter,
+    watch_for_knocks,
+)
+from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
 from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
-from tremorscope.runtime.vibration.monitoring.limits import Judgement
+from tremorscope.runtime.vibration.monitoring.limits import Criterion, Judgement
 from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, MotionLevels, MotionWindows
 from tremorscope.runtime.vibration.settings import VibrationSettings
 
@@ -35,7 +40,6 @@ _RETRY_S = 60.0
 """Time after which a region that could not be measured, as in fog, is tried again."""
 _GIVE_UP_S = 300.0
 """Time after which a lost region is begun anew, where it now is."""
-_NOT_MEASURED = Motion(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class RegionLevels:
 
     name: str
     levels: Levels
-    mm_per_px: float | None
+    scale: Scale | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Measuring:
         rate_hz: float,
         account: CopyAccount | None = None,
         lens: Path | None = None,
+        bit_depth: int = 8,
     ) -> None:
         """Prepare.
 
@@ -87,17 +92,24 @@ class Measuring:
             rate_hz: frames a second, as the source states it.
             account: counts the few frames that are copied at the start.
             lens: file of the camera's lens.
+            bit_depth: of the camera's brightness.
         """
         self._settings, self._history, self._live, self._tell = settings, history, live, tell
-        self._account, self._rate_hz = account, rate_hz
+        self._account, self._rate_hz, self._bit_depth = account, rate_hz, bit_depth
         self._regions = settings.regions
+        self._rectangles = [each.region() for each in settings.regions]
+        self._still = [each.region() for each in settings.still]
+        self.moved = ""
+        """Account of the latest knock of the camera; empty where there was none."""
+        self._knocks: KnockWatch | None = None
         names = [each.name for each in self._regions]
         self._maps = [settings.map_of(each, lens) for each in self._regions]
-        scales = [settings.scale_of(each, maps) for each, maps in zip(self._regions, self._maps, strict=True)]
-        self._mm_per_px = [scale.mm_per_px if scale else None for scale in scales]
+        self._scales = [
+            settings.scale_of(each, maps) for each, maps in zip(self._regions, self._maps, strict=True)
+        ]
         channels = [
-            Channel(name, axis, mm_per_px=mm_per_px)
-            for name, mm_per_px in zip(names, self._mm_per_px, strict=True)
+            Channel(name, axis, mm_per_px=scale.mm_per_px if scale else None)
+            for name, scale in zip(names, self._scales, strict=True)
             for axis in ("x", "y")
         ]
         self._collector = SeriesCollector(channels)
@@ -105,7 +117,7 @@ class Measuring:
         self._latest: list[Levels | None] = [None] * len(names)
         self._latest_motion: MotionLevels | None = None
         self.judge_by(settings)
-        self._motions: tuple[Motion, ...] = (_NOT_MEASURED,) * len(names)
+        self._motions: tuple[Motion, ...] = (NOT_MEASURED,) * len(names)
         self._troubles = ["learning what noise there is"] * len(names)
         self._floors_px: Values = np.full((len(names), 2), np.inf)
         self._row = np.full((len(names), 5), np.nan)
@@ -141,7 +153,7 @@ class Measuring:
         """Judge by the limits of other alarms from the next frame on; may be called from any thread."""
         places = {each.name: at for at, each in enumerate(self._regions)}
         watches = [
-            LimitWatch(places[alarm.region], alarm.criterion(), self._mm_per_px[places[alarm.region]])
+            _watch(places[alarm.region], alarm.criterion(), self._scales[places[alarm.region]])
             for alarm in settings.alarms
             if isinstance(alarm, (CurveAlarmSettings, StandardAlarmSettings))
         ]
@@ -155,7 +167,7 @@ class Measuring:
         """Status of every region; may be called from any thread."""
         found, motion = [], self._latest_motion
         for at, region in enumerate(self._regions):
-            levels, floors = self._latest[at], self._floors_px[at]
+            levels, floors, scale = self._latest[at], self._floors_px[at], self._scales[at]
             known = floors[np.isfinite(floors)]
             frames = levels.samples + levels.lost if levels else 0
             found.append(
@@ -166,8 +178,9 @@ class Measuring:
                     noise_floor_px=float(known.max()) if known.size else None,
                     quality=_known(self._motions[at].quality),
                     lost_ratio=levels.lost / frames if levels and frames else 0.0,
-                    mm_per_px=self._mm_per_px[at],
-                    rectangle_px=(region.x_px, region.y_px, region.width_px, region.height_px),
+                    mm_per_px=scale.mm_per_px if scale else None,
+                    scale_relative_sigma=scale.relative_sigma if scale else 0.0,
+                    rectangle_px=astuple(self._rectangles[at]),
                     trouble=self._troubles[at],
                     velocity_px_s=motion.of(at, 1) if motion else None,
                     acceleration_px_s2=motion.of(at, 2) if motion else None,
@@ -177,8 +190,16 @@ class Measuring:
 
     def _measure(self, frame: Picture, timestamp_s: float) -> tuple[Motion, ...]:
         assert self._meter is not None
-        motions = [_NOT_MEASURED] * len(self._regions)
-        for at, motion in zip(self._places, self._meter.measure(frame), strict=True):
+        motions = [NOT_MEASURED] * len(self._regions)
+        found = self._meter.measure(frame)
+        if self._knocks is not None:
+            knock = self._knocks.look(frame, self._meter.seen_px, timestamp_s)
+            if knock is not None:
+                self._follow(knock, frame, timestamp_s)
+                return tuple(motions)
+            if self._knocks.is_holding:
+                found = (NOT_MEASURED,) * len(found)
+        for at, motion in zip(self._places, found, strict=True):
             motions[at] = self._carried(at, motion)
             if not motion.lost:
                 self._known_s[at] = timestamp_s
@@ -205,7 +226,7 @@ class Measuring:
             levels = window.add(unix_s, motion.x_px, motion.y_px)
             if levels is not None:
                 self._latest[at] = levels
-                finished.append(RegionLevels(self._regions[at].name, levels, self._mm_per_px[at]))
+                finished.append(RegionLevels(self._regions[at].name, levels, self._scales[at]))
         return tuple(finished)
 
     def _learn(self, frame: Picture, timestamp_s: float) -> None:
@@ -222,27 +243,25 @@ class Measuring:
         self._begin(samples, timestamp_s)
 
     def _begin(self, samples: Sequence[Picture], timestamp_s: float) -> None:
-        troubles = ["" for _ in self._regions]
-        places = list(range(len(self._regions)))
-        sigma = estimate_noise_sigma(luma(samples[0]))
-        for at, region in enumerate(self._regions):
-            maps = self._maps[at]
-            of_other_size = maps.size_trouble(*samples[0].shape[1::-1]) if maps else ""
-            troubles[at] = of_other_size or _trouble_with(samples, region.region(), sigma)
-            if troubles[at]:
-                places.remove(at)
-        meter = None
-        if places:
-            meter, trouble = self._open_meter(samples, places)
-            if meter is None:
-                troubles = [each or trouble for each in troubles]
-                places = []
+        opened = open_meter(samples, self._rectangles, self._still, self._maps, self._bit_depth)
+        meter, places, troubles = opened.meter, opened.places, opened.troubles
         self._note(troubles)
         # Regions that are being measured go on undisturbed while others are still in trouble.
         unchanged = self._meter is not None and places == self._places and any(troubles)
         self._retry_s = timestamp_s + _RETRY_S if any(troubles) else math.inf
         if not unchanged:
             self._adopt(meter, places, timestamp_s)
+            self._knocks = watch_for_knocks(samples[0], self._still, self._tell) if meter else None
+
+    def _follow(self, knock: Knock, frame: Picture, timestamp_s: float) -> None:
+        """Begin anew where the view now shows the regions."""
+        self._rectangles = [knock.region(each) for each in self._rectangles]
+        self._still = [knock.region(each) for each in self._still]
+        names = [each.name for each in self._regions]
+        self.moved = knock_text(knock, frame.shape[1::-1], dict(zip(names, self._rectangles, strict=True)))
+        self._tell(self.moved)
+        self._meter, self._knocks, self._samples = None, None, []
+        self._retry_s = self._sample_due_s = timestamp_s
 
     def _adopt(self, meter: MotionMeter | None, places: list[int], timestamp_s: float) -> None:
         self._meter, self._places = meter, places
@@ -255,17 +274,8 @@ class Measuring:
                 floors[at] = own if maps is None else maps.floors(0, own)
                 rounding[at] = steps if maps is None else maps.floors(0, steps)
         self._floors_px = floors
-        self._motions = (_NOT_MEASURED,) * len(self._regions)
+        self._motions = (NOT_MEASURED,) * len(self._regions)
         self._history.begin(floors, rounding)
-
-    def _open_meter(self, samples: Sequence[Picture], places: list[int]) -> tuple[MotionMeter | None, str]:
-        still = [each.region() for each in self._settings.still]
-        try:
-            meter = MotionMeter(samples[0], [self._regions[at].region() for at in places], still)
-            meter.learn_noise(samples)
-        except RegionFault as fault:
-            return None, str(fault)
-        return meter, ""
 
     def _note(self, troubles: list[str]) -> None:
         for region, before, now in zip(self._regions, self._troubles, troubles, strict=True):
@@ -276,18 +286,11 @@ class Measuring:
         self._troubles = troubles
 
 
-def _trouble_with(samples: Sequence[Picture], region: Region, sigma: float) -> str:
-    """Reason why a region cannot be measured; empty if it can."""
-    try:
-        follower = RegionFollower(samples[0], region, sigma)
-        follower.learn_noise(samples)
-    except RegionFault as fault:
-        return str(fault)
-    if not np.isfinite(follower.noise_floor_px).any():
-        return (
-            f"{region}: shows motion neither along x nor along y: choose one with texture in both directions"
-        )
-    return ""
+def _watch(region: int, criterion: Criterion, scale: Scale | None) -> LimitWatch:
+    """A limit that a region of a scale is judged by."""
+    return LimitWatch(
+        region, criterion, scale.mm_per_px if scale else None, scale.relative_sigma if scale else 0.0
+    )
 
 
 def _known(value: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tremorscope.runtime.configuration.reading import LoadedConfiguration
 from tremorscope.runtime.engines.upkeep import LOWEST_PRIORITY
@@ -16,15 +16,17 @@ from tremorscope.runtime.host.signals import RECORD, RELOAD, STOPPING, SignalQue
 from tremorscope.runtime.host.systemd import FrameWatchdog, Notifier
 from tremorscope.runtime.host.threads import BACKGROUND, SECOND, Threads
 from tremorscope.runtime.magnification.load import LoadStep, ThermalGovernor
-from tremorscope.runtime.outputs.state import ServiceView
+from tremorscope.runtime.outputs.state import RegionsTaken, ServiceView
 from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.device import DeviceWatch
 from tremorscope.runtime.service.publishing import Publishing
 from tremorscope.runtime.service.recovery import EXIT_RECOVERY, CameraRecovery
+from tremorscope.runtime.service.region_changes import RegionChanges
 from tremorscope.runtime.service.reloading import Reloader
 from tremorscope.runtime.service.reporting import Reporter, status_line
 from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.store.records import Notice
+from tremorscope.runtime.vibration.displacement.regions import RegionEdit
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 log = logging.getLogger("tremorscope.service")
@@ -71,6 +73,7 @@ class Service:
         self._is_ready = False
         self._second_s = self._status_s = self._file_s = 0.0
         self._reloader = Reloader(loaded, parts, self._notifier)
+        self._region_changes = RegionChanges(loaded.file, parts, self._reloader)
 
     # Controls for people; see `runtime.outputs.state.Controls`.
 
@@ -102,6 +105,10 @@ class Service:
         with self._reloader.changing:
             self.parts.magnifying.configure(self.parts.magnifying.settings.model_copy(update=changes))
         log.info("adjusted: %s", changes)
+
+    def change_regions(self, wanted: Sequence[RegionEdit], *, before: Sequence[str], by: str) -> RegionsTaken:
+        """Measure in other regions from now on, and write them into the configuration file."""
+        return self._region_changes.ask(wanted, before, by)
 
     # The life of the process.
 
@@ -163,6 +170,7 @@ class Service:
     def look(self) -> None:
         """Do what is due: watchdog, status, recovery, heat, disk, a changed file."""
         now_s, parts = time.monotonic(), self.parts
+        self._region_changes.attend()
         self._watchdog.progress(parts.loop.frames, now_s)
         if not self._is_ready and parts.loop.frames:
             self._is_ready = True

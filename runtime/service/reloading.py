@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,8 @@ def changes_between(present: Configuration, new: Configuration) -> Changes:
     keys = {path[:2] for path, _, _ in live}
     measured = {("vibration", key) for key in ("regions", "still", "scale", "window_s")}
     analysed = {
-        ("vibration", key) for key in ("analyse_every_s", "analyse_over_s", "frequencies_hz", "modes")
+        ("vibration", key)
+        for key in ("analyse_every_s", "analyse_over_s", "frequencies_hz", "modes", "temperature_file")
     }
     return Changes(
         present.model_copy(
@@ -122,7 +123,10 @@ class Reloader:
         """Configuration in effect: of a changed file, only what could be applied."""
         self.changing = threading.Lock()
         """Held while the magnification is changed, by a reload or by hand."""
-        self._seen = _stamp(self._file)
+        self.seen = stamp_of(self._file)
+        """The file as it was last read, or written by the service itself."""
+        self.unwritten: bytes | None = None
+        """Content that is in effect in place of the file's, because it could not be written."""
         self._resting: Stamp | None = None
         self._refused = Notice(0.0, "configuration", "", count=0)
         """The latest refusal, with the count of repetitions that are not yet stored."""
@@ -130,8 +134,8 @@ class Reloader:
     def look(self) -> None:
         """Reload if the file has changed, and not again since the last call, as it does while it is being written."""
         self._store_repeats()
-        stamp = _stamp(self._file)
-        if stamp == self._seen or not self.configuration.reload_on_change:
+        stamp = stamp_of(self._file)
+        if stamp == self.seen or not self.configuration.reload_on_change:
             self._resting = None
             return
         if stamp is not None and stamp == self._resting:
@@ -140,13 +144,17 @@ class Reloader:
 
     def reload(self) -> ReloadHealth:
         """Read the file and apply what can change now; returns the outcome. A file with an error changes nothing."""
+        self.seen, self.unwritten = stamp_of(self._file), None
+        return self.take_over(lambda: load_configuration(self._file))
+
+    def take_over(self, load: Callable[[], LoadedConfiguration]) -> ReloadHealth:
+        """Apply of a configuration what can change now; returns the outcome."""
         # systemd must not take the end of a reload for that of the start.
         is_ready = self._parts.loop.frames > 0
         if is_ready:
             self._notifier.reloading("reading the configuration again")
-        self._seen = _stamp(self._file)
         try:
-            loaded = load_configuration(self._file)
+            loaded = load()
             with self.changing:
                 changes = changes_between(self.configuration, loaded.configuration)
                 self._apply(changes)
@@ -207,7 +215,7 @@ class Reloader:
             self._parts.storage.offer(Notice(time.time(), "configuration", text))
 
 
-def _stamp(file: Path) -> Stamp | None:
+def stamp_of(file: Path) -> Stamp | None:
     """Stamp of a file; None where it does not exist."""
     try:
         found = file.stat()

@@ -4,13 +4,15 @@ totals that have grown for months do not show.
 
 from __future__ import annotations
 
+import logging
+import math
 import resource
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tremorscope.runtime.frames.rates import BandWatch
-from tremorscope.runtime.health import DeviceHealth, Health, RegionHealth
+from tremorscope.runtime.frames.rates import BandWatch, MeasuredRate
+from tremorscope.runtime.health import DeviceHealth, Health, MagnificationHealth, RegionHealth
 from tremorscope.runtime.host.threads import Threads, release_freed_memory
 from tremorscope.runtime.magnification.load import ThermalGovernor
 from tremorscope.runtime.service.analysing import AnalysisFindings
@@ -19,6 +21,8 @@ from tremorscope.runtime.service.device import DeviceWatch
 from tremorscope.runtime.service.frames import camera_health, stage_summaries
 from tremorscope.runtime.service.recovery import RecoveryLadder
 from tremorscope.runtime.telemetry.load import resident_bytes
+
+log = logging.getLogger("tremorscope.magnification")
 
 _REPORTS = 15
 """Reports that losses are counted over, one a second."""
@@ -69,6 +73,31 @@ class LossWatch:
         return f"{share:.0%} of the camera's frames are being lost ({', '.join(causes)})"
 
 
+class ShownRateWatch:
+    """Compares the pictures a second that are shown with the frequencies that people look for in them."""
+
+    def __init__(self) -> None:
+        self._remark = ""
+
+    def look(self, rate: MeasuredRate | None, frequencies_hz: Sequence[float]) -> str:
+        """Take the present rate of the shown frames; returns a human-readable line, empty where they are enough.
+
+        Both edges are logged.
+        """
+        shown_hz = rate.rate_hz * (1 - rate.drop_ratio) if rate else math.inf
+        highest_hz = max(frequencies_hz, default=0.0)
+        # Where it has been too few, a tenth more must come before it is enough.
+        before, self._remark = self._remark, ""
+        if shown_hz < 2 * highest_hz * (1.1 if before else 1.0):
+            self._remark = (
+                f"{shown_hz:.2g} pictures/s are shown: too few for {highest_hz:.3g} Hz, which looks slower than it is, "
+                "or still; a smaller network, picture or region shows more, and measurements and clips have all frames"
+            )
+        if bool(before) != bool(self._remark):
+            log.info("live picture: %s", self._remark or "shows enough pictures a second again")
+        return self._remark
+
+
 _CLEAR_EVERY = 60
 """Reports after which the stages' times begin anew and freed memory is given back."""
 
@@ -86,7 +115,7 @@ class Reporter:
     ) -> None:
         self._parts, self._ladder, self._governor, self._threads = parts, ladder, governor, threads
         self._watch = device
-        self._losses = LossWatch()
+        self._losses, self._shown = LossWatch(), ShownRateWatch()
         self._bands: dict[tuple[float, float], BandWatch] = {}
         self._reports = 0
 
@@ -98,6 +127,9 @@ class Reporter:
         magnification = parts.magnifying.health()
         if storage.recording and parts.storage.magnifies_clips:
             magnification = replace(magnification, reasons=(*magnification.reasons, "event"))
+        if magnification.active:
+            remark = self._shown.look(parts.magnifying.meter.rate, _looked_for(magnification, findings))
+            magnification = replace(magnification, why_not=remark)
         camera = parts.opener.describe(
             camera_health(parts.camera, parts.supervisor, loop, dict(parts.journal.totals))
         )
@@ -147,6 +179,7 @@ class Reporter:
             *parts.opener.problems(measured.rate_hz if measured else None),
             losses,
             self._watch.trouble(),
+            parts.loop.measuring.moved if parts.loop.measuring else "",
             *self._band_warnings(),
             findings.trouble,
             *(
@@ -187,6 +220,13 @@ def status_line(health: Health) -> str:
     if health.storage.trouble:
         parts.append(health.storage.trouble)
     return "; ".join(parts)
+
+
+def _looked_for(magnification: MagnificationHealth, findings: AnalysisFindings) -> list[float]:
+    """Frequencies in Hz that the live picture is to show: of its bands, or of what is known to vibrate."""
+    if magnification.bands_hz:
+        return [high_hz for _, high_hz in magnification.bands_hz]
+    return [each.frequency_hz for each in findings.modes]
 
 
 def _regions(regions: tuple[RegionHealth, ...], findings: AnalysisFindings) -> tuple[RegionHealth, ...]:

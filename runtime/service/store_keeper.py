@@ -56,6 +56,8 @@ class StoreKeeper:
         self._notice, self._unix_clock = notice, unix_clock
         self.replaced: Counter[str] = Counter()
         """Stores that were replaced since the start, by cause: damaged, gone, failing."""
+        self.damaged: Path | None = None
+        """Present name of the damaged store in whose place ``open`` has begun the present one."""
 
     def mount_trouble(self) -> str:
         """Reason why the directory does not lie on a mounted disk as ``store.require_mount`` wants it."""
@@ -72,6 +74,7 @@ class StoreKeeper:
         """
         self._make_directory()
         store, damaged = open_or_set_aside(self.path, self._label(), self.reserve)
+        self.damaged = damaged
         if damaged is not None:
             self._tell_damage(damaged)
         return store

@@ -23,7 +23,7 @@ from tremorscope.runtime.service.clock import ClockTrust
 from tremorscope.runtime.service.store_keeper import Housekeeper, StoreKeeper, state_directory
 from tremorscope.runtime.store.background import BackgroundStore, StoreState, StoreUpkeep
 from tremorscope.runtime.store.disk import DiskGuard
-from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.reader import StoreReader, salvage
 from tremorscope.runtime.store.records import ModeRecord, Notice, Record
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.soundness import SoundnessWatch
@@ -37,7 +37,6 @@ log = logging.getLogger("tremorscope.store")
 _RETRY_S = 30.0
 _LOW = "the disk is low"
 _RECENT_S = 86_400.0
-_CLOSED = StoreState("", False, 0, 0, 0, 0, 0)
 
 
 class Storage:
@@ -84,9 +83,9 @@ class Storage:
         self.learnings: dict[str, Learning] = {}
         """Baselines that are being learned, by the alarm's name."""
         self.on_opened: Callable[[], None] = lambda: None
-        """Called when alarms and baselines are known, also of a store that could not be opened at first."""
-        self.on_begun_anew: Callable[[], None] = lambda: None
-        """Called when a store was begun anew while running, which knows nothing of raised alarms and baselines."""
+        """Called when a store that could not be opened at first is open."""
+        self.on_begun_anew: Callable[[tuple[OpenAlarm, ...], float], None] = lambda _opened, _now_s: None
+        """Called when another store has taken the place of one: with the alarms that are raised in it, and Unix time."""
         self.modes: tuple[ModeRecord, ...] = ()
         """Modes that were found within the latest day before this process began."""
         self._try_to_open()
@@ -159,6 +158,7 @@ class Storage:
             self._background.accept_bulk(state.allows("series") and not self._housekeeper.log_is_too_long)
             self._check_place(self._background)
         if self._recorder is not None:
+            self._recorder.saves_room = not state.allows("previews")
             self._recorder.decline(self._keeper.mount_trouble() or ("" if state.allows("clips") else _LOW))
         if self._clock() >= self._retry_s and (
             self._background is None or (self._recorder is None and self._make_recorder)
@@ -177,7 +177,7 @@ class Storage:
 
     def health(self) -> StorageHealth:
         """Status of store, clips and disk."""
-        store = self._background.state() if self._background else _CLOSED
+        store = self._background.state() if self._background else StoreState("", False, 0, 0, 0, 0, 0)
         disk = self._guard.state
         clips = self._recorder.state() if self._recorder else None
         present = store.trouble if self._background else self._trouble
@@ -247,7 +247,9 @@ class Storage:
         """Replace the store; called by the thread that writes."""
         store = self._keeper.renew(before, fault)
         if store is not before:
-            self.on_begun_anew()
+            with StoreReader(self.path) as reader:
+                opened = reader.open_alarms()
+            self.on_begun_anew(opened, self._unix_clock())
         return store
 
     def _use(self, store: Store) -> None:
@@ -255,10 +257,11 @@ class Storage:
             undo.callback(store.close)
             self.opened_alarms, self.baselines = reader.open_alarms(), reader.baselines()
             self.learnings, listed = reader.learnings(), reader.clips()
-            self.modes = reader.modes(from_s=self._unix_clock() - _RECENT_S)
+            self.modes = reader.latest_modes(_RECENT_S)
             self._housekeeper.note_pauses(reader.latest_s())
             undo.pop_all()
-        self.on_opened()
+        if self._keeper.damaged is not None:
+            self.opened_alarms, self.baselines, self.learnings = salvage(self._keeper.damaged)
         self._background = BackgroundStore(
             store,
             reserve=self._keeper.reserve,
@@ -267,13 +270,12 @@ class Storage:
         )
         for notice in self._early:
             self._background.offer(notice)
+        self.on_opened()
         self._soundness = SoundnessWatch(self.path, self._background.suspect, threads=self._threads)
         with suppress(OutputFault):
             recovery = recover_clips(self.clips, listed, self._background.offer)
             if recovery.completed or recovery.lost:
-                counts = (
-                    f"{len(recovery.completed)} clips were found whole and {len(recovery.lost)} were lost"
-                )
+                counts = f"{len(recovery.completed)} clips were found whole, {len(recovery.lost)} were lost"
                 self.notice("clips", f"after an interruption {counts}")
 
     def _try_to_record(self) -> None:
@@ -285,9 +287,8 @@ class Storage:
             self._recorder_trouble = str(fault)
             return
         except OSError as error:  # e.g. a directory of somebody else
-            self._recorder_trouble = (
-                f"{self.clips}: no clips can be kept ({(error.strerror or str(error)).lower()})"
-            )
+            reason = (error.strerror or str(error)).lower()
+            self._recorder_trouble = f"{self.clips}: no clips can be kept ({reason})"
             return
         self._recorder_trouble = ""
 

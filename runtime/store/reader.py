@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sqlite3
@@ -26,7 +27,7 @@ from tremorscope.runtime.store.records import (
     SeriesBlock,
     Summary,
 )
-from tremorscope.runtime.store.sqlite_file import errors_as_faults
+from tremorscope.runtime.store.sqlite_file import StoreFault, errors_as_faults
 from tremorscope.runtime.vibration.monitoring.alarms import OpenAlarm
 from tremorscope.runtime.vibration.monitoring.levels import Baseline, Learning
 
@@ -161,6 +162,11 @@ class StoreReader:
         )
         return tuple(_mode(row) for row in rows)
 
+    def latest_modes(self, over_s: float) -> tuple[ModeRecord, ...]:
+        """Modes of so long before the one that was written last, whatever the clock shows by now."""
+        last = self.rows("SELECT time_s FROM mode ORDER BY id DESC LIMIT 1")
+        return self.modes(last[0][0] - over_s, math.nextafter(last[0][0], math.inf)) if last else ()
+
     def alarms(self, from_s: float = -math.inf, to_s: float = math.inf) -> tuple[Alarm, ...]:
         """Alarms raised at ``from_s`` <= time < ``to_s``."""
         rows = self.rows(
@@ -249,6 +255,23 @@ class StoreReader:
         with self._mutex, errors_as_faults(self.path):
             answer: sqlite3.Cursor = self._connection.execute(question, values)
             return answer.fetchall()
+
+
+def salvage(path: Path) -> tuple[tuple[OpenAlarm, ...], dict[str, Baseline], dict[str, Learning]]:
+    """Raised alarms, baselines and learning of a damaged store: of each table that is sound."""
+    sound = set()
+    for table in ("alarm", "baseline", "learning"):
+        with contextlib.suppress(StoreFault), StoreReader(path) as reader:
+            if reader.rows(f"PRAGMA quick_check('{table}')") == [("ok",)]:
+                sound.add(table)
+    if not sound:
+        return (), {}, {}
+    with StoreReader(path) as reader:
+        return (
+            reader.open_alarms() if "alarm" in sound else (),
+            reader.baselines() if "baseline" in sound else {},
+            reader.learnings() if "learning" in sound else {},
+        )
 
 
 def _mode(row: tuple[Any, ...]) -> ModeRecord:

@@ -19,7 +19,11 @@ ClipState = Literal["recording", "saved", "failed", "removed"]
 
 @dataclass(frozen=True)
 class Channel:
-    """One quantity that is measured over time."""
+    """One quantity that is measured over time.
+
+    >>> Channel('mid-span', 'y', mm_per_px=2.4).name, Channel('device', '', 'temperature', 'C').name
+    ('mid-span y', 'device')
+    """
 
     region: str
     """Region of interest, or the device itself."""
@@ -206,7 +210,7 @@ class Clip:
     """Frames between start and end that are missing in it."""
     nbytes: int = 0
     detail: str = ""
-    """Reason why it failed or was removed."""
+    """Reason why it failed or was removed; of a saved one a remark on how it was made, or what its compression costs."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _write_edge(connection: sqlite3.Connection, edge: AlarmEdge) -> None:
 def _write_acknowledgement(connection: sqlite3.Connection, record: Acknowledgement) -> None:
     connection.execute(
         "UPDATE alarm SET acknowledged_s = ?, acknowledged_by = ? WHERE acknowledged_s IS NULL AND id = "
-        "(SELECT id FROM alarm WHERE name = ? ORDER BY raised_s DESC LIMIT 1)",
+        "(SELECT max(id) FROM alarm WHERE name = ?)",
         (record.time_s, record.by, record.alarm),
     )
 

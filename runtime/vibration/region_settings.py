@@ -125,6 +125,9 @@ class MeasuredSettings(Section):
     """Band in which natural frequencies are looked for, lower edge first; null looks everywhere."""
     modes: Annotated[tuple[ModeSettings, ...], Field(max_length=32)] = ()
     """Natural frequencies that alarms watch."""
+    temperature_file: Path | None = None
+    """Reading of a temperature sensor at the structure: one number, in degrees Celsius with a decimal point, or whole
+    in thousandths as Linux gives it. What follows it is taken out of the frequencies that alarms watch."""
 
     def is_scaled(self, region: RegionSettings) -> bool:
         """True if a scale is stated for a region."""

@@ -142,5 +142,5 @@ AlarmSettings = Annotated[
 class VibrationSettings(MeasuredSettings):
     """Measurement of vibration, from every raw frame."""
 
-    alarms: Annotated[tuple[AlarmSettings, ...], Field(max_length=128)] = ()
+    alarms: Annotated[tuple[AlarmSettings, ...], Field(max_length=256)] = ()
     """Alarms on displacement, natural frequencies and missing readings."""

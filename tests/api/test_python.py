@@ -200,7 +200,7 @@ def rgb(*shape: int, kind: Any = np.uint8) -> Any:
         (lambda: ts.measure("a.mp4", capture_rate_hz=-1), "capture_rate_hz -1: not a number above 0"),
         (lambda: ts.measure("a.mp4", mm_per_px=0), "scale of 0 mm/px"),
         (lambda: ts.measure("a.mp4", windows=3), "did you mean window_s?"),  # type: ignore[call-arg]
-        (lambda: ts.magnify("a.mp4", "b.avi"), "written as MP4 only"),
+        (lambda: ts.magnify("a.mp4", "b.avi"), "not written as .avi"),
         (lambda: ts.magnify("a.mp4", "b.mp4", "lots"), "amplification: .* not 'lots'"),  # type: ignore[arg-type]
         (lambda: ts.magnify("a.mp4", "b.mp4", band_hz=3), "band_hz"),  # type: ignore[arg-type]
         (lambda: ts.magnify("a.mp4", "b.mp4", mode="band"), r"give mode='band' with band_hz=\(low, high\)"),

@@ -57,7 +57,7 @@ def test_the_docstrings() -> None:
 
 def test_the_readme(folder: Path) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"## From Python\n\n((?:    .*\n|\n)+)", readme)
+    found = re.search(r"## Python\n\n((?:    .*\n|\n)+)", readme)
     assert found is not None
     names: dict[str, object] = {}
     exec(textwrap.dedent(found[1]), names)

@@ -7,16 +7,19 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support import Picture, command_line, mount_small_disk, run_command, unmount, write_clip
+from support import Done, Picture, command_line, mount_small_disk, run_command, unmount, write_clip
 
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from tremorscope.runtime.jobs.measure import RESULT_NAMES
 
 SETTINGS = SyntheticSettings(320, 180, rate_hz=25.0, duration_s=8.0)
+Refused = Callable[..., str]
 ROI = ["--roi", "130", "90", "60", "24"]  # girder and railing at mid-span
 
 
@@ -30,10 +33,15 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "bridge.mp4", frames)
 
 
-def refused(*arguments: object, leaves: Path) -> str:
+@pytest.fixture
+def refused(run_here: Callable[..., Done]) -> Refused:
+    return partial(refused_by, run_here)
+
+
+def refused_by(run: Callable[..., Done], *arguments: object, leaves: Path) -> str:
     """Run a measurement that must fail; returns its one line."""
     before = sorted(leaves.parent.iterdir()) if leaves.parent.is_dir() else []
-    done = run_command("measure", *arguments, "-o", leaves)
+    done = run("measure", *arguments, "-o", leaves)
     assert done.returncode not in (0, -signal.SIGSEGV)
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
@@ -67,29 +75,31 @@ def test_takes_clips_of_any_name(bridge: Path, tmp_path: Path, name: bytes) -> N
     assert json.loads((results / "summary.json").read_text())["clip"] == printed
 
 
-def test_says_no_password(tmp_path: Path) -> None:
+def test_says_no_password(tmp_path: Path, refused: Refused) -> None:
     line = refused("rtsp://ada:secret@10.0.0.1/stream", leaves=tmp_path / "out")
     assert "rtsp: an address on the network, not a file" in line
     assert "secret" not in line
 
 
-def test_proposes_regions_and_takes_a_baseline(bridge: Path, tmp_path: Path) -> None:
-    first = run_command("measure", bridge, "--proposals", 4, "-o", tmp_path / "a")
+def test_proposes_regions_and_takes_a_baseline(
+    bridge: Path, tmp_path: Path, run_here: Callable[..., Done]
+) -> None:
+    first = run_here("measure", bridge, "--proposals", 4, "-o", tmp_path / "a")
     assert "regions (proposed)" in first.stdout
-    again = run_command(
-        "measure", bridge, "--baseline", tmp_path / "a" / "summary.json", "-o", tmp_path / "b"
-    )
+    again = run_here("measure", bridge, "--baseline", tmp_path / "a" / "summary.json", "-o", tmp_path / "b")
     assert again.returncode == 0, again.stderr
     assert "MAC 1.00" in again.stdout
 
 
-def test_replaces_earlier_results_only_when_asked(bridge: Path, tmp_path: Path) -> None:
+def test_replaces_earlier_results_only_when_asked(
+    bridge: Path, tmp_path: Path, refused: Refused, run_here: Callable[..., Done]
+) -> None:
     out = tmp_path / "out"
-    assert run_command("measure", bridge, *ROI, "-o", out).returncode == 0
+    assert run_here("measure", bridge, *ROI, "-o", out).returncode == 0
     before = json.loads((out / "summary.json").read_text())
     assert before["provenance"].pop("command").endswith(f"-o {out}")
     assert "holds earlier results" in refused(bridge, *ROI, leaves=out)
-    assert run_command("measure", bridge, *ROI, "--overwrite", "-o", out).returncode == 0
+    assert run_here("measure", bridge, *ROI, "--overwrite", "-o", out).returncode == 0
     again = json.loads((out / "summary.json").read_text())
     assert "--overwrite" in again["provenance"].pop("command")
     assert again == before
@@ -123,11 +133,13 @@ def test_replaces_earlier_results_only_when_asked(bridge: Path, tmp_path: Path) 
         (["--roi", 1, 2, 3], "--roi"),
     ],
 )
-def test_what_cannot_be_is_refused(bridge: Path, tmp_path: Path, arguments: list[object], told: str) -> None:
+def test_what_cannot_be_is_refused(
+    bridge: Path, tmp_path: Path, arguments: list[object], told: str, refused: Refused
+) -> None:
     assert told in refused(bridge, *arguments, leaves=tmp_path / "out")
 
 
-def test_a_region_without_texture_is_refused(tmp_path: Path) -> None:
+def test_a_region_without_texture_is_refused(tmp_path: Path, refused: Refused) -> None:
     rng = np.random.default_rng(0)
     blank = [np.clip(120 + rng.normal(0, 1, (64, 96, 3)), 0, 255).astype(np.uint8) for _ in range(30)]
     clip = write_clip(tmp_path / "blank.mp4", blank)
@@ -137,7 +149,9 @@ def test_a_region_without_texture_is_refused(tmp_path: Path) -> None:
     assert "no part of the picture has texture" in refused(clip, leaves=tmp_path / "out")
 
 
-def test_clips_that_cannot_be_measured_are_refused(bridge: Path, clip: Path, tmp_path: Path) -> None:
+def test_clips_that_cannot_be_measured_are_refused(
+    bridge: Path, clip: Path, tmp_path: Path, refused: Refused
+) -> None:
     assert "10 frames are too few" in refused(clip, leaves=tmp_path / "out")
     assert "no such file" in refused(tmp_path / "none.mp4", leaves=tmp_path / "out")
     text = tmp_path / "text.mp4"
@@ -152,15 +166,15 @@ class TestOutput:
     def test_that_cannot_be_made_is_told_at_once(self, bridge: Path, tmp_path: Path) -> None:
         file = tmp_path / "file"
         file.write_text("")
-        assert "is a file" in refused(bridge, *ROI, leaves=file)
-        assert "cannot be written" in refused(bridge, *ROI, leaves=file / "out")
+        assert "is a file" in refused_by(run_command, bridge, *ROI, leaves=file)
+        assert "cannot be written" in refused_by(run_command, bridge, *ROI, leaves=file / "out")
 
     def test_on_a_disk_that_is_read_only(self, bridge: Path, tmp_path: Path) -> None:
         disk = tmp_path / "disk"
         disk.mkdir()
         mount_small_disk(disk, "ro")
         try:
-            assert "read-only" in refused(bridge, *ROI, leaves=disk / "out")
+            assert "read-only" in refused_by(run_command, bridge, *ROI, leaves=disk / "out")
         finally:
             unmount(disk)
 
@@ -169,7 +183,9 @@ class TestOutput:
         disk.mkdir()
         mount_small_disk(disk, "size=64k")
         try:
-            assert "the disk is full: free some space" in refused(bridge, *ROI, leaves=disk / "out")
+            assert "the disk is full: free some space" in refused_by(
+                run_command, bridge, *ROI, leaves=disk / "out"
+            )
             assert list(disk.iterdir()) == []
         finally:
             unmount(disk)

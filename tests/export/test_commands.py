@@ -114,11 +114,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_evaluate_judges_bundle_and_weights_alike(weights: Path, bundle: Path, tmp_path: Path) -> None:
+def test_evaluate_judges_bundle_and_weights_alike(
+    weights: Path, bundle: Path, tmp_path: Path, run_here: Callable[..., Done]
+) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     Image.fromarray(draw_picture(0, 300)).save(photographs / "drawn.png")
-    done = run_command(
+    done = run_here(
         "evaluate", weights, bundle, "unmagnified", "--photographs", photographs,
         "--protocol", "blob", "-o", tmp_path / "found",
     )  # fmt: skip
@@ -164,9 +166,9 @@ def test_a_shipped_network_is_judged_by_its_name_whatever_lies_beside(
         open_magnifier("./realtime")
 
 
-def test_cost_sets_the_networks_side_by_side(tmp_path: Path) -> None:
+def test_cost_sets_the_networks_side_by_side(tmp_path: Path, run_here: Callable[..., Done]) -> None:
     path = tmp_path / "cost.json"
-    done = run_command(
+    done = run_here(
         "cost", "baseline", "realtime", "--size", "64x48", "--rounds", 1, "--steps", 2, "-o", path
     )
     assert done.returncode == 0, done.stderr

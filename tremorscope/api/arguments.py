@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import ParamSpec, TypedDict
@@ -33,6 +33,7 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 _PYTHON_NAMES = {
     "overwrite": "overwrite=True",
+    "amplification": "amplification",
     "capture-fps": "capture_rate_hz",
     "mode band": "mode='band'",
     "band LOW HIGH": "band_hz=(low, high)",
@@ -83,7 +84,7 @@ class MagnifyArguments(MagnifyOptions):
 
     clip: Place
     output: Place
-    amplification: float
+    amplification: float | Literal["auto"]
     band_hz: Annotated[tuple[Band, ...], BeforeValidator(lambda given: _as_bands(given))]
 
 

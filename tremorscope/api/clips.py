@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from html import escape
 from pathlib import Path
+from typing import Literal
 
 from typing_extensions import Unpack
 
@@ -41,6 +42,8 @@ from tremorscope.runtime.vibration.monitoring.standards import stated_criteria
 
 _LARGEST_SHOWN_BYTES = 24 * 2**20
 """Size of a video up to which a notebook holds it."""
+_SHOWN = ("mp4", "webm", "gif")
+"""Kinds of files that browsers play."""
 _EXAMPLE = SyntheticSettings(400, 224, rate_hz=25.0, duration_s=6.0)
 
 
@@ -59,30 +62,34 @@ class MagnifiedClip:
         return "\n".join(self.report.lines())
 
     def _repr_html_(self) -> str:
-        report = f"<pre>{escape(str(self))}</pre>"
+        report, kind = f"<pre>{escape(str(self))}</pre>", self.path.suffix.lower().removeprefix(".")
         try:
-            if self.path.stat().st_size > _LARGEST_SHOWN_BYTES:
+            if kind not in _SHOWN or self.path.stat().st_size > _LARGEST_SHOWN_BYTES:
                 return report
             video = base64.b64encode(self.path.read_bytes()).decode("ascii")
         except OSError:  # it was moved or deleted since
             return report
-        return f'<video controls loop src="data:video/mp4;base64,{video}"></video>{report}'
+        if kind == "gif":
+            return f'<img src="data:image/gif;base64,{video}">{report}'
+        return f'<video controls loop src="data:video/{kind};base64,{video}"></video>{report}'
 
 
 @tell_in_python
 def magnify(
     clip: str | Path,
     output: str | Path,
-    amplification: float = 20.0,
+    amplification: float | Literal["auto"] = 20.0,
     band_hz: Band | Sequence[Band] | None = None,
     **options: Unpack[MagnifyOptions],
 ) -> MagnifiedClip:
-    """Magnify the motion in a clip into an MP4, as ``tremorscope magnify`` does and with its defaults.
+    """Magnify the motion in a clip into a video, as ``tremorscope magnify`` does and with its defaults.
 
     Args:
         clip: a video, a file of raw frames, or pictures (docs/clips.md).
-        output: the video to write; on any failure nothing is left of it.
-        amplification: magnified over true displacement.
+        output: the video to write (.mp4, .mkv, .webm or .gif), or a folder for PNG pictures; on any failure nothing is
+            left of it.
+        amplification: magnified over true displacement; below 1 motion is attenuated, and 0 freezes it. ``"auto"``
+            measures the clip first and shows its largest steady motion as about 8 px.
         band_hz: edges of the band to magnify, or of two; None magnifies all motion since the first frame.
         **options: ``mode`` ("static", "dynamic" or "band"), ``filter_kind``, ``order`` and ``notches_hz`` of the
             band, ``regions`` (left, top, width and height in px of each), ``feather_px``, ``max_displacement_px``,
@@ -106,9 +113,15 @@ def magnify(
     given.setdefault("mode", "band" if band else "static")
     regions = tuple(Region(*each) for each in given.pop("regions", ()))
     wanted = given.pop("progress", False)
-    job = MagnifyJob(band=band, regions=regions, **given)
+    automatic = given["amplification"] == "auto"
+    job = MagnifyJob(
+        band=band,
+        regions=regions,
+        automatic=automatic,
+        **given | ({"amplification": 1.0} if automatic else {}),
+    )
     with _progress("magnify", wanted=wanted) as bar:
-        report = magnify_clip(job, bar, None if bar is None else bar.note)
+        report = magnify_clip(job, bar, None if bar is None else bar.note, None if bar is None else bar.line)
     return MagnifiedClip(report)
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tremorscope.api.arguments import FileArguments, SpanArguments, checked, tell_in_python
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.store.export import export_sep005
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Alarm, Channel, ModeRecord, PeakRecord
+from tremorscope.runtime.vibration.monitoring.temperature import fit_temperature
 from tremorscope.runtime.vibration.spectra.derivatives import (
     ORDERS,
     MotionQuantity,
@@ -56,6 +57,17 @@ class StoredSeries:
     def acceleration(self) -> StoredSeries:
         """Acceleration, of a displacement, in m/s2 or px/s2; NaN where it is not settled."""
         return self._differentiated("acceleration")
+
+    def without_temperature(self, time_s: ArrayLike, temperature_c: ArrayLike) -> StoredSeries:
+        """The series less what follows a temperature, as a straight line; the same where nothing surely does.
+
+        Args:
+            time_s: Unix times of the readings, rising, (M,).
+            temperature_c: readings of a sensor, (M,).
+        """
+        at_times = np.interp(self.time_s, np.asarray(time_s, float), np.asarray(temperature_c, float))
+        values = fit_temperature(self.values, at_times).out_of(self.values, at_times)
+        return replace(self, values=values)
 
     @tell_in_python
     def _differentiated(self, quantity: MotionQuantity) -> StoredSeries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +17,38 @@ from tremorscope.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from tremorscope.runtime.jobs.sweep import SweepBands
     from tremorscope.runtime.magnification.filters import FilterKind
+
+
+def _amplification(_: click.Context, __: click.Parameter, text: str | None) -> float | str | None:
+    """The number, ``auto``, or None where none is given.
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    try:
+        return text if text in ("auto", None) else float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no number and not auto, e.g. 20") from None
 
 
 @click.command()
 @clip_argument
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Video to write, in MP4."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What to write: .mp4, .mkv (both H.264), .webm (VP9) or .gif; a folder, or frames/%04d.png, for PNG pictures.",
 )
 @click.option(
     "-a",
     "--amplification",
-    type=float,
-    required=True,
-    help="Magnified over true displacement, e.g. 20; the bundle states the range.",
+    metavar="NUMBER|auto",
+    callback=_amplification,
+    help="Magnified over true displacement, e.g. 20; the bundle states the most. Below 1 motion is attenuated, and 0 "
+    "freezes it. auto measures the clip first and shows its largest steady motion as about 8 px.",
 )
 @click.option(
     "--mode",
@@ -70,6 +89,14 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="HZ",
     help="Band mode: leave this frequency out; may be given several times.",
+)
+@click.option(
+    "--sweep",
+    type=click.Choice(["peaks", "log"]),
+    is_flag=False,
+    flag_value="peaks",
+    help="Magnify nothing, but draw one PNG with a cell a band, in which one sees where something moves, and how far: "
+    "bands around the measured frequencies (peaks, which the option alone means), or evenly spaced (log).",
 )
 @click.option(
     "--roi",
@@ -142,11 +169,14 @@ def magnify(
     order: int | None,
     notches_hz: tuple[float, ...],
     regions_px: tuple[tuple[int, int, int, int], ...],
+    amplification: float | str | None,
+    sweep: SweepBands | None,
     **options: Any,
 ) -> None:
-    """Magnify the motion in CLIP into an MP4 that browsers play.
+    """Magnify the motion in CLIP into a video, or into pictures.
 
-    CLIP is a video, a file of raw frames (.cine, .cihx, .tif, .npy ...), or pictures (a folder, or 'frames/*.png').
+    CLIP is a video, a file of raw frames (.cine, .cihx, .tif, .npy ...), pictures (a folder, or 'frames/*.png'), or -
+    for a video on standard input.
     """
     from tremorscope.runtime.host.progress import progress_bar
     from tremorscope.runtime.host.signals import orderly_stop
@@ -154,11 +184,51 @@ def magnify(
     from tremorscope.runtime.magnification.filters import BandSettings
     from tremorscope.runtime.vibration.displacement.regions import Region
 
+    if sweep is not None:
+        _sweep(sweep, click.get_current_context(), options)
+        return
+    if amplification is None:
+        raise click.MissingParameter(
+            param_hint="'-a' / '--amplification'", param_type="option", ctx=click.get_current_context()
+        )
     if (order is not None or notches_hz) and not bands_hz:
         raise click.UsageError("--order and --notch belong to --band")
     band = BandSettings(bands_hz, filter_kind, order, notches_hz) if bands_hz else None
-    job = MagnifyJob(band=band, regions=tuple(Region(*region) for region in regions_px), **options)
+    job = MagnifyJob(
+        1.0 if isinstance(amplification, str) else amplification,
+        automatic=amplification == "auto",
+        band=band,
+        regions=tuple(Region(*region) for region in regions_px),
+        **options,
+    )
     with orderly_stop(), progress_bar("magnify") as bar:
-        report = magnify_clip(job, bar, bar.note)
+        report = magnify_clip(job, bar, bar.note, partial(bar.line, to_stderr=True))
     for line in report.lines():
+        click.echo(line)
+
+
+_OF_SWEEP = ("clip", "output", "capture_rate_hz", "overwrite", "sweep")
+
+
+def _sweep(bands: SweepBands, context: click.Context, options: dict[str, Any]) -> None:
+    """Draw a contact sheet.
+
+    Raises:
+        click.UsageError: there are options that have no part in it.
+    """
+    from tremorscope.runtime.host.progress import progress_bar
+    from tremorscope.runtime.host.signals import orderly_stop
+    from tremorscope.runtime.jobs.sweep import SweepJob, sweep_clip
+
+    for name in context.params:
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if given and name not in _OF_SWEEP:
+            option = next(each.opts[-1] for each in context.command.params if each.name == name)
+            raise click.UsageError(f"{option} has no part in --sweep")
+    job = SweepJob(
+        options["clip"], options["output"], bands, options["capture_rate_hz"], overwrite=options["overwrite"]
+    )
+    with orderly_stop(), progress_bar("sweep") as bar:
+        swept = sweep_clip(job, bar)
+    for line in swept.lines():
         click.echo(line)

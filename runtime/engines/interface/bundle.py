@@ -19,7 +19,7 @@ from tremorscope.runtime.errors import BundleFault
 from tremorscope.runtime.host.files import plain_json
 
 SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
-DEFAULT_NAME = "realtime"
+DEFAULT_NAME, LIGHTEST_NAME = "realtime", "nano"
 _HALF, _FULL = "-fp16", "-fp32"
 """Endings of a shipped bundle's name that say in which precision it is run wherever that is."""
 
@@ -32,6 +32,8 @@ class Bundle:
     manifest: Manifest
     half_twin: Path | None = None
     """The same network in FP16, for a GPU, where the name that was asked for says no precision."""
+    stands_in: bool = False
+    """True where none was named, and a lighter one may be run in its place live on a CPU."""
     why: str = ""
     """Reason why it is run in place of the one that was asked for; empty where it is that one."""
 
@@ -65,6 +67,17 @@ class Bundle:
         name = self.directory.name
         why = f"{name} states no precision, and a GPU is fastest in FP16; {name}{_FULL} insists on FP32"
         return replace(twin, why=why)
+
+    def for_live_cpu(self) -> Bundle:
+        """The bundle to run live on a CPU: the lightest that is shipped, where none was named.
+
+        Raises:
+            BundleFault: it is damaged.
+        """
+        if not self.stands_in or not (SHIPPED_BUNDLES / LIGHTEST_NAME).is_dir():
+            return self
+        why = f"no network is named, and on a CPU the lightest shows most pictures a second; {DEFAULT_NAME} insists"
+        return replace(open_bundle(Path(LIGHTEST_NAME)), why=why)
 
     def graph_path(self, mode_family: GraphName) -> Path:
         """Path of the graph of a mode family.
@@ -154,7 +167,7 @@ def open_bundle(named: Path | None) -> Bundle:
         shipped = _shipped(named)
         directory = shipped or named
         half_twin = _half_twin(named.name) if shipped else None
-    return replace(_read(directory), half_twin=half_twin)
+    return replace(_read(directory), half_twin=half_twin, stands_in=named == SHIPPED_BUNDLES / DEFAULT_NAME)
 
 
 def _read(directory: Path) -> Bundle:

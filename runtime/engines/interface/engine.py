@@ -28,6 +28,9 @@ class Engine(Protocol):
         The picture that comes out always has 3.
         """
 
+    def rest(self) -> None:
+        """Give back memory that the next step can have again at once; called while no picture is wanted."""
+
 
 class PairwiseEngine(Engine, Protocol):
     """Runs the ``pairwise`` step graph on frames of one size, straight on the memory that they lie in."""
@@ -131,6 +134,9 @@ class FixedFrames:
     def channels(self) -> int:
         """Bytes a pixel of the frames that go in."""
         return self._input_shape[2]
+
+    def rest(self) -> None:
+        """Keep everything: on a GPU, opening it again would take too long."""
 
     def _check_frames(
         self, frame: NDArray[np.uint8], before: NDArray[np.uint8], magnified: NDArray[np.uint8]

@@ -42,6 +42,8 @@ class AmplificationRange(_ManifestPart):
 
     minimum: float = Field(ge=1.0)
     maximum: float
+    attenuates: bool = False
+    """True where the network gives those from 0 to 1, too, which take motion away."""
 
 
 class RepresentationLayout(_ManifestPart):
@@ -101,6 +103,8 @@ class Manifest(_ManifestPart):
     frame_size: FrameSize | None
     """The one size that the graphs take; None where they take any."""
     amplification: AmplificationRange
+    magnified_motion_max_px: float | None = Field(default=None, gt=0)
+    """Largest magnified motion of the training; None where it is not known."""
     graphs: dict[GraphName, BundleGraph]
     cpu_graphs: dict[GraphName, BundleGraph] = Field(default_factory=dict)
     """The same computation, arranged for ONNX Runtime on the CPU, where that has an arrangement of its own."""

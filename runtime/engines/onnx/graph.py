@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from tremorscope.runtime.errors import BundleFault, EngineFault
+from tremorscope.runtime.host.threads import release_freed_memory
 
 # ONNX Runtime's exceptions have no common base but Exception.
 _ONNX_RUNTIME_ERRORS = (
@@ -35,6 +36,8 @@ U8, F32 = "tensor(uint8)", "tensor(float)"
 _REMEDY = "export the bundle again with this release of tremorscope"
 Shapes = dict[str, tuple[int | None, ...]]
 """Shape of every input and output by name; None where each step, or each graph, may have another."""
+_Place = tuple[str, str, int, type[np.generic], tuple[int, ...], int]
+"""Memory of an input or output, as ONNX Runtime is told it: name, device and its number, type, shape, address."""
 
 
 @atexit.register
@@ -69,39 +72,70 @@ class BoundGraph:
             BundleFault: it cannot be loaded, or is another graph.
         """
         self._at = f"{sizes['width']}x{sizes['height']}"
+        self._graph, self._options = graph, session_options(sizes, threads)
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(graph), session_options(sizes, threads), providers=["CPUExecutionProvider"]
-            )
-        except _ONNX_RUNTIME_ERRORS as error:
-            raise BundleFault(f"{graph}: cannot be loaded ({_first_line(error)})", remedy=_REMEDY) from None
-        _check_types(graph, self._session, inputs, outputs)
-        _check_shapes(graph, self._session, shapes)
-        self.channels = _channels(graph, self._session)
+            self._content = graph.read_bytes()  # the file may be another one when the session is opened again
+        except OSError as error:
+            raise BundleFault(f"{graph}: cannot be loaded ({error.strerror})", remedy=_REMEDY) from None
+        self._places: dict[tuple[str, str], _Place] = {}
+        self._session: onnxruntime.InferenceSession | None = None
+        self._binding: onnxruntime.IOBinding | None = None
+        session = self._open()
+        _check_types(graph, session, inputs, outputs)
+        _check_shapes(graph, session, shapes)
+        self.channels = _channels(graph, session)
         """Bytes a pixel of the frames that go in."""
-        self._binding = self._session.io_binding()
 
     def read(self, name: str, array: NDArray[np.generic]) -> None:
         """Let an input be read from a contiguous array, which must outlive its use."""
-        self._binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._bind("bind_input", name, array)
 
     def write(self, name: str, array: NDArray[np.generic]) -> None:
         """Let an output be written into a contiguous array, which must outlive its use."""
-        self._binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._bind("bind_output", name, array)
+
+    def rest(self) -> None:
+        """Give the session's memory back until the next run, which opens it again in a fraction of a step's time."""
+        if self._session is not None:
+            self._session = self._binding = None
+            release_freed_memory()
 
     def run(self) -> None:
         """Compute the outputs from the inputs.
 
         Raises:
+            BundleFault: the graph cannot be loaded again after a rest.
             EngineFault: the graph failed while running.
         """
+        session = self._session or self._open()
         try:
-            self._session.run_with_iobinding(self._binding)
+            session.run_with_iobinding(self._binding)
         except _ONNX_RUNTIME_ERRORS as error:
             raise EngineFault(
                 f"a step at {self._at} failed ({_first_line(error)})",
                 remedy="free memory or use a smaller picture",
             ) from None
+
+    def _open(self) -> onnxruntime.InferenceSession:
+        try:
+            session = onnxruntime.InferenceSession(
+                self._content, self._options, providers=["CPUExecutionProvider"]
+            )
+        except _ONNX_RUNTIME_ERRORS as error:
+            raise BundleFault(
+                f"{self._graph}: cannot be loaded ({_first_line(error)})", remedy=_REMEDY
+            ) from None
+        binding = session.io_binding()
+        for (bind, _), place in self._places.items():
+            getattr(binding, bind)(*place)
+        self._session, self._binding = session, binding
+        return session
+
+    def _bind(self, bind: str, name: str, array: NDArray[np.generic]) -> None:
+        place = (name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._places[bind, name] = place
+        if self._binding is not None:
+            getattr(self._binding, bind)(*place)
 
 
 def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.SessionOptions:

@@ -40,6 +40,10 @@ class OnnxRuntimeEngine(FixedFrames):
         self._amplification = np.ones(1, dtype=np.float32)
         self._bound.read("amplification", self._amplification)
 
+    def rest(self) -> None:
+        """See `engines.interface.engine.Engine.rest`."""
+        self._bound.rest()
+
     def step(
         self,
         frame: NDArray[np.uint8],
@@ -122,6 +126,10 @@ class OnnxRuntimeBandEngine(FixedFrames):
     def state_nbytes(self) -> int:
         """Bytes of one of the two buffers of the state."""
         return self._states[0].nbytes
+
+    def rest(self) -> None:
+        """See `engines.interface.engine.Engine.rest`."""
+        self._bound.rest()
 
     def start(self, sections: int) -> None:
         """Set the state to zero, for a filter of so many sections; allocates only where their number changes."""

@@ -1,4 +1,4 @@
-"""Content of the JSON answers to the page. Times are Unix seconds; a number that is not known is null."""
+"""JSON answers to the page. Times are Unix seconds; a number that is not known is null."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from aiohttp import web
 from numpy.typing import NDArray
 
 from tremorscope.runtime.health import Health, NaturalFrequency
@@ -26,6 +27,11 @@ MOST_BINS = 2048
 """Bins of a spectrum; of more, groups of neighbours are replaced by their largest."""
 MOST_POINTS = 3000
 """Points of natural frequencies over time; of more, some are left out, evenly."""
+
+
+def json_answer(answer: object) -> web.Response:
+    """Response with anything that JSON can hold."""
+    return web.Response(body=encode(answer), content_type="application/json")
 
 
 def encode(answer: object) -> bytes:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -19,17 +19,16 @@ from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.host.threads import step_back
 from tremorscope.runtime.outputs.web import answers
 from tremorscope.runtime.outputs.web.listener import answering
+from tremorscope.runtime.outputs.web.questions import KINDS
 from tremorscope.runtime.store.disk import FileIdentity, identity_of
 from tremorscope.runtime.store.export import series_csv
+from tremorscope.runtime.store.overview import read_overview
 from tremorscope.runtime.store.pages import Cursor, HistoryKind, read_page
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.sqlite_file import StoreFault
 
-_KINDS: tuple[HistoryKind, ...] = get_args(HistoryKind)
 _FIRST = 200
 """Records of each kind on the first page."""
-MOST_ON_PAGE = 200
-"""Records on any page at most."""
 _FRESH_S = 2.0
 """Time for which an answer serves all requests."""
 _CLIP_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,80}\.mp4")
@@ -56,7 +55,7 @@ class Archive:
         async with self._asking:  # one query at a time, and its answer for all waiting requests
             if time.monotonic() - self._answer[0] >= _FRESH_S:
                 found = await asyncio.get_running_loop().run_in_executor(
-                    self._pool, self._read, dict.fromkeys(_KINDS, (None, _FIRST))
+                    self._pool, self._read, dict.fromkeys(KINDS, (None, _FIRST))
                 )
                 self._answer = (time.monotonic(), found)
             return self._answer[1]
@@ -65,6 +64,11 @@ class Archive:
         """One page of a kind: ``most`` records before a cursor, the latest first; see `history`."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._read, {kind: (before, most)})
+
+    async def overview(self, region: str, from_s: float, to_s: float) -> dict[str, Any]:
+        """A region over days or months, with alarms and events; ``trouble`` is the reason if it cannot be read."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._read_overview, region, from_s, to_s)
 
     async def clip(self, file: str) -> Path | None:
         """Path of a saved clip; None if none of this name is listed as saved."""
@@ -119,6 +123,17 @@ class Archive:
                 found["trouble"] = str(fault)
         return found
 
+    def _read_overview(self, region: str, from_s: float, to_s: float) -> dict[str, Any]:
+        if self._store is None:
+            return {"trouble": "nothing is stored"}
+        with self._mutex:
+            try:
+                found = read_overview(self._open(), region, from_s, to_s)
+            except Fault as fault:
+                self._forget()
+                return {"trouble": str(fault)}
+        return {"trouble": "", **answers.plain(found)}
+
     def _find(self, clips: Path, file: str) -> Path | None:
         path = clips / file
         with self._mutex:
@@ -141,34 +156,6 @@ class Archive:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def page_of(query: Mapping[str, str]) -> tuple[HistoryKind, Cursor | None, int] | None:
-    """Kind, cursor and length of the page that is asked for; None where no kind is.
-
-    Raises:
-        HTTPBadRequest: they are none.
-    """
-    if "kind" not in query:
-        return None
-    kind, before = query["kind"], query.get("before", "")
-    try:
-        most = int(query.get("most", MOST_ON_PAGE))
-        time_s, _, number = before.rpartition(",")
-        cursor = (float(time_s), int(number)) if before else None
-    except ValueError:
-        most, cursor = 0, None
-    # NaN is no time, and SQLite has no larger numbers.
-    if (
-        kind not in _KINDS
-        or not 1 <= most <= MOST_ON_PAGE
-        or (cursor and not abs(cursor[0]) < 1e12 > cursor[1])
-    ):
-        raise web.HTTPBadRequest(
-            text=f"give kind ({', '.join(_KINDS)}), before as next in the answer has it, "
-            f"and most from 1 to {MOST_ON_PAGE}\n"
-        )
-    return kind, cursor, most
 
 
 class ClipResponse(web.FileResponse):

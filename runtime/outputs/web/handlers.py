@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tremorscope.runtime.frames.frame import VIEWS, View
+from tremorscope.runtime.frames.frame import View
 from tremorscope.runtime.outputs import metrics
 from tremorscope.runtime.outputs.settings import HttpSettings
 from tremorscope.runtime.outputs.state import Controls, LivenessVerdict, ServiceView, judge, judge_readiness
 from tremorscope.runtime.outputs.web import answers
 from tremorscope.runtime.outputs.web.access import COOKIE, AccessLevel
-from tremorscope.runtime.outputs.web.archive import Archive, ClipResponse, page_of, send_parts
+from tremorscope.runtime.outputs.web.archive import Archive, ClipResponse, send_parts
 from tremorscope.runtime.outputs.web.limits import HttpLimits
 from tremorscope.runtime.outputs.web.pictures import BOUNDARY, LivePictures
+from tremorscope.runtime.outputs.web.questions import (
+    AcknowledgeRequest,
+    AdjustRequest,
+    RecordRequest,
+    body_of,
+    number_of,
+    page_of,
+    view_of,
+)
 from tremorscope.runtime.store.sqlite_file import StoreFault
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -28,7 +36,6 @@ _FRESH_S = 0.25
 """Time for which an answer with state or metrics serves all requests."""
 LEVEL = web.RequestKey("level", AccessLevel)
 """Rights of the request; set before a handler is called."""
-_BODY_S = 5.0
 _NO_PICTURE_S = 3.0
 _DAY_S = 86_400.0
 
@@ -43,27 +50,6 @@ class Route:
     handler: Handler
     for_players: bool = False
     """True lets players show their token in the address or as a password, if so configured."""
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _AcknowledgeRequest(_Body):
-    alarm: str = Field(min_length=1, max_length=200)
-    by: str = Field(default="web page", min_length=1, max_length=80)
-
-
-class _AdjustRequest(_Body):
-    amplification: float | None = Field(default=None, ge=1, le=1000, allow_inf_nan=False)
-    bands_hz: list[tuple[float, float]] | None = Field(default=None, min_length=1, max_length=2)
-
-
-class _RecordRequest(_Body):
-    reason: str = Field(default="by hand", min_length=1, max_length=200)
-
-
-_Asked = TypeVar("_Asked", bound=_Body)
 
 
 class Handlers:
@@ -105,6 +91,7 @@ class Handlers:
             Route("GET", "/api/live", AccessLevel.VIEW, self.live),
             Route("GET", "/api/frequencies", AccessLevel.VIEW, self.frequencies),
             Route("GET", "/api/history", AccessLevel.VIEW, self.history),
+            Route("GET", "/api/overview", AccessLevel.VIEW, self.overview),
             Route("GET", "/api/series.csv", AccessLevel.VIEW, self.series),
             Route("GET", "/live.mjpeg", AccessLevel.VIEW, self.stream, for_players=True),
             Route("GET", "/live.jpg", AccessLevel.VIEW, self.still, for_players=True),
@@ -140,30 +127,41 @@ class Handlers:
             "may_adjust": may_control and self._adjustable,
             "logged_in": COOKIE in request.cookies,
         }
-        return _json(self._state[1] | rights)
+        return answers.json_answer(self._state[1] | rights)
 
     async def live(self, request: web.Request) -> web.Response:
         """Displacement of a region since a time, and its spectrum if there is a new one."""
         query, region = request.query, request.query.get("region", "")
-        after_s, spectrum_after_s = _number(query, "after"), _number(query, "spectrum_after")
-        return _json(
+        after_s, spectrum_after_s = number_of(query, "after"), number_of(query, "spectrum_after")
+        return answers.json_answer(
             answers.live(self._feed, region=region, after_s=after_s, spectrum_after_s=spectrum_after_s)
         )
 
     async def frequencies(self, request: web.Request) -> web.Response:
         """Natural frequencies since a time."""
-        return _json(answers.frequencies(self._feed.frequency_history(_number(request.query, "after"))))
+        return answers.json_answer(
+            answers.frequencies(self._feed.frequency_history(number_of(request.query, "after")))
+        )
 
     async def history(self, request: web.Request) -> web.Response:
         """The latest alarms, events and notices; or, with ``kind``, a page of one kind ``before`` a cursor."""
         asked = page_of(request.query)
         answer = self._archive.page(*asked) if asked else self._archive.history()
-        return _json(await asyncio.wait_for(answer, self._limits.answer_s))
+        return answers.json_answer(await asyncio.wait_for(answer, self._limits.answer_s))
+
+    async def overview(self, request: web.Request) -> web.Response:
+        """A region over days or months, ``from`` a Unix time ``to`` another; the latest 30 days by default."""
+        to_s = number_of(request.query, "to") or time.time()
+        from_s = number_of(request.query, "from") or to_s - 30 * _DAY_S
+        if not from_s < to_s:
+            raise web.HTTPBadRequest(text="from must be before to\n")
+        answer = self._archive.overview(request.query.get("region", ""), from_s, to_s)
+        return answers.json_answer(await asyncio.wait_for(answer, self._limits.answer_s))
 
     async def series(self, request: web.Request) -> web.StreamResponse:
         """Stored displacements as CSV, ``from`` a Unix time ``to`` another; the latest day by default."""
-        to_s = _number(request.query, "to") or time.time()
-        from_s = _number(request.query, "from") or to_s - _DAY_S
+        to_s = number_of(request.query, "to") or time.time()
+        from_s = number_of(request.query, "from") or to_s - _DAY_S
         if self._downloads >= self._limits.downloads:
             raise web.HTTPServiceUnavailable(text="too much is being sent: try again in a while\n")
         if request.method == "HEAD":
@@ -195,7 +193,7 @@ class Handlers:
 
     async def still(self, request: web.Request) -> web.Response:
         """The next live picture."""
-        view = _view(request)
+        view = view_of(request)
         with self._watching(view):
             picture = await self._pictures.following(view, -1, _NO_PICTURE_S)
         if picture is None:
@@ -204,7 +202,7 @@ class Handlers:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """The live picture as multipart/x-mixed-replace, until the client disconnects."""
-        view = _view(request)
+        view = view_of(request)
         kind = f"multipart/x-mixed-replace; boundary={BOUNDARY.decode()}"
         if request.method == "HEAD":
             return web.Response(headers={"Content-Type": kind})
@@ -224,22 +222,22 @@ class Handlers:
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         """Acknowledge an alarm."""
-        asked, controls = await _body(request, _AcknowledgeRequest), self._need_controls()
-        return _json({"done": controls.acknowledge(asked.alarm, asked.by)})
+        asked, controls = await body_of(request, AcknowledgeRequest), self._need_controls()
+        return answers.json_answer({"done": controls.acknowledge(asked.alarm, asked.by)})
 
     async def adjust(self, request: web.Request) -> web.Response:
         """Change the amplification or the bands."""
-        asked, controls = await _body(request, _AdjustRequest), self._need_controls()
+        asked, controls = await body_of(request, AdjustRequest), self._need_controls()
         if not self._adjustable:
             raise web.HTTPForbidden(text="outputs.http.adjustable is off\n")
         bands_hz = None if asked.bands_hz is None else tuple(asked.bands_hz)
         controls.adjust(amplification=asked.amplification, bands_hz=bands_hz)
-        return _json({"done": True})
+        return answers.json_answer({"done": True})
 
     async def record(self, request: web.Request) -> web.Response:
         """Record a clip around the present."""
-        asked, controls = await _body(request, _RecordRequest), self._need_controls()
-        return _json({"event": controls.record_event(asked.reason)})
+        asked, controls = await body_of(request, RecordRequest), self._need_controls()
+        return answers.json_answer({"event": controls.record_event(asked.reason)})
 
     def _need_controls(self) -> Controls:
         if self._controls is None:
@@ -264,36 +262,3 @@ class Handlers:
 
 def _verdict(verdict: LivenessVerdict) -> web.Response:
     return web.Response(status=200 if verdict.ok else 503, text=f"{verdict.text}\n")
-
-
-def _json(answer: object) -> web.Response:
-    return web.Response(body=answers.encode(answer), content_type="application/json")
-
-
-def _number(query: Mapping[str, str], name: str) -> float:
-    try:
-        number = float(query.get(name, "0"))
-    except ValueError:
-        number = float("nan")
-    if not -1e12 < number < 1e12:
-        raise web.HTTPBadRequest(text=f"{name} is no number\n")
-    return number
-
-
-def _view(request: web.Request) -> View:
-    view = request.query.get("view", "magnified")
-    if view not in VIEWS:
-        raise web.HTTPBadRequest(text=f"view is one of {', '.join(VIEWS)}\n")
-    return view
-
-
-async def _body(request: web.Request, kind: type[_Asked]) -> _Asked:
-    if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType(text="send application/json\n")
-    text = await asyncio.wait_for(request.read(), _BODY_S)
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise web.HTTPBadRequest(text=f"{where or 'body'}: {first['msg']}\n") from None

@@ -25,6 +25,7 @@ from tremorscope.runtime.outputs.web.handlers import Handlers
 from tremorscope.runtime.outputs.web.limits import CpuBudget, HttpLimits, TokenBucket
 from tremorscope.runtime.outputs.web.listener import Listener
 from tremorscope.runtime.outputs.web.pictures import LivePictures
+from tremorscope.runtime.outputs.web.regions import RegionHandlers
 
 _BACKLOG = 128
 _log = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ class WebServer:
         settings, service = self._settings, self._service
         self._pictures = LivePictures(service.feed, settings, self._threads)
         self._archive = Archive(service.store, service.clips)
+        self._regions = RegionHandlers(settings, service, self._limits)
         handlers = Handlers(
             settings,
             service,
@@ -135,7 +137,7 @@ class WebServer:
         if settings.metrics:
             routes += handlers.scraped(AccessLevel.VIEW if settings.metrics_need_token else AccessLevel.NONE)
         if settings.page:
-            routes += handlers.of_page()
+            routes += handlers.of_page() + self._regions.routes()
         self._application = Application(
             Access(settings, self._tokens),
             routes,
@@ -191,6 +193,7 @@ class WebServer:
             await runner.cleanup()
             self._pictures.close()
             self._archive.close()
+            self._regions.close()
 
 
 def _listen(settings: HttpSettings) -> socket.socket:

@@ -9,14 +9,16 @@ sinc.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft, ndimage, signal
+from scipy import fft, signal
 
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
+from tremorscope.runtime.vibration.displacement.weights import REFERENCE_MARGIN_PX, best_weights
 from tremorscope.runtime.vibration.displacement.windows import (
     LARGEST_SHIFT_PX,
     MARGIN_PX,
@@ -26,19 +28,8 @@ from tremorscope.runtime.vibration.displacement.windows import (
     estimate_noise_sigma,
 )
 
-_CENTRAL_DIFFERENCE = np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12
-_SMOOTHING = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-_GRADIENT_MARGIN = 4
-_NOISE_RESPONSE = float(
-    _SMOOTHING[2] * np.convolve(_SMOOTHING, _CENTRAL_DIFFERENCE)[2:7] @ _CENTRAL_DIFFERENCE
-)
-"""Product of smoothed and plain slopes, per pixel, that white noise of variance 1 has."""
 _SEARCH_PX = 16
 """Range of the coarse search along x and y, in either direction."""
-_SLOPED_SIDE_PX = 24
-"""Sides of at least this length are solved for a slope of brightness along them."""
-_COARSEST_NOISE_FLOOR_PX = 0.1
-"""A direction in which one frame's noise alone would move the result by more than this is not measurable."""
 _ITERATIONS = 10
 _CONVERGED_PX = 0.002
 """Step below which the iteration ends; as steps shrink about tenfold, the remaining error is far smaller."""
@@ -91,82 +82,64 @@ class RegionTracker:
         self._picture_shape = picture.shape[:2]
         region.check_inside(picture.shape[1], picture.shape[0])
         self.noise_sigma = estimate_noise_sigma(as_luma(picture)) if noise_sigma is None else noise_sigma
-        surroundings = self._crop(picture, 0, 0, _GRADIENT_MARGIN)
-        self._template = _without_margin(surroundings)
-        self._mean = float(self._template.mean())
-        self._centred = (self._template - self._mean).ravel()
-        self._energy = float(self._centred @ self._centred)
-        self._light = self._changes_of_light()
-        self._solver = self._prepare(surroundings)
+        self._surroundings = self._crop(picture, 0, 0, REFERENCE_MARGIN_PX)
+        self._gathered, self._frames = self._surroundings.copy(), 1
         self._resampler = Resampler(region.height_px, region.width_px)
-        self._search_shape = tuple(
-            fft.next_fast_len(side + 2 * _SEARCH_PX, real=True) for side in self._template.shape
-        )
-        self._template_spectrum = np.conj(
-            fft.rfft2(self._centred.reshape(self._template.shape), self._search_shape)
-        )
+        self._prepare()
 
-    def _prepare(self, surroundings: Luma) -> Luma:
-        """The (2, pixels) matrix that turns a resampled region into gain times the remaining step (x, y).
-
-        The rows weigh the pixels by the smoothed gradient, which leaves out the finest detail: no resampling
-        is exact there. The patterns of a change of light are projected out of the weights, which solves for
-        motion and light at once.
-        """
-        smooth = ndimage.correlate1d(
-            ndimage.correlate1d(surroundings, _SMOOTHING, axis=0), _SMOOTHING, axis=1
-        )
-        weights, slopes = self._gradients(smooth), self._gradients(surroundings)
-        strengths, directions = np.linalg.eigh(weights @ weights.T)
-        # Response of the weights to the slopes; those of noise respond too, but carry no motion.
-        response = directions.T @ (weights @ slopes.T) @ directions
-        seen = np.diag(response)
-        of_noise = 2 * _NOISE_RESPONSE * weights.shape[1] * self.noise_sigma**2
-        floors = self.noise_sigma * np.sqrt(np.maximum(strengths, 0)) / np.maximum(seen, 1e-12)
-        usable = (seen > of_noise) & (floors < _COARSEST_NOISE_FLOOR_PX)
-        if not usable.any():
+    def _prepare(self) -> None:
+        """Prepare all that is made from the reference once."""
+        inner = slice(REFERENCE_MARGIN_PX, -REFERENCE_MARGIN_PX)
+        template = self._surroundings[inner, inner]
+        self._shape = template.shape
+        self._mean = float(template.mean())
+        self._centred = (template - self._mean).ravel()
+        self._energy = float(self._centred @ self._centred)
+        self._reference_sigma = self.noise_sigma / math.sqrt(self._frames)
+        weights = best_weights(self._surroundings, self.noise_sigma, self._reference_sigma)
+        if not weights.floors_px.size:
             raise RegionFault(
                 f"{self.region}: no texture to measure displacement by",
                 remedy="choose a region with edges or texture",
             )
-        kept = directions[:, usable]
-        solver: Luma = kept @ np.linalg.solve(response[np.ix_(usable, usable)], kept.T @ weights)
-        # An axis counts as measured only where no direction that was dropped has a part in it.
-        dropped = np.abs(directions[:, ~usable]).max(axis=1, initial=0.0)
-        deviations = self.noise_sigma * np.sqrt((solver**2).sum(axis=1))
-        self.noise_floor_x_px, self.noise_floor_y_px = (
-            float(floor) for floor in np.where(dropped > 0.1, np.inf, deviations)
-        )
+        self._solver = weights.solver
+        self.noise_floor_x_px, self.noise_floor_y_px = weights.deviations_px.tolist()
         """Standard deviation of a measurement that one frame's noise causes; infinite where texture lacks."""
-        self.directions: Luma = kept
+        self.bound_px: tuple[float, float] = tuple(weights.bounds_px.tolist())
+        """Cramer-Rao bound of both."""
+        self.directions = weights.directions
         """Unit vectors (x, y) along which motion is measured, (2, 1 or 2); across them it shows as none."""
-        self.coarsest_floor_px = float(floors[usable].max())
+        self.coarsest_floor_px = float(weights.floors_px.max())
         """Standard deviation that noise causes along the worse of them."""
-        return solver
-
-    def _changes_of_light(self) -> Luma:
-        """Orthonormal basis, (pixels, up to 4), of changes of gain, offset and slopes of brightness."""
-        rows, columns = self._template.shape
-        down = np.repeat(np.linspace(-1, 1, rows), columns)
-        across = np.tile(np.linspace(-1, 1, columns), rows)
-        contrast = self._centred / max(self._centred.std(), 1e-12)
-        # Across a few pixels the structure itself is little more than a slope.
-        slopes = [ramp for ramp, side in ((across, columns), (down, rows)) if side >= _SLOPED_SIDE_PX]
-        pictures = np.stack([np.ones(down.size), contrast, *slopes], axis=1)
-        axes, strengths, _ = np.linalg.svd(pictures, full_matrices=False)
-        independent: Luma = axes[:, strengths > 1e-6 * strengths[0]]
-        return independent
-
-    def _gradients(self, surroundings: Luma) -> Luma:
-        """Slopes along x and y, (2, pixels), orthogonal to every change of light."""
-        slopes = np.stack(
-            [
-                _without_margin(ndimage.correlate1d(surroundings, _CENTRAL_DIFFERENCE, axis=axis)).ravel()
-                for axis in (1, 0)
-            ]
+        self._search_shape = tuple(
+            fft.next_fast_len(side + 2 * _SEARCH_PX, real=True) for side in self._shape
         )
-        slopes -= slopes @ self._light @ self._light.T
-        return slopes
+        self._template_spectrum = np.conj(fft.rfft2(self._centred.reshape(self._shape), self._search_shape))
+
+    def gather(self, picture: ArrayLike, found: Displacement) -> None:
+        """Gather a frame that was measured for a reference of less noise; one that does not match is left out."""
+        if not self._is_trusted(found):
+            return
+        start_x, start_y = round(found.x_px), round(found.y_px)
+        margin = REFERENCE_MARGIN_PX
+        window = self._crop(np.asarray(picture), start_x, start_y, margin + MARGIN_PX)
+        laid = Resampler(*self._surroundings.shape).at(window, found.x_px - start_x, found.y_px - start_y)
+        self._gathered += ((laid - found.offset) / found.gain).reshape(self._gathered.shape)
+        self._frames += 1
+
+    def averaged(self) -> RegionTracker:
+        """The tracker whose reference is the mean of this one's and the frames gathered; displacements stay the same.
+
+        Frames were laid onto the reference by what was measured against it, so that they lie where its own noise
+        puts its content.
+
+        Raises:
+            RegionFault: the mean has no texture.
+        """
+        tracker = copy.copy(self)
+        tracker._surroundings = self._gathered / self._frames
+        tracker._prepare()
+        return tracker
 
     @property
     def mean_luma(self) -> float:
@@ -201,8 +174,8 @@ class RegionTracker:
         return min(tried, key=lambda result: (not result.converged, -result.quality))
 
     def _is_trusted(self, found: Displacement) -> bool:
-        # Both frames carry noise; the gain scales the reference's.
-        explained = self.noise_sigma * math.hypot(1, found.gain)
+        # Both carry noise; the gain scales the reference's.
+        explained = math.hypot(self.noise_sigma, self._reference_sigma * found.gain)
         good = found.residual <= _POOR_MATCH * explained and found.quality >= _GOOD_QUALITY
         return found.converged and good
 
@@ -210,7 +183,7 @@ class RegionTracker:
         """Whole-pixel displacement of what looks most like the region anywhere in a picture of the reference's size."""
         grey = as_luma(np.asarray(picture))
         window = grey - grey.mean()
-        template = self._centred.reshape(self._template.shape)
+        template = self._centred.reshape(self._shape)
         score = signal.fftconvolve(window, template[::-1, ::-1], mode="valid")
         row, column = self._best(window, score)
         return float(column - self.region.x_px), float(row - self.region.y_px)
@@ -259,8 +232,8 @@ class RegionTracker:
 
     def _best(self, window: Luma, correlation: Luma) -> tuple[int, int]:
         """Row and column at which the correlation of a window is highest, once it is normalised."""
-        count = self._template.size
-        sums, squares = (_box_sums(values, self._template.shape) for values in (window, window**2))
+        count = self._centred.size
+        sums, squares = (_box_sums(values, self._shape) for values in (window, window**2))
         variance = squares - sums**2 / count
         score = correlation / np.sqrt(np.maximum(variance, count * self.noise_sigma**2))
         row, column = np.unravel_index(int(np.argmax(score)), score.shape)
@@ -277,12 +250,6 @@ class RegionTracker:
         rows = np.clip(np.arange(top, bottom), 0, height - 1)
         columns = np.clip(np.arange(left, right), 0, width - 1)
         return as_luma(picture[rows[:, None], columns])
-
-
-def _without_margin(surroundings: Luma) -> Luma:
-    inner = slice(_GRADIENT_MARGIN, -_GRADIENT_MARGIN)
-    kept: Luma = surroundings[inner, inner].copy()
-    return kept
 
 
 def _box_sums(picture: Luma, shape: tuple[int, ...]) -> Luma:

@@ -76,6 +76,8 @@ class MotionMeter:
         self.followers = tuple(RegionFollower(reference, each, sigma, policy) for each in regions)
         self._still = tuple(RegionFollower(reference, each, sigma, policy) for each in still)
         self._prepare_shake()
+        self.seen_px: Values = np.zeros((len(self.followers) + len(self._still), 2))
+        """Motion of all regions, the still ones last, in the latest frame, the camera's included; NaN where lost."""
 
     def learn_noise(self, frames: Sequence[ArrayLike]) -> None:
         """Estimate every region's noise from the first frames; see `RegionFollower.learn_noise`.
@@ -90,6 +92,7 @@ class MotionMeter:
                     f"{follower.region}: shows motion neither along x nor along y, only across a slanted edge",
                     remedy="choose a region with a corner or with texture in both directions",
                 )
+            follower.average_reference(frames)
         self._prepare_shake()
 
     @property
@@ -112,9 +115,13 @@ class MotionMeter:
 
     def measure(self, frame: ArrayLike) -> tuple[Motion, ...]:
         """The motion of every region in a frame of the reference's size."""
-        shake = self._shake(frame)
+        found = [each.measure(frame) for each in (*self.followers, *self._still)]
+        self.seen_px = np.array(
+            [(math.nan,) * 2 if is_lost(each) else (each.x_px, each.y_px) for each in found]
+        )
+        shake = self._shake(found[len(self.followers) :])
         return tuple(
-            free_of(shake[number], follower.measure(frame), follower.tracker.mean_luma)
+            free_of(shake[number], found[number], follower.tracker.mean_luma)
             for number, follower in enumerate(self.followers)
         )
 
@@ -146,11 +153,10 @@ class MotionMeter:
         deviations = self._targets @ (solver * floors.ravel()[known])
         self._shake_floors = np.sqrt((deviations**2).sum(axis=1)).reshape(count, 2)
 
-    def _shake(self, frame: ArrayLike) -> Values:
+    def _shake(self, found: Sequence[Displacement]) -> Values:
         """Apparent motion (x, y) of each region due to the camera's, (regions, 2); NaN where it is not known."""
         if not self._still:
             return np.zeros((len(self.followers), 2))
-        found = [each.measure(frame) for each in self._still]
         known = self._seen & ~np.array([[is_lost(each)] for each in found])
         rows = known.ravel()
         if not known.any(axis=0).all() or np.linalg.matrix_rank(self._design[rows]) < self._design.shape[1]:

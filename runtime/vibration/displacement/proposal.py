@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,16 @@ from scipy import ndimage
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
+from tremorscope.runtime.vibration.displacement.region_follower import RegionFollower
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 from tremorscope.runtime.vibration.displacement.windows import Luma, estimate_noise_sigma
 
 Values = NDArray[np.float64]
+Picture = NDArray[np.floating]
 
 _LARGEST_SIDE_PX, _SMALLEST_SIDE_PX = 64, 24
+_LARGEST_JUDGED_PX = 256
+"""Side up to which the whole of a region is judged."""
 _STEPS_A_SIDE = 4
 _BLUR_SIGMA_PX = 1.0
 _GOOD_FLOOR_PX = 0.002
@@ -37,6 +42,47 @@ class Proposal:
     """Predicted along the region's worse direction, or its better one where the other shows nothing."""
     both_directions: bool
     """False where only motion square to an edge can be seen."""
+
+
+@dataclass(frozen=True)
+class ExpectedQuality:
+    """Quality of measurement that a region promises."""
+
+    noise_floor_x_px: float = math.inf
+    """Standard deviation of one frame's measurement along x that noise causes; infinite where texture lacks."""
+    noise_floor_y_px: float = math.inf
+    trouble: str = ""
+    """Reason why nothing can be measured there; empty if it can."""
+    remark: str = ""
+
+
+def expected_quality(frames: Sequence[Picture], region: Region, noise_sigma: float) -> ExpectedQuality:
+    """Judge a region by some frames of a camera, as a measurement that begins with them would.
+
+    Args:
+        frames: luma (H, W) of frames within a second or two; the first is the reference.
+        region: where to measure; of a large one the middle is judged.
+        noise_sigma: standard deviation of one frame's noise, in grey levels.
+    """
+    judged, remark = region, ""
+    if max(region.width_px, region.height_px) > _LARGEST_JUDGED_PX:
+        width_px, height_px = (min(side, _LARGEST_JUDGED_PX) for side in (region.width_px, region.height_px))
+        left_px = region.x_px + (region.width_px - width_px) // 2
+        judged = Region(left_px, region.y_px + (region.height_px - height_px) // 2, width_px, height_px)
+        remark = (
+            f"judged by its middle; a region of over {_LARGEST_JUDGED_PX} px costs much time in every frame"
+        )
+    try:
+        region.check_inside(*frames[0].shape[::-1])
+        follower = RegionFollower(frames[0], judged, noise_sigma)
+        follower.learn_noise(frames)
+    except RegionFault as fault:
+        return ExpectedQuality(trouble=str(fault))
+    floors = follower.noise_floor_px
+    if not np.isfinite(floors).any():
+        what = f"{region}: shows motion neither along x nor along y, only across a slanted edge"
+        return ExpectedQuality(trouble=f"{what}: choose one with a corner or with texture in both directions")
+    return ExpectedQuality(float(floors[0]), float(floors[1]), remark=remark)
 
 
 def usual_side_px(width_px: int, height_px: int) -> int:

@@ -16,6 +16,8 @@ from tremorscope.runtime.vibration.displacement.regions import Region, RegionFau
 LEAST_QUALITY = 0.25
 """Share of the region's variance that a match must explain; below it the region counts as lost."""
 _NOISIER = 1.3
+_SAME = 0.1
+"""Residual, as a multiple of the noise, below which a frame is the reference itself."""
 _UNSETTLED = 0.1
 _MOST_GONE = 0.5
 """Share of the frames in which the content must be seen for its noise to be learned."""
@@ -51,9 +53,10 @@ def _is_gone(found: Displacement) -> bool:
 class RegionFollower:
     """Displacement of one region since the first reference, through any number of later references.
 
-    The position of a new reference is the mean difference between the displacements that the old and the new one
-    measure in the same frames. The noise of those frames is in both, so it cancels; each refresh adds about a
-    tenth of the noise floor to a random walk, the price of following a scene that changes.
+    A new reference is the mean of a few frames, laid onto the first of them. Its position is the mean difference
+    between the displacements that the old and the new one measure in the same frames. The noise of those frames is in
+    both, so it cancels; each refresh adds about a tenth of the noise floor to a random walk, the price of following a
+    scene that changes.
 
     Args:
         reference: the first reference, (H, W) luma or (H, W, 3) uint8 RGB.
@@ -131,6 +134,28 @@ class RegionFollower:
         what, remedy = why_not_followed(self._reference, self.region, frames)
         raise RegionFault(f"{self.region}: {what}", remedy=remedy)
 
+    def average_reference(self, frames: Sequence[ArrayLike]) -> None:
+        """Lower the noise of the reference: take its mean with frames that match it, laid onto it."""
+        for frame in frames:
+            found = self.tracker.measure(frame)
+            # The reference itself may be among them.
+            if found.residual > _SAME * self.tracker.noise_sigma:
+                self.tracker.gather(frame, found)
+        self.tracker = self._averaged(self.tracker)
+
+    def _averaged(self, tracker: RegionTracker) -> RegionTracker:
+        """The tracker with its averaged reference, if that shows motion along the same axes."""
+        try:
+            averaged = tracker.averaged()
+        except RegionFault:
+            return tracker
+        return averaged if self._shows_same_axes(averaged) else tracker
+
+    def _shows_same_axes(self, tracker: RegionTracker) -> bool:
+        """True if a tracker measures along the axes of the present one: an axis that comes or goes would be a step."""
+        floors = tracker.noise_floor_x_px, tracker.noise_floor_y_px
+        return list(np.isfinite(floors)) == list(np.isfinite(self.noise_floor_px))
+
     def measure(self, frame: ArrayLike) -> Displacement:
         """Displacement since the first reference; not valid where ``is_lost`` is true of it."""
         self._reference = None
@@ -167,9 +192,7 @@ class RegionFollower:
         except RegionFault:
             self._pause = _PAUSE_FRAMES  # the present content has no texture: keep the old reference
             return
-        # The measured axes must stay the same: one that comes or goes would be a step.
-        new = (self._next.noise_floor_x_px, self._next.noise_floor_y_px)
-        if list(np.isfinite(new)) != list(np.isfinite(self.noise_floor_px)):
+        if not self._shows_same_axes(self._next):
             self._next, self._pause = None, _PAUSE_FRAMES
 
     def _compare(self, frame: ArrayLike, whole: Displacement) -> None:
@@ -179,12 +202,13 @@ class RegionFollower:
         if is_lost(new):
             self._next, self._pause, self._differences = None, _PAUSE_FRAMES, []
             return
+        self._next.gather(frame, new)
         self._differences.append((whole.x_px - new.x_px, whole.y_px - new.y_px))
         if len(self._differences) < self._policy.overlap_frames:
             return
         x_px, y_px = np.mean(self._differences, axis=0)
         self._place = float(x_px), float(y_px)
-        self.tracker, self._next, self._differences = self._next, None, []
+        self.tracker, self._next, self._differences = self._averaged(self._next), None, []
         self._near = (new.x_px, new.y_px)
         self.refreshes += 1
         self._age, self._quality, self._best_quality = 0, math.nan, math.nan

@@ -18,7 +18,21 @@ class RegionFault(OptionFault):
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of the picture: its left column, top row, width and height, in pixels."""
+    """A rectangle of the picture: its left column, top row, width and height, in pixels.
+
+    >>> region = Region(x_px=10, y_px=20, width_px=64, height_px=32)
+    >>> print(region)
+    region 64x32 at x 10, y 20
+    >>> region.centre_px
+    (41.5, 35.5)
+    >>> region.slices
+    (slice(20, 52, None), slice(10, 74, None))
+    >>> region.check_inside(400, 224)
+    >>> region.check_inside(64, 48)
+    Traceback (most recent call last):
+        ...
+    tremorscope.runtime.vibration.displacement.regions.RegionFault: region 64x32 at x 10, y 20: reaches outside the ...
+    """
 
     x_px: int
     y_px: int
@@ -59,6 +73,16 @@ class Region:
 
 
 @dataclass(frozen=True)
+class RegionEdit:
+    """A region as somebody wants it."""
+
+    name: str
+    region: Region
+    was: str | None = None
+    """Its present name; None for a new one."""
+
+
+@dataclass(frozen=True)
 class Scale:
     """Millimetres on the structure for a pixel in the picture, valid in the plane that was stated."""
 
@@ -86,6 +110,13 @@ class Scale:
 
         Raises:
             OptionFault: a length is not a number above 0.
+
+        >>> print(Scale.from_length(1000.0, 400.0))
+        2.5 mm/px (from a length of 1000 mm that spans 400 px)
+        >>> Scale.from_length(1000.0, 0.0)
+        Traceback (most recent call last):
+            ...
+        tremorscope.runtime.errors.OptionFault: known length of 0 px is not a number above 0: ...
         """
         _check_positive("known length", length_mm, "mm", remedy="state a length above 0")
         _check_positive("known length", length_px, "px", remedy="state its length in the picture, above 0")
@@ -100,6 +131,11 @@ class Scale:
 
         Raises:
             OptionFault: a number is not above 0, or the structure is nearer than the focal length.
+
+        >>> round(Scale.from_optics(48.0, 25.0, 1.55).mm_per_px, 2)
+        2.97
+        >>> Scale.from_optics(48.0, 25.0, 1.55).provenance
+        'from 48 m distance, 25 mm focal length and pixels of 1.55 um'
         """
         _check_positive("distance", distance_m, "m", remedy="state the distance to the structure")
         _check_positive("focal length", focal_length_mm, "mm", remedy="state the lens's own focal length")
@@ -121,7 +157,11 @@ class Scale:
         return f"{self.mm_per_px:.6g} mm/px{known} ({self.provenance})"
 
     def sigma_mm(self, amplitude_px: float, sigma_px: float) -> float:
-        """Standard uncertainty in mm of an amplitude: its own and the scale's, relative, in quadrature."""
+        """Standard uncertainty in mm of an amplitude: its own and the scale's, relative, in quadrature.
+
+        >>> Scale(2.0, 'a board', relative_sigma=0.04).sigma_mm(amplitude_px=0.5, sigma_px=0.015)
+        0.05
+        """
         return self.mm_per_px * math.hypot(sigma_px, self.relative_sigma * amplitude_px)
 
 

@@ -158,13 +158,10 @@ class SteadyMeter:
         matrices = [self._camera.find(frame) for frame in frames]
         self._camera.start_anew()
         for follower, region in zip(self.followers, self._regions, strict=True):
-            follower.learn_noise(
-                [
-                    laid_back(frame, each, region)
-                    for frame, each in zip(frames, matrices, strict=True)
-                    if each is not None
-                ]
-            )
+            pairs = zip(frames, matrices, strict=True)
+            laid = [laid_back(frame, each, region) for frame, each in pairs if each is not None]
+            follower.learn_noise(laid)
+            follower.average_reference(laid)
 
     @property
     def noise_floors_px(self) -> Values:

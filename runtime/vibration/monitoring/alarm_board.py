@@ -91,8 +91,6 @@ class _RuleMonitor:
 
     def read(self, reading: AlarmReading) -> AlarmEdge | None:
         known = reading.value is not None and math.isfinite(reading.value) and math.isfinite(reading.judged_s)
-        if reading.source != self.rule.source:
-            return None
         if reading.criterion is not None and reading.criterion == self.rule.criterion:
             self._detail, self._judged = reading.detail, known
         if not known:
@@ -102,6 +100,8 @@ class _RuleMonitor:
         same = (reading.quantity, reading.criterion) == (self.rule.quantity, self.rule.criterion)
         if not same or reading.unit not in (None, self.rule.unit):
             return None
+        if reading.criterion is None:
+            self._detail = reading.detail
         value = reading.value if self.shift is None else self.shift.percent(reading)
         if value is None:
             return None
@@ -190,7 +190,7 @@ class AlarmBoard:
         learnings: Mapping[str, Learning] | None = None,
     ) -> None:
         before = {alarm.name: alarm for alarm in opened}
-        self._monitors = _by_name(
+        self._use(
             _RuleMonitor(
                 rule,
                 before.get(rule.name),
@@ -209,14 +209,14 @@ class AlarmBoard:
             OptionFault: a rule is invalid, or two have the same name; the former rules then stay in force.
         """
         before = self._monitors
-        self._monitors = _by_name(
+        self._use(
             before[rule.name].under(rule) if rule.name in before else _RuleMonitor(rule, None, None, None)
             for rule in rules
         )
 
     def read(self, reading: AlarmReading) -> list[AlarmEdge]:
         """Take a reading and return the edges that it completes; one that is None or NaN completes none."""
-        edges = [monitor.read(reading) for monitor in self._monitors.values()]
+        edges = [monitor.read(reading) for monitor in self._of_source.get(reading.source, ())]
         return [edge for edge in edges if edge is not None]
 
     def advance(self, now_s: float, unix_s: float | None = None) -> list[AlarmEdge]:
@@ -253,6 +253,12 @@ class AlarmBoard:
         """Unfinished baselines, by the rule's name, for a board that takes over."""
         learnings = {name: each.shift.learning for name, each in self._monitors.items() if each.shift}
         return {name: learning for name, learning in learnings.items() if learning}
+
+    def _use(self, monitors: Iterable[_RuleMonitor]) -> None:
+        self._monitors = _by_name(monitors)
+        self._of_source: dict[str, list[_RuleMonitor]] = {}
+        for monitor in self._monitors.values():
+            self._of_source.setdefault(monitor.rule.source, []).append(monitor)
 
 
 def _by_name(monitors: Iterable[_RuleMonitor]) -> dict[str, _RuleMonitor]:

@@ -181,10 +181,14 @@ class AlarmEdge:
     threshold: float
     unit: str
     detail: str = ""
-    """Quantity, frequency, limit, margin and clause of an alarm on a limit; empty for others."""
+    """Quantity, frequency, limit, margin and clause of an alarm on a limit; the reading with its uncertainty where the
+    scale has one; empty for others."""
 
     def __str__(self) -> str:
         said = f"{self.value:.4g} {self.unit}, threshold {self.threshold:.4g} {self.unit}"
+        if self.detail and self.quantity in ("peak", "rms"):
+            said = f"{self.detail}, threshold {self.threshold:.4g} {self.unit}"
+            return f"alarm {self.name} {self.edge}: {self.source}: {said}"
         if self.detail:
             return f"alarm {self.name} {self.edge}: {self.source}: {self.detail}"
         return f"alarm {self.name} {self.edge}: {self.quantity} of {self.source} {said}"

@@ -176,6 +176,8 @@ class Judgement:
     """Reading of noise alone, likewise weighted."""
     refusal: str = ""
     """Reason why nothing was judged; empty where something was."""
+    relative_sigma: float = 0.0
+    """Relative standard uncertainty of the value that the scale brings."""
 
     @property
     def share(self) -> float:
@@ -204,11 +206,14 @@ class Judgement:
         if self.refusal:
             return f"not judged: {self.refusal} ({criterion.source})"
         limit = criterion.limit_at(self.mainly_hz)
+        value, sigma = self.share * limit, self.share * self.relative_sigma
+        known = f" ± {sigma * limit:.2g}" if sigma else ""
         parts = [
-            f"{criterion.name()} {self.share * limit:.3g} {criterion.unit} along {self.axis}",
+            f"{criterion.name()} {value:.3g}{known} {criterion.unit} along {self.axis}",
             f"mainly at {self.mainly_hz:.3g} Hz",
             f"limit {limit:.3g} {criterion.unit}",
-            f"margin {100 * (1 - self.share):.0f} %",
+            f"margin {100 * (1 - self.share):.0f}{f' ± {100 * sigma:.1g}' if sigma else ''} %",
+            *(["which the scale's uncertainty may turn"] if abs(1 - self.share) < 2 * sigma else []),
             *([f"zone {self.zone}"] if self.zone else []),
             *([self.coverage.partly] if self.coverage.partly else []),
         ]
@@ -230,6 +235,7 @@ class Judgement:
             "value": None if limit is None else self.share * limit,
             "limit": limit,
             "margin": 1 - self.share if judged else None,
+            "margin_sigma": self.share * self.relative_sigma if judged else None,
             "axis": self.axis or None,
             "mainly_hz": self.mainly_hz if judged else None,
             "zone": self.zone or None,

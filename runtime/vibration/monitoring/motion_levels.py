@@ -45,6 +45,8 @@ class LimitWatch:
     """Number of the region, from 0."""
     criterion: Criterion
     mm_per_px: float | None
+    relative_sigma: float = 0.0
+    """Relative standard uncertainty of the scale."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,8 @@ def judge_even(
     floors = [
         floors_px[AXES.index(axis)] for axis, row in zip(criterion.axes, rows, strict=True) if row is not None
     ]
-    return judge(criterion, covered, found, finer * rate_hz, factor * gain * float(max(floors)))
+    judged = judge(criterion, covered, found, finer * rate_hz, factor * gain * float(max(floors)))
+    return replace(judged, relative_sigma=watch.relative_sigma if criterion.needs_scale else 0.0)
 
 
 def judge_recording(watch: LimitWatch, time_s: Values, region: RegionSeries, tick_s: float) -> Judgement:

@@ -63,6 +63,19 @@ def criterion_of(
 
     Raises:
         OptionFault: there is no such standard, class or boundary; the nearest is named.
+
+    >>> house = criterion_of('din-4150-3', 'residential')
+    >>> house.name(), house.unit, house.band_hz
+    ('peak velocity', 'mm/s', (1.0, 100.0))
+    >>> house.limit_at(5.0), house.limit_at(50.0), house.limit_at(100.0)
+    (5.0, 15.0, 20.0)
+    >>> pump = criterion_of('iso-20816-3', 'group-2-rigid', boundary='C/D', speed_rpm=450)
+    >>> pump.name(), pump.band_hz, pump.lowest
+    ('RMS velocity', (2.0, 1000.0), 4.5)
+    >>> criterion_of('din-4150-3', 'residental')
+    Traceback (most recent call last):
+        ...
+    tremorscope.runtime.errors.OptionFault: there is no class of din-4150-3 residental: did you mean ...
     """
     _known("standard", standard, STANDARDS)
     _known(f"class of {standard}", of_class, STANDARDS[standard])
@@ -107,6 +120,12 @@ def stated_criteria(
 
     Raises:
         OptionFault: something does not exist or does not belong together.
+
+    >>> (curve,) = stated_criteria(limits=('velocity', 'rms', 'mm/s', '2:4.5 50:7.1'))
+    >>> curve.points
+    ((2.0, 4.5), (50.0, 7.1))
+    >>> curve.limit_at(26.0), curve.limit_at(1.0)
+    (5.8, 4.5)
     """
     found: list[Criterion] = []
     if standard is None and (of_class is not None or boundary is not None):

@@ -153,7 +153,7 @@ class FrequencyTracker:
 
     def _distance(self, time_s: float, sighting: Sighting, track: Track) -> float:
         away = abs(sighting.frequency_hz - track.frequency_hz) / track.frequency_hz
-        hours = (time_s - track.last_s) / 3600
+        hours = _hours_since(track, time_s)
         reach = self.settings.gate + self.settings.drift_a_hour * math.sqrt(hours)
         if away > reach:
             return math.inf
@@ -178,7 +178,7 @@ class FrequencyTracker:
         return track
 
     def _take(self, track: Track, time_s: float, sighting: Sighting, temperature_c: float | None) -> None:
-        hours = (time_s - track.last_s) / 3600
+        hours = _hours_since(track, time_s)
         before = track.sigma_hz**2 + (self.settings.drift_a_hour * track.frequency_hz) ** 2 * hours
         noise = max(sighting.frequency_sigma_hz, 1e-9) ** 2
         share = 1.0 if math.isinf(before) else before / (before + noise)
@@ -192,3 +192,8 @@ class FrequencyTracker:
         track.last_s = time_s
         track.seen += 1
         track.confirmed |= track.seen >= self.settings.confirm_after
+
+
+def _hours_since(track: Track, time_s: float) -> float:
+    """Hours since a track was seen; none where an earlier process saw it by a clock that was ahead."""
+    return max(0.0, time_s - track.last_s) / 3600

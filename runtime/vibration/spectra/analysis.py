@@ -52,6 +52,8 @@ class RegionSeries:
     """Amplitude along x and y up to which the rounding of pixels may pass for a steady tone."""
     coding_error_px: tuple[float, float] = (0.0, 0.0)
     """Standard error of an amplitude along x and y that compression leaves."""
+    bound_px: tuple[float, float] = (math.nan, math.nan)
+    """Cramer-Rao bound of the region's own noise floors along x and y; NaN where it is not known."""
 
     def along(self, axis: Axis) -> Values:
         """Displacement along an axis."""

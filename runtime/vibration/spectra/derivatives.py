@@ -53,23 +53,45 @@ _SETTLING = 1.5
 
 
 def usual_unit(quantity: MotionQuantity, mm_per_px: float | None) -> tuple[str, float]:
-    """Unit of a quantity, and the factor to it from px, px/s or px/s2: physical only where the scale is known."""
+    """Unit of a quantity, and the factor to it from px, px/s or px/s2: physical only where the scale is known.
+
+    >>> usual_unit('displacement', None)
+    ('px', 1.0)
+    >>> usual_unit('velocity', 2.4)
+    ('mm/s', 2.4)
+    >>> usual_unit('acceleration', 2.4)
+    ('m/s2', 0.0024)
+    """
     unit = _USUAL[quantity][mm_per_px is not None]
     return unit, UNITS[unit][2] * (mm_per_px or 1.0)
 
 
 def trusted_band_hz(rate_hz: float, duration_s: float) -> BandHz:
-    """Band in which velocity and acceleration are true: two cycles in the recording, and 0.8 of half the rate."""
+    """Band in which velocity and acceleration are true: two cycles in the recording, and 0.8 of half the rate.
+
+    >>> trusted_band_hz(rate_hz=25.0, duration_s=20.0)
+    (0.1, 10.0)
+    """
     return _SLOWEST_CYCLES / duration_s, _TRUSTED_SHARE * rate_hz / 2
 
 
 def whole_band_hz(rate_hz: float) -> BandHz:
-    """Band without a lower edge, up to the highest trusted frequency."""
+    """Band without a lower edge, up to the highest trusted frequency.
+
+    >>> whole_band_hz(25.0)
+    (0.0, 10.0)
+    """
     return 0.0, _TRUSTED_SHARE * rate_hz / 2
 
 
 def settling_s(band_hz: BandHz) -> float:
-    """Time at either end of a run within which values are not yet true."""
+    """Time at either end of a run within which values are not yet true.
+
+    >>> settling_s((1.0, 80.0)), settling_s((10.0, 1000.0))
+    (3.0, 0.3)
+    >>> settling_s((0.0, 5.0))
+    1.2
+    """
     low, high = band_hz
     widths = [(_EDGE - 1) * high] + ([low / 2] if low > 0 else [])
     return _SETTLING / min(widths)
@@ -117,6 +139,10 @@ def differentiate(
 
     Returns:
         (channels, N * finer).
+    >>> sway_px = 0.1 * np.sin(2 * np.pi * 2 * np.arange(500) / 50)[None]  # 2 Hz
+    >>> velocity = differentiate(sway_px, 50.0, 1, (0.0, 20.0))
+    >>> velocity.shape, round(float(np.nanmax(velocity)), 2)
+    ((1, 500), 1.26)
     """
     count = values.shape[1]
     settle = math.ceil(settling_s(band_hz) * rate_hz - 1e-6)
@@ -172,7 +198,14 @@ def derivative_at_frames(
 
 
 def crest(time_s: ArrayLike, values: ArrayLike, order: int, *, tick_s: float = 0.0) -> float:
-    """Largest size of a derivative, between frames too; NaN where nothing is known. See `derivative_at_frames`."""
+    """Largest size of a derivative, between frames too; NaN where nothing is known. See `derivative_at_frames`.
+
+    >>> time_s = np.arange(200) / 25
+    >>> round(crest(time_s, 0.1 * np.sin(2 * np.pi * 2 * time_s), 2), 1)  # px/s2
+    15.8
+    >>> crest(time_s[:5], time_s[:5], 1)
+    nan
+    """
     try:
         series = resample_evenly(time_s, values, tick_s=tick_s)
     except OptionFault:  # too few frames in a row
@@ -199,7 +232,13 @@ def _at(run: EvenRun, derived: Values, times: Values, rate_hz: float) -> Values:
 
 
 def noise_gain(order: int, band_hz: BandHz, rate_hz: float, weight: Weight | None = None) -> float:
-    """RMS that white noise of standard deviation 1 in each frame has after differentiation, in 1/s^order."""
+    """RMS that white noise of standard deviation 1 in each frame has after differentiation, in 1/s^order.
+
+    >>> round(noise_gain(0, (0.0, 10.0), 25.0), 2)
+    0.94
+    >>> round(noise_gain(1, (0.0, 10.0), 25.0)), round(noise_gain(2, (0.0, 10.0), 25.0))
+    (37, 1992)
+    """
     frequency = np.linspace(0, rate_hz / 2, 2049)
     return noise_rms(frequency, np.full(frequency.shape, 2 / rate_hz), order, band_hz, weight)
 

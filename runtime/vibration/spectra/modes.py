@@ -56,6 +56,17 @@ def mac(first: ArrayLike, second: ArrayLike) -> float:
     """Modal assurance criterion of two shapes (channels,): 1 for the same shape, 0 for orthogonal ones.
 
     Allemang and Brown, "A correlation coefficient for modal vector analysis", IMAC 1982.
+
+    >>> mac([1.0, 0.5], [2.0, 1.0])
+    1.0
+    >>> mac([1.0, 0.0], [0.0, 1.0])
+    0.0
+    >>> round(mac([1.0, 0.7], [1.0, -0.7]), 2)
+    0.12
+    >>> mac([1.0, 1j], [1j, -1.0])
+    1.0
+    >>> mac([0.0, 0.0], [1.0, 0.5])
+    0.0
     """
     a, b = np.asarray(first), np.asarray(second)
     lengths = float(np.vdot(a, a).real * np.vdot(b, b).real)
@@ -63,7 +74,15 @@ def mac(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def collinearity(shape: ArrayLike) -> float:
-    """Modal phase collinearity of a shape (channels,), 0 to 1 (Juang and Pappa, JGCD 8(5), 1985)."""
+    """Modal phase collinearity of a shape (channels,), 0 to 1 (Juang and Pappa, JGCD 8(5), 1985).
+
+    >>> collinearity([1.0, -0.7, 0.2])
+    1.0
+    >>> collinearity([1.0, 1j])
+    0.0
+    >>> round(collinearity([1.0, 0.7 + 0.1j]), 2)
+    0.98
+    """
     vector = np.asarray(shape)
     xx, yy = float(vector.real @ vector.real), float(vector.imag @ vector.imag)
     xy = float(vector.real @ vector.imag)

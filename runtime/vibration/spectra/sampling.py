@@ -73,6 +73,13 @@ def check_times(time_s: ArrayLike) -> Values:
 
     Raises:
         OptionFault: time stands still, runs backwards or is not a number.
+
+    >>> check_times([0.0, 0.04, 0.08]).dtype
+    dtype('float64')
+    >>> check_times([0.0, 0.04, 0.04])
+    Traceback (most recent call last):
+        ...
+    tremorscope.runtime.errors.OptionFault: time does not run forwards: frame 3 is at 0.040000 s, ...
     """
     times = np.asarray(time_s, dtype=np.float64)
     wrong = np.flatnonzero(~(np.diff(times) > 0) | ~np.isfinite(times[1:]))
@@ -101,6 +108,11 @@ def resample_evenly(time_s: ArrayLike, values: ArrayLike, *, tick_s: float = 0.0
 
     Raises:
         OptionFault: time does not run forwards, or too few frames in a row were measured.
+
+    >>> time_s = np.delete(np.arange(100) / 25, [40, 70, 71, 72, 73])
+    >>> series = resample_evenly(time_s, np.sin(time_s))
+    >>> round(series.rate_hz, 6), series.bridged, [run.samples for run in series.runs]
+    (25.0, 1, [70, 26])
     """
     times = check_times(time_s)
     channels = np.atleast_2d(np.asarray(values, dtype=np.float64))

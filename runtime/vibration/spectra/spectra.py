@@ -54,12 +54,21 @@ def degrees_of_freedom(segments: int) -> float:
     """Degrees of freedom of the chi-squared distribution of noise density, for Hann windows that overlap by half.
 
     Percival and Walden, "Spectral Analysis for Physical Applications", Cambridge 1993, eq. 292b.
+
+    >>> degrees_of_freedom(1)
+    2.0
+    >>> round(degrees_of_freedom(15), 1)
+    28.5
     """
     return 36 * segments**2 / (19 * segments - 1)
 
 
 def usual_window_s(duration_s: float) -> float:
-    """Length of a segment: half of a short recording; an eighth of a long one, though no less than 60 s."""
+    """Length of a segment: half of a short recording; an eighth of a long one, though no less than 60 s.
+
+    >>> usual_window_s(6.0), usual_window_s(100.0), usual_window_s(3600.0)
+    (3.0, 50.0, 450.0)
+    """
     return min(duration_s / 2, max(_USUAL_WINDOW_S, duration_s / _USUAL_SEGMENTS))
 
 

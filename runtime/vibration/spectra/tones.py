@@ -46,6 +46,18 @@ def find_tones(time_s: ArrayLike, signal: ArrayLike, count: int) -> tuple[Tone, 
 
     Raises:
         OptionFault: there are too few samples for so many tones.
+
+    >>> time_s = np.arange(150) / 25
+    >>> first, second = 2 * np.pi * 2.1 * time_s, 2 * np.pi * 4.7 * time_s
+    >>> signal = 0.12 * np.sin(first) + 0.05 * np.cos(second)
+    >>> [(round(tone.frequency_hz, 3), round(tone.amplitude, 3)) for tone in find_tones(time_s, signal, 2)]
+    [(2.1, 0.12), (4.7, 0.05)]
+    >>> round(find_tones(time_s, signal, 2)[1].phase_rad, 2)  # a cosine is a sine a quarter ahead
+    1.57
+    >>> find_tones(time_s[:8], signal[:8], 2)
+    Traceback (most recent call last):
+        ...
+    tremorscope.runtime.errors.OptionFault: 8 samples are too few to find 2 tones in: record at least 16
     """
     times, values = np.asarray(time_s, dtype=np.float64), np.asarray(signal, dtype=np.float64)
     if count < 1 or times.size < 8 * count:
@@ -66,7 +78,13 @@ def find_tones(time_s: ArrayLike, signal: ArrayLike, count: int) -> tuple[Tone, 
 
 
 def amplitudes_at(time_s: ArrayLike, signal: ArrayLike, frequencies_hz: ArrayLike) -> tuple[float, ...]:
-    """Amplitudes of sinusoids of known frequencies in a signal, by linear least squares with a mean value."""
+    """Amplitudes of sinusoids of known frequencies in a signal, by linear least squares with a mean value.
+
+    >>> time_s = np.arange(150) / 25
+    >>> signal = 7 + 0.12 * np.sin(2 * np.pi * 2.1 * time_s)
+    >>> [round(each, 3) for each in amplitudes_at(time_s, signal, [2.1, 5.0])]
+    [0.12, 0.0]
+    """
     times = np.asarray(time_s, dtype=np.float64)
     found = _coefficients(
         times, np.asarray(signal, dtype=np.float64), np.asarray(frequencies_hz, dtype=np.float64)

@@ -75,6 +75,7 @@ def test_the_hash_of_the_set_follows_its_pictures(finished: Path, tmp_path: Path
     assert other.sha256 != same.sha256
 
 
+@pytest.mark.alone
 def test_reading_takes_the_memory_of_one_pair(finished: Path) -> None:
     calibration = CalibrationSet.open(finished)
     tracemalloc.start()

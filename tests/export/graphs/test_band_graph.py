@@ -154,9 +154,9 @@ def filter_of(graph: onnx.ModelProto, path: Path) -> onnxruntime.InferenceSessio
 
 
 def film(start: int, count: int) -> np.ndarray:
-    """Frames u8[count, 16, 16, 3]: texture that trembles at 3 Hz and drifts, slow light, and noise."""
+    """Frames u8[count, 8, 8, 3]: texture that trembles at 3 Hz and drifts, slow light, and noise."""
     n = np.arange(start, start + count)[:, None, None, None]
-    y, x, colour = np.mgrid[:16, :16, :3]
+    y, x, colour = np.mgrid[:8, :8, :3]
     shift_px = 0.3 * np.sin(2 * np.pi * 3.0 * n / RATE_HZ) + 2.0 * np.sin(2 * np.pi * n / 9000)
     light = 30 * np.sin(2 * np.pi * n / 4000)
     level = 120 + light + 50 * np.sin((x - shift_px) / 2 + y / 3 + colour)
@@ -177,8 +177,8 @@ def test_100000_steps_of_its_filter_are_those_of_scipy_in_float64(
     exact = RealtimeNetwork(SMALL)
     exact.load_state_dict(network.state_dict())
     encoder = BandStep(exact.double())
-    rests = [np.zeros((sos.shape[0], 2, CHANNELS * 16)) for sos in designs]
-    state = np.zeros((2, coefficients.shape[2], CHANNELS, 4, 4), np.float32)
+    rests = [np.zeros((sos.shape[0], 2, CHANNELS * 4)) for sos in designs]
+    state = np.zeros((2, coefficients.shape[2], CHANNELS, 2, 2), np.float32)
     previous = first = film(0, 1)
     with torch.no_grad():
         still = encoder._encoded(torch.from_numpy(first / 255.0).permute(0, 3, 1, 2)).numpy().reshape(1, -1)
@@ -187,7 +187,7 @@ def test_100000_steps_of_its_filter_are_those_of_scipy_in_float64(
         frames = film(start, block)
         with torch.no_grad():
             encoded = encoder._encoded(torch.from_numpy(frames / 255.0).permute(0, 3, 1, 2)).numpy()
-        expected = np.zeros((block, CHANNELS * 16))
+        expected = np.zeros((block, CHANNELS * 4))
         for number, sos in enumerate(designs):
             part, rests[number] = signal.sosfilt(sos, encoded.reshape(block, -1) - still, 0, rests[number])
             expected += part

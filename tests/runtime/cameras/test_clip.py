@@ -453,3 +453,30 @@ def test_a_read_only_clip_is_read(clip: Path, tmp_path: Path) -> None:
     shutil.copy(clip, path)
     path.chmod(0o444)
     assert len(read_all(path)[0]) == 10
+
+
+@pytest.mark.parametrize(
+    ("stated_px", "told"),
+    [
+        (16000, "16000x16000 px is too large: a decoder would take gigabytes"),
+        (320, "frame 1 .* cannot be decoded"),
+    ],
+)
+def test_a_picture_of_16000_px_is_refused_by_its_header(stated_px: int, told: str, tmp_path: Path) -> None:
+    """That of the container, or of the picture where the container states less."""
+    with av.open(str(tmp_path / "s.avi"), "w") as small:
+        stream = small.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        packets = [*stream.encode(av.VideoFrame(64, 48, "yuvj420p")), *stream.encode(None)]
+    jpeg = bytearray(bytes(packets[0]))
+    start = jpeg.index(b"\xff\xc0")
+    jpeg[start + 5 : start + 9] = struct.pack(">HH", 16000, 16000)
+    path = tmp_path / "big.avi"
+    with av.open(str(path), "w") as big:
+        stream = big.add_mux_stream("mjpeg", rate=25, width=stated_px, height=stated_px)
+        for number in range(3):
+            packet = av.Packet(bytes(jpeg))
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 25)
+            big.mux(packet)
+    with pytest.raises(ClipFault, match=told):
+        ClipCamera(path)

@@ -163,6 +163,7 @@ class TestFrames:
             assert film(SyntheticSettings(width, height), 1).std() > 20
 
 
+@pytest.mark.alone
 class TestCost:
     def test_memory_stays_the_same_however_long_it_films(self) -> None:
         camera = SyntheticCamera(SyntheticSettings(320, 180))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -17,8 +18,11 @@ import pytest
 from lent import Lent
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from scenes import shifted, textured
 from support import Picture, mount_small_disk, read_video, unmount
 
+from tremorscope.runtime.clips import recorder as event_recorder
+from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.clips import writer as event_clips
 from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
@@ -26,7 +30,9 @@ from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import EventClipWriter, Recovery, event_name, recover_clips
 from tremorscope.runtime.errors import EngineFault, OptionFault, OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat
+from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 from tremorscope.runtime.store.records import Clip, EventRecord, Record
+from tremorscope.runtime.vibration.displacement.regions import Region
 
 T0 = 1_793_000_000.0
 RATE_HZ = 25.0
@@ -257,13 +263,15 @@ class TestTrouble:
         assert [clip.kind for clip in log.clips("saved")] == ["raw"]
         assert len(os.listdir(tmp_path)) == 1
 
-    def test_a_slow_thread_loses_frames_counts_them_and_holds_nobody_up(self, tmp_path: Path) -> None:
+    def test_what_comes_faster_than_it_can_be_magnified_is_magnified_afterwards_all_of_it(
+        self, tmp_path: Path
+    ) -> None:
         log = Log()
 
         def make_magnify() -> Any:
             def slowly(frame: NDArray[np.uint8], magnified: NDArray[np.uint8], _time_s: float) -> None:
-                time.sleep(0.03)
-                np.copyto(magnified, frame)
+                time.sleep(0.015)
+                np.subtract(255, frame, out=magnified)
 
             return slowly
 
@@ -272,14 +280,16 @@ class TestTrouble:
             running.trigger(29 / RATE_HZ, "by hand")
             film(running, 30, 190, pace_s=0.003)
         clips = {clip.kind: clip for clip in log.clips("saved")}
-        found = numbers_in(tmp_path / clips["magnified"].file)
-        assert clips["raw"].frames == 151
-        assert clips["magnified"].dropped > 20
-        assert clips["magnified"].frames == len(found)
-        assert found == sorted(set(found))
-        assert clips["magnified"].frames + clips["magnified"].dropped == 151
+        raw, magnified = (numbers_in(tmp_path / clips[kind].file) for kind in ("raw", "magnified"))
+        assert len(raw) == 151
+        assert magnified == [255 - number for number in raw]
+        made = clips["magnified"]
+        assert (made.frames, made.dropped, made.detail) == (151, 0, "made after the event, of the raw clip")
+        assert (made.start_s, made.end_s) == (clips["raw"].start_s, clips["raw"].end_s)
+        assert running.state().dropped_frames == 0
 
-    def test_offering_never_waits(self, tmp_path: Path) -> None:
+    def test_offering_never_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(event_recorder._MOST_WAITING, "magnified", 2)
         entered, stuck = threading.Event(), threading.Event()
 
         def make_magnify() -> Any:
@@ -300,10 +310,11 @@ class TestTrouble:
                 if number % 60 == 30:
                     running.trigger(number / RATE_HZ, "again")
                 slowest_s = max(slowest_s, time.perf_counter() - begun_s)
-            assert running.state().declined >= 4  # of nine, while four wait for the engine
+            assert running.state().declined >= 4  # of nine magnified ones, while two wait for the engine
             stuck.set()
         assert slowest_s < 5  # the engine hangs, and neither it nor the disk has a part in this
-        assert "too many clips wait to be written" in {clip.detail for clip in log.clips("failed")}
+        declined = {(clip.kind, clip.detail) for clip in log.clips("failed")}
+        assert ("magnified", "too many clips wait to be written") in declined
 
     def test_a_clip_is_declined_while_the_disk_is_low_and_that_is_listed(self, tmp_path: Path) -> None:
         log = Log()
@@ -373,6 +384,51 @@ def test_a_disk_that_fills_fails_the_clip_and_is_left_clean(disk: Path) -> None:
     assert log.clips("saved") == []
     assert "the disk is full: free some space" in log.clips("failed")[0].detail
     assert os.listdir(disk) == []
+
+
+class TestEvidence:
+    def test_a_motion_that_coarse_compression_removes_is_measured_in_the_raw_clip(
+        self, tmp_path: Path
+    ) -> None:
+        rng, texture, found = np.random.default_rng(9), textured(0, side=128), {}
+        frames = []
+        for number in range(150):
+            moved = shifted(texture, 0.03 * math.sin(2 * math.pi * 3 * number / 25), 0)
+            grey = np.clip(np.rint(moved + 0.5 * rng.standard_normal(moved.shape)), 0, 255).astype(np.uint8)
+            frames.append(np.repeat(grey[..., None], 3, axis=2))
+        height_px, width_px = frames[0].shape[:2]
+        for near in (True, False):
+            path = tmp_path / f"{near}-raw.mp4"
+            writer = EventClipWriter(
+                path, width_px=width_px, height_px=height_px, rate_hz=25, comment="", near_lossless=near
+            )
+            for number, frame in enumerate(frames):
+                writer.write(frame, number / 25)
+            loss_px = writer.publish().loss_px
+            clip = measure_clip(MeasureJob(path, tmp_path / f"{near}", (Region(24, 16, 64, 64),)))
+            found[near] = loss_px, [each.peak.amplitude for each in clip.analysis.findings]
+        (near_px, (amplitude_px,)), (coarse_px, coarse) = found[True], found[False]
+        assert amplitude_px == pytest.approx(0.03, abs=0.003)
+        assert near_px < 0.006 < 0.02 < coarse_px
+        assert coarse == []
+
+    @pytest.mark.parametrize("saves_room", [False, True])
+    def test_the_raw_clip_alone_is_near_lossless_while_there_is_room(
+        self, saves_room: bool, tmp_path: Path
+    ) -> None:
+        log = Log()
+        with recorder(tmp_path, log) as running:
+            running.saves_room = saves_room
+            film(running, 0, 30)
+            running.trigger(29 / RATE_HZ, "by hand")
+        (clip,) = log.clips("saved")
+        with closing(ClipCamera(tmp_path / clip.file, quantisers=True)) as camera:
+            while camera.read_into(np.empty((48, 64, 3), np.uint8)) is not None:
+                pass
+            quantiser = camera.coding().quantiser
+        assert quantiser is not None
+        assert (float(quantiser.mean()) < 10) is not saves_room
+        assert clip.detail.startswith("compressed: amplitudes measured in it are uncertain by 0.0")
 
 
 class TestRecovery:

@@ -18,6 +18,7 @@ from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.frames.ring import LeasingRing
 from tremorscope.runtime.telemetry.load import resident_bytes
 
+pytestmark = pytest.mark.alone
 KEEP_ALL = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[1.0], [0.0]]], np.float32)
 Carry = Callable[[int], None]
 """Carries one frame, by its number, from a camera's slot to a magnified picture."""

@@ -63,6 +63,7 @@ def test_stages_are_apart_and_fixed() -> None:
     assert stages.summaries() == {}
 
 
+@pytest.mark.alone
 def test_memory_is_constant() -> None:
     histogram = LatencyHistogram()
     assert histogram.nbytes < 8000

@@ -7,16 +7,20 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import pyuff
+from scenes import shifted, textured
 from support import ROOT, Picture, write_clip
 
 from tremorscope.api.measurement import ClipMeasurement
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode, SyntheticSettings
+from tremorscope.runtime.clips.h264 import EncodingSettings
+from tremorscope.runtime.clips.video import VideoWriter
 from tremorscope.runtime.jobs.measure import RESULT_NAMES, MeasureJob, measure_clip
 from tremorscope.runtime.reports import measurement_pictures
 from tremorscope.runtime.reports.measurement import Measurement
@@ -309,3 +313,27 @@ class TestRealClips:
         job = MeasureJob(clip, tmp_path / "out", (Region(150, 100, 64, 64),), (Region(240, 140, 40, 140),))
         (finding,) = measure_clip(job).analysis.findings
         assert 0.2 <= finding.peak.frequency_hz <= 0.255
+
+
+@pytest.mark.parametrize("scale", [None, Scale.stated(2.0)])
+def test_millimetres_are_right_on_both_axes_of_pixels_that_are_not_square(
+    scale: Scale | None, tmp_path: Path
+) -> None:
+    scene, path = textured(0, side=96), tmp_path / "wide.mp4"
+    settings = EncodingSettings(
+        96, 96, 25.0, Fraction(1, 25), constant_rate_factor=1, pixel_aspect=Fraction(4, 3)
+    )
+    with VideoWriter(path, settings) as video:
+        for number in range(100):
+            moved = shifted(scene, *(0.3 * math.sin(2 * math.pi * 3 * number / 25),) * 2)
+            grey = np.clip(np.rint(moved), 0, 255).astype(np.uint8)
+            video.write(np.repeat(grey[..., None], 3, axis=2), number / 25)
+    found = measure_clip(MeasureJob(path, None, (Region(16, 16, 64, 64),), scale=scale))
+    x, y = (found.analysis.regions[0].along(axis) for axis in ("x", "y"))
+    assert x is not None
+    assert y is not None
+    along_x = 0.4 if scale else 0.3
+    assert x.peaks[0].amplitude == pytest.approx(along_x, rel=0.02)
+    assert y.peaks[0].amplitude == pytest.approx(0.3, rel=0.02)
+    (note,) = (each for each in found.notes() if each.startswith("a pixel is 1.333 times as wide as high: "))
+    assert note.endswith("all along x is told in such px" if scale else "another length than one along y")

@@ -11,6 +11,7 @@ import pytest
 from scenes import shifted, textured
 from support import Picture, write_clip
 
+from tremorscope.runtime.frames.repeats import RepeatFinder
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.vibration.displacement.regions import Region
@@ -80,3 +81,15 @@ def test_times_in_whole_milliseconds_cost_no_frequency(rate: int, hz: float, tmp
     peak = found.analysis.findings[0].peak
     assert abs(peak.frequency_hz - hz) < 3 * peak.frequency_sigma_hz
     assert found.analysis.rate_hz == pytest.approx(rate, rel=1e-6)
+
+
+@pytest.mark.parametrize(("hz", "rate_hz"), [(60.0, 240.0), (64.0, 500.0), (12.5, 50.0), (3.0, 30.0)])
+@pytest.mark.parametrize("phase", [0.0, math.pi / 4])
+def test_turning_points_of_a_large_motion_are_no_repeats(hz: float, rate_hz: float, phase: float) -> None:
+    """As in a film of a tuning fork: at its turning points the whole picture changes by the camera's noise alone."""
+    rng, scene, finder = np.random.default_rng(9), textured(0), RepeatFinder()
+    for number in range(60):
+        moved = shifted(scene, 4.0 * math.sin(2 * math.pi * hz * number / rate_hz + phase), 0)
+        finder.add((moved + 0.5 * rng.standard_normal(moved.shape)).astype(np.float32))
+    found = finder.find(np.arange(60) / rate_hz, np.ones(60, bool))
+    assert (int(found.repeated.sum()), found.cycle, found.all_one) == (0, None, False)

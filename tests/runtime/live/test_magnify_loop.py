@@ -271,6 +271,7 @@ def test_without_a_time_of_capture_the_total_begins_at_arrival() -> None:
     stage.close()
 
 
+@pytest.mark.alone
 def test_ten_thousand_frames_leave_nothing_behind() -> None:
     stage = Stage(magnifier=Magnifier(Adder(), mode="dynamic", amplification=2.0), kept=2)
 

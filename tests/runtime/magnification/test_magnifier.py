@@ -60,12 +60,18 @@ def test_a_frame_is_copied_only_where_it_must_outlive_its_slot(mode: Any, copied
     assert account.total_bytes == copied_bytes
 
 
-@pytest.mark.parametrize("amplification", [1.0, 1.5, 20.0, 100.0])
+@pytest.mark.parametrize("amplification", [0.0, 0.5, 1.0, 20.0, 100.0])
 def test_amplifications_within_the_range_are_taken(amplification: float) -> None:
-    assert check_amplification(amplification, AmplificationRange(minimum=1, maximum=100)) == amplification
+    allowed = AmplificationRange(minimum=1, maximum=100, attenuates=True)
+    assert check_amplification(amplification, allowed) == amplification
 
 
-@pytest.mark.parametrize("amplification", [0.0, -3.0, 0.99, 100.1, 1e30, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("amplification", [-3.0, -0.01, 100.1, 1e30, math.nan, math.inf, -math.inf])
 def test_amplifications_outside_the_range_are_refused_with_the_range(amplification: float) -> None:
+    with pytest.raises(OptionFault, match=r"choose a number from 0 to 100$"):
+        check_amplification(amplification, AmplificationRange(minimum=1, maximum=100, attenuates=True))
+
+
+def test_a_bundle_of_an_older_release_does_not_attenuate() -> None:
     with pytest.raises(OptionFault, match=r"choose a number from 1 to 100$"):
-        check_amplification(amplification, AmplificationRange(minimum=1, maximum=100))
+        check_amplification(0.5, AmplificationRange(minimum=1, maximum=100))

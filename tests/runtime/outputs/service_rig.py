@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +31,11 @@ from tremorscope.runtime.health import (
 )
 from tremorscope.runtime.live.feed import LiveFeed, LiveSpectrum
 from tremorscope.runtime.live.picture import LiveInfo
+from tremorscope.runtime.outputs.state import RegionsTaken
 from tremorscope.runtime.store.records import Acknowledgement, Clip, EventRecord, Record
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.telemetry import EngineReading, Reading
+from tremorscope.runtime.vibration.displacement.regions import RegionEdit
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
@@ -132,6 +134,10 @@ class FakeControls:
             magnification = replace(magnification, bands_hz=bands_hz)
         self._rig.magnification = magnification
         self._rig.board.update(magnification=magnification)
+
+    def change_regions(self, wanted: Sequence[RegionEdit], *, before: Sequence[str], by: str) -> RegionsTaken:
+        self.asked.append(("regions", wanted, before, by))
+        return RegionsTaken(True, "written into bridge.yaml")
 
 
 class ServiceRig:
@@ -256,7 +262,7 @@ class ServiceRig:
             )  # fmt: skip
             for number, picture in enumerate(self._raw if kind == "raw" else self._large):
                 writer.write(picture, number / RATE_HZ)
-            nbytes = writer.publish()
+            nbytes = writer.publish().nbytes
             clip = Clip(name, kind, file, "saved", unix_s, unix_s + _FRAMES / RATE_HZ, _FRAMES, 0, nbytes)
             self._opened.write([EventRecord(name, unix_s, "midspan rms raised", RULE.name, unix_s), clip])
 

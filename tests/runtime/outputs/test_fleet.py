@@ -255,3 +255,17 @@ def test_the_broker_lets_a_device_write_under_its_own_name_alone(tmp_path: Path)
 def test_the_users_name_in_the_example_is_the_topic() -> None:
     assert slug("bridge-7") == "bridge-7"
     assert "tremorscope/%u/#" in (FLEET / "mosquitto.acl").read_text()
+
+
+def test_the_play_calls_what_a_box_has() -> None:
+    (play,) = yaml.safe_load((FLEET / "ansible/site.yml").read_text())
+    text = (FLEET / "ansible/site.yml").read_text()
+    assert play["serial"] == 1
+    handlers = {handler["name"] for handler in play["handlers"]}
+    assert {task["notify"] for task in play["tasks"] if "notify" in task} == handlers
+    library = (ROOT / "systemd/lib.sh").read_text()
+    assert {
+        found for found in re.findall(r"/usr/local/bin/\w+", text) if f"={found}\n" not in library
+    } == set()
+    assert (ROOT / "systemd/credential.sh").is_file()
+    assert yaml.safe_load((FLEET / "ansible/inventory.yml").read_text())["boxes"]["hosts"]

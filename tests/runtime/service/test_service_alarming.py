@@ -15,6 +15,7 @@ from tremorscope.runtime.service.measuring import RegionLevels
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Acknowledgement, LearnedBaseline, LearningBaseline
 from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmReading, OpenAlarm
 from tremorscope.runtime.vibration.monitoring.levels import Baseline, Levels, LevelWindow
 from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, MotionWindows
@@ -54,7 +55,7 @@ class Desk:
 
     def level(self, time_s: float, rms_px: float, name: str = "mid-span") -> None:
         found = Levels(time_s - 1, time_s, 2 * rms_px, rms_px, 30, 0)
-        self.desk.levels(time_s, [RegionLevels(name, found, 5.0)])
+        self.desk.levels(time_s, [RegionLevels(name, found, Scale.stated(5.0))])
 
     def told(self) -> list[tuple[str, str, bool]]:
         return [(edge.name, edge.edge, record) for edge, record in self.edges.all]
@@ -116,7 +117,7 @@ def test_every_quantity_that_can_be_configured_gets_readings(quantity: str) -> N
                 rig.desk.limits(time_s, [("mid-span", judged) for _, judged in found.judgements])
             levels = window.add(time_s, 0.1 * (frame % 2), 0.0)
             if levels is not None:
-                rig.desk.levels(time_s, [RegionLevels("mid-span", levels, 5.0)])
+                rig.desk.levels(time_s, [RegionLevels("mid-span", levels, Scale.stated(5.0))])
         rig.desk.frame(second)
         rig.desk.read(AlarmReading("first", "frequency", 60.0 * second, 2.1, 0.001))
     (status,) = rig.desk.statuses()
@@ -125,6 +126,14 @@ def test_every_quantity_that_can_be_configured_gets_readings(quantity: str) -> N
 
 
 class TestDesk:
+    def test_tells_the_uncertainty_of_a_calibrated_scale(self) -> None:
+        rig = Desk(SWAY | {"dwell_s": 0})
+        levels = RegionLevels("mid-span", Levels(0, 1, 1.2, 0.6, 30, 0), Scale(5.0, "by board", 0.04))
+        rig.desk.levels(1.0, [levels])
+        ((edge, _),) = rig.edges.all
+        assert str(edge) == "alarm sway raised: mid-span: rms 3 ± 0.12 mm, threshold 2 mm"
+        assert rig.stored.all[0].detail == "rms 3 ± 0.12 mm"
+
     def test_judges_millimetres_by_millimetres_and_pixels_by_pixels(self) -> None:
         in_px = SWAY | {"name": "px", "above_mm": None, "above_px": 2.0}
         rig = Desk(SWAY, in_px)
@@ -217,6 +226,22 @@ class TestRestart:
         assert (status.phase, status.raised_s, status.acknowledged_s) == ("raised", 100.0, 110.0)
         (edge,) = rig.stored.of(AlarmEdge)
         assert (edge.name, edge.edge, edge.time_s) == ("gone", "cleared", 200.0)
+
+    def test_a_store_that_was_away_learns_what_was_cleared_meanwhile(self, tmp_path: Path) -> None:
+        rig = Desk(SWAY, SILENT)
+        with Store(tmp_path / "s.db") as store:
+            store.write(
+                [AlarmEdge(name, "", "rms", "raised", 1.0, 1.0, 3.0, 2.0, "mm") for name in ("sway", "old")]
+            )
+            for second in range(4):
+                rig.level(10.0 + second, 1.0)
+            with StoreReader(store.path) as reader:
+                rig.desk.store_again([*reader.open_alarms(), OpenAlarm("silent", 2.0)], 50.0)
+            store.write(rig.stored.all)
+            with StoreReader(store.path) as reader:
+                rows = [(each.name, each.raised_s, each.cleared_s) for each in reader.alarms()]
+        # What is raised still keeps its later raise; what nobody raises any more ends when the store is back.
+        assert rows == [("sway", 1.0, 12.0), ("old", 1.0, 50.0), ("sway", 12.0, None)]
 
 
 TWO_WEEKS = SHIFT | {"learning_s": 1_209_600}

@@ -89,7 +89,7 @@ class TestMeasuring:
         assert len(levels) == 7
         # 0.12 px at 2.1 Hz, hardly anything of the second mode at mid-span.
         for each in levels:
-            assert (each.name, each.mm_per_px) == ("mid-span", 5)
+            assert (each.name, each.scale and each.scale.mm_per_px) == ("mid-span", 5)
             assert each.levels.rms == pytest.approx(0.12 / np.sqrt(2), rel=0.2)
             assert each.levels.samples == pytest.approx(RATE_HZ, abs=1)
         (region,) = rig.measuring.regions()
@@ -208,6 +208,32 @@ class TestAnalysis:
         assert {record.label for record in stored.of(ModeRecord)} == {str(mode.number) for mode in modes}
         assert all(record.unit == "px" for record in (peak.channel for peak in stored.of(PeakRecord)))
 
+    def test_what_was_analysed_once_is_no_new_reading_while_the_camera_is_silent(self) -> None:
+        rig = Rig(
+            regions=[MID_SPAN, QUARTER], still=[STILL], analyse_every_s=10, analyse_over_s=40,
+            modes=[{"name": "first", "low_hz": 1.8, "high_hz": 2.4}],
+        )  # fmt: skip
+        stored, readings, now = Told(), Told(), [0.0]
+        outputs = AnalysisOutputs(rig.live, rig.feed, store=stored, read=readings)
+        analyst = Analyst(
+            rig.settings, rig.history, outputs, tracker=FrequencyTracker(), clock=lambda: now[0]
+        )
+        for _ in range(3):
+            rig.run(10.0)
+            now[0] += 10.0
+            analyst.look()
+        modes, tracker = analyst.findings.modes, analyst.tracker
+        told = len(readings.all), len(stored.all)
+        now[0] += 3600.0
+        assert analyst.look()
+        assert (len(readings.all), len(stored.all)) == told == (3, told[1])
+        assert analyst.findings.trouble == "no frame has come since the last analysis"
+        assert (analyst.findings.modes, analyst.tracker) == (modes, tracker)
+        rig.run(10.0)
+        now[0] += 10.0
+        analyst.look()
+        assert (len(readings.all), analyst.findings.trouble) == (4, "")
+
     def test_says_why_there_is_nothing(self) -> None:
         rig = Rig(analyse_every_s=10, frequencies_hz=[0.001, 0.002])
         now = [0.0]
@@ -227,3 +253,35 @@ class TestAnalysis:
         assert analyst.findings.trouble.startswith("the latest 9 s could not be analysed: ")
         assert "cannot be seen" in analyst.findings.trouble
         assert not analyst.look()
+
+
+def shifted_by(x_px: int, y_px: int) -> Change:
+    """The camera has been turned: the same scene stands elsewhere in the picture."""
+    return lambda frame: np.roll(frame, (y_px, x_px), axis=(0, 1))
+
+
+class TestKnock:
+    def test_regions_are_found_again_after_a_gap_and_it_is_told(self) -> None:
+        rig = Rig(regions=[MID_SPAN, QUARTER])
+        rig.run(5.0)
+        before = rig.feed.series()
+        rig.run(5.0, shifted_by(17, -6))
+        after = rig.feed.series(after_s=START_S + 5.0)
+        assert np.abs(before.y_px[np.isfinite(before.y_px)]).max() < 0.5
+        known = np.isfinite(after.y_px).all(axis=0)
+        first_s = after.times_s[known][0]
+        assert START_S + 6.0 < first_s < START_S + 8.0
+        assert not known[after.times_s < first_s].any()
+        assert np.abs(after.y_px[:, known]).max() < 0.5  # the knock is in no displacement
+        mid_span, _ = rig.measuring.regions()
+        x, y, *_ = mid_span.rectangle_px or (0, 0)
+        assert (x - int(str(MID_SPAN["x_px"])), y - int(str(MID_SPAN["y_px"]))) == (17, -6)
+        (told,) = [text for text in rig.told.all if "knocked" in text]
+        assert "+17.0 px along x and -6.0 px along y" in told
+        assert told == rig.measuring.moved
+
+    def test_what_the_structure_does_is_none(self) -> None:
+        rig = Rig(regions=[MID_SPAN, QUARTER])
+        rig.run(8.0)
+        assert rig.measuring.moved == ""
+        assert np.isfinite(rig.feed.series().y_px).all()

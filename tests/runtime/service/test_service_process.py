@@ -124,6 +124,21 @@ class TestMagnification:
             assert service.parts.loop.frames >= state.taken - 1
 
     @pytest.mark.usefixtures("camera")
+    def test_rests_while_nobody_wants_it(
+        self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rested: set[str] = set()
+        monkeypatch.setattr(Engines, "rest", lambda _: rested.add(threading.current_thread().name))
+        with running(Service(configured(tmp_path, linear_bundle, recording={}))) as service:
+            until(service, lambda: rested == {"magnifying", "events-magnified"})
+            with service.parts.feed.watch():
+                until(service, lambda: service.parts.magnifying.health().frames >= 1)
+                rested.clear()
+                frames(service, 30)
+                assert "magnifying" not in rested
+            until(service, lambda: "magnifying" in rested)
+
+    @pytest.mark.usefixtures("camera")
     def test_whose_engine_fails_is_told_and_tried_again_while_frames_are_shown_as_filmed(
         self, tmp_path: Path, linear_bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

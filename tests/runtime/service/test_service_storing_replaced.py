@@ -73,7 +73,7 @@ def test_a_store_that_was_removed_is_begun_anew_with_its_clips_directory(
 ) -> None:
     kept = storage(tmp_path / "state")
     again: list[AlarmEdge] = []
-    kept.on_begun_anew = lambda: (again.append(raised("sway")), kept.offer(raised("sway")))[0]  # type: ignore[func-returns-value]
+    kept.on_begun_anew = lambda *_: (again.append(raised("sway")), kept.offer(raised("sway")))[0]  # type: ignore[func-returns-value]
     kept.offer(Notice(1.0, "a", "before"))
     until(lambda: kept.health().written >= 1)
     shutil.rmtree(tmp_path / "state")

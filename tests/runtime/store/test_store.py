@@ -22,7 +22,7 @@ from support import ROOT, mount_small_disk, unmount
 from tremorscope.runtime.service.history import SeriesCollector
 from tremorscope.runtime.store.database import file_bytes
 from tremorscope.runtime.store.disk import Reserve
-from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.store.reader import StoreReader, salvage
 from tremorscope.runtime.store.records import (
     Acknowledgement,
     Alarm,
@@ -105,6 +105,25 @@ class TestWhatIsWrittenComesBack:
             assert reader.modes() == (mode, ModeRecord(T0, "mode 2", 4.0))
             assert reader.modes(T0 + 1) == ()
             assert reader.notices() == (notice,)
+
+    def test_the_latest_modes_are_those_that_were_written_last_whatever_the_clock_shows(
+        self, path: Path
+    ) -> None:
+        modes = [
+            ModeRecord(at, "1", 2.5) for at in (T0, T0 + 86_000, 500.0, 600.0)
+        ]  # in 1970, after a battery failed
+        with Store(path) as store, StoreReader(path) as reader:
+            assert reader.latest_modes(1000.0) == ()
+            store.write(modes[:2])
+            assert reader.latest_modes(1000.0) == (modes[1],)
+            store.write(modes[2:])
+            assert reader.latest_modes(1000.0) == tuple(modes[2:])
+
+    def test_an_acknowledgement_is_of_the_latest_raise_by_whatever_clock(self, path: Path) -> None:
+        with Store(path) as store, StoreReader(path) as reader:
+            store.write([edge("raised", T0), edge("cleared", T0 + 1), edge("raised", 500.0)])
+            store.write([Acknowledgement("deck", 510.0, "field")])
+            assert [each.acknowledged_s for each in reader.alarms()] == [510.0, None]
 
     def test_alarms_with_both_edges_and_the_acknowledgement_of_the_latest(self, path: Path) -> None:
         with Store(path) as store:
@@ -422,6 +441,22 @@ class TestDamage:
             assert reader.channels() == ()
         assert kept == path.with_name("tremorscope.db.damaged-20261122T120000Z")
         assert kept.read_bytes() == data
+
+    def test_what_is_sound_in_the_damaged_one_is_known_still(self, path: Path) -> None:
+        baseline = Baseline(2.5, 0.01, 900, T0, T0 + 86_400)
+        with Store(path) as store:
+            store.write([edge("raised", T0), LearnedBaseline("shift", baseline)])
+            store.write([block(T0 + 10 * number, noise(300, number)) for number in range(20)])
+        data = bytearray(path.read_bytes())
+        data[-40_000:] = np.random.default_rng(0).bytes(40_000)
+        path.write_bytes(data)
+        store, kept = open_or_set_aside(path, "now")
+        store.close()
+        assert kept is not None
+        opened, baselines, learnings = salvage(kept)
+        assert ([each.name for each in opened], baselines, learnings) == (["deck"], {"shift": baseline}, {})
+        kept.write_bytes(bytes(data[:4096]) + bytes(len(data) - 4096))
+        assert salvage(kept) == ((), {}, {})
 
     def test_a_sound_one_is_not_set_aside(self, path: Path) -> None:
         self.filled(path)

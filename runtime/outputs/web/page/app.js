@@ -4,10 +4,12 @@
 import { choice } from "./format.js";
 import { Charts } from "./charts.js";
 import { HistoryLists } from "./history.js";
+import { Overview } from "./overview.js";
 import { Panels } from "./panels.js";
 import { LivePicture } from "./picture.js";
+import { Regions } from "./regions.js";
 
-const LIVE_MS = 250, STATE_MS = 1000, HISTORY_MS = 5000, FREQUENCIES_MS = 15000, HIDDEN_MS = 15000;
+const LIVE_MS = 250, STATE_MS = 1000, HISTORY_MS = 5000, FREQUENCIES_MS = 15000, OVERVIEW_MS = 60000, HIDDEN_MS = 15000;
 const TIMEOUT_MS = 10000, LONGEST_PAUSE_MS = 10000;
 const FREEZE_MS = 3000;
 
@@ -22,6 +24,8 @@ class Page {
       send: (path, body) => this.send(path, body),
       refresh: () => this.wake("history"),
     });
+    this.overview = new Overview((path) => this.ask(path), () => this.charts.shownUnit());
+    this.regions = new Regions((path, body, isChange) => this.send(path, body, isChange));
     this.history = new HistoryLists((path) => this.ask(path));
     this.wakers = {};
     this.paused = false;
@@ -38,6 +42,7 @@ class Page {
     this.loop("live", LIVE_MS, () => this.askLive());
     this.loop("history", HISTORY_MS, () => this.askHistory());
     this.loop("frequencies", FREQUENCIES_MS, () => this.askFrequencies());
+    this.loop("overview", OVERVIEW_MS, () => this.overview.refresh());
   }
 
   // Polls with pauses that grow while the device does not answer.
@@ -74,21 +79,23 @@ class Page {
     return response.json();
   }
 
-  async send(path, body) {
+  async send(path, body, isChange = true) {
     const response = await fetch(path, {
       method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     if (!response.ok) throw new Error((await response.text()).trim() || `answer ${response.status}`);
     const answer = await response.json();
-    this.wake("state", "history");
+    if (isChange) this.wake("state", "history");
     return answer;
   }
 
   async askState() {
     const state = await this.ask("api/state");
     this.panels.state(state, this.region, this.picture.rate());
+    this.regions.state(state, this.region);
     this.charts.state(state, this.region);
+    this.overview.state(this.region);
   }
 
   async askLive() {
@@ -125,7 +132,7 @@ class Page {
     if (document.hidden || this.paused) this.picture.stop();
     else {
       this.picture.start(this.view());
-      this.wake("state", "live", "history", "frequencies");
+      this.wake("state", "live", "history", "frequencies", "overview");
     }
   }
 

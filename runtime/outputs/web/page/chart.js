@@ -141,18 +141,20 @@ export class Chart {
     return found;
   }
 
-  // Labelled points, such as peaks; a label that would cover an earlier one is left out.
+  // Labelled points, such as peaks, and lines where no y is given; a label that would cover an earlier one is left out.
   mark({ ctx, bbox, valToPos }) {
     const px = uPlot.pxRatio, right = bbox.left + bbox.width, labels = [];
     ctx.save();
     Object.assign(ctx, { font: `${FONT_PX * px}px ${FONT}`, textAlign: "center", textBaseline: "bottom" });
     for (const { x, y, text, colour } of this.content.marks ?? []) {
-      const at = valToPos(x, "x", true), top = Math.max(valToPos(y, "y", true), bbox.top);
+      const line = y === undefined, at = valToPos(x, "x", true), top = line ? bbox.top : Math.max(valToPos(y, "y", true), bbox.top);
       if (at < bbox.left || at > right) continue;
       ctx.fillStyle = this.colour(colour);
       ctx.beginPath();
-      ctx.arc(at, top, 3.5 * px, 0, 7);
+      if (line) ctx.rect(at - px / 2, top, px, bbox.height);
+      else ctx.arc(at, top, 3.5 * px, 0, 7);
       ctx.fill();
+      if (!text) continue;
       const half = ctx.measureText(text).width / 2 + 2 * px;
       const middle = Math.min(Math.max(at, bbox.left + half), right - half);
       const bottom = Math.max(top - 6 * px, bbox.top + 14 * px);
@@ -177,7 +179,7 @@ function decades(u, splits) {
 }
 
 function clockTicks(u, splits, n, space, step) {
-  const format = new Intl.DateTimeFormat("en-GB", {
+  const format = new Intl.DateTimeFormat("en-GB", step >= 86400 ? { day: "numeric", month: "short" } : {
     hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 ? { second: "2-digit" } : {}),
   });
   return splits.map((each) => format.format(each * 1000));

@@ -91,7 +91,7 @@ export class HistoryLists {
       play.addEventListener("click", () => this.play(event, clip));
       const lost = clip.dropped ? `, ${clip.dropped} frames missing` : "";
       return element("p", {}, play, " ", element("a", { href: `clips/${encodeURIComponent(clip.file)}?download`, download: clip.file },
-        `download ${length}, ${bytes(clip.nbytes)}`), lost);
+        `download ${length}, ${bytes(clip.nbytes)}`), lost, clip.detail ? `; ${clip.detail}` : "");
     });
     return [element("strong", {}, clock(event.time_s)), ` ${event.reasons.join("; ")}`, ...clips];
   }

@@ -12,7 +12,6 @@ export class Panels {
     this.send = send;
     this.refresh = refresh;
     this.attention = "";
-    $("show-regions").addEventListener("change", () => { $("overlay").toggleAttribute("hidden", !$("show-regions").checked); });
     $("adjust").addEventListener("submit", (event) => { event.preventDefault(); this.adjust(); });
     $("adjust").addEventListener("input", () => { this.touched = true; });
     $("record").addEventListener("click", () => this.record());
@@ -91,12 +90,12 @@ export class Panels {
     }
   }
 
-  magnification({ magnification, camera, may_adjust, regions }) {
+  magnification({ magnification, may_adjust }) {
     const bands = magnification.bands_hz.map(([low, high]) => `${setting(low)} to ${setting(high)} Hz`).join(", ");
     const mode = magnification.mode === "band" && bands ? bands : magnification.mode;
     const parts = magnification.active
       ? [`\u00d7 ${setting(magnification.amplification)}`, mode, ...(magnification.settling_left_s > 0.05
-        ? [`settling, ${number(magnification.settling_left_s, 2)} s left`] : [])]
+        ? [`settling, ${number(magnification.settling_left_s, 2)} s left`] : []), magnification.why_not]
       : ["as filmed", ...(magnification.why_not ? [magnification.why_not] : [])];
     $("magnification").textContent = parts.filter(Boolean).join(" \u00b7 ");
     $("adjust").hidden = !may_adjust;
@@ -108,7 +107,6 @@ export class Panels {
       $("band-high").value = high;
     }
     this.magnified = magnification;
-    this.overlay(camera, regions);
   }
 
   async adjust() {
@@ -136,20 +134,7 @@ export class Panels {
     setTimeout(() => { $("record").textContent = "Record a clip"; }, 4000);
   }
 
-  overlay(camera, regions) {
-    const boxes = regions.filter((each) => each.rectangle_px);
-    $("overlay").setAttribute("viewBox", `0 0 ${camera.width_px || 1} ${camera.height_px || 1}`);
-    const key = [camera.width_px, this.region, boxes.map(({ name, rectangle_px }) => [name, rectangle_px])];
-    show($("overlay"), key, () => boxes.map(({ name, rectangle_px: [x, y, width, height] }) => {
-      const box = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-      for (const [attribute, value] of Object.entries({ x, y, width, height })) box.setAttribute(attribute, value);
-      box.classList.toggle("chosen", name === this.region);
-      return box;
-    }));
-  }
-
   regions(state, region) {
-    this.region = region;
     const head = ["Region", "RMS", "Peak", "Velocity", "Acceleration", "Natural frequencies"];
     const rows = state.regions.map((each) => {
       const inMm = each.mm_per_px !== null && $("units").querySelector("[aria-pressed=true]").dataset.unit === "mm";

@@ -300,6 +300,7 @@ def test_a_camera_of_another_size_is_refused_until_it_has_the_wanted_one() -> No
     assert stage.edges[1:] == [("resized", False)]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("act", [good, dies, stutters, is_short, is_garbage, jumps_in_time])
 def test_memory_is_flat(act: Act) -> None:
     stage = Stage()

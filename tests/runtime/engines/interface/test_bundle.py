@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from support import write_bundle
 
 from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
 from tremorscope.runtime.engines.interface.manifest import Manifest, write_manifest
+from tremorscope.runtime.engines.selection import for_live, open_runtime
 from tremorscope.runtime.errors import BundleFault
 
 MakeBundle = Callable[..., Path]
@@ -122,8 +124,22 @@ def test_a_twin_of_other_weights_is_refused(shipped: Path) -> None:
 
 def test_the_bundle_that_is_run_unless_another_is_named() -> None:
     bundle = open_bundle(None)
-    assert bundle == open_bundle(Path("realtime"))
+    assert replace(bundle, stands_in=False) == open_bundle(Path("realtime"))
     assert bundle.for_gpu().directory == SHIPPED_BUNDLES / "realtime-fp16"
+
+
+def test_live_on_a_cpu_the_lightest_stands_in_unless_one_is_named() -> None:
+    def network(choice: str | None) -> tuple[str, str]:
+        bundle = open_bundle(Path(choice) if choice else None)
+        runtime = for_live(open_runtime("onnxruntime", bundle, (64, 48)))
+        return runtime.bundle.manifest.network, runtime.why
+
+    assert network("realtime") == ("realtime", "the configuration asks for it")
+    name, why = network(None)
+    assert name == "nano"
+    assert (
+        "no network is named, and on a CPU the lightest shows most pictures a second; realtime insists" in why
+    )
 
 
 def test_a_missing_directory_is_refused(tmp_path: Path) -> None:

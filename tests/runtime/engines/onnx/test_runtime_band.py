@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from support import linear_band_graph
 
+from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_bundle
+from tremorscope.runtime.engines.interface.engine import BandEngine
 from tremorscope.runtime.engines.interface.manifest import RepresentationLayout
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeBandEngine
+from tremorscope.runtime.engines.selection import open_runtime
 from tremorscope.runtime.errors import BundleFault
 from tremorscope.runtime.frames.buffers import allocate_host
+from tremorscope.runtime.telemetry.load import resident_bytes
 
 PIXELWISE = RepresentationLayout(channels=3, cell_px=1)
 KEEP_ALL = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[1.0], [0.0]]], np.float32)
@@ -28,7 +33,7 @@ def noise(seed: int, count: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 17, 32, 3), dtype=np.uint8)
 
 
-def play(engine: OnnxRuntimeBandEngine, frames: np.ndarray, amplification: float = 1.5) -> np.ndarray:
+def play(engine: BandEngine, frames: np.ndarray, amplification: float = 1.5) -> np.ndarray:
     magnified = np.empty_like(frames)
     for number, frame in enumerate(frames):
         engine.step(
@@ -54,6 +59,34 @@ def test_its_state_goes_from_step_to_step(graph: Path) -> None:
     frames = noise(2, 4)
     engine.start(1)
     assert np.abs(play(engine, frames) - expected(frames)).max() <= 0.501, "a start forgets"
+
+
+def test_it_goes_on_after_a_rest_though_its_file_is_gone(graph: Path, tmp_path: Path) -> None:
+    path = tmp_path / "band.onnx"
+    path.write_bytes(graph.read_bytes())
+    engine = OnnxRuntimeBandEngine(path, PIXELWISE, width_px=32, height_px=17, threads=1)
+    path.unlink()
+    frames = noise(3, 6)
+    before = play(engine, frames[:3])
+    engine.rest()
+    engine.rest()
+    found = np.concatenate([before, play(engine, frames[2:])[1:]])
+    assert np.abs(found - expected(frames)).max() <= 0.501
+
+
+def test_a_rest_gives_the_memory_of_its_steps_back() -> None:
+    bundle = open_bundle(SHIPPED_BUNDLES / "realtime")
+    with closing(open_runtime("onnxruntime", bundle, (640, 368), threads=1)) as runtime:
+        engine = runtime.open_band()
+        engine.start(1)
+        frames = np.zeros((2, 368, 640, 3), np.uint8)
+        play(engine, frames)
+        held = resident_bytes()
+        engine.rest()
+        given_back = held - resident_bytes()
+        print(f"given back at 640x368: {given_back / 1e6:.0f} MB")
+        assert given_back > 32 << 20
+        play(engine, frames)
 
 
 def test_the_mask_is_where_it_magnifies(graph: Path) -> None:

@@ -403,6 +403,7 @@ def test_types_that_no_graph_of_ours_has_are_refused(
         bench.load(linear_bundle / "pairwise.onnx")
 
 
+@pytest.mark.alone
 def test_steps_leave_nothing_behind(bench: Bench, pairwise: TensorrtEngine) -> None:
     """The stand-in for TensorRT allocates; what is counted is the runner's own."""
     ring = bench.ring(8)

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from browser_rig import DESK, PHONE, run, show
+from browser_rig import DESK, PHONE, eventually, run, show
 
 from tremorscope.runtime.outputs.web.server import WebServer
 
@@ -28,6 +28,9 @@ def findings(chromium: Any) -> list[str]:
 def test_the_page_has_no_finding(opened: Any, scheme: str) -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    assert findings(opened) == []
+    run(opened, "document.getElementById('edit-regions').click()")
+    eventually(opened, "return page.regions.boxes.every((box) => box.verdict.textContent)")
     assert findings(opened) == []
 
 

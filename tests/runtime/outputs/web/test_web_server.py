@@ -354,6 +354,7 @@ def test_only_the_control_token_changes_anything(guarded: WebServer, service: Se
         ("/api/acknowledge", {"alarm": RULE.name}),
         ("/api/adjust", {"amplification": 5}),
         ("/api/record", {}),
+        ("/api/regions", {"regions": [], "before": []}),
     ):
         asked = len(service.controls.asked)
         assert post(guarded.port, path, content).status == 401
@@ -365,6 +366,9 @@ def test_only_the_control_token_changes_anything(guarded: WebServer, service: Se
         assert len(service.controls.asked) == asked
         assert post(guarded.port, path, content, **CONTROL).status == 200
         assert len(service.controls.asked) == asked + 1
+    rectangle = {"x_px": 40, "y_px": 90, "width_px": 60, "height_px": 24}
+    assert post(guarded.port, "/api/regions/quality", rectangle, **VIEW).status == 403
+    assert post(guarded.port, "/api/regions/quality", rectangle, **CONTROL).status == 200
 
 
 # What may be changed.
@@ -418,6 +422,8 @@ def test_where_nothing_may_be_adjusted_it_is_said(service: ServiceRig) -> None:
     try:
         assert ask(server.port, "/api/state").json["may_adjust"] is False
         assert post(server.port, "/api/adjust", {"amplification": 5}).status == 403
+        answer = post(server.port, "/api/regions", {"regions": [], "before": []})
+        assert (answer.status, answer.text) == (403, "outputs.http.adjustable is off\n")
     finally:
         server.close()
 

@@ -8,7 +8,12 @@ from scenes import filmed, overlap, textured
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
-from tremorscope.runtime.vibration.displacement.proposal import propose_regions, usual_side_px
+from tremorscope.runtime.vibration.displacement.meter import MotionMeter
+from tremorscope.runtime.vibration.displacement.proposal import (
+    expected_quality,
+    propose_regions,
+    usual_side_px,
+)
 from tremorscope.runtime.vibration.displacement.regions import Region
 
 
@@ -73,3 +78,28 @@ def test_sides_suit_the_picture() -> None:
     assert [usual_side_px(*size) for size in ((1920, 1080), (640, 420), (280, 280), (64, 48), (20, 18))] == [
         64, 64, 48, 24, 18,
     ]  # fmt: skip
+
+
+def test_the_quality_of_a_region_is_that_of_a_meter_that_begins_with_these_frames() -> None:
+    rng, scene = np.random.default_rng(0), textured()
+    frames = [filmed(scene, rng) for _ in range(4)]
+    for region in (Region(40, 60, 64, 48), Region(10, 10, 16, 24)):
+        meter = MotionMeter(frames[0], [region])
+        meter.learn_noise(frames)
+        found = expected_quality(frames, region, meter.followers[0].tracker.noise_sigma)
+        assert (found.noise_floor_x_px, found.noise_floor_y_px) == tuple(meter.noise_floors_px[0])
+        assert found.trouble == found.remark == ""
+
+
+def test_the_quality_of_what_cannot_be_measured_is_a_reason() -> None:
+    rng = np.random.default_rng(0)
+    stripes = np.tile(np.linspace(40, 200, 128) // 40 * 40, (700, 6))
+    frames = [filmed(stripes, rng) for _ in range(3)]
+    along_one = expected_quality(frames, Region(64, 30, 64, 64), 1.0)
+    assert (along_one.noise_floor_x_px < 0.01, along_one.noise_floor_y_px) == (True, np.inf)
+    assert "reaches outside" in expected_quality(frames, Region(760, 0, 64, 64), 1.0).trouble
+    blank = [filmed(np.full((100, 100), 90.0), rng) for _ in range(3)]
+    assert "no texture" in expected_quality(blank, Region(10, 10, 64, 64), 1.0).trouble
+    large = expected_quality(frames, Region(0, 0, 700, 600), 1.0)
+    assert large.remark.startswith("judged by its middle; a region of over 256 px")
+    assert large.noise_floor_x_px < along_one.noise_floor_x_px / 3

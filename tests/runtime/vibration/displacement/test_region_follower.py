@@ -52,7 +52,8 @@ class TestRefresh:
         assert follower.refreshes >= 2
         assert np.isfinite(measured).all()
         assert np.abs(measured).max() < 0.5
-        assert follower.measure(filmed(new, rng)).quality > 0.9
+        # It is renewed once a tenth of the explained variance is lost, seen through a memory of 50 frames.
+        assert follower.measure(filmed(new, rng)).quality > 0.85
 
     def test_does_not_come_while_the_region_is_covered(self) -> None:
         rng = np.random.default_rng(3)
@@ -70,10 +71,10 @@ class TestNoise:
         rng = np.random.default_rng(4)
         scene = textured()
         follower = RegionFollower(filmed(scene, rng, 6.0), REGION, 0.5)
-        before = follower.noise_floor_px[0]
         follower.learn_noise([filmed(scene, rng, 6.0) for _ in range(8)])
         assert follower.tracker.noise_sigma == pytest.approx(6.0, rel=0.1)
-        assert follower.noise_floor_px[0] == pytest.approx(12 * before, rel=0.25)
+        found = [follower.tracker.measure(filmed(scene, rng, 6.0)).x_px for _ in range(200)]
+        assert follower.noise_floor_px[0] == pytest.approx(np.std(found), rel=0.2)
 
     def test_gives_up_the_direction_along_an_edge(self) -> None:
         rng = np.random.default_rng(5)

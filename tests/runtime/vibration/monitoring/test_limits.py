@@ -141,6 +141,18 @@ class TestJudging:
         assert found.mainly_hz == pytest.approx(hz, abs=0.25)
         assert (found.verdict == "exceeded") == (found.share > 1)
 
+    @pytest.mark.parametrize(("share", "turns"), [(0.5, False), (0.95, True), (1.04, True)])
+    def test_the_scales_uncertainty_is_in_value_and_margin(self, share: float, turns: bool) -> None:
+        criterion = criterion_of("din-4150-3", "residential")
+        times, y = tone(20, share * criterion.limit_at(20), 300, 8)
+        region = moving(y / 2, noise_px=1e-6)
+        found = judge_recording(LimitWatch(0, criterion, 2.0, 0.03), times, region, 0.0)
+        assert found.detail()["margin_sigma"] == pytest.approx(0.03 * share, rel=0.02)
+        assert f"± {0.03 * share * criterion.limit_at(20):.2g} mm/s" in found.text()
+        assert ("uncertainty may turn" in found.text()) == turns
+        exact = judge_recording(LimitWatch(0, criterion, 2.0), times, region, 0.0)
+        assert "±" not in exact.text()
+
     def test_rms_is_that_of_the_larger_direction(self) -> None:
         times, y = tone(5, 3.0, 60, 20)
         _, x = tone(7, 4.0, 60, 20)

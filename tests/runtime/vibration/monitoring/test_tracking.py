@@ -89,3 +89,9 @@ def test_modes_keep_their_numbers_when_the_clock_is_set(set_by_s: float) -> None
     tracker.shift(set_by_s)
     (track,) = tracker.update(300.0 + set_by_s, [Sighting(2.1, 0.001, None)])
     assert (track.number, track.seen, track.last_s) == (1, 6, 300.0 + set_by_s)
+
+
+def test_modes_that_an_earlier_process_saw_by_a_clock_ahead_are_followed() -> None:
+    tracker = FrequencyTracker()
+    tracker.resume(7, 30 * HOUR_S, Sighting(3.0, 0.01, FIRST))
+    assert [track.number for track in tracker.update(HOUR_S, [Sighting(3.01, 0.01, FIRST)])] == [7]
