@@ -101,7 +101,7 @@ def photograph_board(directory: Path) -> None:
         cv2.imwrite(str(directory / f"view{number}.png"), studio.draw(view, rng))
     scenes = [studio.draw(View(12, -18, 3, 0, 0, 520), rng) for _ in range(2)]
     cv2.imwrite(str(directory / "scene.png"), scenes[0])
-    write_clip(directory / "clip.mp4", 12 * scenes)
+    write_clip(directory / "clip.mp4", 20 * scenes)
 
 
 def draw(name: str, place: Path) -> None:

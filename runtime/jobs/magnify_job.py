@@ -15,6 +15,7 @@ from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.clip_times import TimeAxis
 from tremorscope.runtime.frames.frame import HDR_TRANSFERS, RecordedClip, View
 from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.reports.provenance import provenance_of, stated_settings
 from tremorscope.runtime.vibration.displacement.warping import CameraModel
 
 
@@ -83,6 +84,9 @@ class MagnifyReport:
 
 def open_output(job: MagnifyJob, camera: RecordedClip) -> VideoWriter | PngWriter:
     """Writer of the job's output, with the clip's size, timing, colour, pixel aspect and sound."""
+    origin = provenance_of(
+        job.clip, "", stated_settings(job, MagnifyJob(clip=job.clip, output=job.output, amplification=1))
+    )
     return open_writer(
         job.output,
         EncodingSettings(
@@ -93,7 +97,7 @@ def open_output(job: MagnifyJob, camera: RecordedClip) -> VideoWriter | PngWrite
             colour=camera.colour,
             pixel_aspect=camera.pixel_aspect,
         ),
-        comment=f"motion magnified {job.amplification:g} times ({job.mode}) by tremorscope",
+        comment=f"motion magnified {job.amplification:g} times ({job.mode}) by {origin.line()}",
         overwrite=job.overwrite,
         sound=None if _is_slowed(job, camera) else job.clip,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from tremorscope.runtime.reports.exports import (
     result_names,
 )
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.reports.provenance import provenance_of, setting_text
+from tremorscope.runtime.reports.provenance import provenance_of, stated_settings
 from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
 from tremorscope.runtime.vibration.displacement.geometry import Lens, PlaneScale, check_same_lens
 from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
@@ -168,17 +168,9 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         tick_s=survey.tick_s * survey.pace,
         speed_rpm=job.speed_rpm,
         criteria=job.criteria,
-        provenance=provenance_of(job.clip, job.command, _stated(job)),
+        provenance=provenance_of(job.clip, job.command, stated_settings(job, MeasureJob(job.clip, None))),
         subspace=find_poles(survey.real_times_s, analysis, survey.tick_s * survey.pace) if job.ssi else None,
     )
-
-
-def _stated(job: MeasureJob) -> dict[str, str]:
-    """Settings of a job that are no defaults, as text."""
-    aside = {"clip", "directory", "overwrite", "command", "export"}
-    named = {each.name: getattr(job, each.name) for each in fields(job) if each.name not in aside}
-    defaults = MeasureJob(job.clip, None)
-    return {name: setting_text(value) for name, value in named.items() if value != getattr(defaults, name)}
 
 
 def _carried_to_plane(

@@ -6,9 +6,10 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tremorscope.runtime.cameras.stacks.pictures import find_pictures, is_pattern
 from tremorscope.runtime.engines.interface.bundle import sha256_of
@@ -22,6 +23,8 @@ from tremorscope.runtime.vibration.monitoring.limits import Criterion
 _LIBRARIES = ("numpy", "scipy", "av", "opencv-python-headless")
 """Libraries that the numbers depend on."""
 _PAIRED = (".cih", ".cihx", ".mraw")
+_ASIDE = {"clip", "directory", "output", "overwrite", "command", "export"}
+"""Settings that change no number."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Provenance:
         return {"python": platform.python_version()} | {
             name: importlib.metadata.version(name) for name in _LIBRARIES
         }
+
+    def line(self) -> str:
+        """All that repeats it, in a line for the metadata of a video."""
+        stated = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return f"{PROGRAM}; clip {self.clip}, sha256 {self.sha256}; {stated}"
 
     def summary(self) -> dict[str, object]:
         """All of it for programs."""
@@ -70,6 +78,12 @@ def provenance_of(clip: Path, command: str, settings: Mapping[str, str]) -> Prov
             f"{clip}: {(error.strerror or str(error)).lower()}",
             remedy="measure a clip that stays in its place",
         ) from None
+
+
+def stated_settings(job: Any, defaults: Any) -> dict[str, str]:
+    """Settings of a job, a dataclass, that are no defaults, as text."""
+    named = {each.name: getattr(job, each.name) for each in fields(job) if each.name not in _ASIDE}
+    return {name: setting_text(value) for name, value in named.items() if value != getattr(defaults, name)}
 
 
 def setting_text(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pty
 import re
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from support import (
@@ -60,6 +62,11 @@ def test_a_clip_is_magnified_and_reported(clip: Path, out: Path, linear_bundle: 
     assert re.fullmatch(r"runtime        ONNX Runtime [\d.]+ on the CPU, FP32", lines[7])
     assert lines[8] == f"written        {out}"
     assert len(read_video(out)[0]) == 10
+    with av.open(str(out)) as video:
+        comment = video.metadata["comment"]
+    assert comment.startswith("motion magnified 5 times (dynamic) by tremorscope ")
+    assert f"clip clip.mp4, sha256 {hashlib.sha256(clip.read_bytes()).hexdigest()}; amplification 5, " in comment
+    assert "capture_rate_hz 500" in comment
 
 
 # One line for every mistake
