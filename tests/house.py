@@ -153,14 +153,14 @@ def figures(house: House) -> list[Figure]:
     runtime = [name for name in house.texts if name.startswith("runtime/")]
     rows: list[tuple[str, int, int, list[str]]] = [
         ("loose modules in runtime/", len(house.loose()), 4, house.loose()),
-        ("lines of Python in the product", sum(count for count, _ in files), 72_000, []),
+        ("lines of Python in the product", sum(count for count, _ in files), 74_000, []),
         (
             "lines of the page's own JavaScript",
             sum(text.count("\n") for text in house.scripts.values()),
             1500,
             [],
         ),
-        ("files in runtime/", len(runtime), 320, []),
+        ("files in runtime/", len(runtime), 326, []),
         ("lines of the longest file", files[0][0], 300, _worst(files, 300)),
         ("lines of the longest function", functions[0][0], 50, _worst(functions, 50)),
         ("most parameters of a function", parameters[0][0], 7, _worst(parameters, 7)),

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tremorscope.runtime.cameras.recordings import frame_of, open_recording
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.frames.clip_times import check_capture_rate
 from tremorscope.runtime.host.files import printable, whole_directory
 from tremorscope.runtime.host.progress import Progress
+from tremorscope.runtime.jobs.calibrated import in_the_plane
 from tremorscope.runtime.jobs.regions import Plan, plan_regions
 from tremorscope.runtime.jobs.samples import Reference, Span
 from tremorscope.runtime.jobs.survey import Survey, look_through
@@ -30,8 +30,7 @@ from tremorscope.runtime.reports.exports import (
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.reports.provenance import provenance_of, stated_settings
 from tremorscope.runtime.vibration.displacement.coding_loss import coding_errors_px, coding_note
-from tremorscope.runtime.vibration.displacement.geometry import Lens, PlaneScale, check_same_lens
-from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
+from tremorscope.runtime.vibration.displacement.geometry import Lens, PlaneScale
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 from tremorscope.runtime.vibration.displacement.warping import CameraModel
 from tremorscope.runtime.vibration.displacement.windows import luma
@@ -134,7 +133,7 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         survey.samples, named, job.still, job.proposals, job.stabilise, bit_depth=survey.bit_depth
     )
     measured, knocks = _measure_all(job, survey, plan, progress)
-    series, scale, undistorted = _carried_to_plane(job, survey, plan.regions, measured)
+    series, scale, undistorted = in_the_plane(survey, plan.regions, measured, scale=job.scale, lens=job.lens)
     analysis = analyse_recording(
         survey.real_times_s,
         series,
@@ -170,62 +169,6 @@ def _take(job: MeasureJob, progress: Progress | None) -> Measurement:
         criteria=job.criteria,
         provenance=provenance_of(job.clip, job.command, stated_settings(job, MeasureJob(job.clip, None))),
         subspace=find_poles(survey.real_times_s, analysis, survey.tick_s * survey.pace) if job.ssi else None,
-    )
-
-
-def _carried_to_plane(
-    job: MeasureJob, survey: Survey, regions: tuple[Region, ...], series: tuple[RegionSeries, ...]
-) -> tuple[tuple[RegionSeries, ...], Scale | None, bool]:
-    """Displacements by lens and plane, where they are stated; the scale; and True if distortion was taken out."""
-    maps = _maps(job, survey.shown, regions)
-    scale = None if isinstance(job.scale, PlaneScale) else job.scale
-    if maps is None:
-        if scale is not None and survey.pixel_aspect != 1:  # the scale is that of a pixel's height
-            series = tuple(_widened(each, survey.pixel_aspect) for each in series)
-        return series, scale, False
-    carried = tuple(_carried(each, maps, at) for at, each in enumerate(series))
-    return carried, maps.scales[0] if maps.scales else scale, job.lens is not None or maps.has_lens
-
-
-def _widened(series: RegionSeries, aspect: float) -> RegionSeries:
-    """Displacement and floors of a region along x in heights of a pixel."""
-
-    def along_x(floors: tuple[float, float]) -> tuple[float, float]:
-        return aspect * floors[0], floors[1]
-
-    return replace(
-        series,
-        x_px=aspect * series.x_px,
-        noise_floor_px=along_x(series.noise_floor_px),
-        rounding_floor_px=along_x(series.rounding_floor_px),
-    )
-
-
-def _maps(job: MeasureJob, frame: NDArray[np.uint8], regions: tuple[Region, ...]) -> RegionMaps | None:
-    """Maps by lens and plane; None where neither was stated."""
-    plane = job.scale if isinstance(job.scale, PlaneScale) else None
-    calibrated = plane or job.lens
-    if calibrated is None:
-        return None
-    if plane is not None:
-        check_same_lens(plane, job.lens)
-    calibrated.check_size(frame.shape[1], frame.shape[0], "the scale" if plane else "the lens")
-    return RegionMaps(calibrated, regions)
-
-
-def _carried(series: RegionSeries, maps: RegionMaps, at: int) -> RegionSeries:
-    """Displacement, and all that is said of its errors, carried by the map of a region."""
-    x_px, y_px = maps.carry(at, np.stack([series.x_px, series.y_px]))
-    errors = (series.noise_floor_px, series.rounding_floor_px, series.coding_error_px, series.bound_px)
-    floors, rounding, coding, bound = (maps.floors(at, each) for each in errors)
-    return replace(
-        series,
-        x_px=x_px,
-        y_px=y_px,
-        noise_floor_px=floors,
-        rounding_floor_px=rounding,
-        coding_error_px=coding,
-        bound_px=bound,
     )
 
 

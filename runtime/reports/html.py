@@ -26,8 +26,7 @@ from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 _MOST_ROWS = 12
 _KINDS = {"steady": "steady tone", "decaying": "free decay", "random": "resonance"}
-_METHOD = """
-<p>Displacement is measured in every frame against a reference frame, by least squares on brightness gradients. A
+_METHOD = """<section><h2>How this was measured</h2><p>Displacement is measured in every frame against a reference frame, by least squares on brightness gradients. A
 change of light (gain, offset, and a slope of brightness across the region) is solved for at the same time, so
 that flicker does not pass for motion. Spectra are Welch's, on even times made from the frames' own timestamps;
 they never reach across a gap. A peak is reported where chance alone would show one in fewer than one of a
@@ -36,7 +35,7 @@ thousand recordings of noise. Amplitudes are those of a sinusoid of the same mea
 that of a calibrated scale is included, in quadrature of relative errors; a scale that was stated counts as exact. They
 do not include that of the camera's clock, or of motion across the picture's plane. Damping is given
 where the recording is long enough to resolve it; else its upper bound. Mode shapes are operational: what moved
-while it was filmed.</p>
+while it was filmed.</p></section>
 """
 
 
@@ -70,7 +69,7 @@ def report_page(
         _regions(measurement),
         picture("Scale", scale, "Axes and grid of the calibrated plane on the first frame.") if scale else "",
         _recording(measurement),
-        f"<section><h2>How this was measured</h2>{_METHOD}</section>",
+        _METHOD,
         _repeat(measurement),
         interactive_part(measurement),
     ]

@@ -210,7 +210,7 @@ class Clip:
     """Frames between start and end that are missing in it."""
     nbytes: int = 0
     detail: str = ""
-    """Reason why it failed or was removed; of a saved one a remark on how it was made, or what its compression costs."""
+    """Reason why it failed or was removed; of a saved one how it was made, or what its compression costs in px."""
 
 
 @dataclass(frozen=True)

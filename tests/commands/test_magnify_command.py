@@ -65,7 +65,9 @@ def test_a_clip_is_magnified_and_reported(clip: Path, out: Path, linear_bundle: 
     with av.open(str(out)) as video:
         comment = video.metadata["comment"]
     assert comment.startswith("motion magnified 5 times (dynamic) by tremorscope ")
-    assert f"clip clip.mp4, sha256 {hashlib.sha256(clip.read_bytes()).hexdigest()}; amplification 5, " in comment
+    assert (
+        f"clip clip.mp4, sha256 {hashlib.sha256(clip.read_bytes()).hexdigest()}; amplification 5, " in comment
+    )
     assert "capture_rate_hz 500" in comment
 
 

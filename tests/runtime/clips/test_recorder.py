@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from scenes import shifted, textured
 from support import Picture, mount_small_disk, read_video, unmount
 
-from tremorscope.runtime.clips import recorder as event_recorder
 from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.clips import recorder as event_recorder
 from tremorscope.runtime.clips import writer as event_clips
 from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
