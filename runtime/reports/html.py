@@ -26,7 +26,8 @@ from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 _MOST_ROWS = 12
 _KINDS = {"steady": "steady tone", "decaying": "free decay", "random": "resonance"}
-_METHOD = """<section><h2>How this was measured</h2><p>Displacement is measured in every frame against a reference frame, by least squares on brightness gradients. A
+_METHOD = """<section><h2>How this was measured</h2>
+<p>Displacement is measured in every frame against a reference frame, by least squares on brightness gradients. A
 change of light (gain, offset, and a slope of brightness across the region) is solved for at the same time, so
 that flicker does not pass for motion. Spectra are Welch's, on even times made from the frames' own timestamps;
 they never reach across a gap. A peak is reported where chance alone would show one in fewer than one of a
@@ -35,8 +36,7 @@ thousand recordings of noise. Amplitudes are those of a sinusoid of the same mea
 that of a calibrated scale is included, in quadrature of relative errors; a scale that was stated counts as exact. They
 do not include that of the camera's clock, or of motion across the picture's plane. Damping is given
 where the recording is long enough to resolve it; else its upper bound. Mode shapes are operational: what moved
-while it was filmed.</p></section>
-"""
+while it was filmed.</p></section>"""
 
 
 def report_page(
