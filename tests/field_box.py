@@ -34,6 +34,7 @@ from tremorscope.runtime.service.measuring import RegionLevels
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.store.records import Channel
 from tremorscope.runtime.store.settings import StoreSettings
+from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 from tremorscope.runtime.vibration.monitoring.levels import Levels
 from tremorscope.runtime.vibration.settings import VibrationSettings
@@ -146,7 +147,9 @@ class Box:
             unix_s,
             [
                 RegionLevels(
-                    each.name, Levels(unix_s - step_s, unix_s, PEAK_OVER_RMS * rms, rms, 100, 0), 0.5
+                    each.name,
+                    Levels(unix_s - step_s, unix_s, PEAK_OVER_RMS * rms, rms, 100, 0),
+                    Scale.stated(0.5),
                 )
                 for each, rms in zip(self._vibration.regions, rms_px.tolist(), strict=True)
             ],

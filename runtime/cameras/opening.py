@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import assert_never
+
 from tremorscope.runtime.cameras.settings import (
     CameraSettings,
     ClipSettings,
@@ -63,9 +65,11 @@ def open_camera(
         from tremorscope.runtime.cameras.rtsp import open_rtsp
 
         return open_rtsp(settings, account=account)
-    from tremorscope.runtime.cameras.csi import open_csi
+    if isinstance(settings, CsiSettings):
+        from tremorscope.runtime.cameras.csi import open_csi
 
-    return open_csi(settings, account=account, gpu=gpu, silence_s=0.9 * frozen_least_s)
+        return open_csi(settings, account=account, gpu=gpu, silence_s=0.9 * frozen_least_s)
+    assert_never(settings)
 
 
 def supervisor_settings(settings: CameraSettings) -> SupervisorSettings:
@@ -122,7 +126,9 @@ def describe(settings: CameraSettings) -> str:
         return f"camera {settings.url}"
     if isinstance(settings, ClipSettings):
         return f"clip {settings.path}"
-    return "synthetic footbridge"
+    if isinstance(settings, SyntheticCameraSettings):
+        return "synthetic footbridge"
+    assert_never(settings)
 
 
 def drawn_settings(settings: SyntheticCameraSettings) -> SyntheticSettings:
