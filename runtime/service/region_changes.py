@@ -92,6 +92,10 @@ class RegionChanges:
         if self._reloader.unwritten is not None:
             return self._reloader.unwritten, self._reloader.seen
         stamp = stamp_of(self._file)
+        if stamp != self._reloader.seen:
+            raise OptionFault(
+                f"{self._file} has changed and is not in effect", remedy="reload the service first"
+            )
         load_configuration(self._file)  # a file with a mistake is to be mended first
         return self._file.read_bytes(), stamp
 

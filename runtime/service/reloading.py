@@ -144,8 +144,11 @@ class Reloader:
 
     def reload(self) -> ReloadHealth:
         """Read the file and apply what can change now; returns the outcome. A file with an error changes nothing."""
-        self.seen, self.unwritten = stamp_of(self._file), None
-        return self.take_over(lambda: load_configuration(self._file))
+        self.seen = stamp_of(self._file)
+        outcome = self.take_over(lambda: load_configuration(self._file))
+        if not outcome.refused:
+            self.unwritten = None
+        return outcome
 
     def take_over(self, load: Callable[[], LoadedConfiguration]) -> ReloadHealth:
         """Apply of a configuration what can change now; returns the outcome."""

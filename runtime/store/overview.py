@@ -12,6 +12,14 @@ MOST_BINS = 720
 """Bins of an overview at most, and one more where the span begins within one: 30 days by the hour."""
 MOST_MARKS = 200
 _MINUTE_S, _HOUR_S = 60, 3600
+# CROSS JOIN begins with the region's channels: by time the minutes of all regions would be read.
+AXES_SQL = (
+    "SELECT axis, start_s / ? * ? AS bin, sum(samples * (mean_square - mean * mean)), sum(samples), min(minimum), "
+    "max(maximum) FROM channel CROSS JOIN summary ON channel.id = channel "
+    "WHERE region = ? AND quantity = 'displacement' AND unit = 'px' AND period_s = ? AND start_s >= ? "
+    "AND start_s < ? GROUP BY axis, bin ORDER BY axis, bin"
+)
+"""Bins of one region; asked with the bin's length twice, region, period, and both ends."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,15 @@ def read_overview(reader: StoreReader, region: str, from_s: float, to_s: float) 
         StoreFault: the store cannot be read.
     """
     span_s = round(to_s - from_s)  # of Unix times the last digits are rounded
-    periods = [_MINUTE_S, _HOUR_S] if span_s < MOST_BINS * _HOUR_S else [_HOUR_S]
-    axes: dict[str, AxisOverview] = {}
-    for period_s in periods:
-        bin_s = period_s * max(1, math.ceil(span_s / MOST_BINS / period_s))
-        axes = _axes(reader, region, from_s, to_s, (period_s, bin_s))
-        if axes:
-            break
-    first_s = reader.rows("SELECT min(start_s) FROM summary WHERE period_s = ?", _HOUR_S)[0][0]
+    first_minute_s, first_s = (
+        reader.rows("SELECT min(start_s) FROM summary WHERE period_s = ?", period_s)[0][0]
+        for period_s in (_MINUTE_S, _HOUR_S)
+    )
+    # Minutes are kept for less long: hours where they would leave a part of the span empty.
+    whole = first_minute_s is not None and first_minute_s < max(from_s, first_s or 0.0) + _HOUR_S
+    period_s = _MINUTE_S if whole and span_s < MOST_BINS * _HOUR_S else _HOUR_S
+    bin_s = period_s * max(1, math.ceil(span_s / MOST_BINS / period_s))
+    axes = _axes(reader, region, from_s, to_s, (period_s, bin_s))
     return Overview(region, from_s, to_s, bin_s, first_s, axes, _marks(reader, from_s, to_s))
 
 
@@ -71,13 +80,7 @@ def _axes(
     reader: StoreReader, region: str, from_s: float, to_s: float, period_and_bin_s: tuple[int, int]
 ) -> dict[str, AxisOverview]:
     period_s, bin_s = period_and_bin_s
-    rows = reader.rows(
-        "SELECT axis, start_s / ? * ? AS bin, sum(samples * (mean_square - mean * mean)), "
-        "sum(samples), min(minimum), max(maximum) FROM summary JOIN channel ON channel.id = channel "
-        "WHERE region = ? AND quantity = 'displacement' AND unit = 'px' AND period_s = ? AND start_s >= ? "
-        "AND start_s < ? GROUP BY axis, bin ORDER BY axis, bin",
-        bin_s, bin_s, region, period_s, from_s, to_s,
-    )  # fmt: skip
+    rows = reader.rows(AXES_SQL, bin_s, bin_s, region, period_s, from_s, to_s)
     axes: dict[str, AxisOverview] = {}
     for axis, start_s, squares, seen, low, high in rows:
         found = axes.setdefault(axis, AxisOverview([], [], [], []))

@@ -101,6 +101,7 @@ class RegionHandlers:
         self._judge, self._longest_s = _Judge(service.feed), limits.answer_s
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="web regions", initializer=step_back)
         self._waiting = 0
+        self._forgetting: asyncio.TimerHandle | None = None
 
     def routes(self) -> list[Route]:
         """Routes, for those who may control."""
@@ -114,6 +115,10 @@ class RegionHandlers:
         asked = await body_of(request, RectangleSettings)
         self._need_controls()
         found = await self._beside(partial(self._judge.quality, asked.region()))
+        loop = asyncio.get_running_loop()
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._forgetting = loop.call_later(_FRESH_S, self._pool.submit, self._judge.forget)
         return answers.json_answer(answers.plain(found))
 
     async def change(self, request: web.Request) -> web.Response:
@@ -127,11 +132,13 @@ class RegionHandlers:
             by=f"{asked.by} from {request.remote}",
         )
         taken = await self._beside(change)
-        await self._beside(self._judge.forget)
+        self._pool.submit(self._judge.forget)
         return answers.json_answer(answers.plain(taken))
 
     def close(self) -> None:
         """End the thread, after what it is doing."""
+        if self._forgetting is not None:
+            self._forgetting.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _need_controls(self) -> Controls:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tremorscope.runtime.store.overview import MOST_BINS, MOST_MARKS, read_overview
+from tremorscope.runtime.store.overview import AXES_SQL, MOST_BINS, MOST_MARKS, read_overview
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Channel, EventRecord, SeriesBlock
 from tremorscope.runtime.store.store import Store
@@ -102,6 +102,28 @@ def test_hours_are_shown_where_minutes_are_kept_no_longer(path: Path, tmp_path: 
     with StoreReader(copied) as reader:
         found = read_overview(reader, "deck", BEGIN_S, BEGIN_S + 86_400.0)
     assert (found.bin_s, len(found.axes["x"].start_s)) == (3600, 24)
+
+
+def test_a_span_of_which_minutes_cover_a_part_is_shown_whole(path: Path, tmp_path: Path) -> None:
+    import sqlite3
+
+    copied = tmp_path / "s.db"
+    copied.write_bytes(path.read_bytes())
+    kept_s = BEGIN_S + 83 * 86_400
+    with sqlite3.connect(copied) as connection:
+        connection.execute("DELETE FROM summary WHERE period_s = 60 AND start_s < ?", (kept_s,))
+    connection.close()
+    with StoreReader(copied) as reader:
+        found = read_overview(reader, "deck", BEGIN_S + 70 * 86_400.0, BEGIN_S + 90 * 86_400.0)
+        late = read_overview(reader, "deck", BEGIN_S + 84 * 86_400.0, BEGIN_S + 90 * 86_400.0)
+    assert (found.bin_s, len(found.axes["x"].start_s)) == (3600, 20 * 24)
+    assert late.bin_s == 720
+
+
+def test_of_several_regions_one_is_read(path: Path) -> None:
+    with StoreReader(path) as reader:
+        plan = reader.rows("EXPLAIN QUERY PLAN " + AXES_SQL, 60, 60, "deck", 60, 0, 1)
+    assert any("PRIMARY KEY" in str(row[-1]) for row in plan)
 
 
 def test_of_a_region_that_never_was_there_is_nothing(path: Path) -> None:
