@@ -9,6 +9,7 @@ from collections.abc import Iterable
 class Fault(Exception):
     """Fault in the input or the surroundings, not in the program, with a ``remedy``.
 
+    >>> from tremorscope.runtime.errors import OptionFault
     >>> fault = OptionFault('--band 14: above 12.5 Hz', remedy='film faster')
     >>> print(fault)
     --band 14: above 12.5 Hz: film faster

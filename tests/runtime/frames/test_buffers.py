@@ -118,6 +118,7 @@ NO_PIXELS = {
     ("stack_camera.py", "read_into"): "told to the account",
     ("stack_camera.py", "read_luma_into"): "a recorded file's pixels, made from raw ones",
     ("stack_camera.py", "_axis"): "times",
+    ("deep_v4l2.py", "grey_table"): "a table of grey levels, made once",
     ("stack.py", "unpack_msb_first"): "a recorded file's pixels, made from packed ones",
     ("pictures.py", "read_picture"): "a recorded file's pixels, as the library decodes them",
     ("pictures.py", "_places"): "numbers of pictures",

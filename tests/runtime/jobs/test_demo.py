@@ -77,7 +77,7 @@ def test_reports_in_a_table_that_fits_a_terminal(finished: DemoReport) -> None:
         ({"seconds": 0.5}, OptionFault, "seconds 0.5"),
         ({"seconds": float("nan")}, OptionFault, "seconds nan"),
         ({"seconds": 1e6}, OptionFault, "seconds 1e\\+06"),
-        ({"amplification": 0.0}, OptionFault, "amplification 0"),
+        ({"amplification": -1.0}, OptionFault, "amplification -1"),
         ({"amplification": 1000.0}, OptionFault, "amplification 1000"),
         ({"bundle": Path("nowhere")}, BundleFault, "nowhere"),
     ],

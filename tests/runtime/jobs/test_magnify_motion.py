@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_auto_shows_the_largest_steady_motion_as_eight_pixels(tmp_path: Path) ->
     assert report.job.amplification == pytest.approx(20, rel=0.06)
     assert [line for line in report.lines() if "auto:" in line] == told
     assert told[0].startswith("amplification  auto: ")
-    assert "steady motion of 0.4 px at 2.5 Hz as " in told[0]
+    assert re.search(r"steady motion of 0\.(38|39|4|41|42) px at 2\.5 Hz as ", told[0])
     assert shown_px(tmp_path / "out.mp4") == pytest.approx(8, rel=0.15)
     found = ts.magnify(clip, tmp_path / "python.mp4", amplification="auto", bundle="realtime")
     assert found.report.job.amplification == report.job.amplification

@@ -119,7 +119,7 @@ class TestFootbridge:
         peaks = [line for line in lines if re.match(r"\d+\.\d+ Hz ", line)]
         assert len(peaks) == 2
         assert re.match(
-            r"2\.13 Hz +0\.12\d+ ± 0\.00\d+ px = 0\.2\d+ ± 0\.0\d+ mm +R2 y +\(2\.1\d+ ± 0\.000\d+ Hz\)",
+            r"2\.13 Hz +0\.1[12]\d+ ± 0\.00\d+ px = 0\.2\d+ ± 0\.0\d+ mm +R2 y +\(2\.1\d+ ± 0\.000\d+ Hz\)",
             peaks[0],
         )
 
@@ -306,7 +306,7 @@ class TestRealClips:
         doubtful = {each.peak.frequency_hz: each.cause for each in found.analysis.artefacts}
         second = min(doubtful, key=lambda frequency_hz: abs(frequency_hz - 63.9))
         assert second == pytest.approx(63.9, abs=0.3)
-        assert doubtful[second].startswith("31.95 Hz, mirrored")
+        assert re.match(r"31\.9[456] Hz, mirrored", doubtful[second])
 
     def test_a_crane_sways(self, tmp_path: Path) -> None:
         clip = CLIPS / "crane_crop.mp4"

@@ -8,7 +8,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from tremorscope.runtime.jobs.measure import _carried
+from tremorscope.runtime.jobs.calibrated import _carried
 from tremorscope.runtime.reports.motion import peak_entries, peak_text
 from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale

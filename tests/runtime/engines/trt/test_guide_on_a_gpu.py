@@ -39,7 +39,7 @@ WALKED = ("check", "build", "bench")
 def commands() -> list[list[str]]:
     """Every command of ours in the guide that needs the device alone, in order, without who it is run as."""
     found = []
-    for line in GUIDE.read_text(encoding="utf-8").splitlines():
+    for line in GUIDE.read_text(encoding="utf-8").replace("\\\n", "").splitlines():
         words = shlex.split(line, comments=True) if line.startswith("    ") and "tremorscope" in line else []
         if words[:3] == ["sudo", "-u", "tremorscope"]:
             words = words[3:]
