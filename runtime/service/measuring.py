@@ -130,7 +130,9 @@ class Measuring:
 
     def take(self, frame: Picture, timestamp_s: float, unix_s: float) -> CompletedResults:
         """Measure a frame, u8[H, W, 3], captured at a time of the camera and of Unix."""
-        if timestamp_s >= self._retry_s:
+        if self._knocks is not None and self._knocks.is_looking(timestamp_s, _RETRY_S):
+            self._samples.clear()  # frames of two views have no one reference
+        elif timestamp_s >= self._retry_s:
             self._learn(frame, timestamp_s)
         if self._meter is None:
             return CompletedResults()
@@ -266,6 +268,7 @@ class Measuring:
     def _adopt(self, meter: MotionMeter | None, places: list[int], timestamp_s: float) -> None:
         self._meter, self._places = meter, places
         self._known_s = [timestamp_s] * len(self._regions)
+        self._windows = [LevelWindow(self._settings.window_s) for _ in self._regions]  # from another zero
         floors: Values = np.full((len(self._regions), 2), np.inf)
         rounding: Values = np.zeros((len(self._regions), 2))
         if meter is not None:

@@ -95,6 +95,10 @@ class KnockWatch:
         """True while the camera may have been knocked, so that no displacement is known."""
         return self._holds and self._since_s is not None
 
+    def is_looking(self, time_s: float, longest_s: float) -> bool:
+        """True while a knock is suspected and not yet decided on, for so long at most; also beside still regions."""
+        return self._since_s is not None and time_s - self._since_s < longest_s
+
     def look(self, frame: Picture, seen_px: Values, time_s: float) -> Knock | None:
         """Take the next frame and the motion (regions, 2) in it, the camera's included; NaN where lost.
 
@@ -124,7 +128,8 @@ class KnockWatch:
 
     def _is_suspicious(self, seen_px: Values, time_s: float) -> bool:
         """True where at least half of the regions are lost, or moved at once farther than they had in a second."""
-        while self._recent and time_s - self._recent[0][0] > _SECOND_S:
+        # A slow camera shows fewer frames in a second than a spread needs.
+        while len(self._recent) > _FEWEST and time_s - self._recent[0][0] > _SECOND_S:
             self._recent.popleft()
         gone = np.asarray(np.isnan(seen_px).any(axis=1))
         if len(self._recent) >= _FEWEST:

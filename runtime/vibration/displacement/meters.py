@@ -147,6 +147,9 @@ class KnockedMeter:
             text = _ACCOUNT.format(knock.text(frame.shape[1], frame.shape[0]))
             self._note(f"at {knock.since_s:.1f} s {text}")
             self._samples, self._since_s = [], knock.since_s
+            self.gaps_s.append((knock.since_s, math.inf))  # the clip may end before measuring begins again
+        if knock is not None or (self._watch and self._watch.is_holding):
+            return (NOT_MEASURED,) * len(motions)
         return tuple(motions)
 
     def _learn(self, frame: Picture, time_s: float) -> None:
@@ -158,7 +161,7 @@ class KnockedMeter:
         self._opened = open_meter(self._samples, self._regions, self._still, maps, self._bit_depth)
         self._watch = watch_for_knocks(self._samples[0], self._still, lambda _: None)
         self._samples = None
-        self.gaps_s.append((self._since_s, time_s))
+        self.gaps_s[-1] = self._since_s, time_s
 
 
 def _trouble_with(samples: Sequence[Picture], region: Region, sigma: float) -> str:

@@ -280,6 +280,25 @@ class TestKnock:
         assert "+17.0 px along x and -6.0 px along y" in told
         assert told == rig.measuring.moved
 
+    def test_levels_begin_anew_with_the_displacement(self) -> None:
+        rig = Rig(regions=[MID_SPAN, QUARTER], window_s=8)
+        rig.run(1.2)
+        rig.run(4.0, shifted_by(0, 1))  # less than a knock
+        levels = [each.levels for m in rig.run(12.0, shifted_by(17, -6)) for each in m.levels]
+        assert levels[0].rms == pytest.approx(0.12 / np.sqrt(2), rel=0.2)
+
+    @pytest.mark.parametrize("fields", [{}, {"still": [STILL]}], ids=["alone", "beside still regions"])
+    def test_a_retry_meanwhile_does_not_hide_it(self, fields: dict[str, object]) -> None:
+        rig = Rig(regions=[MID_SPAN, QUARTER], **fields)
+        rig.run(1.5, covered(QUARTER))
+        rig.run(59.0, covered(QUARTER), every=30)
+        rig.run(1.0)  # the retry has gathered frames from 60.9 s on
+        rig.run(3.0, shifted_by(17, -6))
+        assert "+17.0 px along x" in rig.measuring.moved
+        mid_span, quarter = rig.measuring.regions()
+        assert mid_span.rectangle_px == (147, 84, 60, 24)
+        assert quarter.trouble == ""
+
     def test_what_the_structure_does_is_none(self) -> None:
         rig = Rig(regions=[MID_SPAN, QUARTER])
         rig.run(8.0)

@@ -13,6 +13,7 @@ from scenes import filmed, rgb, textured
 
 from tremorscope.runtime.vibration.displacement.knock import Knock, KnockWatch
 from tremorscope.runtime.vibration.displacement.meter import MotionMeter
+from tremorscope.runtime.vibration.displacement.meters import KnockedMeter
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.warping import moved
 
@@ -38,19 +39,21 @@ def drawn(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-def frames(seconds: float, change: object = None) -> Iterator[tuple[float, Frame]]:
+def frames(
+    seconds: float, change: object = None, rate_hz: int = RATE_HZ
+) -> Iterator[tuple[float, Frame]]:
     """A still scene, which ``change`` turns into another at each moment."""
     rng = np.random.default_rng(0)
-    for number in range(round(seconds * RATE_HZ)):
-        time_s = number / RATE_HZ
+    for number in range(round(seconds * rate_hz)):
+        time_s = number / rate_hz
         yield time_s, rgb(filmed(change(time_s), rng))  # type: ignore[operator]
 
 
-def watched(change: object, seconds: float = 4.0) -> tuple[list[Knock], list[bool]]:
+def watched(change: object, seconds: float = 4.0, rate_hz: int = RATE_HZ) -> tuple[list[Knock], list[bool]]:
     """The knocks that are found until the first, and for each frame whether nothing is measured."""
     meter = watch = None
     knocks, held = [], []
-    for time_s, frame in frames(seconds, change):
+    for time_s, frame in frames(seconds, change, rate_hz):
         if meter is None or watch is None:
             meter, watch = MotionMeter(frame, REGIONS), KnockWatch(frame)
         meter.measure(frame)
@@ -134,3 +137,27 @@ def test_a_view_that_springs_back_goes_on_after_a_gap() -> None:
     assert held[round(KNOCKED_S * RATE_HZ)]
     assert not held[-1]
     assert sum(held) <= 0.6 * RATE_HZ
+
+
+def after_(since_s: float) -> object:
+    """A knock at a time."""
+    rest, ended = drawn(view(0, 0, 0)), drawn(view(14, -9, 0))
+    return lambda time_s: rest if time_s < since_s else ended
+
+
+@pytest.mark.parametrize("rate_hz", [1, 2, 5])
+def test_a_slow_camera_sees_a_knock(rate_hz: int) -> None:
+    knocks, _ = watched(after_(20.0), 24.0, rate_hz)
+    assert [knock.since_s for knock in knocks] == [20.0]
+
+
+@pytest.mark.parametrize("left_s", [0.3, 1.0])
+def test_a_knock_at_a_recordings_end_is_in_no_displacement(left_s: float) -> None:
+    meter = None
+    for time_s, frame in frames(KNOCKED_S + left_s, after_(KNOCKED_S)):
+        if meter is None:
+            meter = KnockedMeter(MotionMeter(frame, REGIONS), frame, REGIONS, [], bit_depth=8)
+        lost = [each.lost for each in meter.measure(frame, time_s)]
+        assert lost == [time_s >= KNOCKED_S] * len(REGIONS)
+    assert meter is not None
+    assert meter.gaps_s == ([(KNOCKED_S, math.inf)] if left_s > 0.5 else [])
