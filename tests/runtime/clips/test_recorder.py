@@ -129,7 +129,7 @@ class TestOneEvent:
         assert log.events == [EventRecord(name, T0 + 2, "deck raised", "deck", T0 + 2)]
         (saved,) = log.clips("saved")
         assert saved == Clip(
-            name, "raw", path.name, "saved", T0 + 1, T0 + 84 / 25, 60, 0, path.stat().st_size
+            name, "raw", path.name, "saved", T0 + 1, T0 + 84 / 25, 60, 0, path.stat().st_size, saved.detail
         )
         assert log.clips("recording")[0].file == path.name
         assert os.listdir(tmp_path) == [path.name]
