@@ -13,6 +13,7 @@ import numpy as np
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.clips.pre_roll import Magnify
 from tremorscope.runtime.clips.writer import EventClipWriter, clip_name
+from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat, FrameRing
 from tremorscope.runtime.store.records import Clip, EventRecord
 
@@ -23,6 +24,8 @@ class RecorderState:
 
     recording: str | None
     """The event that is being recorded."""
+    waiting: int
+    """Clips that are being made, or wait for it."""
     saved: int
     failed: int
     declined: int
@@ -31,6 +34,13 @@ class RecorderState:
     """Frames that are missing in clips because a thread fell behind."""
     backward_steps: int
     """Number of times that the camera's time ran backwards; a clip ends there."""
+
+
+def ended_before(file: str) -> OutputFault:
+    """The fault of a clip for which the end of the service left no time."""
+    return OutputFault(
+        f"{file}: the service ended before it was made", remedy="if there is a raw clip, magnify that"
+    )
 
 
 class EventRecording:
@@ -46,6 +56,21 @@ class EventRecording:
         """Number of the first frame that does not belong to it; None while it is not known."""
         self.raw: Clip | None = None
         """The raw clip, once it is finished or has failed."""
+
+    def saved_raw(self) -> Clip:
+        """The raw clip, where the magnified one is to be made of it.
+
+        Raises:
+            OutputFault: there is none.
+        """
+        if self.raw is None:
+            raise ended_before(clip_name(self.event.name, "magnified"))
+        if self.raw.state != "saved":
+            raise OutputFault(
+                "its frames came faster than they could be magnified, and there is no raw clip",
+                remedy="take a smaller network (magnification.bundle: nano)",
+            )
+        return self.raw
 
 
 def magnified_of(
@@ -64,7 +89,7 @@ def magnified_of(
         frames: format of the frames that it was made of; a side of odd length has a row or column more in it.
         magnify: magnifies a frame into a picture.
         writer: writes the pictures; it is done with in any case.
-        is_hurried: asked before each frame; once it is True, those that are left are counted alone.
+        is_hurried: asked before each frame; once it is True, those that are left count as dropped.
 
     Raises:
         Fault: the raw clip cannot be read, a frame not magnified, or the clip not written.
@@ -73,27 +98,28 @@ def magnified_of(
     # The frame before may be the reference of the next step.
     ring = FrameRing(2, width_px=width_px, height_px=height_px)
     picture = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
-    left_out = 0
     try:
         with closing(ClipCamera(directory / raw.file)) as camera:
             whole = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
             while (info := camera.read_into(whole)) is not None:
                 if is_hurried():
-                    left_out += 1
-                    continue
+                    break
                 frame = ring.frame(info.sequence)
                 np.copyto(frame, whole[:height_px, :width_px])
                 magnify(frame, picture, info.timestamp_s)
                 writer.write(picture, info.timestamp_s)
+        file = clip_name(raw.event, "magnified")
+        if not writer.frames:
+            raise ended_before(file)
         nbytes = writer.publish().nbytes
     finally:
         writer.discard()
     return replace(
         raw,
         kind="magnified",
-        file=clip_name(raw.event, "magnified"),
+        file=file,
         frames=writer.frames,
-        dropped=raw.dropped + left_out,
+        dropped=raw.dropped + raw.frames - writer.frames,
         nbytes=nbytes,
         detail="made after the event, of the raw clip",
     )

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tremorscope.runtime.clips.afterwards import EventRecording, RecorderState, magnified_of
+from tremorscope.runtime.clips.afterwards import EventRecording, RecorderState, ended_before, magnified_of
 from tremorscope.runtime.clips.pre_roll import ClipFrames, ClipMagnifier, FrameHistory, time_of
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.clips.writer import TIME_BASE, EventClipWriter, clip_name, event_name
@@ -161,6 +161,7 @@ class EventRecorder:
         with self._changed:
             return RecorderState(
                 recording=self._active.event.name if self._active else None,
+                waiting=sum(waiting.unfinished_tasks for waiting in self._waiting.values()),
                 saved=self._saved,
                 failed=self._failed,
                 declined=self._declined,
@@ -217,6 +218,7 @@ class EventRecorder:
                 clip = self._record(kind, recording, frames)
             finally:
                 self._log(clip)
+                self._waiting[kind].task_done()
                 with self._changed:
                     if kind == "raw":
                         recording.raw = clip
@@ -230,6 +232,8 @@ class EventRecorder:
         file = clip_name(name, kind)
         writer: EventClipWriter | None = None
         try:
+            if self._hurrying:
+                raise ended_before(file)
             frames.begin()
             writer = self._writer(kind, recording)
             number = recording.first
@@ -240,9 +244,10 @@ class EventRecorder:
                     frames.end()
                     return self._record_afterwards(recording, frames)
             if frames.last_s is None:
-                raise OutputFault(
-                    f"{file}: no frame was left to record", remedy="lengthen the pre- or post-roll"
-                )
+                if self._hurrying:
+                    raise ended_before(file)
+                remedy = "lengthen the pre- or post-roll"
+                raise OutputFault(f"{file}: no frame was left to record", remedy=remedy)
             found = writer.publish()
         except Fault as fault:
             return Clip(name, kind, file, "failed", self._to_unix_s(recording.start_s), detail=str(fault))
@@ -263,12 +268,7 @@ class EventRecorder:
         """
         with self._changed:
             self._changed.wait_for(lambda: recording.raw is not None or self._hurrying)
-            raw = recording.raw
-        if raw is None or raw.state != "saved":
-            raise OutputFault(
-                "its frames came faster than they could be magnified, and there is no raw clip",
-                remedy="take a smaller network (magnification.bundle: nano)",
-            )
+            raw = recording.saved_raw()
         frames.begin()
         assert frames.magnify is not None
         writer, hurried = self._writer("magnified", recording), lambda: self._hurrying

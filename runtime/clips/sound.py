@@ -88,9 +88,12 @@ class SoundTrack:
             self._target.mux(packet)
 
     def close(self) -> None:
-        """Close the clip; closing twice is harmless."""
+        """Close the clip, and empty the encoder of what comes after the pictures; closing twice is harmless."""
         if self._packets is not None:
             self._packets = None
+            if not self._copied:
+                with contextlib.suppress(av.FFmpegError):  # as it is where it was emptied already
+                    self._stream.encode(None)
             self._source.close()
 
     def _next(self) -> Any:

@@ -183,8 +183,6 @@ class VideoWriter:
                 raise ValueError(f"{self.path}: no picture was written")
             self._encode(None)
             self._carry_sound(self._step_s)
-            assert self._encoder is not None
-            self._encoder.close()
             self._close()
             self._verify()
             self._publish()
@@ -198,12 +196,8 @@ class VideoWriter:
             return
         self._done = True
         self._remove_partial()
-        if self._sound is not None:
-            self._sound.close()
-        if self._encoder is not None:
-            self._encoder.close()
-        with contextlib.suppress(av.FFmpegError, OSError):  # the file is removed already
-            self._container.close()
+        with contextlib.suppress(OutputFault):  # the file is removed already
+            self._close()
 
     def __enter__(self) -> VideoWriter:
         """Return itself."""
@@ -268,6 +262,10 @@ class VideoWriter:
             raise cannot_be_written(self.path, error) from None
 
     def _close(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
+        if self._encoder is not None:
+            self._encoder.close()
         try:
             self._container.close()
         except (av.FFmpegError, OSError) as error:

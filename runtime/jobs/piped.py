@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from tremorscope.runtime.clips.containers import pictures_of
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.host.files import cannot_be_written
 
@@ -32,7 +33,7 @@ def piped_clip(beside: Path) -> Iterator[Path]:
         )
     try:
         file = NamedTemporaryFile(  # noqa: SIM115 - closed before it is read
-            dir=beside.absolute().parent, prefix=".piped-", delete=False
+            dir=_place(beside), prefix=".piped-", delete=False
         )
     except OSError as error:
         raise cannot_be_written(beside, error) from None
@@ -53,6 +54,13 @@ def piped_clip(beside: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             path.unlink()
+
+
+def _place(beside: Path) -> Path:
+    """Folder beside an output; of a folder of pictures, which is to be empty, the nearest one that exists."""
+    if (pictures := pictures_of(beside)) is None:
+        return beside.absolute().parent
+    return next(each for each in pictures[0].absolute().parents if each.is_dir())
 
 
 def _remedy(remedy: str, path: str) -> str:

@@ -113,8 +113,8 @@ def sweep_clip(job: SweepJob, progress: Progress | None = None) -> Sweep:
         raise OptionFault(f"{job.output}: a sweep is one picture", remedy="name it with .png")
     check_place(job.output, overwrite=job.overwrite)
     check_capture_rate(job.capture_rate_hz)
-    bands, rate_hz = _bands(job)
-    sweep = _measure(job, bands, rate_hz, progress)
+    bands, rate_hz, total = _bands(job)
+    sweep = _measure(job, bands, rate_hz, total, progress)
     title = f"{job.clip.name}: {sweep.frames / rate_hz:.3g} s at {rate_hz:.4g} Hz"
     content = sweep_picture(
         sweep.frame, [(band_text(m.band_hz), m.rms_px, m.largest_px) for m in sweep.maps], title
@@ -129,20 +129,25 @@ def band_text(band_hz: Band) -> str:
     return f"{band_hz[0]:.3g} to {band_hz[1]:.3g} Hz"
 
 
-def _bands(job: SweepJob) -> tuple[list[Band], float]:
-    """Bands to look at, lowest first, and frames a second in reality."""
+def _bands(job: SweepJob) -> tuple[list[Band], float, int]:
+    """Bands to look at, lowest first, frames a second in reality, and number of frames."""
     with closing(open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)) as camera:
-        rate_hz, count = camera.capture_rate_hz or camera.nominal_rate_hz, camera.frame_count_estimate
-    highest_hz = _HIGHEST * rate_hz / 2
-    lowest_hz = _FEWEST_PERIODS * rate_hz / min(count or _MOST_FRAMES, _MOST_FRAMES)
+        rate_hz, total = camera.capture_rate_hz or camera.nominal_rate_hz, camera.frame_count_estimate
+        if not total:  # as of a raw stream
+            frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
+            total = sum(
+                1 for _ in itertools.islice(iter(lambda: camera.read_into(frame), None), _MOST_FRAMES)
+            )
+    total = min(total, _MOST_FRAMES)
+    highest_hz, lowest_hz = _HIGHEST * rate_hz / 2, _FEWEST_PERIODS * rate_hz / max(total, 1)
     if not lowest_hz < highest_hz / 2:
         raise ClipFault(
             f"{job.clip}: is too short for a sweep", remedy=f"name a clip of {_FEWEST_FRAMES} frames or more"
         )
     if job.bands == "peaks" and (found := _around_peaks(job, rate_hz, lowest_hz, highest_hz)):
-        return found, rate_hz
+        return found, rate_hz, total
     edges = np.geomspace(lowest_hz, highest_hz, _LOG_BANDS + 1).tolist()
-    return list(itertools.pairwise(edges)), rate_hz
+    return list(itertools.pairwise(edges)), rate_hz, total
 
 
 def _around_peaks(job: SweepJob, rate_hz: float, lowest_hz: float, highest_hz: float) -> list[Band]:
@@ -173,13 +178,14 @@ def _apart(middles: Sequence[float], at: int, highest_hz: float) -> Band:
     return low, min(high, highest_hz)
 
 
-def _measure(job: SweepJob, bands: Sequence[Band], rate_hz: float, progress: Progress | None) -> Sweep:
+def _measure(
+    job: SweepJob, bands: Sequence[Band], rate_hz: float, total: int, progress: Progress | None
+) -> Sweep:
     """Filter every pixel by every band, and fit a displacement to what passes, frame after frame."""
     with closing(open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)) as camera:
         frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
         step = math.ceil(camera.width_px / _WIDEST_PX)
         filters: list[_BandFilter] = []
-        total = min(camera.frame_count_estimate or _MOST_FRAMES, _MOST_FRAMES)
         count = 0
         while count < _MOST_FRAMES and camera.read_into(frame) is not None:
             luma = _reduced(as_luma(frame).astype(np.float32), step)

@@ -253,7 +253,7 @@ class Service:
 
     def _busy(self) -> str:
         recorder = self.parts.storage.recorder
-        if recorder and recorder.state().recording:
+        if recorder and ((state := recorder.state()).recording or state.waiting):
             return "a clip is being written"
         return "an installation is going on" if is_updating() else ""
 

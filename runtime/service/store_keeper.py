@@ -8,13 +8,15 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
 from tremorscope.runtime.service.clock import ClockTrust
 from tremorscope.runtime.store.database import LOG_LIMIT_BYTES
 from tremorscope.runtime.store.disk import Reserve, mount_trouble
+from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import ClockJump
 from tremorscope.runtime.store.retention import Deletions, Thinning, enforce
 from tremorscope.runtime.store.settings import RetentionSettings, StoreSettings
@@ -57,7 +59,7 @@ class StoreKeeper:
         self.replaced: Counter[str] = Counter()
         """Stores that were replaced since the start, by cause: damaged, gone, failing."""
         self.damaged: Path | None = None
-        """Present name of the damaged store in whose place ``open`` has begun the present one."""
+        """Present name of the damaged store in whose place another was begun last."""
 
     def mount_trouble(self) -> str:
         """Reason why the directory does not lie on a mounted disk as ``store.require_mount`` wants it."""
@@ -74,7 +76,6 @@ class StoreKeeper:
         """
         self._make_directory()
         store, damaged = open_or_set_aside(self.path, self._label(), self.reserve)
-        self.damaged = damaged
         if damaged is not None:
             self._tell_damage(damaged)
         return store
@@ -107,6 +108,16 @@ class StoreKeeper:
             self._notice("store", f"the store was taken away while it was written; {what}")
         return new
 
+    @contextmanager
+    def reading(self, store: Store) -> Iterator[StoreReader]:
+        """Reader of a store that was just opened, which is closed if it cannot be read."""
+        try:
+            with StoreReader(self.path) as reader:
+                yield reader
+        except BaseException:
+            store.close()
+            raise
+
     def make_clips_directory(self) -> None:
         """Make the directory of the clips where it is gone, and tell it.
 
@@ -130,6 +141,7 @@ class StoreKeeper:
             ) from None
 
     def _tell_damage(self, kept: Path) -> None:
+        self.damaged = kept
         self._notice("store", f"the store was damaged; it is kept as {kept}, and a new one was begun")
 
     def _label(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, Magnify, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
@@ -23,7 +23,7 @@ from tremorscope.runtime.service.clock import ClockTrust
 from tremorscope.runtime.service.store_keeper import Housekeeper, StoreKeeper, state_directory
 from tremorscope.runtime.store.background import BackgroundStore, StoreState, StoreUpkeep
 from tremorscope.runtime.store.disk import DiskGuard
-from tremorscope.runtime.store.reader import StoreReader, salvage
+from tremorscope.runtime.store.reader import salvage
 from tremorscope.runtime.store.records import ModeRecord, Notice, Record
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.soundness import SoundnessWatch
@@ -247,19 +247,17 @@ class Storage:
         """Replace the store; called by the thread that writes."""
         store = self._keeper.renew(before, fault)
         if store is not before:
-            with StoreReader(self.path) as reader:
+            with self._keeper.reading(store) as reader:
                 opened = reader.open_alarms()
             self.on_begun_anew(opened, self._unix_clock())
         return store
 
     def _use(self, store: Store) -> None:
-        with ExitStack() as undo, StoreReader(self.path) as reader:
-            undo.callback(store.close)
+        with self._keeper.reading(store) as reader:
             self.opened_alarms, self.baselines = reader.open_alarms(), reader.baselines()
             self.learnings, listed = reader.learnings(), reader.clips()
             self.modes = reader.latest_modes(_RECENT_S)
             self._housekeeper.note_pauses(reader.latest_s())
-            undo.pop_all()
         if self._keeper.damaged is not None:
             self.opened_alarms, self.baselines, self.learnings = salvage(self._keeper.damaged)
         self._background = BackgroundStore(

@@ -7,9 +7,9 @@ import json
 import math
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from tremorscope.runtime.store.sqlite_file import StoreFault, errors_as_faults
 from tremorscope.runtime.vibration.monitoring.alarms import OpenAlarm
 from tremorscope.runtime.vibration.monitoring.levels import Baseline, Learning
 
+_T = TypeVar("_T")
 Samples = tuple[NDArray[np.float64], NDArray[np.float32]]
 """Times in Unix seconds and values, both (samples,)."""
 
@@ -259,19 +260,18 @@ class StoreReader:
 
 def salvage(path: Path) -> tuple[tuple[OpenAlarm, ...], dict[str, Baseline], dict[str, Learning]]:
     """Raised alarms, baselines and learning of a damaged store: of each table that is sound."""
-    sound = set()
-    for table in ("alarm", "baseline", "learning"):
+
+    def read(table: str, what: Callable[[StoreReader], _T], without: _T) -> _T:
         with contextlib.suppress(StoreFault), StoreReader(path) as reader:
             if reader.rows(f"PRAGMA quick_check('{table}')") == [("ok",)]:
-                sound.add(table)
-    if not sound:
-        return (), {}, {}
-    with StoreReader(path) as reader:
-        return (
-            reader.open_alarms() if "alarm" in sound else (),
-            reader.baselines() if "baseline" in sound else {},
-            reader.learnings() if "learning" in sound else {},
-        )
+                return what(reader)
+        return without
+
+    return (
+        read("alarm", StoreReader.open_alarms, ()),
+        read("baseline", StoreReader.baselines, {}),
+        read("learning", StoreReader.learnings, {}),
+    )
 
 
 def _mode(row: tuple[Any, ...]) -> ModeRecord:

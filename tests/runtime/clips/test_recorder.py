@@ -24,6 +24,7 @@ from support import Picture, mount_small_disk, read_video, unmount
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.clips import recorder as event_recorder
 from tremorscope.runtime.clips import writer as event_clips
+from tremorscope.runtime.clips.afterwards import magnified_of
 from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
@@ -128,7 +129,7 @@ class TestOneEvent:
         assert log.events == [EventRecord(name, T0 + 2, "deck raised", "deck", T0 + 2)]
         (saved,) = log.clips("saved")
         assert saved == Clip(
-            name, "raw", path.name, "saved", T0 + 1, T0 + 84 / 25, 60, 0, path.stat().st_size
+            name, "raw", path.name, "saved", T0 + 1, T0 + 84 / 25, 60, 0, path.stat().st_size, saved.detail
         )
         assert log.clips("recording")[0].file == path.name
         assert os.listdir(tmp_path) == [path.name]
@@ -287,6 +288,63 @@ class TestTrouble:
         assert (made.frames, made.dropped, made.detail) == (151, 0, "made after the event, of the raw clip")
         assert (made.start_s, made.end_s) == (clips["raw"].start_s, clips["raw"].end_s)
         assert running.state().dropped_frames == 0
+
+    def test_a_service_that_ends_says_so_of_what_was_not_magnified_and_keeps_what_was(
+        self, tmp_path: Path
+    ) -> None:
+        log, hurry, told = Log(), threading.Event(), "the service ended before it was made"
+
+        def make_magnify() -> Any:
+            def hang(frame: NDArray[np.uint8], magnified: NDArray[np.uint8], _time_s: float) -> None:
+                hurry.wait(60)
+                np.copyto(magnified, frame)
+
+            return hang
+
+        with recorder(tmp_path, log, make_magnify=make_magnify) as running:
+            for first in (0, 100, 200):
+                film(running, first, first + 30)
+                running.trigger((first + 29) / RATE_HZ, "by hand")
+                film(running, first + 30, first + 100)
+            limit_s = time.monotonic() + 30
+            while running.state().waiting != 3 and time.monotonic() < limit_s:
+                time.sleep(0.02)
+            assert (running.state().recording, running.state().waiting) == (None, 3)  # raw ones are done
+            running._stopping = running._hurrying = True
+            hurry.set()
+        assert [clip.kind for clip in log.clips("saved")][:3] == ["raw"] * 3
+        failed = [clip for clip in log.clips("failed") if clip.kind == "magnified"]
+        assert len(failed) >= 2
+        assert all(told in clip.detail for clip in failed)
+        assert running.state().waiting == 0
+
+    @pytest.mark.parametrize("frames", [0, 3])
+    def test_a_clip_that_is_hurried_counts_the_frames_that_are_missing(
+        self, tmp_path: Path, frames: int
+    ) -> None:
+        path = TestRecovery().clip(tmp_path, "e")
+        raw = Clip("e", "raw", path.name, "saved", frames=10, dropped=2)
+        writer = EventClipWriter(
+            tmp_path / "e-magnified.mp4", width_px=64, height_px=48, rate_hz=25, comment=""
+        )
+
+        def make() -> Clip:
+            return magnified_of(
+                raw,
+                tmp_path,
+                FRAMES,
+                lambda frame, picture, _time_s: np.copyto(picture, frame),
+                writer,
+                lambda: writer.frames == frames,
+            )
+
+        if frames:
+            made = make()
+            assert (made.frames, made.dropped) == (3, 2 + 7)
+        else:
+            with pytest.raises(OutputFault, match="the service ended before it was made"):
+                make()
+            assert os.listdir(tmp_path) == [path.name]
 
     def test_offering_never_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(event_recorder._MOST_WAITING, "magnified", 2)

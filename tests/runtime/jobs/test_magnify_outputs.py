@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from support import Picture, command_line, read_video, textured_frames, write_clip
 
+from tremorscope.runtime.clips.h264 import EncodingSettings
+from tremorscope.runtime.clips.video import VideoWriter
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.jobs.magnify import MagnifyJob, MagnifyReport, magnify_clip
 
@@ -90,6 +93,18 @@ def test_sound_is_kept_beside_its_pictures(
     assert tone_hz == pytest.approx(TONE_HZ, abs=10)
     assert len(read_video(tmp_path / f"out{suffix}")[0]) == RATE_HZ
     assert any(line.startswith(f"sound          {codec}, ") for line in report.lines())
+
+
+def test_a_video_that_is_done_keeps_nothing_of_the_clip_open(tmp_path: Path) -> None:
+    clip = clip_with_sound(tmp_path / "clip.mkv", codec="pcm_s16le")  # longer than the two pictures
+    with VideoWriter(
+        tmp_path / "out.mp4", EncodingSettings(64, 48, 25.0, Fraction(1, 25)), sound=clip
+    ) as writer:
+        for number in range(2):
+            writer.write(np.zeros((48, 64, 3), np.uint8), number / RATE_HZ)
+    assert str(clip) not in {os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()}
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        assert sum(packet.size > 0 for packet in made.demux(audio=0)) >= 4  # 80 ms and more
 
 
 @pytest.mark.parametrize(
@@ -241,6 +256,12 @@ def test_a_clip_is_read_from_standard_input(tmp_path: Path, linear_bundle: Path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"6 of 64x48 px, standard input" in done.stdout
     assert [each.name for each in out.parent.iterdir()] == ["o.mp4"]
+    new = tmp_path / "new" / "frames"
+    done = from_stdin(clip.read_bytes(), "-o", new / "%06d.png", "-a", 2, "--bundle", linear_bundle)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert sorted(each.name for each in new.iterdir()) == [f"{number:06d}.png" for number in range(1, 7)]
+    assert {each.name for each in tmp_path.iterdir()} >= {"c.mkv", "out", "new"}
+    assert not list(tmp_path.rglob(".piped-*"))
     for content, expected in (
         (b"", b"standard input: is empty"),
         (b"no clip " * 999, b"standard input: is not a video"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -47,6 +48,15 @@ def test_each_band_shows_what_moves_in_it_where_it_moves_and_how_far(tmp_path: P
     assert sheet.shape[1] > 600
     assert sheet.std() > 20
     assert "tremorscope magnify c.mp4 -o out.mp4 -a auto --mode band --band 1.76 2.24" in swept.lines()[-1]
+
+
+def test_a_raw_stream_s_frames_are_counted_first(tmp_path: Path) -> None:
+    clip = film(tmp_path / "c.mp4", 0.2, 0.1, count=100)
+    subprocess.run(["ffmpeg", "-v", "error", "-i", clip, "-c", "copy", tmp_path / "c.h264"], check=True)
+    swept = sweep_clip(SweepJob(tmp_path / "c.h264", tmp_path / "sheet.png", "log"))
+    assert swept.frames == 100
+    assert swept.maps[0].band_hz[0] == pytest.approx(3 * RATE_HZ / 100)
+    assert max(each.largest_px for each in swept.maps) > 0.1
 
 
 def test_light_that_flickers_is_no_motion(tmp_path: Path) -> None:

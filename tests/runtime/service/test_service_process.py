@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,16 +16,32 @@ from running_service import PATIENCE_S, Camera, frames, running, until
 from service_parts import MID_SPAN, configured
 from support import frames_of
 
+from tremorscope.runtime.clips.afterwards import RecorderState
 from tremorscope.runtime.errors import EngineFault, OptionFault
 from tremorscope.runtime.host.signals import SignalQueue
 from tremorscope.runtime.host.systemd import Notifier
 from tremorscope.runtime.host.thermal import ThermalReading
 from tremorscope.runtime.host.threads import SECOND
 from tremorscope.runtime.magnification.factory import Engines
+from tremorscope.runtime.service import process
 from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.process import Service
 from tremorscope.runtime.service.recovery import EXIT_RECOVERY
 from tremorscope.runtime.store.reader import StoreReader
+
+
+@pytest.mark.parametrize(
+    ("recording", "waiting", "busy"), [(None, 0, ""), ("e", 1, "a clip"), (None, 1, "a clip")]
+)
+def test_a_restart_waits_for_clips_that_are_to_be_made(
+    recording: str | None, waiting: int, busy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "is_updating", lambda: False)
+    state = RecorderState(recording, waiting, 0, 0, 0, 0, 0)
+    storage = SimpleNamespace(recorder=SimpleNamespace(state=lambda: state))
+    service: Any = SimpleNamespace(parts=SimpleNamespace(storage=storage))
+    assert Service._busy(service).startswith(busy)
+    assert bool(Service._busy(service)) == bool(busy)
 
 
 class TestMagnification:

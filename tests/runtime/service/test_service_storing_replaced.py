@@ -21,10 +21,10 @@ from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.store.background import BackgroundStore, StoreUpkeep
 from tremorscope.runtime.store.disk import mount_trouble
 from tremorscope.runtime.store.reader import StoreReader
-from tremorscope.runtime.store.records import Channel, Notice, SeriesBlock
+from tremorscope.runtime.store.records import Channel, Clip, Notice, SeriesBlock
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.soundness import SoundnessWatch
-from tremorscope.runtime.store.sqlite_file import StoreFault
+from tremorscope.runtime.store.sqlite_file import StoreDamagedFault, StoreFault
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
@@ -149,6 +149,42 @@ class TestRequiredMount:
 
 
 class TestDamage:
+    def test_what_is_sound_is_kept_where_damage_is_found_after_the_opening(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Store(tmp_path / "tremorscope.db") as store:
+            store.write([raised("sway")])
+        listed, asked = StoreReader.clips, []
+
+        def clips(reader: StoreReader) -> tuple[Clip, ...]:
+            asked.append(reader)
+            if len(asked) == 1:
+                raise StoreDamagedFault("a page is damaged", remedy="")
+            return listed(reader)
+
+        monkeypatch.setattr(StoreReader, "clips", clips)
+        kept = storage(tmp_path)
+        assert [alarm.name for alarm in kept.opened_alarms] == ["sway"]
+        assert (kept.health().replaced, kept.close(5.0)) == ({"damaged": 1}, "")
+
+    def test_a_new_store_that_cannot_be_read_is_closed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(*_: object) -> None:
+            raise StoreFault("no reading", remedy="")
+
+        kept = storage(tmp_path / "kept")
+        assert kept._background is not None
+        for part in ("__init__", "open_alarms"):
+            new = Store(tmp_path / f"{part}.db")
+            with monkeypatch.context() as patch:
+                patch.setattr(kept._keeper, "renew", lambda *_, new=new: new)
+                patch.setattr(StoreReader, part, fails)
+                with pytest.raises(StoreFault, match="no reading"):
+                    kept._renew(kept._background.store, StoreFault("", remedy=""))
+            assert not new.is_open
+        kept.close(5.0)
+
     def test_a_store_damaged_while_running_is_set_aside_and_another_begun(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
