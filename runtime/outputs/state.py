@@ -74,6 +74,8 @@ class ServiceView:
     """Directory of the clips; None if there are none."""
     controls: Controls | None = None
     """Actions that clients may request; None lets them only look."""
+    bit_depth: int = 8
+    """Bits in which the camera tells brightnesses apart."""
 
 
 LEAST_SILENCE_S = 3.0

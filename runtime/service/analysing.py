@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,7 @@ from tremorscope.runtime.live.feed import LiveFeed, LiveMotion, LiveSpectrum
 from tremorscope.runtime.service.history import MotionHistory, Recorded
 from tremorscope.runtime.store import records
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmReading
-from tremorscope.runtime.vibration.monitoring.temperature import TemperatureTrend, read_temperature
+from tremorscope.runtime.vibration.monitoring.temperature import TemperatureTrends, read_temperature
 from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting, Track
 from tremorscope.runtime.vibration.settings import VibrationSettings
 from tremorscope.runtime.vibration.spectra.analysis import (
@@ -76,6 +75,7 @@ class Analyst:
         outputs: AnalysisOutputs,
         *,
         tracker: FrequencyTracker,
+        trends: TemperatureTrends | None = None,
         clock: Callable[[], float] = time.monotonic,
         set_by_s: Callable[[], float] = float,
     ) -> None:
@@ -86,6 +86,7 @@ class Analyst:
             history: what was measured.
             outputs: take what is found.
             tracker: numbers modes; it outlives a change of the settings.
+            trends: lines over temperature, which outlive it too; None begins anew.
             clock: seconds on a clock that never goes back.
             set_by_s: sum of the steps of the device's clock so far.
         """
@@ -94,7 +95,7 @@ class Analyst:
         self._set_by_s, self._was_set_by_s = set_by_s, set_by_s()
         self._due_s = clock() + min(settings.analyse_every_s, settings.analyse_over_s, _FIRST_AFTER_S)
         self._analysed_s = -math.inf
-        self._trends: defaultdict[str, TemperatureTrend] = defaultdict(TemperatureTrend)
+        self._trends = trends or TemperatureTrends()
         self.findings = AnalysisFindings()
         """Latest results; replaced as a whole."""
 
@@ -178,11 +179,10 @@ class Analyst:
             within = [mode for mode in modes if named.low_hz <= mode.frequency_hz <= named.high_hz]
             if within:
                 peak = max(within, key=lambda mode: mode.peak.amplitude).peak
-                hz = self._trends[named.name].take_out(peak.frequency_hz, temperature_c)
-                deviation_hz = peak.frequency_sigma_hz
-                found.append(
-                    AlarmReading(named.name, "frequency", unix_s, hz, deviation_hz, steady_s=steady_s)
-                )
+                trend = self._trends.of(self._settings.temperature_file, named)
+                hz = trend.take_out(peak.frequency_hz, temperature_c)
+                sigma_hz = peak.frequency_sigma_hz
+                found.append(AlarmReading(named.name, "frequency", unix_s, hz, sigma_hz, steady_s=steady_s))
         return found
 
 

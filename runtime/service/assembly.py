@@ -37,6 +37,7 @@ from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.vibration.displacement.meters import PictureFacts
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
+from tremorscope.runtime.vibration.monitoring.temperature import TemperatureTrends
 from tremorscope.runtime.vibration.settings import VibrationSettings
 
 log = logging.getLogger("tremorscope.camera")
@@ -118,6 +119,8 @@ class Components:
             self.storage.on_opened, self.storage.on_begun_anew = self._resume_alarms, self.alarms.store_again
             self._resume_alarms()
             self.tracker = followed_before(self.storage.modes)
+            self.trends = TemperatureTrends()
+            self.measuring: Measuring | None = None
             self.analyst: Analyst | None = None
             self.feed.add_frequencies(points_of(self.storage.modes))
             self.measuring, self.analyst = self.build_measuring(configuration.vibration)
@@ -164,7 +167,7 @@ class Components:
             tell=lambda text: self.storage.notice("measurement", text),
             rate_hz=self.source.rate_hz,
             account=self.account,
-            picture=self.picture,
+            picture=replace(self.picture, before=self.measuring.placed if self.measuring else None),
         )
         return measuring, self.build_analyst(settings)
 
@@ -175,6 +178,7 @@ class Components:
             self.history,
             AnalysisOutputs(self.live, self.feed, store=self.storage.offer, read=self.alarms.read),
             tracker=self.tracker if self.analyst is None else self.analyst.tracker,
+            trends=self.trends,
             set_by_s=lambda: self.clock.set_by_s,
         )
 

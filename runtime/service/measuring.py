@@ -19,7 +19,7 @@ from tremorscope.runtime.vibration.displacement.meter import Motion, MotionMeter
 from tremorscope.runtime.vibration.displacement.meters import (
     NOT_MEASURED,
     PictureFacts,
-    knock_text,
+    PlacedRegions,
     open_meter,
     watch_for_knocks,
 )
@@ -95,10 +95,8 @@ class Measuring:
         self._settings, self._history, self._live, self._tell = settings, history, live, tell
         self._account, self._rate_hz, self._picture = account, rate_hz, picture or PictureFacts()
         self._regions = settings.regions
-        self._rectangles = [each.region() for each in settings.regions]
-        self._still = [each.region() for each in settings.still]
-        self.moved = ""
-        """Account of the latest knock of the camera; empty where there was none."""
+        regions, still = {each.name: each.region() for each in settings.regions}, settings.still
+        self.placed = PlacedRegions(regions, [each.region() for each in still], self._picture.before)
         self._knocks: KnockWatch | None = None
         names = [each.name for each in self._regions]
         self._collector = SeriesCollector(self._prepare_scales(settings))
@@ -168,6 +166,7 @@ class Measuring:
     def regions(self) -> tuple[RegionHealth, ...]:
         """Status of every region; may be called from any thread."""
         found, motion = [], self._latest_motion
+        rectangles = list(self.placed.regions.values())
         for at, region in enumerate(self._regions):
             levels, floors, scale = self._latest[at], self._floors_px[at], self._scales[at]
             known = floors[np.isfinite(floors)]
@@ -182,7 +181,7 @@ class Measuring:
                     lost_ratio=levels.lost / frames if levels and frames else 0.0,
                     mm_per_px=scale.mm_per_px if scale else None,
                     scale_relative_sigma=scale.relative_sigma if scale else 0.0,
-                    rectangle_px=astuple(self._rectangles[at]),
+                    rectangle_px=astuple(rectangles[at]),
                     trouble=self._troubles[at],
                     velocity_px_s=motion.of(at, 1) if motion else None,
                     acceleration_px_s2=motion.of(at, 2) if motion else None,
@@ -245,7 +244,8 @@ class Measuring:
         self._begin(samples, timestamp_s)
 
     def _begin(self, samples: Sequence[Picture], timestamp_s: float) -> None:
-        opened = open_meter(samples, self._rectangles, self._still, self._maps, self._picture.bit_depth)
+        regions, still = list(self.placed.regions.values()), self.placed.still
+        opened = open_meter(samples, regions, still, self._maps, self._picture.bit_depth)
         meter, places, troubles = opened.meter, opened.places, opened.troubles
         self._note(troubles)
         # Regions that are being measured go on undisturbed while others are still in trouble.
@@ -253,15 +253,12 @@ class Measuring:
         self._retry_s = timestamp_s + _RETRY_S if any(troubles) else math.inf
         if not unchanged:
             self._adopt(meter, places, timestamp_s)
-            self._knocks = watch_for_knocks(samples[0], self._still, self._tell) if meter else None
+            self._knocks = watch_for_knocks(samples[0], still, self._tell) if meter else None
 
     def _follow(self, knock: Knock, frame: Picture, timestamp_s: float) -> None:
         """Begin anew where the view now shows the regions."""
-        self._rectangles = [knock.region(each) for each in self._rectangles]
-        self._still = [knock.region(each) for each in self._still]
-        names = [each.name for each in self._regions]
-        self.moved = knock_text(knock, frame.shape[1::-1], dict(zip(names, self._rectangles, strict=True)))
-        self._tell(self.moved)
+        self.placed.follow(knock, frame.shape[1::-1])
+        self._tell(self.placed.moved)
         self._meter, self._knocks, self._samples = None, None, []
         self._retry_s = self._sample_due_s = timestamp_s
 

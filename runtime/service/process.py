@@ -65,7 +65,11 @@ class Service:
         self._reporter = Reporter(parts, self._recovery.ladder, self._governor, self._threads, self._device)
         self._publishing = Publishing(
             configuration.outputs,
-            ServiceView(parts.board, parts.feed, parts.storage.path, parts.storage.clips, controls=self),
+            ServiceView(
+                *(parts.board, parts.feed, parts.storage.path, parts.storage.clips),
+                controls=self,
+                bit_depth=parts.picture.bit_depth,
+            ),
             state_directory=state_directory(configuration.store),
             threads=self._threads,
         )

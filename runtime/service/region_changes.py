@@ -67,6 +67,12 @@ class RegionChanges:
             raise OptionFault(
                 "the regions have changed meanwhile", remedy="cancel, and edit them as they are now"
             )
+        measuring = self._parts.loop.measuring
+        if measuring is not None and measuring.placed.moved and measuring.placed.still:
+            raise OptionFault(
+                "the camera was knocked, and still regions cannot be moved here",
+                remedy="write the new places of all, which are told among the problems, into the configuration file",
+            )
         told = ", ".join(_differences(present, wanted))
         if not told:
             return RegionsTaken(True, "nothing has changed")

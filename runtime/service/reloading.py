@@ -185,8 +185,8 @@ class Reloader:
         if changes.alarms:
             parts.alarms.use(vibration, parts.clock.now_s())
         if changes.regions:
-            measuring, parts.analyst = parts.build_measuring(vibration)
-            parts.loop.use(measuring)
+            parts.measuring, parts.analyst = parts.build_measuring(vibration)
+            parts.loop.use(parts.measuring)
         elif changes.alarms and parts.loop.measuring is not None:
             parts.loop.measuring.judge_by(vibration)
         if changes.analysis and not changes.regions and parts.analyst is not None:

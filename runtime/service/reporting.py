@@ -179,7 +179,7 @@ class Reporter:
             *parts.opener.problems(measured.rate_hz if measured else None),
             losses,
             self._watch.trouble(),
-            parts.loop.measuring.moved if parts.loop.measuring else "",
+            parts.loop.measuring.placed.moved if parts.loop.measuring else "",
             *self._band_warnings(),
             findings.trouble,
             *(

@@ -53,8 +53,8 @@ class _RegionsRequest(RequestBody):
 class _Judge:
     """Judges regions by the latest frames, for one thread at a time."""
 
-    def __init__(self, feed: LiveFeed) -> None:
-        self._feed = feed
+    def __init__(self, feed: LiveFeed, bit_depth: int) -> None:
+        self._feed, self._bit_depth = feed, bit_depth
         self._frames: list[NDArray[np.float16]] = []
         self._sigma, self._taken_s = 0.0, -_FRESH_S
 
@@ -83,7 +83,7 @@ class _Judge:
                         continue
                     due_s, grey = lent.info.time_s + _APART_S, luma(lent.frame)
                 if not self._frames:
-                    self._sigma = estimate_noise_sigma(grey)
+                    self._sigma = estimate_noise_sigma(grey, self._bit_depth)
                 # An eighth of a grey level is far below the noise, and takes a quarter of the memory.
                 self._frames.append(grey.astype(np.float16))
         self._taken_s = time.monotonic()
@@ -98,7 +98,7 @@ class RegionHandlers:
 
     def __init__(self, settings: HttpSettings, service: ServiceView, limits: HttpLimits) -> None:
         self._controls = service.controls if settings.adjustable else None
-        self._judge, self._longest_s = _Judge(service.feed), limits.answer_s
+        self._judge, self._longest_s = _Judge(service.feed, service.bit_depth), limits.answer_s
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="web regions", initializer=step_back)
         self._waiting = 0
         self._forgetting: asyncio.TimerHandle | None = None

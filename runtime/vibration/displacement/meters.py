@@ -33,6 +33,8 @@ class PictureFacts:
     """File of its lens."""
     bit_depth: int = 8
     """Bits that tell brightnesses apart."""
+    before: PlacedRegions | None = None
+    """Places of regions in it until now, of the same or other settings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +92,38 @@ def watch_for_knocks(
         return None
 
 
-def knock_text(knock: Knock, size_px: tuple[int, ...], regions: Mapping[str, Region]) -> str:
-    """Account of a knock, with the places in which regions are measured from now on."""
-    places = ", ".join(f"{name} x_px {place.x_px}, y_px {place.y_px}" for name, place in regions.items())
-    return f"{_ACCOUNT.format(knock.text(*size_px))}; before the next start write: {places}"
+class PlacedRegions:
+    """The places of regions in the view as it now is, after all knocks of the camera.
+
+    Args:
+        regions: regions to measure by name, as configured.
+        still: regions of what cannot move, as configured.
+        before: places until now; where the configuration has not changed, they hold.
+    """
+
+    def __init__(
+        self, regions: Mapping[str, Region], still: Sequence[Region], before: PlacedRegions | None = None
+    ) -> None:
+        self._configured, self._configured_still = dict(regions), list(still)
+        self.regions, self.still = dict(regions), list(still)
+        self.moved = ""
+        """Account of the latest knock, with the places to configure; empty where all are measured as configured."""
+        if before is None or not before.moved:
+            return
+        kept = [name for name in regions if before._configured.get(name) == regions[name]]
+        self.regions.update((name, before.regions[name]) for name in kept)
+        if before._configured_still == self._configured_still:
+            self.still = list(before.still)
+        if kept or (still and self.still != self._configured_still):
+            self.moved = before.moved
+
+    def follow(self, knock: Knock, size_px: tuple[int, ...]) -> None:
+        """Move all to where the view, (W, H), now shows them."""
+        self.regions = {name: knock.region(each) for name, each in self.regions.items()}
+        self.still = [knock.region(each) for each in self.still]
+        named = [*self.regions.items(), *((f"still {at}", each) for at, each in enumerate(self.still, 1))]
+        places = ", ".join(f"{name} x_px {place.x_px}, y_px {place.y_px}" for name, place in named)
+        self.moved = f"{_ACCOUNT.format(knock.text(*size_px))}; before the next start write: {places}"
 
 
 class KnockedMeter:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,17 @@ class TemperatureTrend:
         self._pairs.append((value, temperature_c))
         values, temperatures = np.array(self._pairs).T
         return value - fit_temperature(values, temperatures).slope * (temperature_c - self._first_c)
+
+
+class TemperatureTrends:
+    """The trend of each quantity; it outlives a change of the settings that leaves the quantity as it was."""
+
+    def __init__(self) -> None:
+        self._trends: defaultdict[Hashable, TemperatureTrend] = defaultdict(TemperatureTrend)
+
+    def of(self, *quantity: Hashable) -> TemperatureTrend:
+        """The trend of what is named by values."""
+        return self._trends[quantity]
 
 
 def read_temperature(file: Path | None) -> float | None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from support import ROOT
 
 from tremorscope.runtime.configuration.reading import load_configuration
 from tremorscope.runtime.configuration.schema import Configuration
+from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.service.assembly import Components
+from tremorscope.runtime.service.region_changes import RegionChanges
 from tremorscope.runtime.service.reloading import changes_between
+from tremorscope.runtime.vibration.displacement.knock import Knock
+from tremorscope.runtime.vibration.displacement.meters import PictureFacts
+from tremorscope.runtime.vibration.displacement.regions import RegionEdit
+from tremorscope.runtime.vibration.monitoring.temperature import TemperatureTrends
 
 PRESENT = load_configuration(ROOT / "configs" / "bridge.yaml").configuration
 
@@ -82,3 +93,67 @@ def test_every_section_is_one_or_the_other() -> None:
         "version", "name", "camera", "magnification", "vibration", "recording", "store", "outputs", "recovery",
         "thermal", "reload_on_change",
     }  # fmt: skip
+
+
+def components() -> Any:
+    """What measuring and analysis are built from, and nothing else."""
+    parts: Any = SimpleNamespace(
+        source=SimpleNamespace(rate_hz=30.0), feed=LiveFeed(width_px=64, height_px=48), account=None,
+        storage=SimpleNamespace(notice=print, offer=print), alarms=SimpleNamespace(read=print), picture=PictureFacts(),
+        clock=SimpleNamespace(set_by_s=0.0), tracker=None, analyst=None, measuring=None, trends=TemperatureTrends(),
+    )  # fmt: skip
+    parts.build_analyst = lambda settings: Components.build_analyst(parts, settings)
+    parts.measuring, parts.analyst = Components.build_measuring(parts, PRESENT.vibration)
+    return parts
+
+
+def knocked() -> Any:
+    """The same after a knock of the camera by 17 px along x and -6 px along y."""
+    parts = components()
+    shift = np.array([[1.0, 0, 17], [0, 1, -6], [0, 0, 1]])
+    parts.measuring.placed.follow(Knock(shift, 5.0), (1920, 1080))
+    return parts
+
+
+def test_a_reload_leaves_regions_where_a_knock_moved_them() -> None:
+    parts = knocked()
+    before = parts.measuring.placed
+    new = changed("vibration.window_s", 3).vibration
+    placed = Components.build_measuring(parts, new)[0].placed  # type: ignore[union-attr]
+    assert placed.moved == before.moved != ""
+    assert (placed.regions, placed.still) == (before.regions, before.still)
+    first = PRESENT.vibration.regions[0]
+    assert placed.regions[first.name].x_px == first.x_px + 17
+
+
+def test_a_place_that_is_written_anew_holds() -> None:
+    parts = knocked()
+    new = changed("vibration.regions.0.x_px", 901).vibration
+    placed = Components.build_measuring(parts, new)[0].placed  # type: ignore[union-attr]
+    configured = {each.name: each.region() for each in new.regions}
+    names = list(configured)
+    assert placed.regions[names[0]] == configured[names[0]]
+    assert all(placed.regions[name].x_px == configured[name].x_px + 17 for name in names[1:])
+
+
+def test_still_regions_are_told_and_not_left_behind_by_the_page() -> None:
+    parts = knocked()
+    still = PRESENT.vibration.still[0]
+    assert f"still 1 x_px {still.x_px + 17}, y_px {still.y_px - 6}" in parts.measuring.placed.moved
+    parts.loop = SimpleNamespace(measuring=parts.measuring)
+    reloader: Any = SimpleNamespace(configuration=PRESENT)
+    changes = RegionChanges(Path("none"), parts, reloader)
+    names = [each.name for each in PRESENT.vibration.regions]
+    wanted = [RegionEdit(name, region, name) for name, region in parts.measuring.placed.regions.items()]
+    with pytest.raises(OptionFault, match="still regions cannot be moved here"):
+        changes._change(wanted, names, "a person")
+
+
+def test_the_trend_over_temperature_outlives_a_change_of_the_regions() -> None:
+    parts = components()
+    named = PRESENT.vibration.modes[0]
+    trend = parts.analyst._trends.of(None, named)
+    _, analyst = Components.build_measuring(parts, changed("vibration.regions.0.x_px", 901).vibration)
+    assert analyst is not None
+    assert analyst._trends.of(None, named) is trend
+    assert analyst._trends.of(Path("other"), named) is not trend

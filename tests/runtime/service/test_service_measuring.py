@@ -278,7 +278,7 @@ class TestKnock:
         assert (x - int(str(MID_SPAN["x_px"])), y - int(str(MID_SPAN["y_px"]))) == (17, -6)
         (told,) = [text for text in rig.told.all if "knocked" in text]
         assert "+17.0 px along x and -6.0 px along y" in told
-        assert told == rig.measuring.moved
+        assert told == rig.measuring.placed.moved
 
     def test_levels_begin_anew_with_the_displacement(self) -> None:
         rig = Rig(regions=[MID_SPAN, QUARTER], window_s=8)
@@ -294,7 +294,7 @@ class TestKnock:
         rig.run(59.0, covered(QUARTER), every=30)
         rig.run(1.0)  # the retry has gathered frames from 60.9 s on
         rig.run(3.0, shifted_by(17, -6))
-        assert "+17.0 px along x" in rig.measuring.moved
+        assert "+17.0 px along x" in rig.measuring.placed.moved
         mid_span, quarter = rig.measuring.regions()
         assert mid_span.rectangle_px == (147, 84, 60, 24)
         assert quarter.trouble == ""
@@ -302,5 +302,5 @@ class TestKnock:
     def test_what_the_structure_does_is_none(self) -> None:
         rig = Rig(regions=[MID_SPAN, QUARTER])
         rig.run(8.0)
-        assert rig.measuring.moved == ""
+        assert rig.measuring.placed.moved == ""
         assert np.isfinite(rig.feed.series().y_px).all()

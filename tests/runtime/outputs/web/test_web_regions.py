@@ -6,18 +6,25 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 from browser_rig import DESK, PHONE, eventually, run, show
 from http_rig import Answer, ask, post
 from mosquitto_rig import free_port, wait_until
 
 from tremorscope.runtime.configuration.reading import load_configuration
+from tremorscope.runtime.outputs.web.regions import _Judge
 from tremorscope.runtime.service.process import Service
 from tremorscope.runtime.store.reader import StoreReader
+from tremorscope.runtime.vibration.displacement.windows import rounding_sigma
 
 TEXT = """\
 # The footbridge.
@@ -130,6 +137,20 @@ def test_the_quality_is_that_of_the_measurement(edited: Edited) -> None:
     assert "reaches outside the picture of 320x180 px" in outside["trouble"]
     small = post(edited.port, "/api/regions/quality", rectangle | {"width_px": 3})
     assert (small.status, small.text[:9]) == (400, "width_px:")
+
+
+@pytest.mark.parametrize("bit_depth", [8, 10, 12])
+def test_the_noise_that_is_judged_by_is_of_the_cameras_bits(bit_depth: int) -> None:
+    frame, numbers = np.full((64, 64, 3), 128, np.uint8), count()
+
+    def latest(*_: object) -> Any:
+        number = next(numbers)
+        return MagicMock(frame=frame, info=SimpleNamespace(sequence=number, time_s=float(number)))
+
+    feed: Any = SimpleNamespace(watch=nullcontext, latest=latest)
+    judge = _Judge(feed, bit_depth)
+    judge._take()
+    assert judge._sigma == rounding_sigma(bit_depth)
 
 
 def test_the_file_is_changed_where_it_must_be(anew: Edited) -> None:

@@ -39,9 +39,7 @@ def drawn(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-def frames(
-    seconds: float, change: object = None, rate_hz: int = RATE_HZ
-) -> Iterator[tuple[float, Frame]]:
+def frames(seconds: float, change: object = None, rate_hz: int = RATE_HZ) -> Iterator[tuple[float, Frame]]:
     """A still scene, which ``change`` turns into another at each moment."""
     rng = np.random.default_rng(0)
     for number in range(round(seconds * rate_hz)):
