@@ -120,7 +120,7 @@ class Machine:
 
     def journal(self, *arguments: str) -> str:
         """What the journal holds, as bare messages."""
-        self.run("journalctl", "--sync")
+        self.run("journalctl", "--sync", check=False)  # just after a start journald may not listen yet
         return self.run("journalctl", "-q", "-o", "cat", *arguments).stdout
 
     def write(self, path: str, content: str, mode: str = "0644") -> None:

@@ -77,6 +77,7 @@ def test_processes_wait_for_the_daemon_and_do_not_start_blind(machine: Machine) 
         wait_until(lambda unit=unit: came_up(machine, unit, 0), f"{unit} to have frames", timeout_s=120)
 
 
+@pytest.mark.alone
 def test_one_wedge_makes_one_restart_of_the_daemon_and_both_cameras_are_back_in_time(
     machine: Machine,
 ) -> None:

@@ -16,7 +16,7 @@ from tremorscope.runtime.outputs.web.server import WebServer
 __all__ = ["broker", "publish"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceRig]:
     """A small frame loop with everything that outputs show; shared, so put back what you change."""
     with ServiceRig(tmp_path_factory.mktemp("service"), width_px=320, height_px=180) as rig:
