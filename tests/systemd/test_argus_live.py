@@ -69,18 +69,22 @@ def came_up(machine: Machine, unit: str, restarts: int) -> bool:
     return set(properties) == {"ActiveState=active", f"NRestarts={restarts}"}
 
 
-def test_processes_wait_for_the_daemon_and_do_not_start_blind(machine: Machine) -> None:
+@pytest.fixture(scope="module")
+def filming(machine: Machine) -> Machine:
+    """The machine with both cameras, whose processes have waited for the daemon."""
     machine.systemctl("start", "--no-block", *UNITS)
     wait_until(lambda: all(machine.show(unit, "SubState") == "start-pre" for unit in UNITS), "them to wait")
     machine.systemctl("start", DAEMON)
     for unit in UNITS:
         wait_until(lambda unit=unit: came_up(machine, unit, 0), f"{unit} to have frames", timeout_s=120)
+    return machine
 
 
 @pytest.mark.alone
 def test_one_wedge_makes_one_restart_of_the_daemon_and_both_cameras_are_back_in_time(
-    machine: Machine,
+    filming: Machine,
 ) -> None:
+    machine = filming
     assert daemon_starts(machine) == 1
     began_s = time.monotonic()
     machine.systemctl("kill", "-s", "USR1", DAEMON)
