@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -25,14 +26,14 @@ def shipped_network() -> Network:
 
 
 @cache
-def shipped_graph(name: GraphName) -> onnx.ModelProto:
-    return onnx.load(open_bundle(SHIPPED).graph_path(name))
+def shipped_graph(name: GraphName, bundle: Path = SHIPPED) -> onnx.ModelProto:
+    return onnx.load(open_bundle(bundle).graph_path(name))
 
 
 @cache
-def scales() -> dict[str, float]:
-    """Of the shipped network on a few small, moving pictures, by the largest values seen."""
-    observer = Observer(shipped_graph("pairwise"), threads=1)
+def scales(bundle: Path = SHIPPED) -> dict[str, float]:
+    """Of a shipped network on a few small, moving pictures, by the largest values seen."""
+    observer = Observer(shipped_graph("pairwise", bundle), threads=1)
     histograms = {name: Histogram.empty() for name in observer.tensors}
     for number, amplification in enumerate((1.0, 20.0, 200.0)):
         frame, reference = _film(97, 64, 0.1, 2 * number), _film(97, 64, 0.0, 2 * number + 1)

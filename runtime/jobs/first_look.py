@@ -56,29 +56,15 @@ class MotionWatch:
 
     def see(self, frame: NDArray[np.uint8], time_s: float) -> None:
         """Measure the next frame, (H, W, 3; RGB), at a time of the clip."""
-        self._rows.append(
-            np.array(
-                [(m.x_px, m.y_px, m.quality, m.gain, m.brightness) for m in self._meter.measure(frame)],
-                np.float32,
-            )
-        )
+        self._rows.append(np.array([motion.row for motion in self._meter.measure(frame)], np.float32))
         self.times_s.append(time_s)
 
     def analysis(self, band_hz: tuple[float, float] | None = None) -> Analysis | None:
         """Frequencies at which the regions move; None where none can be told, as in very short clips."""
         table = np.array(self._rows, float).transpose(1, 2, 0)  # (regions, 5, N)
-        floors, rounding = self._meter.noise_floors_px.tolist(), self._meter.rounding_floors_px.tolist()
+        floors, rounding = self._meter.noise_floors_px, self._meter.rounding_floors_px
         series = tuple(
-            RegionSeries(
-                f"R{number + 1}",
-                follower.region,
-                x_px=rows[0],
-                y_px=rows[1],
-                quality=rows[2],
-                light=rows[3:],
-                noise_floor_px=(floors[number][0], floors[number][1]),
-                rounding_floor_px=(rounding[number][0], rounding[number][1]),
-            )
+            RegionSeries.of_rows(f"R{number + 1}", follower.region, rows, floors[number], rounding[number])
             for number, (follower, rows) in enumerate(zip(self._meter.followers, table, strict=True))
         )
         try:

@@ -232,28 +232,21 @@ def _measure_all(
             if kept[number]:
                 time_s = float(survey.real_times_s[places[number]])
                 for row, motion in zip(table, measure(frame, time_s), strict=True):
-                    row[:, places[number]] = (
-                        *(motion.x_px, motion.y_px, motion.quality),
-                        *(motion.gain, motion.brightness),
-                    )
+                    row[:, places[number]] = motion.row
             if progress is not None:
                 progress(count + number + 1, 2 * count)
-    for since_s, until_s in (
-        knocked.gaps_s if knocked else ()
-    ):  # what is measured before it is found is no motion
+    for since_s, until_s in knocked.gaps_s if knocked else ():
+        # What is measured before it is found is no motion.
         table[..., (survey.real_times_s >= since_s) & (survey.real_times_s <= until_s)] = np.nan
-    floors, rounding = meter.noise_floors_px.tolist(), meter.rounding_floors_px.tolist()
+    floors, rounding = meter.noise_floors_px, meter.rounding_floors_px
     errors = coding_errors_px(luma(survey.shown), plan.regions, survey.coding)
     series = tuple(
-        RegionSeries(
+        RegionSeries.of_rows(
             f"R{number + 1}",
             region,
-            x_px=table[number, 0],
-            y_px=table[number, 1],
-            quality=table[number, 2],
-            light=table[number, 3:],
-            noise_floor_px=(floors[number][0], floors[number][1]),
-            rounding_floor_px=(rounding[number][0], rounding[number][1]),
+            table[number],
+            floors[number],
+            rounding[number],
             coding_error_px=errors[number],
             bound_px=meter.followers[number].tracker.bound_px,
         )

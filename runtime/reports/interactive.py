@@ -132,10 +132,9 @@ def moving_section(measurement: Measurement) -> str:
     """The photograph that moves, hidden until the script shows it; empty where there is no mode."""
     if not measurement.analysis.modes:
         return ""
-    photo, _ = _photo(measurement)
     return (
         '<section id="moving" class="picture noprint" hidden><h2>Modes, moving</h2>'
-        f'<img hidden alt="" src="data:image/jpeg;base64,{photo}">'
+        f'<img hidden alt="" src="data:image/jpeg;base64,{_photo(measurement)}">'
         '<p class=choice></p><canvas role="img" aria-label="The first frame, bent by the mode that is chosen"></canvas>'
         '<p class=controls><button type="button">Play</button> '
         '<label>Size <input type="range" min="2" max="100"></label></p>'
@@ -143,25 +142,26 @@ def moving_section(measurement: Measurement) -> str:
     )
 
 
-def _photo(measurement: Measurement) -> tuple[str, float]:
-    """The first frame as a small JPEG in base64, and the size of its pixels in pixels of the frame."""
-    cv2 = opencv()
+def _photo_size(measurement: Measurement) -> tuple[int, int, float]:
+    """Width and height of the small first frame, and the size of its pixels in pixels of the frame."""
     height, width = measurement.frame.shape[:2]
     size = max(1.0, width / _PHOTO_PX)
-    small = cv2.resize(
-        measurement.frame, (round(width / size), round(height / size)), interpolation=cv2.INTER_AREA
-    )
+    return round(width / size), round(height / size), size
+
+
+def _photo(measurement: Measurement) -> str:
+    """The first frame as a small JPEG in base64."""
+    cv2 = opencv()
+    small = cv2.resize(measurement.frame, _photo_size(measurement)[:2], interpolation=cv2.INTER_AREA)
     _, coded = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return base64.b64encode(coded.tobytes()).decode("ascii"), size
+    return base64.b64encode(coded.tobytes()).decode("ascii")
 
 
 def _moving(measurement: Measurement) -> dict[str, Any] | None:
     modes = sure_modes(measurement)[: len(MAGNIFIED_NAMES)]
     if not modes:
         return None
-    height, width = measurement.frame.shape[:2]
-    size = max(1.0, width / _PHOTO_PX)
-    width, height = round(width / size), round(height / size)
+    width, height, size = _photo_size(measurement)
     regions = [each.series.region for each in measurement.analysis.regions]
     anchors = np.array([each.centre_px for each in (*regions, *measurement.still)], float) / size
     diagonal = math.hypot(width, height)

@@ -20,9 +20,6 @@ from tremorscope.runtime.vibration.spectra.analysis import RegionSeries
 
 Values = NDArray[np.float64]
 
-X, Y, QUALITY, GAIN, BRIGHTNESS = range(5)
-"""Columns of a region's row."""
-
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
@@ -76,15 +73,8 @@ class MotionHistory:
             times_s, rows, unix_s = self._times_s[order], self._rows[order], self._unix_s
             floors, rounding = self._floors_px, self._rounding_px
         series = tuple(
-            RegionSeries(
-                name,
-                self._regions[at],
-                x_px=np.ascontiguousarray(rows[:, at, X]),
-                y_px=np.ascontiguousarray(rows[:, at, Y]),
-                quality=np.ascontiguousarray(rows[:, at, QUALITY]),
-                light=np.ascontiguousarray(rows[:, at, [GAIN, BRIGHTNESS]].T),
-                noise_floor_px=(float(floors[at, 0]), float(floors[at, 1])),
-                rounding_floor_px=(float(rounding[at, 0]), float(rounding[at, 1])),
+            RegionSeries.of_rows(
+                name, self._regions[at], np.ascontiguousarray(rows[:, at].T), floors[at], rounding[at]
             )
             for at, name in enumerate(self.names)
             if np.isfinite(floors[at]).any()

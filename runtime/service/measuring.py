@@ -136,7 +136,7 @@ class Measuring:
             return CompletedResults()
         self._motions = self._measure(frame, timestamp_s)
         for row, each in zip(self._row, self._motions, strict=True):
-            row[:] = each.x_px, each.y_px, each.quality, each.gain, each.brightness
+            row[:] = each.row
         moved = self._row[:, :2]
         moved[~np.isfinite(self._floors_px)] = np.nan  # an axis without texture shows no motion
         self._history.add(timestamp_s, unix_s, self._row)

@@ -42,6 +42,11 @@ class Motion:
         """True if the displacement is not known."""
         return math.isnan(self.x_px)
 
+    @property
+    def row(self) -> tuple[float, float, float, float, float]:
+        """Values of a series, in the order of `RegionSeries.of_rows`."""
+        return self.x_px, self.y_px, self.quality, self.gain, self.brightness
+
 
 class MotionMeter:
     """Displacement of several regions, less that of regions known to stand still.
@@ -80,18 +85,13 @@ class MotionMeter:
         """Motion of all regions, the still ones last, in the latest frame, the camera's included; NaN where lost."""
 
     def learn_noise(self, frames: Sequence[ArrayLike]) -> None:
-        """Estimate every region's noise from the first frames; see `RegionFollower.learn_noise`.
+        """Estimate every region's noise from the first frames; see `RegionFollower.learn`.
 
         Raises:
             RegionFault: a region cannot be measured under its noise.
         """
         for follower in (*self.followers, *self._still):
-            follower.learn_noise(frames)
-            if not np.isfinite(follower.noise_floor_px).any():
-                raise RegionFault(
-                    f"{follower.region}: shows motion neither along x nor along y, only across a slanted edge",
-                    remedy="choose a region with a corner or with texture in both directions",
-                )
+            follower.learn(frames)
             follower.average_reference(frames)
         self._prepare_shake()
 

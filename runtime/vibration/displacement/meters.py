@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
@@ -197,12 +196,7 @@ class KnockedMeter:
 def _trouble_with(samples: Sequence[Picture], region: Region, sigma: float) -> str:
     """Reason why a region cannot be measured; empty if it can."""
     try:
-        follower = RegionFollower(samples[0], region, sigma)
-        follower.learn_noise(samples)
+        RegionFollower(samples[0], region, sigma).learn(samples)
     except RegionFault as fault:
         return str(fault)
-    if not np.isfinite(follower.noise_floor_px).any():
-        return (
-            f"{region}: shows motion neither along x nor along y: choose one with texture in both directions"
-        )
     return ""

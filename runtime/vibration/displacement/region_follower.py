@@ -99,6 +99,19 @@ class RegionFollower:
         """Standard deviation along x and y that noise causes; infinite where texture lacks."""
         return self.tracker.noise_floor_x_px, self.tracker.noise_floor_y_px
 
+    def learn(self, frames: Sequence[ArrayLike]) -> None:
+        """Learn the noise, of a region that is to be measured: see `learn_noise`.
+
+        Raises:
+            RegionFault: as there, or it shows motion along neither axis.
+        """
+        self.learn_noise(frames)
+        if not np.isfinite(self.noise_floor_px).any():
+            raise RegionFault(
+                f"{self.region}: shows motion neither along x nor along y, only across a slanted edge",
+                remedy="choose a region with a corner or with texture in both directions",
+            )
+
     def learn_noise(self, frames: Sequence[ArrayLike]) -> None:
         """Estimate the noise from the residual of the first frames, if that exceeds the present estimate.
 

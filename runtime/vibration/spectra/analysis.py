@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.artefacts import ArtefactTable, Origin, Suspect, light_cause
 from tremorscope.runtime.vibration.spectra.findings import AXES as AXES
 from tremorscope.runtime.vibration.spectra.findings import Axis as Axis
@@ -20,6 +19,7 @@ from tremorscope.runtime.vibration.spectra.findings import FrequencyFinding as F
 from tremorscope.runtime.vibration.spectra.findings import Judged, judge, parted
 from tremorscope.runtime.vibration.spectra.modes import Mode, find_modes
 from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak, analyse
+from tremorscope.runtime.vibration.spectra.region_series import RegionSeries as RegionSeries
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, resample_evenly
 from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS, chance_over_floor
 from tremorscope.runtime.vibration.spectra.tones import amplitudes_at
@@ -30,39 +30,6 @@ Verdict = Literal["vibrates", "moves, but not at a steady frequency", "below the
 _MOST_LOST = 0.1
 """Share of lost frames up to which a region is analysed."""
 _CLEARLY_MOVING = 3.0
-
-
-@dataclass(frozen=True, eq=False)
-class RegionSeries:
-    """Displacement of one region over the frames of a recording."""
-
-    name: str
-    region: Region
-    x_px: Values
-    """(N,), to the right positive; NaN where the region was lost."""
-    y_px: Values
-    """(N,), downwards positive; NaN likewise."""
-    quality: Values
-    """(N,), share of the region's variance that the match explains."""
-    light: Values
-    """(2, N): contrast and mean brightness against the reference's."""
-    noise_floor_px: tuple[float, float]
-    """Standard deviation of one frame's x and y that image noise causes; infinite where texture lacks."""
-    rounding_floor_px: tuple[float, float] = (0.0, 0.0)
-    """Amplitude along x and y up to which the rounding of pixels may pass for a steady tone."""
-    coding_error_px: tuple[float, float] = (0.0, 0.0)
-    """Standard error of an amplitude along x and y that compression leaves."""
-    bound_px: tuple[float, float] = (math.nan, math.nan)
-    """Cramer-Rao bound of the region's own noise floors along x and y; NaN where it is not known."""
-
-    def along(self, axis: Axis) -> Values:
-        """Displacement along an axis."""
-        return self.x_px if axis == "x" else self.y_px
-
-    @property
-    def lost_share(self) -> float:
-        """Share of the frames in which it was lost."""
-        return float(np.isnan(self.x_px).mean())
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from precisions import GRAPHS, inferred_types
+from precisions import GRAPHS, inferred_types, scales, shipped_graph
 
 from tremorscope.calibration.scales.observation import Observer
-from tremorscope.calibration.scales.scales import Histogram, scale_of
 from tremorscope.export.check import _film, compare, compare_band
 from tremorscope.export.graphs.half_graph import half_graph
 from tremorscope.export.graphs.layers import decoder_layers
@@ -27,6 +26,8 @@ from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES, open_b
 from tremorscope.runtime.engines.interface.manifest import GraphName
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 
+NANO = SHIPPED_BUNDLES / "nano"
+
 
 @cache
 def network() -> RealtimeNetwork:
@@ -35,21 +36,8 @@ def network() -> RealtimeNetwork:
     return nano
 
 
-@cache
 def graph(name: GraphName) -> onnx.ModelProto:
-    return onnx.load(open_bundle(SHIPPED_BUNDLES / "nano").graph_path(name))
-
-
-@cache
-def scales() -> dict[str, float]:
-    """Of a few small, moving pictures, by the largest values seen."""
-    observer = Observer(graph("pairwise"), threads=1)
-    histograms = {name: Histogram.empty() for name in observer.tensors}
-    for number, amplification in enumerate((1.0, 20.0, 200.0)):
-        frame, reference = _film(97, 64, 0.1, 2 * number), _film(97, 64, 0.0, 2 * number + 1)
-        for name, tensor in observer.observe(frame, reference, amplification).items():
-            histograms[name].add(tensor)
-    return {name: scale_of(histogram, "minmax") for name, histogram in histograms.items()}
+    return shipped_graph(name, NANO)
 
 
 def test_where_nothing_moves_at_all_everything_inside_the_graph_is_finite() -> None:
@@ -78,7 +66,7 @@ def test_in_fp16_it_gives_the_grey_levels_of_pytorch_to_within_two(name: GraphNa
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_in_int8_every_rule_is_kept(name: GraphName) -> None:
-    quantised = quantised_graph(graph(name), scales())
+    quantised = quantised_graph(graph(name), scales(NANO))
     assert list(offences(quantised)) == []
     assert quantised_layers(quantised) == decoder_layers(graph(name))
     assert {"fine.convs.0", "fine.convs.1", "head.conv"} <= set(decoder_layers(graph(name)))
@@ -87,7 +75,7 @@ def test_in_int8_every_rule_is_kept(name: GraphName) -> None:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_in_int8_on_a_cpu_it_stays_near_pytorch(name: GraphName, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.onnx"
-    onnx.save(quantised_graph_for_cpu(graph(name), scales()), path)
+    onnx.save(quantised_graph_for_cpu(graph(name), scales(NANO)), path)
     judge = compare if name == "pairwise" else compare_band
     for found in judge(path, network(), 97, 64, (20.0,), "int8"):
         assert found.worst_grey_levels > 1
@@ -97,7 +85,7 @@ def test_in_int8_on_a_cpu_it_stays_near_pytorch(name: GraphName, tmp_path: Path)
 def test_a_still_film_stays_as_it_is() -> None:
     frame = _film(97, 64, 0.0, 0)
     magnified = np.empty_like(frame)
-    OnnxRuntimeEngine(
-        open_bundle(SHIPPED_BUNDLES / "nano").graph_path("pairwise"), width_px=97, height_px=64
-    ).step(frame, frame, 200.0, magnified)
+    OnnxRuntimeEngine(open_bundle(NANO).graph_path("pairwise"), width_px=97, height_px=64).step(
+        frame, frame, 200.0, magnified
+    )
     assert np.abs(magnified.astype(int) - frame).max() <= 1
