@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class Equations(NamedTuple):
+    """Normal equations of each cell's least-squares displacement, not yet averaged over any window."""
+
+    products: Tensor
+    """Of slopes and motion, summed over the probes: B x 6 x h x w, or 7 with the curvature's square."""
+    flat: Tensor
+    """Regularisation: the gradient energy of 8-bit quantisation noise, a scalar."""
+    gain: Tensor
+    """B x 1 x 1 x 1 or B x 1 x h x w."""
 
 
 class LeastSquaresFlow(nn.Module):
@@ -52,6 +65,17 @@ class LeastSquaresFlow(nn.Module):
         Returns:
             B x 3 W x h x w for W windows: the plain windows first, then those that weight cells by their motion.
         """
+        return self.solve(self.equations(picture, motion, gain, kernels, frame))
+
+    def equations(
+        self,
+        picture: Tensor | tuple[Tensor, Tensor],
+        motion: Tensor,
+        gain: Tensor,
+        kernels: Tensor,
+        frame: Tensor | None = None,
+    ) -> Equations:
+        """The equations behind `forward`, which has the same arguments."""
         probes, stride = self.probes, self.stride
         kernels, motion = kernels[:probes], motion[:, :probes]  # (P, 3, k, k), (B, P, h, w)
         x, y = (
@@ -61,20 +85,35 @@ class LeastSquaresFlow(nn.Module):
         if self.third_order and frame is not None:
             pairs.append(_curvature(frame - 0.5, kernels, stride).square())
         products = torch.stack(pairs, dim=1).sum(dim=2)  # (B, 6 or 7, h, w)
-        # Regularise by the gradient energy of 8-bit quantisation noise.
-        flat = _ROUNDING_VARIANCE * kernels.square().sum()  # ()
+        return Equations(products, _ROUNDING_VARIANCE * kernels.square().sum(), gain)
+
+    def solve(self, equations: Equations) -> Tensor:
+        """The solution over each window, as `forward` gives it: B x 3 W x h x w."""
+        products, flat, _ = equations
         averaged = _averages(products, self.windows_cells)  # a window each: (B, 6 or 7, h, w)
         if self.moving_windows_cells:
             weight = products[:, 5:6] / (products[:, 0:1] + products[:, 2:3] + flat)  # (B, 1, h, w)
-            # Weights of mean 1, so that the regularisation keeps its strength.
-            mean = _average(weight, self.moving_windows_cells[-1])  # (B, 1, h, w)
-            averaged += _averages(
-                products * (weight / mean.clamp(min=_LEAST_WEIGHT)), self.moving_windows_cells
-            )
-        return self._solve(torch.stack(averaged, dim=2), flat, gain)  # (B, 3 W, h, w)
+            averaged += _weighted_averages(products, weight, self.moving_windows_cells)
+        return self._solve(averaged, equations).flatten(1, 2)  # (B, 3 W, h, w)
 
-    def _solve(self, products: Tensor, flat: Tensor, gain: Tensor) -> Tensor:
-        xx, xy, yy, xm, ym, mm, *curved = products.unbind(1)  # (B, W, h, w) each
+    def within(self, equations: Equations, share: Tensor, windows_cells: tuple[int, ...]) -> Tensor:
+        """Displacement times gain in cells (x, y) of a layer that has a share of each cell, for each window.
+
+        Args:
+            equations: of the frame.
+            share: B x 1 x h x w in [0, 1].
+            windows_cells: odd sides of cascaded averaging windows.
+
+        Returns:
+            B x W x 2 x h x w; where the layer has no share, as if it had all.
+        """
+        weight = share.square() + _LEAST_SHARE  # (B, 1, h, w)
+        return self._solve(_weighted_averages(equations.products, weight, windows_cells), equations)[:, :, :2]
+
+    def _solve(self, averaged: list[Tensor], equations: Equations) -> Tensor:
+        """Products of each window, B x 6 or 7 x h x w each -> B x W x 3 x h x w."""
+        _, flat, gain = equations
+        xx, xy, yy, xm, ym, mm, *curved = torch.stack(averaged, dim=2).unbind(1)  # (B, W, h, w) each
         xx, yy = xx + flat, yy + flat
         determinant = xx * yy - xy * xy  # (B, W, h, w), as all that follow
         d_x, d_y = (xy * ym - yy * xm) / determinant, (xy * xm - xx * ym) / determinant
@@ -88,7 +127,7 @@ class LeastSquaresFlow(nn.Module):
             (each * (gain / self.stride)).clamp(-_LARGEST_FLOW_CELLS, _LARGEST_FLOW_CELLS)
             for each in (d_x, d_y)
         )
-        return torch.stack((x, y, unexplained), dim=2).flatten(1, 2)  # (B, 3 W, h, w)
+        return torch.stack((x, y, unexplained), dim=2)  # (B, W, 3, h, w)
 
 
 def _excess(turned: Tensor) -> Tensor:
@@ -111,6 +150,13 @@ def _averages(products: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
     return averaged
 
 
+def _weighted_averages(products: Tensor, weight: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
+    """As `_averages`, of products weighted by B x 1 x h x w."""
+    # Weights of mean 1, so that the regularisation keeps its strength.
+    mean = _average(weight, windows[-1])  # (B, 1, h, w)
+    return _averages(products * (weight / mean.clamp(min=_LEAST_WEIGHT)), windows)
+
+
 def _average(cells: Tensor, window: int) -> Tensor:
     return F.avg_pool2d(cells, window, 1, window // 2, count_include_pad=False) if window > 1 else cells
 
@@ -118,6 +164,8 @@ def _average(cells: Tensor, window: int) -> Tensor:
 _ROUNDING_VARIANCE = 1 / (12 * 255**2)
 _LARGEST_FLOW_CELLS = 8.0
 _ALONG = 3 / 4
+_LEAST_SHARE = 1e-3
+"""Weight of a cell that a layer has nothing of, against 1 of one that is all its own."""
 _LEAST_WEIGHT = 1e-12
 """In px squared: (1e-6 px)^2, below any motion that can be measured."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,11 +37,11 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
 class LayersHead(nn.Module):
     """Cells to two smooth displacements, a mask, and what is behind it: B x C x h x w -> B x 8 x H x W.
 
-    Each displacement is a decoded residual plus the softmax-weighted mean of the least-squares displacements and of
-    zero, so that a measured displacement passes through at any length. The mask's logit is a linear function of the
-    frame's colours, fitted to a decoded coarse mask where that is sure, or the coarse mask itself, by a decoded share;
-    plus a decoded logit of each pixel. Behind the mask the lower layer shows the colours beside it, where the layers
-    move apart by a pixel or more.
+    The mask's logit is a linear function of the frame's colours, fitted to a decoded coarse mask where that is sure, or
+    the coarse mask itself, by a decoded share; plus a decoded logit of each pixel. Each displacement is a decoded
+    residual plus the softmax-weighted mean of zero and of the least-squares displacements, over all cells and over the
+    layer's own as the mask without that logit has them; so a measured displacement passes through at any length.
+    Behind the mask the lower layer shows the colours beside it, where the layers move apart by a pixel or more.
     """
 
     def __init__(self, channels: int, scale: int, windows: int) -> None:
@@ -47,30 +49,41 @@ class LayersHead(nn.Module):
         self.scale, self.windows = scale, windows
         self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 3 + scale * scale, 3)
 
-    def forward(self, cells: Tensor, flow: Tensor, centred: Tensor) -> Tensor:
+    def forward(
+        self, cells: Tensor, flow: Tensor, centred: Tensor, within: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
         """The output of `RealtimeNetwork.decode`.
 
         Args:
             cells: B x C x h x w.
             flow: B x 3 W x h x w, as `LeastSquaresFlow` gives it.
             centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
+            within: `LeastSquaresFlow.within` of a layer's share of each cell; None: not measured.
         """
         each = 2 + self.windows + 1
         parts = [each, each, 3, 3, self.scale**2]
-        upper, lower, background, coarse, sharp = torch.split(
+        *layers, background, coarse, sharp = torch.split(
             self.conv(cells), parts, dim=1
-        )  # (B, part, h, w)
-        x, y = flow[:, 0::3], flow[:, 1::3]  # (B, W, h, w) each
-        displacements = [self._displacement(decoded, x, y) for decoded in (upper, lower)]  # (B, 2, h, w) each
+        )  # (B, part, h, w) each
         likely, sure, followed = torch.split(coarse.sigmoid(), [1, 1, 1], dim=1)  # (B, 1, h, w) each
-        slope, level = follow_colours(likely, sure, F.avg_pool2d(centred, self.scale))
+        colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
+        slope, level = follow_colours(likely, sure, colours)
         slope, level = followed * slope, followed * level + (1.0 - followed) * likely
+        # Without a gradient: that of a quotient of sums, times the gain, would drown all others.
+        share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid().detach()  # (B, 1, h, w)
+        upper, lower = (
+            self._displacement(decoded, flow, within and within(own))
+            for decoded, own in zip(layers, (share, 1.0 - share), strict=True)
+        )  # (B, 2, h, w) each
+        if within is not None:
+            # Small windows know a thin part's displacement where it is, not where it is to be drawn.
+            upper = warp(upper, upper)
         # Decoded in cells, so that all outputs of the convolution are of the order of one.
-        both = self.scale * torch.cat(displacements, dim=1)  # (B, 4, h, w)
+        both = self.scale * torch.cat((upper, lower), dim=1)  # (B, 4, h, w)
         smooth = self._between(torch.cat((both, slope, level), dim=1))  # (B, 8, H, W)
         moved, slope, level = torch.split(smooth, [4, 3, 1], dim=1)
-        by_colour = (slope * centred).sum(dim=1, keepdim=True) + level  # (B, 1, H, W)
-        mask = (8.0 * (by_colour - 0.5) + 4.0 * F.pixel_shuffle(sharp, self.scale)).sigmoid()
+        by_colour = _steep((slope * centred).sum(dim=1, keepdim=True) + level)  # (B, 1, H, W)
+        mask = (by_colour + 4.0 * F.pixel_shuffle(sharp, self.scale)).sigmoid()
         behind = self._between(beside(centred, mask, background))  # (B, 3, H, W)
         # Where both layers move alike nothing is uncovered: whole and still pictures stay as sharp as they are.
         apart_px = moved[:, :2] - moved[:, 2:]  # (B, 2, H, W)
@@ -81,8 +94,19 @@ class LayersHead(nn.Module):
         """Cells to pixels, bilinear: straight lines stay straight."""
         return F.interpolate(cells, scale_factor=float(self.scale), mode="bilinear")
 
-    def _displacement(self, decoded: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Residual and weights B x (2 + W + 1) x h x w, measured x and y B x W x h x w -> B x 2 x h x w, in cells."""
+    def _displacement(self, decoded: Tensor, flow: Tensor, own: Tensor | None) -> Tensor:
+        """A layer's displacement in cells: B x 2 x h x w.
+
+        Residual and weights B x (2 + W + 1) x h x w; flow B x 3 V x h x w; measured on its own B x (W - V) x 2 x h x w.
+        """
+        measured = torch.stack((flow[:, 0::3], flow[:, 1::3]), dim=2)  # (B, V, 2, h, w)
+        if own is not None:
+            measured = torch.cat((measured, own), dim=1)  # (B, W, 2, h, w)
         weights = decoded[:, 2:].softmax(dim=1)[:, : self.windows]  # (B, W, h, w); the last is that of zero
-        mean = [(weights * each).sum(dim=1, keepdim=True) for each in (x, y)]  # (B, 1, h, w) each
-        return decoded[:, :2] + torch.cat(mean, dim=1)
+        mean: Tensor = (weights.unsqueeze(2) * measured).sum(dim=1)  # (B, 2, h, w)
+        return decoded[:, :2] + mean
+
+
+def _steep(share: Tensor) -> Tensor:
+    """Logit of a mask from a rough one in [0, 1]."""
+    return 8.0 * (share - 0.5)

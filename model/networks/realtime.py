@@ -5,6 +5,7 @@ arXiv 2403.01898, with a warp and a least-squares displacement beside (docs/netw
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -18,7 +19,7 @@ from tremorscope.model.networks.blocks import (
     ResidualBlock,
     UpsampleHead,
 )
-from tremorscope.model.networks.flow import LeastSquaresFlow, smooth_kernels, warp
+from tremorscope.model.networks.flow import Equations, LeastSquaresFlow, smooth_kernels, warp
 from tremorscope.model.networks.layered import LayersHead, draw_layers
 
 
@@ -49,6 +50,8 @@ class RealtimeConfig:
     Empty: no such features."""
     flow_moving_windows_cells: tuple[int, ...] = ()
     """The same, with every cell weighted by its motion, so that a still background does not dilute a thin part's."""
+    flow_layer_windows_cells: tuple[int, ...] = ()
+    """The same, for each layer of the skip layers over its own cells, as the mask has them; not features."""
     flow_slope_reach_px: int = 4
     """Reach of the central differences behind the slopes: 4, or 6 for texture down to a period of 3 px."""
     flow_third_order: bool = False
@@ -57,7 +60,7 @@ class RealtimeConfig:
     """Kernels of the shape encoder that the least-squares fit uses, from the first on."""
 
     def __post_init__(self) -> None:
-        for name in ("flow_windows_cells", "flow_moving_windows_cells"):
+        for name in ("flow_windows_cells", "flow_moving_windows_cells", "flow_layer_windows_cells"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # YAML and JSON have lists
         if self.decoder_scale % self.encoder_stride:
             raise ValueError("decoder_scale must be a multiple of encoder_stride")
@@ -101,9 +104,8 @@ class RealtimeNetwork(nn.Module):
             else None
         )
         if config.skip == "layers":
-            self.head: nn.Module = LayersHead(
-                config.fine_channels or channels, stride, len(windows) + len(moving)
-            )
+            measured = len(windows) + len(moving) + len(config.flow_layer_windows_cells)
+            self.head: nn.Module = LayersHead(config.fine_channels or channels, stride, measured)
         else:
             head = DepthToSpaceHead if config.head == "depth_to_space" else UpsampleHead
             self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)
@@ -146,23 +148,29 @@ class RealtimeNetwork(nn.Module):
             [0, 1], change of the lower's colours.
         """
         features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
+        equations = None
         if self.flow is not None:
             picture = frame if halfway is None else halfway  # (B, 3, H, W)
-            features.append(
-                self.flow(picture, motion, gain, self.shape_encoder.weight, frame)
-            )  # (B, 3 W, h, w)
-        return self.decode_features(torch.cat(features, dim=1), frame)  # (B, N, H, W)
+            equations = self.flow.equations(picture, motion, gain, self.shape_encoder.weight, frame)
+            features.append(self.flow.solve(equations))  # (B, 3 W, h, w)
+        return self.decode_features(torch.cat(features, dim=1), frame, equations)  # (B, N, H, W)
 
-    def decode_features(self, features: Tensor, frame: Tensor) -> Tensor:
+    def decode_features(self, features: Tensor, frame: Tensor, equations: Equations | None = None) -> Tensor:
         """Decoder output from concatenated texture, motion and flow features: B x F x h x w -> B x N x H x W.
 
-        The frame, B x 3 x H x W in [0, 1], guides the mask of layers.
+        For layers the frame, B x 3 x H x W in [0, 1], guides the mask, and the flow's equations measure each layer.
         """
         coarse = self.blocks(self.merge(features))  # (B, C, h/r, w/r)
         cells = coarse if self.fine is None else self.fine(coarse, features)
         if self.config.skip == "layers":
             flow = features[:, self.config.texture_channels + self.config.shape_channels :]  # (B, 3 W, h, w)
-            layers: Tensor = self.head(cells, flow, self._whole_cells(frame, features))  # (B, 8, H, W)
+            windows, measure = self.config.flow_layer_windows_cells, self.flow
+            within = None
+            if windows and measure is not None and equations is not None:
+                within = partial(measure.within, equations, windows_cells=windows)
+            layers: Tensor = self.head(
+                cells, flow, self._whole_cells(frame, features), within
+            )  # (B, 8, H, W)
             return layers
         decoded: Tensor = self.head(cells)  # (B, 3 or 5, H, W)
         if self.config.skip == "frame":
