@@ -26,6 +26,7 @@ from tremorscope.model.evaluation.scenes import (
     read_evaluation_photographs,
     whole_frames,
 )
+from tremorscope.model.networks.flow import Equations
 from tremorscope.model.networks.realtime import RealtimeNetwork
 from tremorscope.model.networks.weights import find_weights, load_weights
 
@@ -49,6 +50,7 @@ class Inputs:
     """Times gain, 1 x C x h x w."""
     found: Tensor
     """Least squares: 1 x 3 W x h x w."""
+    equations: Equations
 
     @staticmethod
     def of(network: RealtimeNetwork, frame: Frame, reference: Frame, amplification: float) -> Inputs:
@@ -59,8 +61,11 @@ class Inputs:
         gain = torch.full((1, 1, 1, 1), amplification - 1.0)
         motion = network.motion(now - then)
         assert network.flow is not None
-        found = network.flow(now - 0.5 * (now - then), motion, gain, network.shape_encoder.weight)
-        return Inputs(now, network.texture(now), gain * motion, found)
+        equations = network.flow.equations(
+            now - 0.5 * (now - then), motion, gain, network.shape_encoder.weight
+        )
+        found = network.flow.solve(equations)
+        return Inputs(now, network.texture(now), gain * motion, found, equations)
 
 
 def reached(
@@ -84,7 +89,8 @@ def reached(
 
     def decoded(texture: Tensor, motion: Tensor, found: Tensor) -> float:
         height, width = inputs.frame.shape[2:]
-        given = network.decode_features(torch.cat((texture, motion, found), dim=1), inputs.frame)
+        features = torch.cat((texture, motion, found), dim=1)
+        given = network.decode_features(features, inputs.frame, inputs.equations)
         return share(given[:, :2, :height, :width])
 
     results = {}

@@ -69,11 +69,12 @@ class StudiedNetwork(RealtimeNetwork):
             self.motion(frame - difference - 0.5)
         )
         features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
+        equations = None
         if self.flow is not None:
             halfway = frame - 0.5 * difference
-            flow = self.flow(halfway, linear, gain, self.shape_encoder.weight, frame)  # (B, 3 W, h, w)
-            features.append(flow)
-        return self.decode_features(torch.cat(features, dim=1), frame)
+            equations = self.flow.equations(halfway, linear, gain, self.shape_encoder.weight, frame)
+            features.append(self.flow.solve(equations))  # (B, 3 W, h, w)
+        return self.decode_features(torch.cat(features, dim=1), frame, equations)
 
 
 def _deep(channels: int, blocks: int) -> nn.Module:

@@ -61,6 +61,12 @@ def test_the_realtime_network_costs_a_fraction_of_it() -> None:
             + (9 * 89 * 64 + 9 * 18 * 64 * 64) / 64
             + 9 * 56 * ((16 + 89) + 56 + (2 * 6 + 3 + 3 + 16)) / 16,
         ),
+        # A displacement more of each layer's own cells.
+        (
+            RealtimeConfig(skip="layers", decoder_blocks=5, flow_layer_windows_cells=(3,)),
+            3 * (64 * 80 + 128 * 16) / 16
+            + (9 * 89 * 64 + 5 * 18 * 64 * 64 + 9 * 64 * (2 * 7 + 3 + 3 + 16)) / 16,
+        ),
     ],
 )
 def test_cost_is_the_sum_of_the_convolutions(config: RealtimeConfig, macs: float) -> None:
@@ -76,8 +82,9 @@ def test_recipes_of_two_layers_cost_what_they_may(recipe: str, most_macs: float)
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (61, 83)])
 def test_two_layers_go_through_any_size_and_are_still_where_nothing_moves(height: int, width: int) -> None:
     config = RealtimeConfig(
-        decoder_scale=8, decoder_blocks=1, skip="layers", fine_channels=8, flow_moving_windows_cells=(3, 5)
-    )
+        decoder_scale=8, decoder_blocks=1, skip="layers", fine_channels=8,
+        flow_moving_windows_cells=(3, 5), flow_layer_windows_cells=(3, 5),
+    )  # fmt: skip
     network = RealtimeNetwork(config)
     frame = torch.rand(2, 3, height, width)
     once, often = (network(frame, frame, torch.full((2,), each)) for each in (1.0, 200.0))

@@ -99,3 +99,34 @@ def test_freed_of_its_third_order_a_displacement_of_pixels_is_not_too_long(
     )
     assert abs(mean) < freed
     assert mean_plain > plain
+
+
+def test_a_layer_measured_over_its_own_cells_is_not_diluted_by_what_stands_still() -> None:
+    """Bars 5 px wide, 24 px apart, before still waves: over all cells of a window a fifth of their motion is lost."""
+    moved_px = 0.2
+    at = torch.arange(SIDE_PX, dtype=torch.float32)
+
+    def bars(displacement_px: float) -> Tensor:
+        beside_px = (at - displacement_px + 12.0) % 24.0 - 12.0
+        return torch.sigmoid((2.5 - beside_px.abs()) / 0.4).expand(1, 1, SIDE_PX, -1)
+
+    frame, reference = (
+        each * 0.2 + (1.0 - each) * waves(shortest_px=4.0) for each in (bars(moved_px), bars(0.0))
+    )
+    kernels = smooth_kernels(8)
+    flow = LeastSquaresFlow((3, 5, 9), 8, STRIDE)
+    motion = torch.nn.functional.conv2d(
+        torch.nn.functional.pad(frame - reference, (2, 5, 2, 5)), kernels, stride=STRIDE
+    )
+    equations = flow.equations(0.5 * (frame + reference), motion, torch.ones(1, 1, 1, 1), kernels)
+    share = torch.nn.functional.avg_pool2d(bars(moved_px), STRIDE)
+    plain = STRIDE * flow.solve(equations)[0, 6, _EDGE, _EDGE]
+    own, others = (
+        STRIDE * flow.within(equations, each, (3, 5, 9))[0, 2, 0, _EDGE, _EDGE]
+        for each in (share, 1.0 - share)
+    )
+    assert plain.mean() < 0.85 * moved_px
+    assert abs(own.mean() / moved_px - 1.0) < 0.05
+    assert abs(others.mean()) < plain.mean()
+    nothing = flow.within(equations, torch.zeros_like(share), (3, 5, 9))[0, 2, 0, _EDGE, _EDGE]
+    torch.testing.assert_close(STRIDE * nothing, plain)
