@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tremorscope.model.networks.affine import in_the_middle
+
 
 class Equations(NamedTuple):
     """Normal equations of each cell's least-squares displacement, not yet averaged over any window."""
@@ -93,22 +95,39 @@ class LeastSquaresFlow(nn.Module):
         averaged = _averages(products, self.windows_cells)  # a window each: (B, 6 or 7, h, w)
         if self.moving_windows_cells:
             weight = products[:, 5:6] / (products[:, 0:1] + products[:, 2:3] + flat)  # (B, 1, h, w)
-            averaged += _weighted_averages(products, weight, self.moving_windows_cells)
+            moving = self.moving_windows_cells
+            averaged += _averages(_weighted(products, weight, moving[-1]), moving)
         return self._solve(averaged, equations).flatten(1, 2)  # (B, 3 W, h, w)
 
-    def within(self, equations: Equations, share: Tensor, windows_cells: tuple[int, ...]) -> Tensor:
+    def within(
+        self,
+        equations: Equations,
+        share: Tensor,
+        windows: tuple[int, ...],
+        affine_windows: tuple[int, ...] = (),
+    ) -> Tensor:
         """Displacement times gain in cells (x, y) of a layer that has a share of each cell, for each window.
 
         Args:
             equations: of the frame.
             share: B x 1 x h x w in [0, 1].
-            windows_cells: odd sides of cascaded averaging windows.
+            windows: odd sides of cascaded averaging windows in cells.
+            affine_windows: odd sides of windows over which the displacement may vary linearly.
 
         Returns:
             B x W x 2 x h x w; where the layer has no share, as if it had all.
         """
         weight = share.square() + _LEAST_SHARE  # (B, 1, h, w)
-        return self._solve(_weighted_averages(equations.products, weight, windows_cells), equations)[:, :, :2]
+        # Without a gradient: that of a quotient of sums, times the gain, would drown all others.
+        weighted = _weighted(equations.products, weight, max(windows)).detach()  # (B, 6 or 7, h, w)
+        averaged = _averages(weighted, windows)
+        for side in affine_windows:
+            middle = in_the_middle(weighted[:, :5], side)  # (B, 5, h, w)
+            # Its rest is that of the widest window, whose curvature counts as a part of the slopes' energy.
+            wide = averaged[len(windows) - 1]
+            energy = (middle[:, 0] + middle[:, 2]) / (wide[:, 0] + wide[:, 2] + equations.flat)
+            averaged.append(torch.cat((middle, wide[:, 5:6], wide[:, 6:] * energy.unsqueeze(1)), dim=1))
+        return self._solve(averaged, equations)[:, :, :2]
 
     def _solve(self, averaged: list[Tensor], equations: Equations) -> Tensor:
         """Products of each window, B x 6 or 7 x h x w each -> B x W x 3 x h x w."""
@@ -150,11 +169,10 @@ def _averages(products: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
     return averaged
 
 
-def _weighted_averages(products: Tensor, weight: Tensor, windows: tuple[int, ...]) -> list[Tensor]:
-    """As `_averages`, of products weighted by B x 1 x h x w."""
-    # Weights of mean 1, so that the regularisation keeps its strength.
-    mean = _average(weight, windows[-1])  # (B, 1, h, w)
-    return _averages(products * (weight / mean.clamp(min=_LEAST_WEIGHT)), windows)
+def _weighted(products: Tensor, weight: Tensor, window: int) -> Tensor:
+    """Products weighted by B x 1 x h x w, of mean 1 in a window, so that the regularisation keeps its strength."""
+    mean = _average(weight, window)  # (B, 1, h, w)
+    return products * (weight / mean.clamp(min=_LEAST_WEIGHT))
 
 
 def _average(cells: Tensor, window: int) -> Tensor:

@@ -69,8 +69,7 @@ class LayersHead(nn.Module):
         colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
         slope, level = follow_colours(likely, sure, colours)
         slope, level = followed * slope, followed * level + (1.0 - followed) * likely
-        # Without a gradient: that of a quotient of sums, times the gain, would drown all others.
-        share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid().detach()  # (B, 1, h, w)
+        share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid()  # (B, 1, h, w)
         upper, lower = (
             self._displacement(decoded, flow, within and within(own))
             for decoded, own in zip(layers, (share, 1.0 - share), strict=True)

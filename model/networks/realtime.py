@@ -22,6 +22,10 @@ from tremorscope.model.networks.blocks import (
 from tremorscope.model.networks.flow import Equations, LeastSquaresFlow, smooth_kernels, warp
 from tremorscope.model.networks.layered import LayersHead, draw_layers
 
+_WINDOWS = (
+    "flow_windows_cells", "flow_moving_windows_cells", "flow_layer_windows_cells", "flow_affine_windows_cells",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class RealtimeConfig:
@@ -52,6 +56,8 @@ class RealtimeConfig:
     """The same, with every cell weighted by its motion, so that a still background does not dilute a thin part's."""
     flow_layer_windows_cells: tuple[int, ...] = ()
     """The same, for each layer of the skip layers over its own cells, as the mask has them; not features."""
+    flow_affine_windows_cells: tuple[int, ...] = ()
+    """Odd sides of windows as those, over which the layer's displacement may vary linearly."""
     flow_slope_reach_px: int = 4
     """Reach of the central differences behind the slopes: 4, or 6 for texture down to a period of 3 px."""
     flow_third_order: bool = False
@@ -60,7 +66,7 @@ class RealtimeConfig:
     """Kernels of the shape encoder that the least-squares fit uses, from the first on."""
 
     def __post_init__(self) -> None:
-        for name in ("flow_windows_cells", "flow_moving_windows_cells", "flow_layer_windows_cells"):
+        for name in _WINDOWS:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # YAML and JSON have lists
         if self.decoder_scale % self.encoder_stride:
             raise ValueError("decoder_scale must be a multiple of encoder_stride")
@@ -68,6 +74,8 @@ class RealtimeConfig:
             raise ValueError("encoder_kernel must be encoder_stride plus an even number")
         if self.fine_channels and self.skip != "layers":
             raise ValueError("fine_channels: only with skip: layers")
+        if self.flow_affine_windows_cells and not self.flow_layer_windows_cells:
+            raise ValueError("flow_affine_windows_cells: only with flow_layer_windows_cells")
         if self.skip == "layers" and not (self.fine_channels or self.decoder_scale == self.encoder_stride):
             raise ValueError("skip: layers needs fine_channels, or a decoder_scale equal to encoder_stride")
 
@@ -104,7 +112,8 @@ class RealtimeNetwork(nn.Module):
             else None
         )
         if config.skip == "layers":
-            measured = len(windows) + len(moving) + len(config.flow_layer_windows_cells)
+            own = config.flow_layer_windows_cells + config.flow_affine_windows_cells
+            measured = len(windows) + len(moving) + len(own)
             self.head: nn.Module = LayersHead(config.fine_channels or channels, stride, measured)
         else:
             head = DepthToSpaceHead if config.head == "depth_to_space" else UpsampleHead
@@ -167,7 +176,8 @@ class RealtimeNetwork(nn.Module):
             windows, measure = self.config.flow_layer_windows_cells, self.flow
             within = None
             if windows and measure is not None and equations is not None:
-                within = partial(measure.within, equations, windows_cells=windows)
+                affine = self.config.flow_affine_windows_cells
+                within = partial(measure.within, equations, windows=windows, affine_windows=affine)
             layers: Tensor = self.head(
                 cells, flow, self._whole_cells(frame, features), within
             )  # (B, 8, H, W)
