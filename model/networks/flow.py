@@ -102,32 +102,37 @@ class LeastSquaresFlow(nn.Module):
     def within(
         self,
         equations: Equations,
-        share: Tensor,
+        shares: Tensor,
         windows: tuple[int, ...],
         affine_windows: tuple[int, ...] = (),
     ) -> Tensor:
-        """Displacement times gain in cells (x, y) of a layer that has a share of each cell, for each window.
+        """Displacement times gain in cells (x, y) of layers that share each cell, for each window.
 
         Args:
             equations: of the frame.
-            share: B x 1 x h x w in [0, 1].
+            shares: B x L x h x w in [0, 1].
             windows: odd sides of cascaded averaging windows in cells.
             affine_windows: odd sides of windows over which the displacement may vary linearly.
 
         Returns:
-            B x W x 2 x h x w; where the layer has no share, as if it had all.
+            B x L x W x 2 x h x w; where a layer has no share, as if it had all.
         """
-        weight = share.square() + _LEAST_SHARE  # (B, 1, h, w)
+        layers = shares.shape[1]
         # Without a gradient: that of a quotient of sums, times the gain, would drown all others.
-        weighted = _weighted(equations.products, weight, max(windows)).detach()  # (B, 6 or 7, h, w)
+        products, gain = (
+            each.detach().repeat_interleave(layers, dim=0) for each in (equations.products, equations.gain)
+        )
+        weight = shares.detach().flatten(0, 1).unsqueeze(1).square() + _LEAST_SHARE  # (B L, 1, h, w)
+        weighted = _weighted(products, weight, max(windows))  # (B L, 6 or 7, h, w)
         averaged = _averages(weighted, windows)
+        wide = averaged[-1]
         for side in affine_windows:
-            middle = in_the_middle(weighted[:, :5], side)  # (B, 5, h, w)
-            # Its rest is that of the widest window, whose curvature counts as a part of the slopes' energy.
-            wide = averaged[len(windows) - 1]
-            energy = (middle[:, 0] + middle[:, 2]) / (wide[:, 0] + wide[:, 2] + equations.flat)
+            middle = in_the_middle(weighted[:, :5], side)  # (B L, 5, h, w)
+            # The curvature of the widest window counts as a part of the slopes' energy.
+            energy = (middle[:, 0] + middle[:, 2]) / (wide[:, 0] + wide[:, 2] + equations.flat)  # (B L, h, w)
             averaged.append(torch.cat((middle, wide[:, 5:6], wide[:, 6:] * energy.unsqueeze(1)), dim=1))
-        return self._solve(averaged, equations)[:, :, :2]
+        solved = self._solve(averaged, Equations(products, equations.flat, gain))  # (B L, W, 3, h, w)
+        return torch.unflatten(solved[:, :, :2], 0, (-1, layers))
 
     def _solve(self, averaged: list[Tensor], equations: Equations) -> Tensor:
         """Products of each window, B x 6 or 7 x h x w each -> B x W x 3 x h x w."""

@@ -70,10 +70,9 @@ class LayersHead(nn.Module):
         slope, level = follow_colours(likely, sure, colours)
         slope, level = followed * slope, followed * level + (1.0 - followed) * likely
         share = _steep((slope * colours).sum(dim=1, keepdim=True) + level).sigmoid()  # (B, 1, h, w)
-        upper, lower = (
-            self._displacement(decoded, flow, within and within(own))
-            for decoded, own in zip(layers, (share, 1.0 - share), strict=True)
-        )  # (B, 2, h, w) each
+        shares = torch.cat((share, 1.0 - share), dim=1)  # (B, 2, h, w)
+        own = (None, None) if within is None else within(shares).unbind(1)
+        upper, lower = map(self._displacement, layers, (flow, flow), own)  # (B, 2, h, w) each
         if within is not None:
             # Small windows know a thin part's displacement where it is, not where it is to be drawn.
             upper = warp(upper, upper)
