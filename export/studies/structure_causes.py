@@ -27,6 +27,7 @@ CASES_PX = ((0.2, 4.0), (0.2, 10.0), (1.0, 10.0))
 WINDOWS, MOVING = (1, 3, 5, 9, 17), (3, 5, 9)
 OWN, AFFINE = (3, 5, 9, 17), (13, 25)
 _LANDS_PX = 10.0
+_MOVED_PX = (0.05, 0.2, 1.0)
 
 
 def as_tensor(pixels: np.ndarray) -> Tensor:
@@ -132,19 +133,14 @@ def large_part_error(
     found = 4 * flow.within(equations, share, OWN, AFFINE)[0, 0]  # (W, 2, 64, 64)
     true = F.avg_pool2d((_LANDS_PX - displacement_px) * VARYING[kind](), 4)
     inside = share[0, 0] > 0.99
-    return (found - true).norm(dim=1)[:, inside].mean(dim=1).numpy()
+    error: np.ndarray = (found - true).norm(dim=1)[:, inside].mean(dim=1).numpy()
+    return error
 
 
-@click.command()
-@click.option("--photographs", type=click.Path(path_type=Path), required=True)
-@click.option("--most", type=click.IntRange(min=1))
-@torch.no_grad()
-def main(photographs: Path, most: int | None) -> None:
-    """Print the tables for the shipped real-time network."""
-    network = load_weights(find_weights("realtime")).network
-    assert isinstance(network, RealtimeNetwork)
-    pictures = read_evaluation_photographs(photographs, most)
-    kinds = {kind: scenes for kind, scenes in structures(pictures).items() if kind in KINDS}
+Scenes = dict[str, list[StructureScene]]
+
+
+def _print_answers(network: RealtimeNetwork, kinds: Scenes) -> None:
     for kind, scenes in kinds.items():
         for displacement_px, target_px in CASES_PX:
             conditions = Conditions(displacement_px, target_px, NOISE_GREY_LEVELS)
@@ -161,24 +157,42 @@ def main(photographs: Path, most: int | None) -> None:
             for name, each in scores.items():
                 similarity, off = np.array(each).T
                 click.echo(f"    {name:<56}{similarity.mean():.3f} / {np.sqrt((off**2).mean()):.2f}")
-    click.echo(
-        f"\nerror of the least-squares displacement; windows of {WINDOWS} cells, weighted by motion {MOVING}"
-    )
+
+
+def _print_least_squares(network: RealtimeNetwork, kinds: Scenes) -> None:
+    title = "error of the least-squares displacement; windows of"
+    click.echo(f"\n{title} {WINDOWS} cells, weighted by motion {MOVING}")
     for kind, scenes in kinds.items():
-        for displacement_px in (0.05, 0.2, 1.0):
+        for displacement_px in _MOVED_PX:
             rng = np.random.default_rng(0)
             errors = np.mean([least_squares_error(network, s, displacement_px, rng) for s in scenes], axis=0)
             for where, row in zip(("on it", f"{_LANDS_PX:g} px on"), errors, strict=True):
                 click.echo(f"{kind}, {displacement_px:g} px, {where:<9}" + "".join(f"{e:7.2f}" for e in row))
 
-    click.echo(
-        f"\nerror inside large parts in px; windows of {OWN} cells over their own, and varying {AFFINE}"
-    )
-    for kind, scenes in structures(pictures).items():
-        for displacement_px in (0.05, 0.2, 1.0) if kind in VARYING else ():
+
+def _print_large_parts(network: RealtimeNetwork, kinds: Scenes) -> None:
+    title = "error inside large parts in px; windows of"
+    click.echo(f"\n{title} {OWN} cells over their own, and varying {AFFINE}")
+    for kind, scenes in kinds.items():
+        for displacement_px in _MOVED_PX:
             rng = np.random.default_rng(0)
             row = np.mean([large_part_error(network, kind, s, displacement_px, rng) for s in scenes], axis=0)
             click.echo(f"{kind}, {displacement_px:g} px" + "".join(f"{e:7.2f}" for e in row))
+
+
+@click.command()
+@click.option("--photographs", type=click.Path(path_type=Path), required=True)
+@click.option("--most", type=click.IntRange(min=1))
+@torch.no_grad()
+def main(photographs: Path, most: int | None) -> None:
+    """Print the tables for the shipped real-time network."""
+    network = load_weights(find_weights("realtime")).network
+    assert isinstance(network, RealtimeNetwork)
+    scenes = structures(read_evaluation_photographs(photographs, most))
+    thin = {kind: scenes[kind] for kind in KINDS}
+    _print_answers(network, thin)
+    _print_least_squares(network, thin)
+    _print_large_parts(network, {kind: scenes[kind] for kind in VARYING})
 
 
 if __name__ == "__main__":
