@@ -29,9 +29,11 @@ def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
     """
     batch, _, height, width = products.shape
     moments = _moments(products, window_cells)  # (B, 45, h, w)
-    # A convolution with one weight a row chooses them: indexing by a list is a node that TensorRT cannot read.
-    chosen = torch.tensor(_EQUATIONS).to(moments)[:, :, None, None]
-    rows = F.conv2d(moments, chosen).reshape(batch, 6, 7, height, width)
+    places = torch.tensor(_PLACES, device=products.device)
+    rows = moments.index_select(1, places).reshape(batch, 6, 7, height, width)
+    energy = moments[:, :1] + moments[:, 18:19]  # (B, 1, h, w), of xx and yy
+    ridge = torch.diag(torch.tensor([_RIDGE] * _GRADIENT + [0.0, 0.0])).to(products)  # (6, 6)
+    rows = rows + F.pad(ridge, (0, 1))[:, :, None, None] * energy.unsqueeze(2)
     for _ in range(_GRADIENT):
         first = rows[:, :1, 1:] / rows[:, :1, :1].clamp(min=_LEAST_PIVOT)
         rows = rows[:, 1:, 1:] - rows[:, 1:, :1] * first
@@ -67,14 +69,4 @@ def _place(one: tuple[str, int, int], other: tuple[str, int, int]) -> int:
     return 9 * product + 3 * (one[1] + other[1]) + one[2] + other[2]
 
 
-def _equation(row: int, column: int) -> list[float]:
-    """Weights of the moments in one place of the equations, with the gradient's regularisation: (45,)."""
-    weights = [0.0] * (9 * len(_PRODUCTS))
-    weights[_place(_UNKNOWNS[row], (*_UNKNOWNS, ("m", 0, 0))[column])] = 1.0
-    if row == column and row < _GRADIENT:
-        for product in ("xx", "yy"):
-            weights[9 * _PRODUCTS.index(product)] += _RIDGE
-    return weights
-
-
-_EQUATIONS = [_equation(row, column) for row in range(6) for column in range(7)]
+_PLACES = [_place(one, other) for one in _UNKNOWNS for other in (*_UNKNOWNS, ("m", 0, 0))]
