@@ -14,7 +14,7 @@ from functools import partial
 from tremorscope.runtime.cameras.opening import describe, measured_bits, open_camera, supervisor_settings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
-from tremorscope.runtime.clips.pre_roll import slots_for
+from tremorscope.runtime.clips.pre_roll import ClipMagnifier, slots_for
 from tremorscope.runtime.configuration.checking import open_configured_bundle
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.engines.upkeep import EngineUpkeep
@@ -187,8 +187,7 @@ class Components:
         self.storage.start_recorder(
             self.source,
             self.ring,
-            make_magnify=self.events.make,
-            prepare=self.events.prepare,
+            magnifier=ClipMagnifier(self.events.make, self.events.prepare, lambda: self.events.told),
             to_unix_s=self.clock.to_unix_s,
         )
 

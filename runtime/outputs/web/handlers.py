@@ -90,6 +90,7 @@ class Handlers:
             Route("GET", "/api/state", AccessLevel.VIEW, self.state),
             Route("GET", "/api/live", AccessLevel.VIEW, self.live),
             Route("GET", "/api/frequencies", AccessLevel.VIEW, self.frequencies),
+            Route("GET", "/api/modes", AccessLevel.VIEW, self.modes),
             Route("GET", "/api/history", AccessLevel.VIEW, self.history),
             Route("GET", "/api/overview", AccessLevel.VIEW, self.overview),
             Route("GET", "/api/series.csv", AccessLevel.VIEW, self.series),
@@ -142,6 +143,11 @@ class Handlers:
         return answers.json_answer(
             answers.frequencies(self._feed.frequency_history(number_of(request.query, "after")))
         )
+
+    async def modes(self, _: web.Request) -> web.Response:
+        """The latest modes with their shapes, and the data by which the page moves its photograph."""
+        answer = self._archive.modes(self._board.snapshot())
+        return answers.json_answer(await asyncio.wait_for(answer, self._limits.answer_s))
 
     async def history(self, request: web.Request) -> web.Response:
         """The latest alarms, events and notices; or, with ``kind``, a page of one kind ``before`` a cursor."""

@@ -26,9 +26,10 @@ from tremorscope.commands.measure import measure
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode, SyntheticSettings
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
-from tremorscope.runtime.reports.interactive import bend_weights, thinned
+from tremorscope.runtime.reports.interactive import thinned
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.reports.measurement_files import geometry
+from tremorscope.runtime.reports.moving import bend_weights
 from tremorscope.runtime.reports.provenance import provenance_of
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 
