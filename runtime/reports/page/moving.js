@@ -87,8 +87,8 @@ class Moving {
     this.size = element("input", { type: "range", min: 2, max: 100, value: 100 * SHOWN_SHARE, oninput: () => this.draw() });
     this.told = element("p", { className: "told small" });
     this.beside = element("div", { className: "beside" });
-    section.append(this.choice, this.canvas,
-      element("p", { className: "controls" }, this.button, " ", element("label", {}, "Size ", this.size)), this.told, this.beside);
+    const controls = element("p", { className: "controls" }, this.button, " ", element("label", {}, "Size ", this.size));
+    this.parts = [this.choice, this.canvas, controls, this.told, this.beside];
     Object.assign(this, { visible: true, phase: 0, before: null, chosen: 0 });
     new IntersectionObserver(([{ isIntersecting }]) => { this.visible = isIntersecting; this.wake(); }).observe(this.canvas);
     this.section = section;
@@ -97,6 +97,7 @@ class Moving {
 
   // Shows modes on a photograph, an image that is there; the chosen one stays chosen.
   show(photo, data) {
+    if (!this.data) this.section.append(...this.parts);
     this.data = data;
     this.bender = new Bender(this.canvas, photo, data);
     this.buttons = data.modes.map((each, n) => element("button", { type: "button", onclick: () => this.take(n) }, each.name));
