@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -233,6 +234,22 @@ def magnification_text(amplification: float, bands_hz: Sequence[tuple[float, flo
 
 
 @dataclass(frozen=True)
+class SettingsRecord:
+    """Program and settings by which all is measured from a time on."""
+
+    time_s: float
+    program: str
+    """Name and version."""
+    settings: str
+    """Settings of camera and measurement that are no defaults, as JSON."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the settings' text."""
+        return hashlib.sha256(self.settings.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something about the service itself that a person should know, such as a disk that runs low."""
 
@@ -256,6 +273,7 @@ Record: TypeAlias = (
     | ClockJump
     | EventRecord
     | Clip
+    | SettingsRecord
     | Notice
 )
 """Anything that can be written."""
