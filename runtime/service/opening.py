@@ -55,6 +55,10 @@ def settings_record(configuration: Configuration, time_s: float) -> SettingsReco
         name: each.model_dump(mode="json", exclude_defaults=True) for name, each in parts.items()
     }
     told["camera"] |= {"kind": camera.kind, "is": describe(camera)}
+    scales = (configuration.vibration.scale, *(each.scale for each in configuration.vibration.regions))
+    for file in filter(None, {camera.lens, *(each.file for each in scales if each)}):
+        with contextlib.suppress(OSError, ValueError):
+            told.setdefault("files", {})[str(file)] = json.loads(file.read_text("utf-8"))
     if isinstance(camera, ClipSettings) and camera.path.is_file():
         with contextlib.suppress(ClipFault):
             told["clip"] = provenance_of(camera.path, "", {}).summary()["clip"]

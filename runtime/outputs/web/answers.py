@@ -104,7 +104,8 @@ def _spectrum(spectrum: LiveSpectrum) -> dict[str, Any]:
 
 def _peak(peak: Peak) -> Any:
     told = {"frequency_hz": peak.frequency_hz, "deviation_hz": peak.frequency_sigma_hz}
-    return plain(told | {"amplitude_px": peak.amplitude, "damping_ratio": peak.damping})
+    told |= {"amplitude_px": peak.amplitude, "amplitude_deviation_px": peak.amplitude_sigma}
+    return plain(told | {"damping_ratio": peak.damping})
 
 
 def frequencies(points: Sequence[NaturalFrequency]) -> dict[str, Any]:
