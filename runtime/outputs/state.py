@@ -4,13 +4,14 @@ liveness, a recent frame, behind /healthz, /readyz, the metric and the MQTT stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tremorscope.runtime.health import Health, HealthBoard
 from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.vibration.displacement.geometry import PlaneScale
 from tremorscope.runtime.vibration.displacement.regions import RegionEdit
 
 
@@ -76,6 +77,8 @@ class ServiceView:
     """Actions that clients may request; None lets them only look."""
     bit_depth: int = 8
     """Bits in which the camera tells brightnesses apart."""
+    planes: Callable[[], tuple[PlaneScale, ...]] = tuple
+    """Calibrated planes that scales are taken from, read anew, for the check view."""
 
 
 LEAST_SILENCE_S = 3.0
