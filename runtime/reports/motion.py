@@ -158,8 +158,9 @@ def motion_line(motion: RecordedMotion, scale: Scale | None) -> str:
 
 def judgement_lines(motion: RecordedMotion, names: Sequence[str]) -> list[str]:
     """Every region against every limit, a line each."""
+    width = max((len(judged.verdict) for _, judged in motion.judgements), default=0)
     return [
-        f"{judged.verdict:<12}{names[number]}: {judged.text().removeprefix('not judged: ')}"
+        f"{judged.verdict:<{width}}  {names[number]}: {judged.text().removeprefix('not judged: ')}"
         for number, judged in motion.judgements
     ]
 

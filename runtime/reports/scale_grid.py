@@ -47,7 +47,7 @@ def lines_of(plane: PlaneScale, step_mm: float, origin: Values) -> Iterator[tupl
 
 
 def grid_text(plane: PlaneScale, step_mm: float) -> str:
-    """What the lines are."""
+    """Human-readable meaning of the lines."""
     return f"grid of {step_mm:g} mm (orange: x, green: y), {plane.made_from}"
 
 
