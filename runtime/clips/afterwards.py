@@ -80,7 +80,7 @@ def magnified_of(
     magnify: Magnify,
     writer: EventClipWriter,
     is_hurried: Callable[[], bool],
-    told: str,
+    told: str = "",
 ) -> Clip:
     """The magnified clip of a raw one, of all its frames.
 
