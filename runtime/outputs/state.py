@@ -13,6 +13,7 @@ from tremorscope.runtime.health import Health, HealthBoard
 from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.vibration.displacement.geometry import PlaneScale
 from tremorscope.runtime.vibration.displacement.regions import RegionEdit
+from tremorscope.runtime.vibration.spectra.derivatives import whole_band_hz
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ class ServiceView:
     """Bits in which the camera tells brightnesses apart."""
     planes: Callable[[], tuple[PlaneScale, ...]] = tuple
     """Calibrated planes that scales are taken from, read anew, for the check view."""
+
+
+def rates_true_hz(health: Health) -> tuple[float, float] | None:
+    """Band in which velocity and acceleration are true; None before the camera's rate is known."""
+    rate_hz = health.camera.rate_hz or health.camera.nominal_rate_hz
+    return whole_band_hz(rate_hz) if rate_hz else None
 
 
 LEAST_SILENCE_S = 3.0

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from tremorscope.runtime.health import Health, RegionHealth
-from tremorscope.runtime.outputs.state import judge
+from tremorscope.runtime.outputs.state import judge, rates_true_hz
 from tremorscope.runtime.telemetry import Reading
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmStatus
 
@@ -106,6 +106,7 @@ def summary_payload(health: Health) -> dict[str, Any]:
             }
             for region in health.regions
         },
+        "rates_true_hz": rates_true_hz(health),
         "modes_hz": {str(mode.number): _number(mode.frequency_hz) for mode in health.modes},
         "raised": [alarm.rule.name for alarm in health.raised],
         "temperature_c": _number(max(temperatures.values(), default=None)),
@@ -125,7 +126,9 @@ def _levels(region: RegionHealth) -> dict[str, float | None]:
         ("rms", region.displacement_rms_px, "px", "mm", 1.0),
         ("peak", region.displacement_peak_px, "px", "mm", 1.0),
         ("velocity_rms", velocity.rms if velocity else None, "px_s", "mm_s", 1.0),
+        ("velocity_noise", velocity.noise if velocity else None, "px_s", "mm_s", 1.0),
         ("acceleration_rms", acceleration.rms if acceleration else None, "px_s2", "m_s2", 1e-3),
+        ("acceleration_noise", acceleration.noise if acceleration else None, "px_s2", "m_s2", 1e-3),
     ):
         scale = None if region.mm_per_px is None else per_mm * region.mm_per_px
         told[f"{name}_{in_px}"] = _number(value)

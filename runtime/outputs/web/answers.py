@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.health import Health, NaturalFrequency
 from tremorscope.runtime.live.feed import LiveFeed, LiveSeries, LiveSpectrum
-from tremorscope.runtime.outputs.state import judge
+from tremorscope.runtime.outputs.state import judge, rates_true_hz
 from tremorscope.runtime.store.pages import EventPage
 from tremorscope.runtime.store.records import Alarm, Notice
 from tremorscope.runtime.vibration.spectra.peaks import Peak
@@ -63,7 +63,8 @@ def state(health: Health) -> dict[str, Any]:
         alarm["raised"] = status.rule.name in raised
         alarm["unit"] = status.rule.threshold_unit
         alarm["needs_attention"] = status.needs_attention
-    return {"ok": verdict.ok, "verdict": verdict.text, **answer}
+    told = {"ok": verdict.ok, "verdict": verdict.text, "rates_true_hz": plain(rates_true_hz(health))}
+    return told | answer
 
 
 def motion(series: LiveSeries, region: str) -> dict[str, Any]:

@@ -47,6 +47,7 @@ from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.telemetry import EngineReading, Reading
 from tremorscope.runtime.vibration.displacement.regions import RegionEdit
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
+from tremorscope.runtime.vibration.monitoring.motion_levels import RateLevels
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 RATE_HZ = 30.0
@@ -98,6 +99,8 @@ def region_health(settings: SyntheticSettings, number: int, now_s: float) -> Reg
         quality=0.997,
         mm_per_px=MM_PER_PX if number == 0 else None,
         rectangle_px=rectangles[number],
+        scale_relative_sigma=0.02 if number == 0 else 0.0,
+        velocity_px_s=RateLevels(13.2 * RMS_PX[number], 30.0 * RMS_PX[number], 0.004),
         frequencies=found,
     )
 

@@ -135,13 +135,14 @@ export class Panels {
   }
 
   regions(state, region) {
-    const head = ["Region", "RMS", "Peak", "Velocity", "Acceleration", "Natural frequencies"];
+    const to = state.rates_true_hz ? ` to ${withUnit(state.rates_true_hz[1], "Hz")}` : "";
+    const head = ["Region", "RMS", "Peak", `Velocity${to}`, `Acceleration${to}`, "Natural frequencies"];
     const rows = state.regions.map((each) => {
       const inMm = each.mm_per_px !== null && $("units").querySelector("[aria-pressed=true]").dataset.unit === "mm";
       const [unit, scale, share] = inMm ? ["mm", each.mm_per_px, each.scale_relative_sigma] : ["px", 1, 0];
       const told = (value, of) => (share && value ? `${number(value)}\u202f\u00b1\u202f${withUnit(share * value, of, 2)}` : withUnit(value, of));
       const rate = (levels, inPx, physical, factor) => (each.trouble || !levels || levels.rms === null ? NOTHING
-        : inMm ? told(levels.rms * scale * factor, physical) : withUnit(levels.rms, inPx));
+        : `${inMm ? told(levels.rms * scale * factor, physical) : withUnit(levels.rms, inPx)} (noise ${number(levels.noise && levels.noise * (inMm ? scale * factor : 1), 2)})`);
       const hz = each.frequencies.map((one) => number(one.frequency_hz, 4)).join(", ");
       const below = each.displacement_rms_px !== null && each.noise_floor_px !== null
         && each.displacement_rms_px < 1.5 * each.noise_floor_px;
