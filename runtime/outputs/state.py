@@ -85,7 +85,7 @@ class ServiceView:
 def rates_true_hz(health: Health) -> tuple[float, float] | None:
     """Band in which velocity and acceleration are true; None before the camera's rate is known."""
     rate_hz = health.camera.rate_hz or health.camera.nominal_rate_hz
-    return whole_band_hz(rate_hz) if rate_hz else None
+    return (0.0, round(whole_band_hz(rate_hz)[1], 6)) if rate_hz else None
 
 
 LEAST_SILENCE_S = 3.0

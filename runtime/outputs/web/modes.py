@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tremorscope.runtime.health import Health, RegionHealth
-from tremorscope.runtime.reports.digits import hz_text, short_hz, with_uncertainty
+from tremorscope.runtime.reports.digits import hz_text, short_hz
 from tremorscope.runtime.reports.moving import MovingMode, moving_data
 from tremorscope.runtime.store.pages import magnified_clips
 from tremorscope.runtime.store.reader import StoreReader
@@ -95,5 +95,5 @@ def _size_text(peak: PeakRecord | None, places: dict[str, RegionHealth]) -> str:
     if place is None or place.mm_per_px is None:
         return text
     size_mm = place.mm_per_px * peak.amplitude
-    sigma_mm = size_mm * place.scale_relative_sigma
-    return f"{text} = {with_uncertainty(size_mm, sigma_mm) if sigma_mm else f'{size_mm:.3g}'} mm"
+    sure = f" (scale ± {100 * place.scale_relative_sigma:.2g} %)" if place.scale_relative_sigma else ""
+    return f"{text} = {size_mm:.3g} mm{sure}"

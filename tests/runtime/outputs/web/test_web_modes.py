@@ -34,7 +34,7 @@ def test_their_motion_is_given_at_the_regions_of_the_picture(web: WebServer) -> 
     assert len(moving["anchors"]) == len(REGIONS)
     first, second = moving["modes"]
     assert first["name"] == "2.10 Hz"
-    assert first["text"] == "2.100 ± 0.003 Hz, up to 0.12 px = 0.288 ± 0.006 mm"  # 2.4 mm a pixel to 2 %
+    assert first["text"] == "2.100 ± 0.003 Hz, up to 0.12 px = 0.288 mm (scale ± 2 %)"
     assert second["text"] == "4.700 ± 0.012 Hz, up to 0.05 px"
     assert max(abs(each[2]) for each in first["parts"]) > 0.9
     # The clip of the event was magnified at 1.8 to 2.4 Hz.
