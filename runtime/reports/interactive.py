@@ -171,6 +171,7 @@ def _shown(measurement: Measurement, mode: Mode, clip: str) -> MovingMode:
     band = ("--mode", "band", "--band", f"{low:.3g}", f"{high:.3g}", "-a", str(times))
     stated = ("--capture-fps", f"{rate:g}") if rate else ()
     return MovingMode(
+        clip,
         short_frequency(mode.peak),
         f"{short_frequency(mode.peak)}, up to {measurement.amplitude_text(mode.peak)}",
         mode.peak.amplitude,

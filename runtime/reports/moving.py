@@ -26,6 +26,8 @@ _REST = 0.03
 class MovingMode:
     """One mode for the script."""
 
+    label: str
+    """Label by which it is known again among later ones."""
     name: str
     text: str
     amplitude_px: float | None

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -29,6 +29,7 @@ from tremorscope.runtime.store.pages import Cursor, HistoryKind, read_page
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.sqlite_file import StoreFault
 
+_T = TypeVar("_T")
 _FIRST = 200
 """Records of each kind on the first page."""
 _FRESH_S = 2.0
@@ -73,6 +74,10 @@ class Archive:
         return await loop.run_in_executor(
             self._pool, self._ask, lambda reader: read_overview(reader, region, from_s, to_s)
         )
+
+    async def apart(self, read: Callable[[], _T]) -> _T:
+        """Result of something that reads the disk, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, read)
 
     async def modes(self, health: Health) -> dict[str, Any]:
         """The latest modes (`latest_modes`), by the places of the regions now; ``trouble`` as in `history`."""

@@ -154,7 +154,7 @@ class Handlers:
 
     async def scale(self, _: web.Request) -> web.Response:
         """Axes and grid of the calibrated planes, to lie over the live picture."""
-        planes = await asyncio.wait_for(asyncio.to_thread(self._planes), self._limits.answer_s)
+        planes = await asyncio.wait_for(self._archive.apart(self._planes), self._limits.answer_s)
         camera = self._board.snapshot().camera
         picture = scale_svg(planes, camera.width_px or 16, camera.height_px or 9)
         return web.Response(text=picture, content_type="image/svg+xml")

@@ -61,6 +61,7 @@ def _moving(
 ) -> MovingMode:
     parts = {(each.region, each.axis): complex(each.real, each.imaginary) for each in mode.shape}
     return MovingMode(
+        label=mode.label,
         name=short_hz(mode.frequency_hz),
         text=hz_text(mode.frequency_hz, mode.frequency_deviation_hz or math.inf) + _size_text(peak, places),
         amplitude_px=peak.amplitude if peak else None,

@@ -1,6 +1,6 @@
 // A photograph that moves as a mode does: every pixel is taken from where it came from, by the shape between the regions.
 // Of the report, and of the service's page. data: {width, height, frame_px, reach_px, most_px, anchors: [[x, y]],
-// modes: [{name, text, amplitude_px, parts: [[x re, x im, y re, y im]], clip, without, command}]}, in pixels of the
+// modes: [{label, name, text, amplitude_px, parts: [[x re, x im, y re, y im]], clip, without, command}]}, in pixels of the
 // photograph; reports/moving.py makes it.
 
 "use strict";
@@ -89,7 +89,7 @@ class Moving {
     this.beside = element("div", { className: "beside" });
     const controls = element("p", { className: "controls" }, this.button, " ", element("label", {}, "Size ", this.size));
     this.parts = [this.choice, this.canvas, controls, this.told, this.beside];
-    Object.assign(this, { visible: true, phase: 0, before: null, chosen: 0 });
+    Object.assign(this, { visible: true, phase: 0, before: null });
     new IntersectionObserver(([{ isIntersecting }]) => { this.visible = isIntersecting; this.wake(); }).observe(this.canvas);
     this.section = section;
     this.playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -103,7 +103,7 @@ class Moving {
     this.buttons = data.modes.map((each, n) => element("button", { type: "button", onclick: () => this.take(n) }, each.name));
     this.choice.replaceChildren(...this.buttons);
     this.section.hidden = false;
-    this.take(Math.min(this.chosen, data.modes.length - 1));
+    this.take(Math.max(0, data.modes.findIndex(({ label }) => label === this.mode?.label)));
     this.go(this.playing);
   }
 
@@ -137,7 +137,7 @@ class Moving {
 
   take(number) {
     const mode = this.data.modes[number], { clip } = mode, was = this.mode?.clip;
-    Object.assign(this, { mode, chosen: number });
+    this.mode = mode;
     this.bender.take(mode);
     this.buttons.forEach((each, n) => each.setAttribute("aria-pressed", n === number));
     this.draw();

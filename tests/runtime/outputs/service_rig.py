@@ -117,7 +117,9 @@ def spectrum(region: str, amplitude_px: float, frequency_hz: float, now_s: float
     )
 
 
-def stored_modes(time_s: float, off_hz: float = 0.0) -> list[Record]:
+def stored_modes(
+    time_s: float, off_hz: float = 0.0, sigmas_hz: tuple[float, float] = (0.003, 0.012)
+) -> list[Record]:
     """Modes and peaks of one analysis, as the service stores them: the first two of a girder."""
     found: list[Record] = []
     for number, (hz, sizes) in enumerate(zip(MODES_HZ, ((1, 0.7, 0), (0, 1, 0)), strict=True)):
@@ -127,9 +129,7 @@ def stored_modes(time_s: float, off_hz: float = 0.0) -> list[Record]:
             for axis in ("x", "y")
         ]
         found.append(
-            ModeRecord(
-                time_s, str(number + 1), hz + off_hz, 0.003 * (1 + number) ** 2, 0.012, shape=tuple(points)
-            )
+            ModeRecord(time_s, str(number + 1), hz + off_hz, sigmas_hz[number], 0.012, shape=tuple(points))
         )
         found.append(
             PeakRecord(time_s, Channel(REGIONS[number], "y"), hz + off_hz, 0.003, (0.12, 0.05)[number])

@@ -27,6 +27,7 @@ from tremorscope.runtime.store.records import (
     SeriesBlock,
     SettingsRecord,
 )
+from tremorscope.runtime.store.schema import MIGRATIONS
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
@@ -133,6 +134,14 @@ def test_every_export_says_by_which_program_and_settings_it_was_measured(
     assert {each["id5"] for each in pyuff.UFF(str(tmp_path / "series.uff")).read_sets()} == wanted
     assert {each["source"] for each in export_sep005(reader)} == wanted
     assert [each.program for each in settings_of(reader, T0, T0 + 10)] == [before.program]
+
+
+def test_a_store_of_an_earlier_version_is_read_without_its_settings(tmp_path: Path) -> None:
+    with Store(tmp_path / "old.db", migrations=MIGRATIONS[:4]) as store:
+        store.write([SeriesBlock((X,), T0 + np.arange(32) / 32, np.ones((1, 32), np.float32))])
+    with StoreReader(tmp_path / "old.db") as old:
+        assert settings_of(old, T0, T0 + 9) == []
+        assert {each["source"] for each in export_sep005(old)} == {"settings not stored"}
 
 
 def test_a_store_of_before_says_that_its_settings_are_not_known(reader: StoreReader, tmp_path: Path) -> None:

@@ -64,8 +64,8 @@ def test_the_photograph_moves_with_the_mode_that_is_chosen(opened: Any, service:
     assert run(opened, f"return {told}").startswith("4.700")
     assert "No magnified clip" in run(opened, "return document.querySelector('#moving .beside').textContent")
     assert run(opened, "return document.querySelector('#moving video')") is None
-    # Newer modes come by themselves, and the choice stays.
-    service.write(*stored_modes(time.time(), 0.011))
+    # Newer modes come by themselves, and the choice stays, though it is the surest by now.
+    service.write(*stored_modes(time.time(), 0.011, (0.02, 0.002)))
     run(opened, "page.wake('modes')")
     eventually(opened, f"return {told}.startsWith('4.711')")
     run(opened, "document.querySelector('#moving .controls button').click()")
