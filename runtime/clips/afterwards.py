@@ -80,6 +80,7 @@ def magnified_of(
     magnify: Magnify,
     writer: EventClipWriter,
     is_hurried: Callable[[], bool],
+    told: str = "",
 ) -> Clip:
     """The magnified clip of a raw one, of all its frames.
 
@@ -90,6 +91,7 @@ def magnified_of(
         magnify: magnifies a frame into a picture.
         writer: writes the pictures; it is done with in any case.
         is_hurried: asked before each frame; once it is True, those that are left count as dropped.
+        told: text that says how it magnifies.
 
     Raises:
         Fault: the raw clip cannot be read, a frame not magnified, or the clip not written.
@@ -104,22 +106,20 @@ def magnified_of(
             while (info := camera.read_into(whole)) is not None:
                 if is_hurried():
                     break
-                frame = ring.frame(info.sequence)
-                np.copyto(frame, whole[:height_px, :width_px])
+                np.copyto(frame := ring.frame(info.sequence), whole[:height_px, :width_px])
                 magnify(frame, picture, info.timestamp_s)
                 writer.write(picture, info.timestamp_s)
-        file = clip_name(raw.event, "magnified")
         if not writer.frames:
-            raise ended_before(file)
+            raise ended_before(clip_name(raw.event, "magnified"))
         nbytes = writer.publish().nbytes
     finally:
         writer.discard()
     return replace(
         raw,
         kind="magnified",
-        file=file,
+        file=clip_name(raw.event, "magnified"),
         frames=writer.frames,
         dropped=raw.dropped + raw.frames - writer.frames,
         nbytes=nbytes,
-        detail="made after the event, of the raw clip",
+        detail="; ".join(filter(None, (told, "made after the event, of the raw clip"))),
     )

@@ -33,6 +33,8 @@ class ClipMagnifier:
     """Called at the start of each event."""
     prepare: Callable[[], None] = lambda: None
     """Called repeatedly between events."""
+    told: Callable[[], str] = lambda: ""
+    """Text that says how the latest of ``make`` magnifies."""
 
 
 class FrameHistory:
@@ -131,6 +133,7 @@ class ClipFrames:
             self._magnified = FrameRing(1, width_px=width_px, height_px=height_px).frame(0)
         self.magnify: Magnify | None = None
         """Magnifier of the present clip; None of raw clips."""
+        self.told = magnifier.told if magnifier else lambda: ""
         self._held: Lease | None = None
         self.dropped = 0
         """Frames of the clip that were gone before they were taken."""

@@ -256,9 +256,9 @@ class EventRecorder:
                 writer.discard()
             frames.end()
         start_s, end_s = self._to_unix_s(frames.first_s), self._to_unix_s(frames.last_s)
-        return Clip(
-            name, kind, file, "saved", start_s, end_s, writer.frames, frames.dropped, found.nbytes, found.loss
-        )
+        detail = found.loss or frames.told()
+        counts = writer.frames, frames.dropped, found.nbytes
+        return Clip(name, kind, file, "saved", start_s, end_s, *counts, detail)
 
     def _record_afterwards(self, recording: EventRecording, frames: ClipFrames) -> Clip:
         """The magnified clip of an event, made of all of its raw clip once that is there.
@@ -271,8 +271,8 @@ class EventRecorder:
             raw = recording.saved_raw()
         frames.begin()
         assert frames.magnify is not None
-        writer, hurried = self._writer("magnified", recording), lambda: self._hurrying
-        return magnified_of(raw, self._directory, self._history.frames, frames.magnify, writer, hurried)
+        writer, hurried, told = self._writer("magnified", recording), lambda: self._hurrying, frames.told()
+        return magnified_of(raw, self._directory, self._history.frames, frames.magnify, writer, hurried, told)
 
     def _writer(self, kind: ClipKind, recording: EventRecording) -> EventClipWriter:
         name, format_ = recording.event.name, self._history.frames

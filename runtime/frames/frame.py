@@ -134,7 +134,7 @@ class RecordedClip(Camera, Protocol):
         """Human-readable peculiarities that bear on what is measured, as far as the recording was read."""
 
 
-View = Literal["magnified", "split", "difference"]
+View = Literal["magnified", "split", "difference", "filmed"]
 VIEWS: tuple[View, ...] = get_args(View)
 
 
@@ -157,6 +157,7 @@ class ViewComposer:
         split: the left half as filmed, the right half magnified, between them a black and a white line, of
         which one shows on any scene.
         difference: 128 + (magnified - frame) / 2, rounded down: grey where nothing was magnified.
+        filmed: the frame alone.
         """
         if self._view == "difference":
             np.subtract(magnified, frame, out=self._difference, dtype=np.int16)
@@ -164,7 +165,7 @@ class ViewComposer:
             np.right_shift(self._difference, 1, out=self._difference)
             np.copyto(picture, self._difference, casting="unsafe")  # 0 to 255 by construction
             return
-        np.copyto(picture, magnified)
+        np.copyto(picture, frame if self._view == "filmed" else magnified)
         if self._view == "split":
             middle, line = picture.shape[1] // 2, self._divider_px
             picture[:, :middle] = frame[:, :middle]

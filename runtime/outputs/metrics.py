@@ -138,21 +138,22 @@ def _of_vibration(health: Health) -> Iterator[Metric]:
     yield from by_region("displacement_rms_mm", text, lambda r: _scaled(r.displacement_rms_px, r.mm_per_px))
     text = "The same peak, where a scale is stated"
     yield from by_region("displacement_peak_mm", text, lambda r: _scaled(r.displacement_peak_px, r.mm_per_px))
+    text = "Standard uncertainty of the scale, and by it of all to scale, as a share"
+    sigmas = {each.name: each.scale_relative_sigma for each in health.regions if each.mm_per_px is not None}
+    yield from gauges("scale_sigma_ratio", text, "region", sigmas)
     for name, unit, physical, per_mm in _RATES:
         found = {region: getattr(region, f"{name}_{unit}") for region in health.regions}
+        scales = {each.name: each.mm_per_px and per_mm * each.mm_per_px for each in health.regions}
         for kind, text in (("rms", "RMS"), ("peak", "Largest"), ("noise", "RMS that noise shows of")):
             told = {region.name: getattr(levels, kind, None) for region, levels in found.items()}
             yield from gauges(f"{name}_{kind}_{unit}", f"{text} {name}", "region", told)
-            scales = {each.name: each.mm_per_px and per_mm * each.mm_per_px for each in health.regions}
             scaled = {region: _scaled(value, scales[region]) for region, value in told.items()}
             yield from gauges(f"{name}_{kind}_{physical}", "The same, to scale", "region", scaled)
     yield from by_region("noise_floor_px", "What noise alone shows in one frame", lambda r: r.noise_floor_px)
-    yield from by_region(
-        "match_quality_ratio", "Share of the picture that the match explains", lambda r: r.quality
-    )
-    yield from by_region(
-        "lost_ratio", "Share of frames in which nothing could be measured", lambda r: r.lost_ratio
-    )
+    text = "Share of the picture that the match explains"
+    yield from by_region("match_quality_ratio", text, lambda r: r.quality)
+    text = "Share of frames in which nothing could be measured"
+    yield from by_region("lost_ratio", text, lambda r: r.lost_ratio)
     yield from _of_modes(health)
 
 

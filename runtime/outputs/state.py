@@ -4,14 +4,16 @@ liveness, a recent frame, behind /healthz, /readyz, the metric and the MQTT stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tremorscope.runtime.health import Health, HealthBoard
 from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.vibration.displacement.geometry import PlaneScale
 from tremorscope.runtime.vibration.displacement.regions import RegionEdit
+from tremorscope.runtime.vibration.spectra.derivatives import whole_band_hz
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,14 @@ class ServiceView:
     """Actions that clients may request; None lets them only look."""
     bit_depth: int = 8
     """Bits in which the camera tells brightnesses apart."""
+    planes: Callable[[], tuple[PlaneScale, ...]] = tuple
+    """Calibrated planes that scales are taken from, read anew, for the check view."""
+
+
+def rates_true_hz(health: Health) -> tuple[float, float] | None:
+    """Band in which velocity and acceleration are true; None before the camera's rate is known."""
+    rate_hz = health.camera.rate_hz or health.camera.nominal_rate_hz
+    return (0.0, round(whole_band_hz(rate_hz)[1], 6)) if rate_hz else None
 
 
 LEAST_SILENCE_S = 3.0

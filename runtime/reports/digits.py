@@ -9,17 +9,27 @@ from tremorscope.runtime.vibration.spectra.peaks import Peak
 _FREQUENCY_DIGITS, _VALUE_DIGITS = 5, 4
 
 
-def short_frequency(peak: Peak) -> str:
+def short_hz(frequency_hz: float) -> str:
     """Frequency for a headline, e.g. ``64.0 Hz`` or ``0.249 Hz``: a decimal and three digits at least."""
-    digits = max(1, 2 - math.floor(math.log10(peak.frequency_hz)))
-    return f"{peak.frequency_hz:.{digits}f} Hz"
+    digits = max(1, 2 - math.floor(math.log10(frequency_hz)))
+    return f"{frequency_hz:.{digits}f} Hz"
+
+
+def short_frequency(peak: Peak) -> str:
+    """Frequency of a peak for a headline."""
+    return short_hz(peak.frequency_hz)
+
+
+def hz_text(frequency_hz: float, sigma_hz: float) -> str:
+    """Frequency with its uncertainty, e.g. ``64.041 ± 0.003 Hz``; no finer than a camera's clock, five digits."""
+    most = _FREQUENCY_DIGITS - 1 - math.floor(math.log10(frequency_hz))
+    digits = min(max(1, most), max(1, decimals(sigma_hz)))
+    return f"{frequency_hz:.{digits}f} ± {max(sigma_hz, 10**-digits):.{digits}f} Hz"
 
 
 def frequency_text(peak: Peak) -> str:
-    """Frequency with its uncertainty, e.g. ``64.041 ± 0.003 Hz``; no finer than a camera's clock, five digits."""
-    most = _FREQUENCY_DIGITS - 1 - math.floor(math.log10(peak.frequency_hz))
-    digits = min(max(1, most), max(1, decimals(peak.frequency_sigma_hz)))
-    return f"{peak.frequency_hz:.{digits}f} ± {max(peak.frequency_sigma_hz, 10**-digits):.{digits}f} Hz"
+    """Frequency of a peak with its uncertainty."""
+    return hz_text(peak.frequency_hz, peak.frequency_sigma_hz)
 
 
 def damping_text(peak: Peak) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from tremorscope.runtime.reports.digits import short_frequency
 from tremorscope.runtime.reports.html_style import Column, column_section, picture
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.reports.motion import RATES, order_text, peak_rate
+from tremorscope.runtime.reports.motion import RATES, order_text, peak_rate, scale_share
 from tremorscope.runtime.vibration.spectra.analysis import AXES
 from tremorscope.runtime.vibration.spectra.derivatives import usual_unit
 
@@ -76,7 +76,12 @@ def _rates(measurement: Measurement) -> str:
         columns,
         rows,
         f"Displacement, differentiated in the frequency domain with its phase kept; true from {low:.3g} to "
-        f"{high:.4g} Hz, about zero, over the recording but its ends. Noise: RMS that the noise floor alone shows.",
+        f"{high:.4g} Hz, about zero, over the recording but its ends. Noise: RMS that the noise floor alone shows."
+        + (
+            f" The scale makes every value uncertain by {sure}."
+            if (sure := scale_share(measurement.scale))
+            else ""
+        ),
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from tremorscope.runtime.reports.digits import short_frequency
 from tremorscope.runtime.reports.exports import MAGNIFIED_NAMES
@@ -21,25 +20,21 @@ from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.reports.measurement_pictures import (
     MOST_LABELS,
     MOST_TRACES,
+    is_sure,
     liveliest,
     plotted,
-    sure_modes,
     sure_share,
 )
+from tremorscope.runtime.reports.moving import SCRIPT, MovingMode, moving_data, photo_size
 from tremorscope.runtime.vibration.displacement.warping import opencv
 from tremorscope.runtime.vibration.spectra.modes import Mode
 
 Values = NDArray[np.float64]
 
-_PAGE = Path(__file__).parent / "page"
 _CHARTS = Path(__file__).parent.parent / "outputs" / "web" / "page"
 _MOST_SAMPLES = 40_000
 """Samples of a trace, above which only the extremes of neighbours are drawn."""
-_PHOTO_PX, _JPEG_QUALITY = 640, 85
-_MOST_SHARE = 0.09
-"""Longest motion that is shown, as a share of the picture's diagonal."""
-_REST = 0.03
-"""Weight of standing still far from all regions, as in page/moving.js."""
+_JPEG_QUALITY = 85
 _WANTED_PX, _LEAST, _MOST = 4.0, 2, 100
 """Motion in px that a suggested amplification aims at, and its limits."""
 _HALF_BAND = 0.15
@@ -63,7 +58,7 @@ def _scripts() -> str:
     licence = (_CHARTS / "uPlot.LICENSE.txt").read_text("utf-8")
     code = [
         f"/*!\n{licence}*/\n{(_CHARTS / 'uPlot.iife.min.js').read_text('utf-8')}",
-        *((_PAGE / name).read_text("utf-8") for name in ("moving.js", "report.js")),
+        *(each.read_text("utf-8") for each in (SCRIPT, SCRIPT.with_name("report.js"))),
     ]
     return f"<style>{style}</style>\n" + "\n".join(f"<script>\n{each}</script>" for each in code)
 
@@ -129,62 +124,38 @@ def _displacement(measurement: Measurement) -> list[dict[str, Any]]:
 
 
 def moving_section(measurement: Measurement) -> str:
-    """The photograph that moves, hidden until the script shows it; empty where there is no mode."""
-    if not measurement.analysis.modes:
+    """The photograph that moves, hidden until the script shows it; empty where no mode is sure."""
+    if not _shown_modes(measurement):
         return ""
     return (
         '<section id="moving" class="picture noprint" hidden><h2>Modes, moving</h2>'
-        f'<img hidden alt="" src="data:image/jpeg;base64,{_photo(measurement)}">'
-        '<p class=choice></p><canvas role="img" aria-label="The first frame, bent by the mode that is chosen"></canvas>'
-        '<p class=controls><button type="button">Play</button> '
-        '<label>Size <input type="range" min="2" max="100"></label></p>'
-        '<p class="told small"></p><div class=beside></div></section>'
+        f'<img hidden alt="" src="data:image/jpeg;base64,{_photo(measurement)}"></section>'
     )
 
 
-def _photo_size(measurement: Measurement) -> tuple[int, int, float]:
-    """Width and height of the small first frame, and the size of its pixels in pixels of the frame."""
-    height, width = measurement.frame.shape[:2]
-    size = max(1.0, width / _PHOTO_PX)
-    return round(width / size), round(height / size), size
+def _shown_modes(measurement: Measurement) -> list[Mode]:
+    sure = [each for each in measurement.analysis.modes if is_sure(measurement, each.peak)]
+    return sure[: len(MAGNIFIED_NAMES)]
 
 
 def _photo(measurement: Measurement) -> str:
     """The first frame as a small JPEG in base64."""
     cv2 = opencv()
-    small = cv2.resize(measurement.frame, _photo_size(measurement)[:2], interpolation=cv2.INTER_AREA)
+    height, width = measurement.frame.shape[:2]
+    small = cv2.resize(measurement.frame, photo_size(width, height)[:2], interpolation=cv2.INTER_AREA)
     _, coded = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return base64.b64encode(coded.tobytes()).decode("ascii")
 
 
 def _moving(measurement: Measurement) -> dict[str, Any] | None:
-    modes = sure_modes(measurement)[: len(MAGNIFIED_NAMES)]
+    modes = _shown_modes(measurement)
     if not modes:
         return None
-    width, height, size = _photo_size(measurement)
+    height, width = measurement.frame.shape[:2]
     regions = [each.series.region for each in measurement.analysis.regions]
-    anchors = np.array([each.centre_px for each in (*regions, *measurement.still)], float) / size
-    diagonal = math.hypot(width, height)
-    reach_px = _reach(anchors, diagonal)
-    return {
-        "width": width,
-        "height": height,
-        "frame_px": size,
-        "reach_px": reach_px,
-        "most_px": min(_MOST_SHARE * diagonal, reach_px),
-        "anchors": np.round(anchors, 2).tolist(),
-        "modes": [
-            _shown(measurement, mode, number, bend_weights(anchors, _parts(measurement, mode), reach_px))
-            for number, mode in enumerate(modes)
-        ],
-    }
-
-
-def _reach(anchors: Values, diagonal: float) -> float:
-    """Distance over which a region carries its surroundings along: most of that between neighbours."""
-    apart = cdist(anchors, anchors) + np.diag(np.full(len(anchors), np.inf))
-    between = float(np.median(apart.min(axis=1))) if len(anchors) > 1 else 0.12 * diagonal
-    return float(np.clip(0.75 * between, 0.04 * diagonal, 0.2 * diagonal))
+    centres_px = np.array([each.centre_px for each in (*regions, *measurement.still)], float)
+    shown = [_shown(measurement, mode, name) for mode, name in zip(modes, MAGNIFIED_NAMES, strict=False)]
+    return moving_data((width, height), centres_px, shown)
 
 
 def _parts(measurement: Measurement, mode: Mode) -> NDArray[np.complex128]:
@@ -193,45 +164,19 @@ def _parts(measurement: Measurement, mode: Mode) -> NDArray[np.complex128]:
     return np.concatenate([shape, np.zeros((len(measurement.still), 2), np.complex128)])
 
 
-def bend_weights(anchors: Values, parts: NDArray[np.complex128], reach_px: float) -> NDArray[np.complex128]:
-    """Weights (n, 2) with which normalised Gaussians at the anchors (n, 2) sum to given motions (n, 2) there.
-
-    Where anchors lie so near each other that this would overshoot, the motions themselves: then the field is smoother
-    than the shape.
-    """
-    weights = np.exp(-(cdist(anchors, anchors) ** 2) / (2 * reach_px**2))
-    shares = weights / (weights.sum(axis=1, keepdims=True) + _REST)
-    found = np.linalg.lstsq(shares, parts, rcond=1e-3)[0].astype(np.complex128)
-    return found if np.abs(found).max() < 3 * np.abs(parts).max(initial=1e-12) else parts
-
-
-def _shown(
-    measurement: Measurement, mode: Mode, number: int, weights: NDArray[np.complex128]
-) -> dict[str, Any]:
-    frequency_hz, name = mode.frequency_hz, MAGNIFIED_NAMES[number]
-    low, high = (1 - _HALF_BAND) * frequency_hz, (1 + _HALF_BAND) * frequency_hz
+def _shown(measurement: Measurement, mode: Mode, clip: str) -> MovingMode:
+    low, high = ((1 + side * _HALF_BAND) * mode.frequency_hz for side in (-1, 1))
     times = int(np.clip(_WANTED_PX / mode.peak.amplitude, _LEAST, _MOST))
     rate = measurement.time_axis.capture_rate_hz
-    command = [
-        *(
-            "tremorscope",
-            "magnify",
-            measurement.clip,
-            "--mode",
-            "band",
-            "--band",
-            f"{low:.3g}",
-            f"{high:.3g}",
-        ),
-        *("-a", str(times), *(("--capture-fps", f"{rate:g}") if rate else ()), "-o", name),
-    ]
-    return {
-        "name": short_frequency(mode.peak),
-        "text": f"{short_frequency(mode.peak)}, up to {measurement.amplitude_text(mode.peak)}",
-        "amplitude_px": mode.peak.amplitude,
-        "parts": np.round(
-            np.stack([weights.real, weights.imag], axis=-1).reshape(len(weights), 4), 4
-        ).tolist(),
-        "clip": name,
-        "command": shlex.join(command),
-    }
+    band = ("--mode", "band", "--band", f"{low:.3g}", f"{high:.3g}", "-a", str(times))
+    stated = ("--capture-fps", f"{rate:g}") if rate else ()
+    return MovingMode(
+        clip,
+        short_frequency(mode.peak),
+        f"{short_frequency(mode.peak)}, up to {measurement.amplitude_text(mode.peak)}",
+        mode.peak.amplitude,
+        _parts(measurement, mode),
+        clip,
+        f"A magnified clip of this band stands here once it is made, as {clip} beside this report: ",
+        shlex.join(("tremorscope", "magnify", measurement.clip, *band, *stated, "-o", clip)),
+    )

@@ -105,7 +105,7 @@ class Measurement:
             f"{analysis.rate_hz:.6g} Hz, {len(analysis.regions)} regions"
             + (" (proposed)" if self.proposed else ""),
             f"resolution  {1 / analysis.duration_s:.3g} Hz, frequencies up to {axis.nyquist_hz:.6g} Hz",
-            f"rates       velocity and acceleration are true from {motion_line(self.motion, self.mm_per_px)}",
+            f"rates       velocity and acceleration are true from {motion_line(self.motion, self.scale)}",
             *(f"note        {note}" for note in self.notes()),
             "",
             *(shown or [self._nothing()]),
@@ -230,7 +230,7 @@ class Measurement:
                 "coding_error_px": _number(series.coding_error_px[number]),
                 "measured_noise_px": None if spectrum is None else spectrum.noise_sigma,
                 "smallest_visible_px": _number(result.smallest_visible_px(axis)),
-                **rate_entries(self.motion, at, axis, self.mm_per_px),
+                **rate_entries(self.motion, at, axis, self.scale),
             }
         return entry
 

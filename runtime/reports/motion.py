@@ -138,36 +138,50 @@ def peak_text(peak: Peak, scale: Scale | None, speed_rpm: float | None, resoluti
     return "  ".join(told + ([order_text(peak, speed_rpm, resolution_hz)] if speed_rpm else []))
 
 
-def motion_line(motion: RecordedMotion, mm_per_px: float | None) -> str:
+def scale_share(scale: Scale | None) -> str:
+    """Human-readable standard uncertainty that a scale brings into every level, e.g. ``± 1.2 %``; empty if none."""
+    return f"± {100 * scale.relative_sigma:.2g} %" if scale and scale.relative_sigma else ""
+
+
+def motion_line(motion: RecordedMotion, scale: Scale | None) -> str:
     """Band in which velocity and acceleration are true, and the noise of the best channel."""
     told = []
     for quantity in RATES:
         noises = [each.noise for (of, _, _), each in motion.levels.items() if of == quantity and each.noise]
-        unit, factor = usual_unit(quantity, mm_per_px)
+        unit, factor = usual_unit(quantity, scale.mm_per_px if scale else None)
         told.append(f"{factor * min(noises):.2g} {unit}" if noises else f"unknown {unit}")
     low, high = motion.band_hz
-    return f"{low:.3g} to {high:.4g} Hz; noise of the quietest region {' and '.join(told)} RMS"
+    return f"{low:.3g} to {high:.4g} Hz; noise of the quietest region {' and '.join(told)} RMS" + (
+        f"; levels {scale_share(scale)} by the scale" if scale_share(scale) else ""
+    )
 
 
 def judgement_lines(motion: RecordedMotion, names: Sequence[str]) -> list[str]:
     """Every region against every limit, a line each."""
+    width = max((len(judged.verdict) for _, judged in motion.judgements), default=0)
     return [
-        f"{judged.verdict:<12}{names[number]}: {judged.text().removeprefix('not judged: ')}"
+        f"{judged.verdict:<{width}}  {names[number]}: {judged.text().removeprefix('not judged: ')}"
         for number, judged in motion.judgements
     ]
 
 
-def rate_entries(motion: RecordedMotion, number: int, axis: Axis, mm_per_px: float | None) -> dict[str, Any]:
-    """Levels of velocity and acceleration of one channel, for programs: keys name statistic and unit."""
+def rate_entries(motion: RecordedMotion, number: int, axis: Axis, scale: Scale | None) -> dict[str, Any]:
+    """Levels of velocity and acceleration of one channel, for programs: keys name statistic and unit.
+
+    Those to scale have a standard uncertainty beside them, which is the scale's.
+    """
     entry: dict[str, Any] = {}
     for quantity in RATES:
         found = motion.levels.get((quantity, number, axis))
         if found is not None:
-            entry[quantity] = {
-                f"{statistic}_{unit.replace('/', '_')}": None if value is None else factor * value
-                for unit, factor in {usual_unit(quantity, None), usual_unit(quantity, mm_per_px)}
-                for statistic, value in asdict(found).items()
-            }
+            told = entry[quantity] = {}
+            for each in dict.fromkeys((None, scale)):
+                unit, factor = usual_unit(quantity, each.mm_per_px if each else None)
+                named = unit.replace("/", "_")
+                for statistic, value in asdict(found).items():
+                    told[f"{statistic}_{named}"] = None if value is None else factor * value
+                    if each and value is not None:
+                        told[f"{statistic}_sigma_{named}"] = factor * value * each.relative_sigma
     return entry
 
 

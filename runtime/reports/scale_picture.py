@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.reports.figures import AMBER, GREEN, ORANGE, SKY, figure, png
+from tremorscope.runtime.reports.figures import AMBER, figure, png
+from tremorscope.runtime.reports.scale_grid import grid_of, grid_text, lines_of, points_of
 from tremorscope.runtime.vibration.displacement.geometry import PlaneScale
 
 Values = NDArray[np.float64]
 
 _WIDTH_IN = 9.0
-_LINES, _PLACES = 9, 80
 _LONGEST_ARROW = 0.06
 """Length of the largest residual as it is drawn, as a share of the picture's width."""
 
@@ -22,26 +19,18 @@ _LONGEST_ARROW = 0.06
 def scale_picture(frame: NDArray[np.uint8], plane: PlaneScale) -> bytes:
     """The picture (H, W, 3) with axes, grid and residuals, as PNG."""
     height, width = frame.shape[:2]
-    points = np.array(plane.points, float).reshape(-1, 4)
-    middle = points[:, :2].mean(axis=0) if len(points) else np.array([width / 2, height / 2])
+    points = points_of(plane)
     with figure(_WIDTH_IN, _WIDTH_IN * height / width + 0.7) as drawn:
         axes = drawn.add_subplot()
         axes.imshow(frame, interpolation="antialiased")
         axes.set_xlim(-0.5, width - 0.5)
         axes.set_ylim(height - 0.5, -0.5)
         axes.set_axis_off()
-        step_mm, origin = _grid(plane, middle, points, float(width))
-        for number in range(-_LINES, _LINES + 1):
-            for along in (0, 1):
-                first = not number
-                colour = (ORANGE, GREEN)[along] if first else SKY
-                line = _line(plane, origin, step_mm, along, number)
-                if line is not None:
-                    axes.plot(
-                        *line.T, color=colour, linewidth=2.2 if first else 0.8, alpha=1 if first else 0.7
-                    )
+        step_mm, origin = grid_of(plane, width, height)
+        for colour, is_axis, line in lines_of(plane, step_mm, origin):
+            axes.plot(*line.T, color=colour, linewidth=2.2 if is_axis else 0.8, alpha=1 if is_axis else 0.7)
         sizes = _residuals(plane, points)
-        title = f"grid of {step_mm:g} mm (orange: x, green: y), {plane.made_from}"
+        title = grid_text(plane, step_mm)
         if len(points):
             axes.plot(*points[:, :2].T, ".", color=AMBER, markersize=5)
             largest = float(np.hypot(*sizes.T).max())
@@ -51,38 +40,6 @@ def scale_picture(frame: NDArray[np.uint8], plane: PlaneScale) -> bytes:
             title += f"\nresiduals {plane.residual_px:.2f} px RMS, drawn {times:.0f} times larger"
         axes.set_title(title)
         return png(drawn)
-
-
-def _grid(plane: PlaneScale, middle: Values, points: Values, width: float) -> tuple[float, Values]:
-    """Step of the grid, a round number of mm, and the place on the plane where the axes cross."""
-    mm_per_px = math.sqrt(abs(float(np.linalg.det(plane.map_at(middle)))))
-    wanted = width * mm_per_px / 12
-    power = 10.0 ** math.floor(math.log10(wanted))
-    step = power * max(each for each in (1, 2, 5) if each * power <= wanted)
-    if len(points):
-        return step, np.zeros(2) if _shows(points, step) else points[0, 2:]
-    return step, plane.to_plane([middle])[0]
-
-
-def _shows(points: Values, step: float) -> bool:
-    """True where the origin of the coordinates lies near the points."""
-    nearest = np.abs(np.clip(0, points[:, 2:].min(axis=0), points[:, 2:].max(axis=0)))
-    return bool(nearest.max() < _LINES * step)
-
-
-def _line(plane: PlaneScale, origin: Values, step_mm: float, along: int, number: int) -> Values | None:
-    places = np.tile(origin, (_PLACES, 1))
-    places[:, along] += np.linspace(-_LINES, _LINES, _PLACES) * step_mm
-    places[:, 1 - along] += number * step_mm
-    try:
-        line = plane.to_picture(places)
-    except OptionFault:
-        return None
-    back = np.linalg.inv(np.reshape(plane.homography, (3, 3)))
-    weight = np.column_stack([places, np.ones(_PLACES)]) @ back[2]
-    reference = np.r_[origin, 1.0] @ back[2]
-    line[weight * reference <= 0] = np.nan  # behind the camera
-    return line
 
 
 def _residuals(plane: PlaneScale, points: Values) -> Values:

@@ -6,7 +6,7 @@ import importlib.metadata
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,7 @@ from functools import partial
 from tremorscope.runtime.cameras.opening import describe, measured_bits, open_camera, supervisor_settings
 from tremorscope.runtime.cameras.supervision.faults import CameraEvent
 from tremorscope.runtime.cameras.supervision.supervisor import CameraSupervisor
-from tremorscope.runtime.clips.pre_roll import slots_for
+from tremorscope.runtime.clips.pre_roll import ClipMagnifier, slots_for
 from tremorscope.runtime.configuration.checking import open_configured_bundle
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.engines.upkeep import EngineUpkeep
@@ -32,11 +32,11 @@ from tremorscope.runtime.service.events import EventMagnifier
 from tremorscope.runtime.service.frames import HELD_FRAMES, FrameLoop, FrameParts
 from tremorscope.runtime.service.history import MotionHistory, followed_before, points_of
 from tremorscope.runtime.service.measuring import Measuring
-from tremorscope.runtime.service.opening import CAMERA_FILE, CameraOpener, survey_source
+from tremorscope.runtime.service.opening import CAMERA_FILE, CameraOpener, settings_record, survey_source
 from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.vibration.displacement.meters import PictureFacts
-from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, OpenAlarm
 from tremorscope.runtime.vibration.monitoring.temperature import TemperatureTrends
 from tremorscope.runtime.vibration.settings import VibrationSettings
 
@@ -112,11 +112,12 @@ class Components:
             undo.callback(self.close_runtime)
             self.magnifying = self._build_magnifying(configuration)
             self.supervisor = self._build_camera(configuration, threads)
+            self.settings = settings_record(configuration, self.clock.now_s())
             self.storage = Storage(configuration.store, configuration.recording, threads=threads)
             undo.callback(self.storage.close, 2.0)
             self.journal.notice = self.storage.notice
             self.alarms = AlarmService(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
-            self.storage.on_opened, self.storage.on_begun_anew = self._resume_alarms, self.alarms.store_again
+            self.storage.on_opened, self.storage.on_begun_anew = self._resume_alarms, self._store_again
             self._resume_alarms()
             self.tracker = followed_before(self.storage.modes)
             self.trends = TemperatureTrends()
@@ -187,15 +188,24 @@ class Components:
         self.storage.start_recorder(
             self.source,
             self.ring,
-            make_magnify=self.events.make,
-            prepare=self.events.prepare,
+            magnifier=ClipMagnifier(self.events.make, self.events.prepare, lambda: self.events.told),
             to_unix_s=self.clock.to_unix_s,
         )
 
     def _resume_alarms(self) -> None:
         left = self.storage
         self.alarms.resume(left.opened_alarms, left.baselines, left.learnings, self.clock.now_s())
-        self.alarms.store_again()  # it may have been begun in place of a damaged one, or opened late
+        self._store_again()  # it may have been begun in place of a damaged one, or opened late
+
+    def _store_again(self, opened: Iterable[OpenAlarm] = (), now_s: float = 0.0) -> None:
+        """Store what another store must know that is used from now on."""
+        self.storage.offer(self.settings)
+        self.alarms.store_again(opened, now_s)
+
+    def measure_by(self, configuration: Configuration) -> None:
+        """Note and store by which settings all is measured from now on."""
+        self.settings = settings_record(configuration, self.clock.now_s())
+        self.storage.offer(self.settings)
 
     def _build_camera(self, configuration: Configuration, threads: Threads | None) -> CameraSupervisor:
         of_kind = supervisor_settings(configuration.camera)  # a camera on the network answers more slowly

@@ -12,6 +12,7 @@ from tremorscope.runtime.clips.pre_roll import Magnify
 from tremorscope.runtime.errors import EngineFault, Fault
 from tremorscope.runtime.magnification.factory import EngineFactory, Engines, memory_as_fault
 from tremorscope.runtime.magnification.settings import Magnification, MagnificationSettings
+from tremorscope.runtime.store.records import magnification_text
 
 log = logging.getLogger("tremorscope.magnification")
 
@@ -25,6 +26,8 @@ class EventMagnifier:
         self._factory, self._settings, self._rate_hz = factory, settings, rate_hz
         self._engines: Engines | None = None
         self._prepared: Magnification | None = None
+        self.told = ""
+        """Human-readable magnification of the latest clip."""
 
     def prepare(self) -> None:
         """Open the engine for the next event, as opening takes longer than frames wait, and let it rest meanwhile.
@@ -50,6 +53,7 @@ class EventMagnifier:
         """
         wanted = self._settings().wanted()
         magnifier = self._open(wanted).make(wanted, self._rate_hz)
+        self.told = magnification_text(wanted.amplification, wanted.band.bands_hz if wanted.band else ())
 
         def step(frame: NDArray[np.uint8], magnified: NDArray[np.uint8], timestamp_s: float) -> None:
             try:

@@ -8,18 +8,22 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from tremorscope.runtime.cameras.gstreamer.camera import CameraReport, GStreamerCamera
 from tremorscope.runtime.cameras.gstreamer.load import WHOSE_TIMES
-from tremorscope.runtime.cameras.opening import open_camera
-from tremorscope.runtime.cameras.settings import CameraSettings, CsiSettings, V4l2Settings
+from tremorscope.runtime.cameras.opening import describe, open_camera
+from tremorscope.runtime.cameras.settings import CameraSettings, ClipSettings, CsiSettings, V4l2Settings
 from tremorscope.runtime.configuration.checking import rate_of
 from tremorscope.runtime.configuration.schema import Configuration
-from tremorscope.runtime.errors import OutputFault
+from tremorscope.runtime.errors import ClipFault, OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.frames.frame import Camera
 from tremorscope.runtime.health import CameraHealth
 from tremorscope.runtime.host.files import whole_file
+from tremorscope.runtime.reports.provenance import provenance_of
+from tremorscope.runtime.reports.signals import PROGRAM
+from tremorscope.runtime.store.records import SettingsRecord
 
 log = logging.getLogger("tremorscope.camera")
 
@@ -41,6 +45,24 @@ def survey_source(configuration: Configuration) -> FrameFormat:
         with contextlib.closing(open_camera(settings)) as camera:
             size, rate_hz = (camera.width_px, camera.height_px), rate_hz or camera.nominal_rate_hz
     return FrameFormat(*size, rate_hz)
+
+
+def settings_record(configuration: Configuration, time_s: float) -> SettingsRecord:
+    """Record of program and settings, with the hash of the clip where one takes the camera's place."""
+    camera = configuration.camera
+    parts = {"camera": camera, "vibration": configuration.vibration}
+    told: dict[str, Any] = {
+        name: each.model_dump(mode="json", exclude_defaults=True) for name, each in parts.items()
+    }
+    told["camera"] |= {"kind": camera.kind, "is": describe(camera)}
+    scales = (configuration.vibration.scale, *(each.scale for each in configuration.vibration.regions))
+    for file in filter(None, {camera.lens, *(each.file for each in scales if each)}):
+        with contextlib.suppress(OSError, ValueError):
+            told.setdefault("files", {})[str(file)] = json.loads(file.read_text("utf-8"))
+    if isinstance(camera, ClipSettings) and camera.path.is_file():
+        with contextlib.suppress(ClipFault):
+            told["clip"] = provenance_of(camera.path, "", {}).summary()["clip"]
+    return SettingsRecord(time_s, PROGRAM, json.dumps(told, sort_keys=True))
 
 
 class CameraOpener:

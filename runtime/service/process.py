@@ -69,6 +69,7 @@ class Service:
                 *(parts.board, parts.feed, parts.storage.path, parts.storage.clips),
                 controls=self,
                 bit_depth=parts.picture.bit_depth,
+                planes=lambda: self._reloader.configuration.vibration.planes(),
             ),
             state_directory=state_directory(configuration.store),
             threads=self._threads,

@@ -167,6 +167,8 @@ class Reloader:
             outcome = ReloadHealth(time.time(), refused=str(fault))
         else:
             self.configuration = changes.configuration
+            if changes.applied:
+                self._parts.measure_by(changes.configuration)
             outcome = ReloadHealth(time.time(), changes.applied, changes.needs_restart)
         self._report(outcome)
         board = self._parts.board

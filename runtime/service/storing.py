@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, Magnify, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
@@ -105,14 +106,14 @@ class Storage:
         frames: FrameFormat,
         ring: LeasingRing,
         *,
-        make_magnify: Callable[[], Magnify] | None,
+        magnifier: ClipMagnifier | None,
         to_unix_s: Callable[[float], float],
-        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin to keep frames of the camera's ring for clips, if that is configured; see `EventRecorder`."""
         if (recording := self._recording) is None:
             return
-        checked = self._checked(make_magnify) if make_magnify is not None and recording.magnified else None
+        wanted = magnifier if recording.magnified else None
+        checked = wanted and replace(wanted, make=self._checked(wanted.make))
         history = FrameHistory(slots_for(recording, frames), frames)
         ring.reclaim = history.give_back
         self._make_recorder = lambda: EventRecorder(
@@ -120,7 +121,7 @@ class Storage:
             recording,
             history,
             log=self.offer,
-            magnifier=ClipMagnifier(checked, prepare) if checked else None,
+            magnifier=checked,
             to_unix_s=to_unix_s,
             threads=self._threads,
         )

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,9 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.host.files import whole_file
-from tremorscope.runtime.reports.signals import Signal, even_interval, even_segments, sep005, write_uff
+from tremorscope.runtime.reports.signals import (
+    PROGRAM,
+    Signal,
+    even_interval,
+    even_segments,
+    sep005,
+    write_uff,
+)
 from tremorscope.runtime.store.reader import StoreReader
-from tremorscope.runtime.store.records import Channel, SeriesBlock
+from tremorscope.runtime.store.records import Channel, SeriesBlock, SettingsRecord
 from tremorscope.runtime.vibration.spectra.derivatives import (
     ORDERS,
     MotionQuantity,
@@ -26,10 +33,18 @@ from tremorscope.runtime.vibration.spectra.derivatives import (
     usual_unit,
 )
 
+METADATA_NAME = "csv-metadata.json"
 TABLES = ("peaks", "modes", "alarms", "events", "notices", "clips")
 RATES: tuple[MotionQuantity, ...] = ("velocity", "acceleration")
-FILES = ("series.csv", "series.uff", *(f"{name}.uff" for name in RATES), *(f"{name}.csv" for name in TABLES))
+FILES = (
+    "series.csv",
+    "series.uff",
+    METADATA_NAME,
+    *(f"{name}.uff" for name in RATES),
+    *(f"{name}.csv" for name in TABLES),
+)
 """All that an export may write."""
+_UNKNOWN = "settings not stored"
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,8 @@ def export(
     """Write all that was stored at ``from_s`` <= time < ``to_s`` (Unix time) into a directory.
 
     series.csv as measured, series.uff on an even grid, and peaks, modes, alarms, events, clips and notices as CSV;
-    with ``rates`` also velocity.uff and acceleration.uff, from the displacement.
+    with ``rates`` also velocity.uff and acceleration.uff, from the displacement. csv-metadata.json says by which
+    program and settings.
 
     Raises:
         OutputFault: a file cannot be written.
@@ -70,7 +86,7 @@ def export(
     }
     samples = write_series_csv(directory / "series.csv", reader, from_s, to_s)
     count = write_uff(directory / "series.uff", signals(reader, from_s, to_s))
-    written = [directory / "series.csv", directory / "series.uff"]
+    written = [directory / "series.csv", directory / "series.uff", directory / METADATA_NAME]
     for quantity in RATES if rates else ():
         written.append(directory / f"{quantity}.uff")
         count += write_uff(written[-1], signals(reader, from_s, to_s, quantity=quantity))
@@ -79,6 +95,9 @@ def export(
         if rows:
             written.append(directory / f"{name}.csv")
             write_records_csv(written[-1], rows)
+    described = _metadata(reader, (from_s, to_s), [each for each in written if each.suffix == ".csv"])
+    with whole_file(directory / METADATA_NAME) as file:
+        file.write(json.dumps(described, indent=1).encode())
     return ExportSummary(samples, count, tuple(written))
 
 
@@ -114,7 +133,7 @@ def signals(
     Raises:
         StoreFault: the store cannot be read.
     """
-    channels = reader.channels()
+    channels, sources = reader.channels(), settings_of(reader, from_s, to_s)
     nodes = {
         region: number for number, region in enumerate(dict.fromkeys(c.region for c in channels), start=1)
     }
@@ -143,6 +162,7 @@ def signals(
                 start_unix_s=start_s,
                 node=nodes[channel.region],
                 quantity=quantity if quantity != "displacement" else channel.quantity,
+                source=_short(_at(sources, start_s)),
             )
 
 
@@ -158,7 +178,8 @@ def write_series_csv(
 ) -> int:
     """Write samples as they were measured, a row a time, in the memory of one block; returns the rows.
 
-    Columns: Unix time in s, the same in UTC, and each channel in its own unit, empty where it is unknown.
+    Columns: Unix time in s, the same in UTC, each channel in its own unit, empty where it is unknown, and source: the
+    program and the settings by which it was measured, in the first row and where they change.
 
     Raises:
         OutputFault: the file cannot be written.
@@ -178,11 +199,57 @@ def series_csv(reader: StoreReader, from_s: float = -math.inf, to_s: float = mat
     Raises:
         StoreFault: the store cannot be read.
     """
-    channels = reader.channels()
+    channels, sources = reader.channels(), settings_of(reader, from_s, to_s)
     columns = {channel: number for number, channel in enumerate(channels)}
-    yield _csv([["time_unix_s", "time_utc", *(_heading(channel) for channel in channels)]])
+    yield _csv([["time_unix_s", "time_utc", *(_heading(channel) for channel in channels), "source"]])
+    told: str | None = None
     for block in reader.blocks(from_s, to_s):
-        yield _csv(_rows(block, columns))
+        rows = list(_rows(block, columns))
+        source = _long(_at(sources, float(block.times_s[0])))
+        rows[0][-1], told = (source if source != told else ""), source
+        yield _csv(rows)
+
+
+def settings_of(reader: StoreReader, from_s: float, to_s: float) -> list[SettingsRecord]:
+    """Settings in effect at ``from_s`` <= time < ``to_s``, the earliest first; none of a store that knows none.
+
+    Raises:
+        StoreFault: the store cannot be read.
+    """
+    rows = reader.rows(
+        "SELECT time_s, program, settings FROM settings WHERE time_s < ? ORDER BY time_s, id", to_s
+    )
+    found = [SettingsRecord(*row) for row in rows]
+    before = sum(each.time_s <= from_s for each in found)
+    return found[max(0, before - 1) :]
+
+
+def _at(sources: Sequence[SettingsRecord], time_s: float) -> SettingsRecord | None:
+    return next((each for each in reversed(sources) if each.time_s <= time_s), None)
+
+
+def _long(source: SettingsRecord | None) -> str:
+    """Origin of samples, whole."""
+    return f"{source.program}; settings {source.settings}" if source else f"{_UNKNOWN}; exported by {PROGRAM}"
+
+
+def _short(source: SettingsRecord | None) -> str:
+    """Origin of samples in 80 letters: csv-metadata.json holds the settings of this hash."""
+    return f"{source.program}, settings sha256 {source.sha256[:16]}" if source else _UNKNOWN
+
+
+def _metadata(reader: StoreReader, span_s: tuple[float, float], tables: Iterable[Path]) -> dict[str, Any]:
+    """Origin of the tables, in the words of W3C's "Metadata Vocabulary for Tabular Data" (2015)."""
+    measured_by = [
+        asdict(each) | {"settings": json.loads(each.settings), "settings_sha256": each.sha256}
+        for each in settings_of(reader, *span_s)
+    ]
+    return {
+        "@context": "http://www.w3.org/ns/csvw",
+        "dc:creator": PROGRAM,
+        "dc:source": {"store": reader.path.name, "measured_by": measured_by},
+        "tables": [{"url": each.name} for each in tables],
+    }
 
 
 def write_records_csv(path: Path, records: list[Any]) -> None:
@@ -204,7 +271,7 @@ def _csv(rows: Iterable[list[Any]]) -> str:
 
 def _rows(block: SeriesBlock, columns: dict[Channel, int]) -> Iterator[list[str]]:
     for number, time_s in enumerate(block.times_s):
-        row = [""] * len(columns)
+        row = [""] * (len(columns) + 1)
         for channel, value in zip(block.channels, block.values[:, number], strict=True):
             row[columns[channel]] = "" if np.isnan(value) else f"{value:.7g}"
         utc = datetime.fromtimestamp(time_s, timezone.utc).isoformat(timespec="microseconds")

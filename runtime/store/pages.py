@@ -12,6 +12,7 @@ from tremorscope.runtime.store.records import Alarm, Clip, EventRecord, Notice
 HistoryKind: TypeAlias = Literal["alarms", "events", "notices"]
 Cursor: TypeAlias = tuple[float, int]
 """Time and number of a row: the page holds what lies before it."""
+_MOST_CLIPS = 200
 _MOST_TRIGGERS = 50
 """Triggers told of one event: the first."""
 
@@ -64,6 +65,20 @@ def _event(reader: StoreReader, row: tuple[Any, ...]) -> EventPage:
     return EventPage(
         name, time_s, tuple(EventRecord(*each) for each in triggers), tuple(Clip(*each) for each in clips)
     )
+
+
+def magnified_clips(reader: StoreReader) -> tuple[Clip, ...]:
+    """The latest saved magnified clips, the latest first.
+
+    Raises:
+        StoreFault: the store cannot be read.
+    """
+    rows = reader.rows(
+        f"SELECT {CLIP_COLUMNS} FROM clip JOIN event ON name = event WHERE kind = 'magnified' "
+        "AND state = 'saved' ORDER BY event.time_s DESC LIMIT ?",
+        _MOST_CLIPS,
+    )
+    return tuple(Clip(*row) for row in rows)
 
 
 _Make: TypeAlias = Callable[[StoreReader, tuple[Any, ...]], Alarm | EventPage | Notice]

@@ -76,10 +76,12 @@ class StoreReader:
         self.close()
 
     def channels(self) -> tuple[Channel, ...]:
-        """All channels that were ever stored."""
-        return tuple(
-            Channel(*row) for row in self.rows(f"SELECT {_CHANNEL_COLUMNS} FROM channel ORDER BY id")
+        """All channels of which samples were ever stored, and not peaks alone."""
+        rows = self.rows(
+            f"SELECT {_CHANNEL_COLUMNS} FROM channel "
+            "WHERE EXISTS (SELECT 1 FROM summary WHERE channel = channel.id) ORDER BY id"
         )
+        return tuple(Channel(*row) for row in rows)
 
     def series(
         self, channel: Channel, from_s: float = -math.inf, to_s: float = math.inf

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -212,6 +215,39 @@ class Clip:
     detail: str = ""
     """Reason why it failed or was removed; of a saved one how it was made, or what its compression costs in px."""
 
+    def magnifies(self, frequency_hz: float) -> bool:
+        """True if its detail says that a band that holds a frequency is magnified, and not all that moves."""
+        return any(float(low) <= frequency_hz <= float(high) for low, high in _BAND.findall(self.detail))
+
+
+_BAND = re.compile(r"(\d[\d.e+-]*) to (\d[\d.e+-]*) Hz")
+
+
+def magnification_text(amplification: float, bands_hz: Sequence[tuple[float, float]]) -> str:
+    """Human-readable magnification of a clip, which `Clip.magnifies` understands.
+
+    >>> magnification_text(20.0, [(1.8, 2.4), (4.0, 5.5)])
+    'magnified 20 times at 1.8 to 2.4 Hz and 4 to 5.5 Hz'
+    """
+    bands = " and ".join(f"{low:g} to {high:g} Hz" for low, high in bands_hz)
+    return f"magnified {amplification:g} times{' at ' if bands else ''}{bands}"
+
+
+@dataclass(frozen=True)
+class SettingsRecord:
+    """Program and settings by which all is measured from a time on."""
+
+    time_s: float
+    program: str
+    """Name and version."""
+    settings: str
+    """Settings of camera and measurement that are no defaults, as JSON."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the settings' text."""
+        return hashlib.sha256(self.settings.encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -237,6 +273,7 @@ Record: TypeAlias = (
     | ClockJump
     | EventRecord
     | Clip
+    | SettingsRecord
     | Notice
 )
 """Anything that can be written."""

@@ -22,6 +22,7 @@ from tremorscope.runtime.store.records import (
     LearningBaseline,
     ModeRecord,
     Notice,
+    SettingsRecord,
 )
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
@@ -180,6 +181,15 @@ def _write_notice(connection: sqlite3.Connection, notice: Notice) -> None:
     insert(connection, columns, notice.time_s, notice.topic, notice.text, notice.count, notice.last_s)
 
 
+def _write_settings(connection: sqlite3.Connection, found: SettingsRecord) -> None:
+    """Write what has changed since the row before: a service that starts again and again fills no disk."""
+    latest = connection.execute("SELECT program, settings FROM settings ORDER BY id DESC LIMIT 1").fetchone()
+    if latest != (found.program, found.settings):
+        insert(
+            connection, "settings (time_s, program, settings)", found.time_s, found.program, found.settings
+        )
+
+
 WRITERS: Mapping[type, Callable[[sqlite3.Connection, Any], None]] = {
     ModeRecord: _write_mode,
     AlarmEdge: _write_edge,
@@ -189,6 +199,7 @@ WRITERS: Mapping[type, Callable[[sqlite3.Connection, Any], None]] = {
     ClockJump: _write_jump,
     EventRecord: _write_event,
     Clip: _write_clip,
+    SettingsRecord: _write_settings,
     Notice: _write_notice,
 }
 """Writes a record of each kind, within a transaction."""

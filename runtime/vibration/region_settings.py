@@ -9,7 +9,12 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from tremorscope.runtime.settings import Frequency, Name, Section
-from tremorscope.runtime.vibration.displacement.geometry import check_same_lens, read_lens, read_scale
+from tremorscope.runtime.vibration.displacement.geometry import (
+    PlaneScale,
+    check_same_lens,
+    read_lens,
+    read_scale,
+)
 from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
 from tremorscope.runtime.vibration.displacement.regions import SMALLEST_SIDE_PX, Region, Scale, scale_of
 
@@ -132,6 +137,16 @@ class MeasuredSettings(Section):
     def is_scaled(self, region: RegionSettings) -> bool:
         """True if a scale is stated for a region."""
         return (region.scale or self.scale) is not None
+
+    def planes(self) -> tuple[PlaneScale, ...]:
+        """Calibrated planes that scales are taken from, each once.
+
+        Raises:
+            OptionFault: a file cannot be read.
+        """
+        stated = (self.scale, *(each.scale for each in self.regions))
+        files = dict.fromkeys(each.file for each in stated if each and each.file)
+        return tuple(read_scale(each) for each in files if each)
 
     def scale_of(self, region: RegionSettings, maps: RegionMaps | None) -> Scale | None:
         """The scale of a region; None where none is stated. The region's ``maps`` have it where a file states it."""

@@ -125,6 +125,8 @@ class TestMeasurement:
         assert (first.region, first.axis, second.region) == ("R1", "y", "R2")
         assert first.amplitude_px == pytest.approx(0.12, rel=0.05)
         assert first.amplitude_mm == pytest.approx(2 * first.amplitude_px)
+        assert first.amplitude_sigma_mm == pytest.approx(2 * first.amplitude_sigma_px)
+        assert first.velocity_sigma / first.velocity >= first.amplitude_sigma_px / first.amplitude_px
         assert second.amplitude_px == pytest.approx(0.05, rel=0.1)
 
     def test_modes_have_the_drawn_shapes(self, found: ts.Measurement) -> None:

@@ -28,7 +28,8 @@ def store(tmp_path: Path) -> Iterator[ts.OpenStore]:
         written.write([SeriesBlock((X, Y, PIER), times, VALUES[:, :320])])
         written.write([SeriesBlock((LATER,), times + 10, VALUES[1:2, 320:])])
         written.write([SeriesBlock((HEAT,), np.array([T0]), np.array([[20.5]], np.float32))])
-        written.write([PeakRecord(T0 + 5, X, 2.5, 0.01, 0.3)])
+        # As the service writes it: peaks are in px, and must not make a second channel of the series.
+        written.write([PeakRecord(T0 + 5, Channel("midspan", "x"), 2.5, 0.01, 0.3)])
     with ts.open_store(tmp_path / "s.db") as opened:
         yield opened
 

@@ -9,91 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tremorscope.api.arguments import FileArguments, Rectangle, checked, tell_in_python
+from tremorscope.api.findings import DisplacementArrays, FoundArtefact, FoundMode, FoundPeak
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import check_place, whole_file
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.reports.motion import peak_rate
+from tremorscope.runtime.reports.motion import RATES, peak_rate, peak_rate_sigma
 from tremorscope.runtime.vibration.monitoring.limits import Judgement
-from tremorscope.runtime.vibration.spectra.analysis import AXES, Axis, FrequencyFinding
+from tremorscope.runtime.vibration.spectra.analysis import AXES, FrequencyFinding
 from tremorscope.runtime.vibration.spectra.derivatives import ORDERS, MotionQuantity, usual_unit
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 from tremorscope.runtime.vibration.spectra.phases import PhaseFinding
 
-Values = NDArray[np.float64]
 PlotKind = Literal["spectrum", "displacement", "regions", "orbits"]
 _PLOTS = ("spectrum", "displacement", "regions", "orbits")
-
-
-@dataclass(frozen=True)
-class FoundPeak:
-    """One frequency at which something moves, at the region and along the axis that move most."""
-
-    frequency_hz: float
-    frequency_sigma_hz: float
-    """Standard uncertainty."""
-    amplitude_px: float
-    amplitude_sigma_px: float
-    amplitude_mm: float | None
-    """None where no scale was stated."""
-    velocity: float
-    """Amplitude as velocity, in mm/s where a scale was stated, else in px/s."""
-    acceleration: float
-    """Amplitude as acceleration, in m/s2 or px/s2 likewise."""
-    orders: float | None
-    """Frequency over that of the machine's turning; None where no speed was stated."""
-    damping: float | None
-    """Share of critical damping; None where the recording is too short to tell."""
-    damping_sigma: float | None
-    region: str
-    axis: Axis
-    """x (to the right) or y (downwards)."""
-
-
-@dataclass(frozen=True)
-class FoundArtefact(FoundPeak):
-    """A peak that is no motion."""
-
-    cause: str
-    """Cause in words, such as a rhythm of the compression or lamps on the mains."""
-
-
-@dataclass(frozen=True, eq=False)
-class FoundMode:
-    """One mode, or operating deflection where a machine drives the structure."""
-
-    frequency_hz: float
-    frequency_sigma_hz: float
-    damping: float | None
-    damping_sigma: float | None
-    shape: NDArray[np.complex128]
-    """(regions, 2): motion along x and y, the largest of size 1; 0 where nothing could be measured."""
-    collinearity: float
-    """Modal phase collinearity: 1 where all regions move in phase or opposition."""
-
-
-@dataclass(frozen=True, eq=False)
-class DisplacementArrays:
-    """Displacement, velocity or acceleration of every region in every frame."""
-
-    time_s: Values
-    """(N,), since the first frame, in reality rather than in playback."""
-    x: Values
-    """(regions, N), to the right positive, in ``unit``; NaN where it could not be measured."""
-    y: Values
-    """(regions, N), downwards positive; NaN likewise."""
-    quality: Values
-    """(regions, N): share of a region's variance that the match explains."""
-    unit: str
-    """px or mm; px/s or mm/s of a velocity; px/s2 or m/s2 of an acceleration."""
-    regions: tuple[str, ...]
-    band_hz: tuple[float, float] | None = None
-    """Band in which a velocity or acceleration is true; NaN stands at the ends, where it is not settled."""
-    noise_x: Values | None = None
-    """(regions,): RMS that noise alone shows along x, of a velocity or acceleration; NaN where x was not measured."""
-    noise_y: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -143,8 +73,9 @@ class ClipMeasurement:
             "amplitude_px": found.peak.amplitude,
             "amplitude_sigma_px": found.peak.amplitude_sigma,
             "amplitude_mm": None if scale is None else scale.mm_per_px * found.peak.amplitude,
-            "velocity": peak_rate(found.peak, "velocity", self.result.mm_per_px)[0],
-            "acceleration": peak_rate(found.peak, "acceleration", self.result.mm_per_px)[0],
+            "amplitude_sigma_mm": None if scale is None else self.result.sigma_mm(found.peak),
+            **{each: peak_rate(found.peak, each, self.result.mm_per_px)[0] for each in RATES},
+            **{f"{each}_sigma": peak_rate_sigma(found.peak, each, scale) for each in RATES},
             "orders": speed_rpm and found.peak.frequency_hz / (speed_rpm / 60),
             "region": analysis.regions[found.region].series.name,
             "axis": found.axis,
@@ -202,11 +133,13 @@ class ClipMeasurement:
             factor * np.stack([motion.series.get((quantity, at, axis), blank) for at in range(len(results))])
             for axis in AXES
         )
-        known = [[motion.levels.get((quantity, at, axis)) for at in range(len(results))] for axis in AXES]
-        noise = [
-            np.array([np.nan if each is None or each.noise is None else factor * each.noise for each in row])
-            for row in known
-        ]
+        levels = {
+            axis: [motion.levels.get((quantity, at, axis)) for at in range(len(results))] for axis in AXES
+        }
+        noise: dict[str, Any] = {
+            f"noise_{axis}": factor * np.array([each.noise if each else None for each in row], float)
+            for axis, row in levels.items()
+        }
         return DisplacementArrays(
             time_s=self.result.times_s,
             x=x,
@@ -214,9 +147,8 @@ class ClipMeasurement:
             quality=np.stack([each.series.quality for each in results]),
             unit=unit,
             regions=tuple(each.series.name for each in results),
-            band_hz=None if quantity == "displacement" else motion.band_hz,
-            noise_x=None if quantity == "displacement" else noise[0],
-            noise_y=None if quantity == "displacement" else noise[1],
+            scale_relative_sigma=self.result.scale.relative_sigma if self.result.scale else 0.0,
+            **({} if quantity == "displacement" else {"band_hz": motion.band_hz, **noise}),
         )
 
     @tell_in_python

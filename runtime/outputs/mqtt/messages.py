@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from tremorscope.runtime.health import Health, RegionHealth
-from tremorscope.runtime.outputs.state import judge
+from tremorscope.runtime.outputs.state import judge, rates_true_hz
 from tremorscope.runtime.telemetry import Reading
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmStatus
 
@@ -101,15 +101,12 @@ def summary_payload(health: Health) -> dict[str, Any]:
         "regions": {
             slug(region.name): {
                 "name": region.name,
-                "rms_px": _number(region.displacement_rms_px),
-                "peak_px": _number(region.displacement_peak_px),
-                "rms_mm": _scaled(region.displacement_rms_px, region.mm_per_px),
-                "peak_mm": _scaled(region.displacement_peak_px, region.mm_per_px),
-                **_rates(region),
+                **_levels(region),
                 "frequencies_hz": [_number(each.frequency_hz) for each in region.frequencies],
             }
             for region in health.regions
         },
+        "rates_true_hz": rates_true_hz(health),
         "modes_hz": {str(mode.number): _number(mode.frequency_hz) for mode in health.modes},
         "raised": [alarm.rule.name for alarm in health.raised],
         "temperature_c": _number(max(temperatures.values(), default=None)),
@@ -121,17 +118,23 @@ def summary_payload(health: Health) -> dict[str, Any]:
     }
 
 
-def _rates(region: RegionHealth) -> dict[str, float | None]:
-    """RMS velocity and acceleration of a region."""
-    velocity = region.velocity_px_s.rms if region.velocity_px_s else None
-    acceleration = region.acceleration_px_s2.rms if region.acceleration_px_s2 else None
-    in_m = None if region.mm_per_px is None else 1e-3 * region.mm_per_px
-    return {
-        "velocity_rms_px_s": _number(velocity),
-        "velocity_rms_mm_s": _scaled(velocity, region.mm_per_px),
-        "acceleration_rms_px_s2": _number(acceleration),
-        "acceleration_rms_m_s2": _scaled(acceleration, in_m),
-    }
+def _levels(region: RegionHealth) -> dict[str, float | None]:
+    """Levels of a region in px and to scale, the latter with what the scale's error makes of them."""
+    velocity, acceleration = region.velocity_px_s, region.acceleration_px_s2
+    told: dict[str, float | None] = {}
+    for name, value, in_px, physical, per_mm in (
+        ("rms", region.displacement_rms_px, "px", "mm", 1.0),
+        ("peak", region.displacement_peak_px, "px", "mm", 1.0),
+        ("velocity_rms", velocity.rms if velocity else None, "px_s", "mm_s", 1.0),
+        ("velocity_noise", velocity.noise if velocity else None, "px_s", "mm_s", 1.0),
+        ("acceleration_rms", acceleration.rms if acceleration else None, "px_s2", "m_s2", 1e-3),
+        ("acceleration_noise", acceleration.noise if acceleration else None, "px_s2", "m_s2", 1e-3),
+    ):
+        scale = None if region.mm_per_px is None else per_mm * region.mm_per_px
+        told[f"{name}_{in_px}"] = _number(value)
+        told[f"{name}_{physical}"] = _scaled(value, scale)
+        told[f"{name}_sigma_{physical}"] = _scaled(value, scale and scale * region.scale_relative_sigma)
+    return told
 
 
 def device_payload(reading: Reading) -> dict[str, Any]:

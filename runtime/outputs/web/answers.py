@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.health import Health, NaturalFrequency
 from tremorscope.runtime.live.feed import LiveFeed, LiveSeries, LiveSpectrum
-from tremorscope.runtime.outputs.state import judge
+from tremorscope.runtime.outputs.state import judge, rates_true_hz
 from tremorscope.runtime.store.pages import EventPage
 from tremorscope.runtime.store.records import Alarm, Notice
 from tremorscope.runtime.vibration.spectra.peaks import Peak
@@ -63,7 +63,8 @@ def state(health: Health) -> dict[str, Any]:
         alarm["raised"] = status.rule.name in raised
         alarm["unit"] = status.rule.threshold_unit
         alarm["needs_attention"] = status.needs_attention
-    return {"ok": verdict.ok, "verdict": verdict.text, **answer}
+    told = {"ok": verdict.ok, "verdict": verdict.text, "rates_true_hz": plain(rates_true_hz(health))}
+    return told | answer
 
 
 def motion(series: LiveSeries, region: str) -> dict[str, Any]:
@@ -104,7 +105,8 @@ def _spectrum(spectrum: LiveSpectrum) -> dict[str, Any]:
 
 def _peak(peak: Peak) -> Any:
     told = {"frequency_hz": peak.frequency_hz, "deviation_hz": peak.frequency_sigma_hz}
-    return plain(told | {"amplitude_px": peak.amplitude, "damping_ratio": peak.damping})
+    told |= {"amplitude_px": peak.amplitude, "amplitude_deviation_px": peak.amplitude_sigma}
+    return plain(told | {"damping_ratio": peak.damping})
 
 
 def frequencies(points: Sequence[NaturalFrequency]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tremorscope.runtime.outputs.web.access import COOKIE, SESSION_S, Access, Ac
 from tremorscope.runtime.outputs.web.handlers import LEVEL, Handler, Route
 from tremorscope.runtime.outputs.web.limits import CpuBudget, HttpLimits, TokenBucket
 from tremorscope.runtime.outputs.web.listener import answering
+from tremorscope.runtime.reports.moving import SCRIPT
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -61,9 +62,9 @@ class SiteFile:
 
 
 def load_site() -> dict[str, SiteFile]:
-    """All files of the page by name."""
+    """All files of the page by name, and the script that it shares with reports."""
     found = {}
-    for entry in files("tremorscope.runtime.outputs.web").joinpath("page").iterdir():
+    for entry in (*files("tremorscope.runtime.outputs.web").joinpath("page").iterdir(), SCRIPT):
         suffix = "." + entry.name.rpartition(".")[2]
         if suffix in _TYPES:
             body = entry.read_bytes()

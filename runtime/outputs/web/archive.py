@@ -10,15 +10,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from tremorscope.runtime.errors import Fault
+from tremorscope.runtime.health import Health
 from tremorscope.runtime.host.threads import step_back
 from tremorscope.runtime.outputs.web import answers
 from tremorscope.runtime.outputs.web.listener import answering
+from tremorscope.runtime.outputs.web.modes import latest_modes
 from tremorscope.runtime.outputs.web.questions import KINDS
 from tremorscope.runtime.store.disk import FileIdentity, identity_of
 from tremorscope.runtime.store.export import series_csv
@@ -27,6 +29,7 @@ from tremorscope.runtime.store.pages import Cursor, HistoryKind, read_page
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.sqlite_file import StoreFault
 
+_T = TypeVar("_T")
 _FIRST = 200
 """Records of each kind on the first page."""
 _FRESH_S = 2.0
@@ -68,7 +71,18 @@ class Archive:
     async def overview(self, region: str, from_s: float, to_s: float) -> dict[str, Any]:
         """A region over days or months, with alarms and events; ``trouble`` is the reason if it cannot be read."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._read_overview, region, from_s, to_s)
+        return await loop.run_in_executor(
+            self._pool, self._ask, lambda reader: read_overview(reader, region, from_s, to_s)
+        )
+
+    async def apart(self, read: Callable[[], _T]) -> _T:
+        """Result of something that reads the disk, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, read)
+
+    async def modes(self, health: Health) -> dict[str, Any]:
+        """The latest modes (`latest_modes`), by the places of the regions now; ``trouble`` as in `history`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._ask, lambda reader: latest_modes(reader, health))
 
     async def clip(self, file: str) -> Path | None:
         """Path of a saved clip; None if none of this name is listed as saved."""
@@ -123,12 +137,12 @@ class Archive:
                 found["trouble"] = str(fault)
         return found
 
-    def _read_overview(self, region: str, from_s: float, to_s: float) -> dict[str, Any]:
+    def _ask(self, question: Callable[[StoreReader], Any]) -> dict[str, Any]:
         if self._store is None:
             return {"trouble": "nothing is stored"}
         with self._mutex:
             try:
-                found = read_overview(self._open(), region, from_s, to_s)
+                found = question(self._open())
             except Fault as fault:
                 self._forget()
                 return {"trouble": str(fault)}

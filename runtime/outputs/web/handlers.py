@@ -29,6 +29,7 @@ from tremorscope.runtime.outputs.web.questions import (
     page_of,
     view_of,
 )
+from tremorscope.runtime.reports.scale_grid import scale_svg
 from tremorscope.runtime.store.sqlite_file import StoreFault
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -66,6 +67,7 @@ class Handlers:
         counts: Callable[[], metrics.Counts],
     ) -> None:
         self._board, self._feed, self._controls = service.board, service.feed, service.controls
+        self._planes = service.planes
         self._adjustable, self._most_viewers = settings.adjustable, settings.most_viewers
         self._pictures, self._archive = pictures, archive
         self._limits, self._counts = limits, counts
@@ -90,6 +92,8 @@ class Handlers:
             Route("GET", "/api/state", AccessLevel.VIEW, self.state),
             Route("GET", "/api/live", AccessLevel.VIEW, self.live),
             Route("GET", "/api/frequencies", AccessLevel.VIEW, self.frequencies),
+            Route("GET", "/api/modes", AccessLevel.VIEW, self.modes),
+            Route("GET", "/api/scale.svg", AccessLevel.VIEW, self.scale),
             Route("GET", "/api/history", AccessLevel.VIEW, self.history),
             Route("GET", "/api/overview", AccessLevel.VIEW, self.overview),
             Route("GET", "/api/series.csv", AccessLevel.VIEW, self.series),
@@ -142,6 +146,18 @@ class Handlers:
         return answers.json_answer(
             answers.frequencies(self._feed.frequency_history(number_of(request.query, "after")))
         )
+
+    async def modes(self, _: web.Request) -> web.Response:
+        """The latest modes with their shapes, and the data by which the page moves its photograph."""
+        answer = self._archive.modes(self._board.snapshot())
+        return answers.json_answer(await asyncio.wait_for(answer, self._limits.answer_s))
+
+    async def scale(self, _: web.Request) -> web.Response:
+        """Axes and grid of the calibrated planes, to lie over the live picture."""
+        planes = await asyncio.wait_for(self._archive.apart(self._planes), self._limits.answer_s)
+        camera = self._board.snapshot().camera
+        picture = scale_svg(planes, camera.width_px or 16, camera.height_px or 9)
+        return web.Response(text=picture, content_type="image/svg+xml")
 
     async def history(self, request: web.Request) -> web.Response:
         """The latest alarms, events and notices; or, with ``kind``, a page of one kind ``before`` a cursor."""

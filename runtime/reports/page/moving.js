@@ -1,9 +1,19 @@
 // A photograph that moves as a mode does: every pixel is taken from where it came from, by the shape between the regions.
-// data: {width, height, reach_px, anchors: [[x, y]], modes: [{parts: [[x re, x im, y re, y im]]}]}, in pixels of the photograph.
+// Of the report, and of the service's page. data: {width, height, frame_px, reach_px, most_px, anchors: [[x, y]],
+// modes: [{label, name, text, amplitude_px, parts: [[x re, x im, y re, y im]], clip, without, command}]}, in pixels of the
+// photograph; reports/moving.py makes it.
 
 "use strict";
 
-const CELL_PX = 8, REST = 0.03;
+const CELL_PX = 8, REST = 0.03, PERIOD_MS = 1600, SHOWN_SHARE = 0.4;
+
+const digits = (value) => (value === null || value === undefined ? "" : Number(value.toPrecision(4)).toString());
+
+function element(tag, settings, ...children) {
+  const made = Object.assign(document.createElement(tag), settings);
+  made.append(...children);
+  return made;
+}
 
 class Bender {
   constructor(canvas, photo, data) {
@@ -65,5 +75,80 @@ class Bender {
         data[out + k] = upper + fy * (source[b + k] + fx * (source[b + 4 + k] - source[b + k]) - upper);
       }
     }
+  }
+}
+
+// A section in which modes are chosen and move.
+class Moving {
+  constructor(section) {
+    this.choice = element("p", { className: "choice" });
+    this.canvas = element("canvas", { role: "img", ariaLabel: "The photograph, bent by the mode that is chosen" });
+    this.button = element("button", { type: "button", onclick: () => this.go(!this.playing) });
+    this.size = element("input", { type: "range", min: 2, max: 100, value: 100 * SHOWN_SHARE, oninput: () => this.draw() });
+    this.told = element("p", { className: "told small" });
+    this.beside = element("div", { className: "beside" });
+    const controls = element("p", { className: "controls" }, this.button, " ", element("label", {}, "Size ", this.size));
+    this.parts = [this.choice, this.canvas, controls, this.told, this.beside];
+    Object.assign(this, { visible: true, phase: 0, before: null });
+    new IntersectionObserver(([{ isIntersecting }]) => { this.visible = isIntersecting; this.wake(); }).observe(this.canvas);
+    this.section = section;
+    this.playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  }
+
+  // Shows modes on a photograph, an image that is there; the chosen one stays chosen.
+  show(photo, data) {
+    if (!this.data) this.section.append(...this.parts);
+    this.data = data;
+    this.bender = new Bender(this.canvas, photo, data);
+    this.buttons = data.modes.map((each, n) => element("button", { type: "button", onclick: () => this.take(n) }, each.name));
+    this.choice.replaceChildren(...this.buttons);
+    this.section.hidden = false;
+    this.take(Math.max(0, data.modes.findIndex(({ label }) => label === this.mode?.label)));
+    this.go(this.playing);
+  }
+
+  go(on) {
+    this.playing = on;
+    this.button.textContent = on ? "Pause" : "Play";
+    this.wake();
+  }
+
+  wake() {
+    if (!this.playing || !this.visible || !this.bender || this.before !== null) return;
+    this.before = performance.now();
+    requestAnimationFrame((now) => this.step(now));
+  }
+
+  step(now) {
+    if (!this.playing || !this.visible) { this.before = null; return; }
+    this.phase = (this.phase + (2 * Math.PI * (now - this.before)) / PERIOD_MS) % (2 * Math.PI);
+    this.before = now;
+    this.draw();
+    requestAnimationFrame((next) => this.step(next));
+  }
+
+  draw() {
+    const { text, amplitude_px } = this.mode, length = (this.size.value / 100) * this.data.most_px;
+    this.bender.draw(this.phase, length);
+    const times = (length * this.data.frame_px) / amplitude_px;
+    const shown = amplitude_px ? `; shown ${times < 10 ? digits(times) : Math.round(times)} times as large` : "";
+    this.told.textContent = `${text}${shown}. Between the regions the shape is interpolated.`;
+  }
+
+  take(number) {
+    const mode = this.data.modes[number], { clip } = mode, was = this.mode?.clip;
+    this.mode = mode;
+    this.bender.take(mode);
+    this.buttons.forEach((each, n) => each.setAttribute("aria-pressed", n === number));
+    this.draw();
+    if (clip && clip === was) return; // a clip that plays goes on
+    const instead = element("p", { className: "small" }, mode.without, ...(mode.command ? [element("code", {}, mode.command)] : []));
+    this.beside.replaceChildren(instead);
+    if (!clip) return;
+    const video = element("video", { src: clip, controls: true, loop: true, muted: true, playsInline: true, hidden: true });
+    const tell = () => instead.replaceChildren("The magnified clip of this band, ", element("a", { href: clip }, clip), ":");
+    video.addEventListener("loadedmetadata", () => { video.hidden = false; tell(); });
+    if (!mode.command) tell(); // it is known to be there
+    this.beside.append(video);
   }
 }

@@ -1,22 +1,15 @@
 // The report's charts, which zoom and show values under the cursor, and its photograph that moves. Without this script,
 // and on paper, pictures stand in their place.
 
-/* global uPlot, Bender */
+/* global uPlot, Moving, digits, element */
 "use strict";
 
-const PERIOD_MS = 1600, SHOWN_SHARE = 0.4, HEIGHT_PX = { spectrum: 340, displacement: 190 };
+const HEIGHT_PX = { spectrum: 340, displacement: 190 };
 const TOUCHES = { pointerdown: "mousedown", pointermove: "mousemove", pointerup: "mouseup", pointercancel: "mouseup" };
 const data = JSON.parse(document.getElementById("data").textContent);
 const made = [];
 
 const numbers = (text) => Array.from(new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer), (v) => (Number.isNaN(v) ? null : v));
-const digits = (value) => (value === null || value === undefined ? "" : Number(value.toPrecision(4)).toString());
-
-function element(tag, settings, ...children) {
-  const made = Object.assign(document.createElement(tag), settings);
-  made.append(...children);
-  return made;
-}
 
 function chart(holder, kind, { x, y, at: places, series, log, down, marks = [] }) {
   let pinned = null;
@@ -100,56 +93,9 @@ function charts(kind, list) {
   for (const each of list) chart(holder.appendChild(element("div")), kind, each);
 }
 
-function moving(section, shown) {
-  const photo = section.querySelector("img"), canvas = section.querySelector("canvas"), [play] = section.getElementsByTagName("button");
-  const size = section.querySelector("input"), told = section.querySelector(".told"), beside = section.querySelector(".beside");
-  const bender = new Bender(canvas, photo, shown);
-  let mode, playing = !matchMedia("(prefers-reduced-motion: reduce)").matches, visible = true, phase = 0, before = null;
-
-  const length = () => (size.value / 100) * shown.most_px;
-  const draw = () => {
-    bender.draw(phase, length());
-    const times = (length() * shown.frame_px) / mode.amplitude_px;
-    told.textContent = `${mode.text}; shown ${times < 10 ? digits(times) : Math.round(times)} times as large. Between the regions the shape is interpolated.`;
-  };
-  const step = (now) => {
-    if (!playing || !visible) { before = null; return; }
-    if (before !== null) phase = (phase + (2 * Math.PI * (now - before)) / PERIOD_MS) % (2 * Math.PI);
-    before = now;
-    draw();
-    requestAnimationFrame(step);
-  };
-  const go = (on) => {
-    playing = on;
-    play.textContent = on ? "Pause" : "Play";
-    if (on && before === null) requestAnimationFrame(step);
-  };
-  const take = (number) => {
-    mode = shown.modes[number];
-    bender.take(mode);
-    buttons.forEach((each, n) => each.setAttribute("aria-pressed", n === number));
-    const video = element("video", { src: mode.clip, controls: true, loop: true, muted: true, playsInline: true, hidden: true });
-    video.addEventListener("loadedmetadata", () => {
-      video.hidden = false;
-      beside.replaceChildren(element("p", { className: "small" }, "The magnified clip of this band, ", element("a", { href: mode.clip }, mode.clip), ":"), video);
-    });
-    beside.replaceChildren(element("p", { className: "small" }, `A magnified clip of this band stands here once it is made, as ${mode.clip} beside this report: `, element("code", {}, mode.command)), video);
-    draw();
-  };
-  const buttons = shown.modes.map((each, n) => element("button", { type: "button", onclick: () => take(n) }, each.name));
-  section.querySelector(".choice").append(...buttons);
-  size.value = 100 * SHOWN_SHARE;
-  size.oninput = draw;
-  play.onclick = () => go(!playing);
-  new IntersectionObserver(([{ isIntersecting }]) => { visible = isIntersecting; if (playing && before === null) requestAnimationFrame(step); }).observe(canvas);
-  section.hidden = false;
-  take(0);
-  go(playing);
-}
-
 for (const [kind, list] of Object.entries(data.charts)) charts(kind, list);
 addEventListener("resize", () => made.forEach(({ plot, holder, kind }) => plot.setSize({ width: holder.clientWidth, height: HEIGHT_PX[kind] })));
 if (data.moving) {
-  const section = document.getElementById("moving");
-  section.querySelector("img").decode().then(() => moving(section, data.moving));
+  const section = document.getElementById("moving"), photo = section.querySelector("img");
+  photo.decode().then(() => new Moving(section).show(photo, data.moving));
 }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tremorscope.runtime.jobs.calibrated import _carried
-from tremorscope.runtime.reports.motion import peak_entries, peak_text
+from tremorscope.runtime.reports.motion import peak_entries, peak_text, rate_entries
 from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
+from tremorscope.runtime.vibration.monitoring.motion_levels import RateLevels
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
@@ -46,4 +48,13 @@ def test_velocity_and_acceleration_state_amplitude_frequency_and_scale() -> None
     assert found["velocity_sigma_mm_s"] == pytest.approx(0.5 * omega * math.hypot(0.02, 0.03, 0.01))
     assert found["acceleration_sigma_m_s2"] == pytest.approx(5e-4 * omega**2 * math.hypot(0.02, 0.03, 0.02))
     assert found["velocity_sigma_px_s"] == pytest.approx(0.1 * omega * math.hypot(0.02, 0.01))
+    levels = {
+        ("velocity", 0, "x"): RateLevels(0.2, 0.5, None),
+        ("acceleration", 0, "x"): RateLevels(None, 9.0, 1.0),
+    }
+    told = rate_entries(SimpleNamespace(levels=levels), 0, "x", Scale(5.0, "by board", 0.03))  # type: ignore[arg-type]
+    assert told["velocity"]["rms_mm_s"] == pytest.approx(1.0)
+    assert told["velocity"]["rms_sigma_mm_s"] == pytest.approx(0.03)
+    assert told["acceleration"]["peak_sigma_m_s2"] == pytest.approx(5e-3 * 9.0 * 0.03)
+    assert not [key for key in told["velocity"] if "sigma_px" in key]
     assert peak_text(peak, Scale(5.0, "by board", 0.03), None, 0.1).startswith("6.3 ± 0.2 mm/s")

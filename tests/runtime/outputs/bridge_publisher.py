@@ -30,7 +30,10 @@ def board_of_bridge(**clocks: Callable[[], float]) -> HealthBoard:
     board = HealthBoard("bridge-7", version="0.1.0", **clocks)
     board.update(
         camera=CameraHealth(status="running", rate_hz=30.0),
-        regions=(RegionHealth("mid span", displacement_rms_px=0.08, mm_per_px=2.5), RegionHealth("pier")),
+        regions=(
+            RegionHealth("mid span", displacement_rms_px=0.08, mm_per_px=2.5, scale_relative_sigma=0.01),
+            RegionHealth("pier"),
+        ),
         modes=(NaturalFrequency(1, 2.1, 0.004, 0.01, 1_795_000_000.0),),
         alarms=(AlarmStatus(RULE, "normal", 0.1, None, None, None),),
     )

@@ -32,11 +32,22 @@ from tremorscope.runtime.health import (
 from tremorscope.runtime.live.feed import LiveFeed, LiveSpectrum
 from tremorscope.runtime.live.picture import LiveInfo
 from tremorscope.runtime.outputs.state import RegionsTaken
-from tremorscope.runtime.store.records import Acknowledgement, Clip, EventRecord, Record
+from tremorscope.runtime.store.records import (
+    Acknowledgement,
+    Channel,
+    Clip,
+    EventRecord,
+    ModePoint,
+    ModeRecord,
+    PeakRecord,
+    Record,
+    magnification_text,
+)
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.telemetry import EngineReading, Reading
 from tremorscope.runtime.vibration.displacement.regions import RegionEdit
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge, AlarmRule, AlarmStatus, Phase
+from tremorscope.runtime.vibration.monitoring.motion_levels import RateLevels
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 RATE_HZ = 30.0
@@ -88,6 +99,8 @@ def region_health(settings: SyntheticSettings, number: int, now_s: float) -> Reg
         quality=0.997,
         mm_per_px=MM_PER_PX if number == 0 else None,
         rectangle_px=rectangles[number],
+        scale_relative_sigma=0.02 if number == 0 else 0.0,
+        velocity_px_s=RateLevels(13.2 * RMS_PX[number], 30.0 * RMS_PX[number], 0.004),
         frequencies=found,
     )
 
@@ -102,6 +115,26 @@ def spectrum(region: str, amplitude_px: float, frequency_hz: float, now_s: float
     return LiveSpectrum(
         region, "y", now_s, 60.0, frequencies, amplitude_px * bell + 0.0005 * abs(noise), floor, peaks
     )
+
+
+def stored_modes(
+    time_s: float, off_hz: float = 0.0, sigmas_hz: tuple[float, float] = (0.003, 0.012)
+) -> list[Record]:
+    """Modes and peaks of one analysis, as the service stores them: the first two of a girder."""
+    found: list[Record] = []
+    for number, (hz, sizes) in enumerate(zip(MODES_HZ, ((1, 0.7, 0), (0, 1, 0)), strict=True)):
+        points = [
+            ModePoint(name, axis, size * (axis == "y"), 0.0)
+            for name, size in zip(REGIONS, sizes, strict=True)
+            for axis in ("x", "y")
+        ]
+        found.append(
+            ModeRecord(time_s, str(number + 1), hz + off_hz, sigmas_hz[number], 0.012, shape=tuple(points))
+        )
+        found.append(
+            PeakRecord(time_s, Channel(REGIONS[number], "y"), hz + off_hz, 0.003, (0.12, 0.05)[number])
+        )
+    return found
 
 
 class FakeControls:
@@ -251,6 +284,7 @@ class ServiceRig:
             recoveries={"reopen": 1, "restart_argus": 0, "exit": 0, "reboot": 0},
         )
         self._record_clip(now_s - 1800)
+        self.write(*stored_modes(now_s - 120.0, 0.02), *stored_modes(now_s - 60.0))
 
     def _record_clip(self, unix_s: float) -> None:
         name = event_name(unix_s)
@@ -263,7 +297,9 @@ class ServiceRig:
             for number, picture in enumerate(self._raw if kind == "raw" else self._large):
                 writer.write(picture, number / RATE_HZ)
             nbytes = writer.publish().nbytes
-            clip = Clip(name, kind, file, "saved", unix_s, unix_s + _FRAMES / RATE_HZ, _FRAMES, 0, nbytes)
+            told = magnification_text(20.0, self.magnification.bands_hz) if kind == "magnified" else ""
+            end_s = unix_s + _FRAMES / RATE_HZ
+            clip = Clip(name, kind, file, "saved", unix_s, end_s, _FRAMES, 0, nbytes, told)
             self._opened.write([EventRecord(name, unix_s, "midspan rms raised", RULE.name, unix_s), clip])
 
     def _run(self) -> None:

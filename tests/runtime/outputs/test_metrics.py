@@ -52,7 +52,7 @@ FULL = Health(
     ),
     regions=(
         RegionHealth(
-            "midspan", 0.08, 0.13, 0.003, 0.99, 0.0, mm_per_px=2.5,
+            "midspan", 0.08, 0.13, 0.003, 0.99, 0.0, mm_per_px=2.5, scale_relative_sigma=0.01,
             frequencies=(FREQUENCY, replace(FREQUENCY, frequency_hz=4.7, deviation_hz=None)),
         ),
         RegionHealth("pier", trouble="too little texture"),
@@ -107,6 +107,7 @@ def test_every_number_of_the_health_is_there_with_its_unit() -> None:
     assert value("band_high_hz", band="1") == 5.0
     assert value("displacement_rms_px", region="midspan") == 0.08
     assert math.isclose(value("displacement_rms_mm", region="midspan"), 0.2)
+    assert value("scale_sigma_ratio", region="midspan") == 0.01
     assert value("natural_frequency_hz", region="midspan", peak="2") == 4.7
     assert value("mode_frequency_hz", mode="1") == 2.1
     assert value("alarm_raised", alarm="sway", source="midspan", quantity="rms") == 1

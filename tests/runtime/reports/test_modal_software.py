@@ -26,9 +26,10 @@ from tremorscope.commands.measure import measure
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticMode, SyntheticSettings
 from tremorscope.runtime.errors import ClipFault, OptionFault
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
-from tremorscope.runtime.reports.interactive import bend_weights, thinned
+from tremorscope.runtime.reports.interactive import interactive_part, moving_section, thinned
 from tremorscope.runtime.reports.measurement import Measurement
 from tremorscope.runtime.reports.measurement_files import geometry
+from tremorscope.runtime.reports.moving import bend_weights
 from tremorscope.runtime.reports.provenance import provenance_of
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 
@@ -213,6 +214,19 @@ class TestPicturesThatMove:
     def test_regions_on_one_place_do_not_overshoot(self) -> None:
         anchors, parts = np.array([[50.0, 80], [50.5, 80]]), np.array([[0, 1.0], [0, -1.0]], complex)
         assert np.abs(bend_weights(anchors, parts, 60.0)).max() < 3
+
+    def test_the_photograph_is_left_out_where_no_mode_is_sure(
+        self, results: tuple[Measurement, Path, Path]
+    ) -> None:
+        measurement = results[0]
+        assert "data:image/jpeg" in moving_section(measurement)
+        unsure = tuple(
+            replace(each, peak=replace(each.peak, amplitude_sigma=each.peak.amplitude / 2))
+            for each in measurement.analysis.modes
+        )
+        doubtful = replace(measurement, analysis=replace(measurement.analysis, modes=unsure))
+        assert moving_section(doubtful) == ""
+        assert '"moving":null' in interactive_part(doubtful)
 
     def test_a_long_trace_keeps_its_extremes(self) -> None:
         times = np.arange(100_000) / 100

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import signal
@@ -17,6 +19,8 @@ import yaml
 from support import command_line
 
 from tremorscope.runtime.cameras.synthetic import SyntheticSettings
+from tremorscope.runtime.reports.signals import PROGRAM
+from tremorscope.runtime.store.export import settings_of
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import Clip
 
@@ -182,6 +186,20 @@ class TestLife:
         assert "changed: magnification.mode: static -> band" in life.log
         assert "changed: vibration.alarms" in life.log
         assert "needs a restart: name: test -> renamed" in life.log
+
+    def test_stores_by_which_settings_it_has_measured_and_magnified(self, life: Life) -> None:
+        with StoreReader(life.state / "tremorscope.db") as reader:
+            before, after = settings_of(reader, -math.inf, math.inf)
+            first_s = min(block.times_s[0] for block in reader.blocks())
+        assert before.time_s <= first_s < after.time_s
+        assert before.program == after.program == PROGRAM
+        told = [json.loads(each.settings)["vibration"] for each in (before, after)]
+        assert [each["alarms"][0]["above_mm"] for each in told] == [0.2, 5.0]
+        assert told[0]["regions"][0]["x_px"] == 130
+        found = [clip for clip in clips(life.state).values() if clip.kind == "magnified"]
+        magnified = [clip for clip in found if clip.state == "saved"]
+        assert "magnified 20 times" in magnified[0].detail
+        assert [clip.magnifies(2.1) for clip in magnified] == [False, True][: len(magnified)]
 
     def test_refuses_a_bad_change_with_its_line_and_goes_on(self, life: Life) -> None:
         (line,) = [line for line in life.log.splitlines() if "refused" in line]

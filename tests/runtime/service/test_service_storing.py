@@ -11,6 +11,7 @@ import pytest
 from lent import Lent
 from support import mount_small_disk, unmount
 
+from tremorscope.runtime.clips.pre_roll import ClipMagnifier
 from tremorscope.runtime.clips.settings import RecordingSettings
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat
@@ -95,7 +96,7 @@ def test_goes_on_without_a_disk_counts_what_is_lost_and_takes_it_when_it_is_ther
     place.write_text("in the way")
     clock = Clock()
     kept = storage(place / "state", clock)
-    kept.start_recorder(FRAMES, LENT.ring, make_magnify=None, to_unix_s=float)
+    kept.start_recorder(FRAMES, LENT.ring, magnifier=None, to_unix_s=float)
     kept.offer(Notice(1.0, "a", "lost"))
     kept.check()
     health = kept.health()
@@ -136,7 +137,7 @@ def test_gives_up_magnified_clips_then_clips_then_series_and_tells(tmp_path: Pat
             made.append(1)
             return lambda frame, magnified, _time_s: np.copyto(magnified, frame)
 
-        kept.start_recorder(FRAMES, LENT.ring, make_magnify=make_magnify, to_unix_s=float)  # type: ignore[arg-type]
+        kept.start_recorder(FRAMES, LENT.ring, magnifier=ClipMagnifier(make_magnify), to_unix_s=float)  # type: ignore[arg-type]
         (tmp_path / "ballast").write_bytes(bytes(9 << 20))
         kept.check()
         assert kept.health().given_up == ("previews",)
@@ -168,7 +169,7 @@ def test_gives_up_magnified_clips_then_clips_then_series_and_tells(tmp_path: Pat
 
 def test_completes_clips_and_records_at_the_end(tmp_path: Path) -> None:
     kept = storage(tmp_path)
-    kept.start_recorder(FRAMES, LENT.ring, make_magnify=None, to_unix_s=float)
+    kept.start_recorder(FRAMES, LENT.ring, magnifier=None, to_unix_s=float)
     film(kept, 0, 30)
     assert kept.recorder is not None
     assert kept.recorder.trigger(29 / 25, "at the very end") is not None
@@ -186,6 +187,6 @@ def test_a_recorder_that_needs_too_much_memory_is_refused(tmp_path: Path) -> Non
         settings(tmp_path), RecordingSettings(pre_roll_s=600, post_roll_s=1, longest_s=700, memory_mb=1)
     )
     with pytest.raises(Exception, match="shorten the pre-roll") as caught:
-        kept.start_recorder(FRAMES, LENT.ring, make_magnify=None, to_unix_s=float)
+        kept.start_recorder(FRAMES, LENT.ring, magnifier=None, to_unix_s=float)
     assert not isinstance(caught.value, OutputFault)
     kept.close(2.0)

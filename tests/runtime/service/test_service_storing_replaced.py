@@ -39,7 +39,7 @@ def settings(directory: Path, **more: object) -> StoreSettings:
 def storage(directory: Path, **more: object) -> Storage:
     kept = Storage(settings(directory, **more), RecordingSettings(pre_roll_s=1, post_roll_s=1))
     ring = LeasingRing(80, width_px=64, height_px=48)
-    kept.start_recorder(FrameFormat(64, 48, 25.0), ring, make_magnify=None, to_unix_s=float)
+    kept.start_recorder(FrameFormat(64, 48, 25.0), ring, magnifier=None, to_unix_s=float)
     return kept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,7 +15,8 @@ from sdypy_sep005.sep005 import assert_sep005
 from support import run_command
 
 from tremorscope.runtime.errors import OutputFault
-from tremorscope.runtime.store.export import export, export_sep005, signals
+from tremorscope.runtime.reports.signals import PROGRAM
+from tremorscope.runtime.store.export import export, export_sep005, settings_of, signals
 from tremorscope.runtime.store.reader import StoreReader
 from tremorscope.runtime.store.records import (
     Channel,
@@ -23,7 +25,9 @@ from tremorscope.runtime.store.records import (
     ModeRecord,
     PeakRecord,
     SeriesBlock,
+    SettingsRecord,
 )
+from tremorscope.runtime.store.schema import MIGRATIONS
 from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
@@ -101,10 +105,56 @@ def test_pixels_are_kept_where_they_are_asked_for(reader: StoreReader) -> None:
     assert {signal.unit for signal in signals(reader, in_mm=False)} == {"px", "degC"}
 
 
+def test_every_export_says_by_which_program_and_settings_it_was_measured(
+    reader: StoreReader, tmp_path: Path
+) -> None:
+    before = SettingsRecord(T0 - 900, "tremorscope 0.1.0", '{"vibration": {"window_s": 10.0}}')
+    after = SettingsRecord(T0 + 56, "tremorscope 0.2.0", '{"vibration": {"window_s": 20.0}}')
+    with Store(tmp_path / "s.db") as store:
+        again = SettingsRecord(T0, before.program, before.settings)  # a restart: nothing has changed
+        store.write([before, again, after])
+    export(reader, tmp_path)
+    rows = rows_of(tmp_path / "series.csv")
+    told = [(float(row["time_unix_s"]), row["source"]) for row in rows if row["source"]]
+    assert told == [
+        (T0, f"tremorscope 0.1.0; settings {before.settings}"),
+        (T0 + 56, f"tremorscope 0.2.0; settings {after.settings}"),
+    ]
+    described = json.loads((tmp_path / "csv-metadata.json").read_text())
+    assert described["dc:creator"] == PROGRAM
+    measured_by = described["dc:source"]["measured_by"]
+    assert [each["settings"]["vibration"]["window_s"] for each in measured_by] == [10.0, 20.0]
+    assert all((tmp_path / each["url"]).exists() for each in described["tables"])
+    hashes = [hashlib.sha256(each.settings.encode()).hexdigest() for each in (before, after)]
+    assert [each["settings_sha256"] for each in measured_by] == hashes
+    wanted = {
+        f"{each.program}, settings sha256 {digest[:16]}"
+        for each, digest in zip((before, after), hashes, strict=True)
+    }
+    assert {each["id5"] for each in pyuff.UFF(str(tmp_path / "series.uff")).read_sets()} == wanted
+    assert {each["source"] for each in export_sep005(reader)} == wanted
+    assert [each.program for each in settings_of(reader, T0, T0 + 10)] == [before.program]
+
+
+def test_a_store_of_an_earlier_version_is_read_without_its_settings(tmp_path: Path) -> None:
+    with Store(tmp_path / "old.db", migrations=MIGRATIONS[:4]) as store:
+        store.write([SeriesBlock((X,), T0 + np.arange(32) / 32, np.ones((1, 32), np.float32))])
+    with StoreReader(tmp_path / "old.db") as old:
+        assert settings_of(old, T0, T0 + 9) == []
+        assert {each["source"] for each in export_sep005(old)} == {"settings not stored"}
+
+
+def test_a_store_of_before_says_that_its_settings_are_not_known(reader: StoreReader, tmp_path: Path) -> None:
+    export(reader, tmp_path)
+    first, *others = [row["source"] for row in rows_of(tmp_path / "series.csv")]
+    assert first == f"settings not stored; exported by {PROGRAM}"
+    assert set(others) == {""}
+
+
 def test_tables_of_what_was_found(reader: StoreReader, tmp_path: Path) -> None:
     done = export(reader, tmp_path)
     assert [path.name for path in done.files] == [
-        "series.csv", "series.uff", "peaks.csv", "modes.csv", "alarms.csv", "events.csv",
+        "series.csv", "series.uff", "csv-metadata.json", "peaks.csv", "modes.csv", "alarms.csv", "events.csv",
     ]  # fmt: skip
     (peak,) = rows_of(tmp_path / "peaks.csv")
     assert (peak["frequency_hz"], peak["channel_region"], peak["channel_axis"]) == ("2.5", "midspan", "x")
@@ -128,7 +178,7 @@ def test_the_command_exports_a_span_and_never_half_of_it(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "642 rows, 4 signals without a gap:"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "alarms.csv", "events.csv", "series.csv", "series.uff",
+        "alarms.csv", "csv-metadata.json", "events.csv", "series.csv", "series.uff",
     ]  # fmt: skip
     before = (tmp_path / "out" / "series.csv").read_bytes()
     for more, complaint in (

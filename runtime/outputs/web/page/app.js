@@ -1,7 +1,7 @@
 // Polls the device, one request after the other, and passes the answers to the panels. While the page is hidden it
 // only polls the state, at long intervals, to spare the device.
 
-import { choice } from "./format.js";
+import { choice, clock } from "./format.js";
 import { Charts } from "./charts.js";
 import { HistoryLists } from "./history.js";
 import { Overview } from "./overview.js";
@@ -25,6 +25,7 @@ class Page {
       refresh: () => this.wake("history"),
     });
     this.overview = new Overview((path) => this.ask(path), () => this.charts.shownUnit());
+    this.moving = new Moving($("moving"));
     this.regions = new Regions((path, body, isChange) => this.send(path, body, isChange));
     this.history = new HistoryLists((path) => this.ask(path));
     this.wakers = {};
@@ -40,8 +41,9 @@ class Page {
     this.look();
     this.loop("state", STATE_MS, () => this.askState(), true);
     this.loop("live", LIVE_MS, () => this.askLive());
-    this.loop("history", HISTORY_MS, () => this.askHistory());
-    this.loop("frequencies", FREQUENCIES_MS, () => this.askFrequencies());
+    this.loop("history", HISTORY_MS, async () => this.history.latest(await this.ask("api/history")));
+    this.loop("frequencies", FREQUENCIES_MS, async () => this.charts.frequencies(await this.ask("api/frequencies")));
+    this.loop("modes", FREQUENCIES_MS, () => this.askModes());
     this.loop("overview", OVERVIEW_MS, () => this.overview.refresh());
   }
 
@@ -112,12 +114,15 @@ class Page {
     this.charts.spectrum(spectra);
   }
 
-  async askHistory() {
-    this.history.latest(await this.ask("api/history"));
-  }
-
-  async askFrequencies() {
-    this.charts.frequencies(await this.ask("api/frequencies"));
+  // The latest modes move a photograph, which is taken as often as there are new ones.
+  async askModes() {
+    const { time_s, moving } = await this.ask("api/modes");
+    if (!moving || time_s === this.modesOf) return;
+    const photo = Object.assign(new Image(), { src: `live.jpg?view=filmed&of=${time_s}` });
+    await photo.decode();
+    this.moving.show(photo, moving);
+    $("moving-of").textContent = `found ${clock(time_s)}`;
+    this.modesOf = time_s;
   }
 
   choose(region) {
@@ -132,7 +137,7 @@ class Page {
     if (document.hidden || this.paused) this.picture.stop();
     else {
       this.picture.start(this.view());
-      this.wake("state", "live", "history", "frequencies", "overview");
+      this.wake("state", "live", "history", "frequencies", "modes", "overview");
     }
   }
 

@@ -58,7 +58,7 @@ export class Charts {
   state(state, region) {
     const of = state.regions.find((each) => each.name === region);
     const before = this.scale;
-    this.scale = of?.mm_per_px ?? null;
+    [this.scale, this.share] = [of?.mm_per_px ?? null, of?.scale_relative_sigma ?? 0];
     this.clock = { device_s: state.time_s, here_ms: performance.now() };
     $("units").hidden = this.scale === null;
     for (const heading of document.querySelectorAll(".chart .of")) heading.textContent = region ? `of ${region}` : "";
@@ -67,7 +67,7 @@ export class Charts {
 
   // Unit, px or mm, and the size of a pixel in it.
   shownUnit() {
-    return this.scale !== null && this.unit() === "mm" ? ["mm", this.scale] : ["px", 1];
+    return this.scale !== null && this.unit() === "mm" ? ["mm", this.scale, this.share] : ["px", 1, 0];
   }
 
   motion({ generation, region, times_s, x_px, y_px }) {
@@ -113,7 +113,7 @@ export class Charts {
   }
 
   showSpectrum() {
-    const [unit, scale] = this.shownUnit();
+    const [unit, scale, share] = this.shownUnit();
     const axes = Object.entries(this.found?.axes ?? {});
     const series = [], marks = [], peaks = [], artefacts = [];
     const [at, ...columns] = axes.length ? uPlot.join(axes.map(([, each]) => [
@@ -127,9 +127,9 @@ export class Charts {
       series.push({ name, colour, kind: "line", y: amplitude, text });
       for (const peak of each.peaks.slice(0, 5)) {
         marks.push({ x: peak.frequency_hz, y: peak.amplitude_px * scale, colour, text: withUnit(peak.frequency_hz, "Hz", 4) });
-        peaks.push(describe(peak, name, scale, unit));
+        peaks.push(describe(peak, name, [unit, scale, share]));
       }
-      for (const peak of each.artefacts.slice(0, 3)) artefacts.push(`${describe(peak, name, scale, unit)} (${peak.cause})`);
+      for (const peak of each.artefacts.slice(0, 3)) artefacts.push(`${describe(peak, name, [unit, scale, share])} (${peak.cause})`);
     });
     const empty = !axes.some(([, each]) => each.amplitude_px.some((value) => value > 0));
     this.spectrumChart.draw({
@@ -199,8 +199,11 @@ function uncertain(hz, deviation_hz) {
   return `${hz.toFixed(places)} \u00b1 ${deviation_hz.toFixed(places)}`;
 }
 
-function describe(peak, axis, scale, unit) {
+// A peak; its amplitude's deviation includes that of the scale, a share of it.
+function describe(peak, axis, [unit, scale, share]) {
   const damping = peak.damping_ratio === null ? "" : `, damping ${number(100 * peak.damping_ratio, 2)} %`;
-  const amplitude = peak.amplitude_px === null ? NOTHING : withUnit(peak.amplitude_px * scale, unit);
+  const off = scale * Math.hypot(peak.amplitude_deviation_px, share * peak.amplitude_px);
+  const amplitude = peak.amplitude_px === null ? NOTHING
+    : `${number(peak.amplitude_px * scale)}${off > 0 ? ` \u00b1 ${number(off, 2)}` : ""}\u202f${unit}`;
   return `${uncertain(peak.frequency_hz, peak.deviation_hz)} Hz ${axis}: ${amplitude}${damping}`;
 }

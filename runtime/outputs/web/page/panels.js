@@ -135,19 +135,21 @@ export class Panels {
   }
 
   regions(state, region) {
-    const head = ["Region", "RMS", "Peak", "Velocity", "Acceleration", "Natural frequencies"];
+    const to = state.rates_true_hz ? ` to ${withUnit(state.rates_true_hz[1], "Hz")}` : "";
+    const head = ["Region", "RMS", "Peak", `Velocity${to}`, `Acceleration${to}`, "Natural frequencies"];
     const rows = state.regions.map((each) => {
       const inMm = each.mm_per_px !== null && $("units").querySelector("[aria-pressed=true]").dataset.unit === "mm";
-      const [unit, scale] = inMm ? ["mm", each.mm_per_px] : ["px", 1];
+      const [unit, scale, share] = inMm ? ["mm", each.mm_per_px, each.scale_relative_sigma] : ["px", 1, 0];
+      const told = (value, of) => (share && value ? `${number(value)}\u202f\u00b1\u202f${withUnit(share * value, of, 2)}` : withUnit(value, of));
       const rate = (levels, inPx, physical, factor) => (each.trouble || !levels || levels.rms === null ? NOTHING
-        : inMm ? withUnit(levels.rms * scale * factor, physical) : withUnit(levels.rms, inPx));
+        : `${inMm ? told(levels.rms * scale * factor, physical) : withUnit(levels.rms, inPx)} (noise ${number(levels.noise && levels.noise * (inMm ? scale * factor : 1), 2)})`);
       const hz = each.frequencies.map((one) => number(one.frequency_hz, 4)).join(", ");
       const below = each.displacement_rms_px !== null && each.noise_floor_px !== null
         && each.displacement_rms_px < 1.5 * each.noise_floor_px;
       return [
         each.name,
-        each.trouble ? NOTHING : withUnit(each.displacement_rms_px === null ? null : each.displacement_rms_px * scale, unit),
-        each.trouble ? NOTHING : withUnit(each.displacement_peak_px === null ? null : each.displacement_peak_px * scale, unit),
+        each.trouble ? NOTHING : told(each.displacement_rms_px === null ? null : each.displacement_rms_px * scale, unit),
+        each.trouble ? NOTHING : told(each.displacement_peak_px === null ? null : each.displacement_peak_px * scale, unit),
         rate(each.velocity_px_s, "px/s", "mm/s", 1), rate(each.acceleration_px_s2, "px/s\u00b2", "m/s\u00b2", 1e-3),
         each.trouble || (hz ? `${hz} Hz` : below ? "still (noise only)" : NOTHING),
       ];

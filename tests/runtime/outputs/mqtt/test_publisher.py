@@ -40,7 +40,10 @@ def test_who_comes_later_is_told_how_everything_stands(
     assert state["regions"][slug("mid span")] == {
         "name": "mid span", "rms_px": 0.08, "peak_px": None, "rms_mm": 0.2, "peak_mm": None, "frequencies_hz": [],
         "velocity_rms_px_s": None, "velocity_rms_mm_s": None, "acceleration_rms_px_s2": None,
-        "acceleration_rms_m_s2": None,
+        "acceleration_rms_m_s2": None, "rms_sigma_mm": 0.002,
+            "peak_sigma_mm": None, "velocity_noise_px_s": None, "velocity_noise_mm_s": None,
+            "velocity_noise_sigma_mm_s": None, "acceleration_noise_px_s2": None, "acceleration_noise_m_s2": None,
+            "acceleration_noise_sigma_m_s2": None, "velocity_rms_sigma_mm_s": None, "acceleration_rms_sigma_m_s2": None,
     }  # fmt: skip
     assert state["modes_hz"] == {"1": 2.1}
     alarm = json.loads(kept[ALARM_TOPIC])

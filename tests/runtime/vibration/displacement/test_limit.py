@@ -6,22 +6,21 @@ import math
 
 import numpy as np
 import pytest
-from limit import PLACES_PX, REGION, TEXTURES, bound_px, errors_px, spread_over_bound
+from limit import PLACES_PX, REGION, SIGMA, TEXTURES, bound_px, errors_px, spread_over_bound
 from scenes import filmed, shifted, textured
 
 from tremorscope.runtime.cameras.deep_v4l2 import grey_table
 from tremorscope.runtime.vibration.displacement.estimator import RegionTracker
 from tremorscope.runtime.vibration.displacement.region_follower import RefreshPolicy, RegionFollower
 
-_SIGMA = math.sqrt(1 + 1 / 12)
 _TEXTURES = list(TEXTURES)
 
 
 @pytest.mark.parametrize("texture", _TEXTURES)
 def test_between_two_noisy_pictures_it_is_within_1_15_of_the_bound(texture: str) -> None:
     rng, scene = np.random.default_rng(1), textured(2, TEXTURES[texture])
-    errors = errors_px(scene, 0.5, 150, lambda picture: filmed(picture, rng), _SIGMA)
-    spread = errors.std(axis=0, ddof=1) / bound_px(scene, REGION, math.sqrt(2) * _SIGMA)
+    errors = errors_px(scene, 0.5, 150, lambda picture: filmed(picture, rng), SIGMA)
+    spread = errors.std(axis=0, ddof=1) / bound_px(scene, REGION, math.sqrt(2) * SIGMA)
     assert 0.85 < np.sqrt(np.mean(spread**2)) < 1.15
     assert np.abs(errors.mean(axis=0)) == pytest.approx(0, abs=3 * errors.std() / math.sqrt(150) + 5e-4)
 
@@ -29,7 +28,7 @@ def test_between_two_noisy_pictures_it_is_within_1_15_of_the_bound(texture: str)
 @pytest.mark.parametrize("texture", _TEXTURES)
 def test_without_noise_the_bias_is_below_0_0005_px(texture: str) -> None:
     scene = textured(0, TEXTURES[texture])
-    tracker = RegionTracker(scene, REGION, _SIGMA)
+    tracker = RegionTracker(scene, REGION, SIGMA)
     for place_px in PLACES_PX:
         found = tracker.measure(shifted(scene, place_px, -place_px))
         assert (found.x_px, found.y_px) == pytest.approx((place_px, -place_px), abs=5e-4)
@@ -38,8 +37,8 @@ def test_without_noise_the_bias_is_below_0_0005_px(texture: str) -> None:
 @pytest.mark.parametrize("texture", _TEXTURES)
 def test_the_bound_is_told(texture: str) -> None:
     scene = textured(3, TEXTURES[texture])
-    tracker = RegionTracker(filmed(scene, np.random.default_rng(2)), REGION, _SIGMA)
-    assert tracker.bound_px == pytest.approx(bound_px(scene, REGION, _SIGMA), rel=0.05)
+    tracker = RegionTracker(filmed(scene, np.random.default_rng(2)), REGION, SIGMA)
+    assert tracker.bound_px == pytest.approx(bound_px(scene, REGION, SIGMA), rel=0.05)
     assert tracker.bound_px[0] <= tracker.noise_floor_x_px <= 1.15 * tracker.bound_px[0]
 
 
@@ -67,7 +66,7 @@ def test_twelve_bits_are_worth_a_third_where_noise_is_below_rounding() -> None:
 
 def test_forty_new_references_make_neither_step_nor_drift() -> None:
     rng, scene = np.random.default_rng(4), textured()
-    follower = RegionFollower(filmed(scene, rng), REGION, _SIGMA, RefreshPolicy(every_frames=2))
+    follower = RegionFollower(filmed(scene, rng), REGION, SIGMA, RefreshPolicy(every_frames=2))
     follower.average_reference([filmed(scene, rng) for _ in range(8)])
     found = np.array([follower.measure(filmed(scene, rng)).x_px for _ in range(40 * 14 + 30)])
     assert follower.refreshes >= 40
