@@ -15,7 +15,7 @@ class Equations(NamedTuple):
     """Normal equations of each cell's least-squares displacement, not yet averaged over any window."""
 
     products: Tensor
-    """Of slopes and motion, summed over the probes: B x 6 x h x w, or 7 with the curvature's square."""
+    """Products of slopes and motion, summed over the probes: B x 6 x h x w, or 7 with the curvature's square."""
     flat: Tensor
     """Regularisation: the gradient energy of 8-bit quantisation noise, a scalar."""
     gain: Tensor
