@@ -83,7 +83,7 @@ export class Regions {
     const name = present ?? free ?? `region ${this.boxes.length + 1}`;
     const field = (label, attributes) => element("input", { required: true, "aria-label": label, ...attributes });
     const box = { was: present, wasStill, sides: [0, 0, 0, 0], rect: rectangle({ tabindex: 0, role: "button" }), verdict: element("output") };
-    box.still = element("input", { type: "checkbox", checked: wasStill });
+    box.still = element("input", { type: "checkbox", checked: wasStill, "aria-label": `${name} stands still` });
     box.name = field("Name", { type: "text", maxlength: 64, value: name });
     box.fields = Object.values(SIDES).map((label) => field(`${label} of ${name}, px`, { type: "number", min: 0, step: 1 }));
     const remove = element("button", { type: "button", class: "quiet", "aria-label": `Delete ${name}`,
