@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tremorscope.files import replacement
+from tremorscope.files import reason_of, replacement
 from tremorscope.model.errors import ResultFault
 
 
@@ -19,7 +19,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         with replacement(path) as file:
             file.write(content)
     except OSError as error:
-        reason = error.strerror or error
         raise ResultFault(
-            f"{path}: {reason}", remedy="check the path, its permissions and the disk"
+            f"{path}: {reason_of(error)}", remedy="check the path, its permissions and the disk"
         ) from None

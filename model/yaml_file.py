@@ -8,6 +8,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from tremorscope.files import reason_of
 from tremorscope.model.errors import RecipeFault
 
 _T = TypeVar("_T")
@@ -28,7 +29,7 @@ def read_yaml(path: Path, kind: TypeAdapter[_T], example: str) -> _T:
     try:
         return kind.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise RecipeFault(f"{path}: {error.strerror}", remedy=f"name {example}") from None
+        raise RecipeFault(f"{path}: {reason_of(error)}", remedy=f"name {example}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeFault(
             f"{path}: not valid YAML: {' '.join(str(error).split())}", remedy="mend the file"

@@ -29,7 +29,6 @@ class CameraHealth:
     fault_totals: Mapping[str, int] = field(default_factory=dict)
     """Faults that have begun since the start, by kind."""
     source: str = ""
-    """Human-readable source of the frames."""
     width_px: int = 0
     height_px: int = 0
     nominal_rate_hz: float = 0.0
@@ -45,7 +44,6 @@ class CameraHealth:
     memory: str = ""
     """nvmm: frames are read where the camera wrote them. copy: the CPU passes over each once."""
     openings: int = 0
-    """Successful openings."""
     segments: int = 0
     """Segments: a new one begins where time or picture starts again."""
     numbered: int = 0
@@ -217,6 +215,8 @@ class Health:
     camera: CameraHealth = field(default_factory=CameraHealth)
     magnification: MagnificationHealth = field(default_factory=MagnificationHealth)
     regions: tuple[RegionHealth, ...] = ()
+    still_px: tuple[tuple[int, int, int, int], ...] = ()
+    """Rectangles of what cannot move, where the view now shows them."""
     modes: tuple[NaturalFrequency, ...] = ()
     """Followed modes of the whole structure, lowest first."""
     alarms: tuple[AlarmStatus, ...] = ()

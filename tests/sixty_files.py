@@ -134,6 +134,15 @@ def fragmented(folder: Path) -> Path:
     return encode(folder / "c.mp4", filmed(), "libx264", "yuv420p", options=FINE, muxing=muxing)
 
 
+def woven(folder: Path) -> Path:
+    """Interlaced: the odd rows are filmed half an interval after the even ones."""
+    fields = filmed(2 * RATE_HZ, 2 * FRAMES)
+    pictures = fields[::2].copy()
+    pictures[:, 1::2] = fields[1::2, 1::2]
+    options = {"flags": "+ilme+ildct", "x264-params": "tff=1", "crf": "4"}
+    return encode(folder / "c.mkv", pictures, "libx264", "yuv420p", options=options)
+
+
 def fast(folder: Path) -> Path:
     return encode(folder / "c.mp4", filmed(240, 600), "libx264", "yuv420p", rate=240, options=FINE)
 
@@ -244,6 +253,21 @@ def of_full_range(container: Any, stream: Any) -> None:  # noqa: ARG001
     stream.codec_context.color_range, stream.codec_context.colorspace = 2, 1
 
 
+def of_wide_pixels(container: Any, stream: Any) -> None:  # noqa: ARG001
+    stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+
+
+def with_preview(container: Any, stream: Any) -> None:  # noqa: ARG001
+    """A second, smaller video in the same file, which stands still."""
+    small: Any = container.add_stream("ffv1", rate=RATE_HZ)
+    small.height, small.width, small.pix_fmt = 32, 48, "yuv420p"
+    for number in range(FRAMES):
+        frame = av.VideoFrame(48, 32, "yuv420p")
+        frame.pts, frame.time_base = number, Fraction(1, RATE_HZ)
+        container.mux(small.encode(frame))
+    container.mux(small.encode(None))
+
+
 def with_sound(container: Any, stream: Any) -> None:  # noqa: ARG001
     sound: Any = container.add_stream("aac", rate=48000)
     frame: Any = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
@@ -272,6 +296,16 @@ def deep_video(name: str, codec: str, pixel_format: str, **options: Any) -> Call
     return lambda folder: encode(
         folder / name, filmed().astype(np.uint16) * np.uint16(257), codec, pixel_format, **options
     )
+
+
+def y16(folder: Path) -> Path:
+    """Raw 16-bit grey by the name that machine-vision programs give it; FFmpeg names no pixels at all."""
+    path = deep_video("c.avi", "rawvideo", "gray16le")(folder)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"strf") + 24
+    data[at : at + 4] = b"Y16 "
+    path.write_bytes(data)
+    return path
 
 
 def photron(folder: Path) -> Path:
@@ -303,6 +337,17 @@ def tiff_pages(folder: Path) -> Path:
 def array_file(folder: Path) -> Path:
     np.save(folder / "c.npy", drawn(10))
     return folder / "c.npy"
+
+
+def zipped_array(folder: Path) -> Path:
+    np.savez_compressed(folder / "c.npz", frames=filmed(), rate_hz=RATE_HZ)
+    return folder / "c.npz"
+
+
+def deep_tiffs(folder: Path) -> Path:
+    for path, picture in zip(names(folder, ".tif", range(FRAMES)), filmed(), strict=True):
+        tifffile.imwrite(path, picture.astype(np.uint16) * 257, photometric="rgb")
+    return folder
 
 
 def gap_in_names(folder: Path) -> Path:
@@ -353,6 +398,19 @@ CONTAINERS = [
     PublicFile("raw h264 stream", video("c.h264", **X264, options=FINE)),
     PublicFile("gif", video("c.gif", "gif", "gray")),
     PublicFile("animated png", video("c.apng", "apng", "rgb24")),
+    PublicFile("mp4 with a preview beside", video("c.mp4", **X264, options=FINE, prepare=with_preview)),
+    PublicFile("mp4 of pixels that are not square", video("c.mp4", **X264, options=FINE, prepare=of_wide_pixels)),
+    PublicFile("interlaced", woven, noted="interlaced"),
+    PublicFile("mpeg-1", video("c.mpg", "mpeg1video", "yuv420p", options=FINEST)),
+    PublicFile("avi divx 3", video("c.avi", "msmpeg4", "yuv420p", options=FINEST)),
+    PublicFile("avi jpeg 2000", video("c.avi", "jpeg2000", "yuv420p", options={"qmax": "1"})),
+    PublicFile("avi ffvhuff", video("c.avi", "ffvhuff", "yuv420p")),
+    PublicFile("avi cinepak", video("c.avi", "cinepak", "rgb24"), weakened=True),
+    PublicFile("mov cineform", video("c.mov", "cfhd", "yuv422p10le")),
+    PublicFile("mov v210", video("c.mov", "v210", "yuv422p10le")),
+    PublicFile("avi magicyuv", video("c.avi", "magicyuv", "gbrp")),
+    PublicFile("realmedia", video("c.rm", "rv10", "yuv420p", options=FINEST)),
+    PublicFile("yuv4mpeg", video("c.y4m", "rawvideo", "yuv420p")),
 ]  # fmt: skip
 DEPTHS = [
     PublicFile("hevc, 10 bit", deep_video("c.mp4", "libx265", "yuv420p10le", options={"crf": "8"} | QUIET)),
@@ -360,6 +418,12 @@ DEPTHS = [
     PublicFile("ffv1, 16 bit grey", deep_video("c.mkv", "ffv1", "gray16le")),
     PublicFile("prores, 10 bit 4:4:4", deep_video("c.mov", "prores_ks", "yuv444p10le")),
     PublicFile("h264, full range bt.709", video("c.mp4", **X264, options=FINE, prepare=of_full_range)),
+    PublicFile("h264, 4:4:4", video("c.mp4", "libx264", "yuv444p", options=FINE)),
+    PublicFile("hevc, 12 bit", deep_video("c.mkv", "libx265", "yuv420p12le", options={"crf": "8"} | QUIET)),
+    PublicFile("av1, 10 bit", deep_video("c.mp4", "libsvtav1", "yuv420p10le", options={"crf": "10"})),
+    PublicFile("ffv1, 4:1:1", video("c.mkv", "ffv1", "yuv411p")),
+    PublicFile("ffv1, 10 bit rgb", deep_video("c.mkv", "ffv1", "gbrp10le")),
+    PublicFile("avi y16, raw", y16),
     PublicFile("h264, grey", video("c.mkv", "libx264", "gray", options=FINE)),
 ]
 TIMES = [
@@ -379,6 +443,8 @@ PICTURES = [
     PublicFile(
         "folder of png with gaps", gap_in_names, capture_rate_hz=25.0, noted="numbered pictures are missing"
     ),
+    PublicFile("numpy archive", zipped_array),
+    PublicFile("folder of tiff, 16 bit", deep_tiffs, capture_rate_hz=25.0),
     PublicFile("pattern of jpeg", jpeg_pattern, capture_rate_hz=25.0),
     PublicFile("tiff of pages, 12 bit", tiff_pages, frequency_hz(500), capture_rate_hz=500.0),
     PublicFile("numpy array, 10 bit", array_file, frequency_hz(500), capture_rate_hz=500.0),

@@ -41,6 +41,7 @@ STAGES = {
     "model": {"files", "model"},
     "export": {
         "export",
+        "files",
         "model",
         "runtime.engines",
         "runtime.errors",

@@ -22,7 +22,7 @@ NUMBERS = {
     "own_camera": r"the cable came off",
 }
 """What a script prints, of those that take a few seconds."""
-LONGER = {"int8", "moving_picture", "phone_clip", "two_bands"}
+LONGER = {"int8", "moving_picture", "phone_clip", "retraining", "two_bands"}
 
 
 @pytest.mark.parametrize("name", NUMBERS)

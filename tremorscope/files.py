@@ -1,4 +1,4 @@
-"""Atomic writing of files, for all stages; each has its own fault for a file that cannot be written."""
+"""Atomic writing of files, and the reason of its errors, for all stages; each has its own fault for them."""
 
 from __future__ import annotations
 
@@ -43,3 +43,18 @@ def flush_entry(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def reason_of(error: Exception) -> str:
+    """Reason of an error of the system, or one that a library passes on, as a part of one line; never empty.
+
+    >>> from tremorscope.files import reason_of
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.yaml"))
+    'no such file or directory'
+    >>> reason_of(OSError("could not get source code"))
+    'could not get source code'
+    >>> reason_of(OSError())
+    'nothing was said (OSError)'
+    """
+    said = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    return said[:1].lower() + said[1:] if said else f"nothing was said ({type(error).__name__})"

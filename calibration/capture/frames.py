@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from tremorscope.calibration.errors import CalibrationFault
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.opening import describe, frame_size, open_camera, supervisor_settings
 from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.cameras.settings import CameraSettings, camera_settings
@@ -165,9 +166,7 @@ def _read_settings(path: Path) -> CameraSettings:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CalibrationFault(
-            f"{path}: {(error.strerror or str(error)).lower()}", remedy="check the path"
-        ) from None
+        raise CalibrationFault(f"{path}: {reason_of(error)}", remedy="check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = str(error).splitlines()[0]
         raise CalibrationFault(f"{path}: is not YAML ({problem})", remedy="correct the file") from None

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from tremorscope.calibration.errors import CalibrationFault
 from tremorscope.calibration.pairs.pair_files import read_pair
+from tremorscope.files import reason_of
 from tremorscope.runtime.engines.interface.bundle import sha256_of
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.frames.frame import BT601_LUMA
@@ -205,7 +206,7 @@ def read_manifest(directory: Path) -> SetManifest:
         ) from None
     except OSError as error:
         raise CalibrationFault(
-            f"{path}: {error.strerror}", remedy="check the path and its permissions"
+            f"{path}: {reason_of(error)}", remedy="check the path and its permissions"
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
@@ -224,7 +225,7 @@ def _check_entry(directory: Path, entry: PairEntry) -> None:
         changed = sha256_of(path) != entry.sha256
     except OSError as error:
         raise CalibrationFault(
-            f"{path}: {(error.strerror or 'cannot be read').lower()}",
+            f"{path}: {reason_of(error)}",
             remedy="copy the whole directory again, or capture the set again",
         ) from None
     if changed:

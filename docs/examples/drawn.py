@@ -235,7 +235,9 @@ def show(
     for number, (left, top, width, height) in enumerate(regions, 1):
         axes.add_patch(plt.Rectangle((left, top), width, height, fill=False, color="white", lw=2.4))
         axes.add_patch(plt.Rectangle((left, top), width, height, fill=False, color=ORANGE, lw=1.4))
-        label = axes.annotate(f"R{number}", (left + width, top), color="white", fontsize=8, weight="bold")
+        last = picture.shape[1] - 1  # a label beyond it would not be drawn, and at it stands inside
+        place, side = (min(left + width, last), top), "right" if left + width > 0.95 * last else "left"
+        label = axes.annotate(f"R{number}", place, color="white", fontsize=8, weight="bold", ha=side)
         label.set_bbox({"facecolor": ORANGE, "edgecolor": "none", "pad": 1})
 
 

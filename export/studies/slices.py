@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tremorscope.export.errors import ExportFault
 from tremorscope.export.studies.runners import open_magnifier
+from tremorscope.files import reason_of
 from tremorscope.model.evaluation.scenes import Frame
 from tremorscope.model.files import write_atomically
 from tremorscope.runtime.reports.figures import figure, png
@@ -126,7 +127,7 @@ def _frames(clip: Path, most: int) -> Iterator[Frame]:
                     return
                 yield frame.to_ndarray(format="rgb24")
     except OSError as error:
-        raise ExportFault(f"{clip}: {error.strerror or error}", remedy="name a recorded clip") from None
+        raise ExportFault(f"{clip}: {reason_of(error)}", remedy="name a recorded clip") from None
     except (av.error.FFmpegError, IndexError) as error:
         raise ExportFault(
             f"{clip}: no video that can be read ({error})", remedy="name a recorded clip"

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tremorscope.export.errors import ExportFault
 from tremorscope.export.tensorrt.lint import LintFinding, lint, parsers_since
 from tremorscope.export.tensorrt.support import PARSERS
+from tremorscope.files import reason_of
 from tremorscope.runtime.engines.interface.bundle import open_bundle
 
 
@@ -64,7 +65,7 @@ def _graphs_of(path: Path) -> dict[str, onnx.ModelProto]:
     try:
         found = {name: onnx.load(file) for name, file in files.items()}
     except (DecodeError, OSError) as error:
-        why = getattr(error, "strerror", None) or "not an ONNX graph"
+        why = reason_of(error) if isinstance(error, OSError) else "not an ONNX graph"
         raise ExportFault(
             f"{path}: cannot be read ({why})", remedy="name a bundle, or an ONNX file"
         ) from None

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from tremorscope.files import reason_of
 from tremorscope.model.errors import WeightsFault
 from tremorscope.model.files import write_atomically
 from tremorscope.model.networks.families import Network, build_network, configure, describe
@@ -65,7 +66,7 @@ def load_weights(path: Path) -> TrainedNetwork:
             header = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except OSError as error:
-        raise WeightsFault(f"{path}: {error.strerror or error}", remedy=remedy) from None
+        raise WeightsFault(f"{path}: {reason_of(error)}", remedy=remedy) from None
     except SafetensorError as error:
         raise WeightsFault(f"{path}: not a whole safetensors file ({error})", remedy=remedy) from None
     if header.get("format") != "tremorscope-weights-1":

@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from tremorscope.files import reason_of
 from tremorscope.model.errors import CheckpointFault
 from tremorscope.model.files import write_atomically
 from tremorscope.model.networks.families import Network
@@ -68,7 +69,7 @@ def resume(run: TrainingRun, recipe: Recipe, directory: Path, carried: Path | No
     except CheckpointFault:
         raise
     except OSError as error:
-        raise CheckpointFault(f"{path}: {error.strerror}", remedy="choose another run directory") from None
+        raise CheckpointFault(f"{path}: {reason_of(error)}", remedy="choose another run directory") from None
     except Exception as error:  # torch.load raises many types for a damaged file
         raise CheckpointFault(
             f"{path}: damaged ({type(error).__name__})", remedy="remove it to start again"

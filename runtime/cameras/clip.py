@@ -248,7 +248,10 @@ class ClipCamera:
     def _take_note_of(self, frame: Any) -> None:
         self._interlaced += bool(frame.interlaced_frame)
         self._coding.add_picture(frame)
-        self.picture_types += b"K" if frame.key_frame else _PICTURES.get(int(frame.pict_type), "?").encode()
+        # Some decoders, as CineForm's, tell neither type nor key frame; then the packets' marks hold.
+        kind = _PICTURES.get(int(frame.pict_type), "?")
+        is_key = frame.key_frame or (kind == "?" and self._coding.only_keys)
+        self.picture_types += b"K" if is_key else kind.encode()
 
     def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Every frame in order of presentation; raises ClipFault where one is damaged."""

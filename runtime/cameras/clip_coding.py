@@ -54,6 +54,11 @@ class CodingAccount:
         self._sum: Values | None = None
         self._counted = 0
 
+    @property
+    def only_keys(self) -> bool:
+        """True while every packet was marked as a key frame."""
+        return not self._predicted_bytes
+
     def add_packet(self, packet: Any) -> None:
         """Take note of a packet of the stream."""
         if packet.is_keyframe:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureHold
 from tremorscope.runtime.cameras.settings import V4l2Settings
 from tremorscope.runtime.cameras.v4l2 import V4l2Controls
@@ -182,6 +183,6 @@ class DeepV4l2Camera:
         except OSError as error:
             busy = "stop the program that uses it" if error.errno == errno.EBUSY else "check its cable"
             raise CameraFault(
-                f"{self._name}: does not {what} ({error.strerror})",
+                f"{self._name}: does not {what} ({reason_of(error)})",
                 remedy=f"{busy}; `v4l2-ctl --list-formats-ext` lists what it offers",
             ) from None

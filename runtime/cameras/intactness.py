@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import ClipFault
 
 _ISO_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
@@ -55,7 +56,7 @@ def inspect_clip(path: Path) -> ContainerStructure:
             ) from None
         raise ClipFault(f"{path}: no such file", remedy="check the path") from None
     except OSError as error:
-        raise ClipFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
+        raise ClipFault(f"{path}: {reason_of(error)}", remedy="check the path and its permissions") from None
 
 
 def inspect_structure(path: Path) -> ContainerStructure:

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.cameras.intactness import inspect_clip
 from tremorscope.runtime.cameras.stack_camera import StackCamera, check_stack
@@ -83,9 +84,7 @@ def clips_in(folder: Path) -> tuple[Path, ...]:
             (each for each in folder.iterdir() if not each.name.startswith(".")), key=natural_order
         )
     except OSError as error:
-        raise ClipFault(
-            f"{folder}: {(error.strerror or str(error)).lower()}", remedy="check the path"
-        ) from None
+        raise ClipFault(f"{folder}: {reason_of(error)}", remedy="check the path") from None
     files = [each for each in found if each.is_file()]
     names = {each.name.lower() for each in files}
     pages = [each for each in files if each.suffix.lower() in tiff.SUFFIXES]

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.gstreamer.camera import SILENCE_S, GStreamerCamera, RequestedFormat
 from tremorscope.runtime.cameras.gstreamer.exposure import ExposureControl, ExposureHold, ExposureSettings
 from tremorscope.runtime.cameras.gstreamer.faults import Advice, Cause
@@ -115,7 +116,7 @@ class V4l2Controls:
             if error.errno in _NOT_THIS_ONE:
                 return False
             raise CameraFault(
-                f"camera {self._device}: its controls cannot be set ({error.strerror})",
+                f"camera {self._device}: its controls cannot be set ({reason_of(error)})",
                 remedy="check the camera's cable and its power",
             ) from None
         return True
@@ -147,7 +148,7 @@ def _cannot_open(device: Path, error: OSError) -> CameraFault:
         errno.EBUSY: "stop the program that uses it; `fuser -v` followed by the device names it",
     }
     return CameraFault(
-        f"camera {device}: cannot be opened ({error.strerror})",
+        f"camera {device}: cannot be opened ({reason_of(error)})",
         remedy=remedies.get(error.errno or 0, "check the camera's cable and its power"),
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.files import flush_entry
+from tremorscope.files import flush_entry, reason_of
 from tremorscope.runtime.cameras.clip import ClipCamera
 from tremorscope.runtime.clips.h264 import NEAR_LOSSLESS, EncodingSettings
 from tremorscope.runtime.clips.nvenc import EncoderChoice
@@ -122,7 +122,7 @@ class EventClipWriter:
                 f"{self._path}: does not read back ({fault.what})", remedy="check the disk"
             ) from None
         except OSError as error:
-            raise OutputFault(f"{self._path}: {error.strerror}", remedy="check the disk") from None
+            raise OutputFault(f"{self._path}: {reason_of(error)}", remedy="check the disk") from None
         finally:
             self.discard()
         return found
@@ -240,7 +240,7 @@ def _delete_partials(directory: Path) -> int:
         next(directory.iterdir(), None)
     except OSError as error:
         raise OutputFault(
-            f"{directory}: partial clips cannot be deleted ({(error.strerror or '').lower()})",
+            f"{directory}: partial clips cannot be deleted ({reason_of(error)})",
             remedy="name a directory that you may read and write",
         ) from None
     return count

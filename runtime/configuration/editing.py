@@ -1,4 +1,4 @@
-"""Change of the regions in the text of a configuration file: all else, comments and order included, stays as it is."""
+"""Change of the regions and still regions in the text of a configuration file: all else, comments too, stays."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tremorscope.runtime.vibration.displacement.regions import RegionEdit
 _Edit: TypeAlias = tuple[int, int, str]
 """First character, the one behind the last, and the text to stand in their place."""
 
+_LISTS = ("regions", "still")
 _PLAIN = re.compile(r"[A-Za-z][\w.-]*( [\w.-]+)*", re.ASCII)
 
 
@@ -41,13 +42,17 @@ def with_regions(content: bytes, wanted: Sequence[RegionEdit]) -> bytes:
     text = content.decode("utf-8-sig")
     expected = copy.deepcopy(data)
     section = expected["vibration"] = expected.get("vibration") or {}
-    section["regions"] = _as_data(section.get("regions") or [], wanted)
-    for start, end, new in sorted(_Editor(text, wanted).edits(), reverse=True):
-        text = text[:start] + new + text[end:]
-    changed = (codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b"") + text.encode()
+    own = {key: [each for each in wanted if each.still == (key == "still")] for key in _LISTS}
+    for key in _LISTS:
+        if own[key] or section.get(key):
+            section[key] = _as_data(section.get(key) or [], own[key])
     try:
+        for key in _LISTS:
+            for start, end, new in sorted(_Editor(text, own[key], key).edits(), reverse=True):
+                text = text[:start] + new + text[end:]
+        changed = (codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b"") + text.encode()
         found = parse_yaml(changed).data
-    except YamlProblem:
+    except (YamlProblem, yaml.YAMLError):
         found = None
     if found != expected:
         raise OptionFault(
@@ -58,30 +63,38 @@ def with_regions(content: bytes, wanted: Sequence[RegionEdit]) -> bytes:
 
 
 def regions_block(content: bytes) -> str:
-    """The lines that hold ``vibration.regions``, as they stand in the file."""
+    """The lines that hold ``vibration.regions`` and ``vibration.still``, as they stand in the file."""
     text = content.decode("utf-8-sig")
-    key, value = _entry(_entry(yaml.compose(text, Loader=yaml.SafeLoader), "vibration")[1], "regions")
-    assert key is not None
-    assert value is not None
-    return text[_line_start(text, key.start_mark.index) : _line_end(text, _end_of(text, value))]
+    section = _entry(yaml.compose(text, Loader=yaml.SafeLoader), "vibration")[1]
+    found = [
+        (_line_start(text, key.start_mark.index), _line_end(text, _end_of(text, value)))
+        for key, value in (_entry(section, each) for each in _LISTS)
+        if key is not None and value is not None
+    ]
+    return "".join(text[start:end] for start, end in sorted(set(found)))
 
 
 def _as_data(present: list[dict[str, object]], wanted: Sequence[RegionEdit]) -> list[dict[str, object]]:
     edits = {each.was: each for each in wanted if each.was is not None}
-    if unknown := set(edits) - {each["name"] for each in present}:
+    names = _names(present)
+    if unknown := set(edits) - set(names):
         raise OptionFault(
             f"the file has no region {min(unknown)}", remedy="reload the configuration, and look again"
         )
     if len(edits) + sum(each.was is None for each in wanted) < len(wanted):
         raise OptionFault("two regions are said to be the same one", remedy="give each a `was` of its own")
-    kept = [each | _values(edits[str(each["name"])]) for each in present if each["name"] in edits]
+    kept = [each | _values(edits[name]) for name, each in zip(names, present, strict=True) if name in edits]
     return kept + [_values(each) for each in wanted if each.was is None]
+
+
+def _names(present: list[dict[str, object]]) -> list[str]:
+    return [str(each.get("name", f"still {number}")) for number, each in enumerate(present, 1)]
 
 
 def _values(wanted: RegionEdit) -> dict[str, object]:
     region = wanted.region
     sides = {side: getattr(region, side) for side in ("x_px", "y_px", "width_px", "height_px")}
-    return {"name": wanted.name, **sides}
+    return sides if wanted.still else {"name": wanted.name, **sides}
 
 
 def _written(value: object) -> str:
@@ -91,10 +104,10 @@ def _written(value: object) -> str:
 
 
 class _Editor:
-    """Changes of one text."""
+    """Changes of one list in a text."""
 
-    def __init__(self, text: str, wanted: Sequence[RegionEdit]) -> None:
-        self._text = text
+    def __init__(self, text: str, wanted: Sequence[RegionEdit], key: str) -> None:
+        self._text, self._key = text, key
         self._break = "\r\n" if "\r\n" in text else "\n"
         self._kept = {each.was: each for each in wanted if each.was is not None}
         self._new = [
@@ -106,7 +119,7 @@ class _Editor:
     def edits(self) -> Iterator[_Edit]:
         root = yaml.compose(self._text, Loader=yaml.SafeLoader)
         _, section = _entry(root, "vibration")
-        key, regions = _entry(section, "regions")
+        key, regions = _entry(section, self._key)
         if isinstance(regions, yaml.SequenceNode):
             assert key is not None
             yield from self._in_list(key, regions)
@@ -117,16 +130,16 @@ class _Editor:
         elif isinstance(section, yaml.MappingNode) and section.value:
             first = section.value[0][0].start_mark
             if section.flow_style:
-                yield first.index, first.index, f"regions: {self._flow()}, "
+                yield first.index, first.index, f"{self._key}: {self._flow()}, "
             else:
-                lines = f"regions:{self._block(first.column + 2)}{self._break}{' ' * first.column}"
+                lines = f"{self._key}:{self._block(first.column + 2)}{self._break}{' ' * first.column}"
                 yield first.index, first.index, lines
         elif section is not None:
             at, blank = section.start_mark.index, " " * (self._text[section.start_mark.index - 1] != " ")
-            yield at, section.end_mark.index, f"{blank}{{regions: {self._flow()}}}"
+            yield at, section.end_mark.index, f"{blank}{{{self._key}: {self._flow()}}}"
         else:
             ended = "" if self._text.endswith("\n") else self._break
-            lines = f"{ended}vibration:{self._break}  regions:{self._block(4)}{self._break}"
+            lines = f"{ended}vibration:{self._break}  {self._key}:{self._block(4)}{self._break}"
             yield len(self._text), len(self._text), lines
 
     def _in_place_of(self, nothing: yaml.Node, section: yaml.Node | None) -> Iterator[_Edit]:
@@ -137,9 +150,10 @@ class _Editor:
         yield nothing.start_mark.index, nothing.end_mark.index, written
 
     def _in_list(self, key: yaml.Node, regions: yaml.SequenceNode) -> Iterator[_Edit]:
-        kept = [each for each in regions.value if self._of(each)]
-        for each in regions.value:
-            yield from self._values(each) if each in kept else [self._removed(regions, each)]
+        edits = [(each, self._of(each, number)) for number, each in enumerate(regions.value, 1)]
+        kept = [each for each, edit in edits if edit]
+        for each, edit in edits:
+            yield from self._values(each, edit) if edit else [self._removed(regions, each)]
         if regions.flow_style:
             if self._new:
                 at = _end_of(self._text, kept[-1]) if kept else regions.start_mark.index + 1
@@ -153,9 +167,7 @@ class _Editor:
             at = self._text.index(":", key.end_mark.index) + 1
             yield at, at, " []"
 
-    def _values(self, node: yaml.Node) -> Iterator[_Edit]:
-        wanted = self._of(node)
-        assert wanted is not None
+    def _values(self, node: yaml.Node, wanted: RegionEdit) -> Iterator[_Edit]:
         for key, value in _values(wanted).items():
             _, present = _entry(node, key)
             if isinstance(present, yaml.ScalarNode) and present.value != str(value):
@@ -175,9 +187,9 @@ class _Editor:
             start = _line_start(self._text, start - 1)
         return start, _line_end(self._text, _end_of(self._text, node))
 
-    def _of(self, node: yaml.Node) -> RegionEdit | None:
+    def _of(self, node: yaml.Node, number: int) -> RegionEdit | None:
         _, name = _entry(node, "name")
-        return self._kept.get(name.value) if name is not None else None
+        return self._kept.get(f"still {number}" if name is None else name.value)
 
     def _flow(self) -> str:
         return f"[{', '.join(self._new)}]"

@@ -28,6 +28,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.configuration.checking import Contradiction, contradictions
 from tremorscope.runtime.configuration.problems import ConfigurationFault, Problem, at, of_validation
 from tremorscope.runtime.configuration.schema import VERSION, Configuration, json_schema
@@ -216,7 +217,7 @@ def _content(file: Path) -> bytes:
                 return opened.read(LARGEST_BYTES + 1)
             reason = "is no regular file"
     except OSError as error:
-        reason = f"cannot be read ({error.strerror})"
+        reason = f"cannot be read ({reason_of(error)})"
     raise ConfigurationFault(file, [Problem(reason, "name a configuration file")])
 
 

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.opening import open_camera
 from tremorscope.runtime.cameras.settings import ClipSettings
 from tremorscope.runtime.configuration.checking import Contradiction, rate_of
@@ -99,7 +100,7 @@ def _address(http: HttpSettings) -> Iterator[Contradiction]:
             what = f"port {http.port} is taken at present, perhaps by this very service"
             yield ("outputs", "http", "port"), what, "if it is another program, name another port"
         else:
-            what = f"{http.host} cannot be listened at now ({(error.strerror or str(error)).lower()})"
+            what = f"{http.host} cannot be listened at now ({reason_of(error)})"
             yield ("outputs", "http", "host"), what, "name an address of this device, or wait until it has it"
 
 

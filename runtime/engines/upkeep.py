@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.engine import BandEngine, PairwiseEngine
 from tremorscope.runtime.engines.selection import RuntimeName
@@ -179,7 +180,7 @@ def _run_build(stale: StaleEngines, threads: Threads) -> str:
                 _command(stale), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
         except OSError as error:
-            return f"no process could be started ({error.strerror})"
+            return f"no process could be started ({reason_of(error)})"
         with contextlib.suppress(OSError):  # where memory runs out it is killed, not the service
             Path(f"/proc/{build.pid}/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
         until_s = time.monotonic() + _LONGEST_S
@@ -221,7 +222,7 @@ def _alone(directory: Path, threads: Threads) -> Iterator[None]:
         lock = (directory / ".building").open("w")
     except OSError as error:
         raise EngineFault(
-            f"{directory}: no engine can be built there ({(error.strerror or '').lower()})",
+            f"{directory}: no engine can be built there ({reason_of(error)})",
             remedy="set magnification.engines to a directory that the service may write to",
         ) from None
     with lock:

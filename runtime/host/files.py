@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
-from tremorscope.files import flush_entry, replacement
+from tremorscope.files import flush_entry, reason_of, replacement
 from tremorscope.runtime.errors import OutputFault
 
 
@@ -59,9 +59,22 @@ def cannot_be_written(path: Path, error: Exception) -> OutputFault:
     """Fault for an error of the system, or one that a library passes on, while a result was written."""
     if getattr(error, "errno", None) == errno.ENOSPC:
         return OutputFault(f"{path}: the disk is full", remedy="free some space, or name another directory")
-    reason = (getattr(error, "strerror", None) or str(error)).lower()
+    reason = reason_of(error)
+    other = getattr(error, "filename", None)
+    if isinstance(other, str) and not _lies_at(other.removeprefix("file:"), path):
+        return OutputFault(f"{path}: not made, for {other}: {reason}", remedy="check that file or directory")
+    if isinstance(error, OSError) and error.errno is None:  # of a library, and perhaps not of the disk
+        return OutputFault(f"{path}: not made ({reason})", remedy="mend what that names, or report it")
     return OutputFault(
         f"{path}: cannot be written ({reason})", remedy="name a directory that you may write to"
+    )
+
+
+def _lies_at(file: str, place: Path) -> bool:
+    """True for a place, what lies in it, its directories, and its scratch, whose name holds that of the place."""
+    whole, there = Path(os.path.realpath(place)), Path(os.path.realpath(file))
+    return there in (whole, *whole.parents) or any(
+        each.parent == whole.parent and whole.name in each.name for each in (there, *there.parents)
     )
 
 

@@ -25,6 +25,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.host.files import whole_file
 from tremorscope.runtime.host.settings import RecoverySettings
@@ -73,7 +74,7 @@ def _leave_file(path: Path, timeout_s: float) -> str:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        return f"{path} cannot be written ({(error.strerror or str(error)).lower()})"
+        return f"{path} cannot be written ({reason_of(error)})"
     until_s = time.monotonic() + timeout_s
     while path.exists():
         if time.monotonic() > until_s:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import OptionFault, OutputFault
 
 Secret = Literal["web-token", "control-token", "mqtt-password", "rtsp-password"]
@@ -37,7 +38,7 @@ def read_secret(name: Secret, environment: Mapping[str, str] = os.environ) -> st
             pass
         except OSError as error:
             raise OutputFault(
-                f"credential {path}: cannot be read ({error.strerror or error})",
+                f"credential {path}: cannot be read ({reason_of(error)})",
                 remedy="let the service's user read it, or remove it",
             ) from error
     text = environment.get(variable_of(name))
@@ -127,7 +128,7 @@ def client_context(authority: Path | None, certificate: Path | None, key: Path |
         context = ssl.create_default_context(cafile=authority)
     except OSError as error:  # ssl.SSLError is one
         raise OutputFault(
-            f"outputs.mqtt.tls.ca_file: {authority} cannot be used ({error.strerror or error})",
+            f"outputs.mqtt.tls.ca_file: {authority} cannot be used ({reason_of(error)})",
             remedy="give a PEM file that the service may read",
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -144,7 +145,7 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path, where: str) -> 
         context.load_cert_chain(certificate, key, password=lambda: "")
     except OSError as error:  # ssl.SSLError is one
         raise OutputFault(
-            f"{where}: {certificate} and {key} cannot be used together ({error.strerror or error})",
+            f"{where}: {certificate} and {key} cannot be used together ({reason_of(error)})",
             remedy="give a PEM certificate with its chain, and its own key, not encrypted",
         ) from None
 
@@ -154,6 +155,6 @@ def _check_readable(path: Path, where: str) -> None:
         path.open("rb").close()
     except OSError as error:
         raise OutputFault(
-            f"{where}: {path} cannot be read ({(error.strerror or str(error)).lower()})",
+            f"{where}: {path} cannot be read ({reason_of(error)})",
             remedy="put a PEM file there that the service may read",
         ) from None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
 from tremorscope.runtime.clips.h264 import EncodingSettings
 from tremorscope.runtime.clips.video import VideoWriter
@@ -149,7 +150,7 @@ def _make_directory(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputFault(
-            f"{directory}: cannot be created ({error.strerror})",
+            f"{directory}: cannot be created ({reason_of(error)})",
             remedy="name a directory that you may write to",
         ) from None
 

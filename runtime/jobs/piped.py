@@ -36,7 +36,7 @@ def piped_clip(beside: Path) -> Iterator[Path]:
             dir=_place(beside), prefix=".piped-", delete=False
         )
     except OSError as error:
-        raise cannot_be_written(beside, error) from None
+        raise cannot_be_written(_place(beside), error) from None
     path = Path(file.name)
     try:
         with file:

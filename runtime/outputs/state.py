@@ -54,7 +54,8 @@ class Controls(Protocol):
 
         Args:
             wanted: all regions.
-            before: names of the regions that were seen when they were chosen.
+            before: names of the regions that were seen when they were chosen; where these are none of the still
+                ones and none is wanted, those stay, and follow the camera.
             by: who asks, for the journal.
 
         Raises:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.prove.outcome import Outcome, Skip, StepFindings, read_outcome, write_outcome
 from tremorscope.runtime.prove.plan import ProvePlan, ProveStep, load_step
@@ -49,7 +50,7 @@ def run_apart(
     try:
         return _run_apart(step, plan, tick)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        why = reason_of(error)
         return Outcome("fails", f"could not be run ({why})", f"free some space in {tempfile.gettempdir()}")
 
 
@@ -153,7 +154,7 @@ def run_step(plan: ProvePlan, findings: StepFindings, module: str, camera: int |
     except OSError as error:  # e.g. a disk that is full or may not be written to, a program that is missing
         what = f"{error.filename}: " if error.filename else ""
         return findings.failed(
-            f"{what}{(error.strerror or str(error)).lower()}",
+            f"{what}{reason_of(error)}",
             "free some space, and check who may write there",
         )
     except MemoryError as error:

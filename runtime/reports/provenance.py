@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.stacks.pictures import find_pictures, is_pattern
 from tremorscope.runtime.engines.interface.bundle import sha256_of
 from tremorscope.runtime.errors import ClipFault
@@ -75,7 +76,7 @@ def provenance_of(clip: Path, command: str, settings: Mapping[str, str]) -> Prov
         return Provenance(printable(clip.name), size, _hash_of(files), command, settings)
     except OSError as error:
         raise ClipFault(
-            f"{clip}: {(error.strerror or str(error)).lower()}",
+            f"{clip}: {reason_of(error)}",
             remedy="measure a clip that stays in its place",
         ) from None
 

@@ -17,6 +17,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.host.files import whole_file
 from tremorscope.runtime.host.settings import RebootSettings
@@ -129,8 +130,8 @@ class RebootMemory:
         except FileNotFoundError:
             return _RebootRecord(boot=self._boot, uptime_s=self._uptime_s())
         except (OSError, ValidationError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or "damaged"
-            self.trouble = f"{self._path} cannot be read ({reason.lower()})"
+            reason = reason_of(error) if isinstance(error, OSError) else "damaged"
+            self.trouble = f"{self._path} cannot be read ({reason})"
         used_up = (0.0,) * self._settings.most_a_day
         return _RebootRecord(boot=self._boot, uptime_s=self._uptime_s(), reboots_s=used_up)
 

@@ -22,7 +22,6 @@ from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.reloading import Reloader, Stamp, stamp_of
 from tremorscope.runtime.store.records import Notice
 from tremorscope.runtime.vibration.displacement.regions import RegionEdit
-from tremorscope.runtime.vibration.region_settings import RegionSettings
 
 log = logging.getLogger("tremorscope.service")
 
@@ -62,18 +61,21 @@ class RegionChanges:
 
     def _change(self, wanted: Sequence[RegionEdit], before: Sequence[str], by: str) -> RegionsTaken:
         """Apply other regions, then write them: the file never holds what was refused."""
-        present = self._reloader.configuration.vibration.regions
-        if sorted(before) != sorted(each.name for each in present):
+        vibration, measuring = self._reloader.configuration.vibration, self._parts.loop.measuring
+        present = [RegionEdit(each.name, each.region()) for each in vibration.regions]
+        still = [
+            RegionEdit(f"still {n}", each.region(), None, True) for n, each in enumerate(vibration.still, 1)
+        ]
+        names, seen = sorted(each.name for each in present), sorted(before)
+        if seen == names and not any(each.still for each in wanted):  # somebody who knows no still regions
+            places = measuring.placed.still if measuring is not None else [each.region for each in still]
+            kept = zip(still, places, strict=True)
+            wanted = [*wanted, *(RegionEdit(each.name, place, each.name, True) for each, place in kept)]
+        elif seen != sorted(names + [each.name for each in still]):
             raise OptionFault(
                 "the regions have changed meanwhile", remedy="cancel, and edit them as they are now"
             )
-        measuring = self._parts.loop.measuring
-        if measuring is not None and measuring.placed.moved and measuring.placed.still:
-            raise OptionFault(
-                "the camera was knocked, and still regions cannot be moved here",
-                remedy="write the new places of all, which are told among the problems, into the configuration file",
-            )
-        told = ", ".join(_differences(present, wanted))
+        told = ", ".join(_differences([*present, *still], wanted))
         if not told:
             return RegionsTaken(True, "nothing has changed")
         for each in wanted:
@@ -119,15 +121,17 @@ class RegionChanges:
         return RegionsTaken(True, f"written into {self._file}")
 
 
-def _differences(present: Sequence[RegionSettings], wanted: Sequence[RegionEdit]) -> Iterator[str]:
-    edits = {each.was: each for each in wanted if each.was is not None}
+def _differences(present: Sequence[RegionEdit], wanted: Sequence[RegionEdit]) -> Iterator[str]:
+    edits = {(each.still, each.was): each for each in wanted if each.was is not None}
     for each in present:
-        edit = edits.get(each.name)
+        edit = edits.get((each.still, each.name))
         if edit is None:
             yield f"{each.name} deleted"
-        elif (edit.name, edit.region) != (each.name, each.region()):
+        elif (edit.name, edit.region) != (each.name, each.region):
             yield f"{each.name} is now {'' if edit.name == each.name else f'{edit.name}, '}{edit.region}"
-    yield from (f"{each.name} is new, {each.region}" for each in wanted if each.was is None)
+    for each in wanted:
+        if each.was is None:
+            yield f"{'a still region' if each.still else each.name} is new, {each.region}"
 
 
 def _rewrite(file: Path, content: bytes) -> None:

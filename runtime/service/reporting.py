@@ -9,7 +9,7 @@ import math
 import resource
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from tremorscope.runtime.frames.rates import BandWatch, MeasuredRate
 from tremorscope.runtime.health import DeviceHealth, Health, MagnificationHealth, RegionHealth
@@ -138,6 +138,7 @@ class Reporter:
             magnification=magnification,
             stages=stage_summaries(loop, parts.magnifying),
             regions=_regions(loop.measuring.regions() if loop.measuring else (), findings),
+            still_px=tuple(map(astuple, loop.measuring.placed.still)) if loop.measuring else (),
             modes=findings.modes,
             alarms=parts.alarms.statuses(),
             storage=storage,

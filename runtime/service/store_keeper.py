@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.service.clock import ClockTrust
 from tremorscope.runtime.store.database import LOG_LIMIT_BYTES
 from tremorscope.runtime.store.disk import Reserve, mount_trouble
@@ -66,7 +67,7 @@ class StoreKeeper:
         try:
             return mount_trouble(self.directory, self._settings.require_mount)
         except OSError as error:
-            return f"{self.directory} cannot be reached ({(error.strerror or str(error)).lower()})"
+            return f"{self.directory} cannot be reached ({reason_of(error)})"
 
     def open(self) -> Store:
         """Open the store, made with its directory if it is not there; a damaged one is set aside.
@@ -135,7 +136,7 @@ class StoreKeeper:
         try:
             self.clips.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise StoreFault(
                 f"{self.clips}: cannot be created ({reason})", remedy="name a directory that may be written"
             ) from None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.clips.pre_roll import ClipMagnifier, FrameHistory, Magnify, slots_for
 from tremorscope.runtime.clips.recorder import EventRecorder
 from tremorscope.runtime.clips.settings import RecordingSettings
@@ -286,7 +287,7 @@ class Storage:
             self._recorder_trouble = str(fault)
             return
         except OSError as error:  # e.g. a directory of somebody else
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             self._recorder_trouble = f"{self.clips}: no clips can be kept ({reason})"
             return
         self._recorder_trouble = ""

@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.store.schema import (
     BULK_TABLES,
     MIGRATIONS,
@@ -243,6 +244,6 @@ def _cannot_write(path: Path, error: OSError) -> StoreFault:
     if error.errno == errno.ENOENT:
         return StoreFault(f"{path}: there is no directory {path.parent}", remedy="make the directory first")
     return StoreFault(
-        f"{path}: cannot be written ({(error.strerror or str(error)).lower()})",
+        f"{path}: cannot be written ({reason_of(error)})",
         remedy="put the store on a disk and in a directory that may be written",
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from tremorscope.files import replacement
+from tremorscope.files import reason_of, replacement
 from tremorscope.runtime.store.records import Notice
 from tremorscope.runtime.store.settings import DataKind, DiskSettings
 
@@ -72,7 +72,7 @@ class DiskGuard:
         try:
             free = self._measure(self._directory)
         except OSError as error:
-            trouble = f"{self._directory}: its free space cannot be measured ({error.strerror or error})"
+            trouble = f"{self._directory}: its free space cannot be measured ({reason_of(error)})"
             self.state = DiskState(None, before.given_up, trouble)
             return [Notice(now_s, "disk", trouble)] if not before.trouble else []
         given_up = tuple(thing for thing in ORDER if free < self._limit(thing, before))

@@ -129,7 +129,7 @@ def test_replaces_earlier_results_only_when_asked(
         ([*ROI, "--band", "20", "40"], "cannot be seen at 25 frames a second: choose within"),
         ([*ROI, "--band", "5", "2"], "holds nothing: give the lower frequency first"),
         ([*ROI, "--band", "nan", "2"], "--band: an edge is not a finite number"),
-        ([*ROI, "--baseline", "/nowhere/summary.json"], "No such file"),
+        ([*ROI, "--baseline", "/nowhere/summary.json"], "no such file"),
         (["--roi", 1, 2, 3], "--roi"),
     ],
 )

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.stacks.stack import (
     MOST_PIXELS,
     RawPicture,
@@ -54,9 +55,7 @@ class PhantomStack:
             self._file = path.open("rb")
             self._size = path.stat().st_size
         except OSError as error:
-            raise ClipFault(
-                f"{path}: {(error.strerror or str(error)).lower()}", remedy="check the path"
-            ) from None
+            raise ClipFault(f"{path}: {reason_of(error)}", remedy="check the path") from None
         try:
             self._read_headers()
         except ClipFault:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.stacks.stack import (
     MOST_PIXELS,
     RawPicture,
@@ -140,9 +141,7 @@ def _read_header(path: Path) -> Mapping[str, str]:
         with path.open("rb") as file:
             data = file.read(_LONGEST_HEADER)
     except OSError as error:
-        raise ClipFault(
-            f"{path}: {(error.strerror or str(error)).lower()}", remedy="check the path"
-        ) from None
+        raise ClipFault(f"{path}: {reason_of(error)}", remedy="check the path") from None
     if path.suffix.lower() == ".cih":
         fields: dict[str, str] = {}
         for line in data.decode("latin-1").splitlines():

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.stacks import tiff
 from tremorscope.runtime.cameras.stacks.stack import MOST_PIXELS, RawPicture, depth_of, spread
 from tremorscope.runtime.cameras.stacks.tiff import MissingCodecFault, TiffStack
@@ -46,9 +47,7 @@ def find_pictures(path: Path) -> tuple[Path, ...]:
             name = re.compile(f"{re.escape(before)}\\d+{re.escape(after)}")
             found = [each for each in path.parent.iterdir() if name.fullmatch(each.name) and each.is_file()]
     except OSError as error:
-        raise ClipFault(
-            f"{path}: {(error.strerror or str(error)).lower()}", remedy="check the path"
-        ) from None
+        raise ClipFault(f"{path}: {reason_of(error)}", remedy="check the path") from None
     if not found:
         raise ClipFault(f"{path}: no picture has such a name", remedy="check the path and the pattern")
     return tuple(sorted(found, key=natural_order))
@@ -167,9 +166,7 @@ def _decode(path: Path) -> RawPicture:
             f"{path}: cannot be read as a picture", remedy="copy it again, or leave it out"
         ) from None
     except OSError as error:
-        raise ClipFault(
-            f"{path}: {(error.strerror or str(error)).lower()}", remedy="check the path"
-        ) from None
+        raise ClipFault(f"{path}: {reason_of(error)}", remedy="check the path") from None
 
 
 def _check_header(path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import ClipFault
 
 RawPicture = NDArray[np.unsignedinteger[Any]]
@@ -103,9 +104,7 @@ class SizeCheck:
         try:
             size = file.stat().st_size
         except OSError as error:
-            raise ClipFault(
-                f"{file}: {(error.strerror or str(error)).lower()}", remedy="check the path"
-            ) from None
+            raise ClipFault(f"{file}: {reason_of(error)}", remedy="check the path") from None
         if size < needed:
             raise ClipFault(
                 f"{file}: cut short: {what} need {needed} bytes, and it has {size}",

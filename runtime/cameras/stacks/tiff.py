@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.cameras.stacks.stack import MOST_PIXELS, RawPicture, depth_of, spread
 from tremorscope.runtime.errors import ClipFault
 
@@ -40,9 +41,7 @@ class TiffStack:
         except (tifffile.TiffFileError, ValueError, KeyError, struct.error, IndexError) as error:
             raise ClipFault(f"{path}: is not a TIFF file ({_short(error)})", remedy="copy it again") from None
         except OSError as error:
-            raise ClipFault(
-                f"{path}: {(error.strerror or str(error)).lower()}", remedy="check the path"
-            ) from None
+            raise ClipFault(f"{path}: {reason_of(error)}", remedy="check the path") from None
         try:
             self._look()
         except ClipFault:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.engines.interface.manifest import (
     MANIFEST_NAME,
     GraphName,
@@ -181,7 +182,9 @@ def _read(directory: Path) -> Bundle:
             remedy=f"name a directory that `tremorscope export` wrote, or a shipped bundle: {shipped_names()}",
         ) from None
     except OSError as error:
-        raise BundleFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
+        raise BundleFault(
+            f"{path}: {reason_of(error)}", remedy="check the path and its permissions"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -16,6 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import BundleFault, EngineFault
 from tremorscope.runtime.host.threads import release_freed_memory
 
@@ -76,7 +77,7 @@ class BoundGraph:
         try:
             self._content = graph.read_bytes()  # the file may be another one when the session is opened again
         except OSError as error:
-            raise BundleFault(f"{graph}: cannot be loaded ({error.strerror})", remedy=_REMEDY) from None
+            raise BundleFault(f"{graph}: cannot be loaded ({reason_of(error)})", remedy=_REMEDY) from None
         self._places: dict[tuple[str, str], _Place] = {}
         self._session: onnxruntime.InferenceSession | None = None
         self._binding: onnxruntime.IOBinding | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.engines.interface.bundle import Bundle, open_bundle
 from tremorscope.runtime.engines.interface.manifest import BundleGraph, FrameSize, GraphName
 from tremorscope.runtime.engines.tensorrt.build import BuildMemoryFault, BuiltEngine, build_engine
@@ -230,7 +231,7 @@ def _read_timing_cache(path: Path) -> bytes:
         return b""
     except OSError as error:
         raise OptionFault(
-            f"{path}: cannot be read as a timing cache ({(error.strerror or '').lower()})",
+            f"{path}: cannot be read as a timing cache ({reason_of(error)})",
             remedy="name another file with --timing-cache; one that does not exist is created",
         ) from None
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.engines.interface.bundle import sha256_of
 from tremorscope.runtime.engines.interface.manifest import FrameSize, Precision
 from tremorscope.runtime.engines.tensorrt.plan import Target
@@ -165,9 +166,7 @@ def write_whole(path: Path, content: bytes) -> None:
         with whole_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise EngineFault(
-            f"{path}: cannot be written ({(error.strerror or '').lower()})", remedy=_ELSEWHERE
-        ) from None
+        raise EngineFault(f"{path}: cannot be written ({reason_of(error)})", remedy=_ELSEWHERE) from None
     except OutputFault as fault:
         raise EngineFault(fault.what, remedy=_ELSEWHERE) from None
 
@@ -258,7 +257,9 @@ def read_sidecar(path: Path) -> Sidecar:
     except FileNotFoundError:
         raise EngineFault(f"{path}: missing", remedy=REBUILD) from None
     except OSError as error:
-        raise EngineFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
+        raise EngineFault(
+            f"{path}: {reason_of(error)}", remedy="check the path and its permissions"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "file"
@@ -279,6 +280,8 @@ def _check_content(path: Path, sidecar: Sidecar) -> None:
     except FileNotFoundError:
         raise EngineFault(f"{path}: the engine of this sidecar is missing", remedy=REBUILD) from None
     except OSError as error:
-        raise EngineFault(f"{path}: {error.strerror}", remedy="check the path and its permissions") from None
+        raise EngineFault(
+            f"{path}: {reason_of(error)}", remedy="check the path and its permissions"
+        ) from None
     if digest != sidecar.engine_sha256:
         raise EngineFault(f"{path}: its content is not what was built", remedy=REBUILD)

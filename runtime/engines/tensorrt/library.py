@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.engines.tensorrt.engine_file import REBUILD
 from tremorscope.runtime.engines.tensorrt.plan import PRODUCTS, Target, Version, parse_version
 from tremorscope.runtime.errors import EngineFault
@@ -211,7 +212,7 @@ def load_engine(library: Library, path: Path) -> LoadedEngine:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise EngineFault(f"{path}: {(error.strerror or '').lower()}", remedy=REBUILD) from None
+        raise EngineFault(f"{path}: {reason_of(error)}", remedy=REBUILD) from None
     try:
         runtime = trt.Runtime(library.logger)
     except TypeError:  # Python's error for a constructor that returned null

@@ -42,6 +42,7 @@ _Found = TypeVar("_Found")
 class _RegionRequest(RectangleSettings):
     name: str = Field(min_length=1, max_length=64)
     was: str | None = Field(default=None, max_length=64)
+    still: bool = False
 
 
 class _RegionsRequest(RequestBody):
@@ -124,7 +125,7 @@ class RegionHandlers:
     async def change(self, request: web.Request) -> web.Response:
         """Measure in these regions from now on, and write them into the configuration file."""
         asked = await body_of(request, _RegionsRequest)
-        wanted = [RegionEdit(each.name, each.region(), each.was) for each in asked.regions]
+        wanted = [RegionEdit(each.name, each.region(), each.was, each.still) for each in asked.regions]
         change = partial(
             self._need_controls().change_regions,
             wanted,

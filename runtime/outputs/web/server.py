@@ -12,6 +12,7 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import OutputFault
 from tremorscope.runtime.host.secrets import server_context
 from tremorscope.runtime.host.threads import Threads
@@ -204,7 +205,7 @@ def _listen(settings: HttpSettings) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:  # socket.gaierror is one
-        reason = (error.strerror or str(error)).partition(" (while")[0]  # drops the repeated address
+        reason = reason_of(error).partition(" (while")[0]  # drops the repeated address
         raise OutputFault(
             f"{where} cannot be listened at ({reason})",
             remedy="free the port, name another in outputs.http.port, or one of the device's own addresses as host",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.regions import Scale, scale_of
 
@@ -183,7 +184,7 @@ def _read(path: Path, kind: type[File]) -> File:
     try:
         content = path.read_bytes()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise OptionFault(f"{path}: cannot be read ({reason})", remedy=again) from None
     try:
         return kind.model_validate_json(content)

@@ -80,6 +80,8 @@ class RegionEdit:
     region: Region
     was: str | None = None
     """Its present name; None for a new one."""
+    still: bool = False
+    """True for a region of what cannot move. These have no names in the file: "still 1" is the first of them."""
 
 
 @dataclass(frozen=True)

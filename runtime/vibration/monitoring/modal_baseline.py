@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy import optimize
 
+from tremorscope.files import reason_of
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import plain_json
 from tremorscope.runtime.vibration.displacement.regions import Region
@@ -94,7 +95,7 @@ def read_baseline(path: Path) -> ModalBaseline:
         baseline = ModalBaseline.model_validate(plain_json(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise OptionFault(
-            f"{path}: {error.strerror}", remedy="name the summary.json of a measurement"
+            f"{path}: {reason_of(error)}", remedy="name the summary.json of a measurement"
         ) from None
     except (ValidationError, ValueError):
         raise OptionFault(

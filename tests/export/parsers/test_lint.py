@@ -253,7 +253,7 @@ def test_the_command_shows_what_each_version_reads(run_here: Callable[..., Done]
     [
         (
             ("none.onnx",),
-            "none.onnx: cannot be read (No such file or directory): name a bundle, or an ONNX file",
+            "none.onnx: cannot be read (no such file or directory): name a bundle, or an ONNX file",
         ),
         (("text.onnx",), "text.onnx: cannot be read (not an ONNX graph)"),
         (("empty.onnx",), "empty.onnx: holds no nodes"),

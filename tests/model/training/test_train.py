@@ -159,7 +159,7 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     done = run_command("train", tmp_path / "absent.yaml", "-o", tmp_path / "run")
     assert done.returncode == 1
     assert done.stderr.strip().count("\n") == 0
-    assert "absent.yaml: No such file" in done.stderr
+    assert "absent.yaml: no such file" in done.stderr
     done = run_command(
         "train", write_recipe(tmp_path / "r.yaml"), "-o", tmp_path / "run", "--photographs", tmp_path / "no"
     )

@@ -46,8 +46,14 @@ def test_h264_tells_rhythms_and_quantiser(bframes: str, pattern: int, tmp_path: 
     assert coding(clip, quantisers=False).quantiser is None
 
 
-def test_each_picture_by_itself_has_no_rhythm(tmp_path: Path) -> None:
-    found = coding(write_clip(tmp_path / "c.mkv", pictures(), codec="ffv1", pixel_format="gray"))
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [("c.mkv", "ffv1", "gray"), ("c.mov", "cfhd", "yuv422p10le")],  # cfhd's decoder tells no key frames
+)
+def test_each_picture_by_itself_has_no_rhythm(
+    name: str, codec: str, pixel_format: str, tmp_path: Path
+) -> None:
+    found = coding(write_clip(tmp_path / name, pictures(), codec=codec, pixel_format=pixel_format))
     assert not found.is_predicted
     assert found.bits_per_pixel > 1
     assert (found.key_interval, found.pattern, found.quantiser) == (None, 1, None)

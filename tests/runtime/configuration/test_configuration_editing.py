@@ -25,6 +25,13 @@ def edit(name: str, *sides: int, was: str | None = None) -> RegionEdit:
     return RegionEdit(name, Region(*(sides or (1, 2, 30, 40))), was)
 
 
+def still(number: int | None, *sides: int) -> RegionEdit:
+    return RegionEdit("", Region(*sides), None if number is None else f"still {number}", still=True)
+
+
+BRIDGE_STILL = [still(1, 40, 820, 96, 64), still(2, 1760, 800, 96, 64)]
+
+
 def regions_of(content: bytes) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = parse_yaml(content).data["vibration"]["regions"]
     return found
@@ -35,6 +42,7 @@ def test_a_bridge_keeps_every_other_character() -> None:
         edit("mid-span", 910, 500, 64, 48, was="mid-span"),
         edit("near pier", 160, 560, 64, 64, was="near-pier"),
         edit("deck", 20, 30, 64, 65),
+        *BRIDGE_STILL,
     ]
     before, after = BRIDGE.decode().splitlines(), with_regions(BRIDGE, wanted).decode().splitlines()
     gone, come = (
@@ -59,9 +67,29 @@ def test_a_bridge_keeps_every_other_character() -> None:
 def test_nothing_asked_is_nothing_changed(name: str) -> None:
     file = ROOT / f"configs/{name}.yaml"
     content = file.read_bytes()
-    configured = load_configuration(file).configuration.vibration.regions
-    wanted = [RegionEdit(each.name, each.region(), each.name) for each in configured]
+    configured = load_configuration(file).configuration.vibration
+    wanted = [RegionEdit(each.name, each.region(), each.name) for each in configured.regions]
+    wanted += [RegionEdit("", e.region(), f"still {n}", True) for n, e in enumerate(configured.still, 1)]
     assert with_regions(content, wanted) == content
+
+
+def test_still_regions_are_moved_deleted_and_drawn_where_they_stand() -> None:
+    kept = [
+        edit(each["name"], *(each[side] for side in SIDES), was=each["name"]) for each in regions_of(BRIDGE)
+    ]
+    moved = with_regions(BRIDGE, [*kept, still(2, 1700, 790, 96, 64), still(None, 8, 9, 32, 33)]).decode()
+    line = "    - {x_px: 40, y_px: 820, width_px: 96, height_px: 64}\n"
+    expected = BRIDGE.decode().replace(line, "").replace("x_px: 1760, y_px: 800", "x_px: 1700, y_px: 790")
+    new = "    - {x_px: 8, y_px: 9, width_px: 32, height_px: 33}\n"
+    assert moved == expected.replace("  scale: {distance_m", f"{new}  scale: {{distance_m")
+    assert new in regions_block(moved.encode())
+    assert "name: mid-span" in regions_block(moved.encode())
+    first = with_regions(HEAD.encode(), [edit("deck"), still(None, 8, 9, 32, 33)])
+    assert len(parse_configuration(first, ROOT / "x.yaml").configuration.vibration.still) == 1
+    none = parse_yaml(with_regions(BRIDGE, kept)).data["vibration"]
+    assert none["still"] == []
+    with pytest.raises(OptionFault, match="the file has no region still 3"):
+        with_regions(BRIDGE, [*kept, still(3, 1, 2, 30, 40)])
 
 
 HEAD = "version: 1\ncamera: {kind: synthetic}  # drawn\n"

@@ -77,3 +77,27 @@ def test_what_others_put_there_meanwhile_is_not_either(tmp_path: Path) -> None:
 def test_places_that_cannot_be_are_refused(path: str) -> None:
     with pytest.raises(OutputFault):
         fill(Path(path), "1", overwrite=True)
+
+
+def raise_(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError("could not get source code"), r"out: not made \(could not get source code\): mend what"),
+        (FileNotFoundError(2, "No such file", "/photo.png"), "out: not made, for /photo.png: no such file: check"),
+        (PermissionError(13, "Permission denied"), r"out: cannot be written \(permission denied\): name a directory"),
+        (OSError(28, "No space left on device"), "out: the disk is full"),
+        (OSError(5, "Input/output error", "{out}/a.txt"), r"out: cannot be written \(input/output error\)"),
+    ],
+)  # fmt: skip
+def test_an_error_is_told_of_the_place_only_where_it_is_of_the_place(
+    error: OSError, told: str, tmp_path: Path
+) -> None:
+    if error.filename:
+        error.filename = error.filename.format(out=tmp_path / "out")
+    with pytest.raises(OutputFault, match=told):
+        fill(tmp_path / "out", "1", then=lambda: raise_(error))
+    assert not list(tmp_path.iterdir())

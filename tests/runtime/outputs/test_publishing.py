@@ -86,7 +86,7 @@ def test_a_port_that_is_taken_is_taken_over_as_soon_as_it_is_free(
     second = publishing(service, tmp_path, http={"port": port})
     second.start()  # raises nothing
     try:
-        told = f"outputs.http: 127.0.0.1 port {port} cannot be listened at (Address already in use"
+        told = f"outputs.http: 127.0.0.1 port {port} cannot be listened at (address already in use"
         assert outputs_of(service)["http"].startswith(told)
         assert 'tremorscope_output_ok{output="http"} 0.0' in ask(port, "/metrics").text
         first.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.live.feed import LiveFeed
 from tremorscope.runtime.service.assembly import Components
 from tremorscope.runtime.service.region_changes import RegionChanges
-from tremorscope.runtime.service.reloading import changes_between
+from tremorscope.runtime.service.reloading import changes_between, stamp_of
 from tremorscope.runtime.vibration.displacement.knock import Knock
 from tremorscope.runtime.vibration.displacement.meters import PictureFacts
 from tremorscope.runtime.vibration.displacement.regions import RegionEdit
@@ -136,17 +137,29 @@ def test_a_place_that_is_written_anew_holds() -> None:
     assert all(placed.regions[name].x_px == configured[name].x_px + 17 for name in names[1:])
 
 
-def test_still_regions_are_told_and_not_left_behind_by_the_page() -> None:
+def test_still_regions_are_told_and_carried_along_by_the_page(tmp_path: Path) -> None:
     parts = knocked()
+    parts.source, parts.storage = SimpleNamespace(size_px=(1920, 1080)), MagicMock()
     still = PRESENT.vibration.still[0]
     assert f"still 1 x_px {still.x_px + 17}, y_px {still.y_px - 6}" in parts.measuring.placed.moved
     parts.loop = SimpleNamespace(measuring=parts.measuring)
-    reloader: Any = SimpleNamespace(configuration=PRESENT)
-    changes = RegionChanges(Path("none"), parts, reloader)
+    file = tmp_path / "bridge.yaml"
+    file.write_bytes((ROOT / "configs/bridge.yaml").read_bytes())
+    reloader: Any = SimpleNamespace(
+        configuration=PRESENT,
+        unwritten=None,
+        seen=stamp_of(file),
+        take_over=lambda _: SimpleNamespace(refused=""),
+    )
+    changes = RegionChanges(file, parts, reloader)
     names = [each.name for each in PRESENT.vibration.regions]
     wanted = [RegionEdit(name, region, name) for name, region in parts.measuring.placed.regions.items()]
-    with pytest.raises(OptionFault, match="still regions cannot be moved here"):
-        changes._change(wanted, names, "a person")
+    assert changes._change(wanted, names, "a person").written
+    written = load_configuration(file).configuration.vibration
+    for present, placed in zip(PRESENT.vibration.still, written.still, strict=True):
+        assert (placed.x_px, placed.y_px) == (present.x_px + 17, present.y_px - 6)
+    with pytest.raises(OptionFault, match="have changed meanwhile"):  # still ones of which some are not known
+        changes._change([RegionEdit("one", wanted[0].region, None, True)], names, "a person")
 
 
 def test_the_trend_over_temperature_outlives_a_change_of_the_regions() -> None:

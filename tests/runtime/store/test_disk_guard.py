@@ -99,7 +99,7 @@ def test_a_disk_that_cannot_be_measured_is_told_once_and_changes_nothing() -> No
     guard = guard_of(disk)
     guard.check(0.0)
     disk.broken = True
-    assert texts(guard, disk, 900) == ["/data: its free space cannot be measured (Input/output error)"]
+    assert texts(guard, disk, 900) == ["/data: its free space cannot be measured (input/output error)"]
     assert texts(guard, disk, 900) == []
     assert guard.state.given_up == ("previews", "clips")
     assert (guard.state.free_bytes, guard.wanted_bytes) == (None, 0)
@@ -148,4 +148,4 @@ def test_a_directory_that_is_gone_is_trouble(tmp_path: Path) -> None:
     guard = DiskGuard(tmp_path / "none", LEVELS)
     (notice,) = guard.check(7.0)
     assert (notice.time_s, notice.topic) == (7.0, "disk")
-    assert "cannot be measured (No such file or directory)" in notice.text
+    assert "cannot be measured (no such file or directory)" in notice.text

@@ -29,22 +29,23 @@ export class Regions {
     for (const kind of ["pointerup", "pointercancel"]) $("overlay").addEventListener(kind, () => { this.grip = null; });
   }
 
-  state({ camera, regions, may_adjust }, region) {
+  state({ camera, regions, still_px, may_adjust }, region) {
     this.size = [camera.width_px || 1, camera.height_px || 1];
-    this.present = regions.filter((each) => each.rectangle_px);
+    this.present = regions.filter((each) => each.rectangle_px).concat(
+      still_px.map((rectangle_px, n) => ({ name: `still ${n + 1}`, rectangle_px, still: true })));
     this.region = region;
     $("edit-regions").hidden = !may_adjust || !camera.width_px || this.boxes !== null;
     $("overlay").setAttribute("viewBox", `0 0 ${this.size.join(" ")}`);
     if (this.boxes) return;
     const key = [this.size, region, this.present.map(({ name, rectangle_px }) => [name, rectangle_px])];
-    show($("overlay"), key, () => this.present.map(({ name, rectangle_px: [x, y, width, height] }) => (
-      rectangle({ x, y, width, height, class: name === region ? "chosen" : "" }))));
+    show($("overlay"), key, () => this.present.map(({ name, still, rectangle_px: [x, y, width, height] }) => (
+      rectangle({ x, y, width, height, class: still ? "still" : name === region ? "chosen" : "" }))));
   }
 
   open() {
     this.boxes = [];
     this.editing(true);
-    for (const { name, rectangle_px } of this.present) this.add(rectangle_px, name);
+    for (const { name, rectangle_px, still } of this.present) this.add(rectangle_px, name, still);
     this.before = this.present.map(({ name }) => name);
     this.say("");
     (this.boxes[0]?.rect ?? $("add-region")).focus({ preventScroll: true });
@@ -77,17 +78,18 @@ export class Regions {
     $("regions-block").hidden = !block;
   }
 
-  add(sides = null, present = null) {
+  add(sides = null, present = null, wasStill = false) {
     const free = this.boxes.map((_, n) => `region ${n + 1}`).find((each) => this.boxes.every((box) => box.name.value !== each));
     const name = present ?? free ?? `region ${this.boxes.length + 1}`;
     const field = (label, attributes) => element("input", { required: true, "aria-label": label, ...attributes });
-    const box = { was: present, sides: [0, 0, 0, 0], rect: rectangle({ tabindex: 0, role: "button" }), verdict: element("output") };
+    const box = { was: present, wasStill, sides: [0, 0, 0, 0], rect: rectangle({ tabindex: 0, role: "button" }), verdict: element("output") };
+    box.still = element("input", { type: "checkbox", checked: wasStill, "aria-label": `${name} stands still` });
     box.name = field("Name", { type: "text", maxlength: 64, value: name });
     box.fields = Object.values(SIDES).map((label) => field(`${label} of ${name}, px`, { type: "number", min: 0, step: 1 }));
     const remove = element("button", { type: "button", class: "quiet", "aria-label": `Delete ${name}`,
       onclick: () => this.remove(box) }, "Delete");
     const labels = box.fields.map((each, n) => element("label", {}, `${Object.values(SIDES)[n]} `, each));
-    box.row = element("li", {}, box.name, ...labels, remove, box.verdict);
+    box.row = element("li", {}, box.name, ...labels, element("label", {}, box.still, " stands still"), remove, box.verdict);
     box.row.addEventListener("change", () => this.move(box, box.fields.map((each) => Number(each.value))));
     box.row.addEventListener("focusin", () => this.choose(box));
     box.rect.addEventListener("focus", () => this.choose(box));
@@ -122,6 +124,7 @@ export class Regions {
     ["x", "y", "width", "height"].forEach((side, n) => box.rect.setAttribute(side, box.sides[n]));
     box.fields.forEach((each, n) => { each.value = box.sides[n]; });
     box.rect.setAttribute("aria-label", `${box.name.value}: x ${box.sides[0]}, y ${box.sides[1]}, ${w} by ${h} px`);
+    mark(box, "still", box.still.checked);
     this.unjudged.add(box);
     this.judge();
   }
@@ -182,7 +185,8 @@ export class Regions {
   }
 
   async apply() {
-    const regions = this.boxes.map((box) => ({ name: box.name.value.trim(), was: box.was, ...sidesOf(box) }));
+    const regions = this.boxes.map((box) => ({ name: box.name.value.trim(), still: box.still.checked,
+      was: box.still.checked === box.wasStill ? box.was : null, ...sidesOf(box) }));
     $("editor-apply").disabled = true;
     try {
       const { text, block } = await this.send("api/regions", { regions, before: this.before });

@@ -150,7 +150,7 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
 def test_a_file_in_place_of_a_directory_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bundle"
     path.touch()
-    with pytest.raises(BundleFault, match="Not a directory: check the path"):
+    with pytest.raises(BundleFault, match="not a directory: check the path"):
         open_bundle(path)
 
 

@@ -273,6 +273,23 @@ def test_a_region_is_dragged_into_the_file(anew: Edited, chromium: Any) -> None:
     eventually(chromium, "return document.getElementById('journal').innerText.includes('deck is new')")
 
 
+def test_a_still_region_is_drawn_and_moved_with_the_others(anew: Edited, chromium: Any) -> None:
+    before = anew.file.read_text()
+    open_editor(chromium, anew.port, DESK)
+    drag(chromium, (6, 128), (46, 168))  # the abutment
+    run(chromium, "page.regions.boxes[2].still.click(); document.getElementById('editor-apply').click()")
+    eventually(chromium, "return document.querySelector('#overlay rect.still') !== null")
+    line = "  still:\n    - {{x_px: {}, y_px: 128, width_px: 40, height_px: 40}}\n"
+    assert anew.file.read_text() == before.replace("  regions:  ", f"{line.format(6)}  regions:  ")
+    assert anew.change(BOTH).json["text"] == "nothing has changed"  # by somebody who knows no still ones
+    run(chromium, "document.getElementById('edit-regions').click()")
+    drag(chromium, (26, 148), (34, 148))
+    assert run(chromium, SIDES)[2] == ["still 1", 14, 128, 40, 40]
+    run(chromium, "document.getElementById('editor-apply').click()")
+    eventually(chromium, "return document.getElementById('journal').innerText.includes('still 1 is now')")
+    assert anew.file.read_text() == before.replace("  regions:  ", f"{line.format(14)}  regions:  ")
+
+
 def test_a_finger_moves_one_on_a_phone_and_a_refusal_is_shown(anew: Edited, chromium: Any) -> None:
     before = anew.file.read_bytes()
     open_editor(chromium, anew.port, PHONE)

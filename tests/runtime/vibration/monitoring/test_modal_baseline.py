@@ -87,5 +87,5 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(OptionFault, match="holds no regions and modes"):
         read_baseline(path)
-    with pytest.raises(OptionFault, match="No such file"):
+    with pytest.raises(OptionFault, match="no such file"):
         read_baseline(tmp_path / "none.json")
