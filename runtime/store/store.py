@@ -32,6 +32,7 @@ from tremorscope.runtime.store.sqlite_file import (
     gone,
 )
 
+
 class Store:
     """The one writer of a store. May be called from any thread; a call waits for the disk.
 
@@ -66,7 +67,8 @@ class Store:
     @property
     def is_in_place(self) -> bool:
         """True while the open file, its log and its lock lie under their names: False once one was taken away."""
-        return self._files.is_in_place
+        # Closing it removes the log.
+        return self._files.is_in_place or (not self.is_open and self._files.has_lost_others)
 
     def write(self, records: Iterable[Record]) -> None:
         """Store all records or, on any failure, none of them.
