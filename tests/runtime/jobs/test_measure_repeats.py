@@ -93,3 +93,28 @@ def test_turning_points_of_a_large_motion_are_no_repeats(hz: float, rate_hz: flo
         finder.add((moved + 0.5 * rng.standard_normal(moved.shape)).astype(np.float32))
     found = finder.find(np.arange(60) / rate_hz, np.ones(60, bool))
     assert (int(found.repeated.sum()), found.cycle, found.all_one) == (0, None, False)
+
+
+@pytest.mark.parametrize(("per_cycle", "amplitude_px"), [(10, 0.4), (12, 0.4), (8, 4.0)])
+def test_turning_points_that_compression_smooths_are_no_conversion(
+    per_cycle: int, amplitude_px: float, tmp_path: Path
+) -> None:
+    """A tone of a tenth of the rate stands still for every fifth frame, and a coder copies the one before there."""
+    rate_hz = 30
+    phase = math.pi / 2 - math.pi / per_cycle  # two frames lie level beside every turning point
+    moving, still, rng = textured(0), textured(1), np.random.default_rng(9)
+    frames = []
+    for number in range(150):
+        px = amplitude_px * math.sin(2 * math.pi * number / per_cycle + phase)
+        whole = np.concatenate([shifted(moving, px, 0), still], axis=1)
+        grey = np.clip(np.rint(whole + 0.5 * rng.standard_normal(whole.shape)), 0, 255).astype(np.uint8)
+        frames.append(np.repeat(grey[..., None], 3, axis=2))
+    clip = write_clip(
+        tmp_path / "c.mp4", frames, codec="libx264", pixel_format="yuv420p", rate=rate_hz, options={"crf": "12"}
+    )
+    found = measured(clip, tmp_path)
+    assert found.times_s.size == 150
+    assert not any("repeat" in note for note in found.notes())
+    peak = found.analysis.findings[0].peak
+    assert peak.frequency_hz == pytest.approx(rate_hz / per_cycle, abs=0.005)
+    assert peak.amplitude == pytest.approx(amplitude_px, rel=0.05)
