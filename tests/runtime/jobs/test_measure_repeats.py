@@ -110,7 +110,12 @@ def test_turning_points_that_compression_smooths_are_no_conversion(
         grey = np.clip(np.rint(whole + 0.5 * rng.standard_normal(whole.shape)), 0, 255).astype(np.uint8)
         frames.append(np.repeat(grey[..., None], 3, axis=2))
     clip = write_clip(
-        tmp_path / "c.mp4", frames, codec="libx264", pixel_format="yuv420p", rate=rate_hz, options={"crf": "12"}
+        tmp_path / "c.mp4",
+        frames,
+        codec="libx264",
+        pixel_format="yuv420p",
+        rate=rate_hz,
+        options={"crf": "12"},
     )
     found = measured(clip, tmp_path)
     assert found.times_s.size == 150
