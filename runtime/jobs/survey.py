@@ -20,6 +20,7 @@ from tremorscope.runtime.frames.frame import RecordedClip
 from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.samples import Picture, Samples, Span
+from tremorscope.runtime.vibration.displacement.region_maps import aspect_note
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.artefacts import Origin
 
@@ -63,11 +64,7 @@ class Survey:
 
     def aspect_notes(self, is_scaled: bool) -> tuple[str, ...]:
         """Note on pixels that are not square; none where they are."""
-        if self.pixel_aspect == 1:
-            return ()
-        told = "the scale is that of its height, and all along x is told in such px" if is_scaled else ""
-        told = told or "a px along x is another length than one along y"
-        return (f"a pixel is {self.pixel_aspect:.4g} times as wide as high: {told}",)
+        return () if self.pixel_aspect == 1 else (aspect_note(self.pixel_aspect, is_scaled),)
 
     @property
     def kept(self) -> NDArray[np.bool_]:

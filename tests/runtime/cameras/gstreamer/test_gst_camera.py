@@ -272,3 +272,12 @@ def test_what_a_camera_offers_is_told_in_a_few_words() -> None:
     assert modes_text(f"image/jpeg, width=(int){w}, height=(int)9" for w in range(20)).endswith(
         "7x9 jpeg and 12 more"
     )
+
+
+@pytest.mark.parametrize(("stated", "aspect"), [("", 1.0), (",pixel-aspect-ratio=4/3", 4 / 3)])
+def test_the_shape_of_its_pixels_is_known(stated: str, aspect: float) -> None:
+    camera = open_it(f"videotestsrc name=source ! video/x-raw,format=YUY2,width=64,height=48{stated}")
+    try:
+        assert camera.pixel_aspect == pytest.approx(aspect)
+    finally:
+        camera.close()
