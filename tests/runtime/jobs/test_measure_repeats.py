@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from scenes import shifted, textured
 from support import Picture, write_clip
 
+from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.frames.repeats import RepeatFinder
 from tremorscope.runtime.jobs.measure import MeasureJob, measure_clip
 from tremorscope.runtime.reports.measurement import Measurement
@@ -81,6 +83,32 @@ def test_times_in_whole_milliseconds_cost_no_frequency(rate: int, hz: float, tmp
     peak = found.analysis.findings[0].peak
     assert abs(peak.frequency_hz - hz) < 3 * peak.frequency_sigma_hz
     assert found.analysis.rate_hz == pytest.approx(rate, rel=1e-6)
+
+
+@pytest.mark.parametrize("burst", [2, 3])
+def test_frames_stamped_as_they_arrived_in_bursts_are_told_and_measured_at_a_stated_rate(
+    burst: int, tmp_path: Path
+) -> None:
+    ticks = [90000 * burst * (number // burst) // 30 + 90 * (number % burst) for number in range(120)]
+    clip = write_clip(tmp_path / "c.mp4", filmed(120, 30), rate=30, ticks=ticks, time_base=Fraction(1, 90000))
+    with pytest.raises(ClipFault, match=f"frames come in bursts of {burst}.* not known: .*--capture-fps 30"):
+        measured(clip, tmp_path)
+    found = measure_clip(MeasureJob(clip, None, (MOVING,), (STILL,), capture_rate_hz=30.0))
+    (finding,) = found.analysis.findings
+    assert finding.peak.frequency_hz == pytest.approx(3.0, abs=0.005)
+    assert finding.peak.amplitude == pytest.approx(0.4, rel=0.02)
+    assert any(note.startswith(f"frames come in bursts of {burst}") for note in found.notes())
+
+
+def test_the_usual_window_fits_a_time_lapse(tmp_path: Path) -> None:
+    """Sixty pictures, one in five seconds."""
+    ticks = [5 * number for number in range(60)]
+    clip = write_clip(
+        tmp_path / "c.mp4", filmed(60, 0.2, hz=0.033), rate=30, ticks=ticks, time_base=Fraction(1)
+    )
+    found = measured(clip, tmp_path)
+    assert found.analysis.findings[0].peak.frequency_hz == pytest.approx(0.033, abs=2e-4)
+    assert found.analysis.findings[0].peak.amplitude == pytest.approx(0.4, rel=0.02)
 
 
 @pytest.mark.parametrize(("hz", "rate_hz"), [(60.0, 240.0), (64.0, 500.0), (12.5, 50.0), (3.0, 30.0)])
