@@ -281,3 +281,25 @@ def test_the_shape_of_its_pixels_is_known(stated: str, aspect: float) -> None:
         assert camera.pixel_aspect == pytest.approx(aspect)
     finally:
         camera.close()
+
+
+LATE = """
+import numpy  # loads the C++ runtime first, as the service does
+from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
+load_gstreamer()
+import onnxruntime
+try:
+    onnxruntime.InferenceSession(b"no model")
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_what_is_loaded_after_gstreamer_may_throw() -> None:
+    """An exception within a C++ library that came later ended the process: SIGABRT by way of libunwind."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    root = Path(__file__).resolve().parents[4]
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], cwd=root, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "InvalidProtobuf"), done.stderr[-500:]
