@@ -82,10 +82,10 @@ class Client:
         wait = lambda *_: None  # noqa: E731
         return type("Info", (), {"rc": rc, "mid": number, "wait_for_publish": staticmethod(wait)})
 
-    def step(self) -> None:
-        """Do what paho's thread would do meanwhile."""
+    def step(self) -> bool:
+        """Do what paho's thread would do meanwhile; True if the broker has confirmed anything."""
         if not self._runs:
-            return
+            return False
         if self._broker.is_up and not self.is_connected:
             self.is_connected = True
             for sent in self._waiting.values():
@@ -98,7 +98,10 @@ class Client:
         elif not self._broker.is_up:
             self.on_connect_fail(self, None)
         if self.is_connected and self._broker.confirms:
-            for number in list(self._waiting):
+            confirmed = list(self._waiting)
+            for number in confirmed:
                 del self._waiting[number]
                 self._sent_s.pop(number, None)
                 self.on_publish(self, None, number)
+            return bool(confirmed)
+        return False
