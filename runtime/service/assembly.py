@@ -99,9 +99,7 @@ class Components:
         """
         self.source = survey_source(configuration)
         self.picture = PictureFacts(
-            configuration.camera.lens,
-            measured_bits(configuration.camera),
-            pixel_aspect=lambda: self.opener.pixel_aspect,
+            configuration.camera.lens, measured_bits(configuration.camera), lambda: self.opener.pixel_aspect
         )
         self._size = {"width_px": self.source.width_px, "height_px": self.source.height_px}
         self.bundle = open_configured_bundle(configuration)

@@ -93,7 +93,7 @@ def fit_resonance(
 
 def _expected(first: int, count: int, place_bins: float, decay: float) -> Values:
     """Expected density a bin, (count,) from the first on, of a resonance of power 1 behind a Hann window."""
-    offset_bins = np.arange(first, first + count) - place_bins
+    offset_bins: Values = np.arange(first, first + count, dtype=np.float64) - place_bins
     expected: Values = 2 * decay / (decay**2 + (2 * np.pi * offset_bins) ** 2)
     if decay > _BROAD:
         return expected
