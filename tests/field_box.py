@@ -75,7 +75,7 @@ class Box:
         self.alarms = AlarmService(settings[1], on_edge=self._on_edge, store=self.storage.offer)
         self.storage.on_opened, self.storage.on_begun_anew = self._resume, self.alarms.store_again
         self._resume()
-        self.client = Client(broker)
+        self.client = Client(broker, clock.monotonic)
         mqtt.make_client = lambda *_: self.client  # type: ignore[assignment]
         self._publisher: mqtt.MqttPublisher | None = None
         self._publisher = mqtt.MqttPublisher(
@@ -221,11 +221,6 @@ class Box:
     def mqtt_is_settled(self) -> bool:
         """True if every edge is in the buffer for the broker."""
         return self._publisher is not None and not self._publisher._unwritten
-
-    @property
-    def waits_for_broker(self) -> bool:
-        """True while messages were sent that the broker has not confirmed."""
-        return self._publisher is not None and bool(self._publisher._in_flight)
 
     def kill(self, state: Path, spare: Path) -> None:
         """End as by SIGKILL: what is on the disk stays as it is, and nothing is written any more."""

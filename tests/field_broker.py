@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,10 +39,11 @@ class Client:
     MQTT_ERR_NO_CONN, and ``_messages_reconnect_reset_out`` sends all that are not confirmed after a reconnection.
     """
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, broker: Broker, clock: Callable[[], float]) -> None:
+        self._broker, self._clock = broker, clock
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[str, str, bool]] = {}
+        self._sent_s: dict[int, float] = {}
         self.is_connected = False
         self._runs = False
         self.subscribed: list[str] = []
@@ -50,6 +52,11 @@ class Client:
         if name.startswith("on_"):
             raise AttributeError(name)
         return lambda *_, **__: None
+
+    @property
+    def longest_wait_s(self) -> float:
+        """Time for which the oldest message that is not retained has waited for its confirmation."""
+        return self._clock() - min(self._sent_s.values(), default=self._clock())
 
     def loop_start(self) -> None:
         self._runs = True
@@ -67,16 +74,18 @@ class Client:
         assert qos == 1
         number = next(self._numbers)
         self._waiting[number] = (topic, payload, retain)
+        if not retain:
+            self._sent_s[number] = self._clock()
         rc = MQTTErrorCode.MQTT_ERR_SUCCESS if self.is_connected else MQTTErrorCode.MQTT_ERR_NO_CONN
         if self.is_connected:
             self._broker.take(topic, payload, retain)
         wait = lambda *_: None  # noqa: E731
         return type("Info", (), {"rc": rc, "mid": number, "wait_for_publish": staticmethod(wait)})
 
-    def step(self) -> None:
-        """Do what paho's thread would do meanwhile."""
+    def step(self) -> bool:
+        """Do what paho's thread would do meanwhile; True if the broker has confirmed anything."""
         if not self._runs:
-            return
+            return False
         if self._broker.is_up and not self.is_connected:
             self.is_connected = True
             for sent in self._waiting.values():
@@ -89,6 +98,10 @@ class Client:
         elif not self._broker.is_up:
             self.on_connect_fail(self, None)
         if self.is_connected and self._broker.confirms:
-            for number in list(self._waiting):
+            confirmed = list(self._waiting)
+            for number in confirmed:
                 del self._waiting[number]
+                self._sent_s.pop(number, None)
                 self.on_publish(self, None, number)
+            return bool(confirmed)
+        return False

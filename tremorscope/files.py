@@ -1,12 +1,42 @@
-"""Atomic writing of files, and the reason of its errors, for all stages; each has its own fault for them."""
+"""Atomic writing of files, reading of those that users name, and reasons of errors; each stage has its own faults."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+_MOST_BYTES = 64 * 2**20
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a FIFO or a device would block its reader for ever, or never end.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file
+
+
+def regular_bytes(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
+    """Content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is larger than ``most_bytes``.
+    """
+    with open_regular(path) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return content
 
 
 @contextlib.contextmanager

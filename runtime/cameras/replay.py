@@ -85,6 +85,11 @@ class ReplayCamera:
         """Frames a second as the source states them."""
         return self._rate_hz
 
+    @property
+    def pixel_aspect(self) -> float:
+        """Width over height of one pixel; 1 for square pixels."""
+        return float(getattr(self._source, "pixel_aspect", 1.0))
+
     def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
         """Wait for the next frame and write it into ``pixels``, u8[H, W, 3] RGB; None at the end or once closed.
 
@@ -172,6 +177,7 @@ class CapturedFasterCamera:
         self._scale = source.nominal_rate_hz / capture_rate_hz
         self.width_px, self.height_px = source.width_px, source.height_px
         self.nominal_rate_hz = capture_rate_hz
+        self.pixel_aspect = float(getattr(source, "pixel_aspect", 1.0))
 
     def read_into(self, pixels: NDArray[np.uint8]) -> FrameInfo | None:
         """Write the next frame into ``pixels``, u8[H, W, 3] RGB, and return its data, or None at the end."""

@@ -102,7 +102,7 @@ def _geometry(configuration: Configuration) -> Iterator[Contradiction]:
             path = ("vibration", "regions", at, "scale", "file")
         try:
             found = vibration.map_of(region, camera.lens)
-            if found is not None and camera.size_px is not None:
+            if found is not None and found.calibrated is not None and camera.size_px is not None:
                 found.calibrated.check_size(*camera.size_px, "the calibrated picture")
         except Fault as fault:
             yield path, fault.what, fault.remedy

@@ -19,8 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +26,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tremorscope.files import reason_of
+from tremorscope.files import open_regular, reason_of
 from tremorscope.runtime.configuration.checking import Contradiction, contradictions
 from tremorscope.runtime.configuration.problems import ConfigurationFault, Problem, at, of_validation
 from tremorscope.runtime.configuration.schema import VERSION, Configuration, json_schema
@@ -211,14 +209,11 @@ def _problems(loaded: LoadedConfiguration, found: Iterable[Contradiction]) -> li
 def _content(file: Path) -> bytes:
     """Read a regular file, a byte more than may be parsed at most: a FIFO would block the service for ever."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as opened:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return opened.read(LARGEST_BYTES + 1)
-            reason = "is no regular file"
+        with open_regular(file) as opened:
+            return opened.read(LARGEST_BYTES + 1)
     except OSError as error:
-        reason = f"cannot be read ({reason_of(error)})"
-    raise ConfigurationFault(file, [Problem(reason, "name a configuration file")])
+        problem = Problem(f"cannot be read ({reason_of(error)})", "name a configuration file")
+        raise ConfigurationFault(file, [problem]) from None
 
 
 def parse_configuration(content: bytes, file: Path) -> LoadedConfiguration:

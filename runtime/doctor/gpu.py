@@ -132,14 +132,18 @@ def network(machine: Machine, needs: Needs) -> ProbeFinding:
     """Probe of the configured bundle, or of the default one."""
     try:
         bundle = open_bundle(needs.bundle)
-        on_gpu = bundle.for_gpu()
+        on_gpu, on_cpu = bundle.for_gpu(), bundle.for_live_cpu()
     except BundleFault as fault:
         return wrong("network", str(fault.what), "nothing can be magnified", str(fault.remedy), needed=True)
     precision = bundle.manifest.precision.upper()
     if on_gpu is not bundle:
-        return ok(
-            "network", f"{bundle.named}: {on_gpu.manifest.precision.upper()} on a GPU, {precision} on the CPU"
-        )
+        half = on_gpu.manifest.precision.upper()
+        if on_cpu is not bundle:
+            told = (
+                f"{bundle.named}, {half} on a GPU; {on_cpu.named}, the lightest, live on a CPU: none is named"
+            )
+            return ok("network", told)
+        return ok("network", f"{bundle.named}: {half} on a GPU, {precision} on the CPU")
     if precision == "FP32" and needs.on_gpu and is_jetson(machine):
         return wrong(
             "network",

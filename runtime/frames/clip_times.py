@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
 
+_AT_ONCE, _IN_BURSTS = 0.3, 0.3
+"""Share of the mean interval up to which a frame comes together with the one before, and share of such frames from
+which on they come in bursts."""
+
 
 @dataclass(frozen=True)
 class TimeAxis:
@@ -106,6 +110,19 @@ def without_rounding(
             evened: NDArray[np.float64] = line[0] * places + (off_s.max() + off_s.min()) / 2
             return evened
     return times_s
+
+
+def burst_size(times_s: NDArray[np.float64]) -> int:
+    """Frames that come at a time, where frames (N,) were stamped as they arrived in bursts; 1 where they were not.
+
+    >>> burst_size(np.repeat(np.arange(50) / 10, 3) + np.tile([0, 0.001, 0.002], 50)), burst_size(np.arange(50) / 30)
+    (3, 1)
+    """
+    steps = np.diff(times_s)
+    if steps.size == 0:
+        return 1
+    at_once = float((steps < _AT_ONCE * steps.mean()).mean())
+    return round(1 / (1 - at_once)) if at_once > _IN_BURSTS else 1
 
 
 class FrameTimes:

@@ -27,6 +27,9 @@ _UNCHANGED = 0.05
 """Grey levels by which a block differs at most that a codec has carried over from the frame before."""
 _SCATTERED = 0.15
 """Share of single and double repeats, in no cycle, from which on they are the work of a codec."""
+_SLOWER, _CERTAIN = 0.85, 3.0
+"""Change beside single repeats against that elsewhere, and standard errors between them, from which on they are
+turning points of a motion: it is slow there, while a conversion repeats pictures at any point of it."""
 _LONGEST_CYCLE = 30
 _FEWEST_CYCLES = 4
 _CYCLIC, _ACYCLIC = 0.75, 0.1
@@ -62,7 +65,7 @@ class Repeats:
 
 
 class RepeatFinder:
-    """Compares successive pictures as they come, in constant memory but for two numbers a frame."""
+    """Compares successive pictures as they come, in constant memory but for three numbers a frame."""
 
     def __init__(self, bit_depth: int = 8) -> None:
         self._one_picture = _ONE_PICTURE * 2.0 ** (8 - bit_depth)
@@ -70,6 +73,7 @@ class RepeatFinder:
         self._blocks = self._unchanged_blocks = 0
         self._most: list[float] = []
         self._typical: list[float] = []
+        self._quiet: list[float] = []
 
     def add(self, picture: NDArray[np.uint8] | NDArray[np.float32]) -> None:
         """Take the next picture, (H, W, 3; RGB) or luma (H, W) in grey levels."""
@@ -87,6 +91,7 @@ class RepeatFinder:
             self._unchanged_blocks += int(np.searchsorted(means, _UNCHANGED))
             self._most.append(float(means[-max(1, means.size // _LIVELIEST) :].mean()))
             self._typical.append(float(np.median(means)))
+            self._quiet.append(float(means[means.size // 4]))
         self._previous = rows
 
     @property
@@ -98,8 +103,8 @@ class RepeatFinder:
         """Judge all pictures at once.
 
         Where the camera's noise is in the recording, a picture without any change is a repeat. Where compression has
-        removed it, a still moment looks the same; then only a regular cycle of repeats counts. A key frame is coded
-        anew and differs from what it repeats, so only the cycle tells of it.
+        removed it, a still moment looks the same; then only a regular cycle of repeats counts, unless it is that of a
+        motion's turning points. A key frame is coded anew and differs from what it repeats, so only the cycle tells.
 
         Args:
             times_s: times of the file, (N,).
@@ -111,6 +116,10 @@ class RepeatFinder:
         unknown = key_frames & (most > self._one_picture) & ~key_frames.all()
         typical = np.array([np.inf, *self._typical])
         same = _unchanged(most, unknown) & (typical < _TOUCHED_UP)
+        quiet = np.array(self._quiet)[~same[1:] & ~unknown[1:]]
+        has_noise = quiet.size > 1 and float(np.quantile(quiet, 0.1)) > _NOISY
+        if not has_noise and _are_turning_points(most, same, unknown):
+            same &= _in_runs(same, longer_than=1)
         fresh = typical[~same & ~unknown]
         found = _cycle(same, unknown)
         if found is not None:
@@ -142,6 +151,21 @@ def _unchanged(most: Values, unknown: Flags) -> Flags:
     overall = float(np.quantile(known[known > 0], 0.5)) if (known > 0).any() else 0.0
     same: Flags = (most < _NO_CHANGE * np.maximum(lively, overall)) & ~unknown
     return same
+
+
+def _are_turning_points(most: Values, same: Flags, unknown: Flags) -> bool:
+    """True if the picture changes less beside single repeats than elsewhere."""
+    known = ~same & ~unknown & np.isfinite(most)
+    beside = np.zeros(same.size, bool)
+    for at in np.flatnonzero(same & ~_in_runs(same, longer_than=1)):
+        beside[max(at - 1, 0) : at + 2] = True
+    near, far = most[known & beside], most[known & ~beside]
+    if min(near.size, far.size) < _FEWEST_CYCLES:
+        return False
+    # Medians, for not every turning point is a repeat.
+    slow, fast = float(np.median(near)), float(np.median(far))
+    error = float(np.hypot(near.std() / np.sqrt(near.size), far.std() / np.sqrt(far.size)))
+    return slow < min(_SLOWER * fast, fast - _CERTAIN * error)
 
 
 def _cycle(same: Flags, unknown: Flags) -> Flags | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from tremorscope.files import reason_of
+from tremorscope.files import open_regular, reason_of, regular_bytes
 from tremorscope.runtime.errors import OptionFault, OutputFault
 
 Secret = Literal["web-token", "control-token", "mqtt-password", "rtsp-password"]
@@ -33,7 +33,7 @@ def read_secret(name: Secret, environment: Mapping[str, str] = os.environ) -> st
     path = Path(directory) / name if directory else None
     if path is not None:
         try:
-            return _checked(path.read_bytes()[: _LONGEST + 1], str(path))
+            return _checked(regular_bytes(path)[: _LONGEST + 1], str(path))
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -124,6 +124,8 @@ def client_context(authority: Path | None, certificate: Path | None, key: Path |
     Raises:
         OutputFault: a file is missing, unreadable or encrypted, or they do not belong together.
     """
+    if authority is not None:
+        _check_readable(authority, "outputs.mqtt.tls.ca_file")
     try:
         context = ssl.create_default_context(cafile=authority)
     except OSError as error:  # ssl.SSLError is one
@@ -152,7 +154,7 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path, where: str) -> 
 
 def _check_readable(path: Path, where: str) -> None:
     try:
-        path.open("rb").close()
+        open_regular(path).close()
     except OSError as error:
         raise OutputFault(
             f"{where}: {path} cannot be read ({reason_of(error)})",

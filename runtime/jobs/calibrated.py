@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tremorscope.runtime.jobs.survey import Survey
 from tremorscope.runtime.vibration.displacement.geometry import Lens, PlaneScale, check_same_lens
-from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps
+from tremorscope.runtime.vibration.displacement.region_maps import RegionMaps, for_pixels
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 from tremorscope.runtime.vibration.spectra.analysis import RegionSeries
 
@@ -25,26 +25,11 @@ def in_the_plane(
     """Displacements by lens and plane, where they are stated; the scale; and True if distortion was taken out."""
     plane, stated = (scale, None) if isinstance(scale, PlaneScale) else (None, scale)
     maps = _maps(plane, lens, survey.shown, regions)
+    maps = for_pixels(survey.pixel_aspect, maps, regions, is_scaled=stated is not None)
     if maps is None:
-        if stated is not None and survey.pixel_aspect != 1:  # the scale is that of a pixel's height
-            series = tuple(_widened(each, survey.pixel_aspect) for each in series)
         return series, stated, False
     carried = tuple(_carried(each, maps, at) for at, each in enumerate(series))
     return carried, maps.scales[0] if maps.scales else stated, lens is not None or maps.has_lens
-
-
-def _widened(series: RegionSeries, aspect: float) -> RegionSeries:
-    """Displacement and floors of a region along x in heights of a pixel."""
-
-    def along_x(floors: tuple[float, float]) -> tuple[float, float]:
-        return aspect * floors[0], floors[1]
-
-    return replace(
-        series,
-        x_px=aspect * series.x_px,
-        noise_floor_px=along_x(series.noise_floor_px),
-        rounding_floor_px=along_x(series.rounding_floor_px),
-    )
 
 
 def _maps(

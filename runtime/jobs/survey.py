@@ -15,11 +15,12 @@ from tremorscope.runtime.cameras.clip_coding import ClipCoding
 from tremorscope.runtime.cameras.recordings import frame_of, open_recording
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.frames.buffers import FrameRing
-from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, without_rounding
+from tremorscope.runtime.frames.clip_times import FrameTimes, TimeAxis, burst_size, without_rounding
 from tremorscope.runtime.frames.frame import RecordedClip
 from tremorscope.runtime.frames.repeats import RepeatFinder, Repeats
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.samples import Picture, Samples, Span
+from tremorscope.runtime.vibration.displacement.region_maps import aspect_note
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.artefacts import Origin
 
@@ -63,11 +64,7 @@ class Survey:
 
     def aspect_notes(self, is_scaled: bool) -> tuple[str, ...]:
         """Note on pixels that are not square; none where they are."""
-        if self.pixel_aspect == 1:
-            return ()
-        told = "the scale is that of its height, and all along x is told in such px" if is_scaled else ""
-        told = told or "a px along x is another length than one along y"
-        return (f"a pixel is {self.pixel_aspect:.4g} times as wide as high: {told}",)
+        return () if self.pixel_aspect == 1 else (aspect_note(self.pixel_aspect, is_scaled),)
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -118,7 +115,10 @@ def look_through(
         times, skipped = _read(camera, span, repeats, samples, progress)
         key_frames = np.frombuffer(bytes(camera.picture_types), np.uint8)[skipped:][: len(times)] == ord("K")
         tick_s = float(camera.time_base)
-        found = repeats.find(without_rounding(np.array(times), tick_s, camera.nominal_rate_hz), key_frames)
+        times_s, of_bursts = _without_bursts(
+            camera, without_rounding(np.array(times), tick_s, camera.nominal_rate_hz)
+        )
+        found = repeats.find(times_s, key_frames)
         pictures = samples.pictures()
         deep = camera.bit_depth > 8
         return Survey(
@@ -129,7 +129,13 @@ def look_through(
             _picture_at(open_clip(), samples.reference_s) if deep else pictures[0],
             pictures,
             camera.bit_depth,
-            (*camera.notes(), *found.notes(), *samples.notes(), *_compression(camera, repeats, found)),
+            (
+                *camera.notes(),
+                *of_bursts,
+                *found.notes(),
+                *samples.notes(),
+                *_compression(camera, repeats, found),
+            ),
             camera.coding() if isinstance(camera, ClipCamera) else ClipCoding.none(len(times)),
             float(camera.pixel_aspect),
         )
@@ -162,6 +168,28 @@ def _read(
             remedy=f"name a clip, or a part of it, of {_FEWEST_FRAMES} frames or more",
         )
     return times, skipped
+
+
+def _without_bursts(
+    camera: RecordedClip, times_s: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Times (N,), evenly spaced where frames were stamped as they arrived in bursts; and a note then.
+
+    Raises:
+        ClipFault: they were, and no rate of capture is stated.
+    """
+    size = burst_size(times_s)
+    if size == 1:
+        return times_s, ()
+    told = f"frames come in bursts of {size}, stamped as they arrived"
+    if camera.capture_rate_hz is None:
+        rate_hz = (times_s.size - 1) / (times_s[-1] - times_s[0])
+        raise ClipFault(
+            f"{camera.path}: {told}: when each was taken is not known",
+            remedy=f"state the camera's rate, at which they are then taken as even: --capture-fps {rate_hz:.3g}",
+        )
+    even: NDArray[np.float64] = np.linspace(times_s[0], times_s[-1], times_s.size)
+    return even, (f"{told}: they are taken as even, at the stated rate",)
 
 
 def _compression(camera: RecordedClip, finder: RepeatFinder, found: Repeats) -> list[str]:

@@ -98,7 +98,9 @@ class Components:
             MemoryError: the system has no room for the frames.
         """
         self.source = survey_source(configuration)
-        self.picture = PictureFacts(configuration.camera.lens, measured_bits(configuration.camera))
+        self.picture = PictureFacts(
+            configuration.camera.lens, measured_bits(configuration.camera), lambda: self.opener.pixel_aspect
+        )
         self._size = {"width_px": self.source.width_px, "height_px": self.source.height_px}
         self.bundle = open_configured_bundle(configuration)
         self.account = CopyAccount()

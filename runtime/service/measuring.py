@@ -23,10 +23,11 @@ from tremorscope.runtime.vibration.displacement.meters import (
     open_meter,
     watch_for_knocks,
 )
+from tremorscope.runtime.vibration.displacement.region_maps import aspect_note, for_pixels
 from tremorscope.runtime.vibration.displacement.regions import Scale
 from tremorscope.runtime.vibration.limit_settings import CurveAlarmSettings, StandardAlarmSettings
 from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
-from tremorscope.runtime.vibration.monitoring.limits import Criterion, Judgement
+from tremorscope.runtime.vibration.monitoring.limits import Judgement
 from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, MotionLevels, MotionWindows
 from tremorscope.runtime.vibration.settings import VibrationSettings
 
@@ -99,6 +100,7 @@ class Measuring:
         self.placed = PlacedRegions(regions, [each.region() for each in still], self._picture.before)
         self._knocks: KnockWatch | None = None
         names = [each.name for each in self._regions]
+        self._aspect = 1.0
         self._collector = SeriesCollector(self._prepare_scales(settings))
         self._windows = [LevelWindow(settings.window_s) for _ in names]
         self._latest: list[Levels | None] = [None] * len(names)
@@ -152,11 +154,12 @@ class Measuring:
     def judge_by(self, settings: VibrationSettings) -> None:
         """Judge by the limits of other alarms from the next frame on; may be called from any thread."""
         places = {each.name: at for at, each in enumerate(self._regions)}
-        watches = [
-            _watch(places[alarm.region], alarm.criterion(), self._scales[places[alarm.region]])
-            for alarm in settings.alarms
-            if isinstance(alarm, (CurveAlarmSettings, StandardAlarmSettings))
-        ]
+        watches = []
+        for alarm in settings.alarms:
+            if isinstance(alarm, (CurveAlarmSettings, StandardAlarmSettings)):
+                scale = self._scales[at := places[alarm.region]]
+                by_scale = (scale.mm_per_px, scale.relative_sigma) if scale else (None, 0.0)
+                watches.append(LimitWatch(at, alarm.criterion(), *by_scale))
         self._motion = MotionWindows(len(places), settings.window_s, self._rate_hz, watches)
 
     def flush(self) -> SeriesBlock | None:
@@ -245,6 +248,13 @@ class Measuring:
 
     def _begin(self, samples: Sequence[Picture], timestamp_s: float) -> None:
         regions, still = list(self.placed.regions.values()), self.placed.still
+        if (aspect := self._picture.pixel_aspect()) != self._aspect:
+            self._aspect = aspect
+            each_of = zip(self._maps, self._regions, self._scales, strict=True)
+            self._maps = [
+                for_pixels(aspect, maps, [at.region()], is_scaled=bool(s)) for maps, at, s in each_of
+            ]
+            self._tell(aspect_note(aspect, any(self._scales)))
         opened = open_meter(samples, regions, still, self._maps, self._picture.bit_depth)
         meter, places, troubles = opened.meter, opened.places, opened.troubles
         self._note(troubles)
@@ -284,13 +294,6 @@ class Measuring:
             elif before and not now:
                 self._tell(f"region {region.name}: is measured")
         self._troubles = troubles
-
-
-def _watch(region: int, criterion: Criterion, scale: Scale | None) -> LimitWatch:
-    """A limit that a region of a scale is judged by."""
-    return LimitWatch(
-        region, criterion, scale.mm_per_px if scale else None, scale.relative_sigma if scale else 0.0
-    )
 
 
 def _known(value: float) -> float | None:

@@ -80,6 +80,8 @@ class CameraOpener:
         self._wanted_hz = settings.rate_hz if isinstance(settings, CsiSettings | V4l2Settings) else None
         self._report: CameraReport | None = None
         self._told: set[str] = set()
+        self.pixel_aspect = 1.0
+        """Width over height of a pixel, by its latest opening."""
 
     def open(self) -> Camera:
         """Open the camera.
@@ -88,6 +90,7 @@ class CameraOpener:
             Fault: it cannot be opened.
         """
         camera = self._open()
+        self.pixel_aspect = float(getattr(camera, "pixel_aspect", 1.0))  # most kinds cannot have others
         if isinstance(camera, GStreamerCamera):
             self._take(camera.report())
         return camera

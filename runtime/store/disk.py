@@ -114,6 +114,28 @@ def identity_of(path: Path) -> FileIdentity | None:
     return found.st_dev, found.st_ino
 
 
+class OpenDatabase:
+    """Files of a database as they were when it was opened: by their names alone others find what is written."""
+
+    def __init__(self, database: Path, *beside: str) -> None:
+        """Note the files: the database, and those with these suffixes, without which it is lost as well."""
+        paths = [database.with_name(database.name + suffix) for suffix in ("", *beside)]
+        self._files = [(path, identity_of(path)) for path in paths]
+
+    @property
+    def is_in_place(self) -> bool:
+        """True while they lie under their names: False once one was removed, or their disk taken away."""
+        return self._files[0][1] is not None and all(
+            identity in (None, identity_of(path)) for path, identity in self._files
+        )
+
+    @property
+    def has_lost_others(self) -> bool:
+        """True if the database lies there still, but not all that was beside it."""
+        path, identity = self._files[0]
+        return not self.is_in_place and identity is not None and identity == identity_of(path)
+
+
 def mount_trouble(directory: Path, required: bool | Path) -> str:
     """Reason why a directory does not lie on a mounted disk as required; empty if it does.
 

@@ -20,7 +20,7 @@ from tremorscope.runtime.store.database import (
     set_aside,
     transaction,
 )
-from tremorscope.runtime.store.disk import Reserve, identity_of
+from tremorscope.runtime.store.disk import OpenDatabase, Reserve
 from tremorscope.runtime.store.records import Channel, PeakRecord, Record, SeriesBlock
 from tremorscope.runtime.store.rows import MERGE_SUMMARY, WRITERS, insert, known, summary_rows
 from tremorscope.runtime.store.schema import MIGRATIONS
@@ -57,7 +57,7 @@ class Store:
         except StoreFault:
             self._lock.release()
             raise
-        self._identity = identity_of(path)
+        self._files = OpenDatabase(path, "-wal", ".lock")
 
     @property
     def is_open(self) -> bool:
@@ -66,8 +66,9 @@ class Store:
 
     @property
     def is_in_place(self) -> bool:
-        """True while the open file lies under its name: False once it was removed, or its disk taken away."""
-        return self._identity is not None and identity_of(self.path) == self._identity
+        """True while the open file, its log and its lock lie under their names: False once one was taken away."""
+        # Closing it removes the log.
+        return self._files.is_in_place or (not self.is_open and self._files.has_lost_others)
 
     def write(self, records: Iterable[Record]) -> None:
         """Store all records or, on any failure, none of them.

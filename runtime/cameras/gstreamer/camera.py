@@ -165,6 +165,12 @@ class GStreamerCamera:
         return self._format.rate_hz
 
     @property
+    def pixel_aspect(self) -> float:
+        """Width over height of one pixel; 1 where the source states none."""
+        stated, width, height = self._format.caps.get_structure(0).get_fraction("pixel-aspect-ratio")
+        return width / height if stated and width > 0 and height > 0 else 1.0
+
+    @property
     def pushed_out(self) -> int:
         """Number of frames that newer ones replaced before they were read; their numbers are skipped."""
         return self._pipeline.pushed_out
@@ -266,8 +272,7 @@ class GStreamerCamera:
 
     def _captured_s(self, arrival: Arrival) -> float | None:
         # Those of a network camera are its own clock's, and those of the arrival say nothing of the capture.
-        on_this_host = self._pipeline.times in ("sensor", "driver")
-        return self._pipeline.host_time_s(arrival) if on_this_host else None
+        return self._pipeline.host_time_s(arrival) if self._pipeline.times in ("sensor", "driver") else None
 
     def _same_format(self, arrival: Arrival) -> bool:
         """Follow a change of format; returns False where the size is another one now."""

@@ -4,6 +4,8 @@ launch descriptions that several kinds of camera share.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import re
 import threading
 from collections.abc import Callable, Iterable
@@ -49,6 +51,7 @@ def load_gstreamer() -> Any:
     Raises:
         CameraFault: PyGObject, or GStreamer's description for it, is not there.
     """
+    _keep_exceptions()
     try:
         import gi
 
@@ -64,6 +67,17 @@ def load_gstreamer() -> Any:
         if not Gst.is_initialized():
             Gst.init(None)
     return Gst
+
+
+def _keep_exceptions() -> None:
+    """Let C++ libraries that are loaded after GStreamer unwind their exceptions as those before it do.
+
+    Debian's and Ubuntu's libgstreamer needs libunwind, which exports ``_Unwind_Resume``, too, and GObject introspection
+    loads it for all to see. A library that comes later (OpenCV, ONNX Runtime, TensorRT) takes that one for exceptions
+    that libgcc has thrown, and the first of them aborts the process. So libgcc's stands before it.
+    """
+    with contextlib.suppress(OSError):  # no such system
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
 
 
 def has_element(name: str) -> bool:

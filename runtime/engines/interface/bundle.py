@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tremorscope.files import reason_of
+from tremorscope.files import open_regular, reason_of, regular_bytes
 from tremorscope.runtime.engines.interface.manifest import (
     MANIFEST_NAME,
     GraphName,
@@ -136,7 +136,7 @@ class Bundle:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -174,7 +174,7 @@ def open_bundle(named: Path | None) -> Bundle:
 def _read(directory: Path) -> Bundle:
     path = directory / MANIFEST_NAME
     try:
-        content = plain_json(path.read_text(encoding="utf-8"))
+        content = plain_json(regular_bytes(path).decode())
         manifest = Manifest.model_validate(content)
     except FileNotFoundError:
         raise BundleFault(

@@ -7,6 +7,7 @@ summary a minute that is two flushes a minute.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,14 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tremorscope.runtime.store.database import check_soundness, closed_on_failure, set_aside, transaction
+from tremorscope.runtime.store.database import (
+    check_soundness,
+    closed_on_failure,
+    empty_log,
+    set_aside,
+    transaction,
+)
+from tremorscope.runtime.store.disk import OpenDatabase
 from tremorscope.runtime.store.sqlite_file import (
     StoreDamagedFault,
     StoreFault,
+    StoreFullFault,
     check_owner,
     errors_as_faults,
     write_ahead,
 )
+
+log = logging.getLogger("tremorscope.mqtt")
 
 MessageKind = Literal["edge", "summary"]
 _APPLICATION_ID = 0x54524D51
@@ -57,23 +68,44 @@ class MqttBuffer:
         """Messages given up for want of room since the start, the oldest first."""
         self.set_aside: Path | None = None
         """Present name of a damaged buffer that was replaced; None if there was none."""
+        self.openings = 0
+        """Times that the file was opened: after each, numbers of messages may be others than before."""
         self._opened: sqlite3.Connection | None = None
+        self._files: OpenDatabase | None = None
+        self._last = 0
 
     def open(self) -> None:
         """Open the buffer if it is not open, creating it if needed; a damaged one is renamed and replaced.
 
+        One that was taken away (removed, or its disk unplugged) is begun anew, with what can still be read of it.
         Every other method calls it first.
 
         Raises:
             StoreFault: it cannot be opened.
         """
-        if self._opened is not None:
+        former = self._opened
+        if former is not None and self._files is not None and self._files.is_in_place:
             return
+        if former is not None and self._files is not None and self._files.has_lost_others:
+            with errors_as_faults(self._path):  # all that the log holds goes into the file, which stays
+                empty_log(former)
+                former.close()
+            log.warning("%s-wal: was taken away while it was written; begun anew", self._path)
+            former = self._opened = None
         try:
-            self._opened = self._open()
-        except StoreDamagedFault:
+            new = self._open()
+        except StoreDamagedFault as fault:
             self.set_aside = set_aside(self._path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-            self._opened = self._open()
+            log.error("%s; it is kept as %s, and a new one is begun", fault.what, self.set_aside)
+            new = self._open()
+        with errors_as_faults(self._path), closed_on_failure(new):
+            carried = "" if former is None else _carry_over(former, new)
+            self._last = _count_on(new, self._last)
+        if former is not None:
+            former.close()
+            log.warning("%s: was taken away while it was written; begun anew with %s", self._path, carried)
+        self._opened, self._files = new, OpenDatabase(self._path, "-wal")
+        self.openings += 1
 
     @property
     def _connection(self) -> sqlite3.Connection:
@@ -90,6 +122,7 @@ class MqttBuffer:
         with self._writing() as connection:
             connection.executemany("INSERT INTO message (kind, topic, payload) VALUES (?, ?, ?)", messages)
             dropped = {kind: self._trim(connection, kind) for kind in self._most}
+        self._last = _last_number(connection)
         for kind, count in dropped.items():
             self.dropped[kind] += count
 
@@ -99,8 +132,8 @@ class MqttBuffer:
         Raises:
             StoreFault: they cannot be read.
         """
-        with errors_as_faults(self._path):
-            rows = self._connection.execute(
+        with self._using() as connection:
+            rows = connection.execute(
                 "SELECT id, kind, topic, payload FROM message WHERE id > ? ORDER BY id LIMIT ?",
                 (number, most),
             ).fetchall()
@@ -162,9 +195,22 @@ class MqttBuffer:
             return connection
 
     @contextlib.contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        """The connection; after a fault, except for want of room, the file is opened anew and so checked."""
+        connection = self._connection
+        try:
+            with errors_as_faults(self._path):
+                yield connection
+        except StoreFullFault:
+            raise
+        except StoreFault:
+            self.close()
+            raise
+
+    @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with errors_as_faults(self._path), transaction(self._connection):
-            yield self._connection
+        with self._using() as connection, transaction(connection):
+            yield connection
 
     def _trim(self, connection: sqlite3.Connection, kind: MessageKind) -> int:
         count = connection.execute("SELECT count(*) FROM message WHERE kind = ?", (kind,)).fetchone()[0]
@@ -176,3 +222,36 @@ class MqttBuffer:
             (kind, surplus),
         )
         return surplus
+
+
+def _carry_over(former: sqlite3.Connection, new: sqlite3.Connection) -> str:
+    """Copy the messages and topics of a buffer that was taken away, as far as it can be read; says what."""
+    try:
+        messages = former.execute("SELECT id, kind, topic, payload FROM message ORDER BY id").fetchall()
+        topics = former.execute("SELECT topic FROM announced").fetchall()
+    except sqlite3.Error as error:
+        return f"nothing of it, which cannot be read ({error})"
+    with transaction(new):
+        for message in messages:
+            there = new.execute("SELECT * FROM message WHERE id = ?", message[:1]).fetchone()
+            if there is None:
+                new.execute("INSERT INTO message VALUES (?, ?, ?, ?)", message)
+            elif there != message:  # of another process, while this file was away
+                new.execute("INSERT INTO message (kind, topic, payload) VALUES (?, ?, ?)", message[1:])
+        new.executemany("INSERT OR IGNORE INTO announced VALUES (?)", topics)
+    return f"the {len(messages)} messages that wait"
+
+
+def _last_number(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'message'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _count_on(connection: sqlite3.Connection, last: int) -> int:
+    """Let the next message have a number after a former buffer's last one; returns the last one."""
+    if (found := _last_number(connection)) >= last:
+        return found
+    with transaction(connection):
+        connection.execute("INSERT INTO message VALUES (?, 'edge', '', '')", (last,))
+        connection.execute("DELETE FROM message WHERE id = ?", (last,))
+    return last

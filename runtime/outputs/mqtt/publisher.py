@@ -79,7 +79,7 @@ class MqttPublisher:
         self._unwritten: deque[tuple[MessageKind, str, str]] = deque()
         self._acknowledged: deque[int] = deque()
         self._in_flight: dict[int, Message] = {}  # by paho's number
-        self._sent_up_to = 0
+        self._sent_up_to = self._openings = 0
         self._connected = self._fresh = self._stopping = False
         self._refusal = self._trouble = self._foreign = ""
         self._begun_s = self._confirmed_s = self._summary_due_s = time.monotonic()
@@ -187,7 +187,11 @@ class MqttPublisher:
             self._changed.notify()
 
     def _store_new(self) -> None:
-        """Move new messages from memory into the buffer on the disk."""
+        """Move new messages from memory into the buffer on the disk, whose file may be another one by now."""
+        self._buffer.open()
+        if self._buffer.openings != self._openings:  # all that it holds is sent, once more
+            self._openings, self._sent_up_to = self._buffer.openings, 0
+            self._in_flight.clear()
         with self._changed:
             new = list(self._unwritten)
         if not new:
@@ -223,10 +227,7 @@ class MqttPublisher:
 
     def _send(self) -> None:
         """Hand the oldest messages to paho, as many as may wait for a confirmation."""
-        room = _IN_FLIGHT - len(self._in_flight)
-        if room <= 0:
-            return
-        for message in self._buffer.after(self._sent_up_to, room):
+        for message in self._buffer.after(self._sent_up_to, max(0, _IN_FLIGHT - len(self._in_flight))):
             payload = f'{{"id":{message.number},{message.payload[1:]}'
             info = self._client.publish(message.topic, payload, AT_LEAST_ONCE)
             if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):

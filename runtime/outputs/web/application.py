@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import NoReturn
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from tremorscope.runtime.errors import Fault
@@ -199,12 +201,8 @@ class Application:
     async def _login(self, request: web.Request) -> web.StreamResponse:
         try:
             form = await asyncio.wait_for(request.post(), 5.0)
-        except (
-            ValueError,
-            LookupError,
-            AssertionError,
-            RuntimeError,
-        ):  # aiohttp raises all of them for bad parts
+        except (ValueError, LookupError, AssertionError, RuntimeError, HttpProcessingError, zlib.error):
+            # aiohttp raises all of them for bad parts.
             raise web.HTTPBadRequest(text="the form cannot be read\n") from None
         await self._enter(str(form.get("token", "")).strip())
 

@@ -22,7 +22,7 @@ from tremorscope.runtime.outputs.web import answers
 from tremorscope.runtime.outputs.web.listener import answering
 from tremorscope.runtime.outputs.web.modes import latest_modes
 from tremorscope.runtime.outputs.web.questions import KINDS
-from tremorscope.runtime.store.disk import FileIdentity, identity_of
+from tremorscope.runtime.store.disk import OpenDatabase
 from tremorscope.runtime.store.export import series_csv
 from tremorscope.runtime.store.overview import read_overview
 from tremorscope.runtime.store.pages import Cursor, HistoryKind, read_page
@@ -43,7 +43,7 @@ class Archive:
     def __init__(self, store: Path | None, clips: Path | None) -> None:
         self._store, self._clips = store, clips
         self._reader: StoreReader | None = None
-        self._identity: FileIdentity | None = None
+        self._files: OpenDatabase | None = None
         self._mutex = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="web archive")
         self._answer: tuple[float, dict[str, Any]] = (-_FRESH_S, {})
@@ -160,10 +160,10 @@ class Archive:
 
     def _open(self) -> StoreReader:
         assert self._store is not None
-        if self._reader is None or identity_of(self._store) != self._identity:
+        if self._reader is None or not (self._files and self._files.is_in_place):
             self._forget()  # the service may have begun another store in its place
             self._reader = StoreReader(self._store)
-            self._identity = identity_of(self._store)
+            self._files = OpenDatabase(self._store, "-wal")
         return self._reader
 
     def _forget(self) -> None:

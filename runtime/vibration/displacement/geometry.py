@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from tremorscope.files import reason_of
+from tremorscope.files import reason_of, regular_bytes
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.displacement.regions import Scale, scale_of
 
@@ -182,7 +182,7 @@ def _read(path: Path, kind: type[File]) -> File:
     name = "lens" if kind is Lens else "scale"
     again = f"name a file that `tremorscope calibrate {name}` wrote"
     try:
-        content = path.read_bytes()
+        content = regular_bytes(path)
     except OSError as error:
         reason = reason_of(error)
         raise OptionFault(f"{path}: cannot be read ({reason})", remedy=again) from None

@@ -32,6 +32,8 @@ class PictureFacts:
     """File of its lens."""
     bit_depth: int = 8
     """Bits that tell brightnesses apart."""
+    pixel_aspect: Callable[[], float] = lambda: 1.0
+    """Width over height of a pixel, as the camera that was opened last states it."""
     before: PlacedRegions | None = None
     """Places of regions in it until now, of the same or other settings."""
 

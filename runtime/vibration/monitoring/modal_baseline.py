@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy import optimize
 
-from tremorscope.files import reason_of
+from tremorscope.files import reason_of, regular_bytes
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.host.files import plain_json
 from tremorscope.runtime.vibration.displacement.regions import Region
@@ -92,7 +92,7 @@ def read_baseline(path: Path) -> ModalBaseline:
         OptionFault: the file cannot be read, or is no such summary.
     """
     try:
-        baseline = ModalBaseline.model_validate(plain_json(path.read_text(encoding="utf-8")))
+        baseline = ModalBaseline.model_validate(plain_json(regular_bytes(path).decode()))
     except OSError as error:
         raise OptionFault(
             f"{path}: {reason_of(error)}", remedy="name the summary.json of a measurement"

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tremorscope.files import regular_bytes
+
 Values = NDArray[np.float64]
 
 _FEWEST, _LEAST_SPAN_K, _SURELY = 20, 3.0, 4.0
@@ -90,7 +92,7 @@ def read_temperature(file: Path | None) -> float | None:
     if file is None:
         return None
     try:
-        text = file.read_text(encoding="ascii").split()[0]
+        text = regular_bytes(file, 4096).decode("ascii").split()[0]
         found = float(text) if "." in text else int(text) / 1000
     except (OSError, ValueError, IndexError):
         return None

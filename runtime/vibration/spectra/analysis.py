@@ -188,10 +188,14 @@ def _as_coded(peak: Peak, region: RegionSeries, axis: Axis) -> Peak:
 def _light_or_rounding(peak: Peak, time_s: Values, region: RegionSeries, axis: Axis, rate_hz: float) -> str:
     """Cause of a peak that a change of light of the same frequency explains, or rounding; empty of others."""
     known = np.isfinite(region.light).all(axis=0)
-    swing = max(amplitudes_at(time_s[known], each[known], [peak.frequency_hz])[0] for each in region.light)
+
+    def swing_at(frequency_hz: float) -> float:
+        of_axes = (amplitudes_at(time_s[known], each[known], [frequency_hz])[0] for each in region.light)
+        return float(max(of_axes))
+
     if peak.amplitude <= region.rounding_floor_px[AXES.index(axis)]:
         return "rounding to 8 bit, where there is too little noise to even it out"
-    return light_cause(peak, swing, rate_hz)
+    return light_cause(peak, swing_at, rate_hz)
 
 
 def _judged_mode(

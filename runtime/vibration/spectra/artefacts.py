@@ -8,8 +8,9 @@ peak of frequency f is suspected where f +- n g is a whole multiple of L, and g 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tremorscope.runtime.vibration.spectra.peaks import Peak
@@ -21,6 +22,8 @@ _MAINS_OFF = 0.005
 _PX_PER_LIGHT, _PX_PER_BAND = 0.15, 1.0
 """Largest residual of a change of light, px of apparent motion for a change of 1 in relative brightness: over the
 whole region, and in bands as a rolling shutter makes them of flicker."""
+_OF_LIGHT = (1, 2, 3)
+"""Multiples of a lamp's flicker that strong bands leave in the motion."""
 _MULTIPLES = (2, 3, 4, 5, 6)
 _ODD_MULTIPLES = (2, 3, 5, 7, 9, 11, 13)
 """A coder's dead zone treats both signs alike, and makes odd multiples far up."""
@@ -190,13 +193,20 @@ class ArtefactTable:
         return min(max(own_hz, _NEAREST_BINS / self.duration_s), _FURTHEST_BINS / self.duration_s)
 
 
-def light_cause(peak: Peak, swing: float, rate_hz: float) -> str:
-    """Cause of a peak where light changes at its frequency by a relative ``swing``; empty where that is too little."""
-    for light_hz in MAINS_LIGHT_HZ:
-        seen_hz = abs(math.remainder(light_hz, rate_hz))
-        if (
-            abs(peak.frequency_hz - seen_hz) < _MAINS_OFF * light_hz + peak.frequency_sigma_hz
-            and peak.amplitude < _PX_PER_BAND * swing
-        ):
-            return f"lamps that flicker at {light_hz:g} Hz, folded by the frame rate"
-    return "light that changes at this frequency" if peak.amplitude <= _PX_PER_LIGHT * swing else ""
+def light_cause(peak: Peak, swing_at: Callable[[float], float], rate_hz: float) -> str:
+    """Cause of a peak that a change of light explains; empty where that is too little.
+
+    Args:
+        peak: the peak.
+        swing_at: the relative change of light at a frequency in Hz.
+        rate_hz: frames a second.
+    """
+    for light_hz, multiple, sign in itertools.product(MAINS_LIGHT_HZ, _OF_LIGHT, (1, -1)):
+        folded = round((multiple * light_hz - sign * peak.frequency_hz) / rate_hz)
+        lamp_hz = (folded * rate_hz + sign * peak.frequency_hz) / multiple  # if it is theirs
+        is_mains = abs(lamp_hz - light_hz) < _MAINS_OFF * light_hz + peak.frequency_sigma_hz / multiple
+        if is_mains and peak.amplitude < _PX_PER_BAND * swing_at(abs(math.remainder(lamp_hz, rate_hz))):
+            times = "" if multiple == 1 else f"{multiple} times "
+            return f"lamps that flicker at {times}{light_hz:g} Hz, folded by the frame rate"
+    is_light = peak.amplitude <= _PX_PER_LIGHT * swing_at(peak.frequency_hz)
+    return "light that changes at this frequency" if is_light else ""

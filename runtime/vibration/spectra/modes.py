@@ -113,7 +113,7 @@ def find_modes(
         OptionFault: the window does not fit the recording.
     """
     longest_s = series.longest_samples / series.rate_hz
-    averaged = welch(series, window_s or usual_window_s(longest_s))
+    averaged = welch(series, window_s or usual_window_s(longest_s, series.rate_hz))
     longest = max(series.runs, key=lambda run: run.samples)
     decompositions = (
         _Decomposition(averaged),

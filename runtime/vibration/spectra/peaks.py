@@ -112,7 +112,7 @@ def analyse(
         OptionFault: the window does not fit the recording.
     """
     longest_s = series.longest_samples / series.rate_hz
-    averaged = welch(series, window_s or usual_window_s(longest_s))
+    averaged = welch(series, window_s or usual_window_s(longest_s, series.rate_hz))
     density, floor = averaged.density[0], noise_floor(averaged, averaged.density[0])
     found = _Study(series, averaged, channels).peaks()
     low, high = band_hz or (0.0, math.inf)

@@ -14,8 +14,12 @@ from scipy import optimize, signal
 Values = NDArray[np.float64]
 
 _LAGS = 256
+_NEAR_BINS = 42
+"""Distance from the resonance up to which the window widens it."""
 _BROAD = 40.0
 """Decay within a segment beyond which the window no longer widens the resonance."""
+_DECAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Decays of which the likeliest is where the search begins."""
 _HANN_INFLATION = 1 + 2 * (4 / 9 + 1 / 36)
 """Ratio of the number of bins behind a Hann window to the number of independent ones."""
 
@@ -36,9 +40,7 @@ class Resonance:
 
     def expected_density(self, bins: int, bin_hz: float) -> Values:
         """Expected one-sided density of a segment, (bins,)."""
-        expected: Values = (
-            self.power / bin_hz * _expected(np.arange(bins, dtype=np.float64) - self.place_bins, self.decay)
-        )
+        expected: Values = self.power / bin_hz * _expected(0, bins, self.place_bins, self.decay)
         return expected
 
 
@@ -60,28 +62,23 @@ def fit_resonance(
         top: starting point of the search, in bins.
         bin_hz: width of a bin.
     """
-    bins = np.arange(low, high + 1, dtype=np.float64)
     seen, noise = density[low : high + 1] * bin_hz, floor[low : high + 1] * bin_hz
     power = max(float((seen - noise).sum()), 1e-3 * float(seen.sum()))
 
     def negative_log_likelihood(parameters: Values) -> float:
         place, log_decay, log_power = parameters
-        model = noise + math.exp(log_power) * _expected(bins - place, math.exp(log_decay))
+        model = noise + math.exp(log_power) * _expected(low, seen.size, place, math.exp(log_decay))
         return float((np.log(model) + seen / model).sum())
 
-    best: Any = None
-    for decay in (1.0, 6.0, 30.0):
-        bounds = [(low, high), (math.log(0.05), math.log(math.pi * (high - low))), (None, None)]
-        start = [top, min(math.log(decay), bounds[1][1] or 0.0), math.log(power)]
-        found: Any = optimize.minimize(
-            negative_log_likelihood,
-            start,
-            method="Nelder-Mead",
-            bounds=bounds,
-            options={"xatol": 1e-4, "fatol": 1e-5, "maxiter": 300},
-        )
-        if best is None or found.fun < best.fun:
-            best = found
+    widest = math.log(math.pi * (high - low))
+    starts = [np.array([top, min(math.log(decay), widest), math.log(power)]) for decay in _DECAYS]
+    best: Any = optimize.minimize(
+        negative_log_likelihood,
+        min(starts, key=negative_log_likelihood),
+        method="Nelder-Mead",
+        bounds=[(low, high), (math.log(0.05), widest), (None, None)],
+        options={"xatol": 1e-4, "fatol": 1e-5, "maxiter": 300},
+    )
     deviations = _deviations(negative_log_likelihood, np.asarray(best.x))
     place, decay, strength = float(best.x[0]), math.exp(best.x[1]), math.exp(best.x[2])
     return Resonance(
@@ -94,27 +91,34 @@ def fit_resonance(
     )
 
 
-def _expected(offset_bins: Values, decay: float) -> Values:
-    """Expected density a bin, (bins,), of a resonance of power 1 behind a Hann window."""
+def _expected(first: int, count: int, place_bins: float, decay: float) -> Values:
+    """Expected density a bin, (count,) from the first on, of a resonance of power 1 behind a Hann window."""
+    offset_bins: Values = np.arange(first, first + count, dtype=np.float64) - place_bins
+    expected: Values = 2 * decay / (decay**2 + (2 * np.pi * offset_bins) ** 2)
     if decay > _BROAD:
-        expected: Values = 2 * decay / (decay**2 + (2 * np.pi * offset_bins) ** 2)
         return expected
-    lags, correlation = _window_correlation()
+    low = max(math.ceil(place_bins - _NEAR_BINS), first)
+    near = max(0, min(math.floor(place_bins + _NEAR_BINS), first + count - 1) - low + 1)
+    lags, correlation, cosines, sines = _window_correlation()
     damped = correlation * np.exp(-decay * lags)
-    # Twice the half axis; the lag 0 counts once.
-    damped[0] /= 2
-    widened: Values = 2 * decay / (decay**2 + (2 * np.pi * offset_bins) ** 2)
-    near = np.abs(offset_bins) < _LAGS / 6
-    widened[near] = 2 / _LAGS * np.cos(2 * np.pi * np.outer(offset_bins[near], lags)) @ damped
-    return np.maximum(widened, 1e-12)
+    damped[0] /= 2  # twice the half axis; the lag 0 counts once
+    turned, row = 2 * np.pi * place_bins * lags, low % _LAGS
+    widened = cosines[row : row + near] @ (damped * np.cos(turned))
+    widened += sines[row : row + near] @ (damped * np.sin(turned))
+    expected[low - first : low - first + near] = 2 / _LAGS * widened
+    return np.maximum(expected, 1e-12)
 
 
 @cache
-def _window_correlation() -> tuple[Values, Values]:
-    """Lags from 0 to 1 in segments, and the correlation there of a Hann window with itself, 1 at lag 0."""
+def _window_correlation() -> tuple[Values, Values, Values, Values]:
+    """Lags from 0 to 1 in segments, (L,), and the correlation there of a Hann window with itself, 1 at lag 0; cosine
+    and sine of every bin's turn at every lag, (bins, L), of whole bins from 0 on, which come again after L of them.
+    """
     window = signal.windows.hann(_LAGS, sym=False)
     correlation = np.correlate(window, window, "full")[_LAGS - 1 :]
-    return np.arange(_LAGS) / _LAGS, correlation / correlation[0]
+    lags = np.arange(_LAGS) / _LAGS
+    turns = 2 * np.pi * np.outer(np.arange(_LAGS + 2 * _NEAR_BINS + 1), lags)
+    return lags, correlation / correlation[0], np.cos(turns), np.sin(turns)
 
 
 def _deviations(negative_log_likelihood: Any, best: Values) -> Values:

@@ -24,7 +24,7 @@ HANN_BANDWIDTH_BINS = 1.5
 RESOLUTION_BINS = 1.44
 """Width of the Hann window's main lobe at half power, in bins: the resolution of a spectrum."""
 _SHORTEST_SAMPLES = 16
-_USUAL_WINDOW_S, _USUAL_SEGMENTS = 60.0, 8
+_USUAL_WINDOW_S, _USUAL_SAMPLES, _USUAL_SEGMENTS = 60.0, 128, 8
 _SLOPE_DEGREE = 2
 _FEWEST_NEIGHBOURS = 10
 _DRIFT_BINS = 12
@@ -63,13 +63,16 @@ def degrees_of_freedom(segments: int) -> float:
     return 36 * segments**2 / (19 * segments - 1)
 
 
-def usual_window_s(duration_s: float) -> float:
-    """Length of a segment: half of a short recording; an eighth of a long one, though no less than 60 s.
+def usual_window_s(duration_s: float, rate_hz: float) -> float:
+    """Length of a segment: half of a short recording; an eighth of a long one, though no less than 60 s or 128 frames.
 
-    >>> usual_window_s(6.0), usual_window_s(100.0), usual_window_s(3600.0)
+    >>> usual_window_s(6.0, 30.0), usual_window_s(100.0, 30.0), usual_window_s(3600.0, 30.0)
     (3.0, 50.0, 450.0)
+    >>> usual_window_s(1.0, 30.0), usual_window_s(300.0, 0.2), usual_window_s(86400.0, 0.01)
+    (0.5333333333333333, 150.0, 12800.0)
     """
-    return min(duration_s / 2, max(_USUAL_WINDOW_S, duration_s / _USUAL_SEGMENTS))
+    usual_s = max(_USUAL_WINDOW_S, duration_s / _USUAL_SEGMENTS, _USUAL_SAMPLES / rate_hz)
+    return max(min(duration_s / 2, usual_s), _SHORTEST_SAMPLES / rate_hz)
 
 
 def welch(series: EvenSeries, window_s: float) -> Spectrum:

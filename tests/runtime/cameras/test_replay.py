@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,15 @@ from failing import HandClock
 from support import textured_frames
 
 from tremorscope.runtime.cameras.clip import ClipCamera
+from tremorscope.runtime.cameras.opening import open_camera
 from tremorscope.runtime.cameras.replay import ReplayCamera
+from tremorscope.runtime.cameras.settings import ClipSettings
 from tremorscope.runtime.cameras.synthetic import SyntheticCamera, SyntheticSettings
+from tremorscope.runtime.clips.h264 import EncodingSettings
+from tremorscope.runtime.clips.video import VideoWriter
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.frames.frame import FrameInfo
+from tremorscope.runtime.service.opening import CameraOpener
 
 
 def replay(clip: Path, clock: HandClock, **options: object) -> ReplayCamera:
@@ -142,3 +148,17 @@ def test_closing_ends_a_wait(clip: Path) -> None:
     reader.join(5)
     assert results == [None]
     camera.close()
+
+
+@pytest.mark.parametrize("capture_rate_hz", [None, 100.0])
+def test_the_shape_of_a_replayed_clips_pixels_is_known_to_the_service(
+    capture_rate_hz: float | None, tmp_path: Path
+) -> None:
+    settings = EncodingSettings(64, 48, 25.0, Fraction(1, 25), pixel_aspect=Fraction(4, 3))
+    with VideoWriter(tmp_path / "c.mp4", settings) as video:
+        for number, frame in enumerate(textured_frames(3, 64, 48)):
+            video.write(frame, number / 25)
+    source = ClipSettings(kind="clip", path=tmp_path / "c.mp4", capture_rate_hz=capture_rate_hz)
+    opener = CameraOpener(source, lambda: open_camera(source), tmp_path / "camera.json")
+    opener.open().close()
+    assert opener.pixel_aspect == pytest.approx(4 / 3)

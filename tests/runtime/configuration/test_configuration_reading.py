@@ -294,7 +294,7 @@ class TestErrors:
         fifo = tmp_path / "fifo.yaml"
         os.mkfifo(fifo)
         for file in (fifo, Path("/dev/zero"), Path("/dev/null")):
-            with pytest.raises(ConfigurationFault, match="is no regular file: name a configuration file"):
+            with pytest.raises(ConfigurationFault, match=r"is no regular file\): name a configuration file"):
                 load_configuration(file)
         with pytest.raises(ConfigurationFault, match=r"is no regular file|cannot be read \(is a directory"):
             load_configuration(tmp_path)

@@ -15,7 +15,7 @@ from tremorscope.runtime.engines.interface.bundle import SHIPPED_BUNDLES
 @pytest.mark.parametrize(
     ("bundle", "found"),
     [
-        (None, "realtime: FP16 on a GPU, FP32 on the CPU"),
+        (None, "realtime, FP16 on a GPU; nano, the lightest, live on a CPU: none is named"),
         ("lite", "lite: FP16 on a GPU, FP32 on the CPU"),
         ("realtime-fp16", "realtime-fp16, FP16"),
     ],

@@ -15,6 +15,7 @@ from tremorscope.runtime.service.analysing import AnalysisOutputs, Analyst
 from tremorscope.runtime.service.history import MotionHistory
 from tremorscope.runtime.service.measuring import CompletedResults, Measuring
 from tremorscope.runtime.store.records import ModeRecord, PeakRecord
+from tremorscope.runtime.vibration.displacement.meters import PictureFacts
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmReading
 from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker
 
@@ -27,7 +28,7 @@ Change = Callable[[Picture], Picture]
 class Rig:
     """What measures the drawn bridge, frame by frame."""
 
-    def __init__(self, **fields: object) -> None:
+    def __init__(self, *, pixel_aspect: float = 1.0, **fields: object) -> None:
         self.settings = vibration(**fields)
         self.told, self.feed = Told(), LiveFeed(width_px=320, height_px=180)
         self.history = MotionHistory(
@@ -37,7 +38,12 @@ class Rig:
         )
         self.live = self.feed.begin_motion([each.name for each in self.settings.regions])
         self.measuring = Measuring(
-            self.settings, history=self.history, live=self.live, tell=self.told, rate_hz=RATE_HZ
+            self.settings,
+            history=self.history,
+            live=self.live,
+            tell=self.told,
+            rate_hz=RATE_HZ,
+            picture=PictureFacts(pixel_aspect=lambda: pixel_aspect),
         )
         self.camera = SyntheticCamera(SyntheticSettings(320, 180, reuse_noise=True))
         self.number = 0
@@ -100,6 +106,28 @@ class TestMeasuring:
         assert region.rectangle_px == (130, 90, 60, 24)
         assert region.noise_floor_px is not None
         assert 0 < region.noise_floor_px < 0.03
+
+    @pytest.mark.parametrize("scaled", [{}, {"scale": {"mm_per_px": 5}}])
+    def test_one_scale_holds_for_both_axes_of_pixels_that_are_not_square(
+        self, scaled: dict[str, object]
+    ) -> None:
+        """The bridge as a camera films it whose pixels are twice as wide as high: half as far along x."""
+        wide, square = Rig(pixel_aspect=2.0, still=[STILL], **scaled), Rig(still=[STILL], **scaled)
+        for rig in (wide, square):
+            rig.run(4.0)
+        found, plain = wide.feed.series(), square.feed.series()
+        assert np.allclose(found.y_px, plain.y_px, equal_nan=True)
+        assert np.nanstd(plain.x_px) > 1e-5
+        assert np.allclose(found.x_px, (2 if scaled else 1) * plain.x_px, equal_nan=True)
+        floors = [rig.measuring._floors_px[0, 0] for rig in (wide, square)]
+        assert floors[0] == pytest.approx((2 if scaled else 1) * floors[1])
+        end = (
+            "all along x is told in such px" if scaled else "a px along x is another length than one along y"
+        )
+        assert next(each for each in wide.told.all if each.startswith("a pixel is 2 times as wide")).endswith(
+            end
+        )
+        assert not any("as wide as high" in each for each in square.told.all)
 
     def test_hands_over_blocks_for_the_store_that_hold_every_frame(self) -> None:
         rig = Rig(regions=[MID_SPAN, QUARTER], scale={"mm_per_px": 5})

@@ -102,6 +102,21 @@ def test_a_removed_store_is_noticed_though_nothing_is_written(tmp_path: Path) ->
     kept.close(5.0)
 
 
+@pytest.mark.parametrize("suffix", ["-wal", ".lock"])
+def test_a_store_without_its_log_or_its_lock_is_opened_anew_and_complete(tmp_path: Path, suffix: str) -> None:
+    kept = storage(tmp_path / "state")
+    kept.offer(Notice(1.0, "a", "before"))
+    until(lambda: kept.health().written >= 1)
+    kept.path.with_name(kept.path.name + suffix).unlink()
+    kept.offer(Notice(2.0, "a", "into the void?"))
+    until(lambda: kept.health().replaced and not kept.health().pending, kept)
+    shutil.copytree(tmp_path / "state", tmp_path / "cut")  # as a power cut would leave it
+    told = notices(tmp_path / "cut" / kept.path.name)
+    assert {"before", "into the void?"} <= {*told}
+    assert any(text.startswith("the store was taken away") for text in told)
+    assert kept.close(5.0) == ""
+
+
 def test_a_clips_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
     kept = storage(tmp_path / "state")
     kept.clips.rmdir()

@@ -272,3 +272,34 @@ def test_what_a_camera_offers_is_told_in_a_few_words() -> None:
     assert modes_text(f"image/jpeg, width=(int){w}, height=(int)9" for w in range(20)).endswith(
         "7x9 jpeg and 12 more"
     )
+
+
+@pytest.mark.parametrize(("stated", "aspect"), [("", 1.0), (",pixel-aspect-ratio=4/3", 4 / 3)])
+def test_the_shape_of_its_pixels_is_known(stated: str, aspect: float) -> None:
+    camera = open_it(f"videotestsrc name=source ! video/x-raw,format=YUY2,width=64,height=48{stated}")
+    try:
+        assert camera.pixel_aspect == pytest.approx(aspect)
+    finally:
+        camera.close()
+
+
+LATE = """
+import numpy  # loads the C++ runtime first, as the service does
+from tremorscope.runtime.cameras.gstreamer.load import load_gstreamer
+load_gstreamer()
+import onnxruntime
+try:
+    onnxruntime.InferenceSession(b"no model")
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_what_is_loaded_after_gstreamer_may_throw() -> None:
+    """An exception within a C++ library that came later ended the process: SIGABRT by way of libunwind."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    root = Path(__file__).resolve().parents[4]
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], cwd=root, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "InvalidProtobuf"), done.stderr[-500:]

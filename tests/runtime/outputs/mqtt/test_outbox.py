@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,4 +91,94 @@ def test_a_buffer_that_cannot_be_opened_works_as_soon_as_it_can(tmp_path: Path) 
     (tmp_path / "later").mkdir()
     buffer.add([("edge", "t", "a")])
     assert buffer.waiting() == {"edge": 1}
+    buffer.close()
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory)
+    directory.mkdir()
+
+
+def _remove_log(directory: Path) -> None:
+    (directory / "b.db-wal").unlink()
+
+
+def _put_another_there(directory: Path) -> None:
+    directory.rename(directory.with_name("away"))
+    directory.mkdir()
+    other = open_buffer(directory)
+    other.add([("edge", "t", "of another")])
+    other.close()
+
+
+@pytest.mark.parametrize("take_away", [_remove, _remove_log, _put_another_there])
+def test_a_buffer_that_is_taken_away_is_begun_anew_with_what_waits_and_told(
+    tmp_path: Path, take_away: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "state"
+    directory.mkdir()
+    buffer = open_buffer(directory)
+    buffer.add(("edge", "t", text) for text in "abc")
+    buffer.note_announced({"x"})
+    buffer.remove([2])
+    take_away(directory)
+    buffer.add([("edge", "t", "d")])
+    there = {"a", "c", "d"} | ({"of another"} if take_away is _put_another_there else set())
+    assert {payload for _, payload in payloads(buffer)} == there
+    assert (buffer.openings, buffer.announced()) == (2, {"x"})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "was taken away while it was written; begun anew" in caplog.text
+    # What another process would find after a power cut at this moment.
+    shutil.copytree(directory, tmp_path / "cut")
+    found = open_buffer(tmp_path / "cut")
+    assert {payload for _, payload in payloads(found)} == there
+    found.close()
+    buffer.close()
+
+
+def test_numbers_go_on_where_nothing_waits_in_a_buffer_that_is_taken_away(tmp_path: Path) -> None:
+    buffer = open_buffer(tmp_path)
+    buffer.add([("edge", "t", "a"), ("edge", "t", "b")])
+    buffer.remove([1, 2])
+    (tmp_path / "b.db").unlink()
+    buffer.add([("edge", "t", "c")])
+    assert [message.number for message in buffer.after(0, 10)] == [3]
+    buffer.close()
+
+
+def test_messages_wait_in_the_former_file_while_there_is_no_place_for_another(tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    directory.mkdir()
+    buffer = open_buffer(directory)
+    buffer.add([("edge", "t", "a")])
+    directory.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(StoreFault, match="cannot be written"):
+            buffer.add([("edge", "t", "b")])
+    directory.mkdir()
+    buffer.add([("edge", "t", "b")])
+    assert payloads(buffer) == [("edge", "a"), ("edge", "b")]
+    (tmp_path / "away").rename(tmp_path / "state-2")
+    buffer.close()
+
+
+def test_a_buffer_damaged_while_running_is_kept_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    buffer = open_buffer(tmp_path, edges=10_000)
+    buffer.add(("edge", "t", str(number) * 100) for number in range(3000))
+    buffer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    buffer._connection.execute("PRAGMA cache_size = 1")
+    with (tmp_path / "b.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 400_000)
+    with pytest.raises(StoreFault, match="damaged"):
+        buffer.after(0, 3000)
+    buffer.add([("edge", "t", "new")])
+    assert payloads(buffer) == [("edge", "new")]
+    assert buffer.set_aside is not None
+    assert buffer.set_aside.is_file()
+    assert f"it is kept as {buffer.set_aside}, and a new one is begun" in caplog.text
+    buffer.add([("edge", "t", "newer")])
+    assert buffer.after(0, 10)[0].number > 3000
     buffer.close()

@@ -111,6 +111,8 @@ def test_behind_a_proxy_every_address_works_with_its_base_and_without(behind_a_p
         b"Content-Length: 7\r\n\r\nrubbish",
         b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
         b"Content-Length: 29\r\n\r\n--x\r\nContent-Length: z\r\n\r\nab\r\n",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        b"Content-Length: 18\r\n\r\n--x\r\nfoo\xff\xff\r\n\r\nab",
         b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded; charset=none\r\n"
         b"Content-Length: 7\r\n\r\ntoken=x",
         b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"

@@ -120,6 +120,18 @@ def test_lamps_behind_a_rolling_shutter_are_named() -> None:
     assert [cause for _, cause in found.regions[0].x.artefacts] == [lamp.cause]
 
 
+def test_multiples_of_a_lamps_flicker_are_named_where_the_light_swings_as_they_say() -> None:
+    """Twice 100.3 Hz is seen at 9.4 Hz, of 30 frames a second."""
+    tones = (2.1, 0.1), (10.3, 0.03), (9.4, 0.004)
+    found = analyse_recording(TIMES, [series(*tones, brightness=(10.3, 0.1))])
+    assert [round(each.peak.frequency_hz, 1) for each in found.findings] == [2.1]
+    assert [each.cause for each in found.artefacts] == [
+        f"lamps that flicker at {times}100 Hz, folded by the frame rate" for times in ("", "2 times ")
+    ]
+    found = analyse_recording(TIMES, [series((2.1, 0.1), (9.4, 0.004), brightness=(5.0, 0.1))])
+    assert [round(each.peak.frequency_hz, 1) for each in found.findings] == [2.1, 9.4]
+
+
 def test_a_tone_at_the_mains_without_a_swing_of_light_is_motion() -> None:
     found = analyse_recording(TIMES, [series((10.0, 0.03))])
     assert [round(each.peak.frequency_hz, 2) for each in found.findings] == [10.0]

@@ -44,7 +44,7 @@ def test_a_window_longer_than_the_recording_is_refused() -> None:
 
 
 def test_the_usual_window_grows_with_the_recording() -> None:
-    assert [usual_window_s(t) for t in (3, 60, 120, 600, 36000)] == [1.5, 30, 60, 75, 4500]
+    assert [usual_window_s(t, 30.0) for t in (3, 60, 120, 600, 36000)] == [1.5, 30, 60, 75, 4500]
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.05])
