@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, signal
+from scipy import optimize
+
+from tremorscope.runtime.vibration.spectra.spectra import hann
 
 Values = NDArray[np.float64]
 
@@ -112,7 +114,7 @@ def _expected(offset_bins: Values, decay: float) -> Values:
 @cache
 def _window_correlation() -> tuple[Values, Values]:
     """Lags from 0 to 1 in segments, and the correlation there of a Hann window with itself, 1 at lag 0."""
-    window = signal.windows.hann(_LAGS, sym=False)
+    window = hann(_LAGS)
     correlation = np.correlate(window, window, "full")[_LAGS - 1 :]
     return np.arange(_LAGS) / _LAGS, correlation / correlation[0]
 
