@@ -136,7 +136,11 @@ def copies_in(path: Path) -> set[str]:
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)
-        if (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and copies(node, node.func.attr))
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and copies(node, node.func.attr)
+        )
         or (isinstance(node, ast.Assign) and any(is_part(target) for target in node.targets))
     }
 
