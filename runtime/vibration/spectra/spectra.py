@@ -113,7 +113,8 @@ def welch(series: EvenSeries, window_s: float) -> Spectrum:
 
 def hann(length: int) -> Values:
     """The Hann window, (length,), as a period: the sample after the last would be the first, 0."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi / length * np.arange(length))
+    window: Values = 0.5 - 0.5 * np.cos(2 * np.pi / length * np.arange(length))
+    return window
 
 
 def detrended(values: Values) -> Values:
