@@ -186,7 +186,7 @@ class RegionTracker:
         template = self._centred.reshape(self._shape)
         lengths = [fft.next_fast_len(side, real=True) for side in window.shape]
         product = fft.rfft2(window, lengths) * np.conj(fft.rfft2(template, lengths))
-        rows, columns = window.shape[0] - template.shape[0] + 1, window.shape[1] - template.shape[1] + 1
+        rows, columns = np.subtract(window.shape, self._shape) + 1
         score = fft.irfft2(product, lengths)[:rows, :columns]
         row, column = self._best(window, score)
         return float(column - self.region.x_px), float(row - self.region.y_px)
