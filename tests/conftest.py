@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 from _pytest.reports import TestReport
+
+# Threads of libraries that wait for each other spin: with other tests beside them that takes ten times the work. Set
+# before any of these libraries is loaded, and inherited by all workers and commands.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from support import Done, textured_frames, write_bundle, write_clip
 
 from tremorscope import cli

@@ -32,6 +32,16 @@ def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return run(f"sys.argv = ['tremorscope', *{arguments!r}]\nfrom tremorscope import cli\ncli.main()")
 
 
+def test_the_service_loads_no_library_that_it_does_not_need_at_rest() -> None:
+    """SciPy's signal processing and statistics take 25 MB."""
+    heavy = ["matplotlib", "pandas", "scipy.signal", "scipy.stats", "scipy.integrate"]
+    loaded = f"print([name for name in {heavy} if name in sys.modules])"
+    done = run(
+        f"import tremorscope.runtime.service.running, tremorscope.runtime.outputs.web.server\n{loaded}"
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_the_block_works() -> None:
     done = run("import torch")
     assert done.returncode == 1

@@ -73,7 +73,7 @@ class Latest(Generic[T]):
     def take(self, timeout_s: float = 0.0) -> T | None:
         """The oldest item, now the caller's to release; None after ``timeout_s`` without one."""
         with self._changed:
-            if not self.wait(timeout_s):
+            if not self._waiting and not self.wait(timeout_s):
                 return None
             self.taken += 1
             return self._waiting.popleft()

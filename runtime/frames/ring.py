@@ -76,9 +76,7 @@ class Lease:
         Raises:
             LeaseError: the lease has been released.
         """
-        slot = self._used()
-        self._ring._add_holder(slot, holder)
-        self._ring._drop_holder(slot, self._holder)
+        self._ring._rename_holder(self._used(), self._holder, holder)
         self._holder = holder
 
     def release(self) -> None:
@@ -196,10 +194,16 @@ class LeasingRing:
         with self._lock:
             self._holders[slot].append(holder)
 
+    def _rename_holder(self, slot: int, before: str, holder: str) -> None:
+        with self._lock:
+            holders = self._holders[slot]
+            holders[holders.index(before)] = holder
+
     def _drop_holder(self, slot: int, holder: str) -> None:
         with self._lock:
-            self._holders[slot].remove(holder)
-            if not self._holders[slot]:
+            holders = self._holders[slot]
+            holders.remove(holder)
+            if not holders:
                 self._free.append(slot)
 
     def _leaked(self, holder: str, info: FrameInfo | None) -> None:

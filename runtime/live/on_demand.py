@@ -88,8 +88,8 @@ class Magnifying:
     def reasons(self) -> tuple[str, ...]:
         """Reasons to magnify now; empty while there are none."""
         when = self.settings.when
-        wanted = {"always": when == "always", "viewer": when != "never" and self._feed.wanted}
-        return tuple(reason for reason, holds in wanted.items() if holds)
+        viewer = ("viewer",) if self._feed.wanted and when != "never" else ()
+        return ("always", *viewer) if when == "always" else viewer
 
     # For the camera.
 

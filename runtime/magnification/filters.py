@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+import scipy  # its room `signal` takes 20 MB, and is loaded by the first band filter
 from numpy.typing import NDArray
-from scipy import signal
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.magnification.modal_filter import Filter, ModalFilter, TapFilter
@@ -80,7 +80,9 @@ def design(settings: BandSettings, rate_hz: float) -> Filter:
     factors = [_butterworth(settings, band, rate_hz) for band in settings.bands_hz]
     if settings.kind == "iir":
         factors = [part for band in settings.bands_hz for part in _low_pass_pair(band, rate_hz)]
-    notches = [_Rational.of(signal.iirnotch(notch, _NOTCH_QUALITY, rate_hz)) for notch in settings.notches_hz]
+    notches = [
+        _Rational.of(scipy.signal.iirnotch(notch, _NOTCH_QUALITY, rate_hz)) for notch in settings.notches_hz
+    ]
     found = _modal(factors, notches, rate_hz)
     if not found.pole_radius <= _LARGEST_POLE_RADIUS:
         raise OptionFault(
@@ -183,7 +185,7 @@ class _Rational:
     @staticmethod
     def of(polynomials: tuple[NDArray[np.float64], NDArray[np.float64]]) -> _Rational:
         """From numerator and denominator in 1/z of the same length."""
-        zeros, poles, gain = signal.tf2zpk(*polynomials)
+        zeros, poles, gain = scipy.signal.tf2zpk(*polynomials)
         return _Rational(zeros.astype(complex), poles.astype(complex), float(gain))
 
     def at(self, z: _Complex) -> _Complex:
@@ -204,13 +206,13 @@ class _Rational:
 
 def _butterworth(settings: BandSettings, band: tuple[float, float], rate_hz: float) -> _Rational:
     order = settings.order or _DEFAULT_BUTTERWORTH_ORDER
-    zeros, poles, gain = signal.butter(order, band, "bandpass", fs=rate_hz, output="zpk")
+    zeros, poles, gain = scipy.signal.butter(order, band, "bandpass", fs=rate_hz, output="zpk")
     return _Rational(zeros.astype(complex), poles.astype(complex), float(gain))
 
 
 def _low_pass_pair(band: tuple[float, float], rate_hz: float) -> tuple[_Rational, _Rational]:
     """The low-pass of the upper edge and minus that of the lower, scaled to unit gain at the centre."""
-    upper, lower = (_Rational.of(signal.butter(1, edge, fs=rate_hz)) for edge in reversed(band))
+    upper, lower = (_Rational.of(scipy.signal.butter(1, edge, fs=rate_hz)) for edge in reversed(band))
     low, high = np.tan(np.pi * np.array(band) / rate_hz)
     scale = (high + low) / (high - low)  # inverse of the difference where it is largest and has no phase
     return (
@@ -256,7 +258,7 @@ def _fir(band: tuple[float, float], count: int, rate_hz: float) -> NDArray[np.fl
     weighed such that the gain is 1 at the centre, with no phase, and exactly 0 at 0 Hz.
     """
     low_hz, high_hz = band
-    window = signal.firwin(count, (high_hz - low_hz) / 2, fs=rate_hz)
+    window = scipy.signal.firwin(count, (high_hz - low_hz) / 2, fs=rate_hz)
     turn = np.pi * (low_hz + high_hz) / rate_hz * np.arange(count)
     basis = window * np.stack((np.cos(turn), np.sin(turn), np.ones(count)))
     carrier = basis @ np.exp(-1j * turn)

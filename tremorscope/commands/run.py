@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def run(file: Path, log_level: str) -> None:
 
     Exit status: 0 ended as asked, 75 to be started again (no camera), 78 the configuration cannot be followed.
     """
+    # Its threads spin while they wait for each other, and each has memory of its own; matrices are small here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from tremorscope.runtime.service.running import run_service
 
     sys.exit(run_service(file, log_level))

@@ -55,6 +55,12 @@ class FaultLog:
         self._events: deque[CameraEvent] = deque(maxlen=_MOST_EVENTS)
         self.events_lost = 0
         """Events that were dropped, the oldest first, because they were not fetched in time."""
+        self._lasting = 0
+
+    @property
+    def is_clear(self) -> bool:
+        """True while no fault lasts."""
+        return not self._lasting
 
     @property
     def active(self) -> tuple[FaultKind, ...]:
@@ -79,6 +85,7 @@ class FaultLog:
             episode.occurrences += 1
             return
         episode.active = True
+        self._lasting += 1
         episode.since_s = now_s if since_s is None else since_s
         episode.episodes += 1
         episode.occurrences = 1
@@ -89,6 +96,7 @@ class FaultLog:
         episode = self._kinds[kind]
         if episode.active:
             episode.active = False
+            self._lasting -= 1
             self._report(kind, episode, now_s, begins=False)
 
     def next_event(self) -> CameraEvent | None:

@@ -131,8 +131,7 @@ class Reader:
         camera, lease = self._camera, self._lease
         assert camera is not None
         assert lease is not None
-        pixels = lease.pixels
-        info = _guarded(lambda: camera.read_into(pixels))
+        info = _guarded(camera.read_into, lease.pixels)
         if isinstance(info, CallFailure):
             if not info.corrupt:
                 self._fail(info.kind, info.what)
@@ -146,7 +145,7 @@ class Reader:
 
     def _judge(self, lease: Lease, info: FrameInfo) -> None:
         """Check a frame, and hand it over or reject it."""
-        size = _guarded(lambda: _size_of(self._camera))
+        size = _guarded(_size_of, self._camera)
         if isinstance(size, CallFailure):
             self._fail(None, size.what, info)
         elif size != self._size:
@@ -185,9 +184,12 @@ class Reader:
 def is_constant(pixels: NDArray[np.uint8]) -> bool:
     """Tell whether a frame, u8[H, W, 3], has one value a channel throughout, as a source that lost its signal gives.
 
-    A few hundred pixels decide nearly always; only where they agree is the whole frame looked at.
+    The first pixel and the last decide nearly always, else a few hundred; only where all agree is the whole frame
+    looked at.
     """
     height, width = pixels.shape[:2]
+    if pixels[0, 0].tobytes() != pixels[-1, -1].tobytes():
+        return False
     probes = pixels[:: -(-height // _PROBES_PER_SIDE), :: -(-width // _PROBES_PER_SIDE)]
     return _is_flat(probes) and _is_flat(pixels)
 
@@ -209,10 +211,10 @@ def _measured(camera: Camera) -> tuple[Camera, tuple[int, int], float]:
     return camera, _size_of(camera), rate_hz
 
 
-def _guarded(call: Callable[[], T]) -> T | CallFailure:
+def _guarded(call: Callable[..., T], *arguments: object) -> T | CallFailure:
     """Make a call to the camera; an exception becomes a CallFailure."""
     try:
-        return call()
+        return call(*arguments)
     except CorruptFrameFault as fault:
         return CallFailure(str(fault), corrupt=True, sequence=fault.sequence)
     except FrozenCameraFault as fault:

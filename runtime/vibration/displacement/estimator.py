@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft, signal
+from scipy import fft
 
 from tremorscope.runtime.vibration.displacement.regions import Region, RegionFault
 from tremorscope.runtime.vibration.displacement.weights import REFERENCE_MARGIN_PX, best_weights
@@ -184,7 +184,10 @@ class RegionTracker:
         grey = as_luma(np.asarray(picture))
         window = grey - grey.mean()
         template = self._centred.reshape(self._shape)
-        score = signal.fftconvolve(window, template[::-1, ::-1], mode="valid")
+        lengths = [fft.next_fast_len(side, real=True) for side in window.shape]
+        product = fft.rfft2(window, lengths) * np.conj(fft.rfft2(template, lengths))
+        rows, columns = np.subtract(window.shape, self._shape) + 1
+        score = fft.irfft2(product, lengths)[:rows, :columns]
         row, column = self._best(window, score)
         return float(column - self.region.x_px), float(row - self.region.y_px)
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.spectra.artefacts import ArtefactTable, Origin, Suspect, light_cause
@@ -21,7 +20,7 @@ from tremorscope.runtime.vibration.spectra.modes import Mode, find_modes
 from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak, analyse
 from tremorscope.runtime.vibration.spectra.region_series import RegionSeries as RegionSeries
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, resample_evenly
-from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS, chance_over_floor
+from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS, chance_over_floor, detrended
 from tremorscope.runtime.vibration.spectra.tones import amplitudes_at
 
 Values = NDArray[np.float64]
@@ -253,7 +252,7 @@ def _result(
 
 def _rms(values: Values) -> float:
     known = values[np.isfinite(values)]
-    return float(signal.detrend(known).std()) if known.size > 2 else math.nan
+    return float(detrended(known).std()) if known.size > 2 else math.nan
 
 
 def _over_all_regions(mode: Mode, known: list[tuple[int, Axis]], count: int) -> Mode:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, signal
+from scipy import optimize
+
+from tremorscope.runtime.vibration.spectra.spectra import hann
 
 Values = NDArray[np.float64]
 
@@ -114,7 +116,7 @@ def _window_correlation() -> tuple[Values, Values, Values, Values]:
     """Lags from 0 to 1 in segments, (L,), and the correlation there of a Hann window with itself, 1 at lag 0; cosine
     and sine of every bin's turn at every lag, (bins, L), of whole bins from 0 on, which come again after L of them.
     """
-    window = signal.windows.hann(_LAGS, sym=False)
+    window = hann(_LAGS)
     correlation = np.correlate(window, window, "full")[_LAGS - 1 :]
     lags = np.arange(_LAGS) / _LAGS
     turns = 2 * np.pi * np.outer(np.arange(_LAGS + 2 * _NEAR_BINS + 1), lags)

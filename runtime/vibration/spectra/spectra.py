@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal, stats
+from scipy import fft, ndimage, special
 
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries
@@ -18,7 +18,6 @@ from tremorscope.runtime.vibration.spectra.sampling import EvenSeries
 Values = NDArray[np.float64]
 Complex = NDArray[np.complexfloating[Any, Any]]
 
-WINDOW = "hann"
 HANN_BANDWIDTH_BINS = 1.5
 """Equivalent noise bandwidth of the Hann window."""
 RESOLUTION_BINS = 1.44
@@ -78,8 +77,8 @@ def usual_window_s(duration_s: float, rate_hz: float) -> float:
 def welch(series: EvenSeries, window_s: float) -> Spectrum:
     """Estimate the spectrum after Welch (IEEE Trans. AU-15(2), 1967) from every run that is at least a window long.
 
-    Hann windows that overlap by half, linear trend removed from each, transformed by `scipy.signal.stft` in its
-    density scaling: the mean of the squares is `scipy.signal.welch`. Segments never reach across a gap.
+    Hann windows that overlap by half, linear trend removed from each, scaled so that the mean of the squares is
+    `scipy.signal.welch`, which brings 20 MB of SciPy with it. Segments never reach across a gap.
 
     Raises:
         OptionFault: the window is too short, or no run is as long.
@@ -98,27 +97,35 @@ def welch(series: EvenSeries, window_s: float) -> Spectrum:
             remedy=f"choose a window of at least {_SHORTEST_SAMPLES / series.rate_hz:.4g} s",
         )
     parts: list[Complex] = []
+    window = hann(length)
     for run in series.runs:
         if run.samples >= length:
-            frequency, _, factors = signal.stft(
-                run.values,
-                series.rate_hz,
-                WINDOW,
-                length,
-                length // 2,
-                detrend="linear",
-                boundary=None,
-                padded=False,
-                scaling="psd",
-                axis=-1,
-            )
-            parts.append(factors)
+            segments = np.lib.stride_tricks.sliding_window_view(run.values, length, axis=-1)[
+                ..., :: length // 2, :
+            ]
+            factors = fft.rfft(detrended(segments) * window)  # (channels, segments, F)
+            parts.append(np.moveaxis(factors, -1, -2) / math.sqrt(series.rate_hz * (window @ window)))
+    frequency = fft.rfftfreq(length, 1 / series.rate_hz)
     together = np.concatenate(parts, axis=-1)
     count = together.shape[-1]
     density = 2 * np.mean(np.abs(together) ** 2, axis=-1)
     # The constant part and, as the length is even, the Nyquist frequency have no negative twin.
     density[:, [0, -1]] /= 2
     return Spectrum(frequency, density, count, length / series.rate_hz, together)
+
+
+def hann(length: int) -> Values:
+    """The Hann window, (length,), as a period: the sample after the last would be the first, 0."""
+    window: Values = 0.5 - 0.5 * np.cos(2 * np.pi / length * np.arange(length))
+    return window
+
+
+def detrended(values: Values) -> Values:
+    """Values (..., N) without their mean and their linear trend along the last axis."""
+    places = np.arange(values.shape[-1]) - (values.shape[-1] - 1) / 2
+    slope = values @ places / (places @ places)
+    trend: Values = values.mean(axis=-1, keepdims=True) + slope[..., None] * places
+    return values - trend
 
 
 def noise_floor(spectrum: Spectrum, density: Values) -> Values:
@@ -129,14 +136,15 @@ def noise_floor(spectrum: Spectrum, density: Values) -> Values:
     frequency, extrapolated from the bins above.
     """
     freedom = degrees_of_freedom(spectrum.segments)
-    to_mean = math.log(freedom / float(stats.chi2.median(freedom)))
+    median = float(special.chdtri(freedom, 0.5))
+    to_mean = math.log(freedom / median)
     logs = np.log(np.maximum(density[1:], 1e-300))
     half = min(max(_FEWEST_NEIGHBOURS, logs.size // 20), max(1, (logs.size - 1) // 2))
     running = ndimage.median_filter(logs, 2 * half + 1, mode="reflect")
     place = np.log(spectrum.frequency_hz[1:])
     # Every octave counts alike, or the few bins near 0 Hz would not be followed.
     weights = 1 / np.sqrt(np.arange(1, logs.size + 1))
-    spread = math.log(float(stats.chi2.isf(0.01, freedom))) - math.log(float(stats.chi2.median(freedom)))
+    spread = math.log(float(special.chdtri(freedom, 0.01)) / median)
     fitted, kept = running, logs - running < spread
     for _ in range(8):
         fitted = np.polyval(np.polyfit(place[kept], logs[kept], _SLOPE_DEGREE, w=weights[kept]), place)
@@ -191,7 +199,7 @@ def chance_over_floor(segments: int, bins: int, channels: int = 1) -> Values:
     freedom = degrees_of_freedom(segments)
     numbers = np.arange(1, bins + 1)
     shares = FALSE_ALARM / (channels * numbers * (1 / numbers).sum())
-    thresholds: Values = stats.chi2.isf(shares, freedom) / freedom
+    thresholds: Values = special.chdtri(freedom, shares) / freedom
     return thresholds
 
 
@@ -211,11 +219,11 @@ def find_bumps(
     """
     floor = noise_floor(spectrum, density)
     over = density / floor
-    maxima, _ = signal.find_peaks(density)
+    maxima = 1 + np.flatnonzero((density[1:-1] > density[:-2]) & (density[1:-1] >= density[2:]))
     chance = chance_over_floor(spectrum.segments, spectrum.frequency_hz.size, channels)
     maxima = maxima[(maxima >= _LOWEST_BIN) & (over[maxima] > chance[maxima])]
     freedom = degrees_of_freedom(spectrum.segments)
-    valley = 2.0 if split_easily else float(stats.f.isf(_VALLEY_CHANCE, freedom, freedom))
+    valley = 2.0 if split_easily else 1 / float(special.fdtri(freedom, freedom, _VALLEY_CHANCE))
     accepted: list[int] = []
     for candidate in maxima[np.argsort(density[maxima])[::-1]].tolist():
         if all(_stands_apart(density, candidate, higher, valley) for higher in accepted):

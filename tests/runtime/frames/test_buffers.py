@@ -110,7 +110,9 @@ NO_PIXELS = {
     ("buffers.py", "copy_pixels"): "told to the account",
     ("stage_times.py", "clear"): "times",
     ("feed.py", "later_than"): "displacements",
-    ("intake.py", "look"): "a sample of some 1,500 pixels",
+    ("stage_times.py", "add"): "times",
+    ("intake.py", "_sample"): "some 1,500 pixels",
+    ("reader.py", "is_constant"): "two pixels",
     ("runtime.py", "step"): "coefficients of a filter",
     ("runners.py", "set_mask"): "a mask",
     ("memory.py", "send"): "coefficients of a filter",
@@ -118,6 +120,7 @@ NO_PIXELS = {
     ("stack_camera.py", "read_into"): "told to the account",
     ("stack_camera.py", "read_luma_into"): "a recorded file's pixels, made from raw ones",
     ("stack_camera.py", "_axis"): "times",
+    ("deep_v4l2.py", "_take"): "told to the account",
     ("deep_v4l2.py", "grey_table"): "a table of grey levels, made once",
     ("stack.py", "unpack_msb_first"): "a recorded file's pixels, made from packed ones",
     ("pictures.py", "read_picture"): "a recorded file's pixels, as the library decodes them",
@@ -133,9 +136,18 @@ def copies_in(path: Path) -> set[str]:
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)
-        if (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in COPYING)
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and copies(node, node.func.attr)
+        )
         or (isinstance(node, ast.Assign) and any(is_part(target) for target in node.targets))
     }
+
+
+def copies(call: ast.Call, name: str) -> bool:
+    """Whether a method of this name copies; a queue has a ``take``, too."""
+    return name in COPYING or (name == "take" and any(keyword.arg == "axis" for keyword in call.keywords))
 
 
 def is_part(target: ast.expr) -> bool:
