@@ -121,8 +121,7 @@ class Components:
             self.alarms = AlarmService(configuration.vibration, on_edge=on_edge, store=self.storage.offer)
             self.storage.on_opened, self.storage.on_begun_anew = self._resume_alarms, self._store_again
             self._resume_alarms()
-            self.tracker = followed_before(self.storage.modes)
-            self.trends = TemperatureTrends()
+            self.tracker, self.trends = followed_before(self.storage.modes), TemperatureTrends()
             self.measuring: Measuring | None = None
             self.analyst: Analyst | None = None
             self.feed.add_frequencies(points_of(self.storage.modes))
