@@ -562,7 +562,8 @@ class Month:
 def simulate(days: float, seed: int, *, step_s: float = 20.0, learning_s: float = 2 * 86400.0) -> Month:
     """Simulate some days; the answer holds what was counted and all disagreements."""
     replaced = [
-        (analysing, "analyse_recording"), (publisher, "make_client"), (soundness, "_EVERY_S"), (publisher, "_UPDATE_EVERY_S"),
+        (analysing, "analyse_recording"), (publisher, "make_client"),
+        (soundness, "_EVERY_S"), (publisher, "_UPDATE_EVERY_S"),
     ]  # fmt: skip
     real = [getattr(module, name) for module, name in replaced]
     clock_at = tempfile.mkdtemp(prefix="field-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
