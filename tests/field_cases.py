@@ -76,7 +76,7 @@ TURNED = {
 SERVICE = {
     "A healthz": r"503|faults|frozen", "B HEAD": r": 200", "C live.jpg": r"(basic|token=): 200",
     "C2 page": r": 0 ", "D check": "is not a mount|no disk|OK|usable|ok", "E take-overs": r"35 s: 0 |logs: [1-9]",
-    "F page knows": "refuses", "F lines": r"log: [1-9]", "G TLS": "refuse|run ends with runs",
+    "F page knows": "refuses|no connection", "F lines": r"log: [1-9]", "G TLS": "refuse|run ends with runs",
     "G MQTT": "run ends with runs", "G clip": "run ends with runs",
 }  # fmt: skip
 
