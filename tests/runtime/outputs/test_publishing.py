@@ -149,7 +149,7 @@ def test_edges_wait_for_what_mqtt_needs_to_begin(service: ServiceRig, tmp_path: 
     waiting = publishing(service, state, http={"enabled": False}, mqtt=mqtt)
     waiting.start()
     try:
-        assert f"ca_file: {late} cannot be used" in outputs_of(service)["mqtt"]
+        assert f"ca_file: {late} cannot be read" in outputs_of(service)["mqtt"]
         edges = [service.edge("raised"), service.edge("cleared")]
         for edge in edges:
             waiting.edge(edge)

@@ -37,7 +37,7 @@ def test_outputs_that_cannot_start_leave_the_measuring_alone(tmp_path: Path, lin
             until(service, lambda: {"http", "mqtt"} <= service.board.snapshot().outputs.keys())
             told = service.board.snapshot().outputs
             assert "address already in use" in told["http"]
-            assert "none.pem cannot be used" in told["mqtt"]
+            assert "none.pem cannot be read" in told["mqtt"]
             other.close()
             until(service, lambda: service.board.snapshot().outputs["http"] == "")
 

@@ -295,7 +295,7 @@ def test_what_can_never_work_is_refused_at_the_start(tmp_path: Path) -> None:
     board = board_of_bridge()
     with pytest.raises(OptionFault, match="no username"):
         MqttPublisher(settings(1883), board=board, state_directory=tmp_path, password="secret")
-    with pytest.raises(OutputFault, match=r"outputs\.mqtt\.tls\.ca_file: .*none\.pem cannot be used"):
+    with pytest.raises(OutputFault, match=r"outputs\.mqtt\.tls\.ca_file: .*none\.pem cannot be read"):
         MqttPublisher(
             settings(8883, tls={"ca_file": str(tmp_path / "none.pem")}), board=board, state_directory=tmp_path
         )
