@@ -39,7 +39,8 @@ from tremorscope.runtime.vibration.monitoring.modal_baseline import (
     compare_with_baseline,
     read_baseline,
 )
-from tremorscope.runtime.vibration.spectra.analysis import RegionSeries, analyse_recording
+from tremorscope.runtime.vibration.spectra.analysis import analyse_recording
+from tremorscope.runtime.vibration.spectra.region_series import ROW, RegionSeries
 from tremorscope.runtime.vibration.spectra.subspace import check_ssi, find_poles
 
 __all__ = ["RESULT_NAMES", "MeasureJob", "measure_clip"]
@@ -218,7 +219,7 @@ def _measure_all(
 ) -> tuple[tuple[RegionSeries, ...], list[str]]:
     kept, meter = survey.kept, plan.meter
     count, places = kept.size, np.cumsum(kept) - 1
-    table = np.full((len(plan.regions), 5, int(kept.sum())), np.nan)
+    table = np.full((len(plan.regions), ROW, int(kept.sum())), np.nan)
     measure, knocked = plan.knocked(survey.samples[0], survey.bit_depth)
     with closing(open_recording(job.clip, capture_rate_hz=job.capture_rate_hz)) as camera:
         frame, read = frame_of(camera)

@@ -16,7 +16,7 @@ from tremorscope.runtime.health import NaturalFrequency
 from tremorscope.runtime.store.records import Channel, ModeRecord, SeriesBlock
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.monitoring.tracking import FrequencyTracker, Sighting
-from tremorscope.runtime.vibration.spectra.analysis import RegionSeries
+from tremorscope.runtime.vibration.spectra.region_series import ROW, RegionSeries
 
 Values = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ class MotionHistory:
         self.names = tuple(names)
         self._regions = tuple(regions)
         self._times_s = np.zeros(most_samples)
-        self._rows = np.full((most_samples, len(self.names), 5), np.nan)
+        self._rows = np.full((most_samples, len(self.names), ROW), np.nan)
         self._count = 0
         self._unix_s = 0.0
         self._floors_px: Values = np.full((len(self.names), 2), np.inf)
@@ -54,7 +54,7 @@ class MotionHistory:
             self._floors_px, self._rounding_px = floors_px.copy(), rounding_px.copy()
 
     def add(self, timestamp_s: float, unix_s: float, row: ArrayLike) -> None:
-        """Keep one frame's measurement, (regions, 5)."""
+        """Keep one frame's measurement, (regions, 7)."""
         with self._lock:
             slot = self._count % len(self._times_s)
             self._times_s[slot], self._rows[slot] = timestamp_s, row

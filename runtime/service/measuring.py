@@ -30,6 +30,7 @@ from tremorscope.runtime.vibration.monitoring.levels import Levels, LevelWindow
 from tremorscope.runtime.vibration.monitoring.limits import Judgement
 from tremorscope.runtime.vibration.monitoring.motion_levels import LimitWatch, MotionLevels, MotionWindows
 from tremorscope.runtime.vibration.settings import VibrationSettings
+from tremorscope.runtime.vibration.spectra.region_series import ROW
 
 Picture = NDArray[np.uint8]
 Values = NDArray[np.float64]
@@ -109,7 +110,6 @@ class Measuring:
         self._motions: tuple[Motion, ...] = (NOT_MEASURED,) * len(names)
         self._troubles = ["learning what noise there is"] * len(names)
         self._floors_px: Values = np.full((len(names), 2), np.inf)
-        self._row = np.full((len(names), 5), np.nan)
         self._meter: MotionMeter | None = None
         self._places: list[int] = []
         """Number of the region that each of the meter's belongs to."""
@@ -137,11 +137,10 @@ class Measuring:
         if self._meter is None:
             return CompletedResults()
         self._motions = self._measure(frame, timestamp_s)
-        for row, each in zip(self._row, self._motions, strict=True):
-            row[:] = each.row
-        moved = self._row[:, :2]
+        rows = np.array([each.row for each in self._motions]).reshape(-1, ROW)  # (regions, 7)
+        moved = rows[:, :2]
         moved[~np.isfinite(self._floors_px)] = np.nan  # an axis without texture shows no motion
-        self._history.add(timestamp_s, unix_s, self._row)
+        self._history.add(timestamp_s, unix_s, rows)
         self._live.add(unix_s, moved)
         levels, block = self._finish_windows(unix_s), self._collector.add(unix_s, moved.ravel())
         motion = self._motion.add(timestamp_s, moved, self._floors_px)

@@ -36,6 +36,9 @@ class Motion:
     """RMS difference in grey levels that motion and light leave unexplained."""
     quality: float
     """Share of the region's variance that they explain, 0 to 1."""
+    camera_x_px: float = 0.0
+    """Apparent motion by the camera's own that was taken out; 0 where none is."""
+    camera_y_px: float = 0.0
 
     @property
     def lost(self) -> bool:
@@ -43,9 +46,10 @@ class Motion:
         return math.isnan(self.x_px)
 
     @property
-    def row(self) -> tuple[float, float, float, float, float]:
-        """Values of a series, in the order of `RegionSeries.of_rows`."""
-        return self.x_px, self.y_px, self.quality, self.gain, self.brightness
+    def row(self) -> tuple[float, ...]:
+        """The seven values of a series, in the order of `RegionSeries.of_rows`."""
+        seen = self.x_px, self.y_px, self.quality, self.gain, self.brightness
+        return *seen, self.camera_x_px, self.camera_y_px
 
 
 class MotionMeter:
@@ -179,8 +183,9 @@ def _rows_at(places: Values, *, full: bool) -> Values:
 
 def free_of(shake: Values, found: Displacement, mean_luma: float) -> Motion:
     """A region's motion less the camera's at its place, (2,)."""
-    x_px, y_px = found.x_px - float(shake[0]), found.y_px - float(shake[1])
+    camera = float(shake[0]), float(shake[1])
+    x_px, y_px = found.x_px - camera[0], found.y_px - camera[1]
     if is_lost(found):
         x_px = y_px = math.nan
     brightness = found.gain + found.offset / max(mean_luma, 1.0)
-    return Motion(x_px, y_px, found.gain, brightness, found.residual, found.quality)
+    return Motion(x_px, y_px, found.gain, brightness, found.residual, found.quality, *camera)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,7 @@ class SteadyMeter:
 
     def __init__(self, reference: Picture, regions: Sequence[Region], camera: CameraMotion) -> None:
         self._regions, self._camera = tuple(regions), camera
+        self._centres = np.array([each.centre_px for each in regions]).reshape(-1, 2)
         for region in regions:
             region.check_inside(reference.shape[1], reference.shape[0])
         self.followers = tuple(
@@ -180,7 +182,11 @@ class SteadyMeter:
             return (_LOST,) * len(self.followers)
         pairs = zip(self.followers, self._regions, strict=True)
         found = [(each, each.measure(laid_back(frame, matrix, region))) for each, region in pairs]
-        return tuple(free_of(np.zeros(2), moves, each.tracker.mean_luma) for each, moves in found)
+        carried = moved(matrix, self._centres) - self._centres  # (regions, 2)
+        return tuple(
+            replace(free_of(np.zeros(2), moves, each.tracker.mean_luma), camera_x_px=x_px, camera_y_px=y_px)
+            for (each, moves), (x_px, y_px) in zip(found, carried.tolist(), strict=True)
+        )
 
 
 def find_camera(
@@ -286,11 +292,9 @@ def _step(places: Values, rest: Values, model: CameraModel) -> Matrix:
         columns += [(y, none), (none, y), (x * x, x * y), (x * y, y * y)]
     design = np.stack([np.concatenate(each) for each in columns], axis=1)
     fit = np.linalg.lstsq(design, np.concatenate(rest.T) / scale, rcond=None)[0]
-    a, b, zoom, roll = fit[:4]
-    shear, stretch, g, h = fit[4:] if model == "homography" else np.zeros(4)
+    a, b, zoom, roll, shear, stretch, g, h = np.pad(fit, (0, 8 - len(fit)))
     # To first order x' = x + a + zoom x - roll y + shear y + x (g x + h y), which is a homography's.
     small = np.array([[1 + zoom, shear - roll, a], [roll, 1 + zoom + stretch, b], [-g, -h, 1]])
     centred = np.array([[1 / scale, 0, -middle[0] / scale], [0, 1 / scale, -middle[1] / scale], [0, 0, 1]])
-    step: Matrix = np.linalg.inv(centred) @ small @ centred
-    step /= step[2, 2]
-    return step
+    step = np.linalg.inv(centred) @ small @ centred
+    return np.asarray(step / step[2, 2], np.float64)

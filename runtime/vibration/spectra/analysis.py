@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tremorscope.runtime.errors import OptionFault
-from tremorscope.runtime.vibration.spectra.artefacts import ArtefactTable, Origin, Suspect, light_cause
+from tremorscope.runtime.vibration.spectra.artefacts import (
+    ArtefactTable,
+    Origin,
+    Suspect,
+    camera_cause,
+    light_cause,
+)
 from tremorscope.runtime.vibration.spectra.findings import AXES as AXES
 from tremorscope.runtime.vibration.spectra.findings import Axis as Axis
 from tremorscope.runtime.vibration.spectra.findings import FrequencyFinding as FrequencyFinding
@@ -167,10 +173,9 @@ def _judged(
 def _with_causes(
     spectrum: ChannelSpectrum, time_s: Values, region: RegionSeries, axis: Axis, rate_hz: float
 ) -> ChannelSpectrum:
-    """The spectrum, amplitudes as sure as coding leaves them, with the peaks apart that light or rounding explains."""
+    """The spectrum, amplitudes as sure as coding leaves them, with the peaks apart that `_told` explains."""
     told = [
-        (_as_coded(peak, region, axis), _light_or_rounding(peak, time_s, region, axis, rate_hz))
-        for peak in spectrum.peaks
+        (_as_coded(peak, region, axis), _told(peak, time_s, region, axis, rate_hz)) for peak in spectrum.peaks
     ]
     return replace(
         spectrum,
@@ -184,8 +189,8 @@ def _as_coded(peak: Peak, region: RegionSeries, axis: Axis) -> Peak:
     return replace(peak, amplitude_sigma=math.hypot(peak.amplitude_sigma, error_px))
 
 
-def _light_or_rounding(peak: Peak, time_s: Values, region: RegionSeries, axis: Axis, rate_hz: float) -> str:
-    """Cause of a peak that a change of light of the same frequency explains, or rounding; empty of others."""
+def _told(peak: Peak, time_s: Values, region: RegionSeries, axis: Axis, rate_hz: float) -> str:
+    """Cause of a peak that light or the camera's motion at its frequency explains, or rounding; empty of others."""
     known = np.isfinite(region.light).all(axis=0)
 
     def swing_at(frequency_hz: float) -> float:
@@ -194,6 +199,12 @@ def _light_or_rounding(peak: Peak, time_s: Values, region: RegionSeries, axis: A
 
     if peak.amplitude <= region.rounding_floor_px[AXES.index(axis)]:
         return "rounding to 8 bit, where there is too little noise to even it out"
+    if region.camera_px is not None and region.camera_px.any():
+        own_px = region.camera_px[AXES.index(axis)]
+        seen = np.isfinite(own_px)
+        left = camera_cause(peak, float(amplitudes_at(time_s[seen], own_px[seen], [peak.frequency_hz])[0]))
+        if left:
+            return left
     return light_cause(peak, swing_at, rate_hz)
 
 
@@ -207,7 +218,7 @@ def _judged_mode(
     """The mode, its amplitude as sure as coding leaves it; None where it is an artefact."""
     judged, table = by
     number, axis = known[int(np.argmax(np.abs(mode.shape)))]
-    light = _light_or_rounding(mode.peak, time_s, regions[number], axis, table.rate_hz)
+    light = _told(mode.peak, time_s, regions[number], axis, table.rate_hz)
     if light or judged.cause(mode.peak, 1 / table.duration_s):
         return None
     suspect = Suspect(mode.peak, regions[number].coding_error_px[AXES.index(axis)])

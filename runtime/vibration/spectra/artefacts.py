@@ -34,6 +34,8 @@ _LARGEST_SHARE = 0.7
 """Amplitude of an artefact against that of the tone that it stems from."""
 _MOST_ERRORS = 2.0
 """Largest artefact of compression, in standard errors that it leaves; of 200 drawn clips the largest had 1.1."""
+_LEFT_OF_CAMERA = 0.05
+"""Largest share of the camera's motion that still regions leave: a rolling shutter's skew, a lens, parallax."""
 _NEAREST_BINS, _FURTHEST_BINS = 0.1, 1.0
 _DENSE = 0.3
 """Share of all frequencies that a rhythm's lines cover from which on only those next to the tone count."""
@@ -191,6 +193,18 @@ class ArtefactTable:
     def _tolerance_hz(self, peak: Peak, parent: Peak, multiple: int) -> float:
         own_hz = 3 * math.hypot(peak.frequency_sigma_hz, multiple * parent.frequency_sigma_hz)
         return min(max(own_hz, _NEAREST_BINS / self.duration_s), _FURTHEST_BINS / self.duration_s)
+
+
+def camera_cause(peak: Peak, camera_px: float) -> str:
+    """Cause of a peak that is no more than what is left of the camera's own motion; empty where it is more.
+
+    Args:
+        peak: of a region from which the camera's motion was taken out.
+        camera_px: amplitude of that motion at the peak's frequency.
+    """
+    if peak.amplitude > _LEFT_OF_CAMERA * camera_px:
+        return ""
+    return f"what is left of the camera's own {camera_px:.2g} px at this frequency"
 
 
 def light_cause(peak: Peak, swing_at: Callable[[float], float], rate_hz: float) -> str:

@@ -12,6 +12,8 @@ from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.spectra.findings import Axis
 
 Values = NDArray[np.float64]
+ROW = 7
+"""Values of a region in one frame, in the order of `RegionSeries.of_rows`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class RegionSeries:
     """Standard error of an amplitude along x and y that compression leaves."""
     bound_px: tuple[float, float] = (math.nan, math.nan)
     """Cramer-Rao bound of the region's own noise floors along x and y; NaN where it is not known."""
+    camera_px: Values | None = None
+    """(2, N): the camera's own motion along x and y that was taken out; None or zeros where none is."""
 
     @classmethod
     def of_rows(
@@ -47,7 +51,16 @@ class RegionSeries:
         rounding_floor_px: Values,
         **more: tuple[float, float],
     ) -> RegionSeries:
-        """Series of a region from x, y, quality, gain and brightness, (5, N), and its floors along x and y, (2,)."""
+        """Series of a region from its rows and floors.
+
+        Args:
+            name: of the region.
+            region: its place.
+            rows: x, y, quality, gain, brightness, and the camera's motion along x and y, (7, N).
+            noise_floor_px: along x and y, (2,).
+            rounding_floor_px: likewise.
+            more: further fields.
+        """
         floors, rounding = noise_floor_px.tolist(), rounding_floor_px.tolist()
         return cls(
             name,
@@ -55,7 +68,8 @@ class RegionSeries:
             x_px=rows[0],
             y_px=rows[1],
             quality=rows[2],
-            light=rows[3:],
+            light=rows[3:5],
+            camera_px=rows[5:],
             noise_floor_px=(floors[0], floors[1]),
             rounding_floor_px=(rounding[0], rounding[1]),
             **more,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,3 +146,19 @@ def test_few_cycles_never_rank_above_a_tone_that_is_well_determined() -> None:
     assert found.regions[0].x is not None
     assert round(found.regions[0].x.peaks[0].frequency_hz, 1) == 12.8
     assert round(found.modes[0].frequency_hz, 1) == 12.8
+
+
+@pytest.mark.parametrize(("left_px", "is_motion"), [(0.02, False), (0.2, True)])
+def test_what_is_left_of_the_cameras_own_motion_is_no_finding(left_px: float, is_motion: bool) -> None:
+    """A camera that sways by .6 px at 9.4 Hz, taken out by still regions up to what is left."""
+    swayed = 0.6 * np.sin(2 * np.pi * 9.4 * TIMES + 1.0)
+    moved = replace(series((4.7, 0.05), (9.4, left_px)), camera_px=np.stack([swayed, np.zeros(TIMES.size)]))
+    found = analyse_recording(TIMES, [moved])
+    assert {round(each.peak.frequency_hz, 1) for each in found.findings} == (
+        {4.7, 9.4} if is_motion else {4.7}
+    )
+    assert {round(each.frequency_hz, 1) for each in found.modes} == ({4.7, 9.4} if is_motion else {4.7})
+    if not is_motion:
+        assert [each.cause for each in found.artefacts] == [
+            "what is left of the camera's own 0.6 px at this frequency"
+        ]
