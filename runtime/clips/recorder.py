@@ -256,7 +256,7 @@ class EventRecorder:
                 writer.discard()
             frames.end()
         start_s, end_s = self._to_unix_s(frames.first_s), self._to_unix_s(frames.last_s)
-        detail = found.loss or frames.told()
+        detail = "; ".join(filter(None, (frames.told(), found.loss)))
         counts = writer.frames, frames.dropped, found.nbytes
         return Clip(name, kind, file, "saved", start_s, end_s, *counts, detail)
 

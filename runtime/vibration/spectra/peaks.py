@@ -244,7 +244,9 @@ class _Study:
         found: Resonance | None = None
         for _ in range(4):
             low, high = math.floor(max(lowest, top - reach)), math.ceil(min(highest, top + reach))
-            if high - low < 4:
+            if (
+                high - low < 4 or not self._fine.density[0][low : high + 1].any()
+            ):  # too few, or nothing ever moved
                 return None
             found = fit_resonance(self._fine.density[0], self._explained, low, high, top, bin_hz)
             wanted = max(6.0, 4 * found.decay / (2 * math.pi))

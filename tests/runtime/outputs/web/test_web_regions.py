@@ -66,8 +66,13 @@ class Edited:
     port: int
 
     def is_measuring(self) -> bool:
-        found = ask(self.port, "/api/state").json["regions"]
-        return [each["name"] for each in found] == BEFORE and all(each["noise_floor_px"] for each in found)
+        state = ask(self.port, "/api/state").json
+        found, still_px = state["regions"], state["still_px"]
+        return (
+            [each["name"] for each in found] == BEFORE
+            and all(e["noise_floor_px"] for e in found)
+            and not still_px
+        )
 
     def regions(self) -> list[tuple[Any, ...]]:
         """Those that are measured: name and rectangle."""
@@ -278,10 +283,12 @@ def test_a_still_region_is_drawn_and_moved_with_the_others(anew: Edited, chromiu
     open_editor(chromium, anew.port, DESK)
     drag(chromium, (6, 128), (46, 168))  # the abutment
     run(chromium, "page.regions.boxes[2].still.click(); document.getElementById('editor-apply').click()")
-    eventually(chromium, "return document.querySelector('#overlay rect.still') !== null")
+    said = eventually(chromium, "return document.getElementById('regions-said').textContent")
+    assert said == f"written into {anew.file}"
     line = "  still:\n    - {{x_px: {}, y_px: 128, width_px: 40, height_px: 40}}\n"
     assert anew.file.read_text() == before.replace("  regions:  ", f"{line.format(6)}  regions:  ")
     assert anew.change(BOTH).json["text"] == "nothing has changed"  # by somebody who knows no still ones
+    eventually(chromium, "return document.querySelector('#overlay rect.still') !== null")
     run(chromium, "document.getElementById('edit-regions').click()")
     drag(chromium, (26, 148), (34, 148))
     assert run(chromium, SIDES)[2] == ["still 1", 14, 128, 40, 40]
