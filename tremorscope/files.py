@@ -19,11 +19,11 @@ def open_regular(path: Path) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)  # of a directory `open` would leave it open
         raise OSError(errno.EINVAL, "it is no regular file")
-    return file
+    return open(descriptor, "rb")
 
 
 def regular_bytes(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:

@@ -58,4 +58,5 @@ def _carried(series: RegionSeries, maps: RegionMaps, at: int) -> RegionSeries:
         rounding_floor_px=rounding,
         coding_error_px=coding,
         bound_px=bound,
+        camera_px=None if series.camera_px is None else maps.carry(at, series.camera_px),
     )

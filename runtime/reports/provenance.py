@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import platform
@@ -44,9 +45,13 @@ class Provenance:
     @cached_property
     def libraries(self) -> dict[str, str]:
         """Versions of Python and of the libraries that the numbers depend on."""
-        return {"python": platform.python_version()} | {
-            name: importlib.metadata.version(name) for name in _LIBRARIES
-        }
+        found = {"python": platform.python_version()}
+        for name in _LIBRARIES:
+            with contextlib.suppress(
+                importlib.metadata.PackageNotFoundError
+            ):  # JetPack's OpenCV is no package of pip's
+                found[name] = importlib.metadata.version(name)
+        return found
 
     def line(self) -> str:
         """All that repeats it, in a line for the metadata of a video."""

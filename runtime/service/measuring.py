@@ -119,7 +119,7 @@ class Measuring:
 
     def _prepare_scales(self, settings: VibrationSettings) -> list[Channel]:
         """Maps and scales of all regions; returns the channels of the store."""
-        self._maps = [settings.map_of(each, self._picture.lens) for each in self._regions]
+        self._bare = self._maps = [settings.map_of(each, self._picture.lens) for each in self._regions]
         pairs = zip(self._regions, self._maps, strict=True)
         self._scales = [settings.scale_of(each, maps) for each, maps in pairs]
         return [
@@ -219,8 +219,9 @@ class Measuring:
         maps = self._maps[at]
         if maps is None:
             return motion
-        x_px, y_px = maps.carry(0, (motion.x_px, motion.y_px)).tolist()
-        return replace(motion, x_px=x_px, y_px=y_px)
+        seen_px = (motion.x_px, motion.camera_x_px), (motion.y_px, motion.camera_y_px)
+        (x_px, camera_x_px), (y_px, camera_y_px) = maps.carry(0, seen_px).tolist()
+        return replace(motion, x_px=x_px, y_px=y_px, camera_x_px=camera_x_px, camera_y_px=camera_y_px)
 
     def _finish_windows(self, unix_s: float) -> tuple[RegionLevels, ...]:
         finished = []
@@ -249,7 +250,7 @@ class Measuring:
         regions, still = list(self.placed.regions.values()), self.placed.still
         if (aspect := self._picture.pixel_aspect()) != self._aspect:
             self._aspect = aspect
-            each_of = zip(self._maps, self._regions, self._scales, strict=True)
+            each_of = zip(self._bare, self._regions, self._scales, strict=True)
             self._maps = [
                 for_pixels(aspect, maps, [at.region()], is_scaled=bool(s)) for maps, at, s in each_of
             ]

@@ -79,7 +79,8 @@ class StoreReader:
         """All channels of which samples were ever stored, and not peaks alone."""
         rows = self.rows(
             f"SELECT {_CHANNEL_COLUMNS} FROM channel "
-            "WHERE EXISTS (SELECT 1 FROM summary WHERE channel = channel.id) ORDER BY id"
+            "WHERE EXISTS (SELECT 1 FROM summary WHERE channel = channel.id) "
+            "OR id IN (SELECT channel FROM block_values) ORDER BY id"
         )
         return tuple(Channel(*row) for row in rows)
 

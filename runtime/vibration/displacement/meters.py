@@ -19,7 +19,7 @@ from tremorscope.runtime.vibration.displacement.regions import Region, RegionFau
 from tremorscope.runtime.vibration.displacement.windows import as_luma, estimate_noise_sigma
 
 Picture = NDArray[Any]
-NOT_MEASURED = Motion(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
+NOT_MEASURED = Motion(*8 * [math.nan])
 _LEARNING_FRAMES = 8
 _ACCOUNT = "the camera was knocked: {}; regions are measured where they now are, and displacement begins anew"
 

@@ -38,7 +38,7 @@ _MARGIN_PX = 24
 """Surroundings of a region that are laid back with it: the search reaches 16 px, its kernels 8."""
 _KERNEL_PX = 5
 _ROUNDS, _OUTLIER, _LEAST_SPREAD_PX = 4, 3.0, 0.01
-_LOST = Motion(math.nan, math.nan, math.nan, math.nan, math.nan, 0.0)
+_LOST = Motion(math.nan, math.nan, math.nan, math.nan, math.nan, 0.0, math.nan, math.nan)
 
 
 class CameraMotion:

@@ -27,7 +27,7 @@ from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak, a
 from tremorscope.runtime.vibration.spectra.region_series import RegionSeries as RegionSeries
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, resample_evenly
 from tremorscope.runtime.vibration.spectra.spectra import HANN_BANDWIDTH_BINS, chance_over_floor, detrended
-from tremorscope.runtime.vibration.spectra.tones import amplitudes_at
+from tremorscope.runtime.vibration.spectra.tones import steady_amplitude
 
 Values = NDArray[np.float64]
 Verdict = Literal["vibrates", "moves, but not at a steady frequency", "below the noise floor", "lost"]
@@ -194,15 +194,14 @@ def _told(peak: Peak, time_s: Values, region: RegionSeries, axis: Axis, rate_hz:
     known = np.isfinite(region.light).all(axis=0)
 
     def swing_at(frequency_hz: float) -> float:
-        of_axes = (amplitudes_at(time_s[known], each[known], [frequency_hz])[0] for each in region.light)
-        return float(max(of_axes))
+        return max(steady_amplitude(time_s[known], each[known], frequency_hz) for each in region.light)
 
     if peak.amplitude <= region.rounding_floor_px[AXES.index(axis)]:
         return "rounding to 8 bit, where there is too little noise to even it out"
-    if region.camera_px is not None and region.camera_px.any():
+    if region.camera_px is not None and np.nan_to_num(region.camera_px).any():
         own_px = region.camera_px[AXES.index(axis)]
         seen = np.isfinite(own_px)
-        left = camera_cause(peak, float(amplitudes_at(time_s[seen], own_px[seen], [peak.frequency_hz])[0]))
+        left = camera_cause(peak, steady_amplitude(time_s[seen], own_px[seen], peak.frequency_hz))
         if left:
             return left
     return light_cause(peak, swing_at, rate_hz)

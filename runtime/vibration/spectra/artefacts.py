@@ -219,7 +219,10 @@ def light_cause(peak: Peak, swing_at: Callable[[float], float], rate_hz: float) 
         folded = round((multiple * light_hz - sign * peak.frequency_hz) / rate_hz)
         lamp_hz = (folded * rate_hz + sign * peak.frequency_hz) / multiple  # if it is theirs
         is_mains = abs(lamp_hz - light_hz) < _MAINS_OFF * light_hz + peak.frequency_sigma_hz / multiple
-        if is_mains and peak.amplitude < _PX_PER_BAND * swing_at(abs(math.remainder(lamp_hz, rate_hz))):
+        seen_hz = abs(math.remainder(lamp_hz, rate_hz))
+        if multiple > 1 and seen_hz < 2 * _MAINS_OFF * light_hz:
+            continue  # folded to a standstill; what light swings there are clouds and exposure
+        if is_mains and peak.amplitude < _PX_PER_BAND * swing_at(seen_hz):
             times = "" if multiple == 1 else f"{multiple} times "
             return f"lamps that flicker at {times}{light_hz:g} Hz, folded by the frame rate"
     is_light = peak.amplitude <= _PX_PER_LIGHT * swing_at(peak.frequency_hz)

@@ -92,6 +92,22 @@ def amplitudes_at(time_s: ArrayLike, signal: ArrayLike, frequencies_hz: ArrayLik
     return tuple(float(amplitude) for amplitude in np.hypot(found[1::2], found[2::2]))
 
 
+def steady_amplitude(time_s: ArrayLike, signal: ArrayLike, frequency_hz: float) -> float:
+    """Amplitude of a steady sinusoid of known frequency, beside a drift that a Hann window keeps from leaking into it.
+
+    >>> time_s = np.arange(150) / 25
+    >>> moved = 5 * (time_s / 6) ** 2 + 0.12 * np.sin(2 * np.pi * 2.1 * time_s)
+    >>> [round(steady_amplitude(time_s, moved, hz), 2) for hz in (2.1, 4.0)]
+    [0.12, 0.0]
+    """
+    times, values = np.asarray(time_s, dtype=np.float64), np.asarray(signal, dtype=np.float64)
+    passed = (times - times[0]) / max(float(times[-1] - times[0]), 1e-9)
+    root = np.sin(np.pi * passed)
+    columns = np.column_stack([_model(times, np.array([frequency_hz])), passed])
+    found = np.linalg.lstsq(root[:, None] * columns, root * values, rcond=None)[0]
+    return float(np.hypot(found[1], found[2]))
+
+
 def fit_slow_tone(values: Values, rate_hz: float, frequency_hz: float) -> SlowTone:
     """Fit one tone of few cycles and a straight drift to evenly spaced values (N,), near a frequency.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tremorscope.files import regular_bytes
+from tremorscope.files import open_regular, regular_bytes
 from tremorscope.runtime.engines.interface.bundle import MANIFEST_NAME, open_bundle
 from tremorscope.runtime.errors import Fault
 from tremorscope.runtime.host.secrets import client_context, read_secret, server_context
@@ -61,3 +61,11 @@ def test_a_file_beyond_its_bound_is_refused(tmp_path: Path) -> None:
     assert len(regular_bytes(tmp_path / "a", 11)) == 11
     with pytest.raises(OSError, match="too large"):
         regular_bytes(tmp_path / "a", 10)
+
+
+def test_a_directory_is_refused_and_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with pytest.raises(OSError, match="no regular file"):
+            open_regular(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before

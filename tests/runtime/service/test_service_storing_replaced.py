@@ -108,11 +108,14 @@ def test_a_store_without_its_log_or_its_lock_is_opened_anew_and_complete(tmp_pat
     kept.offer(Notice(1.0, "a", "before"))
     until(lambda: kept.health().written >= 1)
     kept.path.with_name(kept.path.name + suffix).unlink()
+    kept.offer(SeriesBlock((Channel("top", "x"),), np.arange(10.0), np.ones((1, 10), np.float32)))
     kept.offer(Notice(2.0, "a", "into the void?"))
     until(lambda: kept.health().replaced and not kept.health().pending, kept)
     shutil.copytree(tmp_path / "state", tmp_path / "cut")  # as a power cut would leave it
     told = notices(tmp_path / "cut" / kept.path.name)
     assert {"before", "into the void?"} <= {*told}
+    with StoreReader(tmp_path / "cut" / kept.path.name) as reader:
+        assert [len(block.times_s) for block in reader.blocks()] == [10]  # once
     assert any(text.startswith("the store was taken away") for text in told)
     assert kept.close(5.0) == ""
 

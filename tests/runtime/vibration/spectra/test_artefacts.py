@@ -133,6 +133,20 @@ def test_multiples_of_a_lamps_flicker_are_named_where_the_light_swings_as_they_s
     assert [round(each.peak.frequency_hz, 1) for each in found.findings] == [2.1, 9.4]
 
 
+def test_slow_light_makes_no_lamp_of_a_slow_tone() -> None:
+    """At 30 frames a second 120 Hz stands still, and clouds swing by 1 % at a third of a bridge's first frequency."""
+    found = analyse_recording(TIMES, [series((1.2, 0.008), noise_px=0.0005, brightness=(0.4, 0.01))])
+    assert [round(each.peak.frequency_hz, 1) for each in found.findings] == [1.2]
+    assert [round(mode.frequency_hz, 1) for mode in found.modes] == [1.2]
+
+
+def test_a_camera_that_drifts_hides_no_tone() -> None:
+    """It pans by 50 px, ever faster; over 20 s that is .4 px at 2.1 Hz, were it taken for a tone."""
+    panned = 50 * (TIMES / TIMES[-1]) ** 2
+    moved = replace(series((2.1, 0.008), noise_px=0.0005), camera_px=np.stack([panned, panned]))
+    assert [round(each.peak.frequency_hz, 1) for each in analyse_recording(TIMES, [moved]).findings] == [2.1]
+
+
 def test_a_tone_at_the_mains_without_a_swing_of_light_is_motion() -> None:
     found = analyse_recording(TIMES, [series((10.0, 0.03))])
     assert [round(each.peak.frequency_hz, 2) for each in found.findings] == [10.0]
