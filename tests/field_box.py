@@ -41,6 +41,7 @@ from tremorscope.runtime.vibration.settings import VibrationSettings
 from tremorscope.runtime.vibration.spectra.analysis import Analysis
 from tremorscope.runtime.vibration.spectra.modes import Mode
 from tremorscope.runtime.vibration.spectra.peaks import Peak
+from tremorscope.runtime.vibration.spectra.region_series import ROW
 
 BLOCK_S = 60.0
 PEAK_OVER_RMS = 2.5
@@ -97,7 +98,7 @@ class Box:
             names, [each.region() for each in self._vibration.regions], most_samples=64
         )
         self._history.begin(np.full((len(names), 2), 0.001), np.zeros((len(names), 2)))
-        self._rows = np.zeros((len(names), 5))
+        self._rows = np.zeros((len(names), ROW))
         channels = [Channel(name, axis, mm_per_px=0.5) for name in names for axis in "xy"]
         self._collector = SeriesCollector(channels, block_s=BLOCK_S)
         self.feed = LiveFeed(width_px=64, height_px=48, most_samples=16)
