@@ -6,7 +6,10 @@ python -m tremorscope.export.studies.structure_causes --photographs FOLDER --mos
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -50,17 +53,11 @@ def direction(scene: StructureScene) -> Tensor:
     return torch.cat((torch.zeros_like(mode), mode), dim=1)
 
 
-def _shear() -> Tensor:
-    y, _ = torch.meshgrid(*2 * [torch.arange(256) - 127.5], indexing="ij")
-    return torch.stack((-y / 60, torch.zeros_like(y)))[None]
-
-
-def _growth() -> Tensor:
-    y, x = torch.meshgrid(*2 * [torch.arange(256) - 127.5], indexing="ij")
-    return torch.stack((x / 60, y / 60))[None]
-
-
-VARYING = {"growing disc": _growth, "shearing plate": _shear}
+_Y, _X = torch.meshgrid(*2 * [(torch.arange(256) - 127.5) / 60], indexing="ij")
+VARYING = {
+    "growing disc": torch.stack((_X, _Y))[None],
+    "shearing plate": torch.stack((-_Y, torch.zeros_like(_Y)))[None],
+}
 """Large parts whose displacement varies, and its field for 1 px."""
 
 
@@ -88,14 +85,19 @@ def answers(
 
 
 def least_squares_error(
-    network: RealtimeNetwork, scene: StructureScene, displacement_px: float, rng: np.random.Generator
+    network: RealtimeNetwork,
+    _kind: str,
+    scene: StructureScene,
+    displacement_px: float,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Relative error of each window's displacement, on the part and at the place where it is drawn."""
     reference, frame, _ = film(scene, Conditions(displacement_px, _LANDS_PX, NOISE_GREY_LEVELS), rng)
     moved, still = as_tensor(frame), as_tensor(reference)
     flow = LeastSquaresFlow(WINDOWS, 8, 4, MOVING)
     kernels = network.shape_encoder.weight
-    found = 4 * flow((moved + still) / 2, network.motion(moved - still), torch.ones(1, 1, 1, 1), kernels)[0]
+    motion, gain = network.motion(moved - still), torch.ones(1, 1, 1, 1)
+    found = 4 * flow.solve(flow.equations((moved + still) / 2, motion, gain, kernels))[0]
     x, y = found[0::3].numpy(), found[1::3].numpy()
 
     def error(line: CentreLine) -> np.ndarray:
@@ -131,7 +133,7 @@ def large_part_error(
     equations = flow.equations((moved + still) / 2, motion, gain, kernels, moved)
     share = F.avg_pool2d(torch.from_numpy(scene.coverage(displacement_px)).float()[None, None], 4)
     found = 4 * flow.within(equations, share, OWN, AFFINE)[0, 0]  # (W, 2, 64, 64)
-    true = F.avg_pool2d((_LANDS_PX - displacement_px) * VARYING[kind](), 4)
+    true = F.avg_pool2d((_LANDS_PX - displacement_px) * VARYING[kind], 4)
     inside = share[0, 0] > 0.99
     error: np.ndarray = (found - true).norm(dim=1)[:, inside].mean(dim=1).numpy()
     return error
@@ -159,25 +161,14 @@ def _print_answers(network: RealtimeNetwork, kinds: Scenes) -> None:
                 click.echo(f"    {name:<56}{similarity.mean():.3f} / {np.sqrt((off**2).mean()):.2f}")
 
 
-def _print_least_squares(network: RealtimeNetwork, kinds: Scenes) -> None:
-    title = "error of the least-squares displacement; windows of"
-    click.echo(f"\n{title} {WINDOWS} cells, weighted by motion {MOVING}")
+def _print_errors(kinds: Scenes, error: Callable[..., Any], places: Sequence[str]) -> None:
+    """A line for each kind, displacement and place: the mean over the scenes, by window."""
     for kind, scenes in kinds.items():
         for displacement_px in _MOVED_PX:
             rng = np.random.default_rng(0)
-            errors = np.mean([least_squares_error(network, s, displacement_px, rng) for s in scenes], axis=0)
-            for where, row in zip(("on it", f"{_LANDS_PX:g} px on"), errors, strict=True):
-                click.echo(f"{kind}, {displacement_px:g} px, {where:<9}" + "".join(f"{e:7.2f}" for e in row))
-
-
-def _print_large_parts(network: RealtimeNetwork, kinds: Scenes) -> None:
-    title = "error inside large parts in px; windows of"
-    click.echo(f"\n{title} {OWN} cells over their own, and varying {AFFINE}")
-    for kind, scenes in kinds.items():
-        for displacement_px in _MOVED_PX:
-            rng = np.random.default_rng(0)
-            row = np.mean([large_part_error(network, kind, s, displacement_px, rng) for s in scenes], axis=0)
-            click.echo(f"{kind}, {displacement_px:g} px" + "".join(f"{e:7.2f}" for e in row))
+            means = np.mean([error(kind, each, displacement_px, rng) for each in scenes], axis=0)
+            for place, row in zip(places, np.atleast_2d(means), strict=True):
+                click.echo(f"{kind}, {displacement_px:g} px{place}" + "".join(f"{e:7.2f}" for e in row))
 
 
 @click.command()
@@ -191,8 +182,16 @@ def main(photographs: Path, most: int | None) -> None:
     scenes = structures(read_evaluation_photographs(photographs, most))
     thin = {kind: scenes[kind] for kind in KINDS}
     _print_answers(network, thin)
-    _print_least_squares(network, thin)
-    _print_large_parts(network, {kind: scenes[kind] for kind in VARYING})
+    click.echo(
+        f"\nerror of the least-squares displacement; windows of {WINDOWS} cells, weighted by motion {MOVING}"
+    )
+    places = (f", {'on it':<9}", f", {f'{_LANDS_PX:g} px on':<9}")
+    _print_errors(thin, partial(least_squares_error, network), places)
+    click.echo(
+        f"\nerror inside large parts in px; windows of {OWN} cells over their own, and varying {AFFINE}"
+    )
+    large = {kind: scenes[kind] for kind in VARYING}
+    _print_errors(large, partial(large_part_error, network), ("",))
 
 
 if __name__ == "__main__":

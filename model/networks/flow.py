@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from tremorscope.model.networks.affine import in_the_middle
@@ -22,7 +22,7 @@ class Equations(NamedTuple):
     """B x 1 x 1 x 1 or B x 1 x h x w."""
 
 
-class LeastSquaresFlow(nn.Module):
+class LeastSquaresFlow:
     """Least-squares displacement of each cell, over windows of several sizes; no learned parameters.
 
     A displacement d changes a frame by -d times its slopes, and every linear encoding of it alike: motion = -(d_x S_x
@@ -42,32 +42,9 @@ class LeastSquaresFlow(nn.Module):
         third_order: bool = False,
     ) -> None:
         """Windows and accuracy as `RealtimeConfig` names them; the fit uses the encoder's first ``probes`` kernels."""
-        super().__init__()
         self.windows_cells, self.moving_windows_cells = windows_cells, moving_windows_cells
         self.probes, self.stride = probes, stride
         self.slope_reach_px, self.third_order = slope_reach_px, third_order
-
-    def forward(
-        self,
-        picture: Tensor | tuple[Tensor, Tensor],
-        motion: Tensor,
-        gain: Tensor,
-        kernels: Tensor,
-        frame: Tensor | None = None,
-    ) -> Tensor:
-        """Displacement times gain in cells (x, y), and the unexplained share of the motion (0 to 1), for each window.
-
-        Args:
-            picture: source of the slopes, B x 3 x H x W in [0, 1]; or the slopes, as `slopes` gives them.
-            motion: B x C x h x w.
-            gain: B x 1 x 1 x 1 or B x 1 x h x w.
-            kernels: of the encoder that made ``motion``, C x 3 x k x k.
-            frame: source of the curvature for ``third_order``, B x 3 x H x W in [0, 1].
-
-        Returns:
-            B x 3 W x h x w for W windows: the plain windows first, then those that weight cells by their motion.
-        """
-        return self.solve(self.equations(picture, motion, gain, kernels, frame))
 
     def equations(
         self,
@@ -77,7 +54,15 @@ class LeastSquaresFlow(nn.Module):
         kernels: Tensor,
         frame: Tensor | None = None,
     ) -> Equations:
-        """The equations behind `forward`, which has the same arguments."""
+        """Equations of a frame, to be solved over windows by `solve` and `within`.
+
+        Args:
+            picture: source of the slopes, B x 3 x H x W in [0, 1]; or the slopes, as `slopes` gives them.
+            motion: B x C x h x w.
+            gain: B x 1 x 1 x 1 or B x 1 x h x w.
+            kernels: of the encoder that made ``motion``, C x 3 x k x k.
+            frame: source of the curvature for ``third_order``, B x 3 x H x W in [0, 1].
+        """
         probes, stride = self.probes, self.stride
         kernels, motion = kernels[:probes], motion[:, :probes]  # (P, 3, k, k), (B, P, h, w)
         x, y = (
@@ -90,7 +75,11 @@ class LeastSquaresFlow(nn.Module):
         return Equations(products, _ROUNDING_VARIANCE * kernels.square().sum(), gain)
 
     def solve(self, equations: Equations) -> Tensor:
-        """The solution over each window, as `forward` gives it: B x 3 W x h x w."""
+        """Displacement times gain in cells (x, y), and the unexplained share of the motion (0 to 1), for each window.
+
+        Returns:
+            B x 3 W x h x w for W windows: the plain windows first, then those that weight cells by their motion.
+        """
         products, flat, _ = equations
         averaged = _averages(products, self.windows_cells)  # a window each: (B, 6 or 7, h, w)
         if self.moving_windows_cells:

@@ -56,7 +56,7 @@ class LayersHead(nn.Module):
 
         Args:
             cells: B x C x h x w.
-            flow: B x 3 W x h x w, as `LeastSquaresFlow` gives it.
+            flow: B x 3 W x h x w, as `LeastSquaresFlow.solve` gives it.
             centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
             within: `LeastSquaresFlow.within` of a layer's share of each cell; None: not measured.
         """

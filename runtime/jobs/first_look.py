@@ -61,7 +61,7 @@ class MotionWatch:
 
     def analysis(self, band_hz: tuple[float, float] | None = None) -> Analysis | None:
         """Frequencies at which the regions move; None where none can be told, as in very short clips."""
-        table = np.array(self._rows, float).transpose(1, 2, 0)  # (regions, 5, N)
+        table = np.array(self._rows, float).transpose(1, 2, 0)  # (regions, 7, N)
         floors, rounding = self._meter.noise_floors_px, self._meter.rounding_floors_px
         series = tuple(
             RegionSeries.of_rows(f"R{number + 1}", follower.region, rows, floors[number], rounding[number])

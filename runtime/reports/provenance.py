@@ -47,9 +47,8 @@ class Provenance:
         """Versions of Python and of the libraries that the numbers depend on."""
         found = {"python": platform.python_version()}
         for name in _LIBRARIES:
-            with contextlib.suppress(
-                importlib.metadata.PackageNotFoundError
-            ):  # JetPack's OpenCV is no package of pip's
+            # JetPack's OpenCV is no package of pip's.
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                 found[name] = importlib.metadata.version(name)
         return found
 

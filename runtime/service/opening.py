@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from tremorscope.files import regular_bytes
 from tremorscope.runtime.cameras.gstreamer.camera import CameraReport, GStreamerCamera
 from tremorscope.runtime.cameras.gstreamer.load import WHOSE_TIMES
 from tremorscope.runtime.cameras.opening import describe, open_camera
@@ -55,10 +56,9 @@ def settings_record(configuration: Configuration, time_s: float) -> SettingsReco
         name: each.model_dump(mode="json", exclude_defaults=True) for name, each in parts.items()
     }
     told["camera"] |= {"kind": camera.kind, "is": describe(camera)}
-    scales = (configuration.vibration.scale, *(each.scale for each in configuration.vibration.regions))
-    for file in filter(None, {camera.lens, *(each.file for each in scales if each)}):
+    for file in filter(None, (camera.lens, *configuration.vibration.scale_files())):
         with contextlib.suppress(OSError, ValueError):
-            told.setdefault("files", {})[str(file)] = json.loads(file.read_text("utf-8"))
+            told.setdefault("files", {})[str(file)] = json.loads(regular_bytes(file))
     if isinstance(camera, ClipSettings) and camera.path.is_file():
         with contextlib.suppress(ClipFault):
             told["clip"] = provenance_of(camera.path, "", {}).summary()["clip"]

@@ -138,15 +138,18 @@ class MeasuredSettings(Section):
         """True if a scale is stated for a region."""
         return (region.scale or self.scale) is not None
 
+    def scale_files(self) -> tuple[Path, ...]:
+        """Files that scales are taken from, each once."""
+        stated = (self.scale, *(each.scale for each in self.regions))
+        return tuple(dict.fromkeys(each.file for each in stated if each and each.file))
+
     def planes(self) -> tuple[PlaneScale, ...]:
         """Calibrated planes that scales are taken from, each once.
 
         Raises:
             OptionFault: a file cannot be read.
         """
-        stated = (self.scale, *(each.scale for each in self.regions))
-        files = dict.fromkeys(each.file for each in stated if each and each.file)
-        return tuple(read_scale(each) for each in files if each)
+        return tuple(read_scale(each) for each in self.scale_files())
 
     def scale_of(self, region: RegionSettings, maps: RegionMaps | None) -> Scale | None:
         """The scale of a region; None where none is stated. The region's ``maps`` have it where a file states it."""

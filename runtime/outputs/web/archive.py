@@ -57,23 +57,17 @@ class Archive:
         self._asking = self._asking or asyncio.Lock()
         async with self._asking:  # one query at a time, and its answer for all waiting requests
             if time.monotonic() - self._answer[0] >= _FRESH_S:
-                found = await asyncio.get_running_loop().run_in_executor(
-                    self._pool, self._read, dict.fromkeys(KINDS, (None, _FIRST))
-                )
+                found = await self.apart(lambda: self._read(dict.fromkeys(KINDS, (None, _FIRST))))
                 self._answer = (time.monotonic(), found)
             return self._answer[1]
 
     async def page(self, kind: HistoryKind, before: Cursor | None, most: int) -> dict[str, Any]:
         """One page of a kind: ``most`` records before a cursor, the latest first; see `history`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._read, {kind: (before, most)})
+        return await self.apart(lambda: self._read({kind: (before, most)}))
 
     async def overview(self, region: str, from_s: float, to_s: float) -> dict[str, Any]:
         """A region over days or months, with alarms and events; ``trouble`` is the reason if it cannot be read."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._pool, self._ask, lambda reader: read_overview(reader, region, from_s, to_s)
-        )
+        return await self.apart(lambda: self._ask(lambda reader: read_overview(reader, region, from_s, to_s)))
 
     async def apart(self, read: Callable[[], _T]) -> _T:
         """Result of something that reads the disk, beside the event loop."""
@@ -81,14 +75,14 @@ class Archive:
 
     async def modes(self, health: Health) -> dict[str, Any]:
         """The latest modes (`latest_modes`), by the places of the regions now; ``trouble`` as in `history`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._ask, lambda reader: latest_modes(reader, health))
+        return await self.apart(lambda: self._ask(lambda reader: latest_modes(reader, health)))
 
     async def clip(self, file: str) -> Path | None:
         """Path of a saved clip; None if none of this name is listed as saved."""
-        if self._clips is None or not _CLIP_NAME.fullmatch(file):
+        clips = self._clips
+        if clips is None or not _CLIP_NAME.fullmatch(file):
             return None
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._find, self._clips, file)
+        return await self.apart(lambda: self._find(clips, file))
 
     async def series(self, from_s: float, to_s: float) -> AsyncIterator[bytes]:
         """Displacements from a Unix time to another as CSV, in parts, read by a connection and a thread of their own.

@@ -188,12 +188,13 @@ def test_least_squares_finds_the_displacement_of_texture(shift_px: tuple[float, 
     frame, reference = scene(*shift_px), scene(0.0, 0.0)
     assert network.flow is not None
     with torch.no_grad():
-        found = network.flow(
+        equations = network.flow.equations(
             frame,
             network.motion(frame - reference),
             torch.full((1, 1, 1, 1), 4.0),
             network.shape_encoder.weight,
-        )[0, :, 4:-4, 4:-4]
+        )
+        found = network.flow.solve(equations)[0, :, 4:-4, 4:-4]
     for window in range(3):
         x, y, unexplained = found[3 * window : 3 * window + 3]
         # Four times the displacement in cells of four pixels is the displacement in pixels.

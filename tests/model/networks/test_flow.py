@@ -60,7 +60,8 @@ def found_px(
     motion = torch.nn.functional.conv2d(
         torch.nn.functional.pad(waves(moved_px) - waves(), (2, 5, 2, 5)), kernels, stride=STRIDE
     )
-    cells = flow(picture, motion, torch.ones(1, 1, 1, 1), kernels, waves(moved_px))
+    gain = torch.ones(1, 1, 1, 1)
+    cells = flow.solve(flow.equations(picture, motion, gain, kernels, waves(moved_px)))
     return STRIDE * cells[0, 6:8, _EDGE, _EDGE].permute(1, 2, 0)
 
 
