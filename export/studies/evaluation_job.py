@@ -27,12 +27,14 @@ Rows = list[dict[str, object]]
 
 def _structures(opened: Mapping[str, Magnifier], pictures: Sequence[Frame], rows: Rows) -> Iterator[str]:
     yield from _table_head(
-        "structures: SSIM / centre line off by px / change of what is still", pictures, opened
+        "structures: SSIM / centre line off by px, RMS and median / change of what is still", pictures, opened
     )
     yield from _table(
         straightness.run(opened, pictures),
         lambda t: f"{t.kind}, {t.displacement_px:g} -> {t.target_px:g} px",
-        lambda t: f"{t.ssim:.3f} / {t.centre_line_px:5.2f} / {t.still_change:4.2f}",
+        lambda t: (
+            f"{t.ssim:.3f} / {t.centre_line_px:5.2f} {t.centre_line_median_px:4.2f} / {t.still_change:4.2f}"
+        ),
         rows,
     )
 

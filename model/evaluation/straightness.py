@@ -47,6 +47,8 @@ class StructureTrial(Conditions):
     ssim_spread: float = 0.0
     centre_line_px: float = float("nan")
     """RMS distance of the drawn centre line from the true one; NaN where there is none."""
+    centre_line_median_px: float = float("nan")
+    """Median of that distance over all points; the RMS is decided by the few where the line can hardly be seen."""
     still_change: float = 0.0
     """Mean absolute change of the noisy frame, in grey levels, at least 24 px from all that moves."""
 
@@ -72,29 +74,26 @@ def judge(
     """Magnify each scene by each magnifier, and compare with the truth."""
     rng = np.random.default_rng(_SEED)
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in magnifiers}
+    offsets: dict[str, list[NDArray[np.float64]]] = {name: [] for name in magnifiers}
     for scene in scenes:
         reference, frame, truth = film(scene, conditions, rng)
         touched, still = _masks(scene, conditions)
         for name, magnify in magnifiers.items():
             result = magnify(frame, reference, conditions.amplification)
             change = np.abs(result.astype(float) - frame)[still].mean() if still.any() else np.nan
-            found[name].append(
-                (
-                    ssim_over(result, truth, touched),
-                    centre_line_px(result, scene, conditions.target_px),
-                    change,
-                )
-            )
+            offsets[name].append(centre_line_offsets_px(result, scene, conditions.target_px))
+            found[name].append((ssim_over(result, truth, touched), _rms(offsets[name][-1]), change))
     trials = {}
     for name, scores in found.items():
         similarity, off, change = np.array(scores).T
-        rms = float(np.sqrt(np.mean(off**2)))
+        drawn = np.concatenate(offsets[name])
         trials[name] = StructureTrial(
             **vars(conditions),
             kind=kind,
             ssim=float(similarity.mean()),
             ssim_spread=float(similarity.std()),
-            centre_line_px=rms,
+            centre_line_px=_rms(off),
+            centre_line_median_px=float(np.median(np.abs(drawn))) if len(drawn) else float("nan"),
             still_change=float(change.mean()),
         )
     return trials
@@ -122,11 +121,20 @@ def ssim_over(result: Frame, truth: Frame, where: NDArray[np.bool_]) -> float:
 
 def centre_line_px(result: Frame, scene: StructureScene, displacement_px: float) -> float:
     """RMS distance of a structure's drawn centre lines from the true ones; NaN where it has none."""
-    lines = scene.lines(displacement_px)
-    if not lines:
-        return float("nan")
-    found = np.concatenate([offsets_px(result, scene, line) for line in lines])
-    return float(np.sqrt(np.mean(found**2)))
+    return _rms(centre_line_offsets_px(result, scene, displacement_px))
+
+
+def centre_line_offsets_px(
+    result: Frame, scene: StructureScene, displacement_px: float
+) -> NDArray[np.float64]:
+    """Offsets of a structure's drawn centre lines from the true ones, at all their points; empty where it has none."""
+    return np.concatenate(
+        [np.empty(0), *(offsets_px(result, scene, line) for line in scene.lines(displacement_px))]
+    )
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(values**2))) if len(values) else float("nan")
 
 
 def offsets_px(result: Frame, scene: StructureScene, line: CentreLine) -> NDArray[np.float64]:

@@ -88,6 +88,17 @@ def test_a_wobble_is_measured(ground: NDArray[np.float64]) -> None:
     assert centre_line_px(wavy, lattice, 0.0) == pytest.approx(0.7 / np.sqrt(2), abs=0.12)
 
 
+def test_where_a_line_cannot_be_seen_moves_its_rms_not_its_median(ground: NDArray[np.float64]) -> None:
+    """A tenth of the cables painted over by the background."""
+    cables = Cables(ground, seed=2)
+    covered = cables.coverage(4.0)[..., None] * np.ones((256, 256, 1))
+    covered[:, 100:120] = 0.0
+    drawn = rounded(covered * cables.painted(4.0) + (1 - covered) * ground)
+    trial = judge({"with a gap": lambda *_: drawn}, "cables", [cables], Conditions(0.2, 4.0))["with a gap"]
+    assert trial.centre_line_median_px < 0.05
+    assert trial.centre_line_px > 1.0
+
+
 def test_turning_growing_and_shifting_are_exact_for_smooth_pictures() -> None:
     """Against a picture of waves, whose turned and grown values are known in closed form."""
     side = 200
@@ -124,5 +135,12 @@ def test_every_kind_is_judged_on_the_same_frames(pictures: list[Frame]) -> None:
         assert trials["truth"].ssim == pytest.approx(1.0)
         assert trials["nothing"].ssim < 0.9
         assert trials["nothing"].still_change == 0.0
+        if kind in ("cable 2.4 px", "lattice 5 px"):
+            assert trials["truth"].centre_line_median_px < 0.05
+            assert trials["nothing"].centre_line_median_px == pytest.approx(
+                trials["nothing"].centre_line_px, rel=0.15
+            )
+        else:
+            assert np.isnan(trials["truth"].centre_line_median_px)
         # The noise of the frame, which the truth is free of: mean absolute value of one grey level, rounded.
         assert trials["truth"].still_change == pytest.approx(0.8, abs=0.1)
