@@ -174,8 +174,8 @@ def share_arenas() -> None:
     every clip would leave more and more half-empty ones. It also learns to keep ever larger blocks in them, as those
     of an engine that rests. Elsewhere than on glibc it does nothing.
 
-    With a threshold of one's own glibc no longer raises that of trimming either: it would give every block above 128 KiB
-    at a heap's end back as soon as it is freed, and fetch and clear its pages anew for the next frame.
+    With a threshold of one's own glibc no longer raises that of trimming either: it would give every block above
+    128 KiB at a heap's end back as soon as it is freed, and fetch and clear its pages anew for the next frame.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -38,8 +38,8 @@ _LOOKS = 50
 class StuckPictureDetector:
     """Detector of a stuck picture over all openings of one camera; examines a few thousand bytes of a frame.
 
-    While the picture changes, it looks at some frames a second: those bytes lie far apart, and fetching them takes as long
-    as all else that the supervisor does for a frame. Once a picture has come again, it looks at every frame.
+    While the picture changes, it looks at some frames a second: those bytes lie far apart, and fetching them takes as
+    long as all else that the supervisor does for a frame. Once a picture has come again, it looks at every frame.
     """
 
     def __init__(self, still_s: float | None, *, reopens: bool) -> None:
