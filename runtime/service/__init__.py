@@ -65,7 +65,7 @@ import numpy as np
 def _load_scipy_alone() -> None:
     """Load SciPy without the rooms of NumPy that nobody here enters.
 
-    SciPy copies all names of NumPy (`scipy._lib.array_api_compat`), and to fetch some of them is to load them: the front
+    SciPy copies all names of NumPy (`scipy._lib.array_api_compat`), and to fetch some is to load them: the front
     end for Fortran and the tools for tests, 7 MB in a process that runs for months. They can be imported after it as
     ever.
     """
