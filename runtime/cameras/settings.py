@@ -213,7 +213,7 @@ class SyntheticCameraSettings(_CameraBase):
     modes: tuple[SyntheticModeSettings, ...] | None = None
     """Its modes of vibration; empty: 2.1 Hz at 0.12 px and 4.7 Hz at 0.05 px."""
     reuse_noise: bool = True
-    """Take every frame's noise from a store of four frames' worth, at another place each time, instead of drawing it
+    """Take every frame's noise from a store of two frames' worth, at another place each time, instead of drawing it
     anew: a quarter of the time, and no two frames have the same noise at the same place."""
     duration_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Time after which it ends; empty: never."""

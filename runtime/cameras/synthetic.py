@@ -21,7 +21,7 @@ _NEGLIGIBLE = 0.005
 """Grey levels below which a term of the power series is left out."""
 _LARGEST_DISPLACEMENT_PX = 1.0
 _PADDING_PX = 8
-_POOL_FRAMES = 4
+_POOL_FRAMES = 2
 """Frames' worth of noise that is drawn once where noise is reused."""
 _PATCH_WIDTH = 64.0
 _PATCH_MARGIN_PX = 2.0
@@ -49,7 +49,7 @@ class SyntheticSettings:
     """Scene, size, rate, noise and modes of the synthetic camera.
 
     ``noise_sigma`` is the standard deviation, in grey levels, of the sensor's noise on each channel before
-    the rounding to 8 bit. ``reuse_noise`` draws four frames of noise once and takes another stretch of them for every
+    the rounding to 8 bit. ``reuse_noise`` draws two frames of noise once and takes another stretch of them for every
     frame, which makes filming four times cheaper: two frames then have the same noise, but at other places.
     ``duration_s`` None films for ever. Frame n depends on the settings and on n alone.
     """

@@ -162,7 +162,7 @@ def step_back(niceness: int = BACKGROUND) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
-_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 """See mallopt(3)."""
 _ARENAS, _LARGE_BYTES = 2, 4 << 20
 
@@ -173,10 +173,15 @@ def share_arenas() -> None:
     glibc gives each of many threads a heap of its own and gives none of them back: encoders that come and go with
     every clip would leave more and more half-empty ones. It also learns to keep ever larger blocks in them, as those
     of an engine that rests. Elsewhere than on glibc it does nothing.
+
+    With a threshold of one's own glibc no longer raises that of trimming either: it would give every block above
+    128 KiB at a heap's end back as soon as it is freed, and fetch and clear its pages anew for the next frame.
     """
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, _ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)  # as glibc would have it
     gc.freeze()  # what was imported stays: to look through it at every collection takes a frame's time
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,7 @@ from tremorscope.runtime.frames.ring import Lease
 _VIEWER = "a viewer"
 
 
-@dataclass(frozen=True)
-class LiveInfo:
+class LiveInfo(NamedTuple):
     """Number, time and magnification of a live picture."""
 
     sequence: int

@@ -31,10 +31,16 @@ _WEIGHT = 10
 """Equal pictures that make up for a different one: key frames of a stuck encoder differ a little."""
 _OTHERS = 3
 """Different pictures in a row that end a stuck picture."""
+_LOOKS = 50
+"""Frames that are examined within the longest time of the same picture, while the picture changes."""
 
 
 class StuckPictureDetector:
-    """Detector of a stuck picture over all openings of one camera; examines a few thousand bytes of each frame."""
+    """Detector of a stuck picture over all openings of one camera; examines a few thousand bytes of a frame.
+
+    While the picture changes, it looks at some frames a second: those bytes lie far apart, and fetching them takes as
+    long as all else that the supervisor does for a frame. Once a picture has come again, it looks at every frame.
+    """
 
     def __init__(self, still_s: float | None, *, reopens: bool) -> None:
         """Begin.
@@ -45,7 +51,8 @@ class StuckPictureDetector:
         """
         self._still_s, self._reopens = still_s, reopens
         self._most = math.inf
-        self._alike = self._sequence = 0
+        self._every = 1
+        self._alike = self._sequence = self._unseen = 0
         self._before: NDArray[np.uint8] | None = None
         self._shape: tuple[int, ...] = ()
         self._places = np.zeros(0, np.intp)
@@ -63,6 +70,7 @@ class StuckPictureDetector:
         """Expect so many frames a second; a stuck picture must change first."""
         if self._still_s is not None:
             self._most = max(_FEWEST_FRAMES, math.ceil(self._still_s * rate_hz))
+            self._every = max(1, int(self._most) // _LOOKS)
             self._alike = min(self._alike, int(self._most))
             self._reopen_at_s = now_s + self._still_s if self._stands else -math.inf
 
@@ -73,11 +81,15 @@ class StuckPictureDetector:
         """
         if self._still_s is None:
             return False
+        self._unseen += 1
+        passed = self._unseen if sequence is None else max(self._unseen, sequence - self._sequence)
+        if not self._alike and passed < self._every and self._before is not None:
+            return False
+        self._unseen = 0
         sample = self._sample(pixels)
         if self._before is None or _differ(self._before, sample):
             self._alike = max(0, self._alike - _WEIGHT)
         else:
-            passed = 1 if sequence is None else max(1, sequence - self._sequence)
             self._alike = min(self._alike + min(passed, int(self._most) // _FEWEST_FRAMES), int(self._most))
         self._sequence = sequence or 0
         self._before = sample

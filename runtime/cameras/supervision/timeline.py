@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from tremorscope.runtime.frames.frame import FrameInfo
 
 _PERIOD_WEIGHT = 1 / 32
 
 
-@dataclass(frozen=True)
-class PlacedFrame:
+class PlacedFrame(NamedTuple):
     """A frame's place on the continuous axis."""
 
     info: FrameInfo
