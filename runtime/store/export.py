@@ -242,12 +242,8 @@ def _short(source: SettingsRecord | None) -> str:
 def _metadata(reader: StoreReader, span_s: tuple[float, float], tables: Iterable[Path]) -> dict[str, Any]:
     """Origin of the tables, in the words of W3C's "Metadata Vocabulary for Tabular Data" (2015)."""
     measured_by = [
-        {
-            "time_s": each.time_s,
-            "program": each.program,
-            "settings": json.loads(each.settings),
-            "settings_sha256": each.sha256,
-        }
+        {"time_s": each.time_s, "program": each.program, "settings_sha256": each.sha256}
+        | {"settings": json.loads(each.settings)}
         for each in settings_of(reader, *span_s)
     ]
     return {

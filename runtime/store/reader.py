@@ -8,6 +8,7 @@ import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,21 +97,18 @@ class StoreReader:
         self, channel: Channel, from_s: float = -math.inf, to_s: float = math.inf
     ) -> Iterator[tuple[SettingsRecord | None, Samples]]:
         """The same, each block with the settings by which it was measured."""
-        settings_of = cache(self._settings)
+        settings_of, number = cache(self._settings), self._number_of(channel)
         blocks = self.rows(
             "SELECT block.id, settings FROM block JOIN block_values ON block = block.id WHERE channel = ? "
             "AND end_s >= ? AND start_s < ? ORDER BY start_s, block.id",
-            self._number_of(channel),
-            from_s,
-            to_s,
+            *(number, from_s, to_s),
         )
         for block, settings in blocks:
-            rows = self.rows(
+            question = (
                 "SELECT start_s, offsets_s, block_values.samples FROM block JOIN block_values ON block = block.id "
-                "WHERE block.id = ? AND channel = ?",
-                block,
-                self._number_of(channel),
+                "WHERE block.id = ? AND channel = ?"
             )
+            rows = self.rows(question, block, number)
             for start_s, offsets, samples in rows:  # none if retention was here meanwhile
                 times = start_s + np.frombuffer(offsets, "<f8")
                 wanted = (times >= from_s) & (times < to_s)
@@ -255,11 +253,7 @@ class StoreReader:
     def _number_of(self, channel: Channel) -> int:
         rows = self.rows(
             "SELECT id FROM channel WHERE (region, axis, quantity, unit) = (?, ?, ?, ?) AND mm_per_px IS ?",
-            channel.region,
-            channel.axis,
-            channel.quantity,
-            channel.unit,
-            channel.mm_per_px,
+            *astuple(channel),
         )
         return int(rows[0][0]) if rows else -1
 
