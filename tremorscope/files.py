@@ -12,6 +12,18 @@ from typing import BinaryIO
 
 _MOST_BYTES = 64 * 2**20
 
+Stamp = tuple[int, int, int]
+"""Identity of a file's content: modification time in ns, size, inode."""
+
+
+def stamp_of(file: Path) -> Stamp | None:
+    """Stamp of a file; None where it does not exist."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
 
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading; a FIFO or a device would block its reader for ever, or never end.

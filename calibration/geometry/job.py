@@ -138,8 +138,9 @@ def scale_lines(plane: PlaneScale) -> list[str]:
         )
     turned = plane.map_at(middle)
     angle_deg = float(np.degrees(np.arctan2(*(np.linalg.inv(turned)[::-1, 0]))))
+    sense = "anticlockwise" if angle_deg <= -0.05 else "clockwise"
     lines.append(
-        f"direction   the plane's x axis is turned {angle_deg:.1f} degrees clockwise from the picture's"
+        f"direction   the plane's x axis is turned {abs(angle_deg):.1f} degrees {sense} from the picture's"
     )
     return lines
 

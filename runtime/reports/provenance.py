@@ -75,7 +75,7 @@ def provenance_of(clip: Path, command: str, settings: Mapping[str, str]) -> Prov
         ClipFault: the clip cannot be read any more.
     """
     try:
-        files = _files_of(clip)
+        files = files_of(clip)
         size = sum(each.stat().st_size for each in files)
         return Provenance(printable(clip.name), size, _hash_of(files), command, settings)
     except OSError as error:
@@ -107,7 +107,7 @@ def setting_text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else printable(str(value))
 
 
-def _files_of(clip: Path) -> tuple[Path, ...]:
+def files_of(clip: Path) -> tuple[Path, ...]:
     """The files that a clip consists of."""
     if clip.is_dir() or is_pattern(clip):
         return find_pictures(clip)

@@ -266,4 +266,5 @@ class Components:
             self.alarms,
             recorder=lambda: self.storage.recorder,
             store=self.storage.offer if configuration.store.series else None,
+            settings=lambda: self.settings,
         )

@@ -14,7 +14,7 @@ from tremorscope.runtime.live.on_demand import FRAMES_HELD, Magnifying
 from tremorscope.runtime.service.alarming import AlarmService
 from tremorscope.runtime.service.clock import UnixClock
 from tremorscope.runtime.service.measuring import Measuring
-from tremorscope.runtime.store.records import Record
+from tremorscope.runtime.store.records import SeriesBlock, SettingsRecord
 
 HELD_FRAMES = 1 + FRAMES_HELD
 """Frames that the consumers of the camera hold at most."""
@@ -32,8 +32,10 @@ class FrameParts:
     alarms: AlarmService | None = None
     recorder: Callable[[], EventRecorder | None] = lambda: None
     """Returns the present recorder of clips."""
-    store: Callable[[Record], None] | None = None
+    store: Callable[[SeriesBlock], None] | None = None
     """Takes blocks of displacement for the store."""
+    settings: Callable[[], SettingsRecord | None] = lambda: None
+    """Returns the settings by which is measured from now on."""
 
 
 class FrameLoop:
@@ -42,6 +44,8 @@ class FrameLoop:
     def __init__(self, parts: FrameParts, measuring: Measuring | None = None) -> None:
         self._parts = parts
         self._measuring, self._next = measuring, measuring
+        self._source = parts.settings()
+        """Settings at the first sample of the block that is being gathered."""
         self._told_s = -1e9
         self.meter = FrameMeter()
         """Rate of the camera, and stage times of all its frames; may be read from any thread."""
@@ -88,7 +92,7 @@ class FrameLoop:
 
     def flush(self) -> None:
         """Store the samples gathered so far, once the loop has ended."""
-        self._hand_over(self._measuring)
+        self._flush()
 
     def _process(self, lease: Lease) -> None:
         parts, info = self._parts, lease.info
@@ -112,7 +116,7 @@ class FrameLoop:
 
     def _measure(self, lease: Lease, timestamp_s: float, unix_s: float) -> None:
         if self._next is not self._measuring:
-            self._hand_over(self._measuring)
+            self._flush()
             self._measuring = self._next
         if self._measuring is None:
             return
@@ -122,13 +126,17 @@ class FrameLoop:
         if measured.limits and parts.alarms is not None:
             behind_s = measured.behind_s
             parts.alarms.limits(unix_s - behind_s, measured.limits, parts.clock.steady_s - behind_s)
-        if measured.block is not None and parts.store is not None:
-            parts.store(measured.block)
+        self._hand_over(measured.block)
 
-    def _hand_over(self, measuring: Measuring | None) -> None:
-        block = measuring.flush() if measuring is not None else None
-        if block is not None and self._parts.store is not None:
-            self._parts.store(block)
+    def _flush(self) -> None:
+        self._hand_over(self._measuring.flush() if self._measuring is not None else None)
+        self._source = self._parts.settings()
+
+    def _hand_over(self, block: SeriesBlock | None) -> None:
+        if block is not None:
+            if self._parts.store is not None:
+                self._parts.store(replace(block, measured_by=self._source))
+            self._source = self._parts.settings()
 
 
 def camera_health(

@@ -7,22 +7,23 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tremorscope.files import regular_bytes
+from tremorscope.files import Stamp, regular_bytes, stamp_of
 from tremorscope.runtime.cameras.gstreamer.camera import CameraReport, GStreamerCamera
 from tremorscope.runtime.cameras.gstreamer.load import WHOSE_TIMES
 from tremorscope.runtime.cameras.opening import describe, open_camera
 from tremorscope.runtime.cameras.settings import CameraSettings, ClipSettings, CsiSettings, V4l2Settings
 from tremorscope.runtime.configuration.checking import rate_of
 from tremorscope.runtime.configuration.schema import Configuration
-from tremorscope.runtime.errors import ClipFault, OutputFault
+from tremorscope.runtime.errors import Fault, OutputFault
 from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.frames.frame import Camera
 from tremorscope.runtime.health import CameraHealth
 from tremorscope.runtime.host.files import whole_file
-from tremorscope.runtime.reports.provenance import provenance_of
+from tremorscope.runtime.reports.provenance import files_of, provenance_of
 from tremorscope.runtime.reports.signals import PROGRAM
 from tremorscope.runtime.store.records import SettingsRecord
 
@@ -59,10 +60,20 @@ def settings_record(configuration: Configuration, time_s: float) -> SettingsReco
     for file in filter(None, (camera.lens, *configuration.vibration.scale_files())):
         with contextlib.suppress(OSError, ValueError):
             told.setdefault("files", {})[str(file)] = json.loads(regular_bytes(file))
-    if isinstance(camera, ClipSettings) and camera.path.is_file():
-        with contextlib.suppress(ClipFault):
-            told["clip"] = provenance_of(camera.path, "", {}).summary()["clip"]
-    return SettingsRecord(time_s, PROGRAM, json.dumps(told, sort_keys=True))
+
+    def with_clip() -> str:
+        if isinstance(camera, ClipSettings):
+            with contextlib.suppress(Fault):
+                told["clip"] = _clip_told(camera.path, tuple(map(stamp_of, files_of(camera.path))))
+        return json.dumps(told, sort_keys=True)
+
+    return SettingsRecord(time_s, PROGRAM, with_clip)
+
+
+@lru_cache(maxsize=1)
+def _clip_told(path: Path, _stamps: tuple[Stamp | None, ...]) -> object:
+    """Name, size and hash of a clip, which is read again only where its files are others."""
+    return provenance_of(path, "", {}).summary()["clip"]
 
 
 class CameraOpener:

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 
+from tremorscope.files import Stamp, stamp_of
 from tremorscope.runtime.configuration.editing import regions_block, with_regions
 from tremorscope.runtime.configuration.problems import ConfigurationFault
 from tremorscope.runtime.configuration.reading import load_configuration, parse_configuration
@@ -19,7 +20,7 @@ from tremorscope.runtime.errors import Fault, OptionFault, OutputFault
 from tremorscope.runtime.host.files import whole_file
 from tremorscope.runtime.outputs.state import RegionsTaken
 from tremorscope.runtime.service.assembly import Components
-from tremorscope.runtime.service.reloading import Reloader, Stamp, stamp_of
+from tremorscope.runtime.service.reloading import Reloader
 from tremorscope.runtime.store.records import Notice
 from tremorscope.runtime.vibration.displacement.regions import RegionEdit
 

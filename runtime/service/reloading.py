@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from tremorscope.files import Stamp, stamp_of
 from tremorscope.runtime.configuration.problems import ConfigurationFault
 from tremorscope.runtime.configuration.reading import LoadedConfiguration, load_configuration
 from tremorscope.runtime.configuration.schema import Configuration
@@ -110,9 +110,6 @@ def _short(value: Any) -> str | None:
 
 log = logging.getLogger("tremorscope.service")
 
-Stamp = tuple[int, int, int]
-"""Identity of a file's content: modification time in ns, size, inode."""
-
 
 class Reloader:
     """Applies changes of the configuration file; called by the main thread alone."""
@@ -167,8 +164,6 @@ class Reloader:
             outcome = ReloadHealth(time.time(), refused=str(fault))
         else:
             self.configuration = changes.configuration
-            if changes.applied:
-                self._parts.measure_by(changes.configuration)
             outcome = ReloadHealth(time.time(), changes.applied, changes.needs_restart)
         self._report(outcome)
         board = self._parts.board
@@ -188,6 +183,9 @@ class Reloader:
             parts.alarms.use(vibration, parts.clock.now_s())
         if changes.regions:
             parts.measuring, parts.analyst = parts.build_measuring(vibration)
+        if changes.applied:
+            parts.measure_by(changes.configuration)
+        if changes.regions:
             parts.loop.use(parts.measuring)
         elif changes.alarms and parts.loop.measuring is not None:
             parts.loop.measuring.judge_by(vibration)
@@ -218,12 +216,3 @@ class Reloader:
         if any(words):
             text = "; ".join(word for word in words if word)
             self._parts.storage.offer(Notice(time.time(), "configuration", text))
-
-
-def stamp_of(file: Path) -> Stamp | None:
-    """Stamp of a file; None where it does not exist."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +126,7 @@ def signals(
     in_mm: bool = True,
     quantity: MotionQuantity = "displacement",
 ) -> Iterator[Signal]:
-    """The series as even signals without gaps, one channel after the other, in memory for one channel.
+    """The series as even signals without gaps, each by one program and its settings, in memory for one channel.
 
     Regions are the nodes of UFF, numbered from 1 in the order in which they were first stored. Displacements
     are given in mm where their scale is known, unless ``in_mm`` is false; a velocity or an acceleration takes their
@@ -133,37 +135,36 @@ def signals(
     Raises:
         StoreFault: the store cannot be read.
     """
-    channels, sources = reader.channels(), settings_of(reader, from_s, to_s)
+    channels = reader.channels()
     nodes = {
         region: number for number, region in enumerate(dict.fromkeys(c.region for c in channels), start=1)
     }
     for channel in channels:
         if quantity != "displacement" and channel.quantity != "displacement":
             continue
-        parts = list(reader.series(channel, from_s, to_s))
-        if sum(len(times) for times, _ in parts) < 2:
-            continue
-        times, values = (np.concatenate(each) for each in zip(*parts, strict=True))
         scale = channel.mm_per_px if in_mm and channel.unit == "px" else None
         unit, factor = ("mm" if scale else channel.unit), scale or 1.0
         if quantity != "displacement":
             unit, factor = usual_unit(quantity, scale or (1.0 if channel.unit == "mm" else None))
-            values = _rate(times, values, ORDERS[quantity])
-        interval_s = even_interval(times)
-        if interval_s == 0:  # the same moment again and again, from a clock that was set back
-            continue
-        for start_s, samples in even_segments(times, values, interval_s):
-            yield Signal(
-                place=channel.region,
-                axis=channel.axis,
-                unit=unit,
-                rate_hz=1 / interval_s,
-                values=samples * factor,
-                start_unix_s=start_s,
-                node=nodes[channel.region],
-                quantity=quantity if quantity != "displacement" else channel.quantity,
-                source=_short(_at(sources, start_s)),
-            )
+        for source, blocks in groupby(reader.series_by_settings(channel, from_s, to_s), itemgetter(0)):
+            times, values = map(np.concatenate, zip(*(samples for _, samples in blocks), strict=True))
+            interval_s = even_interval(times) if len(times) > 1 else 0.0
+            if interval_s == 0:  # the same moment again and again, from a clock that was set back
+                continue
+            if quantity != "displacement":
+                values = _rate(times, values, ORDERS[quantity])
+            for start_s, samples in even_segments(times, values, interval_s):
+                yield Signal(
+                    place=channel.region,
+                    axis=channel.axis,
+                    unit=unit,
+                    rate_hz=1 / interval_s,
+                    values=samples * factor,
+                    start_unix_s=start_s,
+                    node=nodes[channel.region],
+                    quantity=quantity if quantity != "displacement" else channel.quantity,
+                    source=_short(source),
+                )
 
 
 def _rate(times: NDArray[np.float64], values: NDArray[np.floating[Any]], order: int) -> NDArray[np.float64]:
@@ -199,33 +200,33 @@ def series_csv(reader: StoreReader, from_s: float = -math.inf, to_s: float = mat
     Raises:
         StoreFault: the store cannot be read.
     """
-    channels, sources = reader.channels(), settings_of(reader, from_s, to_s)
+    channels = reader.channels()
     columns = {channel: number for number, channel in enumerate(channels)}
     yield _csv([["time_unix_s", "time_utc", *(_heading(channel) for channel in channels), "source"]])
     told: str | None = None
     for block in reader.blocks(from_s, to_s):
         rows = list(_rows(block, columns))
-        source = _long(_at(sources, float(block.times_s[0])))
+        source = _long(block.measured_by)
         rows[0][-1], told = (source if source != told else ""), source
         yield _csv(rows)
 
 
 def settings_of(reader: StoreReader, from_s: float, to_s: float) -> list[SettingsRecord]:
-    """Settings in effect at ``from_s`` <= time < ``to_s``, the earliest first; none of a store that knows none.
+    """Settings of what was stored at ``from_s`` <= time < ``to_s``, in the order in which they came.
+
+    They are those that the series name, whatever the clock showed, and those in effect by the clock.
 
     Raises:
         StoreFault: the store cannot be read.
     """
     rows = reader.rows(
-        "SELECT time_s, program, settings FROM settings WHERE time_s < ? ORDER BY time_s, id", to_s
+        "SELECT time_s, program, settings FROM settings WHERE time_s > ?1 AND time_s < ?2 "
+        "OR id IN (SELECT settings FROM block WHERE end_s >= ?1 AND start_s < ?2) "
+        "OR id = (SELECT id FROM settings WHERE time_s <= ?1 ORDER BY time_s DESC, id DESC LIMIT 1) ORDER BY id",
+        from_s,
+        to_s,
     )
-    found = [SettingsRecord(*row) for row in rows]
-    before = sum(each.time_s <= from_s for each in found)
-    return found[max(0, before - 1) :]
-
-
-def _at(sources: Sequence[SettingsRecord], time_s: float) -> SettingsRecord | None:
-    return next((each for each in reversed(sources) if each.time_s <= time_s), None)
+    return [SettingsRecord(*row) for row in rows]
 
 
 def _long(source: SettingsRecord | None) -> str:
@@ -241,7 +242,8 @@ def _short(source: SettingsRecord | None) -> str:
 def _metadata(reader: StoreReader, span_s: tuple[float, float], tables: Iterable[Path]) -> dict[str, Any]:
     """Origin of the tables, in the words of W3C's "Metadata Vocabulary for Tabular Data" (2015)."""
     measured_by = [
-        asdict(each) | {"settings": json.loads(each.settings), "settings_sha256": each.sha256}
+        {"time_s": each.time_s, "program": each.program, "settings_sha256": each.sha256}
+        | {"settings": json.loads(each.settings)}
         for each in settings_of(reader, *span_s)
     ]
     return {

@@ -8,6 +8,8 @@ import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ from tremorscope.runtime.store.records import (
     Notice,
     PeakRecord,
     SeriesBlock,
+    SettingsRecord,
     Summary,
 )
 from tremorscope.runtime.store.sqlite_file import StoreFault, errors_as_faults
@@ -88,32 +91,35 @@ class StoreReader:
         self, channel: Channel, from_s: float = -math.inf, to_s: float = math.inf
     ) -> Iterator[Samples]:
         """The samples of a channel with ``from_s`` <= time < ``to_s``, block by block, in order of time."""
+        return (samples for _, samples in self.series_by_settings(channel, from_s, to_s))
+
+    def series_by_settings(
+        self, channel: Channel, from_s: float = -math.inf, to_s: float = math.inf
+    ) -> Iterator[tuple[SettingsRecord | None, Samples]]:
+        """The same, each block with the settings by which it was measured."""
+        settings_of, number = cache(self._settings), self._number_of(channel)
         blocks = self.rows(
-            "SELECT block.id FROM block JOIN block_values ON block = block.id WHERE channel = ? "
+            "SELECT block.id, settings FROM block JOIN block_values ON block = block.id WHERE channel = ? "
             "AND end_s >= ? AND start_s < ? ORDER BY start_s, block.id",
-            self._number_of(channel),
-            from_s,
-            to_s,
+            *(number, from_s, to_s),
         )
-        for (block,) in blocks:
-            rows = self.rows(
+        for block, settings in blocks:
+            question = (
                 "SELECT start_s, offsets_s, block_values.samples FROM block JOIN block_values ON block = block.id "
-                "WHERE block.id = ? AND channel = ?",
-                block,
-                self._number_of(channel),
+                "WHERE block.id = ? AND channel = ?"
             )
+            rows = self.rows(question, block, number)
             for start_s, offsets, samples in rows:  # none if retention was here meanwhile
                 times = start_s + np.frombuffer(offsets, "<f8")
                 wanted = (times >= from_s) & (times < to_s)
                 if wanted.any():
-                    yield times[wanted], np.frombuffer(samples, "<f4")[wanted]
+                    yield settings_of(settings), (times[wanted], np.frombuffer(samples, "<f4")[wanted])
 
     def blocks(self, from_s: float = -math.inf, to_s: float = math.inf) -> Iterator[SeriesBlock]:
         """All samples with ``from_s`` <= time < ``to_s``, block by block with their channels, in order of time."""
-        found = self.rows(
-            "SELECT id FROM block WHERE end_s >= ? AND start_s < ? ORDER BY start_s, id", from_s, to_s
-        )
-        for (block,) in found:
+        question = "SELECT id, settings FROM block WHERE end_s >= ? AND start_s < ? ORDER BY start_s, id"
+        settings_of = cache(self._settings)
+        for block, settings in self.rows(question, from_s, to_s):
             rows = self.rows(
                 f"SELECT start_s, offsets_s, block_values.samples, {_CHANNEL_COLUMNS} FROM block "
                 "JOIN block_values ON block = block.id JOIN channel ON channel = channel.id WHERE block.id = ? "
@@ -126,7 +132,8 @@ class StoreReader:
             wanted = (times >= from_s) & (times < to_s)
             if wanted.any():
                 values = np.stack([np.frombuffer(row[2], "<f4")[wanted] for row in rows])
-                yield SeriesBlock(tuple(Channel(*row[3:]) for row in rows), times[wanted], values)
+                channels = tuple(Channel(*row[3:]) for row in rows)
+                yield SeriesBlock(channels, times[wanted], values, settings_of(settings))
 
     def summaries(
         self, channel: Channel, period_s: int, from_s: float = -math.inf, to_s: float = math.inf
@@ -239,14 +246,14 @@ class StoreReader:
         )
         return tuple(Notice(*row) for row in rows)
 
+    def _settings(self, number: int | None) -> SettingsRecord | None:
+        rows = self.rows("SELECT time_s, program, settings FROM settings WHERE id = ?", number)
+        return SettingsRecord(*rows[0]) if rows else None
+
     def _number_of(self, channel: Channel) -> int:
         rows = self.rows(
             "SELECT id FROM channel WHERE (region, axis, quantity, unit) = (?, ?, ?, ?) AND mm_per_px IS ?",
-            channel.region,
-            channel.axis,
-            channel.quantity,
-            channel.unit,
-            channel.mm_per_px,
+            *astuple(channel),
         )
         return int(rows[0][0]) if rows else -1
 

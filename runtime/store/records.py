@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -56,6 +57,8 @@ class SeriesBlock:
     """(samples,), finite, strictly increasing."""
     values: NDArray[np.float32]
     """(channels, samples); NaN where nothing could be measured."""
+    measured_by: SettingsRecord | None = None
+    """Settings by which it was measured; None where they are not known."""
 
     def __post_init__(self) -> None:
         if self.times_s.ndim != 1 or self.values.shape != (len(self.channels), len(self.times_s)):
@@ -240,8 +243,13 @@ class SettingsRecord:
     time_s: float
     program: str
     """Name and version."""
-    settings: str
-    """Settings of camera and measurement that are no defaults, as JSON."""
+    told: str | Callable[[], str]
+    """The settings, or a function that makes them: the hash of a clip takes long."""
+
+    @cached_property
+    def settings(self) -> str:
+        """Settings of camera and measurement that are no defaults, as JSON; made by the thread that asks first."""
+        return self.told if isinstance(self.told, str) else self.told()
 
     @property
     def sha256(self) -> str:

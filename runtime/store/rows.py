@@ -185,9 +185,17 @@ def _write_settings(connection: sqlite3.Connection, found: SettingsRecord) -> No
     """Write what has changed since the row before: a service that starts again and again fills no disk."""
     latest = connection.execute("SELECT program, settings FROM settings ORDER BY id DESC LIMIT 1").fetchone()
     if latest != (found.program, found.settings):
-        insert(
-            connection, "settings (time_s, program, settings)", found.time_s, found.program, found.settings
-        )
+        columns = "settings (time_s, program, settings)"
+        insert(connection, columns, found.time_s, found.program, found.settings)
+
+
+def settings_number(connection: sqlite3.Connection, found: SettingsRecord | None) -> int | None:
+    """Number of the latest row with some settings. Times do not lead to it: the clock may have been wrong."""
+    if found is None:
+        return None
+    question = "SELECT max(id) FROM settings WHERE program = ? AND settings = ?"
+    number: int | None = connection.execute(question, (found.program, found.settings)).fetchone()[0]
+    return number
 
 
 WRITERS: Mapping[type, Callable[[sqlite3.Connection, Any], None]] = {

@@ -107,13 +107,18 @@ CREATE TABLE settings (
 ) STRICT
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6 = """
+ALTER TABLE block ADD COLUMN settings INTEGER REFERENCES settings
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 """Statement n leads from version n to n + 1. Only ever appended to: files of every version are out there."""
 
 _LATER_COLUMNS = (
     (3, "CREATE TEMP VIEW notice AS SELECT *, 1 AS count, NULL AS last_s FROM main.notice"),
     (4, "CREATE TEMP VIEW alarm AS SELECT *, '' AS detail FROM main.alarm"),
     (5, "CREATE TEMP VIEW settings AS SELECT 0 AS id, 0.0 AS time_s, '' AS program, '' AS settings WHERE 0"),
+    (6, "CREATE TEMP VIEW block AS SELECT *, NULL AS settings FROM main.block"),
 )
 """Columns that tables got with a version, for readers of a file that no writer has brought forward."""
 

@@ -22,7 +22,14 @@ from tremorscope.runtime.store.database import (
 )
 from tremorscope.runtime.store.disk import OpenDatabase, Reserve
 from tremorscope.runtime.store.records import Channel, PeakRecord, Record, SeriesBlock
-from tremorscope.runtime.store.rows import MERGE_SUMMARY, WRITERS, insert, known, summary_rows
+from tremorscope.runtime.store.rows import (
+    MERGE_SUMMARY,
+    WRITERS,
+    insert,
+    known,
+    settings_number,
+    summary_rows,
+)
 from tremorscope.runtime.store.schema import MIGRATIONS
 from tremorscope.runtime.store.sqlite_file import (
     StoreDamagedFault,
@@ -178,9 +185,9 @@ class Store:
         times = block.times_s
         start_s, end_s = float(times[0]), float(times[-1])
         offsets = (times - start_s).astype("<f8").tobytes()
-        number = insert(
-            connection, "block (start_s, end_s, samples, offsets_s)", start_s, end_s, len(times), offsets
-        )
+        columns = "block (start_s, end_s, samples, offsets_s, settings)"
+        source = settings_number(connection, block.measured_by)
+        number = insert(connection, columns, start_s, end_s, len(times), offsets, source)
         # A number beyond all bounds is no measurement either.
         values = np.where(np.isfinite(block.values), block.values, np.float32(np.nan))
         for channel, samples in zip(block.channels, values, strict=True):

@@ -73,6 +73,10 @@ def _error_px(picture: Luma, region: Region, quantiser: Values) -> tuple[float, 
     if inside.mean() < _LOSSLESS_BELOW:
         return 0.0, 0.0
     step = 2 ** ((float(inside.mean()) - _STEP_OF_ONE) / _PER_DOUBLING)
-    gradients = np.gradient(picture[region.slices])
-    down, right = (max(float(np.sqrt(np.mean(each**2))), 1e-6) for each in gradients)
-    return _BY_QUANTISER * step / right, _BY_QUANTISER * step / down
+    down, right = np.gradient(picture[region.slices])
+    xx, xy, yy = (float(np.mean(each)) for each in (right * right, right * down, down * down))
+    # Along an edge a coder moves the picture as it likes: of each axis counts what the other does not explain.
+    left = max(xx * yy - xy * xy, 0.0)
+    alone = (max(left / max(other, 1e-12), 1e-12) ** 0.5 for other in (yy, xx))
+    along_x, along_y = (_BY_QUANTISER * step / each for each in alone)
+    return along_x, along_y

@@ -75,10 +75,10 @@ def criterion_of(
     >>> criterion_of('din-4150-3', 'residental')
     Traceback (most recent call last):
         ...
-    tremorscope.runtime.errors.OptionFault: there is no class of din-4150-3 residental: did you mean ...
+    tremorscope.runtime.errors.OptionFault: there is no din-4150-3 class residental: did you mean ...
     """
     _known("standard", standard, STANDARDS)
-    _known(f"class of {standard}", of_class, STANDARDS[standard])
+    _known(f"{standard} class", of_class, STANDARDS[standard])
     if standard == "din-4150-3":
         return _din(of_class)
     if standard == "en-1990-footbridge":

@@ -17,12 +17,13 @@ from tremorscope.runtime.vibration.spectra.artefacts import (
     Suspect,
     camera_cause,
     light_cause,
+    may_be_coded,
 )
 from tremorscope.runtime.vibration.spectra.findings import AXES as AXES
 from tremorscope.runtime.vibration.spectra.findings import Axis as Axis
 from tremorscope.runtime.vibration.spectra.findings import FrequencyFinding as FrequencyFinding
 from tremorscope.runtime.vibration.spectra.findings import Judged, judge, parted
-from tremorscope.runtime.vibration.spectra.modes import Mode, find_modes
+from tremorscope.runtime.vibration.spectra.modes import Mode, find_modes, without_parts
 from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak, analyse
 from tremorscope.runtime.vibration.spectra.region_series import RegionSeries as RegionSeries
 from tremorscope.runtime.vibration.spectra.sampling import EvenSeries, resample_evenly
@@ -167,7 +168,8 @@ def _judged(
     errors_px = {key: regions[key[0]].coding_error_px[AXES.index(key[1])] for key in told}
     bin_hz = 1 / table.duration_s
     judged = judge(told, errors_px, table, bin_hz)
-    return {key: parted(spectrum, key, judged, bin_hz) for key, spectrum in told.items()}, judged
+    apart = {key: parted(each, key, judged, bin_hz, errors_px[key]) for key, each in told.items()}
+    return apart, judged
 
 
 def _with_causes(
@@ -216,6 +218,15 @@ def _judged_mode(
 ) -> Mode | None:
     """The mode, its amplitude as sure as coding leaves it; None where it is an artefact."""
     judged, table = by
+    errors_px = np.array([regions[at].coding_error_px[AXES.index(along)] for at, along in known])
+    amplitudes_px = mode.peak.amplitude * np.abs(mode.shape)
+    surest_px = amplitudes_px[int(np.argmax(amplitudes_px - 2 * errors_px))]
+    are_unsure = may_be_coded(amplitudes_px, errors_px, surest_px)
+    if are_unsure.any():
+        surely = without_parts(mode, are_unsure)
+        if surely is None:
+            return None
+        mode = surely
     number, axis = known[int(np.argmax(np.abs(mode.shape)))]
     light = _told(mode.peak, time_s, regions[number], axis, table.rate_hz)
     if light or judged.cause(mode.peak, 1 / table.duration_s):

@@ -13,6 +13,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from tremorscope.runtime.vibration.spectra.peaks import Peak
 
 MAINS_LIGHT_HZ = (100.0, 120.0)
@@ -106,11 +109,8 @@ class ArtefactTable:
             told = self._cycle(peak, parent, frequencies_hz)
             if told:
                 return told
-        if peak.amplitude >= suspect.error_px:
-            return ""
-        return self._jolt(peak) or (
-            f"weaker than the {suspect.error_px:.2g} px that compression may take or add here"
-        )
+        weak = weakness(peak, suspect.error_px)
+        return weak and (self._jolt(peak) or weak)
 
     def _rhythms(self, may_be_coded: bool) -> Iterator[_Rhythm]:
         """Rhythms that may have made a peak; those of compression only where it is no stronger than they make."""
@@ -193,6 +193,24 @@ class ArtefactTable:
     def _tolerance_hz(self, peak: Peak, parent: Peak, multiple: int) -> float:
         own_hz = 3 * math.hypot(peak.frequency_sigma_hz, multiple * parent.frequency_sigma_hz)
         return min(max(own_hz, _NEAREST_BINS / self.duration_s), _FURTHEST_BINS / self.duration_s)
+
+
+def may_be_coded(amplitudes: ArrayLike, errors: ArrayLike, surest: float) -> NDArray[np.bool_]:
+    """True where compression alone may show an amplitude; one above that of the surest channel must be twice as sure.
+
+    >>> may_be_coded([0.28, 0.10, 0.02], [0.15, 0.03, 0.03], surest=0.10)
+    array([ True, False,  True])
+    """
+    found = np.asarray(amplitudes)
+    may_be: NDArray[np.bool_] = found < np.where(found > surest, 2, 1) * np.asarray(errors)
+    return may_be
+
+
+def weakness(peak: Peak, error_px: float) -> str:
+    """Words for a peak that compression alone may show; empty for a stronger one."""
+    if peak.amplitude >= error_px:
+        return ""
+    return f"weaker than the {error_px:.2g} px that compression may take or add here"
 
 
 def camera_cause(peak: Peak, camera_px: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tremorscope.runtime.vibration.spectra.artefacts import ArtefactTable, Suspect
+from tremorscope.runtime.vibration.spectra.artefacts import ArtefactTable, Suspect, may_be_coded, weakness
 from tremorscope.runtime.vibration.spectra.peaks import ChannelSpectrum, Peak
 from tremorscope.runtime.vibration.spectra.spectra import RESOLUTION_BINS
 
@@ -19,7 +19,7 @@ _HIGHEST_MULTIPLE = 6
 
 @dataclass(frozen=True)
 class FrequencyFinding:
-    """One frequency at which something moves, as seen by the channel that moves most."""
+    """One frequency at which something moves, as seen by the channel that surely moves most."""
 
     peak: Peak
     region: int
@@ -70,6 +70,7 @@ def judge(
         bin_hz: resolution of the longest run.
     """
     found = _gathered([(peak, *key) for key, each in channels.items() for peak in each.peaks], bin_hz)
+    found = [_without_weak(each, errors_px) for each in found]
     suspects = [Suspect(each.peak, errors_px[each.region, each.axis]) for each in found]
     told = [
         replace(each, cause=cause) for each, cause in zip(found, table.causes(suspects), strict=True) if cause
@@ -87,9 +88,24 @@ def judge(
     return Judged(tuple(motion), tuple(told))
 
 
-def parted(spectrum: ChannelSpectrum, channel: Channel, judged: Judged, bin_hz: float) -> ChannelSpectrum:
-    """A channel's spectrum with the peaks apart that belong to artefacts."""
-    told = [(peak, judged.cause(peak, bin_hz, channel)) for peak in spectrum.peaks]
+def _without_weak(finding: FrequencyFinding, errors_px: Mapping[Channel, float]) -> FrequencyFinding:
+    """The finding without the channels, but its own, in which compression alone may show as much."""
+    own, surest_px = (finding.region, finding.axis), finding.peak.amplitude
+    seen = tuple(
+        each
+        for each in finding.seen_in
+        if each[:2] == own or not may_be_coded(each[2], errors_px[each[:2]], surest_px)
+    )
+    return replace(finding, seen_in=seen)
+
+
+def parted(
+    spectrum: ChannelSpectrum, channel: Channel, judged: Judged, bin_hz: float, error_px: float
+) -> ChannelSpectrum:
+    """A channel's spectrum with the peaks apart that belong to artefacts, or that compression alone may show."""
+    told = [
+        (peak, judged.cause(peak, bin_hz, channel) or weakness(peak, error_px)) for peak in spectrum.peaks
+    ]
     return replace(
         spectrum,
         peaks=tuple(peak for peak, why in told if not why),
@@ -98,8 +114,8 @@ def parted(spectrum: ChannelSpectrum, channel: Channel, judged: Judged, bin_hz: 
 
 
 def _gathered(peaks: list[tuple[Peak, int, Axis]], bin_hz: float) -> list[FrequencyFinding]:
-    """Peaks of the same frequency in several channels as one finding, strongest first."""
-    peaks.sort(key=lambda each: -each[0].amplitude)
+    """Peaks of the same frequency in several channels as one finding, that of the surely largest; strongest first."""
+    peaks.sort(key=lambda each: 2 * each[0].amplitude_sigma - each[0].amplitude)
     found: list[FrequencyFinding] = []
     for peak, region, axis in peaks:
         same = next((at for at, other in enumerate(found) if is_same(peak, other.peak, bin_hz)), None)
@@ -108,7 +124,7 @@ def _gathered(peaks: list[tuple[Peak, int, Axis]], bin_hz: float) -> list[Freque
         elif (region, axis) not in {seen[:2] for seen in found[same].seen_in}:
             seen = (*found[same].seen_in, (region, axis, peak.amplitude))
             found[same] = replace(found[same], seen_in=seen)
-    return found
+    return sorted(found, key=lambda each: -each.peak.amplitude)
 
 
 def is_same(peak: Peak, other: Peak, bin_hz: float) -> bool:

@@ -89,6 +89,18 @@ def collinearity(shape: ArrayLike) -> float:
     return ((xx - yy) ** 2 + 4 * xy**2) / (xx + yy) ** 2 if xx + yy > 0 else 0.0
 
 
+def without_parts(mode: Mode, are_unsure: NDArray[np.bool_]) -> Mode | None:
+    """The mode at rest in some channels, (channels,); None where nothing else moves."""
+    left = np.where(are_unsure, 0, mode.shape)
+    if not left.any():
+        return None
+    shape = phase_aligned(left)
+    factor = float(np.abs(left).max() / np.abs(shape).max())
+    peak = mode.peak
+    peak = replace(peak, amplitude=factor * peak.amplitude, amplitude_sigma=factor * peak.amplitude_sigma)
+    return Mode(peak, shape, collinearity(shape))
+
+
 def find_modes(
     series: EvenSeries,
     channels: Sequence[ChannelSpectrum],
@@ -212,7 +224,7 @@ def _mode_along(
     band_hz: tuple[float, float] | None,
 ) -> Mode | None:
     """Mode of a candidate's shape nearest its frequency; None if no peak stands out there."""
-    shape = _phase_aligned(candidate.shape)
+    shape = phase_aligned(candidate.shape)
     weights = averaged.weights(shape, candidate.frequency_hz)
     runs = tuple(replace(run, values=weights[None, :] @ run.values) for run in series.runs)
     window_s = averaged.spectrum.segment_s
@@ -228,7 +240,7 @@ def _mode_along(
     return Mode(peak, shape, collinearity(shape))
 
 
-def _phase_aligned(vector: Complex) -> Complex:
+def phase_aligned(vector: Complex) -> Complex:
     """The shape turned in phase to be as real as it can, scaled so that its largest part is 1."""
     turned = vector * np.exp(-0.5j * np.angle(np.sum(vector**2)))
     largest = turned[int(np.argmax(np.abs(turned.real)))]

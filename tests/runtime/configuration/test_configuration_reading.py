@@ -196,7 +196,7 @@ class TestErrors:
             ),
             (
                 {"standard": "din-4150-3", "class": "residental"},
-                "there is no class of din-4150-3 residental: did you mean residential?",
+                "there is no din-4150-3 class residental: did you mean residential?",
             ),
             (
                 {"standard": "iso-20816-3", "class": "group-1-rigid"},

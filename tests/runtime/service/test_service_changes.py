@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,15 +12,25 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+from service_parts import Told
 from support import ROOT
 
+from tremorscope.files import stamp_of
 from tremorscope.runtime.configuration.reading import load_configuration
 from tremorscope.runtime.configuration.schema import Configuration
 from tremorscope.runtime.errors import OptionFault
+from tremorscope.runtime.frames.frame import FrameInfo
 from tremorscope.runtime.live.feed import LiveFeed
+from tremorscope.runtime.reports import provenance
 from tremorscope.runtime.service.assembly import Components
+from tremorscope.runtime.service.frames import FrameLoop
+from tremorscope.runtime.service.measuring import CompletedResults
+from tremorscope.runtime.service.opening import settings_record
 from tremorscope.runtime.service.region_changes import RegionChanges
-from tremorscope.runtime.service.reloading import changes_between, stamp_of
+from tremorscope.runtime.service.reloading import changes_between
+from tremorscope.runtime.store.background import BackgroundStore
+from tremorscope.runtime.store.records import Channel, SeriesBlock, SettingsRecord
+from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.displacement.knock import Knock
 from tremorscope.runtime.vibration.displacement.meters import PictureFacts
 from tremorscope.runtime.vibration.displacement.regions import RegionEdit
@@ -160,6 +173,57 @@ def test_still_regions_are_told_and_carried_along_by_the_page(tmp_path: Path) ->
         assert (placed.x_px, placed.y_px) == (present.x_px + 17, present.y_px - 6)
     with pytest.raises(OptionFault, match="have changed meanwhile"):  # still ones of which some are not known
         changes._change([RegionEdit("one", wanted[0].region, None, True)], names, "a person")
+
+
+def test_a_block_is_measured_by_the_settings_of_its_first_sample() -> None:
+    present, blocks = [SettingsRecord(0.0, "before", "{}")], Told()
+    parts: Any = MagicMock()
+    parts.settings, parts.store = lambda: present[-1], blocks
+    before, after = MagicMock(), MagicMock()
+    gathered = SeriesBlock((Channel("one", "x"),), np.zeros(1), np.zeros((1, 1), np.float32))
+    before.take.return_value = after.take.return_value = CompletedResults(block=gathered)
+    before.flush.return_value = after.flush.return_value = gathered
+    loop = FrameLoop(parts, before)
+    parts.supervisor.take.return_value.info = FrameInfo(1, 0.0)
+    loop.advance(0.0)
+    present.append(SettingsRecord(1.0, "after", "{}"))
+    loop.advance(0.0)
+    loop.use(after)
+    loop.advance(0.0)
+    present.append(SettingsRecord(2.0, "last", "{}"))
+    loop.flush()
+    told = [block.measured_by and block.measured_by.program for block in blocks.all]
+    assert told == ["before", "before", "after", "after", "after"]
+
+
+def test_a_clip_in_the_cameras_place_is_hashed_once_by_the_thread_that_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def hash_of(path: Path) -> str:
+        hashed.append(threading.current_thread().name)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr(provenance, "sha256_of", hash_of)
+    clip = tmp_path / "clip.mp4"
+    camera = {"kind": "clip", "path": str(clip)}
+    replay = Configuration.model_validate(PRESENT.model_dump(mode="json") | {"camera": camera})
+    told = []
+    for content in (b"filmed", b"filmed", b"filmed anew"):
+        if not clip.exists() or clip.read_bytes() != content:
+            clip.write_bytes(content)
+        record = settings_record(replay, 1.0)
+        assert len(hashed) == len(set(told)), "the main thread reads no clip"
+        with Store(tmp_path / "s.db") as store:
+            background = BackgroundStore(store)
+            background.offer(record)
+            assert background.close().written == 1
+        told.append(json.loads(record.settings)["clip"]["sha256"])
+    assert hashed == ["store", "store"]
+    assert told == [hashlib.sha256(each).hexdigest() for each in (b"filmed", b"filmed", b"filmed anew")]
+    clip.unlink()
+    assert "clip" not in json.loads(settings_record(replay, 1.0).settings)
 
 
 def test_the_trend_over_temperature_outlives_a_change_of_the_regions() -> None:

@@ -190,16 +190,19 @@ class TestLife:
     def test_stores_by_which_settings_it_has_measured_and_magnified(self, life: Life) -> None:
         with StoreReader(life.state / "tremorscope.db") as reader:
             before, after = settings_of(reader, -math.inf, math.inf)
-            first_s = min(block.times_s[0] for block in reader.blocks())
+            blocks = list(reader.blocks())
+            first_s = min(block.times_s[0] for block in blocks)
         assert before.time_s <= first_s < after.time_s
         assert before.program == after.program == PROGRAM
+        for block in blocks:  # by the settings at its first sample
+            assert block.measured_by == (after if block.times_s[0] > after.time_s + 0.5 else before)
         told = [json.loads(each.settings)["vibration"] for each in (before, after)]
         assert [each["alarms"][0]["above_mm"] for each in told] == [0.2, 5.0]
         assert told[0]["regions"][0]["x_px"] == 130
         found = [clip for clip in clips(life.state).values() if clip.kind == "magnified"]
         magnified = [clip for clip in found if clip.state == "saved"]
         assert "magnified 20 times" in magnified[0].detail
-        assert [clip.magnifies(2.1) for clip in magnified] == [False, True][: len(magnified)]
+        assert [clip.magnifies(2.1) for clip in magnified] == [False, True]
 
     def test_refuses_a_bad_change_with_its_line_and_goes_on(self, life: Life) -> None:
         (line,) = [line for line in life.log.splitlines() if "refused" in line]

@@ -234,7 +234,7 @@ class TestAnalysis:
         points = rig.feed.frequency_history()
         assert {point.number for point in points} == {m.number for m in modes}
         assert {record.label for record in stored.of(ModeRecord)} == {str(mode.number) for mode in modes}
-        assert all(record.unit == "px" for record in (peak.channel for peak in stored.of(PeakRecord)))
+        assert {peak.channel.unit for peak in stored.of(PeakRecord)} == {"px"}
 
     def test_what_was_analysed_once_is_no_new_reading_while_the_camera_is_silent(self) -> None:
         rig = Rig(

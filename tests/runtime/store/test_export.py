@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from tremorscope.runtime.store.store import Store
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
 T0 = 1_793_000_000.0
+BEFORE = SettingsRecord(T0 - 900, "tremorscope 0.1.0", '{"vibration": {"window_s": 10.0}}')
+AFTER = SettingsRecord(T0 + 56, "tremorscope 0.2.0", '{"vibration": {"window_s": 20.0}}')
 X, Y = Channel("midspan", "x", mm_per_px=0.5), Channel("midspan", "y", mm_per_px=0.5)
 PIER, HEAT = Channel("pier", "x"), Channel("device", "", "temperature", "degC")
 
@@ -108,11 +111,15 @@ def test_pixels_are_kept_where_they_are_asked_for(reader: StoreReader) -> None:
 def test_every_export_says_by_which_program_and_settings_it_was_measured(
     reader: StoreReader, tmp_path: Path
 ) -> None:
-    before = SettingsRecord(T0 - 900, "tremorscope 0.1.0", '{"vibration": {"window_s": 10.0}}')
-    after = SettingsRecord(T0 + 56, "tremorscope 0.2.0", '{"vibration": {"window_s": 20.0}}')
+    before, after = BEFORE, AFTER
+    measured = [
+        replace(each, measured_by=after if each.times_s[0] > T0 + 50 else before) for each in reader.blocks()
+    ]
     with Store(tmp_path / "s.db") as store:
         again = SettingsRecord(T0, before.program, before.settings)  # a restart: nothing has changed
-        store.write([before, again, after])
+        with store.transaction() as connection:
+            connection.execute("DELETE FROM block")
+        store.write([before, again, *measured[:10], after, *measured[10:]])
     export(reader, tmp_path)
     rows = rows_of(tmp_path / "series.csv")
     told = [(float(row["time_unix_s"]), row["source"]) for row in rows if row["source"]]
@@ -136,9 +143,36 @@ def test_every_export_says_by_which_program_and_settings_it_was_measured(
     assert [each.program for each in settings_of(reader, T0, T0 + 10)] == [before.program]
 
 
+def test_a_clock_that_nobody_has_set_does_not_change_by_which_settings_it_was_measured(
+    tmp_path: Path,
+) -> None:
+    """Two starts in 1970, before a time server answers: in the settings as before, and in others."""
+    starts_s = (20.0, T0, 30.0, T0 + 600, 25.0, T0 + 900)
+    measured_by = (BEFORE, BEFORE, AFTER, AFTER, BEFORE, BEFORE)
+    with Store(tmp_path / "s.db") as store:
+        for number, (start_s, by) in enumerate(zip(starts_s, measured_by, strict=True)):
+            values = np.full((1, 32), number, np.float32)
+            block = SeriesBlock((PIER,), start_s + np.arange(32) / 8, values, by)
+            store.write([SettingsRecord(start_s - 10, by.program, by.settings), block])
+    with StoreReader(tmp_path / "s.db") as opened:
+        told = {int(each["data"][0]): each["source"] for each in export_sep005(opened)}
+        wanted = [f"{by.program}, settings sha256 {by.sha256[:16]}" for by in measured_by]
+        assert told == dict(enumerate(wanted))
+        export(opened, tmp_path)
+        assert [each.settings for each in settings_of(opened, T0 + 590, T0 + 890)] == [AFTER.settings]
+    source, found = "", {}
+    for row in rows_of(tmp_path / "series.csv"):
+        source = row["source"] or source
+        found[int(row["pier x displacement (px)"])] = source
+    assert found == {number: f"{by.program}; settings {by.settings}" for number, by in enumerate(measured_by)}
+
+
 def test_a_store_of_an_earlier_version_is_read_without_its_settings(tmp_path: Path) -> None:
-    with Store(tmp_path / "old.db", migrations=MIGRATIONS[:4]) as store:
-        store.write([SeriesBlock((X,), T0 + np.arange(32) / 32, np.ones((1, 32), np.float32))])
+    with Store(tmp_path / "old.db", migrations=MIGRATIONS[:4]) as store, store.transaction() as connection:
+        times = (np.arange(32) / 32).tobytes()
+        connection.execute("INSERT INTO channel VALUES (1, 'midspan', 'x', 'displacement', 'px', NULL)")
+        connection.execute("INSERT INTO block VALUES (1, ?, ?, 32, ?)", (T0, T0 + 31 / 32, times))
+        connection.execute("INSERT INTO block_values VALUES (1, 1, ?)", (np.ones(32, "<f4").tobytes(),))
     with StoreReader(tmp_path / "old.db") as old:
         assert settings_of(old, T0, T0 + 9) == []
         assert {each["source"] for each in export_sep005(old)} == {"settings not stored"}

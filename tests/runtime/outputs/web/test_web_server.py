@@ -106,9 +106,9 @@ def test_the_page_is_told_numbers(web: WebServer) -> None:
     later = ask(web.port, f"{question}&after={after}&spectrum_after=9e9").json
     whole = ask(web.port, question).json["motion"]["times_s"]
     new = [each for each in whole if each > after]
-    assert (
-        later["motion"]["times_s"] == new[: len(later["motion"]["times_s"])]
-    )  # each once, and nothing from before
+    times_s = later["motion"]["times_s"]
+    assert len(times_s) >= 5
+    assert times_s == new[: len(times_s)]  # each once, and nothing from before
     assert "axes" not in later["spectra"]
     spectrum = answer["spectra"]["axes"]["y"]
     assert spectrum["peaks"][0]["frequency_hz"] == MODES_HZ[0]

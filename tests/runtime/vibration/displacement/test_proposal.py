@@ -64,6 +64,7 @@ def test_leaves_out_what_is_taken() -> None:
     rng = np.random.default_rng(4)
     taken = Region(0, 0, 160, 320)
     proposals = propose_regions(filmed(np.tile(textured(), (2, 2)), rng), 8, side_px=48, taken=(taken,))
+    assert len(proposals) == 8
     assert not any(overlap(each.region, taken) for each in proposals)
 
 

@@ -34,7 +34,9 @@ def test_what_moves_is_among_them() -> None:
 
 def test_still_regions_are_not_chosen_again() -> None:
     still = Region(0, 0, 320, 320)
-    assert not any(overlap(region, still) for region in choose_regions(frames(), 3, still=[still])[0])
+    chosen = choose_regions(frames(), 3, still=[still])[0]
+    assert len(chosen) == 3
+    assert not any(overlap(region, still) for region in chosen)
 
 
 def test_a_scene_that_is_another_in_every_frame_has_none() -> None:

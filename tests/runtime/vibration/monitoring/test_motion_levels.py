@@ -115,7 +115,9 @@ def test_an_axis_without_texture_takes_no_part() -> None:
     moved = swinging(8)[:, 1:].copy()
     moved[:, 0, 0] = np.nan
     watch = LimitWatch(0, Criterion("velocity", "peak", "px/s", ((2.0, 9.0), (20.0, 9.0)), ("x",)), None)
-    for _, levels in run(MotionWindows(1, 1.0, RATE_HZ, (watch,)), moved, floors):
+    found = run(MotionWindows(1, 1.0, RATE_HZ, (watch,)), moved, floors)
+    assert len(found) == 4
+    for _, levels in found:
         assert levels.of(0, 1).rms == pytest.approx(0.5 * 2 * math.pi * 5 / math.sqrt(2), rel=0.01)
         assert "shows no motion along the axis" in levels.judgements[0][1].refusal
 
