@@ -127,7 +127,9 @@ def test_goes_on_without_a_disk_keeps_what_is_vital_counts_what_is_lost_and_take
         assert [(alarm.raised_s, alarm.cleared_s) for alarm in reader.alarms()] == [(5.0, 6.0)]
 
 
-def test_an_alarm_that_cleared_before_its_store_could_be_opened_is_not_taken_as_raised(tmp_path: Path) -> None:
+def test_an_alarm_that_cleared_before_its_store_could_be_opened_is_not_taken_as_raised(
+    tmp_path: Path,
+) -> None:
     before = storage(tmp_path / "disk")
     before.offer(edge("sway", "raised", 1.0))
     before.offer(edge("tilt", "raised", 2.0))
