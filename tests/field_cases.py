@@ -10,18 +10,27 @@ of rows that differ.
 from __future__ import annotations
 
 import argparse
+import base64
+import http.client
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent / "runtime" / "outputs"))
+from mosquitto_rig import Broker, free_port, wait_until
 
 ROI, STILL = "--roi 60 80 64 64", "--still 230 80 64 64"
 BANDS = "--roi 60 80 64 64 --roi 180 100 32 64"
 BOTH = f"{ROI} {STILL}"
 TOOL = (sys.executable, "-m", "tremorscope")
+DISK = {"previews_below_gb": 0.003, "clips_below_gb": 0.002, "series_below_gb": 0.001}
 TONE = r"^([\d.]+) Hz +([\d.]+) ± [\d.]+ px(?: = ([\d.]+) ± [\d.]+ mm)?.*\(([\d.]+) ± ([\d.]+) Hz\)"
 
 
@@ -73,12 +82,15 @@ CASES = (
 TURNED = {
     "mirrored.mp4": "hflip", "upside_down.mp4": "vflip", "transposed.mp4": "transpose=0",
 }  # fmt: skip
+FROZEN = r'kind="frozen"} 1\.0.*alarm_raised.*source="camera"} 1\.0'
 SERVICE = {
-    "A healthz": r"503|faults|frozen", "B HEAD": r": 200", "C live.jpg": r"(basic|token=): 200",
-    "C2 page": r": 0 ", "D check": "is not a mount|no disk|OK|usable|ok", "E take-overs": r"35 s: 0 |logs: [1-9]",
-    "F page knows": "refuses|no connection", "F lines": r"log: [1-9]", "G TLS": "refuse|run ends with runs",
-    "G MQTT": "run ends with runs", "G clip": "run ends with runs",
+    "A healthz": r"no frame for .* \(frozen\)", "   ['tremorscope_camera_fault": FROZEN, "B HEAD": ": 200$",
+    "C live.jpg": r"bearer: 200 basic: 401 \?token=: 401", "C2 page": ": 0$",
+    "E take-overs": "35 s: 0 lines about MQTT in the logs: [1-9]", "G TLS": "a PEM file there.*ends with runs",
+    "G MQTT": "a PEM file there.*ends with runs", "G clip": "check the path.*ends with (runs|75)",
 }  # fmt: skip
+"""What run_service.py prints, by how its lines begin. Players are let in where that is asked for, a missing mount is
+told where one is required, and its broker may not read its file of passwords: those are `asked_for`, here."""
 
 
 def measured(clips: Path, case: Case) -> str:
@@ -173,7 +185,123 @@ def served(cases: Path, clips: Path) -> dict[str, str]:
     rows = {}
     for key, wanted in SERVICE.items():
         lines = [line.partition("| wanted")[0] for line in said.splitlines() if line.startswith(key)]
-        rows[f"service {key}"] = "" if lines and re.search(wanted, lines[0]) else str(lines)
+        rows[f"service {key.strip()}"] = "" if lines and re.search(wanted, lines[0].rstrip()) else str(lines)
+    return rows
+
+
+LOOK = "look-look-look-look"
+
+
+class Running:
+    """The service in a scratch directory, on a free port."""
+
+    def __init__(
+        self, scratch: Path, name: str, *, store: dict[str, Any] | None = None, **outputs: Any
+    ) -> None:
+        self.port = free_port()
+        web = {"port": self.port} | outputs.pop("http", {})
+        settings = {
+            "version": 1,
+            "name": name,
+            "camera": {"kind": "synthetic", "width_px": 320, "height_px": 180, "rate_hz": 15},
+            "store": {"directory": str(scratch / name), "disk": DISK} | (store or {}),
+            "outputs": {"http": web} | outputs,
+        }
+        self.file = scratch / f"{name}.json"  # which is YAML
+        self.file.write_text(json.dumps(settings), encoding="utf-8")
+        self._log = scratch / f"{name}.log"
+
+    def __enter__(self) -> Running:
+        told = {"TREMORSCOPE_WEB_TOKEN": LOOK, "TREMORSCOPE_MQTT_PASSWORD": "wrong"}
+        with self._log.open("w") as log:
+            command = [*TOOL, "run", "--config", str(self.file)]
+            self._process = subprocess.Popen(command, stderr=log, env=os.environ | told)
+        wait_until(lambda: self.status("/healthz", f"Bearer {LOOK}") == 200, 120.0, self.file.name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(60)
+
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+    def state(self) -> dict[str, Any]:
+        return dict(json.loads(self.ask("/api/state", f"Bearer {LOOK}")[1]))
+
+    def status(self, path: str, authorization: str = "") -> int:
+        return self.ask(path, authorization)[0]
+
+    def ask(self, path: str, authorization: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", path, headers={"Authorization": authorization} if authorization else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except OSError:
+            return 0, b""
+        finally:
+            connection.close()
+
+
+def players(scratch: Path) -> str:
+    """Players without a header of their own get in where ``players_need_no_header`` is set, with a token alone."""
+    basic = "Basic " + base64.b64encode(f"anybody:{LOOK}".encode()).decode()
+    with Running(scratch, "players", http={"players_need_no_header": True}) as service:
+        seen = {
+            "Basic": service.status("/live.jpg", basic),
+            "?token=": service.status(f"/live.jpg?token={LOOK}"),
+            "wrong": service.status("/live.jpg?token=wrong-wrong-wrong-wrong"),
+            "state by ?token=": service.status(f"/api/state?token={LOOK}"),
+        }
+    return "" if list(seen.values()) == [200, 200, 401, 401] else str(seen)
+
+
+def mount(scratch: Path) -> str:
+    """A disk that must be mounted and is not: `check` warns, the service says so, and nothing is made in its place."""
+    place = scratch / "media" / "usb-disk"
+    store = {"directory": str(place / "bridge"), "require_mount": str(place)}
+    with Running(scratch, "mount", store=store) as service:
+        command = [*TOOL, "check", str(service.file)]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False)
+        told, wanted = service.state()["storage"]["trouble"], f"no disk is mounted at {place}"
+    seen = (checked.returncode, wanted in checked.stdout + checked.stderr, wanted in told, place.exists())
+    return "" if seen == (0, True, True, False) else f"{seen}: {checked.stderr}{told}"
+
+
+def refusing_broker(scratch: Path) -> str:
+    """A broker that refuses the login: page and log say so, each edge in one line; the right one is taken."""
+    (scratch / "broker").mkdir()
+    passwords = scratch / "broker" / "passwords"
+    passwords.touch(mode=0o600)
+    add = ["mosquitto_passwd", "-b", str(passwords), "bridge"]
+    subprocess.run([*add, "right"], check=True, capture_output=True)
+    broker = Broker(scratch / "broker", "allow_anonymous false", f"password_file {passwords}").start()
+    mqtt = {"host": "127.0.0.1", "port": broker.port, "username": "bridge"}
+    try:
+        with Running(scratch, "refused", mqtt=mqtt) as service:
+            refusal = "refuses the connection: Not authorized"
+            wait_until(lambda: refusal in service.state()["outputs"].get("mqtt", ""), 60.0, refusal)
+            time.sleep(5)
+            broker.stop()
+            subprocess.run([*add, "wrong"], check=True, capture_output=True)
+            broker.start()
+            wait_until(lambda: service.state()["outputs"]["mqtt"] == "", 120.0, "the right password")
+            lines = [line for line in service.log().splitlines() if "output mqtt" in line]
+    finally:
+        broker.stop()
+    return "" if len(lines) == 2 and refusal in lines[0] and "works again" in lines[1] else str(lines)
+
+
+def asked_for() -> dict[str, str]:
+    """Cases of the service with settings of their own; what differs, by row."""
+    rows = {}
+    for case in (players, mount, refusing_broker):
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                rows[f"service {case.__name__}"] = case(Path(scratch))
+            except AssertionError as error:
+                rows[f"service {case.__name__}"] = f"waited in vain: {error}"
     return rows
 
 
@@ -195,7 +323,7 @@ def main() -> int:
             _tell(found, name, turned(clips, name, how))
         _tell(found, "sound.mp4", sound_is_told(clips))
         if not asked.no_service:
-            for name, what in served(asked.cases, clips).items():
+            for name, what in (served(asked.cases, clips) | asked_for()).items():
                 _tell(found, name, what)
     differ = sum(map(bool, found.values()))
     print(f"{len(found)} cases, {differ} differ")

@@ -15,6 +15,9 @@ from tremorscope.runtime.configuration.yaml_document import KeyPath, YamlDocumen
 from tremorscope.runtime.errors import Fault, did_you_mean
 
 _LONGEST_VALUE = 60
+_SECRET_KEY = re.compile(r"(?i)passw|token|secret|credential")
+_LOGIN = re.compile(r"://[^\s\"]*@")
+"""User and password in an address."""
 _NOTHING = object()
 
 
@@ -71,9 +74,11 @@ def of_validation(
 def at(document: YamlDocument, path: KeyPath, what: str, remedy: str) -> Problem:
     """A problem with what stands at a path, or should stand there."""
     value = (
-        _shortened(_value_at(document, path)) if path and _value_at(document, path) is not _NOTHING else ""
+        _shortened(path, _value_at(document, path))
+        if path and _value_at(document, path) is not _NOTHING
+        else ""
     )
-    return Problem(what, remedy, path, document.line_of(path), value)
+    return Problem(_LOGIN.sub("://...@", what), remedy, path, document.line_of(path), value)
 
 
 def _value_at(document: YamlDocument, path: KeyPath) -> Any:
@@ -234,8 +239,11 @@ def _child(data: Any, part: str | int) -> Any:
         return None
 
 
-def _shortened(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def _shortened(path: KeyPath, value: Any) -> str:
+    """A value as it is told: without passwords, for what is told goes into the journal."""
+    if _SECRET_KEY.search(str(path[-1])):
+        return ""
+    text = _LOGIN.sub("://...@", json.dumps(value, ensure_ascii=False))
     if isinstance(value, (dict, list)) and len(text) > _LONGEST_VALUE:
         return ""  # its line tells more than its beginning
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

@@ -1,4 +1,4 @@
-"""Arrows of mode shapes that neither cross each other nor end on another region."""
+"""Arrows of mode shapes that neither cross each other nor reach another region."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tremorscope.runtime.vibration.displacement.regions import Region
 Values = NDArray[np.float64]
 
 _STEP, _SHORTEST = 0.85, 0.2
+_PLACES = 17
+"""Places along an arrow that are looked at."""
 
 
 def untangled(starts: Values, arrows: Values, regions: Sequence[Region]) -> float:
@@ -35,18 +37,19 @@ def _tangled(starts: Values, arrows: Values, regions: Sequence[Region]) -> bool:
     drawn = np.flatnonzero(np.hypot(*arrows.T) > 0)
     if any(_cross(starts[a], ends[a], starts[b], ends[b]) for a, b in combinations(drawn.tolist(), 2)):
         return True
+    ways = starts[:, None] + np.linspace(0, 1, _PLACES)[:, None] * arrows[:, None]  # (n, places, 2)
     return any(
-        _inside(ends[at], region) and not _inside(ends[at], regions[at])
+        (_inside(ways[at], region) & ~_inside(ways[at], regions[at])).any()
         for at in drawn.tolist()
         for other, region in enumerate(regions)
         if other != at
     )
 
 
-def _inside(place: Values, region: Region) -> bool:
-    x, y = place
-    across = region.x_px <= x <= region.x_px + region.width_px
-    return bool(across and region.y_px <= y <= region.y_px + region.height_px)
+def _inside(places: Values, region: Region) -> NDArray[np.bool_]:
+    low, size = np.array([region.x_px, region.y_px]), np.array([region.width_px, region.height_px])
+    inside: NDArray[np.bool_] = ((places >= low) & (places <= low + size)).all(axis=1)
+    return inside
 
 
 def _cross(start: Values, end: Values, other_start: Values, other_end: Values) -> bool:

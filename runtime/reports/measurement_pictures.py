@@ -201,10 +201,10 @@ def _draw_mode(axes: Axes, measurement: Measurement, mode: Mode) -> None:
     middles = np.array([region.centre_px for region in regions])
     moving = mode.shape.real.reshape(-1, 2) * sure_share(measurement, mode)
     moving = moving * (_ARROW_SHARE * diagonal / max(float(np.hypot(*moving.T).max()), 1e-12))
-    # Half a period later all arrows are reversed: show the half in which more of them end in the picture.
-    moving = moving * max((1, -1), key=lambda sign: _inside(middles + sign * moving, width, height))
-    moving = moving * untangled(middles, moving, regions)
-    for middle, arrow in zip(middles.tolist(), moving.tolist(), strict=True):
+    # Half a period later all arrows are reversed: show the half in which more of them end in the picture, and apart.
+    halves = [(untangled(middles, each, regions), each) for each in (moving, -moving)]
+    free, moving = max(halves, key=lambda half: (_inside(middles + half[1], width, height), half[0]))
+    for middle, arrow in zip(middles.tolist(), (free * moving).tolist(), strict=True):
         axes.plot(
             *middle, "o", color=INK, markersize=5, markeredgecolor="white", markeredgewidth=1.2, zorder=4
         )

@@ -73,6 +73,7 @@ class Service:
             ),
             state_directory=state_directory(configuration.store),
             threads=self._threads,
+            notice=lambda topic, text: parts.storage.offer(Notice(time.time(), topic, text)),
         )
         self._watchdog = FrameWatchdog(self._notifier)
         self._is_ready = False

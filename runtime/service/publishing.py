@@ -131,6 +131,7 @@ class Publishing:
         *,
         state_directory: Path,
         threads: Threads | None = None,
+        notice: Callable[[str, str], None] = lambda _topic, _text: None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -139,7 +140,9 @@ class Publishing:
             service: the service that they publish.
             state_directory: directory of the messages that a broker has not confirmed yet; it must exist.
             threads: starter of the outputs' threads.
+            notice: takes a topic and a text for the store's journal.
         """
+        self._notice = notice
         self._settings, self._service, self._state_directory = settings, service, state_directory
         self._threads = threads or Threads()
         self._outputs: list[RetriedOutput] = []
@@ -232,6 +235,7 @@ class Publishing:
             state_directory=self._state_directory,
             password=read_secret("mqtt-password"),
             threads=self._threads,
+            notice=lambda text: self._notice("mqtt", text),
         )
         with self._lock:
             self._mqtt = publisher

@@ -1,6 +1,7 @@
 """Storage of the service: store and clips, on a disk that may be full, read-only or missing.
 
-Measuring goes on in any case: while the store cannot be opened, records are counted as dropped, and it is retried.
+Measuring goes on in any case: while the store cannot be opened, it is retried; what is vital waits in memory, and
+series, peaks and modes are counted as dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tremorscope.runtime.health import StorageHealth
 from tremorscope.runtime.host.threads import Threads
 from tremorscope.runtime.service.clock import ClockTrust
 from tremorscope.runtime.service.store_keeper import Housekeeper, StoreKeeper, state_directory
-from tremorscope.runtime.store.background import BackgroundStore, StoreState, StoreUpkeep
+from tremorscope.runtime.store.background import BackgroundStore, EarlyRecords, StoreState, StoreUpkeep
 from tremorscope.runtime.store.disk import DiskGuard
 from tremorscope.runtime.store.reader import salvage
 from tremorscope.runtime.store.records import ModeRecord, Notice, Record
@@ -77,8 +78,7 @@ class Storage:
         self._recorder: EventRecorder | None = None
         self._make_recorder: Callable[[], EventRecorder] | None = None
         self._trouble = self._recorder_trouble = ""
-        self._early: list[Notice] = []
-        self._lost, self._retry_s = 0, 0.0
+        self._early, self._retry_s = EarlyRecords(), 0.0
         self.opened_alarms: tuple[OpenAlarm, ...] = ()
         """Alarms that were raised when the process before ended."""
         self.baselines: dict[str, Baseline] = {}
@@ -130,10 +130,7 @@ class Storage:
 
     def offer(self, record: Record) -> None:
         """Queue a record for the store; returns at once."""
-        if self._background is None:
-            self._lost += 1
-        else:
-            self._background.offer(record)
+        (self._background or self._early).offer(record)
 
     def notice(self, topic: str, text: str) -> None:
         """Write a notice about the service itself to the store and the log."""
@@ -142,9 +139,7 @@ class Storage:
 
     def _warn(self, topic: str, text: str) -> None:
         log.warning("%s: %s", topic, text)
-        self._early.append(Notice(self._unix_clock(), topic, text))
-        if self._background is not None:  # else they are of the store that is just being opened
-            self._background.offer(self._early.pop())
+        self.offer(Notice(self._unix_clock(), topic, text))
 
     def check(self) -> None:
         """Run the disk guard, and retry what could not be opened; to be called once a second.
@@ -159,6 +154,7 @@ class Storage:
         if self._background is not None:
             self._background.accept_bulk(state.allows("series") and not self._housekeeper.log_is_too_long)
             self._check_place(self._background)
+            self._early.hand_to(self._background)  # what another thread has added at the last moment
         if self._recorder is not None:
             self._recorder.saves_room = not state.allows("previews")
             self._recorder.decline(self._keeper.mount_trouble() or ("" if state.allows("clips") else _LOW))
@@ -187,12 +183,12 @@ class Storage:
         return StorageHealth(
             trouble="; ".join(dict.fromkeys(text for text in trouble if text)),
             written=store.written,
-            pending=store.pending,
+            pending=store.pending + len(self._early),
             dropped={
                 "bulk": store.dropped_bulk,
                 "declined": store.declined_bulk,
                 "vital": store.dropped_vital,
-                "unopened": self._lost,
+                "unopened": self._early.dropped,
             },
             replaced=dict(self._keeper.replaced),
             remarks=self._housekeeper.remarks,
@@ -213,11 +209,13 @@ class Storage:
             self._soundness.close()
         if self._recorder is not None and not self._recorder.close(0.65 * timeout_s):
             left.append("a clip is incomplete")
+        pending, trouble = len(self._early), self._trouble
         if self._background is not None:
             state = self._background.close(max(0.5, until_s - self._clock()))
-            if state.pending:
-                left.append(f"{state.pending} records were not written ({state.trouble or 'no time left'})")
+            pending, trouble = state.pending, state.trouble
             self._background.store.close()
+        if pending:
+            left.append(f"{pending} records were not written ({trouble or 'no time left'})")
         return "; ".join(left)
 
     def _checked(self, make_magnify: Callable[[], Magnify]) -> Callable[[], Magnify]:
@@ -262,14 +260,15 @@ class Storage:
             self._housekeeper.note_pauses(reader.latest_s())
         if self._keeper.damaged is not None:
             self.opened_alarms, self.baselines, self.learnings = salvage(self._keeper.damaged)
+        changed = self._early.alarms()  # of which more is known by now
+        self.opened_alarms = tuple(each for each in self.opened_alarms if each.name not in changed)
         self._background = BackgroundStore(
             store,
             reserve=self._keeper.reserve,
             upkeep=StoreUpkeep(lambda now: self._housekeeper.run(now, self._keeper.reserve), self._renew),
             threads=self._threads,
         )
-        for notice in self._early:
-            self._background.offer(notice)
+        self._early.hand_to(self._background)
         self.on_opened()
         self._soundness = SoundnessWatch(self.path, self._background.suspect, threads=self._threads)
         with suppress(OutputFault):

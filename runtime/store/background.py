@@ -20,7 +20,11 @@ from tremorscope.runtime.store.sqlite_file import (
     StoreGoneFault,
 )
 from tremorscope.runtime.store.store import Store
+from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
 
+_BULK = (SeriesBlock, PeakRecord, ModeRecord)
+"""Records of which there are many, and the newest win; all others are vital."""
+_MOST_VITAL = 4096
 _BATCH = 64
 _RETRY_S = (0.2, 10.0)
 """First and longest pause before a failed write is tried again; each is twice the one before."""
@@ -61,6 +65,36 @@ class StoreUpkeep:
     every_s: float = 60.0
 
 
+class EarlyRecords:
+    """Vital records that wait in memory while no store can be opened; series, peaks and modes do not wait."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Record] = deque()
+        self.dropped = 0
+        """Records that did not wait, or waited too long."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def offer(self, record: Record) -> None:
+        """Take a record; returns at once."""
+        if not isinstance(record, _BULK):
+            self._waiting.append(record)
+            if len(self._waiting) <= _MOST_VITAL:
+                return
+            self._waiting.popleft()
+        self.dropped += 1
+
+    def alarms(self) -> set[str]:
+        """Names of the alarms that were raised or cleared meanwhile."""
+        return {each.name for each in list(self._waiting) if isinstance(each, AlarmEdge)}
+
+    def hand_to(self, background: BackgroundStore) -> None:
+        """Hand all that waits to a store that was opened."""
+        while self._waiting:
+            background.offer(self._waiting.popleft())
+
+
 class BackgroundStore:
     """Writes records in a thread of its own, in memory that is bounded.
 
@@ -75,7 +109,7 @@ class BackgroundStore:
         store: Store,
         *,
         most_bulk: int = 256,
-        most_vital: int = 4096,
+        most_vital: int = _MOST_VITAL,
         reserve: Reserve | None = None,
         upkeep: StoreUpkeep | None = None,
         threads: Threads | None = None,
@@ -107,7 +141,7 @@ class BackgroundStore:
 
     def offer(self, record: Record) -> None:
         """Hand a record over; returns at once."""
-        is_bulk = isinstance(record, (SeriesBlock, PeakRecord, ModeRecord))
+        is_bulk = isinstance(record, _BULK)
         with self._changed:
             if is_bulk and not self._accepts_bulk:
                 self._declined_bulk += 1

@@ -10,7 +10,8 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,8 @@ from tremorscope.runtime.store.sqlite_file import (
 log = logging.getLogger("tremorscope.mqtt")
 
 MessageKind = Literal["edge", "summary"]
+UNKNOWN = "unknown"
+"""Kind under which a buffer is counted that was lost with a number of messages that nobody knows."""
 _APPLICATION_ID = 0x54524D51
 _LOG_LIMIT_BYTES = 2**20
 _SCHEMA = """
@@ -44,6 +47,7 @@ CREATE TABLE IF NOT EXISTS message (
 CREATE INDEX IF NOT EXISTS message_by_kind ON message (kind, id);
 CREATE TABLE IF NOT EXISTS announced (topic TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
+_TRIM = "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE kind = ? ORDER BY id LIMIT ?)"
 
 
 @dataclass(frozen=True)
@@ -60,19 +64,30 @@ class Message:
 class MqttBuffer:
     """Stored messages in their order, and the topics announced to Home Assistant. For one thread."""
 
-    def __init__(self, path: Path, *, most_summaries: int, most_edges: int) -> None:
-        """Prepare; the file is opened at the first use, and again after every failure to open it."""
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        *,
+        most_summaries: int,
+        most_edges: int,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Prepare; the file is opened at the first use, and again after every failure to open it.
+
+        ``notice`` takes each text about a buffer that was replaced, which is logged in any case.
+        """
+        self._path, self._notice = path, notice
         self._most: dict[MessageKind, int] = {"summary": most_summaries, "edge": most_edges}
-        self.dropped: dict[MessageKind, int] = {"summary": 0, "edge": 0}
-        """Messages given up for want of room since the start, the oldest first."""
+        self.dropped: Counter[str] = Counter({"summary": 0, "edge": 0, UNKNOWN: 0})
+        """Messages given up since the start for want of room, the oldest first, or with a buffer that was lost."""
         self.set_aside: Path | None = None
         """Present name of a damaged buffer that was replaced; None if there was none."""
         self.openings = 0
         """Times that the file was opened: after each, numbers of messages may be others than before."""
         self._opened: sqlite3.Connection | None = None
         self._files: OpenDatabase | None = None
-        self._last = 0
+        self._waiting: Counter[str] | None = None
+        self._last, self._lost_how = 0, ""
 
     def open(self) -> None:
         """Open the buffer if it is not open, creating it if needed; a damaged one is renamed and replaced.
@@ -90,22 +105,46 @@ class MqttBuffer:
             with errors_as_faults(self._path):  # all that the log holds goes into the file, which stays
                 empty_log(former)
                 former.close()
-            log.warning("%s-wal: was taken away while it was written; begun anew", self._path)
+            self._tell(f"{self._path}-wal: was taken away while it was written; begun anew")
             former = self._opened = None
         try:
             new = self._open()
         except StoreDamagedFault as fault:
             self.set_aside = set_aside(self._path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-            log.error("%s; it is kept as %s, and a new one is begun", fault.what, self.set_aside)
+            self._lost_how = f"{fault.what}; it is kept as {self.set_aside}"
+            former = former or sqlite3.connect(f"{self.set_aside.absolute().as_uri()}?mode=ro", uri=True)
+            self._opened, self._files = former, OpenDatabase(self._path)  # if a new one must wait for room
             new = self._open()
         with errors_as_faults(self._path), closed_on_failure(new):
-            carried = "" if former is None else _carry_over(former, new)
+            carried = _carry_over(former, new) if former else Counter()
             self._last = _count_on(new, self._last)
+            waiting = _count(new)
         if former is not None:
             former.close()
-            log.warning("%s: was taken away while it was written; begun anew with %s", self._path, carried)
-        self._opened, self._files = new, OpenDatabase(self._path, "-wal")
+            how = self._lost_how or f"{self._path}: was taken away while it was written"
+            self._tell(f"{how}; begun anew, {self._count_lost(carried)}")
+            self._lost_how = ""
+        self._opened, self._files, self._waiting = new, OpenDatabase(self._path, "-wal"), waiting
         self.openings += 1
+
+    def _tell(self, text: str) -> None:
+        log.warning("%s", text)
+        self._notice(text)
+
+    def _count_lost(self, carried: Counter[str] | None) -> str:
+        """Count what waited in a buffer that was replaced and was not carried over; says how many that are."""
+        if carried is None and self._waiting is None:
+            self.dropped[UNKNOWN] += 1
+            return "without what waited in it: how many messages is not known"
+        carried = carried or Counter()
+        lost = (self._waiting or carried) - carried
+        self.dropped.update(lost)
+        told = f"with the {carried.total()} messages that waited"
+        if not lost:
+            return told
+        return (
+            f"{told}, without {lost['edge']} edges of alarms and {lost['summary']} summaries, which are lost"
+        )
 
     @property
     def _connection(self) -> sqlite3.Connection:
@@ -121,10 +160,12 @@ class MqttBuffer:
         """
         with self._writing() as connection:
             connection.executemany("INSERT INTO message (kind, topic, payload) VALUES (?, ?, ?)", messages)
-            dropped = {kind: self._trim(connection, kind) for kind in self._most}
-        self._last = _last_number(connection)
-        for kind, count in dropped.items():
-            self.dropped[kind] += count
+            held = _count(connection)
+            dropped = Counter[str]({kind: max(0, held[kind] - most) for kind, most in self._most.items()})
+            for oldest in dropped.items():
+                connection.execute(_TRIM, oldest)
+        self._last, self._waiting = _last_number(connection), held - dropped
+        self.dropped.update(dropped)
 
     def after(self, number: int, most: int) -> Sequence[Message]:
         """The oldest messages after a number, ``most`` at most.
@@ -147,14 +188,14 @@ class MqttBuffer:
         """
         with self._writing() as connection:
             connection.executemany("DELETE FROM message WHERE id = ?", [(number,) for number in numbers])
+            held = _count(connection)
+        self._waiting = held
 
-    def waiting(self) -> dict[MessageKind, int]:
-        """Number of stored messages by kind; empty if it cannot be read."""
-        try:
-            rows = self._connection.execute("SELECT kind, count(*) FROM message GROUP BY kind").fetchall()
-        except (sqlite3.Error, StoreFault):
-            return {}
-        return dict(rows)
+    def waiting(self) -> dict[str, int]:
+        """Number of stored messages by kind; empty where it is not known."""
+        with contextlib.suppress(StoreFault):
+            self.open()
+        return dict(self._waiting or {})
 
     def announced(self) -> set[str]:
         """Discovery topics of Home Assistant on which this instance has announced an entity."""
@@ -212,25 +253,21 @@ class MqttBuffer:
         with self._using() as connection, transaction(connection):
             yield connection
 
-    def _trim(self, connection: sqlite3.Connection, kind: MessageKind) -> int:
-        count = connection.execute("SELECT count(*) FROM message WHERE kind = ?", (kind,)).fetchone()[0]
-        surplus = int(count) - self._most[kind]
-        if surplus <= 0:
-            return 0
-        connection.execute(
-            "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE kind = ? ORDER BY id LIMIT ?)",
-            (kind, surplus),
-        )
-        return surplus
 
+def _carry_over(former: sqlite3.Connection, new: sqlite3.Connection) -> Counter[str] | None:
+    """Copy messages and topics of a buffer that was taken away or damaged; returns how many messages of each kind.
 
-def _carry_over(former: sqlite3.Connection, new: sqlite3.Connection) -> str:
-    """Copy the messages and topics of a buffer that was taken away, as far as it can be read; says what."""
-    try:
-        messages = former.execute("SELECT id, kind, topic, payload FROM message ORDER BY id").fetchall()
+    None where they cannot be read, or may not be right.
+    """
+    with contextlib.suppress(sqlite3.Error):
         topics = former.execute("SELECT topic FROM announced").fetchall()
-    except sqlite3.Error as error:
-        return f"nothing of it, which cannot be read ({error})"
+        new.executemany("INSERT OR IGNORE INTO announced VALUES (?)", topics)
+    try:
+        if former.execute("PRAGMA quick_check('message')").fetchone() != ("ok",):
+            return None
+        messages = former.execute("SELECT id, kind, topic, payload FROM message ORDER BY id").fetchall()
+    except sqlite3.Error:
+        return None
     with transaction(new):
         for message in messages:
             there = new.execute("SELECT * FROM message WHERE id = ?", message[:1]).fetchone()
@@ -238,8 +275,12 @@ def _carry_over(former: sqlite3.Connection, new: sqlite3.Connection) -> str:
                 new.execute("INSERT INTO message VALUES (?, ?, ?, ?)", message)
             elif there != message:  # of another process, while this file was away
                 new.execute("INSERT INTO message (kind, topic, payload) VALUES (?, ?, ?)", message[1:])
-        new.executemany("INSERT OR IGNORE INTO announced VALUES (?)", topics)
-    return f"the {len(messages)} messages that wait"
+    return Counter(kind for _, kind, _, _ in messages)
+
+
+def _count(connection: sqlite3.Connection) -> Counter[str]:
+    """Number of stored messages by kind."""
+    return Counter(dict(connection.execute("SELECT kind, count(*) FROM message GROUP BY kind").fetchall()))
 
 
 def _last_number(connection: sqlite3.Connection) -> int:

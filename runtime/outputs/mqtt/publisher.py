@@ -11,6 +11,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from paho.mqtt.client import Client
@@ -50,8 +51,9 @@ class MqttPublisher:
         state_directory: Path,
         password: str | None = None,
         threads: Threads | None = None,
+        notice: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Prepare; nothing is opened or sent yet. ``threads`` starts the publisher's own thread.
+        """Prepare; nothing is opened or sent yet. ``threads`` starts the own thread, ``notice`` fills the journal.
 
         Raises:
             OptionFault: there is a password and no username.
@@ -74,6 +76,7 @@ class MqttPublisher:
             state_directory / "mqtt-buffer.db",
             most_summaries=settings.most_buffered_summaries,
             most_edges=settings.most_buffered_alarms,
+            notice=notice,
         )
         self._changed = threading.Condition()
         self._unwritten: deque[tuple[MessageKind, str, str]] = deque()
@@ -83,7 +86,7 @@ class MqttPublisher:
         self._connected = self._fresh = self._stopping = False
         self._refusal = self._trouble = self._foreign = ""
         self._begun_s = self._confirmed_s = self._summary_due_s = time.monotonic()
-        self._overflow: dict[MessageKind, int] = {"edge": 0, "summary": 0}
+        self._overflow: dict[str, int] = {"edge": 0, "summary": 0}
         self._taken: dict[str, int] = {"edge": 0, "summary": 0}
         self._was_ok: bool | None = None
         self._threads = threads or Threads()
@@ -104,11 +107,8 @@ class MqttPublisher:
 
     def counts(self) -> Counts:
         """Messages that the broker has confirmed, and messages given up, by kind."""
-        dropped = self._buffer.dropped
-        return {
-            "mqtt_messages": dict(self._taken),
-            "mqtt_drops": {str(kind): dropped[kind] + self._overflow[kind] for kind in dropped},
-        }
+        dropped = {kind: count + self._overflow.get(kind, 0) for kind, count in self._buffer.dropped.items()}
+        return {"mqtt_messages": dict(self._taken), "mqtt_drops": dropped}
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Send pending messages, publish the offline status, and disconnect, within ``timeout_s``."""

@@ -29,6 +29,8 @@ _CANDIDATES = 4
 _SMALLEST_SIDE_PX = 16
 _MOVING_SHARE = 0.75
 """Share of the places that what moves may take where enough stands still as well."""
+_FEWEST_SHAKEN = 3
+"""Places of the background where it moves as well: so many show that the camera does."""
 _SURE = 10.0
 """Motion, in noise floors, that is as good as any."""
 _MANY_CELLS = 16
@@ -69,7 +71,8 @@ def choose_regions(
 
     The picture is segmented by agreement of motion. Every region lies in one part alone, so that none straddles two
     bodies, and none on bars, labels or clocks. Up to three quarters of the places go to what moves against the
-    background, the surest first and spread over each part; the others to what stands still, by texture.
+    background, the surest first and spread over each part; the others, three at least where most of the picture
+    moves with the camera, to what stands still, by texture.
 
     Args:
         frames: the first is the reference; the others at irregular times, so that no vibration looks still in all.
@@ -88,7 +91,10 @@ def choose_regions(
     scene = scene or segment(frames)
     seen = _Seen(frames, estimate_noise_sigma(as_luma(frames[0]), bit_depth))
     moving = list(_moving(scene, seen, math.ceil(_MOVING_SHARE * count), tuple(still)))
-    resting = list(_still(scene, seen, count - len(moving), (*still, *moving)))
+    is_shaken = scene.camera_px.any() and 2 * (scene.label == BACKGROUND).sum() > scene.cells.followed.sum()
+    shaken = min(_FEWEST_SHAKEN, count - 1) if is_shaken else 0
+    resting = list(_still(scene, seen, max(count - len(moving), shaken), (*still, *moving)))
+    moving = moving[: count - len(resting)]
     chosen = [*moving, *resting]
     if len(chosen) < count:
         chosen += _moving(scene, seen, count - len(chosen), (*still, *chosen))

@@ -278,6 +278,21 @@ class TestErrors:
         found = [what for path, what, _ in remarks(loaded.configuration, tmp_path) if path[0] == "vibration"]
         assert found == ["is judged only up to 12 of 100 Hz at 30 frames a second"]
 
+    @pytest.mark.parametrize(
+        "section",
+        [
+            "camera: {kind: rtsp, url: 'rtsp://u:hidden@h/x'}",
+            "camera: {kind: rtsp, url: 'rtsp://h/x', password: hidden}",
+            "camera: {kind: rtsp, url: 'rtsp://h/x', credential: 'not/hidden'}",
+            "outputs: {mqtt: {host: 'mqtt://u:hidden@h', password: {is: hidden}}}",
+            "outputs: {rtsp: {url: 'rtspx://u:hidden@h/x'}}",
+        ],
+    )
+    def test_say_no_password_for_they_go_into_the_journal(self, section: str) -> None:
+        found = lines(f"version: 1\n{section}\n")
+        assert any("camera." in line or "outputs." in line for line in found)
+        assert not [line for line in found if "hidden" in line]
+
     def test_are_told_all_at_once_in_the_order_of_the_file(self) -> None:
         text = changed("amplification: 20", "amplification: 0").replace("high_hz: 2.4", "high: 2.4")
         found = lines(text)

@@ -59,7 +59,7 @@ def test_everything_starts_counts_and_stops(
         assert 'tremorscope_mqtt_messages_total{reason="edge"}' in metrics
         assert 'tremorscope_rtsp_total{reason="published"} 0.0' in metrics
         wait_until(lambda: service.board.snapshot().outputs["mqtt"] == "")
-        assert "connection refused" in service.board.snapshot().outputs["rtsp"]
+        wait_until(lambda: "connection refused" in service.board.snapshot().outputs.get("rtsp", ""))
         assert service.board.snapshot().outputs["http"] == ""
     finally:
         service.acknowledge(RULE.name)
@@ -225,6 +225,25 @@ def test_the_page_is_encrypted_where_there_is_a_certificate(service: ServiceRig,
             Tokens(),
             ServiceView(service.board, service.feed),
         )
+
+
+def test_a_buffer_that_was_lost_is_told_in_journal_and_metrics(service: ServiceRig, tmp_path: Path) -> None:
+    (tmp_path / "mqtt-buffer.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    told: list[tuple[str, str]] = []
+    settings = {"http": {"enabled": False}, "mqtt": {"host": "127.0.0.1", "port": free_port()}}
+    all_of_it = Publishing(
+        OutputSettings.model_validate(settings),
+        ServiceView(service.board, service.feed),
+        state_directory=tmp_path,
+        notice=lambda topic, text: told.append((topic, text)),
+    )
+    all_of_it.start()
+    try:
+        wait_until(lambda: told)
+        assert all_of_it.counts()["mqtt_drops"] == {"summary": 0, "edge": 0, "unknown": 1}
+        assert [(topic, "how many messages is not known" in text) for topic, text in told] == [("mqtt", True)]
+    finally:
+        all_of_it.close(1.0)
 
 
 @needs_mosquitto

@@ -25,3 +25,13 @@ def test_arrows_do_not_cross() -> None:
     arrows = np.array([[55.0, 40.0], [-55.0, 40.0]])
     factor = untangled(STARTS, arrows, REGIONS)
     assert factor * 55 < 30
+
+
+def test_an_arrow_does_not_pass_over_another_region() -> None:
+    factor = untangled(STARTS, np.array([[100.0, 0.0], [0.0, 0.0]]), REGIONS)
+    assert STARTS[0, 0] + factor * 100 < 60
+
+
+def test_arrows_of_parts_that_near_each_other_keep_apart() -> None:
+    factor = untangled(STARTS, np.array([[80.0, 0.0], [-80.0, 0.0]]), REGIONS)
+    assert STARTS[0, 0] + factor * 80 < 60

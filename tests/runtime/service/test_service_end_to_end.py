@@ -111,6 +111,10 @@ def clips(state: Path) -> dict[str, Clip]:
         return {clip.file: clip for clip in reader.clips()}
 
 
+def saved(state: Path) -> list[Clip]:
+    return [clip for clip in clips(state).values() if clip.state == "saved"]
+
+
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory, linear_bundle: Path) -> Iterator[Life]:
     directory = tmp_path_factory.mktemp("service")
@@ -120,7 +124,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, linear_bundle: Path) -> Itera
     running = Running(file, directory / "log")
     try:
         running.until_said("alarm sways raised")
-        running.until(lambda: any(c.state == "saved" for c in clips(state).values()), "a clip is saved")
+        running.until(lambda: len(saved(state)) == 2, "a clip is saved and magnified")
 
         asked["magnification"] = {  # type: ignore[index]
             "amplification": 40, "mode": "band", "bands_hz": [[1.8, 2.4]], "bundle": str(linear_bundle),
@@ -129,7 +133,10 @@ def life(tmp_path_factory: pytest.TempPathFactory, linear_bundle: Path) -> Itera
         asked["name"] = "renamed"
         file.write_text(yaml.safe_dump(asked))
         running.process.send_signal(signal.SIGHUP)
+        running.until_said("changed: magnification.mode")
+        running.process.send_signal(signal.SIGUSR1)
         running.until_said("alarm sways cleared")
+        running.until(lambda: len(saved(state)) == 4, "another clip is saved and magnified")
 
         asked["magnification"]["amplification"] = 0  # type: ignore[index]
         file.write_text(yaml.safe_dump(asked))  # taken note of without a signal
@@ -163,15 +170,20 @@ class TestLife:
         assert alarm.cleared_s > alarm.raised_s
 
     def test_leaves_every_clip_whole(self, life: Life) -> None:
-        found = clips(life.state)
-        assert {clip.state for clip in found.values()} == {"saved"}
-        assert {clip.kind for clip in found.values()} == {"raw", "magnified"}
-        assert sorted(os.listdir(life.state / "clips")) == sorted(found)
-        for name, clip in found.items():
-            with av.open(str(life.state / "clips" / name)) as container:
+        found = saved(life.state)
+        unmade = [clip for clip in clips(life.state).values() if clip not in found]
+        # The end leaves time to complete the raw clip, and perhaps to magnify it.
+        assert len(unmade) <= 1
+        for clip in unmade:
+            assert clip.kind == "magnified"
+            assert "the service ended before it was made" in clip.detail
+        assert [clip.kind for clip in found].count("raw") == 3
+        assert sorted(os.listdir(life.state / "clips")) == sorted(clip.file for clip in found)
+        for clip in found:
+            with av.open(str(life.state / "clips" / clip.file)) as container:
                 frames = sum(1 for _ in container.decode(video=0))
             assert frames == clip.frames
-            assert clip.nbytes == (life.state / "clips" / name).stat().st_size
+            assert clip.nbytes == (life.state / "clips" / clip.file).stat().st_size
 
     def test_keeps_the_event_of_the_alarm_with_it(self, life: Life) -> None:
         with StoreReader(life.state / "tremorscope.db") as reader:
@@ -190,7 +202,7 @@ class TestLife:
     def test_stores_by_which_settings_it_has_measured_and_magnified(self, life: Life) -> None:
         with StoreReader(life.state / "tremorscope.db") as reader:
             before, after = settings_of(reader, -math.inf, math.inf)
-            blocks = list(reader.blocks())
+            events, blocks = reader.events(), list(reader.blocks())
             first_s = min(block.times_s[0] for block in blocks)
         assert before.time_s <= first_s < after.time_s
         assert before.program == after.program == PROGRAM
@@ -199,9 +211,13 @@ class TestLife:
         told = [json.loads(each.settings)["vibration"] for each in (before, after)]
         assert [each["alarms"][0]["above_mm"] for each in told] == [0.2, 5.0]
         assert told[0]["regions"][0]["x_px"] == 130
-        found = [clip for clip in clips(life.state).values() if clip.kind == "magnified"]
-        magnified = [clip for clip in found if clip.state == "saved"]
-        assert "magnified 20 times" in magnified[0].detail
+        reasons = {event.name: event.reason for event in events}
+        magnified = [clip for clip in saved(life.state) if clip.kind == "magnified"][:2]
+        assert [reasons[clip.event].split()[:2] for clip in magnified] == [
+            ["alarm", "sways"],
+            ["by", "SIGUSR1"],
+        ]
+        assert ["magnified 20 times;" in clip.detail for clip in magnified] == [True, False]
         assert [clip.magnifies(2.1) for clip in magnified] == [False, True]
 
     def test_refuses_a_bad_change_with_its_line_and_goes_on(self, life: Life) -> None:

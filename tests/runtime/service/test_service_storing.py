@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tremorscope.runtime.frames.buffers import FrameFormat
 from tremorscope.runtime.service.store_keeper import state_directory
 from tremorscope.runtime.service.storing import Storage
 from tremorscope.runtime.store.reader import StoreReader
-from tremorscope.runtime.store.records import Notice
+from tremorscope.runtime.store.records import Channel, Notice, SeriesBlock
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.sqlite_file import StoreBusyFault
 from tremorscope.runtime.vibration.monitoring.alarms import AlarmEdge
@@ -91,17 +92,26 @@ def test_a_second_instance_is_refused(tmp_path: Path) -> None:
     first.close(5.0)
 
 
-def test_goes_on_without_a_disk_counts_what_is_lost_and_takes_it_when_it_is_there(tmp_path: Path) -> None:
+def edge(name: str, what: Literal["raised", "cleared"], time_s: float) -> AlarmEdge:
+    return AlarmEdge(name, "top", "rms", what, time_s, time_s, 3.0, 2.0, "px")
+
+
+def test_goes_on_without_a_disk_keeps_what_is_vital_counts_what_is_lost_and_takes_it_when_it_is_there(
+    tmp_path: Path,
+) -> None:
     place = tmp_path / "disk"
     place.write_text("in the way")
     clock = Clock()
     kept = storage(place / "state", clock)
     kept.start_recorder(FRAMES, LENT.ring, magnifier=None, to_unix_s=float)
-    kept.offer(Notice(1.0, "a", "lost"))
+    kept.offer(SeriesBlock((Channel("top", "x"),), np.arange(10.0), np.ones((1, 10), np.float32)))
+    kept.offer(Notice(1.0, "a", "waits"))
+    kept.offer(edge("sway", "raised", 5.0))
+    kept.offer(edge("sway", "cleared", 6.0))
     kept.check()
     health = kept.health()
     assert "cannot be created (not a directory)" in health.trouble
-    assert health.dropped["unopened"] == 2  # and the guard's own word
+    assert (health.dropped["unopened"], health.pending) == (1, 4)  # with the guard's own word
     assert kept.recorder is None
     place.unlink()
     clock.now_s += 31.0
@@ -111,10 +121,44 @@ def test_goes_on_without_a_disk_counts_what_is_lost_and_takes_it_when_it_is_ther
     assert kept.recorder is not None
     kept.offer(Notice(2.0, "b", "kept"))
     assert kept.close(5.0) == ""
+    assert kept.health().dropped["unopened"] == 1
     with StoreReader(kept.path) as reader:
-        texts = [notice.text for notice in reader.notices()]
-    assert "kept" in texts
-    assert "lost" not in texts
+        assert {"waits", "kept"} <= {notice.text for notice in reader.notices()}
+        assert [(alarm.raised_s, alarm.cleared_s) for alarm in reader.alarms()] == [(5.0, 6.0)]
+
+
+def test_an_alarm_that_cleared_before_its_store_could_be_opened_is_not_taken_as_raised(
+    tmp_path: Path,
+) -> None:
+    before = storage(tmp_path / "disk")
+    before.offer(edge("sway", "raised", 1.0))
+    before.offer(edge("tilt", "raised", 2.0))
+    assert before.close(5.0) == ""
+    (tmp_path / "disk").rename(tmp_path / "away")
+    (tmp_path / "disk").write_text("in the way")
+    clock = Clock()
+    kept = storage(tmp_path / "disk", clock)
+    kept.offer(edge("sway", "raised", 5.0))
+    kept.offer(edge("sway", "cleared", 6.0))
+    (tmp_path / "disk").unlink()
+    (tmp_path / "away").rename(tmp_path / "disk")
+    clock.now_s += 31.0
+    kept.check()
+    assert [alarm.name for alarm in kept.opened_alarms] == ["tilt"]
+    assert kept.close(5.0) == ""
+    with StoreReader(kept.path) as reader:
+        spans = {(each.name, each.raised_s, each.cleared_s) for each in reader.alarms()}
+    assert spans == {("sway", 1.0, 5.0), ("sway", 5.0, 6.0), ("tilt", 2.0, None)}
+
+
+def test_what_waits_for_a_store_is_bounded_and_told_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "disk").write_text("in the way")
+    kept = storage(tmp_path / "disk")
+    for number in range(4100):
+        kept.offer(Notice(float(number), "a", "waits"))
+    health = kept.health()
+    assert (health.dropped["unopened"], health.pending) == (4, 4096)
+    assert kept.close(1.0).startswith("4096 records were not written (")
 
 
 def test_keeps_a_damaged_store_and_begins_another(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tremorscope.runtime.outputs.mqtt.outbox import MessageKind, MqttBuffer
-from tremorscope.runtime.store.sqlite_file import StoreFault
+from tremorscope.runtime.store.sqlite_file import StoreFault, StoreFullFault
 
 
 def open_buffer(directory: Path, summaries: int = 5, edges: int = 100) -> MqttBuffer:
@@ -37,7 +37,7 @@ def test_all_edges_and_the_newest_summaries_are_kept_in_order(
     kept = set(of_summaries[max(0, len(of_summaries) - summaries) :])
     expected = [(kind, str(n)) for n, kind in enumerate(kinds) if kind == "edge" or n in kept]
     assert payloads(buffer) == expected
-    assert buffer.dropped == {"summary": len(of_summaries) - len(kept), "edge": 0}
+    assert buffer.dropped == {"summary": len(of_summaries) - len(kept), "edge": 0, "unknown": 0}
     buffer.close()
 
 
@@ -60,13 +60,61 @@ def test_numbers_never_come_again(tmp_path: Path) -> None:
     assert again.after(0, 10)[0].number == last + 1
 
 
-def test_a_damaged_buffer_is_kept_and_a_new_one_begun(tmp_path: Path) -> None:
+def test_a_damaged_buffer_is_kept_and_a_new_one_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "b.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     buffer = open_buffer(tmp_path)
     assert buffer.set_aside is not None
     assert buffer.set_aside.read_bytes().endswith(b"\xff" * 100)
     buffer.add([("edge", "t", "a")])
     assert len(buffer.after(0, 10)) == 1
+    assert buffer.dropped == {"edge": 0, "summary": 0, "unknown": 1}
+    assert "without what waited in it: how many messages is not known" in caplog.text
+
+
+def test_what_is_sound_in_a_damaged_buffer_is_carried_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    buffer = open_buffer(tmp_path)
+    buffer.add([("edge", "t", "a"), ("summary", "t", "b")])
+    buffer.note_announced(str(number) * 99 for number in range(100))
+    (page,) = buffer._connection.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = 'announced'"
+    ).fetchone()
+    buffer.close()
+    with (tmp_path / "b.db").open("r+b") as file:
+        file.seek(4096 * (page - 1))
+        file.write(b"\xff" * 4096)
+    again = open_buffer(tmp_path)
+    assert again.set_aside is not None
+    assert payloads(again) == [("edge", "a"), ("summary", "b")]
+    assert again.dropped == {"edge": 0, "summary": 0, "unknown": 0}
+    assert "begun anew, with the 2 messages that waited" in caplog.text
+    again.close()
+
+
+def test_a_loss_is_counted_though_another_buffer_can_be_begun_only_later(tmp_path: Path) -> None:
+    buffer = open_buffer(tmp_path)
+    buffer.add([("edge", "t", "a"), ("summary", "t", "b")])
+    buffer.close()
+    (tmp_path / "b.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    open_in_turn = buffer._open
+
+    def open_once_then_find_the_disk_full() -> sqlite3.Connection:
+        if buffer.set_aside is not None:
+            raise StoreFullFault("full", remedy="free some space")
+        return open_in_turn()
+
+    buffer._open = open_once_then_find_the_disk_full  # type: ignore[method-assign]
+    with pytest.raises(StoreFullFault):
+        buffer.open()
+    assert buffer.dropped["edge"] == 0
+    buffer._open = open_in_turn  # type: ignore[method-assign]
+    buffer.open()
+    assert buffer.dropped == {"edge": 1, "summary": 1, "unknown": 0}
+    assert buffer.waiting() == {}
+    buffer.close()
 
 
 def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
@@ -165,7 +213,8 @@ def test_messages_wait_in_the_former_file_while_there_is_no_place_for_another(tm
 def test_a_buffer_damaged_while_running_is_kept_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    buffer = open_buffer(tmp_path, edges=10_000)
+    told: list[str] = []
+    buffer = MqttBuffer(tmp_path / "b.db", most_summaries=5, most_edges=10_000, notice=told.append)
     buffer.add(("edge", "t", str(number) * 100) for number in range(3000))
     buffer._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     buffer._connection.execute("PRAGMA cache_size = 1")
@@ -178,7 +227,12 @@ def test_a_buffer_damaged_while_running_is_kept_and_told(
     assert payloads(buffer) == [("edge", "new")]
     assert buffer.set_aside is not None
     assert buffer.set_aside.is_file()
-    assert f"it is kept as {buffer.set_aside}, and a new one is begun" in caplog.text
+    lost = (
+        f"it is kept as {buffer.set_aside}; begun anew, with the 0 messages that waited, without 3000 edges"
+    )
+    assert lost in caplog.text
+    assert buffer.dropped == {"edge": 3000, "summary": 0, "unknown": 0}
+    assert told == [caplog.messages[-1]]
     buffer.add([("edge", "t", "newer")])
     assert buffer.after(0, 10)[0].number > 3000
     buffer.close()

@@ -118,3 +118,18 @@ def test_the_background_is_what_most_cells_follow() -> None:
     )
     assert (found.label[wall] == BACKGROUND).mean() > 0.9
     assert (found.label[body] > BACKGROUND).mean() > 0.8
+
+
+def test_a_background_that_moves_keeps_regions_enough_to_show_it() -> None:
+    rng = np.random.default_rng(6)
+    frames = []
+    for phase in PHASES:
+        shake = 0.5 * np.sin(2.3 * phase)
+        scene = np.tile(shifted(textured(1, exponent=1.2), shake, 0), (2, 2))
+        mast = np.tile(shifted(textured(5, exponent=1.2), shake + 0.6 * np.sin(phase), 0), (2, 2))
+        scene[:, 20:110] = mast[:, 20:110]
+        frames.append(rgb(filmed(scene, rng)))
+    chosen, background = choose_regions(frames, 8)
+    assert len(chosen) == 8
+    assert len(background) >= 3
+    assert all(chosen[at].x_px >= 110 - 8 or chosen[at].x_px + chosen[at].width_px <= 28 for at in background)
