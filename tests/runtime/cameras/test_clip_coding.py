@@ -71,7 +71,9 @@ def test_the_steps_of_mpeg_are_told_as_those_of_h264(name: str, codec: str, tmp_
 
 
 def test_another_codec_tells_its_bits_alone(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "c.mkv", pictures(), codec="libvpx", pixel_format="yuv420p", options={"g": "12"})
+    clip = write_clip(
+        tmp_path / "c.mkv", pictures(), codec="libvpx", pixel_format="yuv420p", options={"g": "12"}
+    )
     found = coding(clip)
     assert found.is_predicted
     assert found.quantiser is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 from fractions import Fraction
@@ -12,6 +14,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from scenes import rgb, shifted, textured
 from support import Picture, command_line, read_video, textured_frames, write_clip
 
 from tremorscope.runtime.clips.h264 import EncodingSettings
@@ -242,9 +246,11 @@ def test_ten_bits_and_wide_pixels_are_told_where_they_are_lost(tmp_path: Path, l
 # Standard input
 
 
-def from_stdin(content: bytes | None, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+def from_stdin(
+    content: bytes | None, *arguments: object, command: str = "magnify"
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        command_line("magnify", "-", *arguments), input=content, capture_output=True, timeout=120, check=False
+        command_line(command, "-", *arguments), input=content, capture_output=True, timeout=120, check=False
     )
 
 
@@ -261,6 +267,20 @@ def test_a_clip_is_read_from_standard_input(tmp_path: Path, linear_bundle: Path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert sorted(each.name for each in new.iterdir()) == [f"{number:06d}.png" for number in range(1, 7)]
     assert {each.name for each in tmp_path.iterdir()} >= {"c.mkv", "out", "new"}
+    digest = hashlib.sha256(clip.read_bytes()).hexdigest()
+    with Image.open(new / "000001.png") as picture:
+        assert f"clip standard input, sha256 {digest}; amplification 2" in picture.info["Comment"]
+    scene = textured(1, side=64)
+    sway = (rgb(shifted(scene, 0.2 * np.sin(number), 0)) for number in range(48))
+    swaying = write_clip(tmp_path / "s.mkv", sway, codec="ffv1", pixel_format="yuv444p")
+    for command, output, *options in (
+        ("magnify", "s.png", "--sweep", "log"),
+        ("measure", "measured", "--roi", 8, 8, 40, 32),
+    ):
+        done = from_stdin(swaying.read_bytes(), "-o", tmp_path / output, *options, command=command)
+        assert (done.returncode, done.stderr) == (0, b"")
+    summary = json.loads((tmp_path / "measured" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["provenance"]["clip"]["name"] == summary["clip"] == "standard input"
     assert not list(tmp_path.rglob(".piped-*"))
     for content, expected in (
         (b"", b"standard input: is empty"),
