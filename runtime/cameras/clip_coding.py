@@ -96,8 +96,8 @@ class CodingAccount:
 def _quantisers(data: bytes, frame: Any) -> Values | None:
     """Quantiser of every macroblock, (rows, columns), on the scale of 8-bit H.264; None of another codec.
 
-    FFmpeg's AVVideoEncParams and AVVideoBlockParams (libavutil/video_enc_params.h). Of MPEG-1, 2 and 4, H.263 and WMV it
-    states the step itself.
+    FFmpeg's AVVideoEncParams and AVVideoBlockParams (libavutil/video_enc_params.h). Of MPEG-1, 2 and 4, H.263 and WMV
+    it states the step itself.
     """
     count, offset, size, kind, base = struct.unpack_from(_HEADER, data)
     columns, rows = -(-frame.width // BLOCK_PX), -(-frame.height // BLOCK_PX)

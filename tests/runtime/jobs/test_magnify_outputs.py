@@ -178,8 +178,9 @@ def test_pictures_are_exact_and_numbered(tmp_path: Path, linear_bundle: Path, na
 
 
 def tagged_clip(path: Path, tags: dict[str, int], pixels: str = "yuv420p", codec: str = "libx264") -> Path:
+    options = {"crf": "4"} if codec == "libx264" else {"x265-params": MASTERED}
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=25, options={"crf": "4"} if codec == "libx264" else {})
+        stream: Any = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
         for name, value in tags.items():
@@ -218,12 +219,27 @@ def test_full_range_stays_full_range(tmp_path: Path, linear_bundle: Path, suffix
     assert float(np.abs(before - after).mean()) < 1.5
 
 
+MASTERED = (
+    "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+)
+
+
+def mastering_of(path: Path) -> tuple[bytes, bytes]:
+    """Mastering display and content light of the first frame."""
+    with av.open(str(path)) as container:
+        told = next(container.decode(video=0)).side_data
+        return bytes(told["MASTERING_DISPLAY_METADATA"]), bytes(told["CONTENT_LIGHT_LEVEL"])
+
+
 def test_hdr_keeps_its_tags_and_is_told(tmp_path: Path, linear_bundle: Path) -> None:
     tags = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
     clip = tagged_clip(tmp_path / "c.mkv", tags, "yuv420p10le", "libx265")
     report = magnify(clip, tmp_path / "o.mp4", linear_bundle)
     assert tags_of(tmp_path / "o.mp4") == (1, 9, 9, 16, Fraction(4, 3))
     assert "colour         HDR (PQ), kept as it came; in 8 bits smooth areas may show steps" in report.lines()
+    assert mastering_of(tmp_path / "o.mp4") == mastering_of(clip)
+    webm = magnify(clip, tmp_path / "o.webm", linear_bundle)
+    assert "colour         without the mastering display's limits: a .mp4 or .mkv keeps them" in webm.lines()
     for name in ("o.gif", "frames"):
         with pytest.raises(
             OutputFault, match=r"cannot say that their brightness is HDR \(PQ\): write a \.mp4"
