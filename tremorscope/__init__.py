@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tremorscope.api.store import OpenStore, open_store
     from tremorscope.runtime.errors import Fault
 
+    __version__: str
+
 __all__ = [
     "Fault",
     "MagnifiedClip",
@@ -45,6 +47,8 @@ _PLACES = {
 
 def __getattr__(name: str) -> object:
     """A public name, imported when it is first asked for (PEP 562)."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _PLACES[name].partition(":")

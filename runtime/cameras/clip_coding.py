@@ -15,10 +15,10 @@ BLOCK_PX = 16
 """Side of the blocks that share a quantiser: H.264's macroblocks."""
 EXPORT_QUANTISERS = {"export_side_data": "venc_params"}
 """Option of FFmpeg's decoders that hands the quantisers out with each picture."""
-_H264 = 1
+STEP_OF_ONE, PER_DOUBLING = 4.0, 6.0
+"""H.264's quantiser of step 1, and the quantisers by which the step doubles (ITU-T H.264, 8.5.9)."""
+_H264, _MPEG = 1, 2
 _HEADER, _BLOCK = "=I4xQQii", "=5i"
-_DEPTH_STEP = 6
-"""Quantisers by which a bit more of depth moves the scale, in H.264."""
 _REGULAR = 0.8
 """Share of equal distances from which on a rhythm is one."""
 
@@ -96,19 +96,22 @@ class CodingAccount:
 def _quantisers(data: bytes, frame: Any) -> Values | None:
     """Quantiser of every macroblock, (rows, columns), on the scale of 8-bit H.264; None of another codec.
 
-    FFmpeg's AVVideoEncParams and AVVideoBlockParams (libavutil/video_enc_params.h).
+    FFmpeg's AVVideoEncParams and AVVideoBlockParams (libavutil/video_enc_params.h). Of MPEG-1, 2 and 4, H.263 and WMV
+    it states the step itself.
     """
     count, offset, size, kind, base = struct.unpack_from(_HEADER, data)
     columns, rows = -(-frame.width // BLOCK_PX), -(-frame.height // BLOCK_PX)
-    if kind != _H264 or size < struct.calcsize(_BLOCK) or count < 1:
+    if kind not in (_H264, _MPEG) or size < struct.calcsize(_BLOCK) or count < 1:
         return None
     blocks = np.frombuffer(data, np.int32, count * (size // 4), offset).reshape(count, -1)
     found = np.full((rows, columns), float(base))
     inside = (blocks[:, 0] < columns * BLOCK_PX) & (blocks[:, 1] < rows * BLOCK_PX)
     kept = blocks[inside]
     found[kept[:, 1] // BLOCK_PX, kept[:, 0] // BLOCK_PX] += kept[:, 4]
+    if kind == _MPEG:
+        return STEP_OF_ONE + PER_DOUBLING * np.log2(np.maximum(found, 1))
     depth: int = frame.format.components[0].bits
-    return found - _DEPTH_STEP * (depth - 8)
+    return found - PER_DOUBLING * (depth - 8)
 
 
 def _usual_step(places: NDArray[np.intp]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -151,7 +151,28 @@ def layout_of(path: Path, frame: Any, stream: Any) -> StreamLayout:
         height_px=side_px,
         full_range=coded and _RANGES.get(int(frame.color_range)) == "pc",
     )
+    colour = replace(colour, mastering=_mastering(frame))
     return StreamLayout(storage_of(frame), width_px, height_px, matrix, aspect, colour)
+
+
+def _mastering(frame: Any) -> str:
+    """FFmpeg's AVMasteringDisplayMetadata (ten rationals, of which the flags tell) and AVContentLightMetadata."""
+    display, light = (
+        frame.side_data.get(name) for name in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+    )
+    told = []
+    if display is not None:
+        *rationals, has_primaries, has_luminance = struct.unpack_from("=22i", bytes(display))
+        if has_primaries and has_luminance and all(rationals[1::2]):
+            values = [Fraction(*pair) for pair in zip(rationals[::2], rationals[1::2], strict=True)]
+            red, green, blue, white = (
+                f"({round(50_000 * values[at])},{round(50_000 * values[at + 1])})" for at in (0, 2, 4, 6)
+            )
+            least, most = (round(10_000 * each) for each in values[8:])
+            told.append(f"mastering-display=G{green}B{blue}R{red}WP{white}L({most},{least})")
+    if light is not None:
+        told.append("cll={},{}".format(*struct.unpack_from("=2I", bytes(light))))
+    return ":".join(told)
 
 
 def _display_matrix(path: Path, frame: Any) -> tuple[int, int, int, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,6 +48,8 @@ CONTAINERS = {
     ".gif": Container("gif", "gif", holds_aspect=False, tick=Fraction(1, 100), fewest_ticks=2),
 }
 NAMES = ".mp4, .mkv, .webm, .gif, or a folder for PNG pictures"
+_PNG_HEADER = 33
+"""Bytes of a PNG's signature and its first chunk, IHDR."""
 _NUMBER = re.compile(r"%0?(\d*)d")
 
 
@@ -116,8 +120,10 @@ def converter(
     return graph, "yuv420p"
 
 
-def png_coder(width_px: int, height_px: int) -> Callable[[NDArray[np.uint8]], bytes]:
-    """Coder of pictures, u8[H, W, 3] RGB, of one size as PNG files."""
+def png_coder(width_px: int, height_px: int, comment: str = "") -> Callable[[NDArray[np.uint8]], bytes]:
+    """Coder of pictures, u8[H, W, 3] RGB, of one size as PNG files with a comment each."""
+    told = b"iTXtComment" + 5 * b"\0" + comment.encode()
+    chunk = struct.pack(">I", len(told) - 4) + told + struct.pack(">I", zlib.crc32(told))
     context: Any = av.CodecContext.create("png", "w")
     context.width, context.height, context.pix_fmt = width_px, height_px, "rgb24"
     context.time_base, context.thread_count = Fraction(1), 1  # one comes out for one that goes in
@@ -129,6 +135,7 @@ def png_coder(width_px: int, height_px: int) -> Callable[[NDArray[np.uint8]], by
         frame = av.VideoFrame.from_ndarray(picture, "rgb24")
         frame.pts = count
         count += 1
-        return b"".join(bytes(packet) for packet in context.encode(frame))
+        coded = b"".join(bytes(packet) for packet in context.encode(frame))
+        return coded[:_PNG_HEADER] + chunk + coded[_PNG_HEADER:]
 
     return code

@@ -180,7 +180,8 @@ def _options(codec: str, coding: EncodingSettings) -> dict[str, str]:
         return _VP9_OPTIONS | {"g": str(coding.key_every)}
     live = coding.bitrate_kbps is not None
     quality = {} if live else {"crf": str(coding.constant_rate_factor)}
-    return (_LIVE_OPTIONS if live else _CLIP_OPTIONS) | quality | {"g": str(coding.key_every)}
+    mastering = {"x264-params": coding.colour.mastering} if coding.colour.mastering else {}
+    return (_LIVE_OPTIONS if live else _CLIP_OPTIONS) | quality | mastering | {"g": str(coding.key_every)}
 
 
 class _Nvenc:

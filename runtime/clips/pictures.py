@@ -22,14 +22,15 @@ class PngWriter:
     Args:
         directory: the folder, made at the end; it may exist if it is empty.
         name: of the pictures, such as ``%06d.png``, counted from 1.
+        comment: text for each picture's metadata.
         overwrite: replace pictures of such names that are there.
 
     Raises:
         OutputFault: the folder cannot be written, or holds other files.
     """
 
-    def __init__(self, directory: Path, name: str, *, overwrite: bool = False) -> None:
-        self._name, self._count = name, 0
+    def __init__(self, directory: Path, name: str, *, comment: str = "", overwrite: bool = False) -> None:
+        self._name, self._comment, self._count = name, comment, 0
         self._code: Callable[[NDArray[np.uint8]], bytes] | None = None
         self._directory: AbstractContextManager[Path] = whole_directory(
             directory, overwrite=overwrite, names=_present(directory, name)
@@ -57,7 +58,7 @@ class PngWriter:
             OutputFault: it cannot be written.
         """
         self._count += 1
-        self._code = self._code or png_coder(*picture.shape[1::-1])
+        self._code = self._code or png_coder(*picture.shape[1::-1], self._comment)
         path = self._scratch / numbered(self._name, self._count)
         try:
             path.write_bytes(self._code(picture))

@@ -66,7 +66,7 @@ def open_writer(
         OutputFault: it cannot be written.
     """
     if (numbered := pictures_of(path)) is not None:
-        return PngWriter(*numbered, overwrite=overwrite)
+        return PngWriter(*numbered, comment=comment, overwrite=overwrite)
     return VideoWriter(path, settings, comment=comment, overwrite=overwrite, sound=sound)
 
 

@@ -34,6 +34,8 @@ class Colour:
     transfer: int = UNSPECIFIED
     full_range: bool = False
     """True where black and white are 0 and 255 rather than 16 and 235."""
+    mastering: str = ""
+    """Mastering display and content light of HDR (SMPTE ST 2086, CTA-861.3) in x264's words; empty where not stated."""
 
     @property
     def is_hdr(self) -> bool:

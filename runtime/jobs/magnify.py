@@ -26,7 +26,7 @@ from tremorscope.runtime.jobs.first_look import MotionWatch, choose, look_first
 from tremorscope.runtime.jobs.magnify_job import MagnifyJob as MagnifyJob
 from tremorscope.runtime.jobs.magnify_job import MagnifyReport as MagnifyReport
 from tremorscope.runtime.jobs.magnify_job import colour_remarks, open_output, silence
-from tremorscope.runtime.jobs.piped import STDIN, piped_clip
+from tremorscope.runtime.jobs.piped import piped_clip
 from tremorscope.runtime.jobs.stabilise import SteadyClip, steady_clip
 from tremorscope.runtime.magnification.factory import Engines
 from tremorscope.runtime.magnification.magnifier import FrameMagnifier, check_amplification
@@ -60,11 +60,8 @@ def magnify_clip(
     bundle = open_for_use(job.bundle, allow_inaccurate=job.allow_inaccurate)
     if not job.automatic:
         check_amplification(job.amplification, bundle.manifest.amplification)
-    if job.clip != STDIN:
-        return _magnify(job, bundle, progress, note, tell)
-    with piped_clip(job.output) as clip:
-        report = _magnify(replace(job, clip=clip), bundle, progress, note, tell)
-    return replace(report, job=replace(report.job, clip=Path("standard input")))
+    with piped_clip(job.clip, job.output) as clip:
+        return _magnify(replace(job, clip=clip), bundle, progress, note, tell)
 
 
 def _magnify(

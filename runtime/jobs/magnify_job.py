@@ -114,12 +114,14 @@ def colour_remarks(job: MagnifyJob, camera: RecordedClip) -> list[str]:
     remarks = []
     if camera.colour.is_hdr:
         name = HDR_TRANSFERS[camera.colour.transfer]
-        if not tagged:
+        if kind is None or not tagged:
             raise OutputFault(
                 f"{job.output}: pictures of this kind cannot say that their brightness is HDR ({name})",
                 remedy="write a .mp4, .mkv or .webm, or convert the clip to SDR first",
             )
         remarks.append(f"colour         HDR ({name}), kept as it came; in 8 bits smooth areas may show steps")
+        if camera.colour.mastering and kind.codec != "libx264":
+            remarks.append("colour         without the mastering display's limits: a .mp4 or .mkv keeps them")
     elif camera.bit_depth > 8:
         remarks.append(f"colour         8 bits, from {camera.bit_depth}")
     if camera.pixel_aspect != 1 and (kind is None or not kind.holds_aspect):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from tremorscope.runtime.frames.clip_times import check_capture_rate
 from tremorscope.runtime.host.files import printable, whole_directory
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.calibrated import in_the_plane
+from tremorscope.runtime.jobs.piped import piped_clip
 from tremorscope.runtime.jobs.regions import Plan, plan_regions
 from tremorscope.runtime.jobs.samples import Reference, Span
 from tremorscope.runtime.jobs.survey import Survey, look_through
@@ -102,6 +104,10 @@ def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measureme
     The clip is read twice. The first pass takes its times and some of its pictures, so that a fault at its end is
     found before anything is measured; the second pass measures every frame.
 
+    Args:
+        job: what to do; the clip ``-`` is standard input.
+        progress: told of every frame of both passes.
+
     Raises:
         OptionFault: an option that cannot be used, or not with this clip.
         RegionFault: a region is outside the picture, too small or without texture.
@@ -109,6 +115,11 @@ def measure_clip(job: MeasureJob, progress: Progress | None = None) -> Measureme
         OutputFault: the results cannot be written.
     """
     _check(job)
+    with piped_clip(job.clip, job.directory or Path(gettempdir(), "results")) as clip:
+        return _measure(replace(job, clip=clip), progress)
+
+
+def _measure(job: MeasureJob, progress: Progress | None) -> Measurement:
     if job.directory is None:
         return _take(job, progress)
     from tremorscope.runtime.reports.measurement_files import (

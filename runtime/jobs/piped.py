@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkdtemp
 
 from tremorscope.runtime.clips.containers import pictures_of
 from tremorscope.runtime.errors import ClipFault, OptionFault
@@ -18,32 +18,34 @@ _WORDS = "standard input"
 
 
 @contextmanager
-def piped_clip(beside: Path) -> Iterator[Path]:
-    """The clip of standard input as a file beside an output, removed in the end; faults speak of standard input.
+def piped_clip(clip: Path, beside: Path) -> Iterator[Path]:
+    """A clip as it is; that of standard input as a file beside an output, removed in the end, and named so in faults.
 
     Raises:
         OptionFault: nothing is piped in.
         ClipFault: what came is empty, or no clip.
         OutputFault: there is no room for it.
     """
+    if clip != STDIN:
+        yield clip
+        return
     if sys.stdin is None or sys.stdin.isatty():
         raise OptionFault(
             "-: standard input is a terminal",
             remedy="pipe a clip in, as cat clip.mkv | tremorscope magnify - ...",
         )
+    place = _place(beside)
     try:
-        file = NamedTemporaryFile(  # noqa: SIM115 - closed before it is read
-            dir=_place(beside), prefix=".piped-", delete=False
-        )
+        folder = Path(mkdtemp(dir=place, prefix=".piped-"))
     except OSError as error:
-        raise cannot_be_written(_place(beside), error) from None
-    path = Path(file.name)
+        raise cannot_be_written(place, error) from None
+    path = folder / _WORDS
     try:
-        with file:
-            try:
+        try:
+            with path.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-            except OSError as error:
-                raise cannot_be_written(path, error) from None
+        except OSError as error:
+            raise cannot_be_written(path, error) from None
         if path.stat().st_size == 0:
             raise ClipFault(f"{_WORDS}: is empty", remedy="look at what the program before the pipe says")
         yield path
@@ -52,15 +54,13 @@ def piped_clip(beside: Path) -> Iterator[Path]:
             fault.what.replace(str(path), _WORDS), remedy=_remedy(fault.remedy, str(path))
         ) from None
     finally:
-        with suppress(OSError):
-            path.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _place(beside: Path) -> Path:
-    """Folder beside an output; of a folder of pictures, which is to be empty, the nearest one that exists."""
-    if (pictures := pictures_of(beside)) is None:
-        return beside.absolute().parent
-    return next(each for each in pictures[0].absolute().parents if each.is_dir())
+    """The nearest folder beside an output that exists; a folder of pictures is to stay empty."""
+    pictures = pictures_of(beside)
+    return next(each for each in (pictures[0] if pictures else beside).absolute().parents if each.is_dir())
 
 
 def _remedy(remedy: str, path: str) -> str:

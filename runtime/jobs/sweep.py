@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shlex
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from tremorscope.runtime.cameras.recordings import open_recording
 from tremorscope.runtime.errors import ClipFault, Fault, OptionFault
 from tremorscope.runtime.frames.buffers import FrameRing
 from tremorscope.runtime.frames.clip_times import check_capture_rate
-from tremorscope.runtime.host.files import check_place, whole_file
+from tremorscope.runtime.host.files import check_place, printable, whole_file
 from tremorscope.runtime.host.progress import Progress
 from tremorscope.runtime.jobs.first_look import look_first
 from tremorscope.runtime.magnification.settings import Magnification
+from tremorscope.runtime.reports.provenance import provenance_of, stated_settings
 from tremorscope.runtime.vibration.displacement.windows import as_luma, estimate_noise_sigma
 
 SweepBands = Literal["peaks", "log"]
@@ -90,7 +92,8 @@ class Sweep:
         name, rate_hz = self.job.clip.name, self.job.capture_rate_hz
         rate = "" if rate_hz is None else f" --capture-fps {rate_hz:g}"
         edges = "" if most is None else " ".join(f"{edge:.4g}" for edge in most.band_hz)
-        command = f"tremorscope magnify {name} -o out.mp4 -a auto --mode band --band {edges}{rate}"
+        clip = shlex.quote(printable(str(self.job.clip)))
+        command = f"tremorscope magnify {clip} -o out.mp4 -a auto --mode band --band {edges}{rate}"
         return [
             f"frames         {self.frames} of {name}",
             *told,
@@ -115,9 +118,12 @@ def sweep_clip(job: SweepJob, progress: Progress | None = None) -> Sweep:
     check_capture_rate(job.capture_rate_hz)
     bands, rate_hz, total = _bands(job)
     sweep = _measure(job, bands, rate_hz, total, progress)
-    title = f"{job.clip.name}: {sweep.frames / rate_hz:.3g} s at {rate_hz:.4g} Hz"
+    origin = provenance_of(job.clip, "", stated_settings(job, SweepJob(job.clip, job.output)))
     content = sweep_picture(
-        sweep.frame, [(band_text(m.band_hz), m.rms_px, m.largest_px) for m in sweep.maps], title
+        sweep.frame,
+        [(band_text(m.band_hz), m.rms_px, m.largest_px) for m in sweep.maps],
+        title=f"{origin.clip}: {sweep.frames / rate_hz:.3g} s at {rate_hz:.4g} Hz",
+        comment=f"swept by {origin.line()}",
     )
     with whole_file(job.output) as file:
         file.write(content)

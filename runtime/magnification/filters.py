@@ -48,12 +48,15 @@ class BandSettings:
     notches_hz: tuple[float, ...] = ()
     """Frequencies that are left out, such as a machine's."""
 
-    def lines(self) -> list[str]:
-        """Human-readable settings, a line each."""
+    def __str__(self) -> str:
         bands = " and ".join(f"{low:g} to {high:g} Hz" for low, high in self.bands_hz)
         order = "" if self.order is None else f", order {self.order}"
         without = "".join(f", without {notch:g} Hz" for notch in self.notches_hz)
-        return [f"band           {bands}{without}, {self.kind}{order}"]
+        return f"{bands}{without}, {self.kind}{order}"
+
+    def lines(self) -> list[str]:
+        """Human-readable settings, a line each."""
+        return [f"band           {self}"]
 
 
 def design(settings: BandSettings, rate_hz: float) -> Filter:

@@ -43,9 +43,9 @@ def figure(width_in: float, height_in: float, dpi: int = 140) -> Iterator[Figure
         yield Figure(figsize=(width_in, height_in), dpi=dpi, facecolor="white", layout=spacing)
 
 
-def png(drawn: Figure) -> bytes:
-    """Render a figure as the bytes of a PNG."""
+def png(drawn: Figure, comment: str = "") -> bytes:
+    """Render a figure as the bytes of a PNG, with a comment on where it is from."""
     stream = io.BytesIO()
     canvas: Any = FigureCanvasAgg(drawn)
-    canvas.print_png(stream)
+    canvas.print_png(stream, metadata={"Comment": comment} if comment else None)
     return stream.getvalue()

@@ -55,7 +55,7 @@ class Provenance:
     def line(self) -> str:
         """All that repeats it, in a line for the metadata of a video."""
         stated = ", ".join(f"{name} {value}" for name, value in self.settings.items())
-        return f"{PROGRAM}; clip {self.clip}, sha256 {self.sha256}; {stated}"
+        return f"{PROGRAM}; clip {self.clip}, sha256 {self.sha256}; {stated or 'default settings'}"
 
     def summary(self) -> dict[str, object]:
         """All of it for programs."""

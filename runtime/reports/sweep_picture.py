@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.colors import LogNorm
+from matplotlib.ticker import FuncFormatter, LogLocator
 from numpy.typing import NDArray
 
 from tremorscope.runtime.reports.figures import figure, png
@@ -17,7 +18,10 @@ _RANGE = 15.0
 
 
 def sweep_picture(
-    frame: NDArray[np.uint8], cells: Sequence[tuple[str, NDArray[np.float32], float]], title: str
+    frame: NDArray[np.uint8],
+    cells: Sequence[tuple[str, NDArray[np.float32], float]],
+    title: str,
+    comment: str = "",
 ) -> bytes:
     """Draw the sheet.
 
@@ -25,6 +29,7 @@ def sweep_picture(
         frame: the clip's first frame, (H, W, 3; RGB).
         cells: band in words, RMS displacement in px (h, w), and amplitude of the largest motion in px, of each.
         title: of the sheet.
+        comment: of the file.
 
     Returns:
         The bytes of a PNG.
@@ -57,5 +62,13 @@ def sweep_picture(
             moves = f"up to {amplitude_px:.2g} px" if amplitude_px > 0 else "nothing moves"
             axes.set_title(f"{name}\n{moves}", fontsize=10.5)
         if picture is not None:
-            drawn.colorbar(picture, ax=grid, label="amplitude in px", shrink=0.8)
-        return png(drawn)
+            plain = FuncFormatter(lambda value, _: f"{value:.1g}")
+            drawn.colorbar(
+                picture,
+                ax=grid,
+                label="amplitude in px",
+                shrink=0.8,
+                ticks=LogLocator(subs=(1, 2, 5)),
+                format=plain,
+            ).ax.minorticks_off()
+        return png(drawn, comment)

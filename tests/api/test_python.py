@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sdypy_sep005.sep005 import assert_sep005
 from support import ROOT, read_video, run_command
 
 import tremorscope as ts
-from tremorscope.api import arguments
+from tremorscope.api import arguments, clips
 from tremorscope.commands import magnify, measure
 from tremorscope.runtime.jobs.magnify import MagnifyJob
 from tremorscope.runtime.jobs.measure import RESULT_NAMES, MeasureJob
@@ -56,6 +57,9 @@ class TestImport:
     def test_an_unknown_name_is_told_as_python_does(self) -> None:
         with pytest.raises(AttributeError, match="module 'tremorscope' has no attribute 'magnifiy'"):
             ts.magnifiy  # type: ignore[attr-defined]  # noqa: B018
+
+    def test_tells_its_version(self) -> None:
+        assert ts.__version__ == importlib.metadata.version("tremorscope")
 
     def test_is_marked_as_typed(self) -> None:
         assert (ROOT / "tremorscope" / "py.typed").exists()
@@ -174,6 +178,7 @@ class TestMeasurement:
 
 def test_notebooks_play_a_magnified_clip(clip: Path, linear_bundle: Path, tmp_path: Path) -> None:
     video = ts.magnify(clip, tmp_path / "v.mp4", bundle=linear_bundle)
+    assert repr(video) == f"<magnified clip: {video.path}>"
     assert "data:video/mp4;base64," in video._repr_html_()
     video.path.unlink()
     assert "<video" not in video._repr_html_()
@@ -185,6 +190,8 @@ def test_the_example_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     written = first.stat().st_mtime_ns
     assert ts.example_clip().stat().st_mtime_ns == written
     assert first.read_bytes() == example.read_bytes()
+    monkeypatch.setattr("tremorscope.api.clips._EXAMPLE", replace(clips._EXAMPLE, duration_s=0.2))
+    assert ts.example_clip() != first  # what another release has kept is not taken for this one's
     with pytest.raises(ts.Fault, match="exists already"):
         ts.example_clip(example)
 
@@ -198,6 +205,7 @@ def rgb(*shape: int, kind: Any = np.uint8) -> Any:
     [
         (lambda: ts.measure("none.mp4"), "none.mp4: no such file: check the path"),
         (lambda: ts.measure(None), "measure: clip: .* not None"),  # type: ignore[arg-type]
+        (lambda: ts.measure(rgb(9, 9, 3)), "measure: clip: .* not array"),  # type: ignore[arg-type]
         (lambda: ts.measure("a.mp4", regions=(1, 2, 3, 4)), r"regions\[0\]"),  # type: ignore[arg-type]
         (lambda: ts.measure("a.mp4", regions=[(1, 2, 3)]), r"regions\[0\]\[3\]"),  # type: ignore[list-item]
         (lambda: ts.measure("a.mp4", proposals=0), "proposals: .* not 0"),
@@ -228,3 +236,4 @@ def test_every_error_is_a_fault_with_its_remedy(call: Callable[[], object], told
     assert caught.value.remedy
     assert str(caught.value) == f"{caught.value.what}: {caught.value.remedy}"
     assert "--" not in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,36 @@ def test_bash_completes_commands_and_options(words: str, found: str) -> None:
         ["bash", "-c", script], capture_output=True, text=True, check=True, env=os.environ | {"PATH": path}
     )
     assert (done.stdout.strip(), done.stderr) == (found, "")
+
+
+OTHER_SHELLS = {
+    "zsh": """
+        autoload -Uz compinit; compinit -u -D
+        eval "$(_TREMORSCOPE_COMPLETE=zsh_source tremorscope)"
+        # What zle's builtins would be given; the menu itself needs a terminal.
+        compadd() {{ print -l -- ${{(P)argv[-1]}} }}
+        _describe() {{ print -l -- ${{${{(P)3}}%%:*}} }}
+        words=(tremorscope {words}) CURRENT=$(({index} + 1)); $_comps[tremorscope]
+    """,
+    "fish": """
+        _TREMORSCOPE_COMPLETE=fish_source tremorscope | source
+        for each in (complete -C "tremorscope {words}"); string split -f 1 -- \\t $each; end
+    """,
+}
+
+
+@pytest.mark.parametrize("shell", OTHER_SHELLS)
+@pytest.mark.parametrize(("words", "found"), [("m", ["magnify", "measure"]), ("measure --sti", ["--still"])])
+def test_zsh_and_fish_complete_them_too(shell: str, words: str, found: list[str], tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs {shell}")
+    script = OTHER_SHELLS[shell].format(words=words, index=len(words.split()))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [shell, *(["-f"] if shell == "zsh" else []), "-c", script],
+        capture_output=True, text=True, check=True, env=os.environ | {"PATH": path, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert (sorted(done.stdout.split()), done.stderr) == (found, "")
 
 
 def test_completion_of_commands_imports_no_stage() -> None:

@@ -75,6 +75,15 @@ def test_takes_clips_of_any_name(bridge: Path, tmp_path: Path, name: bytes) -> N
     assert json.loads((results / "summary.json").read_text())["clip"] == printed
 
 
+@pytest.mark.parametrize("option", ["--workers", "--dask"])
+def test_what_spreads_a_folder_is_refused_for_one_clip(
+    option: str, bridge: Path, refused: Refused, tmp_path: Path
+) -> None:
+    assert f"{option} belongs to a folder of clips" in refused(
+        bridge, *ROI, option, "1", leaves=tmp_path / "out"
+    )
+
+
 def test_says_no_password(tmp_path: Path, refused: Refused) -> None:
     line = refused("rtsp://ada:secret@10.0.0.1/stream", leaves=tmp_path / "out")
     assert "rtsp: an address on the network, not a file" in line

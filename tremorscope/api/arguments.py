@@ -216,5 +216,5 @@ def _unknown(function: str, kind: Any, name: str) -> OptionFault:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

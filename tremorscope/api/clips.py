@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ _LARGEST_SHOWN_BYTES = 24 * 2**20
 _SHOWN = ("mp4", "webm", "gif")
 """Kinds of files that browsers play."""
 _EXAMPLE = SyntheticSettings(400, 224, rate_hz=25.0, duration_s=6.0)
+_EXAMPLE_CODING = EncodingSettings(400, 224, 25.0, Fraction(1, 25), constant_rate_factor=0)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class MagnifiedClip:
 
     def __str__(self) -> str:
         return "\n".join(self.report.lines())
+
+    def __repr__(self) -> str:
+        return f"<magnified clip: {self.path}>"
 
     def _repr_html_(self) -> str:
         report, kind = f"<pre>{escape(str(self))}</pre>", self.path.suffix.lower().removeprefix(".")
@@ -209,23 +214,18 @@ def example_clip(path: str | Path | None = None) -> Path:
     check_output(place, overwrite=path is None)
     camera = SyntheticCamera(_EXAMPLE)
     frame = FrameRing(1, width_px=camera.width_px, height_px=camera.height_px).frame(0)
-    encoding = EncodingSettings(
-        camera.width_px,
-        camera.height_px,
-        camera.nominal_rate_hz,
-        1 / Fraction(camera.nominal_rate_hz),
-        constant_rate_factor=0,
-    )
-    with VideoWriter(place, encoding, comment="drawn by tremorscope", overwrite=path is None) as video:
+    with VideoWriter(place, _EXAMPLE_CODING, comment="drawn by tremorscope", overwrite=path is None) as video:
         while (info := camera.read_into(frame)) is not None:
             video.write(frame, info.timestamp_s)
     return place
 
 
 def _cached_example() -> Path:
-    directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tremorscope"
+    # One that another release has drawn is another clip.
+    drawn = f"example-{zlib.crc32(repr((_EXAMPLE, _EXAMPLE_CODING)).encode()):08x}"
+    directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tremorscope" / drawn
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_be_written(directory, error) from None
-    return directory / "footbridge-1.mp4"
+    return directory / "footbridge.mp4"

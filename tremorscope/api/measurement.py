@@ -42,6 +42,9 @@ class DrawnPlot:
             file.write(self.png)
         return Path(path)
 
+    def __repr__(self) -> str:
+        return f"<plot: a PNG of {len(self.png)} bytes>"
+
     def _repr_png_(self) -> bytes:
         return self.png
 
@@ -207,6 +210,9 @@ class ClipMeasurement:
 
     def __str__(self) -> str:
         return "\n".join(self.result.lines())
+
+    def __repr__(self) -> str:
+        return f"<measurement of {self.result.clip}: {len(self.regions)} regions, {len(self.peaks)} peaks>"
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self.plot().png).decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,6 +219,7 @@ def _sweep(bands: SweepBands, context: click.Context, options: dict[str, Any]) -
     """
     from tremorscope.runtime.host.progress import progress_bar
     from tremorscope.runtime.host.signals import orderly_stop
+    from tremorscope.runtime.jobs.piped import piped_clip
     from tremorscope.runtime.jobs.sweep import SweepJob, sweep_clip
 
     for name in context.params:
@@ -225,10 +227,8 @@ def _sweep(bands: SweepBands, context: click.Context, options: dict[str, Any]) -
         if given and name not in _OF_SWEEP:
             option = next(each.opts[-1] for each in context.command.params if each.name == name)
             raise click.UsageError(f"{option} has no part in --sweep")
-    job = SweepJob(
-        options["clip"], options["output"], bands, options["capture_rate_hz"], overwrite=options["overwrite"]
-    )
-    with orderly_stop(), progress_bar("sweep") as bar:
-        swept = sweep_clip(job, bar)
-    for line in swept.lines():
+    output, rate_hz, overwrite = options["output"], options["capture_rate_hz"], options["overwrite"]
+    with orderly_stop(), progress_bar("sweep") as bar, piped_clip(options["clip"], output) as clip:
+        swept = sweep_clip(SweepJob(clip, output, bands, rate_hz, overwrite=overwrite), bar)
+    for line in replace(swept, job=replace(swept.job, clip=options["clip"])).lines():
         click.echo(line)

@@ -160,8 +160,8 @@ from tremorscope.commands.options import clip_argument, reference_time, stabilis
 def measure(workers: int | None, dask: str | None, **options: Any) -> None:
     """Measure displacement, natural frequencies and mode shapes in CLIP.
 
-    CLIP is a video, a file of raw frames (.cine, .cihx, .tif, .npy ...), pictures (a folder, or 'frames/*.png'), or a
-    folder of clips: then each is measured, and a table of all is written and printed.
+    CLIP is a video (- on standard input), a file of raw frames (.cine, .cihx, .tif, .npy ...), pictures (a folder, or
+    'frames/*.png'), or a folder of clips: then each is measured, and a table of all is written and printed.
     """
     from tremorscope.runtime.cameras.recordings import clips_in
     from tremorscope.runtime.errors import ClipFault
@@ -184,7 +184,10 @@ def measure(workers: int | None, dask: str | None, **options: Any) -> None:
     job = MeasureJob(
         criteria=criteria, regions=regions, still=still, scale=scale, lens=lens, command=command, **options
     )
-    if job.clip.is_dir() and clips_in(job.clip):
+    of_folder = job.clip.is_dir() and clips_in(job.clip)
+    if (dask or workers) and not of_folder:
+        raise click.UsageError(f"{'--dask' if dask else '--workers'} belongs to a folder of clips")
+    if of_folder:
         with orderly_stop(), progress_bar("measure", "clips") as progress:
             spread = over_dask(dask) if dask else over_cores(workers)
             table = measure_folder(job.clip, job, spread, progress)

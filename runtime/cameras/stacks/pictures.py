@@ -20,7 +20,7 @@ from tremorscope.runtime.cameras.stacks.tiff import MissingCodecFault, TiffStack
 from tremorscope.runtime.errors import ClipFault
 from tremorscope.runtime.host.files import file_address, natural_order
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", *tiff.SUFFIXES)
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".webp", *tiff.SUFFIXES)
 _NUMBERS = re.compile(r"(\d+)")
 _NUMBERED = re.compile(r"%(0\d+)?d")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tremorscope.runtime.cameras.clip_coding import BLOCK_PX, ClipCoding
+from tremorscope.runtime.cameras.clip_coding import BLOCK_PX, PER_DOUBLING, STEP_OF_ONE, ClipCoding
 from tremorscope.runtime.vibration.displacement.regions import Region
 from tremorscope.runtime.vibration.displacement.windows import Luma
 
@@ -20,8 +20,6 @@ Values = NDArray[np.float64]
 
 _BY_QUANTISER = 0.05
 """Standard error of an amplitude, in px, for a quantiser step of one grey level a pixel of slope."""
-_STEP_OF_ONE, _PER_DOUBLING = 4.0, 6.0
-"""H.264's quantiser of step 1, and the quantisers by which the step doubles (ITU-T H.264, 8.5.9)."""
 _LOSSLESS_BELOW = 0.5
 _BY_BITS = 1e-3
 """The same, in px, for one bit a pixel, where only the bits are known."""
@@ -72,7 +70,7 @@ def _error_px(picture: Luma, region: Region, quantiser: Values) -> tuple[float, 
     ]
     if inside.mean() < _LOSSLESS_BELOW:
         return 0.0, 0.0
-    step = 2 ** ((float(inside.mean()) - _STEP_OF_ONE) / _PER_DOUBLING)
+    step = 2 ** ((float(inside.mean()) - STEP_OF_ONE) / PER_DOUBLING)
     down, right = np.gradient(picture[region.slices])
     xx, xy, yy = (float(np.mean(each)) for each in (right * right, right * down, down * down))
     # Along an edge a coder moves the picture as it likes: of each axis counts what the other does not explain.

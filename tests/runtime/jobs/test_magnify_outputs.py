@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 from fractions import Fraction
@@ -12,6 +14,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from scenes import rgb, shifted, textured
 from support import Picture, command_line, read_video, textured_frames, write_clip
 
 from tremorscope.runtime.clips.h264 import EncodingSettings
@@ -174,8 +178,9 @@ def test_pictures_are_exact_and_numbered(tmp_path: Path, linear_bundle: Path, na
 
 
 def tagged_clip(path: Path, tags: dict[str, int], pixels: str = "yuv420p", codec: str = "libx264") -> Path:
+    options = {"crf": "4"} if codec == "libx264" else {"x265-params": MASTERED}
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=25, options={"crf": "4"} if codec == "libx264" else {})
+        stream: Any = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
         for name, value in tags.items():
@@ -214,12 +219,27 @@ def test_full_range_stays_full_range(tmp_path: Path, linear_bundle: Path, suffix
     assert float(np.abs(before - after).mean()) < 1.5
 
 
+MASTERED = (
+    "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+)
+
+
+def mastering_of(path: Path) -> tuple[bytes, bytes]:
+    """Mastering display and content light of the first frame."""
+    with av.open(str(path)) as container:
+        told = next(container.decode(video=0)).side_data
+        return bytes(told["MASTERING_DISPLAY_METADATA"]), bytes(told["CONTENT_LIGHT_LEVEL"])
+
+
 def test_hdr_keeps_its_tags_and_is_told(tmp_path: Path, linear_bundle: Path) -> None:
     tags = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
     clip = tagged_clip(tmp_path / "c.mkv", tags, "yuv420p10le", "libx265")
     report = magnify(clip, tmp_path / "o.mp4", linear_bundle)
     assert tags_of(tmp_path / "o.mp4") == (1, 9, 9, 16, Fraction(4, 3))
     assert "colour         HDR (PQ), kept as it came; in 8 bits smooth areas may show steps" in report.lines()
+    assert mastering_of(tmp_path / "o.mp4") == mastering_of(clip)
+    webm = magnify(clip, tmp_path / "o.webm", linear_bundle)
+    assert "colour         without the mastering display's limits: a .mp4 or .mkv keeps them" in webm.lines()
     for name in ("o.gif", "frames"):
         with pytest.raises(
             OutputFault, match=r"cannot say that their brightness is HDR \(PQ\): write a \.mp4"
@@ -242,9 +262,11 @@ def test_ten_bits_and_wide_pixels_are_told_where_they_are_lost(tmp_path: Path, l
 # Standard input
 
 
-def from_stdin(content: bytes | None, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+def from_stdin(
+    content: bytes | None, *arguments: object, command: str = "magnify"
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        command_line("magnify", "-", *arguments), input=content, capture_output=True, timeout=120, check=False
+        command_line(command, "-", *arguments), input=content, capture_output=True, timeout=120, check=False
     )
 
 
@@ -261,6 +283,20 @@ def test_a_clip_is_read_from_standard_input(tmp_path: Path, linear_bundle: Path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert sorted(each.name for each in new.iterdir()) == [f"{number:06d}.png" for number in range(1, 7)]
     assert {each.name for each in tmp_path.iterdir()} >= {"c.mkv", "out", "new"}
+    digest = hashlib.sha256(clip.read_bytes()).hexdigest()
+    with Image.open(new / "000001.png") as picture:
+        assert f"clip standard input, sha256 {digest}; amplification 2" in picture.info["Comment"]
+    scene = textured(1, side=64)
+    sway = (rgb(shifted(scene, 0.2 * np.sin(number), 0)) for number in range(48))
+    swaying = write_clip(tmp_path / "s.mkv", sway, codec="ffv1", pixel_format="yuv444p")
+    for command, output, *options in (
+        ("magnify", "s.png", "--sweep", "log"),
+        ("measure", "measured", "--roi", 8, 8, 40, 32),
+    ):
+        done = from_stdin(swaying.read_bytes(), "-o", tmp_path / output, *options, command=command)
+        assert (done.returncode, done.stderr) == (0, b"")
+    summary = json.loads((tmp_path / "measured" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["provenance"]["clip"]["name"] == summary["clip"] == "standard input"
     assert not list(tmp_path.rglob(".piped-*"))
     for content, expected in (
         (b"", b"standard input: is empty"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from scenes import rgb, shifted, textured
 from support import run_command, write_clip
 
@@ -36,7 +38,8 @@ def film(path: Path, slow_px: float, fast_px: float, *, count: int = 120, flicke
 
 
 def test_each_band_shows_what_moves_in_it_where_it_moves_and_how_far(tmp_path: Path) -> None:
-    swept = sweep_clip(SweepJob(film(tmp_path / "c.mp4", 0.2, 0.1), tmp_path / "sheet.png"))
+    clip = film(tmp_path / "of a bridge.mp4", 0.2, 0.1)
+    swept = sweep_clip(SweepJob(clip, tmp_path / "sheet.png"))
     slow, fast = swept.maps
     assert slow.band_hz[0] < 2 < slow.band_hz[1] < fast.band_hz[0] < 6 < fast.band_hz[1]
     for own, other, body, amplitude_px in ((slow, fast, 0, 0.2), (fast, slow, 16, 0.1)):
@@ -47,7 +50,13 @@ def test_each_band_shows_what_moves_in_it_where_it_moves_and_how_far(tmp_path: P
     sheet = np.asarray(cv2.imread(str(tmp_path / "sheet.png")))
     assert sheet.shape[1] > 600
     assert sheet.std() > 20
-    assert "tremorscope magnify c.mp4 -o out.mp4 -a auto --mode band --band 1.76 2.24" in swept.lines()[-1]
+    # What it proposes can be pasted as it stands.
+    options = "-o out.mp4 -a auto --mode band --band 1.76 2.24"
+    assert swept.lines()[-1] == f"to see it move tremorscope magnify '{clip}' {options}"
+    with Image.open(tmp_path / "sheet.png") as drawn:
+        told = drawn.info["Comment"]
+    assert told.startswith("swept by tremorscope ")
+    assert hashlib.sha256(clip.read_bytes()).hexdigest() in told
 
 
 def test_a_raw_stream_s_frames_are_counted_first(tmp_path: Path) -> None:

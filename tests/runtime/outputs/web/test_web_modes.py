@@ -64,6 +64,9 @@ def test_the_photograph_moves_with_the_mode_that_is_chosen(opened: Any, service:
     assert run(opened, f"return {told}").startswith("4.700")
     assert "No magnified clip" in run(opened, "return document.querySelector('#moving .beside').textContent")
     assert run(opened, "return document.querySelector('#moving video')") is None
+    # What is told of it stands beside it then: half a panel is not left empty.
+    box = "((name) => document.querySelector(`#moving ${name}`).getBoundingClientRect())"
+    assert run(opened, f"return {box}('.told').left >= {box}('canvas').right")
     # Newer modes come by themselves, and the choice stays, though it is the surest by now.
     service.write(*stored_modes(time.time(), 0.011, (0.02, 0.002)))
     run(opened, "page.wake('modes')")
