@@ -63,7 +63,7 @@ class Textures:
         )
 
     def render(self, shift_px: Tensor, varying: Varying | None = None, share: Tensor | None = None) -> Tensor:
-        """Layers moved by B x L x 2 (x, y) px -> B x L x 3 x P x P; those above the first vary at a share (B) of all."""
+        """Layers moved by B x L x 2 (x, y) px, a share (B) of their varying motion -> B x L x 3 x P x P."""
         output = torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
         # Moved right by s, output x shows source x - s.
         position = (output - shift_px[..., None]) * self.zoom_out[..., None, None]  # (B, L, 2, P)
@@ -90,9 +90,13 @@ class Textures:
         some = Textures(self.windows[which], self.contrast, self.brightness, zoom_out, blur, self.patch_px)
         side, zoom_out = self.windows.shape[-1], zoom_out[..., None]
         source = torch.arange(side, device=output.device)[:, None] - (side - 1) / 2  # (W, 1)
-        y = (source / zoom_out - rest_y - yx * output) / yy  # (N, W, P), where a row's place lies in each column
+        y = (
+            source / zoom_out - rest_y - yx * output
+        ) / yy  # (N, W, P), where a row's place lies in each column
         across = _interpolated(some.windows, *some._taps(zoom_out * (xx * output + xy * y + rest_x)))
-        y = zoom_out * (yx * output[:, None] + yy * output + rest_y)  # (N, P, P), rows of the window by column
+        y = zoom_out * (
+            yx * output[:, None] + yy * output + rest_y
+        )  # (N, P, P), rows of the window by column
         down = _interpolated(across.transpose(2, 3), *some._taps(y))
         return shown.index_put((which,), down.transpose(2, 3))
 
@@ -114,7 +118,8 @@ class Textures:
 def _interpolated(rows: Tensor, at: Tensor, weights: Tensor) -> Tensor:
     """Rows N x C x R x W at taps of each row, N x R x P x T -> N x C x R x P."""
     places = at.flatten(2)[:, None].expand(-1, rows.shape[1], -1, -1)  # (N, C, R, P T)
-    return torch.einsum("ncrpt,nrpt->ncrp", rows.gather(3, places).unflatten(3, at.shape[2:]), weights)
+    taken = rows.gather(3, places).reshape(*rows.shape[:3], *at.shape[2:])  # (N, C, R, P, T)
+    return torch.einsum("ncrpt,nrpt->ncrp", taken, weights)
 
 
 _TAPS = 2 * math.ceil(KERNEL_HALF_WIDTH * MAX_ZOOM_OUT) + 2

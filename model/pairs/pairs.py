@@ -74,26 +74,24 @@ def draw_pairs(
     device = device or torch.device("cpu")
     rng = torch.Generator().manual_seed(seed)
     amplification = _draw_amplification(rng, settings, batch, difficulty)  # (B,)
-    layers = 1 + settings.foreground_layers
-    motion = _draw_motion(rng, settings, amplification, layers, difficulty)  # (B, L, 2)
+    motion = _draw_motion(
+        rng, settings, amplification, 1 + settings.foreground_layers, difficulty
+    )  # (B, L, 2)
     displacement_px = (motion / amplification[:, None, None]).to(device)
     magnified_px = motion.to(device)
     scene = _LayeredScene.draw(rng, pictures, settings, motion, difficulty, device)
     light = _draw_flicker(rng, settings, batch).to(device)  # (B, 1, 1, 1)
     recolour = _recolouring(rng, batch, device)
     sensor = _Sensor.draw(rng, settings, batch, device)
-    shares = (0.0 * amplification, 1.0 / amplification, torch.ones(batch))
-    reference, frame, magnified = (
-        scene.render(shift_px, share.to(device))
-        for shift_px, share in zip((0 * displacement_px, displacement_px, magnified_px), shares)
-    )
-    added = scene.added_px(displacement_px, magnified_px, shares[1].to(device))  # (B, L, 2, P, P)
+    shares = [share.to(device) for share in (0.0 * amplification, 1.0 / amplification, torch.ones(batch))]
+    shifts_px = (0.0 * displacement_px, displacement_px, magnified_px)  # (B, L, 2) each
+    reference, frame, magnified = map(scene.render, shifts_px, shares)
+    added = scene.added_px(displacement_px, magnified_px, shares[1])  # (B, L, 2, P, P)
     two_layers = None
     if settings.two_layers:
         painted = light[:, None] * frame.layers  # (B, L, 3, P, P)
-        two_layers = layer_truth(
-            painted, frame.coverage, magnified.coverage, added, scene.most_px(displacement_px, magnified_px)
-        )
+        most_px = scene.most_px(displacement_px, magnified_px)  # (B, L, 2)
+        two_layers = layer_truth(painted, frame.coverage, magnified.coverage, added, most_px)
     lit, truth = ((each.picture() * light).clamp(0.0, 1.0) for each in (frame, magnified))
     return Pairs(
         reference=sensor.film(rng, reference.picture()),
@@ -150,7 +148,7 @@ class _LayeredScene:
 
     def render(self, shift_px: Tensor, share: Tensor) -> _Rendered:
         """The layers at shifts B x L x 2 px, which are a share (B) of the magnified motion."""
-        to_rest = self.varying and self.varying.to_rest(share)
+        to_rest = None if self.varying is None else self.varying.to_rest(share)
         return _Rendered(
             self.textures.render(shift_px, self.varying, share), self.masks.render(shift_px[:, 1:], to_rest)
         )
@@ -158,7 +156,8 @@ class _LayeredScene:
     def added_px(self, displacement_px: Tensor, magnified_px: Tensor, share: Tensor) -> Tensor:
         """Displacement that magnification adds to each layer, which varies within layers that bend or turn.
 
-        Shifts in the frame and in the magnified frame, B x L x 2 each, and the frame's share of them, B -> B x L x 2 x P x P.
+        Shifts in the frame and in the magnified frame, B x L x 2 each, and the frame's share of the motion, B ->
+        B x L x 2 x P x P.
         """
         side = self.textures.patch_px
         added = (magnified_px - displacement_px)[..., None, None].expand(-1, -1, -1, side, side)
@@ -166,7 +165,9 @@ class _LayeredScene:
         if modes is not None:
             added = torch.cat((added[:, :1], added[:, 1:] * modes), dim=1)
         if self.varying is not None:
-            varies = (1.0 - share)[:, None, None, None, None] * self.varying.change_px(magnified_px[:, 1:], side)
+            varies = (1.0 - share)[:, None, None, None, None] * self.varying.change_px(
+                magnified_px[:, 1:], side
+            )
             added = torch.cat((added[:, :1], added[:, 1:] + varies), dim=1)
         return added
 

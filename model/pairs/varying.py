@@ -43,7 +43,10 @@ class Varying:
         shape = motion.shape[:2]
         chosen = (torch.rand(shape, generator=rng) < settings.varying_share) & ~rigid & motion.any(dim=-1)
         turns, grows, shears, stretches = uniform(rng, (*shape, 4), -1.0, 1.0).unbind(-1)
-        rows = torch.stack((grows + stretches, shears - turns)), torch.stack((shears + turns, grows - stretches))
+        rows = (
+            torch.stack((grows + stretches, shears - turns)),
+            torch.stack((shears + turns, grows - stretches)),
+        )
         kind = torch.stack(rows).permute(2, 3, 0, 1)  # (B, L, 2, 2)
         kind = kind / torch.linalg.matrix_norm(kind, 2).clamp(min=1e-3)[..., None, None]
         most_px = difficulty * min(settings.magnified_motion_max_px, _VARIES_MAX_PX)
@@ -58,11 +61,13 @@ class Varying:
 
     def most_px(self, reach_px: float) -> Tensor:
         """Largest change of the displacement within a distance of the centre: B x L px."""
-        return reach_px * torch.linalg.matrix_norm(self.gradient, 2)
+        further: Tensor = reach_px * torch.linalg.matrix_norm(self.gradient, 2)
+        return further
 
     def from_rest(self, share: Tensor) -> Tensor:
         """Matrix of  place less moved centre = matrix (q - centre),  at a share (B) of the motion: B x L x 2 x 2."""
-        return torch.eye(2, device=share.device) + share[:, None, None, None] * self.gradient
+        matrix: Tensor = torch.eye(2, device=share.device) + share[:, None, None, None] * self.gradient
+        return matrix
 
     def to_rest(self, share: Tensor) -> Tensor:
         """The inverse of `from_rest`."""
@@ -75,4 +80,5 @@ class Varying:
         places = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))  # (2, P, P), x and y
         beside = places - (self.centre_px + shift_px)[..., None, None]  # (B, L, 2, P, P)
         matrix = self.gradient @ self.to_rest(torch.ones(len(shift_px), device=shift_px.device))
-        return torch.einsum("blij,bljpq->blipq", matrix, beside)
+        change: Tensor = torch.einsum("blij,bljpq->blipq", matrix, beside)
+        return change

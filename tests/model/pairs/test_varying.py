@@ -35,7 +35,7 @@ def _layers(pictures: list[Tensor]) -> Textures:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_varying_layer_shows_what_its_gradient_says(kind: str, pictures: list[Tensor]) -> None:
-    """At every pixel, the window's continuous function where the pixel's content was at rest, to half a grey level of 256."""
+    """At every pixel, the window's continuous function where the pixel's content was at rest, to .003 of full scale."""
     textures, centre, shift = _layers(pictures), torch.tensor([6.0, -3.0]), torch.tensor([4.0, 2.5])
     gradient = torch.tensor(KINDS[kind])
     varying = Varying(gradient[None, None], centre[None, None])
@@ -43,7 +43,9 @@ def test_a_varying_layer_shows_what_its_gradient_says(kind: str, pictures: list[
     axis = torch.arange(48.0) - 23.5
     places = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))  # (2, P, P)
     moved = torch.linalg.inv(torch.eye(2) + gradient)
-    rest = torch.einsum("ij,jpq->ipq", moved, places - (centre + shift)[:, None, None]) + centre[:, None, None]
+    rest = (
+        torch.einsum("ij,jpq->ipq", moved, places - (centre + shift)[:, None, None]) + centre[:, None, None]
+    )
     window, zoom_out = textures.windows[0, 1], textures.zoom_out[0, 1]
     source = torch.arange(window.shape[-1]) - (window.shape[-1] - 1) / 2
 
@@ -95,7 +97,11 @@ def test_the_frame_moved_by_the_truth_is_the_magnified_picture(pictures: list[Te
     def fetched(by_px: Tensor) -> Tensor:
         places = (2 * (grid - by_px) + 1) / 48 - 1
         return torch.nn.functional.grid_sample(
-            pairs.frame, places.permute(0, 2, 3, 1), mode="bicubic", padding_mode="border", align_corners=False
+            pairs.frame,
+            places.permute(0, 2, 3, 1),
+            mode="bicubic",
+            padding_mode="border",
+            align_corners=False,
         )
 
     inside = (torch.nn.functional.avg_pool2d(pairs.layers.upper_counts, 9, 1, 4) == 1)[:, 0]
