@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from tremorscope.calibration.scales.observation import LastConvolution
 from tremorscope.calibration.scales.tiles import Sample
+from tremorscope.export.graphs.qdq import steps_of
 
 
 def shifted_bias(graph: onnx.ModelProto, layer: str, shift: NDArray[np.floating]) -> onnx.ModelProto:
@@ -30,8 +31,11 @@ def shifted_bias(graph: onnx.ModelProto, layer: str, shift: NDArray[np.floating]
     result = onnx.ModelProto()
     result.CopyFrom(graph)
     node = next(each for each in result.graph.node if each.op_type == "Conv" and each.name == layer)
-    bias = next(each for each in result.graph.initializer if each.name == node.input[2])
+    constants = {each.name: each for each in result.graph.initializer}
+    bias, steps = constants[node.input[2]], constants.get(steps_of(node.output[0]))
     numbers = numpy_helper.to_array(bias)
+    if steps is not None:
+        shift = shift / numpy_helper.to_array(steps).ravel()
     bias.CopyFrom(numpy_helper.from_array((numbers + shift).astype(numbers.dtype), bias.name))
     return result
 

@@ -18,8 +18,9 @@ from tremorscope.export.graphs.layers import (
     convolutions,
     decoder_convolutions,
     open_graph,
+    rounded_by_channel,
 )
-from tremorscope.export.graphs.qdq import input_of, output_of
+from tremorscope.export.graphs.qdq import in_units_of, input_of, output_of
 from tremorscope.runtime.engines.onnx.graph import session_options
 
 MOTION = output_of(SHAPE_ENCODER)
@@ -43,7 +44,7 @@ class Observer:
         for name, node in decoder_convolutions(model.graph).items():
             assert node.inputs[0] is not None
             observed[input_of(name)] = node.inputs[0]
-            if any(use.node.op_type == "Add" for use in node.outputs[0].uses()):
+            if rounded_by_channel(node):
                 observed[output_of(name)] = node.outputs[0]
                 assert node.outputs[0].shape is not None
                 count = node.outputs[0].shape[1]
@@ -56,8 +57,8 @@ class Observer:
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """Names of what is observed: `input_of` every layer of the decoder, `output_of` each channel of those that end
-        in a sum."""
+        """Names of what is observed: `input_of` every layer of the decoder, `output_of` each channel of those
+        that are `rounded_by_channel`."""
         of_channels = {value for value, _ in self._channels.values()}
         return (*(name for name in self._values if name not in of_channels), *self._channels)
 
@@ -76,8 +77,10 @@ class LastConvolution:
     def __init__(self, graph: onnx.ModelProto, layer: str, threads: int = 0) -> None:
         model = ir.from_proto(graph)
         ShapeInferencePass()(model)
+        made = {value.name: value for each in model.graph for value in each.outputs}
         node = next(each for each in model.graph if each.op_type == "Conv" and each.name == layer)
-        self._tensors = _Tensors(model, [node.outputs[0]], threads)
+        output = node.outputs[0]
+        self._tensors = _Tensors(model, [made.get(in_units_of(output.name or ""), output)], threads)
 
     def observe(self, frame: Picture, reference: Picture, amplification: float) -> Tensor:
         """Run a tile, u8[H, W, 3] each: f32[1, C, h, w]."""

@@ -66,6 +66,15 @@ def decoder_convolutions(graph: ir.Graph) -> dict[str, ir.Node]:
     return {name: node for name, node in convolutions(graph).items() if name not in encoders}
 
 
+def rounded_by_channel(convolution: ir.Node) -> bool:
+    """True where a CPU may round what a convolution gives to 8 bits, each channel in steps of its own.
+
+    That is what joins the residual stream, and a head of two layers: its residual displacements are small, and its
+    weights and mask decide between what was measured. A head that gives displacement and colours themselves is not.
+    """
+    return any(use.node.op_type in ("Add", "Split") for use in convolution.outputs[0].uses())
+
+
 def decoder_layers(graph: onnx.ModelProto) -> tuple[str, ...]:
     """Names of the decoder's convolutions, in order of computation.
 

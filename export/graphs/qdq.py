@@ -51,6 +51,16 @@ def output_of(layer: str, channel: int | None = None) -> str:
     return f"{layer}.output" if channel is None else f"{layer}.output.{channel}"
 
 
+def steps_of(output: str) -> str:
+    """Name of the steps, one a channel, in which a convolution gives its output (`Quantiser.quantise_convolution`)."""
+    return f"{output}.steps"
+
+
+def in_units_of(output: str) -> str:
+    """Name of such an output in its own units again."""
+    return f"{output}.dq"
+
+
 def chosen_layers(convolutions: Mapping[str, ir.Node], layers: Collection[str] | None) -> list[str]:
     """Layers to quantise, in order of computation; all of them where None are named.
 
@@ -162,13 +172,14 @@ class Quantiser:
         self.quantise_weights(convolution)
         output = convolution.outputs[0]
         assert output.dtype is not None
+        assert output.name is not None
         uses = list(output.uses())
         levels = self._coded(output, "in_steps", np.asarray(1, output.dtype.numpy()), OFFSET)
         # Not as scales of the dequantisation: where channels come last, one a channel is six times as slow.
         scales = constant(
-            self.graph, f"{output.name}.steps", steps.astype(output.dtype.numpy()).reshape(1, -1, 1, 1)
+            self.graph, steps_of(output.name), steps.astype(output.dtype.numpy()).reshape(1, -1, 1, 1)
         )
-        value = self._add("Mul", [levels, scales], f"{output.name}.dq", output.dtype)
+        value = self._add("Mul", [levels, scales], in_units_of(output.name), output.dtype)
         for use in uses:
             use.node.replace_input_with(use.idx, value)
 

@@ -27,6 +27,7 @@ from tremorscope.export.graphs.layers import (
     mark_exact,
     open_graph,
     reduced_region,
+    rounded_by_channel,
 )
 from tremorscope.export.graphs.qdq import OFFSET, POSITIVE, Quantiser, chosen_layers, input_of, output_of
 
@@ -84,12 +85,12 @@ def quantised_graph_for_cpu(
 ) -> onnx.ModelProto:
     """The same step graph with convolutions of the decoder in INT8, as ONNX Runtime's CPU kernels take them.
 
-    The last convolution, whose output is the picture's change, stays in FP32: its rounding would be seen.
+    A last convolution whose output is displacement and colour of each pixel stays in FP32: its rounding would be seen.
 
     Args:
         graph: a step graph in FP32.
         scales: size of one INT8 step by `export.graphs.qdq.input_of` every layer that is quantised, and by `output_of`
-            every channel of those that end in a residual sum.
+            every channel of those that are `rounded_by_channel`.
         layers: convolutions that may be quantised; None for all.
 
     Raises:
@@ -98,14 +99,18 @@ def quantised_graph_for_cpu(
     model = open_graph(graph)
     convolutions = decoder_convolutions(model.graph)
     last = next(reversed(convolutions))
-    chosen = [name for name in chosen_layers(convolutions, layers) if name != last]
+    chosen = [
+        name
+        for name in chosen_layers(convolutions, layers)
+        if name != last or rounded_by_channel(convolutions[name])
+    ]
     quantiser = Quantiser(model.graph, scales)
     known = {node.inputs[0]: input_of(name) for name, node in convolutions.items()}
     # Before any pair is put in, behind which nobody would see the ReLU.
     codings = {name: POSITIVE if _is_behind_relu(convolutions[name]) else OFFSET for name in chosen}
     for name in chosen:
         node = convolutions[name]
-        if _sums_with(node):
+        if rounded_by_channel(node):
             channels = range(_channels(node))
             quantiser.quantise_convolution(
                 node, quantiser.steps([output_of(name, each) for each in channels])

@@ -101,7 +101,7 @@ def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """
     constants = {tensor.name: tensor for tensor in graph.graph.initializer}
     for node in graph.graph.node:
-        if node.op_type == "ReduceMean":
+        if node.op_type in ("ReduceMean", "ReduceMax"):
             _restate_reduction(node, constants)
         if node.op_type == "Pad" and len(node.input) == 4 and not node.input[3]:
             del node.input[3:]
@@ -121,7 +121,7 @@ def restate(graph: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 
 def _restate_reduction(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> None:
-    """Turn the axes of a ReduceMean from an input (opset 18) into an attribute (before)."""
+    """Turn the axes of a reduction from an input (opset 18) into an attribute (before)."""
     axes = onnx.numpy_helper.to_array(constants[node.input[1]]).tolist()
     del node.input[1:]
     for attribute in list(node.attribute):

@@ -12,6 +12,8 @@ _RIDGE = 3e-3
 _UNKNOWNS = (("x", 1, 0), ("x", 0, 1), ("y", 1, 0), ("y", 0, 1), ("x", 0, 0), ("y", 0, 0))
 _GRADIENT = 4
 _PRODUCTS = ("xx", "xy", "yy", "xm", "ym")
+_POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
+"""Of x and y: all that two unknowns make together."""
 
 
 def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
@@ -27,18 +29,20 @@ def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
     Returns:
         The same five, B x 5 x h x w.
     """
-    batch, _, height, width = products.shape
-    moments = _moments(products, window_cells)  # (B, 45, h, w)
-    places = torch.tensor(_PLACES, device=products.device)
-    rows = moments.index_select(1, places).reshape(batch, 6, 7, height, width)
-    energy = moments[:, :1] + moments[:, 18:19]  # (B, 1, h, w), of xx and yy
-    ridge = torch.diag(torch.tensor([_RIDGE] * _GRADIENT + [0.0, 0.0])).to(products)  # (6, 6)
-    rows = rows + F.pad(ridge, (0, 1))[:, :, None, None] * energy.unsqueeze(2)
-    for _ in range(_GRADIENT):
-        first = rows[:, :1, 1:] / rows[:, :1, :1].clamp(min=_LEAST_PIVOT)
-        rows = rows[:, 1:, 1:] - rows[:, 1:, :1] * first
+    moments = _moments(products, window_cells).unbind(1)  # 32 of (B, h, w), as all that follow
+    # The upper triangle alone, entry by entry: slices of one tensor would be copies.
+    rows = [[moments[place] for place in row] for row in _PLACES]
+    ridge = _RIDGE * (moments[_ENERGY[0]] + moments[_ENERGY[1]])
+    for each in range(_GRADIENT):
+        rows[each][each] = rows[each][each] + ridge
+    for pivot, first in enumerate(rows[:_GRADIENT]):
+        inverse = 1.0 / first[pivot].clamp(min=_LEAST_PIVOT)
+        for row in range(pivot + 1, len(rows)):
+            factor = first[row] * inverse
+            for column in range(row, len(first)):
+                rows[row][column] = rows[row][column] - factor * first[column]
     # Left: xx, xy, xm; xy, yy, ym.
-    return torch.stack((rows[:, 0, 0], rows[:, 0, 1], rows[:, 1, 1], rows[:, 0, 2], rows[:, 1, 2]), dim=1)
+    return torch.stack((rows[4][4], rows[4][5], rows[5][5], rows[4][6], rows[5][6]), dim=1)
 
 
 _LEAST_PIVOT = 1e-20
@@ -51,22 +55,29 @@ def raised_cosine(length: int) -> Tensor:
 
 
 def _moments(products: Tensor, length: int) -> Tensor:
-    """Window sums times powers 0 to 2 of x and of y: B x 5 x h x w -> B x 45 x h x w, y's power changing fastest."""
+    """Window sums times powers of x and y up to 2 in all: B x 5 x h x w -> B x 32 x h x w, the last two empty.
+
+    One convolution that knows all products and one of each channel by itself, in whole blocks of 16 channels: half the
+    time of two in groups of three on a CPU.
+    """
     weights = raised_cosine(length).to(products)
     at = (torch.arange(length).to(products) - length // 2) / (length / 4)
-    kernels = torch.stack([weights * at**power for power in range(3)])  # (3, n)
-    along_x = F.conv2d(
-        products, kernels[:, None, None].repeat(5, 1, 1, 1), padding=(0, length // 2), groups=5
-    )  # (B, 15, h, w)
-    return F.conv2d(
-        along_x, kernels[:, None, :, None].repeat(15, 1, 1, 1), padding=(length // 2, 0), groups=15
-    )  # (B, 45, h, w)
+    along_x, along_y = (
+        torch.stack([weights * at ** powers[axis] for powers in _POWERS]) for axis in (0, 1)
+    )  # (6, n)
+    own = torch.eye(5).to(products)[:, None, :, None] * along_x[:, None]  # (5, 6, 5, n)
+    x_kernels = F.pad(own.reshape(30, 5, 1, length), (0, 0, 0, 0, 0, 0, 0, 2))
+    y_kernels = F.pad(along_y.repeat(5, 1)[:, None, :, None], (0, 0, 0, 0, 0, 0, 0, 2))
+    summed = F.conv2d(products, x_kernels, padding=(0, length // 2))  # (B, 32, h, w)
+    return F.conv2d(summed, y_kernels, padding=(length // 2, 0), groups=32)
 
 
 def _place(one: tuple[str, int, int], other: tuple[str, int, int]) -> int:
     """Number of the moment at a row and a column of the equations."""
     product = _PRODUCTS.index("".join(sorted((one[0], other[0]), key="xym".index)))
-    return 9 * product + 3 * (one[1] + other[1]) + one[2] + other[2]
+    return len(_POWERS) * product + _POWERS.index((one[1] + other[1], one[2] + other[2]))
 
 
-_PLACES = [_place(one, other) for one in _UNKNOWNS for other in (*_UNKNOWNS, ("m", 0, 0))]
+_PLACES = [[_place(one, other) for other in (*_UNKNOWNS, ("m", 0, 0))] for one in _UNKNOWNS]
+_ENERGY = _PLACES[4][4], _PLACES[5][5]
+"""Of xx and yy."""

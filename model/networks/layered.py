@@ -100,8 +100,11 @@ class LayersHead(nn.Module):
         measured = torch.stack((flow[:, 0::3], flow[:, 1::3]), dim=2)  # (B, V, 2, h, w)
         if own is not None:
             measured = torch.cat((measured, own), dim=1)  # (B, W, 2, h, w)
-        weights = decoded[:, 2:].softmax(dim=1)[:, : self.windows]  # (B, W, h, w); the last is that of zero
-        mean: Tensor = (weights.unsqueeze(2) * measured).sum(dim=1)  # (B, 2, h, w)
+        logits = decoded[:, 2:]  # (B, W + 1, h, w); the last is that of zero
+        # A softmax written out: ONNX Runtime turns a tensor over to compute one over its channels.
+        weights = (logits - logits.detach().amax(dim=1, keepdim=True)).exp()
+        summed = (weights[:, : self.windows].unsqueeze(2) * measured).sum(dim=1)  # (B, 2, h, w)
+        mean: Tensor = summed / weights.sum(dim=1, keepdim=True)
         return decoded[:, :2] + mean
 
 
