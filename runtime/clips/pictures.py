@@ -58,7 +58,8 @@ class PngWriter:
             OutputFault: it cannot be written.
         """
         self._count += 1
-        self._code = self._code or png_coder(*picture.shape[1::-1], self._comment)
+        height_px, width_px = picture.shape[:2]
+        self._code = self._code or png_coder(width_px, height_px, self._comment)
         path = self._scratch / numbered(self._name, self._count)
         try:
             path.write_bytes(self._code(picture))

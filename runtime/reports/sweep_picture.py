@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import LogNorm
@@ -52,23 +53,12 @@ def sweep_picture(
             axes.imshow(grey, cmap="gray", vmin=-80, vmax=335)
             amplitudes = math.sqrt(2) * np.ma.masked_less_equal(rms_px, largest / _RANGE / math.sqrt(2))
             height, width = grey.shape
-            picture = axes.imshow(
-                amplitudes,
-                cmap="inferno",
-                norm=norm,
-                alpha=0.75,
-                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-            )
+            edges = (-0.5, width - 0.5, height - 0.5, -0.5)
+            picture = axes.imshow(amplitudes, cmap="inferno", norm=norm, alpha=0.75, extent=edges)
             moves = f"up to {amplitude_px:.2g} px" if amplitude_px > 0 else "nothing moves"
             axes.set_title(f"{name}\n{moves}", fontsize=10.5)
         if picture is not None:
             plain = FuncFormatter(lambda value, _: f"{value:.1g}")
-            drawn.colorbar(
-                picture,
-                ax=grid,
-                label="amplitude in px",
-                shrink=0.8,
-                ticks=LogLocator(subs=(1, 2, 5)),
-                format=plain,
-            ).ax.minorticks_off()
+            told: Any = {"label": "amplitude in px", "ticks": LogLocator(subs=(1, 2, 5)), "format": plain}
+            drawn.colorbar(picture, ax=grid, shrink=0.8, **told).ax.minorticks_off()
         return png(drawn, comment)
