@@ -181,7 +181,7 @@ def share_arenas() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_ARENA_MAX, _ARENAS)
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)  # as glibc would have it
+        mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
     gc.freeze()  # what was imported stays: to look through it at every collection takes a frame's time
 
 

@@ -35,6 +35,7 @@ events-raw *      EventRecorder                video writer                    r
 events-magnified* EventRecorder                video writer, EventMagnifier    EventRecorder._changed
 store *           BackgroundStore              Housekeeper, batches            queued records: BackgroundStore._changed
                                                                                connection: Store._mutex
+store check *     SoundnessWatch               a reader of its own             its connection: SoundnessWatch._lock
 heat *            telemetry Sampler            thermal files                   latest reading: no lock
 telemetry *       telemetry Sampler            power, clock and load files     latest reading: no lock
 jtop              JtopLink, if configured      connection to jtop's service    latest answer: JtopLink._lock

@@ -97,6 +97,22 @@ def test_repeated_frames_alone_are_no_stuck_picture() -> None:
     assert first_refusal(lambda number: scene(number // 6)) is None
 
 
+def test_only_a_repeated_picture_is_examined_at_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    examined = []
+    sample = StuckPictureDetector._sample
+    monkeypatch.setattr(
+        StuckPictureDetector, "_sample", lambda self, pixels: examined.append(pixels) or sample(self, pixels)
+    )
+    watch = StuckPictureDetector(STILL_S, reopens=True)
+    watch.reopened(100.0, 0.0)
+    for number in range(100):
+        watch.look(scene(number), number)
+    assert len(examined) == 10
+    for number in range(100, 200):
+        watch.look(scene(99), number)
+    assert len(examined) > 10 + 85
+
+
 def frozen(camera: FakeCamera, pixels: NDArray[np.uint8]) -> FrameInfo:
     """Moves for two seconds, then stands still for twenty, through all openings."""
     info = camera.produce()
