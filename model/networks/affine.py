@@ -29,7 +29,7 @@ def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
     Returns:
         The same five, B x 5 x h x w.
     """
-    moments = _moments(products, window_cells).unbind(1)  # 32 of (B, h, w), as all that follow
+    moments = _moments(products, window_cells).split([1] * 32, dim=1)  # (B, 1, h, w), as all that follow
     # The upper triangle alone, entry by entry: slices of one tensor would be copies.
     rows = [[moments[place] for place in row] for row in _PLACES]
     ridge = _RIDGE * (moments[_ENERGY[0]] + moments[_ENERGY[1]])
@@ -42,7 +42,7 @@ def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
             for column in range(row, len(first)):
                 rows[row][column] = rows[row][column] - factor * first[column]
     # Left: xx, xy, xm; xy, yy, ym.
-    return torch.stack((rows[4][4], rows[4][5], rows[5][5], rows[4][6], rows[5][6]), dim=1)
+    return torch.cat((rows[4][4], rows[4][5], rows[5][5], rows[4][6], rows[5][6]), dim=1)
 
 
 _LEAST_PIVOT = 1e-20
