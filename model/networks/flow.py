@@ -277,15 +277,16 @@ def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
         B x C x H x W.
     """
     height, width = frame.shape[2:]
-    # Centres of pixels in the coordinates of grid_sample, in which the picture reaches from -1 to 1. Integer ranges, for
-    # the step graph: TensorRT takes them as shapes, floating-point ones only with restrictions.
+    # Centres of pixels in the coordinates of grid_sample, in which the picture reaches from -1 to 1. Integer ranges,
+    # for the step graph: TensorRT takes them as shapes, floating-point ones only with restrictions.
     x, y = (
         (2.0 * torch.arange(length, device=frame.device).to(frame.dtype) + 1.0) / length - 1.0
         for length in (width, height)
     )  # (W,), (H,)
     x = x - displacement_px[:, 0] * (2.0 / width)  # (B, H, W)
     y = y[:, None] - displacement_px[:, 1] * (2.0 / height)
-    # Clamped here, so that nothing outside is read: ONNX Runtime's one fast kernel is for zeros there, a third of the time.
+    # Clamped here, so that nothing outside is read: ONNX Runtime has a kernel for zeros there that takes a third of the
+    # time of that which repeats the border (microsoft/onnxruntime pull request 27359).
     edges = (1.0 - 1.0 / length for length in (width, height))
     x, y = (each.clamp(min=-edge, max=edge) for each, edge in zip((x, y), edges, strict=True))
     grid = torch.stack((x, y), dim=-1)  # (B, H, W, 2)
