@@ -43,9 +43,7 @@ class Rod:
 
 
 RODS = {
-    "compressor": Rod(
-        "nvva_koolkast-cool_fps240.mp4", slice(96, 256), slice(97, 193), 240.0, (30.0, 34.0)
-    ),
+    "compressor": Rod("nvva_koolkast-cool_fps240.mp4", slice(96, 256), slice(97, 193), 240.0, (30.0, 34.0)),
     "fork": Rod("nvva_tuning_hz64_fps500.mp4", slice(160, 400), slice(258, 354), 500.0, (60.0, 68.0)),
 }
 
@@ -86,10 +84,13 @@ def rows(rod: Rod, bundles: Sequence[str], scratch: Path) -> Iterator[tuple[str,
     filmed = cut_out(rod, clip)
     yield "filmed", [bent_px(judged(filmed))] * len(AMPLIFICATIONS)
     _, phase_based = open_magnifier("phase-based")
-    yield "phase-based", [
-        bent_px([phase_based(each, filmed[0], amplification) for each in judged(filmed)])
-        for amplification in AMPLIFICATIONS
-    ]
+    yield (
+        "phase-based",
+        [
+            bent_px([phase_based(each, filmed[0], amplification) for each in judged(filmed)])
+            for amplification in AMPLIFICATIONS
+        ],
+    )
     for bundle in bundles:
         for mode, band in (("static", None), ("band", BandSettings((rod.band_hz,)))):
             found = []

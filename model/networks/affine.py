@@ -29,7 +29,9 @@ def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
     Returns:
         The same five, B x 5 x h x w.
     """
-    moments = _moments(products, window_cells).split([1] * 32, dim=1)  # (B, 1, h, w), as all that follow
+    moments = torch.split(
+        _moments(products, window_cells), [1] * 32, dim=1
+    )  # (B, 1, h, w), as all that follow
     # The upper triangle alone, entry by entry: slices of one tensor would be copies.
     rows = [[moments[place] for place in row] for row in _PLACES]
     ridge = _RIDGE * (moments[_ENERGY[0]] + moments[_ENERGY[1]])

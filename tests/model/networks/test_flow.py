@@ -137,6 +137,8 @@ def test_a_warp_repeats_the_border(height: int, width: int) -> None:
     frame = torch.rand(2, 3, height, width, generator=rng)
     moved_px = 12.0 * (torch.rand(2, 2, height, width, generator=rng) - 0.5)
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    at = torch.stack(((2 * (x - moved_px[:, 0]) + 1) / width, (2 * (y - moved_px[:, 1]) + 1) / height), dim=-1)
+    at = torch.stack(
+        ((2 * (x - moved_px[:, 0]) + 1) / width, (2 * (y - moved_px[:, 1]) + 1) / height), dim=-1
+    )
     expected = torch.nn.functional.grid_sample(frame, at - 1.0, padding_mode="border", align_corners=False)
     assert (warp(frame, moved_px) - expected).abs().max() < 2e-4
