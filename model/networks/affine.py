@@ -13,7 +13,7 @@ _UNKNOWNS = (("x", 1, 0), ("x", 0, 1), ("y", 1, 0), ("y", 0, 1), ("x", 0, 0), ("
 _GRADIENT = 4
 _PRODUCTS = ("xx", "xy", "yy", "xm", "ym")
 _POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
-"""Of x and y: all that two unknowns make together."""
+"""Powers of x and y that two unknowns make together."""
 
 
 def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
@@ -82,4 +82,4 @@ def _place(one: tuple[str, int, int], other: tuple[str, int, int]) -> int:
 
 _PLACES = [[_place(one, other) for other in (*_UNKNOWNS, ("m", 0, 0))] for one in _UNKNOWNS]
 _ENERGY = _PLACES[4][4], _PLACES[5][5]
-"""Of xx and yy."""
+"""Places of the moments of xx and yy."""
