@@ -72,7 +72,7 @@ class QuantiseReport:
             f"in INT8         {len(quantisation.layers)} of "
             f"{len(quantisation.layers) + len(quantisation.kept)} convolutions of the decoder, "
             f"the rest in {quantisation.unquantised.upper()}; scales by {quantisation.method}",
-            f"                on a CPU {len(self.on_cpu)}: those that round most stay in FP32 there",
+            f"                on a CPU {len(self.on_cpu)}: the rest in FP32",
             f"graphs          {self._size(quantisation)}",
             f"against FP32    at most {max(each['rms_grey_levels'] for each in found):.2g} grey levels RMS "
             f"on {len(found)} tiles; tremorscope compare judges what that costs",

@@ -35,7 +35,7 @@ def shifted_bias(graph: onnx.ModelProto, layer: str, shift: NDArray[np.floating]
     bias, steps = constants[node.input[2]], constants.get(steps_of(node.output[0]))
     numbers = numpy_helper.to_array(bias)
     if steps is not None:
-        shift = shift / numpy_helper.to_array(steps).ravel()
+        shift = np.pad(shift, (0, len(numbers) - len(shift))) / numpy_helper.to_array(steps).ravel()
     bias.CopyFrom(numpy_helper.from_array((numbers + shift).astype(numbers.dtype), bias.name))
     return result
 

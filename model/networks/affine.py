@@ -13,7 +13,7 @@ _UNKNOWNS = (("x", 1, 0), ("x", 0, 1), ("y", 1, 0), ("y", 0, 1), ("x", 0, 0), ("
 _GRADIENT = 4
 _PRODUCTS = ("xx", "xy", "yy", "xm", "ym")
 _POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
-"""Of x and y: all that two unknowns make together."""
+"""Powers of x and y that two unknowns make together."""
 
 
 def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
@@ -29,7 +29,9 @@ def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
     Returns:
         The same five, B x 5 x h x w.
     """
-    moments = _moments(products, window_cells).unbind(1)  # 32 of (B, h, w), as all that follow
+    moments = torch.split(
+        _moments(products, window_cells), [1] * 32, dim=1
+    )  # (B, 1, h, w), as all that follow
     # The upper triangle alone, entry by entry: slices of one tensor would be copies.
     rows = [[moments[place] for place in row] for row in _PLACES]
     ridge = _RIDGE * (moments[_ENERGY[0]] + moments[_ENERGY[1]])
@@ -42,7 +44,7 @@ def in_the_middle(products: Tensor, window_cells: int) -> Tensor:
             for column in range(row, len(first)):
                 rows[row][column] = rows[row][column] - factor * first[column]
     # Left: xx, xy, xm; xy, yy, ym.
-    return torch.stack((rows[4][4], rows[4][5], rows[5][5], rows[4][6], rows[5][6]), dim=1)
+    return torch.cat((rows[4][4], rows[4][5], rows[5][5], rows[4][6], rows[5][6]), dim=1)
 
 
 _LEAST_PIVOT = 1e-20
@@ -55,21 +57,21 @@ def raised_cosine(length: int) -> Tensor:
 
 
 def _moments(products: Tensor, length: int) -> Tensor:
-    """Window sums times powers of x and y up to 2 in all: B x 5 x h x w -> B x 32 x h x w, the last two empty.
+    """Window sums times powers of x and y up to 2 in all: B x 5 x h x w -> B x 32 x h x w, the last two unused.
 
-    One convolution that knows all products and one of each channel by itself, in whole blocks of 16 channels: half the
-    time of two in groups of three on a CPU.
+    Along y each moment is a channel of its own, in whole blocks of 16, for which CPUs have kernels.
     """
     weights = raised_cosine(length).to(products)
     at = (torch.arange(length).to(products) - length // 2) / (length / 4)
-    along_x, along_y = (
-        torch.stack([weights * at ** powers[axis] for powers in _POWERS]) for axis in (0, 1)
-    )  # (6, n)
-    own = torch.eye(5).to(products)[:, None, :, None] * along_x[:, None]  # (5, 6, 5, n)
-    x_kernels = F.pad(own.reshape(30, 5, 1, length), (0, 0, 0, 0, 0, 0, 0, 2))
-    y_kernels = F.pad(along_y.repeat(5, 1)[:, None, :, None], (0, 0, 0, 0, 0, 0, 0, 2))
-    summed = F.conv2d(products, x_kernels, padding=(0, length // 2))  # (B, 32, h, w)
-    return F.conv2d(summed, y_kernels, padding=(length // 2, 0), groups=32)
+    powers = torch.stack([weights * at**power for power in range(3)])  # (3, n)
+    along_x = F.conv2d(
+        products, powers[:, None, None].repeat(5, 1, 1, 1), padding=(0, length // 2), groups=5
+    )  # (B, 15, h, w)
+    each = [(3 * product + x, y) for product in range(len(_PRODUCTS)) for x, y in _POWERS] + [(0, 0)] * 2
+    sources, of_y = torch.tensor(each, device=products.device).unbind(1)  # (32,) each
+    return F.conv2d(
+        along_x.index_select(1, sources), powers[of_y, None, :, None], padding=(length // 2, 0), groups=32
+    )  # (B, 32, h, w)
 
 
 def _place(one: tuple[str, int, int], other: tuple[str, int, int]) -> int:
@@ -80,4 +82,4 @@ def _place(one: tuple[str, int, int], other: tuple[str, int, int]) -> int:
 
 _PLACES = [[_place(one, other) for other in (*_UNKNOWNS, ("m", 0, 0))] for one in _UNKNOWNS]
 _ENERGY = _PLACES[4][4], _PLACES[5][5]
-"""Of xx and yy."""
+"""Places of the moments of xx and yy."""

@@ -71,7 +71,7 @@ class LeastSquaresFlow:
         pairs = [x * x, x * y, y * y, x * motion, y * motion, motion * motion]
         if self.third_order and frame is not None:
             pairs.append(_curvature(frame - 0.5, kernels, stride).square())
-        products = torch.stack(pairs, dim=1).sum(dim=2)  # (B, 6 or 7, h, w)
+        products = torch.stack([each.sum(dim=1) for each in pairs], dim=1)  # (B, 6 or 7, h, w)
         return Equations(products, _ROUNDING_VARIANCE * kernels.square().sum(), gain)
 
     def solve(self, equations: Equations) -> Tensor:
@@ -277,11 +277,17 @@ def warp(frame: Tensor, displacement_px: Tensor) -> Tensor:
         B x C x H x W.
     """
     height, width = frame.shape[2:]
-    # Integer ranges, for the step graph: TensorRT takes them as shapes, floating-point ones only with restrictions.
-    x = torch.arange(width, device=frame.device).to(frame.dtype) - displacement_px[:, 0]  # (B, H, W)
-    y = torch.arange(height, device=frame.device).to(frame.dtype)[:, None] - displacement_px[:, 1]
-    # Clamped here, so that nothing is read outside: ONNX Runtime's one fast kernel is for zeros there, a third of the time.
-    x, y = x.clamp(min=0).clamp(max=width - 1), y.clamp(min=0).clamp(max=height - 1)
-    # Centres of pixels in the coordinates of grid_sample, in which the picture reaches from -1 to 1.
-    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)  # (B, H, W, 2)
+    # Centres of pixels in the coordinates of grid_sample, in which the picture reaches from -1 to 1. Integer ranges,
+    # for the step graph: TensorRT takes them as shapes, floating-point ones only with restrictions.
+    x, y = (
+        (2.0 * torch.arange(length, device=frame.device).to(frame.dtype) + 1.0) / length - 1.0
+        for length in (width, height)
+    )  # (W,), (H,)
+    x = x - displacement_px[:, 0] * (2.0 / width)  # (B, H, W)
+    y = y[:, None] - displacement_px[:, 1] * (2.0 / height)
+    # Clamped here, so that nothing outside is read: ONNX Runtime has a kernel for zeros there that takes a third of the
+    # time of that which repeats the border (microsoft/onnxruntime pull request 27359).
+    edges = (1.0 - 1.0 / length for length in (width, height))
+    x, y = (each.clamp(min=-edge, max=edge) for each, edge in zip((x, y), edges, strict=True))
+    grid = torch.stack((x, y), dim=-1)  # (B, H, W, 2)
     return F.grid_sample(frame, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -30,8 +30,7 @@ def draw_layers(frame: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
     upper = warp(torch.cat((frame, mask), dim=1), upper_px)  # (B, 4, H, W)
     lower = warp(frame + filled, lower_px)  # (B, 3, H, W)
     shown = upper[:, 3:]  # (B, 1, H, W), coverage by the upper layer
-    hidden = 1.0 - shown
-    return shown * upper[:, :3] + hidden * lower, shown * upper_px + hidden * lower_px
+    return lower + shown * (upper[:, :3] - lower), lower_px + shown * (upper_px - lower_px)
 
 
 class LayersHead(nn.Module):

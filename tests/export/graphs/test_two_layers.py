@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+from onnx import helper
 from precisions import GRAPHS, inferred_types, scales, shipped_graph
 
 from tremorscope.calibration.scales.observation import Observer
@@ -80,6 +82,26 @@ def test_in_int8_on_a_cpu_it_stays_near_pytorch(name: GraphName, tmp_path: Path)
     for found in judge(path, network(), 97, 64, (20.0,), "int8"):
         assert found.worst_grey_levels > 1
         assert found.rms_grey_levels < 5
+
+
+def test_in_int8_on_a_cpu_the_head_is_too_and_warps_take_the_fast_kernel(tmp_path: Path) -> None:
+    path, optimised = tmp_path / "cpu.onnx", tmp_path / "optimised.onnx"
+    onnx.save(quantised_graph_for_cpu(graph("pairwise"), scales(NANO)), path)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(optimised)
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    found = onnx.load(optimised)
+    operators = [node.op_type for node in found.graph.node]
+    assert operators.count("QLinearConv") == len(decoder_layers(graph("pairwise")))
+    assert "Softmax" not in operators
+    outputs = {each.name: each.dims for each in found.graph.initializer if len(each.dims) == 4}
+    assert all(
+        outputs[node.input[3]][0] % 8 == 0 for node in found.graph.node if node.op_type == "QLinearConv"
+    )
+    warps = [node for node in found.graph.node if node.op_type == "GridSample"]
+    settings = [{each.name: helper.get_attribute_value(each) for each in node.attribute} for node in warps]
+    assert [(each["padding_mode"], each.get("align_corners", 0)) for each in settings] == [(b"zeros", 0)] * 3
 
 
 def test_a_still_film_stays_as_it_is() -> None:
