@@ -50,7 +50,12 @@ class LayersHead(nn.Module):
         self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 3 + scale * scale, 3)
 
     def forward(
-        self, cells: Tensor, flow: Tensor, centred: Tensor, within: Callable[[Tensor], Tensor] | None = None
+        self,
+        cells: Tensor,
+        flow: Tensor,
+        centred: Tensor,
+        within: Callable[[Tensor], Tensor] | None = None,
+        part: Tensor | None = None,
     ) -> Tensor:
         """The output of `RealtimeNetwork.decode`.
 
@@ -59,6 +64,7 @@ class LayersHead(nn.Module):
             flow: B x 3 W x h x w, as `LeastSquaresFlow.solve` gives it.
             centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
             within: `LeastSquaresFlow.within` of a layer's share of each cell; None: not measured.
+            part: of the displacements, that is to be drawn: B x 1 x 1 x 1 or B x 1 x h x w; None: all.
         """
         each = 2 + self.windows + 1
         parts = [each, each, 3, 3, self.scale**2]
@@ -73,6 +79,13 @@ class LayersHead(nn.Module):
         shares = torch.cat((share, 1.0 - share), dim=1)  # (B, 2, h, w)
         own = (None, None) if within is None else within(shares).unbind(1)
         upper, lower = map(self._displacement, layers, (flow, flow), own)  # (B, 2, h, w) each
+        if part is not None:
+            upper, lower = part * upper, part * lower
+            # A mask in doubt moves a picture by a part of its displacement, and far from what moves both layers stand
+            # still: so the mask decides, and for what moves.
+            certain = 5.0 - 4.0 * part
+            slope, sharp = certain * slope, certain * sharp
+            level = certain * (level - 0.5 + 0.125 * (1.0 - part)) + 0.5
         if within is not None:
             # Small windows know a thin part's displacement where it is, not where it is to be drawn.
             upper = warp(upper, upper)

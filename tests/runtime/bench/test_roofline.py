@@ -22,7 +22,7 @@ from tremorscope.runtime.engines.onnx.profile import Layer, profile
 
 ORIN_NX = "NVIDIA Jetson Orin NX Engineering Reference Developer Kit"
 FULL_HD = FrameSize(width_px=1920, height_px=1080)
-NETWORK_FLOPS = 2 * 48.9e3 * 1920 * 1080
+NETWORK_FLOPS = 2 * 46.839e3 * 1920 * 1080
 """The real-time network's, as `tremorscope cost` counts it on the PyTorch modules."""
 
 
@@ -57,10 +57,10 @@ def test_a_boards_peaks_are_half_of_its_headline_figure(name: str, sparse_tops: 
 @pytest.mark.parametrize(
     ("name", "fp16_hz", "int8_hz"),
     [
-        ("Jetson Orin Nano 8 GB, Super", 82, 165),
-        ("Jetson Orin NX 16 GB", 74, 148),
-        ("Jetson AGX Orin 64 GB", 210, 420),
-        ("H200", 4879, 9758),
+        ("Jetson Orin Nano 8 GB, Super", 86, 172),
+        ("Jetson Orin NX 16 GB", 77.4, 155),
+        ("Jetson AGX Orin 64 GB", 219, 439),
+        ("H200", 5094, 10187),
     ],
 )
 def test_full_hd_frames_a_second_that_a_boards_operations_allow(
@@ -136,12 +136,12 @@ def test_in_fp16_all_but_the_motion_encoder_and_the_slopes_is_in_fp16() -> None:
     """Though the processor that counts has no kernels in FP16, and runs them in FP32."""
     cost = graph_cost(open_bundle(Path("realtime-fp16")), "pairwise", FULL_HD)
     assert cost.total_flops == pytest.approx(NETWORK_FLOPS, rel=1e-9)
-    # 32 filters of 8x8 and 8 each of 16x8 and 8x16, on 3 channels, once a cell of 16 pixels.
-    in_fp32 = 2 * 3 * (32 * 64 + 2 * 8 * 128) / 16 * 1920 * 1080
+    # 32 filters of 8x8, 8 each of 20x8 and 8x20, and 8 of 10x10 for curvature, on 3 channels, once a cell of 16 pixels.
+    in_fp32 = 2 * 3 * (32 * 64 + 2 * 8 * 160 + 8 * 100) / 16 * 1920 * 1080
     assert cost.flops == {"fp32": pytest.approx(in_fp32), "fp16": pytest.approx(NETWORK_FLOPS - in_fp32)}
     least_ms, limit = bound_ms(cost, board("Jetson Orin Nano 8 GB, Super").peaks())
     assert limit == "compute"
-    assert 1e3 / least_ms == pytest.approx(74.2, rel=0.005)  # 82 were all of it in FP16
+    assert 1e3 / least_ms == pytest.approx(72.0, rel=0.005)  # 86 were all of it in FP16
 
 
 def test_lower_precision_moves_half_and_a_quarter_of_the_bytes() -> None:
@@ -162,7 +162,7 @@ def test_a_full_hd_frame_on_the_fastest_jetson_waits_for_memory() -> None:
     cost = graph_cost(open_bundle(Path("realtime-fp16")), "pairwise", FULL_HD)
     least_ms, limit = bound_ms(cost, board("Jetson T5000 (Thor)").peaks())
     assert limit == "memory"
-    assert 1e3 / least_ms == pytest.approx(264, rel=0.01)
+    assert 1e3 / least_ms == pytest.approx(294, rel=0.01)
 
 
 def test_a_convolution_and_what_lies_between_are_counted_by_hand() -> None:
