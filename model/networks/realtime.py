@@ -26,7 +26,7 @@ _WINDOWS = (
     "flow_windows_cells", "flow_moving_windows_cells", "flow_layer_windows_cells", "flow_affine_windows_cells",
 )  # fmt: skip
 _SURE_GAIN = 6.0
-"""Least gain for which layers are decoded; below it a part of their displacement is drawn, none or the opposite, too."""
+"""Least gain for which layers are decoded; below it a part of their displacement is drawn, or the opposite."""
 
 
 @dataclass(frozen=True)
