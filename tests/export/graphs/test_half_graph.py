@@ -104,7 +104,7 @@ def test_it_gives_the_grey_levels_of_pytorch_to_within_two(
 
 def test_more_than_fp16_loses_is_noticed(tmp_path: Path) -> None:
     graph = half_graph(shipped_graph("pairwise"))
-    bias = next(each for each in graph.graph.initializer if each.name == "network.head.0.bias.f16")
+    bias = next(each for each in graph.graph.initializer if each.name == "network.head.conv.bias.f16")
     bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float16(0.1), bias.name))
     onnx.save(graph, tmp_path / "pairwise.onnx")
     with pytest.raises(ExportFault, match=r"grey levels from PyTorch, .* RMS \(allowed: 2, and 0.5 RMS\)"):

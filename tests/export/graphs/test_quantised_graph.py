@@ -187,7 +187,7 @@ def test_on_a_cpu_each_channel_that_joins_the_residual_stream_has_steps_of_its_o
         (quantise,) = [each for each in graph.graph.node if each.input[0] == node.output[0]]
         assert quantise.op_type == "QuantizeLinear"
         assert after[quantise.input[1]] == 1.0
-        steps = np.array([scales()[f"{layer}.output.{channel}"] for channel in range(64)])
+        steps = np.array([scales()[f"{layer}.output.{channel}"] for channel in range(128)])
         assert steps.max() > 2 * steps.min(), "channels differ"
         np.testing.assert_allclose(after[f"{node.output[0]}.steps"].ravel(), steps, rtol=1e-6)
         np.testing.assert_allclose(after[node.input[2]] * steps, before[f"network.{layer}.bias"], rtol=1e-5)
@@ -209,7 +209,7 @@ def test_what_one_layer_loses_is_less_than_what_all_lose(tmp_path: Path) -> None
         onnx.save(quantised_graph(shipped_graph("pairwise"), scales(), layers), path)
         return compare(path, shipped_network(), 97, 64, (200.0,), "int8")[0].rms_grey_levels
 
-    assert 0 < lost(("head.0",)) < lost(LAYERS)
+    assert 0 < lost(("head.conv",)) < lost(LAYERS)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_sums_are_fused_where_that_is_asked_for(name: GraphName) -> None:
         for node in sums
         if any(value in made_by and made_by[value].name.endswith("conv2") for value in node.input)
     ]
-    assert len(residual) == 9
+    assert len(residual) == 6
     assert all(sorted(kinds) == ["Conv", "DequantizeLinear"] for kinds in residual)
     broken = quantised_graph(shipped_graph(name), scales())
     with pytest.raises(ExportFault, match="skips a quantised convolution is not quantised"):
