@@ -81,11 +81,7 @@ class LayersHead(nn.Module):
         upper, lower = map(self._displacement, layers, (flow, flow), own)  # (B, 2, h, w) each
         if part is not None:
             upper, lower = part * upper, part * lower
-            # A mask in doubt moves a picture by a part of its displacement, and far from what moves both layers stand
-            # still: so the mask decides, and for what moves.
-            certain = 5.0 - 4.0 * part
-            slope, sharp = certain * slope, certain * sharp
-            level = certain * (level - 0.5 + 0.125 * (1.0 - part)) + 0.5
+            slope, level, sharp = _decided(part, slope, level, sharp)
         if within is not None:
             # Small windows know a thin part's displacement where it is, not where it is to be drawn.
             upper = warp(upper, upper)
@@ -116,6 +112,15 @@ class LayersHead(nn.Module):
         weights = decoded[:, 2:].softmax(dim=1)[:, : self.windows]  # (B, W, h, w); the last is that of zero
         mean: Tensor = (weights.unsqueeze(2) * measured).sum(dim=1)  # (B, 2, h, w)
         return decoded[:, :2] + mean
+
+
+def _decided(part: Tensor, slope: Tensor, level: Tensor, sharp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A mask's slope, level and logits, the steeper and the more for what moves the less is drawn of its motion.
+
+    A mask in doubt moves a picture by a part of its displacement; far from what moves both layers stand still.
+    """
+    certain = 5.0 - 4.0 * part
+    return certain * slope, certain * (level - 0.5 + 0.125 * (1.0 - part)) + 0.5, certain * sharp
 
 
 def _steep(share: Tensor) -> Tensor:
