@@ -71,6 +71,8 @@ def test_the_whole_decoder_is_in_int8_and_nothing_else(
 def test_coordinates_and_picture_stay_in_fp32(quantised: tuple[GraphName, str, onnx.ModelProto]) -> None:
     types = inferred_types(quantised[2])
     for node in quantised[2].graph.node:
+        if node.name.removeprefix("fp32/") == "depthtospace.1":
+            continue  # before the stage at a quarter of the resolution: the decoder's features
         if node.op_type in ("DepthToSpace", "GridSample", "Round", "Sub"):
             assert types[node.output[0]] in (onnx.TensorProto.FLOAT, onnx.TensorProto.INT64), node.name
 
@@ -157,8 +159,8 @@ def test_the_cpus_arrangement_is_computed_in_int8(name: GraphName, tmp_path: Pat
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     operators = [node.op_type for node in onnx.load(optimised).graph.node]
     assert operators.count("QLinearConv") == len(quantised_layers(graph)) == len(LAYERS) - 1
-    # Channels come last from the first of them on: nothing is turned between them.
-    assert operators.count("Transpose") <= 6
+    # Channels come last from the first of them on: nothing is turned between them, but for the stage behind the blocks.
+    assert operators.count("Transpose") <= 8
 
 
 def test_on_a_cpu_all_but_the_last_convolution_is_in_int8() -> None:
@@ -169,13 +171,14 @@ def test_on_a_cpu_all_but_the_last_convolution_is_in_int8() -> None:
 
 
 def test_on_a_cpu_nothing_is_rounded_to_8_bits_twice() -> None:
-    """One pair for each tensor: input of the first, behind each ReLU, and both sides of each sum."""
+    """One pair for each tensor: inputs of the first and of the last stage, behind each ReLU, and both sides of sums."""
     graph = quantised_graph_for_cpu(shipped_graph("pairwise"), scales())
     decoded = {node.output[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
     pairs = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
     assert not [node.name for node in pairs if node.input[0] in decoded]
     blocks = sum(layer.endswith("conv2") for layer in LAYERS)
-    assert len(pairs) == 2 + 3 * blocks
+    stage = 1 + sum(layer.startswith("fine.") for layer in LAYERS)
+    assert len(pairs) == 2 + 3 * blocks + stage
 
 
 def test_on_a_cpu_each_channel_that_joins_the_residual_stream_has_steps_of_its_own() -> None:
