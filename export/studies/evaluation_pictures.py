@@ -32,7 +32,7 @@ def draw_curves(found: Mapping[str, Sequence[Mapping[str, Trial]]], path: Path) 
         grid: Any = drawn.subplots(2, len(found), squeeze=False)
         for column, (protocol, series) in enumerate(found.items()):
             attribute, label = _AXES[protocol]
-            for colour, title in zip(COLOURS * 3, series[0], strict=False):
+            for colour, title in zip((*COLOURS, INK) * 3, series[0], strict=False):
                 trials = [trials[title] for trials in series]
                 x = [getattr(trial, attribute) for trial in trials]
                 grid[0, column].plot(x, [trial.ssim for trial in trials], "o-", color=colour, label=title)

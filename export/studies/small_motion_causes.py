@@ -88,10 +88,9 @@ def reached(
         return float((weight * along).sum() / weight.sum()) / ((AMPLIFICATION - 1.0) * displacement_px)
 
     def decoded(texture: Tensor, motion: Tensor, found: Tensor) -> float:
-        height, width = inputs.frame.shape[2:]
         features = torch.cat((texture, motion, found), dim=1)
         given = network.decode_features(features, inputs.frame, inputs.equations)
-        return share(given[:, :2, :height, :width])
+        return share(network.draw_with_displacement(inputs.frame, given)[1])
 
     results = {}
     windows = network.config.flow_windows_cells

@@ -1,6 +1,8 @@
 """Ablation of errors at thin parts: parts of a network's output replaced by the truth, and least squares alone.
 
-python -m tremorscope.export.studies.structure_causes --photographs FOLDER --most 3
+python -m tremorscope.export.studies.structure_causes WEIGHTS --photographs FOLDER --most 3
+
+WEIGHTS are of a network that warps its frame once: the causes are why those that are shipped have two layers.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from tremorscope.model.evaluation.straightness import NOISE_GREY_LEVELS, centre_
 from tremorscope.model.evaluation.structures import Cables, CentreLine, Lattice, StructureScene, structures
 from tremorscope.model.networks.flow import LeastSquaresFlow, warp
 from tremorscope.model.networks.realtime import RealtimeNetwork
-from tremorscope.model.networks.weights import find_weights, load_weights
+from tremorscope.model.networks.weights import load_weights
 
 KINDS = ("cable 2.4 px", "lattice 5 px")
 CASES_PX = ((0.2, 4.0), (0.2, 10.0), (1.0, 10.0))
@@ -172,13 +174,15 @@ def _print_errors(kinds: Scenes, error: Callable[..., Any], places: Sequence[str
 
 
 @click.command()
+@click.argument("weights", type=click.Path(path_type=Path))
 @click.option("--photographs", type=click.Path(path_type=Path), required=True)
 @click.option("--most", type=click.IntRange(min=1))
 @torch.no_grad()
-def main(photographs: Path, most: int | None) -> None:
-    """Print the tables for the shipped real-time network."""
-    network = load_weights(find_weights("realtime")).network
-    assert isinstance(network, RealtimeNetwork)
+def main(weights: Path, photographs: Path, most: int | None) -> None:
+    """Print the tables of a network that warps its frame once, as configs/studies/recipes/one-warp.yaml trains it."""
+    network = load_weights(weights).network
+    if not isinstance(network, RealtimeNetwork) or network.config.skip != "warped":
+        raise click.UsageError(f"{weights}: not of a network with skip: warped: name weights that have it")
     scenes = structures(read_evaluation_photographs(photographs, most))
     thin = {kind: scenes[kind] for kind in KINDS}
     _print_answers(network, thin)

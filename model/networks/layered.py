@@ -49,7 +49,12 @@ class LayersHead(nn.Module):
         self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 3 + scale * scale, 3)
 
     def forward(
-        self, cells: Tensor, flow: Tensor, centred: Tensor, within: Callable[[Tensor], Tensor] | None = None
+        self,
+        cells: Tensor,
+        flow: Tensor,
+        centred: Tensor,
+        within: Callable[[Tensor], Tensor] | None = None,
+        part: Tensor | None = None,
     ) -> Tensor:
         """The output of `RealtimeNetwork.decode`.
 
@@ -58,6 +63,7 @@ class LayersHead(nn.Module):
             flow: B x 3 W x h x w, as `LeastSquaresFlow.solve` gives it.
             centred: the frame less 0.5, of whole cells: B x 3 x (h scale) x (w scale).
             within: `LeastSquaresFlow.within` of a layer's share of each cell; None: not measured.
+            part: of the displacements, that is to be drawn: B x 1 x 1 x 1 or B x 1 x h x w; None: all.
         """
         each = 2 + self.windows + 1
         parts = [each, each, 3, 3, self.scale**2]
@@ -72,6 +78,9 @@ class LayersHead(nn.Module):
         shares = torch.cat((share, 1.0 - share), dim=1)  # (B, 2, h, w)
         own = (None, None) if within is None else within(shares).unbind(1)
         upper, lower = map(self._displacement, layers, (flow, flow), own)  # (B, 2, h, w) each
+        if part is not None:
+            upper, lower = part * upper, part * lower
+            slope, level, sharp = _decided(part, slope, level, sharp)
         if within is not None:
             # Small windows know a thin part's displacement where it is, not where it is to be drawn.
             upper = warp(upper, upper)
@@ -105,6 +114,15 @@ class LayersHead(nn.Module):
         summed = (weights[:, : self.windows].unsqueeze(2) * measured).sum(dim=1)  # (B, 2, h, w)
         mean: Tensor = summed / weights.sum(dim=1, keepdim=True)
         return decoded[:, :2] + mean
+
+
+def _decided(part: Tensor, slope: Tensor, level: Tensor, sharp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A mask's slope, level and logits, the steeper and the more for what moves the less is drawn of its motion.
+
+    A mask in doubt moves a picture by a part of its displacement; far from what moves both layers stand still.
+    """
+    certain = 5.0 - 4.0 * part
+    return certain * slope, certain * (level - 0.5 + 0.125 * (1.0 - part)) + 0.5, certain * sharp
 
 
 def _steep(share: Tensor) -> Tensor:

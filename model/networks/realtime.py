@@ -25,6 +25,8 @@ from tremorscope.model.networks.layered import LayersHead, draw_layers
 _WINDOWS = (
     "flow_windows_cells", "flow_moving_windows_cells", "flow_layer_windows_cells", "flow_affine_windows_cells",
 )  # fmt: skip
+_SURE_GAIN = 6.0
+"""Least gain for which layers are decoded; below it a part of their displacement is drawn, or the opposite."""
 
 
 @dataclass(frozen=True)
@@ -156,18 +158,26 @@ class RealtimeNetwork(nn.Module):
             layers: B x 8 x H x W, displacement of the upper and of the lower layer (x, y) in px, mask of the upper in
             [0, 1], change of the lower's colours.
         """
+        part = None
+        if self.config.skip == "layers" and not self.training:
+            # A mask is learned where it shows, from a pixel added on. Training itself sees each gain as it is.
+            sure = gain.clamp(min=_SURE_GAIN)
+            gain, part = sure, gain / sure
         features = [self.texture(frame), gain * motion]  # (B, C, h, w) each
         equations = None
         if self.flow is not None:
             picture = frame if halfway is None else halfway  # (B, 3, H, W)
             equations = self.flow.equations(picture, motion, gain, self.shape_encoder.weight, frame)
             features.append(self.flow.solve(equations))  # (B, 3 W, h, w)
-        return self.decode_features(torch.cat(features, dim=1), frame, equations)  # (B, N, H, W)
+        return self.decode_features(torch.cat(features, dim=1), frame, equations, part)  # (B, N, H, W)
 
-    def decode_features(self, features: Tensor, frame: Tensor, equations: Equations | None = None) -> Tensor:
+    def decode_features(
+        self, features: Tensor, frame: Tensor, equations: Equations | None = None, part: Tensor | None = None
+    ) -> Tensor:
         """Decoder output from concatenated texture, motion and flow features: B x F x h x w -> B x N x H x W.
 
-        For layers the frame, B x 3 x H x W in [0, 1], guides the mask, and the flow's equations measure each layer.
+        For layers the frame, B x 3 x H x W in [0, 1], guides the mask, the flow's equations measure each layer, and
+        ``part`` of their displacement is drawn, sized as a gain.
         """
         coarse = self.blocks(self.merge(features))  # (B, C, h/r, w/r)
         cells = coarse if self.fine is None else self.fine(coarse, features)
@@ -179,7 +189,7 @@ class RealtimeNetwork(nn.Module):
                 affine = self.config.flow_affine_windows_cells
                 within = partial(measure.within, equations, windows=windows, affine_windows=affine)
             layers: Tensor = self.head(
-                cells, flow, self._whole_cells(frame, features), within
+                cells, flow, self._whole_cells(frame, features), within, part
             )  # (B, 8, H, W)
             return layers
         decoded: Tensor = self.head(cells)  # (B, 3 or 5, H, W)

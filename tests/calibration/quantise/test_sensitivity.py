@@ -25,7 +25,7 @@ from tremorscope.export.graphs.layers import decoder_layers  # noqa: E402
 from tremorscope.export.graphs.qdq import LEVELS, input_of  # noqa: E402
 from tremorscope.export.graphs.quantised_graph import quantised_graph  # noqa: E402
 
-COARSE = "head.0"
+COARSE = "head.conv"
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,8 @@ def test_the_whole_decoder_is_in_int8_and_nothing_else(
 def test_coordinates_and_picture_stay_in_fp32(quantised: tuple[GraphName, str, onnx.ModelProto]) -> None:
     types = inferred_types(quantised[2])
     for node in quantised[2].graph.node:
+        if node.name.removeprefix("fp32/") == "depthtospace.1":
+            continue  # before the stage at a quarter of the resolution: the decoder's features
         if node.op_type in ("DepthToSpace", "GridSample", "Round", "Sub"):
             assert types[node.output[0]] in (onnx.TensorProto.FLOAT, onnx.TensorProto.INT64), node.name
 
@@ -157,8 +159,8 @@ def test_the_cpus_arrangement_is_computed_in_int8(name: GraphName, tmp_path: Pat
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     operators = [node.op_type for node in onnx.load(optimised).graph.node]
     assert operators.count("QLinearConv") == len(quantised_layers(graph)) == len(LAYERS) - 1
-    # Channels come last from the first of them on: nothing is turned between them.
-    assert operators.count("Transpose") <= 6
+    # Channels come last from the first of them on: nothing is turned between them, but for the stage behind the blocks.
+    assert operators.count("Transpose") <= 8
 
 
 def test_on_a_cpu_all_but_the_last_convolution_is_in_int8() -> None:
@@ -169,13 +171,14 @@ def test_on_a_cpu_all_but_the_last_convolution_is_in_int8() -> None:
 
 
 def test_on_a_cpu_nothing_is_rounded_to_8_bits_twice() -> None:
-    """One pair for each tensor: input of the first, behind each ReLU, and both sides of each sum."""
+    """One pair for each tensor: inputs of the first and of the last stage, behind each ReLU, and both sides of sums."""
     graph = quantised_graph_for_cpu(shipped_graph("pairwise"), scales())
     decoded = {node.output[0] for node in graph.graph.node if node.op_type == "DequantizeLinear"}
     pairs = [node for node in graph.graph.node if node.op_type == "QuantizeLinear"]
     assert not [node.name for node in pairs if node.input[0] in decoded]
     blocks = sum(layer.endswith("conv2") for layer in LAYERS)
-    assert len(pairs) == 2 + 3 * blocks
+    stage = 1 + sum(layer.startswith("fine.") for layer in LAYERS)
+    assert len(pairs) == 2 + 3 * blocks + stage
 
 
 def test_on_a_cpu_each_channel_that_joins_the_residual_stream_has_steps_of_its_own() -> None:
@@ -187,7 +190,7 @@ def test_on_a_cpu_each_channel_that_joins_the_residual_stream_has_steps_of_its_o
         (quantise,) = [each for each in graph.graph.node if each.input[0] == node.output[0]]
         assert quantise.op_type == "QuantizeLinear"
         assert after[quantise.input[1]] == 1.0
-        steps = np.array([scales()[f"{layer}.output.{channel}"] for channel in range(64)])
+        steps = np.array([scales()[f"{layer}.output.{channel}"] for channel in range(128)])
         assert steps.max() > 2 * steps.min(), "channels differ"
         np.testing.assert_allclose(after[f"{node.output[0]}.steps"].ravel(), steps, rtol=1e-6)
         np.testing.assert_allclose(after[node.input[2]] * steps, before[f"network.{layer}.bias"], rtol=1e-5)
@@ -209,7 +212,7 @@ def test_what_one_layer_loses_is_less_than_what_all_lose(tmp_path: Path) -> None
         onnx.save(quantised_graph(shipped_graph("pairwise"), scales(), layers), path)
         return compare(path, shipped_network(), 97, 64, (200.0,), "int8")[0].rms_grey_levels
 
-    assert 0 < lost(("head.0",)) < lost(LAYERS)
+    assert 0 < lost(("head.conv",)) < lost(LAYERS)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +328,7 @@ def test_sums_are_fused_where_that_is_asked_for(name: GraphName) -> None:
         for node in sums
         if any(value in made_by and made_by[value].name.endswith("conv2") for value in node.input)
     ]
-    assert len(residual) == 9
+    assert len(residual) == 6
     assert all(sorted(kinds) == ["Conv", "DequantizeLinear"] for kinds in residual)
     broken = quantised_graph(shipped_graph(name), scales())
     with pytest.raises(ExportFault, match="skips a quantised convolution is not quantised"):

@@ -20,4 +20,4 @@ def test_the_network_shrinks_small_motion_that_least_squares_find() -> None:
     assert small["least squares, 5 cells"] > 0.85
     assert small["network"] < small["least squares, 5 cells"] - 0.05
     assert small["its unexplained share of the larger"] > small["network"] + 0.03
-    assert plain["network"] > 0.93
+    assert plain["network"] > 0.92

@@ -73,7 +73,7 @@ def test_cost_is_the_sum_of_the_convolutions(config: RealtimeConfig, macs: float
     assert macs_per_pixel(RealtimeNetwork(config)) == pytest.approx(macs)
 
 
-@pytest.mark.parametrize(("recipe", "most_macs"), [("nano", 16e3), ("realtime-layers", 49e3)])
+@pytest.mark.parametrize(("recipe", "most_macs"), [("nano", 16e3), ("lite", 30e3), ("realtime", 49e3)])
 def test_recipes_of_two_layers_cost_what_they_may(recipe: str, most_macs: float) -> None:
     path = Path(__file__).parents[3] / "configs" / f"train-{recipe}.yaml"
     assert macs_per_pixel(build_network(load_recipe(path).network_config())) <= most_macs
