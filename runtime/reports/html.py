@@ -278,7 +278,7 @@ def _recording(measurement: Measurement) -> str:
         ("Window", f"{analysis.window_s:.4g} s, Hann, overlapping by half"),
         ("Scale", escape(str(measurement.scale)) if measurement.scale else "not stated: amplitudes are in px"),
         ("Camera&rsquo;s shake", "removed by still regions" if measurement.still else "not removed: no still region"),
-        ("Gaps", f"{len(analysis.gaps)}; {analysis.bridged} single missing frames interpolated"),
+        ("Gaps", f"{len(analysis.gaps)}; interpolated where one by one were missing: {analysis.bridged}"),
         ("References", f"renewed {measurement.refreshes} times"),
     ]  # fmt: skip
     return facts("Recording", entries)

@@ -7,7 +7,7 @@ from html import escape
 from tremorscope.runtime.reports.digits import short_frequency
 from tremorscope.runtime.reports.html_style import Column, column_section, picture
 from tremorscope.runtime.reports.measurement import Measurement
-from tremorscope.runtime.reports.motion import RATES, order_text, peak_rate, scale_share
+from tremorscope.runtime.reports.motion import RATES, order_text, rate_text, scale_share
 from tremorscope.runtime.vibration.spectra.analysis import AXES
 from tremorscope.runtime.vibration.spectra.derivatives import usual_unit
 
@@ -96,7 +96,7 @@ def _peaks(measurement: Measurement) -> str:
     ]
     rows = []
     for peak in (each.peak for each in findings):
-        rates = [f"{peak_rate(peak, each, measurement.mm_per_px)[0]:.3g}" for each in RATES]
+        rates = [rate_text(peak, each, measurement.scale) for each in RATES]
         order = [order_text(peak, speed, 1 / measurement.analysis.duration_s)] if speed else []
         rows.append([f"<b>{short_frequency(peak)}</b>", *rates, *order])
     if speed:

@@ -162,7 +162,7 @@ class Measurement:
         if analysis.interpolated:
             notes.append("frames come unevenly: they were interpolated, and high frequencies are damped")
         if analysis.bridged:
-            notes.append(f"{analysis.bridged} single missing frames were interpolated")
+            notes.append(f"frames that were missing one by one were interpolated: {analysis.bridged}")
         if analysis.gaps:
             missing = sum(gap[2] for gap in analysis.gaps)
             notes.append(f"{len(analysis.gaps)} gaps of {missing} frames in all: spectra do not reach across")

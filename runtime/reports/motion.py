@@ -129,12 +129,16 @@ def order_text(peak: Peak, speed_rpm: float, resolution_hz: float) -> str:
     return f"{order:.2f} orders" if whole is None else f"order {whole}"
 
 
+def rate_text(peak: Peak, quantity: MotionQuantity, scale: Scale | None) -> str:
+    """Amplitude of a peak as velocity or acceleration, with its standard uncertainty, without its unit."""
+    value, _ = peak_rate(peak, quantity, scale.mm_per_px if scale else None)
+    return with_uncertainty(value, peak_rate_sigma(peak, quantity, scale))
+
+
 def peak_text(peak: Peak, scale: Scale | None, speed_rpm: float | None, resolution_hz: float) -> str:
     """A peak as velocity and acceleration and, where a speed is stated, its order."""
-    told = []
-    for each in RATES:
-        value, unit = peak_rate(peak, each, scale.mm_per_px if scale else None)
-        told.append(f"{with_uncertainty(value, peak_rate_sigma(peak, each, scale))} {unit}")
+    mm_per_px = scale.mm_per_px if scale else None
+    told = [f"{rate_text(peak, each, scale)} {usual_unit(each, mm_per_px)[0]}" for each in RATES]
     return "  ".join(told + ([order_text(peak, speed_rpm, resolution_hz)] if speed_rpm else []))
 
 

@@ -20,6 +20,7 @@ from support import ROOT, Picture, run_command, write_clip
 from tremorscope.runtime.errors import OptionFault
 from tremorscope.runtime.jobs.measure import RESULT_NAMES, MeasureJob, measure_clip
 from tremorscope.runtime.reports.measurement import Measurement
+from tremorscope.runtime.reports.motion import peak_text
 from tremorscope.runtime.vibration.displacement.regions import Region, Scale
 from tremorscope.runtime.vibration.monitoring.standards import criterion_of, stated_criteria
 
@@ -173,6 +174,13 @@ def test_every_file_is_left_and_read_by_others(measured: tuple[Measurement, Path
     page = (directory / "report.html").read_text()
     for words in ("Velocity and acceleration", "Phase at", "A2.4.3.2", "mm/s", "m/s²", "order 1", "exceeded"):
         assert words in page
+    # Every peak's velocity and acceleration with its uncertainty, as the terminal tells them.
+    table = page[page.index("Peaks as velocity and acceleration") :].partition("</table>")[0]
+    for told in (
+        peak_text(each.peak, measured[0].scale, None, 1.0) for each in measured[0].analysis.findings
+    ):
+        for amount in told.split("  "):
+            assert f">{amount.rpartition(' ')[0]}<" in table
 
 
 def test_without_a_scale_nothing_is_told_in_millimetres(bridge: Path, tmp_path: Path) -> None:
