@@ -20,6 +20,8 @@ Values = NDArray[np.float64]
 
 _BY_QUANTISER = 0.05
 """Standard error of an amplitude, in px, for a quantiser step of one grey level a pixel of slope."""
+_LEAST_SLOPE = 0.01
+"""RMS, in grey levels a pixel, that any picture is taken to have."""
 _LOSSLESS_BELOW = 0.5
 _BY_BITS = 1e-3
 """The same, in px, for one bit a pixel, where only the bits are known."""
@@ -74,7 +76,6 @@ def _error_px(picture: Luma, region: Region, quantiser: Values) -> tuple[float, 
     down, right = np.gradient(picture[region.slices])
     xx, xy, yy = (float(np.mean(each)) for each in (right * right, right * down, down * down))
     # Along an edge a coder moves the picture as it likes: of each axis counts what the other does not explain.
-    left = max(xx * yy - xy * xy, 0.0)
-    alone = (max(left / max(other, 1e-12), 1e-12) ** 0.5 for other in (yy, xx))
-    along_x, along_y = (_BY_QUANTISER * step / each for each in alone)
+    alone = (own - xy * xy / other if other > 0 else own for own, other in ((xx, yy), (yy, xx)))
+    along_x, along_y = (_BY_QUANTISER * step / max(each, _LEAST_SLOPE**2) ** 0.5 for each in alone)
     return along_x, along_y

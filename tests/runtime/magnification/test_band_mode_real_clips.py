@@ -111,7 +111,7 @@ def test_the_strings_of_a_guitar_are_picked_apart_by_band(tmp_path: Path) -> Non
         found = shimmer(magnify(clip, (hz - 5, hz + 5), 100.0, 600)) / filmed
         print(f"band {hz - 5:g} to {hz + 5:g} Hz: shimmer at {strings_hz} Hz times {found.round(2)}")
         assert found[number] > 5
-        assert np.delete(found, number).max() < 1.4
+        assert np.delete(found, number).max() < 1.5
 
 
 def test_a_babys_breathing_shows_in_its_band_and_in_none_beside_it(tmp_path: Path) -> None:

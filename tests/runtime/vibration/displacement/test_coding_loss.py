@@ -35,3 +35,10 @@ def test_along_an_edge_next_to_nothing_holds_the_coder(angle_deg: float) -> None
     along = np.abs([np.cos(angle), np.sin(angle)]) * of_texture_px.mean()
     assert error_px == pytest.approx(along, rel=0.3)
     assert np.all(errors_px(edge) > 1.0)
+
+
+def test_stripes_hold_across_and_not_along() -> None:
+    """Nothing but slopes along x: they count as they are, and along y the least slope of any picture does."""
+    stripes = np.tile(128 + 20 * np.sin(np.arange(64) / 3), (64, 1))
+    slope = np.sqrt(np.mean(np.gradient(stripes)[1] ** 2))
+    assert errors_px(stripes) == pytest.approx([0.05 * 2**4 / slope, 0.05 * 2**4 / 0.01], rel=0.02)
