@@ -143,7 +143,7 @@ def test_in_fp16_all_but_the_motion_encoder_and_the_slopes_is_in_fp16() -> None:
     assert cost.flops == {"fp32": pytest.approx(in_fp32), "fp16": pytest.approx(NETWORK_FLOPS - in_fp32)}
     least_ms, limit = bound_ms(cost, board("Jetson Orin Nano 8 GB, Super").peaks())
     assert limit == "compute"
-    assert 1e3 / least_ms == pytest.approx(72.0, rel=0.005)  # 86 were all of it in FP16
+    assert 1e3 / least_ms == pytest.approx(72.7, rel=0.005)  # 86 were all of it in FP16
 
 
 def test_lower_precision_moves_half_and_a_quarter_of_the_bytes() -> None:
