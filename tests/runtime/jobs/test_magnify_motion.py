@@ -63,13 +63,14 @@ def shown_px(video: Path, from_frame: int = 20) -> float:
 BAND = BandSettings(((1.9, 3.1),))
 
 
+@pytest.mark.parametrize("network", ["realtime", "nano"])
 @pytest.mark.parametrize(("amplification", "band"), [(0.0, None), (0.5, None), (0.0, BAND)])
 def test_below_one_motion_is_attenuated(
-    tmp_path: Path, amplification: float, band: BandSettings | None
+    tmp_path: Path, amplification: float, band: BandSettings | None, network: str
 ) -> None:
     clip = film(tmp_path / "c.mp4", 0.4, count=90 if band else 40)
     assert shown_px(clip) == pytest.approx(0.4, abs=0.02)
-    magnify(clip, Path("realtime"), amplification=amplification, band=band, mode="band" if band else "static")
+    magnify(clip, Path(network), amplification=amplification, band=band, mode="band" if band else "static")
     found_px = shown_px(tmp_path / "out.mp4", 70 if band else 20)
     assert found_px == pytest.approx(amplification * 0.4, abs=0.06)
 
