@@ -20,6 +20,7 @@ from tremorscope.export.graphs.step_graph import pairwise_graph
 from tremorscope.model.files import write_atomically
 from tremorscope.model.networks.cost import macs_per_pixel, parameter_count
 from tremorscope.model.networks.families import CONFIGS
+from tremorscope.model.networks.weights import shipped_weights
 from tremorscope.runtime.engines.interface.manifest import FrameSize
 from tremorscope.runtime.engines.onnx.profile import run_apart
 
@@ -129,7 +130,9 @@ class _Exported:
 
 
 def _export(model: str, number: int, directory: Path) -> _Exported:
-    source = untrained_source(model) if model in CONFIGS else trained_source(model)
+    # Shipped weights before a family of their name, whose defaults are another network.
+    known = shipped_weights(model) is None and model in CONFIGS
+    source = untrained_source(model) if known else trained_source(model)
     graph = directory / f"{number}.onnx"
     onnx.save(pairwise_graph(source.network, None), graph)  # unchecked: its pictures are not used
     cost, count = macs_per_pixel(source.network) / 1e3, parameter_count(source.network)

@@ -173,6 +173,7 @@ def test_cost_sets_the_networks_side_by_side(tmp_path: Path, run_here: Callable[
     baseline, realtime = json.loads(path.read_text())
     assert (baseline["network"], realtime["network"]) == ("baseline", "realtime")
     assert baseline["kmac_per_pixel"] / realtime["kmac_per_pixel"] >= 4.2
+    assert realtime["parameters"] == parameter_count(load_weights(find_weights("realtime")).network)
     assert 0 < realtime["step_ms"] < baseline["step_ms"]
     assert 0 < realtime["peak_memory_mib"] < 1000
 

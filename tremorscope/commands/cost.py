@@ -39,8 +39,8 @@ def cost(
 ) -> None:
     """Compare what networks cost on this machine's CPU, taking turns in one run.
 
-    MODEL is the name of shipped weights, a weights file, or a family (baseline, realtime), whose weights are then
-    random: they do not change the cost. The first is what the others are compared with.
+    MODEL is the name of shipped weights, a weights file, or another family, whose weights are then random: they do
+    not change the cost. The first is what the others are compared with.
     [default: baseline realtime lite nano]
     """
     from tremorscope.export.timing.cost import cost_table, measure_costs, write_costs
