@@ -131,8 +131,8 @@ class _Exported:
 
 def _export(model: str, number: int, directory: Path) -> _Exported:
     # Shipped weights before a family of their name, whose defaults are another network.
-    known = shipped_weights(model) is None and model in CONFIGS
-    source = untrained_source(model) if known else trained_source(model)
+    is_family = shipped_weights(model) is None and model in CONFIGS
+    source = untrained_source(model) if is_family else trained_source(model)
     graph = directory / f"{number}.onnx"
     onnx.save(pairwise_graph(source.network, None), graph)  # unchecked: its pictures are not used
     cost, count = macs_per_pixel(source.network) / 1e3, parameter_count(source.network)

@@ -62,57 +62,60 @@ class Textures:
             windows, contrast, brightness, zoom_out.to(device), blur.to(device), settings.patch_px
         )
 
-    def render(self, shift_px: Tensor, varying: Varying | None = None, share: Tensor | None = None) -> Tensor:
-        """Layers moved by B x L x 2 (x, y) px, a share (B) of their varying motion -> B x L x 3 x P x P."""
+    def render(
+        self, shift_px: Tensor, varying: Varying | None = None, to_rest: Tensor | None = None
+    ) -> Tensor:
+        """Layers moved by B x L x 2 (x, y) px, and by `Varying.to_rest` -> B x L x 3 x P x P."""
         output = torch.arange(self.patch_px, device=shift_px.device) - (self.patch_px - 1) / 2
         # Moved right by s, output x shows source x - s.
         position = (output - shift_px[..., None]) * self.zoom_out[..., None, None]  # (B, L, 2, P)
+        side = self.windows.shape[-1]
+        sampled = (_taps(position[:, :, axis], self.zoom_out, self.blur, side) for axis in (0, 1))
         columns, rows = (
-            at.new_zeros(*at.shape[:-1], self.windows.shape[-1]).scatter_(-1, taps, at)  # (B, L, P, W)
-            for taps, at in (self._taps(position[:, :, axis]) for axis in (0, 1))
+            weights.new_zeros(*weights.shape[:-1], side).scatter_(-1, at, weights)  # (B, L, P, W)
+            for at, weights in sampled
         )
         # Contrast and brightness come after sampling: the windows are much larger than the patch.
         shown = torch.einsum("blpw,blcwv,blqv->blcpq", rows, self.windows, columns)  # (B, L, 3, P, P)
-        if varying is not None and share is not None and varying.chosen.any():
-            shown = self._with_varying(shown, output, shift_px, varying, share)
+        if varying is not None and to_rest is not None and varying.chosen.any():
+            shown = self._with_varying(shown, output, shift_px, varying, to_rest)
         return torch.addcmul(self.brightness, shown, self.contrast)
 
     def _with_varying(
-        self, shown: Tensor, output: Tensor, shift_px: Tensor, varying: Varying, share: Tensor
+        self, shown: Tensor, output: Tensor, shift_px: Tensor, varying: Varying, to_rest: Tensor
     ) -> Tensor:
         """Replace the layers that turn, grow or shear, sampled along x and then along y (Catmull and Smith, 1980)."""
-        which = torch.cat((torch.zeros_like(varying.chosen[:, :1]), varying.chosen), dim=1)  # (B, L)
-        matrix = varying.to_rest(share)  # (B, L - 1, 2, 2): place o shows rest place  matrix o + rest
-        rest = varying.centre_px - torch.einsum("blij,blj->bli", matrix, varying.centre_px + shift_px[:, 1:])
-        xx, xy, yx, yy = (matrix[varying.chosen][:, i, j, None, None] for i in (0, 1) for j in (0, 1))
-        rest_x, rest_y = (rest[varying.chosen][:, i, None, None] for i in (0, 1))  # (N, 1, 1) each
+        chosen = varying.chosen  # (B, L - 1), N in all
+        which = torch.cat((torch.zeros_like(chosen[:, :1]), chosen), dim=1)  # (B, L)
+        # Place o shows rest place  to_rest o + rest.
+        rest = varying.centre_px - torch.einsum("blij,blj->bli", to_rest, varying.centre_px + shift_px[:, 1:])
+        xx, xy, yx, yy = (to_rest[chosen][:, i, j, None, None] for i in (0, 1) for j in (0, 1))
+        rest_x, rest_y = (rest[chosen][:, i, None, None] for i in (0, 1))  # (N, 1, 1) each
+        windows, side = self.windows[which], self.windows.shape[-1]
         zoom_out, blur = self.zoom_out[which][:, None], self.blur[which][:, None]  # (N, 1) each
-        some = Textures(self.windows[which], self.contrast, self.brightness, zoom_out, blur, self.patch_px)
-        side, zoom_out = self.windows.shape[-1], zoom_out[..., None]
+        zoom = zoom_out[..., None]
         source = torch.arange(side, device=output.device)[:, None] - (side - 1) / 2  # (W, 1)
-        y = (
-            source / zoom_out - rest_y - yx * output
-        ) / yy  # (N, W, P), where a row's place lies in each column
-        across = _interpolated(some.windows, *some._taps(zoom_out * (xx * output + xy * y + rest_x)))
-        y = zoom_out * (
-            yx * output[:, None] + yy * output + rest_y
-        )  # (N, P, P), rows of the window by column
-        down = _interpolated(across.transpose(2, 3), *some._taps(y))
+        # Where a row's place lies in each column: (N, W, P).
+        y = (source / zoom - rest_y - yx * output) / yy
+        across = _interpolated(windows, *_taps(zoom * (xx * output + xy * y + rest_x), zoom_out, blur, side))
+        # Rows of the window by column: (N, P, P).
+        y = zoom * (yx * output[:, None] + yy * output + rest_y)
+        down = _interpolated(across.transpose(2, 3), *_taps(y, zoom_out, blur, side))
         return shown.index_put((which,), down.transpose(2, 3))
 
-    def _taps(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """Source pixels around positions in source px, B x L x P from the middle, and their weights: B x L x P x T."""
-        side = self.windows.shape[-1]
-        source = torch.arange(side, device=position.device) - (side - 1) / 2
-        width = (self.zoom_out * self.blur)[..., None, None]  # (B, L, 1, 1)
-        half_width = (KERNEL_HALF_WIDTH / self.blur)[..., None, None]
-        # Only where the kernel is not zero: a tenth of the window.
-        taps = torch.arange(_TAPS, device=position.device)
-        first = (position + (side - 1) / 2 - (_TAPS - 2) / 2).ceil().clamp(0, side - _TAPS)
-        at = first.long()[..., None] + taps  # B x L x P x T
-        weights = band_limited_kernel((position[..., None] - source[at]) / width, half_width)
-        # One constant a layer, the same for every shift: dividing each row by its own sum would bend the motion.
-        return at, weights / band_limited_kernel(source / width, half_width).sum(-1, keepdim=True)
+
+def _taps(position: Tensor, zoom_out: Tensor, blur: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Source pixels around positions in source px, B x L x P from the middle, and their weights: B x L x P x T."""
+    source = torch.arange(side, device=position.device) - (side - 1) / 2
+    width = (zoom_out * blur)[..., None, None]  # (B, L, 1, 1)
+    half_width = (KERNEL_HALF_WIDTH / blur)[..., None, None]
+    # Only where the kernel is not zero: a tenth of the window.
+    taps = torch.arange(_TAPS, device=position.device)
+    first = (position + (side - 1) / 2 - (_TAPS - 2) / 2).ceil().clamp(0, side - _TAPS)
+    at = first.long()[..., None] + taps  # B x L x P x T
+    weights = band_limited_kernel((position[..., None] - source[at]) / width, half_width)
+    # One constant a layer, the same for every shift: dividing each row by its own sum would bend the motion.
+    return at, weights / band_limited_kernel(source / width, half_width).sum(-1, keepdim=True)
 
 
 def _interpolated(rows: Tensor, at: Tensor, weights: Tensor) -> Tensor:

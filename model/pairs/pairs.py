@@ -150,7 +150,7 @@ class _LayeredScene:
         """The layers at shifts B x L x 2 px, which are a share (B) of the magnified motion."""
         to_rest = None if self.varying is None else self.varying.to_rest(share)
         return _Rendered(
-            self.textures.render(shift_px, self.varying, share), self.masks.render(shift_px[:, 1:], to_rest)
+            self.textures.render(shift_px, self.varying, to_rest), self.masks.render(shift_px[:, 1:], to_rest)
         )
 
     def added_px(self, displacement_px: Tensor, magnified_px: Tensor, share: Tensor) -> Tensor:

@@ -64,15 +64,11 @@ class Varying:
         further: Tensor = reach_px * torch.linalg.matrix_norm(self.gradient, 2)
         return further
 
-    def from_rest(self, share: Tensor) -> Tensor:
-        """Matrix of  place less moved centre = matrix (q - centre),  at a share (B) of the motion: B x L x 2 x 2."""
-        matrix: Tensor = torch.eye(2, device=share.device) + share[:, None, None, None] * self.gradient
-        return matrix
-
     def to_rest(self, share: Tensor) -> Tensor:
-        """The inverse of `from_rest`."""
-        inverse: Tensor = torch.linalg.inv(self.from_rest(share))
-        return inverse
+        """Matrix of  q - centre = matrix (place - moved centre),  at a share (B) of the motion: B x L x 2 x 2."""
+        moved = torch.eye(2, device=share.device) + share[:, None, None, None] * self.gradient
+        matrix: Tensor = torch.linalg.inv(moved)
+        return matrix
 
     def change_px(self, shift_px: Tensor, side_px: int) -> Tensor:
         """Change of the magnified displacement over a patch, by the place it has led to: B x L x 2 x P x P."""

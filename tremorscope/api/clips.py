@@ -46,7 +46,13 @@ _LARGEST_SHOWN_BYTES = 24 * 2**20
 _SHOWN = ("mp4", "webm", "gif")
 """Kinds of files that browsers play."""
 _EXAMPLE = SyntheticSettings(400, 224, rate_hz=25.0, duration_s=6.0)
-_EXAMPLE_CODING = EncodingSettings(400, 224, 25.0, Fraction(1, 25), constant_rate_factor=0)
+_EXAMPLE_CODING = EncodingSettings(
+    _EXAMPLE.width_px,
+    _EXAMPLE.height_px,
+    _EXAMPLE.rate_hz,
+    1 / Fraction(_EXAMPLE.rate_hz),
+    constant_rate_factor=0,
+)
 
 
 @dataclass(frozen=True)

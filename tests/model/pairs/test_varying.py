@@ -39,7 +39,9 @@ def test_a_varying_layer_shows_what_its_gradient_says(kind: str, pictures: list[
     textures, centre, shift = _layers(pictures), torch.tensor([6.0, -3.0]), torch.tensor([4.0, 2.5])
     gradient = torch.tensor(KINDS[kind])
     varying = Varying(gradient[None, None], centre[None, None])
-    shown = textures.render(torch.stack((0 * shift, shift))[None], varying, torch.ones(1))[0, 1]
+    shown = textures.render(torch.stack((0 * shift, shift))[None], varying, varying.to_rest(torch.ones(1)))[
+        0, 1
+    ]
     axis = torch.arange(48.0) - 23.5
     places = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))  # (2, P, P)
     moved = torch.linalg.inv(torch.eye(2) + gradient)
@@ -66,7 +68,9 @@ def test_at_rest_nothing_varies(pictures: list[Tensor]) -> None:
     textures = _layers(pictures)
     varying = Varying(torch.tensor(KINDS["turning"])[None, None], torch.zeros(1, 1, 2))
     shift = torch.tensor([[[0.0, 0.0], [0.3, -0.2]]])
-    assert torch.allclose(textures.render(shift, varying, torch.zeros(1)), textures.render(shift), atol=2e-6)
+    assert torch.allclose(
+        textures.render(shift, varying, varying.to_rest(torch.zeros(1))), textures.render(shift), atol=2e-6
+    )
 
 
 def test_an_outline_turns_with_its_texture() -> None:
