@@ -43,10 +43,16 @@ class LayersHead(nn.Module):
     Behind the mask the lower layer shows the colours beside it, where the layers move apart by a pixel or more.
     """
 
-    def __init__(self, channels: int, scale: int, windows: int) -> None:
+    def __init__(self, channels: int, scale: int, windows: int, varying: int = 0, lead: float = 0.0) -> None:
+        """Of ``windows``, the last ``varying`` are ahead of the others by a logit of ``lead``, outside training."""
         super().__init__()
         self.scale, self.windows = scale, windows
-        self.conv = convolution(channels, 2 * (2 + windows + 1) + 3 + 3 + scale * scale, 3)
+        each, rest = 2 + windows + 1, 3 + 3 + scale * scale
+        self.conv = convolution(channels, 2 * each + rest, 3)
+        layer = torch.zeros(each)
+        layer[each - 1 - varying : each - 1] = lead
+        ahead = torch.cat((layer, layer, torch.zeros(rest))).reshape(1, -1, 1, 1)
+        self.register_buffer("ahead", ahead, persistent=False)
 
     def forward(
         self,
@@ -67,9 +73,10 @@ class LayersHead(nn.Module):
         """
         each = 2 + self.windows + 1
         parts = [each, each, 3, 3, self.scale**2]
-        *layers, background, coarse, sharp = torch.split(
-            self.conv(cells), parts, dim=1
-        )  # (B, part, h, w) each
+        outputs = self.conv(cells)  # (B, N, h, w)
+        if part is not None:
+            outputs = outputs + self.ahead
+        *layers, background, coarse, sharp = torch.split(outputs, parts, dim=1)  # (B, part, h, w) each
         likely, sure, followed = torch.split(coarse.sigmoid(), [1, 1, 1], dim=1)  # (B, 1, h, w) each
         colours = F.avg_pool2d(centred, self.scale)  # (B, 3, h, w)
         slope, level = follow_colours(likely, sure, colours)
@@ -117,11 +124,12 @@ class LayersHead(nn.Module):
 
 
 def _decided(part: Tensor, slope: Tensor, level: Tensor, sharp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A mask's slope, level and logits, the steeper and the more for what moves the less is drawn of its motion.
+    """A mask's slope, level and logits, steeper than they were learned, and the more the less is drawn of the motion.
 
-    A mask in doubt moves a picture by a part of its displacement; far from what moves both layers stand still.
+    Learned from its mean error, a mask in doubt stands between, and shows both layers; where a part of the motion is
+    drawn, it moves a picture by a part of that. Far from what moves both layers stand still.
     """
-    certain = 5.0 - 4.0 * part
+    certain = 5.5 - 4.0 * part
     return certain * slope, certain * (level - 0.5 + 0.125 * (1.0 - part)) + 0.5, certain * sharp
 
 

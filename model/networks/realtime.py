@@ -60,6 +60,9 @@ class RealtimeConfig:
     """The same, for each layer of the skip layers over its own cells, as the mask has them; not features."""
     flow_affine_windows_cells: tuple[int, ...] = ()
     """Odd sides of windows as those, over which the layer's displacement may vary linearly."""
+    flow_affine_lead: float = 0.0
+    """Logit by which those windows are ahead of all others outside training: pairs whose parts move as a whole teach
+    that one displacement is enough."""
     flow_slope_reach_px: int = 4
     """Reach of the central differences behind the slopes: 4, or 6 for texture down to a period of 3 px."""
     flow_third_order: bool = False
@@ -116,7 +119,8 @@ class RealtimeNetwork(nn.Module):
         if config.skip == "layers":
             own = config.flow_layer_windows_cells + config.flow_affine_windows_cells
             measured = len(windows) + len(moving) + len(own)
-            self.head: nn.Module = LayersHead(config.fine_channels or channels, stride, measured)
+            varying = len(config.flow_affine_windows_cells), config.flow_affine_lead
+            self.head: nn.Module = LayersHead(config.fine_channels or channels, stride, measured, *varying)
         else:
             head = DepthToSpaceHead if config.head == "depth_to_space" else UpsampleHead
             self.head = head(channels, 5 if config.skip == "warped" else 3, config.decoder_scale)

@@ -1,0 +1,53 @@
+"""What the shipped networks of two layers decide outside training: displacements that vary, and a mask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tremorscope.export.studies.runners import network_magnifier
+from tremorscope.model.evaluation.evaluate import Conditions
+from tremorscope.model.evaluation.straightness import judge
+from tremorscope.model.evaluation.structures import structures
+from tremorscope.model.networks import layered
+from tremorscope.model.networks.realtime import RealtimeNetwork
+from tremorscope.model.networks.weights import find_weights, load_weights
+from tremorscope.model.pairs.drawing import draw_picture
+
+
+def ssim(network: RealtimeNetwork, kind: str) -> float:
+    """Of one kind of structure over two drawn pictures, .2 px shown as 10 px, noise of a grey level."""
+    scenes = structures([draw_picture(seed, 352) for seed in (1, 6)])[kind]
+    return judge({"": network_magnifier(network)}, kind, scenes, Conditions(0.2, 10.0, 1.0))[""].ssim
+
+
+@pytest.mark.parametrize(("kind", "gain"), [("growing disc", 0.015), ("shearing plate", 0.005)])
+def test_a_displacement_that_varies_leads_outside_training(kind: str, gain: float) -> None:
+    network = load_weights(find_weights("nano")).network
+    assert isinstance(network, RealtimeNetwork)
+    plain = RealtimeNetwork(replace(network.config, flow_affine_lead=0.0)).eval()
+    plain.load_state_dict(network.state_dict())
+    assert ssim(network, kind) > ssim(plain, kind) + gain
+
+
+def test_a_lead_is_no_part_of_training() -> None:
+    """Two of five windows lead; weights are those of a network without, and so is what training sees."""
+    head = layered.LayersHead(8, 4, windows=5, varying=2, lead=2.0)
+    assert list(head.state_dict()) == ["conv.weight", "conv.bias"]
+    np.testing.assert_array_equal(head.ahead.flatten()[:16], 2 * [0, 0, 0, 0, 0, 2, 2, 0])
+    assert not head.ahead[:, 16:].any()
+    cells, flow, centred = torch.rand(1, 8, 3, 3), torch.rand(1, 15, 3, 3), torch.rand(1, 3, 12, 12)
+    seen = head(cells, flow, centred)
+    head.ahead.zero_()
+    torch.testing.assert_close(head(cells, flow, centred), seen, rtol=0, atol=0)
+
+
+def test_a_mask_decides_outside_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = load_weights(find_weights("nano")).network
+    assert isinstance(network, RealtimeNetwork)
+    decided = ssim(network, "growing disc")
+    monkeypatch.setattr(layered, "_decided", lambda _part, *mask: mask)
+    assert decided > ssim(network, "growing disc") + 0.005
