@@ -203,10 +203,11 @@ put_system_files() {
         for file in $REBOOT_UNIT_FILES; do put_file "$from/$file" "$UNITS/$file" 0644; done
         put_file "$from/51-tremorscope-reboot.rules" /etc/polkit-1/rules.d/51-tremorscope-reboot.rules 0644
     fi
-    # Of releases before: pauses that grew with every restart and never shrank again (RestartSteps=).
-    for unit in tremorscope tremorscope@; do
-        file=$UNITS/$unit.service.d/10-backoff.conf
-        [ ! -e "$ROOT$file" ] || { CHANGED=yes && run rm -f "$ROOT$file"; }
+    # Of releases before: pauses that grew with every restart and never shrank again (RestartSteps=), and an order that kept
+    # the service from starting at boot (see allow_jtop).
+    for dropin in tremorscope.service.d/10-backoff tremorscope.service.d/30-jtop \
+        tremorscope@.service.d/10-backoff tremorscope@.service.d/30-jtop; do
+        [ ! -e "$ROOT$UNITS/$dropin.conf" ] || { CHANGED=yes && run rm -f "$ROOT$UNITS/$dropin.conf"; }
     done
     run systemd-sysusers ${ROOT:+"--root=$ROOT"} tremorscope.conf
     allow_jtop
