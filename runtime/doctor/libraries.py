@@ -22,7 +22,9 @@ from tremorscope.runtime.doctor.probe import (
 )
 
 _PYTHONS = ((3, 10), (3, 12))
-NEEDS_SITE = "python3 -m venv --system-site-packages .venv && .venv/bin/pip install ."
+NEEDS_SITE = (
+    "python3 -m venv --system-site-packages .venv && .venv/bin/pip install -U pip && .venv/bin/pip install ."
+)
 """Command that makes the environment anew in a checkout; ``systemd/install.sh`` does so by itself on a Jetson."""
 _ORT_ABORTS = re.compile(r"1\.2[12]\b")
 """Releases of ONNX Runtime that abort on import where cores are grouped or switched off, as power modes do

@@ -248,6 +248,29 @@ def test_a_release_that_cannot_be_made_leaves_nothing_behind(
     assert place.snapshot() == before
 
 
+def test_the_release_is_built_by_a_pip_that_keeps_apts_setuptools_out_and_has_its_own_libraries(
+    tmp_path: Path,
+) -> None:
+    root, python, log = tmp_path / "root", tmp_path / "python3", tmp_path / "log"
+    root.mkdir()
+    python.write_text(
+        f"""#!/bin/sh
+        for last; do :; done
+        case "$*" in
+        *"-m venv"*) mkdir -p "$last/bin" && cp "$0" "$last/bin/python3" ;;
+        *"-m pip"* | *"-m tremorscope"*) echo "$@" >>{log} ;;
+        *) exec {sys.executable} "$@" ;;
+        esac
+        """
+    )
+    python.chmod(0o755)
+    Place(root, {}).run("install", "--python", python)
+    update, install = (line.split() for line in log.read_text().splitlines() if " pip " in line)
+    assert update[-1] == "pip>=23.1", "before, apt's setuptools are taken, and make UNKNOWN 0.0.0 of it"
+    assert install[-1].endswith("/source[service]")
+    assert "--ignore-installed" in install
+
+
 def test_two_installations_at_a_time_are_refused(place: Place) -> None:
     lock = place.root / "run/lock/tremorscope.lock"
     holding = ["flock", str(lock), "sh", "-c", "echo held; read line"]
