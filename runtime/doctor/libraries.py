@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 
-from tremorscope.runtime.cameras.gstreamer.load import BINDINGS, PACKAGES
+from tremorscope.runtime.cameras.gstreamer.load import BINDINGS, FORGET, PACKAGES
 from tremorscope.runtime.doctor.board import is_jetson
 from tremorscope.runtime.doctor.probe import (
     CameraKind,
@@ -189,4 +189,8 @@ def _element(
         return not_needed(title, "not there", "CSI cameras belong to a Jetson")
     whose = "every camera needs it" if kind is None else f"{_KINDS[kind]} cameras need it"
     needed = kind is None or needs.wants(kind) or (kind == "csi" and needs.camera is None)
+    if all(machine.package(each) for each in PACKAGES[name].split()):
+        return missing(
+            title, "its package is there, but GStreamer failed to load it once", whose, FORGET, needed=needed
+        )
     return missing(title, "not there", whose, f"sudo apt install {PACKAGES[name]}", needed=needed)
