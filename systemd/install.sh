@@ -164,9 +164,12 @@ fill_release() {
             find tremorscope -type l -exec cp -P --parents -t "$what" {} +) || return 1 # links to the stages
     fi
     set -- --quiet --disable-pip-version-check --no-input --no-cache-dir
-    # What apt has installed apt may take away: where every library is at hand, the release has its own.
-    [ -z "$WHEELS" ] || set -- "$@" --no-index --find-links "$WHEELS" --ignore-installed
-    [ -z "$LIBRARIES" ] || set -- "$@" --no-deps --no-build-isolation
+    # Where the environment sees apt's setuptools, the pip of JetPack 6 (22.0) builds with those, which are too old, and
+    # installs "UNKNOWN 0.0.0" without a word (pypa/pip issue 6264).
+    [ -n "$LIBRARIES$WHEELS" ] || "$target/bin/python3" -m pip install "$@" 'pip>=23.1' || return 1
+    [ -z "$WHEELS" ] || set -- "$@" --no-index --find-links "$WHEELS"
+    # What apt has installed apt may take away: the release has its own.
+    if [ -n "$LIBRARIES" ]; then set -- "$@" --no-deps --no-build-isolation; else set -- "$@" --ignore-installed; fi
     PYTHONPATH=$pip PIP_ROOT_USER_ACTION=ignore \
         "$target/bin/python3" -m pip install "$@" "${what}[$EXTRAS]" || return 1
     mkdir -p "$target/systemd" || return 1
@@ -203,10 +206,11 @@ put_system_files() {
         for file in $REBOOT_UNIT_FILES; do put_file "$from/$file" "$UNITS/$file" 0644; done
         put_file "$from/51-tremorscope-reboot.rules" /etc/polkit-1/rules.d/51-tremorscope-reboot.rules 0644
     fi
-    # Of releases before: pauses that grew with every restart and never shrank again (RestartSteps=).
-    for unit in tremorscope tremorscope@; do
-        file=$UNITS/$unit.service.d/10-backoff.conf
-        [ ! -e "$ROOT$file" ] || { CHANGED=yes && run rm -f "$ROOT$file"; }
+    # Of releases before: pauses that grew with every restart and never shrank again (RestartSteps=), and an order that
+    # kept the service from starting at boot (see allow_jtop).
+    for dropin in tremorscope.service.d/10-backoff tremorscope.service.d/30-jtop \
+        tremorscope@.service.d/10-backoff tremorscope@.service.d/30-jtop; do
+        [ ! -e "$ROOT$UNITS/$dropin.conf" ] || { CHANGED=yes && run rm -f "$ROOT$UNITS/$dropin.conf"; }
     done
     run systemd-sysusers ${ROOT:+"--root=$ROOT"} tremorscope.conf
     allow_jtop

@@ -56,8 +56,9 @@ has_jtop() {
     return 1
 }
 
-# Let the service ask jetson-stats, and start after it. The group comes by membership, not by SupplementaryGroups=: a group
-# that goes with jetson-stats would keep the service from starting (status 216).
+# Let the service ask jetson-stats. The group comes by membership, not by SupplementaryGroups=: a group that goes with
+# jetson-stats would keep the service from starting (status 216). Nor does it start after jtop.service, which starts after
+# multi-user.target (jetson_stats issue 765) and so after us: systemd would break that circle by not starting us at boot.
 allow_jtop() {
     if has_jtop; then
         put_text "$JTOP_SYSUSERS" 0644 '# Written by install.sh, for the socket of jetson-stats.' 'm tremorscope jtop'
@@ -65,14 +66,6 @@ allow_jtop() {
     else
         remove "$JTOP_SYSUSERS"
     fi
-    for unit in tremorscope tremorscope@; do
-        dropin="$UNITS/$unit.service.d/30-jtop.conf"
-        if has_jtop; then
-            put_text "$dropin" 0644 '# Written by install.sh.' '[Unit]' 'After=jtop.service'
-        else
-            remove "$dropin"
-        fi
-    done
 }
 
 # A wedged nvargus-daemon may ignore SIGTERM: systemd's 90 s for stopping would keep cameras dark for as long, and a process

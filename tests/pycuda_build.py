@@ -21,7 +21,9 @@ from tensorrt_wheels import CACHE, THIS_PYTHON, unpacked
 
 PYCUDA = "2026.1"
 _HEADERS = {"nvidia-cuda-runtime": "13.0.96", "nvidia-cuda-profiler-api": "13.0.85"}
-_GRAPHS = {"cuda-bindings": "13.0.3", "cuda-pathfinder": "1.4.2"}
+_PATHFINDER = "1.4.2"
+JETPACK_6, JETPACK_7 = "12.9.10", "13.0.3"
+"""cuda-bindings for the CUDA of each."""
 _CONFIGURATION = """
 USE_SHIPPED_BOOST = True
 CUDA_ENABLE_GL = False
@@ -34,9 +36,10 @@ CXXFLAGS = ["-O0", "-g0", "-w"]
 """
 
 
-def graph_bindings() -> list[Path]:
+def graph_bindings(version: str) -> list[Path]:
     """cuda-bindings and what they need, as directories to put on the path."""
-    return [unpacked(name, version, "pycuda") for name, version in _GRAPHS.items()]
+    needed = {"cuda-bindings": version, "cuda-pathfinder": _PATHFINDER}
+    return [unpacked(name, release, "pycuda") for name, release in needed.items()]
 
 
 def pycuda() -> Path:
@@ -67,9 +70,9 @@ def fake_driver(directory: Path) -> Path:
     return directory
 
 
-def over_fake_driver(suite: Path, directory: Path) -> None:
+def over_fake_driver(suite: Path, directory: Path, bindings: str = JETPACK_7) -> None:
     """Run a module of tests in a process that finds PyCUDA, cuda-bindings and the fake driver; all must pass."""
-    path = [pycuda(), *graph_bindings(), ROOT, ROOT / "tests", ROOT / "tests/runtime"]
+    path = [pycuda(), *graph_bindings(bindings), ROOT, ROOT / "tests", ROOT / "tests/runtime"]
     environment = os.environ | {
         "LD_LIBRARY_PATH": str(fake_driver(directory)),
         "PYTHONPATH": os.pathsep.join(map(str, path)),

@@ -92,7 +92,7 @@ def _finding(text: str) -> ProbeFinding | None:
             found += f", sensor mode {report['mode']}"
         means = WHOSE_TIMES[report["times"]]
         if report["remarks"]:
-            command = "change width_px, height_px or rate_hz of the camera in the configuration"
+            command = "change width_px, height_px, rate_hz or exposure of the camera in the configuration"
             return wrong(name, found, "; ".join([*report["remarks"], means]), command)
         return ok(name, found, means)
     except (ValueError, KeyError, TypeError):  # of another release, or cut short

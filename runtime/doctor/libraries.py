@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 
-from tremorscope.runtime.cameras.gstreamer.load import BINDINGS, PACKAGES
+from tremorscope.runtime.cameras.gstreamer.load import BINDINGS, FORGET, PACKAGES
 from tremorscope.runtime.doctor.board import is_jetson
 from tremorscope.runtime.doctor.probe import (
     CameraKind,
@@ -22,7 +22,9 @@ from tremorscope.runtime.doctor.probe import (
 )
 
 _PYTHONS = ((3, 10), (3, 12))
-NEEDS_SITE = "python3 -m venv --system-site-packages .venv && .venv/bin/pip install ."
+NEEDS_SITE = (
+    "python3 -m venv --system-site-packages .venv && .venv/bin/pip install -U pip && .venv/bin/pip install ."
+)
 """Command that makes the environment anew in a checkout; ``systemd/install.sh`` does so by itself on a Jetson."""
 _ORT_ABORTS = re.compile(r"1\.2[12]\b")
 """Releases of ONNX Runtime that abort on import where cores are grouped or switched off, as power modes do
@@ -187,4 +189,8 @@ def _element(
         return not_needed(title, "not there", "CSI cameras belong to a Jetson")
     whose = "every camera needs it" if kind is None else f"{_KINDS[kind]} cameras need it"
     needed = kind is None or needs.wants(kind) or (kind == "csi" and needs.camera is None)
+    if all(machine.package(each) for each in PACKAGES[name].split()):
+        return missing(
+            title, "its package is there, but GStreamer failed to load it once", whose, FORGET, needed=needed
+        )
     return missing(title, "not there", whose, f"sudo apt install {PACKAGES[name]}", needed=needed)

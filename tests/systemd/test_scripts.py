@@ -248,6 +248,29 @@ def test_a_release_that_cannot_be_made_leaves_nothing_behind(
     assert place.snapshot() == before
 
 
+def test_the_release_is_built_by_a_pip_that_keeps_apts_setuptools_out_and_has_its_own_libraries(
+    tmp_path: Path,
+) -> None:
+    root, python, log = tmp_path / "root", tmp_path / "python3", tmp_path / "log"
+    root.mkdir()
+    python.write_text(
+        f"""#!/bin/sh
+        for last; do :; done
+        case "$*" in
+        *"-m venv"*) mkdir -p "$last/bin" && cp "$0" "$last/bin/python3" ;;
+        *"-m pip"* | *"-m tremorscope"*) echo "$@" >>{log} ;;
+        *) exec {sys.executable} "$@" ;;
+        esac
+        """
+    )
+    python.chmod(0o755)
+    Place(root, {}).run("install", "--python", python)
+    update, install = (line.split() for line in log.read_text().splitlines() if " pip " in line)
+    assert update[-1] == "pip>=23.1", "before, apt's setuptools are taken, and make UNKNOWN 0.0.0 of it"
+    assert install[-1].endswith("/source[service]")
+    assert "--ignore-installed" in install
+
+
 def test_two_installations_at_a_time_are_refused(place: Place) -> None:
     lock = place.root / "run/lock/tremorscope.lock"
     holding = ["flock", str(lock), "sh", "-c", "echo held; read line"]
@@ -273,31 +296,54 @@ def test_a_wedged_camera_daemon_is_not_waited_for_long_where_there_is_one(place:
     assert not dropin.exists()
 
 
-def test_the_service_may_ask_jetson_stats_where_it_is_there_and_starts_without_it(place: Place) -> None:
+JTOP = """[Unit]
+After=multi-user.target
+
+[Service]
+ExecStart=/bin/true
+
+[Install]
+WantedBy=multi-user.target
+"""
+"""Order and installation of the unit of jetson-stats 4."""
+
+
+def test_the_service_may_ask_jetson_stats_where_it_is_there_and_starts_at_boot_with_and_without_it(
+    place: Place,
+) -> None:
     group, passwd = place.root / "etc/group", place.root / "etc/passwd"
     unit = place.root / "etc/systemd/system/jtop.service"
-    units = place.root / "usr/local/lib/systemd/system"
-    dropins = [units / f"{name}.service.d/30-jtop.conf" for name in ("tremorscope", "tremorscope@")]
     sysusers = place.root / "etc/sysusers.d/tremorscope-jtop.conf"
     before = group.read_text()
-    unit.write_text("[Service]\nExecStart=/usr/local/bin/jtop --force\n")
+    unit.write_text(JTOP)
+    unit.with_name("multi-user.target.wants").joinpath(unit.name).symlink_to(f"../{unit.name}")
     place.install("first")
-    assert not any(path.exists() for path in (*dropins, sysusers)), "a unit without its group"
+    assert not sysusers.exists(), "a unit without its group"
     group.write_text(before + "jtop:x:990:\n")
+    old = place.root / "usr/local/lib/systemd/system/tremorscope.service.d/30-jtop.conf"
+    old.parent.mkdir()
+    old.write_text("[Unit]\nAfter=jtop.service\n")
+    assert "Job tremorscope.service/start deleted to break ordering cycle" in boot(place.root)
     done = place.install("first")
     assert [line for line in done.stdout.splitlines() if line.startswith("+")] == [
-        "+ /etc/sysusers.d/tremorscope-jtop.conf",
-        *(f"+ /{path.relative_to(place.root)}" for path in dropins),
+        "+ /etc/sysusers.d/tremorscope-jtop.conf"
     ]
     assert "jtop:x:990:tremorscope\n" in group.read_text()
     assert "tremorscope:" in passwd.read_text()
-    for path in dropins:
-        settings = [line for line in path.read_text().splitlines() if "=" in line]
-        assert settings == ["After=jtop.service"], (
-            "a group that is named here and gone keeps it from starting"
-        )
+    assert "ordering cycle" not in boot(place.root)
     assert not [line for line in place.install("first").stdout.splitlines() if line.startswith(("+", "-"))]
     unit.unlink()
     group.write_text(before)
     place.install("first")
-    assert not any(path.exists() for path in (*dropins, sysusers))
+    assert not sysusers.exists()
+
+
+def boot(root: Path) -> str:
+    """What systemd says of starting all that is enabled below a directory."""
+    places = (root / "etc/systemd/system", root / "usr/local/lib/systemd/system", "")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "multi-user.target"],
+        env=os.environ | {"SYSTEMD_UNIT_PATH": ":".join(map(str, places))},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    return done.stderr

@@ -76,6 +76,16 @@ def test_units_use_nothing_that_the_systemd_of_jetpack_6_does_not_know() -> None
         assert not NEWER_THAN_249 & {*known, *(f"Type={value}" for value in known.get("Type", []))}, unit.name
 
 
+def test_whatever_opens_a_camera_keeps_what_gstreamer_found_and_is_not_after_what_comes_last() -> None:
+    for unit in SERVICES:
+        known = settings(unit)
+        if "-m tremorscope" in "".join(known.get("ExecStart", [])):
+            assert "GST_REGISTRY=%C/tremorscope/" in " ".join(known["Environment"]), unit.name
+            assert not {"multi-user.target", "jtop.service"} & set(" ".join(known["After"]).split()), (
+                unit.name
+            )
+
+
 def test_the_template_and_the_single_service_differ_in_their_instance_alone() -> None:
     single = (SYSTEMD / "tremorscope.service").read_text().splitlines()[1:]
     template = (SYSTEMD / "tremorscope@.service").read_text().splitlines()[1:]

@@ -34,6 +34,9 @@ PACKAGES = {
 }
 """Packages of Ubuntu, Debian and JetPack that hold the elements which a camera may need."""
 BINDINGS = "python3-gi gir1.2-gstreamer-1.0"
+FORGET = "sudo rm -f ~/.cache/gstreamer-1.0/registry.*.bin /var/cache/tremorscope/*/gstreamer-registry.bin"
+"""Command that makes GStreamer look again for plugins that it failed to load once, e.g. for want of a library: it
+remembers them for good."""
 _LOADING = threading.Lock()
 
 
@@ -112,7 +115,10 @@ def require_elements(names: Iterable[str], camera: str) -> None:
         package for name in missing for package in PACKAGES.get(name, "gstreamer1.0-plugins-good").split()
     )
     if any(package.startswith("nvidia-") for package in packages):
-        remedy = f"on a Jetson: sudo apt install {' '.join(packages)}; elsewhere there is no such camera"
+        remedy = (
+            f"on a Jetson: sudo apt install {' '.join(packages)}, and where they are there: {FORGET}; "
+            "elsewhere there is no such camera"
+        )
     else:
         remedy = f"sudo apt install {' '.join(packages)}"
     plural = "s" if len(missing) > 1 else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import os
 import platform
 from contextlib import suppress
 from pathlib import Path
@@ -152,6 +153,9 @@ def session_options(sizes: dict[str, int], threads: int | None) -> onnxruntime.S
     if _overflows_in_int8():
         options.add_session_config_entry("session.x64quantprecision", "1")  # exact, at twice the time
     options.log_severity_level = 4
+    if threads is None and platform.machine() == "aarch64":
+        # By itself it pins a thread to each core, and complains of those that a Jetson's power mode has switched off.
+        threads = len(os.sched_getaffinity(0))
     if threads is not None:
         options.intra_op_num_threads = threads
     return options

@@ -13,6 +13,7 @@ The source is gstnvarguscamerasrc.cpp of NVIDIA's gst-nvarguscamera (L4T 36, "20
 * a size for which no mode is large and fast enough takes mode 0 and is scaled, with a word at the level INFO alone; a
   rate above the mode's rounded one is refused ("Frame Rate specified is greater than supported"), and ``create``
   returns an error then;
+* ranges of exposure and gain that it does not take are passed over, with a printed word;
 * ``sensor-mode`` reads as the mode that was chosen;
 * a daemon that gives no event for ``event-wait``, 3 s, ends the stream, without any message;
 * number and time of the sensor are attached as GstBufferMetaData by the plugin of L4T 32 to 35; that of 36 only ever
@@ -71,6 +72,14 @@ IMX219 = (
 )
 """As the plugin prints them on an Orin Nano."""
 SMALL = (*IMX219, Mode(64, 48, 120.000005), Mode(80, 60, 60.0))
+
+
+RANGES = (
+    ("exposuretimerange", "Exposure Time", 34_000, 358_733_000),
+    ("gainrange", "Gain", 1, 16),
+    ("ispdigitalgainrange", "ISP Digital Gain", 1, 256),
+)
+"""MIN_EXPOSURE_TIME ... MAX_DIGITAL_GAIN of the plugin, in ns and as factors."""
 
 
 class Daemon(Protocol):
@@ -164,6 +173,12 @@ class ArgusSource(Source):
             self.gave_up = True
         return True
 
+    def print_ranges(self) -> None:
+        for name, what, least, most in RANGES:
+            stated = [float(each) for each in (self.values.get(name) or "").split()]
+            if stated and not least <= stated[0] <= stated[1] <= most:
+                printf(f"GST_ARGUS: Invalid {what} Range Input\n")
+
     def execute(self, duration_ns: float) -> None:
         daemon, provider = standins.SCENE.daemon, standins.PROVIDER
         if provider.connection is None:
@@ -179,6 +194,7 @@ class ArgusSource(Source):
                         b"client/ClientSocketManager.cpp, function send(), line 96)\n")  # fmt: skip
         if not daemon.create_session(provider.connection, sensor_id):
             raise Refused("802 Failed to create CaptureSession")
+        self.print_ranges()
         printf("GST_ARGUS: Creating output stream\nCONSUMER: Waiting until producer is connected...\n")
         modes, number = provider.cameras[sensor_id], self.values.get("sensor-mode", -1)
         if number >= len(modes):

@@ -213,4 +213,5 @@ def test_a_machine_without_a_jetsons_elements_is_told_so(gstreamer: Any) -> None
         pytest.skip("this is a Jetson")
     with pytest.raises(CameraFault, match="no elements nvarguscamerasrc, nvvidconv") as told:
         open_csi_patiently(settings())
-    assert "sudo apt install nvidia-l4t-camera nvidia-l4t-gstreamer; elsewhere" in told.value.remedy
+    assert "sudo apt install nvidia-l4t-camera nvidia-l4t-gstreamer, and where they are" in told.value.remedy
+    assert "rm -f ~/.cache/gstreamer-1.0/registry" in told.value.remedy

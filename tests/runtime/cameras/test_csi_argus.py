@@ -160,6 +160,26 @@ def test_a_size_above_every_mode_takes_mode_0_and_that_is_told(scene: Any) -> No
     camera.close()
 
 
+@pytest.mark.parametrize(
+    ("exposure", "told"),
+    [
+        ({"exposure_us": 20}, ["Exposure Time"]),
+        ({"exposure_us": 400_000, "gain": 16.5}, ["Exposure Time", "Gain"]),
+        ({"exposure_us": 34, "gain": 16}, []),
+    ],
+)
+def test_exposure_and_gain_that_the_plugin_passes_over_are_told(
+    scene: Any, exposure: dict[str, float], told: list[str]
+) -> None:
+    scene.period_s = 0.01
+    camera = open_csi_patiently(settings(exposure={"settle_s": 0, **exposure}))
+    remarks = camera.report().remarks
+    camera.close()
+    assert [remark.partition(" of the configuration is not taken")[0] for remark in remarks] == [
+        f"the {what}" for what in told
+    ]
+
+
 def test_whose_numbers_and_times_the_frames_have_is_told(scene: Any) -> None:
     scene.period_s = 0.01
     camera = open_csi_patiently(settings())

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pycuda_build import over_fake_driver
+from pycuda_build import JETPACK_6, JETPACK_7, over_fake_driver
 
 
 @pytest.mark.usefixtures("gstreamer")
-def test_what_is_registered_and_mapped_is_given_back(tmp_path_factory: pytest.TempPathFactory) -> None:
-    over_fake_driver(Path(__file__).with_name("egl_suite.py"), tmp_path_factory.mktemp("driver"))
+@pytest.mark.parametrize("bindings", [JETPACK_6, JETPACK_7])
+def test_what_is_registered_and_mapped_is_given_back(
+    tmp_path_factory: pytest.TempPathFactory, bindings: str
+) -> None:
+    suite = Path(__file__).with_name("egl_suite.py")
+    over_fake_driver(suite, tmp_path_factory.mktemp("driver"), bindings)

@@ -155,7 +155,11 @@ FAULTS: dict[str, tuple[Break, Needs, str, str, bool, str]] = {
         Needs(), "GStreamer", "missing", True, "python3-gi",
     ),
     "no nvarguscamerasrc": (
-        without("nvarguscamerasrc"), Needs(), "element nvarguscamerasrc", "missing", True, "nvidia-l4t-camera",
+        lambda it: (it.write("/var/lib/dpkg/status"), without("nvarguscamerasrc")(it))[1],  # type: ignore[func-returns-value]
+        Needs(), "element nvarguscamerasrc", "missing", True, "apt install nvidia-l4t-camera",
+    ),
+    "an nvarguscamerasrc that GStreamer has given up": (
+        without("nvarguscamerasrc"), Needs(), "element nvarguscamerasrc", "missing", True, "rm -f ~/.cache/gstreamer",
     ),
     "no jpegdec": (
         without("jpegdec"), Needs(), "element jpegdec", "missing", False, "gstreamer1.0-plugins-good",
@@ -167,7 +171,7 @@ FAULTS: dict[str, tuple[Break, Needs, str, str, bool, str]] = {
         "element nvv4l2decoder",
         "missing",
         True,
-        "nvidia-l4t-gstreamer",
+        "gstreamer-registry.bin",
     ),
     "no HTTP": (answer("import aiohttp", NO_SUCH), CSI, "publishing", "missing", True, "tremorscope[service]"),
     "no CSI camera": (

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 from support import ROOT, linear_graph
 
+from tremorscope.runtime.engines.onnx.graph import session_options
 from tremorscope.runtime.engines.onnx.runtime import OnnxRuntimeEngine
 from tremorscope.runtime.errors import BundleFault
 from tremorscope.runtime.frames.buffers import FrameRing
@@ -110,6 +111,17 @@ def test_the_size_is_fixed_in_the_session_and_threads_are_set(
     engine = OnnxRuntimeEngine(graph, width_px=32, height_px=16, threads=1)
     assert seen[0].intra_op_num_threads == 1
     assert (engine.width_px, engine.height_px) == (32, 16)
+
+
+@pytest.mark.parametrize(("machine", "threads"), [("aarch64", 4), ("x86_64", 0)])
+def test_on_a_jetson_there_is_a_thread_for_each_core_that_its_power_mode_has_on(
+    monkeypatch: pytest.MonkeyPatch, machine: str, threads: int
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert session_options({}, None).intra_op_num_threads == threads, (
+        "0 pins threads to cores that are off, too"
+    )
 
 
 @pytest.mark.parametrize("status", [0, 75, 78])
