@@ -89,8 +89,12 @@ class Service:
 
     def record_event(self, reason: str) -> str | None:
         """Record a clip around this moment; returns the event's name, or None where nothing is recorded."""
-        recorder, latest_s = self.parts.storage.recorder, self.parts.loop.latest_s
-        return recorder.trigger(latest_s, reason) if recorder is not None and latest_s is not None else None
+        storage, latest_s = self.parts.storage, self.parts.loop.latest_s
+        if latest_s is not None and storage.recorder and (name := storage.recorder.trigger(latest_s, reason)):
+            return name
+        missing = "no frame has come yet" if latest_s is None else "too many clips wait to be written"
+        log.warning("%s: no clip is recorded: %s", reason, storage.clips_trouble or missing)
+        return None
 
     def adjust(
         self,
