@@ -114,8 +114,10 @@ class Box:
         )
 
     def _build_web(self) -> None:
-        view = ServiceView(self.board, self.feed, self.storage.path, self.storage.clips)
-        self._archive = Archive(view.store, view.clips)
+        view = ServiceView(
+            *(self.board, self.feed, self.storage.path, self.storage.clips), on_damage=self.storage.doubt
+        )
+        self._archive = Archive(view.store, view.clips, view.on_damage)
         pictures: Any = None
         self._handlers = Handlers(
             HttpSettings(),

@@ -27,7 +27,7 @@ from tremorscope.runtime.service.store_keeper import Housekeeper, StoreKeeper, s
 from tremorscope.runtime.store.background import BackgroundStore, EarlyRecords, StoreState, StoreUpkeep
 from tremorscope.runtime.store.disk import DiskGuard
 from tremorscope.runtime.store.reader import salvage
-from tremorscope.runtime.store.records import ModeRecord, Notice, Record
+from tremorscope.runtime.store.records import Clip, ModeRecord, Notice, Record
 from tremorscope.runtime.store.settings import StoreSettings
 from tremorscope.runtime.store.soundness import SoundnessWatch
 from tremorscope.runtime.store.sqlite_file import StoreBusyFault, StoreDamagedFault, StoreFault, gone
@@ -98,13 +98,6 @@ class Storage:
         return self._recorder
 
     @property
-    def clips_trouble(self) -> str:
-        """Cause for which no clip is recorded now; empty where one can be."""
-        cause = "" if self._recording else "recording is null in the configuration"
-        low = "" if self._guard.state.allows("clips") else _LOW
-        return cause or self._keeper.mount_trouble() or self._recorder_trouble or low
-
-    @property
     def magnifies_clips(self) -> bool:
         """True where clips are magnified as well."""
         return self._recording is not None and self._recording.magnified
@@ -137,12 +130,19 @@ class Storage:
 
     def offer(self, record: Record) -> None:
         """Queue a record for the store; returns at once."""
+        if isinstance(record, Clip) and record.state == "failed":
+            log.warning("clip %s is not kept: %s", record.file, record.detail)
         (self._background or self._early).offer(record)
 
     def notice(self, topic: str, text: str) -> None:
         """Write a notice about the service itself to the store and the log."""
         log.info("%s: %s", topic, text)
         self.offer(Notice(self._unix_clock(), topic, text))
+
+    def doubt(self) -> None:
+        """Have the store checked now: somebody has met damage in it."""
+        if self._soundness is not None:
+            self._soundness.hurry()
 
     def _warn(self, topic: str, text: str) -> None:
         log.warning("%s: %s", topic, text)
@@ -164,7 +164,7 @@ class Storage:
             self._early.hand_to(self._background)  # what another thread has added at the last moment
         if self._recorder is not None:
             self._recorder.saves_room = not allows("previews")
-            self._recorder.decline(self.clips_trouble)
+            self._recorder.decline(self._keeper.mount_trouble() or ("" if allows("clips") else _LOW))
         if self._clock() >= self._retry_s and (
             self._background is None or (self._recorder is None and self._make_recorder)
         ):

@@ -189,9 +189,8 @@ class MqttBuffer:
             StoreFault: they stay, and will be sent once more.
         """
         with self._writing() as connection:
-            removed = Counter[str]()
-            for number in numbers:
-                removed.update(kind for (kind,) in connection.execute(_REMOVE, (number,)))
+            rows = (connection.execute(_REMOVE, (number,)) for number in numbers)
+            removed = Counter(kind for row in rows for (kind,) in row)
         self._waiting = Counter(self._waiting) - removed
 
     def waiting(self) -> dict[str, int]:

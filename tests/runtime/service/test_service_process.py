@@ -357,7 +357,10 @@ class TestControls:
 
     @pytest.mark.parametrize(
         ("recording", "why"),
-        [(None, "recording is null in the configuration"), ({"pre_roll_s": 0.2}, "the disk is low")],
+        [
+            (None, "by SIGUSR1: no clip is recorded: recording is null"),
+            ({"magnified": False}, "-raw.mp4 is not kept: the disk is low"),
+        ],
     )
     @pytest.mark.usefixtures("camera")
     def test_a_clip_that_is_not_recorded_is_told_in_one_line(
@@ -374,9 +377,11 @@ class TestControls:
         with running(service):
             frames(service, 5)
             service.record_event("by SIGUSR1")
-        told = [each.message for each in caplog.records if each.message.startswith("by SIGUSR1: no clip")]
+        early = "recording is null" if recording is None else "no frame has come yet"
+        told = [each.message for each in caplog.records if each.message.startswith(("by SIGUSR1", "clip "))]
+        assert told[0] == f"by SIGUSR1: no clip is recorded: {early}"
+        assert told[1].endswith(why)
         assert len(told) == 2
-        assert why in told[1]
 
     @pytest.mark.usefixtures("camera")
     def test_acknowledge_an_alarm(self, tmp_path: Path, linear_bundle: Path) -> None:
