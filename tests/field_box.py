@@ -194,12 +194,15 @@ class Box:
         handler = self._handlers.history if "history" in path else self._handlers.state
         return json.loads(asyncio.run(handler(request)).body)  # type: ignore[arg-type]
 
-    def journal(self, kind: str) -> list[dict[str, Any]]:
+    def journal(self, kind: str, *, was_damaged: bool = False) -> list[dict[str, Any]]:
         """All pages of a kind, the latest first."""
         found: list[dict[str, Any]] = []
         cursor = ""
         while True:
             answer = self.api(f"/api/history?kind={kind}&before={cursor}")
+            if "damaged" in answer["trouble"] and not was_damaged:  # it says so, and is set aside for it
+                self.threads.settle()
+                return self.journal(kind, was_damaged=True)
             assert not answer["trouble"], answer["trouble"]
             found += answer[kind]
             cursor = answer["next"][kind]
